@@ -1,0 +1,1 @@
+"""The domain: frozen values and the rules that hold for them. Standard library only."""

@@ -1,0 +1,147 @@
+"""A used car as the caller describes it, in one normal form."""
+
+import dataclasses
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Fuel(StrEnum):
+    """What the engine burns."""
+
+    PETROL = "Petrol"
+    DIESEL = "Diesel"
+    HYBRID = "Hybrid"
+    ELECTRIC = "Electric"
+    LPG = "LPG"
+    CNG = "CNG"
+
+
+class Transmission(StrEnum):
+    """The gearbox."""
+
+    MANUAL = "Manual"
+    AUTOMATIC = "Automatic"
+
+
+class Owner(StrEnum):
+    """How many hands the car went through."""
+
+    FIRST = "First"
+    SECOND = "Second"
+    SECOND_OR_MORE = "Second or more"
+    THIRD = "Third"
+    FOURTH_AND_ABOVE = "Fourth & Above"
+    TEST_DRIVE = "Test Drive Car"
+
+
+class SellerType(StrEnum):
+    """Who sells."""
+
+    INDIVIDUAL = "Individual"
+    DEALER = "Dealer"
+    TRUSTMARK_DEALER = "Trustmark Dealer"
+
+
+class Condition(StrEnum):
+    """The seller's word on the state of the car."""
+
+    NEW = "New"
+    EXCELLENT = "Excellent"
+    VERY_GOOD = "Very good"
+    GOOD = "Good"
+    FAIR = "Fair"
+    DAMAGED = "Damaged"
+    FOR_PARTS = "For parts"
+
+
+class Origin(StrEnum):
+    """How the car came to Morocco."""
+
+    WW_MOROCCO = "WW Morocco"
+    """Bought new in Morocco (WW is the temporary plate of a new car)."""
+    IMPORTED_NEW = "Imported new"
+    CUSTOMS_CLEARED = "Customs cleared"
+    NOT_CUSTOMS_CLEARED = "Not customs cleared"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CarFeatures:
+    """The features of one car, validated and in normal form.
+
+    Two descriptions of the same car that differ in spelling only are equal, and so share one
+    cache entry. Free text (`company`, `model`, `edition`, `city`) is folded to lower case
+    without accents; numbers are rounded to the precision given below.
+    """
+
+    company: str
+    """Brand, folded: `mercedes benz`."""
+    model: str
+    """Model, folded: `c class`."""
+    year: int
+    """Year of first registration."""
+    fuel: Fuel
+    transmission: Transmission
+    km_driven: int
+    """Odometer, kilometres."""
+    edition: str | None = None
+    """Trim or version, folded."""
+    owner: Owner | None = None
+    seller_type: SellerType | None = None
+    mileage_mpg: float | None = None
+    """Fuel economy, miles per gallon, one decimal."""
+    engine_cc: float | None = None
+    """Displacement, cubic centimetres, one decimal."""
+    max_power_bhp: float | None = None
+    """Power, brake horse power, one decimal."""
+    torque_nm: float | None = None
+    """Torque, newton metres, one decimal."""
+    fiscal_power_cv: int | None = None
+    """Moroccan fiscal power, chevaux fiscaux."""
+    city: str | None = None
+    """City of sale, folded."""
+    condition: Condition | None = None
+    origin: Origin | None = None
+    doors: int | None = None
+
+    def to_wire(self) -> list[Any]:
+        """The values in field order, JSON and msgpack ready; the inverse of `from_wire`."""
+        return [getattr(self, name) for name in FIELD_NAMES]
+
+    @classmethod
+    def from_wire(cls, values: list[Any]) -> Self:
+        """Rebuild the car from `to_wire`'s list; plain strings become the enums again."""
+        given = dict(zip(FIELD_NAMES, values, strict=True))
+        for name, enum in CATEGORIES.items():
+            if given[name] is not None:
+                given[name] = enum(given[name])
+        return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are known, by name."""
+        return {
+            name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None
+        }
+
+    def canonical(self) -> str:
+        """One text for equal cars: the part of the cache key that says which car it is."""
+        return "\x1f".join("" if value is None else str(value) for value in self.to_wire())
+
+
+FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(CarFeatures))
+"""The car's fields in the order of the wire form."""
+
+REQUIRED_FIELDS: tuple[str, ...] = tuple(
+    field.name
+    for field in dataclasses.fields(CarFeatures)
+    if field.default is dataclasses.MISSING
+)
+
+CATEGORIES: dict[str, type[StrEnum]] = {
+    "fuel": Fuel,
+    "transmission": Transmission,
+    "owner": Owner,
+    "seller_type": SellerType,
+    "condition": Condition,
+    "origin": Origin,
+}
+"""The fields with a closed set of values."""

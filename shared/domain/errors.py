@@ -1,0 +1,153 @@
+"""What can go wrong, in the words of the domain; `api.problems` gives each its HTTP status.
+
+Every class names its problem `code`; the text for people, in French and English, stands in
+`shared.schemas.messages` under that code, filled with the error's `params`.
+"""
+
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """Base of every expected failure. `params` fill the message's gaps."""
+
+    code: ClassVar[str] = "internal-error"
+
+    def __init__(self, **params: Any) -> None:
+        self.params = params
+        super().__init__(self.code, params)
+
+    def __str__(self) -> str:
+        details = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        return f"{self.code}({details})"
+
+
+class InvalidInput(DomainError):
+    """The request's content breaks a rule; `problems` lists each place and why."""
+
+    code = "invalid-input"
+
+    def __init__(self, problems: "list[FieldProblem]", **params: Any) -> None:
+        self.problems = problems
+        super().__init__(**params)
+
+
+class FieldProblem:
+    """One place of an input, and the rule that it breaks."""
+
+    __slots__ = ("code", "params", "pointer")
+
+    def __init__(self, pointer: str, code: str, **params: Any) -> None:
+        self.pointer = pointer
+        self.code = code
+        self.params = params
+
+    def __repr__(self) -> str:
+        return f"FieldProblem({self.pointer!r}, {self.code!r}, {self.params!r})"
+
+
+class JobNotFound(DomainError):
+    """No job of this caller has this id."""
+
+    code = "job-not-found"
+
+
+class JobExpired(DomainError):
+    """The job existed; its retention time is over."""
+
+    code = "job-expired"
+
+
+class JobAlreadyEnded(DomainError):
+    """The job has ended: there is nothing left to cancel."""
+
+    code = "job-already-ended"
+
+
+class BatchNotFound(DomainError):
+    """No batch of this caller has this id."""
+
+    code = "batch-not-found"
+
+
+class BatchExpired(DomainError):
+    """The batch existed; its retention time is over and its files are gone."""
+
+    code = "batch-expired"
+
+
+class ResultNotReady(DomainError):
+    """The batch is still under way."""
+
+    code = "result-not-ready"
+
+
+class UnreadableUpload(DomainError):
+    """The uploaded file cannot be read as a table of cars; `reason` is a message code."""
+
+    code = "unreadable-upload"
+
+
+class UploadTooLarge(DomainError):
+    """A limit on bytes, columns, rows or field size is exceeded."""
+
+    code = "upload-too-large"
+
+
+class IdempotencyConflict(DomainError):
+    """The same Idempotency-Key came with another body."""
+
+    code = "idempotency-conflict"
+
+
+class ModelNotLoaded(DomainError):
+    """No model version is active."""
+
+    code = "model-not-loaded"
+
+
+class ModelVersionNotFound(DomainError):
+    """The registry has no such version."""
+
+    code = "model-version-not-found"
+
+
+class ModelRefused(DomainError):
+    """A version failed its checks; the active one stays. `reason` says which check."""
+
+    code = "model-refused"
+
+
+class BrokerUnavailable(DomainError):
+    """The broker does not answer: new work cannot be accepted."""
+
+    code = "broker-unavailable"
+
+
+class QueueFull(DomainError):
+    """Too much work waits already."""
+
+    code = "queue-full"
+
+
+class AuditUnavailable(DomainError):
+    """The audit log cannot be written: an answer that cannot be recorded is not given."""
+
+    code = "audit-unavailable"
+
+
+class ValuationFailed(DomainError):
+    """A worker reported a failure for this valuation."""
+
+    code = "valuation-failed"
+
+
+class NotAuthenticated(DomainError):
+    """The call carries no valid API key."""
+
+    code = "not-authenticated"
+
+
+class NotPermitted(DomainError):
+    """The API key lacks the scope that this call needs."""
+
+    code = "not-permitted"

@@ -1,0 +1,33 @@
+"""Identifiers: random, sortable by time, and of one type each."""
+
+import os
+import time
+from typing import NewType
+
+ValuationId = NewType("ValuationId", str)
+JobId = NewType("JobId", str)
+BatchId = NewType("BatchId", str)
+CallerId = NewType("CallerId", str)
+ModelVersionId = NewType("ModelVersionId", str)
+
+ID_LENGTH = 26
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(now_s: float | None = None) -> str:
+    """26 signs of Crockford base 32: 48 bits of milliseconds, then 80 random bits.
+
+    Ids made later sort later, and nobody can guess another caller's.
+    """
+    milliseconds = int((time.time() if now_s is None else now_s) * 1000)
+    number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    signs = []
+    for _ in range(ID_LENGTH):
+        number, digit = divmod(number, 32)
+        signs.append(_ALPHABET[digit])
+    return "".join(reversed(signs))
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id; anything else need not be looked up."""
+    return len(text) == ID_LENGTH and all(sign in _ALPHABET for sign in text)

@@ -1,0 +1,90 @@
+"""A job: one accepted request for work that may outlast the call."""
+
+import dataclasses
+from enum import StrEnum
+from typing import Any
+
+from shared.domain.car import CarFeatures
+from shared.domain.ids import CallerId, JobId
+from shared.domain.valuation import Estimate, Extra
+
+
+class JobState(StrEnum):
+    """Where a job stands. `cancel_requested` is a field of the job, not a state."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self in _TERMINAL
+
+    def can_become(self, other: "JobState") -> bool:
+        """Whether a job in this state may move to `other`.
+
+        >>> JobState.QUEUED.can_become(JobState.RUNNING)
+        True
+        >>> JobState.FAILED.can_become(JobState.RUNNING)
+        False
+        """
+        return not self.is_terminal and other is not JobState.QUEUED
+
+
+_TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CarRequest:
+    """One car to value, and what is asked about it."""
+
+    car: CarFeatures
+    asking_price_mad: float | None = None
+    extras: tuple[Extra, ...] = ()
+    warnings: tuple[dict[str, Any], ...] = ()
+    """What was accepted but not used, for the answer: `{"pointer", "code", ...params}`."""
+
+    def to_wire(self) -> list[Any]:
+        """JSON and msgpack ready; the inverse of `from_wire`."""
+        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
+
+    @classmethod
+    def from_wire(cls, values: list[Any]) -> "CarRequest":
+        """Rebuild the request from `to_wire`'s list."""
+        car, asking_price_mad, extras, warnings = values
+        return cls(
+            car=CarFeatures.from_wire(car),
+            asking_price_mad=asking_price_mad,
+            extras=tuple(Extra(extra) for extra in extras),
+            warnings=tuple(warnings),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One accepted request for the valuation of a car or of a list of cars."""
+
+    id: JobId
+    caller: CallerId
+    state: JobState
+    created_at: float
+    """Unix time, seconds."""
+    requests: tuple[CarRequest, ...]
+    is_list: bool
+    """Whether the caller sent a list, and so gets one back."""
+    started_at: float | None = None
+    finished_at: float | None = None
+    attempts: int = 0
+    cancel_requested: bool = False
+    estimates: tuple[Estimate, ...] = ()
+    """One per request, in order, once the job has succeeded."""
+    error: str | None = None
+    """Message code of the failure."""
+
+    @property
+    def done(self) -> int:
+        """How many cars are valued."""
+        return len(self.estimates)

@@ -1,0 +1,194 @@
+"""What a car is worth: the estimate of a forest, and the answer made from it."""
+
+import bisect
+import dataclasses
+import math
+from enum import StrEnum
+from typing import Any, Self
+
+from shared.domain.ids import ValuationId
+
+QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
+"""The levels at which every estimate states the price; each interval is a symmetric pair."""
+
+COVERAGES: tuple[float, ...] = (0.50, 0.80, 0.90, 0.95)
+DEFAULT_COVERAGE = 0.90
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PriceInterval:
+    """Prices between which the real one lies with the stated probability."""
+
+    low_mad: float
+    high_mad: float
+    coverage: float
+
+
+class VerdictPosition(StrEnum):
+    """Where an asking price stands against the market."""
+
+    BELOW = "below_market"
+    FAIR = "fair"
+    ABOVE = "above_market"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """An asking price held against the estimate."""
+
+    asking_price_mad: float
+    position: VerdictPosition
+    percentile: float
+    """Share of comparable cars, in percent (0 to 100), that ask less."""
+    difference_mad: float
+    """Asking price minus estimate."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Contribution:
+    """One feature's signed share of the price."""
+
+    feature: str
+    value: str | int | float | None
+    effect_mad: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Why the price is what it is: `base_mad` plus all effects equals the price."""
+
+    base_mad: float
+    contributions: tuple[Contribution, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DepreciationPoint:
+    """The expected price of the same car some years on."""
+
+    years: int
+    km_driven: int
+    price_mad: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What a model says about one car: everything that depends on the car and the model only.
+
+    This is what the cache holds. Whatever depends on the request besides (an asking price, the
+    coverage of the interval) is computed from it without the forest.
+    """
+
+    price_mad: float
+    quantiles_mad: tuple[float, ...]
+    """Prices at `QUANTILE_LEVELS`, not decreasing."""
+    model_version: str
+    model_known: bool
+    """False: the car's model is not in the training data; the interval is wider."""
+    explanation: Explanation | None = None
+    depreciation: tuple[DepreciationPoint, ...] | None = None
+
+    def interval(self, coverage: float = DEFAULT_COVERAGE) -> PriceInterval:
+        """The central interval with one of `COVERAGES`.
+
+        Raises:
+            ValueError: for any other coverage.
+        """
+        low = round((1.0 - coverage) / 2.0, 6)
+        if low not in QUANTILE_LEVELS[:4]:
+            raise ValueError(f"coverage must be one of {COVERAGES}, not {coverage}")
+        index = QUANTILE_LEVELS.index(low)
+        return PriceInterval(
+            low_mad=self.quantiles_mad[index],
+            high_mad=self.quantiles_mad[-1 - index],
+            coverage=coverage,
+        )
+
+    def percentile(self, price_mad: float) -> float:
+        """Share of comparable cars (0 to 100) that cost less, log-linear between quantiles.
+
+        Outside the outermost quantiles it stays at their level: nothing finer is known there.
+        """
+        quantiles = self.quantiles_mad
+        if price_mad <= quantiles[0]:
+            return round(100 * QUANTILE_LEVELS[0], 1)
+        if price_mad >= quantiles[-1]:
+            return round(100 * QUANTILE_LEVELS[-1], 1)
+        right = bisect.bisect_right(quantiles, price_mad)
+        low, high = quantiles[right - 1], quantiles[right]
+        share = math.log(price_mad / low) / math.log(high / low)
+        level = QUANTILE_LEVELS[right - 1]
+        return round(100 * (level + share * (QUANTILE_LEVELS[right] - level)), 1)
+
+    def verdict(self, asking_price_mad: float) -> Verdict:
+        """Fair inside the central half of the market, below or above it outside."""
+        fair = self.interval(0.50)
+        if asking_price_mad < fair.low_mad:
+            position = VerdictPosition.BELOW
+        elif asking_price_mad > fair.high_mad:
+            position = VerdictPosition.ABOVE
+        else:
+            position = VerdictPosition.FAIR
+        return Verdict(
+            asking_price_mad=asking_price_mad,
+            position=position,
+            percentile=self.percentile(asking_price_mad),
+            difference_mad=round(asking_price_mad - self.price_mad, 2),
+        )
+
+    def to_wire(self) -> list[Any]:
+        """JSON and msgpack ready; the inverse of `from_wire`."""
+        explanation = self.explanation and [
+            self.explanation.base_mad,
+            [[c.feature, c.value, c.effect_mad] for c in self.explanation.contributions],
+        ]
+        depreciation = self.depreciation and [
+            [p.years, p.km_driven, p.price_mad] for p in self.depreciation
+        ]
+        return [
+            self.price_mad,
+            list(self.quantiles_mad),
+            self.model_version,
+            self.model_known,
+            explanation,
+            depreciation,
+        ]
+
+    @classmethod
+    def from_wire(cls, values: list[Any]) -> Self:
+        """Rebuild the estimate from `to_wire`'s list."""
+        price_mad, quantiles_mad, model_version, model_known, explanation, depreciation = values
+        return cls(
+            price_mad=price_mad,
+            quantiles_mad=tuple(quantiles_mad),
+            model_version=model_version,
+            model_known=model_known,
+            explanation=explanation
+            and Explanation(
+                base_mad=explanation[0],
+                contributions=tuple(
+                    Contribution(feature=name, value=value, effect_mad=effect)
+                    for name, value, effect in explanation[1]
+                ),
+            ),
+            depreciation=depreciation
+            and tuple(
+                DepreciationPoint(years=years, km_driven=km, price_mad=price)
+                for years, km, price in depreciation
+            ),
+        )
+
+
+class Extra(StrEnum):
+    """What a caller may ask for on top of the price."""
+
+    CONTRIBUTIONS = "contributions"
+    DEPRECIATION = "depreciation"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Valuation:
+    """One answered question: the customer's noun."""
+
+    id: ValuationId
+    estimate: Estimate
+    cached: bool

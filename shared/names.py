@@ -1,0 +1,36 @@
+"""Names that two processes must agree on: queues and tasks."""
+
+from enum import StrEnum
+
+
+class QueueName(StrEnum):
+    """Celery queues; `Procfile` and `docker-compose.yml` are tested against them."""
+
+    INTERACTIVE = "interactive"
+    """Valuations that somebody waits for."""
+    BULK = "bulk"
+    """Chunks of batches."""
+    CONTROL = "control"
+    """Short housekeeping: splitting a batch, assembling it, sweeping what was lost."""
+
+
+class TaskName(StrEnum):
+    """Celery tasks, named `<service>.<verb>_<object>`."""
+
+    VALUE_CARS = "valuation.value_cars"
+    VALUE_JOB = "valuation.value_job"
+    SPLIT_BATCH = "batch.split"
+    VALUE_CHUNK = "batch.value_chunk"
+    ASSEMBLE_BATCH = "batch.assemble"
+    SWEEP = "maintenance.sweep"
+
+
+TASK_QUEUES: dict[TaskName, QueueName] = {
+    TaskName.VALUE_CARS: QueueName.INTERACTIVE,
+    TaskName.VALUE_JOB: QueueName.INTERACTIVE,
+    TaskName.SPLIT_BATCH: QueueName.CONTROL,
+    TaskName.VALUE_CHUNK: QueueName.BULK,
+    TaskName.ASSEMBLE_BATCH: QueueName.CONTROL,
+    TaskName.SWEEP: QueueName.CONTROL,
+}
+"""The queue that each task travels on."""

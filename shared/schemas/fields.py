@@ -1,0 +1,198 @@
+"""Kinds of fields: each turns what a caller wrote into its normal form, or names the rule broken.
+
+An error is a bare message code; `shared.schemas.messages` makes the sentence from the code and
+the field, so that the same definition answers in French and English.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from marshmallow import fields
+
+from shared.domain.text import fold
+from shared.schemas.numbers import parse_number
+
+ERROR_CODES = {
+    "required": "required",
+    "null": "required",
+    "validator_failed": "invalid",
+    "not-text": "not-text",
+    "too-long": "too-long",
+    "not-a-number": "not-a-number",
+    "not-whole": "not-whole",
+    "out-of-range": "out-of-range",
+    "unknown-category": "unknown-category",
+}
+BLANKS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value says nothing: null, or a text like "" and "N/A"."""
+    return value is None or (isinstance(value, str) and value.strip().casefold() in BLANKS)
+
+
+class CarField(fields.Field[Any]):
+    """A field of the car with what every surface needs to know of it.
+
+    Args:
+        label_fr, label_en: its name for people.
+        example: a value as it stands in the documentation.
+        unit: the unit of the value, empty if it has none.
+        aliases: folded column headers that mean this field.
+    """
+
+    default_error_messages = ERROR_CODES
+
+    def __init__(
+        self,
+        *,
+        label_fr: str,
+        label_en: str,
+        example: Any,
+        unit: str = "",
+        aliases: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        options.setdefault("allow_none", not options.get("required", False))
+        if not options.get("required", False):
+            options.setdefault("load_default", None)
+        metadata = {"description": label_en + (f", {unit}" if unit else ""), "example": example}
+        super().__init__(metadata=metadata, **options)
+        self.label_fr = label_fr
+        self.label_en = label_en
+        self.example = example
+        self.unit = unit
+        self.aliases = aliases
+
+    def label(self, language: str) -> str:
+        """The field's name in `fr` or `en`."""
+        return self.label_fr if language == "fr" else self.label_en
+
+    def deserialize(
+        self,
+        value: Any,
+        attr: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """As marshmallow's, but a blank text counts as no value."""
+        if isinstance(value, str) and is_blank(value):
+            value = None
+        return super().deserialize(value, attr, data, **options)
+
+
+class FoldedText(CarField):
+    """Free text, folded; at most `max_length` signs."""
+
+    def __init__(self, *, max_length: int = 80, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_length = max_length
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
+        if not isinstance(value, str):
+            raise self.make_error("not-text")
+        if len(value) > self.max_length:
+            raise self.make_error("too-long")
+        folded = fold(value)
+        if not folded and self.required:
+            raise self.make_error("not-text")
+        return folded or None
+
+
+class Category(CarField):
+    """One of a closed set of values, in any spelling that is listed.
+
+    An unknown word in a required field is an error. In an optional field it counts as no value,
+    so that a word nobody knows never stops a valuation; the schema names it in the warnings.
+    """
+
+    def __init__(self, *, enum: type[StrEnum], spellings: Mapping[str, StrEnum], **options: Any) -> None:
+        super().__init__(**options)
+        self.enum = enum
+        self.spellings = {fold(member): member for member in enum} | dict(spellings)
+
+    @property
+    def choices(self) -> list[str]:
+        """The canonical values."""
+        return [str(member) for member in self.enum]
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> StrEnum | None:
+        if not isinstance(value, str):
+            raise self.make_error("not-text")
+        member = self.spellings.get(fold(value))
+        if member is None and self.required:
+            raise self.make_error("unknown-category")
+        return member
+
+    def is_unknown(self, value: Any) -> bool:
+        """Whether `value` is a word that this field accepts without knowing it."""
+        return (
+            isinstance(value, str) and not is_blank(value) and fold(value) not in self.spellings
+        )
+
+
+class Number(CarField):
+    """A number within bounds, rounded to `decimals`.
+
+    Args:
+        minimum, maximum: inclusive bounds; a callable is asked at each use.
+        decimals: digits after the point that the normal form keeps; 0 gives an int.
+        whole: a fraction is an error, not rounded.
+        suffixes: units that may follow the number in a text ("25 000 km").
+    """
+
+    def __init__(
+        self,
+        *,
+        minimum: float,
+        maximum: float | Callable[[], float],
+        decimals: int = 0,
+        whole: bool = False,
+        suffixes: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.minimum = minimum
+        self._maximum = maximum
+        self.decimals = decimals
+        self.whole = whole
+        self.suffixes = suffixes
+
+    @property
+    def maximum(self) -> float:
+        """The largest value accepted today."""
+        return self._maximum() if callable(self._maximum) else self._maximum
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> int | float:
+        number = self._number(value)
+        if number is None or number != number:
+            raise self.make_error("not-a-number")
+        if not self.minimum <= number <= self.maximum:
+            raise self.make_error("out-of-range")
+        if self.decimals:
+            return round(float(number), self.decimals)
+        if self.whole and number != int(number):
+            raise self.make_error("not-whole")
+        return round(number)
+
+    def _number(self, value: Any) -> int | float | None:
+        if isinstance(value, bool):
+            return None
+        if isinstance(value, int | float):
+            return value
+        if not isinstance(value, str) or len(value) > 40:
+            return None
+        text = value.strip()
+        lowered = text.casefold()
+        for suffix in self.suffixes:
+            if lowered.endswith(suffix):
+                text = text[: -len(suffix)]
+                break
+        return parse_number(text, whole=self.decimals == 0)
+
+
+def next_year() -> float:
+    """The latest year of first registration that makes sense: dealers list next year's models."""
+    return datetime.now(UTC).year + 1
