@@ -1,0 +1,1 @@
+"""The ports' implementations: Redis, Celery, files, and the null ones."""

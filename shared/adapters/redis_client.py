@@ -1,0 +1,50 @@
+"""Connections to Redis with the timeouts that this service promises."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.domain.errors import BrokerUnavailable
+
+CONNECT_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 1.5
+"""Together under the two seconds in which a dead broker must be reported."""
+
+REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
+
+
+def connect(
+    url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S, max_connections: int = 256
+) -> redis.Redis:
+    """A client with a connection pool of its own; nothing is sent yet.
+
+    It never repeats a command by itself: the client library's ten silent repeats would count
+    an INCR whose reply was lost several times.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=reply_timeout_s,
+        socket_keepalive=True if not url.startswith("unix://") else None,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=25,
+        max_connections=max_connections,
+    )
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn a dead, frozen or full Redis into `BrokerUnavailable`."""
+    try:
+        yield
+    except REDIS_ERRORS as error:
+        raise BrokerUnavailable(reason=str(error)) from error
+    except redis.OutOfMemoryError as error:
+        raise BrokerUnavailable(reason="the broker is out of memory") from error
+    except redis.ResponseError as error:
+        if "OOM" in str(error) or "MISCONF" in str(error):
+            raise BrokerUnavailable(reason=str(error)) from error
+        raise

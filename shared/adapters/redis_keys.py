@@ -1,0 +1,72 @@
+"""Every key in Redis, in one place. The prefix holds the layout's version."""
+
+PREFIX = "carprice:1:"
+
+
+def job(job_id: str) -> str:
+    """Hash of one job."""
+    return f"{PREFIX}job:{job_id}"
+
+
+def job_tombstone(job_id: str) -> str:
+    """Outlives the job: its caller, so that "expired" and "never existed" differ."""
+    return f"{PREFIX}job-seen:{job_id}"
+
+
+OPEN_JOBS = f"{PREFIX}jobs:open"
+"""Sorted set of the jobs that have not ended, by the time their lease runs out."""
+
+JOB_ORDER = f"{PREFIX}jobs:order"
+"""Sorted set of the jobs that have not ended, by the time they were accepted."""
+
+JOB_CHANNEL = f"{PREFIX}jobs:ended"
+"""Channel on which the ids of ended jobs are published."""
+
+
+def caller_jobs(caller: str) -> str:
+    """Sorted set of a caller's jobs by creation time, for the listing."""
+    return f"{PREFIX}jobs:of:{caller}"
+
+
+def reply_list(process_id: str) -> str:
+    """List on which one API process receives the workers' replies."""
+    return f"{PREFIX}reply:{process_id}"
+
+
+def estimate(model_version: str, digest: str) -> str:
+    """Cached estimate of one car by one model version."""
+    return f"{PREFIX}estimate:{model_version}:{digest}"
+
+
+ESTIMATES = f"{PREFIX}estimate:*"
+"""Pattern of all cached estimates."""
+
+
+def idempotency(caller: str, key: str) -> str:
+    """What was answered to a caller's Idempotency-Key."""
+    return f"{PREFIX}idempotency:{caller}:{key}"
+
+
+def batch(batch_id: str) -> str:
+    """Hash of one batch: state and counters."""
+    return f"{PREFIX}batch:{batch_id}"
+
+
+def batch_chunks(batch_id: str) -> str:
+    """Hash of the chunks of a batch that are done, with their counts."""
+    return f"{PREFIX}batch-chunks:{batch_id}"
+
+
+def batch_leases(batch_id: str) -> str:
+    """Sorted set of the chunks of a batch that are under way, by lease."""
+    return f"{PREFIX}batch-leases:{batch_id}"
+
+
+OPEN_BATCHES = f"{PREFIX}batches:open"
+"""Sorted set of the batches that have not ended, by the time they were accepted."""
+
+WORKERS = f"{PREFIX}workers"
+"""Sorted set of the worker processes by the time of their last sign of life."""
+
+AUDITED = f"{PREFIX}audited:"
+"""Prefix of the marks of valuations that have their audit record."""

@@ -1,0 +1,99 @@
+"""Every Prometheus metric of the service. Labels are bounded: routes, states, outcomes, queues.
+
+With `PROMETHEUS_MULTIPROC_DIR` in the environment before Python starts, all processes of one
+host write to that folder, and any of them can answer for all.
+"""
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY as PROCESS_REGISTRY
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+FAST_BUCKETS_S = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)
+PRICE_BUCKETS_MAD = (
+    10_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000, 10_000_000,
+)
+GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+HTTP_REQUESTS = Counter(
+    "http_requests_total", "HTTP requests answered.", ["method", "endpoint", "status"]
+)
+HTTP_DURATION = Histogram(
+    "http_request_duration_seconds", "Time to answer an HTTP request.", ["method", "endpoint"],
+    buckets=FAST_BUCKETS_S,
+)
+PREDICTIONS = Counter(
+    "predictions_total", "Valuations answered, one per car; status success or error.", ["status"]
+)
+PREDICTED_PRICES = Histogram(
+    "predicted_prices_mad", "Estimated prices in MAD.", buckets=PRICE_BUCKETS_MAD
+)
+CACHE_HITS = Counter("cache_hits_total", "Valuations answered from the result cache.")
+CACHE_MISSES = Counter("cache_misses_total", "Valuations not found in the result cache.")
+CACHE_FAILURES = Counter(
+    "cache_failures_total", "Calls to the cache that failed and were done without.", ["operation"]
+)
+MODEL_LOADED = Gauge(
+    "model_loaded", "1 while a model version is active, 0 otherwise.",
+    multiprocess_mode="mostrecent",
+)
+MODEL_VERSION_INFO = Gauge(
+    "model_version_info", "1 for the active model version.", ["version", "trained_date"],
+    multiprocess_mode="mostrecent",
+)
+QUEUE_WAIT = Histogram(
+    "queue_wait_seconds", "Time from submission to the start of the work.", ["queue"],
+    buckets=FAST_BUCKETS_S,
+)
+DISPATCH_GROUP = Histogram(
+    "dispatch_group_cars", "Waiting requests that travelled in one queue message.",
+    buckets=GROUP_BUCKETS,
+)
+DISPATCH_LATE_REPLIES = Counter(
+    "dispatch_late_replies_total", "Replies for a request that no longer waited.", ["outcome"]
+)
+INFERENCE = Histogram(
+    "inference_seconds", "Time to estimate one group or chunk.", ["queue"], buckets=FAST_BUCKETS_S
+)
+JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
+JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
+BATCH_ROWS = Counter(
+    "batch_rows_total", "Rows of batches, by outcome: valued or rejected.", ["outcome"]
+)
+BATCH_CHUNKS = Counter(
+    "batch_chunks_total", "Chunks of batches, by outcome: done, repeated, resent, dead.",
+    ["outcome"],
+)
+BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
+AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
+AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
+MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
+
+
+def observe_valuations(prices_mad: "list[float]") -> None:
+    """Count answered valuations and their prices."""
+    PREDICTIONS.labels(status="success").inc(len(prices_mad))
+    for price_mad in prices_mad:
+        PREDICTED_PRICES.observe(price_mad)
+
+
+def exposition(extra: CollectorRegistry | None = None) -> bytes:
+    """The text that Prometheus scrapes: all processes of this host, then `extra`."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder and Path(folder).is_dir():
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    else:
+        registry = PROCESS_REGISTRY
+    text = generate_latest(registry)
+    return text + generate_latest(extra) if extra is not None else text
+
+
+def forget_process(pid: int) -> None:
+    """Drop the live gauges of a process that has ended; its counters stay."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

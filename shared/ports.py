@@ -1,0 +1,170 @@
+"""What the services need from the outside, as protocols.
+
+Each docstring says what happens when the backend is down, so that degradation is declared.
+`shared.adapters` holds the implementations; one contract suite tests them all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from shared.domain.audit import AuditRecord
+from shared.domain.car import CarFeatures
+from shared.domain.ids import CallerId, JobId, ValuationId
+from shared.domain.job import CarRequest, Job, JobState
+from shared.domain.valuation import Estimate, Extra
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def __call__(self) -> float:
+        """Unix time in seconds."""
+        ...
+
+
+class CachedEstimate(Protocol):
+    """An estimate that was found, and how long it stays."""
+
+    estimate: Estimate
+    ttl_s: int
+
+
+class ValuationCache(Protocol):
+    """Estimates by model version, car and extras.
+
+    Backend down: `get` finds nothing and `put` does nothing, both counted and logged once a
+    while; a valuation never fails for the cache's sake.
+    """
+
+    def get(
+        self, model_version: str, car: CarFeatures, extras: Sequence[Extra]
+    ) -> CachedEstimate | None:
+        """The cached estimate, in one round trip."""
+        ...
+
+    def put(
+        self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]
+    ) -> None:
+        """Store estimates for the configured time, in one round trip."""
+        ...
+
+    def stats(self) -> Mapping[str, Any]:
+        """Size, memory and hit rate; `{"enabled": False, …}` while the backend is down."""
+        ...
+
+
+class JobStore(Protocol):
+    """Jobs, readable until their retention time is over.
+
+    Backend down: every method raises `BrokerUnavailable` within two seconds.
+    """
+
+    def create(self, job: Job) -> None:
+        """Store a job that must be carried out; it is swept up if it is lost on the way."""
+        ...
+
+    def get(self, job_id: JobId, caller: CallerId) -> Job:
+        """Read a job.
+
+        Raises:
+            JobNotFound: this caller has no such job.
+            JobExpired: it was there, and its retention time is over.
+        """
+        ...
+
+    def load(self, job_id: JobId) -> Job | None:
+        """Read a job for its worker; None if it is gone."""
+        ...
+
+    def start(self, job_id: JobId) -> JobState | None:
+        """Note an attempt and renew the lease; the state it is in now, None if it is gone."""
+        ...
+
+    def finish(
+        self, job_id: JobId, state: JobState, estimates: Sequence[Estimate] = (), error: str = ""
+    ) -> bool:
+        """Move to a terminal state, once: False if the job had ended before."""
+        ...
+
+    def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
+        """Ask for the job to end; a queued one ends at once.
+
+        Raises:
+            JobNotFound, JobExpired: as for `get`.
+            JobAlreadyEnded: nothing is left to cancel.
+        """
+        ...
+
+    def position(self, job_id: JobId) -> int | None:
+        """How many open jobs are ahead of this one; None once it has ended."""
+        ...
+
+    def overdue(self, limit: int) -> list[JobId]:
+        """Open jobs whose lease has run out."""
+        ...
+
+    def renew(self, job_id: JobId) -> None:
+        """Give an open job a new lease (it was sent again)."""
+        ...
+
+
+class JobEvents(Protocol):
+    """Tells waiting threads that a job has changed.
+
+    Backend down: waiters wake at their own interval and read the store; none waits for ever.
+    """
+
+    def publish(self, job_id: JobId) -> None:
+        """Say that the job has ended."""
+        ...
+
+    def wait(self, job_id: JobId, timeout_s: float) -> bool:
+        """Sleep until the job has news or the time is over; True if there may be news."""
+        ...
+
+
+class AuditLog(Protocol):
+    """The durable list of answers.
+
+    Backend down (disk full): `append` raises `AuditUnavailable`, and the answer is not given.
+    """
+
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        """Write the records and flush them to the operating system, all or nothing."""
+        ...
+
+
+class PendingEstimate(Protocol):
+    """The future of one submitted valuation."""
+
+    def wait(self, timeout_s: float) -> Estimate | None:
+        """The estimate; None if it did not arrive in time.
+
+        Raises:
+            DomainError: the worker reported a failure.
+        """
+        ...
+
+    def abandon(self) -> Estimate | None:
+        """Stop waiting: a reply that arrives from now on completes the job of the same id.
+
+        Returns the estimate if it arrived just before.
+        """
+        ...
+
+
+class Dispatcher(Protocol):
+    """The one way to put work on the queue.
+
+    Backend down: `BrokerUnavailable` within two seconds.
+    """
+
+    def submit(
+        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, deadline: float
+    ) -> PendingEstimate:
+        """Ask for one estimate that somebody waits for until `deadline` (Unix time)."""
+        ...
+
+    def submit_job(self, job_id: JobId) -> None:
+        """Put a stored job on the queue; returns once the broker has it."""
+        ...
