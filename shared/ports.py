@@ -5,6 +5,7 @@ Each docstring says what happens when the backend is down, so that degradation i
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from shared.domain.audit import AuditRecord
@@ -108,18 +109,22 @@ class JobStore(Protocol):
         ...
 
 
+class JobNews(Protocol):
+    """One thread's ear for one job."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until the job has ended or the time is over; True if it may have ended."""
+        ...
+
+
 class JobEvents(Protocol):
-    """Tells waiting threads that a job has changed.
+    """Tells waiting threads that a job has ended.
 
     Backend down: waiters wake at their own interval and read the store; none waits for ever.
     """
 
-    def publish(self, job_id: JobId) -> None:
-        """Say that the job has ended."""
-        ...
-
-    def wait(self, job_id: JobId, timeout_s: float) -> bool:
-        """Sleep until the job has news or the time is over; True if there may be news."""
+    def listen(self, job_id: str) -> AbstractContextManager[JobNews]:
+        """Start listening; read the job's state after this, then wait."""
         ...
 
 

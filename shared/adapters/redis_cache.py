@@ -1,0 +1,133 @@
+"""The result cache: estimates in Redis, evicted by LRU, valid for one model version each."""
+
+import dataclasses
+import hashlib
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+import redis
+
+from shared.adapters import redis_keys
+from shared.domain.car import CarFeatures
+from shared.domain.valuation import Estimate, Extra
+from shared.logging import get_logger
+from shared.metrics import CACHE_FAILURES
+from shared.ports import Clock
+
+SCHEMA = 1
+"""Raised whenever the stored form changes, so that no process reads another's form."""
+
+PAUSE_S = 1.0
+"""How long a cache that failed is left alone: a dead one must not slow every request."""
+
+log = get_logger("cache")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hit:
+    """An estimate found in the cache, and its remaining time to live in seconds."""
+
+    estimate: Estimate
+    ttl_s: int
+
+
+class RedisValuationCache:
+    """`shared.ports.ValuationCache` on a Redis of its own.
+
+    Args:
+        client: connection to the cache instance.
+        ttl_s: how long an estimate stays valid.
+        clock: the time of day.
+    """
+
+    def __init__(self, client: redis.Redis, ttl_s: int, clock: Clock) -> None:
+        self._client = client
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+
+    def get(self, model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> Hit | None:
+        """The cached estimate, in one round trip; None when absent or the cache is down."""
+        if self._is_paused():
+            return None
+        try:
+            packed = self._client.get(_key(model_version, car, extras))
+        except redis.RedisError as error:
+            self._pause("get", error)
+            return None
+        if packed is None:
+            return None
+        expires_at, estimate = msgpack.unpackb(packed)
+        return Hit(Estimate.from_wire(estimate), max(0, round(expires_at - self._clock())))
+
+    def put(self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]) -> None:
+        """Store estimates, in one round trip; does nothing while the cache is down."""
+        if not entries or self._is_paused():
+            return
+        expires_at = self._clock() + self._ttl_s
+        pipeline = self._client.pipeline(transaction=False)
+        for car, extras, estimate in entries:
+            packed = msgpack.packb([expires_at, estimate.to_wire()])
+            pipeline.set(_key(estimate.model_version, car, extras), packed, ex=self._ttl_s)
+        try:
+            pipeline.execute()
+        except redis.RedisError as error:
+            self._pause("put", error)
+
+    def stats(self) -> dict[str, Any]:
+        """Size, memory and hit rate, under the names that the reference API used."""
+        try:
+            info = self._client.info()
+            size = self._client.dbsize()
+        except redis.RedisError as error:
+            return {"enabled": False, "error": type(error).__name__}
+        hits, misses = info["keyspace_hits"], info["keyspace_misses"]
+        return {
+            "enabled": True,
+            "total_predictions_cached": size,
+            "memory_used_mb": round(info["used_memory"] / 1024**2, 3),
+            "memory_max_mb": round(info.get("maxmemory", 0) / 1024**2, 3),
+            "eviction_policy": info.get("maxmemory_policy", "unknown"),
+            "evicted": info.get("evicted_keys", 0),
+            "connected_clients": info["connected_clients"],
+            "total_commands_processed": info["total_commands_processed"],
+            "hits": hits,
+            "misses": misses,
+            "hit_rate": round(100 * hits / (hits + misses), 2) if hits + misses else 0.0,
+            "ttl_s": self._ttl_s,
+        }
+
+    def size(self) -> int | None:
+        """How many estimates are stored; None while the cache is down."""
+        try:
+            return int(self._client.dbsize())
+        except redis.RedisError:
+            return None
+
+    def ping(self) -> None:
+        """Reach the server once.
+
+        Raises:
+            redis.RedisError: it does not answer.
+        """
+        self._client.ping()
+
+    def _is_paused(self) -> bool:
+        return self._clock() < self._paused_until
+
+    def _pause(self, operation: str, error: redis.RedisError) -> None:
+        CACHE_FAILURES.labels(operation=operation).inc()
+        with self._lock:
+            was_paused = self._is_paused()
+            self._paused_until = self._clock() + PAUSE_S
+        if not was_paused:
+            log.warning("cache_unavailable", operation=operation, error=str(error))
+
+
+def _key(model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> str:
+    text = f"{SCHEMA}\x1f{car.canonical()}\x1f{','.join(sorted(extras))}"
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return redis_keys.estimate(model_version, digest)

@@ -1,0 +1,91 @@
+"""Ends of jobs, by publish and subscribe: one subscription per process wakes its threads."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from shared.adapters import redis_keys
+from shared.logging import get_logger
+
+RETRY_S = 0.5
+POLL_S = 1.0
+"""A waiter looks for itself after this time: a message can be lost while Redis restarts."""
+
+log = get_logger("events")
+
+
+class News:
+    """One thread's ear for one job."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def wait(self, timeout_s: float) -> bool:
+        """True if the job may have ended: a message came, or it is time to look again."""
+        heard = self._event.wait(min(timeout_s, POLL_S))
+        return heard or timeout_s > POLL_S
+
+    def tell(self) -> None:
+        """Wake the thread."""
+        self._event.set()
+
+
+class RedisJobEvents:
+    """`shared.ports.JobEvents` on a Redis channel.
+
+    Args:
+        client: connection to the broker instance. The subscription starts with the first
+            listener, hence after any fork.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._listeners: dict[str, set[News]] = defaultdict(set)
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    @contextmanager
+    def listen(self, job_id: str) -> Iterator[News]:
+        """Listen for the end of a job while the block runs."""
+        news = News()
+        with self._lock:
+            self._listeners[job_id].add(news)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="job-events", daemon=True)
+                self._thread.start()
+        try:
+            yield news
+        finally:
+            with self._lock:
+                self._listeners[job_id].discard(news)
+                if not self._listeners[job_id]:
+                    del self._listeners[job_id]
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._subscribe()
+            except redis.RedisError as error:
+                log.warning("job_events_interrupted", error=str(error))
+                self._stopping.wait(RETRY_S)
+
+    def _subscribe(self) -> None:
+        with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+            subscription.subscribe(redis_keys.JOB_CHANNEL)
+            while not self._stopping.is_set():
+                message = subscription.get_message(timeout=POLL_S)
+                if message is not None:
+                    self._tell(message["data"].decode())
+
+    def _tell(self, job_id: str) -> None:
+        with self._lock:
+            for news in self._listeners.get(job_id, ()):
+                news.tell()

@@ -1,0 +1,229 @@
+"""Jobs in Redis: one hash each, changed by scripts so that a job ends exactly once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+import redis
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import broker_errors
+from shared.domain.errors import JobAlreadyEnded, JobExpired, JobNotFound
+from shared.domain.ids import CallerId, JobId, is_id
+from shared.domain.job import CarRequest, Job, JobState
+from shared.domain.valuation import Estimate
+from shared.metrics import JOBS
+from shared.ports import Clock
+
+TOMBSTONE_TIMES = 8
+"""A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
+
+_TERMINAL_CHECK = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return false end
+if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return state end
+"""
+
+# KEYS: job, open jobs.  ARGV: now, lease end, id.
+_START = (
+    _TERMINAL_CHECK
+    + """
+redis.call('HSETNX', KEYS[1], 'started_at', ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'RUNNING')
+redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[3])
+return 'RUNNING'
+"""
+)
+
+_END = """
+local function finish(state, now, retention, id, channel)
+  redis.call('HSET', KEYS[1], 'state', state, 'finished_at', now)
+  redis.call('EXPIRE', KEYS[1], retention)
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('ZREM', KEYS[3], id)
+  redis.call('PUBLISH', channel, id)
+end
+"""
+
+# KEYS: job, open jobs, job order.
+# ARGV: now, retention, id, channel, state, estimates, error.  1: ended now, 0: had ended, -1: gone.
+_FINISH = (
+    _END
+    + """
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return -1 end
+if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return 0 end
+redis.call('HSET', KEYS[1], 'estimates', ARGV[6], 'error', ARGV[7])
+finish(ARGV[5], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+return 1
+"""
+)
+
+# KEYS: job, open jobs, job order.  ARGV: now, retention, id, channel.
+_CANCEL = (
+    _END
+    + _TERMINAL_CHECK
+    + """
+redis.call('HSET', KEYS[1], 'cancel_requested', 1)
+if state == 'QUEUED' then finish('CANCELLED', ARGV[1], ARGV[2], ARGV[3], ARGV[4]) end
+return 'CANCEL_REQUESTED'
+"""
+)
+
+
+class RedisJobStore:
+    """`shared.ports.JobStore` on the broker's Redis.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+        retention_s: how long a finished job can be read.
+        lease_s: after this time without news an open job counts as overdue.
+    """
+
+    def __init__(
+        self, client: redis.Redis, clock: Clock, *, retention_s: int, lease_s: int
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._retention_s = retention_s
+        self._lease_s = lease_s
+        self._start = client.register_script(_START)
+        self._finish = client.register_script(_FINISH)
+        self._cancel = client.register_script(_CANCEL)
+
+    def create(self, job: Job) -> None:
+        """Store the job, open and under lease, in one transaction."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.hset(redis_keys.job(job.id), mapping=_to_hash(job))
+            pipeline.zadd(redis_keys.OPEN_JOBS, {job.id: self._clock() + self._lease_s})
+            pipeline.zadd(redis_keys.JOB_ORDER, {job.id: job.created_at})
+            pipeline.set(
+                redis_keys.job_tombstone(job.id),
+                job.caller,
+                ex=self._retention_s * TOMBSTONE_TIMES,
+            )
+            pipeline.execute()
+
+    def get(self, job_id: JobId, caller: CallerId) -> Job:
+        """Read a job of this caller."""
+        if not is_id(job_id):
+            raise JobNotFound(id=job_id[:64])
+        job = self.load(job_id)
+        if job is None:
+            with broker_errors():
+                owner = self._client.get(redis_keys.job_tombstone(job_id))
+            if owner is not None and owner.decode() == caller:
+                raise JobExpired(id=job_id)
+        if job is None or job.caller != caller:
+            raise JobNotFound(id=job_id)
+        return job
+
+    def load(self, job_id: JobId) -> Job | None:
+        """Read a job, whoever owns it."""
+        with broker_errors():
+            stored = self._client.hgetall(redis_keys.job(job_id))
+        return _from_hash(job_id, stored) if stored else None
+
+    def start(self, job_id: JobId) -> JobState | None:
+        """Note an attempt and renew the lease."""
+        with broker_errors():
+            state = self._start(
+                keys=[redis_keys.job(job_id), redis_keys.OPEN_JOBS],
+                args=[self._clock(), self._clock() + self._lease_s, job_id],
+            )
+        return JobState(state.decode()) if state else None
+
+    def finish(
+        self, job_id: JobId, state: JobState, estimates: Sequence[Estimate] = (), error: str = ""
+    ) -> bool:
+        """Move to a terminal state; False if the job had ended before or is gone."""
+        packed = msgpack.packb([estimate.to_wire() for estimate in estimates])
+        with broker_errors():
+            ended = self._finish(
+                keys=self._keys(job_id), args=[*self._end(job_id), str(state), packed, error]
+            )
+        if ended == 1:
+            JOBS.labels(state=str(state)).inc()
+        return bool(ended == 1)
+
+    def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
+        """Ask for the end of a job of this caller."""
+        self.get(job_id, caller)
+        with broker_errors():
+            outcome = self._cancel(keys=self._keys(job_id), args=self._end(job_id))
+        if outcome != b"CANCEL_REQUESTED":
+            raise JobAlreadyEnded(id=job_id, state=outcome.decode() if outcome else "")
+        job = self.get(job_id, caller)
+        if job.state is JobState.CANCELLED:
+            JOBS.labels(state=str(JobState.CANCELLED)).inc()
+        return job
+
+    def position(self, job_id: JobId) -> int | None:
+        """How many open jobs were accepted before this one."""
+        with broker_errors():
+            rank = self._client.zrank(redis_keys.JOB_ORDER, job_id)
+        return None if rank is None else int(rank)
+
+    def overdue(self, limit: int) -> list[JobId]:
+        """Open jobs whose lease has run out, the oldest first."""
+        with broker_errors():
+            ids = self._client.zrange(
+                redis_keys.OPEN_JOBS, "-inf", self._clock(), byscore=True, offset=0, num=limit
+            )
+        return [JobId(job_id.decode()) for job_id in ids]
+
+    def renew(self, job_id: JobId) -> None:
+        """Give an open job a new lease."""
+        with broker_errors():
+            self._client.zadd(
+                redis_keys.OPEN_JOBS, {job_id: self._clock() + self._lease_s}, xx=True
+            )
+
+    def forget(self, job_id: JobId) -> None:
+        """Take a job off the list of open ones, when its record is gone."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.zrem(redis_keys.OPEN_JOBS, job_id)
+            pipeline.zrem(redis_keys.JOB_ORDER, job_id)
+            pipeline.execute()
+
+    def _keys(self, job_id: JobId) -> list[str]:
+        return [redis_keys.job(job_id), redis_keys.OPEN_JOBS, redis_keys.JOB_ORDER]
+
+    def _end(self, job_id: JobId) -> list[Any]:
+        return [self._clock(), self._retention_s, job_id, redis_keys.JOB_CHANNEL]
+
+
+def _to_hash(job: Job) -> dict[str, Any]:
+    return {
+        "caller": job.caller,
+        "state": str(job.state),
+        "created_at": job.created_at,
+        "is_list": int(job.is_list),
+        "requests": msgpack.packb([request.to_wire() for request in job.requests]),
+    }
+
+
+def _from_hash(job_id: JobId, stored: dict[bytes, bytes]) -> Job:
+    def seconds(name: bytes) -> float | None:
+        return float(stored[name]) if name in stored else None
+
+    return Job(
+        id=job_id,
+        caller=CallerId(stored[b"caller"].decode()),
+        state=JobState(stored[b"state"].decode()),
+        created_at=float(stored[b"created_at"]),
+        requests=tuple(CarRequest.from_wire(r) for r in msgpack.unpackb(stored[b"requests"])),
+        is_list=stored[b"is_list"] == b"1",
+        started_at=seconds(b"started_at"),
+        finished_at=seconds(b"finished_at"),
+        attempts=int(stored.get(b"attempts", 0)),
+        cancel_requested=stored.get(b"cancel_requested") == b"1",
+        estimates=tuple(
+            Estimate.from_wire(e) for e in msgpack.unpackb(stored.get(b"estimates", b"\x90"))
+        ),
+        error=stored.get(b"error", b"").decode() or None,
+    )
