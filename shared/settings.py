@@ -26,6 +26,16 @@ class Settings:
     host: str = setting("HOST", "127.0.0.1", "Address the API listens on.")
     port: int = setting("PORT", 8000, "Port of the API and the page.")
     flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.")
+    flower_basic_auth: str = setting(
+        "FLOWER_BASIC_AUTH", "", "`user:password` that Flower asks for; empty: open on loopback."
+    )
+    api_threads: int = setting(
+        "API_THREADS", 64, "Requests that the API works on (or holds waiting) at once."
+    )
+    interactive_workers: int = setting(
+        "INTERACTIVE_WORKERS", 2, "Worker processes for valuations that somebody waits for."
+    )
+    bulk_processes: int = setting("BULK_PROCESSES", 2, "Processes of the worker for batches.")
     redis_url: str = setting(
         "REDIS_URL", "", "Broker and job store; empty: the embedded server."
     )
