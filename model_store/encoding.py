@@ -1,0 +1,176 @@
+"""How a car becomes the numbers that a forest eats, and the baseline price that it corrects.
+
+The baseline is a hedonic model (`data.hedonic`): a sum of effects on the log price. The forest
+predicts what the baseline misses, so the final log price is `baseline_log` plus the mean of the
+trees. Everything here is numpy; a worker needs neither scikit-learn nor pandas to encode.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from data.hedonic import HedonicModel
+from data.hedonic_tables import KEYS, NUMBERS, CodedCars, HedonicTables, coder_for
+from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
+
+MISSING = -1.0
+"""Stands for a value that is not known; unlike NaN it is the same in every runtime."""
+
+COMPLETE, THIN, UNKNOWN_MODEL = 0, 1, 2
+"""Levels of information: all details given, some missing, a model never seen in training."""
+
+EFFECT_PREFIX = "effect_"
+BASELINE = "baseline_log"
+_values_of = attrgetter(*FIELD_NAMES)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncodedCars:
+    """A group of n cars, ready for the forest.
+
+    Args:
+        matrix: float32 (n, k), C-contiguous, columns as in `CarEncoder.feature_names`;
+            `MISSING` where a value is not known, never NaN.
+        baseline_log: float64 (n,), log price in MAD by the baseline.
+        level: int8 (n,), `COMPLETE`, `THIN` or `UNKNOWN_MODEL`.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    baseline_log: npt.NDArray[np.float64]
+    level: npt.NDArray[np.int8]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CarEncoder:
+    """Encodes cars; the same car gives the same bits alone and among thousands.
+
+    Args:
+        hedonic: the baseline.
+        feature_names: columns of the matrix: numbers and categories by the name of the car's
+            field, `effect_<field>` for a part of the baseline, `baseline_log` for all of it.
+        detail_fields: optional fields without which a car counts as `THIN`.
+    """
+
+    hedonic: HedonicModel
+    feature_names: tuple[str, ...]
+    detail_fields: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        tables = HedonicTables(self.hedonic, coder_for(self.hedonic))
+        object.__setattr__(self, "_tables", tables)
+        object.__setattr__(self, "_category_codes", _category_codes())
+
+    @property
+    def tables(self) -> HedonicTables:
+        """The baseline laid out for speed."""
+        return self.__dict__["_tables"]  # type: ignore[no-any-return]
+
+    @property
+    def feature_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """The car's fields behind each column of the matrix."""
+        return MappingProxyType({name: _fields_of(name) for name in self.feature_names})
+
+    def encode(self, cars: Sequence[CarFeatures]) -> EncodedCars:
+        """Encode a group of cars, in order."""
+        columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
+        return self.encode_columns(columns, len(cars))
+
+    def encode_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EncodedCars:
+        """Encode `n` cars given as columns of normal-form values, None where missing.
+
+        Args:
+            columns: by field name; a field that is absent is missing in every car.
+            n: number of cars.
+        """
+        coded = self.tables.coder.code(columns, n)
+        parts = self.tables.parts(coded)
+        baseline_log = self.tables.log_price(parts)
+        return EncodedCars(
+            self._matrix(columns, coded, parts, baseline_log), baseline_log, self._level(coded, columns)
+        )
+
+    def baseline_terms(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
+        """The baseline as an intercept and the share of each field, all on the log scale.
+
+        Their sum is `baseline_log` of the encoded car.
+        """
+        columns = {name: (getattr(car, name),) for name in FIELD_NAMES}
+        parts = self.tables.parts(self.tables.coder.code(columns, 1))[0]
+        shares = dict(zip(self.tables.part_fields, parts.tolist(), strict=True))
+        return self.tables.intercept, shares
+
+    def knows_model(self, car: CarFeatures) -> bool:
+        """Whether the car's model was seen in training."""
+        return self.tables.coder.vehicle_code(car.company, car.model, car.year) > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON ready; the inverse of `from_json`."""
+        return {
+            "hedonic": self.hedonic.to_json(),
+            "feature_names": list(self.feature_names),
+            "detail_fields": list(self.detail_fields),
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild the encoder from `to_json`."""
+        return cls(
+            hedonic=HedonicModel.from_json(given["hedonic"]),
+            feature_names=tuple(given["feature_names"]),
+            detail_fields=tuple(given["detail_fields"]),
+        )
+
+    def _matrix(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        coded: CodedCars,
+        parts: npt.NDArray[np.float64],
+        baseline_log: npt.NDArray[np.float64],
+    ) -> npt.NDArray[np.float32]:
+        matrix = np.full((len(baseline_log), len(self.feature_names)), MISSING, dtype=np.float32)
+        part_fields = self.tables.part_fields
+        for index, name in enumerate(self.feature_names):
+            if name == BASELINE:
+                matrix[:, index] = baseline_log
+            elif name.startswith(EFFECT_PREFIX):
+                matrix[:, index] = parts[:, part_fields.index(name[len(EFFECT_PREFIX) :])]
+            elif name in CATEGORIES and name in columns:
+                codes = self.__dict__["_category_codes"][name]
+                matrix[:, index] = [codes[value] for value in columns[name]]
+            elif name in NUMBERS:
+                matrix[:, index] = np.nan_to_num(
+                    coded.numbers[:, NUMBERS.index(name)], nan=MISSING
+                )
+        return matrix
+
+    def _level(
+        self, coded: CodedCars, columns: Mapping[str, Sequence[Any]]
+    ) -> npt.NDArray[np.int8]:
+        level = np.zeros(len(coded.codes), dtype=np.int8)
+        for name in self.detail_fields:
+            values = columns.get(name)
+            if values is None:
+                level[:] = THIN
+            else:
+                level[[value is None for value in values]] = THIN
+        level[coded.codes[:, KEYS.index("vehicle")] == 0] = UNKNOWN_MODEL
+        return level
+
+
+def _category_codes() -> dict[str, dict[str | None, float]]:
+    """A number for each category, in the order of its definition."""
+    return {
+        name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
+        for name, enum in CATEGORIES.items()
+    }
+
+
+def _fields_of(feature: str) -> tuple[str, ...]:
+    if feature == BASELINE:
+        return ("company", "model", "year")
+    return (feature.removeprefix(EFFECT_PREFIX),)

@@ -1,0 +1,29 @@
+"""What training hands over to be stored."""
+
+import dataclasses
+from typing import Any
+
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+from model_store.calibration import IntervalCalibration
+from model_store.encoding import CarEncoder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedModel:
+    """A forest with everything that is needed to quote prices with it.
+
+    Args:
+        estimator: predicts the residual of the encoder's baseline on the log price from the
+            encoder's matrix.
+        encoder: turns cars into the matrix and the baseline.
+        calibration: turns mean and deviation of the log price into quantiles.
+        metrics: figures of the quality with how they were got.
+        training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`.
+    """
+
+    estimator: RandomForestRegressor | ExtraTreesRegressor
+    encoder: CarEncoder
+    calibration: IntervalCalibration
+    metrics: dict[str, Any]
+    training: dict[str, Any]
