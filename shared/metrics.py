@@ -4,12 +4,16 @@ With `PROMETHEUS_MULTIPROC_DIR` in the environment before Python starts, all pro
 host write to that folder, and any of them can answer for all.
 """
 
+import dataclasses
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client import REGISTRY as PROCESS_REGISTRY
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 FAST_BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -36,14 +40,6 @@ CACHE_HITS = Counter("cache_hits_total", "Valuations answered from the result ca
 CACHE_MISSES = Counter("cache_misses_total", "Valuations not found in the result cache.")
 CACHE_FAILURES = Counter(
     "cache_failures_total", "Calls to the cache that failed and were done without.", ["operation"]
-)
-MODEL_LOADED = Gauge(
-    "model_loaded", "1 while a model version is active, 0 otherwise.",
-    multiprocess_mode="mostrecent",
-)
-MODEL_VERSION_INFO = Gauge(
-    "model_version_info", "1 for the active model version.", ["version", "trained_date"],
-    multiprocess_mode="mostrecent",
 )
 QUEUE_WAIT = Histogram(
     "queue_wait_seconds", "Time from submission to the start of the work.", ["queue"],
@@ -74,26 +70,78 @@ AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
 
 
-def observe_valuations(prices_mad: "list[float]") -> None:
+def observe_valuations(prices_mad: Sequence[float]) -> None:
     """Count answered valuations and their prices."""
     PREDICTIONS.labels(status="success").inc(len(prices_mad))
     for price_mad in prices_mad:
         PREDICTED_PRICES.observe(price_mad)
 
 
-def exposition(extra: CollectorRegistry | None = None) -> bytes:
-    """The text that Prometheus scrapes: all processes of this host, then `extra`."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """The state of the service at one moment; None: could not be read."""
+
+    model_version: str | None
+    model_trained_on: str
+    cached_estimates: int | None
+    queue_messages: Mapping[str, int]
+    queue_oldest_age_s: Mapping[str, float]
+    workers: Mapping[str, int]
+
+
+class SnapshotCollector(Collector):
+    """Gauges read at the moment of the scrape; they need no bookkeeping between processes."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges of the snapshot."""
+        state = self._snapshot
+        yield GaugeMetricFamily(
+            "model_loaded",
+            "1 while a model version is active, 0 otherwise.",
+            value=float(state.model_version is not None),
+        )
+        info = GaugeMetricFamily(
+            "model_version_info", "1 for the active model version.",
+            labels=["version", "trained_date"],
+        )
+        if state.model_version is not None:
+            info.add_metric([state.model_version, state.model_trained_on], 1)
+        yield info
+        if state.cached_estimates is not None:
+            yield GaugeMetricFamily(
+                "cache_size_predictions", "Estimates in the result cache.",
+                value=state.cached_estimates,
+            )
+        yield _by_queue("queue_messages", "Messages that wait.", state.queue_messages)
+        yield _by_queue(
+            "queue_oldest_message_age_seconds", "Age of the oldest message that waits.",
+            state.queue_oldest_age_s,
+        )
+        yield _by_queue("workers_up", "Workers that gave a sign of life.", state.workers)
+
+
+def _by_queue(name: str, meaning: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=["queue"])
+    for queue, value in values.items():
+        family.add_metric([queue], value)
+    return family
+
+
+def host_registry() -> CollectorRegistry:
+    """The metrics of all processes of this host, or of this process alone."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder and Path(folder).is_dir():
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
-    else:
-        registry = PROCESS_REGISTRY
-    text = generate_latest(registry)
-    return text + generate_latest(extra) if extra is not None else text
+    if not folder or not Path(folder).is_dir():
+        return PROCESS_REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    return registry
 
 
-def forget_process(pid: int) -> None:
-    """Drop the live gauges of a process that has ended; its counters stay."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+def exposition(snapshot: Snapshot) -> bytes:
+    """The text that Prometheus scrapes: all processes of this host, then the snapshot."""
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(snapshot))
+    return generate_latest(host_registry()) + generate_latest(registry)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from shared.domain.audit import AuditRecord
 from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.job import CarRequest, Job, JobState
+from shared.domain.job import CarRequest, Job, JobState, QueuePlace
 from shared.domain.valuation import Estimate, Extra
 
 
@@ -96,8 +96,8 @@ class JobStore(Protocol):
         """
         ...
 
-    def position(self, job_id: JobId) -> int | None:
-        """How many open jobs are ahead of this one; None once it has ended."""
+    def queue_place(self, job_id: JobId) -> QueuePlace | None:
+        """Where an open job stands in the queue; None once it has ended."""
         ...
 
     def overdue(self, limit: int) -> list[JobId]:
@@ -106,6 +106,10 @@ class JobStore(Protocol):
 
     def renew(self, job_id: JobId) -> None:
         """Give an open job a new lease (it was sent again)."""
+        ...
+
+    def forget(self, job_id: JobId) -> None:
+        """Take a job off the list of open ones, when its record is gone."""
         ...
 
 

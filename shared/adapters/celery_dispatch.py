@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from shared.adapters import redis_keys
 from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_workers import ENQUEUED_AT_HEADER
 from shared.domain import errors
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
@@ -164,7 +165,14 @@ class CeleryDispatcher:
 
     def _publish(self, task: TaskName, kwargs: dict[str, Any]) -> None:
         try:
-            self._app.send_task(str(task), kwargs=kwargs, argsrepr="", kwargsrepr="")
+            self._app.send_task(
+                str(task),
+                kwargs=kwargs,
+                headers={ENQUEUED_AT_HEADER: time.time()},
+                # Flower and the logs show these texts: a caller's car is none of their business.
+                argsrepr="",
+                kwargsrepr="",
+            )
         except (OperationalError, OSError, redis.RedisError) as error:
             raise BrokerUnavailable(reason=str(error)) from error
 

@@ -10,10 +10,13 @@ from shared.adapters import redis_keys
 from shared.adapters.redis_client import broker_errors
 from shared.domain.errors import JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
-from shared.domain.job import CarRequest, Job, JobState
+from shared.domain.job import CarRequest, Job, JobState, QueuePlace
 from shared.domain.valuation import Estimate
 from shared.metrics import JOBS
 from shared.ports import Clock
+
+RATE_WINDOW_S = 30
+"""Completions are counted per window of this length; the rate is that of the last two."""
 
 TOMBSTONE_TIMES = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
@@ -43,10 +46,12 @@ local function finish(state, now, retention, id, channel)
   redis.call('ZREM', KEYS[2], id)
   redis.call('ZREM', KEYS[3], id)
   redis.call('PUBLISH', channel, id)
+  redis.call('INCR', KEYS[4])
+  redis.call('EXPIRE', KEYS[4], 120)
 end
 """
 
-# KEYS: job, open jobs, job order.
+# KEYS: job, open jobs, job order, completions.
 # ARGV: now, retention, id, channel, state, estimates, error.  1: ended now, 0: had ended, -1: gone.
 _FINISH = (
     _END
@@ -60,7 +65,7 @@ return 1
 """
 )
 
-# KEYS: job, open jobs, job order.  ARGV: now, retention, id, channel.
+# KEYS: job, open jobs, job order, completions.  ARGV: now, retention, id, channel.
 _CANCEL = (
     _END
     + _TERMINAL_CHECK
@@ -161,11 +166,21 @@ class RedisJobStore:
             JOBS.labels(state=str(JobState.CANCELLED)).inc()
         return job
 
-    def position(self, job_id: JobId) -> int | None:
-        """How many open jobs were accepted before this one."""
+    def queue_place(self, job_id: JobId) -> QueuePlace | None:
+        """How many open jobs were accepted before this one, and how long they may take."""
+        window = self._window()
         with broker_errors():
-            rank = self._client.zrank(redis_keys.JOB_ORDER, job_id)
-        return None if rank is None else int(rank)
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.zrank(redis_keys.JOB_ORDER, job_id)
+            pipeline.mget([redis_keys.completions(window), redis_keys.completions(window - 1)])
+            position, counts = pipeline.execute()
+        if position is None:
+            return None
+        elapsed_s = self._clock() - (window - 1) * RATE_WINDOW_S
+        per_second = sum(int(count or 0) for count in counts) / elapsed_s
+        return QueuePlace(
+            position=position, eta_s=round((position + 1) / per_second, 1) if per_second else None
+        )
 
     def overdue(self, limit: int) -> list[JobId]:
         """Open jobs whose lease has run out, the oldest first."""
@@ -191,7 +206,15 @@ class RedisJobStore:
             pipeline.execute()
 
     def _keys(self, job_id: JobId) -> list[str]:
-        return [redis_keys.job(job_id), redis_keys.OPEN_JOBS, redis_keys.JOB_ORDER]
+        return [
+            redis_keys.job(job_id),
+            redis_keys.OPEN_JOBS,
+            redis_keys.JOB_ORDER,
+            redis_keys.completions(self._window()),
+        ]
+
+    def _window(self) -> int:
+        return int(self._clock() // RATE_WINDOW_S)
 
     def _end(self, job_id: JobId) -> list[Any]:
         return [self._clock(), self._retention_s, job_id, redis_keys.JOB_CHANNEL]

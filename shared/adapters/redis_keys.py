@@ -23,11 +23,6 @@ JOB_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended jobs are published."""
 
 
-def caller_jobs(caller: str) -> str:
-    """Sorted set of a caller's jobs by creation time, for the listing."""
-    return f"{PREFIX}jobs:of:{caller}"
-
-
 def reply_list(process_id: str) -> str:
     """List on which one API process receives the workers' replies."""
     return f"{PREFIX}reply:{process_id}"
@@ -70,3 +65,8 @@ WORKERS = f"{PREFIX}workers"
 
 AUDITED = f"{PREFIX}audited:"
 """Prefix of the marks of valuations that have their audit record."""
+
+
+def completions(window: int) -> str:
+    """Counter of the jobs that ended in one window of time, for the estimate of the wait."""
+    return f"{PREFIX}completions:{window}"

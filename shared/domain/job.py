@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.domain.car import CarFeatures
-from shared.domain.ids import CallerId, JobId
+from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.valuation import Estimate, Extra
 
 
@@ -88,3 +88,25 @@ class Job:
     def done(self) -> int:
         """How many cars are valued."""
         return len(self.estimates)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class QueuePlace:
+    """Where an open job stands in the queue."""
+
+    position: int
+    """How many open jobs were accepted before it."""
+    eta_s: float | None
+    """Seconds until it ends at the rate of the last minute; None: nothing ended lately."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Valuation:
+    """One answered question: the customer's noun."""
+
+    id: ValuationId
+    request: CarRequest
+    estimate: Estimate
+    cached: bool
+    cache_ttl_s: int = 0
+    """How long the cached estimate stays, seconds."""

@@ -6,8 +6,6 @@ import math
 from enum import StrEnum
 from typing import Any, Self
 
-from shared.domain.ids import ValuationId
-
 QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
 """The levels at which every estimate states the price; each interval is a symmetric pair."""
 
@@ -183,12 +181,3 @@ class Extra(StrEnum):
 
     CONTRIBUTIONS = "contributions"
     DEPRECIATION = "depreciation"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Valuation:
-    """One answered question: the customer's noun."""
-
-    id: ValuationId
-    estimate: Estimate
-    cached: bool

@@ -1,0 +1,86 @@
+"""Signs of life of the workers, and the length of the queues they serve."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import redis
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import broker_errors
+from shared.names import QueueName
+from shared.ports import Clock
+
+ALIVE_S = 15.0
+"""A worker that was silent for longer counts as gone."""
+
+FORGET_S = 3600.0
+
+ENQUEUED_AT_HEADER = "enqueued_at"
+"""Message header with the Unix time at which the message was sent."""
+
+
+class RedisWorkers:
+    """Who works, and what waits.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+    """
+
+    def __init__(self, client: redis.Redis, clock: Clock = time.time) -> None:
+        self._client = client
+        self._clock = clock
+
+    def beat(self, name: str, queues: Iterable[str]) -> None:
+        """Note that the worker `name` lives and serves `queues`."""
+        now = self._clock()
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.zadd(redis_keys.WORKERS, {f"{','.join(sorted(queues))}|{name}": now})
+            pipeline.zremrangebyscore(redis_keys.WORKERS, "-inf", now - FORGET_S)
+            pipeline.execute()
+
+    def leave(self, name: str, queues: Iterable[str]) -> None:
+        """Note that the worker has stopped."""
+        with broker_errors():
+            self._client.zrem(redis_keys.WORKERS, f"{','.join(sorted(queues))}|{name}")
+
+    def alive(self) -> Mapping[str, int]:
+        """How many workers serve each queue."""
+        with broker_errors():
+            members = self._client.zrange(
+                redis_keys.WORKERS, self._clock() - ALIVE_S, "+inf", byscore=True
+            )
+        counts = Counter(
+            queue for member in members for queue in member.decode().split("|")[0].split(",")
+        )
+        return {str(queue): counts[str(queue)] for queue in QueueName}
+
+    def waiting(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
+        """Messages per queue, and the age in seconds of the oldest one in each."""
+        queues = [str(queue) for queue in QueueName]
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for queue in queues:
+                pipeline.llen(queue)
+                pipeline.lindex(queue, -1)
+            answers = pipeline.execute()
+        lengths = dict(zip(queues, answers[0::2], strict=True))
+        ages = {
+            queue: self._age(message)
+            for queue, message in zip(queues, answers[1::2], strict=True)
+        }
+        return lengths, ages
+
+    def ping(self) -> None:
+        """Reach the broker once; `BrokerUnavailable` if it does not answer."""
+        with broker_errors():
+            self._client.ping()
+
+    def _age(self, message: bytes | None) -> float:
+        if message is None:
+            return 0.0
+        sent_at = json.loads(message)["headers"].get(ENQUEUED_AT_HEADER)
+        return max(0.0, self._clock() - sent_at) if sent_at else 0.0

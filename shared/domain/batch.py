@@ -1,0 +1,208 @@
+"""A batch: a file of cars that is valued row by row, in chunks, in the background."""
+
+import dataclasses
+from enum import StrEnum
+from typing import Any, Self
+
+from shared.domain.ids import BatchId, CallerId
+from shared.domain.job import JobState
+
+
+class BatchOutcome(StrEnum):
+    """How a batch ended, more closely than its state says."""
+
+    COMPLETE = "complete"
+    """Every row was valued."""
+    WITH_ERRORS = "with_errors"
+    """Every row was handled; some were rejected for what stands in them."""
+    PARTIAL = "partial"
+    """Some rows could not be valued although nothing is wrong with them."""
+    ABORTED = "aborted"
+    """Ended early: at the first rejected row as asked, or because the file cannot be read on."""
+    CANCELLED = "cancelled"
+    DRY_RUN = "dry_run"
+    """Every row was validated and none valued, as asked."""
+
+
+class OnError(StrEnum):
+    """What a rejected row does to its batch."""
+
+    CONTINUE = "continue"
+    ABORT = "abort"
+
+
+class RowStatus(StrEnum):
+    """What became of one row of the file."""
+
+    VALUED = "valued"
+    VALID = "valid"
+    """Would have been valued; the batch is a dry run."""
+    REJECTED = "rejected"
+    """Breaks a rule; the row's errors say which."""
+    FAILED = "failed"
+    """Could not be valued after several attempts."""
+
+
+RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
+"""The columns that a result has after the file's own."""
+
+REJECTED_COLUMNS = ("row_line", "row_error")
+"""The columns that the file of rejected rows has after the file's own."""
+
+REPLACED_COLUMNS = frozenset({"row_line", "row_status", "row_error"})
+"""Columns of an earlier result: left out when a corrected file is uploaded again."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class BatchOptions:
+    """What the caller asked for besides the rows."""
+
+    dry_run: bool = False
+    on_error: OnError = OnError.CONTINUE
+    key_column: str | None = None
+    """Header of the column that names a row in the error report."""
+    encoding: str | None = None
+    """None: detected. So for `delimiter` and `decimal`."""
+    delimiter: str | None = None
+    decimal: str | None = None
+    language: str = "fr"
+    """Language of the reasons in result files: `fr` or `en`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """How a file writes its table."""
+
+    encoding: str
+    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …"""
+    delimiter: str
+    decimal: str
+    """`,` or `.` where the file's numbers, or the caller, decide it; `auto` otherwise."""
+    header: tuple[str, ...]
+    """The file's own column names, in order."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class BatchManifest:
+    """What was accepted: durable before the caller learns the batch's id, and never changed."""
+
+    id: BatchId
+    caller: CallerId
+    accepted_at: float
+    """Unix time, seconds."""
+    model_version: str
+    """The version that values all rows, whatever is activated meanwhile."""
+    options: BatchOptions
+    dialect: Dialect
+    sha256: str
+    """Digest of the file as it was sent (compressed, if it came so)."""
+    size_bytes: int
+    """Size of the stored, decompressed file."""
+    file_name: str = ""
+    """The caller's name of the file, without folders; empty if unknown."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready members; the inverse of `from_json`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, members: dict[str, Any]) -> Self:
+        """Rebuild the manifest from `to_json`'s members."""
+        options = dict(members["options"], on_error=OnError(members["options"]["on_error"]))
+        dialect = dict(members["dialect"], header=tuple(members["dialect"]["header"]))
+        return cls(**{**members, "options": BatchOptions(**options), "dialect": Dialect(**dialect)})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RowCounts:
+    """How many rows met which end."""
+
+    valid: int = 0
+    """Valued, or valid in a dry run."""
+    invalid: int = 0
+    """Rejected."""
+    failed: int = 0
+    """Given up."""
+
+    @property
+    def done(self) -> int:
+        """Rows that have met their end."""
+        return self.valid + self.invalid + self.failed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class BatchProgress:
+    """Where a batch stands."""
+
+    state: JobState = JobState.QUEUED
+    outcome: BatchOutcome | None = None
+    counts: RowCounts = RowCounts()
+    total: int | None = None
+    """Rows of the file; None until all of it is read."""
+    started_at: float | None = None
+    """Unix time, seconds."""
+    finished_at: float | None = None
+    cancel_requested: bool = False
+    error: str | None = None
+    """Code of what ended the batch early, if something did."""
+
+    def rows_per_second(self, now: float) -> float | None:
+        """Mean speed since the start; None before the first row."""
+        if self.started_at is None or not self.counts.done:
+            return None
+        elapsed_s = max((self.finished_at or now) - self.started_at, 0.001)
+        return self.counts.done / elapsed_s
+
+    def eta_s(self, now: float) -> float | None:
+        """Expected time to the end, seconds; None while nothing is known, 0 at the end."""
+        if self.state.is_terminal:
+            return 0.0
+        speed = self.rows_per_second(now)
+        if speed is None or self.total is None:
+            return None
+        return (self.total - self.counts.done) / speed
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready members; the inverse of `from_json`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, members: dict[str, Any]) -> Self:
+        """Rebuild the progress from `to_json`'s members."""
+        outcome = members["outcome"]
+        return cls(
+            **{
+                **members,
+                "state": JobState(members["state"]),
+                "outcome": BatchOutcome(outcome) if outcome else None,
+                "counts": RowCounts(**members["counts"]),
+            }
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """An accepted batch and where it stands."""
+
+    manifest: BatchManifest
+    progress: BatchProgress
+
+
+def result_header(header: tuple[str, ...]) -> list[str]:
+    """Header of the results: the file's own columns, then ours.
+
+    A name of ours that the file uses for itself gets a prefix, so that no column of the file is
+    lost and no name stands twice.
+
+    >>> result_header(("id", "price_mad", "row_error"))
+    ['id', 'price_mad', 'carprice_price_mad', 'low_mad', 'high_mad', 'row_status', 'row_error']
+    """
+    own = kept_columns(header)
+    taken = {header[index] for index in own}
+    ours = [f"carprice_{name}" if name in taken else name for name in RESULT_COLUMNS]
+    return [header[index] for index in own] + ours
+
+
+def kept_columns(header: tuple[str, ...]) -> list[int]:
+    """Indexes of the file's columns that its result files repeat."""
+    return [index for index, name in enumerate(header) if name not in REPLACED_COLUMNS]

@@ -1,0 +1,1 @@
+"""The Celery workers: they hold the forest in memory and answer the queue."""

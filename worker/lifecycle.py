@@ -1,0 +1,117 @@
+"""What happens around a worker's tasks: warm up, signs of life, metrics, stop."""
+
+import contextlib
+import gc
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import signals
+from prometheus_client import push_to_gateway, start_http_server
+
+from shared.adapters.redis_client import connect
+from shared.adapters.redis_workers import RedisWorkers
+from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
+from shared.logging import configure_logging, get_logger
+from shared.metrics import host_registry
+from shared.settings import Settings
+from worker.runtime.model_runtime import ModelRuntime
+
+PUSH_INTERVAL_S = 15.0
+
+log = get_logger("lifecycle")
+
+
+def connect_signals(
+    settings: Settings, runtime: ModelRuntime, start_process: Callable[[], None]
+) -> None:
+    """Hook into Celery's signals.
+
+    Args:
+        settings: the worker's settings.
+        runtime: loaded here, before the pool forks, so that its children share the forest's
+            memory.
+        start_process: builds the services of a process; called in each pool process, and in a
+            solo worker itself.
+    """
+    SignsOfLife(settings).connect()
+
+    @signals.setup_logging.connect(weak=False)
+    def setup_logging(**_: Any) -> None:
+        configure_logging(settings.log_level, "worker")
+
+    @signals.worker_init.connect(weak=False)
+    def warm_up(**_: Any) -> None:
+        with contextlib.suppress(ModelNotLoaded):
+            runtime.warm_up()
+        # What is here now stays: the collector must not touch, and so copy, the shared pages.
+        gc.collect()
+        gc.freeze()
+
+    @signals.worker_process_init.connect(weak=False)
+    def process_started(**_: Any) -> None:
+        start_process()
+
+    @signals.worker_ready.connect(weak=False)
+    def serve_metrics(sender: Any, **_: Any) -> None:
+        if settings.metrics_port:
+            start_http_server(settings.metrics_port, registry=host_registry())
+        if settings.pushgateway_url:
+            threading.Thread(
+                target=_push_for_ever, args=(settings.pushgateway_url, sender.hostname), daemon=True
+            ).start()
+
+    @signals.task_prerun.connect(weak=False)
+    def bind_context(task_id: str, task: Any, **_: Any) -> None:
+        structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+    @signals.task_postrun.connect(weak=False)
+    def unbind_context(**_: Any) -> None:
+        structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+class SignsOfLife:
+    """Tells the API, with Celery's own heartbeat, that this worker is there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._workers = RedisWorkers(connect(settings.redis_url))
+        self._queues: list[str] = []
+        self._name = ""
+
+    def connect(self) -> None:
+        """Hook into the signals of a worker's main process."""
+        signals.worker_ready.connect(self._ready, weak=False)
+        signals.heartbeat_sent.connect(self._beat, weak=False)
+        signals.worker_shutting_down.connect(self._leave, weak=False)
+
+    def _ready(self, sender: Any, **_: Any) -> None:
+        self._queues = list(sender.task_consumer.queues and
+                            [queue.name for queue in sender.task_consumer.queues])
+        self._name = f"{sender.hostname}:{os.getpid()}"
+        self._beat()
+        log.info("worker_ready", name=self._name, queues=self._queues)
+
+    def _beat(self, **_: Any) -> None:
+        # The broker's absence is the API's to report; a worker only waits for its return.
+        if self._name:
+            with contextlib.suppress(BrokerUnavailable):
+                self._workers.beat(self._name, self._queues)
+
+    def _leave(self, **_: Any) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            self._workers.leave(self._name, self._queues)
+        self._name = ""
+
+
+def _push_for_ever(url: str, instance: str) -> None:
+    """Push this host's metrics at an interval; a gateway that is down is tried again."""
+    while not threading.Event().wait(PUSH_INTERVAL_S):
+        try:
+            push_to_gateway(
+                url, job="carprice-worker", registry=host_registry(),
+                grouping_key={"instance": instance},
+            )
+        except OSError as error:
+            log.warning("metrics_not_pushed", error=str(error))

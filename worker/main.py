@@ -1,0 +1,57 @@
+"""Entry of the workers, of beat and of Flower: `celery -A worker.main`."""
+
+import os
+import time
+
+from celery import Celery
+
+from shared.celery_app import make_celery
+from shared.connections import with_connections
+from shared.metrics import MODEL_RELOADS
+from shared.settings import Settings
+from worker.container import WorkerServices, build_services
+from worker.lifecycle import connect_signals
+from worker.runtime.model_runtime import ModelRuntime
+from worker.tasks import batch, maintenance, valuation
+
+
+class Process:
+    """The services of this process; built anew in each child of a pool."""
+
+    def __init__(self, settings: Settings, app: Celery, runtime: ModelRuntime) -> None:
+        self._settings = settings
+        self._app = app
+        self._runtime = runtime
+        self._services: WorkerServices | None = None
+
+    def start(self) -> None:
+        """Build the services: after the fork, so that no connection or file is shared."""
+        self._services = build_services(self._settings, self._app, self._runtime)
+
+    def services(self) -> WorkerServices:
+        """The services of this process."""
+        if self._services is None:
+            self.start()
+        assert self._services is not None
+        return self._services
+
+
+def make_app() -> Celery:
+    """The configured application with its tasks."""
+    settings = with_connections(Settings.from_env())
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
+    celery = make_celery(settings.redis_url)
+    runtime = ModelRuntime(
+        settings.versions_path,
+        time.monotonic,
+        on_reload=lambda outcome: MODEL_RELOADS.labels(outcome=outcome).inc(),
+    )
+    process = Process(settings, celery, runtime)
+    valuation.register(celery, lambda: process.services().valuation)
+    batch.register(celery, lambda: process.services().batches)
+    maintenance.register(celery, lambda: process.services().sweeps)
+    connect_signals(settings, runtime, process.start)
+    return celery
+
+
+app = make_app()

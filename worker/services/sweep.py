@@ -1,0 +1,53 @@
+"""Send again what was lost on the way: the second half of "every accepted job ends"."""
+
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import JobId
+from shared.domain.job import JobState
+from shared.logging import get_logger
+from shared.metrics import JOBS_RESENT
+from shared.ports import Dispatcher, JobStore
+
+SWEEP_LIMIT = 1000
+"""Most jobs looked at in one sweep."""
+
+log = get_logger("sweep")
+
+
+class JobSweep:
+    """Looks after open jobs whose lease has run out.
+
+    A worker that is killed between taking a message and recording it as unacknowledged loses the
+    message, and so does a broker that lost its memory. The job's record outlives both.
+
+    Args:
+        jobs: the stored jobs.
+        dispatcher: puts them on the queue again.
+        max_attempts: a job that was started this often is not sent again.
+    """
+
+    def __init__(self, jobs: JobStore, dispatcher: Dispatcher, *, max_attempts: int) -> None:
+        self._jobs = jobs
+        self._dispatcher = dispatcher
+        self._max_attempts = max_attempts
+
+    def sweep(self) -> int:
+        """Send overdue jobs again; how many were sent."""
+        return sum(self._sweep_job(job_id) for job_id in self._jobs.overdue(SWEEP_LIMIT))
+
+    def _sweep_job(self, job_id: JobId) -> int:
+        job = self._jobs.load(job_id)
+        if job is None or job.state.is_terminal:
+            self._jobs.forget(job_id)
+            return 0
+        if job.attempts >= self._max_attempts:
+            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            return 0
+        try:
+            self._dispatcher.submit_job(job_id)
+        except BrokerUnavailable as error:
+            log.warning("job_not_resent", job_id=job_id, error=str(error))
+            return 0
+        self._jobs.renew(job_id)
+        JOBS_RESENT.inc()
+        log.warning("job_resent", job_id=job_id, attempts=job.attempts)
+        return 1

@@ -1,0 +1,26 @@
+"""Tasks of the control queue that keep the promises: nothing accepted is forgotten."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from celery import Celery
+
+from shared.names import TaskName
+
+
+class Sweep(Protocol):
+    """Looks for work that was lost and sends it again."""
+
+    def sweep(self) -> int:
+        """How many pieces of work were sent again."""
+        ...
+
+
+def register(app: Celery, sweeps: Callable[[], Sequence[Sweep]]) -> None:
+    """Define the tasks on `app`; `sweeps` gives those of the running process."""
+
+    @app.task(name=str(TaskName.SWEEP))
+    def sweep() -> None:
+        """Send lost jobs and chunks again."""
+        for each in sweeps():
+            each.sweep()

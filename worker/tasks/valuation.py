@@ -1,0 +1,25 @@
+"""Tasks of the interactive queue."""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, Task
+
+from shared.domain.ids import JobId
+from shared.names import TaskName
+from worker.services.valuation import ValuationService
+
+
+def register(app: Celery, service: Callable[[], ValuationService]) -> None:
+    """Define the tasks on `app`; `service` gives the one of the running process."""
+
+    @app.task(name=str(TaskName.VALUE_CARS), bind=True)
+    def value_cars(task: Task, group_id: str, reply_to: str, items: list[list[Any]]) -> None:
+        """Value a group of cars that callers wait for."""
+        redelivered = bool(task.request.delivery_info.get("redelivered"))
+        service().value_group(group_id, reply_to, items, redelivered=redelivered)
+
+    @app.task(name=str(TaskName.VALUE_JOB))
+    def value_job(job_id: str, enqueued_at: float) -> None:
+        """Value the cars of a stored job."""
+        service().value_job(JobId(job_id), enqueued_at)
