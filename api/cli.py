@@ -1,0 +1,60 @@
+"""The command line `carprice`: a table of where each command lives.
+
+Nothing is imported before it is called, so the API's package never loads training code, and
+`carprice --help` answers at once.
+"""
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+
+class Place(NamedTuple):
+    """Where a command lives and what it does."""
+
+    target: str
+    short_help: str
+
+
+COMMANDS: dict[str, Place] = {
+    "up": Place("api.up:up", "Start the whole service here."),
+    "key": Place("api.keys_cli:key", "Create, list and revoke API keys."),
+    "predict": Place("client.cli:predict", "Value one car."),
+    "batch": Place("client.cli:batch", "Value every car of a file."),
+    "train": Place("model_store.cli:train", "Train a model version."),
+    "evaluate": Place("model_store.cli:evaluate", "Measure a model on real listings."),
+    "market": Place("model_store.cli:market", "Rebuild the reference market."),
+    "models": Place("model_store.models_cli:models", "List, activate and roll back versions."),
+}
+"""A new command is one more line here."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.short_help) for name, place in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Prices of used cars in Morocco."""
+
+
+if __name__ == "__main__":
+    main()

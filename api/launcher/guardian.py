@@ -1,0 +1,100 @@
+"""Ends the processes of a run whose supervisor was killed.
+
+The supervisor cannot catch SIGKILL, and its children have children of their own (pool processes,
+server workers) which would live on and keep the port. So the guardian, a process in a session of
+its own, reads the process groups of the run from a pipe that only the supervisor writes: when
+the pipe ends while groups are still registered, the supervisor is gone and the groups are killed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
+
+
+class Guardian:
+    """The supervisor's end of the pipe."""
+
+    def __init__(self, keep_open: Sequence[int] = ()) -> None:
+        """Start the guardian.
+
+        Args:
+            keep_open: file descriptors that stay open until the last group is gone (locks).
+        """
+        self._keep_open = tuple(keep_open)
+        self._groups: set[int] = set()
+        self._process = self._start()
+
+    def watch(self, group: int) -> None:
+        """Kill this process group if the supervisor dies."""
+        self._groups.add(group)
+        self._tell(f"+{group}")
+
+    def forget(self, group: int) -> None:
+        """This process group has ended."""
+        self._groups.discard(group)
+        self._tell(f"-{group}")
+
+    def revive(self) -> None:
+        """Start again if the guardian itself was killed."""
+        if self._process.poll() is not None:
+            self._process = self._start()
+            for group in self._groups:
+                self._tell(f"+{group}")
+
+    def dismiss(self) -> None:
+        """End the guardian, and with it whatever group is still registered."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "api.launcher.guardian"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=self._keep_open,
+            bufsize=0,
+        )
+
+    def _tell(self, line: str) -> None:
+        """A dead guardian is revived, and told everything, by the supervisor's next round."""
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.write(f"{line}\n".encode())
+            except BrokenPipeError:
+                return
+
+
+def groups_left(lines: Iterable[bytes]) -> set[int]:
+    """The process groups that were registered and not taken back."""
+    groups: set[int] = set()
+    for line in lines:
+        sign, group = line[:1], int(line[1:])
+        if sign == b"+":
+            groups.add(group)
+        else:
+            groups.discard(group)
+    return groups
+
+
+def kill_groups(groups: Iterable[int]) -> None:
+    """End whole process groups at once: queue, ledger and audit log survive that by design."""
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def main(pipe: BinaryIO) -> None:
+    """Wait for the end of the supervisor."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    kill_groups(groups_left(pipe))
+
+
+if __name__ == "__main__":
+    main(sys.stdin.buffer)

@@ -1,0 +1,58 @@
+"""The first model of a fresh home."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from api.launcher.environment import ONE_THREAD_VARIABLES
+from api.launcher.guardian import Guardian
+from api.launcher.preflight import CannotStartError
+from shared.settings import Settings
+
+POLL_S = 0.1
+STOP_WAIT_S = 5.0
+
+
+def has_active_model(settings: Settings) -> bool:
+    """Whether the registry names a version to serve."""
+    return (settings.versions_path.parent / "ACTIVE").is_file()
+
+
+def train_default_model(
+    env: Mapping[str, str], guardian: Guardian, stop_wanted: Callable[[], bool]
+) -> None:
+    """Run `carprice train --activate`, its progress on this terminal.
+
+    Args:
+        env: the environment of the run; training may use all cores.
+        guardian: ends the training if this process is killed.
+        stop_wanted: asked a few times a second.
+
+    Raises:
+        CannotStartError: the training failed.
+    """
+    training = subprocess.Popen(
+        [sys.executable, "-m", "api.cli", "train", "--activate"],
+        env={name: text for name, text in env.items() if name not in ONE_THREAD_VARIABLES},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    guardian.watch(training.pid)
+    while training.poll() is None and not stop_wanted():
+        time.sleep(POLL_S)
+    if training.poll() is None:
+        training.terminate()
+        _wait_or_kill(training)
+    elif training.returncode != 0:
+        raise CannotStartError("training the default model failed: see its message above")
+    guardian.forget(training.pid)
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    """Give a process a moment to end."""
+    try:
+        process.wait(timeout=STOP_WAIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
