@@ -142,7 +142,7 @@ def lock_data(folder: Path) -> int:
                 raise EmbeddedServerError(f"another server already uses {folder}") from None
             time.sleep(0.05)
         else:
-            os.set_inheritable(handle, True)
+            os.set_inheritable(handle, True)  # noqa: FBT003 - the call has no keyword
             return handle
 
 

@@ -40,6 +40,7 @@ class Guardian:
     def revive(self) -> None:
         """Start again if the guardian itself was killed."""
         if self._process.poll() is not None:
+            self.dismiss()
             self._process = self._start()
             for group in self._groups:
                 self._tell(f"+{group}")
