@@ -48,17 +48,25 @@ def batch(batch_id: str) -> str:
 
 
 def batch_chunks(batch_id: str) -> str:
-    """Hash of the chunks of a batch that are done, with their counts."""
+    """Set of the chunks of a batch that are done."""
     return f"{PREFIX}batch-chunks:{batch_id}"
 
 
 def batch_leases(batch_id: str) -> str:
-    """Sorted set of the chunks of a batch that are under way, by lease."""
+    """Sorted set of the steps of a batch that are under way, by the end of their lease."""
     return f"{PREFIX}batch-leases:{batch_id}"
+
+
+def batch_tries(batch_id: str) -> str:
+    """Hash of how often each step of a batch was begun, and sent again in vain."""
+    return f"{PREFIX}batch-tries:{batch_id}"
 
 
 OPEN_BATCHES = f"{PREFIX}batches:open"
 """Sorted set of the batches that have not ended, by the time they were accepted."""
+
+BATCHES_SCANNED = f"{PREFIX}batches:scanned"
+"""Stands while the blobs were looked through not long ago; gone with a lost memory."""
 
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last sign of life."""

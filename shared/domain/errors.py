@@ -45,6 +45,12 @@ class FieldProblem:
         return f"FieldProblem({self.pointer!r}, {self.code!r}, {self.params!r})"
 
 
+class UnreadableUpload(InvalidInput):
+    """The uploaded file cannot be read as a table of cars; `problems` say where and why."""
+
+    code = "unreadable-upload"
+
+
 class JobNotFound(DomainError):
     """No job of this caller has this id."""
 
@@ -81,16 +87,22 @@ class ResultNotReady(DomainError):
     code = "result-not-ready"
 
 
-class UnreadableUpload(DomainError):
-    """The uploaded file cannot be read as a table of cars; `reason` is a message code."""
-
-    code = "unreadable-upload"
-
-
 class UploadTooLarge(DomainError):
-    """A limit on bytes, columns, rows or field size is exceeded."""
+    """A limit on bytes is exceeded; `maximum` names it, `measured` says what was counted."""
 
     code = "upload-too-large"
+
+
+class UnsupportedUpload(DomainError):
+    """The upload is of a kind that is not read: `given` instead of `expected`."""
+
+    code = "unsupported-upload"
+
+
+class BatchAlreadyEnded(DomainError):
+    """The batch has ended: there is nothing left to cancel."""
+
+    code = "batch-already-ended"
 
 
 class IdempotencyConflict(DomainError):

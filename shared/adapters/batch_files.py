@@ -1,0 +1,131 @@
+"""What lies in the blobs of a batch, under which name, in which form.
+
+    manifest.json     what was accepted
+    source            the file, decompressed
+    split.json        how far it is cut into chunks
+    chunks/000000     rows of a chunk, before
+    parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
+                      chunk is done when it is there, and its three lists cannot disagree
+    final.json        how the batch ended
+    results.csv, errors.ndjson, rejected.csv
+    tombstone.json    who it belonged to; all else is gone
+"""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.domain.batch import BatchManifest, BatchProgress
+from shared.domain.ids import BatchId, CallerId
+from shared.ports import BlobStore
+
+MANIFEST = "manifest.json"
+SOURCE = "source"
+SPLIT = "split.json"
+CHUNKS = "chunks"
+PARTS = "parts"
+FINAL = "final.json"
+RESULTS = "results.csv"
+ERRORS = "errors.ndjson"
+REJECTED = "rejected.csv"
+TOMBSTONE = "tombstone.json"
+
+
+class CutState(NamedTuple):
+    """How far a file is cut into chunks."""
+
+    offset: int
+    """Bytes that are cut."""
+    line: int
+    """Lines that are cut."""
+    rows: int
+    chunks: int
+    is_whole: bool
+
+
+def chunk_name(chunk: int) -> str:
+    """Blob of a chunk's rows."""
+    return f"{CHUNKS}/{chunk:06d}"
+
+
+def part_name(chunk: int) -> str:
+    """Blob of a chunk's results."""
+    return f"{PARTS}/{chunk:06d}"
+
+
+def chunk_of(name: str) -> int:
+    """The chunk whose blob has this name."""
+    return int(name.rpartition("/")[2])
+
+
+class BatchFiles:
+    """Reads and writes the small records among a batch's blobs.
+
+    Args:
+        blobs: where they lie.
+    """
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self.blobs = blobs
+
+    def write_manifest(self, manifest: BatchManifest) -> None:
+        """Make an accepted batch durable."""
+        self._write(manifest.id, MANIFEST, manifest.to_json())
+
+    def manifest(self, batch_id: BatchId) -> BatchManifest | None:
+        """What was accepted; None if nothing is here under this id."""
+        members = self._read(batch_id, MANIFEST)
+        return BatchManifest.from_json(members) if members else None
+
+    def write_final(self, batch_id: BatchId, progress: BatchProgress) -> None:
+        """Make the end of a batch durable."""
+        self._write(batch_id, FINAL, progress.to_json())
+
+    def final(self, batch_id: BatchId) -> BatchProgress | None:
+        """How the batch ended; None if it has not."""
+        members = self._read(batch_id, FINAL)
+        return BatchProgress.from_json(members) if members else None
+
+    def write_cut(self, batch_id: BatchId, state: CutState) -> None:
+        """Note how far the file is cut."""
+        self._write(batch_id, SPLIT, state._asdict())
+
+    def cut(self, batch_id: BatchId) -> CutState:
+        """How far the file is cut."""
+        members = self._read(batch_id, SPLIT)
+        return CutState(**members) if members else CutState(0, 0, 0, 0, is_whole=False)
+
+    def bury(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
+        """Delete all of a batch but the memory that it was there."""
+        self._write(batch_id, TOMBSTONE, {"caller": caller, "at": at})
+        self.blobs.remove(batch_id, [name for name in self._all(batch_id) if name != TOMBSTONE])
+
+    def tombstone(self, batch_id: BatchId) -> tuple[CallerId, float] | None:
+        """Who an expired batch belonged to, and when it expired."""
+        members = self._read(batch_id, TOMBSTONE)
+        return (CallerId(members["caller"]), members["at"]) if members else None
+
+    def discard(self, batch_id: BatchId) -> None:
+        """Delete all of a batch."""
+        self.blobs.remove(batch_id, self._all(batch_id))
+
+    def drop_work(self, batch_id: BatchId) -> None:
+        """Delete what a batch that has ended needs no more: source, chunks and parts."""
+        names = [*self.blobs.names(batch_id, CHUNKS), *self.blobs.names(batch_id, PARTS)]
+        self.blobs.remove(batch_id, [*names, SOURCE, SPLIT])
+
+    def _all(self, batch_id: BatchId) -> list[str]:
+        folders = (PARTS, CHUNKS, "")
+        return [name for folder in folders for name in self.blobs.names(batch_id, folder)]
+
+    def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
+        with self.blobs.write(batch_id, name) as blob:
+            blob.write(orjson.dumps(members))
+
+    def _read(self, batch_id: BatchId, name: str) -> dict[str, Any] | None:
+        try:
+            with self.blobs.read(batch_id, name) as blob:
+                members: dict[str, Any] = orjson.loads(blob.read())
+        except FileNotFoundError:
+            return None
+        return members

@@ -1,0 +1,217 @@
+"""The changes of a batch's ledger, each one atomic script.
+
+KEYS of all: batch, chunks done, leases, tries, open batches. A step is "split", "assemble" or a
+chunk's number. `stopping` means that no further chunk is valued: cancelled or aborted.
+"""
+
+_HEAD = """
+local batch, done, leases, tries, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local known = redis.call('HMGET', batch, 'state', 'cancel_requested', 'error')
+local state = known[1]
+local ended = state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED'
+local stopping = known[2] == '1' or (known[3] and known[3] ~= '')
+"""
+
+# ARGV: id, accepted at, lease end.  1: opened, 0: was open.
+CREATE = (
+    _HEAD
+    + """
+if state then return 0 end
+redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', 0,
+           'next_chunk', 0)
+redis.call('ZADD', leases, ARGV[3], 'split')
+redis.call('ZADD', open, ARGV[2], ARGV[1])
+return 1
+"""
+)
+
+# ARGV: id, accepted at, now, chunks cut, total or "", then chunk, valid, invalid, failed of each
+# chunk that is done.  1: opened, 0: was open.
+RESTORE = (
+    _HEAD
+    + """
+if state then return 0 end
+redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', ARGV[4],
+           'next_chunk', 0)
+local names = {'valid', 'invalid', 'failed'}
+for i = 6, #ARGV, 4 do
+  redis.call('SADD', done, ARGV[i])
+  for j = 1, 3 do redis.call('HINCRBY', batch, names[j], ARGV[i + j]) end
+end
+if ARGV[5] ~= '' then redis.call('HSET', batch, 'total', ARGV[5])
+else redis.call('ZADD', leases, ARGV[3], 'split') end
+if #ARGV > 5 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', ARGV[3]) end
+redis.call('ZADD', open, ARGV[2], ARGV[1])
+return 1
+"""
+)
+
+# ARGV: step, now, lease end, most attempts.
+BEGIN = (
+    _HEAD
+    + """
+local step = ARGV[1]
+if not state then return {'unknown', 0} end
+if ended then return {'stopped', 0} end
+if step == 'split' then
+  if redis.call('HEXISTS', batch, 'total') == 1 then
+    redis.call('ZREM', leases, step)
+    return {'done', 0}
+  end
+elseif step ~= 'assemble' and redis.call('SISMEMBER', done, step) == 1 then
+  redis.call('ZREM', leases, step)
+  return {'done', 0}
+end
+if stopping and step ~= 'assemble' then
+  redis.call('ZREM', leases, step)
+  return {'stopped', 0}
+end
+local attempt = redis.call('HINCRBY', tries, step, 1)
+redis.call('HDEL', tries, 'sent:' .. step)
+redis.call('ZADD', leases, ARGV[3], step)
+redis.call('HSETNX', batch, 'started_at', ARGV[2])
+redis.call('HSET', batch, 'state', 'RUNNING')
+if attempt > tonumber(ARGV[4]) then return {'exhausted', attempt} end
+return {'run', attempt}
+"""
+)
+
+# ARGV: chunks cut, total or "", lease end.
+NOTE_CUT = (
+    _HEAD
+    + """
+if not state or ended then return 0 end
+redis.call('HDEL', tries, 'split')
+if tonumber(ARGV[1]) > tonumber(redis.call('HGET', batch, 'chunks_cut')) then
+  redis.call('HSET', batch, 'chunks_cut', ARGV[1])
+end
+if ARGV[2] == '' then
+  redis.call('ZADD', leases, 'XX', ARGV[3], 'split')
+else
+  redis.call('HSET', batch, 'total', ARGV[2])
+  redis.call('ZREM', leases, 'split')
+end
+return 1
+"""
+)
+
+# ARGV: chunk, valid, invalid, failed, error or "".  1: done now, 0: was done, or is unknown.
+FINISH_CHUNK = (
+    _HEAD
+    + """
+if not state or ended then return 0 end
+redis.call('ZREM', leases, ARGV[1])
+redis.call('HDEL', tries, ARGV[1])
+if redis.call('SADD', done, ARGV[1]) == 0 then return 0 end
+redis.call('HINCRBY', batch, 'valid', ARGV[2])
+redis.call('HINCRBY', batch, 'invalid', ARGV[3])
+redis.call('HINCRBY', batch, 'failed', ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', batch, 'error', ARGV[5]) end
+return 1
+"""
+)
+
+# ARGV: step, lease end, whether the attempt is taken back.
+POSTPONE = (
+    _HEAD
+    + """
+if not state or ended then return 0 end
+if ARGV[3] == '1' and redis.call('HINCRBY', tries, ARGV[1], -1) < 0 then
+  redis.call('HDEL', tries, ARGV[1])
+end
+return redis.call('ZADD', leases, 'XX', ARGV[2], ARGV[1])
+"""
+)
+
+# ARGV: lease end, window.  Chunks to send, then -1 if the assembly is due.
+ADVANCE = (
+    _HEAD
+    + """
+if not state or ended then return {} end
+local under_way = redis.call('ZCARD', leases)
+if redis.call('ZSCORE', leases, 'assemble') then return {} end
+if stopping then
+  if under_way > 0 then return {} end
+  redis.call('ZADD', leases, ARGV[1], 'assemble')
+  return {-1}
+end
+if redis.call('ZSCORE', leases, 'split') then under_way = under_way - 1 end
+local cut = tonumber(redis.call('HGET', batch, 'chunks_cut'))
+local next = tonumber(redis.call('HGET', batch, 'next_chunk'))
+local send = {}
+while under_way < tonumber(ARGV[2]) and next < cut do
+  if redis.call('SISMEMBER', done, next) == 0 then
+    redis.call('ZADD', leases, ARGV[1], next)
+    send[#send + 1] = next
+    under_way = under_way + 1
+  end
+  next = next + 1
+end
+redis.call('HSET', batch, 'next_chunk', next)
+if redis.call('HEXISTS', batch, 'total') == 1 and redis.call('SCARD', done) == cut then
+  redis.call('ZADD', leases, ARGV[1], 'assemble')
+  send[#send + 1] = -1
+end
+return send
+"""
+)
+
+# ARGV: now, lease length, most steps.  Steps to send again; each time in vain doubles the wait.
+OVERDUE = (
+    _HEAD
+    + """
+if not state or ended then
+  redis.call('DEL', leases, tries, done)
+  return {}
+end
+local send = {}
+local late = redis.call('ZRANGE', leases, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[3])
+for _, step in ipairs(late) do
+  if stopping and step ~= 'assemble' then
+    redis.call('ZREM', leases, step)
+  else
+    local sent = redis.call('HINCRBY', tries, 'sent:' .. step, 1)
+    local wait = tonumber(ARGV[2]) * 2 ^ math.min(sent - 1, 5)
+    redis.call('ZADD', leases, tonumber(ARGV[1]) + wait, step)
+    send[#send + 1] = step
+  end
+end
+return send
+"""
+)
+
+# ARGV: error.
+ABORT = (
+    _HEAD
+    + """
+if not state or ended then return 0 end
+redis.call('ZREM', leases, 'split')
+redis.call('HSET', batch, 'error', ARGV[1])
+return 1
+"""
+)
+
+# 1: noted, 0: nothing to cancel.
+CANCEL = (
+    _HEAD
+    + """
+if not state or ended then return 0 end
+redis.call('HSET', batch, 'cancel_requested', 1)
+return 1
+"""
+)
+
+# ARGV: id, state, outcome, finished at, error, seconds to keep, channel.  1: ended now.
+FINISH = (
+    _HEAD
+    + """
+redis.call('ZREM', open, ARGV[1])
+redis.call('DEL', done, leases, tries)
+if not state or ended then return 0 end
+redis.call('HSET', batch, 'state', ARGV[2], 'outcome', ARGV[3], 'finished_at', ARGV[4],
+           'error', ARGV[5])
+redis.call('EXPIRE', batch, ARGV[6])
+redis.call('PUBLISH', ARGV[7], ARGV[1])
+return 1
+"""
+)

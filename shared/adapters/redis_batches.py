@@ -1,0 +1,196 @@
+"""The ledger of batches in Redis: every change is one script, so counters are exact."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+from redis.commands.core import Script
+
+from shared.adapters import lua_batches, redis_keys
+from shared.adapters.redis_client import broker_errors
+from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
+from shared.domain.ids import BatchId
+from shared.domain.job import JobState
+from shared.ports import Clock, NextSteps, StepStart, StepVerdict
+
+ENDED_KEPT_S = 3600
+"""How long an ended batch stays in Redis; the blobs keep it longer."""
+
+OVERDUE_LIMIT = 64
+ABORTED = "row-rejected"
+"""Error of a batch that ends at its first rejected row, as asked."""
+
+_ASSEMBLE = -1
+
+
+class RedisBatchStore:
+    """`shared.ports.BatchStore` on the broker's Redis.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+        lease_s: after this time without news a step is overdue.
+        window: chunks of one batch under way at once.
+        max_attempts: tries before a step counts as exhausted.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        clock: Clock,
+        *,
+        lease_s: int,
+        window: int,
+        max_attempts: int,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._lease_s = lease_s
+        self._window = window
+        self._max_attempts = max_attempts
+        self._scripts = {
+            name: client.register_script(source)
+            for name, source in vars(lua_batches).items()
+            if name.isupper() and not name.startswith("_")
+        }
+
+    def ping(self) -> None:
+        """Check that Redis answers."""
+        with broker_errors():
+            self._client.ping()
+
+    def create(self, batch_id: BatchId, accepted_at: float) -> None:
+        """Open the ledger of a batch."""
+        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
+
+    def restore(
+        self,
+        batch_id: BatchId,
+        accepted_at: float,
+        *,
+        chunks_cut: int,
+        total: int | None,
+        done: Mapping[int, RowCounts],
+    ) -> bool:
+        """Open a ledger again; False if it is there."""
+        chunks = [
+            number
+            for chunk, counts in done.items()
+            for number in (chunk, counts.valid, counts.invalid, counts.failed)
+        ]
+        arguments = (accepted_at, self._clock(), chunks_cut, "" if total is None else total)
+        return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
+
+    def progress(self, batch_id: BatchId) -> BatchProgress | None:
+        """Where the batch stands."""
+        with broker_errors():
+            stored = self._client.hgetall(redis_keys.batch(batch_id))
+        return _progress(stored) if stored else None
+
+    def begin(self, batch_id: BatchId, step: str) -> StepStart:
+        """Note an attempt and renew the step's lease."""
+        verdict, attempt = self._run(
+            "BEGIN", batch_id, step, self._clock(), self._lease_end(), self._max_attempts
+        )
+        return StepStart(StepVerdict(verdict.decode()), attempt)
+
+    def note_cut(self, batch_id: BatchId, chunks_cut: int, total: int | None) -> None:
+        """Note how many chunks are cut."""
+        rows = "" if total is None else total
+        self._run("NOTE_CUT", batch_id, chunks_cut, rows, self._lease_end())
+
+    def finish_chunk(
+        self, batch_id: BatchId, chunk: int, counts: RowCounts, *, abort: bool
+    ) -> bool:
+        """Mark a chunk done and add its counts, once."""
+        numbers = (counts.valid, counts.invalid, counts.failed)
+        error = ABORTED if abort else ""
+        return bool(self._run("FINISH_CHUNK", batch_id, chunk, *numbers, error))
+
+    def postpone(self, batch_id: BatchId, step: str, delay_s: float, *, blame: bool) -> None:
+        """Let the step be sent again after a while."""
+        self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not blame))
+
+    def renew(self, batch_id: BatchId, step: str) -> None:
+        """Give a step that is under way a new lease."""
+        with broker_errors():
+            self._client.zadd(
+                redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True
+            )
+
+    def advance(self, batch_id: BatchId) -> NextSteps:
+        """Lease what can go out now."""
+        steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
+        return NextSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
+
+    def overdue(self, batch_id: BatchId) -> list[str]:
+        """Steps whose lease has run out, leased anew."""
+        steps = self._run("OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT)
+        return [step.decode() for step in steps]
+
+    def abort(self, batch_id: BatchId, error: str) -> None:
+        """End the batch early for an error of its own."""
+        self._run("ABORT", batch_id, error)
+
+    def request_cancel(self, batch_id: BatchId) -> bool:
+        """Ask for the end; False if there is nothing to cancel."""
+        return bool(self._run("CANCEL", batch_id))
+
+    def finish(self, batch_id: BatchId, progress: BatchProgress) -> bool:
+        """Close the ledger; False if it was closed before."""
+        return bool(
+            self._run(
+                "FINISH", batch_id, batch_id, str(progress.state), str(progress.outcome),
+                progress.finished_at or self._clock(), progress.error or "", ENDED_KEPT_S,
+                redis_keys.JOB_CHANNEL,
+            )
+        )
+
+    def open_batches(self) -> list[BatchId]:
+        """The batches that have not ended, the oldest first."""
+        with broker_errors():
+            ids = self._client.zrange(redis_keys.OPEN_BATCHES, 0, -1)
+        return [BatchId(batch_id.decode()) for batch_id in ids]
+
+    def claim_scan(self, interval_s: int) -> bool:
+        """Whether the blobs should be looked through now."""
+        with broker_errors():
+            claimed = self._client.set(redis_keys.BATCHES_SCANNED, 1, nx=True, ex=interval_s)
+        return bool(claimed)
+
+    def _lease_end(self) -> float:
+        return self._clock() + self._lease_s
+
+    def _run(self, name: str, batch_id: BatchId, *arguments: Any) -> Any:
+        script: Script = self._scripts[name]
+        keys = [
+            redis_keys.batch(batch_id),
+            redis_keys.batch_chunks(batch_id),
+            redis_keys.batch_leases(batch_id),
+            redis_keys.batch_tries(batch_id),
+            redis_keys.OPEN_BATCHES,
+        ]
+        with broker_errors():
+            return script(keys=keys, args=list(arguments))
+
+
+def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
+    def number(name: bytes) -> int:
+        return int(stored.get(name, 0))
+
+    def seconds(name: bytes) -> float | None:
+        return float(stored[name]) if name in stored else None
+
+    outcome = stored.get(b"outcome", b"").decode()
+    return BatchProgress(
+        state=JobState(stored[b"state"].decode()),
+        outcome=BatchOutcome(outcome) if outcome else None,
+        counts=RowCounts(
+            valid=number(b"valid"), invalid=number(b"invalid"), failed=number(b"failed")
+        ),
+        total=number(b"total") if b"total" in stored else None,
+        started_at=seconds(b"started_at"),
+        finished_at=seconds(b"finished_at"),
+        cancel_requested=stored.get(b"cancel_requested") == b"1",
+        error=stored.get(b"error", b"").decode() or None,
+    )

@@ -1,0 +1,244 @@
+"""Rows of a CSV file, one at a time, in flat memory, from any place of the file on.
+
+A row that cannot be read sinks no other row: an unclosed quote costs its own line only, and
+bytes that are not of the file's encoding cost the rows that they stand in.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from shared.domain.batch import Dialect
+from shared.domain.errors import FieldProblem, UnreadableUpload
+
+FIELD_MAX_CHARS = 100_000
+LINE_MAX_BYTES = 2_000_000
+COLUMNS_MAX = 500
+BLOCK_BYTES = 1 << 20
+REPLACEMENT = "\ufffd"
+
+BOMS = {
+    "utf-8": b"\xef\xbb\xbf",
+    "utf-16-le": b"\xff\xfe",
+    "utf-16-be": b"\xfe\xff",
+}
+_WIDE = frozenset({"utf-16-le", "utf-16-be"})
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")
+_UNREADABLE_WIDE = re.compile("[\0\ufffd]")
+
+csv.field_size_limit(FIELD_MAX_CHARS)
+
+
+class Position(NamedTuple):
+    """A place between two rows of a file."""
+
+    offset: int
+    """Bytes before it."""
+    line: int
+    """Lines before it."""
+
+
+START = Position(0, 0)
+
+
+class SourceRow(NamedTuple):
+    """One row as it stands in the file."""
+
+    line: int
+    """Number of its first line, from 1."""
+    cells: list[str]
+    fault: str | None = None
+    """Message code of what makes the row unreadable."""
+
+
+class CsvReader:
+    """Reads the rows of a file of a known dialect; lines without any value are no rows.
+
+    Args:
+        stream: the file, seekable, in bytes.
+        encoding: codec name.
+        delimiter: one sign.
+        start: where to begin; `position` gives such places.
+        width: number of cells that a row must have; None: any.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        encoding: str,
+        delimiter: str,
+        *,
+        start: Position = START,
+        width: int | None = None,
+    ) -> None:
+        self._lines = _Lines(stream, encoding, start)
+        self._delimiter = delimiter
+        self._width = width
+
+    @classmethod
+    def of(cls, stream: BinaryIO, dialect: Dialect, start: Position = START) -> "CsvReader":
+        """A reader of the data rows of a file whose dialect was detected."""
+        width = len(dialect.header)
+        reader = cls(stream, dialect.encoding, dialect.delimiter, start=start, width=width)
+        if start == START:
+            reader._width = None
+            next(iter(reader), None)
+            reader._width = width
+        return reader
+
+    @property
+    def position(self) -> Position:
+        """The place after the last row that was given out."""
+        return self._lines.position
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        lines = self._lines
+        rows = csv.reader(lines.feed(), delimiter=self._delimiter)
+        before = 0
+        while True:
+            try:
+                cells: list[str] | None = next(rows)
+            except StopIteration:
+                return
+            except csv.Error:
+                cells = None
+            count, before = rows.line_num - before, rows.line_num
+            if cells is None or self._is_torn(cells, count):
+                yield self._first_line_alone()
+                rows, before = csv.reader(lines.feed(), delimiter=self._delimiter), 0
+                continue
+            row = self._row(cells, count) if any(cells) else None
+            lines.index += count
+            if row is not None:
+                yield row
+
+    def _is_torn(self, cells: list[str], count: int) -> bool:
+        """Whether a quote was left open: it swallowed what follows it."""
+        if self._lines.ended:
+            return True
+        return count > 1 and self._width not in (None, len(cells))
+
+    def _first_line_alone(self) -> SourceRow:
+        """Give up the record's first line only; the others are read again."""
+        first = self._lines.window[self._lines.index]
+        line = self._lines.number + 1
+        self._lines.index += 1
+        fault = "cell-too-long" if len(first) > FIELD_MAX_CHARS else "open-quote"
+        cells = first.rstrip("\r\n").split(self._delimiter)
+        return SourceRow(line, [clean(cell[:FIELD_MAX_CHARS]) for cell in cells], fault)
+
+    def _row(self, cells: list[str], count: int) -> SourceRow:
+        lines = self._lines
+        line = lines.number + 1
+        if lines.suspicious and lines.is_unreadable(count):
+            return SourceRow(line, [clean(cell) for cell in cells], "unreadable-text")
+        if self._width is None or len(cells) == self._width:
+            return SourceRow(line, cells)
+        if len(cells) > self._width and not any(cells[self._width :]):
+            return SourceRow(line, cells[: self._width])
+        return SourceRow(line, cells, "wrong-cell-count")
+
+
+def clean(text: str) -> str:
+    """The text with signs that cannot be written replaced."""
+    return _UNREADABLE.sub(REPLACEMENT, text)
+
+
+class _Lines:
+    """Decoded lines of a file with their line ends, read in blocks.
+
+    `window` holds the lines at hand, `window[index]` is the first one of the record that is
+    being read, and `ended` says that the file's end was met.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str, start: Position) -> None:
+        self._stream = stream
+        self._encoding = encoding
+        self._is_wide = encoding in _WIDE
+        self._errors = "replace" if self._is_wide else "surrogateescape"
+        self._unreadable = _UNREADABLE_WIDE if self._is_wide else _UNREADABLE
+        self._rest = b""
+        self._lines_before = start.line
+        self._bytes_before = self._skip_bom(start.offset)
+        self.window: list[str] = []
+        self.index = 0
+        self.suspicious = False
+        self.ended = False
+
+    @property
+    def number(self) -> int:
+        """How many lines lie before the record that is being read."""
+        return self._lines_before + self.index
+
+    @property
+    def position(self) -> Position:
+        """Where the record that is being read begins."""
+        return Position(
+            self._bytes_before + self._size(self.window[: self.index]), self.number
+        )
+
+    def feed(self) -> Iterator[str]:
+        """The lines from the record that is being read on, to the end of the file."""
+        self.ended = False
+        yield from self.window[self.index :]
+        while fresh := self._next_lines():
+            yield from fresh
+        self.ended = True
+
+    def is_unreadable(self, count: int) -> bool:
+        """Whether signs that no text has stand in the record's `count` lines."""
+        record = self.window[self.index : self.index + count]
+        return any(map(self._unreadable.search, record))
+
+    def _size(self, lines: list[str]) -> int:
+        errors = "strict" if self._is_wide else self._errors
+        return len("".join(lines).encode(self._encoding, errors))
+
+    def _skip_bom(self, offset: int) -> int:
+        self._stream.seek(offset)
+        bom = BOMS.get(self._encoding, b"")
+        if offset == 0 and bom and self._stream.read(len(bom)) == bom:
+            return len(bom)
+        self._stream.seek(offset)
+        return offset
+
+    def _next_lines(self) -> list[str]:
+        """Read a block; of the lines before it, those of the open record stay in the window."""
+        data, self._rest = self._next_block()
+        text = data.decode(self._encoding, self._errors)
+        fresh = list(io.StringIO(text, newline=""))
+        self._bytes_before, self._lines_before = self.position
+        self.window = self.window[self.index :] + fresh
+        self.index = 0
+        self.suspicious = any(map(self._unreadable.search, (text, *self.window[: -len(fresh)])))
+        return fresh
+
+    def _next_block(self) -> tuple[bytes, bytes]:
+        """Bytes up to the end of a line, and what was read beyond it."""
+        data = self._rest
+        while True:
+            more = self._stream.read(BLOCK_BYTES)
+            data += more
+            if not more:
+                return data, b""
+            end = self._end_of_lines(data)
+            if end:
+                return data[:end], data[end:]
+            if len(data) > LINE_MAX_BYTES:
+                raise UnreadableUpload(
+                    [FieldProblem(f"/line/{self.number + 1}", "line-too-long",
+                                  maximum=LINE_MAX_BYTES, line=self.number + 1)]
+                )
+
+    def _end_of_lines(self, data: bytes) -> int:
+        """Length of the part of `data` that ends with a line end; 0 if there is none."""
+        if not self._is_wide:
+            # A carriage return at the very end may be the first half of a line end.
+            return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, len(data) - 1) + 1
+        newline = "\n".encode(self._encoding)
+        end = data.rfind(newline)
+        while end >= 0 and end % 2:
+            end = data.rfind(newline, 0, end + 1)
+        return end + 2 if end >= 0 else 0
