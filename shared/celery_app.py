@@ -22,11 +22,12 @@ def broker_url(redis_url: str) -> str:
     return f"redis+socket://{credentials}{parts.path}"
 
 
-def make_celery(redis_url: str) -> Celery:
+def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
     """A configured application; it connects at its first use.
 
     Args:
         redis_url: `redis://`, `rediss://` or `unix://` URL of the broker.
+        reply_timeout_s: how long the broker may take to answer one command.
     """
     app = Celery("carprice", set_as_current=False)
     app.conf.update(
@@ -64,7 +65,7 @@ def make_celery(redis_url: str) -> Celery:
             "unacked_restore_interval": 5,
             "health_check_interval": 25,
             # Without it a publish to a frozen Redis hangs for ever.
-            "socket_timeout": 3,
+            "socket_timeout": reply_timeout_s,
             "socket_connect_timeout": 1,
             "socket_keepalive": not redis_url.startswith("unix://"),
             # One queue must not starve the other in a worker that reads two.

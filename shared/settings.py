@@ -90,6 +90,9 @@ class Settings:
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway that workers push their metrics to; empty: none."
     )
+    cors_origins: str = setting(
+        "CORS_ORIGINS", "*", "Origins whose pages may ask for prices, comma-separated; or `*`."
+    )
     log_level: str = setting("LOG_LEVEL", "info", "debug, info, warning or error.")
 
     @classmethod

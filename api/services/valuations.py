@@ -2,12 +2,12 @@
 
 import time
 
+from api.services.queue_guard import QueueGuard
 from model_store.registry import ActiveModel
 from shared.domain.audit import AuditRecord
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import CarRequest, Job, JobState, Valuation
-from shared.domain.valuation import Estimate
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 from shared.ports import AuditLog, Clock, Dispatcher, JobStore, ValuationCache
 
@@ -22,6 +22,7 @@ class Valuations:
         jobs: keeps what did not finish in time.
         audit: records the answers from the cache; the workers record theirs.
         clock: the time of day.
+        queue_guard: refuses a miss while the queue is too long.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Valuations:
         jobs: JobStore,
         audit: AuditLog,
         clock: Clock,
+        queue_guard: QueueGuard,
     ) -> None:
+        self._queue_guard = queue_guard
         self._active_model = active_model
         self._cache = cache
         self._dispatcher = dispatcher
@@ -64,6 +67,7 @@ class Valuations:
         hit = self._cache.get(version, request.car, request.extras)
         if hit is None:
             CACHE_MISSES.inc()
+            self._queue_guard.check()
             return self._ask_worker(valuation_id, request, caller, wait_s)
         CACHE_HITS.inc()
         valuation = Valuation(
@@ -92,12 +96,8 @@ class Valuations:
             if estimate is None:
                 return job
             self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])
-        return self._answer(valuation_id, request, estimate)
-
-    def _answer(
-        self, valuation_id: ValuationId, request: CarRequest, estimate: Estimate
-    ) -> Valuation:
-        observe_valuations([estimate.price_mad])
+        else:
+            observe_valuations([estimate.price_mad])
         return Valuation(id=valuation_id, request=request, estimate=estimate, cached=False)
 
     def _keep_as_job(

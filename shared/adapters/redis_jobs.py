@@ -12,7 +12,7 @@ from shared.domain.errors import JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
 from shared.domain.job import CarRequest, Job, JobState, QueuePlace
 from shared.domain.valuation import Estimate
-from shared.metrics import JOBS
+from shared.metrics import JOBS, observe_valuations
 from shared.ports import Clock
 
 RATE_WINDOW_S = 30
@@ -152,6 +152,7 @@ class RedisJobStore:
             )
         if ended == 1:
             JOBS.labels(state=str(state)).inc()
+            observe_valuations([estimate.price_mad for estimate in estimates])
         return bool(ended == 1)
 
     def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:

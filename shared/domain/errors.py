@@ -129,6 +129,18 @@ class ModelRefused(DomainError):
     code = "model-refused"
 
 
+class ActiveModelChanged(DomainError):
+    """Another version became active since the caller looked; `version` is active now."""
+
+    code = "model-changed"
+
+
+class NoEarlierModel(DomainError):
+    """No other version was active before `version`: there is nothing to go back to."""
+
+    code = "no-earlier-model"
+
+
 class BrokerUnavailable(DomainError):
     """The broker does not answer: new work cannot be accepted."""
 

@@ -147,6 +147,10 @@ PROBLEM_MESSAGES: dict[str, dict[Language, tuple[str, str]]] = {
         "fr": ("Modèle actif changé", "If-Match ne vaut plus : la version active est {version}."),
         "en": ("Active model changed", "If-Match no longer holds: {version} is active."),
     },
+    "no-earlier-model": {
+        "fr": ("Aucune version antérieure", "Aucune version n'était active avant {version}."),
+        "en": ("No earlier version", "No version was active before {version}."),
+    },
     "broker-unavailable": {
         "fr": ("File indisponible", "La file d'attente ne répond pas ; réessayez bientôt."),
         "en": ("Queue unavailable", "The queue does not answer; try again soon."),

@@ -18,7 +18,7 @@ from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.job import CarRequest, Job, JobState
 from shared.domain.valuation import Estimate, Extra
 from shared.logging import get_logger
-from shared.metrics import INFERENCE, QUEUE_WAIT, observe_valuations
+from shared.metrics import INFERENCE, QUEUE_WAIT
 from shared.names import QueueName
 from shared.ports import AuditLog, Clock, JobStore, ValuationCache
 from worker.runtime.model_runtime import ModelRuntime
@@ -137,8 +137,7 @@ class ValuationService:
         except AuditUnavailable as error:
             self._jobs.finish(job.id, JobState.FAILED, error=error.code)
             return
-        if self._jobs.finish(job.id, JobState.SUCCEEDED, estimates):
-            observe_valuations([estimate.price_mad for estimate in estimates])
+        self._jobs.finish(job.id, JobState.SUCCEEDED, estimates)
         self._store_in_cache(job.requests, estimates)
 
     def _is_wanted(self, item: WaitingRequest) -> bool:

@@ -1,0 +1,40 @@
+"""How a view answers: JSON by orjson, and the documentation of its failures."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import orjson
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import Schema
+
+from api.schemas.problems import ProblemSchema
+
+View = TypeVar("View", bound=Callable[..., Any])
+PROBLEM_JSON = "application/problem+json"
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(orjson.dumps(body), status, mimetype="application/json")
+
+
+def documents_problems(blueprint: Blueprint, **reasons: str) -> Callable[[View], View]:
+    """Document the failures of a view: `status_422="Invalid car"`."""
+
+    def decorate(view: View) -> View:
+        for name, description in reasons.items():
+            view = blueprint.alt_response(
+                int(name.removeprefix("status_")),
+                schema=ProblemSchema,
+                description=description,
+                content_type=PROBLEM_JSON,
+            )(view)
+        return view
+
+    return decorate
+
+
+def query_parameters(schema: type[Schema]) -> dict[str, Any]:
+    """Document the query parameters of a view by the schema that reads them."""
+    return {"in": "query", "schema": schema}

@@ -1,0 +1,99 @@
+"""The Flask application."""
+
+import time
+
+from flask import Flask, Response, g, request
+from flask_smorest import Api
+
+from api import cors, problems, security_headers
+from api.auth import Authenticator
+from api.container import ApiServices, build_services
+from api.current import EXTENSION
+from api.views import batches, docs, jobs, models, ops, valuations
+from api.web import pages
+from shared.metrics import HTTP_DURATION, HTTP_REQUESTS
+from shared.schemas.car import CarRequestSchema
+from shared.settings import Settings
+
+VERSION = "1.0.0"
+DESCRIPTION = (
+    "Prices of used cars in Morocco: how much, how sure, why, and whether an asking price is fair. "
+    "One car at once (`/predict`), one or many by submit and poll (`/jobs`), whole files "
+    "(`/batches`). Errors are `application/problem+json`, in French or English by "
+    "`Accept-Language`."
+)
+
+
+def create_app(settings: Settings, services: ApiServices | None = None) -> Flask:
+    """The application; nothing connects and no thread starts before the first request.
+
+    Args:
+        settings: with both Redis URLs filled in (`shared.connections.with_connections`).
+        services: in place of those that `settings` describe.
+
+    Raises:
+        SettingsError: the settings do not fit together.
+    """
+    authenticator = Authenticator(settings)
+    app = Flask(__name__, template_folder="web/templates", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.body_max_bytes,
+        API_TITLE="CarPricePredictor-MA",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": DESCRIPTION, "license": {"name": "MIT"}},
+            "components": {
+                "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}
+            },
+            "security": [{}, {"apiKey": []}],
+        },
+    )
+    app.extensions[EXTENSION] = services or build_services(settings)
+    _measure(app)
+    authenticator.register(app)
+    _register_routes(app)
+    cors.register(app, settings)
+    security_headers.register(app)
+    problems.register(app)
+    return app
+
+
+class DocumentedApi(Api):  # type: ignore[misc]
+    """flask-smorest's documentation, without its own way to answer errors."""
+
+    ERROR_SCHEMA = None
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Errors are `api.problems`' alone."""
+
+
+def _register_routes(app: Flask) -> None:
+    api = DocumentedApi(app)
+    api.spec.components.schema("CarRequest", schema=CarRequestSchema)
+    for views in (valuations, jobs, batches, models, ops):
+        api.register_blueprint(views.blueprint)
+    for pages_blueprint in (pages.blueprint, docs.blueprint):
+        app.register_blueprint(pages_blueprint)
+
+
+def _measure(app: Flask) -> None:
+    """Count and time every request under its route's template, never its raw path."""
+
+    @app.before_request
+    def start_clock() -> None:
+        g.started = time.perf_counter()
+
+    @app.after_request
+    def observe(response: Response) -> Response:
+        endpoint = request.url_rule.rule if request.url_rule else "unmatched"
+        if endpoint != "/metrics":
+            HTTP_REQUESTS.labels(request.method, endpoint, response.status_code).inc()
+            HTTP_DURATION.labels(request.method, endpoint).observe(
+                time.perf_counter() - g.started
+            )
+        return response

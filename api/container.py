@@ -1,0 +1,89 @@
+"""The composition root of the API: builds every service once per process."""
+
+import dataclasses
+import os
+import time
+
+from api.services.health import Health
+from api.services.jobs import Jobs
+from api.services.models import Models
+from api.services.queue_guard import QueueGuard
+from api.services.valuations import Valuations
+from model_store.manifest import ModelVersion
+from model_store.registry import ActiveModel, ModelRegistry
+from shared.adapters.audit_stats import AuditStats
+from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.jsonl_audit import JsonlAuditLog
+from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_client import connect
+from shared.adapters.redis_events import RedisJobEvents
+from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_workers import RedisWorkers
+from shared.celery_app import make_celery
+from shared.domain.ids import new_id
+from shared.settings import Settings
+
+CACHE_TIMEOUT_S = 0.5
+"""A cache that takes longer than the forest is no help."""
+PUBLISH_TIMEOUT_S = 1.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ApiServices:
+    """What the views call."""
+
+    settings: Settings
+    valuations: Valuations
+    jobs: Jobs
+    models: Models
+    health: Health
+    cache: RedisValuationCache
+    audit_stats: AuditStats
+
+    def model_card(self, version_id: str) -> ModelVersion | None:
+        """The manifest of a version."""
+        return self.models.card(version_id)
+
+
+def build_services(settings: Settings) -> ApiServices:
+    """Wire the services; connections open and threads start at their first use."""
+    clock = time.time
+    broker = connect(settings.redis_url)
+    workers = RedisWorkers(broker, clock)
+    registry = ModelRegistry(settings.versions_path)
+    active_model = ActiveModel(registry, time.monotonic)
+    cache = RedisValuationCache(
+        connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
+    )
+    store = RedisJobStore(
+        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+    )
+    dispatcher = CeleryDispatcher(
+        make_celery(settings.redis_url, reply_timeout_s=PUBLISH_TIMEOUT_S),
+        broker,
+        store,
+        group_max_cars=settings.group_max_cars,
+        slots=settings.group_slots,
+    )
+    queue_guard = QueueGuard(workers, clock, settings.queue_max_length)
+    audit = JsonlAuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
+    idempotency = RedisIdempotency(broker)
+    return ApiServices(
+        settings=settings,
+        valuations=Valuations(active_model, cache, dispatcher, store, audit, clock, queue_guard),
+        jobs=Jobs(
+            active_model,
+            store,
+            RedisJobEvents(broker),
+            dispatcher,
+            idempotency,
+            clock,
+            queue_guard,
+            max_waiters=max(1, settings.api_threads // 2),
+        ),
+        models=Models(registry, active_model),
+        health=Health(active_model, workers, cache),
+        cache=cache,
+        audit_stats=AuditStats(settings.audit_folder),
+    )

@@ -1,0 +1,34 @@
+"""Cross-origin calls: a page of another site may ask for prices, never administer."""
+
+from flask import Flask, Response, request
+
+from shared.settings import Settings
+
+ALLOWED_HEADERS = "Accept-Language, Authorization, Content-Type, Idempotency-Key, Prefer"
+EXPOSED_HEADERS = "Cache-Status, Location, Preference-Applied, Retry-After"
+CLOSED_PREFIX = "/models/"
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Answer preflights and mark answers for the origins of `settings.cors_origins`."""
+    allowed = frozenset(
+        origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()
+    )
+    if not allowed:
+        return
+
+    @app.after_request
+    def allow_origin(response: Response) -> Response:
+        origin = request.headers.get("Origin")
+        if origin is None or request.path.startswith(CLOSED_PREFIX):
+            return response
+        if "*" not in allowed and origin not in allowed:
+            return response
+        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        response.vary.add("Origin")
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+            response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+            response.headers["Access-Control-Max-Age"] = "600"
+        return response

@@ -1,0 +1,155 @@
+"""Errors as the client sees them: application/problem+json (RFC 9457)."""
+
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from api.current import language
+from shared.domain import errors
+from shared.domain.errors import DomainError, FieldProblem, InvalidInput
+from shared.logging import get_logger
+from shared.schemas.messages import Language, describe, describe_problem
+
+TYPE_PREFIX = "/docs/problems#"
+RETRY_AFTER_S = 2
+
+
+class UnsupportedMediaType(DomainError):
+    """The body has another content type than the route reads."""
+
+    code = "unsupported-media-type"
+
+
+class NotAcceptable(DomainError):
+    """The route has no representation that the client accepts."""
+
+    code = "not-acceptable"
+
+
+class BodyTooLarge(DomainError):
+    """The body is larger than the route reads."""
+
+    code = "body-too-large"
+
+
+class PreconditionFailed(DomainError):
+    """`If-Match` names a state that no longer holds."""
+
+    code = "model-changed"
+
+
+STATUS_OF: dict[type[DomainError], int] = {
+    errors.InvalidInput: 422,
+    errors.JobNotFound: 404,
+    errors.JobExpired: 410,
+    errors.JobAlreadyEnded: 409,
+    errors.BatchNotFound: 404,
+    errors.BatchExpired: 410,
+    errors.ResultNotReady: 409,
+    errors.UnreadableUpload: 422,
+    errors.UploadTooLarge: 413,
+    errors.IdempotencyConflict: 422,
+    errors.ModelNotLoaded: 503,
+    errors.ModelVersionNotFound: 404,
+    errors.ModelRefused: 409,
+    errors.BrokerUnavailable: 503,
+    errors.QueueFull: 503,
+    errors.AuditUnavailable: 503,
+    errors.ValuationFailed: 500,
+    errors.NotAuthenticated: 401,
+    errors.NotPermitted: 403,
+    UnsupportedMediaType: 415,
+    NotAcceptable: 406,
+    BodyTooLarge: 413,
+    PreconditionFailed: 412,
+}
+"""The HTTP status of every domain error; an error that is missing here is a 500."""
+
+HTTP_CODES = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
+
+log = get_logger("problems")
+
+
+def register(app: Flask) -> None:
+    """Answer every failure of `app` as a problem document."""
+    app.register_error_handler(DomainError, answer_domain_error)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(Exception, _answer_unexpected)
+
+
+def answer_domain_error(error: DomainError) -> Response:
+    """The problem document of a domain error."""
+    params = dict(error.params)
+    extra: dict[str, Any] = {}
+    if isinstance(error, InvalidInput):
+        params["count"] = len(error.problems)
+        extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
+    status = status_of(error)
+    response = problem(status, error.code, params, **extra)
+    if status == 503 or error.code == "result-not-ready":
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def status_of(error: DomainError) -> int:
+    """The HTTP status of a domain error, by the nearest class in `STATUS_OF`."""
+    return next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
+
+
+def describe_place(place: FieldProblem, lang: Language) -> dict[str, Any]:
+    """One entry of `errors`: where, which rule, and the sentence."""
+    kind, name = place_of(place.pointer)
+    return {kind: name, "code": place.code, "detail": describe(place, lang)}
+
+
+def place_of(pointer: str) -> tuple[str, str]:
+    """Where a problem stands: in the body, the query, a header, or the uploaded file."""
+    for sign, kind in (("?", "parameter"), ("@", "header")):
+        if pointer.startswith(sign):
+            return kind, pointer[1:]
+    return "pointer", pointer
+
+
+def problem(status: int, code: str, params: dict[str, Any], **extra: Any) -> Response:
+    """A problem document in the caller's language."""
+    title, detail = describe_problem(code, params, language())
+    body = {
+        "type": TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        **extra,
+    }
+    response = Response(orjson.dumps(body), status, mimetype="application/problem+json")
+    response.headers["Content-Language"] = language()
+    response.vary.add("Accept-Language")
+    return response
+
+
+def _answer_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:  # a redirect is not a failure
+        return Response(headers=dict(error.get_headers()), status=status)
+    params: dict[str, Any] = {}
+    if isinstance(error, MethodNotAllowed):
+        params["allowed"] = ", ".join(sorted(error.valid_methods or ()))
+    response = problem(status, HTTP_CODES.get(status, "bad-request"), params)
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = params["allowed"]
+    return response
+
+
+def _answer_unexpected(error: Exception) -> Response:
+    log.exception("request_failed", path=request.path, error=str(error))
+    return problem(500, "internal-error", {})

@@ -1,0 +1,129 @@
+"""What callers say besides the car: bodies, query parameters and headers."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import request
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.problems import BodyTooLarge, UnsupportedMediaType
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
+
+_PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
+
+
+class ExtrasField(fields.Field[tuple[Extra, ...]]):
+    """A comma-separated list of `Extra`."""
+
+    default_error_messages = {"invalid": "any of " + ", ".join(Extra)}
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> tuple[Extra, ...]:
+        names = [name.strip() for name in str(value).split(",") if name.strip()]
+        try:
+            return tuple(sorted({Extra(name) for name in names}))
+        except ValueError:
+            raise self.make_error("invalid") from None
+
+
+class ValuationQuery(Schema):
+    """Query parameters of the calls that answer with a valuation."""
+
+    class Meta:
+        unknown = RAISE
+
+    include = ExtrasField(
+        load_default=(),
+        metadata={"type": "string", "description": "Extras, comma-separated: "
+                  + ", ".join(Extra), "example": "contributions,depreciation"},
+    )
+    coverage = fields.Float(
+        load_default=DEFAULT_COVERAGE,
+        validate=validate.OneOf(COVERAGES, error="one of {choices}"),
+        error_messages={"invalid": f"one of {', '.join(map(str, COVERAGES))}"},
+        metadata={"description": "Coverage of the price interval."},
+    )
+
+
+class WaitQuery(ValuationQuery):
+    """Query parameters of the calls that can wait for a job."""
+
+    wait = fields.Float(
+        load_default=0.0,
+        validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
+        error_messages={"invalid": "seconds from 0 to 30"},
+        metadata={"description": "Seconds to wait for the end of the job (long poll)."},
+    )
+
+
+class NoQuery(Schema):
+    """No query parameters."""
+
+    class Meta:
+        unknown = RAISE
+
+
+def load_query(schema: Schema) -> dict[str, Any]:
+    """The query parameters of this request.
+
+    Raises:
+        InvalidInput: a parameter is unknown, given twice or has a wrong value.
+    """
+    args = request.args
+    problems = [
+        FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "-")
+        for name in args
+        if name not in schema.fields
+    ]
+    try:
+        given: dict[str, Any] = schema.load({k: v for k, v in args.items() if k in schema.fields})
+    except ValidationError as error:
+        problems += _query_problems(error, args)
+    if problems:
+        raise InvalidInput(problems)
+    return given
+
+
+def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[FieldProblem]:
+    return [
+        FieldProblem(
+            f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
+        )
+        for name, messages in error.normalized_messages().items()
+    ]
+
+
+def load_json() -> Any:
+    """The JSON value of this request's body.
+
+    Raises:
+        UnsupportedMediaType: the content type is not JSON.
+        BodyTooLarge: above the limit of the application.
+        InvalidInput: there is no body, or it is not JSON.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType(
+            expected="application/json", given=request.mimetype or "-"
+        )
+    try:
+        raw = request.get_data()
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(maximum=request.max_content_length) from None
+    if not raw.strip():
+        raise InvalidInput([FieldProblem("", "empty-body")])
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput([FieldProblem("", "not-json", reason=str(error))]) from None
+
+
+def preferred_wait_s() -> float | None:
+    """The `wait` of the `Prefer` header (RFC 7240), seconds; None without one.
+
+    A preference that cannot be read is ignored, as the RFC asks.
+    """
+    found = _PREFER_WAIT.search(request.headers.get("Prefer", ""))
+    return float(found.group(1)) if found else None

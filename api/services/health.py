@@ -1,0 +1,119 @@
+"""Is the service able to answer? Every dependency, with its name and latency."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import redis
+
+from model_store.registry import ActiveModel
+from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_workers import RedisWorkers
+from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
+from shared.metrics import Snapshot
+from shared.names import QueueName
+
+
+class WorkersMissing(Exception):
+    """No worker serves the interactive queue."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One dependency's state."""
+
+    name: str
+    ok: bool
+    required: bool
+    """Whether the service can answer without it."""
+    latency_ms: float
+    detail: str
+
+
+class Health:
+    """Looks at what the service depends on.
+
+    Args:
+        active_model: the model registry.
+        workers: the broker, and the workers' signs of life.
+        cache: the result cache.
+    """
+
+    def __init__(
+        self, active_model: ActiveModel, workers: RedisWorkers, cache: RedisValuationCache
+    ) -> None:
+        self._active_model = active_model
+        self._workers = workers
+        self._cache = cache
+
+    def checks(self) -> list[Check]:
+        """Every dependency, looked at now."""
+        return [
+            _check("model", self._check_model, required=True),
+            _check("broker", self._check_broker, required=True),
+            _check("workers", self._check_workers, required=True),
+            _check("cache", self._check_cache, required=False),
+        ]
+
+    def model_loaded(self) -> bool:
+        """Whether a model version is active."""
+        return self._active_model.version_id() is not None
+
+    def cache_enabled(self) -> bool:
+        """Whether the result cache answers."""
+        return self._cache.size() is not None
+
+    def snapshot(self) -> Snapshot:
+        """The state that the metrics show; what cannot be read is left out."""
+        version = self._active_model.version()
+        try:
+            messages, ages = self._workers.waiting()
+            workers = self._workers.alive()
+        except BrokerUnavailable:
+            messages, ages, workers = {}, {}, {}
+        return Snapshot(
+            model_version=version.id if version else None,
+            model_trained_on=version.created_at[:10] if version else "",
+            cached_estimates=self._cache.size(),
+            queue_messages=messages,
+            queue_oldest_age_s=ages,
+            workers=workers,
+        )
+
+    def _check_model(self) -> str:
+        version = self._active_model.version_id()
+        if version is None:
+            raise ModelNotLoaded
+        return version
+
+    def _check_broker(self) -> str:
+        self._workers.ping()
+        return ""
+
+    def _check_workers(self) -> str:
+        alive = self._workers.alive()
+        if not alive[QueueName.INTERACTIVE]:
+            raise WorkersMissing
+        return ", ".join(f"{queue}: {count}" for queue, count in alive.items())
+
+    def _check_cache(self) -> str:
+        self._cache.ping()
+        return ""
+
+
+def _check(name: str, look: Callable[[], str], *, required: bool) -> Check:
+    started = time.perf_counter()
+    try:
+        detail, ok = look(), True
+    except DomainError as error:
+        # Only the kind of failure is told: its text may name addresses.
+        detail, ok = error.code, False
+    except (WorkersMissing, redis.RedisError) as error:
+        detail, ok = type(error).__name__, False
+    return Check(
+        name=name,
+        ok=ok,
+        required=required,
+        latency_ms=round(1000 * (time.perf_counter() - started), 3),
+        detail=detail,
+    )

@@ -1,0 +1,137 @@
+"""Submit and poll: jobs of one car or of a list."""
+
+import dataclasses
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+
+from api.services.queue_guard import QueueGuard
+from model_store.registry import ActiveModel
+from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
+from shared.domain.ids import CallerId, JobId, new_id
+from shared.domain.job import CarRequest, Job, JobState, QueuePlace
+from shared.ports import Clock, Dispatcher, JobEvents, JobStore
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What a caller sends as a job."""
+
+    requests: tuple[CarRequest, ...]
+    is_list: bool
+    body: bytes
+    """The body as it came: the same Idempotency-Key must come with the same body."""
+    idempotency_key: str | None = None
+
+
+class Jobs:
+    """Accepts jobs, finds them again, waits for them, cancels them.
+
+    Args:
+        active_model: without an active version no job is accepted.
+        store: the jobs.
+        events: wakes the threads that wait for a job.
+        dispatcher: puts jobs on the queue.
+        idempotency: finds the job of a repeated submission.
+        clock: the time of day.
+        queue_guard: refuses new work while the queue is too long.
+        max_waiters: threads that may wait at once; beyond, a caller gets the state as it is.
+    """
+
+    def __init__(
+        self,
+        active_model: ActiveModel,
+        store: JobStore,
+        events: JobEvents,
+        dispatcher: Dispatcher,
+        idempotency: RedisIdempotency,
+        clock: Clock,
+        queue_guard: QueueGuard,
+        *,
+        max_waiters: int,
+    ) -> None:
+        self._queue_guard = queue_guard
+        self._active_model = active_model
+        self._store = store
+        self._events = events
+        self._dispatcher = dispatcher
+        self._idempotency = idempotency
+        self._clock = clock
+        self._waiters = threading.BoundedSemaphore(max_waiters)
+
+    def submit(self, submission: Submission, caller: CallerId) -> Job:
+        """Accept a job: it is stored and on the queue when this returns.
+
+        Raises:
+            ModelNotLoaded: no version is active.
+            IdempotencyConflict: the key came before with another body.
+            BrokerUnavailable, QueueFull: it cannot be accepted now.
+        """
+        if self._active_model.version_id() is None:
+            raise ModelNotLoaded
+        self._queue_guard.check()
+        job_id = JobId(new_id())
+        if submission.idempotency_key is not None:
+            claim = self._idempotency.claim(
+                caller,
+                "jobs",
+                submission.idempotency_key,
+                hashlib.sha256(submission.body).hexdigest(),
+                job_id,
+            )
+            job_id = JobId(claim.id)
+            if not claim.is_new and (job := self._find(job_id, caller)) is not None:
+                return job
+        return self._accept(job_id, submission, caller)
+
+    def get(self, job_id: JobId, caller: CallerId) -> Job:
+        """Read a job; raises `JobNotFound` or `JobExpired`."""
+        return self._store.get(job_id, caller)
+
+    def place(self, job: Job) -> QueuePlace | None:
+        """Where an open job stands in the queue."""
+        return None if job.state.is_terminal else self._store.queue_place(job.id)
+
+    def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> Job:
+        """Read a job, at the latest after `timeout_s`, earlier when it ends."""
+        job = self._store.get(job_id, caller)
+        if job.state.is_terminal or timeout_s <= 0 or not self._waiters.acquire(blocking=False):
+            return job
+        try:
+            return self._wait(job_id, caller, time.monotonic() + timeout_s)
+        finally:
+            self._waiters.release()
+
+    def cancel(self, job_id: JobId, caller: CallerId) -> Job:
+        """Ask for the end of a job; raises `JobAlreadyEnded` if there is nothing left to end."""
+        return self._store.request_cancel(job_id, caller)
+
+    def _accept(self, job_id: JobId, submission: Submission, caller: CallerId) -> Job:
+        job = Job(
+            id=job_id,
+            caller=caller,
+            state=JobState.QUEUED,
+            created_at=self._clock(),
+            requests=submission.requests,
+            is_list=submission.is_list,
+        )
+        self._store.create(job)
+        self._dispatcher.submit_job(job_id)
+        return job
+
+    def _find(self, job_id: JobId, caller: CallerId) -> Job | None:
+        """The job of a repeated submission; None if the first one did not get that far."""
+        try:
+            return self._store.get(job_id, caller)
+        except (JobNotFound, JobExpired):
+            return None
+
+    def _wait(self, job_id: JobId, caller: CallerId, until: float) -> Job:
+        with self._events.listen(job_id) as news:
+            job = self._store.get(job_id, caller)
+            while not job.state.is_terminal and (remaining := until - time.monotonic()) > 0:
+                news.wait(remaining)
+                job = self._store.get(job_id, caller)
+        return job

@@ -1,0 +1,1 @@
+"""Routes: load, call a service, dump."""

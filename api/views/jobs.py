@@ -1,0 +1,174 @@
+"""`/jobs`: submit and poll."""
+
+import hashlib
+from typing import Any
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from api.answers import documents_problems, json_response, query_parameters
+from api.auth import Scope, needs
+from api.current import caller_id, services
+from api.schemas.jobs import JobSchema, dump_job
+from api.schemas.requests import (
+    NoQuery,
+    ValuationQuery,
+    WaitQuery,
+    load_json,
+    load_query,
+    preferred_wait_s,
+)
+from api.services.jobs import Submission
+from api.views.valuations import accepted
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.ids import JobId
+from shared.domain.job import CarRequest, Job
+from shared.domain.valuation import Extra
+from shared.schemas.car import CarRequestSchema, load_car_request
+
+blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
+SUBMIT_QUERY = ValuationQuery()
+WAIT_QUERY = WaitQuery()
+NO_QUERY = NoQuery()
+IDEMPOTENCY_KEY_MAX = 200
+
+
+@blueprint.post("/jobs")
+@blueprint.doc(
+    summary="Submit one car or a list",
+    parameters=[
+        query_parameters(ValuationQuery),
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
+            "description": "Repeating a submission with the same key gives the same job (24 h).",
+        },
+        {
+            "in": "header",
+            "name": "Prefer",
+            "schema": {"type": "string", "example": "wait=10"},
+            "description": "Wait so many seconds: 200 with the result if it is there in time.",
+        },
+    ],
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/CarRequest"},
+                        {"type": "array", "items": {"$ref": "#/components/schemas/CarRequest"}},
+                    ]
+                }
+            }
+        },
+    },
+)
+@blueprint.response(202, JobSchema, description="Accepted: poll `Location`")
+@blueprint.alt_response(200, schema=JobSchema, description="Ended within `Prefer: wait`")
+@documents_problems(
+    blueprint,
+    status_415="Not JSON",
+    status_422="Invalid car or parameter, or the Idempotency-Key came with another body",
+    status_503="No model, or queue down",
+)
+@needs(Scope.PREDICT)
+def submit() -> Response:
+    """The job is stored and on the queue before 202 is answered."""
+    query = load_query(SUBMIT_QUERY)
+    body = load_json()
+    submission = Submission(
+        requests=load_requests(body, query["include"]),
+        is_list=isinstance(body, list),
+        body=request.get_data() + request.query_string,
+        idempotency_key=idempotency_key(),
+    )
+    job = services().jobs.submit(submission, caller_id())
+    wait_s = preferred_wait_s()
+    if wait_s is None:
+        return accepted(job, query["coverage"])
+    return _wait_for(job, wait_s, query["coverage"])
+
+
+@blueprint.get("/jobs/<job_id>")
+@blueprint.doc(summary="Read a job", parameters=[query_parameters(WaitQuery)])
+@blueprint.response(200, JobSchema)
+@documents_problems(
+    blueprint, status_404="No such job", status_410="Expired", status_422="Invalid parameter"
+)
+@needs(Scope.PREDICT)
+def read(job_id: str) -> Response:
+    """State, place in the queue, and the result once there is one; `wait` long-polls."""
+    query = load_query(WAIT_QUERY)
+    job = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
+    response = json_response(dump_job(job, services().jobs.place(job), query["coverage"]))
+    if not job.state.is_terminal:
+        response.headers["Retry-After"] = "1"
+    response.set_etag(hashlib.blake2b(response.get_data(), digest_size=12).hexdigest())
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response.make_conditional(request)
+
+
+@blueprint.delete("/jobs/<job_id>")
+@blueprint.doc(summary="Cancel a job")
+@blueprint.response(202, JobSchema, description="Cancelled, or asked to end")
+@documents_problems(
+    blueprint, status_404="No such job", status_409="It has ended", status_410="Expired"
+)
+@needs(Scope.PREDICT)
+def cancel(job_id: str) -> Response:
+    """A job that waits ends at once; one that runs ends at its next step."""
+    load_query(NO_QUERY)
+    job = services().jobs.cancel(JobId(job_id), caller_id())
+    return json_response(dump_job(job, services().jobs.place(job), 0.9), 202)
+
+
+def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...]:
+    """One car or a list of them; the problems of all cars in one answer."""
+    if not isinstance(body, list):
+        return (load_car_request(body, extras=extras),)
+    maximum = services().settings.job_max_cars
+    if not body:
+        raise InvalidInput([FieldProblem("", "empty-list", maximum=maximum)])
+    if len(body) > maximum:
+        raise InvalidInput(
+            [FieldProblem("", "too-many-cars", maximum=maximum, count=len(body))]
+        )
+    requests: list[CarRequest] = []
+    problems: list[FieldProblem] = []
+    for index, car in enumerate(body):
+        try:
+            requests.append(load_car_request(car, pointer=f"/{index}", extras=extras))
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(problems)
+    return tuple(requests)
+
+
+def idempotency_key() -> str | None:
+    """The `Idempotency-Key` header."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
+        raise InvalidInput(
+            [
+                FieldProblem(
+                    "@Idempotency-Key", "invalid-header",
+                    expected=f"1-{IDEMPOTENCY_KEY_MAX} characters",
+                )
+            ]
+        )
+    return key
+
+
+def _wait_for(job: Job, wait_s: float, coverage: float) -> Response:
+    limit = services().settings.max_wait_s
+    job = services().jobs.wait(job.id, caller_id(), min(wait_s, limit))
+    if not job.state.is_terminal:
+        response = accepted(job, coverage)
+    else:
+        response = json_response(dump_job(job, None, coverage))
+        response.headers["Content-Location"] = f"/jobs/{job.id}"
+    response.headers["Preference-Applied"] = f"wait={min(wait_s, limit):g}"
+    return response

@@ -1,0 +1,58 @@
+"""Idempotency keys: the first request with a key decides which id it stands for."""
+
+import json
+from typing import NamedTuple
+
+import redis
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import broker_errors
+from shared.domain.errors import IdempotencyConflict
+from shared.domain.ids import CallerId
+
+KEEP_S = 86_400
+
+
+class Claim(NamedTuple):
+    """What a key stands for."""
+
+    id: str
+    is_new: bool
+
+
+class RedisIdempotency:
+    """Remembers for a day which job or batch an Idempotency-Key made.
+
+    Args:
+        client: connection to the broker instance.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def claim(
+        self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str
+    ) -> Claim:
+        """The id that this key stands for: `new_id`, or the one that came first.
+
+        Args:
+            caller, route: the scope of the key.
+            key: what the caller sent.
+            fingerprint: digest of the body; the same key with another one is refused.
+            new_id: the id to use if the key is new.
+
+        Raises:
+            IdempotencyConflict: the key came before with another body.
+            BrokerUnavailable: the broker does not answer.
+        """
+        name = redis_keys.idempotency(caller, f"{route}:{key}")
+        with broker_errors():
+            stored = self._client.set(
+                name, json.dumps([fingerprint, new_id]), nx=True, get=True, ex=KEEP_S
+            )
+        if stored is None:
+            return Claim(new_id, is_new=True)
+        first_fingerprint, first_id = json.loads(stored)
+        if first_fingerprint != fingerprint:
+            raise IdempotencyConflict(key=key)
+        return Claim(first_id, is_new=False)
