@@ -1,21 +1,86 @@
+# The menu of the project: `make help`.
+
+PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps
+# Stamps: the environment is made anew only when a lock file changes.
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
+# Django comes with the static files of Swagger UI, valkey with the server binary; neither is used.
+NOT_LOCKED := $(addprefix --no-emit-package ,django asgiref sqlparse valkey)
 
 .DEFAULT_GOAL := help
-.PHONY: help
-help:
-	@echo menu
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --no-deps --require-hashes -r requirements/runtime.txt
-	@$(BIN)/python -m pip install -qq --no-build-isolation --no-deps -e .
+##@ Use
+.PHONY: help up train key
+help: ## This menu
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nSettings are environment variables (PORT=8001 make up): docs/settings.md\n'
+
+up: $(RUNTIME) ## Start the whole service here (Ctrl-C stops it)
+	@exec $(BIN)/carprice up --with-parent
+
+train: $(RUNTIME) ## Train the default model and activate it
+	@exec $(BIN)/carprice train --activate
+
+key: $(RUNTIME) ## Make an API key (NAME=shop SCOPES="predict bulk admin")
+	@exec $(BIN)/carprice key "$(or $(NAME),operator)" $(foreach scope,$(SCOPES),--scope $(scope))
+
+##@ Check
+.PHONY: check test lint types contracts unit format
+check: lint types contracts unit ## Lint, types, import contracts and unit tests: under two minutes
+
+test: $(DEV) ## Everything: `make check`, real processes, faults, browser, coverage
+	@scripts/test.sh
+
+lint: $(DEV) ## ruff: rules and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+types: $(DEV) ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+contracts: $(DEV) ## The arrows between the packages
+	@scripts/quietly.sh $(BIN)/lint-imports
+
+unit: $(DEV) ## Tests without real services
+	@$(BIN)/python -m pytest -q $(wildcard tests/architecture tests/unit tests/contract)
+
+format: $(DEV) ## Format the code, apply safe fixes
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+##@ Maintain
+.PHONY: lock settings clean
+lock: $(RUNTIME) ## Renew the lock files from requirements/*.in (needs `uv`)
+	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to renew the lock files: pip install uv" >&2; exit 1; }
+	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
+	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
+
+settings: $(RUNTIME) ## Write docs/settings.md from the code
+	@$(BIN)/python scripts/write_settings.py
+
+clean: ## Remove environment, caches and reports (models and ./var stay)
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache .coverage .coverage.* htmlcov reports
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------- the environment
+
+$(RUNTIME): requirements/runtime.txt
+	@scripts/make-venv.sh "$(PYTHON)" $(VENV)
+	@echo "carprice: installing what the service needs (once, about a minute)"
+	@$(PIP) --require-hashes -r requirements/runtime.txt
+	@$(PIP) --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	@$(BIN)/python -m pip install -qq --no-deps --require-hashes -r requirements/dev.txt
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@echo "carprice: installing what the tests need (once)"
+	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
-
-.PHONY: dev
-dev: $(VENV)/.dev

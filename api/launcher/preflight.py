@@ -7,6 +7,7 @@ import socket
 import time
 from pathlib import Path
 
+from api.auth import load_keys
 from shared.settings import Settings
 
 HIGHEST_PORT = 65_535
@@ -23,14 +24,13 @@ def check_keys(settings: Settings) -> None:
 
     Raises:
         CannotStartError: the address is not loopback and there are no keys.
+        SettingsError: the file of the keys cannot be read.
     """
-    keys = settings.keys_file
-    if settings.is_loopback or (keys.is_file() and keys.stat().st_size > 0):
-        return
-    raise CannotStartError(
-        f"HOST={settings.host} can be reached from other machines, but there are no API keys in "
-        f"{keys}: create one with `make key`, or leave HOST at 127.0.0.1"
-    )
+    if not load_keys(settings.keys_file) and not settings.is_loopback:
+        raise CannotStartError(
+            f"HOST={settings.host} can be reached from other machines, but there are no API keys "
+            f"in {settings.keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"
+        )
 
 
 def check_ports(settings: Settings) -> None:

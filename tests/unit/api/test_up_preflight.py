@@ -1,6 +1,7 @@
 """What is looked at before anything starts: each failure is one line that says what to do."""
 
 import dataclasses
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from api.auth import Scope, new_key
 from api.launcher.preflight import (
     CannotStartError,
     check_keys,
@@ -82,10 +84,11 @@ def test_other_machines_are_served_only_with_keys(home: Settings) -> None:
     public = dataclasses.replace(home, host="0.0.0.0")
     with pytest.raises(CannotStartError, match="make key"):
         check_keys(public)
-    public.keys_file.write_text("")
+    public.keys_file.write_text("[]")
     with pytest.raises(CannotStartError, match="make key"):
         check_keys(public)
-    public.keys_file.write_text('{"keys": []}')
+    _, entry = new_key("shop", frozenset({Scope.PREDICT}))
+    public.keys_file.write_text(json.dumps([entry]))
     check_keys(public)
 
 
@@ -99,7 +102,7 @@ def test_the_home_is_private(home: Settings) -> None:
 
 def test_a_file_in_place_of_the_home_is_reported(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    with pytest.raises(CannotStartError, match="CARPRICE_HOME=.*home cannot be used"):
+    with pytest.raises(CannotStartError, match=r"CARPRICE_HOME=.*home cannot be used"):
         prepare_home(Settings(home=tmp_path / "home"))
 
 

@@ -1,6 +1,7 @@
 """The embedded servers, as real processes."""
 
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -84,7 +85,7 @@ def test_only_this_user_reaches_the_server(start: StartServer, name: ServerName)
     assert client.config_get("port") == {"port": "0"}
 
 
-def test_what_the_broker_acknowledged_survives_kill_9(start: StartServer, tmp_path: Path) -> None:
+def test_what_the_broker_acknowledged_survives_kill_9(start: StartServer) -> None:
     process, client = start("broker")
     for number in range(1000):
         client.rpush("queue", number)
@@ -155,7 +156,7 @@ def test_a_socket_folder_that_others_can_write_is_refused(tmp_path: Path) -> Non
 def test_a_platform_without_the_binary_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(embedded.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert embedded.main(["broker"]) == 2
     assert "set REDIS_URL and CACHE_URL" in capfd.readouterr().err
 

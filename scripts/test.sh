@@ -1,0 +1,37 @@
+#!/bin/sh
+# The whole test suite with coverage, also of the processes that the tests start.
+# What a machine lacks (a browser, promtool, real listings) is said in one line each.
+set -eu
+
+bin=.venv/bin
+chosen="not nothing"
+
+leave_out() { # marker, reason
+    echo "carprice: $2"
+    chosen="$chosen and not $1"
+}
+
+make --no-print-directory lint types contracts
+
+CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+export CHROMIUM
+[ -n "$CHROMIUM" ] ||
+    leave_out browser "browser tests are left out: no Chromium here (Debian: apt install chromium)"
+{ command -v promtool && command -v amtool; } >/dev/null 2>&1 ||
+    leave_out prometheus "tests of alert rules are left out: no promtool and amtool here (Debian: apt install prometheus prometheus-alertmanager)"
+[ -n "${CARPRICE_LISTINGS:-}" ] ||
+    leave_out listings "tests on real listings are left out: CARPRICE_LISTINGS names no file"
+
+mkdir -p reports
+rm -f .coverage .coverage.* reports/code
+{
+    code=0
+    $bin/coverage run -m pytest -m "$chosen" "$@" || code=$?
+    echo $code >reports/code
+} 2>&1 | tee reports/pytest.txt
+
+code=$(cat reports/code)
+$bin/coverage combine --quiet
+$bin/coverage report || [ "$code" -ne 0 ] || code=2
+grep -E '^=+ .*(passed|failed|error).* =+$' reports/pytest.txt | tail -n 1
+exit "$code"
