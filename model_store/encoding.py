@@ -138,7 +138,9 @@ class CarEncoder:
             if name == BASELINE:
                 matrix[:, index] = baseline_log
             elif name.startswith(EFFECT_PREFIX):
-                matrix[:, index] = parts[:, part_fields.index(name[len(EFFECT_PREFIX) :])]
+                field = name[len(EFFECT_PREFIX) :]
+                known = field in part_fields
+                matrix[:, index] = parts[:, part_fields.index(field)] if known else 0.0
             elif name in CATEGORIES and name in columns:
                 codes = self.__dict__["_category_codes"][name]
                 matrix[:, index] = [codes[value] for value in columns[name]]

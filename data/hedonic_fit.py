@@ -1,0 +1,159 @@
+"""Estimating a `HedonicModel` from listings: one ridge regression over all terms at once."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from scipy.sparse.linalg import lsqr
+
+from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.hedonic_tables import PARTS_OF
+
+_ROUNDS = 3
+_ITERATIONS = 120
+_HUBER_WIDTHS = 1.5
+_DIGITS = 4
+_SMALLEST_SHARE = 0.05
+"""A number that fewer listings state is not used: who states it is not like the others."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class HedonicFit:
+    """A fitted model, and the slopes of the columns that describe the listing, not the car."""
+
+    model: HedonicModel
+    nuisance: FloatArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Block:
+    """The columns of one term in the design matrix."""
+
+    term: Term
+    names: tuple[str, ...]
+    counts: IntArray
+    design: scipy.sparse.csr_matrix
+
+
+def fit_hedonic(
+    listings: pd.DataFrame,
+    log_price: FloatArray,
+    terms: Sequence[Term],
+    *,
+    fewest: int = 10,
+    nuisance: FloatArray | None = None,
+) -> HedonicFit:
+    """Estimate every term from `listings`.
+
+    Args:
+        listings: canonical columns (`data.schema`), normal-form values.
+        log_price: (n,) natural log of the price in MAD.
+        terms: what to estimate; terms and cells with fewer than `fewest` listings are left out.
+        fewest: listings behind every published coefficient.
+        nuisance: (n, m) columns to be explained besides the terms (the date of the listing), so
+            that they do not leak into the effects; the model's intercept is for all of them 0.
+    """
+    blocks = [block for term in terms if (block := _block(listings, term, fewest)) is not None]
+    extra = np.empty((len(listings), 0)) if nuisance is None else nuisance
+    design = scipy.sparse.hstack(
+        [block.design / np.sqrt(block.term.stiffness) for block in blocks]
+        + [scipy.sparse.csr_matrix(extra)]
+    ).tocsr()
+    intercept, scaled = _robust_ridge(design, log_price)
+    cells: dict[str, Mapping[str, Cell]] = {}
+    start = 0
+    for block in blocks:
+        end = start + block.design.shape[1]
+        cells[block.term.name] = _cells(block, scaled[start:end])
+        start = end
+    return HedonicFit(
+        model=HedonicModel(
+            intercept=round(intercept, _DIGITS),
+            terms=tuple(block.term for block in blocks),
+            cells=cells,
+            vehicle_years=_vehicle_years(listings, fewest),
+        ),
+        nuisance=scaled[start:],
+    )
+
+
+def _robust_ridge(design: scipy.sparse.csr_matrix, target: FloatArray) -> tuple[float, FloatArray]:
+    """Ridge with Huber weights: typing errors in a price must not move the market."""
+    weights = np.ones(len(target))
+    intercept = float(np.median(target))
+    solution = np.zeros(design.shape[1])
+    for _ in range(_ROUNDS):
+        root = np.sqrt(weights)
+        weighted = design.multiply(root[:, None]).tocsr()
+        solution = lsqr(
+            weighted, (target - intercept) * root, damp=1.0, iter_lim=_ITERATIONS, x0=solution
+        )[0]
+        residual = target - intercept - design @ solution
+        intercept += float(np.average(residual, weights=weights))
+        width = _HUBER_WIDTHS * 1.4826 * float(np.median(np.abs(residual)))
+        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), 1e-9))
+    return intercept, solution
+
+
+def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
+    """The term's design columns; None when too few listings know it."""
+    names, codes = _cell_codes(listings, term)
+    values = np.ones((len(listings), 1))
+    if term.bend is not None:
+        numbers = listings[term.bend.variable].to_numpy(dtype=np.float64)
+        values = term.bend.columns(numbers)
+        codes = np.where(np.isnan(numbers), -1, codes)
+        if np.mean(codes >= 0) < _SMALLEST_SHARE:
+            return None
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    kept = np.flatnonzero(counts >= fewest)
+    if len(kept) == 0:
+        return None
+    position = np.full(len(names) + 1, -1)
+    position[kept] = np.arange(len(kept))
+    columns = position[codes]
+    rows = np.flatnonzero(columns >= 0)
+    width = term.width
+    design = scipy.sparse.csr_matrix(
+        (
+            values[rows].ravel(),
+            (np.repeat(rows, width), (columns[rows, None] * width + np.arange(width)).ravel()),
+        ),
+        shape=(len(listings), len(kept) * width),
+    )
+    return _Block(term, tuple(names[i] for i in kept), counts[kept], design)
+
+
+def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray]:
+    """Names of the cells that occur, and the cell of each listing."""
+    fields = [part for key in term.keys for part in PARTS_OF.get(key, (key,))]
+    if not fields:
+        return [""], np.zeros(len(listings), dtype=np.int64)
+    joined = _text(listings[fields[0]])
+    for field in fields[1:]:
+        joined = joined + SEPARATOR + _text(listings[field])
+    codes, names = pd.factorize(joined, sort=True)
+    return [str(name) for name in names], codes.astype(np.int64)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """The values as they stand in a cell's name; missing ones are empty."""
+    codes, values = pd.factorize(column)
+    words = [str(int(v)) if isinstance(v, float) else str(v) for v in values]
+    return pd.Series(np.array([*words, ""], dtype=object)[codes])
+
+
+def _cells(block: _Block, scaled: FloatArray) -> dict[str, Cell]:
+    coefficients = scaled.reshape(len(block.names), -1) / np.sqrt(block.term.stiffness)
+    return {
+        name: Cell(int(count), tuple(round(float(c), _DIGITS) for c in row))
+        for name, count, row in zip(block.names, block.counts, coefficients, strict=True)
+    }
+
+
+def _vehicle_years(listings: pd.DataFrame, fewest: int) -> dict[str, float]:
+    grouped = listings.groupby(_text(listings["company"]) + SEPARATOR + _text(listings["model"]))
+    years = grouped["year"].agg(["size", "median"])
+    return {str(name): float(row["median"]) for name, row in years.iterrows() if row["size"] >= fewest}
