@@ -46,9 +46,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
             "info": {"description": DESCRIPTION, "license": {"name": "MIT"}},
-            "components": {
-                "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}
-            },
+            "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
             "security": [{}, {"apiKey": []}],
         },
     )
@@ -93,7 +91,5 @@ def _measure(app: Flask) -> None:
         endpoint = request.url_rule.rule if request.url_rule else "unmatched"
         if endpoint != "/metrics":
             HTTP_REQUESTS.labels(request.method, endpoint, response.status_code).inc()
-            HTTP_DURATION.labels(request.method, endpoint).observe(
-                time.perf_counter() - g.started
-            )
+            HTTP_DURATION.labels(request.method, endpoint).observe(time.perf_counter() - g.started)
         return response

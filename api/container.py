@@ -51,8 +51,8 @@ def build_services(settings: Settings) -> ApiServices:
     clock = time.time
     broker = connect(settings.redis_url)
     workers = RedisWorkers(broker, clock)
-    registry = ModelRegistry(settings.versions_path)
-    active_model = ActiveModel(registry, time.monotonic)
+    active_model = ActiveModel(settings.versions_path)
+    models = Models(ModelRegistry(settings.versions_path), active_model)
     cache = RedisValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
@@ -71,19 +71,27 @@ def build_services(settings: Settings) -> ApiServices:
     idempotency = RedisIdempotency(broker)
     return ApiServices(
         settings=settings,
-        valuations=Valuations(active_model, cache, dispatcher, store, audit, clock, queue_guard),
+        valuations=Valuations(
+            active_model=active_model,
+            cache=cache,
+            dispatcher=dispatcher,
+            jobs=store,
+            audit=audit,
+            clock=clock,
+            queue_guard=queue_guard,
+        ),
         jobs=Jobs(
-            active_model,
-            store,
-            RedisJobEvents(broker),
-            dispatcher,
-            idempotency,
-            clock,
-            queue_guard,
+            active_model=active_model,
+            store=store,
+            events=RedisJobEvents(broker),
+            dispatcher=dispatcher,
+            idempotency=idempotency,
+            clock=clock,
+            queue_guard=queue_guard,
             max_waiters=max(1, settings.api_threads // 2),
         ),
-        models=Models(registry, active_model),
-        health=Health(active_model, workers, cache),
+        models=models,
+        health=Health(models, workers, cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
     )

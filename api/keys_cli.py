@@ -13,8 +13,12 @@ from shared.settings import Settings
 @click.command()
 @click.argument("caller")
 @click.option(
-    "--scope", "scopes", multiple=True, default=(str(Scope.PREDICT), str(Scope.BULK)),
-    show_default=True, type=click.Choice([str(scope) for scope in Scope]),
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=(str(Scope.PREDICT), str(Scope.BULK)),
+    show_default=True,
+    type=click.Choice([str(scope) for scope in Scope]),
     help="What the key allows; repeat for several.",
 )
 def key(caller: str, scopes: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Errors as the client sees them: application/problem+json (RFC 9457)."""
 
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -34,12 +35,6 @@ class BodyTooLarge(DomainError):
     code = "body-too-large"
 
 
-class PreconditionFailed(DomainError):
-    """`If-Match` names a state that no longer holds."""
-
-    code = "model-changed"
-
-
 STATUS_OF: dict[type[DomainError], int] = {
     errors.InvalidInput: 422,
     errors.JobNotFound: 404,
@@ -63,7 +58,8 @@ STATUS_OF: dict[type[DomainError], int] = {
     UnsupportedMediaType: 415,
     NotAcceptable: 406,
     BodyTooLarge: 413,
-    PreconditionFailed: 412,
+    errors.ActiveModelChanged: 412,
+    errors.NoEarlierModel: 409,
 }
 """The HTTP status of every domain error; an error that is missing here is a 500."""
 
@@ -94,9 +90,9 @@ def answer_domain_error(error: DomainError) -> Response:
         extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
     status = status_of(error)
     response = problem(status, error.code, params, **extra)
-    if status == 503 or error.code == "result-not-ready":
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or error.code == "result-not-ready":
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    if status == 401:
+    if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
@@ -139,7 +135,7 @@ def problem(status: int, code: str, params: dict[str, Any], **extra: Any) -> Res
 
 def _answer_http_error(error: HTTPException) -> Response:
     status = error.code or 500
-    if status < 400:  # a redirect is not a failure
+    if status < HTTPStatus.BAD_REQUEST:  # a redirect is not a failure
         return Response(headers=dict(error.get_headers()), status=status)
     params: dict[str, Any] = {}
     if isinstance(error, MethodNotAllowed):
@@ -151,5 +147,5 @@ def _answer_http_error(error: HTTPException) -> Response:
 
 
 def _answer_unexpected(error: Exception) -> Response:
-    log.exception("request_failed", path=request.path, error=str(error))
+    log.error("request_failed", path=request.path, exc_info=error)
     return problem(500, "internal-error", {})

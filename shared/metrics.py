@@ -16,10 +16,31 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 FAST_BUCKETS_S = (
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
 )
 PRICE_BUCKETS_MAD = (
-    10_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000, 10_000_000,
+    10_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    10_000_000,
 )
 GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -27,7 +48,9 @@ HTTP_REQUESTS = Counter(
     "http_requests_total", "HTTP requests answered.", ["method", "endpoint", "status"]
 )
 HTTP_DURATION = Histogram(
-    "http_request_duration_seconds", "Time to answer an HTTP request.", ["method", "endpoint"],
+    "http_request_duration_seconds",
+    "Time to answer an HTTP request.",
+    ["method", "endpoint"],
     buckets=FAST_BUCKETS_S,
 )
 PREDICTIONS = Counter(
@@ -42,11 +65,14 @@ CACHE_FAILURES = Counter(
     "cache_failures_total", "Calls to the cache that failed and were done without.", ["operation"]
 )
 QUEUE_WAIT = Histogram(
-    "queue_wait_seconds", "Time from submission to the start of the work.", ["queue"],
+    "queue_wait_seconds",
+    "Time from submission to the start of the work.",
+    ["queue"],
     buckets=FAST_BUCKETS_S,
 )
 DISPATCH_GROUP = Histogram(
-    "dispatch_group_cars", "Waiting requests that travelled in one queue message.",
+    "dispatch_group_cars",
+    "Waiting requests that travelled in one queue message.",
     buckets=GROUP_BUCKETS,
 )
 DISPATCH_LATE_REPLIES = Counter(
@@ -61,7 +87,8 @@ BATCH_ROWS = Counter(
     "batch_rows_total", "Rows of batches, by outcome: valued or rejected.", ["outcome"]
 )
 BATCH_CHUNKS = Counter(
-    "batch_chunks_total", "Chunks of batches, by outcome: done, repeated, resent, dead.",
+    "batch_chunks_total",
+    "Chunks of batches, by outcome: done, repeated, resent, dead.",
     ["outcome"],
 )
 BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
@@ -104,7 +131,8 @@ class SnapshotCollector(Collector):
             value=float(state.model_version is not None),
         )
         info = GaugeMetricFamily(
-            "model_version_info", "1 for the active model version.",
+            "model_version_info",
+            "1 for the active model version.",
             labels=["version", "trained_date"],
         )
         if state.model_version is not None:
@@ -112,12 +140,14 @@ class SnapshotCollector(Collector):
         yield info
         if state.cached_estimates is not None:
             yield GaugeMetricFamily(
-                "cache_size_predictions", "Estimates in the result cache.",
+                "cache_size_predictions",
+                "Estimates in the result cache.",
                 value=state.cached_estimates,
             )
         yield _by_queue("queue_messages", "Messages that wait.", state.queue_messages)
         yield _by_queue(
-            "queue_oldest_message_age_seconds", "Age of the oldest message that waits.",
+            "queue_oldest_message_age_seconds",
+            "Age of the oldest message that waits.",
             state.queue_oldest_age_s,
         )
         yield _by_queue("workers_up", "Workers that gave a sign of life.", state.workers)

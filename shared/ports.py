@@ -45,9 +45,7 @@ class ValuationCache(Protocol):
         """The cached estimate, in one round trip."""
         ...
 
-    def put(
-        self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]
-    ) -> None:
+    def put(self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]) -> None:
         """Store estimates for the configured time, in one round trip."""
         ...
 

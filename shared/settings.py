@@ -36,9 +36,7 @@ class Settings:
         "INTERACTIVE_WORKERS", 2, "Worker processes for valuations that somebody waits for."
     )
     bulk_processes: int = setting("BULK_PROCESSES", 2, "Processes of the worker for batches.")
-    redis_url: str = setting(
-        "REDIS_URL", "", "Broker and job store; empty: the embedded server."
-    )
+    redis_url: str = setting("REDIS_URL", "", "Broker and job store; empty: the embedded server.")
     cache_url: str = setting("CACHE_URL", "", "Result cache; empty: the embedded server.")
     models_path: Path | None = setting(
         "MODELS_PATH", None, "Model registry; empty: `model_store/versions` beside the code."
@@ -46,9 +44,7 @@ class Settings:
     blobs_path: Path | None = setting(
         "BLOBS_PATH", None, "Uploads and results of batches; empty: `batches` in the home."
     )
-    audit_path: Path | None = setting(
-        "AUDIT_PATH", None, "Audit log; empty: `audit` in the home."
-    )
+    audit_path: Path | None = setting("AUDIT_PATH", None, "Audit log; empty: `audit` in the home.")
     api_keys_file: Path | None = setting(
         "API_KEYS_FILE", None, "Hashed API keys; empty: `api-keys.json` in the home."
     )
@@ -84,9 +80,7 @@ class Settings:
     queue_max_length: int = setting(
         "QUEUE_MAX_LENGTH", 10_000, "Waiting interactive messages beyond which new work is refused."
     )
-    metrics_port: int = setting(
-        "METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none."
-    )
+    metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway that workers push their metrics to; empty: none."
     )

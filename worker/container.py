@@ -5,13 +5,12 @@ import os
 import time
 from collections.abc import Sequence
 
-import redis
 from celery import Celery
 
 from shared.adapters.celery_dispatch import CeleryDispatcher
 from shared.adapters.jsonl_audit import JsonlAuditLog
 from shared.adapters.redis_cache import RedisValuationCache
-from shared.adapters.redis_client import connect
+from shared.adapters.redis_client import RedisClient, connect
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.domain.ids import new_id
 from shared.settings import Settings
@@ -25,7 +24,7 @@ from worker.tasks.maintenance import Sweep
 class WorkerServices:
     """What the tasks of one process call."""
 
-    broker: redis.Redis
+    broker: RedisClient
     valuation: ValuationService
     sweeps: Sequence[Sweep]
 
@@ -51,7 +50,13 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
     return WorkerServices(
         broker=broker,
         valuation=ValuationService(
-            runtime, audit, cache, jobs, broker, clock, max_attempts=settings.job_max_attempts
+            runtime=runtime,
+            audit=audit,
+            cache=cache,
+            jobs=jobs,
+            client=broker,
+            clock=clock,
+            max_attempts=settings.job_max_attempts,
         ),
         sweeps=[JobSweep(jobs, dispatcher, max_attempts=settings.job_max_attempts)],
     )

@@ -87,8 +87,9 @@ class SignsOfLife:
         signals.worker_shutting_down.connect(self._leave, weak=False)
 
     def _ready(self, sender: Any, **_: Any) -> None:
-        self._queues = list(sender.task_consumer.queues and
-                            [queue.name for queue in sender.task_consumer.queues])
+        self._queues = list(
+            sender.task_consumer.queues and [queue.name for queue in sender.task_consumer.queues]
+        )
         self._name = f"{sender.hostname}:{os.getpid()}"
         self._beat()
         log.info("worker_ready", name=self._name, queues=self._queues)
@@ -110,7 +111,9 @@ def _push_for_ever(url: str, instance: str) -> None:
     while not threading.Event().wait(PUSH_INTERVAL_S):
         try:
             push_to_gateway(
-                url, job="carprice-worker", registry=host_registry(),
+                url,
+                job="carprice-worker",
+                registry=host_registry(),
                 grouping_key={"instance": instance},
             )
         except OSError as error:

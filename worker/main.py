@@ -31,8 +31,7 @@ class Process:
     def services(self) -> WorkerServices:
         """The services of this process."""
         if self._services is None:
-            self.start()
-        assert self._services is not None
+            raise RuntimeError("the pool did not announce this process")
         return self._services
 
 

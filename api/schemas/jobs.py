@@ -39,7 +39,8 @@ class JobSchema(Schema):
         required=True, allow_none=True, metadata={"description": "Open jobs before this one"}
     )
     eta_s = fields.Float(
-        required=True, allow_none=True,
+        required=True,
+        allow_none=True,
         metadata={"description": "Seconds until the end at the rate of the last minute"},
     )
     attempts = fields.Integer(required=True)
@@ -103,4 +104,6 @@ def valuations_of(job: Job) -> list[Valuation]:
 
 def iso(at: float | None) -> str | None:
     """A Unix time as RFC 3339 in UTC."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from flask import request
@@ -19,7 +19,7 @@ _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", r
 class ExtrasField(fields.Field[tuple[Extra, ...]]):
     """A comma-separated list of `Extra`."""
 
-    default_error_messages = {"invalid": "any of " + ", ".join(Extra)}
+    default_error_messages: ClassVar = {"invalid": "any of " + ", ".join(Extra)}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> tuple[Extra, ...]:
         names = [name.strip() for name in str(value).split(",") if name.strip()]
@@ -37,8 +37,11 @@ class ValuationQuery(Schema):
 
     include = ExtrasField(
         load_default=(),
-        metadata={"type": "string", "description": "Extras, comma-separated: "
-                  + ", ".join(Extra), "example": "contributions,depreciation"},
+        metadata={
+            "type": "string",
+            "description": "Extras, comma-separated: " + ", ".join(Extra),
+            "example": "contributions,depreciation",
+        },
     )
     coverage = fields.Float(
         load_default=DEFAULT_COVERAGE,
@@ -105,9 +108,7 @@ def load_json() -> Any:
         InvalidInput: there is no body, or it is not JSON.
     """
     if not request.is_json:
-        raise UnsupportedMediaType(
-            expected="application/json", given=request.mimetype or "-"
-        )
+        raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
     try:
         raw = request.get_data()
     except RequestEntityTooLarge:

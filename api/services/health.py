@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import redis
 
-from model_store.registry import ActiveModel
+from api.services.models import Models
 from shared.adapters.redis_cache import RedisValuationCache
 from shared.adapters.redis_workers import RedisWorkers
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
@@ -34,15 +34,13 @@ class Health:
     """Looks at what the service depends on.
 
     Args:
-        active_model: the model registry.
+        models: the model registry.
         workers: the broker, and the workers' signs of life.
         cache: the result cache.
     """
 
-    def __init__(
-        self, active_model: ActiveModel, workers: RedisWorkers, cache: RedisValuationCache
-    ) -> None:
-        self._active_model = active_model
+    def __init__(self, models: Models, workers: RedisWorkers, cache: RedisValuationCache) -> None:
+        self._models = models
         self._workers = workers
         self._cache = cache
 
@@ -57,7 +55,7 @@ class Health:
 
     def model_loaded(self) -> bool:
         """Whether a model version is active."""
-        return self._active_model.version_id() is not None
+        return self._models.active_id() is not None
 
     def cache_enabled(self) -> bool:
         """Whether the result cache answers."""
@@ -65,7 +63,7 @@ class Health:
 
     def snapshot(self) -> Snapshot:
         """The state that the metrics show; what cannot be read is left out."""
-        version = self._active_model.version()
+        version = self._models.active()
         try:
             messages, ages = self._workers.waiting()
             workers = self._workers.alive()
@@ -73,7 +71,7 @@ class Health:
             messages, ages, workers = {}, {}, {}
         return Snapshot(
             model_version=version.id if version else None,
-            model_trained_on=version.created_at[:10] if version else "",
+            model_trained_on=version.created_at.date().isoformat() if version else "",
             cached_estimates=self._cache.size(),
             queue_messages=messages,
             queue_oldest_age_s=ages,
@@ -81,7 +79,7 @@ class Health:
         )
 
     def _check_model(self) -> str:
-        version = self._active_model.version_id()
+        version = self._models.active_id()
         if version is None:
             raise ModelNotLoaded
         return version

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
 
 from api.services.queue_guard import QueueGuard
 from model_store.registry import ActiveModel
@@ -42,6 +41,7 @@ class Jobs:
 
     def __init__(
         self,
+        *,
         active_model: ActiveModel,
         store: JobStore,
         events: JobEvents,
@@ -49,7 +49,6 @@ class Jobs:
         idempotency: RedisIdempotency,
         clock: Clock,
         queue_guard: QueueGuard,
-        *,
         max_waiters: int,
     ) -> None:
         self._queue_guard = queue_guard

@@ -2,6 +2,7 @@
 
 from model_store.manifest import ModelVersion
 from model_store.registry import ActiveModel, ModelRegistry
+from shared.domain.errors import ModelRefused, ModelVersionNotFound
 from shared.domain.ids import CallerId, ModelVersionId
 
 
@@ -27,24 +28,41 @@ class Models:
         return self._active_model.version_id()
 
     def active(self) -> ModelVersion | None:
-        """The active version."""
-        return self._active_model.version()
+        """The manifest of the active version."""
+        version_id = self.active_id()
+        return None if version_id is None else self.card(version_id)
 
     def card(self, version_id: str) -> ModelVersion | None:
-        """The manifest of a version, remembered: manifests never change."""
+        """The manifest of a version, remembered: manifests never change.
+
+        None when it can no longer be read: a valuation of it may outlive it.
+        """
         card = self._cards.get(version_id)
-        if card is None and (card := self._registry.find(ModelVersionId(version_id))) is not None:
-            self._cards[version_id] = card
+        if card is None:
+            try:
+                card = self._cards[version_id] = self._registry.get(version_id)
+            except (ModelVersionNotFound, ModelRefused):
+                return None
         return card
 
-    def activate(self, version_id: str, caller: CallerId) -> ModelVersion:
+    def activate(self, version_id: str, caller: CallerId, etag: str | None) -> ModelVersion:
         """Make a version the active one.
 
-        Raises:
-            ModelVersionNotFound, ModelRefused: the active one stays.
-        """
-        return self._registry.activate(ModelVersionId(version_id), by=caller)
+        Args:
+            version_id: the version.
+            caller: who asks, for the history.
+            etag: if given, the active version must still have this ETag.
 
-    def rollback(self, caller: CallerId) -> ModelVersion:
-        """Activate the version that was active before the present one."""
-        return self._registry.rollback(by=caller)
+        Raises:
+            ModelVersionNotFound, ModelRefused, ActiveModelChanged: the active one stays.
+        """
+        return self._registry.activate(version_id, by=caller, expected_etag=etag)
+
+    def rollback(self, caller: CallerId, etag: str | None) -> ModelVersion:
+        """Activate the version that was active before the present one.
+
+        Raises:
+            NoEarlierModel, ModelVersionNotFound, ModelRefused, ActiveModelChanged: the active
+                one stays.
+        """
+        return self._registry.rollback(by=caller, expected_etag=etag)

@@ -27,6 +27,7 @@ class Valuations:
 
     def __init__(
         self,
+        *,
         active_model: ActiveModel,
         cache: ValuationCache,
         dispatcher: Dispatcher,
@@ -84,9 +85,7 @@ class Valuations:
     def _ask_worker(
         self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, wait_s: float
     ) -> Valuation | Job:
-        pending = self._dispatcher.submit(
-            valuation_id, request, caller, self._clock() + wait_s
-        )
+        pending = self._dispatcher.submit(valuation_id, request, caller, self._clock() + wait_s)
         estimate = pending.wait(wait_s)
         if estimate is None:
             # The job must exist before the reply stops being ours: whoever gets the reply from
@@ -100,9 +99,7 @@ class Valuations:
             observe_valuations([estimate.price_mad])
         return Valuation(id=valuation_id, request=request, estimate=estimate, cached=False)
 
-    def _keep_as_job(
-        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId
-    ) -> Job:
+    def _keep_as_job(self, valuation_id: ValuationId, request: CarRequest, caller: CallerId) -> Job:
         job = Job(
             id=JobId(valuation_id),
             caller=caller,

@@ -24,7 +24,7 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
 from shared.domain.job import CarRequest, Job
 from shared.domain.valuation import Extra
-from shared.schemas.car import CarRequestSchema, load_car_request
+from shared.schemas.car import load_car_request
 
 blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
 SUBMIT_QUERY = ValuationQuery()
@@ -132,9 +132,7 @@ def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...
     if not body:
         raise InvalidInput([FieldProblem("", "empty-list", maximum=maximum)])
     if len(body) > maximum:
-        raise InvalidInput(
-            [FieldProblem("", "too-many-cars", maximum=maximum, count=len(body))]
-        )
+        raise InvalidInput([FieldProblem("", "too-many-cars", maximum=maximum, count=len(body))])
     requests: list[CarRequest] = []
     problems: list[FieldProblem] = []
     for index, car in enumerate(body):
@@ -154,7 +152,8 @@ def idempotency_key() -> str | None:
         raise InvalidInput(
             [
                 FieldProblem(
-                    "@Idempotency-Key", "invalid-header",
+                    "@Idempotency-Key",
+                    "invalid-header",
                     expected=f"1-{IDEMPOTENCY_KEY_MAX} characters",
                 )
             ]

@@ -9,9 +9,9 @@ from marshmallow import Schema, fields
 from api.answers import documents_problems, json_response
 from api.auth import Scope, needs
 from api.current import caller_id, services
-from api.problems import PreconditionFailed
 from api.schemas.requests import NoQuery, load_query
 from model_store.manifest import ModelVersion
+from model_store.registry import etag_of
 from shared.domain.errors import ModelNotLoaded
 
 blueprint = Blueprint("models", __name__, description="Versions of the model.")
@@ -26,7 +26,9 @@ class ModelVersionSchema(Schema):
     created_at = fields.String(required=True)
     data_as_of = fields.String(required=True, allow_none=True)
     basis = fields.String(required=True)
-    estimator = fields.Dict(required=True)
+    estimator = fields.String(required=True)
+    trees = fields.Integer(required=True)
+    nodes = fields.Integer(required=True)
     training = fields.Dict(required=True)
     metrics = fields.Dict(required=True)
 
@@ -42,12 +44,14 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
     return {
         "version": version.id,
         "active": version.id == active_id,
-        "created_at": version.created_at,
+        "created_at": version.created_at.isoformat(timespec="seconds"),
         "data_as_of": version.data_as_of,
         "basis": version.basis,
         "estimator": version.estimator,
-        "training": version.training,
-        "metrics": version.metrics,
+        "trees": version.tree_count,
+        "nodes": version.node_count,
+        "training": dict(version.training),
+        "metrics": dict(version.metrics),
     }
 
 
@@ -100,32 +104,34 @@ def active_model() -> Response:
 def activate(version: str) -> Response:
     """Every worker answers with it within two seconds; no request is dropped."""
     load_query(NO_QUERY)
-    _check_if_match()
-    activated = services().models.activate(version, caller_id())
+    activated = services().models.activate(version, caller_id(), if_match())
     return _with_etag(dump_version(activated, activated.id))
 
 
 @blueprint.post("/models/rollback")
 @blueprint.doc(summary="Go back to the version before")
 @blueprint.response(200, ModelVersionSchema)
-@documents_problems(blueprint, status_404="There is none", status_412="If-Match does not hold")
+@documents_problems(
+    blueprint,
+    status_404="That version is gone",
+    status_409="There is none",
+    status_412="If-Match does not hold",
+)
 @needs(Scope.ADMIN)
 def rollback() -> Response:
     """Activate the version that was active before the present one."""
     load_query(NO_QUERY)
-    _check_if_match()
-    version = services().models.rollback(caller_id())
+    version = services().models.rollback(caller_id(), if_match())
     return _with_etag(dump_version(version, version.id))
+
+
+def if_match() -> str | None:
+    """The `If-Match` header as it came; `*` holds always."""
+    given = request.headers.get("If-Match", "").strip()
+    return None if given in {"", "*"} else given
 
 
 def _with_etag(body: dict[str, Any]) -> Response:
     response = json_response(body)
-    response.set_etag(body["version"])
+    response.headers["ETag"] = etag_of(body["version"])
     return response
-
-
-def _check_if_match() -> None:
-    """The version that `If-Match` names must be the active one."""
-    active_id = services().models.active_id() or ""
-    if "If-Match" in request.headers and active_id not in request.if_match:
-        raise PreconditionFailed(version=active_id)

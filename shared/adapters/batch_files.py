@@ -1,14 +1,14 @@
 """What lies in the blobs of a batch, under which name, in which form.
 
-    manifest.json     what was accepted
-    source            the file, decompressed
-    split.json        how far it is cut into chunks
-    chunks/000000     rows of a chunk, before
-    parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
-                      chunk is done when it is there, and its three lists cannot disagree
-    final.json        how the batch ended
-    results.csv, errors.ndjson, rejected.csv
-    tombstone.json    who it belonged to; all else is gone
+manifest.json     what was accepted
+source            the file, decompressed
+split.json        how far it is cut into chunks
+chunks/000000     rows of a chunk, before
+parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
+                  chunk is done when it is there, and its three lists cannot disagree
+final.json        how the batch ended
+results.csv, errors.ndjson, rejected.csv
+tombstone.json    who it belonged to; all else is gone
 """
 
 from typing import Any, NamedTuple

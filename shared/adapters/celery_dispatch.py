@@ -17,7 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from shared.adapters import redis_keys
-from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.adapters.redis_workers import ENQUEUED_AT_HEADER
 from shared.domain import errors
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
@@ -107,7 +107,7 @@ class CeleryDispatcher:
     """
 
     def __init__(
-        self, app: Celery, client: redis.Redis, jobs: JobStore, *, group_max_cars: int, slots: int
+        self, app: Celery, client: RedisClient, jobs: JobStore, *, group_max_cars: int, slots: int
     ) -> None:
         self._app = app
         self._client = client

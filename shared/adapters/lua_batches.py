@@ -156,16 +156,22 @@ return send
 """
 )
 
-# ARGV: now, lease length, most steps.  Steps to send again; each time in vain doubles the wait.
+# ARGV: now, lease length, most steps, id.  Steps to send again; each time in vain doubles the
+# wait, up to 32 leases: one that ends later than that was given before the clock was set back.
 OVERDUE = (
     _HEAD
     + """
 if not state or ended then
   redis.call('DEL', leases, tries, done)
+  redis.call('ZREM', open, ARGV[4])
   return {}
 end
 local send = {}
 local late = redis.call('ZRANGE', leases, '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[3])
+local latest = ARGV[1] + 33 * ARGV[2]
+for _, step in ipairs(redis.call('ZRANGE', leases, latest, '+inf', 'BYSCORE')) do
+  late[#late + 1] = step
+end
 for _, step in ipairs(late) do
   if stopping and step ~= 'assemble' then
     redis.call('ZREM', leases, step)

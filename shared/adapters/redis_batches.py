@@ -114,9 +114,7 @@ class RedisBatchStore:
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Give a step that is under way a new lease."""
         with broker_errors():
-            self._client.zadd(
-                redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True
-            )
+            self._client.zadd(redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
     def advance(self, batch_id: BatchId) -> NextSteps:
         """Lease what can go out now."""
@@ -125,7 +123,9 @@ class RedisBatchStore:
 
     def overdue(self, batch_id: BatchId) -> list[str]:
         """Steps whose lease has run out, leased anew."""
-        steps = self._run("OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT)
+        steps = self._run(
+            "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
+        )
         return [step.decode() for step in steps]
 
     def abort(self, batch_id: BatchId, error: str) -> None:
@@ -140,8 +140,14 @@ class RedisBatchStore:
         """Close the ledger; False if it was closed before."""
         return bool(
             self._run(
-                "FINISH", batch_id, batch_id, str(progress.state), str(progress.outcome),
-                progress.finished_at or self._clock(), progress.error or "", ENDED_KEPT_S,
+                "FINISH",
+                batch_id,
+                batch_id,
+                str(progress.state),
+                str(progress.outcome),
+                progress.finished_at or self._clock(),
+                progress.error or "",
+                ENDED_KEPT_S,
                 redis_keys.JOB_CHANNEL,
             )
         )

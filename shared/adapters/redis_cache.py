@@ -10,6 +10,7 @@ import msgpack
 import redis
 
 from shared.adapters import redis_keys
+from shared.adapters.redis_client import RedisClient
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import Estimate, Extra
 from shared.logging import get_logger
@@ -42,7 +43,7 @@ class RedisValuationCache:
         clock: the time of day.
     """
 
-    def __init__(self, client: redis.Redis, ttl_s: int, clock: Clock) -> None:
+    def __init__(self, client: RedisClient, ttl_s: int, clock: Clock) -> None:
         self._client = client
         self._ttl_s = ttl_s
         self._clock = clock

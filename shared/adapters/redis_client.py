@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.domain.errors import BrokerUnavailable
+
+RedisClient: TypeAlias = Any
+"""A `redis.Redis`. Its annotations cannot say that our clients always answer bytes, at once."""
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.5
@@ -18,7 +22,7 @@ REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingErro
 
 def connect(
     url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S, max_connections: int = 256
-) -> redis.Redis:
+) -> RedisClient:
     """A client with a connection pool of its own; nothing is sent yet.
 
     It never repeats a command by itself: the client library's ten silent repeats would count

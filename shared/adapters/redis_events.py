@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import redis
 
 from shared.adapters import redis_keys
+from shared.adapters.redis_client import RedisClient
 from shared.logging import get_logger
 
 RETRY_S = 0.5
@@ -41,7 +42,7 @@ class RedisJobEvents:
             listener, hence after any fork.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._lock = threading.Lock()
         self._listeners: dict[str, set[News]] = defaultdict(set)

@@ -3,10 +3,8 @@
 import json
 from typing import NamedTuple
 
-import redis
-
 from shared.adapters import redis_keys
-from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.errors import IdempotencyConflict
 from shared.domain.ids import CallerId
 
@@ -27,16 +25,15 @@ class RedisIdempotency:
         client: connection to the broker instance.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    def claim(
-        self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str
-    ) -> Claim:
+    def claim(self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str) -> Claim:
         """The id that this key stands for: `new_id`, or the one that came first.
 
         Args:
-            caller, route: the scope of the key.
+            caller: whose key it is.
+            route: what the key is for.
             key: what the caller sent.
             fingerprint: digest of the body; the same key with another one is refused.
             new_id: the id to use if the key is new.

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgpack
-import redis
 
 from shared.adapters import redis_keys
-from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.errors import JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
 from shared.domain.job import CarRequest, Job, JobState, QueuePlace
@@ -88,7 +87,7 @@ class RedisJobStore:
     """
 
     def __init__(
-        self, client: redis.Redis, clock: Clock, *, retention_s: int, lease_s: int
+        self, client: RedisClient, clock: Clock, *, retention_s: int, lease_s: int
     ) -> None:
         self._client = client
         self._clock = clock

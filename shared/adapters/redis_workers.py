@@ -5,10 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import redis
-
 from shared.adapters import redis_keys
-from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.names import QueueName
 from shared.ports import Clock
 
@@ -29,7 +27,7 @@ class RedisWorkers:
         clock: the time of day.
     """
 
-    def __init__(self, client: redis.Redis, clock: Clock = time.time) -> None:
+    def __init__(self, client: RedisClient, clock: Clock = time.time) -> None:
         self._client = client
         self._clock = clock
 
@@ -69,8 +67,7 @@ class RedisWorkers:
             answers = pipeline.execute()
         lengths = dict(zip(queues, answers[0::2], strict=True))
         ages = {
-            queue: self._age(message)
-            for queue, message in zip(queues, answers[1::2], strict=True)
+            queue: self._age(message) for queue, message in zip(queues, answers[1::2], strict=True)
         }
         return lengths, ages
 

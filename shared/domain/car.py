@@ -118,9 +118,7 @@ class CarFeatures:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that are known, by name."""
-        return {
-            name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None
-        }
+        return {name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None}
 
     def canonical(self) -> str:
         """One text for equal cars: the part of the cache key that says which car it is."""
@@ -131,9 +129,7 @@ FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(
 """The car's fields in the order of the wire form."""
 
 REQUIRED_FIELDS: tuple[str, ...] = tuple(
-    field.name
-    for field in dataclasses.fields(CarFeatures)
-    if field.default is dataclasses.MISSING
+    field.name for field in dataclasses.fields(CarFeatures) if field.default is dataclasses.MISSING
 )
 
 CATEGORIES: dict[str, type[StrEnum]] = {

@@ -17,6 +17,7 @@ class DomainError(Exception):
         super().__init__(self.code, params)
 
     def __str__(self) -> str:
+        """The code and the parameters, for logs."""
         details = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
         return f"{self.code}({details})"
 
@@ -42,6 +43,7 @@ class FieldProblem:
         self.params = params
 
     def __repr__(self) -> str:
+        """Everything, for test failures."""
         return f"FieldProblem({self.pointer!r}, {self.code!r}, {self.params!r})"
 
 

@@ -44,83 +44,165 @@ class CarSchema(Schema):
         unknown = EXCLUDE
 
     company = Company(
-        required=True, label_fr="Marque", label_en="Brand", example="Toyota",
+        required=True,
+        label_fr="Marque",
+        label_en="Brand",
+        example="Toyota",
         aliases=("marque", "brand", "make", "constructeur", "fabricant"),
     )
     model = FoldedText(
-        required=True, label_fr="Modèle", label_en="Model", example="Corolla",
+        required=True,
+        label_fr="Modèle",
+        label_en="Model",
+        example="Corolla",
         aliases=("modele", "car model"),
     )
     year = Number(
-        required=True, label_fr="Année", label_en="Year of first registration", example=2020,
-        minimum=1990, maximum=next_year, whole=True,
+        required=True,
+        label_fr="Année",
+        label_en="Year of first registration",
+        example=2020,
+        minimum=1990,
+        maximum=next_year,
+        whole=True,
         aliases=("annee", "annee modele", "annee de mise en circulation", "model year", "an"),
     )
     fuel = Category(
-        required=True, label_fr="Carburant", label_en="Fuel", example="Petrol",
-        enum=Fuel, spellings=FUEL_SPELLINGS,
+        required=True,
+        label_fr="Carburant",
+        label_en="Fuel",
+        example="Petrol",
+        enum=Fuel,
+        spellings=FUEL_SPELLINGS,
         aliases=("carburant", "energie", "type de carburant", "fuel type", "motorisation"),
     )
     transmission = Category(
-        required=True, label_fr="Boîte de vitesses", label_en="Gearbox", example="Manual",
-        enum=Transmission, spellings=TRANSMISSION_SPELLINGS,
+        required=True,
+        label_fr="Boîte de vitesses",
+        label_en="Gearbox",
+        example="Manual",
+        enum=Transmission,
+        spellings=TRANSMISSION_SPELLINGS,
         aliases=("boite", "boite de vitesses", "boite a vitesses", "boite vitesse", "gearbox"),
     )
     km_driven = Number(
-        required=True, label_fr="Kilométrage", label_en="Odometer", example=25000, unit="km",
-        minimum=0, maximum=2_000_000, suffixes=("kms", "km"),
+        required=True,
+        label_fr="Kilométrage",
+        label_en="Odometer",
+        example=25000,
+        unit="km",
+        minimum=0,
+        maximum=2_000_000,
+        suffixes=("kms", "km"),
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
     edition = FoldedText(
-        label_fr="Version", label_en="Edition or trim", example="1.6 VVT-i", max_length=120,
+        label_fr="Version",
+        label_en="Edition or trim",
+        example="1.6 VVT-i",
+        max_length=120,
         aliases=("version", "finition", "trim", "variant"),
     )
     owner = Category(
-        label_fr="Main", label_en="Owner", example="First",
-        enum=Owner, spellings=OWNER_SPELLINGS,
+        label_fr="Main",
+        label_en="Owner",
+        example="First",
+        enum=Owner,
+        spellings=OWNER_SPELLINGS,
         aliases=("main", "premiere main", "proprietaire", "nombre de mains", "owner type"),
     )
     seller_type = Category(
-        label_fr="Vendeur", label_en="Seller", example="Individual",
-        enum=SellerType, spellings=SELLER_SPELLINGS,
+        label_fr="Vendeur",
+        label_en="Seller",
+        example="Individual",
+        enum=SellerType,
+        spellings=SELLER_SPELLINGS,
         aliases=("vendeur", "type de vendeur", "seller"),
     )
     mileage_mpg = Number(
-        label_fr="Autonomie par gallon", label_en="Fuel economy", example=40.0, unit="mpg",
-        minimum=1, maximum=400, decimals=1, suffixes=("mpg",), aliases=("mpg", "fuel economy"),
+        label_fr="Autonomie par gallon",
+        label_en="Fuel economy",
+        example=40.0,
+        unit="mpg",
+        minimum=1,
+        maximum=400,
+        decimals=1,
+        suffixes=("mpg",),
+        aliases=("mpg", "fuel economy"),
     )
     engine_cc = Number(
-        label_fr="Cylindrée", label_en="Displacement", example=1600, unit="cc",
-        minimum=1, maximum=10_000, decimals=1, suffixes=("cm3", "cc"),
+        label_fr="Cylindrée",
+        label_en="Displacement",
+        example=1600,
+        unit="cc",
+        minimum=1,
+        maximum=10_000,
+        decimals=1,
+        suffixes=("cm3", "cc"),
         aliases=("cylindree", "engine", "cc", "displacement"),
     )
     max_power_bhp = Number(
-        label_fr="Puissance réelle", label_en="Power", example=120, unit="bhp",
-        minimum=1, maximum=2_000, decimals=1, suffixes=("bhp", "ch", "hp"),
+        label_fr="Puissance réelle",
+        label_en="Power",
+        example=120,
+        unit="bhp",
+        minimum=1,
+        maximum=2_000,
+        decimals=1,
+        suffixes=("bhp", "ch", "hp"),
         aliases=("puissance", "puissance ch", "max power", "power", "bhp"),
     )
     torque_nm = Number(
-        label_fr="Couple", label_en="Torque", example=160, unit="Nm",
-        minimum=1, maximum=3_000, decimals=1, suffixes=("nm",), aliases=("couple", "torque"),
+        label_fr="Couple",
+        label_en="Torque",
+        example=160,
+        unit="Nm",
+        minimum=1,
+        maximum=3_000,
+        decimals=1,
+        suffixes=("nm",),
+        aliases=("couple", "torque"),
     )
     fiscal_power_cv = Number(
-        label_fr="Puissance fiscale", label_en="Fiscal power", example=7, unit="CV",
-        minimum=1, maximum=100, whole=True, suffixes=("cv", "ch"),
+        label_fr="Puissance fiscale",
+        label_en="Fiscal power",
+        example=7,
+        unit="CV",
+        minimum=1,
+        maximum=100,
+        whole=True,
+        suffixes=("cv", "ch"),
         aliases=("puissance fiscale", "cv", "chevaux fiscaux", "fiscal power"),
     )
     city = FoldedText(
-        label_fr="Ville", label_en="City", example="Casablanca", aliases=("ville", "localite"),
+        label_fr="Ville",
+        label_en="City",
+        example="Casablanca",
+        aliases=("ville", "localite"),
     )
     condition = Category(
-        label_fr="État", label_en="Condition", example="Excellent",
-        enum=Condition, spellings=CONDITION_SPELLINGS, aliases=("etat", "etat du vehicule"),
+        label_fr="État",
+        label_en="Condition",
+        example="Excellent",
+        enum=Condition,
+        spellings=CONDITION_SPELLINGS,
+        aliases=("etat", "etat du vehicule"),
     )
     origin = Category(
-        label_fr="Origine", label_en="Origin", example="WW Morocco",
-        enum=Origin, spellings=ORIGIN_SPELLINGS, aliases=("origine", "provenance"),
+        label_fr="Origine",
+        label_en="Origin",
+        example="WW Morocco",
+        enum=Origin,
+        spellings=ORIGIN_SPELLINGS,
+        aliases=("origine", "provenance"),
     )
     doors = Number(
-        label_fr="Portes", label_en="Doors", example=5, minimum=1, maximum=9, whole=True,
+        label_fr="Portes",
+        label_en="Doors",
+        example=5,
+        minimum=1,
+        maximum=9,
+        whole=True,
         aliases=("portes", "nombre de portes"),
     )
 
@@ -129,17 +211,21 @@ class CarRequestSchema(CarSchema):
     """A car, and optionally the price asked for it."""
 
     asking_price_mad = Number(
-        label_fr="Prix demandé", label_en="Asking price", example=145000, unit="MAD",
-        minimum=500, maximum=100_000_000, decimals=2, suffixes=("mad", "dhs", "dh", "درهم"),
+        label_fr="Prix demandé",
+        label_en="Asking price",
+        example=145000,
+        unit="MAD",
+        minimum=500,
+        maximum=100_000_000,
+        decimals=2,
+        suffixes=("mad", "dhs", "dh", "درهم"),
         aliases=("prix", "prix demande", "asking price", "price", "prix dh", "price mad"),
     )
 
 
 CAR_REQUEST_SCHEMA = CarRequestSchema()
 CAR_FIELDS: dict[str, CarField] = {
-    name: field
-    for name, field in CAR_REQUEST_SCHEMA.fields.items()
-    if isinstance(field, CarField)
+    name: field for name, field in CAR_REQUEST_SCHEMA.fields.items() if isinstance(field, CarField)
 }
 """Every field of a request for a valuation, by name, in the order of the definition."""
 
@@ -150,9 +236,7 @@ _OPTIONAL_CATEGORIES = {
 }
 
 
-def load_car_request(
-    body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()
-) -> CarRequest:
+def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
     """Validate one car.
 
     Args:
@@ -181,9 +265,14 @@ def load_car_request(
 def _problems(error: ValidationError, body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:
     return [
         FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
-        for name, codes in error.normalized_messages().items()
+        for name, codes in _messages(error).items()
         for code in codes
     ]
+
+
+def _messages(error: ValidationError) -> dict[str, list[str]]:
+    messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    return messages
 
 
 def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:

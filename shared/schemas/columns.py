@@ -37,7 +37,10 @@ _FIELD_BY_HEADER: dict[str, str] = {
     fold(spelling): name
     for name in FIELD_NAMES
     for spelling in (
-        *CAR_FIELDS[name].aliases, CAR_FIELDS[name].label_fr, CAR_FIELDS[name].label_en, name,
+        *CAR_FIELDS[name].aliases,
+        CAR_FIELDS[name].label_fr,
+        CAR_FIELDS[name].label_en,
+        name,
     )
 }
 
@@ -65,8 +68,13 @@ def match_header(header: Sequence[str]) -> dict[str, int]:
             columns[field] = index
         elif header[columns[field]] != field:
             problems.append(
-                FieldProblem(f"/header/{index}", "ambiguous-column", column=_short(name),
-                             other=_short(header[columns[field]]), meaning=field)
+                FieldProblem(
+                    f"/header/{index}",
+                    "ambiguous-column",
+                    column=_short(name),
+                    other=_short(header[columns[field]]),
+                    meaning=field,
+                )
             )
     problems += _missing_columns(header, columns)
     if problems:
@@ -80,8 +88,13 @@ def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
     for index, name in enumerate(header):
         if name in first:
             problems.append(
-                FieldProblem(f"/header/{index}", "duplicate-column", column=_short(name),
-                             position=index + 1, first=first[name] + 1)
+                FieldProblem(
+                    f"/header/{index}",
+                    "duplicate-column",
+                    column=_short(name),
+                    position=index + 1,
+                    first=first[name] + 1,
+                )
             )
         first.setdefault(name, index)
     return problems
@@ -92,8 +105,13 @@ def _missing_columns(header: Sequence[str], columns: Mapping[str, int]) -> list[
     if len(header) > HEADERS_SHOWN:
         found += ", …"
     return [
-        FieldProblem("/header", "missing-column", column=name, found=found,
-                     aliases=", ".join((name, *CAR_FIELDS[name].aliases)))
+        FieldProblem(
+            "/header",
+            "missing-column",
+            column=name,
+            found=found,
+            aliases=", ".join((name, *CAR_FIELDS[name].aliases)),
+        )
         for name in REQUIRED_FIELDS
         if name not in columns
     ]

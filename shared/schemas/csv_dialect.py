@@ -89,9 +89,7 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
         raise _unreadable("no-rows")
     _check_key_column(header, options.key_column)
     decimal = options.decimal or _decimal(rows[1:], columns)
-    return Dialect(
-        encoding=encoding, delimiter=delimiter, decimal=decimal, header=tuple(header)
-    )
+    return Dialect(encoding=encoding, delimiter=delimiter, decimal=decimal, header=tuple(header))
 
 
 def name_columns(cells: list[str]) -> list[str]:
@@ -116,8 +114,11 @@ def key_index(header: tuple[str, ...] | list[str], key_column: str | None) -> in
 def _check_key_column(header: list[str], key_column: str | None) -> None:
     if key_column is not None and key_index(header, key_column) is None:
         raise UnreadableUpload(
-            [FieldProblem("/header", "unknown-key-column", column=key_column,
-                          found=", ".join(header[:40]))]
+            [
+                FieldProblem(
+                    "/header", "unknown-key-column", column=key_column, found=", ".join(header[:40])
+                )
+            ]
         )
 
 

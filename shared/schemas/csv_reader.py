@@ -175,9 +175,7 @@ class _Lines:
     @property
     def position(self) -> Position:
         """Where the record that is being read begins."""
-        return Position(
-            self._bytes_before + self._size(self.window[: self.index]), self.number
-        )
+        return Position(self._bytes_before + self._size(self.window[: self.index]), self.number)
 
     def feed(self) -> Iterator[str]:
         """The lines from the record that is being read on, to the end of the file."""
@@ -228,8 +226,14 @@ class _Lines:
                 return data[:end], data[end:]
             if len(data) > LINE_MAX_BYTES:
                 raise UnreadableUpload(
-                    [FieldProblem(f"/line/{self.number + 1}", "line-too-long",
-                                  maximum=LINE_MAX_BYTES, line=self.number + 1)]
+                    [
+                        FieldProblem(
+                            f"/line/{self.number + 1}",
+                            "line-too-long",
+                            maximum=LINE_MAX_BYTES,
+                            line=self.number + 1,
+                        )
+                    ]
                 )
 
     def _end_of_lines(self, data: bytes) -> int:

@@ -4,6 +4,7 @@ An error is a bare message code; `shared.schemas.messages` makes the sentence fr
 the field, so that the same definition answers in French and English.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +15,7 @@ from marshmallow import fields
 from shared.domain.text import fold
 from shared.schemas.numbers import parse_number
 
-ERROR_CODES = {
+ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "required",
     "null": "required",
     "validator_failed": "invalid",
@@ -26,6 +27,9 @@ ERROR_CODES = {
     "unknown-category": "unknown-category",
 }
 BLANKS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
+
+
+NUMBER_MAX_SIGNS = 40
 
 
 def is_blank(value: Any) -> bool:
@@ -108,7 +112,9 @@ class Category(CarField):
     so that a word nobody knows never stops a valuation; the schema names it in the warnings.
     """
 
-    def __init__(self, *, enum: type[StrEnum], spellings: Mapping[str, StrEnum], **options: Any) -> None:
+    def __init__(
+        self, *, enum: type[StrEnum], spellings: Mapping[str, StrEnum], **options: Any
+    ) -> None:
         super().__init__(**options)
         self.enum = enum
         self.spellings = {fold(member): member for member in enum} | dict(spellings)
@@ -128,9 +134,7 @@ class Category(CarField):
 
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is a word that this field accepts without knowing it."""
-        return (
-            isinstance(value, str) and not is_blank(value) and fold(value) not in self.spellings
-        )
+        return isinstance(value, str) and not is_blank(value) and fold(value) not in self.spellings
 
 
 class Number(CarField):
@@ -167,7 +171,7 @@ class Number(CarField):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> int | float:
         number = self._number(value)
-        if number is None or number != number:
+        if number is None or math.isnan(number):
             raise self.make_error("not-a-number")
         if not self.minimum <= number <= self.maximum:
             raise self.make_error("out-of-range")
@@ -182,7 +186,7 @@ class Number(CarField):
             return None
         if isinstance(value, int | float):
             return value
-        if not isinstance(value, str) or len(value) > 40:
+        if not isinstance(value, str) or len(value) > NUMBER_MAX_SIGNS:
             return None
         text = value.strip()
         lowered = text.casefold()

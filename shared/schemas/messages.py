@@ -285,8 +285,9 @@ class _Quoted(dict[str, Any]):
     """Message parameters; a missing one shows as an ellipsis instead of an error."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__({name: quote(value) if name == "value" else value
-                          for name, value in params.items()})
+        super().__init__(
+            {name: quote(value) if name == "value" else value for name, value in params.items()}
+        )
 
     def __missing__(self, name: str) -> str:
         return "…"

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgpack
-import redis
 
 from model_store.inference import LoadedModel
 from shared.adapters import redis_keys
 from shared.adapters.celery_dispatch import REPLY_LIST_TTL_S
-from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.audit import AuditRecord
 from shared.domain.errors import AuditUnavailable, DomainError, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId
@@ -43,9 +42,7 @@ class WaitingRequest:
     def from_wire(cls, values: list[Any]) -> "WaitingRequest":
         """Rebuild the request from what `CeleryDispatcher.submit` sent."""
         valuation_id, request, caller, deadline, enqueued_at = values
-        return cls(
-            valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at
-        )
+        return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
 
 
 class ValuationService:
@@ -67,13 +64,13 @@ class ValuationService:
 
     def __init__(
         self,
+        *,
         runtime: ModelRuntime,
         audit: AuditLog,
         cache: ValuationCache,
         jobs: JobStore,
-        client: redis.Redis,
+        client: RedisClient,
         clock: Clock,
-        *,
         max_attempts: int,
     ) -> None:
         self._runtime = runtime
@@ -168,9 +165,7 @@ class ValuationService:
 
     # Audit
 
-    def _record(
-        self, message_id: str, records: list[AuditRecord], *, redelivered: bool
-    ) -> None:
+    def _record(self, message_id: str, records: list[AuditRecord], *, redelivered: bool) -> None:
         """Append the records, unless an earlier delivery of the message has done so."""
         if records and not (redelivered and self._is_marked(message_id)):
             self._audit.append(records)
