@@ -59,7 +59,7 @@ def up(*, with_parent: bool) -> None:
     except (SettingsError, CannotStartError) as error:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
-    wipe_metrics(metrics_folder(settings))
+    wipe_metrics(metrics_folder(settings, os.environ))
     sys.exit(Run(settings, lock).to_the_end())
 
 
@@ -142,7 +142,7 @@ def welcome(settings: Settings, address: str) -> str:
   Swagger        http://{address}/docs
   ReDoc          http://{address}/redoc
   Metrics        http://{address}/metrics
-  Flower         http://127.0.0.1:{settings.flower_port}
+  Flower         http://{local_address(settings.flower_address, settings.flower_port)}
   Logs           {settings.home / "logs"}
 
   Try:  curl http://{address}/predict -H 'Content-Type: application/json' -d '{EXAMPLE_CAR}'

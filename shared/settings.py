@@ -26,6 +26,9 @@ class Settings:
     host: str = setting("HOST", "127.0.0.1", "Address the API listens on.")
     port: int = setting("PORT", 8000, "Port of the API and the page.")
     flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.")
+    flower_address: str = setting(
+        "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on; others need a password."
+    )
     flower_basic_auth: str = setting(
         "FLOWER_BASIC_AUTH", "", "`user:password` that Flower asks for; empty: open on loopback."
     )

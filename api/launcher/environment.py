@@ -32,9 +32,10 @@ def with_absolute_paths(settings: Settings) -> Settings:
     return dataclasses.replace(settings, **given)
 
 
-def metrics_folder(settings: Settings) -> Path:
+def metrics_folder(settings: Settings, inherited: Mapping[str, str]) -> Path:
     """Where the processes of one run put their metrics."""
-    return settings.home / "metrics"
+    given = inherited.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(given).absolute() if given else settings.home / "metrics"
 
 
 def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -57,8 +58,8 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
         "REDIS_URL": settings.redis_url or embedded_url(settings, "broker"),
         "CACHE_URL": settings.cache_url or embedded_url(settings, "cache"),
         # Must stand before Python starts: the celery command imports prometheus_client early.
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings)),
-        "NUMBA_CACHE_DIR": str(settings.home / "numba"),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings, inherited)),
+        "NUMBA_CACHE_DIR": inherited.get("NUMBA_CACHE_DIR", str(settings.home / "numba")),
         "PYTHONUNBUFFERED": "1",
         "PATH": os.pathsep.join([programs, inherited.get("PATH", os.defpath)]),
     }

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import socket
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from api.auth import load_keys
 from shared.settings import Settings
 
 HIGHEST_PORT = 65_535
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 DYING_RUN_WAIT_S = 10.0
 """How long the last processes of a killed run may take to go."""
 
@@ -20,16 +20,21 @@ class CannotStartError(RuntimeError):
 
 
 def check_keys(settings: Settings) -> None:
-    """Refuse to serve other machines without API keys.
+    """Refuse to serve other machines without API keys, and Flower without a password.
 
     Raises:
-        CannotStartError: the address is not loopback and there are no keys.
+        CannotStartError: an address is not loopback, and nothing protects it.
         SettingsError: the file of the keys cannot be read.
     """
     if not load_keys(settings.keys_file) and not settings.is_loopback:
         raise CannotStartError(
             f"HOST={settings.host} can be reached from other machines, but there are no API keys "
             f"in {settings.keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"
+        )
+    if settings.flower_address not in LOOPBACK and not settings.flower_basic_auth:
+        raise CannotStartError(
+            f"FLOWER_ADDRESS={settings.flower_address} can be reached from other machines: "
+            "set FLOWER_BASIC_AUTH=user:password, or leave it at 127.0.0.1"
         )
 
 
@@ -44,7 +49,7 @@ def check_ports(settings: Settings) -> None:
             f"PORT and FLOWER_PORT are both {settings.port}: give them different numbers"
         )
     _check_port("PORT", settings.host, settings.port)
-    _check_port("FLOWER_PORT", "127.0.0.1", settings.flower_port)
+    _check_port("FLOWER_PORT", settings.flower_address, settings.flower_port)
 
 
 def _check_port(variable: str, host: str, port: int) -> None:
@@ -93,9 +98,10 @@ def prepare_home(settings: Settings) -> None:
 
 
 def wipe_metrics(folder: Path) -> None:
-    """Empty the folder of the metrics: files of processes that are gone would be summed up."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    """Remove the metrics of processes that are gone: they would be summed up with the new ones."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        file.unlink(missing_ok=True)
 
 
 def take_home(home: Path) -> int:

@@ -15,6 +15,11 @@ TIER_STOP_TIMEOUTS_S = (10.0, 40.0, 20.0)
 """Longer than what each needs by its own settings (a worker's soft shutdown, granian's wait)."""
 
 
+def read_procfile(procfile: Path) -> dict[str, str]:
+    """The command of each kind of process."""
+    return dict(parse_procfile(procfile.read_text(encoding="utf-8")).processes)
+
+
 def make_tiers(
     procfile: Path, counts: Mapping[str, int], env: Mapping[str, str]
 ) -> list[list[Child]]:
@@ -25,7 +30,7 @@ def make_tiers(
         counts: how many of each kind; one where nothing is said.
         env: the environment of all of them.
     """
-    commands = parse_procfile(procfile.read_text(encoding="utf-8")).processes
+    commands = read_procfile(procfile)
     return [
         list(
             itertools.chain.from_iterable(

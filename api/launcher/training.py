@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from api.launcher.environment import ONE_THREAD_VARIABLES
 from api.launcher.guardian import Guardian
 from api.launcher.preflight import CannotStartError
+from model_store.registry import ModelRegistry
 from shared.settings import Settings
 
 POLL_S = 0.1
@@ -16,7 +17,7 @@ STOP_WAIT_S = 5.0
 
 def has_active_model(settings: Settings) -> bool:
     """Whether the registry names a version to serve."""
-    return (settings.versions_path.parent / "ACTIVE").is_file()
+    return ModelRegistry(settings.versions_path).active_version() is not None
 
 
 def train_default_model(

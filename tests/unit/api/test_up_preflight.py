@@ -96,6 +96,13 @@ def test_loopback_needs_no_keys(home: Settings) -> None:
     check_keys(home)
 
 
+def test_flower_is_shown_to_other_machines_only_with_a_password(home: Settings) -> None:
+    public = dataclasses.replace(home, flower_address="0.0.0.0")
+    with pytest.raises(CannotStartError, match="FLOWER_BASIC_AUTH"):
+        check_keys(public)
+    check_keys(dataclasses.replace(public, flower_basic_auth="admin:long-password"))
+
+
 def test_the_home_is_private(home: Settings) -> None:
     assert home.home.stat().st_mode & 0o777 == 0o700
 

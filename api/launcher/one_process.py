@@ -1,0 +1,34 @@
+"""`carprice run KIND`: one process of the Procfile in place of this one, as containers want it."""
+
+import os
+import sys
+
+import click
+
+from api.launcher.environment import (
+    CODE_ROOT,
+    child_environment,
+    metrics_folder,
+    with_absolute_paths,
+)
+from api.launcher.preflight import CannotStartError, check_keys, prepare_home, wipe_metrics
+from api.launcher.processes import read_procfile
+from shared.settings import Settings, SettingsError
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(list(read_procfile(CODE_ROOT / "Procfile"))))
+def run(kind: str) -> None:
+    """Become one process of the service, in the foreground, without a supervisor."""
+    try:
+        settings = with_absolute_paths(Settings.from_env())
+        check_keys(settings)
+        prepare_home(settings)
+    except (SettingsError, CannotStartError) as error:
+        click.echo(f"carprice: {error}", err=True)
+        sys.exit(2)
+    wipe_metrics(metrics_folder(settings, os.environ))
+    os.chdir(CODE_ROOT)
+    os.umask(0o077)
+    command = f"exec {read_procfile(CODE_ROOT / 'Procfile')[kind]}"
+    os.execve("/bin/sh", ["sh", "-c", command], child_environment(settings, os.environ))  # noqa: S606
