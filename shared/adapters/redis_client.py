@@ -28,11 +28,12 @@ def connect(
     It never repeats a command by itself: the client library's ten silent repeats would count
     an INCR whose reply was lost several times.
     """
+    options = {} if url.startswith("unix://") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         url,
+        **options,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=reply_timeout_s,
-        socket_keepalive=True if not url.startswith("unix://") else None,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=25,
         max_connections=max_connections,

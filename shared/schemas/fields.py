@@ -171,7 +171,7 @@ class Number(CarField):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> int | float:
         number = self._number(value)
-        if number is None or math.isnan(number):
+        if number is None or (isinstance(number, float) and math.isnan(number)):
             raise self.make_error("not-a-number")
         if not self.minimum <= number <= self.maximum:
             raise self.make_error("out-of-range")

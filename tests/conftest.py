@@ -1,0 +1,226 @@
+"""Real parts for the tests: servers, a trained model, the whole service."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from shared.adapters.redis_client import RedisClient, connect
+from shared.connections import with_connections
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+START_TIMEOUT_S = 120.0
+
+REFERENCE_CAR: dict[str, Any] = {
+    "company": "Toyota",
+    "model": "Corolla",
+    "year": 2020,
+    "fuel": "Petrol",
+    "seller_type": "Individual",
+    "transmission": "Manual",
+    "km_driven": 25000,
+    "engine_cc": 1600,
+    "max_power_bhp": 120,
+}
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
+    """Poll until `condition` is true; its value. Fails the test after `timeout_s`."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s: {what or condition}")
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder with a path short enough for Unix sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="cp-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop(process: "subprocess.Popen[Any]", timeout_s: float = 30.0) -> int:
+    """End a process by SIGTERM, after `timeout_s` by SIGKILL; its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+@pytest.fixture
+def car() -> dict[str, Any]:
+    """The reference example, as a request body."""
+    return dict(REFERENCE_CAR)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """An embedded broker and cache."""
+
+    settings: Settings
+    broker: RedisClient
+    cache: RedisClient
+
+
+@contextlib.contextmanager
+def running_server(home: Path, name: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """One embedded server, from its start until it answers."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shared.embedded", name],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def answers(client: RedisClient) -> bool:
+    """Whether a server answers."""
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def session_servers() -> Iterator[Servers]:
+    """One broker and one cache for the tests of the adapters."""
+    with contextlib.ExitStack() as stack:
+        home = stack.enter_context(short_folder())
+        settings = with_connections(Settings(home=home))
+        for name in ("broker", "cache"):
+            stack.enter_context(running_server(home, name))
+        servers = Servers(settings, connect(settings.redis_url), connect(settings.cache_url))
+        wait_until(lambda: answers(servers.broker), what="the broker")
+        wait_until(lambda: answers(servers.cache), what="the cache")
+        yield servers
+
+
+@pytest.fixture
+def servers(session_servers: Servers) -> Servers:
+    """A broker and a cache without any keys."""
+    session_servers.broker.flushall()
+    session_servers.cache.flushall()
+    return session_servers
+
+
+@pytest.fixture(scope="session")
+def models_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with the default model, trained as `make up` trains it, and active."""
+    path = tmp_path_factory.mktemp("models")
+    subprocess.run(
+        [sys.executable, "-m", "api.cli", "train", "--activate"],
+        cwd=ROOT,
+        env={**os.environ, "MODELS_PATH": str(path)},
+        check=True,
+        capture_output=True,
+        timeout=START_TIMEOUT_S,
+    )
+    return path
+
+
+@dataclass(frozen=True)
+class Service:
+    """The whole service, as `make up` runs it."""
+
+    url: str
+    flower_url: str
+    home: Path
+    models_path: Path
+    process: "subprocess.Popen[str]"
+
+    def client(self, **options: Any) -> httpx.Client:
+        """An HTTP client of this service."""
+        return httpx.Client(base_url=self.url, timeout=30.0, **options)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that find its servers."""
+        return with_connections(Settings(home=self.home, models_path=self.models_path))
+
+
+@contextlib.contextmanager
+def running_service(home: Path, models_path: Path, **env: str) -> Iterator[Service]:
+    """Start `carprice up`, wait until it is ready, stop it as Ctrl-C would."""
+    port, flower_port = free_port(), free_port()
+    log = (home / "up.log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.cli", "up"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CARPRICE_HOME": str(home),
+            "MODELS_PATH": str(models_path),
+            "PORT": str(port),
+            "FLOWER_PORT": str(flower_port),
+            **env,
+        },
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    service = Service(
+        f"http://127.0.0.1:{port}", f"http://127.0.0.1:{flower_port}", home, models_path, process
+    )
+    try:
+        wait_until(lambda: _is_ready(service), START_TIMEOUT_S, "the service is ready")
+        yield service
+    finally:
+        stop(process, 60.0)
+        log.close()
+
+
+def _is_ready(service: Service) -> bool:
+    if service.process.poll() is not None:
+        raise AssertionError((service.home / "up.log").read_text())
+    try:
+        return httpx.get(f"{service.url}/readyz", timeout=5.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def service(models_path: Path) -> Iterator[Service]:
+    """The whole service, shared by the tests that only call it."""
+    with short_folder() as home, running_service(home, models_path) as running:
+        yield running
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    """An HTTP client of the shared service."""
+    with service.client() as client:
+        yield client

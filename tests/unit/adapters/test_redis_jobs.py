@@ -1,0 +1,200 @@
+"""Jobs in a real Redis: they end once, belong to their caller, and are never forgotten."""
+
+import threading
+
+import pytest
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import connect
+from shared.adapters.redis_events import RedisJobEvents
+from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.adapters.redis_jobs import RedisJobStore
+from shared.domain.errors import (
+    BrokerUnavailable,
+    IdempotencyConflict,
+    JobAlreadyEnded,
+    JobExpired,
+    JobNotFound,
+)
+from shared.domain.ids import CallerId, JobId, new_id
+from shared.domain.job import Job, JobState
+from shared.domain.valuation import Estimate
+from shared.schemas.car import load_car_request
+from tests.conftest import wait_until
+
+ME, OTHER = CallerId("me"), CallerId("other")
+ESTIMATE = Estimate(price_mad=1.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True)
+
+
+@pytest.fixture
+def now():
+    return [1_790_000_000.0]
+
+
+@pytest.fixture
+def store(servers, now):
+    return RedisJobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
+
+
+@pytest.fixture
+def job(store, now, car):
+    created = Job(
+        id=JobId(new_id()),
+        caller=ME,
+        state=JobState.QUEUED,
+        created_at=now[0],
+        requests=(load_car_request(car), load_car_request(car | {"year": 2015})),
+        is_list=True,
+    )
+    store.create(created)
+    return created
+
+
+def test_a_job_is_read_as_it_was_created(store, job):
+    assert store.get(job.id, ME) == job
+
+
+def test_another_callers_job_does_not_exist(store, job):
+    with pytest.raises(JobNotFound):
+        store.get(job.id, OTHER)
+    with pytest.raises(JobNotFound):
+        store.request_cancel(job.id, OTHER)
+
+
+@pytest.mark.parametrize("bad", ["", "x", "../../etc/passwd", "0" * 26, "\x00" * 26])
+def test_what_is_no_id_is_not_found(store, bad):
+    with pytest.raises(JobNotFound):
+        store.get(JobId(bad), ME)
+
+
+def test_a_job_runs_and_ends_once(store, job):
+    assert store.start(job.id) is JobState.RUNNING
+    assert store.finish(job.id, JobState.SUCCEEDED, [ESTIMATE, ESTIMATE]) is True
+    assert store.finish(job.id, JobState.FAILED, error="late") is False
+    ended = store.get(job.id, ME)
+    assert (ended.state, ended.attempts, ended.error) == (JobState.SUCCEEDED, 1, None)
+    assert ended.estimates == (ESTIMATE, ESTIMATE)
+    assert store.start(job.id) is JobState.SUCCEEDED
+
+
+def test_many_threads_end_a_job_only_once(store, job):
+    ended = []
+    threads = [
+        threading.Thread(target=lambda: ended.append(store.finish(job.id, JobState.SUCCEEDED)))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ended) == [False] * 15 + [True]
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_asked(store, job):
+    assert store.request_cancel(job.id, ME).state is JobState.CANCELLED
+    with pytest.raises(JobAlreadyEnded):
+        store.request_cancel(job.id, ME)
+
+
+def test_cancelling_a_running_job_is_a_wish(store, job):
+    store.start(job.id)
+    wished = store.request_cancel(job.id, ME)
+    assert (wished.state, wished.cancel_requested) == (JobState.RUNNING, True)
+
+
+def test_a_job_without_news_is_overdue_until_it_gets_a_lease_or_ends(store, job, now):
+    assert store.overdue(10) == []
+    now[0] += 31
+    assert store.overdue(10) == [job.id]
+    store.renew(job.id)
+    assert store.overdue(10) == []
+    now[0] += 31
+    store.finish(job.id, JobState.SUCCEEDED)
+    assert store.overdue(10) == []
+
+
+def test_an_expired_job_is_told_apart_from_one_that_never_was(store, job, servers):
+    store.finish(job.id, JobState.SUCCEEDED)
+    assert 0 < servers.broker.ttl(redis_keys.job(job.id)) <= 100
+    servers.broker.delete(redis_keys.job(job.id))
+    with pytest.raises(JobExpired):
+        store.get(job.id, ME)
+    with pytest.raises(JobNotFound):
+        store.get(job.id, OTHER)
+    with pytest.raises(JobNotFound):
+        store.get(JobId(new_id()), ME)
+
+
+def test_the_place_in_the_queue_counts_the_jobs_before(store, job, now, car):
+    later = Job(
+        id=JobId(new_id()),
+        caller=ME,
+        state=JobState.QUEUED,
+        created_at=now[0] + 1,
+        requests=(load_car_request(car),),
+        is_list=False,
+    )
+    store.create(later)
+    place = store.queue_place(later.id)
+    assert (place.position, place.eta_s) == (1, None)
+    now[0] += 10
+    store.finish(job.id, JobState.SUCCEEDED)
+    place = store.queue_place(later.id)
+    assert place.position == 0
+    assert place.eta_s > 0
+    store.finish(later.id, JobState.SUCCEEDED)
+    assert store.queue_place(later.id) is None
+
+
+def test_nothing_but_the_retained_job_stays_behind(store, job, servers):
+    store.start(job.id)
+    store.finish(job.id, JobState.SUCCEEDED)
+    for key in servers.broker.keys("*"):
+        assert servers.broker.ttl(key) > 0, key
+
+
+def test_a_listener_hears_of_the_end(store, job, servers):
+    events = RedisJobEvents(servers.broker)
+    heard = threading.Event()
+
+    def listen():
+        with events.listen(job.id) as news:
+            while store.get(job.id, ME).state is not JobState.SUCCEEDED:
+                news.wait(30)
+            heard.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    wait_until(
+        lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1, what="subscribed"
+    )
+    store.finish(job.id, JobState.SUCCEEDED)
+    assert heard.wait(10)
+    events.close()
+
+
+def test_a_repeated_key_finds_the_first_id_and_another_body_is_refused(servers):
+    keys = RedisIdempotency(servers.broker)
+    assert keys.claim(ME, "jobs", "k", "body", "one") == ("one", True)
+    assert keys.claim(ME, "jobs", "k", "body", "two") == ("one", False)
+    assert keys.claim(OTHER, "jobs", "k", "body", "three") == ("three", True)
+    assert keys.claim(ME, "batches", "k", "body", "four") == ("four", True)
+    with pytest.raises(IdempotencyConflict):
+        keys.claim(ME, "jobs", "k", "another body", "five")
+
+
+def test_a_dead_broker_is_reported(tmp_path, now, job):
+    dead = RedisJobStore(
+        connect(f"unix://{tmp_path}/nobody.sock"), lambda: now[0], retention_s=1, lease_s=1
+    )
+    for call in (
+        lambda: dead.create(job),
+        lambda: dead.load(job.id),
+        lambda: dead.start(job.id),
+        lambda: dead.finish(job.id, JobState.FAILED),
+        lambda: dead.queue_place(job.id),
+        lambda: dead.overdue(1),
+        lambda: dead.renew(job.id),
+        lambda: dead.forget(job.id),
+    ):
+        with pytest.raises(BrokerUnavailable):
+            call()

@@ -1,0 +1,190 @@
+"""The car's fields: what is accepted, in which normal form, and what is said of the rest."""
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS, CarFeatures, Fuel, Owner
+from shared.domain.errors import InvalidInput
+from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA, load_car_request
+from shared.schemas.fields import Category
+from shared.schemas.messages import LANGUAGES, describe, describe_warning, expected
+from shared.schemas.numbers import parse_number
+
+
+def problems_of(body):
+    """Pointer and code of each problem."""
+    with pytest.raises(InvalidInput) as caught:
+        load_car_request(body)
+    return {(problem.pointer, problem.code) for problem in caught.value.problems}
+
+
+def test_the_schema_and_the_domain_name_the_same_fields_in_the_same_order():
+    assert tuple(name for name in CAR_FIELDS if name != "asking_price_mad") == FIELD_NAMES
+    required = {name for name, field in CAR_FIELDS.items() if field.required}
+    assert required == set(REQUIRED_FIELDS)
+    categories = {name for name, field in CAR_FIELDS.items() if isinstance(field, Category)}
+    assert categories == set(CATEGORIES)
+    assert len(CAR_FIELDS) == len(CAR_REQUEST_SCHEMA.fields)
+
+
+def test_the_reference_example_is_accepted_without_warnings(car):
+    request = load_car_request(car)
+    assert request.car.company == "toyota"
+    assert request.car.km_driven == 25000
+    assert request.warnings == ()
+
+
+def test_two_spellings_of_one_car_are_equal(car):
+    french = car | {
+        "company": "TOYOTA",
+        "fuel": "Essence",
+        "transmission": "Manuelle",
+        "seller_type": "Particulier",
+        "km_driven": "25 000 km",
+        "year": "2020",
+        "engine_cc": "1600 cc",
+        "max_power_bhp": "120,0",
+    }
+    assert load_car_request(french).car == load_car_request(car).car
+
+
+@pytest.mark.parametrize("name", REQUIRED_FIELDS)
+@pytest.mark.parametrize("blank", [None, "", "  ", "N/A"])
+def test_a_required_field_that_says_nothing_is_named(car, name, blank):
+    assert problems_of(car | {name: blank}) == {(f"/{name}", "required")}
+    assert problems_of({k: v for k, v in car.items() if k != name}) == {(f"/{name}", "required")}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("year", 1800, "out-of-range"),
+        ("year", datetime.now(UTC).year + 2, "out-of-range"),
+        ("year", "deux mille vingt", "not-a-number"),
+        ("year", 2020.5, "not-whole"),
+        ("year", True, "not-a-number"),
+        ("year", [2020], "not-a-number"),
+        ("km_driven", -1, "out-of-range"),
+        ("km_driven", math.nan, "not-a-number"),
+        ("km_driven", math.inf, "out-of-range"),
+        ("km_driven", 10**400, "out-of-range"),
+        ("engine_cc", 0, "out-of-range"),
+        ("max_power_bhp", 5000, "out-of-range"),
+        ("max_power_bhp", "beaucoup", "not-a-number"),
+        ("company", 12, "not-text"),
+        ("company", "?!", "not-text"),
+        ("company", "x" * 81, "too-long"),
+        ("model", {}, "not-text"),
+        ("fuel", "banana", "unknown-category"),
+        ("fuel", 7, "not-text"),
+        ("owner", 7, "not-text"),
+        ("doors", 12, "out-of-range"),
+        ("asking_price_mad", 0, "out-of-range"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_rule(car, field, value, code):
+    assert problems_of(car | {field: value}) == {(f"/{field}", code)}
+
+
+def test_every_problem_of_a_car_is_reported_at_once(car):
+    found = problems_of(car | {"year": 1800, "fuel": "banana", "km_driven": None})
+    assert found == {
+        ("/year", "out-of-range"),
+        ("/fuel", "unknown-category"),
+        ("/km_driven", "required"),
+    }
+
+
+def test_next_years_models_are_accepted(car):
+    assert load_car_request(car | {"year": datetime.now(UTC).year + 1}).car.year
+
+
+def test_unknown_fields_and_unknown_optional_words_are_accepted_and_named(car):
+    request = load_car_request(car | {"colour/paint": "red", "owner": "my uncle"})
+    assert request.car.owner is None
+    assert {(w["pointer"], w["code"]) for w in request.warnings} == {
+        ("/colour~1paint", "unknown-field"),
+        ("/owner", "unknown-category"),
+    }
+    assert all(describe_warning(w, language) for w in request.warnings for language in LANGUAGES)
+
+
+@pytest.mark.parametrize("body", [None, [], "car", 7, True])
+def test_what_is_no_object_is_no_car(body):
+    assert problems_of(body) == {("", "not-an-object")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_message_says_what_is_expected(car, language):
+    with pytest.raises(InvalidInput) as caught:
+        load_car_request(car | {"year": 1800, "fuel": "banana"})
+    texts = [describe(problem, language) for problem in caught.value.problems]
+    assert any("1990" in text and "1800" in text for text in texts)
+    assert any("Petrol" in text and "banana" in text for text in texts)
+
+
+def test_a_long_wrong_value_is_quoted_shortened(car):
+    with pytest.raises(InvalidInput) as caught:
+        load_car_request(car | {"year": "9" * 500})
+    assert len(describe(caught.value.problems[0], "en")) < 200
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_field_can_say_what_it_accepts(language):
+    assert all(expected(field, language) for field in CAR_FIELDS.values())
+
+
+def test_every_example_is_a_valid_value_in_normal_form(car):
+    body = {name: field.example for name, field in CAR_FIELDS.items()}
+    assert load_car_request(body).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "number"),
+    [
+        ("145 000", True, 145000),
+        ("145\u00a0000", True, 145000),
+        ("145\u202f000", True, 145000),
+        ("145.000", True, 145000),
+        ("145,000", True, 145000),
+        ("145.000,50", False, 145000.5),
+        ("145,000.50", False, 145000.5),
+        ("1.234.567", False, 1234567),
+        ("88,5", False, 88.5),
+        ("88.5", False, 88.5),
+        ("25.000", False, 25.0),
+        ("1e3", False, 1000),
+        ("-5", True, -5),
+        ("", True, None),
+        ("12a", True, None),
+        ("1,2,3", True, None),
+        ("--1", True, None),
+        ("nan", True, None),
+        ("inf", True, None),
+        ("1e999", False, None),
+        ("٣", True, 3),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(text, whole, number):
+    assert parse_number(text, whole=whole) == number
+
+
+@given(
+    st.builds(
+        CarFeatures,
+        company=st.text(min_size=1, max_size=9),
+        model=st.text(min_size=1, max_size=9),
+        year=st.integers(1990, 2027),
+        fuel=st.sampled_from(Fuel),
+        transmission=st.sampled_from(list(CATEGORIES["transmission"])),
+        km_driven=st.integers(0, 10**6),
+        owner=st.none() | st.sampled_from(Owner),
+        engine_cc=st.none() | st.floats(1, 9000),
+    )
+)
+def test_a_car_survives_the_wire(features):
+    assert CarFeatures.from_wire(features.to_wire()) == features
