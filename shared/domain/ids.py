@@ -28,6 +28,18 @@ def new_id(now_s: float | None = None) -> str:
     return "".join(reversed(signs))
 
 
+def time_of(some_id: str) -> float:
+    """When an id was made, Unix time in seconds.
+
+    >>> time_of(new_id(1_700_000_000.5))
+    1700000000.5
+    """
+    number = 0
+    for sign in some_id:
+        number = number * 32 + _ALPHABET.index(sign)
+    return (number >> 80) / 1000
+
+
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id; anything else need not be looked up."""
     return len(text) == ID_LENGTH and all(sign in _ALPHABET for sign in text)

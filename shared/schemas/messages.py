@@ -6,6 +6,7 @@ from typing import Any, Literal
 from shared.domain.errors import FieldProblem
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import CarField, Category, FoldedText, Number
+from shared.schemas.upload_messages import ROW_MESSAGES, UPLOAD_MESSAGES, UPLOAD_PROBLEM_MESSAGES
 
 Language = Literal["fr", "en"]
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
@@ -65,7 +66,7 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     },
 }
 
-INPUT_MESSAGES: dict[str, dict[Language, str]] = {
+INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
     "not-an-object": {
         "fr": "Un objet JSON décrivant une voiture est attendu.",
         "en": "A JSON object that describes a car is expected.",
@@ -104,7 +105,7 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = {
     },
 }
 
-PROBLEM_MESSAGES: dict[str, dict[Language, tuple[str, str]]] = {
+PROBLEM_MESSAGES: dict[str, dict[Language, tuple[str, str]]] = UPLOAD_PROBLEM_MESSAGES | {
     "invalid-input": {
         "fr": ("Données refusées", "{count} problème(s) ; voir « errors »."),
         "en": ("Input refused", "{count} problem(s); see errors."),
@@ -256,6 +257,14 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
     return FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
         label=field.label(language), expected=expected(field, language), value=quote(value)
     )
+
+
+def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
+    """The sentence for one entry of a batch's error report."""
+    if error["field"] is not None:
+        field = CAR_FIELDS[error["field"]]
+        return describe_field_error(field, error["code"], error["value"], language)
+    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error))
 
 
 def describe(problem: FieldProblem, language: Language) -> str:

@@ -1,0 +1,136 @@
+"""The texts of what can be wrong with an uploaded file, in French and English, by code."""
+
+from typing import Literal
+
+Texts = dict[Literal["fr", "en"], str]
+
+UPLOAD_MESSAGES: dict[str, Texts] = {
+    "empty-file": {
+        "fr": "Le fichier est vide ; un CSV avec une ligne de titres et des lignes est attendu.",
+        "en": "The file is empty; expected a CSV with a header line and rows.",
+    },
+    "no-rows": {
+        "fr": "Le fichier n'a que sa ligne de titres ; au moins une voiture est attendue.",
+        "en": "The file has a header line only; expected at least one car.",
+    },
+    "binary-file": {
+        "fr": "Ligne {line} : octets nuls ; un fichier texte CSV est attendu.",
+        "en": "Line {line} holds NUL bytes; expected a CSV text file.",
+    },
+    "line-too-long": {
+        "fr": "La ligne {line} dépasse {maximum} octets ; un CSV avec une voiture par ligne est "
+        "attendu.",
+        "en": "Line {line} is longer than {maximum} bytes; expected a CSV with one car a line.",
+    },
+    "too-many-columns": {
+        "fr": "Au plus {maximum} colonnes (trouvé : {count}).",
+        "en": "At most {maximum} columns (found {count}).",
+    },
+    "missing-column": {
+        "fr": "Il manque la colonne « {column} » ; titres reconnus : {aliases}. Titres trouvés : "
+        "{found}.",
+        "en": "Column {column} is missing; recognised headers: {aliases}. Headers found: {found}.",
+    },
+    "duplicate-column": {
+        "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first}.",
+        "en": "Header {column} (column {position}) is already that of column {first}.",
+    },
+    "ambiguous-column": {
+        "fr": "« {column} » et « {other} » peuvent tous deux être {meaning} ; nommez la bonne "
+        "colonne {meaning}.",
+        "en": "Both {column} and {other} could be {meaning}; name the right one {meaning}.",
+    },
+    "unknown-key-column": {
+        "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "key_column: there is no column {column}. Headers found: {found}.",
+    },
+    "truncated-upload": {
+        "fr": "L'envoi s'arrête après {received} octets sur {expected}.",
+        "en": "The upload ends after {received} of {expected} bytes.",
+    },
+    "truncated-form": {
+        "fr": "Le formulaire multipart s'arrête avant sa fin.",
+        "en": "The multipart form stops before its end.",
+    },
+    "wrong-form": {
+        "fr": "Le formulaire multipart ne peut pas être lu.",
+        "en": "The multipart form cannot be read.",
+    },
+    "truncated-gzip": {
+        "fr": "Les données gzip s'arrêtent avant leur fin.",
+        "en": "The gzip data stop before their end.",
+    },
+    "wrong-gzip": {
+        "fr": "Ce ne sont pas des données gzip valables.",
+        "en": "These are not valid gzip data.",
+    },
+    "missing-file-part": {
+        "fr": "Le formulaire n'a pas de champ « file » contenant le fichier.",
+        "en": "The form has no field `file` with the file.",
+    },
+    "unknown-part": {
+        "fr": "Champ de formulaire inconnu : {part}. Seul « file » est lu ; les options sont des "
+        "paramètres de l'URL.",
+        "en": "Unknown form field {part}. Only `file` is read; options are query parameters.",
+    },
+}
+"""Of `UnreadableUpload`; one sentence a place."""
+
+UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = {
+    "unreadable-upload": {
+        "fr": ("Fichier illisible", "{count} problème(s) ; voir « errors »."),
+        "en": ("Unreadable file", "{count} problem(s); see errors."),
+    },
+    "upload-too-large": {
+        "fr": ("Fichier trop grand", "Au plus {maximum} octets {measured}."),
+        "en": ("File too large", "At most {maximum} bytes ({measured})."),
+    },
+    "unsupported-upload": {
+        "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),
+        "en": ("Unsupported format", "Expected {expected} (got {given})."),
+    },
+    "batch-already-ended": {
+        "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
+        "en": ("Batch already ended", "Batch {id} has ended: there is nothing to cancel."),
+    },
+}
+
+BATCH_ERROR_MESSAGES: dict[str, Texts] = {
+    "row-rejected": {
+        "fr": "Arrêté à la première ligne refusée, comme demandé (on_error=abort).",
+        "en": "Stopped at the first rejected row, as asked (on_error=abort).",
+    },
+    "attempts-exhausted": {
+        "fr": "Abandonné après plusieurs essais ; l'incident est consigné.",
+        "en": "Given up after several attempts; the incident is on record.",
+    },
+    "rows-missing": {
+        "fr": "Des lignes manquent dans les résultats ; l'incident est consigné.",
+        "en": "Rows are missing in the results; the incident is on record.",
+    },
+    "line-too-long": {
+        "fr": "Une ligne est trop longue pour un CSV.",
+        "en": "A line is too long for a CSV.",
+    },
+}
+"""What ended a batch early."""
+
+ROW_MESSAGES: dict[str, Texts] = {
+    "wrong-cell-count": {
+        "fr": "La ligne a {found} cellules au lieu de {expected}.",
+        "en": "The row has {found} cells instead of {expected}.",
+    },
+    "open-quote": {
+        "fr": "Un guillemet ouvert n'est pas refermé.",
+        "en": "A quote is opened and not closed.",
+    },
+    "unreadable-text": {
+        "fr": "La ligne contient des octets qui ne sont pas du texte dans l'encodage du fichier.",
+        "en": "The row holds bytes that are no text in the file's encoding.",
+    },
+    "cell-too-long": {
+        "fr": "Une cellule dépasse 100 000 signes.",
+        "en": "A cell is longer than 100,000 signs.",
+    },
+}
+"""Of rows that cannot be read at all; those of their cells are in `shared.schemas.messages`."""

@@ -1,0 +1,101 @@
+"""Cut an uploaded file into chunks, a slice of the file at a time."""
+
+from shared.adapters.batch_files import SOURCE, BatchFiles, CutState, chunk_name
+from shared.domain.batch import BatchManifest
+from shared.domain.errors import UnreadableUpload
+from shared.domain.ids import BatchId
+from shared.logging import get_logger
+from shared.ports import BatchStore, StepVerdict
+from shared.schemas.csv_reader import CsvReader, Position
+from worker.services.batch_chunk import cut
+from worker.services.batch_flow import SPLIT, BatchFlow
+from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
+
+SLICE_CHUNKS = 24
+"""Chunks that one task cuts: some 50,000 rows, well under a second. A long file is cut by many
+tasks, each of which begins where the one before stopped, so no file keeps others waiting."""
+
+log = get_logger("batch.split")
+
+
+class BatchSplit:
+    """Cuts files. What is cut depends on the file alone, so repeating a slice changes nothing.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger.
+        flow: sends what comes next.
+        chunk_rows: most rows of a chunk.
+        slice_chunks: most chunks of one slice.
+    """
+
+    def __init__(
+        self,
+        files: BatchFiles,
+        store: BatchStore,
+        flow: BatchFlow,
+        *,
+        chunk_rows: int,
+        slice_chunks: int = SLICE_CHUNKS,
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._flow = flow
+        self._chunk_rows = chunk_rows
+        self._slice_chunks = slice_chunks
+
+    def run(self, batch_id: BatchId) -> None:
+        """Cut the next slice of a batch's file, and have the one after it cut."""
+        start = self._store.begin(batch_id, SPLIT)
+        if start.verdict is StepVerdict.RUN:
+            with retried(self._store, batch_id, SPLIT, start.attempt):
+                self._run(batch_id)
+        elif start.verdict is StepVerdict.EXHAUSTED:
+            self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
+        if start.verdict is not StepVerdict.UNKNOWN:
+            self._flow.advance(batch_id)
+
+    def _run(self, batch_id: BatchId) -> None:
+        manifest = self._files.manifest(batch_id)
+        if manifest is None:
+            self._store.abort(batch_id, "rows-missing")
+            return
+        try:
+            state = self._cut_slice(manifest)
+        except UnreadableUpload as error:
+            log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
+            self._store.abort(batch_id, error.problems[0].code)
+            return
+        self._store.note_cut(batch_id, state.chunks, state.rows if state.is_whole else None)
+        if not state.is_whole:
+            self._flow.send_step(batch_id, SPLIT)
+
+    def _cut_slice(self, manifest: BatchManifest) -> CutState:
+        """Write the chunks of one slice; how far the file is cut then."""
+        state = self._files.cut(manifest.id)
+        if state.is_whole:
+            return state
+        with self._files.blobs.read(manifest.id, SOURCE) as source:
+            reader = CsvReader.of(source, manifest.dialect, Position(state.offset, state.line))
+            state = self._cut_chunks(manifest, reader, state)
+        self._files.write_cut(manifest.id, state)
+        return state
+
+    def _cut_chunks(self, manifest: BatchManifest, reader: CsvReader, state: CutState) -> CutState:
+        rows, chunks, is_whole = state.rows, state.chunks, False
+        source_rows = iter(reader)
+        while chunks < state.chunks + self._slice_chunks and not is_whole:
+            chunk = cut(
+                source_rows,
+                width=len(manifest.dialect.header),
+                delimiter=manifest.dialect.delimiter,
+                first_row=rows + 1,
+                max_rows=self._chunk_rows,
+            )
+            if chunk is None:
+                is_whole = True
+            else:
+                with self._files.blobs.write(manifest.id, chunk_name(chunks)) as blob:
+                    blob.write(chunk.pack())
+                rows, chunks = rows + len(chunk), chunks + 1
+        return CutState(*reader.position, rows, chunks, is_whole)

@@ -1,0 +1,114 @@
+"""Look after open batches: send lost steps again, refill a lost ledger, delete what is old."""
+
+from shared.adapters.batch_files import PARTS, BatchFiles, chunk_of
+from shared.domain.batch import BatchManifest
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import BatchId, time_of
+from shared.logging import get_logger
+from shared.metrics import BATCH_CHUNKS
+from shared.ports import BatchStore, Clock
+from worker.services.batch_flow import BatchFlow
+from worker.services.batch_part import part_counts
+
+SCAN_INTERVAL_S = 600
+"""How often all batches in the blob folder are looked through. After a loss of the broker's
+memory that happens at once: the mark of the last time is lost with it."""
+
+UPLOAD_MAX_S = 86_400
+"""What an upload that never ended left behind is deleted after this time."""
+
+TOMBSTONE_TIMES = 8
+"""An expired batch answers "expired" for this multiple of its retention time."""
+
+log = get_logger("batch.sweep")
+
+
+class BatchSweep:
+    """Keeps the promise that every accepted batch ends.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger.
+        flow: sends steps.
+        clock: the time of day.
+        retention_s: how long an ended batch can be read.
+    """
+
+    def __init__(
+        self,
+        files: BatchFiles,
+        store: BatchStore,
+        flow: BatchFlow,
+        clock: Clock,
+        *,
+        retention_s: int,
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._flow = flow
+        self._clock = clock
+        self._retention_s = retention_s
+
+    def sweep(self) -> int:
+        """Send what was lost; how many steps were sent again."""
+        if self._store.claim_scan(SCAN_INTERVAL_S):
+            for batch_id in self._files.blobs.batches():
+                self._look_at(batch_id)
+        return sum(self._resend(batch_id) for batch_id in self._store.open_batches())
+
+    def _resend(self, batch_id: BatchId) -> int:
+        steps = self._store.overdue(batch_id)
+        for step in steps:
+            log.warning("batch_step_resent", batch_id=batch_id, step=step)
+            BATCH_CHUNKS.labels(outcome="resent").inc()
+            self._flow.send_step(batch_id, step)
+        self._flow.advance(batch_id)
+        return len(steps)
+
+    def _look_at(self, batch_id: BatchId) -> None:
+        """Refill, expire or delete one batch, whichever is due; one failure stops no other."""
+        try:
+            self._look_after(batch_id)
+        except BrokerUnavailable:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("batch_not_swept", batch_id=batch_id, error=repr(error))
+
+    def _look_after(self, batch_id: BatchId) -> None:
+        now = self._clock()
+        tombstone = self._files.tombstone(batch_id)
+        if tombstone is not None:
+            if tombstone[1] + self._retention_s * TOMBSTONE_TIMES < now:
+                self._files.discard(batch_id)
+            return
+        manifest = self._files.manifest(batch_id)
+        if manifest is None:
+            if time_of(batch_id) + UPLOAD_MAX_S < now:
+                self._files.discard(batch_id)
+            return
+        final = self._files.final(batch_id)
+        if final is None:
+            self._restore(manifest)
+        elif (final.finished_at or 0) + self._retention_s < now:
+            self._files.bury(batch_id, manifest.caller, now)
+
+    def _restore(self, manifest: BatchManifest) -> None:
+        """Open the ledger of an unfinished batch again if it is lost."""
+        if self._store.progress(manifest.id) is not None:
+            return
+        blobs = self._files.blobs
+        cut = self._files.cut(manifest.id)
+        done = {}
+        for name in blobs.names(manifest.id, PARTS):
+            counts = part_counts(blobs, manifest.id, chunk_of(name))
+            if counts is not None:
+                done[chunk_of(name)] = counts
+        restored = self._store.restore(
+            manifest.id,
+            manifest.accepted_at,
+            chunks_cut=cut.chunks,
+            total=cut.rows if cut.is_whole else None,
+            done=done,
+        )
+        if restored:
+            log.warning("batch_restored", batch_id=manifest.id, chunks_done=len(done))

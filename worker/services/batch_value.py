@@ -1,0 +1,243 @@
+"""Value the rows of one chunk: validate by column, one call of the forest, one part."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
+from pathlib import Path
+from typing import Any, Protocol
+
+from shared.adapters.batch_files import BatchFiles, chunk_name
+from shared.adapters.jsonl_audit import write_segment
+from shared.domain.batch import BatchManifest, OnError, RowCounts, RowStatus
+from shared.domain.ids import BatchId
+from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
+from shared.logging import get_logger
+from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_valuations
+from shared.names import QueueName
+from shared.ports import BatchStore, Clock, StepVerdict
+from shared.schemas.columns import ColumnValidator, match_header
+from shared.schemas.fields import next_year
+from worker.services.batch_chunk import Chunk
+from worker.services.batch_flow import BatchFlow
+from worker.services.batch_part import part_counts, write_part
+from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
+from worker.services.batch_rows import NO_PRICES, Prices, make_part, row_errors
+
+LOW_INDEX = QUANTILE_LEVELS.index(round((1 - DEFAULT_COVERAGE) / 2, 6))
+HIGH_INDEX = -1 - LOW_INDEX
+
+GIVE_UP_ATTEMPTS = 3
+"""Tries to note that a chunk is given up; if even that fails, its batch ends."""
+
+log = get_logger("batch.value")
+
+
+class EstimateTable(Protocol):
+    """Estimates of many cars, as numpy arrays."""
+
+    @property
+    def price_mad(self) -> Any:
+        """Shape (n,)."""
+        ...
+
+    @property
+    def quantiles_mad(self) -> Any:
+        """Shape (n, levels), at `QUANTILE_LEVELS`."""
+        ...
+
+
+class Estimator(Protocol):
+    """A loaded model."""
+
+    def estimate_columns(
+        self, columns: Mapping[str, Sequence[Any] | None], n: int
+    ) -> EstimateTable:
+        """Estimates of `n` cars given by column, in normal form; None: nothing is known."""
+        ...
+
+
+class Models(Protocol):
+    """Gives model versions."""
+
+    def load(self, version: str) -> Estimator:
+        """The model of a version; the last one stays in memory."""
+        ...
+
+
+class BatchValuation:
+    """Values chunks. Doing it again gives the same part, and counts once.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger.
+        flow: sends what comes next.
+        models: the batches' pinned model versions.
+        audit_folder: where the audit log lies; each chunk has a file of its own in it.
+        clock: the time of day.
+        max_attempts: tries before a chunk is given up.
+    """
+
+    def __init__(
+        self,
+        files: BatchFiles,
+        store: BatchStore,
+        flow: BatchFlow,
+        models: Models,
+        audit_folder: Path,
+        clock: Clock,
+        *,
+        max_attempts: int,
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._flow = flow
+        self._models = models
+        self._audit_folder = audit_folder
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._validators: dict[tuple[str, float], ColumnValidator] = {}
+
+    def run(self, batch_id: BatchId, chunk: int) -> None:
+        """Value a chunk unless it is done, and send what comes next."""
+        step = str(chunk)
+        start = self._store.begin(batch_id, step)
+        if start.verdict is StepVerdict.UNKNOWN:
+            return
+        if start.verdict is StepVerdict.RUN:
+            with retried(self._store, batch_id, step, start.attempt):
+                self._value(batch_id, chunk)
+        elif start.verdict is StepVerdict.EXHAUSTED:
+            with retried(self._store, batch_id, step, start.attempt):
+                self._give_up(batch_id, chunk, start.attempt)
+        self._flow.advance(batch_id)
+
+    def _value(self, batch_id: BatchId, chunk: int) -> None:
+        manifest = self._manifest(batch_id)
+        counts = part_counts(self._files.blobs, batch_id, chunk)
+        prices = NO_PRICES
+        if counts is None:
+            counts, prices = self._make_part(manifest, chunk)
+        abort = manifest.options.on_error is OnError.ABORT and counts.invalid > 0
+        if self._store.finish_chunk(batch_id, chunk, counts, abort=abort):
+            _count(counts, prices)
+        else:
+            BATCH_CHUNKS.labels(outcome="repeated").inc()
+
+    def _make_part(self, manifest: BatchManifest, number: int) -> tuple[RowCounts, Prices]:
+        """Validate, estimate, audit, and write the part."""
+        started = time.perf_counter()
+        chunk = self._chunk(manifest.id, number)
+        columns = {
+            field: index
+            for field, index in match_header(manifest.dialect.header).items()
+        }
+        values, cell_errors = self._validator(manifest.dialect.decimal).validate(
+            {field: chunk.columns[index] for field, index in columns.items()}
+        )
+        errors = row_errors(chunk, manifest, columns, cell_errors)
+        good = [row not in errors for row in range(len(chunk))]
+        if errors:
+            values = {field: list(compress(cells, good)) for field, cells in values.items()}
+        prices = NO_PRICES
+        if not manifest.options.dry_run:
+            prices = self._estimate(manifest.model_version, values, sum(good))
+            rows = [chunk.first_row + index for index in compress(range(len(chunk)), good)]
+            elapsed_ms = (time.perf_counter() - started) * 1000
+            write_segment(
+                self._audit_folder,
+                f"batch-{manifest.id}-{number}",
+                manifest.accepted_at,
+                self._audit_records(manifest, rows, values, prices, elapsed_ms),
+            )
+        status = RowStatus.VALID if manifest.options.dry_run else RowStatus.VALUED
+        part = make_part(chunk, manifest, errors, prices, good=status)
+        write_part(self._files.blobs, manifest.id, number, part)
+        return part.counts, prices
+
+    def _estimate(self, version: str, values: Mapping[str, Sequence[Any]], rows: int) -> Prices:
+        if not rows:
+            return NO_PRICES
+        model = self._models.load(version)
+        with INFERENCE.labels(queue=str(QueueName.BULK)).time():
+            table = model.estimate_columns(values, rows)
+        quantiles = table.quantiles_mad
+        return Prices(
+            table.price_mad.round(2).tolist(),
+            quantiles[:, LOW_INDEX].round(2).tolist(),
+            quantiles[:, HIGH_INDEX].round(2).tolist(),
+        )
+
+    def _audit_records(
+        self,
+        manifest: BatchManifest,
+        rows: Sequence[int],
+        values: Mapping[str, Sequence[Any]],
+        prices: Prices,
+        elapsed_ms: float,
+    ) -> Iterator[dict[str, Any]]:
+        """One record a valued row; its time is the one that its chunk took."""
+        names = tuple(values)
+        shared = {
+            "at": self._clock(),
+            "caller": manifest.caller,
+            "batch_id": manifest.id,
+            "model_version": manifest.model_version,
+            "cached": False,
+            "response_time_ms": round(elapsed_ms, 3),
+            "status": "success",
+        }
+        cars = zip(*values.values(), strict=True)
+        for row, car, price, low, high in zip(rows, cars, *prices, strict=True):
+            yield {
+                "id": f"{manifest.id}-{row}",
+                **shared,
+                "row": row,
+                "features": {
+                    name: value for name, value in zip(names, car, strict=True) if value is not None
+                },
+                "price_mad": price,
+                "low_mad": low,
+                "high_mad": high,
+            }
+
+    def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
+        """Note the chunk's rows as failed; if not even that works, end the batch."""
+        log.error("batch_chunk_dead", batch_id=batch_id, chunk=number, attempt=attempt)
+        if attempt > self._max_attempts + GIVE_UP_ATTEMPTS:
+            self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
+            return
+        counts = part_counts(self._files.blobs, batch_id, number)
+        if counts is None:
+            chunk = self._chunk(batch_id, number)
+            part = make_part(chunk, self._manifest(batch_id), {}, NO_PRICES, good=RowStatus.FAILED)
+            write_part(self._files.blobs, batch_id, number, part)
+            counts = part.counts
+        if self._store.finish_chunk(batch_id, number, counts, abort=False):
+            BATCH_CHUNKS.labels(outcome="dead").inc()
+            BATCH_ROWS.labels(outcome="failed").inc(counts.failed)
+
+    def _manifest(self, batch_id: BatchId) -> BatchManifest:
+        manifest = self._files.manifest(batch_id)
+        if manifest is None:
+            raise FileNotFoundError(f"manifest of {batch_id}")
+        return manifest
+
+    def _chunk(self, batch_id: BatchId, number: int) -> Chunk:
+        with self._files.blobs.read(batch_id, chunk_name(number)) as blob:
+            return Chunk.unpack(blob.read())
+
+    def _validator(self, decimal: str) -> ColumnValidator:
+        """The validator of a decimal sign; the bounds of the year are this year's."""
+        key = (decimal, next_year())
+        if key not in self._validators:
+            self._validators.clear()
+            self._validators[key] = ColumnValidator(decimal)
+        return self._validators[key]
+
+
+def _count(counts: RowCounts, prices: Prices) -> None:
+    """Add a chunk that is done now to the metrics."""
+    BATCH_CHUNKS.labels(outcome="done").inc()
+    BATCH_ROWS.labels(outcome="valued" if prices.price_mad else "validated").inc(counts.valid)
+    BATCH_ROWS.labels(outcome="rejected").inc(counts.invalid)
+    observe_valuations(prices.price_mad)
