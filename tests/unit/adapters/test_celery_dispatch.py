@@ -1,0 +1,214 @@
+"""Group commit over a real broker; the test plays the worker, message by message."""
+
+import base64
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import msgpack
+import pytest
+
+from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.redis_client import connect
+from shared.adapters.redis_jobs import RedisJobStore
+from shared.celery_app import make_celery
+from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, ValuationFailed
+from shared.domain.ids import CallerId, JobId, ValuationId, new_id
+from shared.domain.job import Job, JobState
+from shared.domain.valuation import Estimate
+from shared.names import QueueName, TaskName
+from shared.schemas.car import load_car_request
+from tests.conftest import wait_until
+
+ME = CallerId("me")
+QUEUE = str(QueueName.INTERACTIVE)
+ESTIMATE = Estimate(
+    price_mad=150_000.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True
+)
+
+
+class FakeWorker:
+    """Takes messages off the queue and answers them as a worker would."""
+
+    def __init__(self, broker):
+        self._broker = broker
+
+    def take(self, timeout_s=10):
+        """The next message: its headers and its keyword arguments."""
+        popped = self._broker.brpop([QUEUE], timeout=timeout_s)
+        assert popped is not None, "no message"
+        message = json.loads(popped[1])
+        _, kwargs, _ = msgpack.unpackb(base64.b64decode(message["body"]))
+        return message["headers"], kwargs
+
+    def answer(self, kwargs, code=None):
+        """Reply to a group, with estimates or with an error for all."""
+        outcomes = [
+            [item[0], None if code else ESTIMATE.to_wire(), code] for item in kwargs["items"]
+        ]
+        self._broker.lpush(kwargs["reply_to"], msgpack.packb([kwargs["group_id"], outcomes]))
+
+
+@pytest.fixture
+def worker(servers):
+    return FakeWorker(connect(servers.settings.redis_url, reply_timeout_s=30.0))
+
+
+@pytest.fixture
+def store(servers):
+    return RedisJobStore(servers.broker, time.time, retention_s=100, lease_s=30)
+
+
+@pytest.fixture
+def dispatcher(servers, store):
+    made = CeleryDispatcher(
+        make_celery(servers.settings.redis_url, reply_timeout_s=1.0),
+        servers.broker,
+        store,
+        group_max_cars=8,
+        slots=1,
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def request_(car):
+    return load_car_request(car)
+
+
+def submit(dispatcher, request, wait_s=20.0):
+    return dispatcher.submit(ValuationId(new_id()), request, ME, time.time() + wait_s)
+
+
+def test_a_lone_request_leaves_at_once_and_gets_its_reply(dispatcher, worker, request_):
+    pending = submit(dispatcher, request_)
+    headers, kwargs = worker.take()
+    assert headers["task"] == TaskName.VALUE_CARS
+    assert [item[0] for item in kwargs["items"]] == [pending.id]
+    worker.answer(kwargs)
+    assert pending.wait(10) == ESTIMATE
+
+
+def test_requests_gather_while_the_slot_is_taken_up_to_the_limit(dispatcher, worker, request_):
+    first = submit(dispatcher, request_)
+    _, group = worker.take()
+    others = [submit(dispatcher, request_) for _ in range(10)]
+    assert worker._broker.llen(QUEUE) == 0
+    worker.answer(group)
+    _, second = worker.take()
+    assert len(second["items"]) == 8
+    worker.answer(second)
+    _, third = worker.take()
+    assert len(third["items"]) == 2
+    worker.answer(third)
+    assert [pending.wait(10) for pending in [first, *others]] == [ESTIMATE] * 11
+
+
+def test_each_waiter_gets_its_own_reply(dispatcher, worker, car):
+    requests = [load_car_request(car | {"km_driven": number}) for number in range(50)]
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            popped = worker._broker.brpop([QUEUE], timeout=1)
+            if popped is None:
+                continue
+            _, kwargs, _ = msgpack.unpackb(base64.b64decode(json.loads(popped[1])["body"]))
+            outcomes = [
+                [item[0], [float(item[1][0][5]), [1.0] * 9, "v1", True, None, None], None]
+                for item in kwargs["items"]
+            ]
+            worker._broker.lpush(kwargs["reply_to"], msgpack.packb([kwargs["group_id"], outcomes]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with ThreadPoolExecutor(16) as pool:
+        estimates = list(pool.map(lambda r: submit(dispatcher, r).wait(20), requests))
+    stop.set()
+    thread.join()
+    assert [estimate.price_mad for estimate in estimates] == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("model-not-loaded", ModelNotLoaded), ("whatever", ValuationFailed)],
+)
+def test_a_failure_that_the_worker_reports_is_raised(dispatcher, worker, request_, code, error):
+    pending = submit(dispatcher, request_)
+    worker.answer(worker.take()[1], code)
+    with pytest.raises(error):
+        pending.wait(10)
+
+
+def test_a_reply_after_the_caller_left_completes_the_job(dispatcher, worker, store, request_):
+    pending = submit(dispatcher, request_, wait_s=0.05)
+    _, group = worker.take()
+    assert pending.wait(0.05) is None
+    job = Job(
+        id=JobId(pending.id),
+        caller=ME,
+        state=JobState.QUEUED,
+        created_at=time.time(),
+        requests=(request_,),
+        is_list=False,
+    )
+    store.create(job)
+    assert pending.abandon() is None
+    worker.answer(group)
+    ended = wait_until(
+        lambda: (
+            (job := store.get(job_id, ME)).state.is_terminal and job
+            if (job_id := JobId(pending.id))
+            else None
+        )
+    )
+    assert (ended.state, ended.estimates) == (JobState.SUCCEEDED, (ESTIMATE,))
+
+
+def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, servers, request_):
+    pending = submit(dispatcher, request_)
+    _, group = worker.take()
+    servers.broker.lpush(group["reply_to"], b"not msgpack \xc1")
+    servers.broker.lpush(
+        group["reply_to"], msgpack.packb(["nobody", [[new_id(), ESTIMATE.to_wire(), None]]])
+    )
+    worker.answer(group)
+    worker.answer(group)
+    assert pending.wait(10) == ESTIMATE
+    again = submit(dispatcher, request_)
+    worker.answer(worker.take()[1])
+    assert again.wait(10) == ESTIMATE
+    wait_until(lambda: servers.broker.llen(group["reply_to"]) == 0)
+
+
+def test_a_lost_group_gives_its_slot_back(dispatcher, worker, request_):
+    lost = submit(dispatcher, request_, wait_s=0.0)
+    worker.take()
+    next_one = submit(dispatcher, request_)
+    worker.answer(worker.take(timeout_s=15)[1])
+    assert next_one.wait(10) == ESTIMATE
+    with pytest.raises(ValuationFailed):
+        lost.wait(0)
+
+
+def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
+    dispatcher.submit_job(JobId("some-job"))
+    headers, kwargs = worker.take()
+    assert headers["task"] == TaskName.VALUE_JOB
+    assert kwargs["job_id"] == "some-job"
+    assert headers["kwargsrepr"] == headers["argsrepr"] == ""
+    assert headers["enqueued_at"] <= time.time()
+
+
+def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
+    url = f"unix://{tmp_path}/nobody.sock"
+    dispatcher = CeleryDispatcher(
+        make_celery(url, reply_timeout_s=0.5), connect(url), store, group_max_cars=8, slots=1
+    )
+    with pytest.raises(BrokerUnavailable):
+        submit(dispatcher, request_).wait(10)
+    with pytest.raises(BrokerUnavailable):
+        dispatcher.submit_job(JobId("x"))
+    dispatcher.close()

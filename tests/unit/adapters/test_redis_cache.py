@@ -1,0 +1,87 @@
+"""The result cache in a real Redis, and without one."""
+
+import pytest
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_cache import PAUSE_S, RedisValuationCache
+from shared.adapters.redis_client import connect
+from shared.domain.valuation import Estimate, Extra
+from shared.schemas.car import load_car_request
+
+ESTIMATE = Estimate(
+    price_mad=150_000.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True
+)
+
+
+@pytest.fixture
+def now():
+    return [1_790_000_000.0]
+
+
+@pytest.fixture
+def cache(servers, now):
+    return RedisValuationCache(servers.cache, 3600, lambda: now[0])
+
+
+@pytest.fixture
+def features(car):
+    return load_car_request(car).car
+
+
+def test_an_estimate_is_found_again_with_its_time_to_live(cache, features, now):
+    cache.put([(features, (), ESTIMATE)])
+    now[0] += 600
+    hit = cache.get("v1", features, ())
+    assert (hit.estimate, hit.ttl_s) == (ESTIMATE, 3000)
+
+
+def test_another_version_car_or_extra_is_a_miss(cache, features, car):
+    cache.put([(features, (), ESTIMATE)])
+    assert cache.get("v2", features, ()) is None
+    assert cache.get("v1", load_car_request(car | {"km_driven": 25001}).car, ()) is None
+    assert cache.get("v1", features, (Extra.CONTRIBUTIONS,)) is None
+
+
+def test_entries_expire_by_themselves(cache, features, servers):
+    cache.put([(features, (), ESTIMATE)])
+    (key,) = servers.cache.keys(redis_keys.ESTIMATES)
+    assert 3590 < servers.cache.ttl(key) <= 3600
+
+
+def test_the_embedded_cache_evicts_the_least_recently_used(servers):
+    config = servers.cache.config_get("maxmemory*")
+    assert config["maxmemory-policy"] == "allkeys-lru"
+    assert int(config["maxmemory"]) > 0
+
+
+def test_the_stats_carry_the_names_of_the_reference_api(cache, features):
+    cache.put([(features, (), ESTIMATE)])
+    stats = cache.stats()
+    assert stats["enabled"] is True
+    assert stats["total_predictions_cached"] == 1
+    assert {
+        "memory_used_mb",
+        "connected_clients",
+        "total_commands_processed",
+        "hits",
+        "misses",
+        "hit_rate",
+    } <= set(stats)
+
+
+def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
+    tmp_path, features, now
+):
+    client = connect(f"unix://{tmp_path}/nobody.sock")
+    attempts = []
+    client.get = lambda key, get=client.get: (attempts.append(key), get(key))[1]
+    dead = RedisValuationCache(client, 3600, lambda: now[0])
+    for _ in range(5):
+        assert dead.get("v1", features, ()) is None
+        dead.put([(features, (), ESTIMATE)])
+    assert len(attempts) == 1
+    now[0] += PAUSE_S
+    assert dead.get("v1", features, ()) is None
+    assert len(attempts) == 2
+    assert dead.stats()["enabled"] is False
+    assert dead.size() is None
