@@ -20,6 +20,7 @@ class Place(NamedTuple):
 COMMANDS: dict[str, Place] = {
     "up": Place("api.up:up", "Start the whole service here."),
     "run": Place("api.launcher.one_process:run", "Become one process of the service."),
+    "first-model": Place("api.launcher.training:first_model", "Train unless a model is active."),
     "key": Place("api.keys_cli:key", "Create, list and revoke API keys."),
     "predict": Place("client.cli:predict", "Value one car."),
     "batch": Place("client.cli:batch", "Value every car of a file."),

@@ -20,6 +20,7 @@ from api.launcher.guardian import Guardian
 from api.launcher.output import Output
 from api.launcher.preflight import (
     CannotStartError,
+    check_flower,
     check_keys,
     check_ports,
     prepare_home,
@@ -53,6 +54,7 @@ def up(*, with_parent: bool) -> None:
     try:
         settings = with_absolute_paths(Settings.from_env())
         check_keys(settings)
+        check_flower(settings)
         prepare_home(settings)
         lock = take_home(settings.home)
         check_ports(settings)

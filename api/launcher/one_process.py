@@ -11,9 +11,18 @@ from api.launcher.environment import (
     metrics_folder,
     with_absolute_paths,
 )
-from api.launcher.preflight import CannotStartError, check_keys, prepare_home, wipe_metrics
+from api.launcher.preflight import (
+    CannotStartError,
+    check_flower,
+    check_keys,
+    prepare_home,
+    wipe_metrics,
+)
 from api.launcher.processes import read_procfile
 from shared.settings import Settings, SettingsError
+
+GUARDS = {"api": check_keys, "flower": check_flower}
+"""What must protect the processes that listen."""
 
 
 @click.command()
@@ -22,7 +31,7 @@ def run(kind: str) -> None:
     """Become one process of the service, in the foreground, without a supervisor."""
     try:
         settings = with_absolute_paths(Settings.from_env())
-        check_keys(settings)
+        GUARDS.get(kind, lambda _: None)(settings)
         prepare_home(settings)
     except (SettingsError, CannotStartError) as error:
         click.echo(f"carprice: {error}", err=True)

@@ -20,10 +20,10 @@ class CannotStartError(RuntimeError):
 
 
 def check_keys(settings: Settings) -> None:
-    """Refuse to serve other machines without API keys, and Flower without a password.
+    """Refuse to serve other machines without API keys.
 
     Raises:
-        CannotStartError: an address is not loopback, and nothing protects it.
+        CannotStartError: the address is not loopback and there are no keys.
         SettingsError: the file of the keys cannot be read.
     """
     if not load_keys(settings.keys_file) and not settings.is_loopback:
@@ -31,6 +31,14 @@ def check_keys(settings: Settings) -> None:
             f"HOST={settings.host} can be reached from other machines, but there are no API keys "
             f"in {settings.keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"
         )
+
+
+def check_flower(settings: Settings) -> None:
+    """Refuse to show the queue to other machines without a password.
+
+    Raises:
+        CannotStartError: Flower's address is not loopback and there is no password.
+    """
     if settings.flower_address not in LOOPBACK and not settings.flower_basic_auth:
         raise CannotStartError(
             f"FLOWER_ADDRESS={settings.flower_address} can be reached from other machines: "

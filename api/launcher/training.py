@@ -1,9 +1,12 @@
 """The first model of a fresh home."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+
+import click
 
 from api.launcher.environment import ONE_THREAD_VARIABLES
 from api.launcher.guardian import Guardian
@@ -57,3 +60,12 @@ def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+@click.command(name="first-model")
+def first_model() -> None:
+    """Train and activate the default model, unless one is active."""
+    if has_active_model(Settings.from_env()):
+        click.echo("a model is active")
+        return
+    os.execv(sys.executable, [sys.executable, "-m", "api.cli", "train", "--activate"])  # noqa: S606

@@ -14,6 +14,7 @@ import pytest
 from api.auth import Scope, new_key
 from api.launcher.preflight import (
     CannotStartError,
+    check_flower,
     check_keys,
     check_ports,
     prepare_home,
@@ -99,8 +100,8 @@ def test_loopback_needs_no_keys(home: Settings) -> None:
 def test_flower_is_shown_to_other_machines_only_with_a_password(home: Settings) -> None:
     public = dataclasses.replace(home, flower_address="0.0.0.0")
     with pytest.raises(CannotStartError, match="FLOWER_BASIC_AUTH"):
-        check_keys(public)
-    check_keys(dataclasses.replace(public, flower_basic_auth="admin:long-password"))
+        check_flower(public)
+    check_flower(dataclasses.replace(public, flower_basic_auth="admin:long-password"))
 
 
 def test_the_home_is_private(home: Settings) -> None:
