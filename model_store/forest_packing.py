@@ -62,6 +62,8 @@ def rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _check(estimator: Any) -> None:
+    if not hasattr(estimator, "estimators_") or not hasattr(estimator, "criterion"):
+        raise UnsupportedForestError(f"{type(estimator).__name__} is not a fitted forest")
     if estimator.criterion != "squared_error":
         raise UnsupportedForestError(
             f"criterion {estimator.criterion!r}: intervals need the variance of each leaf, "

@@ -10,7 +10,7 @@ conditions) when unknown. Since a Shapley weight is a beta integral, a feature's
 
 a polynomial in t, which Gauss-Legendre quadrature with half as many points as there are features
 on the longest path integrates exactly. Nothing is sampled: products run down the trees, sums over leaves run up,
-and one row costs two passes over (edges x points).
+and one row costs two passes over (nodes x points).
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from model_store import tree_shap_numpy
 from model_store.forest import PackedForest
-from model_store.forest_paths import ForestPaths, paths_of
+from model_store.forest_paths import ForestPaths
 
 
 class Engine(Protocol):
@@ -52,7 +52,7 @@ class TreeShap:
     @classmethod
     def of(cls, forest: PackedForest) -> Self:
         """Prepare a forest: once per model, some tens of milliseconds."""
-        paths = paths_of(forest)
+        paths = ForestPaths.of(forest)
         points, weights = np.polynomial.legendre.leggauss(max(1, (paths.most_features + 1) // 2))
         return cls(
             paths=paths,

@@ -1,7 +1,5 @@
 """The sums of `tree_shap`, compiled by numba when this module is imported."""
 
-from typing import Any
-
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -13,34 +11,43 @@ _row = types.Array(types.float32, 1, "C", readonly=True)
 _indices = types.Array(types.int64, 1, "C", readonly=True)
 _bounds = types.Array(types.float32, 1, "C", readonly=True)
 _numbers = types.Array(types.float64, 1, "C", readonly=True)
-_edges = (_indices, _bounds, _bounds, _numbers, _indices, _indices, _numbers)
+_paths = (_indices, _indices, _bounds, _bounds, _numbers, _indices, _indices, _numbers)
 
 
-@compiled(types.void(_row, *_edges, _numbers, _numbers, types.float64[::1]))
-def _add_effects(row, feature, low, high, share, previous, above, value, points, weights, effects):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0917
-    """Down: products along the paths. Up: sums over the leaves below, and each edge's effect."""
-    shape = (len(feature), len(points))
-    factor, product, below = np.empty(shape), np.empty(shape), np.zeros(shape)
-    known = np.empty(len(feature))
-    for edge in range(len(feature)):
-        asked = row[feature[edge]]
-        known[edge] = 1.0 if low[edge] < asked <= high[edge] else 0.0
-        for q in range(len(points)):
-            factor[edge, q] = known[edge] * points[q] + share[edge] * (1.0 - points[q])
-            ratio = factor[edge, q]
-            if previous[edge] >= 0:
-                ratio /= factor[previous[edge], q]
-            product[edge, q] = ratio * (product[above[edge], q] if above[edge] >= 0 else weights[q])
-    for edge in range(len(feature) - 1, -1, -1):
-        last = previous[edge]
-        for q in range(len(points)):
-            reached = below[edge, q] + product[edge, q] * value[edge]
-            slope = (known[edge] - share[edge]) / factor[edge, q]
-            if last >= 0:
-                slope -= (known[last] - share[last]) / factor[last, q]
-            effects[feature[edge]] += reached * slope
-            if above[edge] >= 0:
-                below[above[edge], q] += reached
+@compiled(types.void(_row, *_paths, _numbers, _numbers, types.float64[::1]))
+def _add_effects(  # type: ignore[no-untyped-def]
+    row, starts, feature, low, high, share, previous, parent, value, points, weights, effects
+):
+    """Tree by tree, so that the scratch arrays stay in the nearest caches.
+
+    On the way down: products along the paths. On the way up: sums over the leaves below each
+    node, and the effect of its step; a step replaces what the previous one said of its feature.
+    """
+    largest = np.diff(starts).max()
+    inverse = np.empty((largest, len(points)))
+    product = np.empty((largest, len(points)))
+    below = np.empty((largest, len(points)))
+    gain = np.empty(largest)
+    inverse[0], product[0], gain[0] = 1.0, weights, 0.0
+    for tree in range(len(starts) - 1):
+        root = starts[tree]
+        for node in range(root + 1, starts[tree + 1]):
+            at, last, above = node - root, previous[node] - root, parent[node] - root
+            known = 1.0 if low[node] < row[feature[node]] <= high[node] else 0.0
+            gain[at] = known - share[node]
+            for q in range(len(points)):
+                factor = share[node] + points[q] * gain[at]
+                product[at, q] = product[above, q] * (factor * inverse[last, q])
+                inverse[at, q] = 1.0 / factor
+                below[at, q] = 0.0
+        for node in range(starts[tree + 1] - 1, root, -1):
+            at, last, above = node - root, previous[node] - root, parent[node] - root
+            effect = 0.0
+            for q in range(len(points)):
+                reached = below[at, q] + product[at, q] * value[node]
+                effect += reached * (gain[at] * inverse[at, q] - gain[last] * inverse[last, q])
+                below[above, q] += reached
+            effects[feature[node]] += effect
 
 
 def shapley_values(
@@ -50,17 +57,17 @@ def shapley_values(
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """See `tree_shap.Engine`."""
-    edges = paths.edges
     effects = np.zeros(paths.feature_count)
     _add_effects(
         row,
-        edges.feature,
-        edges.low,
-        edges.high,
-        edges.share,
-        edges.previous,
-        edges.above,
-        edges.value,
+        paths.starts,
+        paths.feature,
+        paths.low,
+        paths.high,
+        paths.share,
+        paths.previous,
+        paths.parent,
+        paths.value,
         points,
         weights,
         effects,

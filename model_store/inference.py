@@ -1,0 +1,161 @@
+"""A loaded model version: from cars to estimates, explanations and depreciation curves."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.calibration import IntervalCalibration
+from model_store.contributions import explanation
+from model_store.encoding import UNKNOWN_MODEL, CarEncoder, EncodedCars
+from model_store.forest import PackedForest
+from model_store.manifest import ModelVersion
+from model_store.self_test import check_prices
+from model_store.tree_shap import TreeShap
+from shared.domain.car import CarFeatures
+from shared.domain.valuation import QUANTILE_LEVELS, DepreciationPoint, Estimate, Explanation
+
+_MEDIAN = QUANTILE_LEVELS.index(0.50)
+_MAX_LOG_PRICE = float(np.log(1e9))
+"""Beyond any car; whatever is asked, a price stays a finite number of dirhams from 1 up."""
+
+TYPICAL_KM_PER_YEAR = 15_000
+"""What a car in its first year, whose own habit is not known yet, is taken to drive."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EstimateTable:
+    """Estimates of n cars as columns, for chunks of batches."""
+
+    price_mad: NDArray[np.float64]
+    """(n,)"""
+    quantiles_mad: NDArray[np.float64]
+    """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
+    model_known: NDArray[np.bool_]
+    """(n,)"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """One version, ready to value cars. Immutable: threads and forked processes may share it."""
+
+    version: ModelVersion
+    forest: PackedForest
+    encoder: CarEncoder
+    calibration: IntervalCalibration
+
+    def estimate(self, cars: Sequence[CarFeatures]) -> list[Estimate]:
+        """Value a group of cars with one pass through the forest, in order."""
+        if not cars:
+            return []
+        table = self._table(self.encoder.encode(cars))
+        version = self.version.id
+        return [
+            Estimate(
+                price_mad=price,
+                quantiles_mad=tuple(quantiles),
+                model_version=version,
+                model_known=known,
+            )
+            for price, quantiles, known in zip(
+                table.price_mad.tolist(),
+                table.quantiles_mad.tolist(),
+                table.model_known.tolist(),
+                strict=True,
+            )
+        ]
+
+    def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EstimateTable:
+        """Value `n` cars given as columns of normal-form values, None where missing.
+
+        Args:
+            columns: by name of the car's field; an absent one is missing in every car.
+            n: number of cars.
+        """
+        return self._table(self.encoder.encode_columns(columns, n))
+
+    def explain(self, car: CarFeatures) -> Explanation:
+        """Why the price is what it is; base and effects sum to it, to the cent."""
+        encoded = self.encoder.encode([car])
+        base_log, effects_log = self.encoder.baseline_terms(car)
+        effects_log = dict(effects_log)
+        fields_of = self.encoder.feature_fields
+        shapley_values = self._tree_shap.explain(encoded.matrix[0]).tolist()
+        for feature, effect in zip(self.encoder.feature_names, shapley_values, strict=True):
+            fields = fields_of[feature]
+            for field in fields:
+                effects_log[field] = effects_log.get(field, 0.0) + effect / len(fields)
+        return explanation(
+            car,
+            price_mad=float(self._table(encoded).price_mad[0]),
+            base_log=base_log + self._tree_shap.base,
+            effects_log=effects_log,
+        )
+
+    def depreciation(
+        self, car: CarFeatures, years: Sequence[int] = (1, 2, 3, 4, 5)
+    ) -> tuple[DepreciationPoint, ...]:
+        """The same car some years on, driven as it was so far, at today's price level.
+
+        Age and wear alone never make a car dearer, so that the curve never rises: where the
+        market's cells would say so (a sought-after year, say) it stays level.
+        """
+        km_per_year = self._km_per_year(car)
+        aged = [
+            dataclasses.replace(
+                car, year=car.year - count, km_driven=car.km_driven + count * km_per_year
+            )
+            for count in years
+        ]
+        prices = self._table(self.encoder.encode([car, *aged])).price_mad
+        return tuple(
+            DepreciationPoint(years=count, km_driven=older.km_driven, price_mad=price)
+            for count, older, price in zip(
+                years, aged, np.minimum.accumulate(prices)[1:].tolist(), strict=True
+            )
+        )
+
+    def self_test(self) -> None:
+        """Value the cars of the manifest and hold the prices against it.
+
+        Raises:
+            ModelRefused: a price differs.
+        """
+        check_prices(self.version, self.prices_mad)
+
+    def prices_mad(self, cars: Sequence[CarFeatures]) -> list[float]:
+        """The prices alone, in order."""
+        return [estimate.price_mad for estimate in self.estimate(cars)]
+
+    @cached_property
+    def _tree_shap(self) -> TreeShap:
+        """Prepared at the first explanation: most processes are never asked for one."""
+        return TreeShap.of(self.forest)
+
+    def _table(self, encoded: EncodedCars) -> EstimateTable:
+        output = self.forest.predict(encoded.matrix)
+        mean = encoded.baseline_log + output.mean
+        quantiles_log = self.calibration.quantiles_log(encoded.level, mean, output.std)
+        price_mad = _prices(mean)
+        quantiles_mad = _prices(quantiles_log)
+        # The price lies in every interval, also where calibration would put it beside one.
+        low, high = quantiles_mad[:, :_MEDIAN], quantiles_mad[:, _MEDIAN + 1 :]
+        np.minimum(low, price_mad[:, None], out=low)
+        np.maximum(high, price_mad[:, None], out=high)
+        return EstimateTable(
+            price_mad=price_mad,
+            quantiles_mad=quantiles_mad,
+            model_known=encoded.level != UNKNOWN_MODEL,
+        )
+
+    def _km_per_year(self, car: CarFeatures) -> int:
+        age_years = int(self.version.data_as_of[:4]) - car.year
+        return TYPICAL_KM_PER_YEAR if age_years < 1 else round(car.km_driven / age_years)
+
+
+def _prices(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Prices in MAD, to the cent."""
+    return np.round(np.exp(np.clip(log_prices, 0.0, _MAX_LOG_PRICE)), 2)

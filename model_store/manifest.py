@@ -1,0 +1,123 @@
+"""What is known about a model version without opening its files: `manifest.json`."""
+
+import dataclasses
+import datetime as dt
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from shared.domain.car import CarFeatures
+from shared.domain.ids import ModelVersionId
+
+SCHEMA_VERSION = 1
+"""Of the bundle's files and of what they say about cars; another one is refused."""
+
+MANIFEST_FILE = "manifest.json"
+ASKING_PRICES = "asking_prices"
+_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SelfTestCase:
+    """A car whose price the loaded model must find again before it may serve."""
+
+    car: CarFeatures
+    price_mad: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ModelVersion:
+    """One immutable version of the model."""
+
+    id: ModelVersionId
+    """Sorts by time: `2026-11-22T101530-ab12cd`."""
+    created_at: dt.datetime
+    """UTC."""
+    files: Mapping[str, str]
+    """SHA-256 of each file of the version, by name, in hexadecimal."""
+    libraries: Mapping[str, str]
+    """Versions of `python`, `numpy` and `scikit-learn` that trained it."""
+    estimator: str
+    """Class of the forest."""
+    tree_count: int
+    node_count: int
+    feature_names: tuple[str, ...]
+    """Columns of the matrix that the forest eats."""
+    training: Mapping[str, Any]
+    """`name`, `rows`, `digest` and `data_as_of` (YYYY-MM) of the listings."""
+    metrics: Mapping[str, Any]
+    """Figures of quality, coverage of the intervals among them, with the split they come from."""
+    self_test: tuple[SelfTestCase, ...]
+    basis: str = ASKING_PRICES
+    """What the prices are: asked, not paid."""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def data_as_of(self) -> str:
+        """Month (YYYY-MM) whose price level the model quotes."""
+        return str(self.training["data_as_of"])
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON ready; the inverse of `from_json`."""
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return given | {
+            "created_at": self.created_at.isoformat(timespec="seconds"),
+            "files": dict(self.files),
+            "feature_names": list(self.feature_names),
+            "self_test": [
+                {"car": case.car.to_dict(), "price_mad": case.price_mad} for case in self.self_test
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild a version from `to_json`; fields of later schemas are left out.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not a manifest.
+        """
+        known = {field.name: given[field.name] for field in dataclasses.fields(cls)}
+        return cls(
+            **known
+            | {
+                "created_at": dt.datetime.fromisoformat(given["created_at"]),
+                "feature_names": tuple(given["feature_names"]),
+                "self_test": tuple(
+                    SelfTestCase(car=_car(case["car"]), price_mad=float(case["price_mad"]))
+                    for case in given["self_test"]
+                ),
+            }
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest of a version's folder.
+
+        Raises:
+            OSError: there is none.
+            KeyError, TypeError, ValueError: it is not a manifest.
+        """
+        return cls.from_json(json.loads((folder / MANIFEST_FILE).read_bytes()))
+
+
+def new_version_id(created_at: dt.datetime) -> ModelVersionId:
+    """A name that sorts by time and that two trainings in one second do not share."""
+    return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
+
+
+def is_version_id(text: str) -> bool:
+    """Whether `text` has the form of a version's id, and so may become part of a path.
+
+    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
+    (True, False)
+    """
+    return _VERSION_ID.fullmatch(text) is not None
+
+
+def _car(fields: Mapping[str, Any]) -> CarFeatures:
+    return CarFeatures.from_wire(
+        [fields.get(field.name) for field in dataclasses.fields(CarFeatures)]
+    )

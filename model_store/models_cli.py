@@ -1,0 +1,159 @@
+"""`carprice models`: look at the registry and move its pointer."""
+
+import contextlib
+import getpass
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from model_store.manifest import ModelVersion
+from model_store.registry import ModelRegistry
+from model_store.verification import check_version
+from shared.domain.errors import DomainError
+from shared.schemas.messages import describe_problem
+from shared.settings import Settings
+
+LARGEST_DIFFERENCE = 1e-6
+"""The packed forest must agree with scikit-learn's to this, on the log scale."""
+
+
+@click.group(name="models")
+def models() -> None:
+    """List, inspect, activate and roll back model versions."""
+
+
+@models.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def list_versions(*, as_json: bool) -> None:
+    """All versions, the newest first; the active one has a star."""
+    registry = _registry()
+    versions, active = registry.list(), registry.active_version()
+    if as_json:
+        _print_json([{**each.to_json(), "active": each.id == active} for each in versions])
+    elif not versions:
+        click.echo("No version yet: `carprice train --activate` makes one.")
+    else:
+        click.echo(_table([_HEADER, *(_row(each, active) for each in versions)]))
+
+
+@models.command()
+@click.argument("version")
+def show(version: str) -> None:
+    """The whole manifest of VERSION ("active" for the active one), as JSON."""
+    with _clear_errors():
+        registry = _registry()
+        _print_json(registry.get(_resolved(registry, version)).to_json())
+
+
+@models.command()
+@click.argument("version")
+def activate(version: str) -> None:
+    """Make VERSION the active one; running workers take it within two seconds."""
+    with _clear_errors():
+        click.echo(f"Active: {_registry().activate(version, by=_user()).id}")
+
+
+@models.command()
+def rollback() -> None:
+    """Return to the version that was active before this one."""
+    with _clear_errors():
+        click.echo(f"Active: {_registry().rollback(by=_user()).id}")
+
+
+@models.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def history(*, as_json: bool) -> None:
+    """Who activated what and when, the oldest first."""
+    changes = _registry().history()
+    if as_json:
+        _print_json([change.to_json() for change in changes])
+        return
+    header = ("AT", "ACTION", "VERSION", "BEFORE", "BY")
+    rows = [
+        (change.at, str(change.action), change.version, change.previous or "-", change.by)
+        for change in changes
+    ]
+    click.echo(_table([header, *rows]))
+
+
+@models.command()
+@click.argument("version")
+def verify(version: str) -> None:
+    """Check the digests of VERSION, its self-test, and its forest against scikit-learn's."""
+    # Imported here: this command alone needs a forest.
+    from model_store.bundle import largest_difference, load_estimator, load_model  # noqa: PLC0415
+
+    with _clear_errors():
+        registry, settings = _registry(), Settings.from_env()
+        version = _resolved(registry, version)
+        check_version(registry.folder(version), registry.get(version))
+        click.echo("digests, schema, libraries: right")
+        model = load_model(settings.versions_path, version)
+        click.echo(f"self-test: {len(model.version.self_test)} prices found again")
+        estimator = load_estimator(settings.versions_path, version)
+        difference = largest_difference(model.forest, estimator)
+    if difference > LARGEST_DIFFERENCE:
+        raise click.ClickException(f"the packed forest is off by {difference:.2g} on the log scale")
+    click.echo(f"packed forest: equals {model.version.estimator} within {difference:.1g}")
+
+
+_HEADER = ("", "VERSION", "CREATED", "DATA", "AS OF", "ROWS", "FOREST", "TREES", "NODES")
+
+
+def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
+    return (
+        "*" if version.id == active else "",
+        version.id,
+        f"{version.created_at:%Y-%m-%d %H:%M}",
+        str(version.training.get("name", "-")),
+        version.data_as_of,
+        str(version.training.get("rows", "-")),
+        version.estimator,
+        str(version.tree_count),
+        str(version.node_count),
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as text, in columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _registry() -> ModelRegistry:
+    return ModelRegistry(Settings.from_env().versions_path)
+
+
+def _resolved(registry: ModelRegistry, version: str) -> str:
+    if version != "active":
+        return version
+    active = registry.active_version()
+    if active is None:
+        raise click.ClickException("no version is active; `carprice models list` shows what is")
+    return active
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Expected failures as one line on standard error and exit code 1."""
+    try:
+        yield
+    except DomainError as error:
+        title, detail = describe_problem(error.code, error.params, "en")
+        raise click.ClickException(f"{title}: {detail}") from error
