@@ -4,6 +4,7 @@ import dataclasses
 import os
 import time
 
+from api.services.batches import Batches
 from api.services.health import Health
 from api.services.jobs import Jobs
 from api.services.models import Models
@@ -12,8 +13,12 @@ from api.services.valuations import Valuations
 from model_store.manifest import ModelVersion
 from model_store.registry import ActiveModel, ModelRegistry
 from shared.adapters.audit_stats import AuditStats
+from shared.adapters.batch_files import BatchFiles
+from shared.adapters.blobs import LocalBlobStore
 from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
+from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_cache import RedisValuationCache
 from shared.adapters.redis_client import connect
 from shared.adapters.redis_events import RedisJobEvents
@@ -36,6 +41,7 @@ class ApiServices:
     settings: Settings
     valuations: Valuations
     jobs: Jobs
+    batches: Batches
     models: Models
     health: Health
     cache: RedisValuationCache
@@ -59,8 +65,9 @@ def build_services(settings: Settings) -> ApiServices:
     store = RedisJobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
+    sender = TaskSender(make_celery(settings.redis_url, reply_timeout_s=PUBLISH_TIMEOUT_S))
     dispatcher = CeleryDispatcher(
-        make_celery(settings.redis_url, reply_timeout_s=PUBLISH_TIMEOUT_S),
+        sender,
         broker,
         store,
         group_max_cars=settings.group_max_cars,
@@ -69,6 +76,8 @@ def build_services(settings: Settings) -> ApiServices:
     queue_guard = QueueGuard(workers, clock, settings.queue_max_length)
     audit = JsonlAuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
+    events = RedisJobEvents(broker)
+    max_waiters = max(1, settings.api_threads // 2)
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -83,12 +92,29 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=Jobs(
             active_model=active_model,
             store=store,
-            events=RedisJobEvents(broker),
+            events=events,
             dispatcher=dispatcher,
             idempotency=idempotency,
             clock=clock,
             queue_guard=queue_guard,
-            max_waiters=max(1, settings.api_threads // 2),
+            max_waiters=max_waiters,
+        ),
+        batches=Batches(
+            files=BatchFiles(LocalBlobStore(settings.batches_path)),
+            store=RedisBatchStore(
+                broker,
+                clock,
+                lease_s=settings.job_lease_s,
+                window=settings.batch_window,
+                max_attempts=settings.job_max_attempts,
+            ),
+            active_model=active_model,
+            idempotency=idempotency,
+            events=events,
+            send_split=sender.send_split,
+            clock=clock,
+            max_bytes=settings.upload_max_bytes,
+            max_waiters=max_waiters,
         ),
         models=models,
         health=Health(models, workers, cache),

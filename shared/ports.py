@@ -14,7 +14,7 @@ from shared.domain.batch import BatchProgress, RowCounts
 from shared.domain.car import CarFeatures
 from shared.domain.ids import BatchId, CallerId, JobId, ValuationId
 from shared.domain.job import CarRequest, Job, JobState, QueuePlace
-from shared.domain.valuation import Estimate, Extra
+from shared.domain.valuation import CachedEstimate, Estimate, Extra
 
 
 class Clock(Protocol):
@@ -23,13 +23,6 @@ class Clock(Protocol):
     def __call__(self) -> float:
         """Unix time in seconds."""
         ...
-
-
-class CachedEstimate(Protocol):
-    """An estimate that was found, and how long it stays."""
-
-    estimate: Estimate
-    ttl_s: int
 
 
 class ValuationCache(Protocol):

@@ -7,16 +7,25 @@ from collections.abc import Sequence
 
 from celery import Celery
 
-from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.batch_files import BatchFiles
+from shared.adapters.blobs import LocalBlobStore
+from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
+from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_cache import RedisValuationCache
-from shared.adapters.redis_client import RedisClient, connect
+from shared.adapters.redis_client import connect
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.domain.ids import new_id
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
+from worker.services.batch_assemble import BatchAssembly
+from worker.services.batch_flow import BatchFlow
+from worker.services.batch_split import BatchSplit
+from worker.services.batch_sweep import BatchSweep
+from worker.services.batch_value import BatchValuation
 from worker.services.sweep import JobSweep
 from worker.services.valuation import ValuationService
+from worker.tasks.batch import BatchServices
 from worker.tasks.maintenance import Sweep
 
 
@@ -24,8 +33,8 @@ from worker.tasks.maintenance import Sweep
 class WorkerServices:
     """What the tasks of one process call."""
 
-    broker: RedisClient
     valuation: ValuationService
+    batches: BatchServices
     sweeps: Sequence[Sweep]
 
 
@@ -42,13 +51,19 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
     jobs = RedisJobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
-    dispatcher = CeleryDispatcher(
-        app, broker, jobs, group_max_cars=settings.group_max_cars, slots=settings.group_slots
-    )
+    sender = TaskSender(app)
     audit = JsonlAuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
     cache = RedisValuationCache(connect(settings.cache_url), settings.cache_ttl_s, clock)
+    files = BatchFiles(LocalBlobStore(settings.batches_path))
+    ledger = RedisBatchStore(
+        broker,
+        clock,
+        lease_s=settings.job_lease_s,
+        window=settings.batch_window,
+        max_attempts=settings.job_max_attempts,
+    )
+    flow = BatchFlow(ledger, sender.send)
     return WorkerServices(
-        broker=broker,
         valuation=ValuationService(
             runtime=runtime,
             audit=audit,
@@ -58,5 +73,21 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
             clock=clock,
             max_attempts=settings.job_max_attempts,
         ),
-        sweeps=[JobSweep(jobs, dispatcher, max_attempts=settings.job_max_attempts)],
+        batches=BatchServices(
+            split=BatchSplit(files, ledger, flow, chunk_rows=settings.batch_chunk_rows),
+            value=BatchValuation(
+                files,
+                ledger,
+                flow,
+                runtime,
+                settings.audit_folder,
+                clock,
+                max_attempts=settings.job_max_attempts,
+            ),
+            assemble=BatchAssembly(files, ledger, clock),
+        ),
+        sweeps=[
+            JobSweep(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
+            BatchSweep(files, ledger, flow, clock, retention_s=settings.batch_retention_s),
+        ],
     )

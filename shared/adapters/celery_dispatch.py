@@ -13,12 +13,10 @@ from typing import Any
 
 import msgpack
 import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
 
 from shared.adapters import redis_keys
+from shared.adapters.celery_sender import TaskSender
 from shared.adapters.redis_client import RedisClient, broker_errors
-from shared.adapters.redis_workers import ENQUEUED_AT_HEADER
 from shared.domain import errors
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
@@ -99,7 +97,7 @@ class CeleryDispatcher:
     Threads start with the first submission, hence after any fork.
 
     Args:
-        app: the Celery application that publishes.
+        sender: publishes messages.
         client: connection to the broker instance, for the reply list.
         jobs: completes the job of a request that nobody waits for any more.
         group_max_cars: most requests in one message.
@@ -107,9 +105,15 @@ class CeleryDispatcher:
     """
 
     def __init__(
-        self, app: Celery, client: RedisClient, jobs: JobStore, *, group_max_cars: int, slots: int
+        self,
+        sender: TaskSender,
+        client: RedisClient,
+        jobs: JobStore,
+        *,
+        group_max_cars: int,
+        slots: int,
     ) -> None:
-        self._app = app
+        self._sender = sender
         self._client = client
         self._jobs = jobs
         self._group_max_cars = group_max_cars
@@ -146,7 +150,7 @@ class CeleryDispatcher:
         Raises:
             BrokerUnavailable: the broker does not take it.
         """
-        self._publish(TaskName.VALUE_JOB, {"job_id": job_id, "enqueued_at": time.time()})
+        self._sender.send_job(job_id)
 
     def close(self) -> None:
         """Stop the threads and forget the reply list."""
@@ -163,19 +167,6 @@ class CeleryDispatcher:
         for target in (self._run_publisher, self._run_reader):
             threading.Thread(target=target, name=f"dispatch{target.__name__}", daemon=True).start()
 
-    def _publish(self, task: TaskName, kwargs: dict[str, Any]) -> None:
-        try:
-            self._app.send_task(
-                str(task),
-                kwargs=kwargs,
-                headers={ENQUEUED_AT_HEADER: time.time()},
-                # Flower and the logs show these texts: a caller's car is none of their business.
-                argsrepr="",
-                kwargsrepr="",
-            )
-        except (OperationalError, OSError, redis.RedisError) as error:
-            raise BrokerUnavailable(reason=str(error)) from error
-
     # Publisher
 
     def _run_publisher(self) -> None:
@@ -185,7 +176,7 @@ class CeleryDispatcher:
                 self._groups[group_id] = group
             DISPATCH_GROUP.observe(len(group.pendings))
             try:
-                self._publish(
+                self._sender.send(
                     TaskName.VALUE_CARS,
                     {
                         "group_id": group_id,

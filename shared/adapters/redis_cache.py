@@ -1,6 +1,5 @@
 """The result cache: estimates in Redis, evicted by LRU, valid for one model version each."""
 
-import dataclasses
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import redis
 from shared.adapters import redis_keys
 from shared.adapters.redis_client import RedisClient
 from shared.domain.car import CarFeatures
-from shared.domain.valuation import Estimate, Extra
+from shared.domain.valuation import CachedEstimate, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import CACHE_FAILURES
 from shared.ports import Clock
@@ -24,14 +23,6 @@ PAUSE_S = 1.0
 """How long a cache that failed is left alone: a dead one must not slow every request."""
 
 log = get_logger("cache")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hit:
-    """An estimate found in the cache, and its remaining time to live in seconds."""
-
-    estimate: Estimate
-    ttl_s: int
 
 
 class RedisValuationCache:
@@ -50,7 +41,9 @@ class RedisValuationCache:
         self._lock = threading.Lock()
         self._paused_until = 0.0
 
-    def get(self, model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> Hit | None:
+    def get(
+        self, model_version: str, car: CarFeatures, extras: Sequence[Extra]
+    ) -> CachedEstimate | None:
         """The cached estimate, in one round trip; None when absent or the cache is down."""
         if self._is_paused():
             return None
@@ -62,7 +55,9 @@ class RedisValuationCache:
         if packed is None:
             return None
         expires_at, estimate = msgpack.unpackb(packed)
-        return Hit(Estimate.from_wire(estimate), max(0, round(expires_at - self._clock())))
+        return CachedEstimate(
+            Estimate.from_wire(estimate), max(0, round(expires_at - self._clock()))
+        )
 
     def put(self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]) -> None:
         """Store estimates, in one round trip; does nothing while the cache is down."""

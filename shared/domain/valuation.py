@@ -176,6 +176,14 @@ class Estimate:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class CachedEstimate:
+    """An estimate found in the cache, and its remaining time to live in seconds."""
+
+    estimate: Estimate
+    ttl_s: int
+
+
 class Extra(StrEnum):
     """What a caller may ask for on top of the price."""
 

@@ -1,11 +1,13 @@
 """Send again what was lost on the way: the second half of "every accepted job ends"."""
 
+from collections.abc import Callable
+
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
-from shared.ports import Dispatcher, JobStore
+from shared.ports import JobStore
 
 SWEEP_LIMIT = 1000
 """Most jobs looked at in one sweep."""
@@ -21,13 +23,15 @@ class JobSweep:
 
     Args:
         jobs: the stored jobs.
-        dispatcher: puts them on the queue again.
+        send_job: puts one on the queue again.
         max_attempts: a job that was started this often is not sent again.
     """
 
-    def __init__(self, jobs: JobStore, dispatcher: Dispatcher, *, max_attempts: int) -> None:
+    def __init__(
+        self, jobs: JobStore, send_job: Callable[[JobId], None], *, max_attempts: int
+    ) -> None:
         self._jobs = jobs
-        self._dispatcher = dispatcher
+        self._send_job = send_job
         self._max_attempts = max_attempts
 
     def sweep(self) -> int:
@@ -43,7 +47,7 @@ class JobSweep:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
             return 0
         try:
-            self._dispatcher.submit_job(job_id)
+            self._send_job(job_id)
         except BrokerUnavailable as error:
             log.warning("job_not_resent", job_id=job_id, error=str(error))
             return 0

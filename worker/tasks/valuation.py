@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery
 
 from shared.domain.ids import JobId
 from shared.names import TaskName
@@ -14,7 +14,7 @@ def register(app: Celery, service: Callable[[], ValuationService]) -> None:
     """Define the tasks on `app`; `service` gives the one of the running process."""
 
     @app.task(name=str(TaskName.VALUE_CARS), bind=True)
-    def value_cars(task: Task, group_id: str, reply_to: str, items: list[list[Any]]) -> None:
+    def value_cars(task: Any, group_id: str, reply_to: str, items: list[list[Any]]) -> None:
         """Value a group of cars that callers wait for."""
         redelivered = bool(task.request.delivery_info.get("redelivered"))
         service().value_group(group_id, reply_to, items, redelivered=redelivered)

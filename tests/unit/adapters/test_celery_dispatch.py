@@ -10,6 +10,7 @@ import msgpack
 import pytest
 
 from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.celery_sender import TaskSender
 from shared.adapters.redis_client import connect
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.celery_app import make_celery
@@ -63,7 +64,7 @@ def store(servers):
 @pytest.fixture
 def dispatcher(servers, store):
     made = CeleryDispatcher(
-        make_celery(servers.settings.redis_url, reply_timeout_s=1.0),
+        TaskSender(make_celery(servers.settings.redis_url, reply_timeout_s=1.0)),
         servers.broker,
         store,
         group_max_cars=8,
@@ -205,7 +206,7 @@ def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
 def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
     url = f"unix://{tmp_path}/nobody.sock"
     dispatcher = CeleryDispatcher(
-        make_celery(url, reply_timeout_s=0.5), connect(url), store, group_max_cars=8, slots=1
+        TaskSender(make_celery(url, reply_timeout_s=0.5)), connect(url), store, group_max_cars=8, slots=1
     )
     with pytest.raises(BrokerUnavailable):
         submit(dispatcher, request_).wait(10)
