@@ -1,0 +1,135 @@
+"""Rebuilding the reference market from a listings file."""
+
+import numpy as np
+import pandas as pd
+
+from data.distributions import AGE_BANDS, SMALLEST_CELL, age_at_listing, group_names, measure
+from data.hedonic import Bend, FloatArray, IntArray
+from data.hedonic_fit import HedonicFit, fit_hedonic
+from data.hedonic_tables import HedonicTables, coder_for
+from data.hedonic_terms import TERMS
+from data.loading import ListingsError
+from data.market import PriceSpread, ReferenceMarket, date_curve, month_number
+from data.schema import LISTING_DATE, PRICE, car_columns
+
+FEWEST_LISTINGS = 500
+_FOLDS = 5
+_SHAPE_LEVELS = (0.01, 0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975, 0.99)
+_SPREAD_PRIOR = 30.0
+_NORMAL_MAD = 1.2533
+"""Standard deviation of a normal distribution in mean absolute deviations."""
+
+
+def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
+    """Estimate the market's statistics.
+
+    Args:
+        listings: a canonical table; listings without a date count as the latest ones.
+
+    Raises:
+        ListingsError: too few listings for statistics of cells of ten.
+    """
+    if len(listings) < FEWEST_LISTINGS:
+        raise ListingsError(
+            f"{len(listings)} listings are too few for a market; at least {FEWEST_LISTINGS}"
+        )
+    dated = listings.reset_index(drop=True)
+    as_of = latest_month(dated)
+    dated[LISTING_DATE] = dated[LISTING_DATE].fillna(as_of)
+    curve = date_curve(dated[LISTING_DATE].min(), as_of)
+    months = curve.columns(dated[LISTING_DATE].map(month_number).to_numpy(dtype=np.float64))
+    log_price = np.log(dated[PRICE].to_numpy(dtype=np.float64))
+    fit = fit_hedonic(dated, log_price, TERMS, fewest=SMALLEST_CELL, nuisance=months)
+    residual = _unseen_residuals(dated, log_price, months)
+    return ReferenceMarket(
+        data_as_of=as_of,
+        basis="asking_prices",
+        listings=len(dated),
+        hedonic=fit.model,
+        price_index=_price_index(dated, curve, fit),
+        spread=_spread(dated, residual),
+        cars=measure(dated),
+    )
+
+
+def latest_month(listings: pd.DataFrame) -> str:
+    """The month of the latest listing; the latest year of registration where none is dated."""
+    dates = listings[LISTING_DATE].dropna()
+    return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"
+
+
+def near_duplicates(listings: pd.DataFrame) -> IntArray:
+    """A number for each listing, the same for listings that may be of the same car."""
+    fields = ["company", "model", "year", "fuel", "transmission", "km_driven", "fiscal_power_cv"]
+    return listings.groupby(fields, dropna=False, sort=True).ngroup().to_numpy(dtype=np.int64)
+
+
+def folds_of(listings: pd.DataFrame, folds: int, seed: int = 0) -> IntArray:
+    """The fold (0 to `folds` - 1) of each listing; near duplicates share theirs."""
+    groups = near_duplicates(listings)
+    shuffled = np.random.default_rng(seed).permutation(groups.max() + 1)
+    return np.asarray(shuffled[groups] % folds)
+
+
+def _unseen_residuals(
+    listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
+) -> FloatArray:
+    """Log price minus the price by a model that was fitted without the listing's fold."""
+    folds = folds_of(listings, _FOLDS)
+    residual = np.empty(len(listings))
+    for fold in range(_FOLDS):
+        inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        fit = fit_hedonic(
+            listings.iloc[outside].reset_index(drop=True),
+            log_price[outside],
+            TERMS,
+            fewest=SMALLEST_CELL,
+            nuisance=months[outside],
+        )
+        tables = HedonicTables(fit.model, coder_for(fit.model))
+        coded = tables.coder.code(car_columns(listings.iloc[inside]), len(inside))
+        expected = tables.log_price(tables.parts(coded)) + months[inside] @ fit.nuisance
+        residual[inside] = log_price[inside] - expected
+    return residual
+
+
+def _price_index(
+    listings: pd.DataFrame, curve: Bend, fit: HedonicFit
+) -> dict[str, list[float]]:
+    counts = listings[LISTING_DATE].value_counts().sort_index()
+    levels = curve.columns(np.array([month_number(month) for month in counts.index]))
+    index = np.exp(levels @ fit.nuisance)
+    return {
+        str(month): [int(count), round(float(level), 4)]
+        for (month, count), level in zip(counts.items(), index, strict=True)
+        if count >= SMALLEST_CELL
+    }
+
+
+def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
+    """Deviation by group (shrunk to the market's), factor by age band, and the shape."""
+    size = pd.Series(np.abs(residual) * _NORMAL_MAD)
+    names = group_names(listings)
+    grouped = size.groupby(names).agg(["size", "sum"])
+    overall = float(size.mean())
+    deviation = (grouped["sum"] + _SPREAD_PRIOR * overall) / (grouped["size"] + _SPREAD_PRIOR)
+    bands = np.searchsorted(AGE_BANDS, age_at_listing(listings), side="right") - 1
+    relative = size / names.map(deviation)
+    by_age = relative.groupby(bands).agg(["size", "mean"])
+    factors = pd.Series(bands).map(by_age["mean"])
+    scaled = residual / (names.map(deviation) * factors).to_numpy()
+    return PriceSpread(
+        groups={
+            str(name): [int(grouped["size"][name]), round(float(deviation[name]), 4)]
+            for name in deviation.index
+            if grouped["size"][name] >= SMALLEST_CELL
+        },
+        ages={
+            str(AGE_BANDS[int(band)]): [int(row["size"]), round(float(row["mean"]), 3)]
+            for band, row in by_age.iterrows()
+            if row["size"] >= SMALLEST_CELL
+        },
+        levels=_SHAPE_LEVELS,
+        shape=tuple(round(float(value), 3) for value in np.quantile(scaled, _SHAPE_LEVELS)),
+        count=len(listings),
+    )

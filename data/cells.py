@@ -1,0 +1,117 @@
+"""What single cells of real files look like, made ready for the car's field definitions."""
+
+import re
+from collections.abc import Callable
+
+from shared.domain.text import fold
+from shared.schemas.numbers import parse_number
+
+Clean = Callable[[str], str | None]
+
+MILES_PER_GALLON_IN_KMPL = 2.35214583
+NEWTON_METRES_IN_KGM = 9.80665
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_BAND = re.compile(r"^\s*([\d\s\u00a0\u202f.]+?)\s*(?:-|à|\u2013)\s*([\d\s\u00a0\u202f.]+?)\s*(?:km)?\s*$", re.I)  # noqa: RUF001
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_MONTH = re.compile(r"^((?:19|20)\d\d)[-/](\d{1,2})(?!\d)")
+_DAY_FIRST = re.compile(r"^(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d\d)")
+_CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.I)
+
+
+def band_middle(text: str) -> str:
+    """The middle of a band; any other text as it is.
+
+    >>> band_middle("100 000 - 109 999"), band_middle("25 000 km")
+    ('105000', '25 000 km')
+    """
+    match = _BAND.match(text)
+    if match is None:
+        return text
+    low, high = (parse_number(bound, whole=True) for bound in match.groups())
+    return text if low is None or high is None else str(round((low + high) / 2))
+
+
+def first_number(text: str) -> str | None:
+    """The first number in a text.
+
+    >>> first_number("1248 CC"), first_number("Plus de 48 CV"), first_number("-")
+    ('1248', '48', None)
+    """
+    match = _NUMBER.search(text)
+    return match[0] if match else None
+
+
+def first_year(text: str) -> str | None:
+    """The first year in a text.
+
+    >>> first_year("2016"), first_year("1980 ou plus ancien"), first_year("03/2019")
+    ('2016', '1980', '2019')
+    """
+    match = _YEAR.search(text)
+    return match[0] if match else None
+
+
+def fuel_economy_mpg(text: str) -> str | None:
+    """Kilometres per litre (or per kilogram of gas) as miles per gallon.
+
+    >>> fuel_economy_mpg("23.4 kmpl")
+    '55.0'
+    """
+    number = first_number(text)
+    if number is None or float(number) == 0:
+        return None
+    return f"{float(number) * MILES_PER_GALLON_IN_KMPL:.1f}"
+
+
+def torque_nm(text: str) -> str | None:
+    """Torque at its engine speed, in newton metres or kilogram metres, as newton metres.
+
+    >>> torque_nm("190Nm@ 2000rpm"), torque_nm("22.4 kgm at 1750-2750rpm")
+    ('190.0', '219.7')
+    """
+    number = first_number(text)
+    if number is None:
+        return None
+    factor = NEWTON_METRES_IN_KGM if "kgm" in text.casefold() and "nm" not in text.casefold() else 1
+    return f"{float(number.replace(',', '.')) * factor:.1f}"
+
+
+def money(text: str) -> float | None:
+    """An amount of money without its currency; None if there is none.
+
+    >>> money("145 000 DH"), money("Prix à négocier")
+    (145000.0, None)
+    """
+    return parse_number(_CURRENCY.sub("", text).strip(), whole=True)
+
+
+def month_of(text: str) -> str | None:
+    """The month of a date, as YYYY-MM.
+
+    >>> month_of("2024-03-17"), month_of("17/03/2024"), month_of("hier")
+    ('2024-03', '2024-03', None)
+    """
+    if match := _MONTH.match(text):
+        year, month = match.groups()
+    elif match := _DAY_FIRST.match(text):
+        _, month, year = match.groups()
+    else:
+        return None
+    return f"{year}-{int(month):02d}" if 1 <= int(month) <= 12 else None  # noqa: PLR2004
+
+
+_TWO_WORD_BRANDS = frozenset(
+    {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
+)
+
+
+def split_name(name: str) -> tuple[str, str, str]:
+    """Company, model and edition of a listing's full name.
+
+    >>> split_name("Maruti Swift Dzire VDI"), split_name("Land Rover Freelander 2 SE")
+    (('maruti', 'swift', 'dzire vdi'), ('land rover', 'freelander', '2 se'))
+    """
+    words = fold(name).split(" ")
+    size = 2 if " ".join(words[:2]) in _TWO_WORD_BRANDS else 1
+    return " ".join(words[:size]), " ".join(words[size : size + 1]), " ".join(words[size + 1 :])

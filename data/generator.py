@@ -1,0 +1,204 @@
+"""Drawing listings from the statistics of a market."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data.distributions import (
+    AGE_BANDS,
+    DETAIL_FIELDS,
+    KM_LEVELS,
+    OLDEST_AGE,
+    PATTERN_FIELDS,
+    SPEC_FIELDS,
+    YEAR_LEVELS,
+    Counts,
+    Distributions,
+    Group,
+)
+from data.hedonic import FIRST_YEAR, SEPARATOR, FloatArray
+from data.hedonic_tables import HedonicTables, coder_for
+from data.market import ReferenceMarket
+from data.schema import LISTING_DATE, NUMERIC_FIELDS, PRICE, SOURCE, car_columns, listing_table
+
+Objects = npt.NDArray[np.object_]
+Columns = dict[str, npt.NDArray[Any]]
+
+_EXTRA_LISTINGS = 25
+"""Added to each group's frequency, so that rare models are drawn often enough to be learnt."""
+_PRICE_STEP_MAD = 500.0
+_CHEAPEST_MAD = 5_000.0
+_KM_STEP = 500.0
+
+
+def generate(market: ReferenceMarket, rows: int, *, seed: int) -> pd.DataFrame:
+    """Draw `rows` listings; the same seed gives the same table to the bit.
+
+    Returns:
+        A canonical table (`data.schema`). The models too rare to have statistics of their own
+        are drawn as the model `distributions.RARE` of their company.
+    """
+    rng = np.random.default_rng(seed)
+    names = list(market.cars.groups)
+    weights = np.array([group.count for group in market.cars.groups.values()]) + _EXTRA_LISTINGS
+    drawn = rng.choice(len(names), rows, p=weights / weights.sum())
+    columns = _cars(market, names, drawn, rng)
+    _blank_unstated(market.cars.patterns, columns, rng)
+    columns[SOURCE] = _filled(rows, "reference market")
+    table = listing_table(columns)
+    table[PRICE] = _prices(market, table, [names[index] for index in drawn], rng)
+    return table
+
+
+def _cars(
+    market: ReferenceMarket,
+    names: Sequence[str],
+    drawn: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Columns:
+    """Every field of the cars, as if all were stated."""
+    rows = len(drawn)
+    columns: Columns = {
+        name: _filled(rows, None)
+        for name in ("company", "model", *SPEC_FIELDS, "edition", *DETAIL_FIELDS)
+    }
+    columns["year"] = np.empty(rows)
+    km_factor = np.empty(rows)
+    months = _draw(market.cars.months, rows, rng)
+    listed = np.array([int(month[:4]) for month in months], dtype=np.float64)
+    for index, members in _members(drawn):
+        group = market.cars.groups[names[index]]
+        columns["company"][members], columns["model"][members] = names[index].split(SEPARATOR)
+        columns["year"][members] = _years(group, listed[members], rng)
+        km_factor[members] = group.km_factor
+        for field, values in _specs(group, market.cars.market, len(members), rng).items():
+            columns[field][members] = values
+    ages = np.clip(listed - columns["year"], 0, OLDEST_AGE)
+    columns["km_driven"] = _kilometres(market.cars, ages, km_factor, rng)
+    for band, members in _members(np.searchsorted(AGE_BANDS, ages, side="right") - 1):
+        for field in DETAIL_FIELDS:
+            counts = market.cars.details[field][str(AGE_BANDS[band])]
+            columns[field][members] = _draw(counts, len(members), rng)
+    columns["city"] = _draw(market.cars.cities, rows, rng)
+    columns[LISTING_DATE] = months
+    return columns
+
+
+def _members(labels: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Each label that occurs, with the positions where it does."""
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    for label, positions in zip(found, np.split(order, starts[1:]), strict=True):
+        yield int(label), positions
+
+
+def _draw(counts: Counts, size: int, rng: np.random.Generator) -> Objects:
+    """Values drawn by their frequency; None where nothing is published."""
+    if not counts:
+        return _filled(size, None)
+    weights = np.array(list(counts.values()), dtype=np.float64)
+    values = np.array(list(counts), dtype=object)
+    return np.asarray(values[rng.choice(len(values), size, p=weights / weights.sum())])
+
+
+def _filled(size: int, value: object) -> Objects:
+    return np.full(size, value, dtype=object)
+
+
+def _years(group: Group, listed: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Years of registration by the group's quantiles, the tails as long as the next step."""
+    years = group.years
+    values = (2 * years[0] - years[1], *years, 2 * years[-1] - years[-2])
+    drawn = np.interp(rng.random(len(listed)), (0.0, *YEAR_LEVELS, 1.0), values)
+    return np.clip(np.round(drawn), FIRST_YEAR, listed)
+
+
+def _specs(group: Group, market: Group, size: int, rng: np.random.Generator) -> dict[str, Objects]:
+    """Fuel, gearbox and fiscal power together where published together, else one by one."""
+    together = _draw(group.specs, size, rng)
+    share = sum(group.specs.values()) / group.count
+    apart = rng.random(size) >= share
+    columns = {"edition": _draw(group.marginals["edition"], size, rng)}
+    for position, field in enumerate(SPEC_FIELDS):
+        alone = _draw(group.marginals[field] or market.marginals[field], size, rng)
+        values = _filled(size, None)
+        values[~apart] = [spec.split(SEPARATOR)[position] for spec in together[~apart]]
+        values[apart] = alone[apart]
+        columns[field] = _as_numbers(values) if field in NUMERIC_FIELDS else values
+    return columns
+
+
+def _as_numbers(values: Objects) -> Objects:
+    return np.array([None if value is None else float(value) for value in values], dtype=object)
+
+
+def _kilometres(
+    cars: Distributions, ages: FloatArray, factor: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Kilometres by the quantiles of the car's age, times its group's factor."""
+    known = np.array([int(age) for age in cars.km_by_age])
+    table = np.array([row[1:] for row in cars.km_by_age.values()])
+    nearest = np.abs(known[None, :] - ages[:, None]).argmin(axis=1)
+    levels = np.array((0.0, *KM_LEVELS, 1.0))
+    knots = np.column_stack([0.5 * table[:, 0], table, 1.25 * table[:, -1]])[nearest]
+    drawn = rng.random(len(ages))
+    right = np.clip(np.searchsorted(levels, drawn, side="right"), 1, len(levels) - 1)
+    rows = np.arange(len(ages))
+    share = (drawn - levels[right - 1]) / (levels[right] - levels[right - 1])
+    km = knots[rows, right - 1] + share * (knots[rows, right] - knots[rows, right - 1])
+    return np.asarray(np.round(km * factor / _KM_STEP) * _KM_STEP)
+
+
+def _blank_unstated(patterns: Counts, columns: Columns, rng: np.random.Generator) -> None:
+    """Take away what sellers leave out, by how often they state which fields."""
+    rows = len(columns["year"])
+    stated = _draw(patterns, rows, rng)
+    for field in PATTERN_FIELDS:
+        absent = np.array([field not in pattern.split(",") for pattern in stated], dtype=bool)
+        values = columns[field].astype(object)
+        values[absent] = None
+        columns[field] = values
+
+
+def _prices(
+    market: ReferenceMarket,
+    table: pd.DataFrame,
+    groups: Sequence[str],
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Prices by the hedonic model, the index of the month, and a residual of the right spread."""
+    tables = HedonicTables(market.hedonic, coder_for(market.hedonic))
+    coded = tables.coder.code(car_columns(table), len(table))
+    index = {month: np.log(row[1]) for month, row in market.price_index.items()}
+    log_price = tables.log_price(tables.parts(coded))
+    log_price += np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
+    log_price += _residuals(market, table, groups, rng)
+    steps = np.round(np.exp(log_price) / _PRICE_STEP_MAD)
+    return np.asarray(np.maximum(steps * _PRICE_STEP_MAD, _CHEAPEST_MAD))
+
+
+def _residuals(
+    market: ReferenceMarket,
+    table: pd.DataFrame,
+    groups: Sequence[str],
+    rng: np.random.Generator,
+) -> FloatArray:
+    spread = market.spread
+    listed = np.array([int(month[:4]) for month in table[LISTING_DATE]], dtype=np.float64)
+    ages = np.clip(listed - table["year"].to_numpy(dtype=np.float64), 0, OLDEST_AGE)
+    bands = np.searchsorted(AGE_BANDS, ages, side="right") - 1
+    factors = np.array([_second(spread.ages, str(lowest), 1.0) for lowest in AGE_BANDS])
+    fallback = float(np.median([row[1] for row in spread.groups.values()]))
+    deviation = np.array([_second(spread.groups, group, fallback) for group in groups])
+    levels = (0.0, *spread.levels, 1.0)
+    shape = (1.5 * spread.shape[0], *spread.shape, 1.5 * spread.shape[-1])
+    standard = np.interp(rng.random(len(table)), levels, shape)
+    return np.asarray(standard * deviation * factors[bands])
+
+
+def _second(rows: Mapping[str, Sequence[float]], name: str, default: float) -> float:
+    """The figure that stands beside a count."""
+    return rows[name][1] if name in rows else default

@@ -1,0 +1,64 @@
+"""The canonical table of listings: one row for each listing, the same columns from every source."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from shared.domain.car import FIELD_NAMES
+
+PRICE = "price_mad"
+LISTING_DATE = "listing_date"
+SOURCE = "source"
+PRICE_SUSPECT = "price_suspect"
+
+LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, PRICE_SUSPECT)
+"""The car's fields in normal form, then what is known of the listing.
+
+`price_mad` is what was asked, in MAD; `listing_date` is YYYY-MM; `price_suspect` is True where the
+price is probably a typing error.
+"""
+
+NUMERIC_FIELDS: tuple[str, ...] = (
+    "year",
+    "km_driven",
+    "mileage_mpg",
+    "engine_cc",
+    "max_power_bhp",
+    "torque_nm",
+    "fiscal_power_cv",
+    "doors",
+)
+"""Fields that are float64 in the table, NaN where missing; all others are text or None."""
+
+
+def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """A canonical table from columns of equal length; columns that are absent are missing."""
+    rows = max((len(values) for values in columns.values()), default=0)
+    table = {}
+    for name in LISTING_COLUMNS:
+        if name == PRICE_SUSPECT:
+            table[name] = np.array(columns.get(name, [False] * rows), dtype=bool)
+        elif name in NUMERIC_FIELDS or name == PRICE:
+            table[name] = np.array(columns.get(name, [None] * rows), dtype=np.float64)
+        else:
+            table[name] = _texts(columns.get(name, [None] * rows))
+    return pd.DataFrame(table)
+
+
+def _texts(values: Sequence[Any]) -> pd.Series:
+    """Plain text and None; an enum's member becomes its value."""
+    known: dict[Any, str] = {}
+    plain = [
+        None if value is None else known.setdefault(value, str(value)) for value in values
+    ]
+    return pd.Series(np.array(plain, dtype=object), dtype=object)
+
+
+def car_columns(listings: pd.DataFrame) -> dict[str, list[Any]]:
+    """The car's fields as lists of normal-form values, None where missing."""
+    return {
+        name: [None if value != value else value for value in listings[name].tolist()]  # noqa: PLR0124 - NaN
+        for name in FIELD_NAMES
+    }
