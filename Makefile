@@ -57,14 +57,20 @@ format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 ##@ Maintain
-.PHONY: lock settings clean
+.PHONY: lock settings dashboards env clean
 lock: $(RUNTIME) ## Renew the lock files from requirements/*.in (needs `uv`)
 	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to renew the lock files: pip install uv" >&2; exit 1; }
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
 
 settings: $(RUNTIME) ## Write docs/settings.md from the code
-	@$(BIN)/python scripts/write_settings.py
+	@$(BIN)/python -m scripts.write_settings
+
+dashboards: $(DEV) ## Write Grafana's JSON from monitoring/grafana/dashboards.yml
+	@$(BIN)/python -m scripts.write_dashboards
+
+env: ## Write .env with fresh secrets for docker compose
+	@scripts/make-env.sh
 
 clean: ## Remove environment, caches and reports (models and ./var stay)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

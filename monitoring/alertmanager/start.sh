@@ -1,0 +1,79 @@
+#!/bin/sh
+# Writes Alertmanager's configuration from the environment, then becomes Alertmanager: its own
+# files cannot read environment variables. Receivers without an address are left out.
+#   SLACK_WEBHOOK_URL, SLACK_CHANNEL
+#   ALERT_EMAIL_TO, ALERT_EMAIL_FROM, SMTP_SMARTHOST (host:port), SMTP_USERNAME, SMTP_PASSWORD
+# With --print the configuration goes to standard output and nothing is started.
+set -eu
+
+# A value as a YAML string: single quotes, doubled inside.
+quoted() {
+    printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
+}
+
+need() {
+    eval "value=\${$1:-}"
+    if [ -z "$value" ]; then
+        echo "alertmanager: $2 is set, so $1 is needed" >&2
+        exit 2
+    fi
+}
+
+configuration() {
+    cat <<'CONFIG'
+route:
+  receiver: people
+  group_by: [alertname]
+  group_wait: 30s
+  group_interval: 5m
+  repeat_interval: 4h
+  routes:
+    - matchers: ['severity = "critical"']
+      repeat_interval: 1h
+    - matchers: ['severity = "info"']
+      repeat_interval: 24h
+inhibit_rules:
+  # Without a broker or an API the other alerts are consequences.
+  - source_matchers: ['alertname = "RedisDown"', 'server = "broker"']
+    target_matchers: ['alertname =~ "HighErrorRate|HighLatency|WorkerDown|NoCompletions"']
+  - source_matchers: ['alertname = "APIDown"']
+    target_matchers: ['alertname =~ "HighErrorRate|HighLatency"']
+receivers:
+  - name: people
+CONFIG
+    if [ -n "${SLACK_WEBHOOK_URL:-}" ]; then
+        cat <<CONFIG
+    slack_configs:
+      - api_url: $(quoted "$SLACK_WEBHOOK_URL")
+        channel: $(quoted "${SLACK_CHANNEL:-#alerts}")
+        send_resolved: true
+        title: '{{ .Status | toUpper }}: {{ .CommonAnnotations.summary }}'
+        text: '{{ range .Alerts }}{{ .Annotations.description }}{{ "\n" }}{{ end }}'
+CONFIG
+    fi
+    if [ -n "${ALERT_EMAIL_TO:-}" ]; then
+        cat <<CONFIG
+    email_configs:
+      - to: $(quoted "$ALERT_EMAIL_TO")
+        from: $(quoted "$ALERT_EMAIL_FROM")
+        smarthost: $(quoted "$SMTP_SMARTHOST")
+        auth_username: $(quoted "${SMTP_USERNAME:-}")
+        auth_password: $(quoted "${SMTP_PASSWORD:-}")
+        send_resolved: true
+CONFIG
+    fi
+}
+
+if [ -n "${ALERT_EMAIL_TO:-}" ]; then
+    need ALERT_EMAIL_FROM ALERT_EMAIL_TO
+    need SMTP_SMARTHOST ALERT_EMAIL_TO
+fi
+
+if [ "${1:-}" = --print ]; then
+    configuration
+    exit
+fi
+
+umask 077
+configuration >/tmp/alertmanager.yml
+exec /bin/alertmanager --config.file=/tmp/alertmanager.yml --storage.path=/alertmanager
