@@ -1,0 +1,131 @@
+"""Submit and poll through the real service."""
+
+import time
+
+import pytest
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import connect
+from tests.conftest import wait_until
+
+
+def finished(http, location):
+    """The job at `location` once it has ended."""
+    return wait_until(
+        lambda: (
+            (job := http.get(location).json())["state"] in {"SUCCEEDED", "FAILED", "CANCELLED"}
+            and job
+        )
+    )
+
+
+def test_a_job_of_one_car_is_submitted_and_polled(http, car):
+    accepted = http.post("/jobs", json=car)
+    assert accepted.status_code == 202
+    assert accepted.headers["Retry-After"]
+    location = accepted.headers["Location"]
+    assert location == f"/jobs/{accepted.json()['id']}"
+    job = finished(http, location)
+    assert job["state"] == "SUCCEEDED"
+    assert job["result"]["price_mad"] == http.post("/predict", json=car).json()["price_mad"]
+    assert job["progress"] == {"done": 1, "total": 1}
+    assert job["created_at"] <= job["started_at"] <= job["finished_at"]
+    assert job["queue_position"] is None
+
+
+def test_a_list_of_cars_comes_back_in_its_order(http, car):
+    cars = [car | {"year": year} for year in (2023, 2010, 2018)]
+    job = http.post("/jobs", json=cars, headers={"Prefer": "wait=20"})
+    assert job.status_code == 200
+    assert job.headers["Preference-Applied"] == "wait=20"
+    results = job.json()["result"]
+    singles = [http.post("/predict", json=each).json()["price_mad"] for each in cars]
+    assert [each["price_mad"] for each in results] == singles
+    assert [each["id"] for each in results] == [f"{job.json()['id']}-{n}" for n in (1, 2, 3)]
+
+
+def test_a_thousand_cars_are_one_job(http, car):
+    cars = [car | {"km_driven": 1000 * number} for number in range(1000)]
+    job = http.post("/jobs", json=cars, headers={"Prefer": "wait=30"}).json()
+    assert job["progress"] == {"done": 1000, "total": 1000}
+    assert len(job["result"]) == 1000
+
+
+def test_a_long_poll_returns_when_the_job_ends(http, car):
+    location = http.post("/jobs", json=car).headers["Location"]
+    job = http.get(location, params={"wait": 20}).json()
+    assert job["state"] == "SUCCEEDED"
+
+
+def test_an_unchanged_job_is_304(http, car):
+    location = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).headers[
+        "Content-Location"
+    ]
+    first = http.get(location)
+    again = http.get(location, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("bad", ["unknown", "0" * 26, "%00", "..%2f..%2fetc%2fpasswd"])
+def test_unknown_jobs_are_404(http, bad):
+    assert http.get(f"/jobs/{bad}").status_code == 404
+    assert http.delete(f"/jobs/{bad}").status_code == 404
+
+
+def test_an_expired_job_is_410(http, car, service):
+    job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
+    connect(service.settings.redis_url).delete(redis_keys.job(job["id"]))
+    response = http.get(f"/jobs/{job['id']}")
+    assert (response.status_code, response.json()["type"]) == (410, "/docs/problems#job-expired")
+
+
+def test_an_ended_job_cannot_be_cancelled(http, car):
+    job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
+    assert http.delete(f"/jobs/{job['id']}").status_code == 409
+
+
+def test_a_repeated_key_gives_the_same_job_and_another_body_is_refused(http, car):
+    key = {"Idempotency-Key": f"key-{time.time_ns()}"}
+    first = http.post("/jobs", json=car, headers=key)
+    again = http.post("/jobs", json=car, headers=key)
+    assert first.json()["id"] == again.json()["id"]
+    assert (first.status_code, again.status_code) == (202, 202)
+    other = http.post("/jobs", json=car | {"year": 2019}, headers=key)
+    assert (other.status_code, other.json()["type"]) == (
+        422,
+        "/docs/problems#idempotency-conflict",
+    )
+    too_long = http.post("/jobs", json=car, headers={"Idempotency-Key": "k" * 300})
+    assert too_long.json()["errors"][0]["header"] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ([], "", "empty-list"),
+        ([{}], "/0/company", "required"),
+        (["car"], "/0", "not-an-object"),
+        (7, "", "not-an-object"),
+    ],
+)
+def test_wrong_jobs_are_named(http, body, pointer, code):
+    response = http.post("/jobs", json=body)
+    assert response.status_code == 422
+    assert {"pointer": pointer, "code": code}.items() <= response.json()["errors"][0].items()
+
+
+def test_one_bad_car_of_a_list_is_named_by_its_place(http, car):
+    response = http.post("/jobs", json=[car, car | {"year": 1800}, car])
+    assert [place["pointer"] for place in response.json()["errors"]] == ["/1/year"]
+
+
+def test_more_than_a_thousand_cars_are_sent_to_the_batches(http, car):
+    response = http.post("/jobs", json=[car] * 1001)
+    assert response.status_code == 422
+    assert "/batches" in response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("wait", ["-1", "31", "soon"])
+def test_a_wait_out_of_bounds_is_refused(http, car, wait):
+    location = http.post("/jobs", json=car).headers["Location"]
+    assert http.get(location, params={"wait": wait}).status_code == 422

@@ -1,0 +1,94 @@
+"""The registry over HTTP: hot reload, rollback, refusals."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, running_service, short_folder, wait_until
+
+
+@pytest.fixture(scope="module")
+def two_versions(models_path, tmp_path_factory):
+    """A registry of its own with two versions; the first is active."""
+    path = tmp_path_factory.mktemp("two") / "versions"
+    shutil.copytree(models_path, path)
+    subprocess.run(
+        [sys.executable, "-m", "api.cli", "train", "--no-activate", "--seed", "7"],
+        cwd=ROOT,
+        env={**os.environ, "MODELS_PATH": str(path)},
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def own_service(two_versions):
+    """A service that these tests may reconfigure."""
+    with contextlib.ExitStack() as stack:
+        home = stack.enter_context(short_folder())
+        yield stack.enter_context(running_service(home, two_versions))
+
+
+@pytest.fixture
+def http(own_service):
+    with own_service.client() as client:
+        yield client
+
+
+def versions(http):
+    """Active and other version."""
+    models = http.get("/models").json()["models"]
+    active = [model["version"] for model in models if model["active"]]
+    other = [model["version"] for model in models if not model["active"]]
+    assert len(active) == 1
+    return active[0], other[0]
+
+
+def test_an_activated_version_answers_without_a_restart_and_the_cache_follows(http, car):
+    active, other = versions(http)
+    assert http.post("/predict", json=car).json()["model"]["version"] == active
+    response = http.post(f"/models/{other}/activate")
+    assert response.status_code == 200
+    assert response.headers["ETag"] == f'"{other}"'
+    wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == other, 10.0)
+    for _ in range(5):
+        assert http.post("/predict", json=car).json()["model"]["version"] == other
+    assert http.get("/models/active").json()["version"] == other
+    rolled_back = http.post("/models/rollback")
+    assert rolled_back.json()["version"] == active
+    wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == active, 10.0)
+
+
+def test_if_match_holds_activations_to_what_the_operator_saw(http):
+    active, other = versions(http)
+    wrong = http.post(f"/models/{other}/activate", headers={"If-Match": '"something-else"'})
+    assert wrong.status_code == 412
+    assert versions(http)[0] == active
+    right = http.post(f"/models/{active}/activate", headers={"If-Match": f'"{active}"'})
+    assert right.status_code == 200
+
+
+@pytest.mark.parametrize("bad", ["nothing", "2026-01-01T000000-abcdef", "..%2f.."])
+def test_an_unknown_version_is_404_and_changes_nothing(http, bad):
+    active, _ = versions(http)
+    assert http.post(f"/models/{bad}/activate").status_code == 404
+    assert versions(http)[0] == active
+
+
+def test_a_corrupt_version_is_refused_and_the_old_one_keeps_serving(http, car, two_versions):
+    active, other = versions(http)
+    forest = two_versions / other / "forest.npz"
+    whole = forest.read_bytes()
+    forest.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        response = http.post(f"/models/{other}/activate")
+        assert response.status_code == 409
+        assert response.json()["type"] == "/docs/problems#model-refused"
+        assert http.post("/predict", json=car).json()["model"]["version"] == active
+    finally:
+        forest.write_bytes(whole)

@@ -1,0 +1,328 @@
+"""`POST /predict` through the real API, queue, workers and cache."""
+
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.conftest import wait_until
+
+PROBLEM = "application/problem+json"
+
+
+def pointers(response):
+    """Code by pointer of a problem's places."""
+    return {
+        place.get("pointer", place.get("parameter")): place["code"]
+        for place in response.json()["errors"]
+    }
+
+
+def test_the_reference_example_is_valued_by_the_queue_then_by_the_cache(http, car):
+    car["km_driven"] = 25_001  # no other test asks for this car
+    first = http.post("/predict", json=car)
+    second = http.post("/predict", json=car)
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert "fwd=miss" in first.headers["Cache-Status"]
+    assert second.headers["Cache-Status"].startswith("carprice; hit; ttl=")
+    one, two = first.json(), second.json()
+    assert (one["cached"], two["cached"]) == (False, True)
+    assert one["price_mad"] == two["price_mad"]
+    assert one["interval"] == two["interval"]
+    assert one["id"] != two["id"]
+
+
+def test_the_price_is_one_that_a_moroccan_buyer_would_believe(http, car):
+    answer = http.post("/predict", json=car).json()
+    assert 120_000 <= answer["price_mad"] <= 230_000
+    assert answer["interval"]["low"] < answer["price_mad"] < answer["interval"]["high"]
+    assert answer["interval"]["coverage"] == 0.9
+    assert answer["currency"] == "MAD"
+    assert answer["model_known"] is True
+    assert answer["warnings"] == []
+    assert answer["model"]["basis"] == "asking_prices"
+
+
+def test_an_asking_price_gets_a_verdict(http, car):
+    estimate = http.post("/predict", json=car).json()["price_mad"]
+    cheap = http.post("/predict", json=car | {"asking_price_mad": estimate / 2}).json()["verdict"]
+    fair = http.post("/predict", json=car | {"asking_price_mad": estimate}).json()["verdict"]
+    dear = http.post("/predict", json=car | {"asking_price_mad": estimate * 2}).json()["verdict"]
+    assert [v["position"] for v in (cheap, fair, dear)] == ["below_market", "fair", "above_market"]
+    assert cheap["percentile"] < fair["percentile"] < dear["percentile"]
+    assert dear["difference_mad"] == pytest.approx(estimate)
+
+
+def test_a_narrower_coverage_gives_a_narrower_interval(http, car):
+    half, most = (
+        http.post("/predict", params={"coverage": c}, json=car).json()["interval"]
+        for c in (0.5, 0.95)
+    )
+    assert most["low"] < half["low"] < half["high"] < most["high"]
+
+
+def test_contributions_sum_to_the_price_and_depreciation_goes_down(http, car):
+    answer = http.post(
+        "/predict", params={"include": "contributions,depreciation"}, json=car
+    ).json()
+    total = answer["base_mad"] + sum(c["effect_mad"] for c in answer["contributions"])
+    assert total == pytest.approx(answer["price_mad"], abs=0.01)
+    prices = [answer["price_mad"], *(point["price_mad"] for point in answer["depreciation"])]
+    assert prices == sorted(prices, reverse=True)
+    assert [point["years"] for point in answer["depreciation"]] == [1, 2, 3, 4, 5]
+
+
+def test_an_older_or_more_driven_car_is_cheaper(http, car):
+    prices = [
+        http.post("/predict", json=car | change).json()["price_mad"]
+        for change in (
+            {},
+            {"year": 2015, "km_driven": 100_000},
+            {"year": 2008, "km_driven": 250_000},
+        )
+    ]
+    assert prices == sorted(prices, reverse=True)
+
+
+def test_unknown_fields_are_accepted_and_named(http, car):
+    answer = http.post("/predict", json=car | {"colour": "red", "seats": 5})
+    assert answer.status_code == 200
+    warnings = {w["pointer"]: w["code"] for w in answer.json()["warnings"]}
+    assert warnings == {"/colour": "unknown-field", "/seats": "unknown-field"}
+
+
+def test_an_unknown_model_is_valued_and_says_so(http, car):
+    answer = http.post("/predict", json=car | {"company": "Toyota", "model": "Zorglub"}).json()
+    assert answer["model_known"] is False
+    assert {w["code"] for w in answer["warnings"]} == {"model-unknown"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"year": 1800}, {"/year": "out-of-range"}),
+        ({"year": "deux mille vingt"}, {"/year": "not-a-number"}),
+        (
+            {"fuel": "banana", "km_driven": -1},
+            {"/fuel": "unknown-category", "/km_driven": "out-of-range"},
+        ),
+        ({"company": None}, {"/company": "required"}),
+        ({"max_power_bhp": True}, {"/max_power_bhp": "not-a-number"}),
+    ],
+)
+def test_wrong_values_are_problems_that_name_the_field(http, car, change, expected):
+    response = http.post("/predict", json=car | change)
+    assert response.status_code == 422
+    assert response.headers["Content-Type"] == PROBLEM
+    assert pointers(response) == expected
+    assert all(place["detail"] for place in response.json()["errors"])
+
+
+def test_missing_fields_are_422_as_the_reference_callers_expect(http):
+    response = http.post("/predict", json={"company": "Toyota", "model": "Corolla"})
+    assert response.status_code == 422
+    assert set(pointers(response)) == {"/year", "/fuel", "/transmission", "/km_driven"}
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "empty-body"),
+        (b"  \n", "empty-body"),
+        (b"{", "not-json"),
+        (b'{"year": NaN}', "not-json"),
+        (b"\xff\xfe\x00", "not-json"),
+        (b"[" * 5000, "not-json"),
+        (b"[]", "not-an-object"),
+        (b"null", "not-an-object"),
+        (b'"car"', "not-an-object"),
+    ],
+)
+def test_bodies_that_are_no_car_are_named(http, content, code):
+    response = http.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert pointers(response) == {"": code}
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "text/csv", None]
+)
+def test_other_content_types_are_415(http, car, content_type):
+    headers = {"Content-Type": content_type} if content_type else {}
+    response = http.post("/predict", content=json.dumps(car), headers=headers)
+    assert response.status_code == 415
+    assert "application/json" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("colour=red", "colour"),
+        ("include=nonsense", "include"),
+        ("coverage=0.7", "coverage"),
+        ("coverage=abc", "coverage"),
+    ],
+)
+def test_query_parameters_are_checked(http, car, query, name):
+    response = http.post(f"/predict?{query}", json=car)
+    assert response.status_code == 422
+    assert list(pointers(response)) == [name]
+
+
+def test_a_body_over_the_limit_is_413(http):
+    response = http.post(
+        "/predict",
+        content=b'{"x": "' + b"y" * 3_000_000 + b'"}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert response.status_code == 413
+    assert response.headers["Content-Type"] == PROBLEM
+
+
+def test_problems_speak_french_unless_english_is_asked_for(http):
+    french = http.post("/predict", json={})
+    english = http.post("/predict", json={}, headers={"Accept-Language": "en-GB,en;q=0.9"})
+    assert "obligatoire" in french.json()["errors"][0]["detail"]
+    assert "required" in english.json()["errors"][0]["detail"]
+    assert english.headers["Content-Language"] == "en"
+
+
+def test_unknown_addresses_and_methods_are_problems_too(http):
+    missing = http.get("/nothing/here")
+    assert (missing.status_code, missing.headers["Content-Type"]) == (404, PROBLEM)
+    wrong = http.get("/predict")
+    assert (wrong.status_code, wrong.headers["Content-Type"]) == (405, PROBLEM)
+    assert "POST" in wrong.headers["Allow"]
+
+
+def test_every_answer_is_in_the_audit_log_once(service, http, car):
+    car["km_driven"] = 31_415
+    answers = [http.post("/predict", json=car).json() for _ in range(3)]
+    records = {}
+    for path in (service.home / "audit").glob("predictions_*.jsonl"):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            assert record["id"] not in records
+            records[record["id"]] = record
+    for answer in answers:
+        record = records[answer["id"]]
+        assert record["price_mad"] == answer["price_mad"]
+        assert record["cached"] is answer["cached"]
+        assert record["features"]["km_driven"] == 31_415
+        assert record["model_version"] == answer["model"]["version"]
+
+
+def metric(http, name):
+    """The value of a metric without labels, or the sum over its labels."""
+    total = 0.0
+    for line in http.get("/metrics").text.splitlines():
+        if line.startswith((f"{name} ", f"{name}{{")):
+            total += float(line.rsplit(" ", 1)[1])
+    return total
+
+
+def test_the_reference_metrics_count_exactly(http, car):
+    names = (
+        "predictions_total",
+        "cache_hits_total",
+        "cache_misses_total",
+        "predicted_prices_mad_count",
+    )
+    car["km_driven"] = 27_182
+    before = [metric(http, name) for name in names]
+    for _ in range(4):
+        http.post("/predict", json=car)
+    http.post("/predict", json={})
+    after = [metric(http, name) for name in names]
+    assert [new - old for old, new in zip(before, after, strict=True)] == [4, 3, 1, 4]
+    assert metric(http, "model_loaded") == 1
+    assert metric(http, "cache_size_predictions") >= 1
+    text = http.get("/metrics").text
+    assert "model_version_info{" in text
+    assert 'endpoint="/predict"' in text
+    assert 'endpoint="/nothing/here"' not in text
+    assert metric(http, "workers_up") >= 3
+
+
+def test_many_clients_at_once_each_get_their_own_answer(service, car):
+    cars = [car | {"km_driven": 40_000 + 500 * number} for number in range(64)]
+    answers = {}
+
+    def ask(number):
+        with service.client() as client:
+            answers[number] = client.post("/predict", json=cars[number])
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers.values()} == {200}
+    with service.client() as client:
+        for number in (0, 17, 63):
+            again = client.post("/predict", json=cars[number]).json()
+            assert again["cached"] is True
+            assert again["price_mad"] == answers[number].json()["price_mad"]
+
+
+def test_no_time_to_wait_gives_a_job_that_finishes(http, car):
+    car["km_driven"] = 16_180
+    response = http.post("/predict", json=car, headers={"Prefer": "wait=0"})
+    assert response.status_code in {200, 202}
+    if response.status_code == 202:
+        assert response.headers["Location"] == f"/jobs/{response.json()['id']}"
+        job = wait_until(
+            lambda: (
+                (job := http.get(response.headers["Location"]).json())["state"] == "SUCCEEDED"
+                and job
+            )
+        )
+        assert job["result"]["price_mad"] > 0
+
+
+def test_health_answers_as_the_reference_api_did(http):
+    body = http.get("/health").json()
+    assert body["status"] == "ok"
+    assert body["model_loaded"] is True
+    assert body["cache_enabled"] is True
+    assert http.get("/").json() == {"message": "CarPricePredictor-MA API", "status": "running"}
+    assert http.get("/livez").status_code == 200
+    ready = http.get("/readyz").json()
+    assert {check["name"]: check["ok"] for check in ready["checks"]} == {
+        "model": True,
+        "broker": True,
+        "workers": True,
+        "cache": True,
+    }
+
+
+def test_the_statistics_of_today_and_of_the_cache(http, car):
+    http.post("/predict", json=car)
+    stats = http.get("/predictions/stats").json()
+    assert stats["total_predictions"] >= 1
+    assert stats["average_price"] > 0
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert http.get("/predictions/stats", params={"date": today}).json()["date"] == today
+    for bad in ("yesterday", "2026-02-30", "20260101"):
+        assert http.get("/predictions/stats", params={"date": bad}).status_code == 422
+    assert http.get("/cache/stats").json()["enabled"] is True
+
+
+def test_other_sites_pages_may_ask_for_prices_but_not_administer(http):
+    origin = {"Origin": "https://example.com"}
+    assert http.get("/health", headers=origin).headers["Access-Control-Allow-Origin"] == "*"
+    preflight = http.options("/predict", headers=origin | {"Access-Control-Request-Method": "POST"})
+    assert preflight.status_code == 200
+    assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
+    closed = http.options("/models/rollback", headers=origin)
+    assert "Access-Control-Allow-Origin" not in closed.headers
+
+
+def test_flower_shows_the_workers(service):
+    workers = wait_until(
+        lambda: httpx.get(f"{service.flower_url}/workers?json=1", timeout=10).json()["data"],
+        what="Flower knows the workers",
+    )
+    assert any("interactive" in str(worker) for worker in workers)
