@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
     try:
         model = _read(folder, manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ModelRefused(version=version, reason=f"cannot be read: {error}") from error
     model.self_test()
     return model

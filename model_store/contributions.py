@@ -1,6 +1,8 @@
 """From effects on the log price to shares of the price in MAD."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ def explanation(
     fields = list(effects_log)
     effects_mad = np.round(shares_mad(base_log, [effects_log[field] for field in fields]), 2)
     contributions = [
-        Contribution(feature=field, value=getattr(car, field), effect_mad=effect)
+        Contribution(feature=field, value=_plain(getattr(car, field)), effect_mad=effect)
         for field, effect in zip(fields, effects_mad.tolist(), strict=True)
         if effect
     ]
@@ -53,3 +55,8 @@ def shares_mad(base_log: float, effects_log: Sequence[float]) -> NDArray[np.floa
     mixed = np.multiply.outer(t, factors - 1.0) + 1.0
     others = mixed.prod(axis=1, keepdims=True) / mixed
     return np.asarray(np.exp(base_log) * (weights[:, None] * (factors - 1.0) * others).sum(axis=0))
+
+
+def _plain(value: Any) -> Any:
+    """A category as the text that stands for it."""
+    return str(value) if isinstance(value, StrEnum) else value

@@ -1,6 +1,7 @@
 """A loaded model version: from cars to estimates, explanations and depreciation curves."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -16,10 +17,11 @@ from model_store.manifest import ModelVersion
 from model_store.self_test import check_prices
 from model_store.tree_shap import TreeShap
 from shared.domain.car import CarFeatures
+from shared.domain.errors import ModelRefused
 from shared.domain.valuation import QUANTILE_LEVELS, DepreciationPoint, Estimate, Explanation
 
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
-_MAX_LOG_PRICE = float(np.log(1e9))
+_MAX_LOG_PRICE = math.log(1e9)
 """Beyond any car; whatever is asked, a price stays a finite number of dirhams from 1 up."""
 
 TYPICAL_KM_PER_YEAR = 15_000
@@ -31,7 +33,7 @@ class EstimateTable:
     """Estimates of n cars as columns, for chunks of batches."""
 
     price_mad: NDArray[np.float64]
-    """(n,)"""
+    """(n,) to the cent; the median of the quantiles, and so inside every interval."""
     quantiles_mad: NDArray[np.float64]
     """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
     model_known: NDArray[np.bool_]
@@ -122,9 +124,12 @@ class LoadedModel:
         """Value the cars of the manifest and hold the prices against it.
 
         Raises:
-            ModelRefused: a price differs.
+            ModelRefused: a price differs, or the quantiles are not in order.
         """
         check_prices(self.version, self.prices_mad)
+        for estimate in self.estimate([case.car for case in self.version.self_test]):
+            if list(estimate.quantiles_mad) != sorted(estimate.quantiles_mad):
+                raise ModelRefused(version=self.version.id, reason="self-test: quantiles decrease")
 
     def prices_mad(self, cars: Sequence[CarFeatures]) -> list[float]:
         """The prices alone, in order."""
@@ -138,24 +143,17 @@ class LoadedModel:
     def _table(self, encoded: EncodedCars) -> EstimateTable:
         output = self.forest.predict(encoded.matrix)
         mean = encoded.baseline_log + output.mean
-        quantiles_log = self.calibration.quantiles_log(encoded.level, mean, output.std)
-        price_mad = _prices(mean)
-        quantiles_mad = _prices(quantiles_log)
-        # The price lies in every interval, also where calibration would put it beside one.
-        low, high = quantiles_mad[:, :_MEDIAN], quantiles_mad[:, _MEDIAN + 1 :]
-        np.minimum(low, price_mad[:, None], out=low)
-        np.maximum(high, price_mad[:, None], out=high)
+        prices = self.calibration.quantiles_log(encoded.level, mean, output.std)
+        # In place: for a single car the calls cost more than what they compute.
+        prices.clip(0.0, _MAX_LOG_PRICE, out=prices)
+        np.exp(prices, out=prices)
+        prices.round(2, out=prices)
         return EstimateTable(
-            price_mad=price_mad,
-            quantiles_mad=quantiles_mad,
+            price_mad=prices[:, _MEDIAN],
+            quantiles_mad=prices,
             model_known=encoded.level != UNKNOWN_MODEL,
         )
 
     def _km_per_year(self, car: CarFeatures) -> int:
         age_years = int(self.version.data_as_of[:4]) - car.year
         return TYPICAL_KM_PER_YEAR if age_years < 1 else round(car.km_driven / age_years)
-
-
-def _prices(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Prices in MAD, to the cent."""
-    return np.round(np.exp(np.clip(log_prices, 0.0, _MAX_LOG_PRICE)), 2)

@@ -113,7 +113,7 @@ class ModelRegistry:
     def active_version(self) -> ModelVersionId | None:
         """The id of the active version; None before the first activation."""
         try:
-            text = (self._path / ACTIVE_FILE).read_text(encoding="utf-8").strip()
+            text = (self._path / ACTIVE_FILE).read_text("ascii", errors="replace").strip()
         except FileNotFoundError:
             return None
         if not is_version_id(text):
@@ -170,10 +170,10 @@ class ModelRegistry:
     def history(self) -> Sequence[Change]:
         """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
         try:
-            lines = (self._path / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
+            text = (self._path / HISTORY_FILE).read_text("utf-8", errors="replace")
         except FileNotFoundError:
             return []
-        return [change for line in lines if (change := _change(line)) is not None]
+        return [change for line in text.splitlines() if (change := _change(line)) is not None]
 
     def etag(self) -> str:
         """Names the state of the pointer, quoted as HTTP wants it."""
@@ -208,8 +208,8 @@ class ModelRegistry:
     def _effective_changes(self, active: str | None) -> Iterator[Change]:
         """The history without lines whose move of the pointer a crash prevented."""
         changes = self.history()
-        found_afterwards = [*(change.previous for change in changes[1:]), active]
-        for change, found in zip(changes, found_afterwards, strict=True):
+        for number, change in enumerate(changes, start=1):
+            found = changes[number].previous if number < len(changes) else active
             if change.version == found:
                 yield change
 

@@ -1,0 +1,164 @@
+"""A loaded model values, explains and ages cars."""
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.contributions import shares_mad
+from model_store.inference import TYPICAL_KM_PER_YEAR, LoadedModel
+from model_store.self_test import CARS
+from shared.domain.car import FIELD_NAMES, CarFeatures
+from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
+from tests.unit.model_store import small_models
+
+MANY = small_models.random_cars(120, seed=3)
+EVERY_KIND = [*CARS, *MANY[:12]]
+
+
+def as_columns(cars: list[CarFeatures]) -> dict[str, list[Any]]:
+    return {name: [getattr(car, name) for car in cars] for name in FIELD_NAMES}
+
+
+def test_no_cars_give_no_estimates(model: LoadedModel) -> None:
+    assert model.estimate([]) == []
+
+
+def test_the_price_is_to_the_cent_and_lies_inside_every_interval(model: LoadedModel) -> None:
+    for estimate in model.estimate(MANY):
+        assert estimate.price_mad == round(estimate.price_mad, 2)
+        assert list(estimate.quantiles_mad) == sorted(estimate.quantiles_mad)
+        assert len(estimate.quantiles_mad) == len(QUANTILE_LEVELS)
+        for interval in map(estimate.interval, COVERAGES):
+            assert interval.low_mad <= estimate.price_mad <= interval.high_mad
+
+
+def test_a_car_has_the_same_estimate_alone_and_in_any_group(model: LoadedModel) -> None:
+    together = model.estimate(MANY)
+    assert [model.estimate([car])[0] for car in MANY] == together
+    assert model.estimate(MANY[:7]) + model.estimate(MANY[7:]) == together
+
+
+def test_columns_are_valued_as_cars_are(model: LoadedModel) -> None:
+    table = model.estimate_columns(as_columns(EVERY_KIND), len(EVERY_KIND))
+    estimates = model.estimate(EVERY_KIND)
+    assert table.price_mad.tolist() == [each.price_mad for each in estimates]
+    assert [tuple(row) for row in table.quantiles_mad.tolist()] == [
+        each.quantiles_mad for each in estimates
+    ]
+    assert table.model_known.tolist() == [each.model_known for each in estimates]
+
+
+def test_an_estimate_holds_plain_values_and_names_its_version(model: LoadedModel) -> None:
+    (estimate,) = model.estimate(MANY[:1])
+    assert type(estimate.price_mad) is float
+    assert type(estimate.model_known) is bool
+    assert {type(price) for price in estimate.quantiles_mad} == {float}
+    assert estimate.model_version == model.version.id
+
+
+def test_an_unknown_model_is_priced_and_says_so(model: LoadedModel) -> None:
+    stranger = dataclasses.replace(MANY[0], company="nobody", model="knows")
+    known, unknown = model.estimate([MANY[0], stranger])
+    assert (known.model_known, unknown.model_known) == (True, False)
+    assert unknown.price_mad > 0
+
+
+def test_whatever_is_asked_the_price_stays_finite(model: LoadedModel) -> None:
+    absurd = dataclasses.replace(
+        MANY[0], year=1, km_driven=10**12, fiscal_power_cv=10**6, engine_cc=1e300
+    )
+    prices = model.estimate([absurd])[0].quantiles_mad
+    assert all(math.isfinite(price) and price >= 1.0 for price in prices)
+
+
+@pytest.mark.parametrize("car", EVERY_KIND, ids=range(len(EVERY_KIND)))
+def test_base_and_contributions_sum_to_the_price_to_the_cent(
+    model: LoadedModel, car: CarFeatures
+) -> None:
+    explanation = model.explain(car)
+    total = explanation.base_mad + sum(each.effect_mad for each in explanation.contributions)
+    assert round(total, 2) == model.estimate([car])[0].price_mad
+
+
+def test_contributions_speak_of_the_cars_own_fields(model: LoadedModel) -> None:
+    car = MANY[0]
+    contributions = model.explain(car).contributions
+    names = [each.feature for each in contributions]
+    assert {"year", "km_driven"} <= set(names) <= set(FIELD_NAMES)
+    assert len(set(names)) == len(names)
+    assert [each.value for each in contributions] == [getattr(car, name) for name in names]
+    assert {type(each.value) for each in contributions} <= {str, int, float, type(None)}
+
+
+def test_the_largest_contributions_come_first_and_none_is_zero(model: LoadedModel) -> None:
+    sizes = [abs(each.effect_mad) for each in model.explain(MANY[0]).contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    assert min(sizes) > 0
+
+
+def test_contributions_on_the_log_scale_are_the_baselines_and_the_forests(
+    model: LoadedModel,
+) -> None:
+    """A field that only the baseline knows carries exactly its share of the baseline."""
+    car = MANY[0]
+    intercept, shares = model.encoder.baseline_terms(car)
+    encoded = model.encoder.encode([car])
+    assert intercept + sum(shares.values()) == pytest.approx(encoded.baseline_log[0])
+    explanation = model.explain(car)
+    base_log = intercept + model._tree_shap.base
+    # The base's own cents hold what rounding leaves over: at most half a cent for each share.
+    assert explanation.base_mad == pytest.approx(math.exp(base_log), abs=0.1)
+
+
+@given(st.floats(5, 14), st.lists(st.floats(-2, 2), min_size=1, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_shares_in_mad_are_shapley_values_of_a_product(
+    base_log: float, effects: list[float]
+) -> None:
+    orders = list(itertools.permutations(range(len(effects))))
+    expected = np.zeros(len(effects))
+    for order in orders:
+        price = math.exp(base_log)
+        for player in order:
+            expected[player] += price * (math.exp(effects[player]) - 1) / len(orders)
+            price *= math.exp(effects[player])
+    found = shares_mad(base_log, effects)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
+    total = math.exp(base_log + sum(effects)) - math.exp(base_log)
+    assert found.sum() == pytest.approx(total, rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("car", EVERY_KIND, ids=range(len(EVERY_KIND)))
+def test_depreciation_never_rises_and_never_passes_todays_price(
+    model: LoadedModel, car: CarFeatures
+) -> None:
+    curve = model.depreciation(car)
+    prices = [model.estimate([car])[0].price_mad, *(point.price_mad for point in curve)]
+    assert [point.years for point in curve] == [1, 2, 3, 4, 5]
+    assert prices == sorted(prices, reverse=True)
+
+
+def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
+    car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
+    assert [point.km_driven for point in model.depreciation(car, (1, 3))] == [220_000, 260_000]
+
+
+@pytest.mark.parametrize("year", [2026, 2027])
+def test_a_new_car_is_driven_as_cars_are(model: LoadedModel, year: int) -> None:
+    car = dataclasses.replace(MANY[0], year=year, km_driven=10)
+    (point,) = model.depreciation(car, (2,))
+    assert point.km_driven == 10 + 2 * TYPICAL_KM_PER_YEAR
+
+
+def test_depreciation_prices_the_older_car_at_todays_level(model: LoadedModel) -> None:
+    car = dataclasses.replace(MANY[0], year=2020, km_driven=60_000)
+    older = dataclasses.replace(car, year=2018, km_driven=80_000)
+    today, then = (each.price_mad for each in model.estimate([car, older]))
+    (point,) = model.depreciation(car, (2,))
+    assert point.price_mad == min(today, then)

@@ -1,0 +1,119 @@
+"""`carprice models`: the operator's view of the registry."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from model_store.bundle import save_bundle
+from model_store.manifest import ModelVersion
+from model_store.models_cli import models
+from model_store.training.trained import TrainedModel
+from model_store.verification import sha256_of
+
+
+@pytest.fixture
+def later(versions_path: Path, trained: TrainedModel, version: ModelVersion) -> ModelVersion:
+    """A second version; ids made in one second sort by chance, so the folder is not asked."""
+    assert version
+    return save_bundle(trained, versions_path)
+
+
+def run(versions_path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(models, arguments, env={"MODELS_PATH": str(versions_path)})
+
+
+def test_an_empty_registry_says_how_to_fill_it(tmp_path: Path) -> None:
+    result = run(tmp_path, "list")
+    assert result.exit_code == 0
+    assert "carprice train --activate" in result.output
+
+
+def test_the_list_marks_the_active_version(
+    versions_path: Path, version: ModelVersion, later: ModelVersion
+) -> None:
+    run(versions_path, "activate", version.id)
+    lines = run(versions_path, "list").output.splitlines()
+    assert lines[0].split()[:3] == ["VERSION", "CREATED", "DATA"]
+    assert [line.split()[1] for line in lines[1:] if line.startswith("*")] == [version.id]
+    assert any(later.id in line for line in lines[1:])
+
+
+def test_the_list_as_json_holds_the_manifests(versions_path: Path, version: ModelVersion) -> None:
+    run(versions_path, "activate", version.id)
+    (found,) = json.loads(run(versions_path, "list", "--json").output)
+    assert found.pop("active") is True
+    assert ModelVersion.from_json(found) == version
+
+
+def test_show_prints_the_manifest(versions_path: Path, version: ModelVersion) -> None:
+    found = json.loads(run(versions_path, "show", version.id).output)
+    assert ModelVersion.from_json(found) == version
+
+
+def test_show_active_needs_an_active_version(versions_path: Path, version: ModelVersion) -> None:
+    result = run(versions_path, "show", "active")
+    assert result.exit_code == 1
+    assert "no version is active" in result.output
+    run(versions_path, "activate", version.id)
+    assert json.loads(run(versions_path, "show", "active").output)["id"] == version.id
+
+
+def test_activate_rollback_and_history(
+    versions_path: Path, version: ModelVersion, later: ModelVersion
+) -> None:
+    assert run(versions_path, "activate", version.id).output == f"Active: {version.id}\n"
+    assert run(versions_path, "activate", later.id).output == f"Active: {later.id}\n"
+    assert run(versions_path, "rollback").output == f"Active: {version.id}\n"
+    changes = json.loads(run(versions_path, "history", "--json").output)
+    assert [change["version"] for change in changes] == [version.id, later.id, version.id]
+    assert run(versions_path, "history").output.count("activate") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("activate", "2020-01-01T000000-ffffff"), "Version not found"),
+        (("show", "../../etc"), "Version not found"),
+        (("verify", "nonsense"), "Version not found"),
+        (("rollback",), "No earlier version"),
+    ],
+)
+def test_an_expected_failure_is_one_line_and_exit_code_1(
+    versions_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(versions_path, *arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_verify_passes_for_a_sound_version(versions_path: Path, version: ModelVersion) -> None:
+    result = run(versions_path, "verify", version.id)
+    assert result.exit_code == 0, result.output
+    assert "packed forest: equals RandomForestRegressor" in result.output
+
+
+def test_verify_refuses_a_changed_file(versions_path: Path, version: ModelVersion) -> None:
+    (versions_path / version.id / "encoder.json").write_text("{}")
+    result = run(versions_path, "verify", version.id)
+    assert result.exit_code == 1
+    assert "encoder.json has the digest" in result.output
+
+
+def test_verify_finds_a_packed_forest_of_another_estimator(
+    versions_path: Path, version: ModelVersion, tmp_path: Path
+) -> None:
+    from tests.unit.model_store import small_models  # noqa: PLC0415
+
+    other = save_bundle(small_models.train(seed=7), tmp_path / "other")
+    folder = versions_path / version.id
+    stranger = (tmp_path / "other" / other.id / "bundle.joblib").read_bytes()
+    (folder / "bundle.joblib").write_bytes(stranger)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["bundle.joblib"] = sha256_of(folder / "bundle.joblib")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    result = run(versions_path, "verify", version.id)
+    assert result.exit_code == 1
+    assert "the packed forest is off by" in result.output
