@@ -39,6 +39,7 @@ class ValuationQuery(Schema):
         load_default=(),
         metadata={
             "type": "string",
+            "default": "",
             "description": "Extras, comma-separated: " + ", ".join(Extra),
             "example": "contributions,depreciation",
         },

@@ -62,8 +62,11 @@ class CarField(fields.Field[Any]):
         options.setdefault("allow_none", not options.get("required", False))
         if not options.get("required", False):
             options.setdefault("load_default", None)
-        metadata = {"description": label_en + (f", {unit}" if unit else ""), "example": example}
-        super().__init__(metadata=metadata, **options)
+        super().__init__(**options)
+        self.metadata = {
+            "description": label_en + (f", {unit}" if unit else ""),
+            "example": example,
+        }
         self.label_fr = label_fr
         self.label_en = label_en
         self.example = example
@@ -73,6 +76,10 @@ class CarField(fields.Field[Any]):
     def label(self, language: str) -> str:
         """The field's name in `fr` or `en`."""
         return self.label_fr if language == "fr" else self.label_en
+
+    def document(self, json_type: str, **constraints: Any) -> None:
+        """Say in OpenAPI's terms what the field accepts."""
+        self.metadata |= {"type": json_type, **constraints}
 
     def deserialize(
         self,
@@ -93,6 +100,7 @@ class FoldedText(CarField):
     def __init__(self, *, max_length: int = 80, **options: Any) -> None:
         super().__init__(**options)
         self.max_length = max_length
+        self.document("string", maxLength=max_length)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
         if not isinstance(value, str):
@@ -118,6 +126,8 @@ class Category(CarField):
         super().__init__(**options)
         self.enum = enum
         self.spellings = {fold(member): member for member in enum} | dict(spellings)
+        self.document("string")
+        self.metadata["description"] += f": one of {', '.join(enum)}, or a usual French spelling"
 
     @property
     def choices(self) -> list[str]:
@@ -163,6 +173,7 @@ class Number(CarField):
         self.decimals = decimals
         self.whole = whole
         self.suffixes = suffixes
+        self.document("integer" if whole else "number", minimum=minimum, maximum=self.maximum)
 
     @property
     def maximum(self) -> float:

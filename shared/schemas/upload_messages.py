@@ -93,6 +93,10 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] =
         "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
         "en": ("Batch already ended", "Batch {id} has ended: there is nothing to cancel."),
     },
+    "range-not-satisfiable": {
+        "fr": ("Plage impossible", "Le fichier a {size} octets."),
+        "en": ("Range not satisfiable", "The file has {size} bytes."),
+    },
 }
 
 BATCH_ERROR_MESSAGES: dict[str, Texts] = {

@@ -1,0 +1,257 @@
+"""The batch as the client sees it, and the options of an upload."""
+
+import codecs
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from api.current import language
+from api.schemas.jobs import iso
+from shared.domain.batch import Batch, BatchOptions, BatchOutcome, OnError
+from shared.domain.job import JobState
+from shared.schemas.csv_dialect import DELIMITERS, ENCODINGS
+from shared.schemas.messages import Language
+from shared.schemas.upload_messages import BATCH_ERROR_MESSAGES
+
+_DELIMITER_NAMES = {
+    "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
+}  # fmt: skip
+_DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
+_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
+
+
+class EncodingField(fields.String):
+    """Any name of an encoding that we read."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options) or ""
+        try:
+            name = codecs.lookup(text).name
+        except LookupError:
+            name = ""
+        if name == "utf-8-sig":
+            name = "utf-8"
+        if name not in (*ENCODINGS, "utf-16"):
+            raise ValidationError("one of " + ", ".join((*ENCODINGS, "utf-16")))
+        return name
+
+
+class SignField(fields.String):
+    """A sign, or its name."""
+
+    def __init__(self, names: dict[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self._names = names
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options) or ""
+        sign = self._names.get(text, text)
+        if sign not in self._names.values():
+            raise ValidationError("one of " + ", ".join(self._names))
+        return sign
+
+
+class UploadQuery(Schema):
+    """Options of a batch, in the query."""
+
+    class Meta:
+        unknown = RAISE
+
+    dry_run = fields.Boolean(
+        load_default=False,
+        truthy=_TRUE,
+        falsy=_FALSE,
+        error_messages={"invalid": "true or false"},
+        metadata={"description": "Validate and report, value nothing."},
+    )
+    on_error = fields.Enum(
+        OnError,
+        by_value=True,
+        load_default=OnError.CONTINUE,
+        metadata={"description": "What the first rejected row does: nothing, or end the batch."},
+    )
+    key_column = fields.String(
+        load_default=None,
+        validate=validate.Length(min=1, max=200, error="1-200 characters"),
+        metadata={"description": "Header of the column that names rows in the error report."},
+    )
+    encoding = EncodingField(
+        load_default=None, metadata={"description": "Detected if not given.", "example": "cp1252"}
+    )
+    delimiter = SignField(
+        _DELIMITER_NAMES,
+        load_default=None,
+        metadata={"description": "Sign or name: " + " ".join(map(repr, DELIMITERS))},
+    )
+    decimal = SignField(
+        _DECIMAL_NAMES, load_default=None, metadata={"description": "`,` or `.`, or its name."}
+    )
+
+
+class BatchWaitQuery(Schema):
+    """Query parameters of reading a batch."""
+
+    class Meta:
+        unknown = RAISE
+
+    wait = fields.Float(
+        load_default=0.0,
+        validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
+        error_messages={"invalid": "seconds from 0 to 30"},
+        metadata={"description": "Seconds to wait for the end of the batch (long poll)."},
+    )
+
+
+class ResultsQuery(Schema):
+    """Query parameters of reading a result table."""
+
+    class Meta:
+        unknown = RAISE
+
+    dialect = fields.String(
+        load_default="default",
+        validate=validate.OneOf(("default", "excel-fr"), error="default or excel-fr"),
+        metadata={
+            "description": "excel-fr: byte order mark, semicolons and decimal commas.",
+            "enum": ["default", "excel-fr"],
+        },
+    )
+
+
+class BatchCountsSchema(Schema):
+    """Rows by what became of them."""
+
+    total = fields.Integer(required=True, allow_none=True)
+    done = fields.Integer(required=True)
+    valid = fields.Integer(required=True)
+    invalid = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+
+
+class BatchInputSchema(Schema):
+    """The file, and what was found out about it."""
+
+    file_name = fields.String(required=True)
+    size_bytes = fields.Integer(required=True)
+    sha256 = fields.String(required=True)
+    encoding = fields.String(required=True)
+    delimiter = fields.String(required=True)
+    decimal = fields.String(required=True)
+    header = fields.List(fields.String(), required=True)
+    columns = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "The file's column of each of the car's fields that it has."},
+    )
+
+
+class BatchErrorSchema(Schema):
+    """What ended the batch early."""
+
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+
+
+class BatchSchema(Schema):
+    """One accepted file."""
+
+    id = fields.String(required=True)
+    state = fields.Enum(JobState, by_value=True, required=True)
+    outcome = fields.Enum(BatchOutcome, by_value=True, required=True, allow_none=True)
+    counts = fields.Nested(BatchCountsSchema, required=True)
+    rows_per_second = fields.Float(required=True, allow_none=True)
+    eta_s = fields.Float(required=True, allow_none=True)
+    created_at = fields.DateTime(required=True)
+    started_at = fields.DateTime(required=True, allow_none=True)
+    finished_at = fields.DateTime(required=True, allow_none=True)
+    cancel_requested = fields.Boolean(required=True)
+    model_version = fields.String(required=True)
+    options = fields.Dict(required=True)
+    input = fields.Nested(BatchInputSchema, required=True)
+    error = fields.Nested(BatchErrorSchema)
+    links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+class RowErrorSchema(Schema):
+    """One line of the error report."""
+
+    line = fields.Integer(required=True)
+    row_key = fields.String(required=True, allow_none=True)
+    column = fields.String(required=True, allow_none=True)
+    field = fields.String(required=True, allow_none=True)
+    value = fields.String(required=True, allow_none=True)
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+def load_options(query: dict[str, Any], lang: Language) -> BatchOptions:
+    """The options of an upload."""
+    return BatchOptions(**query, language=lang)
+
+
+def dump_batch(batch: Batch, columns: dict[str, str], now: float) -> dict[str, Any]:
+    """The answer for one batch.
+
+    Args:
+        batch: the batch.
+        columns: the file's column of each field.
+        now: Unix time, for speed and expected end.
+    """
+    manifest, progress = batch.manifest, batch.progress
+    counts = progress.counts
+    speed, eta_s = progress.rows_per_second(now), progress.eta_s(now)
+    answer: dict[str, Any] = {
+        "id": manifest.id,
+        "state": str(progress.state),
+        "outcome": progress.outcome and str(progress.outcome),
+        "counts": {
+            "total": progress.total,
+            "done": counts.done,
+            "valid": counts.valid,
+            "invalid": counts.invalid,
+            "failed": counts.failed,
+        },
+        "rows_per_second": None if speed is None else round(speed, 1),
+        "eta_s": None if eta_s is None else round(eta_s, 1),
+        "created_at": iso(manifest.accepted_at),
+        "started_at": iso(progress.started_at),
+        "finished_at": iso(progress.finished_at),
+        "cancel_requested": progress.cancel_requested,
+        "model_version": manifest.model_version,
+        "options": {
+            "dry_run": manifest.options.dry_run,
+            "on_error": str(manifest.options.on_error),
+            "key_column": manifest.options.key_column,
+        },
+        "input": _dump_input(batch, columns),
+        "links": _links(batch),
+    }
+    if progress.error is not None:
+        texts = BATCH_ERROR_MESSAGES.get(
+            progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"]
+        )
+        answer["error"] = {"code": progress.error, "detail": texts[language()]}
+    return answer
+
+
+def _dump_input(batch: Batch, columns: dict[str, str]) -> dict[str, Any]:
+    manifest = batch.manifest
+    return {
+        "file_name": manifest.file_name,
+        "size_bytes": manifest.size_bytes,
+        "sha256": manifest.sha256,
+        "encoding": manifest.dialect.encoding,
+        "delimiter": manifest.dialect.delimiter,
+        "decimal": manifest.dialect.decimal,
+        "header": list(manifest.dialect.header),
+        "columns": columns,
+    }
+
+
+def _links(batch: Batch) -> dict[str, str]:
+    self_link = f"/batches/{batch.manifest.id}"
+    links = {"self": self_link}
+    if batch.progress.state.is_terminal:
+        links |= {name: f"{self_link}/{name}" for name in ("results", "errors", "rejected")}
+    return links
