@@ -4,6 +4,7 @@ import dataclasses
 import os
 import time
 
+from api.services.batch_results import BatchResults
 from api.services.batches import Batches
 from api.services.health import Health
 from api.services.jobs import Jobs
@@ -42,6 +43,7 @@ class ApiServices:
     valuations: Valuations
     jobs: Jobs
     batches: Batches
+    batch_results: BatchResults
     models: Models
     health: Health
     cache: RedisValuationCache
@@ -78,6 +80,7 @@ def build_services(settings: Settings) -> ApiServices:
     idempotency = RedisIdempotency(broker)
     events = RedisJobEvents(broker)
     max_waiters = max(1, settings.api_threads // 2)
+    batch_files = BatchFiles(LocalBlobStore(settings.batches_path))
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -99,8 +102,9 @@ def build_services(settings: Settings) -> ApiServices:
             queue_guard=queue_guard,
             max_waiters=max_waiters,
         ),
+        batch_results=BatchResults(batch_files),
         batches=Batches(
-            files=BatchFiles(LocalBlobStore(settings.batches_path)),
+            files=batch_files,
             store=RedisBatchStore(
                 broker,
                 clock,

@@ -45,6 +45,8 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.ResultNotReady: 409,
     errors.UnreadableUpload: 422,
     errors.UploadTooLarge: 413,
+    errors.UnsupportedUpload: 415,
+    errors.BatchAlreadyEnded: 409,
     errors.IdempotencyConflict: 422,
     errors.ModelNotLoaded: 503,
     errors.ModelVersionNotFound: 404,

@@ -1,0 +1,152 @@
+"""The bytes of an uploaded file, as they arrive: raw, or one part of a multipart form.
+
+Nothing is spooled: a block goes from the connection to the blob store.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
+from werkzeug.sansio import multipart
+
+from api.problems import UnsupportedMediaType
+from api.services.uploads import GZIP_MAGIC
+from shared.domain.errors import FieldProblem, UnreadableUpload
+
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
+FORM = "multipart/form-data"
+RAW_TYPES = (CSV, "text/plain", "application/octet-stream", "application/gzip",
+             "application/x-gzip", "application/vnd.ms-excel")  # fmt: skip
+FILE_PART = "file"
+BLOCK_BYTES = 1 << 18
+FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
+"""Far above what the decoder keeps back of a file's bytes; a part's endless head ends here."""
+
+FILE_NAME_MAX_SIGNS = 200
+
+_BINARY = {"type": "string", "format": "binary"}
+UPLOAD_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "A CSV of UTF-8, UTF-16 or Windows-1252; plain or gzip.",
+    "content": {
+        FORM: {
+            "schema": {
+                "type": "object",
+                "properties": {FILE_PART: _BINARY},
+                "required": [FILE_PART],
+            }
+        },
+        CSV: {"schema": _BINARY},
+        "application/octet-stream": {"schema": _BINARY},
+    },
+}
+
+
+class UploadBody:
+    """The file in a request; iterating it reads the connection, once.
+
+    Args:
+        request: the request, nothing of whose body was read.
+
+    Raises:
+        UnsupportedMediaType: the request is of a type that holds no file.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._is_form = request.mimetype == FORM
+        self._is_gzip = _content_encoding(request) == "gzip"
+        if not self._is_form and request.mimetype not in ("", *RAW_TYPES):
+            raise UnsupportedMediaType(expected=f"{FORM}, {CSV}", given=request.mimetype[:80])
+        if self._is_form and self._is_gzip:
+            raise UnsupportedMediaType(expected=f"{FORM}; Content-Encoding: identity", given="gzip")
+        _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
+        self.file_name = clean_file_name(options.get("filename", ""))
+        """As the caller calls it; that of a form's file is known once its bytes come."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The file's bytes as sent.
+
+        Raises:
+            UnreadableUpload: the request ends early, or its form cannot be read.
+        """
+        blocks = self._body()
+        if self._is_form:
+            yield from self._form_file(blocks)
+            return
+        first = next(blocks, b"")
+        if self._is_gzip and not first.startswith(GZIP_MAGIC):
+            raise _refused("wrong-gzip")
+        yield first
+        yield from blocks
+
+    def _body(self) -> Iterator[bytes]:
+        """The request's body; one that is shorter than announced is refused."""
+        stream, expected = self._request.stream, self._request.content_length
+        received = 0
+        try:
+            while block := stream.read(BLOCK_BYTES):
+                received += len(block)
+                yield block
+        except (ClientDisconnected, OSError):
+            raise _refused("truncated-upload", received=received, expected=expected) from None
+        if expected is not None and received < expected:
+            raise _refused("truncated-upload", received=received, expected=expected)
+
+    def _form_file(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The bytes of the part `file`; any other part is refused."""
+        boundary = self._request.mimetype_params.get("boundary", "")
+        decoder = multipart.MultipartDecoder(
+            boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
+        )
+        has_file = False
+        for event in _form_events(decoder, blocks):
+            if isinstance(event, multipart.File | multipart.Field):
+                if event.name != FILE_PART or not isinstance(event, multipart.File) or has_file:
+                    raise _refused("unknown-part", part=str(event.name)[:80])
+                has_file = True
+                self.file_name = clean_file_name(event.filename)
+            elif isinstance(event, multipart.Data) and event.data:
+                yield event.data
+        if not has_file:
+            raise _refused("missing-file-part")
+
+
+def _form_events(
+    decoder: multipart.MultipartDecoder, blocks: Iterator[bytes]
+) -> Iterator[multipart.Event]:
+    """The parts of a form and their bytes, to its end."""
+    try:
+        for block in blocks:
+            decoder.receive_data(block)
+            while not isinstance(event := decoder.next_event(), multipart.NeedData):
+                yield event
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), multipart.Epilogue):
+            yield event
+    except (ValueError, RequestEntityTooLarge, UnicodeDecodeError):
+        is_cut = decoder.state not in (multipart.State.PREAMBLE, multipart.State.COMPLETE)
+        raise _refused("truncated-form" if is_cut else "wrong-form") from None
+
+
+def _content_encoding(request: Request) -> str:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise UnsupportedMediaType(expected="Content-Encoding: gzip", given=encoding[:80])
+    return "gzip" if encoding.endswith("gzip") else "identity"
+
+
+def _refused(code: str, **params: object) -> UnreadableUpload:
+    return UnreadableUpload([FieldProblem("/file", code, **params)])
+
+
+def clean_file_name(name: str) -> str:
+    """A file's name without its folders.
+
+    >>> clean_file_name("C:\\\\stock\\\\mars.csv")
+    'mars.csv'
+    """
+    return name.replace("\\", "/").rpartition("/")[2][:FILE_NAME_MAX_SIGNS]

@@ -1,0 +1,239 @@
+"""The bulk path in one process: real files, a real ledger, tasks run one after the other."""
+
+import dataclasses
+import io
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from api.services.batch_results import BatchResults
+from api.services.batches import Batches, IncomingFile
+from shared.adapters.batch_files import BatchFiles
+from shared.adapters.blobs import LocalBlobStore
+from shared.adapters.redis_batches import RedisBatchStore
+from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_events import RedisJobEvents
+from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.domain.batch import Batch, BatchOptions
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import BatchId, CallerId
+from shared.domain.valuation import QUANTILE_LEVELS
+from shared.names import TaskName
+from worker.services.batch_assemble import BatchAssembly
+from worker.services.batch_flow import BatchFlow
+from worker.services.batch_split import BatchSplit
+from worker.services.batch_sweep import BatchSweep
+from worker.services.batch_value import BatchValuation
+
+CALLER = CallerId("somebody")
+HEADER = "company,model,year,fuel,transmission,km_driven"
+GOOD_ROW = "Toyota,Corolla,2020,Petrol,Manual,25000"
+BAD_ROW = "Toyota,Corolla,1890,Petrol,Manual,a lot"
+
+
+def cars_csv(rows: int, *, seed: int = 1, header: bool = True) -> bytes:
+    """A CSV of cars that differ; each has its number in the column `ref`."""
+    rng = random.Random(seed)
+    brands = [("Toyota", "Corolla"), ("Dacia", "Logan"), ("Renault", "Clio"), ("VW", "Golf 7")]
+    text = io.StringIO()
+    if header:
+        text.write("ref,company,model,year,fuel,transmission,km_driven,engine_cc,city\n")
+    for number in range(1, rows + 1):
+        company, model = rng.choice(brands)
+        text.write(
+            f"R{number},{company},{model},{rng.randint(2000, 2024)},"
+            f"{rng.choice(('Essence', 'Diesel', 'Hybride'))},{rng.choice(('Manuelle', 'Auto'))},"
+            f"{rng.randrange(0, 300_000, 100)},{rng.choice((1200, 1500, 1998))},Casablanca\n"
+        )
+    return text.getvalue().encode()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What a model says of many cars."""
+
+    price_mad: NDArray[np.float64]
+    quantiles_mad: NDArray[np.float64]
+
+
+class PricePerKm:
+    """A model that any test can check: the price is 300,000 minus the kilometres."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.rows = 0
+        self.fault: Callable[[], None] | None = None
+
+    def load(self, version: str) -> "PricePerKm":
+        """Every version is this one."""
+        assert version == "v1"
+        return self
+
+    def estimate_columns(self, columns: Mapping[str, Sequence[Any] | None], n: int) -> Table:
+        """The prices of `n` cars."""
+        self.calls += 1
+        if self.fault is not None:
+            self.fault()
+        km = columns["km_driven"]
+        assert km is not None
+        assert len(km) == n
+        self.rows += n
+        price = np.maximum(300_000.0 - np.asarray(km, dtype=np.float64), 5_000.0)
+        levels = np.asarray(QUANTILE_LEVELS)
+        return Table(price, price[:, None] * (0.5 + levels)[None, :])
+
+
+class ActiveV1:
+    """The pointer to the active version."""
+
+    def version_id(self) -> Any:
+        """The version that new batches are pinned to."""
+        return "v1"
+
+
+class Clock:
+    """A time of day that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Memory:
+    """A file that is uploaded."""
+
+    def __init__(self, data: bytes, block: int = 65_536, file_name: str = "stock.csv") -> None:
+        self._data = data
+        self._block = block
+        self.file_name = file_name
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._data), self._block):
+            yield self._data[start : start + self._block]
+
+
+class BulkPath:
+    """All services of the bulk path on one folder and one broker, and a queue in memory."""
+
+    def __init__(
+        self,
+        folder: Path,
+        client: RedisClient,
+        *,
+        chunk_rows: int = 10,
+        window: int = 4,
+        max_attempts: int = 3,
+        lease_s: int = 30,
+        retention_s: int = 1000,
+    ) -> None:
+        self.folder = folder
+        self.client = client
+        self.clock = Clock()
+        self.model = PricePerKm()
+        self.queue: deque[tuple[TaskName, dict[str, Any]]] = deque()
+        self.is_broker_down = False
+        self.audit_folder = folder / "audit"
+        self.blobs = LocalBlobStore(folder / "batches")
+        self.files = BatchFiles(self.blobs)
+        self.store = RedisBatchStore(
+            client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
+        )
+        self.flow = BatchFlow(self.store, self.send)
+        self.split = BatchSplit(
+            self.files, self.store, self.flow, chunk_rows=chunk_rows, slice_chunks=3
+        )
+        self.value = BatchValuation(
+            self.files, self.store, self.flow, self.model, self.audit_folder, self.clock,
+            max_attempts=max_attempts,
+        )  # fmt: skip
+        self.assemble = BatchAssembly(self.files, self.store, self.clock)
+        self.sweep = BatchSweep(
+            self.files, self.store, self.flow, self.clock, retention_s=retention_s
+        )
+        self.results = BatchResults(self.files)
+        self.batches = Batches(
+            files=self.files,
+            store=self.store,
+            active_model=ActiveV1(),  # type: ignore[arg-type]
+            idempotency=RedisIdempotency(client),
+            events=RedisJobEvents(client),
+            send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
+            clock=self.clock,
+            max_bytes=200_000_000,
+            max_waiters=4,
+        )
+
+    def send(self, task: TaskName, arguments: dict[str, Any]) -> None:
+        """Put a task on the queue."""
+        if self.is_broker_down:
+            raise BrokerUnavailable(reason="down for the test")
+        self.queue.append((task, arguments))
+
+    def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
+        """Upload a file."""
+        incoming = IncomingFile(
+            file=Memory(data), options=BatchOptions(**options), idempotency_key=key
+        )
+        return self.batches.accept(incoming, CALLER).manifest.id
+
+    def step(self) -> TaskName:
+        """Run the first task of the queue."""
+        task, arguments = self.queue.popleft()
+        batch_id = arguments["batch_id"]
+        if task is TaskName.SPLIT_BATCH:
+            self.split.run(batch_id)
+        elif task is TaskName.VALUE_CHUNK:
+            self.value.run(batch_id, arguments["chunk"])
+        else:
+            self.assemble.run(batch_id)
+        return task
+
+    def drain(self) -> None:
+        """Run tasks until the queue is empty."""
+        while self.queue:
+            self.step()
+
+    def sweep_until_ended(self, batch_id: BatchId, rounds: int = 200) -> Batch:
+        """Run tasks and sweeps, time passing, until the batch has ended."""
+        for _ in range(rounds):
+            self.drain()
+            batch = self.get(batch_id)
+            if batch.progress.state.is_terminal:
+                return batch
+            self.clock.now += 20
+            self.sweep.sweep()
+        raise AssertionError(f"not ended: {self.get(batch_id).progress}")
+
+    def run(self, data: bytes, **options: Any) -> Batch:
+        """Upload a file and carry its batch out."""
+        batch_id = self.accept(data, **options)
+        self.drain()
+        return self.get(batch_id)
+
+    def get(self, batch_id: BatchId) -> Batch:
+        """Read a batch."""
+        return self.batches.get(batch_id, CALLER)
+
+    def text(self, batch: Batch, name: str = "results.csv") -> str:
+        """A result file."""
+        with self.blobs.read(batch.manifest.id, name) as blob:
+            return blob.read().decode()
+
+    def errors(self, batch: Batch, language: Any = "en") -> list[dict[str, Any]]:
+        """The error report."""
+        import orjson
+
+        text = b"".join(self.results.errors(batch, language))
+        return [orjson.loads(line) for line in text.splitlines()]
+
+    def audit_lines(self) -> list[bytes]:
+        """All lines of the audit log."""
+        files = sorted(self.audit_folder.glob("*.jsonl"))
+        return [line for file in files for line in file.read_bytes().splitlines()]
