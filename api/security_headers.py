@@ -1,0 +1,51 @@
+"""Headers that tell a browser what our answers must never do."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+CSP = "Content-Security-Policy"
+NOTHING_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+"""For every answer that is not a page; a page sets its own policy."""
+
+HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+]
+
+
+def register(app: Flask) -> None:
+    """Add the headers to every answer of `app`.
+
+    Below Flask, where the headers are a plain list: a tenth of the time that an `after_request`
+    function takes, and errors that no view has seen get them too.
+    """
+    app.wsgi_app = SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]
+
+
+class SecurityHeaders:
+    """WSGI middleware that adds `HEADERS`, and `NOTHING_CSP` where no policy is set."""
+
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+
+        def start(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
+            added = HEADERS
+            if all(name != CSP for name, _ in headers):
+                added = [*HEADERS, (CSP, NOTHING_CSP)]
+            return start_response(status, headers + added, exc_info)
+
+        return self._application(environ, start)

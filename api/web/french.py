@@ -1,0 +1,145 @@
+"""How the pages write for French readers: numbers, amounts, months, names."""
+
+import re
+
+from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
+
+THIN_SPACE = "\u202f"
+"""Narrow no-break space: groups thousands, and stands before `%`, `:` and the like."""
+NO_BREAK_SPACE = "\u00a0"
+MINUS = "\u2212"
+
+MONTHS = (
+    "janvier", "février", "mars", "avril", "mai", "juin",
+    "juillet", "août", "septembre", "octobre", "novembre", "décembre",
+)  # fmt: skip
+
+CHOICES: dict[str, str] = {
+    Fuel.PETROL: "Essence",
+    Fuel.DIESEL: "Diesel",
+    Fuel.HYBRID: "Hybride",
+    Fuel.ELECTRIC: "Électrique",
+    Fuel.LPG: "GPL",
+    Fuel.CNG: "Gaz naturel (GNV)",
+    Transmission.MANUAL: "Manuelle",
+    Transmission.AUTOMATIC: "Automatique",
+    Owner.FIRST: "Première main",
+    Owner.SECOND: "Deuxième main",
+    Owner.SECOND_OR_MORE: "Deuxième main ou plus",
+    Owner.THIRD: "Troisième main",
+    Owner.FOURTH_AND_ABOVE: "Quatrième main ou plus",
+    Owner.TEST_DRIVE: "Véhicule de démonstration",
+    SellerType.INDIVIDUAL: "Particulier",
+    SellerType.DEALER: "Professionnel",
+    SellerType.TRUSTMARK_DEALER: "Concessionnaire agréé",
+    Condition.NEW: "Neuf",
+    Condition.EXCELLENT: "Excellent",
+    Condition.VERY_GOOD: "Très bon",
+    Condition.GOOD: "Bon",
+    Condition.FAIR: "Correct",
+    Condition.DAMAGED: "Endommagé",
+    Condition.FOR_PARTS: "Pour pièces",
+    Origin.WW_MOROCCO: "WW au Maroc",
+    Origin.IMPORTED_NEW: "Importée neuve",
+    Origin.CUSTOMS_CLEARED: "Dédouanée",
+    Origin.NOT_CUSTOMS_CLEARED: "Pas encore dédouanée",
+}
+"""The French name of every category value."""
+
+_SPELLINGS = {
+    "bmw": "BMW", "byd": "BYD", "citroen": "Citroën", "cr v": "CR-V", "dfsk": "DFSK", "ds": "DS",
+    "gwm": "GWM", "hr v": "HR-V", "ssangyong": "SsangYong", "mercedes benz": "Mercedes-Benz",
+    "rolls royce": "Rolls-Royce", "serie": "Série", "megane": "Mégane", "scenic": "Scénic",
+    "elysee": "Élysée", "rav4": "RAV4", "fes": "Fès", "kenitra": "Kénitra", "meknes": "Meknès",
+    "sale": "Salé", "tetouan": "Tétouan",
+}  # fmt: skip
+_SHORT_WORDS = frozenset(
+    {"fox", "gol", "ka", "kia", "mii", "one", "rio", "uno", "up", "fe", "zoe", "mx", "van"}
+)
+_LETTER_PREFIX = re.compile(r"^([a-z]) (?=[a-z])")
+_LOWER_CASE_MODEL = re.compile(r"(i|ix)\d+")
+
+
+def write_number(value: float, decimals: int = 0) -> str:
+    """A number with its thousands grouped.
+
+    >>> write_number(1234567.4), write_number(-1600.5, 1)
+    ('1\u202f234\u202f567', '\u22121\u202f600,5')
+    """
+    text = f"{abs(value):,.{decimals}f}".replace(",", THIN_SPACE).replace(".", ",")
+    negative = value < 0 and any(sign in "123456789" for sign in text)
+    return MINUS + text if negative else text
+
+
+def round_price(price_mad: float) -> int:
+    """A price to the nearest hundred: an estimate has no finer truth.
+
+    >>> round_price(187_342.18)
+    187300
+    """
+    return round(price_mad / 100) * 100
+
+
+def write_price(price_mad: float) -> str:
+    """A price, rounded and with its currency.
+
+    >>> write_price(187_342.18)
+    '187\u202f300\u00a0MAD'
+    """
+    return f"{write_number(round_price(price_mad))}{NO_BREAK_SPACE}MAD"
+
+
+def write_signed_price(amount_mad: float) -> str:
+    """A price difference with its sign."""
+    amount = write_price(amount_mad)
+    return f"+{amount}" if round_price(amount_mad) > 0 else amount
+
+
+def write_centimes(price_mad: float) -> str:
+    """The same price as it is said in Morocco, in millions of centimes.
+
+    >>> write_centimes(187_300)
+    '18,7 millions de centimes'
+    """
+    millions = round(price_mad / 10_000, 1)
+    unit = "millions" if millions >= 2 else "million"
+    decimals = 0 if millions == int(millions) else 1
+    return f"{write_number(millions, decimals)} {unit} de centimes"
+
+
+def write_month(month: str) -> str:
+    """A month `YYYY-MM` in words; any other text as it is.
+
+    >>> write_month("2025-08")
+    'août 2025'
+    """
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+        return month
+    return f"{MONTHS[int(month[5:]) - 1]} {month[:4]}"
+
+
+def write_name(folded: str) -> str:
+    """A folded brand, model or city as people spell it.
+
+    >>> write_name("mercedes benz"), write_name("x trail"), write_name("classe gla")
+    ('Mercedes-Benz', 'X-Trail', 'Classe GLA')
+    >>> write_name("kia"), write_name("grand i10"), write_name("serie 3")
+    ('Kia', 'Grand i10', 'Série 3')
+    """
+    if folded in _SPELLINGS:
+        return _SPELLINGS[folded]
+    words = _LETTER_PREFIX.sub(r"\1-", folded).split(" ")
+    return " ".join(_write_word(word) for word in words)
+
+
+def _write_word(word: str) -> str:
+    if word in _SPELLINGS:
+        return _SPELLINGS[word]
+    if _LOWER_CASE_MODEL.fullmatch(word):
+        return word
+    if len(word) <= 3 and word not in _SHORT_WORDS:
+        return word.upper()
+    return "-".join(
+        _SPELLINGS.get(part, part.upper() if part == "hr" else part.capitalize())
+        for part in word.split("-")
+    )

@@ -1,0 +1,207 @@
+"""The page at `/`: a form, an estimate, and what to say when there is none."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from api.assets import AssetFolder
+from api.auth import Scope, needs
+from api.current import caller_id, services
+from api.problems import RETRY_AFTER_S, status_of
+from api.security_headers import CSP
+from api.web.form import build_form, example_values, values_of
+from api.web.french import write_month
+from api.web.result import Result, build_result
+from api.web.vehicles import Suggestions, suggestions
+from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
+from shared.domain.ids import JobId, is_id
+from shared.domain.job import Job, JobState
+from shared.domain.valuation import Extra
+from shared.logging import get_logger
+from shared.schemas.car import load_car_request
+from shared.schemas.messages import describe_problem
+
+PAGE_CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+REFRESH_S = 1
+"""The waiting page asks again after this pause."""
+POLL_WAIT_S = 2.0
+"""How long a look at a running estimate waits for its end."""
+EXTRAS = (Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
+JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
+"""What the reference API's callers read at `/`."""
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = AssetFolder(
+    {name: STATIC / name for name in ("page.css", "page.js", "icon.svg")}, "/assets/"
+)
+
+blueprint = Blueprint("pages", __name__)
+log = get_logger("pages")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Why there is no estimate."""
+
+    title: str
+    detail: str
+
+
+@blueprint.get("/")
+def home() -> Response:
+    """The page for people, a greeting for programs."""
+    if prefers_html():
+        response = _page(example_values() if "exemple" in request.args else {})
+    else:
+        response = Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
+    response.vary.add("Accept")
+    return response
+
+
+@blueprint.post("/")
+@needs(Scope.PREDICT)
+def estimate() -> Response:
+    """Value the car of the form. A failure shows the form again, as it was filled in."""
+    values = _typed_values()
+    car_request = load_car_request(values, extras=EXTRAS)
+    wait_s = services().settings.predict_wait_s
+    answer = services().valuations.value(car_request, caller_id(), wait_s)
+    if isinstance(answer, Job):
+        return _waiting(answer, values)
+    return _page(
+        values,
+        result=build_result(car_request, answer.estimate, values),
+        model_version=answer.estimate.model_version,
+    )
+
+
+@blueprint.get("/estimations/<job_id>")
+@needs(Scope.PREDICT)
+def estimation(job_id: str) -> Response:
+    """An estimate that was not ready in time: the result, or the waiting page again."""
+    if not is_id(job_id):
+        raise JobNotFound(id=job_id)
+    job = services().jobs.wait(JobId(job_id), caller_id(), POLL_WAIT_S)
+    if job.is_list:
+        raise JobNotFound(id=job_id)
+    values = values_of(job.requests[0])
+    if not job.state.is_terminal:
+        return _waiting(job, values)
+    if job.state is not JobState.SUCCEEDED:
+        return _failed(job, values)
+    return _page(
+        values,
+        result=build_result(job.requests[0], job.estimates[0], values),
+        model_version=job.estimates[0].model_version,
+    )
+
+
+@blueprint.get("/assets/<name>")
+def asset(name: str) -> Response:
+    """Style, script and icon of the page."""
+    return ASSETS.response(name)
+
+
+@blueprint.errorhandler(DomainError)
+def show_domain_error(error: DomainError) -> Response:
+    """The form again, with what is wrong with it or why there is no answer."""
+    values = _typed_values() if request.method == "POST" else {}
+    if isinstance(error, InvalidInput):
+        return _page(values, problems=error.problems, status=status_of(error))
+    response = _page(values, notice=_notice(error.code, error.params), status=status_of(error))
+    if response.status_code == 401:
+        # Browsers ask for the key and send it as the password.
+        response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
+    return response
+
+
+@blueprint.errorhandler(HTTPException)
+def show_http_error(error: HTTPException) -> Response:
+    """A refused request, an asset that does not exist."""
+    code = {404: "not-found", 413: "body-too-large"}.get(error.code or 500, "bad-request")
+    maximum = services().settings.body_max_bytes
+    return _page({}, notice=_notice(code, {"maximum": maximum}), status=error.code or 500)
+
+
+@blueprint.errorhandler(Exception)
+def show_unexpected_error(error: Exception) -> Response:
+    """What nobody thought of: on record, and told without details."""
+    log.exception("page_failed", path=request.path, error=str(error))
+    return _page({}, notice=_notice("internal-error", {}), status=500)
+
+
+def prefers_html() -> bool:
+    """Whether the client would rather have a page than JSON; `*/*` is no such wish."""
+    accept = request.accept_mimetypes
+    return accept.quality("text/html") > accept.quality("application/json")
+
+
+def _typed_values() -> dict[str, str]:
+    """What stands in the fields that are not blank."""
+    return {name: value.strip() for name, value in request.form.items() if value.strip()}
+
+
+def _notice(code: str, params: dict[str, Any]) -> Notice:
+    title, detail = describe_problem(code, params, "fr")
+    return Notice(title=title, detail=detail)
+
+
+def _waiting(job: Job, values: dict[str, str]) -> Response:
+    address = f"/estimations/{job.id}"
+    response = _page(values, refresh=f"{REFRESH_S}; url={address}", status=202)
+    response.headers["Location"] = address
+    return response
+
+
+def _failed(job: Job, values: dict[str, str]) -> Response:
+    if job.state is JobState.CANCELLED:
+        notice = Notice(title="Estimation annulée", detail="Relancez-la quand vous voulez.")
+        return _page(values, notice=notice)
+    return _page(values, notice=_notice(job.error or "valuation-failed", {}), status=500)
+
+
+def _page(
+    values: dict[str, str],
+    *,
+    problems: list[FieldProblem] | None = None,
+    result: Result | None = None,
+    notice: Notice | None = None,
+    refresh: str = "",
+    model_version: str | None = None,
+    status: int = 200,
+) -> Response:
+    """The one page, in the state that the arguments describe."""
+    active = services().models.active_id()
+    card = services().model_card(model_version or active) if model_version or active else None
+    html = render_template(
+        "estimate.html",
+        form=build_form(values, problems or ()),
+        result=result,
+        notice=notice,
+        refresh=refresh,
+        suggestions=_suggestions(active),
+        data_as_of=write_month(card.data_as_of) if card else "",
+        model_version=model_version or active,
+        asset_url=ASSETS.url,
+        address=request.host_url,
+    )
+    response = Response(html, status, mimetype="text/html")
+    response.headers[CSP] = PAGE_CSP
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Language"] = "fr"
+    if status in {202, 503}:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def _suggestions(active: str | None) -> Suggestions:
+    if active is None:
+        return Suggestions()
+    return suggestions(services().settings.versions_path / active)

@@ -1,0 +1,43 @@
+"""Brands and models that the page suggests: those that the active model has seen."""
+
+import dataclasses
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from api.web.french import write_name
+from shared.logging import get_logger
+
+ENCODER_FILE = "encoder.json"
+NOT_A_MODEL = frozenset({"", "other", "autre"})
+
+log = get_logger("suggestions")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Suggestions:
+    """Names as people spell them; empty when the model does not say what it has seen."""
+
+    brands: tuple[str, ...] = ()
+    models: tuple[tuple[str, str], ...] = ()
+    """Brand and model."""
+
+
+@lru_cache(maxsize=4)
+def suggestions(version_folder: Path) -> Suggestions:
+    """The vehicles that a model version has seen. A version never changes: read once.
+
+    They are a courtesy: whatever is wrong with the file, the page does without them.
+    """
+    try:
+        encoder = json.loads((version_folder / ENCODER_FILE).read_bytes())
+        pairs = [key.split("|") for key in encoder["hedonic"]["vehicle_years"]]
+        names = sorted(
+            (write_name(brand), write_name(model))
+            for brand, model in pairs
+            if model not in NOT_A_MODEL
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("suggestions_unavailable", folder=str(version_folder), error=str(error))
+        return Suggestions()
+    return Suggestions(tuple(dict.fromkeys(brand for brand, _ in names)), tuple(names))
