@@ -128,9 +128,7 @@ def _folder_in_the_making(versions_path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_files(
-    folder: Path, trained: "TrainedModel", extra_files: Mapping[str, bytes]
-) -> None:
+def _write_files(folder: Path, trained: "TrainedModel", extra_files: Mapping[str, bytes]) -> None:
     import joblib  # noqa: PLC0415 - serving gets along without
 
     joblib.dump(trained.estimator, folder / ESTIMATOR_FILE, compress=3)

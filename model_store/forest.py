@@ -18,10 +18,7 @@ Matrix = NDArray[np.float32]
 
 
 class Traversal(Protocol):
-    """Walks every row through every tree.
-
-    Returns (n, 2) float64: per row, the sum over trees of the leaf's mean and second moment.
-    """
+    """An engine that walks every row through every tree."""
 
     def __call__(
         self,
@@ -30,7 +27,9 @@ class Traversal(Protocol):
         leaves: NDArray[np.float64],
         roots: NDArray[np.int64],
         depths: NDArray[np.int64],
-    ) -> NDArray[np.float64]: ...
+    ) -> NDArray[np.float64]:
+        """(n, 2): per row, the sums over the trees of the leaf's mean and second moment."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

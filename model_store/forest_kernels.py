@@ -8,6 +8,10 @@ trees either way, so that a car's price is the same to the bit alone and inside 
 There are no threads in here: processes share the cores, and a fork at any time is safe.
 """
 
+# Numba infers the types of what it compiles, from the signature that the outermost function states.
+# ruff: noqa: ANN001, ANN202, PLR0917
+# mypy: disable-error-code="no-untyped-def"
+
 from typing import Any
 
 import numba
@@ -34,7 +38,7 @@ _forest = (_matrix, _nodes, _leaves, _indices, _indices, _sums)
 
 
 @numba.njit
-def _step(matrix, row, nodes, at):  # type: ignore[no-untyped-def]
+def _step(matrix, row, nodes, at):
     """The child of node `at` that a row goes to."""
     node = nodes[at]
     goes_right = matrix[row, node.link & _FEATURE_MASK] > node.threshold
@@ -42,14 +46,14 @@ def _step(matrix, row, nodes, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _add(sums, row, leaves, at):  # type: ignore[no-untyped-def]
+def _add(sums, row, leaves, at):
     """Count leaf `at` for a row."""
     sums[row, 0] += leaves[at, 0]
     sums[row, 1] += leaves[at, 1]
 
 
 @numba.njit(error_model="numpy")
-def _walk_eight_rows(matrix, row, nodes, leaves, root, depth, sums):  # type: ignore[no-untyped-def]
+def _walk_eight_rows(matrix, row, nodes, leaves, root, depth, sums):
     """Eight rows through one tree."""
     a = b = c = d = e = f = g = h = np.uint32(root)
     for _ in range(depth):
@@ -66,7 +70,7 @@ def _walk_eight_rows(matrix, row, nodes, leaves, root, depth, sums):  # type: ig
 
 
 @numba.njit(error_model="numpy")
-def _walk_eight_trees(matrix, row, nodes, leaves, roots, depths, sums):  # type: ignore[no-untyped-def]
+def _walk_eight_trees(matrix, row, nodes, leaves, roots, depths, sums):
     """One row through eight trees; a walk that ends early stays on its leaf."""
     a, b, c, d = np.uint32(roots[0]), np.uint32(roots[1]), np.uint32(roots[2]), np.uint32(roots[3])
     e, f, g, h = np.uint32(roots[4]), np.uint32(roots[5]), np.uint32(roots[6]), np.uint32(roots[7])
@@ -84,7 +88,7 @@ def _walk_eight_trees(matrix, row, nodes, leaves, roots, depths, sums):  # type:
 
 
 @numba.njit(error_model="numpy")
-def _walk_row(matrix, row, nodes, leaves, roots, depths, sums):  # type: ignore[no-untyped-def]
+def _walk_row(matrix, row, nodes, leaves, roots, depths, sums):
     """One row through all trees."""
     grouped = len(roots) - len(roots) % _LANES
     for tree in range(0, grouped, _LANES):
@@ -98,7 +102,7 @@ def _walk_row(matrix, row, nodes, leaves, roots, depths, sums):  # type: ignore[
 
 
 @compiled(types.void(*_forest))
-def _walk(matrix, nodes, leaves, roots, depths, sums):  # type: ignore[no-untyped-def]
+def _walk(matrix, nodes, leaves, roots, depths, sums):
     """All rows through all trees."""
     grouped = len(matrix) - len(matrix) % _LANES
     for start in range(0, grouped, _BLOCK_ROWS):

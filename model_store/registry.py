@@ -130,9 +130,7 @@ class ModelRegistry:
         version = self.active_version()
         return None if version is None else self.get(version)
 
-    def activate(
-        self, version: str, *, by: str, expected_etag: str | None = None
-    ) -> ModelVersion:
+    def activate(self, version: str, *, by: str, expected_etag: str | None = None) -> ModelVersion:
         """Point to a version; pointing to the active one again changes nothing.
 
         Args:

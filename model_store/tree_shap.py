@@ -9,8 +9,8 @@ conditions) when unknown. Since a Shapley weight is a beta integral, a feature's
     leaf * (o_j - z_j) * integral over t in [0, 1] of prod_{i != j} (o_i t + z_i (1 - t)),
 
 a polynomial in t, which Gauss-Legendre quadrature with half as many points as there are features
-on the longest path integrates exactly. Nothing is sampled: products run down the trees, sums over leaves run up,
-and one row costs two passes over (nodes x points).
+on the longest path integrates exactly. Nothing is sampled: products run down the trees, sums over
+leaves run up, and one row costs two passes over (nodes x points).
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from model_store.forest_paths import ForestPaths
 
 
 class Engine(Protocol):
-    """Works the sums out for one row; returns (feature_count,) Shapley values."""
+    """Works out the sums."""
 
     def __call__(
         self,
@@ -34,7 +34,9 @@ class Engine(Protocol):
         row: NDArray[np.float32],
         points: NDArray[np.float64],
         weights: NDArray[np.float64],
-    ) -> NDArray[np.float64]: ...
+    ) -> NDArray[np.float64]:
+        """(feature_count,) the Shapley values of one row."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)

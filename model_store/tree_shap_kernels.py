@@ -1,5 +1,9 @@
 """The sums of `tree_shap`, compiled by numba when this module is imported."""
 
+# Numba infers the types of what it compiles, from the signature that the outermost function states.
+# ruff: noqa: ANN001, ANN202, PLR0917
+# mypy: disable-error-code="no-untyped-def"
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -15,7 +19,7 @@ _paths = (_indices, _indices, _bounds, _bounds, _numbers, _indices, _indices, _n
 
 
 @compiled(types.void(_row, *_paths, _numbers, _numbers, types.float64[::1]))
-def _add_effects(  # type: ignore[no-untyped-def]
+def _add_effects(
     row, starts, feature, low, high, share, previous, parent, value, points, weights, effects
 ):
     """Tree by tree, so that the scratch arrays stay in the nearest caches.

@@ -21,7 +21,7 @@ def shapley_values(
     reached = _sums_over_leaves(paths, _products(paths, ratio, weights))
     # A step replaces what the previous one said of its feature.
     effects = (reached * (slope - slope[:, paths.previous])).sum(axis=0)
-    return np.bincount(paths.feature, effects, minlength=paths.feature_count)
+    return np.bincount(paths.feature, effects, paths.feature_count).astype(np.float64, copy=False)
 
 
 def _products(

@@ -150,7 +150,7 @@ class ModelRuntime:
             try:
                 self.refresh()
             except OSError as error:
-                log.error("model_pointer_unreadable", error=str(error))
+                log.warning("model_pointer_unreadable", error=str(error))
 
 
 def _ready_to_serve(versions_path: Path, version: str) -> LoadedModel:

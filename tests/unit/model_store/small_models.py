@@ -1,7 +1,6 @@
 """Small real models for tests: a few vehicles, a forest that fits in a tenth of a second."""
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,9 +67,7 @@ def encoder() -> CarEncoder:
     hedonic = HedonicModel(
         intercept=11.8, terms=terms, cells=cells, vehicle_years=dict.fromkeys(VEHICLES, 2015.0)
     )
-    return CarEncoder(
-        hedonic=hedonic, feature_names=FEATURES, detail_fields=("fiscal_power_cv",)
-    )
+    return CarEncoder(hedonic=hedonic, feature_names=FEATURES, detail_fields=("fiscal_power_cv",))
 
 
 def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
@@ -102,7 +99,7 @@ def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
 
 def scikit_learn_output(estimator: Any, matrix: Any) -> tuple[Any, Any]:
     """Mean and total standard deviation, worked out from scikit-learn's own trees."""
-    means: Sequence[Any] = [tree.predict(matrix) for tree in estimator.estimators_]
+    means = [tree.predict(matrix) for tree in estimator.estimators_]
     impurities = [tree.tree_.impurity[tree.apply(matrix)] for tree in estimator.estimators_]
     mean = np.mean(means, axis=0)
     second_moment = np.mean([i + m**2 for i, m in zip(impurities, means, strict=True)], axis=0)

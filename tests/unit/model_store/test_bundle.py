@@ -95,18 +95,14 @@ def test_one_changed_byte_in_any_file_is_refused(
     assert refusal(versions_path, version).startswith(f"{name} has the digest")
 
 
-def test_a_changed_estimator_is_never_unpickled(
-    versions_path: Path, version: ModelVersion
-) -> None:
+def test_a_changed_estimator_is_never_unpickled(versions_path: Path, version: ModelVersion) -> None:
     (versions_path / version.id / "bundle.joblib").write_bytes(b"cos\nabort\n(tR.")
     with pytest.raises(ModelRefused, match="digest"):
         load_estimator(versions_path, version.id)
 
 
 @pytest.mark.parametrize("name", bundle.FILES)
-def test_a_missing_file_is_refused(
-    versions_path: Path, version: ModelVersion, name: str
-) -> None:
+def test_a_missing_file_is_refused(versions_path: Path, version: ModelVersion, name: str) -> None:
     (versions_path / version.id / name).unlink()
     assert refusal(versions_path, version) == f"{name} cannot be read: No such file or directory"
 

@@ -51,9 +51,7 @@ def test_a_registry_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:
     assert registry.etag() == etag_of(None)
 
 
-def test_versions_are_listed_newest_first(
-    registry: ModelRegistry, versions: list[str]
-) -> None:
+def test_versions_are_listed_newest_first(registry: ModelRegistry, versions: list[str]) -> None:
     assert [each.id for each in registry.list()] == versions[::-1]
 
 

@@ -14,9 +14,8 @@ from model_store.verification import sha256_of
 
 
 @pytest.fixture
-def later(versions_path: Path, trained: TrainedModel, version: ModelVersion) -> ModelVersion:
-    """A second version; ids made in one second sort by chance, so the folder is not asked."""
-    assert version
+def later(version: ModelVersion, versions_path: Path, trained: TrainedModel) -> ModelVersion:  # noqa: ARG001 - found before there are two
+    """A second version beside `version`."""
     return save_bundle(trained, versions_path)
 
 

@@ -177,9 +177,7 @@ def test_a_pinned_version_that_fails_says_why(
         watched.runtime.load("2020-01-01T000000-ffffff")
 
 
-def test_only_the_last_few_pinned_versions_are_kept(
-    watched: Watched, versions_path: Path
-) -> None:
+def test_only_the_last_few_pinned_versions_are_kept(watched: Watched, versions_path: Path) -> None:
     trained = small_models.train(trees=2)
     versions = [save_bundle(trained, versions_path).id for _ in range(PINNED_MODELS + 1)]
     first = watched.runtime.load(versions[0])
@@ -263,6 +261,6 @@ def test_warming_up_starts_no_thread(
     versions_path: Path, activate: Callable[[str], Any], cheap: str
 ) -> None:
     activate(cheap)
-    before = len(os.listdir("/proc/self/task"))
+    before = len(list(Path("/proc/self/task").iterdir()))
     ModelRuntime(versions_path, time.monotonic).warm_up()
-    assert len(os.listdir("/proc/self/task")) == before
+    assert len(list(Path("/proc/self/task").iterdir())) == before
