@@ -1,0 +1,65 @@
+"""What a process loads when it starts: the API and the command line stay light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"numpy", "scipy", "sklearn", "pandas", "joblib", "numba"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules in memory after a statement in a fresh interpreter."""
+    program = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
+    return set(output.split())
+
+
+def test_the_api_never_loads_a_forest() -> None:
+    assert loaded_by("import api.app, api.up") & HEAVY == set()
+
+
+def test_the_command_line_loads_nothing_before_a_command_is_called() -> None:
+    loaded = loaded_by("import api.cli")
+    assert loaded & (HEAVY | {"flask", "celery", "redis", "httpx", "honcho"}) == set()
+
+
+def test_the_domain_needs_the_standard_library_only() -> None:
+    modules = ", ".join(
+        f"shared.domain.{path.stem}" for path in (ROOT / "shared" / "domain").glob("[!_]*.py")
+    )
+    ours = {"shared", "__main__"}
+    extra = loaded_by(f"import {modules}") - loaded_by("pass") - ours
+    assert extra - set(sys.stdlib_module_names) == set()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_can_be_called(name: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "api.cli", name, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("Usage:")
+
+
+def test_the_help_lists_every_command() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "api.cli", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name, place in COMMANDS.items():
+        assert f"  {name} " in answer.stdout
+        assert place.short_help in answer.stdout

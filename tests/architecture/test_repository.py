@@ -1,0 +1,90 @@
+"""What every file of the repository keeps to."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("api", "worker", "shared", "model_store", "data", "client")
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
+LONGEST_FILE_LINES = 350
+
+
+def committed_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+FILES = committed_files()
+SOURCES = [
+    path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in PACKAGES
+]
+
+
+def test_packages_hold_no_code_in_init() -> None:
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            text = path.read_text(encoding="utf-8").strip()
+            assert re.fullmatch(r'(""".*""")?', text, flags=re.DOTALL), path
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [path for path in SOURCES if path.stem in FORBIDDEN_NAMES] == []
+
+
+def test_no_module_is_longer_than_a_person_reads_in_one_go() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in SOURCES
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE_LINES
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("name", ["runtime", "dev"])
+def test_locks_have_hashes_and_no_registry(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|file:|index-url|find-links", text)
+    packages = re.findall(r"^\S+==\S+.*\\$", text, flags=re.MULTILINE)
+    assert packages
+    for block in re.split(r"\n(?=\S+==)", text):
+        if "==" in block.partition("\n")[0]:
+            assert "--hash=sha256:" in block, block.partition("\n")[0]
+
+
+@pytest.mark.parametrize("name", ["runtime", "dev"])
+def test_every_wanted_package_is_locked_and_says_why_it_is_there(name: str) -> None:
+    wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
+    locked = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    for line in wanted:
+        if line and not line.startswith(("#", "-")):
+            package, _, reason = line.partition("#")
+            assert reason.strip(), line
+            project = re.split(r"[\[=<> ]", package)[0]
+            assert re.search(rf"^{project}==", locked, flags=re.MULTILINE), project
+
+
+def test_the_lock_keeps_the_versions_that_survive_faults() -> None:
+    locked = (ROOT / "requirements" / "runtime.txt").read_text(encoding="utf-8")
+    assert "\ncelery==5.6.3 " in locked
+    assert "\nkombu==5.7.0 " in locked
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert f"CARPRICE_TAG:-{project['version']}" in compose
+    assert f"CARPRICE_TAG={project['version']}" in (ROOT / ".env.example").read_text("utf-8")
+
+
+def test_shell_scripts_can_be_run() -> None:
+    for path in FILES:
+        if path.read_bytes()[:2] == b"#!":
+            assert path.stat().st_mode & 0o111, path
+            if path.suffix == ".sh":
+                subprocess.run(["sh", "-n", str(path)], check=True)

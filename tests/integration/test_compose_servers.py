@@ -1,0 +1,92 @@
+"""The broker and cache of docker-compose.yml, started from its own text with a real server."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import yaml
+from kombu import Connection, Exchange, Queue
+
+from shared.embedded import server_binary
+
+ROOT = Path(__file__).parents[2]
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+DEADLINE_S = 20.0
+
+pytestmark = pytest.mark.integration
+
+Connect = Callable[..., "redis.Redis"]
+
+
+@pytest.fixture(params=["broker", "cache"])
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]:
+    """Run the service's own command, on a socket in place of its port and folder."""
+    socket = tmp_path / "s.sock"
+    shell, option, script = SERVICES[request.param]["command"]
+    script = (
+        script.replace("$$", "$")
+        .replace("port 6379", f"port 0\nunixsocket {socket}")
+        .replace("dir /data", f"dir {tmp_path}")
+        .replace("${CACHE_MAX_MEMORY:-128mb}", "128mb")
+    )
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "valkey-server").symlink_to(server_binary())
+    process = subprocess.Popen(
+        [shell, option, script],
+        env={
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "REDIS_PASSWORD": "app-secret",
+            "EXPORTER_PASSWORD": "exporter-secret",
+        },
+        stdout=subprocess.DEVNULL,
+    )
+    give_up_at = time.monotonic() + DEADLINE_S
+    while not socket.exists():
+        assert process.poll() is None
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    yield lambda **credentials: redis.Redis(unix_socket_path=str(socket), **credentials)
+    process.terminate()
+    process.wait()
+
+
+def test_nobody_enters_without_a_password(connect: Connect) -> None:
+    for credentials in ({}, {"password": "app-secret"}, {"username": "default", "password": ""}):
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            connect(**credentials).ping()
+
+
+def test_the_service_may_work_and_not_wreck(connect: Connect) -> None:
+    client = connect(username="carprice", password="app-secret")
+    client.set("key", "value", ex=10)
+    assert client.eval("return redis.call('get', KEYS[1])", 1, "key") == b"value"
+    assert client.info("memory")["used_memory"] > 0
+    for forbidden in (client.flushall, client.config_get, client.shutdown):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            forbidden()
+
+
+def test_celerys_transport_works_with_the_services_rights(connect: Connect) -> None:
+    path = connect().connection_pool.connection_kwargs["path"]
+    queue = Queue("test", Exchange("test"), routing_key="test")
+    with Connection(f"redis+socket://carprice:app-secret@{path}") as connection:
+        with connection.Producer() as producer:
+            producer.publish({"n": 1}, exchange=queue.exchange, routing_key="test", declare=[queue])
+        with connection.SimpleQueue(queue) as simple:
+            message = simple.get(timeout=DEADLINE_S)
+            message.ack()
+    assert message.payload == {"n": 1}
+
+
+def test_the_exporter_reads_statistics_only(connect: Connect) -> None:
+    client = connect(username="exporter", password="exporter-secret")
+    assert client.info()
+    assert client.config_get("maxmemory")
+    assert client.slowlog_get() == []
+    for forbidden in (lambda: client.get("key"), lambda: client.set("key", "1"), client.flushall):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            forbidden()

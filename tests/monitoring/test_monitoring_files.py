@@ -1,0 +1,210 @@
+"""Dashboards, rules and receivers fit the metrics that exist and the programs that read them."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from scripts.write_dashboards import dashboards
+from shared.metrics import Snapshot, SnapshotCollector
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "monitoring"
+RULES = yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text(encoding="utf-8"))
+ALERTS: dict[str, Any] = {
+    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]
+}
+OF_EXPORTERS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
+NOT_METRICS = {
+    # Functions, operators and labels of PromQL.
+    *("sum", "rate", "increase", "deriv", "max", "histogram_quantile", "vector"),
+    *("by", "on", "or", "and", "unless"),
+}
+KEPT_NAMES = {
+    *("APIDown", "HighErrorRate", "HighLatency", "RedisDown", "RedisHighMemoryUsage"),
+    *("ModelNotLoaded", "LowCacheHitRate"),
+}
+
+
+def our_metrics() -> set[str]:
+    """Every name that a scrape of the service can show."""
+    snapshot = Snapshot(
+        model_version="v",
+        model_trained_on="2026-01-01",
+        cached_estimates=1,
+        queue_messages={"q": 1},
+        queue_oldest_age_s={"q": 1.0},
+        workers={"q": 1},
+    )
+    families = [*REGISTRY.collect(), *SnapshotCollector(snapshot).collect()]
+    names = set()
+    for family in families:
+        suffixes = {
+            "counter": ("_total",),
+            "histogram": ("_bucket", "_sum", "_count"),
+        }.get(family.type, ("",))
+        names |= {f"{family.name}{suffix}" for suffix in suffixes}
+    return names
+
+
+def metrics_in(query: str) -> set[str]:
+    """The metric names of a PromQL expression."""
+    bare = re.sub(r'"[^"]*"', "", query)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
+    bare = re.sub(r"\b(by|on) \([^)]*\)", "", bare)
+    return set(re.findall(r"[a-z_]\w*", bare)) - NOT_METRICS
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    for name, alert in ALERTS.items():
+        yield f"alert {name}", alert["expr"]
+    for path, text in dashboards():
+        for panel in json.loads(text)["panels"]:
+            for target in panel["targets"]:
+                yield f"{path.stem}: {panel['title']}", target["expr"]
+
+
+@pytest.mark.parametrize(("where", "query"), list(queries()))
+def test_every_query_names_metrics_that_exist(where: str, query: str) -> None:
+    names = metrics_in(query)
+    assert names, where
+    unknown = {name for name in names if not OF_EXPORTERS.fullmatch(name)} - our_metrics()
+    assert unknown == set(), where
+
+
+def test_the_alert_names_that_users_know_live_on() -> None:
+    assert set(ALERTS) >= KEPT_NAMES
+
+
+def test_every_alert_says_how_bad_and_what_it_means() -> None:
+    for name, alert in ALERTS.items():
+        assert alert["labels"]["severity"] in {"critical", "warning", "info"}, name
+        assert set(alert["annotations"]) == {"summary", "description"}, name
+
+
+def test_every_alert_has_an_entry_in_the_runbook() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert [name for name in ALERTS if f"### {name}\n" not in runbook] == []
+
+
+def test_every_alert_is_tested() -> None:
+    tests = yaml.safe_load(
+        (MONITORING / "prometheus" / "rules_test.yml").read_text(encoding="utf-8")
+    )["tests"]
+    firing = {
+        case["alertname"]
+        for test in tests
+        for case in test["alert_rule_test"]
+        if case.get("exp_alerts")
+    }
+    assert firing == set(ALERTS)
+
+
+def test_the_dashboards_are_those_of_their_definition() -> None:
+    written = dict(dashboards())
+    folder = MONITORING / "grafana" / "dashboards"
+    assert set(folder.glob("*.json")) == set(written)
+    for path, text in written.items():
+        assert path.read_text(encoding="utf-8") == text, "make dashboards"
+
+
+def test_dashboards_use_the_provisioned_datasource() -> None:
+    provisioned = yaml.safe_load(
+        (MONITORING / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text(
+            encoding="utf-8"
+        )
+    )
+    uids = {source["uid"] for source in provisioned["datasources"]}
+    for _, text in dashboards():
+        for panel in json.loads(text)["panels"]:
+            assert panel["datasource"]["uid"] in uids
+
+
+def test_prometheus_scrapes_every_service_of_compose_that_has_metrics() -> None:
+    text = (MONITORING / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    workers = {
+        name
+        for name, service in compose["services"].items()
+        if "METRICS_PORT" in (service.get("environment") or {})
+    }
+    scraped = {"api", "flower", "broker-exporter", "cache-exporter", *workers}
+    assert [name for name in scraped if not re.search(rf"\b{name}\b", text)] == []
+    assert scraped <= set(compose["services"])
+
+
+@pytest.mark.prometheus
+def test_promtool_accepts_configuration_and_rules() -> None:
+    for arguments in (
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "rules.yml"],
+        ["test", "rules", "rules_test.yml"],
+    ):
+        answer = subprocess.run(
+            ["promtool", *arguments],
+            cwd=MONITORING / "prometheus",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+RECEIVERS = {
+    "nobody": {},
+    "Slack": {"SLACK_WEBHOOK_URL": "https://hooks.example/services/T/B/x"},
+    "mail": {
+        "ALERT_EMAIL_TO": "ops@example.org",
+        "ALERT_EMAIL_FROM": "carprice@example.org",
+        "SMTP_SMARTHOST": "mail.example.org:587",
+        "SMTP_PASSWORD": "it's: a #secret",
+    },
+}
+
+
+def configuration(env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["sh", str(MONITORING / "alertmanager" / "start.sh"), "--print"],
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("receiver", RECEIVERS)
+def test_alerts_go_where_the_environment_says(receiver: str) -> None:
+    config = yaml.safe_load(configuration(RECEIVERS[receiver]).stdout)
+    (people,) = config["receivers"]
+    assert ("slack_configs" in people) == (receiver == "Slack")
+    assert ("email_configs" in people) == (receiver == "mail")
+    if receiver == "mail":
+        assert people["email_configs"][0]["auth_password"] == "it's: a #secret"
+
+
+def test_mail_without_a_server_is_refused_with_the_missing_name() -> None:
+    answer = configuration({"ALERT_EMAIL_TO": "a@b.c", "ALERT_EMAIL_FROM": "a@b.c"})
+    assert answer.returncode == 2
+    assert "SMTP_SMARTHOST is needed" in answer.stderr
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("receiver", RECEIVERS)
+def test_amtool_accepts_every_configuration(receiver: str, tmp_path: Path) -> None:
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(configuration(RECEIVERS[receiver]).stdout)
+    subprocess.run(["amtool", "check-config", str(path)], check=True, capture_output=True)
+
+
+def test_inhibitions_and_routes_name_alerts_that_exist() -> None:
+    named = set(
+        re.findall(r'alertname =~? "([^"]+)"', configuration({}).stdout),
+    )
+    assert {name for group in named for name in group.split("|")} <= set(ALERTS)
