@@ -59,7 +59,7 @@ class AssetFolder:
         if name not in self._paths:
             raise NotFound
         asset = self._load(name)
-        compressed = "gzip" in request.accept_encodings
+        compressed = request.accept_encodings.quality("gzip") > 0
         body = asset.compressed if compressed else gzip.decompress(asset.compressed)
         response = Response(body, mimetype=asset.media_type)
         if compressed:
@@ -72,7 +72,8 @@ class AssetFolder:
             response.cache_control.immutable = True
         else:
             response.cache_control.no_cache = True
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     def _read(self, name: str) -> Asset:
         content = self._paths[name].read_bytes()

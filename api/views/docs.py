@@ -21,7 +21,7 @@ SIDECAR_FILES = (
     "swagger-ui-dist/swagger-ui-bundle.js",
     "redoc/bundles/redoc.standalone.js",
 )
-OWN_FILES = ("swagger.js", "redoc.css", "page.css", "icon.svg")
+OWN_FILES = ("swagger.js", "redoc.css", "page.css", "icon.svg", "chevron.svg")
 OUTSIDE = {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"}
 """The one address that ReDoc would load something from: its maker's logo."""
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from api.web.french import CHOICES, THIN_SPACE, write_name, write_number
+from api.web.french import CHOICES, write_name, write_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.job import CarRequest
@@ -26,7 +26,7 @@ PROMPTS = {
     "company": "Indiquez la marque, par exemple Toyota.",
     "model": "Indiquez le modèle, par exemple Corolla.",
     "year": "Indiquez l'année de première mise en circulation, par exemple 2020.",
-    "km_driven": "Indiquez le kilométrage affiché au compteur, par exemple 25 000.",
+    "km_driven": "Indiquez le kilométrage affiché au compteur, par exemple 25000.",
     "fuel": "Choisissez le carburant.",
     "transmission": "Choisissez la boîte de vitesses.",
 }
@@ -37,6 +37,9 @@ HINTS = {
     "edition": "Finition ou motorisation, telle que dans l'annonce",
     "fiscal_power_cv": "Sur la carte grise",
 }
+FIRST_GROUPED = 10_000
+"""Years and displacements are not grouped."""
+
 UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
 """Units that French readers know under another name."""
 
@@ -69,9 +72,7 @@ class FormField:
     @property
     def described_by(self) -> str:
         """Ids of the texts that describe the field, for `aria-describedby`."""
-        return " ".join(
-            f"{self.name}-{kind}" for kind in ("hint", "error") if getattr(self, kind)
-        )
+        return " ".join(f"{self.name}-{kind}" for kind in ("hint", "error") if getattr(self, kind))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +179,7 @@ def _keyboard(definition: CarField) -> str:
 def _error(problem: FieldProblem) -> str:
     name = problem.pointer.removeprefix("/")
     if problem.code == "required" and name in PROMPTS:
-        return PROMPTS[name].replace("25 000", f"25{THIN_SPACE}000")
+        return PROMPTS[name]
     return describe(problem, "fr")
 
 
@@ -187,9 +188,9 @@ def _typed(name: str, value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value as a person writes it; years are not grouped."""
+    """A value as a person writes it."""
     if isinstance(value, float) and not value.is_integer():
         return str(value).replace(".", ",")
     if isinstance(value, int | float):
-        return write_number(value) if value >= 10_000 else str(int(value))
+        return write_number(value) if value >= FIRST_GROUPED else str(int(value))
     return str(value)

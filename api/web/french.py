@@ -8,6 +8,9 @@ THIN_SPACE = "\u202f"
 """Narrow no-break space: groups thousands, and stands before `%`, `:` and the like."""
 NO_BREAK_SPACE = "\u00a0"
 MINUS = "\u2212"
+APOSTROPHE = "\u2019"
+FIRST_PLURAL = 2
+"""1,9 million is singular in French."""
 
 MONTHS = (
     "janvier", "février", "mars", "avril", "mai", "juin",
@@ -56,8 +59,20 @@ _SPELLINGS = {
 _SHORT_WORDS = frozenset(
     {"fox", "gol", "ka", "kia", "mii", "one", "rio", "uno", "up", "fe", "zoe", "mx", "van"}
 )
+LONGEST_ABBREVIATION = 3
 _LETTER_PREFIX = re.compile(r"^([a-z]) (?=[a-z])")
 _LOWER_CASE_MODEL = re.compile(r"(i|ix)\d+")
+_ELISION = re.compile(r"(?<=\w)'(?=\w)")
+_SPACED_SIGN = re.compile(r" (?=[;:?!»%])|(?<=«) ")
+
+
+def typographic(text: str) -> str:
+    """A French text with its apostrophes curved and its double signs kept on their line.
+
+    >>> typographic("L'année est obligatoire ; attendu : 2020.")
+    'L\u2019année est obligatoire\u202f; attendu\u202f: 2020.'
+    """
+    return _SPACED_SIGN.sub(THIN_SPACE, _ELISION.sub(APOSTROPHE, text))
 
 
 def write_number(value: float, decimals: int = 0) -> str:
@@ -102,7 +117,7 @@ def write_centimes(price_mad: float) -> str:
     '18,7 millions de centimes'
     """
     millions = round(price_mad / 10_000, 1)
-    unit = "millions" if millions >= 2 else "million"
+    unit = "millions" if millions >= FIRST_PLURAL else "million"
     decimals = 0 if millions == int(millions) else 1
     return f"{write_number(millions, decimals)} {unit} de centimes"
 
@@ -137,7 +152,7 @@ def _write_word(word: str) -> str:
         return _SPELLINGS[word]
     if _LOWER_CASE_MODEL.fullmatch(word):
         return word
-    if len(word) <= 3 and word not in _SHORT_WORDS:
+    if len(word) <= LONGEST_ABBREVIATION and word not in _SHORT_WORDS:
         return word.upper()
     return "-".join(
         _SPELLINGS.get(part, part.upper() if part == "hr" else part.capitalize())

@@ -1,6 +1,7 @@
 """The page at `/`: a form, an estimate, and what to say when there is none."""
 
 import dataclasses
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from api.current import caller_id, services
 from api.problems import RETRY_AFTER_S, status_of
 from api.security_headers import CSP
 from api.web.form import build_form, example_values, values_of
-from api.web.french import write_month
+from api.web.french import typographic, write_month
 from api.web.result import Result, build_result
 from api.web.vehicles import Suggestions, suggestions
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
@@ -39,10 +40,11 @@ JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
-    {name: STATIC / name for name in ("page.css", "page.js", "icon.svg")}, "/assets/"
+    {name: STATIC / name for name in ("page.css", "page.js", "icon.svg", "chevron.svg")}, "/assets/"
 )
 
 blueprint = Blueprint("pages", __name__)
+blueprint.add_app_template_filter(typographic)
 log = get_logger("pages")
 
 
@@ -116,7 +118,7 @@ def show_domain_error(error: DomainError) -> Response:
     if isinstance(error, InvalidInput):
         return _page(values, problems=error.problems, status=status_of(error))
     response = _page(values, notice=_notice(error.code, error.params), status=status_of(error))
-    if response.status_code == 401:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         # Browsers ask for the key and send it as the password.
         response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
     return response
@@ -133,7 +135,7 @@ def show_http_error(error: HTTPException) -> Response:
 @blueprint.errorhandler(Exception)
 def show_unexpected_error(error: Exception) -> Response:
     """What nobody thought of: on record, and told without details."""
-    log.exception("page_failed", path=request.path, error=str(error))
+    log.error("page_failed", path=request.path, exc_info=error)
     return _page({}, notice=_notice("internal-error", {}), status=500)
 
 
@@ -179,7 +181,8 @@ def _page(
 ) -> Response:
     """The one page, in the state that the arguments describe."""
     active = services().models.active_id()
-    card = services().model_card(model_version or active) if model_version or active else None
+    version = model_version or active
+    card = services().model_card(version) if version else None
     html = render_template(
         "estimate.html",
         form=build_form(values, problems or ()),
@@ -188,7 +191,7 @@ def _page(
         refresh=refresh,
         suggestions=_suggestions(active),
         data_as_of=write_month(card.data_as_of) if card else "",
-        model_version=model_version or active,
+        model_version=version,
         asset_url=ASSETS.url,
         address=request.host_url,
     )
@@ -196,7 +199,7 @@ def _page(
     response.headers[CSP] = PAGE_CSP
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Language"] = "fr"
-    if status in {202, 503}:
+    if status in {HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 

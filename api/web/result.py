@@ -108,9 +108,7 @@ class Result:
     """Years on, kilometres then, price then."""
 
 
-def build_result(
-    request: CarRequest, estimate: Estimate, values: Mapping[str, str]
-) -> Result:
+def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, str]) -> Result:
     """The result for one valued car.
 
     Args:
@@ -217,7 +215,7 @@ def _contributions(explanation: Explanation) -> tuple[ContributionView, ...]:
     if others:
         rest = sum(one.effect_mad for one in others)
         largest.append(Contribution(feature="", value=None, effect_mad=rest))
-    scale = 50 / max(max(abs(one.effect_mad) for one in largest), 1.0)
+    scale = 50 / max(1.0, *(abs(one.effect_mad) for one in largest))
     return tuple(_contribution(one, scale) for one in largest)
 
 
