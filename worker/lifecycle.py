@@ -9,12 +9,13 @@ from typing import Any
 
 import structlog
 from celery import signals
+from celery.concurrency import solo
 from prometheus_client import push_to_gateway, start_http_server
 
 from shared.adapters.redis_client import connect
 from shared.adapters.redis_workers import RedisWorkers
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
-from shared.logging import configure_logging, get_logger
+from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
@@ -36,11 +37,11 @@ def connect_signals(
         start_process: builds the services of a process; called in each pool process, and in a
             solo worker itself.
     """
-    SignsOfLife(settings).connect()
+    SignsOfLife(settings, runtime).connect()
 
     @signals.setup_logging.connect(weak=False)
-    def setup_logging(**_: Any) -> None:
-        configure_logging(settings.log_level, "worker")
+    def keep_logging(**_: Any) -> None:
+        """Celery leaves the logging as it is while somebody listens to this signal."""
 
     @signals.worker_init.connect(weak=False)
     def warm_up(**_: Any) -> None:
@@ -73,9 +74,17 @@ def connect_signals(
 
 
 class SignsOfLife:
-    """Tells the API, with Celery's own heartbeat, that this worker is there."""
+    """Tells the API, with Celery's own heartbeat, that this worker is there and able to answer.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: where the broker is.
+        runtime: a worker without a pool is able only while it has a model. The parent of a pool
+            does not look: it must not start a thread that its children would inherit halfway.
+    """
+
+    def __init__(self, settings: Settings, runtime: ModelRuntime) -> None:
+        self._runtime = runtime
+        self._is_solo = False
         self._workers = RedisWorkers(connect(settings.redis_url))
         self._queues: list[str] = []
         self._name = ""
@@ -87,18 +96,20 @@ class SignsOfLife:
         signals.worker_shutting_down.connect(self._leave, weak=False)
 
     def _ready(self, sender: Any, **_: Any) -> None:
-        self._queues = list(
-            sender.task_consumer.queues and [queue.name for queue in sender.task_consumer.queues]
-        )
+        self._queues = [queue.name for queue in sender.task_consumer.queues]
         self._name = f"{sender.hostname}:{os.getpid()}"
+        self._is_solo = isinstance(sender.pool, solo.TaskPool)
         self._beat()
         log.info("worker_ready", name=self._name, queues=self._queues)
 
     def _beat(self, **_: Any) -> None:
+        if not self._name:
+            return
         # The broker's absence is the API's to report; a worker only waits for its return.
-        if self._name:
-            with contextlib.suppress(BrokerUnavailable):
-                self._workers.beat(self._name, self._queues)
+        with contextlib.suppress(BrokerUnavailable, ModelNotLoaded):
+            if self._is_solo:
+                self._runtime.current()
+            self._workers.beat(self._name, self._queues)
 
     def _leave(self, **_: Any) -> None:
         with contextlib.suppress(BrokerUnavailable):

@@ -2,11 +2,14 @@
 
 import os
 import time
+import warnings
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 
 from shared.celery_app import make_celery
 from shared.connections import with_connections
+from shared.logging import configure_logging
 from shared.metrics import MODEL_RELOADS
 from shared.settings import Settings
 from worker.container import WorkerServices, build_services
@@ -38,6 +41,9 @@ class Process:
 def make_app() -> Celery:
     """The configured application with its tasks."""
     settings = with_connections(Settings.from_env())
+    configure_logging(settings.log_level, "worker")
+    # Celery warns of root because of pickle; these workers accept msgpack and JSON only.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
     celery = make_celery(settings.redis_url)
     runtime = ModelRuntime(
