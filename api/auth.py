@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 
 from shared.domain.errors import NotAuthenticated, NotPermitted
 from shared.settings import Settings, SettingsError
@@ -19,6 +19,7 @@ from shared.settings import Settings, SettingsError
 P = ParamSpec("P")
 R = TypeVar("R")
 KEY_BYTES = 32
+EXTENSION = "carprice-authenticator"
 
 
 class Scope(StrEnum):
@@ -92,6 +93,7 @@ class Authenticator:
 
     def register(self, app: Flask) -> None:
         """Find the caller before each request."""
+        app.extensions[EXTENSION] = self
 
         @app.before_request
         def set_caller() -> None:
@@ -109,6 +111,18 @@ class Authenticator:
             if hmac.compare_digest(known, digest):
                 return caller
         return None
+
+
+def accept_password() -> None:
+    """Take the key from the password that a browser asks its user for (RFC 7617); for pages only.
+
+    A browser sends a password by itself, with the forms of other sites too: it must not open
+    any call that changes something.
+    """
+    given = request.authorization
+    if g.caller is None and given is not None and given.type == "basic":
+        authenticator: Authenticator = current_app.extensions[EXTENSION]
+        g.caller = authenticator.caller(f"Bearer {given.password}")
 
 
 def needs(scope: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:

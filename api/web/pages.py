@@ -10,7 +10,7 @@ from flask import Blueprint, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from api.assets import AssetFolder
-from api.auth import Scope, needs
+from api.auth import Scope, accept_password, needs
 from api.current import caller_id, services
 from api.problems import RETRY_AFTER_S, status_of
 from api.security_headers import CSP
@@ -45,6 +45,7 @@ ASSETS = AssetFolder(
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(typographic)
+blueprint.before_request(accept_password)
 log = get_logger("pages")
 
 
@@ -119,7 +120,7 @@ def show_domain_error(error: DomainError) -> Response:
         return _page(values, problems=error.problems, status=status_of(error))
     response = _page(values, notice=_notice(error.code, error.params), status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        # Browsers ask for the key and send it as the password.
+        # The browser asks for the key, and sends it as the password.
         response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
     return response
 
