@@ -1,0 +1,274 @@
+"""The client: value a car, a list of cars, a file of cars."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+from uuid import uuid4
+
+import httpx
+
+from client.downloads import download
+from client.errors import WaitTimeoutError
+from client.models import Batch, Job, RowError, Valuation
+from client.transport import Transport
+
+LONG_POLL_S = 20.0
+UPLOAD_BLOCK_BYTES = 1 << 18
+
+Car = Mapping[str, Any]
+"""The car's fields by name: company, model, year, fuel, transmission, km_driven, …"""
+
+Progress = Callable[[Batch], None]
+"""Called with each state of a batch while it is waited for."""
+
+
+class CarPriceClient:
+    """A connection to the car price service.
+
+    Args:
+        base_url: where the service is.
+        api_key: if the service asks for one.
+        language: `fr` or `en`, of problems, warnings and error reports.
+        timeout_s: how long one answer may take.
+        retries: how often a call that can be repeated without harm is repeated.
+        http: an `httpx` transport in place of the network.
+
+    Example:
+        >>> with CarPriceClient("http://127.0.0.1:8000") as client:  # doctest: +SKIP
+        ...     client.predict({"company": "Toyota", "model": "Corolla", "year": 2020,
+        ...                     "fuel": "Petrol", "transmission": "Manual", "km_driven": 25000})
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        *,
+        api_key: str | None = None,
+        language: str = "en",
+        timeout_s: float = 60.0,
+        retries: int = 3,
+        http: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(
+            base_url, api_key=api_key, language=language, timeout_s=timeout_s, retries=retries,
+            http=http,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    # Cars
+
+    def predict(
+        self, car: Car, *, include: Sequence[str] = (), coverage: float | None = None
+    ) -> Valuation:
+        """Value one car.
+
+        Args:
+            car: its fields; with `asking_price_mad` the answer has a verdict.
+            include: `contributions`, `depreciation`.
+            coverage: of the interval: 0.5, 0.8, 0.9 or 0.95.
+
+        Raises:
+            InvalidInputError: a field is missing or wrong.
+            CarPriceError: any other failure.
+        """
+        params = _valuation_params(include, coverage)
+        response = self._transport.call("POST", "/predict", json=dict(car), params=params)
+        if response.status_code == HTTPStatus.ACCEPTED:
+            return self.wait_job(response.json()["id"], coverage=coverage).valuations[0]
+        return Valuation.of(response.json())
+
+    def submit(
+        self,
+        cars: Car | Sequence[Car],
+        *,
+        include: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit one car, or a list of them; returns at once.
+
+        Args:
+            cars: one car, or up to 1,000.
+            include: as for `predict`.
+            idempotency_key: submitting again with the same key gives the same job.
+        """
+        body: Any = dict(cars) if isinstance(cars, Mapping) else [dict(car) for car in cars]
+        response = self._transport.call(
+            "POST",
+            "/jobs",
+            json=body,
+            params=_valuation_params(include, None),
+            headers={"Idempotency-Key": idempotency_key or uuid4().hex},
+        )
+        return Job.of(response.json())
+
+    def job(self, job_id: str, *, wait_s: float = 0.0, coverage: float | None = None) -> Job:
+        """Read a job, after waiting up to `wait_s` (at most 30) for its end."""
+        params = {"wait": f"{wait_s:g}"} | _valuation_params((), coverage)
+        return Job.of(self._transport.call("GET", f"/jobs/{job_id}", params=params).json())
+
+    def wait_job(
+        self, job_id: str, *, timeout_s: float = 300.0, coverage: float | None = None
+    ) -> Job:
+        """Wait for the end of a job.
+
+        Raises:
+            WaitTimeoutError: it has not ended in time.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            remaining_s = max(until - time.monotonic(), 0.0)
+            job = self.job(job_id, wait_s=min(remaining_s, LONG_POLL_S), coverage=coverage)
+            if job.has_ended:
+                return job
+            if remaining_s == 0:
+                raise WaitTimeoutError(f"job {job_id} is {job.state} after {timeout_s:g} s")
+
+    def cancel_job(self, job_id: str) -> Job:
+        """Ask for the end of a job; raises `ConflictError` if it has ended."""
+        return Job.of(self._transport.call("DELETE", f"/jobs/{job_id}").json())
+
+    # Files
+
+    def upload_batch(
+        self, file: Path, *, idempotency_key: str | None = None, **options: Any
+    ) -> Batch:
+        """Upload a CSV, plain or gzip; returns once the service has it for good.
+
+        Args:
+            file: read while it is sent, never as a whole.
+            idempotency_key: uploading again with the same key gives the same batch.
+            options: `dry_run`, `on_error`, `key_column`, `encoding`, `delimiter`, `decimal`.
+        """
+        with file.open("rb") as source:
+            response = self._transport.call(
+                "POST",
+                "/batches",
+                # A file that was read half before a failure is not sent again from there.
+                repeatable=False,
+                content=_blocks(source),
+                params=_option_params(options),
+                headers={
+                    "Content-Type": "text/csv",
+                    "Content-Length": str(file.stat().st_size),
+                    "Content-Disposition": f'attachment; filename="{_ascii(file.name)}"',
+                    "Idempotency-Key": idempotency_key or uuid4().hex,
+                },
+            )
+        return Batch.of(response.json())
+
+    def batch(self, batch_id: str, *, wait_s: float = 0.0) -> Batch:
+        """Read a batch, after waiting up to `wait_s` (at most 30) for its end."""
+        params = {"wait": f"{wait_s:g}"}
+        return Batch.of(self._transport.call("GET", f"/batches/{batch_id}", params=params).json())
+
+    def wait_batch(
+        self,
+        batch_id: str,
+        *,
+        timeout_s: float = float("inf"),
+        poll_s: float = 1.0,
+        on_progress: Progress | None = None,
+    ) -> Batch:
+        """Wait for the end of a batch.
+
+        Args:
+            batch_id: the batch.
+            timeout_s: how long to wait.
+            poll_s: how often `on_progress` is called.
+            on_progress: called with each state that is seen.
+
+        Raises:
+            WaitTimeoutError: it has not ended in time.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            remaining_s = max(until - time.monotonic(), 0.0)
+            batch = self.batch(batch_id, wait_s=min(remaining_s, poll_s))
+            if on_progress is not None:
+                on_progress(batch)
+            if batch.has_ended:
+                return batch
+            if remaining_s == 0:
+                raise WaitTimeoutError(f"batch {batch_id} is {batch.state} after {timeout_s:g} s")
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Ask for the end of a batch; raises `ConflictError` if it has ended."""
+        return Batch.of(self._transport.call("DELETE", f"/batches/{batch_id}").json())
+
+    def download_results(
+        self, batch_id: str, path: Path, *, dialect: str = "default", ndjson: bool = False
+    ) -> Path:
+        """Download the results to `path`; an interrupted download of the plain CSV goes on.
+
+        Raises:
+            ConflictError: the batch is under way.
+        """
+        accept = "application/x-ndjson" if ndjson else "text/csv"
+        return download(
+            self._transport, batch_id, "results", path, params=_dialect(dialect), accept=accept
+        )
+
+    def download_rejected(self, batch_id: str, path: Path, *, dialect: str = "default") -> Path:
+        """Download the rejected rows with the reasons, to correct and upload again."""
+        return download(
+            self._transport, batch_id, "rejected", path, params=_dialect(dialect), accept="text/csv"
+        )
+
+    def batch_errors(self, batch_id: str) -> Iterator[RowError]:
+        """The error report, entry by entry, in the order of the file."""
+        with self._transport.stream(
+            f"/batches/{batch_id}/errors", params={}, headers={}
+        ) as response:
+            for line in response.iter_lines():
+                yield RowError.of(json.loads(line))
+
+
+def _valuation_params(include: Sequence[str], coverage: float | None) -> dict[str, str]:
+    params = {}
+    if include:
+        params["include"] = ",".join(include)
+    if coverage is not None:
+        params["coverage"] = f"{coverage:g}"
+    return params
+
+
+def _option_params(options: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def _dialect(dialect: str) -> dict[str, str]:
+    return {} if dialect == "default" else {"dialect": dialect}
+
+
+def _blocks(source: BinaryIO) -> Iterator[bytes]:
+    while block := source.read(UPLOAD_BLOCK_BYTES):
+        yield block
+
+
+def _ascii(name: str) -> str:
+    """A file name as it can stand in a header."""
+    return "".join(sign if sign.isascii() and sign not in '"\\' else "_" for sign in name)

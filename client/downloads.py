@@ -1,0 +1,60 @@
+"""Downloads that go on where they were interrupted."""
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from client.errors import ServiceUnreachableError
+from client.transport import Transport, pause_s
+
+ATTEMPTS = 5
+BLOCK_BYTES = 1 << 18
+
+
+def download(
+    transport: Transport,
+    batch_id: str,
+    name: str,
+    path: Path,
+    *,
+    params: Mapping[str, str],
+    accept: str,
+) -> Path:
+    """Download a result file of a batch; `path` appears when it is whole.
+
+    What has arrived lies beside it under a name that holds the batch's id. The results of a batch
+    never change, so a later call, in this process or another, asks for the rest only.
+    """
+    variant = "-".join([batch_id, *params.values(), accept.rpartition("/")[2]])
+    part = path.with_name(f"{path.name}.{variant}.part")
+    for attempt in range(ATTEMPTS):
+        try:
+            _fetch(transport, f"/batches/{batch_id}/{name}", part, params, accept)
+            break
+        except ServiceUnreachableError as error:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(pause_s(error, attempt))
+    part.replace(path)
+    return path
+
+
+def _fetch(
+    transport: Transport, url: str, part: Path, params: Mapping[str, str], accept: str
+) -> None:
+    """Fetch the rest of a file; all of it if the service does not give parts."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept": accept, "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with transport.stream(url, params=params, headers=headers) as response:
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if response.headers.get("Content-Range") == f"bytes */{have}":
+                return
+            part.unlink()
+            raise ServiceUnreachableError(f"{url}: what has arrived is not part of it")
+        is_rest = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        with part.open("ab" if is_rest else "wb") as file:
+            for block in response.iter_bytes(BLOCK_BYTES):
+                file.write(block)

@@ -1,0 +1,160 @@
+"""What the service answers, as frozen values. `raw` is the whole answer."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+TERMINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """An asking price held against the market."""
+
+    asking_price_mad: float
+    position: str
+    """`below_market`, `fair` or `above_market`."""
+    percentile: float
+    """Share of comparable cars that ask less, percent."""
+    difference_mad: float
+    """Asking price minus estimate."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Valuation:
+    """What a car is worth."""
+
+    id: str
+    price_mad: float
+    low_mad: float
+    high_mad: float
+    coverage: float
+    """Probability that the real price lies between `low_mad` and `high_mad`."""
+    model_version: str
+    model_known: bool
+    """False: the car's model is not in the data, and the interval is wider."""
+    cached: bool
+    verdict: Verdict | None
+    warnings: tuple[str, ...]
+    raw: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """From the service's answer."""
+        interval, verdict = answer["interval"], answer.get("verdict")
+        return cls(
+            id=answer["id"],
+            price_mad=answer["price_mad"],
+            low_mad=interval["low"],
+            high_mad=interval["high"],
+            coverage=interval["coverage"],
+            model_version=answer["model"]["version"],
+            model_known=answer["model_known"],
+            cached=answer["cached"],
+            verdict=verdict
+            and Verdict(
+                asking_price_mad=verdict["asking_price_mad"],
+                position=verdict["position"],
+                percentile=verdict["percentile"],
+                difference_mad=verdict["difference_mad"],
+            ),
+            warnings=tuple(
+                f"{warning['pointer']}: {warning['detail']}" for warning in answer["warnings"]
+            ),
+            raw=answer,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """An accepted request for one valuation, or for a list of them."""
+
+    id: str
+    state: str
+    valuations: tuple[Valuation, ...]
+    """In the order of the request, once the job has succeeded."""
+    error: str | None
+    raw: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in TERMINAL_STATES
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """From the service's answer."""
+        result = answer.get("result") or []
+        return cls(
+            id=answer["id"],
+            state=answer["state"],
+            valuations=tuple(
+                Valuation.of(each) for each in (result if isinstance(result, list) else [result])
+            ),
+            error=answer["error"]["detail"] if answer.get("error") else None,
+            raw=answer,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """An uploaded file."""
+
+    id: str
+    state: str
+    outcome: str | None
+    """`complete`, `with_errors`, `partial`, `aborted`, `cancelled` or `dry_run`."""
+    total: int | None
+    """Rows; None until all of the file is read."""
+    done: int
+    valid: int
+    invalid: int
+    failed: int
+    rows_per_second: float | None
+    eta_s: float | None
+    sha256: str
+    error: str | None
+    raw: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in TERMINAL_STATES
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """From the service's answer."""
+        counts = answer["counts"]
+        return cls(
+            id=answer["id"],
+            state=answer["state"],
+            outcome=answer["outcome"],
+            total=counts["total"],
+            done=counts["done"],
+            valid=counts["valid"],
+            invalid=counts["invalid"],
+            failed=counts["failed"],
+            rows_per_second=answer["rows_per_second"],
+            eta_s=answer["eta_s"],
+            sha256=answer["input"]["sha256"],
+            error=answer["error"]["detail"] if answer.get("error") else None,
+            raw=answer,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RowError:
+    """One broken rule of one row of a file."""
+
+    line: int
+    row_key: str | None
+    column: str | None
+    value: str | None
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """From a line of the error report."""
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(**{name: answer[name] for name in names})
