@@ -10,6 +10,8 @@ import pytest
 import redis
 import yaml
 from kombu import Connection, Exchange, Queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shared.embedded import server_binary
 
@@ -49,7 +51,8 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
         assert process.poll() is None
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
-    yield lambda **credentials: redis.Redis(unix_socket_path=str(socket), **credentials)
+    once = Retry(NoBackoff(), 0)
+    yield lambda **credentials: redis.Redis(unix_socket_path=str(socket), retry=once, **credentials)
     process.terminate()
     process.wait()
 
