@@ -1,0 +1,52 @@
+"""Who gets what at `/`, and what a browser is told about every answer."""
+
+import pytest
+
+from api.app import create_app
+from api.security_headers import NOTHING_CSP
+from api.web.pages import JSON_GREETING
+from shared.connections import with_connections
+from shared.settings import Settings
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.fixture
+def client(tmp_path):
+    """A service without servers and without a model."""
+    return create_app(with_connections(Settings(home=tmp_path))).test_client()
+
+
+@pytest.mark.parametrize(
+    ("accept", "html"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("text/html;q=0.5, application/json;q=0.4", True),
+        ("*/*", False),
+        (None, False),
+        ("application/json", False),
+        ("application/json, text/html;q=0.9", False),
+        ("text/*;q=0.3, application/json", False),
+        ("image/png", False),
+    ],
+)
+def test_people_get_a_page_and_programs_json(client, accept, html):
+    answer = client.get("/", headers={"Accept": accept} if accept else {})
+    assert answer.status_code == 200
+    assert "Accept" in answer.vary
+    assert (answer.mimetype == "text/html") is html
+    assert html or answer.json == JSON_GREETING
+
+
+@pytest.mark.parametrize(
+    "call",
+    [("GET", "/health"), ("GET", "/nothing-here"), ("POST", "/predict"), ("DELETE", "/health")],
+)
+def test_answers_that_are_no_page_allow_a_browser_nothing(client, call):
+    method, address = call
+    headers = client.open(address, method=method).headers
+    assert headers["Content-Security-Policy"] == NOTHING_CSP
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert len(headers.getlist("Content-Security-Policy")) == 1
