@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from data.distributions import AGE_BANDS, SMALLEST_CELL, age_at_listing, group_names, measure
+from data.distributions import AGE_BANDS, RARE, SMALLEST_CELL, age_at_listing, group_names, measure
 from data.hedonic import Bend, FloatArray, IntArray
 from data.hedonic_fit import HedonicFit, fit_hedonic
 from data.hedonic_tables import HedonicTables, coder_for
@@ -11,11 +11,13 @@ from data.hedonic_terms import TERMS
 from data.loading import ListingsError
 from data.market import PriceSpread, ReferenceMarket, date_curve, month_number
 from data.schema import LISTING_DATE, PRICE, car_columns
+from data.suspicion import without_implausible_km
 
 FEWEST_LISTINGS = 500
 _FOLDS = 5
 _SHAPE_LEVELS = (0.01, 0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975, 0.99)
 _SPREAD_PRIOR = 30.0
+_FEWEST_RARE = 200
 _NORMAL_MAD = 1.2533
 """Standard deviation of a normal distribution in mean absolute deviations."""
 
@@ -33,7 +35,7 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
         raise ListingsError(
             f"{len(listings)} listings are too few for a market; at least {FEWEST_LISTINGS}"
         )
-    dated = listings.reset_index(drop=True)
+    dated = without_implausible_km(listings).reset_index(drop=True)
     as_of = latest_month(dated)
     dated[LISTING_DATE] = dated[LISTING_DATE].fillna(as_of)
     curve = date_curve(dated[LISTING_DATE].min(), as_of)
@@ -118,6 +120,7 @@ def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
     by_age = relative.groupby(bands).agg(["size", "mean"])
     factors = pd.Series(bands).map(by_age["mean"])
     scaled = residual / (names.map(deviation) * factors).to_numpy()
+    rare = names.str.endswith(RARE).to_numpy()
     return PriceSpread(
         groups={
             str(name): [int(grouped["size"][name]), round(float(deviation[name]), 4)]
@@ -130,6 +133,11 @@ def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
             if row["size"] >= SMALLEST_CELL
         },
         levels=_SHAPE_LEVELS,
-        shape=tuple(round(float(value), 3) for value in np.quantile(scaled, _SHAPE_LEVELS)),
-        count=len(listings),
+        shape=_shape(scaled[~rare]),
+        rare_shape=_shape(scaled[rare] if rare.sum() >= _FEWEST_RARE else scaled),
+        counts=(int((~rare).sum()), int(rare.sum())),
     )
+
+
+def _shape(scaled: FloatArray) -> tuple[float, ...]:
+    return tuple(round(float(value), 3) for value in np.quantile(scaled, _SHAPE_LEVELS))

@@ -13,6 +13,7 @@ from data.distributions import (
     KM_LEVELS,
     OLDEST_AGE,
     PATTERN_FIELDS,
+    RARE,
     SPEC_FIELDS,
     YEAR_LEVELS,
     Counts,
@@ -193,10 +194,18 @@ def _residuals(
     factors = np.array([_second(spread.ages, str(lowest), 1.0) for lowest in AGE_BANDS])
     fallback = float(np.median([row[1] for row in spread.groups.values()]))
     deviation = np.array([_second(spread.groups, group, fallback) for group in groups])
-    levels = (0.0, *spread.levels, 1.0)
-    shape = (1.5 * spread.shape[0], *spread.shape, 1.5 * spread.shape[-1])
-    standard = np.interp(rng.random(len(table)), levels, shape)
+    drawn = rng.random(len(table))
+    rare = (table["model"] == RARE).to_numpy()
+    common = _standard(drawn, spread.levels, spread.shape)
+    standard = np.where(rare, _standard(drawn, spread.levels, spread.rare_shape), common)
     return np.asarray(standard * deviation * factors[bands])
+
+
+def _standard(
+    drawn: FloatArray, levels: Sequence[float], shape: Sequence[float]
+) -> FloatArray:
+    """Residuals in deviations at the drawn levels; the tails reach half as far again."""
+    return np.interp(drawn, (0.0, *levels, 1.0), (1.5 * shape[0], *shape, 1.5 * shape[-1]))
 
 
 def _second(rows: Mapping[str, Sequence[float]], name: str, default: float) -> float:

@@ -75,6 +75,7 @@ class Term:
         keys: the fields (or derived keys) whose values name a cell; empty for one cell.
         bend: the number along which the effect bends; None for a plain shift.
         stiffness: ridge penalty; how many listings the prior "no effect" weighs.
+        falling: the bend never rises: more kilometres never make a car dearer.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Term:
     keys: tuple[str, ...] = ()
     bend: Bend | None = None
     stiffness: float = 1.0
+    falling: bool = False
 
     @property
     def width(self) -> int:
@@ -96,6 +98,7 @@ class Term:
             "keys": list(self.keys),
             "bend": self.bend.to_json() if self.bend else None,
             "stiffness": self.stiffness,
+            "falling": self.falling,
         }
 
     @classmethod
@@ -107,6 +110,7 @@ class Term:
             keys=tuple(given["keys"]),
             bend=Bend.from_json(given["bend"]) if given["bend"] else None,
             stiffness=given["stiffness"],
+            falling=given["falling"],
         )
 
 

@@ -4,15 +4,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.ageing import with_steady_ageing
 from data.hedonic_tables import PARTS_OF
 
-_ROUNDS = 3
-_ITERATIONS = 120
+_ITERATIONS = (120, 60, 60)
+"""Of each round of reweighting; a round starts from the solution of the one before."""
 _HUBER_WIDTHS = 1.5
 _DIGITS = 4
 _SMALLEST_SHARE = 0.05
@@ -61,35 +63,45 @@ def fit_hedonic(
         [block.design / np.sqrt(block.term.stiffness) for block in blocks]
         + [scipy.sparse.csr_matrix(extra)]
     ).tocsr()
-    intercept, scaled = _robust_ridge(design, log_price)
+    falling = np.concatenate(
+        [np.full(block.design.shape[1], block.term.falling) for block in blocks]
+        + [np.zeros(extra.shape[1], dtype=bool)]
+    )
+    intercept, scaled = _robust_ridge(design, log_price, falling)
     cells: dict[str, Mapping[str, Cell]] = {}
     start = 0
     for block in blocks:
         end = start + block.design.shape[1]
         cells[block.term.name] = _cells(block, scaled[start:end])
         start = end
-    return HedonicFit(
-        model=HedonicModel(
-            intercept=round(intercept, _DIGITS),
-            terms=tuple(block.term for block in blocks),
-            cells=cells,
-            vehicle_years=_vehicle_years(listings, fewest),
-        ),
-        nuisance=scaled[start:],
+    model = HedonicModel(
+        intercept=round(intercept, _DIGITS),
+        terms=tuple(block.term for block in blocks),
+        cells=cells,
+        vehicle_years=_vehicle_years(listings, fewest),
     )
+    return HedonicFit(model=with_steady_ageing(model, listings), nuisance=scaled[start:])
 
 
-def _robust_ridge(design: scipy.sparse.csr_matrix, target: FloatArray) -> tuple[float, FloatArray]:
-    """Ridge with Huber weights: typing errors in a price must not move the market."""
+def _robust_ridge(
+    design: scipy.sparse.csr_matrix, target: FloatArray, falling: npt.NDArray[np.bool_]
+) -> tuple[float, FloatArray]:
+    """Ridge with Huber weights: typing errors in a price must not move the market.
+
+    A column marked `falling` whose coefficient comes out positive is held at zero from then on.
+    """
     weights = np.ones(len(target))
+    free = np.ones(design.shape[1])
     intercept = float(np.median(target))
     solution = np.zeros(design.shape[1])
-    for _ in range(_ROUNDS):
+    for iterations in _ITERATIONS:
         root = np.sqrt(weights)
-        weighted = design.multiply(root[:, None]).tocsr()
-        solution = lsqr(
-            weighted, (target - intercept) * root, damp=1.0, iter_lim=_ITERATIONS, x0=solution
+        weighted = design.multiply(root[:, None]).multiply(free).tocsr()
+        solution = free * lsqr(
+            weighted, (target - intercept) * root, damp=1.0, iter_lim=iterations, x0=solution
         )[0]
+        free[falling & (solution > 0)] = 0.0
+        solution *= free
         residual = target - intercept - design @ solution
         intercept += float(np.average(residual, weights=weights))
         width = _HUBER_WIDTHS * 1.4826 * float(np.median(np.abs(residual)))

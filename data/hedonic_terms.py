@@ -16,11 +16,9 @@ COARSE_YEAR = Bend(variable="year", knots=(1990, 2005, 2012, 2018, 2026), origin
 """Depreciation of one brand, model, fuel, ...: how it departs from the market's."""
 KM = Bend(
     variable="km_driven",
-    knots=(0, 10_000, 30_000, 60_000, 100_000, 150_000, 200_000, 300_000, 500_000),
+    knots=(0, 50_000, 100_000, 150_000, 200_000, 300_000),
     origin=130_000,
 )
-COARSE_KM = Bend(variable="km_driven", knots=(0, 60_000, 150_000, 300_000), origin=130_000)
-LINEAR_KM = Bend(variable="km_driven", knots=(0, 300_000), origin=130_000)
 FISCAL = Bend(variable="fiscal_power_cv", knots=(3, 6, 8, 11, 15, 24), origin=8)
 ENGINE = Bend(variable="engine_cc", knots=(600, 1000, 1300, 1600, 2000, 3000, 5000), origin=1500)
 POWER = Bend(variable="max_power_bhp", knots=(30, 60, 80, 110, 150, 220, 400), origin=100)
@@ -28,7 +26,7 @@ TORQUE = Bend(variable="torque_nm", knots=(50, 120, 200, 300, 450, 800), origin=
 MILEAGE = Bend(variable="mileage_mpg", knots=(15, 35, 50, 65, 80), origin=45)
 
 _GENERAL = (
-    Term(name="km", field="km_driven", bend=KM, stiffness=0.3),
+    Term(name="km", field="km_driven", bend=KM, stiffness=0.3, falling=True),
     Term(name="fiscal_power", field="fiscal_power_cv", bend=FISCAL, stiffness=0.3),
     Term(name="engine", field="engine_cc", bend=ENGINE, stiffness=0.3),
     Term(name="power", field="max_power_bhp", bend=POWER, stiffness=0.3),
@@ -57,7 +55,6 @@ _SHIFTS = tuple(
         ((VEHICLE, "fiscal_power_cv"), "fiscal_power_cv", 4.0),
         ((SPEC, "fiscal_power_cv"), "fiscal_power_cv", 6.0),
         ((VEHICLE, "year"), "year", 6.0),
-        ((SPEC, "year"), "year", 10.0),
         (("company", "origin"), "origin", 6.0),
         ((VEHICLE, "origin"), "origin", 8.0),
         ((VEHICLE, "edition"), "edition", 6.0),
@@ -81,15 +78,4 @@ _AGEING = tuple(
     )
 )
 
-_DRIVING = (
-    Term(
-        name="company_km",
-        field="km_driven",
-        keys=("company",),
-        bend=COARSE_KM,
-        stiffness=10.0,
-    ),
-    Term(name="vehicle_km", field="km_driven", keys=(VEHICLE,), bend=LINEAR_KM, stiffness=10.0),
-)
-
-TERMS: tuple[Term, ...] = (*_GENERAL, *_SHIFTS, *_AGEING, *_DRIVING)
+TERMS: tuple[Term, ...] = (*_GENERAL, *_SHIFTS, *_AGEING)

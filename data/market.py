@@ -31,13 +31,17 @@ class PriceSpread:
     """[listings, factor] by the lower end of the age band."""
     levels: tuple[float, ...]
     shape: tuple[float, ...]
-    """Residual in deviations at `levels`."""
-    count: int
+    """Residual in deviations at `levels`, of models with statistics of their own."""
+    rare_shape: tuple[float, ...]
+    """The same of models that are too rare: priced by their company alone."""
+    counts: tuple[int, int]
+    """Listings behind `shape` and `rare_shape`."""
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `dataclasses.asdict`."""
-        return cls(**{**given, "levels": tuple(given["levels"]), "shape": tuple(given["shape"])})
+        tuples = ("levels", "shape", "rare_shape", "counts")
+        return cls(**{**given, **{name: tuple(given[name]) for name in tuples}})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

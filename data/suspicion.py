@@ -1,16 +1,18 @@
-"""Prices that are probably typing errors: a digit too many or too few, a monthly instalment."""
+"""Figures that are probably typing errors: a digit too many or too few, thousands left out."""
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.schema import PRICE
+from data.schema import LISTING_DATE, PRICE
 
 _FACTOR = 4.0
 """A price this many times above or below its like is suspect..."""
 _DEVIATIONS = 6.0
 """...if it is also this many robust deviations away."""
 _FEWEST = 5
+_LEAST_KM_A_YEAR = 3_500.0
+_GRACE_YEARS = 3.0
 
 
 def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -23,6 +25,28 @@ def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
     distance = (level - centre).abs().to_numpy()
     spread = 1.4826 * float(np.median(distance))
     return (distance > np.log(_FACTOR)) & (distance > _DEVIATIONS * spread)
+
+
+def implausible_km(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each car has driven far too little for its age, (n,).
+
+    Such listings ask the price of an ordinary car: "120" stands for 120,000. Left in, they would
+    teach that a low figure is worth nothing.
+    """
+    latest = listings["year"].max()
+    listed = listings[LISTING_DATE].str.slice(0, 4).astype(np.float64).fillna(latest).to_numpy()
+    age = listed - listings["year"].to_numpy(dtype=np.float64)
+    return np.asarray(
+        listings["km_driven"].to_numpy(dtype=np.float64)
+        < _LEAST_KM_A_YEAR * np.maximum(age - _GRACE_YEARS, 0.0)
+    )
+
+
+def without_implausible_km(listings: pd.DataFrame) -> pd.DataFrame:
+    """A copy in which implausible kilometres are missing."""
+    cleaned = listings.copy()
+    cleaned.loc[implausible_km(listings), "km_driven"] = np.nan
+    return cleaned
 
 
 def _slope(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:

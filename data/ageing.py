@@ -1,0 +1,83 @@
+"""Steady ageing: a newer car of the same model is never cheaper.
+
+The effect of a single year of a single model is estimated from few listings, and its noise would
+make a car of 2018 dearer than one of 2019. Those effects are moved, as little as their listings
+allow, until the model's price rises with the year.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from data.hedonic import FIRST_YEAR, SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
+from data.hedonic_tables import HedonicTables, coder_for
+
+_TERM = (VEHICLE, "year")
+_FIRST_STEADY_YEAR = 1998
+"""Older cars become collectable: there a falling price may be real."""
+_FIXED = 1e7
+_DIGITS = 4
+
+
+def with_steady_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicModel:
+    """A copy of `model` whose effects of single years of single models do not break the order.
+
+    Args:
+        model: the fitted model.
+        listings: what it was fitted on; tells each model's usual fuel and gearbox.
+    """
+    name = next((term.name for term in model.terms if term.keys == _TERM), None)
+    if name is None:
+        return model
+    cells = dict(model.cells[name])
+    plain = dataclasses.replace(model, cells={**model.cells, name: {}})
+    curves = _curves(plain, listings)
+    for vehicle, curve in curves.items():
+        keys = [f"{vehicle}{SEPARATOR}{int(year)}" for year in YEARS]
+        known = np.array([key in cells for key in keys])
+        shift = np.array([cells[k].coefficients[0] if k in cells else 0.0 for k in keys])
+        weight = np.array([float(cells[k].count) if k in cells else _FIXED for k in keys])
+        steady = _rising(curve + shift, weight, _FIRST_STEADY_YEAR - FIRST_YEAR) - curve
+        for index in np.flatnonzero(known):
+            key = keys[index]
+            cells[key] = Cell(cells[key].count, (round(float(steady[index]), _DIGITS),))
+    return dataclasses.replace(model, cells={**model.cells, name: cells})
+
+
+def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray]:
+    """Log price of each known vehicle, with its usual fuel and gearbox, by year of registration."""
+    usual = listings.groupby(["company", "model"])[["fuel", "transmission"]].agg(_most_frequent)
+    pairs = [vehicle.split(SEPARATOR) for vehicle in model.vehicle_years]
+    rows = [(company, name, *usual.loc[(company, name)]) for company, name in pairs]
+    repeat = len(YEARS)
+    fields = ("company", "model", "fuel", "transmission")
+    columns = {
+        field: [row[index] for row in rows for _ in range(repeat)]
+        for index, field in enumerate(fields)
+    }
+    columns["year"] = [int(year) for _ in rows for year in YEARS]
+    tables = HedonicTables(model, coder_for(model))
+    coded = tables.coder.code(columns, len(rows) * repeat)
+    curves = tables.log_price(tables.parts(coded)).reshape(len(rows), repeat)
+    return dict(zip(model.vehicle_years, curves, strict=True))
+
+
+def _most_frequent(values: pd.Series) -> object:
+    counts = values.value_counts()
+    return sorted(counts.index[counts == counts.max()])[0] if len(counts) else None
+
+
+def _rising(values: FloatArray, weights: FloatArray, start: int) -> FloatArray:
+    """The closest sequence that does not fall from `start` on (pool adjacent violators)."""
+    pools: list[list[float]] = []
+    for value, weight in zip(values[start:], weights[start:], strict=True):
+        pools.append([float(value), float(weight), 1.0])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            last, weight_of_last, size = pools.pop()
+            first, weight_of_first, size_of_first = pools.pop()
+            total = weight_of_first + weight_of_last
+            mean = (first * weight_of_first + last * weight_of_last) / total
+            pools.append([mean, total, size_of_first + size])
+    tail = [value for value, _, size in pools for _ in range(int(size))]
+    return np.concatenate([values[:start], tail])

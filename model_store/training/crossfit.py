@@ -1,0 +1,117 @@
+"""Fitting the baseline, and encoding the training cars as if the baseline had not seen them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from data.calibrate import folds_of, latest_month
+from data.distributions import SMALLEST_CELL
+from data.hedonic import FloatArray
+from data.hedonic_fit import fit_hedonic
+from data.hedonic_terms import TERMS
+from data.market import date_curve, month_number
+from data.schema import LISTING_DATE, PRICE, car_columns
+from model_store.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
+from model_store.training.dropout import with_dropout
+from shared.domain.car import CATEGORIES
+
+_NUMBERS = (
+    "year", "km_driven", "fiscal_power_cv", "engine_cc", "max_power_bhp", "torque_nm",
+    "mileage_mpg", "doors",
+)  # fmt: skip
+_DETAILS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
+_COMMON = 0.5
+_RARE = 0.05
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CrossFitted:
+    """Encoder for new cars, and the training cars encoded without looking at themselves.
+
+    Args:
+        encoder: fitted on all listings.
+        encoded: each training car by a baseline that was fitted without its fold.
+        residual: (n,) log price minus that baseline, at the price level of the latest month.
+    """
+
+    encoder: CarEncoder
+    encoded: EncodedCars
+    residual: FloatArray
+
+
+def cross_fit(
+    listings: pd.DataFrame, *, folds: int, seed: int, advance: Callable[[str], None]
+) -> CrossFitted:
+    """Fit the baseline once for all listings and once without each fold.
+
+    Args:
+        listings: a canonical table.
+        folds: number of folds; near duplicates share theirs.
+        seed: of the folds and of the field dropout.
+        advance: told after each fit.
+    """
+    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+    months = _months(listings)
+    fit = fit_hedonic(listings, log_price, TERMS, fewest=SMALLEST_CELL, nuisance=months)
+    features = _features(listings, tuple(term.field for term in fit.model.terms))
+    encoder = CarEncoder(fit.model, features, _detail_fields(listings))
+    advance("baseline")
+    thinned = with_dropout(listings, seed=seed)
+    fold_of = folds_of(listings, folds, seed)
+    encoded = _empty(len(listings), len(features))
+    residual = np.empty(len(listings))
+    for fold in range(folds):
+        inside, outside = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
+        partial = fit_hedonic(
+            listings.iloc[outside].reset_index(drop=True),
+            log_price[outside],
+            TERMS,
+            fewest=SMALLEST_CELL,
+            nuisance=months[outside],
+        )
+        blind = CarEncoder(partial.model, features, encoder.detail_fields)
+        part = blind.encode_columns(car_columns(thinned.iloc[inside]), len(inside))
+        encoded.matrix[inside] = part.matrix
+        encoded.baseline_log[inside] = part.baseline_log
+        encoded.level[inside] = part.level
+        dated = months[inside] @ partial.nuisance
+        residual[inside] = log_price[inside] - part.baseline_log - dated
+        advance(f"fold {fold + 1} of {folds}")
+    return CrossFitted(encoder=encoder, encoded=encoded, residual=residual)
+
+
+def _empty(rows: int, width: int) -> EncodedCars:
+    return EncodedCars(
+        np.empty((rows, width), dtype=np.float32),
+        np.empty(rows),
+        np.empty(rows, dtype=np.int8),
+    )
+
+
+def _months(listings: pd.DataFrame) -> FloatArray:
+    """The price level's columns by month of listing; none where the listings carry no dates."""
+    dates = listings[LISTING_DATE].dropna()
+    if dates.nunique() < 2:  # noqa: PLR2004 - one month has no trend
+        return np.empty((len(listings), 0))
+    as_of = latest_month(listings)
+    numbers = listings[LISTING_DATE].fillna(as_of).map(month_number).to_numpy(dtype=np.float64)
+    return date_curve(str(dates.min()), as_of).columns(numbers)
+
+
+def _features(listings: pd.DataFrame, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns that say something about these listings, in a fixed order."""
+    numbers = [name for name in _NUMBERS if listings[name].notna().mean() >= _RARE]
+    categories = [name for name in CATEGORIES if listings[name].nunique() > 1]
+    effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _stated(listings, field)]
+    return (*numbers, *categories, *effects, BASELINE)
+
+
+def _stated(listings: pd.DataFrame, field: str) -> bool:
+    return bool(listings[field].nunique() > 1)
+
+
+def _detail_fields(listings: pd.DataFrame) -> tuple[str, ...]:
+    """Optional fields that most of these listings state: a car without them is thinly described."""
+    return tuple(name for name in _DETAILS if listings[name].notna().mean() >= _COMMON)

@@ -1,0 +1,31 @@
+"""Field dropout: teaching the forest to price cars of which little is known.
+
+Callers leave out optional fields, and ask for models that no listing had. A share of the training
+cars therefore goes in with fields blanked, so that the forest learns what the baseline is worth
+then. Rows are changed, not added: out-of-bag estimates stay honest.
+"""
+
+import numpy as np
+import pandas as pd
+
+from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
+
+FIELD_SHARE = 0.15
+"""Share of the values blanked in each optional field."""
+UNKNOWN_SHARE = 0.04
+"""Share of the cars whose model is made unknown."""
+UNKNOWN_MODEL = "(unknown)"
+"""A model that no coder knows: folded names have no brackets."""
+
+
+def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """A copy of `listings` with fields blanked at random."""
+    rng = np.random.default_rng(seed)
+    thinned = listings.copy()
+    for name in FIELD_NAMES:
+        blanked = rng.random(len(thinned)) < FIELD_SHARE
+        if name not in REQUIRED_FIELDS:
+            thinned.loc[blanked, name] = None
+    unknown = rng.random(len(thinned)) < UNKNOWN_SHARE
+    thinned.loc[unknown, "model"] = UNKNOWN_MODEL
+    return thinned

@@ -1,0 +1,97 @@
+"""Fitting the smallest forest that is as good as a large one, and its out-of-bag statistics."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import RandomForestRegressor
+
+from data.hedonic import FloatArray
+
+_TREES = 200
+_TRIAL_TREES = 40
+_DEPTHS = (6, 8, 10, 12)
+_TOLERANCE = 1.01
+_TREE_STEPS = (50, 100, 150, 200)
+_CLIP_DEVIATIONS = 4.0
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OutOfBag:
+    """Predictions for the training cars by the trees that did not see them.
+
+    Args:
+        mean: (n,) predicted residual.
+        std: (n,) total standard deviation: spread of the leaves' means plus spread inside leaves.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+
+
+def fit_forest(
+    matrix: Matrix,
+    residual: FloatArray,
+    baseline_log: FloatArray,
+    *,
+    seed: int,
+    jobs: int,
+    advance: Callable[[str], None],
+) -> tuple[RandomForestRegressor, OutOfBag]:
+    """Fit the smallest forest within one percent of the best mean absolute error out of bag."""
+    target = clipped(residual)
+    actual = np.exp(baseline_log + residual)
+
+    def error(forest: RandomForestRegressor) -> float:
+        mean = out_of_bag(forest, matrix).mean
+        return float(np.mean(np.abs(np.exp(baseline_log + mean) - actual)))
+
+    errors = {}
+    for depth in _DEPTHS:
+        trial = _forest(_TRIAL_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
+        errors[depth] = error(trial)
+        advance(f"depth {depth}")
+    limit = min(errors.values()) * _TOLERANCE
+    depth = min(depth for depth, found in errors.items() if found <= limit)
+    forest = _forest(_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
+    advance("forest")
+    return forest, out_of_bag(forest, matrix)
+
+
+def clipped(residual: FloatArray) -> FloatArray:
+    """Residuals without the typing errors among the prices."""
+    centre = float(np.median(residual))
+    reach = _CLIP_DEVIATIONS * 1.4826 * float(np.median(np.abs(residual - centre)))
+    return np.clip(residual, centre - reach, centre + reach)
+
+
+def out_of_bag(forest: RandomForestRegressor, matrix: Matrix) -> OutOfBag:
+    """Mean and total deviation for each row over the trees that did not see it."""
+    rows = len(matrix)
+    votes, total, square = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for tree, seen in zip(forest.estimators_, forest.estimators_samples_, strict=True):
+        unseen = np.ones(rows, dtype=bool)
+        unseen[seen] = False
+        leaves = tree.tree_.apply(matrix[unseen])
+        value = tree.tree_.value[leaves, 0, 0]
+        votes[unseen] += 1
+        total[unseen] += value
+        square[unseen] += value**2 + tree.tree_.impurity[leaves]
+    votes = np.maximum(votes, 1)
+    mean = total / votes
+    return OutOfBag(mean=mean, std=np.sqrt(np.maximum(square / votes - mean**2, 0.0)))
+
+
+def _forest(trees: int, depth: int, rows: int, seed: int, jobs: int) -> RandomForestRegressor:
+    return RandomForestRegressor(
+        n_estimators=trees,
+        max_depth=depth,
+        min_samples_leaf=max(5, rows // 2000),
+        max_features=0.35,
+        max_samples=0.6,
+        n_jobs=jobs,
+        random_state=seed,
+    )

@@ -1,0 +1,110 @@
+"""Training: from a table of listings to a forest with its encoder and its calibration."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.calibrate import latest_month
+from data.hedonic import FloatArray
+from data.loading import ListingsError
+from data.schema import LISTING_COLUMNS
+from data.suspicion import without_implausible_km
+from model_store.calibration import IntervalCalibration
+from model_store.training.crossfit import CrossFitted, cross_fit
+from model_store.training.forest_choice import OutOfBag, fit_forest
+from model_store.scores import scores
+from model_store.training.trained import TrainedModel
+
+FEWEST_LISTINGS = 200
+FEWEST_COMPANIES = 2
+_MANY_LISTINGS = 30_000
+
+
+def train_bundle(
+    listings: pd.DataFrame,
+    *,
+    seed: int,
+    name: str = "listings",
+    jobs: int = 2,
+    advance: Callable[[str], None] = lambda _: None,
+) -> TrainedModel:
+    """Train a model; the same listings and seed give the same model to the bit.
+
+    Args:
+        listings: a canonical table (`data.schema`); suspicious prices may stay in.
+        seed: of folds, dropout and forest.
+        name: of the data, for the manifest.
+        jobs: threads that fit trees.
+        advance: told after each step, for a progress bar; see `steps`.
+
+    Raises:
+        ListingsError: too few listings, or of a single brand.
+    """
+    _check(listings)
+    table = without_implausible_km(listings).reset_index(drop=True)
+    fitted = cross_fit(table, folds=_folds(table), seed=seed, advance=advance)
+    encoded = fitted.encoded
+    forest, unseen = fit_forest(
+        encoded.matrix,
+        fitted.residual,
+        encoded.baseline_log,
+        seed=seed,
+        jobs=jobs,
+        advance=advance,
+    )
+    mean = encoded.baseline_log + unseen.mean
+    actual = encoded.baseline_log + fitted.residual
+    calibration = IntervalCalibration.fit(encoded.level, mean, unseen.std, actual)
+    advance("calibration")
+    return TrainedModel(
+        estimator=forest,
+        encoder=fitted.encoder,
+        calibration=calibration,
+        metrics=_metrics(fitted, unseen, calibration),
+        training={
+            "rows": len(table),
+            "digest": digest(table),
+            "data_as_of": latest_month(table),
+            "name": name,
+        },
+    )
+
+
+def steps(listings: pd.DataFrame) -> int:
+    """How often `train_bundle` calls `advance`."""
+    return 1 + _folds(listings) + 5 + 1
+
+
+def digest(listings: pd.DataFrame) -> str:
+    """SHA-256 over the table's content."""
+    hashes = pd.util.hash_pandas_object(listings[list(LISTING_COLUMNS)], index=False)
+    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
+
+
+def _folds(listings: pd.DataFrame) -> int:
+    return 3 if len(listings) > _MANY_LISTINGS else 5
+
+
+def _check(listings: pd.DataFrame) -> None:
+    if len(listings) < FEWEST_LISTINGS:
+        raise ListingsError(
+            f"{len(listings)} usable listings are too few to train on; at least {FEWEST_LISTINGS}"
+        )
+    if listings["company"].nunique() < FEWEST_COMPANIES:
+        raise ListingsError(
+            f"all listings are of one brand ({listings['company'].iloc[0]});"
+            f" at least {FEWEST_COMPANIES} are needed to price cars in general"
+        )
+
+
+def _metrics(
+    fitted: CrossFitted, unseen: OutOfBag, calibration: IntervalCalibration
+) -> dict[str, Any]:
+    mean: FloatArray = fitted.encoded.baseline_log + unseen.mean
+    quantiles = calibration.quantiles_log(fitted.encoded.level, mean, unseen.std)
+    actual = np.exp(fitted.encoded.baseline_log + fitted.residual)
+    found = scores(actual, np.exp(mean), np.exp(quantiles))
+    return {**found, "split": "out of bag, baseline cross-fitted, field dropout on"}
