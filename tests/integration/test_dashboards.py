@@ -1,0 +1,109 @@
+"""Every panel shows data from a real Prometheus that scraped the running service."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.conftest import REFERENCE_CAR, ROOT, Service, free_port, stop, wait_until
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.prometheus,
+    pytest.mark.usefixtures("traffic"),
+]
+
+CARS = "\n".join(
+    ["company,model,year,fuel,transmission,km_driven"]
+    + [f"Dacia,Logan,{2010 + number % 12},Diesel,Manual,{9000 * number}" for number in range(40)]
+)
+
+
+def panels() -> Iterator[tuple[str, str]]:
+    definitions = yaml.safe_load(
+        (ROOT / "monitoring" / "grafana" / "dashboards.yml").read_text(encoding="utf-8")
+    )
+    for dashboard in definitions.values():
+        for panel in dashboard["panels"]:
+            # The exporters' metrics come from programs that are not started here.
+            if panel.get("exporter") != "redis":
+                for query in panel["queries"].values():
+                    yield f"{dashboard['title']}: {panel['title']}", query
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A Prometheus that scrapes the API and Flower every second."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    port = free_port()
+    targets = {"carprice-api": service.url, "flower": service.flower_url}
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ROOT / "monitoring" / "prometheus" / "rules.yml")],
+        "scrape_configs": [
+            {
+                "job_name": name,
+                "static_configs": [{"targets": [url.removeprefix("http://")]}],
+            }
+            for name, url in targets.items()
+        ],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    process = subprocess.Popen(
+        [
+            "prometheus",
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0) as client:
+        yield client
+    stop(process)
+
+
+@pytest.fixture(scope="module")
+def traffic(service: Service) -> None:
+    """Something of everything that is counted; twice, since a rate needs two samples."""
+    with service.client() as http:
+        for km_driven in (1000, 1000, 2000, 3000):
+            http.post("/predict", json={**REFERENCE_CAR, "km_driven": km_driven})
+        job = http.post("/jobs", json=REFERENCE_CAR).json()
+        http.get(f"/jobs/{job['id']}", params={"wait": 20})
+        batch = http.post("/batches", content=CARS, headers={"Content-Type": "text/csv"})
+        assert batch.is_success, batch.text
+        path = f"/batches/{batch.json()['id']}"
+        wait_until(lambda: http.get(f"{path}/results").is_success, 60.0, "the batch is done")
+
+
+@pytest.mark.parametrize(("panel", "query"), list(panels()))
+def test_the_panel_shows_data(
+    prometheus: httpx.Client, service: Service, panel: str, query: str
+) -> None:
+    def numbers() -> list[Any]:
+        with service.client() as http:
+            http.post("/predict", json=REFERENCE_CAR)
+        answer = prometheus.get("/api/v1/query", params={"query": query}).json()
+        assert answer["status"] == "success", answer
+        return [one for one in answer["data"]["result"] if one["value"][1] != "NaN"]
+
+    assert wait_until(numbers, 30.0, panel)
+
+
+def test_no_alert_fires_on_a_healthy_service(prometheus: httpx.Client) -> None:
+    wait_until(
+        lambda: prometheus.get("/api/v1/query", params={"query": "up"}).json()["data"]["result"],
+        30.0,
+        "the first scrape",
+    )
+    rules = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    states = {rule["name"]: rule["state"] for group in rules for rule in group["rules"]}
+    assert {name: state for name, state in states.items() if state == "firing"} == {}

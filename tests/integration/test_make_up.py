@@ -1,0 +1,252 @@
+"""`make up` as a person meets it: one command, addresses, Ctrl-C, and nothing left behind."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import (
+    REFERENCE_CAR,
+    ROOT,
+    Servers,
+    Service,
+    free_port,
+    running_service,
+    short_folder,
+    wait_until,
+)
+
+pytestmark = pytest.mark.integration
+
+COMMAND = [sys.executable, "-m", "api.cli", "up"]
+GONE_TIMEOUT_S = 30.0
+KINDS = ("broker", "cache", "interactive.1", "interactive.2", "bulk", "api", "beat", "flower")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+def refused(home: Path, **env: str) -> str:
+    """The one line of a `carprice up` that does not start."""
+    answer = subprocess.run(
+        COMMAND,
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(home), **env},
+        capture_output=True,
+        text=True,
+        timeout=GONE_TIMEOUT_S,
+        check=False,
+    )
+    assert answer.returncode == 2, answer.stdout + answer.stderr
+    (line,) = answer.stderr.splitlines()
+    return line
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process that was started for this home."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("CARPRICE_HOME") == str(home):
+                found.append(process)
+    return found
+
+
+def process_named(home: Path, name: str) -> psutil.Process:
+    """The main process of one line of the Procfile."""
+    (leader,) = (
+        process
+        for process in processes_of(home)
+        if process.environ().get("HONCHO_PROCESS_NAME") == name
+        and os.getpgid(process.pid) == process.pid
+    )
+    return leader
+
+
+def predict(service: Service) -> httpx.Response:
+    return httpx.post(f"{service.url}/predict", json=REFERENCE_CAR, timeout=30.0)
+
+
+def is_ready(service: Service) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{service.url}/readyz", timeout=5.0).is_success
+    return False
+
+
+def test_a_fresh_machine_gets_a_model_a_service_and_its_addresses(home: Path) -> None:
+    ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+    process = subprocess.Popen(
+        ["make", "up"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **ports,
+            "CARPRICE_HOME": str(home),
+            "MODELS_PATH": str(home / "models"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C stops everything" in line:
+            break
+    printed = "".join(lines)
+    assert "training the default one" in printed
+    address = f"http://127.0.0.1:{ports['PORT']}"
+    for path in ("", "/docs", "/redoc", "/metrics"):
+        assert f"{address}{path}\n" in printed
+        assert httpx.get(f"{address}{path}", headers={"Accept": "text/html"}).is_success
+    assert httpx.get(f"http://127.0.0.1:{ports['FLOWER_PORT']}/").is_success
+    (example,) = re.findall(r"Try:  (curl .*)", printed)
+    answer = subprocess.run(
+        ["sh", "-c", f"{example} --silent --fail"], capture_output=True, check=True, text=True
+    )
+    assert '"price_mad"' in answer.stdout
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.stdout.read()
+    process.wait(GONE_TIMEOUT_S)
+    process.stdout.close()
+    assert rest.rstrip().splitlines()[-2:][0].endswith("| stopped") or "| stopped" in rest
+    assert processes_of(home) == []
+
+
+def test_a_stop_that_was_asked_for_is_no_failure_and_says_nothing_alarming(
+    home: Path, models_path: Path
+) -> None:
+    with running_service(home, models_path) as service:
+        assert predict(service).is_success
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(GONE_TIMEOUT_S) == 0
+    assert processes_of(home) == []
+    printed = (home / "up.log").read_text()
+    assert re.findall(r"(?i)error|traceback|refused|lost|killed", printed) == []
+
+
+@pytest.mark.faults
+def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
+    home: Path, models_path: Path
+) -> None:
+    with running_service(home, models_path) as service:
+        for name in KINDS:
+            killed = process_named(home, name)
+            killed.kill()
+            wait_until(
+                lambda killed=killed, name=name: any(  # type: ignore[misc]
+                    one.pid != killed.pid
+                    for one in processes_of(home)
+                    if one.environ().get("HONCHO_PROCESS_NAME") == name
+                ),
+                what=f"{name} is back",
+            )
+            wait_until(lambda: is_ready(service), 60.0, f"ready after {name} was killed")
+            wait_until(lambda: predict(service).is_success, 60.0, f"an answer after {name}")
+        printed = (home / "logs" / "carprice.log").read_text()
+        assert printed.count("was ended by SIGKILL; it starts again") == len(KINDS)
+
+
+@pytest.mark.faults
+def test_nothing_outlives_a_killed_run_and_the_next_one_starts(
+    home: Path, models_path: Path
+) -> None:
+    with running_service(home, models_path) as service:
+        service.process.kill()
+        service.process.wait()
+        wait_until(lambda: processes_of(home) == [], GONE_TIMEOUT_S, "all processes are gone")
+    with running_service(home, models_path) as service:
+        assert predict(service).is_success
+
+
+@pytest.mark.faults
+def test_the_service_stops_when_make_is_killed(home: Path, models_path: Path) -> None:
+    shell = subprocess.Popen(
+        ["sh", "-c", '"$@" & wait', "sh", *COMMAND, "--with-parent"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CARPRICE_HOME": str(home),
+            "MODELS_PATH": str(models_path),
+            "PORT": str(free_port()),
+            "FLOWER_PORT": str(free_port()),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: len(processes_of(home)) > 5, GONE_TIMEOUT_S, "processes have started")
+    shell.kill()
+    shell.wait()
+    wait_until(lambda: processes_of(home) == [], 60.0, "all processes are gone")
+
+
+def test_a_second_run_in_the_same_home_is_refused(service: Service) -> None:
+    line = refused(service.home, PORT=str(free_port()), FLOWER_PORT=str(free_port()))
+    assert f"in use by process {service.process.pid}" in line
+
+
+def test_a_taken_port_is_named(service: Service, home: Path) -> None:
+    port = httpx.URL(service.url).port
+    assert port is not None
+    line = refused(home, PORT=str(port), FLOWER_PORT=str(free_port()))
+    assert f"port {port} on 127.0.0.1 cannot be used" in line
+    assert f"PORT={port + 1}" in line
+    assert processes_of(home) == []
+
+
+def test_two_copies_run_side_by_side(service: Service, home: Path, models_path: Path) -> None:
+    with running_service(home, models_path) as second:
+        assert predict(second).is_success
+        assert predict(service).is_success
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"PORT": "many"}, "PORT='many': expected a whole number"),
+        ({"HOST": "0.0.0.0"}, "make key"),
+        ({"FLOWER_ADDRESS": "0.0.0.0"}, "FLOWER_BASIC_AUTH"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_line(
+    home: Path, env: dict[str, Any], message: str
+) -> None:
+    assert message in refused(home, **env)
+
+
+def test_given_servers_are_used_and_nothing_is_embedded(
+    servers: Servers, home: Path, models_path: Path
+) -> None:
+    given = {"REDIS_URL": servers.settings.redis_url, "CACHE_URL": servers.settings.cache_url}
+    with running_service(home, models_path, **given) as service:
+        assert predict(service).is_success
+        names = {one.environ().get("HONCHO_PROCESS_NAME") for one in processes_of(home)}
+        assert not names & {"broker", "cache"}
+        assert servers.cache.dbsize() > 0
+
+
+def test_flower_asks_for_its_password_when_one_is_set(home: Path, models_path: Path) -> None:
+    with running_service(home, models_path, FLOWER_BASIC_AUTH="me:secret") as service:
+        page = wait_until(lambda: _page(service.flower_url), what="Flower")
+        assert page.status_code == httpx.codes.UNAUTHORIZED
+        assert httpx.get(service.flower_url, auth=("me", "secret")).is_success
+
+
+def _page(url: str) -> httpx.Response | None:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url)
+    return None
