@@ -113,8 +113,9 @@ class _Frontier:
         pairs = np.arange(len(inner)) * 2
         self._take(np.repeat(inner, 2))
         self.nodes = np.stack([left, left + 1], axis=1).ravel()
-        self.high[pairs, feature] = np.minimum(self.high[pairs, feature], threshold)
-        self.low[pairs + 1, feature] = np.maximum(self.low[pairs + 1, feature], threshold)
+        # Further down a tree splits what is left: the new bound is always the tighter one.
+        self.high[pairs, feature] = threshold
+        self.low[pairs + 1, feature] = threshold
         parents, feature = np.repeat(parents, 2), np.repeat(feature, 2)
         at = np.arange(len(feature)), feature
         self.share[at] *= forest.covers[self.nodes] / forest.covers[parents]

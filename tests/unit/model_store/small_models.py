@@ -46,8 +46,12 @@ def random_cars(count: int, seed: int = 0) -> list[CarFeatures]:
     return cars
 
 
-def encoder() -> CarEncoder:
-    """A baseline by vehicle, year, kilometres and gearbox."""
+def encoder(youth: float = 2.2) -> CarEncoder:
+    """A baseline by vehicle, year, kilometres and gearbox.
+
+    Args:
+        youth: how much more, on the log scale, the youngest car is worth than the oldest.
+    """
     terms = (
         Term(name="vehicle", field="model", keys=("vehicle",)),
         Term(name="age", field="year", bend=Bend(variable="year", knots=(1990, 2026), origin=2015)),
@@ -60,7 +64,7 @@ def encoder() -> CarEncoder:
     )
     cells = {
         "vehicle": {name: Cell(50, (effect,)) for name, effect in VEHICLES.items()},
-        "age": {"": Cell(200, (2.2,))},
+        "age": {"": Cell(200, (youth,))},
         "wear": {"": Cell(200, (-0.9,))},
         "gearbox": {"Automatic": Cell(80, (0.15,)), "Manual": Cell(120, (0.0,))},
     }

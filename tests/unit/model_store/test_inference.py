@@ -144,6 +144,13 @@ def test_depreciation_never_rises_and_never_passes_todays_price(
     assert prices == sorted(prices, reverse=True)
 
 
+def test_where_older_cars_are_dearer_the_curve_stays_level(model: LoadedModel) -> None:
+    collectors = dataclasses.replace(model, encoder=small_models.encoder(youth=-9.0))
+    car = dataclasses.replace(MANY[0], year=2012, km_driven=0)
+    (today,) = collectors.prices_mad([car])
+    assert [point.price_mad for point in collectors.depreciation(car)] == [today] * 5
+
+
 def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
     car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
     assert [point.km_driven for point in model.depreciation(car, (1, 3))] == [220_000, 260_000]

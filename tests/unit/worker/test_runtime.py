@@ -257,6 +257,25 @@ def test_children_of_a_warm_parent_value_explain_and_reload(
     assert in_a_child(work)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_child_of_a_watching_parent_watches_for_itself(
+    versions_path: Path, activate: Callable[[str], Any], cheap: str, dear: str
+) -> None:
+    """Threads do not survive a fork; that the parent had one must not deceive the child."""
+    activate(cheap)
+    runtime = ModelRuntime(versions_path, time.monotonic, check_interval_s=0.01)
+    runtime.warm_up()
+    runtime._watched_by = os.getpid()
+
+    def work() -> bool:
+        runtime.current()
+        activate(dear)
+        wait_for(lambda: runtime.current().version.id == dear)
+        return True
+
+    assert in_a_child(work)
+
+
 def test_warming_up_starts_no_thread(
     versions_path: Path, activate: Callable[[str], Any], cheap: str
 ) -> None:
