@@ -1,0 +1,263 @@
+"""The ledger of batches on a real broker: every step once, every counter exact."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_batches import RedisBatchStore
+from shared.adapters.redis_client import connect
+from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import BatchId, new_id
+from shared.domain.job import JobState
+from shared.ports import StepVerdict
+from tests.conftest import Servers
+
+BATCH = BatchId(new_id())
+ROWS = RowCounts(valid=8, invalid=1, failed=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(servers: Servers, clock: Clock) -> RedisBatchStore:
+    return RedisBatchStore(servers.broker, clock, lease_s=30, window=3, max_attempts=2)
+
+
+def opened(store: RedisBatchStore, chunks: int = 5) -> None:
+    """A batch whose file is cut."""
+    store.create(BATCH, 1.0)
+    store.begin(BATCH, "split")
+    store.note_cut(BATCH, chunks, chunks * 10)
+
+
+def finish(store: RedisBatchStore, chunk: int, *, abort: bool = False) -> bool:
+    store.begin(BATCH, str(chunk))
+    return store.finish_chunk(BATCH, chunk, ROWS, abort=abort)
+
+
+def test_chunks_go_out_in_a_window_that_slides(store: RedisBatchStore) -> None:
+    opened(store)
+    assert store.advance(BATCH) == ([0, 1, 2], False)
+    assert store.advance(BATCH) == ([], False)
+    assert finish(store, 1)
+    assert store.advance(BATCH) == ([3], False)
+
+
+def test_the_assembly_is_due_once_when_all_chunks_are_done(store: RedisBatchStore) -> None:
+    opened(store, chunks=3)
+    store.advance(BATCH)
+    for chunk in range(3):
+        assert finish(store, chunk)
+    assert store.advance(BATCH) == ([], True)
+    assert store.advance(BATCH) == ([], False)
+
+
+def test_no_assembly_while_the_file_is_still_being_cut(store: RedisBatchStore) -> None:
+    store.create(BATCH, 1.0)
+    store.begin(BATCH, "split")
+    store.note_cut(BATCH, 1, None)
+    assert store.advance(BATCH) == ([0], False)
+    finish(store, 0)
+    assert store.advance(BATCH) == ([], False)
+    store.note_cut(BATCH, 1, 10)
+    assert store.advance(BATCH) == ([], True)
+
+
+def test_a_chunk_that_is_done_twice_counts_once(store: RedisBatchStore) -> None:
+    opened(store)
+    assert finish(store, 0)
+    assert store.begin(BATCH, "0").verdict is StepVerdict.DONE
+    assert not store.finish_chunk(BATCH, 0, ROWS, abort=False)
+    progress = store.progress(BATCH)
+    assert progress is not None
+    assert progress.counts == ROWS
+
+
+def test_many_workers_at_once_leave_exact_counters(store: RedisBatchStore) -> None:
+    chunks = 60
+    opened(store, chunks)
+    new: Counter[bool] = Counter()
+
+    def work() -> None:
+        for chunk in range(chunks):
+            new[store.finish_chunk(BATCH, chunk, ROWS, abort=False)] += 1
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    progress = store.progress(BATCH)
+    assert progress is not None
+    assert progress.counts == RowCounts(valid=8 * chunks, invalid=chunks, failed=chunks)
+    assert new == {True: chunks, False: 5 * chunks}
+
+
+def test_a_step_whose_lease_runs_out_is_due_again_and_each_time_in_vain_waits_longer(
+    store: RedisBatchStore, clock: Clock
+) -> None:
+    opened(store)
+    store.advance(BATCH)
+    assert store.overdue(BATCH) == []
+    clock.now += 31
+    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
+    assert store.overdue(BATCH) == []
+    clock.now += 31
+    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
+    clock.now += 31
+    assert store.overdue(BATCH) == []
+    store.begin(BATCH, "1")  # it arrived: from now on it has a lease of the usual length
+    clock.now += 31
+    assert "1" in store.overdue(BATCH)
+
+
+def test_a_clock_that_is_set_back_an_hour_loses_no_step(
+    store: RedisBatchStore, clock: Clock
+) -> None:
+    opened(store)
+    store.advance(BATCH)
+    clock.now -= 3600
+    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
+
+
+def test_attempts_are_counted_and_run_out(store: RedisBatchStore) -> None:
+    opened(store)
+    store.advance(BATCH)
+    verdicts = [store.begin(BATCH, "0").verdict for _ in range(3)]
+    assert verdicts == [StepVerdict.RUN, StepVerdict.RUN, StepVerdict.EXHAUSTED]
+
+
+def test_an_attempt_that_is_not_to_blame_is_taken_back(
+    store: RedisBatchStore, clock: Clock
+) -> None:
+    opened(store)
+    store.advance(BATCH)
+    for _ in range(5):
+        assert store.begin(BATCH, "0").verdict is StepVerdict.RUN
+        store.postpone(BATCH, "0", 5.0, blame=False)
+        clock.now += 6
+        assert "0" in store.overdue(BATCH)
+
+
+def test_a_slice_that_was_cut_resets_the_attempts_of_the_next(store: RedisBatchStore) -> None:
+    store.create(BATCH, 1.0)
+    for chunks in range(1, 6):
+        assert store.begin(BATCH, "split").verdict is StepVerdict.RUN
+        store.note_cut(BATCH, chunks, None)
+
+
+def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
+    store: RedisBatchStore,
+) -> None:
+    opened(store)
+    store.advance(BATCH)
+    store.begin(BATCH, "0")
+    assert store.request_cancel(BATCH)
+    assert store.begin(BATCH, "1").verdict is StepVerdict.STOPPED
+    assert store.begin(BATCH, "2").verdict is StepVerdict.STOPPED
+    assert store.advance(BATCH) == ([], False)
+    assert store.finish_chunk(BATCH, 0, ROWS, abort=False)
+    assert store.advance(BATCH) == ([], True)
+
+
+def test_steps_of_a_cancelled_batch_that_were_lost_are_let_go(
+    store: RedisBatchStore, clock: Clock
+) -> None:
+    opened(store)
+    store.advance(BATCH)
+    store.request_cancel(BATCH)
+    clock.now += 31
+    assert store.overdue(BATCH) == []
+    assert store.advance(BATCH) == ([], True)
+
+
+def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: RedisBatchStore) -> None:
+    opened(store)
+    store.advance(BATCH)
+    assert finish(store, 0, abort=True)
+    for chunk in ("1", "2"):
+        assert store.begin(BATCH, chunk).verdict is StepVerdict.STOPPED
+    assert store.advance(BATCH) == ([], True)
+    progress = store.progress(BATCH)
+    assert progress is not None
+    assert progress.error == "row-rejected"
+
+
+def test_an_ended_batch_ends_once_and_takes_nothing_more(
+    store: RedisBatchStore, servers: Servers
+) -> None:
+    opened(store)
+    final = BatchProgress(
+        state=JobState.SUCCEEDED, outcome=BatchOutcome.COMPLETE, finished_at=9.0, total=50
+    )
+    assert store.finish(BATCH, final)
+    assert not store.finish(BATCH, final)
+    assert not store.request_cancel(BATCH)
+    assert not store.finish_chunk(BATCH, 4, ROWS, abort=False)
+    assert store.begin(BATCH, "4").verdict is StepVerdict.STOPPED
+    assert store.open_batches() == []
+    keys = [key.decode() for key in servers.broker.scan_iter("*")]
+    assert keys == [redis_keys.batch(BATCH)]
+    assert servers.broker.ttl(redis_keys.batch(BATCH)) > 0
+
+
+def test_a_ledger_is_refilled_with_what_is_done_and_goes_on_with_the_rest(
+    store: RedisBatchStore,
+) -> None:
+    done = {0: ROWS, 2: ROWS}
+    assert store.restore(BATCH, 1.0, chunks_cut=5, total=50, done=done)
+    assert not store.restore(BATCH, 1.0, chunks_cut=5, total=50, done=done)
+    assert store.advance(BATCH) == ([1, 3, 4], False)
+    progress = store.progress(BATCH)
+    assert progress is not None
+    assert progress.counts == RowCounts(valid=16, invalid=2, failed=2)
+    assert progress.state is JobState.RUNNING
+    assert store.open_batches() == [BATCH]
+
+
+def test_a_ledger_of_a_file_that_is_not_cut_yet_has_it_cut(
+    store: RedisBatchStore, clock: Clock
+) -> None:
+    assert store.restore(BATCH, 1.0, chunks_cut=0, total=None, done={})
+    clock.now += 1
+    assert store.overdue(BATCH) == ["split"]
+
+
+def test_the_blobs_are_looked_through_once_an_interval_and_after_a_loss_of_memory(
+    store: RedisBatchStore, servers: Servers
+) -> None:
+    assert store.claim_scan(600)
+    assert not store.claim_scan(600)
+    servers.broker.flushall()
+    assert store.claim_scan(600)
+
+
+def test_an_unknown_batch_is_unknown(store: RedisBatchStore) -> None:
+    assert store.progress(BATCH) is None
+    assert store.begin(BATCH, "0").verdict is StepVerdict.UNKNOWN
+    assert store.advance(BATCH) == ([], False)
+    assert store.overdue(BATCH) == []
+    assert not store.request_cancel(BATCH)
+
+
+def test_a_broker_that_is_away_is_reported(clock: Clock) -> None:
+    away = RedisBatchStore(
+        connect("redis://127.0.0.1:1/0"), clock, lease_s=30, window=3, max_attempts=2
+    )
+    for call in (away.ping, away.open_batches, lambda: away.advance(BATCH)):
+        with pytest.raises(BrokerUnavailable):
+            call()

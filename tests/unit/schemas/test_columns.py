@@ -1,0 +1,135 @@
+"""A file's columns mean the same fields, and its cells get the same verdict, as a JSON body."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.car import FIELD_NAMES
+from shared.domain.errors import InvalidInput, UnreadableUpload
+from shared.schemas.car import CAR_FIELDS, load_car_request
+from shared.schemas.columns import ColumnValidator, field_of, match_header
+from shared.schemas.fields import Category
+
+NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
+GOOD = {
+    "company": "Toyota", "model": "Corolla", "year": "2020", "fuel": "Essence",
+    "transmission": "Manuelle", "km_driven": "25 000 km",
+}  # fmt: skip
+
+CELLS = st.one_of(
+    st.text(max_size=50),
+    st.from_regex(r"[+-]?\d{1,7}([.,]\d{1,3})?( ?(km|cv|DH|cc|ch))?", fullmatch=True),
+    st.from_regex(r"\d{1,3}([. ']\d{3}){1,2}(,\d{2})?", fullmatch=True),
+    st.sampled_from(
+        [
+            *(c for f in CAR_FIELDS.values() if isinstance(f, Category) for c in f.spellings),
+            "", "-", "N/A", "nan", "NaN", "inf", "1e3", "1e400", "é" * 200, "2020.0", "٢٠٢٠",
+        ]
+    ),
+)  # fmt: skip
+
+
+def json_verdict(name: str, cell: str) -> tuple[Any, set[str]]:
+    """What the JSON body's schema says of one text in one field."""
+    body = GOOD | {name: cell}
+    try:
+        car = load_car_request(body).car
+    except InvalidInput as error:
+        return None, {problem.code for problem in error.problems}
+    return getattr(car, name), set()
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=st.sampled_from(FIELD_NAMES), cells=st.lists(CELLS, min_size=1, max_size=8))
+def test_a_cell_gets_the_verdict_and_the_normal_form_of_the_same_text_in_json(
+    name: str, cells: list[str]
+) -> None:
+    validator = ColumnValidator()
+    for _ in range(2):  # the second time from memory
+        values, errors = validator.validate({name: cells})
+        for row, cell in enumerate(cells):
+            value, codes = json_verdict(name, cell)
+            assert values[name][row] == value
+            assert type(values[name][row]) is type(value)
+            assert {error.code for error in errors if error.row == row} == codes
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("Marque", "company"),
+        ("MODÈLE", "model"),
+        ("Année", "year"),
+        ("Année-Modèle", "year"),
+        ("Carburant", "fuel"),
+        ("Boîte de vitesses", "transmission"),
+        ("Kilométrage", "km_driven"),
+        ("km_driven", "km_driven"),
+        ("Puissance fiscale", "fiscal_power_cv"),
+        ("Première main", "owner"),
+        ("Odometer", "km_driven"),
+        ("Prix", None),
+        ("ماركة", None),
+    ],
+)
+def test_headers_in_french_and_english_are_recognised(header: str, field: str | None) -> None:
+    assert field_of(header) == field
+
+
+def test_every_field_is_recognised_by_its_own_name_and_labels() -> None:
+    for name in FIELD_NAMES:
+        field = CAR_FIELDS[name]
+        assert {field_of(name), field_of(field.label_fr), field_of(field.label_en)} == {name}
+
+
+def test_a_missing_column_is_named_with_what_was_found() -> None:
+    with pytest.raises(UnreadableUpload) as refused:
+        match_header(["brand", "model", "year", "fuel", "colour"])
+    problems = {problem.params["column"]: problem for problem in refused.value.problems}
+    assert set(problems) == {"transmission", "km_driven"}
+    assert problems["km_driven"].params["found"] == "brand, model, year, fuel, colour"
+
+
+def test_the_same_header_twice_is_refused_with_both_places() -> None:
+    with pytest.raises(UnreadableUpload) as refused:
+        match_header([*NEEDED, "note", "note"])
+    (problem,) = refused.value.problems
+    assert problem.code == "duplicate-column"
+    assert (problem.params["first"], problem.params["position"]) == (7, 8)
+
+
+def test_two_headers_for_one_field_are_refused_unless_one_is_the_fields_own_name() -> None:
+    with pytest.raises(UnreadableUpload) as refused:
+        match_header(["marque", "brand", *NEEDED[1:]])
+    assert refused.value.problems[0].code == "ambiguous-column"
+    assert match_header(["marque", *NEEDED])["company"] == 1
+    assert match_header([*NEEDED, "marque"])["company"] == 0
+
+
+def test_more_than_500_columns_are_refused() -> None:
+    with pytest.raises(UnreadableUpload) as refused:
+        match_header([*NEEDED, *(f"c{number}" for number in range(495))])
+    assert refused.value.problems[0].code == "too-many-columns"
+
+
+def test_beside_decimal_commas_a_dot_only_groups() -> None:
+    cells = {"engine_cc": ["1.600", "1.598,5", "1600"]}
+    assert ColumnValidator(",").validate(cells)[0]["engine_cc"] == [1600.0, 1598.5, 1600.0]
+    assert ColumnValidator("auto").validate(cells)[0]["engine_cc"] == [1.6, 1598.5, 1600.0]
+
+
+def test_beside_decimal_points_a_comma_only_groups() -> None:
+    cells = {"engine_cc": ["1,600", "1,598.5"]}
+    assert ColumnValidator(".").validate(cells)[0]["engine_cc"] == [1600.0, 1598.5]
+
+
+def test_what_is_remembered_of_a_column_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.schemas.columns.MEMO_MAX_VALUES", 10)
+    validator = ColumnValidator()
+    for start in range(0, 100, 20):
+        cells = [str(number) for number in range(start, start + 20)]
+        values, errors = validator.validate({"km_driven": [*cells, "?"]})
+        assert values["km_driven"] == [*range(start, start + 20), None]
+        assert [(error.row, error.code) for error in errors] == [(20, "not-a-number")]
