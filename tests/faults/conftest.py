@@ -1,0 +1,67 @@
+"""A service that a test may wound: its processes by name, and short leases."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Service, running_service, short_folder
+
+MARKS = {
+    "broker": "carprice-broker",
+    "cache": "carprice-cache",
+    "interactive": "--queues interactive",
+    "bulk": "--queues bulk",
+    "api": "granian",
+}
+
+
+class Patient:
+    """The service and the means to hurt it."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def processes(self, kind: str) -> list[psutil.Process]:
+        """The processes of one kind, children of pools included."""
+        family = psutil.Process(self.service.process.pid).children(recursive=True)
+        return [each for each in family if MARKS[kind] in self._command(each)]
+
+    def kill(self, kind: str) -> None:
+        """SIGKILL every process of one kind."""
+        for process in self.processes(kind):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def freeze(self, kind: str) -> None:
+        """SIGSTOP every process of one kind."""
+        self._signal(kind, signal.SIGSTOP)
+
+    def thaw(self, kind: str) -> None:
+        """SIGCONT every process of one kind."""
+        self._signal(kind, signal.SIGCONT)
+
+    def _signal(self, kind: str, number: int) -> None:
+        for process in self.processes(kind):
+            os.kill(process.pid, number)
+
+    @staticmethod
+    def _command(process: psutil.Process) -> str:
+        try:
+            return " ".join(process.cmdline())
+        except psutil.Error:
+            return ""
+
+
+@pytest.fixture(scope="module")
+def patient(models_path: Path) -> Iterator[Patient]:
+    """One service for the faults of a module; every test leaves it healthy."""
+    with (
+        short_folder() as home,
+        running_service(home, models_path, JOB_LEASE_S="2", PREDICT_WAIT_S="2") as service,
+    ):
+        yield Patient(service)
