@@ -1,9 +1,17 @@
 """Entry of the API: `granian --interface wsgi api.wsgi:app`."""
 
-from api.app import create_app
-from shared.connections import with_connections
-from shared.logging import configure_logging
-from shared.settings import Settings
+import multiprocessing
+import signal
+
+if multiprocessing.parent_process() is not None:
+    # Until granian's worker serves, it inherits a handler that swallows SIGTERM: a stop during
+    # the imports below would take its whole kill timeout.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+from api.app import create_app  # noqa: E402
+from shared.connections import with_connections  # noqa: E402
+from shared.logging import configure_logging  # noqa: E402
+from shared.settings import Settings  # noqa: E402
 
 settings = with_connections(Settings.from_env())
 configure_logging(settings.log_level, "api")
