@@ -1,0 +1,237 @@
+"""An upload is checked while it arrives, in bounded memory."""
+
+import gzip
+import hashlib
+import io
+import os
+import random
+import tracemalloc
+import zlib
+
+import pytest
+from flask import Flask, Request
+from werkzeug.test import EnvironBuilder
+
+from api.problems import UnsupportedMediaType
+from api.services.uploads import Upload
+from api.uploads import UploadBody, clean_file_name
+from shared.domain.batch import BatchOptions, Dialect
+from shared.domain.errors import DomainError, UnreadableUpload, UnsupportedUpload, UploadTooLarge
+from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
+
+LIMIT = 50_000_000
+
+
+def receive(
+    data: bytes, *, block: int = 65_536, limit: int = LIMIT
+) -> tuple[bytes, Upload, Dialect]:
+    target = io.BytesIO()
+    upload = Upload(target, BatchOptions(), limit)
+    for start in range(0, len(data), block):
+        upload.write(data[start : start + block])
+    return target.getvalue(), upload, upload.close()
+
+
+def refused(data: bytes, **options: int) -> str:
+    with pytest.raises(DomainError) as error:
+        receive(data, **options)
+    if isinstance(error.value, UnreadableUpload):
+        return error.value.problems[0].code
+    return error.value.code
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000, 65_536])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_arrives_is_kept_decompressed_and_its_digest_is_of_what_was_sent(
+    block: int, *, packed: bool
+) -> None:
+    plain = cars_csv(50)
+    sent = gzip.compress(plain) if packed else plain
+    stored, upload, dialect = receive(sent, block=block)
+    assert stored == plain
+    assert upload.sha256 == hashlib.sha256(sent).hexdigest()
+    assert (upload.received, upload.size) == (len(sent), len(plain))
+    assert dialect.header[0] == "ref"
+
+
+def test_gzip_members_in_a_row_are_one_file() -> None:
+    plain = cars_csv(50)
+    sent = gzip.compress(plain[:100]) + gzip.compress(plain[100:]) + b"\0" * 512
+    assert receive(sent, block=64)[0] == plain
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty-file"),
+        (gzip.compress(b""), "empty-file"),
+        (gzip.compress(cars_csv(500))[:-9], "truncated-gzip"),
+        (gzip.compress(cars_csv(500))[:400] + b"garbage" * 30, "wrong-gzip"),
+        (b"\x1f\x8b" + b"not gzip at all" * 9, "wrong-gzip"),
+        (HEADER.encode(), "no-rows"),
+        (HEADER.encode() + b"\n", "no-rows"),
+        (b"a;b\n1;2\n", "missing-column"),
+        (f"{HEADER},year\n{GOOD_ROW},1\n".encode(), "duplicate-column"),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0" * 4, "binary-file"),
+        (b"PK\x03\x04" + bytes(100), "unsupported-upload"),
+        (HEADER.encode() + b"\n" + b"x" * 5_000_000, "line-too-long"),
+        (",".join(f"c{n}" for n in range(5000)).encode() + b"\n1\n", "too-many-columns"),
+    ],
+)
+def test_what_is_no_table_of_cars_is_refused(data: bytes, code: str) -> None:
+    assert refused(data) == code
+
+
+def test_a_file_above_the_limit_is_refused() -> None:
+    assert refused(cars_csv(500), limit=10_000) == "upload-too-large"
+
+
+def test_a_file_that_is_small_only_while_compressed_is_refused() -> None:
+    assert refused(gzip.compress(cars_csv(2000)), limit=60_000) == "upload-too-large"
+
+
+def test_a_zip_bomb_is_refused_early_and_in_flat_memory() -> None:
+    bomb = zlib.compressobj(9, wbits=31)
+    line = (HEADER + "\n").encode() + (GOOD_ROW + "\n").encode() * 200_000
+    data = b"".join([*(bomb.compress(line) for _ in range(40)), bomb.flush()])
+
+    class Counting(io.RawIOBase):
+        size = 0
+
+        def write(self, block: bytes, /) -> int:  # type: ignore[override]
+            self.size += len(block)
+            return len(block)
+
+    target = Counting()
+    upload = Upload(target, BatchOptions(), 4_000_000_000)
+    tracemalloc.start()
+    with pytest.raises(UploadTooLarge):
+        for start in range(0, len(data), 65_536):
+            upload.write(data[start : start + 65_536])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert target.size < 100_000_000
+    assert peak < 12_000_000
+
+
+def test_a_wrong_header_is_refused_long_before_the_end() -> None:
+    upload = Upload(io.BytesIO(), BatchOptions(), LIMIT)
+    with pytest.raises(UnreadableUpload):
+        for _ in range(10):
+            upload.write(b"a,b,c\n" + b"1,2,3\n" * 20_000)
+
+
+def test_a_line_without_end_is_refused_before_it_is_all_there() -> None:
+    upload = Upload(io.BytesIO(), BatchOptions(), LIMIT)
+    upload.write(f"{HEADER}\n{GOOD_ROW}\n".encode())
+    with pytest.raises(UnreadableUpload) as error:
+        for _ in range(40):
+            upload.write(b"x" * 65_536)
+    assert error.value.problems[0].params["line"] == 3
+
+
+# The request
+
+
+def request_of(
+    body: bytes, content_type: str, *, length: int | None = None, **headers: str
+) -> Request:
+    builder = EnvironBuilder(
+        method="POST", path="/batches", input_stream=io.BytesIO(body), content_type=content_type,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )  # fmt: skip
+    environ = builder.get_environ()
+    environ["wsgi.input_terminated"] = True
+    environ["CONTENT_LENGTH"] = str(len(body) if length is None else length)
+    return Flask(__name__).request_class(environ)
+
+
+def form(*parts: tuple[str, str | None, bytes], end: bool = True) -> bytes:
+    lines = b""
+    for name, file_name, data in parts:
+        file = f'; filename="{file_name}"' if file_name is not None else ""
+        lines += (
+            f'--B\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+            + data
+            + b"\r\n"
+        )
+    return lines + (b"--B--\r\n" if end else b"")
+
+
+def body_refused(request: Request) -> str:
+    with pytest.raises(UnreadableUpload) as error:
+        list(UploadBody(request))
+    return error.value.problems[0].code
+
+
+FORM = "multipart/form-data; boundary=B"
+
+
+def test_a_file_in_a_form_is_streamed_as_it_is_whatever_its_bytes() -> None:
+    data = random.Random(1).randbytes(3_000_000) + b"\r\n--B not a boundary\r\n--" + os.linesep.encode()
+    body = UploadBody(request_of(form(("file", "cars/stöck.csv", data)), FORM))
+    assert b"".join(body) == data
+    assert body.file_name == "stöck.csv"
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/octet-stream", ""])
+def test_a_raw_body_is_the_file(kind: str) -> None:
+    headers = {"Content_Disposition": 'attachment; filename="stock.csv"'}
+    body = UploadBody(request_of(b"a,b\n1,2\n", kind, **headers))
+    assert b"".join(body) == b"a,b\n1,2\n"
+    assert body.file_name == "stock.csv"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (form(("file", "a.csv", b"1,2\n"), end=False)[:-4], "truncated-form"),
+        (form(("file", "a.csv", b"1,2\n"))[:60], "truncated-form"),
+        (form(("other", "a.csv", b"1,2\n")), "unknown-part"),
+        (form(("file", None, b"1,2\n")), "unknown-part"),
+        (form(("file", "a.csv", b"1"), ("file", "b.csv", b"2")), "unknown-part"),
+        (form(("file", "a.csv", b"1"), ("dry_run", None, b"true")), "unknown-part"),
+        (form(), "missing-file-part"),
+        (b"no form at all", "wrong-form"),
+        (b"--B\r\nX: " + b"y" * 3_000_000, "truncated-form"),
+    ],
+)
+def test_a_form_that_holds_no_file_is_refused(body: bytes, code: str) -> None:
+    assert body_refused(request_of(body, FORM)) == code
+
+
+def test_a_body_that_is_shorter_than_announced_is_refused() -> None:
+    assert body_refused(request_of(b"a,b\n", "text/csv", length=100)) == "truncated-upload"
+    assert body_refused(request_of(form(), FORM, length=100)) == "truncated-upload"
+
+
+def test_a_body_that_claims_to_be_gzip_must_be() -> None:
+    claim = {"Content_Encoding": "gzip"}
+    assert body_refused(request_of(b"a,b\n", "text/csv", **claim)) == "wrong-gzip"
+    data = gzip.compress(b"a,b\n")
+    assert b"".join(UploadBody(request_of(data, "text/csv", **claim))) == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [
+        ("application/json", {}),
+        ("image/png", {}),
+        ("text/csv", {"Content_Encoding": "br"}),
+        (FORM, {"Content_Encoding": "gzip"}),
+    ],
+)
+def test_other_types_are_refused(kind: str, headers: dict[str, str]) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        UploadBody(request_of(b"x", kind, **headers))
+
+
+def test_a_file_name_has_no_folders() -> None:
+    assert clean_file_name("../../etc/passwd") == "passwd"
+    assert clean_file_name("") == ""
+
+
+def test_an_unsupported_upload_names_what_it_is() -> None:
+    with pytest.raises(UnsupportedUpload) as error:
+        receive(b"PAR1" + bytes(100))
+    assert error.value.params["given"] == "Parquet"
