@@ -7,7 +7,6 @@ import json
 import platform
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,9 +80,13 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
     try:
         model = _read(folder, manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ModelRefused(version=version, reason=f"cannot be read: {error}") from error
-    model.self_test()
+        model.self_test()
+    except ModelRefused:
+        raise
+    except Exception as error:
+        # Its files are what was saved, and still they do not work with this program.
+        reason = f"cannot be used: {type(error).__name__}: {error}"
+        raise ModelRefused(version=version, reason=reason) from error
     return model
 
 

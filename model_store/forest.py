@@ -92,15 +92,16 @@ class PackedForest:
         """Mean and total standard deviation per row, equal to scikit-learn's.
 
         Args:
-            matrix: (n, feature_count) C-contiguous float32 without NaN.
+            matrix: (n, feature_count) float32 without NaN; C-contiguous, or it is copied.
             traversal: the engine; None takes the fastest that this machine has.
 
         Raises:
-            ValueError: a matrix of another type, layout or width.
+            ValueError: a matrix of another type or width.
         """
         self._check_matrix(matrix)
         walk = traversal or fastest_traversal()
-        sums = walk(matrix, self.nodes, self.leaves, self.roots, self.depths)
+        rows = np.ascontiguousarray(matrix)
+        sums = walk(rows, self.nodes, self.leaves, self.roots, self.depths)
         mean, second_moment = (sums / len(self.roots)).T
         return ForestOutput(mean=mean, std=np.sqrt(np.maximum(second_moment - mean * mean, 0.0)))
 
@@ -126,8 +127,8 @@ class PackedForest:
         return np.asarray(self.nodes["link"] >> np.uint32(FEATURE_BITS))
 
     def _check_matrix(self, matrix: Matrix) -> None:
-        if matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
-            raise ValueError("the matrix must be C-contiguous float32")
+        if matrix.dtype != np.float32:
+            raise ValueError(f"the matrix must be float32, not {matrix.dtype}")
         if matrix.ndim != 2 or matrix.shape[1] != self.feature_count:  # noqa: PLR2004
             raise ValueError(f"expected {self.feature_count} columns, got shape {matrix.shape}")
 

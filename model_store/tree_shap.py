@@ -74,7 +74,8 @@ class TreeShap:
         """
         if row.shape != (self.paths.feature_count,) or row.dtype != np.float32:
             raise ValueError(f"expected {self.paths.feature_count} float32 values in a row")
-        return (engine or fastest_engine())(self.paths, row, self.points, self.weights)
+        values = np.ascontiguousarray(row)
+        return (engine or fastest_engine())(self.paths, values, self.points, self.weights)
 
 
 @lru_cache(maxsize=1)

@@ -184,7 +184,7 @@ def test_right_digests_of_wrong_content_are_refused(
     path = versions_path / version.id / name
     path.write_bytes(content)
     rewrite_manifest(path.parent, files={**version.files, name: verification.sha256_of(path)})
-    assert refusal(versions_path, version).startswith("cannot be read")
+    assert refusal(versions_path, version).startswith("cannot be used: ")
 
 
 def test_an_encoder_of_another_forest_is_refused(
