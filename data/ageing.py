@@ -10,8 +10,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from data.car_codes import coder_for
 from data.hedonic import FIRST_YEAR, SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
-from data.hedonic_tables import HedonicTables, coder_for
+from data.hedonic_tables import HedonicTables
 
 _TERM = (VEHICLE, "year")
 _FIRST_STEADY_YEAR = 1998
@@ -49,7 +50,7 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
     """Log price of each known vehicle, with its usual fuel and gearbox, by year of registration."""
     usual = listings.groupby(["company", "model"])[["fuel", "transmission"]].agg(_most_frequent)
     pairs = [vehicle.split(SEPARATOR) for vehicle in model.vehicle_years]
-    rows = [(company, name, *usual.loc[(company, name)]) for company, name in pairs]
+    rows = [(company, name, *usual.loc[[(company, name)]].to_numpy()[0]) for company, name in pairs]
     repeat = len(YEARS)
     fields = ("company", "model", "fuel", "transmission")
     columns = {
@@ -65,7 +66,7 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
 
 def _most_frequent(values: pd.Series) -> object:
     counts = values.value_counts()
-    return sorted(counts.index[counts == counts.max()])[0] if len(counts) else None
+    return min(counts.index[counts == counts.max()]) if len(counts) else None
 
 
 def _rising(values: FloatArray, weights: FloatArray, start: int) -> FloatArray:

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from data.car_codes import coder_for
 from data.distributions import AGE_BANDS, RARE, SMALLEST_CELL, age_at_listing, group_names, measure
 from data.hedonic import Bend, FloatArray, IntArray
 from data.hedonic_fit import HedonicFit, fit_hedonic
-from data.hedonic_tables import HedonicTables, coder_for
+from data.hedonic_tables import HedonicTables
 from data.hedonic_terms import TERMS
 from data.loading import ListingsError
 from data.market import PriceSpread, ReferenceMarket, date_curve, month_number
@@ -63,7 +64,8 @@ def latest_month(listings: pd.DataFrame) -> str:
 def near_duplicates(listings: pd.DataFrame) -> IntArray:
     """A number for each listing, the same for listings that may be of the same car."""
     fields = ["company", "model", "year", "fuel", "transmission", "km_driven", "fiscal_power_cv"]
-    return listings.groupby(fields, dropna=False, sort=True).ngroup().to_numpy(dtype=np.int64)
+    numbers = listings.groupby(fields, dropna=False, sort=True).ngroup()
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def folds_of(listings: pd.DataFrame, folds: int, seed: int = 0) -> IntArray:
@@ -95,9 +97,7 @@ def _unseen_residuals(
     return residual
 
 
-def _price_index(
-    listings: pd.DataFrame, curve: Bend, fit: HedonicFit
-) -> dict[str, list[float]]:
+def _price_index(listings: pd.DataFrame, curve: Bend, fit: HedonicFit) -> dict[str, list[float]]:
     counts = listings[LISTING_DATE].value_counts().sort_index()
     levels = curve.columns(np.array([month_number(month) for month in counts.index]))
     index = np.exp(levels @ fit.nuisance)
@@ -128,9 +128,9 @@ def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
             if grouped["size"][name] >= SMALLEST_CELL
         },
         ages={
-            str(AGE_BANDS[int(band)]): [int(row["size"]), round(float(row["mean"]), 3)]
-            for band, row in by_age.iterrows()
-            if row["size"] >= SMALLEST_CELL
+            str(AGE_BANDS[int(band)]): [int(size), round(float(mean), 3)]
+            for band, size, mean in by_age.itertuples()
+            if size >= SMALLEST_CELL
         },
         levels=_SHAPE_LEVELS,
         shape=_shape(scaled[~rare]),

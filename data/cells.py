@@ -12,11 +12,14 @@ MILES_PER_GALLON_IN_KMPL = 2.35214583
 NEWTON_METRES_IN_KGM = 9.80665
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_BAND = re.compile(r"^\s*([\d\s\u00a0\u202f.]+?)\s*(?:-|à|\u2013)\s*([\d\s\u00a0\u202f.]+?)\s*(?:km)?\s*$", re.I)  # noqa: RUF001
+_BAND = re.compile(
+    r"^\s*([\d\s\u00a0\u202f.]+?)\s*(?:-|à|\u2013)\s*([\d\s\u00a0\u202f.]+?)\s*(?:km)?\s*$",
+    re.IGNORECASE,
+)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _MONTH = re.compile(r"^((?:19|20)\d\d)[-/](\d{1,2})(?!\d)")
 _DAY_FIRST = re.compile(r"^(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d\d)")
-_CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.I)
+_CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.IGNORECASE)
 
 
 def band_middle(text: str) -> str:

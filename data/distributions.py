@@ -30,7 +30,7 @@ PATTERN_FIELDS = (
     "owner", "condition", "origin", "city",
 )  # fmt: skip
 RARE = "(rare)"
-"""Stands for all models of a company with fewer than `SMALLEST_CELL` listings."""
+"""Stands for all models (of a company, or of all small ones) with too few listings to publish."""
 _KM_PRIOR = 20.0
 
 Counts = Mapping[str, int]
@@ -92,8 +92,7 @@ def measure(listings: pd.DataFrame) -> Distributions:
     bands = np.searchsorted(AGE_BANDS, ages, side="right") - 1
     return Distributions(
         groups={
-            name: _group(listings.iloc[members[name]], ratios[members[name]])
-            for name in published
+            name: _group(listings.iloc[members[name]], ratios[members[name]]) for name in published
         },
         market=_group(listings, ratios),
         months=_counts(listings[LISTING_DATE]),
@@ -114,14 +113,18 @@ def age_at_listing(listings: pd.DataFrame) -> FloatArray:
     """Age of each car in years when it was listed, 0 to `OLDEST_AGE`."""
     listed = listings[LISTING_DATE].str.slice(0, 4).astype(np.float64)
     age = listed.to_numpy() - listings["year"].to_numpy(dtype=np.float64)
-    return np.clip(age, 0, OLDEST_AGE)
+    return np.asarray(np.clip(age, 0, OLDEST_AGE))
 
 
 def group_names(listings: pd.DataFrame) -> pd.Series:
-    """The group of each listing: its model, or the rare models of its company."""
+    """The group of each listing: its model, the rare models of its company, or the rare ones."""
     names = listings["company"] + SEPARATOR + listings["model"]
-    rare = names.map(names.value_counts()) < SMALLEST_CELL
-    return names.where(~rare, listings["company"] + SEPARATOR + RARE)
+    by_company = names.where(_is_common(names), listings["company"] + SEPARATOR + RARE)
+    return by_company.where(_is_common(by_company), RARE + SEPARATOR + RARE)
+
+
+def _is_common(names: pd.Series) -> pd.Series:
+    return names.map(names.value_counts()) >= SMALLEST_CELL
 
 
 def _group(listings: pd.DataFrame, km_ratios: FloatArray) -> Group:
@@ -153,9 +156,7 @@ def _counts(values: pd.Series) -> dict[str, int]:
     """How often each value occurs; values that occur too rarely are left out."""
     found = values.dropna().map(_plain).value_counts()
     return {
-        str(value): int(count)
-        for value, count in sorted(found.items())
-        if count >= SMALLEST_CELL
+        str(value): int(count) for value, count in sorted(found.items()) if count >= SMALLEST_CELL
     }
 
 

@@ -69,8 +69,8 @@ _MORE_ALIASES = {
 _BANDS = {"km_driven": cells.band_middle, "year": cells.first_year}
 
 _EXPORT = {
-    **{header: PRICE for header in _PRICE_HEADERS},
-    **{header: LISTING_DATE for header in _DATE_HEADERS},
+    **dict.fromkeys(_PRICE_HEADERS, PRICE),
+    **dict.fromkeys(_DATE_HEADERS, LISTING_DATE),
     **_MORE_ALIASES,
     **{
         alias: name

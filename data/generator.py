@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data.car_codes import coder_for
 from data.distributions import (
     AGE_BANDS,
     DETAIL_FIELDS,
@@ -21,7 +22,7 @@ from data.distributions import (
     Group,
 )
 from data.hedonic import FIRST_YEAR, SEPARATOR, FloatArray
-from data.hedonic_tables import HedonicTables, coder_for
+from data.hedonic_tables import HedonicTables
 from data.market import ReferenceMarket
 from data.schema import LISTING_DATE, NUMERIC_FIELDS, PRICE, SOURCE, car_columns, listing_table
 
@@ -39,8 +40,8 @@ def generate(market: ReferenceMarket, rows: int, *, seed: int) -> pd.DataFrame:
     """Draw `rows` listings; the same seed gives the same table to the bit.
 
     Returns:
-        A canonical table (`data.schema`). The models too rare to have statistics of their own
-        are drawn as the model `distributions.RARE` of their company.
+        A canonical table (`data.schema`). A car of a model too rare to have statistics of its
+        own is drawn under a name like "(rare 17)" that no other car has.
     """
     rng = np.random.default_rng(seed)
     names = list(market.cars.groups)
@@ -49,7 +50,7 @@ def generate(market: ReferenceMarket, rows: int, *, seed: int) -> pd.DataFrame:
     columns = _cars(market, names, drawn, rng)
     _blank_unstated(market.cars.patterns, columns, rng)
     columns[SOURCE] = _filled(rows, "reference market")
-    table = listing_table(columns)
+    table = listing_table({name: values.tolist() for name, values in columns.items()})
     table[PRICE] = _prices(market, table, [names[index] for index in drawn], rng)
     return table
 
@@ -73,6 +74,8 @@ def _cars(
     for index, members in _members(drawn):
         group = market.cars.groups[names[index]]
         columns["company"][members], columns["model"][members] = names[index].split(SEPARATOR)
+        for field in ("company", "model"):
+            columns[field][members] = _told_apart(columns[field][members], members)
         columns["year"][members] = _years(group, listed[members], rng)
         km_factor[members] = group.km_factor
         for field, values in _specs(group, market.cars.market, len(members), rng).items():
@@ -94,6 +97,17 @@ def _members(labels: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[n
     found, starts = np.unique(labels[order], return_index=True)
     for label, positions in zip(found, np.split(order, starts[1:]), strict=True):
         yield int(label), positions
+
+
+def _told_apart(names: Objects, positions: npt.NDArray[np.int64]) -> Objects:
+    """Each rare car under a name of its own, so that nobody takes them for one model."""
+    return np.array(
+        [
+            f"{name[:-1]} {position})" if name == RARE else name
+            for name, position in zip(names, positions, strict=True)
+        ],
+        dtype=object,
+    )
 
 
 def _draw(counts: Counts, size: int, rng: np.random.Generator) -> Objects:
@@ -195,15 +209,13 @@ def _residuals(
     fallback = float(np.median([row[1] for row in spread.groups.values()]))
     deviation = np.array([_second(spread.groups, group, fallback) for group in groups])
     drawn = rng.random(len(table))
-    rare = (table["model"] == RARE).to_numpy()
+    rare = np.array([group.endswith(RARE) for group in groups])
     common = _standard(drawn, spread.levels, spread.shape)
     standard = np.where(rare, _standard(drawn, spread.levels, spread.rare_shape), common)
     return np.asarray(standard * deviation * factors[bands])
 
 
-def _standard(
-    drawn: FloatArray, levels: Sequence[float], shape: Sequence[float]
-) -> FloatArray:
+def _standard(drawn: FloatArray, levels: Sequence[float], shape: Sequence[float]) -> FloatArray:
     """Residuals in deviations at the drawn levels; the tails reach half as far again."""
     return np.interp(drawn, (0.0, *levels, 1.0), (1.5 * shape[0], *shape, 1.5 * shape[-1]))
 

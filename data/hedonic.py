@@ -51,7 +51,7 @@ class Bend:
         spans = np.diff(np.asarray(self.knots))
         known = np.where(np.isnan(values), self.origin, values)
         at_origin = np.clip((self.origin - lows) / spans, 0.0, 1.0)
-        return np.clip((known[:, None] - lows) / spans, 0.0, 1.0) - at_origin
+        return np.asarray(np.clip((known[:, None] - lows) / spans, 0.0, 1.0) - at_origin)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -60,9 +60,7 @@ class Bend:
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
-        return cls(
-            variable=given["variable"], knots=tuple(given["knots"]), origin=given["origin"]
-        )
+        return cls(variable=given["variable"], knots=tuple(given["knots"]), origin=given["origin"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,9 @@ import pandas as pd
 import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
-from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel, IntArray, Term
 from data.ageing import with_steady_ageing
-from data.hedonic_tables import PARTS_OF
+from data.car_codes import PARTS_OF
+from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel, IntArray, Term
 
 _ITERATIONS = (120, 60, 60)
 """Of each round of reweighting; a round starts from the solution of the one before."""
@@ -97,9 +97,12 @@ def _robust_ridge(
     for iterations in _ITERATIONS:
         root = np.sqrt(weights)
         weighted = design.multiply(root[:, None]).multiply(free).tocsr()
-        solution = free * lsqr(
-            weighted, (target - intercept) * root, damp=1.0, iter_lim=iterations, x0=solution
-        )[0]
+        solution = (
+            free
+            * lsqr(
+                weighted, (target - intercept) * root, damp=1.0, iter_lim=iterations, x0=solution
+            )[0]
+        )
         free[falling & (solution > 0)] = 0.0
         solution *= free
         residual = target - intercept - design @ solution
@@ -168,4 +171,6 @@ def _cells(block: _Block, scaled: FloatArray) -> dict[str, Cell]:
 def _vehicle_years(listings: pd.DataFrame, fewest: int) -> dict[str, float]:
     grouped = listings.groupby(_text(listings["company"]) + SEPARATOR + _text(listings["model"]))
     years = grouped["year"].agg(["size", "median"])
-    return {str(name): float(row["median"]) for name, row in years.iterrows() if row["size"] >= fewest}
+    return {
+        str(name): float(row["median"]) for name, row in years.iterrows() if row["size"] >= fewest
+    }

@@ -1,189 +1,11 @@
-"""A `HedonicModel` laid out for speed: cars become codes, codes become prices."""
+"""A `HedonicModel` laid out for speed: codes become prices."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from data.hedonic import (
-    FIRST_YEAR,
-    LAST_YEAR,
-    SEPARATOR,
-    SPEC,
-    VEHICLE,
-    YEARS,
-    Bend,
-    Cell,
-    FloatArray,
-    HedonicModel,
-    IntArray,
-    Term,
-)
-from data.vehicles import VehicleIndex
-
-PLAIN_KEYS = (
-    "company",
-    "fuel",
-    "transmission",
-    "fiscal_power_cv",
-    "owner",
-    "seller_type",
-    "condition",
-    "origin",
-    "city",
-    "edition",
-    "doors",
-)
-KEYS = (*PLAIN_KEYS, "year", VEHICLE, SPEC)
-PARTS_OF = {VEHICLE: ("company", "model"), SPEC: ("company", "model", "fuel", "transmission")}
-NUMBERS = (
-    "year",
-    "km_driven",
-    "fiscal_power_cv",
-    "engine_cc",
-    "max_power_bhp",
-    "torque_nm",
-    "mileage_mpg",
-    "doors",
-)
-_WHOLE_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CodedCars:
-    """Cars as codes (n, len(KEYS)) and numbers (n, len(NUMBERS)), NaN where missing."""
-
-    codes: IntArray
-    numbers: FloatArray
-
-
-class CarCoder:
-    """Turns the car's fields into small integers; 0 is "missing or never seen"."""
-
-    def __init__(
-        self,
-        vocabularies: Mapping[str, Sequence[Any]],
-        vehicles: Sequence[tuple[str, str]],
-        vehicle_years: Sequence[float],
-        specs: Sequence[tuple[str, str, str, str]],
-    ) -> None:
-        self.vocabularies = {
-            key: {value: code for code, value in enumerate(vocabularies.get(key, ()), start=1)}
-            for key in PLAIN_KEYS
-        }
-        self._vehicles = VehicleIndex(vehicles, vehicle_years)
-        self.sizes = {key: len(words) + 1 for key, words in self.vocabularies.items()}
-        self.sizes |= {
-            "year": len(YEARS) + 1,
-            VEHICLE: len(vehicles) + 1,
-            SPEC: len(specs) + 1,
-        }
-        self._specs = self._spec_codes(vehicles, specs)
-
-    def _spec_codes(
-        self,
-        vehicles: Sequence[tuple[str, str]],
-        specs: Sequence[tuple[str, str, str, str]],
-    ) -> IntArray:
-        """Code of a spec by the codes of vehicle, fuel and transmission."""
-        found = np.zeros(
-            (self.sizes[VEHICLE], self.sizes["fuel"], self.sizes["transmission"]), dtype=np.int64
-        )
-        vehicle_codes = {pair: code for code, pair in enumerate(vehicles, start=1)}
-        fuels, gearboxes = self.vocabularies["fuel"], self.vocabularies["transmission"]
-        for code, (company, model, fuel, gearbox) in enumerate(specs, start=1):
-            vehicle = vehicle_codes.get((company, model), 0)
-            if vehicle:
-                found[vehicle, fuels.get(fuel, 0), gearboxes.get(gearbox, 0)] = code
-        return found
-
-    def vehicle_code(self, company: str, model: str, year: float | None) -> int:
-        """Code of the car's vehicle; 0 if it is not known."""
-        return self._vehicles.code(company, model, year)
-
-    def spec_code(self, company: str, model: str, fuel: str, transmission: str) -> int:
-        """Code of the spec with exactly these values; 0 if it is not known."""
-        fuel_code = self.vocabularies["fuel"].get(fuel, 0)
-        gearbox_code = self.vocabularies["transmission"].get(transmission, 0)
-        return int(self._specs[self.vehicle_code(company, model, None), fuel_code, gearbox_code])
-
-    def code(self, columns: Mapping[str, Sequence[Any]], n: int) -> CodedCars:
-        """Code `n` cars given as columns of normal-form values; absent columns are missing."""
-        numbers = np.empty((n, len(NUMBERS)))
-        for index, name in enumerate(NUMBERS):
-            numbers[:, index] = _as_floats(columns.get(name), n)
-        codes = np.zeros((n, len(KEYS)), dtype=np.int64)
-        for index, key in enumerate(PLAIN_KEYS):
-            words = self.vocabularies[key]
-            if words and key in columns:
-                codes[:, index] = [words.get(value, 0) for value in columns[key]]
-        years = np.nan_to_num(numbers[:, 0], nan=FIRST_YEAR - 1.0)
-        codes[:, KEYS.index("year")] = (
-            np.clip(years, FIRST_YEAR - 1, LAST_YEAR) - FIRST_YEAR + 1
-        )
-        known = [
-            self.vehicle_code(company, model, year)
-            for company, model, year in zip(
-                columns["company"], columns["model"], columns["year"], strict=True
-            )
-        ]
-        codes[:, -2] = known
-        codes[:, -1] = self._specs[known, codes[:, 1], codes[:, 2]]
-        return CodedCars(codes, numbers)
-
-
-def _as_floats(values: Sequence[Any] | None, n: int) -> FloatArray:
-    """A column of numbers or None as floats, NaN for None."""
-    if values is None:
-        return np.full(n, np.nan)
-    return np.array(values, dtype=np.float64)
-
-
-def coder_for(model: HedonicModel) -> CarCoder:
-    """The coder that knows every value that stands in a cell of `model`."""
-    words: dict[str, set[str]] = {key: set() for key in (*PLAIN_KEYS, SPEC)}
-    for term in model.terms:
-        for cell in model.cells[term.name]:
-            for key, value in zip(term.keys, split_cell(cell, term.keys), strict=True):
-                if key in words and value.strip(SEPARATOR):
-                    words[key].add(value)
-                if key == SPEC:
-                    _, _, fuel, gearbox = value.split(SEPARATOR)
-                    words["fuel"].add(fuel)
-                    words["transmission"].add(gearbox)
-    vocabularies = {
-        key: [int(v) if key in _WHOLE_KEYS else v for v in sorted(words[key] - {""})]
-        for key in PLAIN_KEYS
-    }
-    vehicles = [_pair(vehicle) for vehicle in model.vehicle_years]
-    specs = [_quadruple(spec) for spec in sorted(words[SPEC])]
-    return CarCoder(vocabularies, vehicles, list(model.vehicle_years.values()), specs)
-
-
-def split_cell(cell: str, keys: Sequence[str]) -> list[str]:
-    """The value of each key in a cell's name; a derived key keeps its parts joined.
-
-    >>> split_cell("dacia|logan|2018", ["vehicle", "year"])
-    ['dacia|logan', '2018']
-    """
-    values = cell.split(SEPARATOR)
-    found = []
-    for key in keys:
-        width = len(PARTS_OF.get(key, (key,)))
-        found.append(SEPARATOR.join(values[:width]))
-        values = values[width:]
-    return found
-
-
-def _pair(vehicle: str) -> tuple[str, str]:
-    company, model = vehicle.split(SEPARATOR)
-    return company, model
-
-
-def _quadruple(spec: str) -> tuple[str, str, str, str]:
-    company, model, fuel, gearbox = spec.split(SEPARATOR)
-    return company, model, fuel, gearbox
+from data.car_codes import KEYS, NUMBERS, CarCoder, CodedCars, code_of, split_cell
+from data.hedonic import YEARS, Bend, Cell, FloatArray, HedonicModel, IntArray, Term
 
 
 class HedonicTables:
@@ -200,6 +22,7 @@ class HedonicTables:
         terms = sorted(model.terms, key=lambda term: term.field)
         self._bends: list[Bend] = []
         self._layout(terms)
+        self._curves = _Curves(self._bends)
 
     def _layout(self, terms: Sequence[Term]) -> None:
         blocks: list[FloatArray] = [np.zeros(1)]
@@ -210,7 +33,7 @@ class HedonicTables:
         filled = 1
         for term in terms:
             tensor, keys = _tensor(term, self.model.cells[term.name], self.coder)
-            columns = self._multipliers(term)
+            columns = self._columns_of(term)
             stride = _strides(keys, self.coder.sizes)
             for column, block in zip(columns, tensor, strict=True):
                 blocks.append(block)
@@ -226,7 +49,7 @@ class HedonicTables:
         self.part_fields = tuple(dict.fromkeys(fields))
         self._starts = np.array([fields.index(field) for field in self.part_fields])
 
-    def _multipliers(self, term: Term) -> list[int]:
+    def _columns_of(self, term: Term) -> list[int]:
         """Columns that the term's coefficients are multiplied by; 0 is the column of ones."""
         if term.bend is None or term.bend.variable == "year":
             return [0]
@@ -239,11 +62,7 @@ class HedonicTables:
     def parts(self, cars: CodedCars) -> FloatArray:
         """Effects on the log price (n, len(part_fields))."""
         effects = self._values[cars.codes @ self._strides + self._offsets]
-        columns = [np.ones((len(effects), 1))]
-        columns += [
-            bend.columns(cars.numbers[:, NUMBERS.index(bend.variable)]) for bend in self._bends
-        ]
-        effects *= np.concatenate(columns, axis=1)[:, self._multipliers]
+        effects *= self._curves.columns(cars.numbers)[:, self._multipliers]
         return np.add.reduceat(effects, self._starts, axis=1)
 
     def log_price(self, parts: FloatArray) -> FloatArray:
@@ -252,6 +71,29 @@ class HedonicTables:
         for column in range(parts.shape[1]):
             total += parts[:, column]
         return total
+
+
+class _Curves:
+    """The columns of several bends at once, after a column of ones."""
+
+    def __init__(self, bends: Sequence[Bend]) -> None:
+        numbers = [NUMBERS.index(bend.variable) for bend in bends for _ in range(bend.width)]
+        self._numbers = np.array([0, *numbers])
+        self._lows = np.array([0.0, *(low for bend in bends for low in bend.knots[:-1])])
+        highs = np.array([1.0, *(high for bend in bends for high in bend.knots[1:])])
+        self._spans = highs - self._lows
+        self._origins = np.array([1.0, *(b.origin for b in bends for _ in range(b.width))])
+        self._at_origin = np.clip((self._origins - self._lows) / self._spans, 0.0, 1.0)
+        self._at_origin[0] = 0.0
+
+    def columns(self, numbers: FloatArray) -> FloatArray:
+        """The columns (n, 1 + widths) at `numbers` (n, len(NUMBERS)); missing ones are at home."""
+        values = numbers[:, self._numbers]
+        values[:, 0] = 1.0
+        values = np.where(np.isnan(values), self._origins, values)
+        values -= self._lows
+        values /= self._spans
+        return np.asarray(values.clip(0.0, 1.0) - self._at_origin)
 
 
 def _strides(keys: Sequence[str], sizes: Mapping[str, int]) -> IntArray:
@@ -271,36 +113,19 @@ def _tensor(
 
     A bend along the year is unrolled: the year becomes one more key.
     """
-    unrolled = term.bend is not None and term.bend.variable == "year"
-    shape = [coder.sizes[key] for key in term.keys]
-    if unrolled and term.bend is not None:
-        curve = np.vstack([np.zeros(term.bend.width), term.bend.columns(YEARS)])
-        shape.append(len(curve))
-    slots = 1 if unrolled else term.width
-    tensor = np.zeros((slots, *shape))
+    size = int(np.prod([coder.sizes[key] for key in term.keys], dtype=np.int64))
+    strides = _strides(term.keys, coder.sizes)[[KEYS.index(key) for key in term.keys]]
+    tensor = np.zeros((size, term.width))
     for name, cell in cells.items():
-        where = _locate(name, term.keys, coder)
-        if unrolled:
-            tensor[(0, *where)] = curve @ np.asarray(cell.coefficients)
-        else:
-            tensor[(slice(None), *where)] = cell.coefficients
-    keys = (*term.keys, "year") if unrolled else term.keys
-    return tensor.reshape(slots, -1), keys
+        where = int(np.dot(strides, _locate(name, term.keys, coder))) if term.keys else 0
+        tensor[where] = cell.coefficients
+    if term.bend is None or term.bend.variable != "year":
+        return tensor.T, term.keys
+    curve = np.vstack([np.zeros(term.width), term.bend.columns(YEARS)])
+    return (tensor @ curve.T).reshape(1, -1), (*term.keys, "year")
 
 
 def _locate(cell: str, keys: Sequence[str], coder: CarCoder) -> tuple[int, ...]:
     """The codes of a cell's name."""
     values = split_cell(cell, keys)
-    return tuple(_code_of(key, value, coder) for key, value in zip(keys, values, strict=True))
-
-
-def _code_of(key: str, value: str, coder: CarCoder) -> int:
-    if key == VEHICLE:
-        return coder.vehicle_code(*_pair(value), None)
-    if key == SPEC:
-        return coder.spec_code(*_quadruple(value))
-    if value == "":
-        return 0
-    if key == "year":
-        return int(value) - FIRST_YEAR + 1
-    return coder.vocabularies[key][int(value) if key in _WHOLE_KEYS else value]
+    return tuple(code_of(key, value, coder) for key, value in zip(keys, values, strict=True))

@@ -62,9 +62,7 @@ _SHIFTS = tuple(
 )
 
 _AGEING = tuple(
-    Term(
-        name="_x_".join(keys) + "_ageing", field="year", keys=keys, bend=COARSE_YEAR, stiffness=s
-    )
+    Term(name="_x_".join(keys) + "_ageing", field="year", keys=keys, bend=COARSE_YEAR, stiffness=s)
     for keys, s in (
         (("company",), 2.0),
         ((VEHICLE,), 4.0),

@@ -73,8 +73,7 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     missing = [name for name in (PRICE, *_NEEDED) if name not in columns]
     if missing:
         raise ListingsError(
-            f"{path.name}: no column for {', '.join(missing)};"
-            f" found: {', '.join(headers[:20])}"
+            f"{path.name}: no column for {', '.join(missing)}; found: {', '.join(headers[:20])}"
         )
     return _canonical(columns, layout, path, hashlib.sha256(raw).hexdigest(), unused)
 
@@ -174,7 +173,9 @@ def _columns(
             columns[name] = [row[index] for row in rows]
     if NAME in columns:
         parts = [split_name(name) for name in columns.pop(NAME)]
-        for name, cells in zip(("company", "model", "edition"), zip(*parts, strict=True), strict=True):
+        for name, cells in zip(
+            ("company", "model", "edition"), zip(*parts, strict=True), strict=True
+        ):
             columns.setdefault(name, list(cells))
     return columns, tuple(unused)
 

@@ -36,7 +36,7 @@ NUMERIC_FIELDS: tuple[str, ...] = (
 def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """A canonical table from columns of equal length; columns that are absent are missing."""
     rows = max((len(values) for values in columns.values()), default=0)
-    table = {}
+    table: dict[str, Any] = {}
     for name in LISTING_COLUMNS:
         if name == PRICE_SUSPECT:
             table[name] = np.array(columns.get(name, [False] * rows), dtype=bool)
@@ -50,9 +50,7 @@ def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 def _texts(values: Sequence[Any]) -> pd.Series:
     """Plain text and None; an enum's member becomes its value."""
     known: dict[Any, str] = {}
-    plain = [
-        None if value is None else known.setdefault(value, str(value)) for value in values
-    ]
+    plain = [None if value is None else known.setdefault(value, str(value)) for value in values]
     return pd.Series(np.array(plain, dtype=object), dtype=object)
 
 

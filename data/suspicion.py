@@ -24,7 +24,7 @@ def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
     centre = groups.transform("median").where(groups.transform("size") >= _FEWEST, level.median())
     distance = (level - centre).abs().to_numpy()
     spread = 1.4826 * float(np.median(distance))
-    return (distance > np.log(_FACTOR)) & (distance > _DEVIATIONS * spread)
+    return np.asarray((distance > np.log(_FACTOR)) & (distance > _DEVIATIONS * spread))
 
 
 def implausible_km(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -67,7 +67,9 @@ class IntervalCalibration:
         """Calibrate on cars that were not used to predict themselves.
 
         Args:
-            level, mean, std: as in `quantiles_log`.
+            level: (n,) level of information.
+            mean: (n,) point estimate, log price in MAD.
+            std: (n,) total standard deviation of the forest, log scale.
             actual: (n,) log of the real prices.
             fewest: a level with fewer cars takes the quantiles of the level below it.
         """

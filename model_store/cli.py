@@ -25,7 +25,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULT_ROWS = 40_000
+DEFAULT_ROWS = 30_000
 """Listings that the default model is drawn from the reference market."""
 DEFAULT_SEED = 42
 _FILE = click.Path(path_type=Path)
@@ -132,7 +132,9 @@ def generate(rows: int, output: Path, seed: int) -> None:
 def _training_data(path: Path | None, seed: int) -> "tuple[pd.DataFrame, str]":
     """Listings to train on and their name."""
     if path is None:
-        return generate_listings(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed), "reference market"
+        return generate_listings(
+            ReferenceMarket.load(), DEFAULT_ROWS, seed=seed
+        ), "reference market"
     listings, report = load_listings(path)
     _tell(report)
     return listings, path.name

@@ -14,8 +14,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from data.car_codes import KEYS, NUMBERS, CodedCars, coder_for
 from data.hedonic import HedonicModel
-from data.hedonic_tables import KEYS, NUMBERS, CodedCars, HedonicTables, coder_for
+from data.hedonic_tables import HedonicTables
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
 
 MISSING = -1.0
@@ -26,7 +27,13 @@ COMPLETE, THIN, UNKNOWN_MODEL = 0, 1, 2
 
 EFFECT_PREFIX = "effect_"
 BASELINE = "baseline_log"
+_VEHICLE = KEYS.index("vehicle")
 _values_of = attrgetter(*FIELD_NAMES)
+_CATEGORY_CODES: dict[str, dict[str | None, float]] = {
+    name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
+    for name, enum in CATEGORIES.items()
+}
+"""A number for each category, in the order of its definition."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +70,16 @@ class CarEncoder:
     def __post_init__(self) -> None:
         tables = HedonicTables(self.hedonic, coder_for(self.hedonic))
         object.__setattr__(self, "_tables", tables)
-        object.__setattr__(self, "_category_codes", _category_codes())
+        known = (
+            *NUMBERS,
+            *_CATEGORY_CODES,
+            *(EFFECT_PREFIX + field for field in tables.part_fields),
+            BASELINE,
+        )
+        # The last column stands for effects that this baseline does not have: zero.
+        picked = [known.index(name) if name in known else -1 for name in self.feature_names]
+        object.__setattr__(self, "_width", len(known) + 1)
+        object.__setattr__(self, "_picked", np.array(picked))
 
     @property
     def tables(self) -> HedonicTables:
@@ -91,7 +107,9 @@ class CarEncoder:
         parts = self.tables.parts(coded)
         baseline_log = self.tables.log_price(parts)
         return EncodedCars(
-            self._matrix(columns, coded, parts, baseline_log), baseline_log, self._level(coded, columns)
+            self._matrix(columns, coded, parts, baseline_log),
+            baseline_log,
+            self._level(coded, columns),
         )
 
     def baseline_terms(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
@@ -132,23 +150,21 @@ class CarEncoder:
         parts: npt.NDArray[np.float64],
         baseline_log: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
-        matrix = np.full((len(baseline_log), len(self.feature_names)), MISSING, dtype=np.float32)
-        part_fields = self.tables.part_fields
-        for index, name in enumerate(self.feature_names):
-            if name == BASELINE:
-                matrix[:, index] = baseline_log
-            elif name.startswith(EFFECT_PREFIX):
-                field = name[len(EFFECT_PREFIX) :]
-                known = field in part_fields
-                matrix[:, index] = parts[:, part_fields.index(field)] if known else 0.0
-            elif name in CATEGORIES and name in columns:
-                codes = self.__dict__["_category_codes"][name]
-                matrix[:, index] = [codes[value] for value in columns[name]]
-            elif name in NUMBERS:
-                matrix[:, index] = np.nan_to_num(
-                    coded.numbers[:, NUMBERS.index(name)], nan=MISSING
-                )
-        return matrix
+        n = len(baseline_log)
+        absent = (None,) * n
+        categories = [
+            [codes[value] for value in columns.get(name, absent)]
+            for name, codes in _CATEGORY_CODES.items()
+        ]
+        everything = np.empty((n, self.__dict__["_width"]))
+        numbers = coded.numbers
+        width = numbers.shape[1]
+        everything[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
+        everything[:, width : width + len(categories)] = np.array(categories).T
+        everything[:, width + len(categories) : -2] = parts
+        everything[:, -2] = baseline_log
+        everything[:, -1] = 0.0
+        return everything[:, self.__dict__["_picked"]].astype(np.float32)
 
     def _level(
         self, coded: CodedCars, columns: Mapping[str, Sequence[Any]]
@@ -156,20 +172,9 @@ class CarEncoder:
         level = np.zeros(len(coded.codes), dtype=np.int8)
         for name in self.detail_fields:
             values = columns.get(name)
-            if values is None:
-                level[:] = THIN
-            else:
-                level[[value is None for value in values]] = THIN
-        level[coded.codes[:, KEYS.index("vehicle")] == 0] = UNKNOWN_MODEL
+            level[[True] * len(level) if values is None else [v is None for v in values]] = THIN
+        level[coded.codes[:, _VEHICLE] == 0] = UNKNOWN_MODEL
         return level
-
-
-def _category_codes() -> dict[str, dict[str | None, float]]:
-    """A number for each category, in the order of its definition."""
-    return {
-        name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
-        for name, enum in CATEGORIES.items()
-    }
 
 
 def _fields_of(feature: str) -> tuple[str, ...]:

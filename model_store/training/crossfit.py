@@ -103,13 +103,13 @@ def _months(listings: pd.DataFrame) -> FloatArray:
 def _features(listings: pd.DataFrame, fields: tuple[str, ...]) -> tuple[str, ...]:
     """Columns that say something about these listings, in a fixed order."""
     numbers = [name for name in _NUMBERS if listings[name].notna().mean() >= _RARE]
-    categories = [name for name in CATEGORIES if listings[name].nunique() > 1]
-    effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _stated(listings, field)]
+    categories = [name for name in CATEGORIES if _varies(listings[name])]
+    effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _varies(listings[field])]
     return (*numbers, *categories, *effects, BASELINE)
 
 
-def _stated(listings: pd.DataFrame, field: str) -> bool:
-    return bool(listings[field].nunique() > 1)
+def _varies(column: pd.Series) -> bool:
+    return len(column.dropna().unique()) > 1
 
 
 def _detail_fields(listings: pd.DataFrame) -> tuple[str, ...]:

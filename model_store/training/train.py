@@ -8,19 +8,18 @@ import numpy as np
 import pandas as pd
 
 from data.calibrate import latest_month
-from data.hedonic import FloatArray
 from data.loading import ListingsError
 from data.schema import LISTING_COLUMNS
 from data.suspicion import without_implausible_km
 from model_store.calibration import IntervalCalibration
+from model_store.scores import scores
 from model_store.training.crossfit import CrossFitted, cross_fit
 from model_store.training.forest_choice import OutOfBag, fit_forest
-from model_store.scores import scores
 from model_store.training.trained import TrainedModel
 
 FEWEST_LISTINGS = 200
 FEWEST_COMPANIES = 2
-_MANY_LISTINGS = 30_000
+_MANY_LISTINGS = 25_000
 
 
 def train_bundle(
@@ -103,7 +102,7 @@ def _check(listings: pd.DataFrame) -> None:
 def _metrics(
     fitted: CrossFitted, unseen: OutOfBag, calibration: IntervalCalibration
 ) -> dict[str, Any]:
-    mean: FloatArray = fitted.encoded.baseline_log + unseen.mean
+    mean = fitted.encoded.baseline_log + unseen.mean
     quantiles = calibration.quantiles_log(fitted.encoded.level, mean, unseen.std)
     actual = np.exp(fitted.encoded.baseline_log + fitted.residual)
     found = scores(actual, np.exp(mean), np.exp(quantiles))

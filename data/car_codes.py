@@ -1,0 +1,188 @@
+"""Cars as small integers: what a hedonic model's cells are found by."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data.hedonic import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    SEPARATOR,
+    SPEC,
+    VEHICLE,
+    YEARS,
+    FloatArray,
+    HedonicModel,
+    IntArray,
+)
+from data.vehicles import VehicleIndex
+
+PLAIN_KEYS = (
+    "company",
+    "fuel",
+    "transmission",
+    "fiscal_power_cv",
+    "owner",
+    "seller_type",
+    "condition",
+    "origin",
+    "city",
+    "edition",
+    "doors",
+)
+KEYS = (*PLAIN_KEYS, "year", VEHICLE, SPEC)
+PARTS_OF = {VEHICLE: ("company", "model"), SPEC: ("company", "model", "fuel", "transmission")}
+NUMBERS = (
+    "year",
+    "km_driven",
+    "fiscal_power_cv",
+    "engine_cc",
+    "max_power_bhp",
+    "torque_nm",
+    "mileage_mpg",
+    "doors",
+)
+_FUEL, _TRANSMISSION = PLAIN_KEYS.index("fuel"), PLAIN_KEYS.index("transmission")
+_WHOLE_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CodedCars:
+    """Cars as codes (n, len(KEYS)) and numbers (n, len(NUMBERS)), NaN where missing."""
+
+    codes: IntArray
+    numbers: FloatArray
+
+
+class CarCoder:
+    """Turns the car's fields into small integers; 0 is "missing or never seen"."""
+
+    def __init__(
+        self,
+        vocabularies: Mapping[str, Sequence[Any]],
+        vehicles: Sequence[tuple[str, str]],
+        vehicle_years: Sequence[float],
+        specs: Sequence[tuple[str, str, str, str]],
+    ) -> None:
+        self.vocabularies = {
+            key: {value: code for code, value in enumerate(vocabularies.get(key, ()), start=1)}
+            for key in PLAIN_KEYS
+        }
+        self._vehicles = VehicleIndex(vehicles, vehicle_years)
+        self.sizes = {key: len(words) + 1 for key, words in self.vocabularies.items()}
+        self.sizes |= {
+            "year": len(YEARS) + 1,
+            VEHICLE: len(vehicles) + 1,
+            SPEC: len(specs) + 1,
+        }
+        self._specs = self._spec_codes(vehicles, specs)
+
+    def _spec_codes(
+        self,
+        vehicles: Sequence[tuple[str, str]],
+        specs: Sequence[tuple[str, str, str, str]],
+    ) -> IntArray:
+        """Code of a spec by the codes of vehicle, fuel and transmission."""
+        found = np.zeros(
+            (self.sizes[VEHICLE], self.sizes["fuel"], self.sizes["transmission"]), dtype=np.int64
+        )
+        vehicle_codes = {pair: code for code, pair in enumerate(vehicles, start=1)}
+        fuels, gearboxes = self.vocabularies["fuel"], self.vocabularies["transmission"]
+        for code, (company, model, fuel, gearbox) in enumerate(specs, start=1):
+            vehicle = vehicle_codes.get((company, model), 0)
+            if vehicle:
+                found[vehicle, fuels.get(fuel, 0), gearboxes.get(gearbox, 0)] = code
+        return found
+
+    def vehicle_code(self, company: str, model: str, year: float | None) -> int:
+        """Code of the car's vehicle; 0 if it is not known."""
+        return self._vehicles.code(company, model, year)
+
+    def spec_code(self, company: str, model: str, fuel: str, transmission: str) -> int:
+        """Code of the spec with exactly these values; 0 if it is not known."""
+        fuel_code = self.vocabularies["fuel"].get(fuel, 0)
+        gearbox_code = self.vocabularies["transmission"].get(transmission, 0)
+        return int(self._specs[self.vehicle_code(company, model, None), fuel_code, gearbox_code])
+
+    def code(self, columns: Mapping[str, Sequence[Any]], n: int) -> CodedCars:
+        """Code `n` cars given as columns of normal-form values; absent columns are missing."""
+        absent = (None,) * n
+        numbers = np.array([columns.get(name, absent) for name in NUMBERS], dtype=np.float64)
+        plain = [
+            [words.get(value, 0) for value in columns.get(key, absent)] if words else [0] * n
+            for key, words in self.vocabularies.items()
+        ]
+        years = [_year_code(year) for year in columns["year"]]
+        known = list(
+            map(self._vehicles.code, columns["company"], columns["model"], columns["year"])
+        )
+        specs = self._specs[known, plain[_FUEL], plain[_TRANSMISSION]]
+        codes = np.array([*plain, years, known, specs], dtype=np.int64)
+        return CodedCars(codes.T, numbers.T)
+
+
+def _year_code(year: float | None) -> int:
+    if year is None or year != year:  # noqa: PLR0124 - NaN
+        return 0
+    return int(min(max(year, FIRST_YEAR), LAST_YEAR)) - FIRST_YEAR + 1
+
+
+def coder_for(model: HedonicModel) -> CarCoder:
+    """The coder that knows every value that stands in a cell of `model`."""
+    words: dict[str, set[str]] = {key: set() for key in (*PLAIN_KEYS, SPEC)}
+    for term in model.terms:
+        for cell in model.cells[term.name]:
+            for key, value in zip(term.keys, split_cell(cell, term.keys), strict=True):
+                if key in words and value.strip(SEPARATOR):
+                    words[key].add(value)
+                if key == SPEC:
+                    _, _, fuel, gearbox = value.split(SEPARATOR)
+                    words["fuel"].add(fuel)
+                    words["transmission"].add(gearbox)
+    vocabularies = {
+        key: [int(v) if key in _WHOLE_KEYS else v for v in sorted(words[key] - {""})]
+        for key in PLAIN_KEYS
+    }
+    vehicles = [_pair(vehicle) for vehicle in model.vehicle_years]
+    specs = [_quadruple(spec) for spec in sorted(words[SPEC])]
+    return CarCoder(vocabularies, vehicles, list(model.vehicle_years.values()), specs)
+
+
+def split_cell(cell: str, keys: Sequence[str]) -> list[str]:
+    """The value of each key in a cell's name; a derived key keeps its parts joined.
+
+    >>> split_cell("dacia|logan|2018", ["vehicle", "year"])
+    ['dacia|logan', '2018']
+    """
+    values = cell.split(SEPARATOR)
+    found = []
+    for key in keys:
+        width = len(PARTS_OF.get(key, (key,)))
+        found.append(SEPARATOR.join(values[:width]))
+        values = values[width:]
+    return found
+
+
+def _pair(vehicle: str) -> tuple[str, str]:
+    company, model = vehicle.split(SEPARATOR)
+    return company, model
+
+
+def _quadruple(spec: str) -> tuple[str, str, str, str]:
+    company, model, fuel, gearbox = spec.split(SEPARATOR)
+    return company, model, fuel, gearbox
+
+
+def code_of(key: str, value: str, coder: CarCoder) -> int:
+    """The code of a key's value as it stands in a cell's name."""
+    if key == VEHICLE:
+        return coder.vehicle_code(*_pair(value), None)
+    if key == SPEC:
+        return coder.spec_code(*_quadruple(value))
+    if value == "":
+        return 0
+    if key == "year":
+        return int(value) - FIRST_YEAR + 1
+    return coder.vocabularies[key][int(value) if key in _WHOLE_KEYS else value]

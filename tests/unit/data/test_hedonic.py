@@ -1,0 +1,93 @@
+"""The hedonic model finds the effects that the prices were made from."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.car_codes import coder_for
+from data.hedonic import Bend, HedonicModel
+from data.hedonic_fit import fit_hedonic
+from data.hedonic_tables import HedonicTables
+from data.hedonic_terms import TERMS
+from data.schema import car_columns
+
+from .conftest import made_listings
+
+Columns = dict[str, list[object]]
+
+
+@pytest.fixture(scope="module")
+def fitted(listings: pd.DataFrame) -> HedonicModel:
+    return fit_hedonic(listings, np.log(listings["price_mad"].to_numpy()), TERMS).model
+
+
+def log_prices(model: HedonicModel, columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    tables = HedonicTables(model, coder_for(model))
+    coded = tables.coder.code(columns, len(columns["company"]))
+    return tables.log_price(tables.parts(coded))
+
+
+def car(**changes: object) -> dict[str, object]:
+    return {
+        "company": "renault",
+        "model": "clio",
+        "year": 2016,
+        "fuel": "Diesel",
+        "transmission": "Manual",
+        "km_driven": 120_000,
+        "fiscal_power_cv": 6,
+    } | changes
+
+
+def priced(model: HedonicModel, *cars: dict[str, object]) -> list[float]:
+    columns = {name: [each[name] for each in cars] for name in cars[0]}
+    return log_prices(model, columns).tolist()
+
+
+def test_prices_of_cars_it_has_not_seen_are_as_close_as_the_noise_allows(fitted: HedonicModel) -> None:
+    unseen = made_listings(500, seed=9)
+    error = log_prices(fitted, car_columns(unseen)) - np.log(unseen["price_mad"].to_numpy())
+    assert np.median(np.abs(error)) < 0.085
+
+
+def test_the_gearbox_is_worth_what_it_was_made_to_be(fitted: HedonicModel) -> None:
+    manual, automatic = priced(fitted, car(), car(transmission="Automatic"))
+    assert automatic - manual == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_model_never_gains_by_age_or_kilometres(fitted: HedonicModel) -> None:
+    by_year = priced(fitted, *(car(year=year) for year in range(2005, 2025)))
+    assert (np.diff(by_year) >= -1e-9).all()
+    by_km = priced(fitted, *(car(km_driven=km) for km in range(0, 400_000, 10_000)))
+    assert (np.diff(by_km) <= 1e-9).all()
+
+
+def test_typing_errors_among_the_prices_do_not_move_the_market() -> None:
+    clean = made_listings(800, seed=2)
+    dirty = clean.copy()
+    dirty.loc[:15, "price_mad"] *= 10
+    models = [
+        fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
+        for table in (clean, dirty)
+    ]
+    prices = [priced(model, car(), car(model="megane", year=2012)) for model in models]
+    assert prices[0] == pytest.approx(prices[1], abs=0.06)
+
+
+def test_cells_with_too_few_listings_are_left_out() -> None:
+    table = made_listings(300, seed=3)
+    table.loc[:8, "company"], table.loc[:8, "model"] = "ferrari", "roma"
+    model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
+    assert "ferrari|roma" not in model.vehicle_years
+    assert all("ferrari" not in key for cells in model.cells.values() for key in cells)
+    assert all(cell.count >= 10 for cells in model.cells.values() for cell in cells.values())
+
+
+def test_the_model_survives_json(fitted: HedonicModel) -> None:
+    assert HedonicModel.from_json(fitted.to_json()).to_json() == fitted.to_json()
+
+
+def test_a_bend_is_zero_at_its_origin_and_flat_outside_its_knots() -> None:
+    bend = Bend(variable="km_driven", knots=(0, 100, 200), origin=100)
+    columns = bend.columns(np.array([100.0, np.nan, -50.0, 0.0, 200.0, 999.0]))
+    assert columns.tolist() == [[0, 0], [0, 0], [-1, 0], [-1, 0], [0, 1], [0, 1]]

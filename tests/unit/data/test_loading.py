@@ -1,0 +1,143 @@
+"""Listing files as people have them, in their own layouts, encodings and spellings."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from data.loading import ListingsError, load_listings
+
+AVITO = (
+    "Marque;Modèle;Année-Modèle;Kilométrage;Type de carburant;Boite de vitesses;"
+    "Puissance fiscale;Première main;Origine;État;Nombre de portes;Prix\n"
+    "Dacia;Logan;2016;100 000 - 109 999;Diesel;Manuelle;6 CV;Oui;WW au Maroc;Très bon;5;95 000 DH\n"
+    "VW;Golf 7;2015;90 000 - 94 999;Essence;Automatique;8 CV;Non;Dédouanée;Excellent;5;178.000 DH\n"
+)
+CARDEKHO_V3 = (
+    "name,year,selling_price,km_driven,fuel,seller_type,transmission,owner,mileage,engine,"
+    "max_power,torque,seats\n"
+    "Maruti Swift Dzire VDI,2014,450000,145500,Diesel,Individual,Manual,First Owner,23.4 kmpl,"
+    "1248 CC,74 bhp,190Nm@ 2000rpm,5\n"
+    "Skoda Rapid 1.5 TDI,2014,370000,120000,Diesel,Dealer,Manual,Second Owner,21.14 kmpl,"
+    '1498 CC,103.52 bhp,"22.4 kgm at 1,750-2,750rpm",5\n'
+)
+CARDEKHO_SPLIT = (
+    "name,company,model,edition,year,owner,fuel,seller_type,transmission,km_driven,mileage_mpg,"
+    "engine_cc,max_power_bhp,torque_nm,seats,selling_price\n"
+    "Maruti Swift Dzire VDI,Maruti,Swift,Dzire VDI,2014,First,Diesel,Individual,Manual,145500,"
+    "55.04,1248,74,190,5,450000\n"
+)
+CANONICAL = (
+    "company,model,year,fuel,transmission,km_driven,condition,price_mad,listing_date,price_suspect\n"
+    "Mercedes-Benz,Classe C,2018,Diesel,Automatic,90000,Très bon,350000,2024-11,0\n"
+    "Renault,Clio,2015,Diesel,,,,90000,2024-12,1\n"
+)
+
+
+def written(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "listings.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_a_marketplace_export_is_read_in_any_of_its_encodings(tmp_path: Path, encoding: str) -> None:
+    table, report = load_listings(written(tmp_path, AVITO, encoding))
+    assert report.layout == "marketplace-export"
+    assert table.loc[0, ["company", "model", "fuel", "transmission"]].tolist() == [
+        "dacia",
+        "logan",
+        "Diesel",
+        "Manual",
+    ]
+    assert table["km_driven"].tolist() == [105_000, 92_500]
+    assert table["price_mad"].tolist() == [95_000, 178_000]
+    assert table["owner"].tolist() == ["First", "Second or more"]
+    assert table["origin"].tolist() == ["WW Morocco", "Customs cleared"]
+    assert table.loc[1, "company"] == "volkswagen"
+
+
+def test_the_raw_cardekho_file_gives_numbers_without_their_units(tmp_path: Path) -> None:
+    table, report = load_listings(written(tmp_path, CARDEKHO_V3))
+    assert report.layout == "cardekho-v3"
+    first = table.iloc[0]
+    assert (first["company"], first["model"], first["edition"]) == ("maruti", "swift", "dzire vdi")
+    assert first["engine_cc"] == 1248
+    assert first["mileage_mpg"] == 55.0
+    assert table["torque_nm"].tolist() == [190.0, 219.7]
+    assert first["price_mad"] == pytest.approx(450_000 * 0.13)
+
+
+def test_rupees_are_converted_by_the_files_own_convention(tmp_path: Path) -> None:
+    table, report = load_listings(written(tmp_path, CARDEKHO_SPLIT))
+    assert report.layout == "cardekho-split"
+    assert table["price_mad"].tolist() == pytest.approx([58_500])
+
+
+def test_the_canonical_layout_keeps_dates_and_suspicions_and_packs_as_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "listings.csv.gz"
+    path.write_bytes(gzip.compress(CANONICAL.encode()))
+    table, report = load_listings(path)
+    assert report.layout == "canonical"
+    assert table["listing_date"].tolist() == ["2024-11", "2024-12"]
+    assert table["price_suspect"].tolist() == [False, True]
+    assert table["condition"].tolist() == ["Very good", None]
+    assert table["km_driven"].isna().tolist() == [False, True]
+
+
+def test_rows_without_price_or_car_are_dropped_and_counted_by_reason(tmp_path: Path) -> None:
+    text = (
+        "Marque,Modèle,Année,Prix,Kilométrage\n"
+        "Dacia,Logan,2016,95 000,x\n"
+        "Dacia,Logan,2016,Prix à négocier,10\n"
+        "Dacia,Logan,1890,95 000,10\n"
+        ",Logan,2016,95 000,10\n"
+        "Dacia,Logan,2016,5,10\n"
+    )
+    table, report = load_listings(written(tmp_path, text))
+    assert len(table) == report.rows_kept == 1
+    assert report.rows_read == 5
+    assert report.dropped == {
+        "without a price": 1,
+        "without a valid year": 1,
+        "without a valid company": 1,
+        "with an impossible price": 1,
+    }
+    assert report.blanked == {"km_driven": 1}
+
+
+def test_a_price_a_digit_off_is_flagged(tmp_path: Path) -> None:
+    rows = [f"Dacia,Logan,{2010 + i % 8},{80_000 + 5_000 * (i % 8)}" for i in range(60)]
+    rows[7] = "Dacia,Logan,2017,1150000"
+    table, report = load_listings(
+        written(tmp_path, "company,model,year,price_mad\n" + "\n".join(rows) + "\n")
+    )
+    assert report.suspects == 1
+    assert bool(table["price_suspect"][7])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"  \n ", "empty"),
+        (b"company,model,year\nDacia,Logan,2016\n", "no column for price_mad"),
+        (b"company,model,year,price_mad\n", "no rows"),
+        (b"company,model,year,price_mad\nDacia,Logan,2016,on request\n", "none of its 1 rows"),
+        (b"\x1f\x8b\x08\x00damaged", "damaged gzip"),
+        (b"PK\x03\x04\x00\x00\x00", "not a text file"),
+        (b"a;b;c\n1;2;3\n", "no column for price_mad, company, model, year; found: a, b, c"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(ListingsError, match=message):
+        load_listings(path)
+
+
+def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
+    with pytest.raises(ListingsError, match="No such file"):
+        load_listings(tmp_path / "nowhere.csv")
+    with pytest.raises(ListingsError, match="directory"):
+        load_listings(tmp_path)

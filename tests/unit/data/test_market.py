@@ -1,0 +1,112 @@
+"""The reference market: what is published, and the listings drawn from it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.calibrate import calibrate
+from data.distributions import SMALLEST_CELL
+from data.generator import generate
+from data.loading import ListingsError
+from data.market import REFERENCE_MARKET, ReferenceMarket
+from data.schema import LISTING_COLUMNS
+from shared.schemas.car import load_car_request
+
+from .conftest import made_listings
+
+PUBLISHED = ReferenceMarket.load()
+
+
+def counts(market: ReferenceMarket) -> Iterator[int]:
+    """The number of listings behind every published figure."""
+    for cells in market.hedonic.cells.values():
+        yield from (cell.count for cell in cells.values())
+    cars = market.cars
+    for group in (cars.market, *cars.groups.values()):
+        yield group.count
+        yield from group.specs.values()
+        for values in group.marginals.values():
+            yield from values.values()
+    for table in (cars.months, cars.cities, cars.patterns):
+        yield from table.values()
+    for bands in cars.details.values():
+        for values in bands.values():
+            yield from values.values()
+    for rows in (cars.km_by_age, market.price_index, market.spread.groups, market.spread.ages):
+        yield from (int(row[0]) for row in rows.values())
+    yield from market.spread.counts
+
+
+def test_no_published_figure_comes_from_fewer_than_ten_listings(market: ReferenceMarket) -> None:
+    for each in (PUBLISHED, market):
+        assert min(counts(each)) >= SMALLEST_CELL == 10
+
+
+def test_the_published_market_is_small_and_knows_250_models() -> None:
+    assert REFERENCE_MARKET.stat().st_size < 1_000_000
+    assert len(PUBLISHED.hedonic.vehicle_years) >= 250
+    assert PUBLISHED.price_index[PUBLISHED.data_as_of][1] == 1.0
+
+
+def test_the_file_gives_the_market_back(market: ReferenceMarket, tmp_path: Path) -> None:
+    path = tmp_path / "market.json"
+    market.save(path)
+    assert ReferenceMarket.load(path) == market
+    assert json.loads(path.read_text()) == market.to_json()
+
+
+def test_calibrating_again_gives_the_same_bits(
+    listings: pd.DataFrame, market: ReferenceMarket
+) -> None:
+    assert calibrate(listings).to_json() == market.to_json()
+
+
+def test_the_same_seed_draws_the_same_listings_and_another_seed_others() -> None:
+    first, second = (generate(PUBLISHED, 500, seed=4) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    assert not first.equals(generate(PUBLISHED, 500, seed=5))
+
+
+def test_drawn_listings_are_canonical_and_pass_the_cars_own_schema() -> None:
+    drawn = generate(PUBLISHED, 400, seed=6)
+    assert tuple(drawn.columns) == LISTING_COLUMNS
+    complete = drawn.dropna(subset=["km_driven", "transmission", "fuel"])
+    for row in complete.to_dict("records"):
+        body = {
+            name: value
+            for name, value in row.items()
+            if name in LISTING_COLUMNS[:-4] and value is not None and value == value  # noqa: PLR0124
+        }
+        load_car_request(body)
+
+
+def test_drawn_prices_have_the_markets_level_and_spread(
+    listings: pd.DataFrame, market: ReferenceMarket
+) -> None:
+    drawn = generate(market, 4000, seed=1)
+    assert drawn["price_mad"].median() == pytest.approx(listings["price_mad"].median(), rel=0.1)
+    for company in ("dacia", "bmw"):
+        mine, real = (t.loc[t["company"] == company, "price_mad"] for t in (drawn, listings))
+        assert mine.median() == pytest.approx(real.median(), rel=0.15)
+    assert np.corrcoef(drawn["year"], np.log(drawn["price_mad"]))[0, 1] > 0.5
+
+
+def test_a_market_needs_hundreds_of_listings() -> None:
+    with pytest.raises(ListingsError, match="too few"):
+        calibrate(made_listings(100))
+
+
+def test_rare_models_are_published_together_and_drawn_under_names_of_their_own() -> None:
+    table = made_listings(900, seed=8)
+    for index in range(40):
+        table.loc[index, "company"], table.loc[index, "model"] = "bmw", f"one off {index}"
+    market = calibrate(table)
+    assert not any("one off" in name for name in market.cars.groups)
+    assert market.cars.groups["bmw|(rare)"].count == 40
+    drawn = generate(market, 2000, seed=1)
+    rare = drawn.loc[drawn["model"].str.startswith("(rare"), "model"]
+    assert len(rare) == rare.nunique() > 20
