@@ -25,6 +25,9 @@ from shared.settings import Settings
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT_S = 120.0
 
+# One cache of compiled kernels for all processes of all tests: each compiles for seconds else.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".venv" / "numba-cache"))
+
 REFERENCE_CAR: dict[str, Any] = {
     "company": "Toyota",
     "model": "Corolla",
