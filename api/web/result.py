@@ -92,6 +92,8 @@ class Result:
 
     car: str
     facts: str
+    price_mad: int
+    """Rounded, for programs that read the page."""
     price: str
     """Without its currency."""
     centimes: str
@@ -122,6 +124,7 @@ def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, s
     return Result(
         car=car_name(request.car, values),
         facts=_facts(request.car),
+        price_mad=round_price(estimate.price_mad),
         price=write_number(round_price(estimate.price_mad)),
         centimes=write_centimes(estimate.price_mad),
         low=write_number(round_price(interval.low_mad)),

@@ -6,10 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from api.web.french import write_name
+from shared.domain.text import fold
 from shared.logging import get_logger
 
 ENCODER_FILE = "encoder.json"
-NOT_A_MODEL = frozenset({"", "other", "autre"})
+NOT_A_MODEL = frozenset({"", "other", "autre", "autres"})
 
 log = get_logger("suggestions")
 
@@ -32,12 +33,16 @@ def suggestions(version_folder: Path) -> Suggestions:
     try:
         encoder = json.loads((version_folder / ENCODER_FILE).read_bytes())
         pairs = [key.split("|") for key in encoder["hedonic"]["vehicle_years"]]
-        names = sorted(
-            (write_name(brand), write_name(model))
-            for brand, model in pairs
-            if model not in NOT_A_MODEL
+        brands = sorted({write_name(brand) for brand, _ in pairs}, key=fold)
+        models = sorted(
+            (write_name(brand), write_name(model)) for brand, model in pairs if _is_name(model)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("suggestions_unavailable", folder=str(version_folder), error=str(error))
         return Suggestions()
-    return Suggestions(tuple(dict.fromkeys(brand for brand, _ in names)), tuple(names))
+    return Suggestions(tuple(brands), tuple(models))
+
+
+def _is_name(model: str) -> bool:
+    """Whether `model` is what people call a car, not a place for several, like `(rare)`."""
+    return fold(model) == model and model not in NOT_A_MODEL

@@ -121,9 +121,12 @@ def test_an_asking_price_gets_a_verdict(asking: float, position: VerdictPosition
 
 
 def test_a_price_below_nearly_all_others_is_called_suspicious():
-    assert show(100_000).verdict.is_suspicious
-    assert "Presque toutes" in show(100_000).verdict.percentile
-    assert not show(160_000).verdict.is_suspicious
+    cheap, usual = show(100_000).verdict, show(160_000).verdict
+    assert cheap
+    assert usual
+    assert cheap.is_suspicious
+    assert "Presque toutes" in cheap.percentile
+    assert not usual.is_suspicious
 
 
 def test_small_contributions_are_summed_up():
@@ -159,10 +162,10 @@ def test_what_was_ignored_is_said():
 
 def test_suggestions_are_what_the_model_has_seen(tmp_path):
     (tmp_path / "encoder.json").write_text(
-        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014, "bmw|other": 1}}}'
+        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014, "bmw|other": 1, "kia|(rare)": 1}}}'
     )
     assert suggestions(tmp_path) == Suggestions(
-        ("BMW", "Dacia"), (("BMW", "Série 3"), ("Dacia", "Logan"))
+        ("BMW", "Dacia", "Kia"), (("BMW", "Série 3"), ("Dacia", "Logan"))
     )
 
 
