@@ -4,19 +4,41 @@ Numba keeps it in the folder that `NUMBA_CACHE_DIR` names; whoever starts a proc
 before the first kernel is imported. One entry serves every process on the same processor type.
 """
 
-from collections.abc import Callable
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
+
+_BLAS = "scipy.linalg"
 
 
 def compiled(signature: Any) -> Callable[[Any], Any]:
     """Compile a function for one signature when its module is imported, not at its first call."""
 
     def compile_now(function: Any) -> Any:
-        try:
-            return numba.njit(signature, cache=True, error_model="numpy")(function)
-        except (RuntimeError, OSError):  # no folder for the cache can be written
-            return numba.njit(signature, error_model="numpy")(function)
+        with _no_search_for_blas():
+            try:
+                return numba.njit(signature, cache=True, error_model="numpy")(function)
+            except (RuntimeError, OSError):  # no folder for the cache can be written
+                return numba.njit(signature, error_model="numpy")(function)
 
     return compile_now
+
+
+@contextlib.contextmanager
+def _no_search_for_blas() -> Iterator[None]:
+    """Keep numba from importing all of scipy.linalg.
+
+    At its first compilation numba does so only to see whether matrix products could be compiled.
+    The kernels have none, and it would cost each worker 17 MB and a third of a second.
+    """
+    if _BLAS in sys.modules:
+        yield
+        return
+    sys.modules[_BLAS] = None  # type: ignore[assignment] # how Python marks a module as absent
+    try:
+        yield
+    finally:
+        del sys.modules[_BLAS]

@@ -9,7 +9,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-from model_store import forest, forest_kernels, forest_numpy
+from model_store import compilation, forest, forest_kernels, forest_numpy
 from model_store.forest import PackedForest, Traversal, fastest_traversal
 from model_store.forest_packing import UnsupportedForestError, rounded_down
 from tests.unit.model_store.small_models import scikit_learn_output
@@ -207,3 +207,14 @@ def test_without_numba_the_numpy_engine_serves(monkeypatch: pytest.MonkeyPatch) 
 def test_something_else_than_a_forest_is_refused() -> None:
     with pytest.raises(UnsupportedForestError, match="LinearRegression"):
         PackedForest.from_estimator(LinearRegression())
+
+
+def test_where_no_folder_can_keep_machine_code_it_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", refuse)
+    doubled = compilation.compiled("float64(float64)")(lambda number: 2.0 * number)
+    assert doubled(21.0) == 42.0
