@@ -236,7 +236,7 @@ def _contribution(one: Contribution, scale: float) -> ContributionView:
 
 def _value(one: Contribution) -> str:
     if one.value is None:
-        return ""
+        return "non précisé" if one.feature else ""
     if one.feature in CATEGORIES:
         return CHOICES.get(str(one.value), str(one.value))
     if isinstance(one.value, str):

@@ -158,7 +158,7 @@ def test_an_estimate_shows_price_interval_and_verdict(page, cached):
     assert '<data value="90000">90\u202f000</data>' in answer.text
     assert "<b>67\u202f500</b> et <b>117\u202f000&nbsp;MAD</b>" in answer.text
     assert "Au-dessus du marché" in answer.text
-    assert "données jusqu'à juin 2026" in answer.text
+    assert "données jusqu\u2019à juin 2026" in answer.text
     assert answer.headers["Cache-Control"] == "private, no-cache"
 
 

@@ -162,7 +162,8 @@ def test_what_was_ignored_is_said():
 
 def test_suggestions_are_what_the_model_has_seen(tmp_path):
     (tmp_path / "encoder.json").write_text(
-        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014, "bmw|other": 1, "kia|(rare)": 1}}}'
+        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014,'
+        ' "bmw|other": 1, "kia|(rare)": 1}}}'
     )
     assert suggestions(tmp_path) == Suggestions(
         ("BMW", "Dacia", "Kia"), (("BMW", "Série 3"), ("Dacia", "Logan"))
