@@ -121,6 +121,9 @@ def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
     factors = pd.Series(bands).map(by_age["mean"])
     scaled = residual / (names.map(deviation) * factors).to_numpy()
     rare = names.str.endswith(RARE).to_numpy()
+    if rare.sum() < _FEWEST_RARE:
+        rare = np.ones(len(rare), dtype=bool)
+    common = ~rare if (~rare).any() else rare
     return PriceSpread(
         groups={
             str(name): [int(grouped["size"][name]), round(float(deviation[name]), 4)]
@@ -133,9 +136,9 @@ def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
             if size >= SMALLEST_CELL
         },
         levels=_SHAPE_LEVELS,
-        shape=_shape(scaled[~rare]),
-        rare_shape=_shape(scaled[rare] if rare.sum() >= _FEWEST_RARE else scaled),
-        counts=(int((~rare).sum()), int(rare.sum())),
+        shape=_shape(scaled[common]),
+        rare_shape=_shape(scaled[rare]),
+        counts=(int(common.sum()), int(rare.sum())),
     )
 
 

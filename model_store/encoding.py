@@ -164,7 +164,7 @@ class CarEncoder:
         everything[:, width + len(categories) : -2] = parts
         everything[:, -2] = baseline_log
         everything[:, -1] = 0.0
-        return everything[:, self.__dict__["_picked"]].astype(np.float32)
+        return np.asarray(everything.take(self.__dict__["_picked"], axis=1), dtype=np.float32)
 
     def _level(
         self, coded: CodedCars, columns: Mapping[str, Sequence[Any]]

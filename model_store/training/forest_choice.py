@@ -57,6 +57,8 @@ def fit_forest(
     limit = min(errors.values()) * _TOLERANCE
     depth = min(depth for depth, found in errors.items() if found <= limit)
     forest = _forest(_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
+    # What is stored must not depend on the number of threads that made it.
+    forest.set_params(n_jobs=1)
     advance("forest")
     return forest, out_of_bag(forest, matrix)
 

@@ -21,7 +21,9 @@ def fitted(listings: pd.DataFrame) -> HedonicModel:
     return fit_hedonic(listings, np.log(listings["price_mad"].to_numpy()), TERMS).model
 
 
-def log_prices(model: HedonicModel, columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def log_prices(
+    model: HedonicModel, columns: Columns
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     tables = HedonicTables(model, coder_for(model))
     coded = tables.coder.code(columns, len(columns["company"]))
     return tables.log_price(tables.parts(coded))
@@ -44,7 +46,9 @@ def priced(model: HedonicModel, *cars: dict[str, object]) -> list[float]:
     return log_prices(model, columns).tolist()
 
 
-def test_prices_of_cars_it_has_not_seen_are_as_close_as_the_noise_allows(fitted: HedonicModel) -> None:
+def test_prices_of_cars_it_has_not_seen_are_as_close_as_the_noise_allows(
+    fitted: HedonicModel,
+) -> None:
     unseen = made_listings(500, seed=9)
     error = log_prices(fitted, car_columns(unseen)) - np.log(unseen["price_mad"].to_numpy())
     assert np.median(np.abs(error)) < 0.085
