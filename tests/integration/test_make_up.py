@@ -54,25 +54,33 @@ def refused(home: Path, **env: str) -> str:
     return line
 
 
+def name_of(process: psutil.Process, home: Path) -> str | None:
+    """Its line of the Procfile ("" for the supervisor's own); None: not of this home."""
+    with contextlib.suppress(psutil.Error):
+        # The embedded servers write their title over their environment.
+        title = " ".join(process.cmdline())
+        for server in ("broker", "cache"):
+            if title.startswith(f"carprice-{server}") and str(home) in title:
+                return server
+        env = process.environ()
+        if env.get("CARPRICE_HOME") == str(home):
+            return env.get("HONCHO_PROCESS_NAME", "")
+    return None
+
+
 def processes_of(home: Path) -> list[psutil.Process]:
     """Every process that was started for this home."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get("CARPRICE_HOME") == str(home):
-                found.append(process)
-    return found
+    return [one for one in psutil.process_iter() if name_of(one, home) is not None]
 
 
-def process_named(home: Path, name: str) -> psutil.Process:
+def leader_of(home: Path, name: str) -> psutil.Process | None:
     """The main process of one line of the Procfile."""
-    (leader,) = (
-        process
-        for process in processes_of(home)
-        if process.environ().get("HONCHO_PROCESS_NAME") == name
-        and os.getpgid(process.pid) == process.pid
-    )
-    return leader
+    for process in psutil.process_iter():
+        if name_of(process, home) == name:
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(process.pid) == process.pid:
+                    return process
+    return None
 
 
 def predict(service: Service) -> httpx.Response:
@@ -145,14 +153,11 @@ def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
 ) -> None:
     with running_service(home, models_path) as service:
         for name in KINDS:
-            killed = process_named(home, name)
+            killed = leader_of(home, name)
+            assert killed is not None, name
             killed.kill()
             wait_until(
-                lambda killed=killed, name=name: any(  # type: ignore[misc]
-                    one.pid != killed.pid
-                    for one in processes_of(home)
-                    if one.environ().get("HONCHO_PROCESS_NAME") == name
-                ),
+                lambda killed=killed, name=name: leader_of(home, name) not in {None, killed},  # type: ignore[misc]
                 what=f"{name} is back",
             )
             wait_until(lambda: is_ready(service), 60.0, f"ready after {name} was killed")
@@ -234,7 +239,7 @@ def test_given_servers_are_used_and_nothing_is_embedded(
     given = {"REDIS_URL": servers.settings.redis_url, "CACHE_URL": servers.settings.cache_url}
     with running_service(home, models_path, **given) as service:
         assert predict(service).is_success
-        names = {one.environ().get("HONCHO_PROCESS_NAME") for one in processes_of(home)}
+        names = {name_of(one, home) for one in processes_of(home)}
         assert not names & {"broker", "cache"}
         assert servers.cache.dbsize() > 0
 
