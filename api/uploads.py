@@ -13,7 +13,7 @@ from werkzeug.sansio import multipart
 
 from api.problems import UnsupportedMediaType
 from api.services.uploads import GZIP_MAGIC
-from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
@@ -85,12 +85,14 @@ class UploadBody:
 
     def _body(self) -> Iterator[bytes]:
         """The request's body; one that is shorter than announced is refused."""
-        stream, expected = self._request.stream, self._request.content_length
+        expected = self._request.content_length
         received = 0
         try:
-            while block := stream.read(BLOCK_BYTES):
+            while block := self._request.stream.read(BLOCK_BYTES):
                 received += len(block)
                 yield block
+        except RequestEntityTooLarge:
+            raise UploadTooLarge(maximum=self._request.max_content_length) from None
         except (ClientDisconnected, OSError):
             raise _refused("truncated-upload", received=received, expected=expected) from None
         if expected is not None and received < expected:

@@ -59,7 +59,7 @@ class Upload:
         self.received += len(block)
         self._digest.update(block)
         if self.received > self._max_bytes:
-            raise UploadTooLarge(maximum=self._max_bytes, measured=f"> {self._max_bytes}")
+            raise UploadTooLarge(maximum=self._max_bytes)
         if not self._started:
             block = self._pending + block
             if len(block) < len(GZIP_MAGIC):
@@ -90,15 +90,13 @@ class Upload:
         for plain in self._inflater.feed(block):
             self._take(plain)
             if self.size > RATIO_FREE_BYTES and self.size > RATIO_MAX * self.received:
-                raise UploadTooLarge(
-                    maximum=RATIO_MAX * self.received, measured=f"gzip 1:{RATIO_MAX}"
-                )
+                raise UploadTooLarge(maximum=RATIO_MAX * self.received)
 
     def _take(self, plain: bytes) -> None:
         """Check and keep decompressed bytes."""
         self.size += len(plain)
         if self.size > self._max_bytes:
-            raise UploadTooLarge(maximum=self._max_bytes, measured="gzip")
+            raise UploadTooLarge(maximum=self._max_bytes)
         self._evidence.see(plain)
         if len(self._head) < HEAD_BYTES:
             self._head += plain[: HEAD_BYTES - len(self._head)]

@@ -38,6 +38,9 @@ WAIT_QUERY = BatchWaitQuery()
 RESULTS_QUERY = ResultsQuery()
 NO_QUERY = NoQuery()
 POLL_S = 1
+FORM_ALLOWANCE_BYTES = 65_536
+"""What a multipart form adds to its file."""
+
 _UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
 
 
@@ -68,8 +71,8 @@ def upload() -> Response:
     """The first bytes are checked before 202; rows are checked in the background."""
     query = load_query(UPLOAD_QUERY)
     key = idempotency_key()
-    # The limit of JSON bodies is not for files, which are streamed and have one of their own.
-    request.max_content_length = None
+    # The limit of JSON bodies is not for files, which are streamed.
+    request.max_content_length = services().settings.upload_max_bytes + FORM_ALLOWANCE_BYTES
     incoming = IncomingFile(
         file=UploadBody(request),
         options=load_options(query, language()),

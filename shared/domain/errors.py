@@ -90,7 +90,7 @@ class ResultNotReady(DomainError):
 
 
 class UploadTooLarge(DomainError):
-    """A limit on bytes is exceeded; `maximum` names it, `measured` says what was counted."""
+    """The file has more than `maximum` bytes, as sent or decompressed."""
 
     code = "upload-too-large"
 

@@ -82,8 +82,8 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] =
         "en": ("Unreadable file", "{count} problem(s); see errors."),
     },
     "upload-too-large": {
-        "fr": ("Fichier trop grand", "Au plus {maximum} octets {measured}."),
-        "en": ("File too large", "At most {maximum} bytes ({measured})."),
+        "fr": ("Fichier trop grand", "Au plus {maximum} octets, décompressés."),
+        "en": ("File too large", "At most {maximum} bytes, decompressed."),
     },
     "unsupported-upload": {
         "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),

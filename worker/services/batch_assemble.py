@@ -127,9 +127,9 @@ def conclude(
     elif progress.cancel_requested and counts.done != progress.total:
         state, outcome = JobState.CANCELLED, BatchOutcome.CANCELLED
     elif counts.failed:
-        nothing_valued = not counts.valid
-        state = JobState.FAILED if nothing_valued else JobState.SUCCEEDED
         outcome = BatchOutcome.PARTIAL
+        state = JobState.SUCCEEDED if counts.valid else JobState.FAILED
+        error = None if counts.valid else ATTEMPTS_EXHAUSTED
     elif manifest.options.dry_run:
         state, outcome = JobState.SUCCEEDED, BatchOutcome.DRY_RUN
     else:

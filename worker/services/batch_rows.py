@@ -14,6 +14,7 @@ from shared.schemas.columns import CellError
 from shared.schemas.csv_cells import escape_column
 from shared.schemas.csv_dialect import key_index
 from shared.schemas.messages import Language, describe_row_error
+from shared.schemas.upload_messages import BATCH_ERROR_MESSAGES
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_part import Part
 
@@ -86,7 +87,10 @@ def make_part(
     rows = len(chunk)
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
-    ours = _our_columns(rows, reasons, prices, good)
+    given_up = BATCH_ERROR_MESSAGES["attempts-exhausted"][language]
+    ours = _our_columns(
+        rows, reasons, prices, good, given_up if good is RowStatus.FAILED else ""
+    )
     rejected = sorted(errors)
     return Part(
         RowCounts(
@@ -107,11 +111,11 @@ def make_part(
 
 
 def _our_columns(
-    rows: int, reasons: dict[int, str], prices: Prices, good: RowStatus
+    rows: int, reasons: dict[int, str], prices: Prices, good: RowStatus, text: str
 ) -> list[Sequence[Any]]:
-    """Price, low, high, status and error of all rows."""
+    """Price, low, high, status and error of all rows; `good` and `text` are of those in order."""
     status: list[str] = [str(good)] * rows
-    texts: list[str] = [""] * rows
+    texts: list[str] = [text] * rows
     for row, reason in reasons.items():
         status[row] = str(RowStatus.REJECTED)
         texts[row] = reason

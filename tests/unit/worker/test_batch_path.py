@@ -358,7 +358,20 @@ def test_a_poison_chunk_is_given_up_and_the_others_are_not(path: BulkPath) -> No
     assert batch.progress.counts == RowCounts(valid=35, failed=10)
     rows = rows_of(path, batch)
     assert [row["ref"] for row in rows] == numbered(45)
-    assert [row["ref"] for row in rows if row["row_status"] == "failed"] == numbered(30)[20:]
+    failed = [row for row in rows if row["row_status"] == "failed"]
+    assert [row["ref"] for row in failed] == numbered(30)[20:]
+    assert all(row["row_error"] for row in failed)
+
+
+def test_a_batch_of_which_no_row_could_be_valued_has_failed(path: BulkPath) -> None:
+    def broken() -> None:
+        raise ValueError("no model")
+
+    path.model.fault = broken
+    batch = path.sweep_until_ended(path.accept(cars_csv(15)))
+    assert (batch.progress.state, batch.progress.error) == (JobState.FAILED, "attempts-exhausted")
+    assert batch.progress.counts == RowCounts(failed=15)
+    assert refs(path, batch) == numbered(15)
 
 
 def test_a_full_disk_holds_the_batch_up_and_does_not_end_it(
