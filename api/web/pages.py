@@ -118,7 +118,10 @@ def show_domain_error(error: DomainError) -> Response:
     values = _typed_values() if request.method == "POST" else {}
     if isinstance(error, InvalidInput):
         return _page(values, problems=error.problems, status=status_of(error))
-    response = _page(values, notice=_notice(error.code, error.params), status=status_of(error))
+    status = status_of(error)
+    is_outage = status == HTTPStatus.SERVICE_UNAVAILABLE
+    notice = _pause_notice(error.code) if is_outage else _notice(error.code, error.params)
+    response = _page(values, notice=notice, status=status)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         # The browser asks for the key, and sends it as the password.
         response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
@@ -154,6 +157,15 @@ def _typed_values() -> dict[str, str]:
 def _notice(code: str, params: dict[str, Any]) -> Notice:
     title, detail = describe_problem(code, params, "fr")
     return Notice(title=title, detail=detail)
+
+
+def _pause_notice(code: str) -> Notice:
+    """What a visitor can do about an outage: nothing but wait; its name is for the operator."""
+    cause, _ = describe_problem(code, {}, "fr")
+    return Notice(
+        title="Estimation momentanément indisponible",
+        detail=f"Vos réponses sont conservées : réessayez dans un instant. Cause : {cause}.",
+    )
 
 
 def _waiting(job: Job, values: dict[str, str]) -> Response:
