@@ -9,7 +9,7 @@ from client.errors import ServiceUnreachableError
 from client.transport import Transport, pause_s
 
 ATTEMPTS = 5
-BLOCK_BYTES = 1 << 18
+"""Calls in a row that bring nothing new, then the download fails."""
 
 
 def download(
@@ -28,23 +28,31 @@ def download(
     """
     variant = "-".join([batch_id, *params.values(), accept.rpartition("/")[2]])
     part = path.with_name(f"{path.name}.{variant}.part")
-    for attempt in range(ATTEMPTS):
+    attempt, have = 1, _size(part)
+    while True:
         try:
             _fetch(transport, f"/batches/{batch_id}/{name}", part, params, accept)
-            break
         except ServiceUnreachableError as error:
-            if attempt == ATTEMPTS - 1:
+            attempt, had, have = attempt + 1, have, _size(part)
+            if have > had:
+                attempt = 1
+            elif attempt > ATTEMPTS:
                 raise
             time.sleep(pause_s(error, attempt))
-    part.replace(path)
-    return path
+        else:
+            part.replace(path)
+            return path
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _fetch(
     transport: Transport, url: str, part: Path, params: Mapping[str, str], accept: str
 ) -> None:
     """Fetch the rest of a file; all of it if the service does not give parts."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     headers = {"Accept": accept, "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -56,5 +64,5 @@ def _fetch(
             raise ServiceUnreachableError(f"{url}: what has arrived is not part of it")
         is_rest = response.status_code == HTTPStatus.PARTIAL_CONTENT
         with part.open("ab" if is_rest else "wb") as file:
-            for block in response.iter_bytes(BLOCK_BYTES):
+            for block in response.iter_bytes():
                 file.write(block)

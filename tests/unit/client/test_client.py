@@ -1,0 +1,373 @@
+"""The client turns answers into values, and failures into exceptions that say what to do."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from client import cli, downloads, transport
+from client.batch_run import BatchRun
+from client.carprice import CarPriceClient
+from client.errors import (
+    ConflictError,
+    ExpiredError,
+    InvalidInputError,
+    NotAuthorisedError,
+    NotFoundError,
+    ProblemError,
+    ServiceUnreachableError,
+    TooManyRequestsError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+
+CAR = {"company": "Toyota", "model": "Corolla"}
+VALUATION = {
+    "id": "v1", "price_mad": 187_000.0, "interval": {"low": 150e3, "high": 210e3, "coverage": 0.9},
+    "model": {"version": "m1"}, "model_known": True, "cached": False,
+    "warnings": [{"pointer": "/colour", "detail": "Unknown field, ignored."}],
+    "verdict": {"asking_price_mad": 145e3, "position": "below_market", "percentile": 4.0,
+                "difference_mad": -42e3},
+}  # fmt: skip
+
+
+def batch(state: str = "SUCCEEDED", batch_id: str = "b1", **counts: Any) -> dict[str, Any]:
+    return {
+        "id": batch_id, "state": state, "outcome": "complete" if state == "SUCCEEDED" else None,
+        "counts": {"total": 2, "done": 2, "valid": 2, "invalid": 0, "failed": 0} | counts,
+        "rows_per_second": 10.0, "eta_s": 0.0, "input": {"sha256": "0" * 64},
+    }  # fmt: skip
+
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def client_of(handler: Handler, **options: Any) -> CarPriceClient:
+    return CarPriceClient("http://service", http=httpx.MockTransport(handler), **options)
+
+
+def problem(status: int, **headers: str) -> httpx.Response:
+    body = {
+        "type": "/docs/problems#some-code", "title": "Title", "detail": "Detail.",
+        "errors": [{"pointer": "/year", "code": "required", "detail": "Year is required."}],
+    }  # fmt: skip
+    return httpx.Response(status, json=body, headers=headers)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "PAUSE_S", 0.0)
+    monkeypatch.setattr(transport, "PAUSE_MAX_S", 0.0)
+
+
+def test_a_valuation_is_read_with_its_verdict_and_warnings() -> None:
+    with client_of(lambda _: httpx.Response(200, json=VALUATION)) as client:
+        valuation = client.predict(CAR)
+    assert (valuation.price_mad, valuation.low_mad, valuation.coverage) == (187e3, 150e3, 0.9)
+    assert valuation.verdict is not None
+    assert valuation.verdict.position == "below_market"
+    assert valuation.warnings == ("/colour: Unknown field, ignored.",)
+
+
+def test_a_valuation_that_takes_longer_is_waited_for() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(202, json={"id": "j1", "state": "QUEUED"})
+        assert request.url.path == "/jobs/j1"
+        return httpx.Response(200, json={"id": "j1", "state": "SUCCEEDED", "result": VALUATION})
+
+    assert client_of(answer).predict(CAR).price_mad == 187_000
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, NotAuthorisedError), (403, NotAuthorisedError), (404, NotFoundError),
+        (409, ConflictError), (410, ExpiredError), (413, InvalidInputError),
+        (415, InvalidInputError), (422, InvalidInputError), (429, TooManyRequestsError),
+        (500, ProblemError), (503, UnavailableError),
+    ],
+)  # fmt: skip
+def test_each_kind_of_failure_has_its_exception(status: int, kind: type[ProblemError]) -> None:
+    with pytest.raises(kind) as error:
+        client_of(lambda _: problem(status, **{"Retry-After": "7"}), retries=0).predict(CAR)
+    assert (error.value.status, error.value.code) == (status, "some-code")
+    assert error.value.retry_after_s == 7
+    assert str(error.value) == "Title: Detail.\n  /year: Year is required."
+
+
+def test_a_failure_that_is_no_problem_document_is_one_all_the_same() -> None:
+    with pytest.raises(ProblemError) as error:
+        client_of(lambda _: httpx.Response(502, text="<html>Bad gateway")).predict(CAR)
+    assert (error.value.code, error.value.detail) == ("http-502", "<html>Bad gateway")
+
+
+def test_calls_are_repeated_while_the_service_cannot_answer() -> None:
+    answers = iter([problem(503), problem(429), httpx.Response(200, json=VALUATION)])
+    assert client_of(lambda _: next(answers)).predict(CAR).id == "v1"
+
+
+def test_a_service_that_is_away_is_unreachable() -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with pytest.raises(ServiceUnreachableError, match="http://service: refused"):
+        client_of(away, retries=1).predict(CAR)
+
+
+def test_key_and_language_are_sent() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer secret"
+        assert request.headers["Accept-Language"] == "fr"
+        assert request.url.params["include"] == "contributions"
+        return httpx.Response(200, json=VALUATION)
+
+    client_of(answer, api_key="secret", language="fr").predict(CAR, include=["contributions"])
+
+
+def test_a_list_is_submitted_with_a_key_of_its_own_and_waited_for() -> None:
+    keys = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            keys.append(request.headers["Idempotency-Key"])
+            assert json.loads(request.content) == [CAR, CAR]
+        job = {"id": "j1", "state": "SUCCEEDED", "result": [VALUATION, VALUATION]}
+        return httpx.Response(202, json=job)
+
+    client = client_of(answer)
+    job = client.submit([CAR, CAR])
+    client.submit([CAR, CAR])
+    assert len(job.valuations) == 2
+    assert len(set(keys)) == 2
+    assert client.wait_job("j1").has_ended
+    assert client.cancel_job("j1").id == "j1"
+
+
+def test_waiting_ends_after_its_time() -> None:
+    job = {"id": "j1", "state": "RUNNING"}
+    with pytest.raises(WaitTimeoutError):
+        client_of(lambda _: httpx.Response(200, json=job)).wait_job("j1", timeout_s=0)
+    with pytest.raises(WaitTimeoutError):
+        client_of(lambda _: httpx.Response(200, json=batch("RUNNING"))).wait_batch(
+            "b1", timeout_s=0
+        )
+
+
+def test_error_reports_are_read_line_by_line() -> None:
+    line = {"line": 3, "row_key": None, "column": "year", "field": "year", "value": "1",
+            "code": "out-of-range", "message": "No."}  # fmt: skip
+    text = (json.dumps(line) + "\n") * 2
+    errors = list(client_of(lambda _: httpx.Response(200, text=text)).batch_errors("b1"))
+    assert [(error.line, error.message) for error in errors] == [(3, "No.")] * 2
+
+
+# Downloads
+
+DATA = bytes(range(256)) * 4000
+
+
+class Breaking(httpx.SyncByteStream):
+    """A body that breaks off."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._data
+        raise httpx.ReadError("connection reset")
+
+
+class Files:
+    """A service that gives files, in ranges, and breaks connections off after `most` bytes."""
+
+    def __init__(self, most: int, *, ranges: bool = True) -> None:
+        self.most = most
+        self.ranges = ranges
+        self.starts: list[int] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        start = int(request.headers.get("Range", "bytes=0-")[6:-1]) if self.ranges else 0
+        self.starts.append(start)
+        if start >= len(DATA):
+            return httpx.Response(416, headers={"Content-Range": f"bytes */{len(DATA)}"})
+        rest = DATA[start:]
+        status = 206 if start else 200
+        if len(rest) <= self.most:
+            return httpx.Response(status, content=rest)
+        return httpx.Response(status, stream=Breaking(rest[: self.most]))
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    files = Files(most=400_000)
+    path = client_of(files).download_results("b1", tmp_path / "out.csv")
+    assert path.read_bytes() == DATA
+    assert files.starts == [0, 400_000, 800_000]
+    assert [item.name for item in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_later_call_goes_on_with_the_download_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "ATTEMPTS", 1)
+    files = Files(most=600_000)
+
+    def gone(request: httpx.Request) -> httpx.Response:
+        if files.starts:
+            raise httpx.ConnectError("refused", request=request)
+        return files(request)
+
+    with pytest.raises(ServiceUnreachableError):
+        client_of(gone).download_results("b1", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    client_of(files).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == DATA
+    assert files.starts == [0, 600_000]
+
+
+def test_a_download_of_which_all_has_arrived_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "out.csv.b1-csv.part").write_bytes(DATA)
+    client_of(Files(most=1)).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == DATA
+
+
+def test_what_is_no_part_of_the_file_is_thrown_away(tmp_path: Path) -> None:
+    (tmp_path / "out.csv.b1-csv.part").write_bytes(DATA + b"more")
+    client_of(Files(most=10**9)).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == DATA
+
+
+def test_a_service_that_gives_no_parts_gives_the_whole(tmp_path: Path) -> None:
+    (tmp_path / "out.csv.b1-csv.part").write_bytes(DATA[:500])
+    client_of(Files(most=10**9, ranges=False)).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == DATA
+
+
+# A run of a file
+
+
+class Bulk:
+    """A service that takes files and prices them at once."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.known = {"b1"}
+        self.states = ["RUNNING", "SUCCEEDED"]
+        self.down = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.down:
+            self.down -= 1
+            raise httpx.ConnectError("restarting", request=request)
+        if request.method == "POST":
+            request.read()
+            self.keys.append(request.headers["Idempotency-Key"])
+            self.known.add("b1")
+            return httpx.Response(202, json=batch("QUEUED"))
+        if request.url.path.endswith("/results"):
+            return httpx.Response(200, content=b"a,b\n1,2\n")
+        if request.url.path.split("/")[2] not in self.known:
+            return problem(404)
+        return httpx.Response(200, json=batch(self.states.pop(0)))
+
+
+def run_of(bulk: Handler, tmp_path: Path, **options: Any) -> BatchRun:
+    file = tmp_path / "in.csv"
+    if not file.exists():
+        file.write_text("a,b\n1,2\n")
+    return BatchRun(
+        client=client_of(bulk), file=file, output=tmp_path / "out.csv", url="http://service",
+        options=options, dialect="default", ndjson=False,
+    )  # fmt: skip
+
+
+def test_a_run_uploads_waits_and_downloads(tmp_path: Path) -> None:
+    bulk, seen = Bulk(), []
+    ended = run_of(bulk, tmp_path, dry_run=False).run(lambda b: seen.append(b.state))
+    assert ended.state == "SUCCEEDED"
+    assert seen == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+
+
+def interrupt(_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_with_the_same_batch(tmp_path: Path) -> None:
+    bulk = Bulk()
+    with pytest.raises(KeyboardInterrupt):
+        run_of(bulk, tmp_path).run(interrupt)
+    run_of(bulk, tmp_path).run(lambda _: None)
+    assert len(bulk.keys) == 1
+
+
+def test_a_run_that_was_interrupted_while_it_uploaded_uploads_with_the_same_key(
+    tmp_path: Path,
+) -> None:
+    bulk = Bulk()
+    run = run_of(bulk, tmp_path)
+    run._write_state({"key": "k1"})
+    run.run(lambda _: None)
+    assert bulk.keys == ["k1"]
+
+
+@pytest.mark.parametrize("change", ["file", "options"])
+def test_another_file_or_other_options_are_another_run(tmp_path: Path, change: str) -> None:
+    bulk = Bulk()
+    with pytest.raises(KeyboardInterrupt):
+        run_of(bulk, tmp_path, decimal=",").run(interrupt)
+    if change == "file":
+        (tmp_path / "in.csv").write_text("a,b\n3,4\n")
+    run_of(bulk, tmp_path, decimal="," if change == "file" else ".").run(lambda _: None)
+    assert len(set(bulk.keys)) == 2
+
+
+def test_a_batch_that_the_service_forgot_is_uploaded_again(tmp_path: Path) -> None:
+    bulk = Bulk()
+    with pytest.raises(KeyboardInterrupt):
+        run_of(bulk, tmp_path).run(interrupt)
+    bulk.known.clear()
+    run_of(bulk, tmp_path).run(lambda _: None)
+    assert len(bulk.keys) == 2
+
+
+def test_a_service_that_restarts_meanwhile_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.batch_run.POLL_S", 0.0)
+    bulk = Bulk()
+
+    def go_down(_: Any) -> None:
+        bulk.down = 9 if len(bulk.states) == 2 else 0
+
+    assert run_of(bulk, tmp_path).run(go_down).state == "SUCCEEDED"
+
+
+# Commands
+
+
+def test_a_car_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
+    for text in ("[1]", "{"):
+        file = tmp_path / "car.json"
+        file.write_text(text)
+        done = CliRunner().invoke(cli.predict, [str(file)])
+        assert done.exit_code == 2
+        assert "JSON" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.batch, [str(tmp_path / "no.csv"), "-o", "x"])
+    assert done.exit_code == 2
+
+
+def test_the_client_stands_alone() -> None:
+    """Nothing of the service is imported, so the folder can be copied anywhere."""
+    for file in Path(cli.__file__).parent.glob("*.py"):
+        for line in file.read_text().splitlines():
+            assert not line.startswith(
+                ("from api", "from shared", "from worker", "from model_store", "from data")
+            ), file
