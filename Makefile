@@ -51,7 +51,7 @@ contracts: $(DEV) ## The arrows between the packages
 	@scripts/quietly.sh $(BIN)/lint-imports
 
 unit: $(DEV) ## Tests without real services
-	@$(BIN)/python -m pytest -q $(wildcard tests/architecture tests/unit tests/contract)
+	@$(BIN)/python -m pytest -q $(wildcard tests/architecture tests/unit)
 
 format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
@@ -14,11 +15,15 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Flask, current_app, g, request
 
 from shared.domain.errors import NotAuthenticated, NotPermitted
+from shared.logging import get_logger
 from shared.settings import Settings, SettingsError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 KEY_BYTES = 32
+LOOK_INTERVAL_S = 1.0
+
+log = get_logger("auth")
 EXTENSION = "carprice-authenticator"
 
 
@@ -73,6 +78,63 @@ def load_keys(path: Path) -> Mapping[str, Caller]:
         raise SettingsError(f"{path}: not a file of API keys ({error}); see `make key`") from error
 
 
+class KeyFile:
+    """The keys as they stand in their file, looked at again at most once a second.
+
+    Args:
+        path: the file; while there is none, there are no keys.
+        clock: monotonic time in seconds.
+
+    Raises:
+        SettingsError: the file cannot be read as keys.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._looked_at = clock()
+        self._stamp = self._stat()
+        self._keys = load_keys(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file. An empty one means: nobody may call."""
+        self._refresh()
+        return self._stamp is not None
+
+    def caller(self, key: str) -> Caller | None:
+        """The caller to whom a key belongs."""
+        self._refresh()
+        digest = hash_key(key)
+        for known, caller in self._keys.items():
+            if hmac.compare_digest(known, digest):
+                return caller
+        return None
+
+    def _refresh(self) -> None:
+        now = self._clock()
+        if now - self._looked_at < LOOK_INTERVAL_S:
+            return
+        self._looked_at = now
+        stamp = self._stat()
+        if stamp == self._stamp:
+            return
+        try:
+            self._keys = load_keys(self._path)
+        except SettingsError as error:
+            # The keys that were valid stay so: a slip of an editor must not lock everybody out.
+            log.exception("api_keys_unreadable", error=str(error))
+            return
+        self._stamp = stamp
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 class Authenticator:
     """Finds the caller of a request.
 
@@ -84,8 +146,9 @@ class Authenticator:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._keys = load_keys(settings.keys_file)
-        if not self._keys and not settings.is_loopback:
+        self._key_file = KeyFile(settings.keys_file)
+        self._is_loopback = settings.is_loopback
+        if not self._key_file.exists and not self._is_loopback:
             raise SettingsError(
                 f"HOST={settings.host} can be reached from other machines and there are no API "
                 "keys: run `make key` first, or listen on 127.0.0.1"
@@ -101,16 +164,10 @@ class Authenticator:
 
     def caller(self, authorization: str) -> Caller | None:
         """The caller behind an `Authorization` header; None if there is no valid key."""
-        if not self._keys:
+        if self._is_loopback and not self._key_file.exists:
             return LOCAL_CALLER
         scheme, _, key = authorization.partition(" ")
-        if scheme.casefold() != "bearer":
-            return None
-        digest = hash_key(key.strip())
-        for known, caller in self._keys.items():
-            if hmac.compare_digest(known, digest):
-                return caller
-        return None
+        return self._key_file.caller(key.strip()) if scheme.casefold() == "bearer" else None
 
 
 def accept_password() -> None:

@@ -1,17 +1,18 @@
-"""`carprice key`: make an API key."""
+"""`carprice key`: make, list and revoke API keys."""
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-from api.auth import Scope, new_key
-from shared.settings import Settings
+from api.auth import Scope, load_keys, new_key
+from shared.settings import Settings, SettingsError
 
 
 @click.command()
-@click.argument("caller")
+@click.argument("caller", required=False)
 @click.option(
     "--scope",
     "scopes",
@@ -21,17 +22,48 @@ from shared.settings import Settings
     type=click.Choice([str(scope) for scope in Scope]),
     help="What the key allows; repeat for several.",
 )
-def key(caller: str, scopes: tuple[str, ...]) -> None:
-    """Make a key for CALLER and print it once; only its hash is stored."""
+@click.option("--list", "is_list", is_flag=True, help="List the callers and their scopes.")
+@click.option("--revoke", is_flag=True, help="Revoke every key of CALLER.")
+def key(caller: str | None, scopes: tuple[str, ...], *, is_list: bool, revoke: bool) -> None:
+    """Make a key for CALLER and print it once; only its hash is stored.
+
+    A running API takes notice within a second.
+    """
     path = Settings.from_env().keys_file
+    entries = _read(path)
+    if is_list:
+        for entry in entries:
+            click.echo(f"{entry['caller']}\t{' '.join(entry['scopes'])}\t{entry['hash'][:12]}")
+        return
+    if caller is None:
+        raise click.UsageError("name the CALLER that the key is for, or use --list")
+    if revoke:
+        _revoke(path, entries, caller)
+        return
     secret, entry = new_key(caller, frozenset(Scope(scope) for scope in scopes))
-    entries = json.loads(path.read_text("utf-8")) if path.exists() else []
     _write(path, [*entries, entry])
     click.echo(secret)
-    click.echo(f"stored (hashed) in {path}; restart the API to use it", err=True)
+    click.echo(f"stored (hashed) in {path}", err=True)
 
 
-def _write(path: Path, entries: list[dict[str, object]]) -> None:
+def _revoke(path: Path, entries: list[dict[str, Any]], caller: str) -> None:
+    kept = [entry for entry in entries if entry["caller"] != caller]
+    if len(kept) == len(entries):
+        raise click.ClickException(f"{caller} has no key in {path}")
+    _write(path, kept)
+    click.echo(f"revoked: {len(entries) - len(kept)} key(s) of {caller}", err=True)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        load_keys(path)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    entries: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return entries
+
+
+def _write(path: Path, entries: list[dict[str, Any]]) -> None:
     """Replace the file in one step, readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

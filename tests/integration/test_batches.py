@@ -66,9 +66,7 @@ def test_ten_thousand_rows_uploaded_by_curl_are_priced_once_each_and_in_order(
     assert batch["counts"] == {
         "total": 10_000, "done": 10_000, "valid": 10_000, "invalid": 0, "failed": 0,
     }  # fmt: skip
-    subprocess.run(
-        [*curl, "-o", str(out), service.url + batch["links"]["results"]], check=True
-    )
+    subprocess.run([*curl, "-o", str(out), service.url + batch["links"]["results"]], check=True)
     rows = list(csv.DictReader(out.open(newline="")))
     assert [row["ref"] for row in rows] == [f"R{number}" for number in range(1, 10_001)]
     assert all(
@@ -162,7 +160,9 @@ def test_results_come_as_json_lines_and_as_french_excel_reads_them(
 
 @pytest.mark.parametrize("how", ["form", "raw", "gzip", "gzip-file-in-form", "utf-16", "cp1252"])
 def test_however_a_file_is_sent_its_rows_are_the_same(http: httpx.Client, how: str) -> None:
-    text = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage\nCitroën;C3;2019;Essence;Manuelle;45 000"
+    text = (
+        "Marque;Modèle;Année;Carburant;Boîte;Kilométrage\nCitroën;C3;2019;Essence;Manuelle;45 000"
+    )
     data = text.encode("utf-8" if how not in ("utf-16", "cp1252") else how)
     raw = {"Content-Type": "text/csv"}
     if how == "form":
@@ -250,9 +250,7 @@ def test_unknown_batches_are_not_found(http: httpx.Client) -> None:
 
 
 def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
-    answer = http.post(
-        "/batches", content=cars_csv(60_000), headers={"Content-Type": "text/csv"}
-    )
+    answer = http.post("/batches", content=cars_csv(60_000), headers={"Content-Type": "text/csv"})
     batch_id = answer.json()["id"]
     early = http.get(f"/batches/{batch_id}/results")
     assert (early.status_code, "Retry-After" in early.headers) == (409, True)
@@ -298,9 +296,7 @@ def test_the_command_ends_with_1_and_says_why_when_rows_were_rejected(
     assert len(rejected.read_text().splitlines()) == 2
 
 
-def test_the_command_ends_with_2_when_the_file_is_refused(
-    service: Service, tmp_path: Path
-) -> None:
+def test_the_command_ends_with_2_when_the_file_is_refused(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_text("a,b\n1,2\n")
     done = carprice("batch", file, "-o", tmp_path / "out.csv", "--url", service.url)

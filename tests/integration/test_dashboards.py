@@ -1,5 +1,6 @@
 """Every panel shows data from a real Prometheus that scraped the running service."""
 
+import itertools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ CARS = "\n".join(
     ["company,model,year,fuel,transmission,km_driven"]
     + [f"Dacia,Logan,{2010 + number % 12},Diesel,Manual,{9000 * number}" for number in range(40)]
 )
+
+MILEAGES = itertools.count(10_000)
 
 
 def panels() -> Iterator[tuple[str, str]]:
@@ -90,7 +93,10 @@ def test_the_panel_shows_data(
 ) -> None:
     def numbers() -> list[Any]:
         with service.client() as http:
-            http.post("/predict", json=REFERENCE_CAR)
+            # One miss and one hit more, since the first scrape: rates need a change.
+            new_car = {**REFERENCE_CAR, "km_driven": next(MILEAGES)}
+            for _ in range(2):
+                http.post("/predict", json=new_car)
         answer = prometheus.get("/api/v1/query", params={"query": query}).json()
         assert answer["status"] == "success", answer
         return [one for one in answer["data"]["result"] if one["value"][1] != "NaN"]
