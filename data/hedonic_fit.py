@@ -13,7 +13,7 @@ from data.ageing import with_steady_ageing
 from data.car_codes import PARTS_OF
 from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel, IntArray, Term
 
-_ITERATIONS = (120, 60, 60)
+_ITERATIONS = (80, 40, 40)
 """Of each round of reweighting; a round starts from the solution of the one before."""
 _HUBER_WIDTHS = 1.5
 _DIGITS = 4
@@ -138,6 +138,7 @@ def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
         ),
         shape=(len(listings), len(kept) * width),
     )
+    design.eliminate_zeros()
     return _Block(term, tuple(names[i] for i in kept), counts[kept], design)
 
 
