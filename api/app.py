@@ -45,7 +45,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
-            "info": {"description": DESCRIPTION, "license": {"name": "MIT"}},
+            "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
             "components": {"securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}}},
             "security": [{}, {"apiKey": []}],
         },

@@ -23,7 +23,7 @@ from shared.connections import with_connections
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 
 # The forest's kernels are compiled once for all the services that the tests start.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))

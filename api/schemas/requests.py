@@ -92,11 +92,12 @@ def load_query(schema: Schema) -> dict[str, Any]:
 
 
 def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[FieldProblem]:
+    by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
     return [
         FieldProblem(
             f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
         )
-        for name, messages in error.normalized_messages().items()
+        for name, messages in by_name.items()
     ]
 
 

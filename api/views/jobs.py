@@ -107,7 +107,8 @@ def read(job_id: str) -> Response:
         response.headers["Retry-After"] = "1"
     response.set_etag(hashlib.blake2b(response.get_data(), digest_size=12).hexdigest())
     response.headers["Cache-Control"] = "private, no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @blueprint.delete("/jobs/<job_id>")

@@ -123,6 +123,7 @@ class CeleryDispatcher:
         self._slots = slots
         self._groups: dict[str, Group] = {}
         self._is_running = False
+        self._is_connected = True
         self._stopping = False
 
     def submit(
@@ -213,8 +214,11 @@ class CeleryDispatcher:
                     popped = self._client.brpop([self._reply_to], timeout=POLL_S)
                 if popped is not None:
                     self._take_reply(popped[1])
+                self._is_connected = True
             except BrokerUnavailable as error:
-                log.warning("replies_interrupted", error=str(error))
+                if self._is_connected:
+                    log.warning("replies_interrupted", error=str(error))
+                self._is_connected = False
                 self._fail_all(error)
                 time.sleep(POLL_S)
             except Exception as error:

@@ -48,6 +48,7 @@ class RedisJobEvents:
         self._listeners: dict[str, set[News]] = defaultdict(set)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._is_connected = True
 
     @contextmanager
     def listen(self, job_id: str) -> Iterator[News]:
@@ -75,12 +76,15 @@ class RedisJobEvents:
             try:
                 self._subscribe()
             except redis.RedisError as error:
-                log.warning("job_events_interrupted", error=str(error))
+                if self._is_connected:
+                    log.warning("job_events_interrupted", error=str(error))
+                self._is_connected = False
                 self._stopping.wait(RETRY_S)
 
     def _subscribe(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
             subscription.subscribe(redis_keys.JOB_CHANNEL)
+            self._is_connected = True
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is not None:

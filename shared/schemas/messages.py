@@ -246,16 +246,22 @@ def _expected_number(field: Number, language: Language) -> str:
     return f"a {'whole ' if field.whole else ''}number from {low} to {high}{unit}"
 
 
-def quote(value: Any) -> str:
+def quote(value: Any, language: Language) -> str:
     """A wrong value as it stands in a message, shortened."""
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= VALUE_MAX_SIGNS else text[: VALUE_MAX_SIGNS - 1] + "…"
+    text = str(value)
+    if len(text) > VALUE_MAX_SIGNS:
+        text = text[: VALUE_MAX_SIGNS - 1] + "…"
+    if not isinstance(value, str):
+        return text
+    return f"« {text} »" if language == "fr" else f"'{text}'"
 
 
 def describe_field_error(field: CarField, code: str, value: Any, language: Language) -> str:
     """The sentence for one broken rule of one field."""
     return FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
-        label=field.label(language), expected=expected(field, language), value=quote(value)
+        label=field.label(language),
+        expected=expected(field, language),
+        value=quote(value, language),
     )
 
 
@@ -264,7 +270,7 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
     if error["field"] is not None:
         field = CAR_FIELDS[error["field"]]
         return describe_field_error(field, error["code"], error["value"], language)
-    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error))
+    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error, language))
 
 
 def describe(problem: FieldProblem, language: Language) -> str:
@@ -272,7 +278,7 @@ def describe(problem: FieldProblem, language: Language) -> str:
     field = CAR_FIELDS.get(problem.params.get("field", ""))
     if field is not None:
         return describe_field_error(field, problem.code, problem.params.get("value"), language)
-    return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params))
+    return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
 
 
 def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
@@ -287,15 +293,18 @@ def describe_problem(code: str, params: Mapping[str, Any], language: Language) -
     """Title and detail of a whole problem."""
     texts = PROBLEM_MESSAGES.get(code, PROBLEM_MESSAGES["internal-error"])
     title, detail = texts[language]
-    return title, detail.format_map(_Quoted(params))
+    return title, detail.format_map(_Quoted(params, language))
 
 
 class _Quoted(dict[str, Any]):
     """Message parameters; a missing one shows as an ellipsis instead of an error."""
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, params: Mapping[str, Any], language: Language) -> None:
         super().__init__(
-            {name: quote(value) if name == "value" else value for name, value in params.items()}
+            {
+                name: quote(value, language) if name == "value" else value
+                for name, value in params.items()
+            }
         )
 
     def __missing__(self, name: str) -> str:
