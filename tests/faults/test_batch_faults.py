@@ -149,18 +149,23 @@ def test_a_cancelled_batch_stays_cancelled_when_its_workers_are_killed(
     batch = ended(http, batch_id)
     assert batch["outcome"] == "cancelled"
     text = http.get(f"/batches/{batch_id}/results").text
-    refs = [row["ref"] for row in csv.DictReader(io.StringIO(text))]
-    assert refs == [f"R{number}" for number in range(1, batch["counts"]["done"] + 1)]
+    numbers = [int(row["ref"][1:]) for row in csv.DictReader(io.StringIO(text))]
+    assert len(numbers) == batch["counts"]["done"]
+    assert numbers == sorted(set(numbers)), "in order, each once; chunks may be missing"
 
 
 def test_a_service_that_is_stopped_goes_on_with_its_batches_when_it_starts_again(
     models_path: Any,
 ) -> None:
     with short_folder() as home:
-        with running_service(home, models_path, JOB_LEASE_S="2") as service:
-            with service.client() as client:
-                batch_id = upload(client)
-                wait_until(lambda: done(client, batch_id) > 0, 60.0, "a start")
-        with running_service(home, models_path, JOB_LEASE_S="2") as again:
-            with again.client() as client:
-                check_exact(client, again, batch_id)
+        with (
+            running_service(home, models_path, JOB_LEASE_S="2") as service,
+            service.client() as client,
+        ):
+            batch_id = upload(client)
+            wait_until(lambda: done(client, batch_id) > 0, 60.0, "a start")
+        with (
+            running_service(home, models_path, JOB_LEASE_S="2") as again,
+            again.client() as client,
+        ):
+            check_exact(client, again, batch_id)

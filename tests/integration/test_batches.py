@@ -257,9 +257,9 @@ def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
     assert http.delete(f"/batches/{batch_id}").status_code == 202
     batch = wait_for(http, batch_id)
     assert (batch["state"], batch["outcome"]) == ("CANCELLED", "cancelled")
-    rows = results(http, batch)
-    assert len(rows) == batch["counts"]["done"] < 60_000
-    assert [row["ref"] for row in rows] == [f"R{n}" for n in range(1, len(rows) + 1)]
+    numbers = [int(row["ref"][1:]) for row in results(http, batch)]
+    assert len(numbers) == batch["counts"]["done"] < 60_000
+    assert numbers == sorted(set(numbers)), "in order, each once; chunks may be missing"
     again = http.delete(f"/batches/{batch_id}")
     assert (again.status_code, again.json()["type"].rpartition("#")[2]) == (
         409, "batch-already-ended",
