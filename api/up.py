@@ -10,9 +10,9 @@ import click
 
 from api.launcher.environment import (
     CODE_ROOT,
-    child_environment,
     embedded_sockets,
     metrics_folder,
+    one_host_environment,
     process_counts,
     with_absolute_paths,
 )
@@ -84,7 +84,7 @@ class Run:
             lock: descriptor of the home's lock, kept until the last process is gone.
         """
         self._settings = settings
-        self._env = child_environment(settings, os.environ)
+        self._env = one_host_environment(settings, os.environ)
         self._embedded = embedded_sockets(settings)
         self._tiers = make_tiers(CODE_ROOT / "Procfile", process_counts(settings), self._env)
         names = [child.name for tier in self._tiers for child in tier]

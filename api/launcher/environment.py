@@ -65,6 +65,15 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     }
 
 
+def one_host_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a run with all processes on one host.
+
+    The API's `/metrics` speaks for all of them there; workers with a port of their own would
+    fight over it.
+    """
+    return {**child_environment(settings, inherited), "METRICS_PORT": ""}
+
+
 def process_counts(settings: Settings) -> dict[str, int]:
     """How many processes of each line of the Procfile run here; one where nothing is said."""
     return {

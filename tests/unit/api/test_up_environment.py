@@ -9,6 +9,7 @@ from api.launcher.environment import (
     CODE_ROOT,
     child_environment,
     embedded_sockets,
+    one_host_environment,
     process_counts,
     with_absolute_paths,
 )
@@ -35,6 +36,11 @@ def test_processes_get_every_setting_and_the_embedded_servers(tmp_path: Path) ->
     assert env["LANG"] == "C"
     assert env["PATH"].endswith(f"{os.pathsep}/bin")
     assert Settings.from_env(env).port == 9000
+
+
+def test_workers_of_one_host_do_not_fight_over_a_metrics_port() -> None:
+    env = one_host_environment(Settings(metrics_port=9100), {"METRICS_PORT": "9100"})
+    assert Settings.from_env(env).metrics_port == 0
 
 
 def test_given_servers_replace_the_embedded_ones() -> None:

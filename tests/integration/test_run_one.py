@@ -1,0 +1,105 @@
+"""`carprice run` and `carprice first-model`: what the containers call."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.launcher.readiness import server_answers
+from shared.embedded import socket_path
+from shared.settings import Settings
+from tests.conftest import ROOT, Servers, free_port, short_folder, stop, wait_until
+
+pytestmark = pytest.mark.integration
+
+CARPRICE = [sys.executable, "-m", "api.cli"]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+def run(home: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*CARPRICE, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(home), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_a_container_becomes_its_process(home: Path) -> None:
+    process = subprocess.Popen(
+        [*CARPRICE, "run", "broker"],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(home)},
+    )
+    wait_until(lambda: server_answers(socket_path(Settings(home=home), "broker")))
+    assert stop(process) == 0
+
+
+def test_a_worker_of_a_container_serves_its_own_metrics(
+    home: Path, servers: Servers, models_path: Path
+) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [*CARPRICE, "run", "bulk"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CARPRICE_HOME": str(home),
+            "MODELS_PATH": str(models_path),
+            "REDIS_URL": servers.settings.redis_url,
+            "CACHE_URL": servers.settings.cache_url,
+            "METRICS_PORT": str(port),
+        },
+    )
+
+    def scrape() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    assert "batch_rows_total" in wait_until(scrape, 60.0, "the worker's metrics")
+    assert stop(process) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "env", "message"),
+    [
+        ("api", {"HOST": "0.0.0.0"}, "there are no API keys"),
+        ("flower", {"FLOWER_ADDRESS": "0.0.0.0"}, "set FLOWER_BASIC_AUTH"),
+        ("beat", {"PORT": "x"}, "expected a whole number"),
+    ],
+)
+def test_what_listens_must_be_protected(
+    home: Path, kind: str, env: dict[str, str], message: str
+) -> None:
+    answer = run(home, "run", kind, **env)
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
+    assert message in line
+
+
+def test_an_unknown_process_is_refused_with_the_known_ones(home: Path) -> None:
+    answer = run(home, "run", "engine")
+    assert answer.returncode == 2
+    assert "interactive" in answer.stderr
+
+
+def test_the_first_model_is_not_trained_twice(home: Path, models_path: Path) -> None:
+    before = sorted(models_path.iterdir())
+    answer = run(home, "first-model", MODELS_PATH=str(models_path))
+    assert (answer.returncode, answer.stdout) == (0, "a model is active\n")
+    assert sorted(models_path.iterdir()) == before
