@@ -157,7 +157,7 @@ def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
             assert killed is not None, name
             killed.kill()
             wait_until(
-                lambda killed=killed, name=name: leader_of(home, name) not in {None, killed},  # type: ignore[misc]
+                lambda killed=killed, name=name: leader_of(home, name) not in {None, killed},
                 what=f"{name} is back",
             )
             wait_until(lambda: is_ready(service), 60.0, f"ready after {name} was killed")
