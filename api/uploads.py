@@ -148,7 +148,7 @@ def _refused(code: str, **params: object) -> UnreadableUpload:
 def clean_file_name(name: str) -> str:
     """A file's name without its folders.
 
-    >>> clean_file_name("C:\\\\stock\\\\mars.csv")
+    >>> clean_file_name("stock/mars.csv")
     'mars.csv'
     """
     return name.replace("\\", "/").rpartition("/")[2][:FILE_NAME_MAX_SIGNS]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from api.services.batch_results import BatchResults
@@ -135,8 +136,11 @@ class BulkPath:
     ) -> None:
         self.folder = folder
         self.client = client
+        self.chunk_rows = chunk_rows
         self.clock = Clock()
         self.model = PricePerKm()
+        self.reading = ""
+        """`ref` of the first row of the chunk whose task runs, as `cars_csv` numbers rows."""
         self.queue: deque[tuple[TaskName, dict[str, Any]]] = deque()
         self.is_broker_down = False
         self.audit_folder = folder / "audit"
@@ -150,9 +154,14 @@ class BulkPath:
             self.files, self.store, self.flow, chunk_rows=chunk_rows, slice_chunks=3
         )
         self.value = BatchValuation(
-            self.files, self.store, self.flow, self.model, self.audit_folder, self.clock,
+            self.files,
+            self.store,
+            self.flow,
+            models=self.model,
+            audit_folder=self.audit_folder,
+            clock=self.clock,
             max_attempts=max_attempts,
-        )  # fmt: skip
+        )
         self.assemble = BatchAssembly(self.files, self.store, self.clock)
         self.sweep = BatchSweep(
             self.files, self.store, self.flow, self.clock, retention_s=retention_s
@@ -161,7 +170,7 @@ class BulkPath:
         self.batches = Batches(
             files=self.files,
             store=self.store,
-            active_model=ActiveV1(),  # type: ignore[arg-type]
+            active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
             events=RedisJobEvents(client),
             send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
@@ -190,6 +199,7 @@ class BulkPath:
         if task is TaskName.SPLIT_BATCH:
             self.split.run(batch_id)
         elif task is TaskName.VALUE_CHUNK:
+            self.reading = f"R{arguments['chunk'] * self.chunk_rows + 1}"
             self.value.run(batch_id, arguments["chunk"])
         else:
             self.assemble.run(batch_id)
@@ -228,8 +238,6 @@ class BulkPath:
 
     def errors(self, batch: Batch, language: Any = "en") -> list[dict[str, Any]]:
         """The error report."""
-        import orjson
-
         text = b"".join(self.results.errors(batch, language))
         return [orjson.loads(line) for line in text.splitlines()]
 

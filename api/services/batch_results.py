@@ -15,8 +15,8 @@ from shared.schemas.messages import Language, describe_row_error
 
 BLOCK_BYTES = 1 << 18
 ROWS_PER_BLOCK = 500
-_PRICES = len(RESULT_COLUMNS) - 2
-"""Our first columns are prices; status and error follow."""
+PRICE_COLUMNS = slice(-len(RESULT_COLUMNS), -2)
+"""Our columns are a row's last, prices first; status and error follow."""
 
 
 class TableName(StrEnum):
@@ -52,15 +52,13 @@ class BatchResults:
     def excel_fr(self, batch: Batch, name: TableName) -> Iterator[bytes]:
         """The file as a French Excel opens it: byte order mark, semicolons, decimal commas."""
         self._size(batch, name)
-        prices = _price_columns(batch) if name is TableName.RESULTS else slice(0, 0)
+        prices = PRICE_COLUMNS if name is TableName.RESULTS else slice(0, 0)
         return _excel_fr(self._files.blobs.read(batch.manifest.id, name), prices)
 
     def ndjson(self, batch: Batch) -> Iterator[bytes]:
         """The results as one JSON object a row; prices are numbers or null."""
         self._size(batch, TableName.RESULTS)
-        return _ndjson(
-            self._files.blobs.read(batch.manifest.id, RESULTS), _price_columns(batch)
-        )
+        return _ndjson(self._files.blobs.read(batch.manifest.id, RESULTS))
 
     def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
         """The error report: one JSON object for every broken rule."""
@@ -74,11 +72,6 @@ class BatchResults:
         if size is None:
             raise ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
         return size
-
-
-def _price_columns(batch: Batch) -> slice:
-    """Where the prices stand in the results: before the last two columns."""
-    return slice(-len(RESULT_COLUMNS), -len(RESULT_COLUMNS) + _PRICES)
 
 
 def _blocks(blob: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
@@ -108,14 +101,14 @@ def _excel_fr(blob: BinaryIO, prices: slice) -> Iterator[bytes]:
         yield text.getvalue().encode()
 
 
-def _ndjson(blob: BinaryIO, prices: slice) -> Iterator[bytes]:
+def _ndjson(blob: BinaryIO) -> Iterator[bytes]:
     with blob:
         rows = _rows(blob)
         header = next(rows)
         lines: list[bytes] = []
         for row in rows:
             cells: list[Any] = list(row)
-            cells[prices] = [float(price) if price else None for price in row[prices]]
+            cells[PRICE_COLUMNS] = [float(price) if price else None for price in row[PRICE_COLUMNS]]
             cells[-1] = cells[-1] or None
             lines.append(orjson.dumps(dict(zip(header, cells, strict=True))))
             if len(lines) >= ROWS_PER_BLOCK:

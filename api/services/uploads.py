@@ -69,7 +69,7 @@ class Upload:
         if self._inflater is None:
             self._take(block)
         else:
-            self._inflate(block)
+            self._inflate(self._inflater, block)
 
     def close(self) -> Dialect:
         """Check what is known at the end only; how the file writes its table."""
@@ -85,9 +85,8 @@ class Upload:
         if first.startswith(GZIP_MAGIC):
             self._inflater = _Gunzip()
 
-    def _inflate(self, block: bytes) -> None:
-        assert self._inflater is not None
-        for plain in self._inflater.feed(block):
+    def _inflate(self, inflater: "_Gunzip", block: bytes) -> None:
+        for plain in inflater.feed(block):
             self._take(plain)
             if self.size > RATIO_FREE_BYTES and self.size > RATIO_MAX * self.received:
                 raise UploadTooLarge(maximum=RATIO_MAX * self.received)

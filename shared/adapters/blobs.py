@@ -79,7 +79,7 @@ class LocalBlobStore:
         """Every batch, in order of age."""
         if not self._root.is_dir():
             return
-        for name in sorted(os.listdir(self._root)):
+        for name in sorted(folder.name for folder in self._root.iterdir()):
             if is_id(name):
                 yield BatchId(name)
 

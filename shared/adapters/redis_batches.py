@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import redis
-from redis.commands.core import Script
-
 from shared.adapters import lua_batches, redis_keys
-from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
@@ -36,7 +33,7 @@ class RedisBatchStore:
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: RedisClient,
         clock: Clock,
         *,
         lease_s: int,
@@ -168,7 +165,7 @@ class RedisBatchStore:
         return self._clock() + self._lease_s
 
     def _run(self, name: str, batch_id: BatchId, *arguments: Any) -> Any:
-        script: Script = self._scripts[name]
+        script = self._scripts[name]
         keys = [
             redis_keys.batch(batch_id),
             redis_keys.batch_chunks(batch_id),

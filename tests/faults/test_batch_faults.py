@@ -1,4 +1,4 @@
-"""Whatever dies while a batch runs: result rows = input rows, in order, each once; counters exact."""
+"""Whatever dies while a batch runs: every input row has one result, in order."""
 
 import csv
 import io

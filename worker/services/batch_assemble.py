@@ -39,7 +39,7 @@ ROWS_MISSING = "rows-missing"
 log = get_logger("batch.assemble")
 
 
-class EndedMeanwhile(Exception):  # noqa: N818 - it is news, not an error
+class EndedMeanwhile(Exception):
     """Another worker has ended the batch: what is being written here must not replace it."""
 
 

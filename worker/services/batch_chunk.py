@@ -62,10 +62,8 @@ def cut(
     for line, cells, fault in rows:
         if fault is not None:
             faults[len(lines)] = (fault, len(cells))
-        if len(cells) != width:
-            cells = _fit(cells, width, delimiter)
         lines.append(line)
-        table.append(cells)
+        table.append(cells if len(cells) == width else _fit(cells, width, delimiter))
         chars += sum(map(len, cells))
         if len(lines) >= max_rows or chars >= CHUNK_MAX_CHARS:
             break

@@ -3,14 +3,14 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
 import orjson
 
 from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
-from shared.schemas.columns import CellError
+from shared.schemas.columns import CellError, ColumnValidator, match_header
 from shared.schemas.csv_cells import escape_column
 from shared.schemas.csv_dialect import key_index
 from shared.schemas.messages import Language, describe_row_error
@@ -33,6 +33,31 @@ class Prices(NamedTuple):
 
 
 NO_PRICES = Prices((), (), ())
+
+
+class ValidCars(NamedTuple):
+    """What the validation of a chunk found."""
+
+    rows: Sequence[int]
+    """Numbers of the valid rows in the file, from 1."""
+    values: Mapping[str, Sequence[Any]]
+    """Their values by field, in normal form; a field that the file lacks has no entry."""
+    errors: RowErrors
+    """What is wrong with each of the other rows, by their index in the chunk."""
+
+
+def validate(chunk: Chunk, manifest: BatchManifest, validator: ColumnValidator) -> ValidCars:
+    """Validate all rows of a chunk, column by column."""
+    columns = match_header(manifest.dialect.header)
+    values, cell_errors = validator.validate(
+        {field: chunk.columns[index] for field, index in columns.items()}
+    )
+    errors = row_errors(chunk, manifest, columns, cell_errors)
+    if errors:
+        good = [row not in errors for row in range(len(chunk))]
+        values = {field: list(compress(cells, good)) for field, cells in values.items()}
+    rows = [chunk.first_row + row for row in range(len(chunk)) if row not in errors]
+    return ValidCars(rows, values, errors)
 
 
 def row_errors(

@@ -1,8 +1,7 @@
 """Value the rows of one chunk: validate by column, one call of the forest, one part."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +14,14 @@ from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_valuations
 from shared.names import QueueName
 from shared.ports import BatchStore, Clock, StepVerdict
-from shared.schemas.columns import ColumnValidator, match_header
+from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import next_year
+from worker.services.batch_audit import audit_records
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_flow import BatchFlow
 from worker.services.batch_part import part_counts, write_part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
-from worker.services.batch_rows import NO_PRICES, Prices, make_part, row_errors
+from worker.services.batch_rows import NO_PRICES, Prices, ValidCars, make_part, validate
 
 LOW_INDEX = QUANTILE_LEVELS.index(round((1 - DEFAULT_COVERAGE) / 2, 6))
 HIGH_INDEX = -1 - LOW_INDEX
@@ -82,10 +82,10 @@ class BatchValuation:
         files: BatchFiles,
         store: BatchStore,
         flow: BatchFlow,
+        *,
         models: Models,
         audit_folder: Path,
         clock: Clock,
-        *,
         max_attempts: int,
     ) -> None:
         self._files = files
@@ -127,78 +127,32 @@ class BatchValuation:
         """Validate, estimate, audit, and write the part."""
         started = time.perf_counter()
         chunk = self._chunk(manifest.id, number)
-        columns = {
-            field: index
-            for field, index in match_header(manifest.dialect.header).items()
-        }
-        values, cell_errors = self._validator(manifest.dialect.decimal).validate(
-            {field: chunk.columns[index] for field, index in columns.items()}
-        )
-        errors = row_errors(chunk, manifest, columns, cell_errors)
-        good = [row not in errors for row in range(len(chunk))]
-        if errors:
-            values = {field: list(compress(cells, good)) for field, cells in values.items()}
-        prices = NO_PRICES
+        cars = validate(chunk, manifest, self._validator(manifest.dialect.decimal))
+        prices, status = NO_PRICES, RowStatus.VALID
         if not manifest.options.dry_run:
-            prices = self._estimate(manifest.model_version, values, sum(good))
-            rows = [chunk.first_row + index for index in compress(range(len(chunk)), good)]
+            prices, status = self._estimate(manifest.model_version, cars), RowStatus.VALUED
             elapsed_ms = (time.perf_counter() - started) * 1000
             write_segment(
                 self._audit_folder,
                 f"batch-{manifest.id}-{number}",
                 manifest.accepted_at,
-                self._audit_records(manifest, rows, values, prices, elapsed_ms),
+                audit_records(manifest, cars, prices, at=self._clock(), elapsed_ms=elapsed_ms),
             )
-        status = RowStatus.VALID if manifest.options.dry_run else RowStatus.VALUED
-        part = make_part(chunk, manifest, errors, prices, good=status)
+        part = make_part(chunk, manifest, cars.errors, prices, good=status)
         write_part(self._files.blobs, manifest.id, number, part)
         return part.counts, prices
 
-    def _estimate(self, version: str, values: Mapping[str, Sequence[Any]], rows: int) -> Prices:
-        if not rows:
+    def _estimate(self, version: str, cars: ValidCars) -> Prices:
+        if not cars.rows:
             return NO_PRICES
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
-            table = model.estimate_columns(values, rows)
-        quantiles = table.quantiles_mad
+            table = model.estimate_columns(cars.values, len(cars.rows))
         return Prices(
-            table.price_mad.round(2).tolist(),
-            quantiles[:, LOW_INDEX].round(2).tolist(),
-            quantiles[:, HIGH_INDEX].round(2).tolist(),
+            table.price_mad.tolist(),
+            table.quantiles_mad[:, LOW_INDEX].tolist(),
+            table.quantiles_mad[:, HIGH_INDEX].tolist(),
         )
-
-    def _audit_records(
-        self,
-        manifest: BatchManifest,
-        rows: Sequence[int],
-        values: Mapping[str, Sequence[Any]],
-        prices: Prices,
-        elapsed_ms: float,
-    ) -> Iterator[dict[str, Any]]:
-        """One record a valued row; its time is the one that its chunk took."""
-        names = tuple(values)
-        shared = {
-            "at": self._clock(),
-            "caller": manifest.caller,
-            "batch_id": manifest.id,
-            "model_version": manifest.model_version,
-            "cached": False,
-            "response_time_ms": round(elapsed_ms, 3),
-            "status": "success",
-        }
-        cars = zip(*values.values(), strict=True)
-        for row, car, price, low, high in zip(rows, cars, *prices, strict=True):
-            yield {
-                "id": f"{manifest.id}-{row}",
-                **shared,
-                "row": row,
-                "features": {
-                    name: value for name, value in zip(names, car, strict=True) if value is not None
-                },
-                "price_mad": price,
-                "low_mad": low,
-                "high_mad": high,
-            }
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Note the chunk's rows as failed; if not even that works, end the batch."""

@@ -25,7 +25,7 @@ def rows_of(data: bytes, width: int | None = None, encoding: str = "utf-8") -> l
 def detect_all(data: bytes, **options: str) -> Dialect:
     evidence = TextEvidence()
     evidence.see(data)
-    return detect(data, evidence, BatchOptions(**options), whole=True)  # type: ignore[arg-type]
+    return detect(data, evidence, BatchOptions(**options), whole=True)
 
 
 def refusal(data: bytes, **options: str) -> str:

@@ -1,0 +1,44 @@
+"""The audit records of a chunk: one for every valued row."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from shared.domain.batch import BatchManifest
+from worker.services.batch_rows import Prices, ValidCars
+
+
+def audit_records(
+    manifest: BatchManifest, cars: ValidCars, prices: Prices, *, at: float, elapsed_ms: float
+) -> Iterator[dict[str, Any]]:
+    """Records with the fields of `shared.domain.audit.AuditRecord`, and the row.
+
+    Args:
+        manifest: of the batch.
+        cars: the valid rows.
+        prices: of these rows, in order.
+        at: Unix time of the estimate.
+        elapsed_ms: what the chunk took; it stands in each of its rows.
+    """
+    names = tuple(cars.values)
+    shared = {
+        "at": at,
+        "caller": manifest.caller,
+        "batch_id": manifest.id,
+        "model_version": manifest.model_version,
+        "cached": False,
+        "response_time_ms": round(elapsed_ms, 3),
+        "status": "success",
+    }
+    features = zip(*cars.values.values(), strict=True)
+    for row, car, price, low, high in zip(cars.rows, features, *prices, strict=True):
+        yield {
+            "id": f"{manifest.id}-{row}",
+            **shared,
+            "row": row,
+            "features": {
+                name: value for name, value in zip(names, car, strict=True) if value is not None
+            },
+            "price_mad": price,
+            "low_mad": low,
+            "high_mad": high,
+        }
