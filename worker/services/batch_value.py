@@ -50,9 +50,9 @@ class Estimator(Protocol):
     """A loaded model."""
 
     def estimate_columns(
-        self, columns: Mapping[str, Sequence[Any] | None], n: int
+        self, columns: Mapping[str, Sequence[Any]], n: int
     ) -> EstimateTable:
-        """Estimates of `n` cars given by column, in normal form; None: nothing is known."""
+        """Estimates of `n` cars given by column, in normal form."""
         ...
 
 
