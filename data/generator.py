@@ -36,8 +36,18 @@ _CHEAPEST_MAD = 5_000.0
 _KM_STEP = 500.0
 
 
-def generate(market: ReferenceMarket, rows: int, *, seed: int) -> pd.DataFrame:
+def generate(
+    market: ReferenceMarket, rows: int, *, seed: int, mirrored: bool = False
+) -> pd.DataFrame:
     """Draw `rows` listings; the same seed gives the same table to the bit.
+
+    Args:
+        market: what to draw from.
+        rows: how many.
+        seed: of every draw.
+        mirrored: draw half as many cars and list each twice, once as far above the market as
+            once below it. The noise of the draw then cancels out of every effect that is
+            estimated from the table, while the spread stays.
 
     Returns:
         A canonical table (`data.schema`). A car of a model too rare to have statistics of its
@@ -46,13 +56,21 @@ def generate(market: ReferenceMarket, rows: int, *, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     names = list(market.cars.groups)
     weights = np.array([group.count for group in market.cars.groups.values()]) + _EXTRA_LISTINGS
-    drawn = rng.choice(len(names), rows, p=weights / weights.sum())
+    cars = (rows + 1) // 2 if mirrored else rows
+    drawn = rng.choice(len(names), cars, p=weights / weights.sum())
     columns = _cars(market, names, drawn, rng)
     _blank_unstated(market.cars.patterns, columns, rng)
-    columns[SOURCE] = _filled(rows, "reference market")
+    columns[SOURCE] = _filled(cars, "reference market")
     table = listing_table({name: values.tolist() for name, values in columns.items()})
-    table[PRICE] = _prices(market, table, [names[index] for index in drawn], rng)
-    return table
+    levels = rng.random(cars)
+    groups = [names[index] for index in drawn]
+    expected = _expected(market, table)
+    table[PRICE] = _prices(expected + _residuals(market, table, groups, levels))
+    if not mirrored:
+        return table
+    twins = table.copy()
+    twins[PRICE] = _prices(expected + _residuals(market, table, groups, 1.0 - levels))
+    return pd.concat([table, twins], ignore_index=True).head(rows)
 
 
 def _cars(
@@ -178,19 +196,17 @@ def _blank_unstated(patterns: Counts, columns: Columns, rng: np.random.Generator
         columns[field] = values
 
 
-def _prices(
-    market: ReferenceMarket,
-    table: pd.DataFrame,
-    groups: Sequence[str],
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Prices by the hedonic model, the index of the month, and a residual of the right spread."""
+def _expected(market: ReferenceMarket, table: pd.DataFrame) -> FloatArray:
+    """Log price by the hedonic model, at the price level of the listing's month."""
     tables = HedonicTables(market.hedonic, coder_for(market.hedonic))
     coded = tables.coder.code(car_columns(table), len(table))
     index = {month: np.log(row[1]) for month, row in market.price_index.items()}
-    log_price = tables.log_price(tables.parts(coded))
-    log_price += np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
-    log_price += _residuals(market, table, groups, rng)
+    months = np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
+    return np.asarray(tables.log_price(tables.parts(coded)) + months)
+
+
+def _prices(log_price: FloatArray) -> FloatArray:
+    """Prices as sellers round them."""
     steps = np.round(np.exp(log_price) / _PRICE_STEP_MAD)
     return np.asarray(np.maximum(steps * _PRICE_STEP_MAD, _CHEAPEST_MAD))
 
@@ -199,8 +215,9 @@ def _residuals(
     market: ReferenceMarket,
     table: pd.DataFrame,
     groups: Sequence[str],
-    rng: np.random.Generator,
+    drawn: FloatArray,
 ) -> FloatArray:
+    """How far each price strays from the expected one, on the log scale, at the drawn levels."""
     spread = market.spread
     listed = np.array([int(month[:4]) for month in table[LISTING_DATE]], dtype=np.float64)
     ages = np.clip(listed - table["year"].to_numpy(dtype=np.float64), 0, OLDEST_AGE)
@@ -208,7 +225,6 @@ def _residuals(
     factors = np.array([_second(spread.ages, str(lowest), 1.0) for lowest in AGE_BANDS])
     fallback = float(np.median([row[1] for row in spread.groups.values()]))
     deviation = np.array([_second(spread.groups, group, fallback) for group in groups])
-    drawn = rng.random(len(table))
     rare = np.array([group.endswith(RARE) for group in groups])
     common = _standard(drawn, spread.levels, spread.shape)
     standard = np.where(rare, _standard(drawn, spread.levels, spread.rare_shape), common)

@@ -132,9 +132,8 @@ def generate(rows: int, output: Path, seed: int) -> None:
 def _training_data(path: Path | None, seed: int) -> "tuple[pd.DataFrame, str]":
     """Listings to train on and their name."""
     if path is None:
-        return generate_listings(
-            ReferenceMarket.load(), DEFAULT_ROWS, seed=seed
-        ), "reference market"
+        drawn = generate_listings(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, mirrored=True)
+        return drawn, "reference market"
     listings, report = load_listings(path)
     _tell(report)
     return listings, path.name

@@ -110,3 +110,16 @@ def test_rare_models_are_published_together_and_drawn_under_names_of_their_own()
     drawn = generate(market, 2000, seed=1)
     rare = drawn.loc[drawn["model"].str.startswith("(rare"), "model"]
     assert len(rare) == rare.nunique() > 20
+
+
+def test_mirrored_listings_stray_as_far_above_the_market_as_below(market: ReferenceMarket) -> None:
+    drawn = generate(market, 2001, seed=2, mirrored=True)
+    assert len(drawn) == 2001
+    cars = drawn.drop(columns="price_mad")
+    pd.testing.assert_frame_equal(cars.head(1000), cars[1001:].reset_index(drop=True))
+    above, below = (
+        np.log(drawn["price_mad"].to_numpy()[part]) for part in (slice(1000), slice(1001, 2001))
+    )
+    assert np.corrcoef(above - above.mean(), above - below)[0, 1] > 0.05
+    assert np.std(above - below) > 0.1
+    assert abs(np.mean(above - below)) < 0.02
