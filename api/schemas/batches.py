@@ -68,6 +68,7 @@ class UploadQuery(Schema):
         OnError,
         by_value=True,
         load_default=OnError.CONTINUE,
+        error_messages={"unknown": "one of {choices}"},
         metadata={"description": "What the first rejected row does: nothing, or end the batch."},
     )
     key_column = fields.String(
