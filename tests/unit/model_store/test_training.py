@@ -50,7 +50,7 @@ def written(table: pd.DataFrame, folder: Path, name: str = "listings.csv") -> Pa
 
 
 def run(command: object, *arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
 def test_the_same_seed_trains_the_same_model_to_the_bit_on_any_number_of_threads(
