@@ -95,3 +95,13 @@ def test_a_bend_is_zero_at_its_origin_and_flat_outside_its_knots() -> None:
     bend = Bend(variable="km_driven", knots=(0, 100, 200), origin=100)
     columns = bend.columns(np.array([100.0, np.nan, -50.0, 0.0, 200.0, 999.0]))
     assert columns.tolist() == [[0, 0], [0, 0], [-1, 0], [-1, 0], [0, 1], [0, 1]]
+
+
+def test_one_dear_year_of_a_model_does_not_make_the_next_one_cheaper() -> None:
+    table = made_listings(900, seed=4)
+    odd = (table["model"] == "clio") & (table["year"] == 2016)
+    assert odd.sum() >= 10
+    table.loc[odd, "price_mad"] *= 1.5
+    model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
+    by_year = priced(model, *(car(year=year) for year in range(2005, 2025)))
+    assert (np.diff(by_year) >= -1e-3).all()
