@@ -98,7 +98,7 @@ def test_a_bend_is_zero_at_its_origin_and_flat_outside_its_knots() -> None:
 
 
 def test_one_dear_year_of_a_model_does_not_make_the_next_one_cheaper() -> None:
-    table = made_listings(900, seed=4)
+    table = made_listings(2500, seed=4)
     odd = (table["model"] == "clio") & (table["year"] == 2016)
     assert odd.sum() >= 10
     table.loc[odd, "price_mad"] *= 1.5
