@@ -60,7 +60,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     return app
 
 
-class DocumentedApi(Api):  # type: ignore[misc]
+class DocumentedApi(Api):
     """flask-smorest's documentation, without its own way to answer errors."""
 
     ERROR_SCHEMA = None

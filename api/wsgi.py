@@ -8,10 +8,10 @@ if multiprocessing.parent_process() is not None:
     # the imports below would take its whole kill timeout.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-from api.app import create_app  # noqa: E402
-from shared.connections import with_connections  # noqa: E402
-from shared.logging import configure_logging  # noqa: E402
-from shared.settings import Settings  # noqa: E402
+from api.app import create_app
+from shared.connections import with_connections
+from shared.logging import configure_logging
+from shared.settings import Settings
 
 settings = with_connections(Settings.from_env())
 configure_logging(settings.log_level, "api")

@@ -229,9 +229,7 @@ def dump_batch(batch: Batch, columns: dict[str, str], now: float) -> dict[str, A
         "links": _links(batch),
     }
     if progress.error is not None:
-        texts = BATCH_ERROR_MESSAGES.get(
-            progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"]
-        )
+        texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
         answer["error"] = {"code": progress.error, "detail": texts[language()]}
     return answer
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 from flask import request
@@ -19,7 +19,9 @@ _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", r
 class ExtrasField(fields.Field[tuple[Extra, ...]]):
     """A comma-separated list of `Extra`."""
 
-    default_error_messages: ClassVar = {"invalid": "any of " + ", ".join(Extra)}
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "any of " + ", ".join(Extra)
+    }
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> tuple[Extra, ...]:
         names = [name.strip() for name in str(value).split(",") if name.strip()]

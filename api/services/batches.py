@@ -192,8 +192,9 @@ class Batches:
             return None
         try:
             return self.get(BatchId(claim.id), manifest.caller)
-        except BatchNotFound:
-            return None  # the first upload did not get that far
+        except BatchNotFound:  # the first upload did not get that far: the key is this one's now
+            self._idempotency.rebind(manifest.caller, "batches", key, fingerprint, manifest.id)
+            return None
 
     def _start(self, manifest: BatchManifest) -> Batch:
         self._files.write_manifest(manifest)

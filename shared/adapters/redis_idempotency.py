@@ -42,10 +42,13 @@ class RedisIdempotency:
             IdempotencyConflict: the key came before with another body.
             BrokerUnavailable: the broker does not answer.
         """
-        name = redis_keys.idempotency(caller, f"{route}:{key}")
         with broker_errors():
             stored = self._client.set(
-                name, json.dumps([fingerprint, new_id]), nx=True, get=True, ex=KEEP_S
+                _name(caller, route, key),
+                json.dumps([fingerprint, new_id]),
+                nx=True,
+                get=True,
+                ex=KEEP_S,
             )
         if stored is None:
             return Claim(new_id, is_new=True)
@@ -53,3 +56,18 @@ class RedisIdempotency:
         if first_fingerprint != fingerprint:
             raise IdempotencyConflict(key=key)
         return Claim(first_id, is_new=False)
+
+    def rebind(self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str) -> None:
+        """Let the key stand for `new_id`: what it stood for never came to be.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
+        with broker_errors():
+            self._client.set(
+                _name(caller, route, key), json.dumps([fingerprint, new_id]), ex=KEEP_S
+            )
+
+
+def _name(caller: CallerId, route: str, key: str) -> str:
+    return redis_keys.idempotency(caller, f"{route}:{key}")

@@ -79,7 +79,7 @@ class CarField(fields.Field[Any]):
 
     def document(self, json_type: str, **constraints: Any) -> None:
         """Say in OpenAPI's terms what the field accepts."""
-        self.metadata |= {"type": json_type, **constraints}
+        self.metadata = {**self.metadata, "type": json_type, **constraints}
 
     def deserialize(
         self,
@@ -126,8 +126,8 @@ class Category(CarField):
         super().__init__(**options)
         self.enum = enum
         self.spellings = {fold(member): member for member in enum} | dict(spellings)
-        self.document("string")
-        self.metadata["description"] += f": one of {', '.join(enum)}, or a usual French spelling"
+        words = f"one of {', '.join(enum)}, or a usual French spelling"
+        self.document("string", description=f"{self.metadata['description']}: {words}")
 
     @property
     def choices(self) -> list[str]:

@@ -205,9 +205,8 @@ def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
 
 def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
     url = f"unix://{tmp_path}/nobody.sock"
-    dispatcher = CeleryDispatcher(
-        TaskSender(make_celery(url, reply_timeout_s=0.5)), connect(url), store, group_max_cars=8, slots=1
-    )
+    sender = TaskSender(make_celery(url, reply_timeout_s=0.5))
+    dispatcher = CeleryDispatcher(sender, connect(url), store, group_max_cars=8, slots=1)
     with pytest.raises(BrokerUnavailable):
         submit(dispatcher, request_).wait(10)
     with pytest.raises(BrokerUnavailable):

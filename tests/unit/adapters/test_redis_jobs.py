@@ -180,6 +180,8 @@ def test_a_repeated_key_finds_the_first_id_and_another_body_is_refused(servers):
     assert keys.claim(ME, "batches", "k", "body", "four") == ("four", True)
     with pytest.raises(IdempotencyConflict):
         keys.claim(ME, "jobs", "k", "another body", "five")
+    keys.rebind(ME, "jobs", "k", "body", "six")
+    assert keys.claim(ME, "jobs", "k", "body", "seven") == ("six", False)
 
 
 def test_a_dead_broker_is_reported(tmp_path, now, job):

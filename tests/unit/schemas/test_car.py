@@ -138,7 +138,7 @@ def test_every_field_can_say_what_it_accepts(language):
     assert all(expected(field, language) for field in CAR_FIELDS.values())
 
 
-def test_every_example_is_a_valid_value_in_normal_form(car):
+def test_every_example_is_a_valid_value_in_normal_form():
     body = {name: field.example for name, field in CAR_FIELDS.items()}
     assert load_car_request(body).warnings == ()
 

@@ -216,7 +216,7 @@ def test_requests_go_on_while_versions_change(
         thread.start()
     for version in (dear, cheap, dear):
         activate(version)
-        wait_for(lambda version=version: runtime.current().version.id == version)  # type: ignore[misc]
+        wait_for(lambda version=version: runtime.current().version.id == version)
     stop.set()
     for thread in threads:
         thread.join(30)
