@@ -153,19 +153,37 @@ def _print_valuation(valuation: Valuation) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path),
-              help="Where the results go; .ndjson gives JSON lines.")
-@click.option("--rejected", type=click.Path(dir_okay=False, path_type=Path),
-              help="Where rejected rows go, with the reasons.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the results go; .ndjson gives JSON lines.",
+)
+@click.option(
+    "--rejected",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where rejected rows go, with the reasons.",
+)
 @click.option("--dry-run", is_flag=True, help="Validate and report, value nothing.")
-@click.option("--on-error", type=click.Choice(["continue", "abort"]), default="continue",
-              show_default=True, help="What the first rejected row does.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["continue", "abort"]),
+    default="continue",
+    show_default=True,
+    help="What the first rejected row does.",
+)
 @click.option("--key-column", help="Column that names rows in the error report.")
 @click.option("--encoding", help="Of FILE; detected if not given.")
 @click.option("--delimiter", help="Of FILE; detected if not given.")
 @click.option("--decimal", help="Of FILE: comma or point; detected if not given.")
-@click.option("--dialect", type=click.Choice(["default", "excel-fr"]), default="default",
-              show_default=True, help="Of the results.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["default", "excel-fr"]),
+    default="default",
+    show_default=True,
+    help="Of the results.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def batch(

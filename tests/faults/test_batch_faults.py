@@ -107,9 +107,7 @@ def test_a_pool_process_that_is_killed(patient: Patient, http: httpx.Client) -> 
     check_exact(http, patient.service, batch_id)
 
 
-def test_workers_that_freeze_longer_than_their_leases(
-    patient: Patient, http: httpx.Client
-) -> None:
+def test_workers_that_freeze_longer_than_their_leases(patient: Patient, http: httpx.Client) -> None:
     batch_id = upload(http, seed=3)
     wait_until(lambda: done(http, batch_id) > 0, 60.0, "a start")
     patient.freeze("bulk")

@@ -113,9 +113,7 @@ def make_part(
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
     given_up = BATCH_ERROR_MESSAGES["attempts-exhausted"][language]
-    ours = _our_columns(
-        rows, reasons, prices, good, given_up if good is RowStatus.FAILED else ""
-    )
+    ours = _our_columns(rows, reasons, prices, good, given_up if good is RowStatus.FAILED else "")
     rejected = sorted(errors)
     return Part(
         RowCounts(

@@ -49,9 +49,7 @@ class EstimateTable(Protocol):
 class Estimator(Protocol):
     """A loaded model."""
 
-    def estimate_columns(
-        self, columns: Mapping[str, Sequence[Any]], n: int
-    ) -> EstimateTable:
+    def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EstimateTable:
         """Estimates of `n` cars given by column, in normal form."""
         ...
 
