@@ -1,0 +1,69 @@
+"""The README's examples, run as they stand there, against the running service."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+NUMBER = re.compile(r"[\d.]+")
+
+
+def examples(block):
+    """Pairs of command and shown output; a command goes on until its quotes are closed."""
+    pairs, command, shown = [], "", []
+    for line in block.splitlines():
+        is_open = command.count("'") % 2 == 1
+        if line.startswith("$ ") and not is_open:
+            if command:
+                pairs.append((command, "\n".join(shown)))
+            command, shown = line[2:], []
+        elif is_open:
+            command += "\n" + line
+        else:
+            shown.append(line)
+    return [*pairs, (command, "\n".join(shown))]
+
+
+BLOCKS = [examples(block) for block in BLOCK.findall((ROOT / "README.md").read_text())]
+
+
+def shape(text):
+    """What an output promises: the names in a JSON document, or the text without its numbers."""
+    try:
+        return names_in(json.loads(text))
+    except ValueError:
+        return NUMBER.sub("0", text)
+
+
+def names_in(value):
+    """The names in a JSON value, level by level."""
+    if isinstance(value, dict):
+        return {name: names_in(member) for name, member in value.items()}
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block[0][0][:40])
+def test_an_example_of_the_readme_gives_what_it_shows(service, tmp_path, block):
+    script = ["set -eu", "export LC_ALL=C.UTF-8"]
+    for number, (command, shown) in enumerate(block):
+        if command == "cat cars.csv":
+            (tmp_path / "cars.csv").write_text(shown + "\n")
+        if re.match(r"\w+=", command):  # an assignment must outlive its line
+            script.append(command)
+        else:
+            script.append(f"{{ {command}\n}} > out.{number}")
+    text = "\n".join(script).replace("http://127.0.0.1:8000", service.url)
+    subprocess.run(["bash", "-c", text], cwd=tmp_path, check=True, timeout=60)
+    for number, (command, shown) in enumerate(block):
+        if shown:
+            given = (tmp_path / f"out.{number}").read_text().rstrip("\n")
+            assert shape(given) == shape(shown), command
+
+
+def test_there_are_examples_for_all_three_ways():
+    commands = " ".join(command for block in BLOCKS for command, _ in block)
+    assert all(path in commands for path in ("/predict", "/jobs", "/batches"))
