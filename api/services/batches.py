@@ -14,6 +14,7 @@ from api.services.uploads import Upload
 from model_store.registry import ActiveModel
 from shared.adapters.batch_files import SOURCE, BatchFiles
 from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.batch_ports import BatchStore
 from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress, Dialect
 from shared.domain.errors import (
     BatchAlreadyEnded,
@@ -25,7 +26,7 @@ from shared.domain.errors import (
 )
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.logging import get_logger
-from shared.ports import BatchStore, Clock, JobEvents
+from shared.ports import Clock, JobEvents
 
 log = get_logger("batches")
 

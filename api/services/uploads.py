@@ -4,9 +4,9 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 
+from shared.batch_ports import BlobWriter
 from shared.domain.batch import BatchOptions, Dialect
 from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
-from shared.ports import BlobWriter
 from shared.schemas.csv_dialect import HEAD_BYTES, TextEvidence, detect
 from shared.schemas.csv_reader import LINE_MAX_BYTES
 

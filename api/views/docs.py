@@ -8,12 +8,8 @@ from flask import Blueprint, Response, render_template
 from api.assets import AssetFolder
 from api.problems import HTTP_CODES, STATUS_OF
 from api.security_headers import CSP
-from shared.schemas.messages import (
-    FIELD_MESSAGES,
-    INPUT_MESSAGES,
-    PROBLEM_MESSAGES,
-    WARNING_MESSAGES,
-)
+from shared.schemas.messages import FIELD_MESSAGES, INPUT_MESSAGES, WARNING_MESSAGES
+from shared.schemas.problem_messages import PROBLEM_MESSAGES
 
 SIDECAR = "drf_spectacular_sidecar"
 SIDECAR_FILES = (

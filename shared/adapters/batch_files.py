@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from shared.batch_ports import BlobStore
 from shared.domain.batch import BatchManifest, BatchProgress
 from shared.domain.ids import BatchId, CallerId
-from shared.ports import BlobStore
 
 MANIFEST = "manifest.json"
 SOURCE = "source"

@@ -5,10 +5,11 @@ from typing import Any
 
 from shared.adapters import lua_batches, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.batch_ports import NextSteps, StepStart, StepVerdict
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
-from shared.ports import Clock, NextSteps, StepStart, StepVerdict
+from shared.ports import Clock
 
 ENDED_KEPT_S = 3600
 """How long an ended batch stays in Redis; the blobs keep it longer."""

@@ -13,6 +13,7 @@ from shared.adapters.batch_files import (
     RESULTS,
     BatchFiles,
 )
+from shared.batch_ports import BatchStore, BlobWriter, StepVerdict
 from shared.domain.batch import (
     REJECTED_COLUMNS,
     BatchManifest,
@@ -26,7 +27,7 @@ from shared.domain.ids import BatchId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
-from shared.ports import BatchStore, BlobWriter, Clock, StepVerdict
+from shared.ports import Clock
 from worker.services.batch_flow import ASSEMBLE
 from worker.services.batch_part import PartHead, read_head
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried

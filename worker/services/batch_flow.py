@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from shared.batch_ports import BatchStore
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.names import TaskName
-from shared.ports import BatchStore
 
 SPLIT = "split"
 ASSEMBLE = "assemble"

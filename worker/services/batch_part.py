@@ -6,9 +6,9 @@ from typing import BinaryIO, NamedTuple
 import msgpack
 
 from shared.adapters.batch_files import part_name
+from shared.batch_ports import BlobStore
 from shared.domain.batch import RowCounts
 from shared.domain.ids import BatchId
-from shared.ports import BlobStore
 
 _HEAD_LENGTH = struct.Struct(">I")
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.batch_ports import BatchStore
 from shared.domain.errors import AuditUnavailable, BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
-from shared.ports import BatchStore
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 OUTAGE_PAUSE_S = 5.0

@@ -1,11 +1,11 @@
 """Cut an uploaded file into chunks, a slice of the file at a time."""
 
 from shared.adapters.batch_files import SOURCE, BatchFiles, CutState, chunk_name
+from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
-from shared.ports import BatchStore, StepVerdict
 from shared.schemas.csv_reader import CsvReader, Position
 from worker.services.batch_chunk import cut
 from worker.services.batch_flow import SPLIT, BatchFlow

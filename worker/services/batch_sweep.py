@@ -1,12 +1,13 @@
 """Look after open batches: send lost steps again, refill a lost ledger, delete what is old."""
 
 from shared.adapters.batch_files import PARTS, BatchFiles, chunk_of
+from shared.batch_ports import BatchStore
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, time_of
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
-from shared.ports import BatchStore, Clock
+from shared.ports import Clock
 from worker.services.batch_flow import BatchFlow
 from worker.services.batch_part import part_counts
 

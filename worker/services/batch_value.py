@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 from shared.adapters.batch_files import BatchFiles, chunk_name
 from shared.adapters.jsonl_audit import write_segment
+from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, OnError, RowCounts, RowStatus
 from shared.domain.ids import BatchId
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_valuations
 from shared.names import QueueName
-from shared.ports import BatchStore, Clock, StepVerdict
+from shared.ports import Clock
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import next_year
 from worker.services.batch_audit import audit_records

@@ -8,11 +8,11 @@ import pytest
 from shared.adapters import redis_keys
 from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_client import connect
+from shared.batch_ports import StepVerdict
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, new_id
 from shared.domain.job import JobState
-from shared.ports import StepVerdict
 from tests.conftest import Servers
 
 BATCH = BatchId(new_id())

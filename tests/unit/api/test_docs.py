@@ -10,7 +10,7 @@ import pytest
 from api.app import create_app
 from api.views import docs
 from shared.connections import with_connections
-from shared.schemas.messages import PROBLEM_MESSAGES
+from shared.schemas.problem_messages import PROBLEM_MESSAGES
 from shared.settings import Settings
 
 PAGES = ("/docs", "/redoc", "/docs/problems")
