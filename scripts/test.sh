@@ -26,7 +26,7 @@ mkdir -p reports
 rm -f .coverage .coverage.* reports/code
 {
     code=0
-    $bin/coverage run -m pytest ${chosen:+-m "$chosen"} "$@" || code=$?
+    PYTHONPATH="$PWD/tests/measured_threads" $bin/coverage run -m pytest ${chosen:+-m "$chosen"} "$@" || code=$?
     echo $code >reports/code
 } 2>&1 | tee reports/pytest.txt
 

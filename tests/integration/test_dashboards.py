@@ -1,5 +1,6 @@
 """Every panel shows data from a real Prometheus that scraped the running service."""
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -69,8 +70,15 @@ def prometheus(
         stderr=subprocess.DEVNULL,
     )
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0) as client:
+        wait_until(lambda: _is_ready(client), 30.0, "Prometheus is ready")
         yield client
     stop(process)
+
+
+def _is_ready(prometheus: httpx.Client) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return prometheus.get("/-/ready").is_success
+    return False
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def test_a_worker_of_a_container_serves_its_own_metrics(
         except OSError:
             return ""
 
-    assert "batch_rows_total" in wait_until(scrape, 60.0, "the worker's metrics")
+    assert "audit_records_total" in wait_until(scrape, 60.0, "the worker's metrics")
     assert stop(process) == 0
 
 
