@@ -12,9 +12,10 @@ BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 NUMBER = re.compile(r"[\d.]+")
 
 
-def examples(block):
+def examples(block: str) -> list[tuple[str, str]]:
     """Pairs of command and shown output; a command goes on until its quotes are closed."""
-    pairs, command, shown = [], "", []
+    pairs: list[tuple[str, str]] = []
+    command, shown = "", list[str]()
     for line in block.splitlines():
         is_open = command.count("'") % 2 == 1
         if line.startswith("$ ") and not is_open:
