@@ -11,7 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import BinaryIO
+
+CODE_ROOT = Path(__file__).parents[2]
 
 
 class Guardian:
@@ -54,6 +57,7 @@ class Guardian:
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "api.launcher.guardian"],
+            cwd=CODE_ROOT,
             stdin=subprocess.PIPE,
             start_new_session=True,
             pass_fds=self._keep_open,

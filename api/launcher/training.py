@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from api.launcher.environment import ONE_THREAD_VARIABLES
-from api.launcher.guardian import Guardian
+from api.launcher.environment import CODE_ROOT, ONE_THREAD_VARIABLES
+from api.launcher.guardian import Guardian, kill_groups
 from api.launcher.preflight import CannotStartError
 from model_store.registry import ModelRegistry
 from shared.settings import Settings
 
 POLL_S = 0.1
-STOP_WAIT_S = 5.0
 
 
 def has_active_model(settings: Settings) -> bool:
@@ -39,27 +38,21 @@ def train_default_model(
     training = subprocess.Popen(
         [sys.executable, "-m", "api.cli", "train", "--activate"],
         env={name: text for name, text in env.items() if name not in ONE_THREAD_VARIABLES},
+        cwd=CODE_ROOT,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
     guardian.watch(training.pid)
     while training.poll() is None and not stop_wanted():
         time.sleep(POLL_S)
-    if training.poll() is None:
-        training.terminate()
-        _wait_or_kill(training)
-    elif training.returncode != 0:
-        raise CannotStartError("training the default model failed: see its message above")
+    was_stopped = training.poll() is None
+    if was_stopped:
+        # Nothing is lost: a version becomes visible in one step, when it is complete.
+        kill_groups([training.pid])
+    code = training.wait()
     guardian.forget(training.pid)
-
-
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
-    """Give a process a moment to end."""
-    try:
-        process.wait(timeout=STOP_WAIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    if code != 0 and not was_stopped:
+        raise CannotStartError("training the default model failed: see its message above")
 
 
 @click.command(name="first-model")

@@ -147,6 +147,28 @@ def test_a_stop_that_was_asked_for_is_no_failure_and_says_nothing_alarming(
     assert re.findall(r"(?i)error|traceback|refused|lost|killed", printed) == []
 
 
+def test_a_stop_during_the_first_training_leaves_nothing(home: Path) -> None:
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CARPRICE_HOME": str(home),
+            "MODELS_PATH": str(home / "models"),
+            "PORT": str(free_port()),
+            "FLOWER_PORT": str(free_port()),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    # The supervisor, its guardian and the training.
+    wait_until(lambda: len(processes_of(home)) >= 3, what="the training has started")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(GONE_TIMEOUT_S) == 0
+    assert processes_of(home) == []
+    assert "stopped" in (home / "logs" / "carprice.log").read_text()
+
+
 @pytest.mark.faults
 def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
     home: Path, models_path: Path
