@@ -84,6 +84,11 @@ def load_query(schema: Schema) -> dict[str, Any]:
         for name in args
         if name not in schema.fields
     ]
+    problems += [
+        FieldProblem(f"?{name}", "repeated-parameter", count=len(values))
+        for name, values in args.lists()
+        if name in schema.fields and len(values) > 1
+    ]
     try:
         given: dict[str, Any] = schema.load({k: v for k, v in args.items() if k in schema.fields})
     except ValidationError as error:

@@ -8,7 +8,6 @@ from api.web.french import CHOICES, write_name, write_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.job import CarRequest
-from shared.domain.text import fold
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import CarField, Category, Number
 from shared.schemas.messages import describe
@@ -163,7 +162,7 @@ def _field(name: str, value: str, error: str) -> FormField:
 def _choices(definition: CarField, value: str) -> tuple[Choice, ...]:
     if not isinstance(definition, Category):
         return ()
-    selected = definition.spellings.get(fold(value))
+    selected = definition.member(value)
     return tuple(
         Choice(value=choice, label=CHOICES[choice], selected=choice == selected)
         for choice in definition.choices

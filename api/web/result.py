@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from api.web.form import car_name
 from api.web.french import (
@@ -205,8 +206,10 @@ def _percentile(percentile: float) -> str:
     return f"Environ {share} des voitures comparables sont affichées moins cher."
 
 
-def _warning(warning: dict[str, str]) -> str:
+def _warning(warning: dict[str, Any]) -> str:
     name = warning["pointer"].rsplit("/", 1)[-1]
+    if not name:
+        return describe_warning(warning, "fr")
     label = CAR_FIELDS[name].label_fr if name in CAR_FIELDS else name
     return f"{label}{NO_BREAK_SPACE}: {describe_warning(warning, 'fr')}"
 

@@ -4,16 +4,25 @@ import re
 import unicodedata
 from functools import lru_cache
 
+CACHED_MAX_SIGNS = 80
+"""Names are shorter. Longer texts come from mistakes and attacks: they are never kept."""
+CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 
 
-@lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
     """Lower case, without accents, every other sign a single space.
 
     >>> fold("  Citroën C4-Picasso ")
     'citroen c4 picasso'
     """
+    return _fold_short(text) if len(text) <= CACHED_MAX_SIGNS else _fold(text)
+
+
+def _fold(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     without_accents = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
     return _NOT_ALPHANUMERIC.sub(" ", without_accents).strip()
+
+
+_fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)

@@ -135,7 +135,7 @@ class CarSchema(Schema):
         label_en="Displacement",
         example=1600,
         unit="cc",
-        minimum=1,
+        minimum=50,  # less is litres: "1.6"
         maximum=10_000,
         decimals=1,
         suffixes=("cm3", "cc"),
@@ -229,6 +229,8 @@ CAR_FIELDS: dict[str, CarField] = {
 }
 """Every field of a request for a valuation, by name, in the order of the definition."""
 
+MOST_WARNINGS = 20
+WARNING_NAME_MAX_SIGNS = 60
 _OPTIONAL_CATEGORIES = {
     name: field
     for name, field in CAR_FIELDS.items()
@@ -276,18 +278,33 @@ def _messages(error: ValidationError) -> dict[str, list[str]]:
 
 
 def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
-    """What was accepted without being used."""
-    warnings = [
-        {"pointer": f"{pointer}/{escape_pointer(name)}", "code": "unknown-field"}
-        for name in body
-        if name not in CAR_FIELDS
-    ]
-    warnings += [
+    """What was accepted without being used: the first `MOST_WARNINGS`, and how many more.
+
+    The warnings travel with the car to the worker and back: they must not be as many as the
+    members of a body.
+    """
+    categories = [
         {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
         for name, field in _OPTIONAL_CATEGORIES.items()
         if field.is_unknown(body.get(name))
     ]
+    unknown = [name for name in body if name not in CAR_FIELDS]
+    named = unknown[: MOST_WARNINGS - len(categories)]
+    warnings: list[dict[str, Any]] = [
+        {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
+        for name in named
+    ]
+    warnings += categories
+    if more := len(unknown) - len(named):
+        warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings
+
+
+def shorten(name: str) -> str:
+    """The name of a member nobody knows, at most `WARNING_NAME_MAX_SIGNS` signs of it."""
+    if len(name) <= WARNING_NAME_MAX_SIGNS:
+        return name
+    return name[: WARNING_NAME_MAX_SIGNS - 1] + "…"
 
 
 def escape_pointer(name: str) -> str:

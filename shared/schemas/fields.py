@@ -27,9 +27,9 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "unknown-category": "unknown-category",
 }
 BLANKS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
-
-
 NUMBER_MAX_SIGNS = 40
+CATEGORY_MAX_SIGNS = 80
+"""A longer text is no word for a category: it is refused before anything is done with it."""
 
 
 def is_blank(value: Any) -> bool:
@@ -137,14 +137,18 @@ class Category(CarField):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> StrEnum | None:
         if not isinstance(value, str):
             raise self.make_error("not-text")
-        member = self.spellings.get(fold(value))
+        member = self.member(value)
         if member is None and self.required:
             raise self.make_error("unknown-category")
         return member
 
+    def member(self, text: str) -> StrEnum | None:
+        """The value that `text` spells; None if nobody knows that word."""
+        return self.spellings.get(fold(text)) if len(text) <= CATEGORY_MAX_SIGNS else None
+
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is a word that this field accepts without knowing it."""
-        return isinstance(value, str) and not is_blank(value) and fold(value) not in self.spellings
+        return isinstance(value, str) and not is_blank(value) and self.member(value) is None
 
 
 class Number(CarField):

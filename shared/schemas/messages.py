@@ -57,6 +57,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ inconnu, ignoré.",
         "en": "Unknown field, ignored.",
     },
+    "more-unknown-fields": {
+        "fr": "Autres champs inconnus, ignorés : {count}.",
+        "en": "More unknown fields, ignored: {count}.",
+    },
     "unknown-category": {
         "fr": "Valeur inconnue, ignorée ; attendu : {expected}.",
         "en": "Unknown value, ignored; expected {expected}.",
@@ -99,6 +103,10 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
     "invalid-parameter": {
         "fr": "Valeur refusée ; attendu : {expected} (reçu : {value}).",
         "en": "Refused value; expected {expected} (got {value}).",
+    },
+    "repeated-parameter": {
+        "fr": "Paramètre donné {count} fois ; une seule est permise.",
+        "en": "Query parameter given {count} times; once is allowed.",
     },
     "invalid-header": {
         "fr": "En-tête refusé ; attendu : {expected}.",
@@ -169,7 +177,7 @@ def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
     """The sentence for something that was accepted without being used."""
     field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
     return WARNING_MESSAGES[warning["code"]][language].format(
-        expected=expected(field, language) if field else ""
+        expected=expected(field, language) if field else "", count=warning.get("count", 0)
     )
 
 

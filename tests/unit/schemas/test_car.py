@@ -1,6 +1,8 @@
 """The car's fields: what is accepted, in which normal form, and what is said of the rest."""
 
+import contextlib
 import math
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -9,8 +11,14 @@ from hypothesis import strategies as st
 
 from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS, CarFeatures, Fuel, Owner
 from shared.domain.errors import InvalidInput
-from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA, load_car_request
-from shared.schemas.fields import Category
+from shared.schemas.car import (
+    CAR_FIELDS,
+    CAR_REQUEST_SCHEMA,
+    MOST_WARNINGS,
+    WARNING_NAME_MAX_SIGNS,
+    load_car_request,
+)
+from shared.schemas.fields import CATEGORY_MAX_SIGNS, Category
 from shared.schemas.messages import LANGUAGES, describe, describe_warning, expected
 from shared.schemas.numbers import parse_number
 
@@ -73,6 +81,9 @@ def test_a_required_field_that_says_nothing_is_named(car, name, blank):
         ("km_driven", math.inf, "out-of-range"),
         ("km_driven", 10**400, "out-of-range"),
         ("engine_cc", 0, "out-of-range"),
+        ("engine_cc", 1.6, "out-of-range"),
+        ("engine_cc", "1,6", "out-of-range"),
+        ("engine_cc", 49.9, "out-of-range"),
         ("max_power_bhp", 5000, "out-of-range"),
         ("max_power_bhp", "beaucoup", "not-a-number"),
         ("company", 12, "not-text"),
@@ -88,6 +99,45 @@ def test_a_required_field_that_says_nothing_is_named(car, name, blank):
 )
 def test_a_wrong_value_is_named_with_its_rule(car, field, value, code):
     assert problems_of(car | {field: value}) == {(f"/{field}", code)}
+
+
+def test_the_smallest_displacement_is_that_of_a_moped(car):
+    assert load_car_request(car | {"engine_cc": 50}).car.engine_cc == 50
+
+
+def test_a_text_too_long_for_a_category_is_an_unknown_word_in_whatever_it_folds_to(car):
+    padded = "essence" + " " * CATEGORY_MAX_SIGNS
+    assert problems_of(car | {"fuel": padded}) == {("/fuel", "unknown-category")}
+    request = load_car_request(car | {"owner": padded})
+    assert request.car.owner is None
+    assert request.warnings == ({"pointer": "/owner", "code": "unknown-category"},)
+
+
+def test_a_refused_text_leaves_nothing_in_memory(car):
+    texts = [f"{index}{'é' * 100_000}" for index in range(20)]
+    with contextlib.suppress(InvalidInput):
+        load_car_request(car | {"fuel": "warm up"})
+    tracemalloc.start()
+    try:
+        for text in texts:
+            with pytest.raises(InvalidInput):
+                load_car_request(car | {"fuel": text, "transmission": text, "company": text})
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(texts[0])
+
+
+def test_a_body_of_unknown_fields_makes_few_and_short_warnings(car):
+    many = {f"{'x' * 1000}{index}": 0 for index in range(10_000)}
+    request = load_car_request(car | {"owner": "banana"} | many, pointer="/3")
+    *named, last = request.warnings
+    assert len(named) == MOST_WARNINGS
+    assert {"pointer": "/3/owner", "code": "unknown-category"} in named
+    assert all(len(each["pointer"]) <= len("/3/") + WARNING_NAME_MAX_SIGNS for each in named)
+    assert last == {"pointer": "/3", "code": "more-unknown-fields", "count": 10_000 - 19}
+    assert "9981" in describe_warning(last, "fr")
+    assert "9981" in describe_warning(last, "en")
 
 
 def test_every_problem_of_a_car_is_reported_at_once(car):
@@ -183,7 +233,7 @@ def test_numbers_are_read_as_people_write_them(text, whole, number):
         transmission=st.sampled_from(list(CATEGORIES["transmission"])),
         km_driven=st.integers(0, 10**6),
         owner=st.none() | st.sampled_from(Owner),
-        engine_cc=st.none() | st.floats(1, 9000),
+        engine_cc=st.none() | st.floats(50, 9000),
     )
 )
 def test_a_car_survives_the_wire(features):

@@ -117,7 +117,7 @@ def test_more_than_500_columns_are_refused() -> None:
 def test_beside_decimal_commas_a_dot_only_groups() -> None:
     cells = {"engine_cc": ["1.600", "1.598,5", "1600"]}
     assert ColumnValidator(",").validate(cells)[0]["engine_cc"] == [1600.0, 1598.5, 1600.0]
-    assert ColumnValidator("auto").validate(cells)[0]["engine_cc"] == [1.6, 1598.5, 1600.0]
+    assert ColumnValidator("auto").validate(cells)[0]["engine_cc"] == [None, 1598.5, 1600.0]
 
 
 def test_beside_decimal_points_a_comma_only_groups() -> None:
