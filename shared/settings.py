@@ -1,6 +1,7 @@
 """Every setting of the service, read once from the environment at the entry of a process."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,10 @@ class SettingsError(ValueError):
     """A setting has a value that cannot be used; the message says what to write instead."""
 
 
-def setting(env: str, default: Any, meaning: str, unit: str = "") -> Any:
-    """A dataclass field that knows its environment variable and its documentation."""
-    return dataclasses.field(
-        default=default, metadata={"env": env, "meaning": meaning, "unit": unit}
-    )
+def setting(env: str, default: Any, meaning: str, unit: str = "", minimum: float = 0) -> Any:
+    """A dataclass field that knows its environment variable, its documentation and its minimum."""
+    metadata = {"env": env, "meaning": meaning, "unit": unit, "minimum": minimum}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,8 +24,8 @@ class Settings:
 
     home: Path = setting("CARPRICE_HOME", Path("var"), "Folder of all runtime data.")
     host: str = setting("HOST", "127.0.0.1", "Address the API listens on.")
-    port: int = setting("PORT", 8000, "Port of the API and the page.")
-    flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.")
+    port: int = setting("PORT", 8000, "Port of the API and the page.", minimum=1)
+    flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.", minimum=1)
     flower_address: str = setting(
         "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on; others need a password."
     )
@@ -33,12 +33,17 @@ class Settings:
         "FLOWER_BASIC_AUTH", "", "`user:password` that Flower asks for; empty: open on loopback."
     )
     api_threads: int = setting(
-        "API_THREADS", 64, "Requests that the API works on (or holds waiting) at once."
+        "API_THREADS", 128, "Requests that the API works on (or holds waiting) at once.", minimum=1
     )
     interactive_workers: int = setting(
-        "INTERACTIVE_WORKERS", 2, "Worker processes for valuations that somebody waits for."
+        "INTERACTIVE_WORKERS",
+        2,
+        "Worker processes for valuations that somebody waits for.",
+        minimum=1,
     )
-    bulk_processes: int = setting("BULK_PROCESSES", 2, "Processes of the worker for batches.")
+    bulk_processes: int = setting(
+        "BULK_PROCESSES", 2, "Processes of the worker for batches.", minimum=1
+    )
     redis_url: str = setting("REDIS_URL", "", "Broker and job store; empty: the embedded server.")
     cache_url: str = setting("CACHE_URL", "", "Result cache; empty: the embedded server.")
     models_path: Path | None = setting(
@@ -51,7 +56,9 @@ class Settings:
     api_keys_file: Path | None = setting(
         "API_KEYS_FILE", None, "Hashed API keys; empty: `api-keys.json` in the home."
     )
-    cache_ttl_s: int = setting("CACHE_TTL_S", 3600, "How long a result stays cached.", "s")
+    cache_ttl_s: int = setting(
+        "CACHE_TTL_S", 3600, "How long a result stays cached.", "s", minimum=1
+    )
     cache_max_memory: str = setting(
         "CACHE_MAX_MEMORY", "128mb", "Memory of the embedded cache before it evicts (LRU)."
     )
@@ -60,28 +67,49 @@ class Settings:
     )
     max_wait_s: float = setting("MAX_WAIT_S", 30.0, "Longest wait a caller may ask for.", "s")
     job_retention_s: int = setting(
-        "JOB_RETENTION_S", 86_400, "How long a finished job can be read.", "s"
+        "JOB_RETENTION_S", 86_400, "How long a finished job can be read.", "s", minimum=1
     )
-    job_max_cars: int = setting("JOB_MAX_CARS", 1000, "Most cars in one job.")
-    job_max_attempts: int = setting("JOB_MAX_ATTEMPTS", 5, "Tries before a job or chunk fails.")
+    job_max_cars: int = setting("JOB_MAX_CARS", 1000, "Most cars in one job.", minimum=1)
+    job_max_attempts: int = setting(
+        "JOB_MAX_ATTEMPTS", 5, "Tries before a job or chunk fails.", minimum=1
+    )
     job_lease_s: int = setting(
-        "JOB_LEASE_S", 30, "After this time without news a job or chunk is sent again.", "s"
+        "JOB_LEASE_S",
+        30,
+        "After this time without news a job or chunk is sent again.",
+        "s",
+        minimum=1,
     )
     body_max_bytes: int = setting(
-        "BODY_MAX_BYTES", 2_000_000, "Largest JSON or form body.", "bytes"
+        "BODY_MAX_BYTES", 2_000_000, "Largest JSON or form body.", "bytes", minimum=1
     )
     upload_max_bytes: int = setting(
-        "UPLOAD_MAX_BYTES", 4_000_000_000, "Largest upload of a batch, decompressed.", "bytes"
+        "UPLOAD_MAX_BYTES",
+        4_000_000_000,
+        "Largest upload of a batch, decompressed.",
+        "bytes",
+        minimum=1,
     )
-    batch_chunk_rows: int = setting("BATCH_CHUNK_ROWS", 2000, "Rows of one chunk of a batch.")
-    batch_window: int = setting("BATCH_WINDOW", 4, "Chunks of one batch under way at once.")
+    batch_chunk_rows: int = setting(
+        "BATCH_CHUNK_ROWS", 2000, "Rows of one chunk of a batch.", minimum=1
+    )
+    batch_window: int = setting(
+        "BATCH_WINDOW", 4, "Chunks of one batch under way at once.", minimum=1
+    )
     batch_retention_s: int = setting(
-        "BATCH_RETENTION_S", 7 * 86_400, "How long a finished batch can be read.", "s"
+        "BATCH_RETENTION_S", 7 * 86_400, "How long a finished batch can be read.", "s", minimum=1
     )
-    group_max_cars: int = setting("GROUP_MAX_CARS", 64, "Most requests in one queue message.")
-    group_slots: int = setting("GROUP_SLOTS", 4, "Queue messages of one API process under way.")
+    group_max_cars: int = setting(
+        "GROUP_MAX_CARS", 64, "Most requests in one queue message.", minimum=1
+    )
+    group_slots: int = setting(
+        "GROUP_SLOTS", 4, "Queue messages of one API process under way.", minimum=1
+    )
     queue_max_length: int = setting(
-        "QUEUE_MAX_LENGTH", 10_000, "Waiting interactive messages beyond which new work is refused."
+        "QUEUE_MAX_LENGTH",
+        10_000,
+        "Waiting interactive messages beyond which new work is refused.",
+        minimum=1,
     )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
@@ -97,14 +125,14 @@ class Settings:
         """Read the settings from environment variables; an empty one counts as not set.
 
         Raises:
-            SettingsError: a value is not of the setting's type.
+            SettingsError: a value is not of the setting's type, or below its minimum.
         """
         env = os.environ if env is None else env
         given: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             raw = env.get(field.metadata["env"], "").strip()
             if raw:
-                given[field.name] = _parse(field.metadata["env"], raw, field.default)
+                given[field.name] = _parse(field, raw)
         return cls(**given)
 
     @property
@@ -133,18 +161,23 @@ class Settings:
         return self.host in {"127.0.0.1", "::1", "localhost"}
 
 
-def _parse(env: str, raw: str, default: Any) -> Any:
+def _parse(field: "dataclasses.Field[Any]", raw: str) -> Any:
     """Convert a raw text to the type of the setting's default."""
+    default = field.default
     if isinstance(default, int | float) and not isinstance(default, bool):
-        kind = type(default)
-        try:
-            number = kind(raw)
-        except ValueError:
-            kind_name = "a whole number" if kind is int else "a number"
-            raise SettingsError(f"{env}={raw!r}: expected {kind_name}, like {default}") from None
-        if number < 0:
-            raise SettingsError(f"{env}={raw!r}: expected a number that is not negative")
-        return number
+        return _parse_number(field, raw, type(default))
     if default is None or isinstance(default, Path):
         return Path(raw)
     return raw
+
+
+def _parse_number(field: "dataclasses.Field[Any]", raw: str, kind: type[int] | type[float]) -> Any:
+    env, minimum = field.metadata["env"], field.metadata["minimum"]
+    kind_name = "a whole number" if kind is int else "a number"
+    try:
+        number = kind(raw)
+    except ValueError:
+        raise SettingsError(f"{env}={raw!r}: expected {kind_name}, like {field.default}") from None
+    if not math.isfinite(number) or number < minimum:
+        raise SettingsError(f"{env}={raw!r}: expected {kind_name}, {minimum} or more")
+    return number
