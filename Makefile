@@ -56,12 +56,19 @@ unit: $(DEV) ## Tests without real services
 format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
+##@ Measure
+.PHONY: bench
+bench: $(DEV) ## Speed against its peers, side by side, 15 minutes at most (ARGS="--smoke")
+	@$(BIN)/python -m benchmarks.install_peers
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
 ##@ Maintain
 .PHONY: lock settings dashboards env clean
 lock: $(RUNTIME) ## Renew the lock files from requirements/*.in (needs `uv`)
 	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to renew the lock files: pip install uv" >&2; exit 1; }
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) $(LOCK_FLAGS) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
 
 settings: $(RUNTIME) ## Write docs/settings.md from the code
 	@$(BIN)/python -m scripts.write_settings
@@ -73,7 +80,7 @@ env: ## Write .env with fresh secrets for docker compose
 	@scripts/make-env.sh
 
 clean: ## Remove environment, caches and reports (models and ./var stay)
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf $(VENV) .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache .coverage .coverage.* htmlcov reports
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

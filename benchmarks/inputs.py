@@ -1,0 +1,68 @@
+"""What a run needs before anything is measured: a model, a pipeline, a CSV and its matrix."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.processes import Command, run_to_the_end
+from benchmarks.reference_pipeline import save_reference_pipeline
+from benchmarks.subjects import OWN_PYTHON, Place
+from data.generator import generate
+from data.market import ReferenceMarket
+from data.schema import car_columns
+from model_store.bundle import load_model, save_bundle
+from model_store.registry import ModelRegistry
+from model_store.training.train import train_bundle
+from shared.domain.car import FIELD_NAMES
+
+SMALL_ROWS, SMALL_TREES = 3_000, 20
+TRAINING_TIMEOUT_S = 300.0
+SEED = 7
+
+
+def train_model(models_path: Path, *, small: bool) -> None:
+    """Train and activate the default model, as `make up` would; a small one for a smoke run."""
+    if not small:
+        arguments = [OWN_PYTHON, "-m", "api.cli", "train", "--activate"]
+        env = {"MODELS_PATH": str(models_path)}
+        command = Command(name="training", arguments=arguments, env=env)
+        run_to_the_end(command, TRAINING_TIMEOUT_S)
+        return
+    listings = generate(ReferenceMarket.load(), SMALL_ROWS, seed=SEED)
+    version = save_bundle(train_bundle(listings, seed=SEED, name="smoke run"), models_path)
+    ModelRegistry(models_path).activate(version.id, by="benchmarks")
+
+
+def train_pipeline(place: Place, *, small: bool) -> None:
+    """Train the pipeline of the reference project's way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        if small:
+            save_reference_pipeline(place.pipeline, rows=500, trees=SMALL_TREES)
+        else:
+            save_reference_pipeline(place.pipeline)
+
+
+def write_cars(place: Place, rows: int) -> tuple[Path, Path]:
+    """Draw cars from the reference market.
+
+    Returns:
+        A CSV file of them, and the ready matrix of the active model for the same rows.
+    """
+    listings = generate(ReferenceMarket.load(), rows, seed=SEED)
+    csv_path, matrix_path = place.folder / "cars.csv", place.folder / "matrix.npy"
+    table = listings[list(FIELD_NAMES)].copy()
+    for name in ("year", "km_driven", "fiscal_power_cv", "doors"):
+        table[name] = table[name].astype("Int64")
+    table.to_csv(csv_path, index=False)
+    model = load_model(place.models_path, _active_version(place.models_path))
+    np.save(matrix_path, model.encoder.encode_columns(car_columns(listings), rows).matrix)
+    return csv_path, matrix_path
+
+
+def _active_version(models_path: Path) -> str:
+    version = ModelRegistry(models_path).active_version()
+    if version is None:
+        raise RuntimeError(f"no active model in {models_path}")
+    return version

@@ -1,0 +1,53 @@
+"""The load generators: wrk for many connections, a small Python program for one client."""
+
+import shutil
+
+from benchmarks.bench import Bench, Running, machine_cpu_s
+from benchmarks.measurements import Round, result_line
+from benchmarks.processes import Command, run_to_the_end
+
+HOW_TO_GET_WRK = "wrk is needed to generate load (Debian: apt install wrk)"
+GRACE_S = 60.0
+
+
+def find_wrk() -> str | None:
+    """Path of the load generator, if the machine has it."""
+    return shutil.which("wrk")
+
+
+def wrk(
+    running: Running, script: str, seconds: float, connections: int, *arguments: object
+) -> Command:
+    """One run of wrk with one thread: it never takes more than one core."""
+    options = ["--threads", "1", "--connections", str(connections), "--timeout", "30s"]
+    options += ["--duration", f"{max(1, round(seconds))}s"]
+    options += ["--script", f"benchmarks/scenarios/{script}.lua"]
+    line = ["wrk", *options, running.url, "--", *map(str, arguments)]
+    return Command(name="wrk", arguments=line)
+
+
+def measured(
+    bench: Bench, running: Running, command: Command, *, scenario: str, number: int
+) -> Round:
+    """Run a load generator and account for the CPU time of everybody.
+
+    Raises:
+        ProgramError: the load generator failed.
+    """
+    subject_before, machine_before = running.cpu_s(), machine_cpu_s()
+    printed, client_cpu_s = run_to_the_end(command, bench.options.seconds + GRACE_S)
+    subject_cpu_s = running.cpu_s() - subject_before
+    machine_cpu = machine_cpu_s() - machine_before
+    found = result_line(printed)
+    return Round(
+        scenario=scenario,
+        subject=running.subject.name,
+        number=number,
+        duration_s=found["duration_s"],
+        operations=found.get("finished", found["requests"]),
+        failures=found.get("failed", 0),
+        subject_cpu_s=subject_cpu_s,
+        client_cpu_s=client_cpu_s,
+        other_cpu_s=max(0.0, machine_cpu - subject_cpu_s - client_cpu_s),
+        **{name: found[name] for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")},
+    )

@@ -1,0 +1,19 @@
+"""BentoML with the service's fast runtime in its own process, one worker."""
+
+import bentoml
+
+from benchmarks.peers.car_models import Answer, Car, answer
+from benchmarks.peers.fast_model import active_model
+
+
+@bentoml.service(workers=1, traffic={"timeout": 30})
+class CarPrice:
+    """Values cars."""
+
+    def __init__(self) -> None:
+        self._model = active_model()
+
+    @bentoml.api(route="/predict")
+    def predict(self, car: Car, /) -> Answer:
+        """Value one car; the body is the car itself."""
+        return answer(self._model.estimate([car.features()])[0])

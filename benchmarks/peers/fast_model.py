@@ -1,0 +1,29 @@
+"""The service's own fast runtime, for peers that call it in their process."""
+
+import os
+from pathlib import Path
+
+from model_store.bundle import load_model
+from model_store.inference import LoadedModel
+from model_store.registry import ModelRegistry
+
+MODELS_PATH = Path(os.environ["MODELS_PATH"])
+
+
+def active_version() -> str:
+    """The version that the service serves as well.
+
+    Raises:
+        RuntimeError: none is active.
+    """
+    version = ModelRegistry(MODELS_PATH).active_version()
+    if version is None:
+        raise RuntimeError(f"no active model in {MODELS_PATH}")
+    return version
+
+
+def active_model() -> LoadedModel:
+    """The active version, loaded and with its kernels compiled."""
+    model = load_model(MODELS_PATH, active_version())
+    model.self_test()
+    return model

@@ -1,0 +1,41 @@
+"""A taskiq task that does nothing, on one worker process.
+
+Run as a program it is the client: `python -m benchmarks.peers.taskiq_empty SECONDS`.
+"""
+
+import asyncio
+import os
+import sys
+
+from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
+
+from benchmarks.scenarios.one_client import Latencies
+
+URL = os.environ["BENCH_REDIS_URL"]
+POLL_S = 0.0005
+"""taskiq polls for results; its default of 0.2 s would be all that is measured."""
+
+broker = ListQueueBroker(URL, queue_name="taskiq-empty").with_result_backend(
+    RedisAsyncResultBackend(URL, result_ex_time=60)
+)
+
+
+@broker.task(task_name="empty.nothing")
+async def nothing() -> None:
+    """Do nothing."""
+
+
+async def client(seconds: float) -> None:
+    """Round trips one after the other."""
+    await broker.startup()
+    latencies = Latencies(seconds)
+    while latencies.go_on:
+        with latencies.measure():
+            task = await nothing.kiq()
+            await task.wait_result(check_interval=POLL_S, timeout=30)
+    await broker.shutdown()
+    latencies.report()
+
+
+if __name__ == "__main__":
+    asyncio.run(client(float(sys.argv[1])))

@@ -1,0 +1,117 @@
+"""The Markdown table of a run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.measurements import Summary
+from benchmarks.subjects import LABELS, SERVICE
+from benchmarks.targets import Verdict
+
+TITLES = {
+    "hit": "Cache hit, 64 connections",
+    "jobs": "Submit and poll (`/jobs`), 16 connections",
+    "roundtrip": "One client alone: round trip",
+    "bulk": "Bulk: a CSV end to end against the bare forest",
+}
+OWN_OF = {"inference": "packed"}
+"""The subject whose ratio to the others stands in the last column, where it is not the service."""
+
+
+def markdown(result: Mapping[str, Any], summaries: Sequence[Summary]) -> str:
+    """The tables of all scenarios, under what they were measured on."""
+    parts = [_head(result), _targets(result["targets"])]
+    parts += [
+        _scenario(scenario, [one for one in summaries if one.scenario == scenario])
+        for scenario in dict.fromkeys(one.scenario for one in summaries)
+    ]
+    if result["left_out"]:
+        parts.append(_left_out(result["left_out"]))
+    return "\n".join(parts)
+
+
+def _head(result: Mapping[str, Any]) -> str:
+    machine, options = result["machine"], result["options"]
+    memory_mb = result["api_memory_mb"]
+    text = (
+        "# Benchmarks\n\n"
+        f"`{result['command']}` on {result['started_at'][:10]}, {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory_gb']} GB, Python {machine['python']}.\n"
+        f"Median of {options['rounds']} alternating rounds of {options['seconds']:g} s. "
+        f"Other programs took {100 * result['disturbed']:.0f} % of the machine meanwhile.\n"
+    )
+    if memory_mb is not None:
+        text += f"Memory of the API process at the end: {memory_mb:.0f} MB.\n"
+    return text + "[How to read this](../README.md).\n"
+
+
+def _targets(verdicts: Iterable[Verdict]) -> str:
+    rows = [
+        (one.text, one.wanted, _ratio(one.measured), {True: "yes", False: "**no**"}.get(one.holds))  # type: ignore[arg-type]
+        for one in verdicts
+        if one.measured is not None
+    ]
+    if not rows:
+        return ""
+    return "## Targets\n\n" + _table(("target", "wanted", "measured", "holds"), rows)
+
+
+def _scenario(scenario: str, summaries: Sequence[Summary]) -> str:
+    own = next((one for one in summaries if one.subject == _own_subject(scenario)), None)
+    unit = _unit(scenario)
+    header = ("", f"{unit}/s", "slowest to fastest", "CPU us", "p50 ms", "p99 ms", "ours : this")
+    rows = [_row(one, own) for one in summaries]
+    return f"## {_title(scenario)}\n\n" + _table(header, rows)
+
+
+def _row(one: Summary, own: Summary | None) -> tuple[str, ...]:
+    label = LABELS[one.subject] + (f" ({one.failures} failures)" if one.failures else "")
+    return (
+        label,
+        _number(one.per_second),
+        f"{_number(one.slowest_per_second)} to {_number(one.fastest_per_second)}",
+        _number(one.cpu_us),
+        _number(one.p50_ms),
+        _number(one.p99_ms),
+        "" if own is None or own is one else _ratio(own.per_second / one.per_second),
+    )
+
+
+def _left_out(reasons: Mapping[str, str]) -> str:
+    rows = [(LABELS.get(name, f"scenario `{name}`"), reason) for name, reason in reasons.items()]
+    return "## Left out\n\n" + _table(("", "why"), rows)
+
+
+def _own_subject(scenario: str) -> str:
+    return OWN_OF.get(scenario.partition("-")[0], SERVICE)
+
+
+def _unit(scenario: str) -> str:
+    units = {"jobs": "jobs", "bulk": "rows", "inference": "rows", "roundtrip": "calls"}
+    return units.get(scenario.partition("-")[0], "requests")
+
+
+def _title(scenario: str) -> str:
+    kind, _, detail = scenario.partition("-")
+    if kind == "miss":
+        return f"Miss, {detail} connection{'s' if detail != '1' else ''}, each request another car"
+    if kind == "inference":
+        return f"Inference alone, {int(detail):,} row{'s' if detail != '1' else ''} per call"
+    return TITLES[kind]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cell or '' for cell in line)} |\n" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return ""
+    if value >= 100:  # noqa: PLR2004 - from here on without decimals
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004

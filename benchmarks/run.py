@@ -1,0 +1,182 @@
+"""`make bench`: all scenarios and peers side by side in one run.
+
+`python -m benchmarks.run --help` lists the options.
+"""
+
+import argparse
+import dataclasses
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from benchmarks import inputs, machine
+from benchmarks.bench import Bench, Options
+from benchmarks.load import HOW_TO_GET_WRK, find_wrk
+from benchmarks.measurements import Round, summarise
+from benchmarks.processes import ROOT, ProgramError
+from benchmarks.report import markdown
+from benchmarks.scenarios.bulk import bulk
+from benchmarks.scenarios.http import hit, jobs, miss
+from benchmarks.scenarios.inference import inference
+from benchmarks.scenarios.roundtrip import roundtrip
+from benchmarks.subjects import SERVICE, SUBJECTS, Place
+from benchmarks.targets import judge
+
+SCENARIOS: dict[str, Callable[[Bench], None]] = {
+    "hit": hit,
+    "miss": miss,
+    "jobs": jobs,
+    "roundtrip": roundtrip,
+    "bulk": bulk,
+    "inference": inference,
+}
+RESULTS = ROOT / "benchmarks" / "results"
+MISS_CONNECTIONS = (1, 16, 64, 256)
+FULL_ROWS, SMOKE_ROWS = 200_000, 2_000
+
+
+def main() -> None:
+    """Measure, write the results, print the table."""
+    given = _arguments().parse_args()
+    options = _options(given)
+    if find_wrk() is None and set(options.scenarios) & {"hit", "miss", "jobs"}:
+        sys.exit(f"benchmarks: {HOW_TO_GET_WRK}")
+    signal.signal(signal.SIGTERM, _end)
+    folder = Path(tempfile.mkdtemp(prefix="cpb-"))
+    try:
+        result = run(options, folder, given.models)
+    except ProgramError as error:
+        sys.exit(f"benchmarks: {error}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(write(result, given.output))
+
+
+def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, Any]:
+    """One run in a folder of its own; nothing that it starts outlives it.
+
+    Args:
+        options: what to do.
+        folder: short path, for Unix sockets.
+        models_path: a registry with an active model; None: one is trained.
+
+    Raises:
+        ProgramError: the service does not start, or a load generator fails.
+    """
+    started_at = dt.datetime.now(dt.UTC)
+    described = machine.describe_machine()
+    place = Place(
+        folder=folder,
+        models_path=models_path or folder / "models",
+        pipeline=folder / "pipeline.joblib",
+    )
+    (folder / "home").mkdir()
+    if models_path is None:
+        say("training the model")
+        inputs.train_model(place.models_path, small=options.smoke)
+    with Bench(options, place, say) as bench:
+        for name in options.scenarios:
+            say(f"scenario {name}")
+            try:
+                SCENARIOS[name](bench)
+            except ProgramError as error:
+                bench.leave_out(name, error)
+        bench.note_api_memory()
+        say("stopping")
+    if SERVICE in bench.left_out:
+        raise ProgramError(f"{SERVICE}: {bench.left_out[SERVICE]}")
+    return {
+        "command": " ".join(["python -m benchmarks.run", *_shown(sys.argv[1:])]),
+        "started_at": started_at.isoformat(timespec="seconds"),
+        "machine": described,
+        "versions": machine.versions(),
+        "options": dataclasses.asdict(options),
+        "left_out": bench.left_out,
+        "api_memory_mb": bench.api_memory_mb,
+        "disturbed": _disturbed(bench.rounds),
+        "rounds": list(bench.rounds),
+    }
+
+
+def write(result: dict[str, Any], output: Path) -> str:
+    """Write the raw result as JSON and the tables as Markdown.
+
+    Returns:
+        The tables.
+    """
+    summaries = summarise(result["rounds"])
+    result["targets"] = judge(summaries)
+    table = markdown(result, summaries)
+    plain = result | {
+        "rounds": [dataclasses.asdict(one) for one in result["rounds"]],
+        "summary": [dataclasses.asdict(one) for one in summaries],
+        "targets": [dataclasses.asdict(one) for one in result["targets"]],
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    name = f"{result['started_at'][:10]}-{machine.short_name(result['machine'])}.json"
+    (output / name).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    (output / "latest.md").write_text(table, encoding="utf-8")
+    return table
+
+
+def say(text: str) -> None:
+    """Tell the user what happens."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="one short round: does it work?")
+    parser.add_argument(
+        "--scenario", action="append", choices=SCENARIOS, help="only this one (repeatable)"
+    )
+    parser.add_argument(
+        "--subject", action="append", choices=SUBJECTS, help="only this one (repeatable)"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds of each measurement (3; smoke: 1)")
+    parser.add_argument("--seconds", type=float, help="length of a round (4; smoke: 1)")
+    parser.add_argument("--rows", type=int, help="rows of the CSV of the bulk scenario")
+    parser.add_argument("--models", type=Path, help="a registry with an active model to serve")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    return parser
+
+
+def _options(given: argparse.Namespace) -> Options:
+    smoke: bool = given.smoke
+    return Options(
+        scenarios=given.scenario or list(SCENARIOS),
+        subjects=given.subject or list(SUBJECTS),
+        rounds=given.rounds or (1 if smoke else 3),
+        seconds=given.seconds or (1.0 if smoke else 4.0),
+        warm_up_s=1.0,
+        connections=MISS_CONNECTIONS[1:2] if smoke else MISS_CONNECTIONS,
+        rows=given.rows or (SMOKE_ROWS if smoke else FULL_ROWS),
+        smoke=smoke,
+    )
+
+
+def _shown(arguments: Sequence[str]) -> list[str]:
+    """The arguments without folders, which only mean something on the machine itself."""
+    return ["…" if os.sep in argument else argument for argument in arguments]
+
+
+def _disturbed(rounds: Sequence[Round]) -> float:
+    """Share of the machine that other programs took during the rounds."""
+    known = [one for one in rounds if one.other_cpu_s is not None]
+    seconds = sum(one.duration_s for one in known) * (os.cpu_count() or 1)
+    return sum(one.other_cpu_s or 0.0 for one in known) / seconds if seconds else 0.0
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Times scikit-learn's `forest.predict` on one core over a ready matrix, and nothing else.
+
+`python -m benchmarks.scenarios.bare_predict MATRIX` prints the time as JSON.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.peers.fast_model import MODELS_PATH, active_version
+from model_store.bundle import load_estimator
+
+
+def main() -> None:
+    """Time one pass over the matrix."""
+    matrix = np.load(sys.argv[1])
+    forest = load_estimator(MODELS_PATH, active_version())
+    forest.set_params(n_jobs=1)
+    forest.predict(matrix[:1000])
+    started_at, cpu_started_s = time.perf_counter(), time.process_time()
+    forest.predict(matrix)
+    figures = {
+        "duration_s": time.perf_counter() - started_at,
+        "cpu_s": time.process_time() - cpu_started_s,
+        "requests": len(matrix),
+    }
+    print(f"RESULT {json.dumps(figures)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Times the engines on the same cars; each prints its rounds as `ROUND {json}`.
+
+`python -m benchmarks.scenarios.inference_engines ROUNDS SECONDS SIZE…`
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import joblib
+import pandas as pd
+
+from benchmarks.peers.fast_model import MODELS_PATH, active_model, active_version
+from data.generator import generate
+from data.market import ReferenceMarket
+from data.schema import car_columns
+from model_store.bundle import load_estimator
+from shared.domain.car import FIELD_NAMES, CarFeatures
+
+SEED = 11
+SHARE_OF_A_ROUND = 0.1
+"""Of the seconds of a round, for each engine and size."""
+FEWEST_CALLS = 3
+
+Engines = Mapping[str, Callable[[], object]]
+
+
+def engines(rows: int) -> Engines:
+    """What to call for so many rows, by the engine's name."""
+    model = active_model()
+    cars = _cars(rows)
+    columns = {name: [getattr(car, name) for car in cars] for name in FIELD_NAMES}
+    matrix = model.encoder.encode_columns(columns, rows).matrix
+    forest = load_estimator(MODELS_PATH, active_version())
+    forest.set_params(n_jobs=1)
+    pipeline = joblib.load(os.environ["BENCH_PIPELINE"])
+    bodies = [dict(zip(FIELD_NAMES, car.to_wire(), strict=True)) for car in cars]
+    return {
+        "packed": lambda: model.forest.predict(matrix),
+        "estimate": lambda: model.estimate(cars),
+        "sklearn": lambda: forest.predict(matrix),
+        "pipeline": lambda: pipeline.predict(pd.DataFrame(bodies)),
+    }
+
+
+def _cars(rows: int) -> list[CarFeatures]:
+    columns = car_columns(generate(ReferenceMarket.load(), rows, seed=SEED))
+    names = [name for name in FIELD_NAMES if name in columns]
+    values = zip(*(columns[name] for name in names), strict=True)
+    return [_car(dict(zip(names, row, strict=True))) for row in values]
+
+
+def _car(given: dict[str, object]) -> CarFeatures:
+    known = {name: value for name, value in given.items() if value is not None}
+    wire = [known.get(name) for name in FIELD_NAMES]
+    return CarFeatures.from_wire(wire)
+
+
+def measure(rows: int, call: Callable[[], object], seconds: float) -> dict[str, float]:
+    """Repeat a call for a while."""
+    durations_ms: list[float] = []
+    cpu_started_s, started_at = time.process_time(), time.perf_counter()
+    while len(durations_ms) < FEWEST_CALLS or time.perf_counter() - started_at < seconds:
+        before = time.perf_counter()
+        call()
+        durations_ms.append(1000 * (time.perf_counter() - before))
+    return {
+        "duration_s": sum(durations_ms) / 1000,
+        "operations": rows * len(durations_ms),
+        "subject_cpu_s": time.process_time() - cpu_started_s,
+        "p50_ms": statistics.median(durations_ms),
+        "p99_ms": statistics.quantiles(durations_ms, n=100, method="inclusive")[98],
+        "max_ms": max(durations_ms),
+    }
+
+
+def main(rounds: int, seconds: float, sizes: Sequence[int]) -> None:
+    """Let the engines take turns on each size."""
+    for rows in sizes:
+        found = engines(rows)
+        for call in found.values():
+            call()
+        for number in range(1, rounds + 1):
+            for name, call in found.items():
+                figures = measure(rows, call, seconds * SHARE_OF_A_ROUND)
+                one = {"scenario": f"inference-{rows}", "subject": name, "number": number}
+                print(f"ROUND {json.dumps(one | figures)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]), [int(size) for size in sys.argv[3:]])

@@ -1,0 +1,28 @@
+"""One client alone: a valuation through the queue against empty tasks of other queues."""
+
+from benchmarks.bench import Bench
+from benchmarks.load import measured
+from benchmarks.measurements import Round
+from benchmarks.processes import Command
+from benchmarks.subjects import SERVICE
+
+SUBJECTS = (SERVICE, "celery-empty", "rq-empty", "dramatiq-empty", "taskiq-empty")
+
+
+def roundtrip(bench: Bench) -> None:
+    """Ask, wait for the answer, ask again."""
+
+    def measure(name: str, number: int) -> Round:
+        command = _client(bench, name)
+        return measured(bench, bench.running(name), command, scenario="roundtrip", number=number)
+
+    bench.alternate(bench.wanted(SUBJECTS), measure)
+
+
+def _client(bench: Bench, name: str) -> Command:
+    running = bench.running(name)
+    seconds = bench.options.seconds
+    if running.subject.client:
+        return bench.command(running.subject.client, seconds, python=running.subject.python)
+    cars = bench.next_cars()
+    return bench.command("benchmarks.scenarios.one_client", seconds, running.url, cars)

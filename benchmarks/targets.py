@@ -1,0 +1,123 @@
+"""What the service must reach, as ratios of figures of one run."""
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.measurements import Summary
+from benchmarks.subjects import SERVICE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One figure of one subject in one scenario."""
+
+    scenario: str
+    subject: str
+    name: str = "per_second"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A ratio of two figures, and its limit."""
+
+    text: str
+    above: Figure
+    below: Figure
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A target held against a run."""
+
+    text: str
+    wanted: str
+    measured: float | None
+    """None: one of the two was not measured."""
+    holds: bool | None
+
+
+def _faster(text: str, scenario: str, peer: str, at_least: float) -> Target:
+    return Target(
+        text=text,
+        above=Figure(scenario=scenario, subject=SERVICE),
+        below=Figure(scenario=scenario, subject=peer),
+        at_least=at_least,
+    )
+
+
+def _shorter(text: str, above: Figure, below: Figure, at_most: float) -> Target:
+    return Target(text=text, above=above, below=below, at_most=at_most)
+
+
+_OWN_MEDIAN = Figure(scenario="roundtrip", subject=SERVICE, name="p50_ms")
+_OWN_P99 = Figure(scenario="roundtrip", subject=SERVICE, name="p99_ms")
+_EMPTY_MEDIAN = Figure(scenario="roundtrip", subject="celery-empty", name="p50_ms")
+
+
+def _call(rows: int, engine: str) -> Figure:
+    return Figure(scenario=f"inference-{rows}", subject=engine, name="p50_ms")
+
+
+TARGETS: Sequence[Target] = (
+    _faster("Miss, 64 connections, against `apply_async().get()`", "miss-64", "celery-plain", 6),
+    _faster("Miss, 64 connections, against BentoML", "miss-64", "bentoml", 3),
+    _faster("Miss, 64 connections, against FastAPI, fast runtime", "miss-64", "fastapi-fast", 0.8),
+    _faster("Miss, 64 connections, against `forest.predict`", "miss-64", "fastapi-forest", 15),
+    _faster("Miss, 64 connections, against pandas + pipeline", "miss-64", "reference-way", 60),
+    _faster("Cache hit against FastAPI + pydantic constant", "hit", "fastapi-constant", 1),
+    _shorter("One client: median against an empty Celery task", _OWN_MEDIAN, _EMPTY_MEDIAN, 2),
+    _shorter("One client: p99 against its own median", _OWN_P99, _OWN_MEDIAN, 5),
+    _shorter(
+        "Inference, 1 row: time against `forest.predict`",
+        _call(1, "packed"),
+        _call(1, "sklearn"),
+        1 / 300,
+    ),
+    _shorter(
+        "Inference, 10,000 rows: time against `forest.predict`",
+        _call(10_000, "packed"),
+        _call(10_000, "sklearn"),
+        0.5,
+    ),
+    _faster("Bulk: rows/s end to end against the bare forest", "bulk", "bare-predict", 1.5),
+)
+
+
+def judge(summaries: Sequence[Summary]) -> list[Verdict]:
+    """Hold every target against a run."""
+    return [_judge(target, summaries) for target in TARGETS]
+
+
+def _judge(target: Target, summaries: Sequence[Summary]) -> Verdict:
+    above, below = _value(target.above, summaries), _value(target.below, summaries)
+    ratio = above / below if above is not None and below else None
+    sign, limit, compare = _limit(target)
+    return Verdict(
+        text=target.text,
+        wanted=f"{sign} {_short(limit)}",
+        measured=ratio,
+        holds=None if ratio is None else compare(ratio, limit),
+    )
+
+
+def _limit(target: Target) -> tuple[str, float, Callable[[float, float], bool]]:
+    if target.at_least is not None:
+        return "≥", target.at_least, operator.ge
+    if target.at_most is not None:
+        return "≤", target.at_most, operator.le
+    raise ValueError(f"a target without a limit: {target.text}")
+
+
+def _short(limit: float) -> str:
+    return f"1/{1 / limit:.0f}" if limit < 0.1 else f"{limit:g}"  # noqa: PLR2004 - reads better
+
+
+def _value(figure: Figure, summaries: Sequence[Summary]) -> float | None:
+    for one in summaries:
+        if (one.scenario, one.subject) == (figure.scenario, figure.subject):
+            value: float | None = getattr(one, figure.name)
+            return value
+    return None

@@ -1,0 +1,95 @@
+"""The benchmark suite runs, and its result has the shape that its readers expect."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OWN = ("carprice", "celery-plain", "celery-empty", "bare-flask")
+NEEDS_WRK = {"hit", "miss-16", "jobs"}
+SCENARIOS = NEEDS_WRK | {"roundtrip", "bulk", "inference-1", "inference-64", "inference-10000"}
+
+
+@pytest.fixture(scope="module")
+def output(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a smoke run of what needs no packages but the service's own."""
+    folder = tmp_path_factory.mktemp("results")
+    chosen = [] if shutil.which("wrk") else ["roundtrip", "bulk", "inference"]
+    options = [f"--subject={name}" for name in OWN] + [f"--scenario={name}" for name in chosen]
+    line = [sys.executable, "-m", "benchmarks.run", "--smoke", "--models", str(models_path)]
+    done = subprocess.run(
+        [*line, "--output", str(folder), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(output: Path) -> dict[str, Any]:
+    (path,) = output.glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.integration
+def test_a_smoke_run_measures_every_scenario(result: dict[str, Any]) -> None:
+    found = {one["scenario"] for one in result["rounds"]}
+    assert found == SCENARIOS if shutil.which("wrk") else SCENARIOS - NEEDS_WRK
+    assert result["left_out"] == {}
+
+
+@pytest.mark.integration
+def test_every_round_has_answers_and_no_failures(result: dict[str, Any]) -> None:
+    for one in result["rounds"]:
+        assert one["operations"] > 0, one
+        assert one["failures"] == 0, one
+        assert one["duration_s"] > 0, one
+
+
+@pytest.mark.integration
+def test_the_cpu_time_of_load_generator_and_subject_is_accounted_for(
+    result: dict[str, Any],
+) -> None:
+    for one in result["rounds"]:
+        assert one["subject_cpu_s"] > 0, one
+        if not one["scenario"].startswith("inference"):
+            assert one["client_cpu_s"] > 0, one
+
+
+@pytest.mark.integration
+def test_a_result_says_how_where_and_with_what_it_was_measured(result: dict[str, Any]) -> None:
+    assert result["command"].startswith("python -m benchmarks.run --smoke")
+    assert {"processor", "cores", "memory_gb", "python", "load_before"} <= set(result["machine"])
+    assert {"carprice", "celery", "flask", "granian", "scikit-learn"} <= set(result["versions"])
+    assert str(ROOT) not in json.dumps(result)
+
+
+@pytest.mark.integration
+def test_the_table_compares_with_the_service(output: Path) -> None:
+    table = (output / "latest.md").read_text(encoding="utf-8")
+    assert "## Targets" in table
+    assert "## One client alone" in table
+    assert "| ours : this |" in table
+
+
+@pytest.mark.integration
+def test_no_process_is_left_behind(result: dict[str, Any]) -> None:
+    assert result
+    left = [
+        line
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if "/cpb-" in (process.info["environ"] or {}).get("CARPRICE_HOME", "")
+        for line in [process.info["cmdline"]]
+    ]
+    assert left == []
