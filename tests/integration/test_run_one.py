@@ -43,8 +43,11 @@ def test_a_container_becomes_its_process(home: Path) -> None:
         cwd=ROOT,
         env={**os.environ, "CARPRICE_HOME": str(home)},
     )
-    wait_until(lambda: server_answers(socket_path(Settings(home=home), "broker")))
-    assert stop(process) == 0
+    try:
+        wait_until(lambda: server_answers(socket_path(Settings(home=home), "broker")))
+    finally:
+        code = stop(process)
+    assert code == 0
 
 
 def test_a_worker_of_a_container_serves_its_own_metrics(
@@ -71,8 +74,11 @@ def test_a_worker_of_a_container_serves_its_own_metrics(
         except OSError:
             return ""
 
-    assert "audit_records_total" in wait_until(scrape, 60.0, "the worker's metrics")
-    assert stop(process) == 0
+    try:
+        assert "audit_records_total" in wait_until(scrape, 60.0, "the worker's metrics")
+    finally:
+        code = stop(process)
+    assert code == 0
 
 
 @pytest.mark.parametrize(
