@@ -5,10 +5,11 @@ import time
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import cors, problems, security_headers
+from api import cors, cross_site, problems, security_headers
 from api.auth import Authenticator
 from api.container import ApiServices, build_services
 from api.current import EXTENSION
+from api.schemas.requests import NoQuery, load_query
 from api.views import batches, docs, jobs, models, ops, valuations
 from api.web import pages
 from shared.metrics import HTTP_DURATION, HTTP_REQUESTS
@@ -16,6 +17,8 @@ from shared.schemas.car import CarRequestSchema
 from shared.settings import Settings
 
 VERSION = "1.0.0"
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+"""Those that some route answers."""
 DESCRIPTION = (
     "Prices of used cars in Morocco: how much, how sure, why, and whether an asking price is fair. "
     "One car at once (`/predict`), one or many by submit and poll (`/jobs`), whole files "
@@ -53,6 +56,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     app.extensions[EXTENSION] = services or build_services(settings)
     _measure(app)
     authenticator.register(app)
+    cross_site.register(app, settings, authenticator)
     _register_routes(app)
     cors.register(app, settings)
     security_headers.register(app)
@@ -69,6 +73,11 @@ class DocumentedApi(Api):
     def _register_error_handlers(self) -> None:
         """Errors are `api.problems`' alone."""
 
+    def _openapi_json(self) -> Response:
+        load_query(NoQuery())
+        answer: Response = super()._openapi_json()
+        return answer
+
 
 def _register_routes(app: Flask) -> None:
     api = DocumentedApi(app)
@@ -80,7 +89,10 @@ def _register_routes(app: Flask) -> None:
 
 
 def _measure(app: Flask) -> None:
-    """Count and time every request under its route's template, never its raw path."""
+    """Count and time every request under its route's template, never its raw path.
+
+    Clients can invent methods too, and every label value stays in memory.
+    """
 
     @app.before_request
     def start_clock() -> None:
@@ -90,6 +102,7 @@ def _measure(app: Flask) -> None:
     def observe(response: Response) -> Response:
         endpoint = request.url_rule.rule if request.url_rule else "unmatched"
         if endpoint != "/metrics":
-            HTTP_REQUESTS.labels(request.method, endpoint, response.status_code).inc()
-            HTTP_DURATION.labels(request.method, endpoint).observe(time.perf_counter() - g.started)
+            method = request.method if request.method in METHODS else "other"
+            HTTP_REQUESTS.labels(method, endpoint, response.status_code).inc()
+            HTTP_DURATION.labels(method, endpoint).observe(time.perf_counter() - g.started)
         return response

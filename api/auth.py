@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 KEY_BYTES = 32
 LOOK_INTERVAL_S = 1.0
+_CALLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 log = get_logger("auth")
 EXTENSION = "carprice-authenticator"
@@ -68,14 +71,31 @@ def load_keys(path: Path) -> Mapping[str, Caller]:
         return {}
     try:
         entries = json.loads(path.read_text("utf-8"))
-        return {
-            entry["hash"]: Caller(
-                id=entry["caller"], scopes=frozenset(Scope(scope) for scope in entry["scopes"])
-            )
-            for entry in entries
-        }
+        return dict(_load_entry(entry) for entry in entries)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path}: not a file of API keys ({error}); see `make key`") from error
+
+
+def _load_entry(entry: Mapping[str, Any]) -> tuple[str, Caller]:
+    """The hash of a key and its caller."""
+    if not _HASH.fullmatch(entry["hash"]):
+        raise ValueError(f"{entry['hash']!r} is not a SHA-256 in hexadecimal")
+    scopes = frozenset(Scope(scope) for scope in entry["scopes"])
+    return entry["hash"], Caller(id=checked_caller(entry["caller"]), scopes=scopes)
+
+
+def checked_caller(name: str) -> str:
+    """`name`, if a caller may be called so.
+
+    Names are parts of the names under which jobs and idempotency keys are stored: no sign of them
+    may mean something there.
+
+    Raises:
+        ValueError: another sign or length.
+    """
+    if not _CALLER.fullmatch(name):
+        raise ValueError(f"caller {name!r}: expected 1 to 64 of the signs A-Z a-z 0-9 . _ -")
+    return name
 
 
 class KeyFile:
@@ -162,9 +182,14 @@ class Authenticator:
         def set_caller() -> None:
             g.caller = self.caller(request.headers.get("Authorization", ""))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody who reaches the address may call."""
+        return self._is_loopback and not self._key_file.exists
+
     def caller(self, authorization: str) -> Caller | None:
         """The caller behind an `Authorization` header; None if there is no valid key."""
-        if self._is_loopback and not self._key_file.exists:
+        if self.is_open:
             return LOCAL_CALLER
         scheme, _, key = authorization.partition(" ")
         return self._key_file.caller(key.strip()) if scheme.casefold() == "bearer" else None

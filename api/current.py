@@ -27,5 +27,9 @@ def language() -> Language:
     """French or English, by `Accept-Language`; French when the caller has no preference."""
     if "Accept-Language" not in request.headers:
         return DEFAULT_LANGUAGE
-    best = request.accept_languages.best_match(LANGUAGES, DEFAULT_LANGUAGE)
-    return "en" if best == "en" else "fr"
+    for tag, quality in request.accept_languages:  # the most wanted first, `*` last
+        wanted = tag.partition("-")[0].casefold()
+        for known in LANGUAGES:
+            if wanted == known and quality > 0:
+                return known
+    return DEFAULT_LANGUAGE

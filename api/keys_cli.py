@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
-from api.auth import Scope, load_keys, new_key
+from api.auth import Scope, checked_caller, load_keys, new_key
 from shared.settings import Settings, SettingsError
 
 
+def _checked(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    try:
+        return None if name is None else checked_caller(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command()
-@click.argument("caller", required=False)
+@click.argument("caller", required=False, callback=_checked)
 @click.option(
     "--scope",
     "scopes",

@@ -29,6 +29,18 @@ class NotAcceptable(DomainError):
     code = "not-acceptable"
 
 
+class CrossSiteRefused(DomainError):
+    """A page of another site asks for a change."""
+
+    code = "cross-site-refused"
+
+
+class HostRefused(DomainError):
+    """The call names another host than this machine, and there are no keys."""
+
+    code = "host-refused"
+
+
 class BodyTooLarge(DomainError):
     """The body is larger than the route reads."""
 
@@ -60,6 +72,8 @@ STATUS_OF: dict[type[DomainError], int] = {
     UnsupportedMediaType: 415,
     NotAcceptable: 406,
     BodyTooLarge: 413,
+    CrossSiteRefused: 403,
+    HostRefused: 421,
     errors.ActiveModelChanged: 412,
     errors.NoEarlierModel: 409,
 }

@@ -115,7 +115,12 @@ def read(job_id: str) -> Response:
 @blueprint.doc(summary="Cancel a job")
 @blueprint.response(202, JobSchema, description="Cancelled, or asked to end")
 @documents_problems(
-    blueprint, status_404="No such job", status_409="It has ended", status_410="Expired"
+    blueprint,
+    status_403="A page of another site asks",
+    status_404="No such job",
+    status_409="It has ended",
+    status_410="Expired",
+    status_422="A query parameter",
 )
 @needs(Scope.PREDICT)
 def cancel(job_id: str) -> Response:

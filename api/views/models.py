@@ -58,6 +58,7 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
 @blueprint.get("/models")
 @blueprint.doc(summary="List the versions")
 @blueprint.response(200, ModelListSchema)
+@documents_problems(blueprint, status_422="A query parameter")
 @needs(Scope.PREDICT)
 def list_models() -> Response:
     """All versions in the registry, the newest first."""
@@ -70,7 +71,7 @@ def list_models() -> Response:
 @blueprint.get("/models/active")
 @blueprint.doc(summary="The active version")
 @blueprint.response(200, ModelVersionSchema)
-@documents_problems(blueprint, status_503="No version is active")
+@documents_problems(blueprint, status_422="A query parameter", status_503="No version is active")
 @needs(Scope.PREDICT)
 def active_model() -> Response:
     """The version that answers now; its ETag is what `If-Match` of an activation names."""
@@ -97,8 +98,10 @@ def active_model() -> Response:
 @documents_problems(
     blueprint,
     status_404="No such version",
+    status_403="A page of another site asks, or the key has another scope",
     status_409="The version fails its checks",
     status_412="Another version is active than If-Match says",
+    status_422="A query parameter",
 )
 @needs(Scope.ADMIN)
 def activate(version: str) -> Response:
@@ -114,8 +117,10 @@ def activate(version: str) -> Response:
 @documents_problems(
     blueprint,
     status_404="That version is gone",
+    status_403="A page of another site asks, or the key has another scope",
     status_409="There is none",
     status_412="If-Match does not hold",
+    status_422="A query parameter",
 )
 @needs(Scope.ADMIN)
 def rollback() -> Response:

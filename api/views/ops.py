@@ -57,8 +57,10 @@ DAY_QUERY = DayQuery()
 @blueprint.get("/health")
 @blueprint.doc(summary="Is a model loaded?")
 @blueprint.response(200, HealthSchema)
+@documents_problems(blueprint, status_422="A query parameter")
 def health() -> Response:
     """The reference API's health answer."""
+    load_query(NO_QUERY)
     loaded = services().health.model_loaded()
     return json_response(
         {
@@ -72,8 +74,10 @@ def health() -> Response:
 @blueprint.get("/livez")
 @blueprint.doc(summary="Is the process up?")
 @blueprint.response(200, Schema.from_dict({"status": fields.String()}, name="LivenessSchema"))
+@documents_problems(blueprint, status_422="A query parameter")
 def live() -> Response:
     """Says nothing about dependencies: restarting this process would not mend them."""
+    load_query(NO_QUERY)
     return json_response({"status": "alive"})
 
 
@@ -81,8 +85,10 @@ def live() -> Response:
 @blueprint.doc(summary="Can it answer?")
 @blueprint.response(200, ReadinessSchema)
 @blueprint.alt_response(503, schema=ReadinessSchema, description="A required dependency is missing")
+@documents_problems(blueprint, status_422="A query parameter")
 def ready() -> Response:
     """Every dependency, looked at now; without the cache the service is degraded, not down."""
+    load_query(NO_QUERY)
     checks = services().health.checks()
     is_ready = all(check.ok for check in checks if check.required)
     status = "ready" if all(check.ok for check in checks) else "degraded"
@@ -105,14 +111,17 @@ def ready() -> Response:
 @blueprint.get("/metrics")
 @blueprint.doc(summary="Prometheus metrics")
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
+@documents_problems(blueprint, status_422="A query parameter")
 def metrics() -> Response:
     """All processes of this host, in the text format."""
+    load_query(NO_QUERY)
     return Response(exposition(services().health.snapshot()), content_type=CONTENT_TYPE_LATEST)
 
 
 @blueprint.get("/cache/stats")
 @blueprint.doc(summary="Result cache")
 @blueprint.response(200, {"type": "object"})
+@documents_problems(blueprint, status_422="A query parameter")
 def cache_stats() -> Response:
     """Size, memory and hit rate."""
     load_query(NO_QUERY)

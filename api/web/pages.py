@@ -12,7 +12,8 @@ from werkzeug.exceptions import HTTPException
 from api.assets import AssetFolder
 from api.auth import Scope, accept_password, needs
 from api.current import caller_id, services
-from api.problems import RETRY_AFTER_S, status_of
+from api.problems import RETRY_AFTER_S, answer_domain_error, status_of
+from api.schemas.requests import NoQuery, load_query
 from api.security_headers import CSP
 from api.web.form import build_form, example_values, values_of
 from api.web.french import typographic, write_month
@@ -34,6 +35,11 @@ REFRESH_S = 1
 """The waiting page asks again after this pause."""
 POLL_WAIT_S = 2.0
 """How long a look at a running estimate waits for its end."""
+REFUSALS = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST}
+)
+"""Whoever is answered so has no say: nothing of the body is read."""
+NO_QUERY = NoQuery()
 EXTRAS = (Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """What the reference API's callers read at `/`."""
@@ -63,7 +69,7 @@ def home() -> Response:
     if prefers_html():
         response = _page(example_values() if "exemple" in request.args else {})
     else:
-        response = Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
+        response = _greeting()
     response.vary.add("Accept")
     return response
 
@@ -114,11 +120,15 @@ def asset(name: str) -> Response:
 
 @blueprint.errorhandler(DomainError)
 def show_domain_error(error: DomainError) -> Response:
-    """The form again, with what is wrong with it or why there is no answer."""
-    values = _typed_values() if request.method == "POST" else {}
-    if isinstance(error, InvalidInput):
-        return _page(values, problems=error.problems, status=status_of(error))
+    """The form again, with what is wrong with it or why there is no answer.
+
+    A caller who is refused gets an empty form: a body that takes its time would hold a thread.
+    """
     status = status_of(error)
+    is_readable = request.method == "POST" and status not in REFUSALS
+    values = _typed_values() if is_readable else {}
+    if isinstance(error, InvalidInput):
+        return _page(values, problems=error.problems, status=status)
     is_outage = status == HTTPStatus.SERVICE_UNAVAILABLE
     notice = _pause_notice(error.code) if is_outage else _notice(error.code, error.params)
     response = _page(values, notice=notice, status=status)
@@ -141,6 +151,15 @@ def show_unexpected_error(error: Exception) -> Response:
     """What nobody thought of: on record, and told without details."""
     log.error("page_failed", path=request.path, exc_info=error)
     return _page({}, notice=_notice("internal-error", {}), status=500)
+
+
+def _greeting() -> Response:
+    """The answer for programs; their errors are JSON too."""
+    try:
+        load_query(NO_QUERY)
+    except InvalidInput as error:
+        return answer_domain_error(error)
+    return Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
 
 
 def prefers_html() -> bool:

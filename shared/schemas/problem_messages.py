@@ -84,6 +84,20 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "fr": ("Droit manquant", "La clé n'a pas le droit « {scope} »."),
             "en": ("Scope missing", "The key lacks the scope {scope}."),
         },
+        "cross-site-refused": {
+            "fr": ("Autre site refusé", "Une page d'un autre site ne peut rien modifier ici."),
+            "en": ("Other site refused", "A page of another site may not change anything here."),
+        },
+        "host-refused": {
+            "fr": (
+                "Hôte refusé",
+                "Sans clé d'API, le service ne répond que sous localhost ; voir « make key ».",
+            ),
+            "en": (
+                "Host refused",
+                "Without API keys the service answers to localhost only; see `make key`.",
+            ),
+        },
         "internal-error": {
             "fr": ("Erreur interne", "Une erreur inattendue est survenue ; elle est consignée."),
             "en": ("Internal error", "An unexpected error occurred; it is on record."),

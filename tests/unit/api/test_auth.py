@@ -94,6 +94,25 @@ def test_slips_of_the_command_line_are_explained(run):
     assert run("shop", "--scope", "everything").exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["a:b", "", "a b", "é", "x" * 65, "a/b", "a\n"])
+def test_a_caller_has_a_plain_name(run, settings, name):
+    result = run(name)
+    assert result.exit_code == 2
+    assert "1 to 64" in result.output
+    assert not settings.keys_file.exists()
+
+
+def test_a_file_with_another_name_or_no_hash_is_refused_with_the_reason(run, settings):
+    make_key(run, "a-B_c.9")
+    good = json.loads(settings.keys_file.read_text())
+    settings.keys_file.write_text(json.dumps([good[0] | {"caller": "a:b"}]))
+    with pytest.raises(SettingsError, match="caller 'a:b': expected 1 to 64"):
+        Authenticator(settings)
+    settings.keys_file.write_text(json.dumps([good[0] | {"hash": "é"}]))
+    with pytest.raises(SettingsError, match="not a SHA-256"):
+        Authenticator(settings)
+
+
 def test_stored_entries_are_plain_json(settings, run):
     make_key(run, "shop")
     (entry,) = json.loads(settings.keys_file.read_text())

@@ -1,0 +1,233 @@
+"""The first thing that a call meets: who may come in, from where, and what is counted."""
+
+import dataclasses
+import io
+import re
+
+import pytest
+
+from api.app import create_app
+from api.auth import Scope, new_key
+from api.keys_cli import _write
+from shared.connections import with_connections
+from shared.metrics import HTTP_REQUESTS
+from shared.settings import Settings
+
+ELSEWHERE = {"Origin": "https://elsewhere.example"}
+ID = "0" * 26
+JSON_ROUTES = (
+    "/", "/health", "/livez", "/readyz", "/metrics", "/cache/stats", "/predictions/stats",
+    "/models", "/models/active", f"/jobs/{ID}", "/openapi.json",
+)  # fmt: skip
+FOREIGN_HOSTS = (
+    "evil.example", "evil.example:8000", "127.0.0.1.evil.example", "192.168.1.7:8000",
+    "localhost.evil.example", "[::2]", "[", "",
+)  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return with_connections(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+
+
+@pytest.fixture
+def app(settings):
+    """Open on loopback, without any server."""
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def key(settings):
+    """The key of an administrator."""
+    secret, entry = new_key("boss", frozenset(Scope))
+    _write(settings.keys_file, [entry])
+    return secret
+
+
+class Unreadable(io.RawIOBase):
+    """The body of a client who takes his time: whoever reads it hangs."""
+
+    reads = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, _buffer):
+        self.reads += 1
+        return 0
+
+
+@pytest.mark.usefixtures("key")
+def test_no_body_of_a_caller_without_a_key_is_ever_read(settings):
+    app = create_app(settings)
+    rules = [rule for rule in app.url_map.iter_rules() if rule.methods - {"GET", "HEAD", "OPTIONS"}]
+    assert len(rules) > 6
+    for rule in rules:
+        path = re.sub("<[^>]*>", ID, rule.rule)
+        for method in rule.methods - {"GET", "HEAD", "OPTIONS"}:
+            for mimetype in ("application/json", "application/x-www-form-urlencoded", "text/csv"):
+                body = Unreadable()
+                answer = app.test_client().open(
+                    path,
+                    method=method,
+                    environ_overrides={
+                        "wsgi.input": body,
+                        "CONTENT_LENGTH": "1000",
+                        "CONTENT_TYPE": mimetype,
+                    },
+                )
+                assert (answer.status_code, body.reads) == (401, 0), (method, path, mimetype)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models/rollback"),
+        ("POST", "/models/v1/activate"),
+        ("POST", "/batches"),
+        ("DELETE", f"/batches/{ID}"),
+        ("DELETE", f"/jobs/{ID}"),
+    ],
+)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ELSEWHERE,
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"},
+    ],
+)
+def test_a_page_of_another_site_changes_nothing_here(client, method, path, headers):
+    answer = client.open(path, method=method, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json["type"].endswith("#cross-site-refused")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_programs_and_our_own_pages_are_no_other_site(client, headers):
+    answer = client.post("/models/rollback", headers=headers)
+    assert answer.json["type"].endswith("#no-earlier-model")
+
+
+def test_a_named_origin_may_cancel_but_never_administer(settings):
+    named = dataclasses.replace(settings, cors_origins=ELSEWHERE["Origin"])
+    client = create_app(named).test_client()
+    assert client.delete("/jobs/none", headers=ELSEWHERE).status_code != 403
+    assert client.post("/models/rollback", headers=ELSEWHERE).status_code == 403
+
+
+def test_asking_for_a_price_is_open_to_all_sites(client):
+    for path in ("/predict", "/jobs"):
+        answer = client.post(path, data="{}", content_type="application/json", headers=ELSEWHERE)
+        assert answer.status_code == 422, "refused for its car alone"
+        assert client.post(path, data="{}", headers=ELSEWHERE).status_code == 415
+
+
+def test_a_bearer_key_is_no_forgery_and_a_remembered_password_opens_no_change(settings, key):
+    client = create_app(settings).test_client()
+    bearer = {"Authorization": f"Bearer {key}", **ELSEWHERE}
+    assert client.post("/models/rollback", headers=bearer).status_code == 409
+    assert client.post("/models/rollback", headers=ELSEWHERE, auth=("x", key)).status_code == 403
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+@pytest.mark.parametrize("path", ["/", "/health", "/models", "/metrics", "/docs", "/nothing"])
+def test_without_keys_only_names_of_this_machine_are_answered(client, host, path):
+    answer = client.get(path, headers={"Host": host})
+    assert answer.status_code == 421
+
+
+def test_a_foreign_host_is_refused_in_words(client):
+    answer = client.get("/health", headers={"Host": "evil.example", "Accept-Language": "en"})
+    assert answer.json["type"].endswith("#host-refused")
+    assert "localhost" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]:8000"])
+def test_every_name_of_this_machine_is_answered(client, host):
+    assert client.get("/livez", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.usefixtures("key")
+def test_with_keys_any_name_is_answered(settings):
+    client = create_app(settings).test_client()
+    assert client.get("/livez", headers={"Host": "prices.example"}).status_code == 200
+
+
+def test_methods_that_nobody_knows_are_counted_as_one(client):
+    for method in ("BREW", "X" * 100, "PUT"):
+        client.open("/livez", method=method)
+    seen = {
+        sample.labels["method"] for metric in HTTP_REQUESTS.collect() for sample in metric.samples
+    }
+    assert "other" in seen
+    assert not seen & {"BREW", "X" * 100}
+
+
+@pytest.mark.parametrize("path", JSON_ROUTES)
+def test_every_route_names_the_query_parameter_it_does_not_know(client, path):
+    answer = client.get(f"{path}?colour=red")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["parameter"] == "colour"
+
+
+def test_a_parameter_given_twice_is_refused_even_if_one_of_them_is_right(client):
+    for query in ("wait=0&wait=20", "wait=0&wait=0", "coverage=0.8&coverage=0.9"):
+        answer = client.get(f"/jobs/{ID}?{query}", headers={"Accept-Language": "en"})
+        assert answer.status_code == 422
+        (error,) = answer.json["errors"]
+        assert error["code"] == "repeated-parameter"
+        assert "2 times" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("de-DE,de;q=0.9", "fr"),
+        ("en-GB, en-GB, fr;q=0.1", "en"),
+        ("en, en", "en"),
+        ("en-US, fr;q=0.1", "en"),
+        ("de, EN-us;q=0.5", "en"),
+        ("en;q=0", "fr"),
+        ("*", "fr"),
+        ("", "fr"),
+        ("en;q=zero", None),
+        ("fr;q=-1;q=9, ;;,==", None),
+        ("\u00e9\u00e8", "fr"),
+        ("en" * 4000, "fr"),
+    ],
+)
+def test_whatever_language_is_asked_for_the_answer_is_french_or_english(client, header, language):
+    answer = client.get("/nothing", headers={"Accept-Language": header})
+    assert answer.status_code == 404
+    assert answer.headers["Content-Language"] in ({language} if language else {"fr", "en"})
+
+
+def test_languages_in_two_headers_are_one_list(client):
+    answer = client.get("/nothing", headers=[("Accept-Language", "de"), ("Accept-Language", "en")])
+    assert answer.headers["Content-Language"] in {"fr", "en"}
+
+
+@pytest.mark.parametrize("name", ["company", "fuel", "year", "owner", "</p>"])
+def test_what_was_typed_is_escaped_wherever_a_page_repeats_it(client, name):
+    typed = "<script>alert(1)</script>\"'"
+    page = client.post("/", data={name: typed}, headers={"Host": "localhost"})
+    assert page.status_code == 422
+    assert "<script>alert" not in page.text
+    assert "\"'" not in page.text.replace("&#34;", "")
