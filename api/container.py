@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import threading
 import time
 
 from api.services.batch_results import BatchResults
@@ -21,7 +22,7 @@ from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
 from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_cache import RedisValuationCache
-from shared.adapters.redis_client import connect
+from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
 from shared.adapters.redis_events import RedisJobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.adapters.redis_jobs import RedisJobStore
@@ -30,8 +31,6 @@ from shared.celery_app import make_celery
 from shared.domain.ids import new_id
 from shared.settings import Settings
 
-CACHE_TIMEOUT_S = 0.5
-"""A cache that takes longer than the forest is no help."""
 PUBLISH_TIMEOUT_S = 1.5
 
 
@@ -79,7 +78,8 @@ def build_services(settings: Settings) -> ApiServices:
     audit = JsonlAuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = RedisJobEvents(broker)
-    max_waiters = max(1, settings.api_threads // 2)
+    # One bound for all who wait: the other half of the threads answers everybody else.
+    long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(LocalBlobStore(settings.batches_path))
     return ApiServices(
         settings=settings,
@@ -91,6 +91,7 @@ def build_services(settings: Settings) -> ApiServices:
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
+            long_waits=long_waits,
         ),
         jobs=Jobs(
             active_model=active_model,
@@ -100,7 +101,7 @@ def build_services(settings: Settings) -> ApiServices:
             idempotency=idempotency,
             clock=clock,
             queue_guard=queue_guard,
-            max_waiters=max_waiters,
+            long_waits=long_waits,
         ),
         batch_results=BatchResults(batch_files),
         batches=Batches(
@@ -118,7 +119,7 @@ def build_services(settings: Settings) -> ApiServices:
             send_split=sender.send_split,
             clock=clock,
             max_bytes=settings.upload_max_bytes,
-            max_waiters=max_waiters,
+            long_waits=long_waits,
         ),
         models=models,
         health=Health(models, workers, cache),

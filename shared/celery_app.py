@@ -48,6 +48,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         task_reject_on_worker_lost=True,
         # A prefetched message only ages towards the visibility timeout.
         worker_prefetch_multiplier=1,
+        # For the pool of the bulk worker; a solo worker has no second process that could watch.
         task_time_limit=HARD_LIMIT_S,
         task_soft_time_limit=HARD_LIMIT_S - 30,
         # A frozen or absent broker is reported within two seconds, not after retries.
@@ -61,8 +62,9 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         broker_transport_options={
             # Longer than the hard limit plus the time a message waits after being prefetched.
             "visibility_timeout": 900,
-            # The default looks for lost messages every 100 seconds only.
+            # The default looks for lost messages every 100 seconds only: ten times this interval.
             "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
             "health_check_interval": 25,
             # Without it a publish to a frozen Redis hangs for ever.
             "socket_timeout": reply_timeout_s,
@@ -71,7 +73,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
             # One queue must not starve the other in a worker that reads two.
             "queue_order_strategy": "round_robin",
         },
-        # A deploy lets the running task end.
+        # A worker that is told to stop waits for its task; one that is told twice, this long.
         worker_soft_shutdown_timeout=20,
         worker_enable_soft_shutdown_on_idle=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -4,7 +4,7 @@ Each docstring says what happens when the backend is down, so that degradation i
 `shared.adapters` holds the implementations; one contract suite tests them all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -51,8 +51,11 @@ class JobStore(Protocol):
     Backend down: every method raises `BrokerUnavailable` within two seconds.
     """
 
-    def create(self, job: Job) -> None:
-        """Store a job that must be carried out; it is swept up if it is lost on the way."""
+    def create(self, job: Job) -> bool:
+        """Store a job that must be carried out; False if it is there already.
+
+        It is swept up if its message is lost on the way.
+        """
         ...
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
@@ -96,7 +99,11 @@ class JobStore(Protocol):
         ...
 
     def renew(self, job_id: JobId) -> None:
-        """Give an open job a new lease (it was sent again)."""
+        """Give an open job that was sent again a new lease, longer each time."""
+        ...
+
+    def is_cancel_requested(self, job_id: JobId) -> bool:
+        """Whether the caller asked for the end of a job since it was read."""
         ...
 
     def forget(self, job_id: JobId) -> None:
@@ -133,9 +140,18 @@ class AuditLog(Protocol):
         """Write the records and flush them to the operating system, all or nothing."""
         ...
 
+    def recorded(self, ids: Collection[str]) -> set[str]:
+        """Which of the ids have a record of today or yesterday, whoever wrote it. Slow."""
+        ...
+
 
 class PendingEstimate(Protocol):
     """The future of one submitted valuation."""
+
+    @property
+    def group_id(self) -> str:
+        """The group in which it was sent; empty while it waits to be sent."""
+        ...
 
     def wait(self, timeout_s: float) -> Estimate | None:
         """The estimate; None if it did not arrive in time.

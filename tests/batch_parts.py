@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import random
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -161,9 +162,16 @@ class BulkPath:
             clock=self.clock,
             max_attempts=max_attempts,
         )
-        self.assemble = BatchAssembly(self.files, self.store, self.clock)
+        self.assemble = BatchAssembly(
+            self.files, self.store, self.clock, audit_folder=self.audit_folder
+        )
         self.sweep = BatchSweep(
-            self.files, self.store, self.flow, self.clock, retention_s=retention_s
+            self.files,
+            self.store,
+            self.flow,
+            self.clock,
+            audit_folder=self.audit_folder,
+            retention_s=retention_s,
         )
         self.results = BatchResults(self.files)
         self.batches = Batches(
@@ -175,7 +183,7 @@ class BulkPath:
             send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
             clock=self.clock,
             max_bytes=200_000_000,
-            max_waiters=4,
+            long_waits=threading.BoundedSemaphore(4),
         )
 
     def send(self, task: TaskName, arguments: dict[str, Any]) -> None:

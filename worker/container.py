@@ -13,7 +13,8 @@ from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
 from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_cache import RedisValuationCache
-from shared.adapters.redis_client import connect
+from shared.adapters.redis_claims import RedisClaims
+from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.domain.ids import new_id
 from shared.settings import Settings
@@ -23,6 +24,7 @@ from worker.services.batch_flow import BatchFlow
 from worker.services.batch_split import BatchSplit
 from worker.services.batch_sweep import BatchSweep
 from worker.services.batch_value import BatchValuation
+from worker.services.estimation import Estimation
 from worker.services.sweep import JobSweep
 from worker.services.valuation import ValuationService
 from worker.tasks.batch import BatchServices
@@ -53,7 +55,9 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
     )
     sender = TaskSender(app)
     audit = JsonlAuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
-    cache = RedisValuationCache(connect(settings.cache_url), settings.cache_ttl_s, clock)
+    cache = RedisValuationCache(
+        connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
+    )
     files = BatchFiles(LocalBlobStore(settings.batches_path))
     ledger = RedisBatchStore(
         broker,
@@ -65,8 +69,9 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
     flow = BatchFlow(ledger, sender.send)
     return WorkerServices(
         valuation=ValuationService(
-            runtime=runtime,
+            estimation=Estimation(runtime),
             audit=audit,
+            claims=RedisClaims(broker, clock),
             cache=cache,
             jobs=jobs,
             client=broker,
@@ -84,10 +89,17 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
                 clock=clock,
                 max_attempts=settings.job_max_attempts,
             ),
-            assemble=BatchAssembly(files, ledger, clock),
+            assemble=BatchAssembly(files, ledger, clock, audit_folder=settings.audit_folder),
         ),
         sweeps=[
             JobSweep(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
-            BatchSweep(files, ledger, flow, clock, retention_s=settings.batch_retention_s),
+            BatchSweep(
+                files,
+                ledger,
+                flow,
+                clock,
+                audit_folder=settings.audit_folder,
+                retention_s=settings.batch_retention_s,
+            ),
         ],
     )

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -56,12 +57,13 @@ def connect_signals(
         start_process()
 
     @signals.worker_ready.connect(weak=False)
-    def serve_metrics(sender: Any, **_: Any) -> None:
+    def serve_metrics(**_: Any) -> None:
+        # These threads only read files: a child that forks beside them inherits no lock of theirs.
         if settings.metrics_port:
             start_http_server(settings.metrics_port, registry=host_registry())
         if settings.pushgateway_url:
             threading.Thread(
-                target=_push_for_ever, args=(settings.pushgateway_url, sender.hostname), daemon=True
+                target=_push_for_ever, args=(settings.pushgateway_url,), daemon=True
             ).start()
 
     @signals.task_prerun.connect(weak=False)
@@ -117,15 +119,18 @@ class SignsOfLife:
         self._name = ""
 
 
-def _push_for_ever(url: str, instance: str) -> None:
-    """Push this host's metrics at an interval; a gateway that is down is tried again."""
+def _push_for_ever(url: str) -> None:
+    """Push this host's metrics at an interval; a gateway that is down is tried again.
+
+    They are those of all its processes, so all push the same under the host's name.
+    """
     while not threading.Event().wait(PUSH_INTERVAL_S):
         try:
             push_to_gateway(
                 url,
                 job="carprice-worker",
                 registry=host_registry(),
-                grouping_key={"instance": instance},
+                grouping_key={"instance": socket.gethostname()},
             )
         except OSError as error:
             log.warning("metrics_not_pushed", error=str(error))

@@ -23,6 +23,7 @@ from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
     ModelNotLoaded,
+    StorageUnavailable,
 )
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.logging import get_logger
@@ -63,7 +64,7 @@ class Batches:
         send_split: puts the first step of a batch on the queue.
         clock: the time of day.
         max_bytes: limit of an upload.
-        max_waiters: threads that may wait at once; beyond, a caller gets the state as it is.
+        long_waits: the threads that may wait at once; beyond, a caller gets the state as it is.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Batches:
         send_split: Callable[[BatchId], None],
         clock: Clock,
         max_bytes: int,
-        max_waiters: int,
+        long_waits: threading.Semaphore,
     ) -> None:
         self._files = files
         self._store = store
@@ -87,7 +88,7 @@ class Batches:
         self._send_split = send_split
         self._clock = clock
         self._max_bytes = max_bytes
-        self._waiters = threading.BoundedSemaphore(max_waiters)
+        self._long_waits = long_waits
 
     def accept(self, incoming: IncomingFile, caller: CallerId) -> Batch:
         """Receive a file and start its batch: durable when this returns.
@@ -96,7 +97,7 @@ class Batches:
             ModelNotLoaded: no version is active.
             UnreadableUpload, UnsupportedUpload, UploadTooLarge: the file is refused.
             IdempotencyConflict: the key came before with another file.
-            BrokerUnavailable: it cannot be accepted now.
+            BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
         """
         version = self._active_model.version_id()
         if version is None:
@@ -116,9 +117,15 @@ class Batches:
                 size_bytes=upload.size,
                 file_name=incoming.file.file_name,
             )
+            # The manifest comes before the key: whoever finds the key finds the batch.
+            self._files.write_manifest(manifest)
             repeated = self._repeated(manifest, incoming.idempotency_key)
             if repeated is None:
                 return self._start(manifest)
+        except OSError as error:
+            self._discard(batch_id)
+            log.exception("batch_not_stored", batch_id=batch_id)
+            raise StorageUnavailable(reason=error.strerror or str(error)) from error
         except BaseException:
             self._discard(batch_id)
             raise
@@ -149,13 +156,13 @@ class Batches:
         if (
             batch.progress.state.is_terminal
             or timeout_s <= 0
-            or not self._waiters.acquire(blocking=False)
+            or not self._long_waits.acquire(blocking=False)
         ):
             return batch
         try:
             return self._wait(batch, caller, time.monotonic() + timeout_s)
         finally:
-            self._waiters.release()
+            self._long_waits.release()
 
     def cancel(self, batch_id: BatchId, caller: CallerId) -> Batch:
         """Ask for the end of a batch; what is done by then stays readable.
@@ -193,12 +200,11 @@ class Batches:
             return None
         try:
             return self.get(BatchId(claim.id), manifest.caller)
-        except BatchNotFound:  # the first upload did not get that far: the key is this one's now
+        except BatchNotFound:  # the first upload was taken back: the key is this one's now
             self._idempotency.rebind(manifest.caller, "batches", key, fingerprint, manifest.id)
             return None
 
     def _start(self, manifest: BatchManifest) -> Batch:
-        self._files.write_manifest(manifest)
         self._store.create(manifest.id, manifest.accepted_at)
         try:
             self._send_split(manifest.id)

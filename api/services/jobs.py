@@ -36,7 +36,7 @@ class Jobs:
         idempotency: finds the job of a repeated submission.
         clock: the time of day.
         queue_guard: refuses new work while the queue is too long.
-        max_waiters: threads that may wait at once; beyond, a caller gets the state as it is.
+        long_waits: the threads that may wait at once; beyond, a caller gets the state as it is.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Jobs:
         idempotency: RedisIdempotency,
         clock: Clock,
         queue_guard: QueueGuard,
-        max_waiters: int,
+        long_waits: threading.Semaphore,
     ) -> None:
         self._queue_guard = queue_guard
         self._active_model = active_model
@@ -58,7 +58,7 @@ class Jobs:
         self._dispatcher = dispatcher
         self._idempotency = idempotency
         self._clock = clock
-        self._waiters = threading.BoundedSemaphore(max_waiters)
+        self._long_waits = long_waits
 
     def submit(self, submission: Submission, caller: CallerId) -> Job:
         """Accept a job: it is stored and on the queue when this returns.
@@ -96,12 +96,12 @@ class Jobs:
     def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> Job:
         """Read a job, at the latest after `timeout_s`, earlier when it ends."""
         job = self._store.get(job_id, caller)
-        if job.state.is_terminal or timeout_s <= 0 or not self._waiters.acquire(blocking=False):
+        if job.state.is_terminal or timeout_s <= 0 or not self._long_waits.acquire(blocking=False):
             return job
         try:
             return self._wait(job_id, caller, time.monotonic() + timeout_s)
         finally:
-            self._waiters.release()
+            self._long_waits.release()
 
     def cancel(self, job_id: JobId, caller: CallerId) -> Job:
         """Ask for the end of a job; raises `JobAlreadyEnded` if there is nothing left to end."""
@@ -116,9 +116,11 @@ class Jobs:
             requests=submission.requests,
             is_list=submission.is_list,
         )
-        self._store.create(job)
-        self._dispatcher.submit_job(job_id)
-        return job
+        if self._store.create(job):
+            self._dispatcher.submit_job(job_id)
+            return job
+        # Another call with the same Idempotency-Key was faster.
+        return self._store.get(job_id, caller)
 
     def _find(self, job_id: JobId, caller: CallerId) -> Job | None:
         """The job of a repeated submission; None if the first one did not get that far."""

@@ -1,5 +1,7 @@
 """One car, answered while the caller waits: cache, queue, bounded wait."""
 
+import contextlib
+import threading
 import time
 
 from api.services.queue_guard import QueueGuard
@@ -7,9 +9,20 @@ from model_store.registry import ActiveModel
 from shared.domain.audit import AuditRecord
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, Job, JobState, Valuation
+from shared.domain.job import CarRequest, Job, JobState, Origin, Valuation
+from shared.domain.valuation import Estimate
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
-from shared.ports import AuditLog, Clock, Dispatcher, JobStore, ValuationCache
+from shared.ports import (
+    AuditLog,
+    Clock,
+    Dispatcher,
+    JobStore,
+    PendingEstimate,
+    ValuationCache,
+)
+
+SHORT_WAIT_S = 1.0
+"""Every caller may hold a thread this long; longer only so many at once."""
 
 
 class Valuations:
@@ -23,6 +36,7 @@ class Valuations:
         audit: records the answers from the cache; the workers record theirs.
         clock: the time of day.
         queue_guard: refuses a miss while the queue is too long.
+        long_waits: the threads that may wait long at once.
     """
 
     def __init__(
@@ -35,7 +49,9 @@ class Valuations:
         audit: AuditLog,
         clock: Clock,
         queue_guard: QueueGuard,
+        long_waits: threading.Semaphore,
     ) -> None:
+        self._long_waits = long_waits
         self._queue_guard = queue_guard
         self._active_model = active_model
         self._cache = cache
@@ -85,21 +101,51 @@ class Valuations:
     def _ask_worker(
         self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, wait_s: float
     ) -> Valuation | Job:
-        pending = self._dispatcher.submit(valuation_id, request, caller, self._clock() + wait_s)
-        estimate = pending.wait(wait_s)
+        deadline = self._clock() + wait_s
+        pending = self._dispatcher.submit(valuation_id, request, caller, deadline)
+        estimate = self._wait(pending, wait_s)
         if estimate is None:
-            # The job must exist before the reply stops being ours: whoever gets the reply from
-            # then on completes it.
-            job = self._keep_as_job(valuation_id, request, caller)
-            estimate = pending.abandon()
+            job = self._keep_as_job(
+                valuation_id, request, caller, Origin(pending.group_id, deadline)
+            )
+            estimate = self._hand_over(pending, job)
             if estimate is None:
                 return job
-            self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])
         else:
             observe_valuations([estimate.price_mad])
         return Valuation(id=valuation_id, request=request, estimate=estimate, cached=False)
 
-    def _keep_as_job(self, valuation_id: ValuationId, request: CarRequest, caller: CallerId) -> Job:
+    def _wait(self, pending: PendingEstimate, wait_s: float) -> Estimate | None:
+        """Wait for the estimate; long waits must leave threads for everybody else."""
+        estimate = pending.wait(min(wait_s, SHORT_WAIT_S))
+        if estimate is None and wait_s > SHORT_WAIT_S and self._long_waits.acquire(blocking=False):
+            try:
+                estimate = pending.wait(wait_s - SHORT_WAIT_S)
+            finally:
+                self._long_waits.release()
+        return estimate
+
+    def _hand_over(self, pending: PendingEstimate, job: Job) -> Estimate | None:
+        """Leave the request to its job, unless the reply comes just now.
+
+        The job exists before the reply stops being ours: whoever gets the reply from then on
+        completes it. Its own message makes sure of it, should the reply never come.
+        """
+        try:
+            estimate = pending.abandon()
+        except DomainError as error:
+            self._jobs.finish(job.id, JobState.FAILED, error=error.code)
+            raise
+        if estimate is not None:
+            self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])
+            return estimate
+        with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
+            self._dispatcher.submit_job(job.id)
+        return None
+
+    def _keep_as_job(
+        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, origin: Origin
+    ) -> Job:
         job = Job(
             id=JobId(valuation_id),
             caller=caller,
@@ -107,6 +153,7 @@ class Valuations:
             created_at=self._clock(),
             requests=(request,),
             is_list=False,
+            origin=origin,
         )
         try:
             self._jobs.create(job)

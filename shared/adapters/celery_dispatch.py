@@ -45,12 +45,13 @@ log = get_logger("dispatch")
 class Pending:
     """One waiting request: `shared.ports.PendingEstimate`."""
 
-    __slots__ = ("_abandoned", "_done", "_lock", "_outcome", "deadline", "id", "wire")
+    __slots__ = ("_abandoned", "_done", "_lock", "_outcome", "expires_at", "group_id", "id", "wire")
 
-    def __init__(self, valuation_id: ValuationId, wire: list[Any], deadline: float) -> None:
+    def __init__(self, valuation_id: ValuationId, wire: list[Any], expires_at: float) -> None:
         self.id = valuation_id
         self.wire = wire
-        self.deadline = deadline
+        self.expires_at = expires_at
+        self.group_id = ""
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._outcome: Estimate | DomainError | None = None
@@ -87,8 +88,10 @@ class Pending:
 class Group:
     """Requests that travel together."""
 
+    id: str
     pendings: dict[str, Pending]
     expires_at: float
+    """Monotonic seconds after which it counts as lost."""
 
 
 class CeleryDispatcher:
@@ -123,7 +126,7 @@ class CeleryDispatcher:
         self._slots = slots
         self._groups: dict[str, Group] = {}
         self._is_running = False
-        self._is_connected = True
+        self._failures = 0
         self._stopping = False
 
     def submit(
@@ -134,8 +137,9 @@ class CeleryDispatcher:
         Raises:
             QueueFull: too many requests of this process wait already.
         """
-        wire = [valuation_id, request.to_wire(), caller, deadline, time.time()]
-        pending = Pending(valuation_id, wire, deadline)
+        now = time.time()
+        wire = [valuation_id, request.to_wire(), caller, deadline, now]
+        pending = Pending(valuation_id, wire, time.monotonic() + deadline - now)
         with self._wake:
             if len(self._waiting) >= PENDING_LIMIT:
                 raise QueueFull(waiting=len(self._waiting))
@@ -172,9 +176,7 @@ class CeleryDispatcher:
 
     def _run_publisher(self) -> None:
         while (group := self._next_group()) is not None:
-            group_id = new_id()
-            with self._wake:
-                self._groups[group_id] = group
+            group_id = group.id
             DISPATCH_GROUP.observe(len(group.pendings))
             try:
                 self._sender.send(
@@ -200,10 +202,15 @@ class CeleryDispatcher:
                 return None
             count = min(len(self._waiting), self._group_max_cars)
             taken = [self._waiting.popleft() for _ in range(count)]
-        return Group(
-            pendings={pending.id: pending for pending in taken},
-            expires_at=max(pending.deadline for pending in taken) + LOST_GROUP_GRACE_S,
-        )
+            group = Group(
+                id=new_id(),
+                pendings={pending.id: pending for pending in taken},
+                expires_at=max(pending.expires_at for pending in taken) + LOST_GROUP_GRACE_S,
+            )
+            for pending in taken:
+                pending.group_id = group.id
+            self._groups[group.id] = group
+        return group
 
     # Reader
 
@@ -212,31 +219,42 @@ class CeleryDispatcher:
             try:
                 with broker_errors():
                     popped = self._client.brpop([self._reply_to], timeout=POLL_S)
+                self._failures = 0
                 if popped is not None:
                     self._take_reply(popped[1])
-                self._is_connected = True
             except BrokerUnavailable as error:
-                if self._is_connected:
-                    log.warning("replies_interrupted", error=str(error))
-                self._is_connected = False
-                self._fail_all(error)
-                time.sleep(POLL_S)
+                self._on_outage(error)
             except Exception as error:
                 log.exception("reply_not_understood", error=str(error))
             self._drop_lost_groups()
+
+    def _on_outage(self, error: BrokerUnavailable) -> None:
+        """One broken connection is mended; a broker that is gone or silent fails who waits."""
+        self._failures += 1
+        is_silent = isinstance(error.__cause__, redis.TimeoutError)
+        if self._failures == 1 and not is_silent:
+            return
+        if self._groups:
+            log.warning("replies_interrupted", error=str(error))
+        self._fail_all(error)
+        time.sleep(POLL_S)
 
     def _take_reply(self, packed: bytes) -> None:
         group_id, outcomes = msgpack.unpackb(packed)
         group = self._release(group_id)
         if group is None:
             DISPATCH_LATE_REPLIES.labels(outcome="unknown").inc()
+        late: list[tuple[JobId, Estimate | DomainError]] = []
         for valuation_id, estimate, code in outcomes:
             outcome: Estimate | DomainError = (
                 Estimate.from_wire(estimate) if estimate is not None else error_of(code)
             )
             pending = group.pendings.get(valuation_id) if group else None
             if pending is None or not pending.resolve(outcome):
-                self._complete_job(JobId(valuation_id), outcome)
+                late.append((JobId(valuation_id), outcome))
+        # Those who wait come first: completing a job is a call to the broker.
+        for job_id, outcome in late:
+            self._complete_job(job_id, outcome)
 
     def _complete_job(self, job_id: JobId, outcome: Estimate | DomainError) -> None:
         """A late reply belongs to the job that was made when the caller stopped waiting."""
@@ -266,7 +284,7 @@ class CeleryDispatcher:
 
     def _drop_lost_groups(self) -> None:
         """A group whose reply is long overdue must not hold its slot for ever."""
-        now = time.time()
+        now = time.monotonic()
         with self._wake:
             lost = [key for key, group in self._groups.items() if group.expires_at < now]
         for group_id in lost:

@@ -15,7 +15,10 @@ RedisClient: TypeAlias = Any
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.5
-"""Together under the two seconds in which a dead broker must be reported."""
+"""How long a command may take, so that a silent broker is reported within two seconds."""
+
+CACHE_TIMEOUT_S = 0.25
+"""A cache that takes longer than the forest is no help."""
 
 REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
 

@@ -9,13 +9,16 @@ from shared.adapters import redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.errors import JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
-from shared.domain.job import CarRequest, Job, JobState, QueuePlace
+from shared.domain.job import CarRequest, Job, JobState, Origin, QueuePlace
 from shared.domain.valuation import Estimate
-from shared.metrics import JOBS, observe_valuations
+from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.ports import Clock
 
 RATE_WINDOW_S = 30
 """Completions are counted per window of this length; the rate is that of the last two."""
+
+LONGEST_LEASE_TIMES = 64
+"""A lease grows to this multiple of the configured one."""
 
 TOMBSTONE_TIMES = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
@@ -24,6 +27,17 @@ _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return false end
 if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return state end
+"""
+
+# KEYS: job, open jobs, job order, tombstone.
+# ARGV: id, lease end, created at, caller, tombstone's time to live, then fields and values.
+_CREATE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+redis.call('SET', KEYS[4], ARGV[4], 'EX', ARGV[5])
+return 1
 """
 
 # KEYS: job, open jobs.  ARGV: now, lease end, id.
@@ -93,23 +107,32 @@ class RedisJobStore:
         self._clock = clock
         self._retention_s = retention_s
         self._lease_s = lease_s
+        self._create = client.register_script(_CREATE)
         self._start = client.register_script(_START)
         self._finish = client.register_script(_FINISH)
         self._cancel = client.register_script(_CANCEL)
 
-    def create(self, job: Job) -> None:
-        """Store the job, open and under lease, in one transaction."""
+    def create(self, job: Job) -> bool:
+        """Store the job, open and under lease, in one step; False if it is there already."""
+        fields = [part for pair in _to_hash(job).items() for part in pair]
         with broker_errors():
-            pipeline = self._client.pipeline(transaction=True)
-            pipeline.hset(redis_keys.job(job.id), mapping=_to_hash(job))
-            pipeline.zadd(redis_keys.OPEN_JOBS, {job.id: self._clock() + self._lease_s})
-            pipeline.zadd(redis_keys.JOB_ORDER, {job.id: job.created_at})
-            pipeline.set(
-                redis_keys.job_tombstone(job.id),
-                job.caller,
-                ex=self._retention_s * TOMBSTONE_TIMES,
+            created = self._create(
+                keys=[
+                    redis_keys.job(job.id),
+                    redis_keys.OPEN_JOBS,
+                    redis_keys.JOB_ORDER,
+                    redis_keys.job_tombstone(job.id),
+                ],
+                args=[
+                    job.id,
+                    self._clock() + self._lease_s,
+                    job.created_at,
+                    job.caller,
+                    self._retention_s * TOMBSTONE_TIMES,
+                    *fields,
+                ],
             )
-            pipeline.execute()
+        return bool(created)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller."""
@@ -152,6 +175,8 @@ class RedisJobStore:
         if ended == 1:
             JOBS.labels(state=str(state)).inc()
             observe_valuations([estimate.price_mad for estimate in estimates])
+            if state is JobState.FAILED:
+                PREDICTIONS.labels(status="error").inc()
         return bool(ended == 1)
 
     def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
@@ -184,18 +209,30 @@ class RedisJobStore:
 
     def overdue(self, limit: int) -> list[JobId]:
         """Open jobs whose lease has run out, the oldest first."""
+        now = self._clock()
+        # A lease that ends later than any can was given before the clock went back.
+        impossible = now + 2 * self._lease_s * LONGEST_LEASE_TIMES
         with broker_errors():
-            ids = self._client.zrange(
-                redis_keys.OPEN_JOBS, "-inf", self._clock(), byscore=True, offset=0, num=limit
-            )
-        return [JobId(job_id.decode()) for job_id in ids]
+            pipeline = self._client.pipeline(transaction=False)
+            for low, high in (("-inf", now), (impossible, "+inf")):
+                pipeline.zrange(redis_keys.OPEN_JOBS, low, high, byscore=True, offset=0, num=limit)
+            past, future = pipeline.execute()
+        return [JobId(job_id.decode()) for job_id in [*past, *future]]
 
     def renew(self, job_id: JobId) -> None:
-        """Give an open job a new lease."""
+        """Give an open job a new lease, twice as long at each vain sending.
+
+        A message that only waits in a long queue must not be doubled again and again.
+        """
         with broker_errors():
-            self._client.zadd(
-                redis_keys.OPEN_JOBS, {job_id: self._clock() + self._lease_s}, xx=True
-            )
+            resent = self._client.hincrby(redis_keys.job(job_id), "resent", 1)
+            lease_s = self._lease_s * min(2**resent, LONGEST_LEASE_TIMES)
+            self._client.zadd(redis_keys.OPEN_JOBS, {job_id: self._clock() + lease_s}, xx=True)
+
+    def is_cancel_requested(self, job_id: JobId) -> bool:
+        """Whether the caller asked for the end of a job since it was read."""
+        with broker_errors():
+            return bool(self._client.hget(redis_keys.job(job_id), "cancel_requested") == b"1")
 
     def forget(self, job_id: JobId) -> None:
         """Take a job off the list of open ones, when its record is gone."""
@@ -226,6 +263,7 @@ def _to_hash(job: Job) -> dict[str, Any]:
         "state": str(job.state),
         "created_at": job.created_at,
         "is_list": int(job.is_list),
+        "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
         "requests": msgpack.packb([request.to_wire() for request in job.requests]),
     }
 
@@ -249,4 +287,5 @@ def _from_hash(job_id: JobId, stored: dict[bytes, bytes]) -> Job:
             Estimate.from_wire(e) for e in msgpack.unpackb(stored.get(b"estimates", b"\x90"))
         ),
         error=stored.get(b"error", b"").decode() or None,
+        origin=Origin(*origin) if (origin := msgpack.unpackb(stored[b"origin"])) else None,
     )

@@ -33,10 +33,6 @@ def estimate(model_version: str, digest: str) -> str:
     return f"{PREFIX}estimate:{model_version}:{digest}"
 
 
-ESTIMATES = f"{PREFIX}estimate:*"
-"""Pattern of all cached estimates."""
-
-
 def idempotency(caller: str, key: str) -> str:
     """What was answered to a caller's Idempotency-Key."""
     return f"{PREFIX}idempotency:{caller}:{key}"
@@ -71,8 +67,10 @@ BATCHES_SCANNED = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last sign of life."""
 
-AUDITED = f"{PREFIX}audited:"
-"""Prefix of the marks of valuations that have their audit record."""
+
+def audit_claim(message_id: str) -> str:
+    """Hash: who records the answers of a message, since when, and whether it is done."""
+    return f"{PREFIX}audit-claim:{message_id}"
 
 
 def completions(window: int) -> str:

@@ -23,16 +23,6 @@ class JobState(StrEnum):
         """Whether the job has ended."""
         return self in _TERMINAL
 
-    def can_become(self, other: "JobState") -> bool:
-        """Whether a job in this state may move to `other`.
-
-        >>> JobState.QUEUED.can_become(JobState.RUNNING)
-        True
-        >>> JobState.FAILED.can_become(JobState.RUNNING)
-        False
-        """
-        return not self.is_terminal and other is not JobState.QUEUED
-
 
 _TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
@@ -63,6 +53,15 @@ class CarRequest:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """The group in which a car travelled before it became a job, and how long it was wanted."""
+
+    group_id: str
+    deadline: float
+    """Unix time, seconds."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One accepted request for the valuation of a car or of a list of cars."""
@@ -83,6 +82,8 @@ class Job:
     """One per request, in order, once the job has succeeded."""
     error: str | None = None
     """Message code of the failure."""
+    origin: Origin | None = None
+    """Where its only car was first sent, if the caller stopped waiting for that."""
 
     @property
     def done(self) -> int:

@@ -18,8 +18,9 @@ log = get_logger("sweep")
 class JobSweep:
     """Looks after open jobs whose lease has run out.
 
-    A worker that is killed between taking a message and recording it as unacknowledged loses the
-    message, and so does a broker that lost its memory. The job's record outlives both.
+    A worker that is killed between taking a message and noting it as unacknowledged loses the
+    message; an API process that dies between storing a job and sending it sends none. The job's
+    record is still there.
 
     Args:
         jobs: the stored jobs.
@@ -36,7 +37,16 @@ class JobSweep:
 
     def sweep(self) -> int:
         """Send overdue jobs again; how many were sent."""
-        return sum(self._sweep_job(job_id) for job_id in self._jobs.overdue(SWEEP_LIMIT))
+        return sum(self._sweep_safely(job_id) for job_id in self._jobs.overdue(SWEEP_LIMIT))
+
+    def _sweep_safely(self, job_id: JobId) -> int:
+        """One record that cannot be read must not hold up the others."""
+        try:
+            return self._sweep_job(job_id)
+        except (ValueError, KeyError, TypeError) as error:
+            log.exception("job_not_swept", job_id=job_id, error=str(error))
+            self._jobs.renew(job_id)
+            return 0
 
     def _sweep_job(self, job_id: JobId) -> int:
         job = self._jobs.load(job_id)

@@ -22,5 +22,11 @@ def register(app: Celery, sweeps: Callable[[], Sequence[Sweep]]) -> None:
     @app.task(name=str(TaskName.SWEEP))
     def sweep() -> None:
         """Send lost jobs and chunks again."""
+        failures = []
         for each in sweeps():
-            each.sweep()
+            try:
+                each.sweep()
+            except Exception as error:  # noqa: BLE001 - the other sweeps come first
+                failures.append(error)
+        if failures:
+            raise failures[0]

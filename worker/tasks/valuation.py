@@ -13,11 +13,10 @@ from worker.services.valuation import ValuationService
 def register(app: Celery, service: Callable[[], ValuationService]) -> None:
     """Define the tasks on `app`; `service` gives the one of the running process."""
 
-    @app.task(name=str(TaskName.VALUE_CARS), bind=True)
-    def value_cars(task: Any, group_id: str, reply_to: str, items: list[list[Any]]) -> None:
+    @app.task(name=str(TaskName.VALUE_CARS))
+    def value_cars(group_id: str, reply_to: str, items: list[list[Any]]) -> None:
         """Value a group of cars that callers wait for."""
-        redelivered = bool(task.request.delivery_info.get("redelivered"))
-        service().value_group(group_id, reply_to, items, redelivered=redelivered)
+        service().value_group(group_id, reply_to, items)
 
     @app.task(name=str(TaskName.VALUE_JOB))
     def value_job(job_id: str, enqueued_at: float) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from shared.adapters import redis_keys
 from shared.adapters.redis_cache import PAUSE_S, RedisValuationCache
 from shared.adapters.redis_client import connect
 from shared.domain.valuation import Estimate, Extra
@@ -44,7 +43,7 @@ def test_another_version_car_or_extra_is_a_miss(cache, features, car):
 
 def test_entries_expire_by_themselves(cache, features, servers):
     cache.put([(features, (), ESTIMATE)])
-    (key,) = servers.cache.keys(redis_keys.ESTIMATES)
+    (key,) = servers.cache.keys()
     assert 3590 < servers.cache.ttl(key) <= 3600
 
 

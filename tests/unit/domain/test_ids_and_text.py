@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from shared.domain.brands import canonical_brand
 from shared.domain.ids import ID_LENGTH, is_id, new_id
-from shared.domain.job import JobState
 from shared.domain.text import fold
 
 
@@ -32,9 +31,3 @@ def test_folding_is_idempotent(text):
 def test_spellings_of_one_name_fold_together():
     assert fold("Citroën  C-4") == fold("citroen c4 ".replace("c4", "c 4"))
     assert canonical_brand(fold("Mercedes")) == canonical_brand(fold("MERCEDES-BENZ"))
-
-
-def test_an_ended_job_never_changes_and_nothing_returns_to_the_queue():
-    for state in JobState:
-        assert not state.can_become(JobState.QUEUED)
-        assert state.can_become(JobState.CANCELLED) is not state.is_terminal

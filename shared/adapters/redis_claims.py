@@ -1,0 +1,94 @@
+"""Who records a message's answers: one worker, once, whatever is delivered twice or dies."""
+
+import dataclasses
+from enum import StrEnum
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.ports import Clock
+
+KEEP_S = 1200
+"""How long a message is remembered: longer than the broker may take to deliver it again."""
+
+BUSY_S = 30
+"""Valuing a message takes milliseconds: after this time, whoever claimed it has died."""
+
+# Hash of a claim: `first` and `latest`, when it was claimed, and `done`.
+# KEYS: claim.  ARGV: now, seconds after which a claim is in doubt, time to live, claim it (1) or
+# look only (0).  Returns the state and the time of the first claim.
+_LOOK = """
+local first = redis.call('HGET', KEYS[1], 'first')
+local state = 'fresh'
+if first then
+  local age = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[1], 'latest'))
+  if redis.call('HEXISTS', KEYS[1], 'done') == 1 then state = 'done'
+  elseif age >= 0 and age < tonumber(ARGV[2]) then state = 'busy'
+  else state = 'doubtful' end
+end
+if ARGV[4] == '1' and (state == 'fresh' or state == 'doubtful') then
+  redis.call('HSETNX', KEYS[1], 'first', ARGV[1])
+  redis.call('HSET', KEYS[1], 'latest', ARGV[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+return {state, first or ARGV[1]}
+"""
+
+
+class ClaimState(StrEnum):
+    """What is known of the records of a message."""
+
+    FRESH = "fresh"
+    """Nobody has begun."""
+    BUSY = "busy"
+    """Somebody is at it now."""
+    DONE = "done"
+    """They are in the log."""
+    DOUBTFUL = "doubtful"
+    """Somebody began and died: they may be in the log."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """The state in which a message was found, and when it was claimed first (Unix time)."""
+
+    message_id: str
+    state: ClaimState
+    first_at: float
+
+
+class RedisClaims:
+    """Claims on messages, in the broker's Redis.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._look = client.register_script(_LOOK)
+
+    def begin(self, message_id: str) -> Claim:
+        """Claim a message; found FRESH or DOUBTFUL, its records are the caller's to write."""
+        return self._found(message_id, claim=True)
+
+    def peek(self, message_id: str) -> Claim:
+        """Look at a message without claiming it."""
+        return self._found(message_id, claim=False)
+
+    def done(self, message_id: str) -> None:
+        """Note that the records are in the log."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hset(redis_keys.audit_claim(message_id), "done", 1)
+            pipeline.expire(redis_keys.audit_claim(message_id), KEEP_S)
+            pipeline.execute()
+
+    def _found(self, message_id: str, *, claim: bool) -> Claim:
+        with broker_errors():
+            state, first_at = self._look(
+                keys=[redis_keys.audit_claim(message_id)],
+                args=[self._clock(), BUSY_S, KEEP_S, int(claim)],
+            )
+        return Claim(message_id, ClaimState(state.decode()), float(first_at))

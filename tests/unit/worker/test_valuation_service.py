@@ -1,0 +1,311 @@
+"""The interactive work of a worker, on a real Redis and a real log: once, recorded, in order."""
+
+import json
+import time
+
+import msgpack
+import pytest
+
+from shared.adapters import redis_keys
+from shared.adapters.jsonl_audit import JsonlAuditLog
+from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_claims import BUSY_S, ClaimState, RedisClaims
+from shared.adapters.redis_jobs import RedisJobStore
+from shared.domain.errors import ModelNotLoaded
+from shared.domain.ids import CallerId, JobId, ValuationId, new_id
+from shared.domain.job import Job, JobState, Origin
+from shared.domain.valuation import Estimate
+from shared.schemas.car import load_car_request
+from worker.services.estimation import Estimation
+from worker.services.sweep import JobSweep
+from worker.services.valuation import ValuationService, WaitingRequest
+
+ME = CallerId("me")
+REPLY_TO = "reply"
+
+
+class TinyModel:
+    """Prices a car by its kilometres; breaks on one car, like a forest with a defect."""
+
+    def estimate(self, cars):
+        if any(car.km_driven == 666 for car in cars):
+            raise ZeroDivisionError
+        return [
+            Estimate(
+                price_mad=float(car.km_driven),
+                quantiles_mad=(1.0,) * 9,
+                model_version="v1",
+                model_known=True,
+            )
+            for car in cars
+        ]
+
+
+class TinyModels:
+    """Holds the tiny model, or none."""
+
+    def __init__(self):
+        self.model = TinyModel()
+
+    def current(self):
+        if self.model is None:
+            raise ModelNotLoaded
+        return self.model
+
+
+class Bench:
+    """The service with everything it touches at hand."""
+
+    def __init__(self, servers, folder):
+        self.now = time.time()
+        clock = lambda: self.now  # noqa: E731 - a clock is a function
+        self.broker = servers.broker
+        self.folder = folder
+        self.models = TinyModels()
+        self.jobs = RedisJobStore(servers.broker, clock, retention_s=100, lease_s=30)
+        self.claims = RedisClaims(servers.broker, clock)
+        self.cache = RedisValuationCache(servers.cache, 60, clock)
+        self.audit = JsonlAuditLog(folder, "w", clock)
+        self.service = ValuationService(
+            estimation=Estimation(self.models),
+            audit=self.audit,
+            claims=self.claims,
+            cache=self.cache,
+            jobs=self.jobs,
+            client=servers.broker,
+            clock=clock,
+            max_attempts=3,
+        )
+
+    def item(self, request, *, wait_s=5.0):
+        """One request of a group."""
+        return [new_id(), request.to_wire(), ME, self.now + wait_s, self.now]
+
+    def group(self, *items, group_id="group"):
+        """Carry out a group; its reply as (id, price or code) pairs."""
+        self.service.value_group(group_id, REPLY_TO, list(items))
+        replies = self.broker.lrange(REPLY_TO, 0, -1)
+        self.broker.delete(REPLY_TO)
+        if not replies:
+            return None
+        _, outcomes = msgpack.unpackb(replies[0])
+        return [(each, estimate[0] if estimate else code) for each, estimate, code in outcomes]
+
+    def job(self, *requests, origin=None, job_id=None):
+        """Store a job and carry it out."""
+        job = Job(
+            id=JobId(job_id or new_id()),
+            caller=ME,
+            state=JobState.QUEUED,
+            created_at=self.now,
+            requests=requests,
+            is_list=len(requests) > 1,
+            origin=origin,
+        )
+        self.jobs.create(job)
+        return self.work_on(job.id)
+
+    def work_on(self, job_id):
+        """Carry out a stored job; what became of it."""
+        self.service.value_job(job_id, self.now)
+        return self.jobs.get(job_id, ME)
+
+    def recorded(self):
+        """The ids in the audit log, as often as they stand there."""
+        return [
+            json.loads(line)["id"]
+            for path in sorted(self.folder.glob("*.jsonl"))
+            for line in path.read_text().splitlines()
+        ]
+
+
+@pytest.fixture
+def bench(servers, tmp_path):
+    return Bench(servers, tmp_path)
+
+
+@pytest.fixture
+def request_(car):
+    return load_car_request(car)
+
+
+def test_a_group_is_answered_recorded_and_cached(bench, request_, car):
+    other = load_car_request(car | {"km_driven": 5})
+    items = [bench.item(request_), bench.item(other)]
+    assert bench.group(*items) == [(items[0][0], 25_000.0), (items[1][0], 5.0)]
+    assert bench.recorded() == [items[0][0], items[1][0]]
+    assert bench.cache.get("v1", request_.car, ()).estimate.price_mad == 25_000.0
+
+
+def test_a_car_that_breaks_the_forest_harms_no_other(bench, request_, car):
+    items = [bench.item(request_), bench.item(load_car_request(car | {"km_driven": 666}))]
+    assert [outcome for _, outcome in bench.group(*items)] == [25_000.0, "valuation-failed"]
+    assert len(bench.recorded()) == 2
+
+
+def test_without_a_model_everybody_is_told(bench, request_):
+    bench.models.model = None
+    assert [code for _, code in bench.group(bench.item(request_))] == ["model-not-loaded"]
+    assert bench.job(request_).error == "model-not-loaded"
+
+
+def test_a_group_that_comes_again_is_answered_again_and_recorded_once(bench, request_):
+    item = bench.item(request_)
+    assert bench.group(item) == bench.group(item)
+    assert bench.recorded() == [item[0]]
+
+
+def test_a_group_that_another_worker_has_is_left_to_it(bench, request_):
+    bench.claims.begin("group")
+    assert bench.group(bench.item(request_)) is None
+    assert bench.recorded() == []
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+def test_a_group_whose_worker_died_is_recorded_exactly_once(bench, request_, was_written):
+    item = bench.item(request_, wait_s=100)
+    if was_written:
+        done, bench.claims.done = bench.claims.done, lambda _: None
+        bench.group(item)
+        bench.claims.done = done
+    else:
+        bench.claims.begin("group")
+    bench.now += BUSY_S + 1
+    assert bench.group(item) == [(item[0], 25_000.0)]
+    assert bench.recorded() == [item[0]]
+    assert bench.claims.peek("group").state is ClaimState.DONE
+
+
+def test_a_request_past_its_deadline_is_left_to_its_job(bench, request_):
+    item = bench.item(request_, wait_s=-1)
+    assert bench.group(item) == []
+    job = bench.job(request_, origin=Origin("group", item[3]), job_id=item[0])
+    assert job.state is JobState.SUCCEEDED
+    assert bench.recorded() == [item[0]]
+
+
+def test_a_job_whose_group_was_recorded_is_answered_without_a_second_record(bench, request_):
+    item = bench.item(request_)
+    bench.group(item)
+    job = bench.job(request_, origin=Origin("group", item[3]), job_id=item[0])
+    assert job.state is JobState.SUCCEEDED
+    assert bench.recorded() == [item[0]]
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_written):
+    item = bench.item(request_)
+    bench.claims.begin("group")
+    if was_written:
+        bench.audit.append(
+            bench.service._group_records(
+                [_waiting(item, request_)], Estimation(bench.models).estimate([request_])
+            )
+        )
+    origin = Origin("group", item[3])
+    assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.RUNNING
+    bench.now += BUSY_S + 1
+    assert bench.work_on(JobId(item[0])).state is JobState.SUCCEEDED
+    assert bench.recorded() == [item[0]]
+
+
+def _waiting(item, request):
+    return WaitingRequest(ValuationId(item[0]), request, ME, item[3], item[4])
+
+
+def test_a_job_that_comes_again_after_its_end_changes_nothing(bench, request_):
+    job = bench.job(request_, request_)
+    assert bench.work_on(job.id) == job
+    assert bench.recorded() == [f"{job.id}-1", f"{job.id}-2"]
+
+
+def test_a_job_that_fails_is_recorded_too(bench, car):
+    job = bench.job(load_car_request(car | {"km_driven": 666}))
+    assert (job.state, job.error) == (JobState.FAILED, "valuation-failed")
+    assert bench.recorded() == [job.id]
+
+
+def test_a_job_is_given_up_after_its_attempts(bench, request_):
+    bench.models.model = None
+    job = Job(
+        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
+        requests=(request_,), is_list=False,
+    )  # fmt: skip
+    bench.jobs.create(job)
+    for _ in range(3):
+        bench.jobs.start(job.id)
+    assert bench.work_on(job.id).error == "attempts-exhausted"
+
+
+def test_a_job_cancelled_while_it_runs_ends_cancelled(bench, request_):
+    real = bench.models.model.estimate
+
+    def cancelled_meanwhile(cars):
+        bench.jobs.request_cancel(job_id, ME)
+        return real(cars)
+
+    bench.models.model.estimate = cancelled_meanwhile
+    job_id = JobId(new_id())
+    assert bench.job(request_, job_id=job_id).state is JobState.CANCELLED
+    assert bench.recorded() == []
+
+
+def test_what_cannot_be_recorded_is_not_answered(bench, request_, tmp_path):
+    bench.audit._folder = tmp_path / "blocked"
+    bench.audit._folder.write_text("")
+    assert [code for _, code in bench.group(bench.item(request_))] == ["audit-unavailable"]
+    assert bench.job(request_).error == "audit-unavailable"
+
+
+def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
+    sent = []
+    sweep = JobSweep(bench.jobs, sent.append, max_attempts=3)
+    job = Job(
+        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
+        requests=(request_,), is_list=False,
+    )  # fmt: skip
+    bench.jobs.create(job)
+    for _ in range(360):
+        bench.now += 10
+        sweep.sweep()
+    assert 4 <= len(sent) <= 8
+    bench.now += 10_000
+    for _ in range(3):
+        bench.jobs.start(job.id)
+    bench.now += 100
+    sweep.sweep()
+    assert bench.jobs.get(job.id, ME).error == "attempts-exhausted"
+
+
+def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
+    sent = []
+    for _ in range(2):
+        job = Job(
+            id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
+            requests=(request_,), is_list=False,
+        )  # fmt: skip
+        bench.jobs.create(job)
+        if not sent:
+            bench.broker.hset(redis_keys.job(job.id), "state", "NONSENSE")
+            sent.append("first")
+    bench.now += 31
+    assert JobSweep(bench.jobs, sent.append, max_attempts=3).sweep() == 1
+    assert sent == ["first", job.id]
+
+
+def test_a_clock_that_goes_back_does_not_hide_a_lost_job(bench, request_):
+    job = bench.job(request_)
+    lost = Job(
+        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
+        requests=(request_,), is_list=False,
+    )  # fmt: skip
+    bench.jobs.create(lost)
+    bench.now -= 3 * 3600
+    assert bench.jobs.overdue(10) == [lost.id]
+    assert job.id not in bench.jobs.overdue(10)
+
+
+def test_claims_and_replies_do_not_stay(bench, request_):
+    bench.service.value_group("group", REPLY_TO, [bench.item(request_)])
+    for key in bench.broker.scan_iter():
+        assert bench.broker.ttl(key) > 0, key

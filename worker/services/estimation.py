@@ -1,0 +1,80 @@
+"""One outcome for each request: an estimate, or why there is none."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from model_store.inference import LoadedModel
+from shared.domain.errors import DomainError, ValuationFailed
+from shared.domain.job import CarRequest
+from shared.domain.valuation import Estimate, Extra
+from shared.logging import get_logger
+from shared.metrics import INFERENCE
+from shared.names import QueueName
+
+Outcome: TypeAlias = Estimate | DomainError
+
+log = get_logger("estimation")
+
+
+class Models(Protocol):
+    """Gives the model that answers now."""
+
+    def current(self) -> LoadedModel:
+        """The active version; raises `ModelNotLoaded`."""
+        ...
+
+
+class Estimation:
+    """Asks the forest, for a whole group at once.
+
+    Args:
+        models: the loaded model.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def estimate(self, requests: Sequence[CarRequest]) -> list[Outcome]:
+        """One outcome per request; a request that breaks the forest never harms the others."""
+        if not requests:
+            return []
+        try:
+            model = self._models.current()
+        except DomainError as error:
+            return [error] * len(requests)
+        started = time.perf_counter()
+        try:
+            outcomes: list[Outcome] = list(_estimate_all(model, requests))
+        except Exception as error:
+            log.exception("group_failed", error=str(error), cars=len(requests))
+            outcomes = [_estimate_alone(model, request) for request in requests]
+        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        return outcomes
+
+
+def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Estimate]:
+    estimates = model.estimate([request.car for request in requests])
+    return [
+        _with_extras(model, request, estimate) if request.extras else estimate
+        for request, estimate in zip(requests, estimates, strict=True)
+    ]
+
+
+def _estimate_alone(model: LoadedModel, request: CarRequest) -> Outcome:
+    try:
+        return _estimate_all(model, [request])[0]
+    except Exception as error:
+        log.exception("car_failed", error=str(error))
+        return ValuationFailed(reason=type(error).__name__)
+
+
+def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) -> Estimate:
+    """Add what was asked for on top of the price."""
+    car = request.car
+    return dataclasses.replace(
+        estimate,
+        explanation=model.explain(car) if Extra.CONTRIBUTIONS in request.extras else None,
+        depreciation=model.depreciation(car) if Extra.DEPRECIATION in request.extras else None,
+    )
