@@ -66,6 +66,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.BrokerUnavailable: 503,
     errors.QueueFull: 503,
     errors.AuditUnavailable: 503,
+    errors.StorageUnavailable: 503,
     errors.ValuationFailed: 500,
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 403,

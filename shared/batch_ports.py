@@ -51,6 +51,10 @@ class BlobStore(Protocol):
         """Delete blobs; one that is not there is no error."""
         ...
 
+    def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
+        """Delete all of a batch but the blobs named, what is being written included."""
+        ...
+
     def batches(self) -> Iterator[BatchId]:
         """Every batch that has a blob, in order of age."""
         ...

@@ -6,8 +6,11 @@ host write to that folder, and any of them can answer for all.
 
 import dataclasses
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import REGISTRY as PROCESS_REGISTRY
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -84,7 +87,9 @@ INFERENCE = Histogram(
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
 BATCH_ROWS = Counter(
-    "batch_rows_total", "Rows of batches, by outcome: valued or rejected.", ["outcome"]
+    "batch_rows_total",
+    "Rows of batches, by outcome: valued, validated, rejected, failed.",
+    ["outcome"],
 )
 BATCH_CHUNKS = Counter(
     "batch_chunks_total",
@@ -97,11 +102,38 @@ AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
 
 
+class PriceTally(NamedTuple):
+    """What the histogram of prices needs to know of many prices."""
+
+    counts: Sequence[int]
+    """How many lie in each of the buckets; the last one is above all bounds."""
+    sum_mad: float
+
+    @classmethod
+    def of(cls, prices_mad: Sequence[float]) -> "PriceTally":
+        """The tally of these prices; a bound belongs to the bucket below it."""
+        ordered = sorted(prices_mad)
+        ends = [bisect_right(ordered, bound) for bound in PRICE_BUCKETS_MAD]
+        counts = [end - start for start, end in pairwise((0, *ends, len(ordered)))]
+        return cls(counts, float(sum(ordered)))
+
+
 def observe_valuations(prices_mad: Sequence[float]) -> None:
     """Count answered valuations and their prices."""
     PREDICTIONS.labels(status="success").inc(len(prices_mad))
     for price_mad in prices_mad:
         PREDICTED_PRICES.observe(price_mad)
+
+
+def observe_tally(tally: PriceTally) -> None:
+    """Count the valuations of a tally: the same as one by one, at the price of a few."""
+    PREDICTIONS.labels(status="success").inc(sum(tally.counts))
+    # The library observes single values only; a bucket is a value of its own, as it writes them.
+    buckets = PREDICTED_PRICES._buckets  # noqa: SLF001
+    for bucket, count in zip(buckets, tally.counts, strict=True):
+        if count:
+            bucket.inc(count)
+    PREDICTED_PRICES._sum.inc(tally.sum_mad)  # noqa: SLF001
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -64,7 +64,7 @@ _UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
     status_413="The file, or what it decompresses to, is too large",
     status_415="Not a CSV",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
-    status_503="No model, or queue down",
+    status_503="No model, queue down, or disk full",
 )
 @needs(Scope.BULK)
 def upload() -> Response:

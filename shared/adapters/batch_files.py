@@ -98,7 +98,7 @@ class BatchFiles:
     def bury(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
         """Delete all of a batch but the memory that it was there."""
         self._write(batch_id, TOMBSTONE, {"caller": caller, "at": at})
-        self.blobs.remove(batch_id, [name for name in self._all(batch_id) if name != TOMBSTONE])
+        self.blobs.discard(batch_id, keep=[TOMBSTONE])
 
     def tombstone(self, batch_id: BatchId) -> tuple[CallerId, float] | None:
         """Who an expired batch belonged to, and when it expired."""
@@ -106,17 +106,14 @@ class BatchFiles:
         return (CallerId(members["caller"]), members["at"]) if members else None
 
     def discard(self, batch_id: BatchId) -> None:
-        """Delete all of a batch."""
-        self.blobs.remove(batch_id, self._all(batch_id))
+        """Delete all of a batch, the manifest first: half of it must not count as accepted."""
+        self.blobs.remove(batch_id, [MANIFEST])
+        self.blobs.discard(batch_id)
 
     def drop_work(self, batch_id: BatchId) -> None:
         """Delete what a batch that has ended needs no more: source, chunks and parts."""
         names = [*self.blobs.names(batch_id, CHUNKS), *self.blobs.names(batch_id, PARTS)]
         self.blobs.remove(batch_id, [*names, SOURCE, SPLIT])
-
-    def _all(self, batch_id: BatchId) -> list[str]:
-        folders = (PARTS, CHUNKS, "")
-        return [name for folder in folders for name in self.blobs.names(batch_id, folder)]
 
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
         with self.blobs.write(batch_id, name) as blob:

@@ -1,6 +1,7 @@
 """Blobs of batches in a local folder: one folder a batch, one file a blob."""
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,20 @@ class LocalBlobStore:
             folders.add(path.parent)
         for folder in folders:
             _remove_if_empty(folder)
+
+    def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
+        """Delete the folder of a batch with all that writers which died left in it."""
+        folder = self._path(batch_id, "")
+        try:
+            entries = [entry for entry in os.scandir(folder) if entry.name not in keep]
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+        _remove_if_empty(folder)
 
     def batches(self) -> Iterator[BatchId]:
         """Every batch, in order of age."""

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,11 @@ class JsonlAuditLog:
             self._prev = last
         AUDIT_RECORDS.inc(count)
 
+    def recorded(self, ids: Collection[str]) -> set[str]:
+        """Which of the ids have a record of today or yesterday, whoever wrote it."""
+        now = self._clock()
+        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - 86_400)))
+
     def close(self) -> None:
         """Close the current file."""
         with self._lock:
@@ -107,8 +112,11 @@ class JsonlAuditLog:
                 self._day = ""
 
     def _roll(self, day: str) -> None:
-        """Open the day's file; its chain starts anew."""
-        if day == self._day:
+        """Open the day's file; its chain starts anew.
+
+        A clock that goes back over midnight stays in the later file: the earlier one is closed.
+        """
+        if day <= self._day:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / file_name(day, self._writer)
@@ -129,33 +137,14 @@ class JsonlAuditLog:
             raise
 
 
-def write_segment(folder: Path, segment: str, at: float, records: Iterable[dict[str, Any]]) -> None:
-    """Write one complete audit file, atomically: repeating it replaces it by the same.
-
-    Args:
-        folder: folder of the audit log.
-        segment: name of the part, the same at every repetition.
-        at: Unix time whose day names the file, the same at every repetition.
-        records: as `AuditRecord.to_json` gives them.
-
-    Raises:
-        AuditUnavailable: the disk refuses; no file is left.
-    """
-    path = folder / file_name(day_of(at), segment)
-    # Two workers may repeat the same segment at once: each has a temporary file of its own.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    block, _, count = chain(records, GENESIS)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
-        with temporary.open("wb") as file:
-            file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        AUDIT_FAILURES.inc()
-        temporary.unlink(missing_ok=True)
-        raise AuditUnavailable(reason=error.strerror or str(error)) from error
-    if is_new:
-        AUDIT_RECORDS.inc(count)
+def recorded_ids(folder: Path, ids: Collection[str], days: Collection[str]) -> set[str]:
+    """Which of `ids` have a record in the files of `days`; reads them whole, for rare doubts."""
+    marks = {f'{{"id":"{each}",'.encode(): each for each in ids}
+    found = set()
+    for day in days:
+        for path in folder.glob(f"predictions_{day}.*.jsonl"):
+            with path.open("rb") as file:
+                found |= {
+                    marks[mark] for line in file if (mark := line[: line.find(b",") + 1]) in marks
+                }
+    return found

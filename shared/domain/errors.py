@@ -161,6 +161,12 @@ class AuditUnavailable(DomainError):
     code = "audit-unavailable"
 
 
+class StorageUnavailable(DomainError):
+    """The disk refuses: an upload that cannot be stored is not accepted."""
+
+    code = "storage-unavailable"
+
+
 class ValuationFailed(DomainError):
     """A worker reported a failure for this valuation."""
 

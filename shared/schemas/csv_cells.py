@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from shared.schemas.csv_reader import FIELD_MAX_CHARS
 from shared.schemas.fields import is_blank
 from shared.schemas.numbers import parse_number
 
@@ -18,7 +19,8 @@ def escape_formula(cell: str) -> str:
     """
     if not _FORMULA.match(cell) or is_blank(cell) or parse_number(cell, whole=False) is not None:
         return cell
-    return "'" + cell
+    # What comes out must be as readable as what came in.
+    return ("'" + cell)[:FIELD_MAX_CHARS]
 
 
 def escape_column(cells: Sequence[str]) -> Sequence[str]:
@@ -26,3 +28,20 @@ def escape_column(cells: Sequence[str]) -> Sequence[str]:
     if _RISKY_COLUMN.search("\0".join(cells)) is None:
         return cells
     return [escape_formula(cell) for cell in cells]
+
+
+def escape_header(names: Sequence[str]) -> list[str]:
+    """The names of columns, none of which a spreadsheet would run; different ones stay so.
+
+    >>> escape_header(["=a", "'=a", "b"])
+    ["''=a", "'=a", 'b']
+    """
+    taken = set(names)
+    escaped = []
+    for name in names:
+        safe = escape_formula(name)
+        while safe != name and safe in taken:
+            safe = "'" + safe
+        taken.add(safe)
+        escaped.append(safe)
+    return escaped

@@ -93,6 +93,10 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] =
         "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
         "en": ("Batch already ended", "Batch {id} has ended: there is nothing to cancel."),
     },
+    "storage-unavailable": {
+        "fr": ("Stockage indisponible", "Le fichier ne peut pas être gardé ; réessayez plus tard."),
+        "en": ("Storage unavailable", "The file cannot be stored; try again later."),
+    },
     "range-not-satisfiable": {
         "fr": ("Plage impossible", "Le fichier a {size} octets."),
         "en": ("Range not satisfiable", "The file has {size} bytes."),
@@ -132,9 +136,10 @@ ROW_MESSAGES: dict[str, Texts] = {
         "fr": "La ligne contient des octets qui ne sont pas du texte dans l'encodage du fichier.",
         "en": "The row holds bytes that are no text in the file's encoding.",
     },
+    "attempts-exhausted": BATCH_ERROR_MESSAGES["attempts-exhausted"],
     "cell-too-long": {
         "fr": "Une cellule dépasse 100 000 signes.",
         "en": "A cell is longer than 100,000 signs.",
     },
 }
-"""Of rows that cannot be read at all; those of their cells are in `shared.schemas.messages`."""
+"""Of whole rows, unreadable or given up; those of cells are in `shared.schemas.messages`."""

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import BinaryIO
 
 from shared.adapters.batch_files import (
@@ -12,6 +13,7 @@ from shared.adapters.batch_files import (
     REJECTED,
     RESULTS,
     BatchFiles,
+    chunk_of,
 )
 from shared.batch_ports import BatchStore, BlobWriter, StepVerdict
 from shared.domain.batch import (
@@ -28,8 +30,10 @@ from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.ports import Clock
+from shared.schemas.csv_cells import escape_header
+from worker.services.batch_audit import record_part
 from worker.services.batch_flow import ASSEMBLE
-from worker.services.batch_part import PartHead, read_head
+from worker.services.batch_part import PartHead, read_head, read_section
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 
 RENEW_PARTS = 200
@@ -51,12 +55,16 @@ class BatchAssembly:
         files: records and blobs of batches.
         store: the ledger.
         clock: the time of day.
+        audit_folder: where the audit log lies.
     """
 
-    def __init__(self, files: BatchFiles, store: BatchStore, clock: Clock) -> None:
+    def __init__(
+        self, files: BatchFiles, store: BatchStore, clock: Clock, *, audit_folder: Path
+    ) -> None:
         self._files = files
         self._store = store
         self._clock = clock
+        self._audit_folder = audit_folder
 
     def run(self, batch_id: BatchId) -> None:
         """Write the result files and the final word, unless that is done."""
@@ -64,28 +72,43 @@ class BatchAssembly:
         if start.verdict not in (StepVerdict.RUN, StepVerdict.EXHAUSTED):
             return
         with retried(self._store, batch_id, ASSEMBLE, start.attempt):
+            manifest = self._files.manifest(batch_id)
+            if manifest is None:
+                self._close(batch_id)
+                return
             try:
-                self._run(batch_id, give_up=start.verdict is StepVerdict.EXHAUSTED)
+                self._run(manifest, give_up=start.verdict is StepVerdict.EXHAUSTED)
             except EndedMeanwhile:
                 log.info("batch_assembled_elsewhere", batch_id=batch_id)
 
-    def _run(self, batch_id: BatchId, *, give_up: bool) -> None:
+    def _close(self, batch_id: BatchId) -> None:
+        """End a ledger without a batch: its upload was refused, or its files are deleted."""
+        log.warning("batch_without_manifest", batch_id=batch_id)
+        progress = BatchProgress(
+            state=JobState.FAILED,
+            outcome=BatchOutcome.ABORTED,
+            finished_at=self._clock(),
+            error=ROWS_MISSING,
+        )
+        self._store.finish(batch_id, progress)
+
+    def _run(self, manifest: BatchManifest, *, give_up: bool) -> None:
+        batch_id = manifest.id
         final = self._files.final(batch_id)
         if final is None:
-            final = self._end(batch_id, give_up=give_up)
+            final = self._end(manifest, give_up=give_up)
             self._files.write_final(batch_id, final)
         if self._store.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
         self._files.drop_work(batch_id)
 
-    def _end(self, batch_id: BatchId, *, give_up: bool) -> BatchProgress:
+    def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
         """Write the result files of whatever is there; how the batch ends."""
-        manifest = self._files.manifest(batch_id)
-        progress = self._store.progress(batch_id)
-        if manifest is None or progress is None:
-            raise FileNotFoundError(f"records of {batch_id}")
-        names = self._files.blobs.names(batch_id, PARTS)
+        progress = self._store.progress(manifest.id)
+        if progress is None:
+            raise FileNotFoundError(f"ledger of {manifest.id}")
+        names = self._files.blobs.names(manifest.id, PARTS)
         counts = self._copy(manifest, names)
         error = ATTEMPTS_EXHAUSTED if give_up else progress.error
         if error is None and not progress.cancel_requested and counts.done != progress.total:
@@ -93,7 +116,10 @@ class BatchAssembly:
         return conclude(manifest, progress, counts, error, self._clock())
 
     def _copy(self, manifest: BatchManifest, names: Sequence[str]) -> RowCounts:
-        """Write the three result files; nothing of them is seen before all is in them."""
+        """Write the three result files; nothing of them is seen before all is in them.
+
+        What a part answers is in the audit log first, whoever made the part and died.
+        """
         blobs, batch_id = self._files.blobs, manifest.id
         counts = RowCounts()
         with ExitStack() as files:
@@ -108,7 +134,8 @@ class BatchAssembly:
                     self._store.renew(batch_id, ASSEMBLE)
                 with blobs.read(batch_id, name) as part:
                     head_of_part = read_head(part)
-                    _copy_sections(part, head_of_part, outputs)
+                    audit = _copy_sections(part, head_of_part, outputs)
+                record_part(self._audit_folder, manifest, chunk_of(name), audit)
                 counts = _sum(counts, head_of_part.counts)
             if self._files.final(batch_id) is not None:
                 raise EndedMeanwhile
@@ -151,8 +178,9 @@ def conclude(
 def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
     """What the result files begin with."""
     header = manifest.dialect.header
-    own = [header[index] for index in kept_columns(header)]
-    return _csv_line(result_header(header)), b"", _csv_line([*own, *REJECTED_COLUMNS])
+    own = escape_header([header[index] for index in kept_columns(header)])
+    ours = result_header(header)[len(own) :]
+    return _csv_line([*own, *ours]), b"", _csv_line([*own, *REJECTED_COLUMNS])
 
 
 def _csv_line(cells: Sequence[str]) -> bytes:
@@ -161,12 +189,12 @@ def _csv_line(cells: Sequence[str]) -> bytes:
     return line.getvalue().encode()
 
 
-def _copy_sections(part: BinaryIO, head: PartHead, outputs: Sequence[BlobWriter]) -> None:
-    for output, length in zip(outputs, head.lengths, strict=True):
-        section = part.read(length)
-        if len(section) != length:
-            raise EOFError(f"a part ends after {len(section)} of {length} bytes")
-        output.write(section)
+def _copy_sections(part: BinaryIO, head: PartHead, outputs: Sequence[BlobWriter]) -> bytes:
+    """Copy what a part has for each of the result files; its audit segment."""
+    *lengths, audit_length = head.lengths
+    for output, length in zip(outputs, lengths, strict=True):
+        output.write(read_section(part, length))
+    return read_section(part, audit_length)
 
 
 def _sum(one: RowCounts, other: RowCounts) -> RowCounts:

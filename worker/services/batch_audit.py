@@ -1,8 +1,14 @@
-"""The audit records of a chunk: one for every valued row."""
+"""The audit records of a chunk: one for every valued row.
+
+They are made with the part, lie in it, and are published from it: a record that is in the log
+belongs to a row whose answer is durable, and publishing it again gives the same bytes.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from shared.adapters.audit_segments import write_segment
 from shared.domain.batch import BatchManifest
 from worker.services.batch_rows import Prices, ValidCars
 
@@ -42,3 +48,13 @@ def audit_records(
             "low_mad": low,
             "high_mad": high,
         }
+
+
+def record_part(folder: Path, manifest: BatchManifest, chunk: int, audit: bytes) -> None:
+    """Publish the audit segment of a part unless that is done.
+
+    Raises:
+        AuditUnavailable: the audit log cannot be written.
+    """
+    if audit:
+        write_segment(folder, f"batch-{manifest.id}-{chunk}", manifest.accepted_at, audit)

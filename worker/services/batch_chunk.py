@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 
-from shared.schemas.csv_reader import SourceRow
+from shared.schemas.csv_reader import FIELD_MAX_CHARS, SourceRow
 
 CHUNK_MAX_CHARS = 8_000_000
 """A chunk of long rows ends early, so that its worker's memory stays small."""
@@ -53,7 +53,7 @@ def cut(
     """The next chunk of a file's rows; None at the end.
 
     Every row has `width` cells in it: a short one is filled up, and what a long one has too
-    much stands in its last cell, so that nothing of it is lost.
+    much stands in its last cell, so that nothing of it is lost up to the limit of a cell.
     """
     lines: list[int] = []
     table: list[list[str]] = []
@@ -76,4 +76,4 @@ def cut(
 def _fit(cells: list[str], width: int, delimiter: str) -> list[str]:
     if len(cells) < width:
         return cells + [""] * (width - len(cells))
-    return [*cells[: width - 1], delimiter.join(cells[width - 1 :])]
+    return [*cells[: width - 1], delimiter.join(cells[width - 1 :])[:FIELD_MAX_CHARS]]

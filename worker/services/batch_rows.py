@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
+from shared.metrics import PriceTally
 from shared.schemas.columns import CellError, ColumnValidator, match_header
 from shared.schemas.csv_cells import escape_column
 from shared.schemas.csv_dialect import key_index
 from shared.schemas.messages import Language, describe_row_error
-from shared.schemas.upload_messages import BATCH_ERROR_MESSAGES
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_part import Part
+from worker.services.batch_retry import ATTEMPTS_EXHAUSTED
 
 VALUE_MAX_CHARS = 200
 """A wrong value is quoted up to this length in the error report."""
@@ -68,32 +69,43 @@ def row_errors(
     A row that could not be read as a row has that one error: its cells mean nothing.
     """
     header = manifest.dialect.header
-    key = key_index(header, manifest.options.key_column)
+    key = _key_column(manifest)
     errors: RowErrors = defaultdict(list)
-
-    def add(row: int, column: int | None, code: str, field: str | None, **more: Any) -> None:
-        errors[row].append(
-            {
-                "line": chunk.lines[row],
-                "row_key": None if key is None else chunk.columns[key][row],
-                "column": None if column is None else header[column],
-                "field": field,
-                "value": None if column is None else chunk.columns[column][row][:VALUE_MAX_CHARS],
-                "code": code,
-                **more,
-            }
-        )
-
     for row, (code, cells) in chunk.faults.items():
-        add(row, None, code, None, found=cells, expected=len(header))
+        error = _row_error(chunk, row, key, code, None)
+        errors[row].append(error | {"found": cells, "expected": len(header)})
     for row, field, code in cell_errors:
         if row not in chunk.faults:
-            add(row, columns[field], code, field)
+            cell = chunk.columns[columns[field]][row][:VALUE_MAX_CHARS]
+            error = _row_error(chunk, row, key, code, field)
+            errors[row].append(error | {"column": header[columns[field]], "value": cell})
     return errors
 
 
+def _key_column(manifest: BatchManifest) -> int | None:
+    return key_index(manifest.dialect.header, manifest.options.key_column)
+
+
+def _language(manifest: BatchManifest) -> Language:
+    return "en" if manifest.options.language == "en" else "fr"
+
+
+def _row_error(
+    chunk: Chunk, row: int, key: int | None, code: str, field: str | None
+) -> dict[str, Any]:
+    """An entry of the error report that is of the whole row."""
+    return {
+        "line": chunk.lines[row],
+        "row_key": None if key is None else chunk.columns[key][row],
+        "column": None,
+        "field": field,
+        "value": None,
+        "code": code,
+    }
+
+
 def make_part(
-    chunk: Chunk, manifest: BatchManifest, errors: RowErrors, prices: Prices, *, good: RowStatus
+    chunk: Chunk, manifest: BatchManifest, errors: RowErrors, prices: Prices, *, audit: bytes = b""
 ) -> Part:
     """The chunk's sections of the result files.
 
@@ -102,27 +114,22 @@ def make_part(
         manifest: of their batch.
         errors: of the rows that have some.
         prices: of the other rows; none if they were not valued.
-        good: what became of those other rows.
+        audit: the audit segment of those other rows.
     """
-    language: Language = "en" if manifest.options.language == "en" else "fr"
     reasons = {
-        row: " ".join(describe_row_error(error, language) for error in found)
+        row: " ".join(describe_row_error(error, _language(manifest)) for error in found)
         for row, found in errors.items()
     }
     rows = len(chunk)
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
-    given_up = BATCH_ERROR_MESSAGES["attempts-exhausted"][language]
-    ours = _our_columns(rows, reasons, prices, good, given_up if good is RowStatus.FAILED else "")
+    good = RowStatus.VALID if manifest.options.dry_run else RowStatus.VALUED
+    ours = _our_columns(rows, reasons, prices, good)
     rejected = sorted(errors)
     return Part(
-        RowCounts(
-            valid=0 if good is RowStatus.FAILED else rows - len(errors),
-            invalid=len(errors),
-            failed=rows - len(errors) if good is RowStatus.FAILED else 0,
-        ),
+        RowCounts(valid=rows - len(errors), invalid=len(errors)),
         csv_lines([*own, *ours]),
-        b"".join(orjson.dumps(error) + b"\n" for row in rejected for error in errors[row]),
+        _error_lines(errors),
         csv_lines(
             [
                 *([column[row] for row in rejected] for column in own),
@@ -130,15 +137,35 @@ def make_part(
                 [reasons[row] for row in rejected],
             ]
         ),
+        audit,
+        PriceTally.of(prices.price_mad),
     )
 
 
+def make_failed_part(chunk: Chunk, manifest: BatchManifest) -> Part:
+    """The sections of a chunk that was given up: none of its rows is priced or to blame."""
+    rows = len(chunk)
+    key = _key_column(manifest)
+    errors = {row: [_row_error(chunk, row, key, ATTEMPTS_EXHAUSTED, None)] for row in range(rows)}
+    reason = describe_row_error(errors[0][0], _language(manifest))
+    blank = [""] * rows
+    kept = kept_columns(manifest.dialect.header)
+    own = [escape_column(chunk.columns[index]) for index in kept]
+    ours = [blank, blank, blank, [str(RowStatus.FAILED)] * rows, [reason] * rows]
+    return Part(RowCounts(failed=rows), csv_lines([*own, *ours]), _error_lines(errors), b"")
+
+
+def _error_lines(errors: RowErrors) -> bytes:
+    """The error report, in the order of the rows."""
+    return b"".join(orjson.dumps(error) + b"\n" for row in sorted(errors) for error in errors[row])
+
+
 def _our_columns(
-    rows: int, reasons: dict[int, str], prices: Prices, good: RowStatus, text: str
+    rows: int, reasons: dict[int, str], prices: Prices, good: RowStatus
 ) -> list[Sequence[Any]]:
-    """Price, low, high, status and error of all rows; `good` and `text` are of those in order."""
+    """Price, low, high, status and error of all rows; `good` is the status of those in order."""
     status: list[str] = [str(good)] * rows
-    texts: list[str] = [text] * rows
+    texts: list[str] = [""] * rows
     for row, reason in reasons.items():
         status[row] = str(RowStatus.REJECTED)
         texts[row] = reason

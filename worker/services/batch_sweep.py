@@ -1,5 +1,9 @@
 """Look after open batches: send lost steps again, refill a lost ledger, delete what is old."""
 
+import contextlib
+from pathlib import Path
+
+from shared.adapters.audit_segments import remove_stale
 from shared.adapters.batch_files import PARTS, BatchFiles, chunk_of
 from shared.batch_ports import BatchStore
 from shared.domain.batch import BatchManifest
@@ -32,6 +36,7 @@ class BatchSweep:
         store: the ledger.
         flow: sends steps.
         clock: the time of day.
+        audit_folder: where the audit log lies.
         retention_s: how long an ended batch can be read.
     """
 
@@ -42,12 +47,14 @@ class BatchSweep:
         flow: BatchFlow,
         clock: Clock,
         *,
+        audit_folder: Path,
         retention_s: int,
     ) -> None:
         self._files = files
         self._store = store
         self._flow = flow
         self._clock = clock
+        self._audit_folder = audit_folder
         self._retention_s = retention_s
 
     def sweep(self) -> int:
@@ -55,6 +62,8 @@ class BatchSweep:
         if self._store.claim_scan(SCAN_INTERVAL_S):
             for batch_id in self._files.blobs.batches():
                 self._look_at(batch_id)
+            with contextlib.suppress(OSError):  # the next look comes
+                remove_stale(self._audit_folder, self._clock())
         return sum(self._resend(batch_id) for batch_id in self._store.open_batches())
 
     def _resend(self, batch_id: BatchId) -> int:

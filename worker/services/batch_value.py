@@ -5,24 +5,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import BatchFiles, chunk_name
-from shared.adapters.jsonl_audit import write_segment
 from shared.batch_ports import BatchStore, StepVerdict
-from shared.domain.batch import BatchManifest, OnError, RowCounts, RowStatus
+from shared.domain.batch import BatchManifest, OnError
 from shared.domain.ids import BatchId
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.logging import get_logger
-from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_valuations
+from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_tally
 from shared.names import QueueName
 from shared.ports import Clock
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import next_year
-from worker.services.batch_audit import audit_records
+from worker.services.batch_audit import audit_records, record_part
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_flow import BatchFlow
-from worker.services.batch_part import part_counts, write_part
+from worker.services.batch_part import Part, read_part, write_part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
-from worker.services.batch_rows import NO_PRICES, Prices, ValidCars, make_part, validate
+from worker.services.batch_rows import (
+    NO_PRICES,
+    Prices,
+    ValidCars,
+    make_failed_part,
+    make_part,
+    validate,
+)
 
 LOW_INDEX = QUANTILE_LEVELS.index(round((1 - DEFAULT_COVERAGE) / 2, 6))
 HIGH_INDEX = -1 - LOW_INDEX
@@ -112,34 +119,34 @@ class BatchValuation:
 
     def _value(self, batch_id: BatchId, chunk: int) -> None:
         manifest = self._manifest(batch_id)
-        counts = part_counts(self._files.blobs, batch_id, chunk)
-        prices = NO_PRICES
-        if counts is None:
-            counts, prices = self._make_part(manifest, chunk)
-        abort = manifest.options.on_error is OnError.ABORT and counts.invalid > 0
-        if self._store.finish_chunk(batch_id, chunk, counts, abort=abort):
-            _count(counts, prices)
+        part = read_part(self._files.blobs, batch_id, chunk)
+        if part is None:
+            part = self._make_part(manifest, chunk)
+            write_part(self._files.blobs, batch_id, chunk, part)
+        self._finish(manifest, chunk, part, "done")
+
+    def _finish(self, manifest: BatchManifest, chunk: int, part: Part, outcome: str) -> None:
+        """Record what the part answers, and mark its chunk done."""
+        record_part(self._audit_folder, manifest, chunk, part.audit)
+        abort = manifest.options.on_error is OnError.ABORT and part.counts.invalid > 0
+        if self._store.finish_chunk(manifest.id, chunk, part.counts, abort=abort):
+            BATCH_CHUNKS.labels(outcome=outcome).inc()
+            _count_rows(part, dry_run=manifest.options.dry_run)
         else:
             BATCH_CHUNKS.labels(outcome="repeated").inc()
 
-    def _make_part(self, manifest: BatchManifest, number: int) -> tuple[RowCounts, Prices]:
-        """Validate, estimate, audit, and write the part."""
+    def _make_part(self, manifest: BatchManifest, number: int) -> Part:
+        """Validate and estimate a chunk."""
         started = time.perf_counter()
         chunk = self._chunk(manifest.id, number)
         cars = validate(chunk, manifest, self._validator(manifest.dialect.decimal))
-        prices, status = NO_PRICES, RowStatus.VALID
-        if not manifest.options.dry_run:
-            prices, status = self._estimate(manifest.model_version, cars), RowStatus.VALUED
-            elapsed_ms = (time.perf_counter() - started) * 1000
-            write_segment(
-                self._audit_folder,
-                f"batch-{manifest.id}-{number}",
-                manifest.accepted_at,
-                audit_records(manifest, cars, prices, at=self._clock(), elapsed_ms=elapsed_ms),
-            )
-        part = make_part(chunk, manifest, cars.errors, prices, good=status)
-        write_part(self._files.blobs, manifest.id, number, part)
-        return part.counts, prices
+        if manifest.options.dry_run:
+            return make_part(chunk, manifest, cars.errors, NO_PRICES)
+        prices = self._estimate(manifest.model_version, cars)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        records = audit_records(manifest, cars, prices, at=self._clock(), elapsed_ms=elapsed_ms)
+        audit = encode_segment(records)
+        return make_part(chunk, manifest, cars.errors, prices, audit=audit)
 
     def _estimate(self, version: str, cars: ValidCars) -> Prices:
         if not cars.rows:
@@ -159,15 +166,12 @@ class BatchValuation:
         if attempt > self._max_attempts + GIVE_UP_ATTEMPTS:
             self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
             return
-        counts = part_counts(self._files.blobs, batch_id, number)
-        if counts is None:
-            chunk = self._chunk(batch_id, number)
-            part = make_part(chunk, self._manifest(batch_id), {}, NO_PRICES, good=RowStatus.FAILED)
+        manifest, outcome = self._manifest(batch_id), "done"
+        part = read_part(self._files.blobs, batch_id, number)
+        if part is None:
+            part, outcome = make_failed_part(self._chunk(batch_id, number), manifest), "dead"
             write_part(self._files.blobs, batch_id, number, part)
-            counts = part.counts
-        if self._store.finish_chunk(batch_id, number, counts, abort=False):
-            BATCH_CHUNKS.labels(outcome="dead").inc()
-            BATCH_ROWS.labels(outcome="failed").inc(counts.failed)
+        self._finish(manifest, number, part, outcome)
 
     def _manifest(self, batch_id: BatchId) -> BatchManifest:
         manifest = self._files.manifest(batch_id)
@@ -188,9 +192,9 @@ class BatchValuation:
         return self._validators[key]
 
 
-def _count(counts: RowCounts, prices: Prices) -> None:
-    """Add a chunk that is done now to the metrics."""
-    BATCH_CHUNKS.labels(outcome="done").inc()
-    BATCH_ROWS.labels(outcome="valued" if prices.price_mad else "validated").inc(counts.valid)
-    BATCH_ROWS.labels(outcome="rejected").inc(counts.invalid)
-    observe_valuations(prices.price_mad)
+def _count_rows(part: Part, *, dry_run: bool) -> None:
+    """Add the rows of a chunk that is done now to the metrics."""
+    BATCH_ROWS.labels(outcome="validated" if dry_run else "valued").inc(part.counts.valid)
+    BATCH_ROWS.labels(outcome="rejected").inc(part.counts.invalid)
+    BATCH_ROWS.labels(outcome="failed").inc(part.counts.failed)
+    observe_tally(part.tally)

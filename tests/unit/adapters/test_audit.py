@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.audit_stats import AuditStats
+from shared.adapters.audit_segments import encode_segment, remove_stale, write_segment
+from shared.adapters.audit_stats import KEEP_DAYS, AuditStats, DaySums
 from shared.adapters.jsonl_audit import (
     GENESIS,
     JsonlAuditLog,
     day_of,
     file_name,
     verify_line,
-    write_segment,
 )
 from shared.domain.audit import AuditRecord
 from shared.domain.errors import AuditUnavailable
@@ -146,13 +146,138 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path, car):
         JsonlAuditLog(blocked / "audit", "w", lambda: AT).append([record(car)])
 
 
-def test_a_repeated_segment_replaces_itself(tmp_path):
-    records = [{"id": "a", "status": "success"}, {"id": "b", "status": "success"}]
-    for _ in range(2):
-        write_segment(tmp_path, "batch-1", AT, [dict(each) for each in records])
-    assert len(lines_of(tmp_path)) == 2
+def segment(count, elapsed_ms):
+    """The lines of a chunk that took a certain time."""
+    return encode_segment(
+        {
+            "id": f"row-{number}",
+            "status": "success",
+            "cached": False,
+            "price_mad": 100.0,
+            "model_version": "v1",
+            "response_time_ms": elapsed_ms,
+        }
+        for number in range(count)
+    )
+
+
+def test_a_repeated_segment_stays_as_it_was_first_written(tmp_path):
+    first = segment(2, 1.5)
+    for lines in (first, segment(2, 1234.5)):
+        write_segment(tmp_path, "batch-1", AT, lines)
+    (path,) = tmp_path.iterdir()
+    assert path.name == file_name(day_of(AT), "batch-1")
+    assert path.read_bytes() == first
     assert chain_holds(lines_of(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == [file_name(day_of(AT), "batch-1")]
+
+
+def test_a_segment_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AuditUnavailable):
+        write_segment(tmp_path, "batch-1", AT, segment(2, 1.0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed_after_a_day(tmp_path):
+    old, fresh = tmp_path / ".predictions_a.tmp", tmp_path / ".predictions_b.tmp"
+    write_segment(tmp_path, "batch-1", AT, segment(1, 1.0))
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (AT, AT))
+    os.utime(fresh, (AT + 90_000, AT + 90_000))
+    remove_stale(tmp_path, AT + 90_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        fresh.name,
+        file_name(day_of(AT), "batch-1"),
+    ]
+
+
+@pytest.mark.parametrize("elapsed_ms", [7.5, 1234.5])
+def test_a_file_that_is_replaced_by_a_longer_or_shorter_one_is_counted_once(tmp_path, elapsed_ms):
+    stats = AuditStats(tmp_path)
+    path = tmp_path / file_name(day_of(AT), "batch-1")
+    path.write_bytes(segment(3, 100.5))
+    assert stats.of_day(day_of(AT))["total_predictions"] == 3
+    other = tmp_path / "other"
+    other.write_bytes(segment(4, elapsed_ms))
+    other.replace(path)
+    figures = stats.of_day(day_of(AT))
+    assert figures["total_predictions"] == 4
+    assert figures["average_response_time_ms"] == elapsed_ms
+
+
+def test_a_file_that_is_rewritten_in_place_is_counted_once(tmp_path):
+    stats = AuditStats(tmp_path)
+    path = tmp_path / file_name(day_of(AT), "batch-1")
+    path.write_bytes(segment(3, 1.5))
+    stats.of_day(day_of(AT))
+    path.write_bytes(segment(5, 12345.5))
+    assert stats.of_day(day_of(AT))["total_predictions"] == 5
+
+
+def test_a_damaged_line_costs_itself_only(tmp_path):
+    stats = AuditStats(tmp_path)
+    path = tmp_path / file_name(day_of(AT), "batch-1")
+    path.write_bytes(segment(2, 1.5) + b'garbage\n{"status":"success"}\n' + segment(1, 1.5))
+    for _ in range(2):
+        assert stats.of_day(day_of(AT))["total_predictions"] == 3
+
+
+def test_a_file_that_is_taken_away_is_not_counted_any_more(tmp_path):
+    stats = AuditStats(tmp_path)
+    for name in ("batch-1", "batch-2"):
+        write_segment(tmp_path, name, AT, segment(2, 1.5))
+    assert stats.of_day(day_of(AT))["total_predictions"] == 4
+    (tmp_path / file_name(day_of(AT), "batch-1")).unlink()
+    assert stats.of_day(day_of(AT))["total_predictions"] == 2
+
+
+def test_days_are_read_once_and_those_asked_for_last_stay_in_memory(tmp_path, monkeypatch):
+    """Whatever the day's date, and whatever is asked about days without records."""
+    days = [AT - number * 86_400 for number in range(KEEP_DAYS + 1)]
+    for at in days:
+        write_segment(tmp_path, "batch-1", at, segment(2, 1.5))
+    stats = AuditStats(tmp_path)
+    for at in days[:KEEP_DAYS]:
+        stats.of_day(day_of(at))
+    for number in range(1, 20):
+        stats.of_day(day_of(AT + number * 86_400))
+    stats.of_day(day_of(days[0]))
+    stats.of_day(day_of(days[-1]))
+
+    counted = []
+    add = DaySums.add
+    monkeypatch.setattr(DaySums, "add", lambda sums, line: (counted.append(line), add(sums, line)))
+    for at in (days[0], days[-1], days[2]):
+        assert stats.of_day(day_of(at))["total_predictions"] == 2
+    assert counted == []
+    stats.of_day(day_of(days[1]))
+    assert len(counted) == 2
+
+
+def test_a_day_that_is_being_read_holds_no_other_up(tmp_path, monkeypatch):
+    for at in (AT, AT - 86_400):
+        write_segment(tmp_path, "batch-1", at, segment(1, 1.5))
+    stats = AuditStats(tmp_path)
+    is_reading, may_go_on = threading.Event(), threading.Event()
+    add = DaySums.add
+
+    def slow(sums, line):
+        if threading.current_thread() is slow_reader:
+            is_reading.set()
+            assert may_go_on.wait(20)
+        add(sums, line)
+
+    slow_reader = threading.Thread(target=stats.of_day, args=(day_of(AT),))
+    monkeypatch.setattr(DaySums, "add", slow)
+    slow_reader.start()
+    assert is_reading.wait(20)
+    assert stats.of_day(day_of(AT - 86_400))["total_predictions"] == 1
+    may_go_on.set()
+    slow_reader.join()
 
 
 def test_the_figures_of_a_day_count_every_record_once_however_often_they_are_asked(tmp_path, car):
