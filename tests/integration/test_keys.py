@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from tests.conftest import ROOT, running_service, short_folder
+
+THREADS = 8
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def keyed(models_path):
                 "boss": ("--scope", "admin"),
             }.items()
         }  # fmt: skip
-        service = stack.enter_context(running_service(home, models_path))
+        service = stack.enter_context(running_service(home, models_path, API_THREADS=str(THREADS)))
         clients = {
             name: stack.enter_context(service.client(headers={"Authorization": f"Bearer {secret}"}))
             for name, secret in secrets.items()
@@ -44,6 +47,28 @@ def test_without_a_key_only_health_and_metrics_answer(keyed, car):
         assert nobody.get(path).status_code == 401
     for path in ("/health", "/livez", "/readyz", "/metrics", "/openapi.json"):
         assert nobody.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/predict", "/jobs", "/batches"])
+def test_strangers_who_send_their_body_slowly_stop_nobody(keyed, car, path):
+    nobody = keyed["nobody"]
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n\r\ncompany="
+    )
+    with contextlib.ExitStack() as stack:
+        strangers = [
+            stack.enter_context(
+                socket.create_connection((nobody.base_url.host, nobody.base_url.port), timeout=30)
+            )
+            for _ in range(2 * THREADS)
+        ]
+        for stranger in strangers:
+            stranger.sendall(head.encode())
+        assert nobody.get("/livez").status_code == 200
+        assert keyed["shop"].post("/predict", json=car).status_code == 200
+        for stranger in strangers:
+            assert stranger.recv(100).startswith(b"HTTP/1.1 401")
 
 
 def test_scopes_bound_what_a_key_opens(keyed, car):
