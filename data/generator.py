@@ -25,10 +25,12 @@ from data.hedonic import FIRST_YEAR, SEPARATOR, FloatArray
 from data.hedonic_tables import HedonicTables
 from data.market import ReferenceMarket
 from data.schema import LISTING_DATE, NUMERIC_FIELDS, PRICE, SOURCE, car_columns, listing_table
+from shared.schemas.car import CAR_FIELDS
 
 Objects = npt.NDArray[np.object_]
 Columns = dict[str, npt.NDArray[Any]]
 
+REQUIRED_FIELDS = tuple(name for name, field in CAR_FIELDS.items() if field.required)
 _EXTRA_LISTINGS = 25
 """Added to each group's frequency, so that rare models are drawn often enough to be learnt."""
 _PRICE_STEP_MAD = 500.0
@@ -37,7 +39,7 @@ _KM_STEP = 500.0
 
 
 def generate(
-    market: ReferenceMarket, rows: int, *, seed: int, mirrored: bool = False
+    market: ReferenceMarket, rows: int, *, seed: int, mirrored: bool = False, gaps: bool = True
 ) -> pd.DataFrame:
     """Draw `rows` listings; the same seed gives the same table to the bit.
 
@@ -48,6 +50,8 @@ def generate(
         mirrored: draw half as many cars and list each twice, once as far above the market as
             once below it. The noise of the draw then cancels out of every effect that is
             estimated from the table, while the spread stays.
+        gaps: leave out what sellers leave out, even fields that a valuation requires; without
+            them those fields are always stated, and the other draws stay the same.
 
     Returns:
         A canonical table (`data.schema`). A car of a model too rare to have statistics of its
@@ -59,7 +63,7 @@ def generate(
     cars = (rows + 1) // 2 if mirrored else rows
     drawn = rng.choice(len(names), cars, p=weights / weights.sum())
     columns = _cars(market, names, drawn, rng)
-    _blank_unstated(market.cars.patterns, columns, rng)
+    _blank_unstated(market.cars.patterns, columns, rng, kept=() if gaps else REQUIRED_FIELDS)
     columns[SOURCE] = _filled(cars, "reference market")
     table = listing_table({name: values.tolist() for name, values in columns.items()})
     levels = rng.random(cars)
@@ -185,11 +189,13 @@ def _kilometres(
     return np.asarray(np.round(km * factor / _KM_STEP) * _KM_STEP)
 
 
-def _blank_unstated(patterns: Counts, columns: Columns, rng: np.random.Generator) -> None:
+def _blank_unstated(
+    patterns: Counts, columns: Columns, rng: np.random.Generator, *, kept: Sequence[str]
+) -> None:
     """Take away what sellers leave out, by how often they state which fields."""
     rows = len(columns["year"])
     stated = _draw(patterns, rows, rng)
-    for field in PATTERN_FIELDS:
+    for field in (field for field in PATTERN_FIELDS if field not in kept):
         absent = np.array([field not in pattern.split(",") for pattern in stated], dtype=bool)
         values = columns[field].astype(object)
         values[absent] = None

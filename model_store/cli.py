@@ -51,7 +51,9 @@ def train(path: Path | None, *, activate: bool, seed: int) -> None:
 
     with _clear_errors():
         listings, name = _training_data(path, seed)
-        with tqdm(total=steps(listings) + 1, desc="Training", unit="step") as progress:
+        with tqdm(
+            total=steps(listings) + 1, desc="Training", unit="step", disable=None
+        ) as progress:
 
             def advance(step: str) -> None:
                 progress.set_postfix_str(step)
@@ -121,10 +123,11 @@ def calibrate(path: Path, output: Path) -> None:
 @click.option("--rows", type=click.IntRange(1, 10_000_000), required=True, help="How many.")
 @click.option("-o", "--output", type=_FILE, required=True, help="CSV file to write.")
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same file.")
-def generate(rows: int, output: Path, seed: int) -> None:
-    """Draw listings from the reference market."""
+@click.option("--gaps", is_flag=True, help="Leave out required fields too, as often as sellers do.")
+def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
+    """Draw listings from the reference market: a file that `carprice batch` prices."""
     with _clear_errors():
-        table = generate_listings(ReferenceMarket.load(), rows, seed=seed)
+        table = generate_listings(ReferenceMarket.load(), rows, seed=seed, gaps=gaps)
         table.to_csv(output, index=False)
     click.echo(f"{output}: {rows} listings")
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from data.calibrate import calibrate
 from data.distributions import SMALLEST_CELL
-from data.generator import generate
+from data.generator import REQUIRED_FIELDS, generate
 from data.loading import ListingsError
 from data.market import REFERENCE_MARKET, ReferenceMarket
 from data.schema import LISTING_COLUMNS
+from model_store.cli import market as market_command
 from shared.schemas.car import load_car_request
 
 from .conftest import made_listings
@@ -123,3 +125,24 @@ def test_mirrored_listings_stray_as_far_above_the_market_as_below(market: Refere
     assert np.corrcoef(above - above.mean(), above - below)[0, 1] > 0.05
     assert np.std(above - below) > 0.1
     assert abs(np.mean(above - below)) < 0.02
+
+
+def test_without_gaps_every_drawn_car_can_be_priced_and_nothing_else_changes() -> None:
+    drawn = generate(PUBLISHED, 3000, seed=7, gaps=False)
+    for row in drawn.to_dict("records"):
+        load_car_request({name: row[name] for name in REQUIRED_FIELDS})
+    with_gaps = generate(PUBLISHED, 3000, seed=7)
+    others = [name for name in LISTING_COLUMNS if name not in (*REQUIRED_FIELDS, "price_mad")]
+    pd.testing.assert_frame_equal(drawn[others], with_gaps[others])
+    assert with_gaps["km_driven"].isna().any()
+    stated = with_gaps[list(REQUIRED_FIELDS)].notna().all(axis=1)
+    pd.testing.assert_frame_equal(drawn[stated], with_gaps[stated], check_dtype=False)
+
+
+def test_the_command_draws_complete_cars_unless_gaps_are_asked_for(tmp_path: Path) -> None:
+    for options, complete in (([], True), (["--gaps"], False)):
+        file = tmp_path / "drawn.csv"
+        done = CliRunner().invoke(market_command, ["generate", "--rows=500", f"-o{file}", *options])
+        assert done.exit_code == 0, done.output
+        found = pd.read_csv(file)[list(REQUIRED_FIELDS)].notna().all(axis=None)
+        assert found == complete
