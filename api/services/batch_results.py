@@ -83,7 +83,8 @@ def _blocks(blob: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
 
 
 def _rows(blob: BinaryIO) -> Iterator[list[str]]:
-    return csv.reader(io.TextIOWrapper(blob, "utf-8", newline=""))
+    with io.TextIOWrapper(blob, "utf-8", newline="") as text:
+        yield from csv.reader(text)
 
 
 def _excel_fr(blob: BinaryIO, prices: slice) -> Iterator[bytes]:

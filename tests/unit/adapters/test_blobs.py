@@ -112,3 +112,26 @@ def test_a_buried_batch_leaves_its_caller_only(blobs: LocalBlobStore) -> None:
     files.bury(BATCH, CallerId("somebody"), 7.0)
     assert files.tombstone(BATCH) == ("somebody", 7.0)
     assert [*blobs.names(BATCH, ""), *blobs.names(BATCH, "parts")] == ["tombstone.json"]
+
+
+def test_a_discarded_batch_leaves_nothing_of_a_writer_that_was_killed(
+    blobs: LocalBlobStore, tmp_path: Path
+) -> None:
+    files = BatchFiles(blobs)
+    for name in (part_name(3), "manifest.json"):
+        put(blobs, name)
+    (tmp_path / "batches" / BATCH / "source.77-1.tmp").write_bytes(b"of a writer that was killed")
+    (tmp_path / "batches" / BATCH / "parts" / "000004.77-1.tmp").write_bytes(b"and another")
+    files.discard(BATCH)
+    files.discard(BATCH)
+    assert list((tmp_path / "batches").iterdir()) == []
+
+
+def test_a_buried_batch_keeps_nothing_of_a_writer_that_was_killed(
+    blobs: LocalBlobStore, tmp_path: Path
+) -> None:
+    put(blobs, "results.csv")
+    (tmp_path / "batches" / BATCH / "results.csv.77-1.tmp").write_bytes(b"half")
+    BatchFiles(blobs).bury(BATCH, CallerId("somebody"), 7.0)
+    (kept,) = (tmp_path / "batches" / BATCH).iterdir()
+    assert kept.name == "tombstone.json"
