@@ -32,6 +32,10 @@ COMMANDS: dict[str, Place] = {
 """A new command is one more line here."""
 
 
+PACKAGE = "carpricepredictor-ma"
+"""The distribution whose version is told."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -54,6 +58,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=PACKAGE, prog_name="carprice")
 def main() -> None:
     """Prices of used cars in Morocco."""
 

@@ -1,8 +1,9 @@
 """The commands `predict` and `batch`."""
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 from client.batch_run import BatchRun
 from client.carprice import CarPriceClient
-from client.errors import CarPriceError
-from client.models import Batch, Valuation
+from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
+from client.models import Batch
+from client.printing import valuation_lines, warning_lines
 
 EXIT_ROWS = 1
 """The file was handled, and not every row was valued."""
@@ -72,10 +74,33 @@ def failures() -> Iterator[None]:
     """Say what failed in one line, without a stack trace."""
     try:
         yield
+    except ServiceUnreachableError as error:
+        fail(f"{error}: is the service running? (make up)")
+    except ProblemError as error:
+        fail("\n".join(problem_lines(error)))
     except CarPriceError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename or ''}: {error.strerror or error}")
+        reason = error.strerror or str(error)
+        fail(f"{error.filename}: {reason}" if error.filename else reason)
+
+
+def problem_lines(problem: ProblemError) -> Iterator[str]:
+    """What the service refused: each place that is wrong under the name of its option."""
+    if not problem.errors:
+        yield f"{problem.title}: {problem.detail}"
+    for error in problem.errors:
+        place = _option_of(error)
+        yield f"{place}: {error['detail']}" if place else str(error["detail"])
+
+
+def _option_of(error: Mapping[str, Any]) -> str:
+    """The option that gives the member or parameter of an error; its pointer if none does."""
+    if "parameter" in error:
+        return f"--{error['parameter'].replace('_', '-')}"
+    pointer = str(error.get("pointer") or error.get("header") or "")
+    name = pointer.removeprefix("/")
+    return f"--{name.replace('_', '-')}" if name in CAR_OPTIONS else pointer
 
 
 def fail(message: str) -> NoReturn:
@@ -85,10 +110,18 @@ def fail(message: str) -> NoReturn:
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(allow_dash=True, path_type=str))
+@click.argument(
+    "file", required=False, metavar="[FILE]", type=click.Path(allow_dash=True, path_type=str)
+)
 @car_options
 @click.option("--coverage", type=float, help="Of the interval: 0.5, 0.8, 0.9 or 0.95.")
-@click.option("--include", multiple=True, type=click.Choice(["contributions", "depreciation"]))
+@click.option(
+    "--include",
+    multiple=True,
+    type=click.Choice(["contributions", "depreciation"]),
+    help="Also show what each field adds to the price, or the prices of the next years; "
+    "may be given twice.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
 @connection_options
 def predict(
@@ -104,8 +137,8 @@ def predict(
 ) -> None:
     """Value one car.
 
-    The car is given by the options, or as a JSON object in FILE (- is standard input); an option
-    overrides what stands there.
+    The car is given by the options, or as a JSON object in FILE, like {"company": "Toyota", …}
+    (- is standard input); an option overrides what stands there.
     """
     with failures():
         car = _load_car(file) | {name: value for name, value in fields.items() if value is not None}
@@ -114,7 +147,10 @@ def predict(
     if as_json:
         click.echo(json.dumps(valuation.raw, ensure_ascii=False, indent=2))
     else:
-        _print_valuation(valuation)
+        for line in valuation_lines(valuation, lang):
+            click.echo(line)
+        for line in warning_lines(valuation, lang):
+            click.echo(line, err=True)
 
 
 def _load_car(file: str | None) -> dict[str, Any]:
@@ -128,27 +164,6 @@ def _load_car(file: str | None) -> dict[str, Any]:
     if not isinstance(car, dict):
         fail(f'{file}: expected a JSON object, like {{"company": "Toyota", …}}')
     return car
-
-
-def _print_valuation(valuation: Valuation) -> None:
-    click.echo(f"{valuation.price_mad:,.0f} MAD")
-    click.echo(
-        f"{valuation.coverage:.0%} between {valuation.low_mad:,.0f} and "
-        f"{valuation.high_mad:,.0f} MAD"
-    )
-    verdict = valuation.verdict
-    if verdict is not None:
-        click.echo(
-            f"{verdict.asking_price_mad:,.0f} MAD is {verdict.position.replace('_', ' ')}: "
-            f"{verdict.percentile:.0f} % of comparable cars ask less "
-            f"({verdict.difference_mad:+,.0f} MAD)"
-        )
-    for part in valuation.raw.get("contributions", ()):
-        click.echo(f"  {part['effect_mad']:+12,.0f} MAD  {part['feature']}: {part['value']}")
-    for point in valuation.raw.get("depreciation", ()):
-        click.echo(f"  in {point['years']} year(s): {point['price_mad']:,.0f} MAD")
-    for warning in valuation.warnings:
-        click.echo(f"note: {warning}", err=True)
 
 
 @click.command()
@@ -198,11 +213,12 @@ def batch(
     lang: str,
     **options: Any,
 ) -> None:
-    """Value every car of FILE, a CSV (plain or gzip).
+    """Value every car of FILE: CSV with a header, plain or gzip, one car a row.
 
     Uploads, waits and downloads. Interrupted, the same command goes on where it stopped. Ends
     with 0 if every row was valued, 1 if not, 2 on errors.
     """  # fmt: skip
+    check_outputs(file, {"-o": output, "--rejected": rejected})
     with failures(), CarPriceClient(url, api_key=api_key, language=lang) as client:
         run = BatchRun(
             client=client,
@@ -225,13 +241,42 @@ def batch(
     sys.exit(0 if is_clean else EXIT_ROWS)
 
 
+def check_outputs(file: Path, outputs: Mapping[str, Path | None]) -> None:
+    """End with one line if what is written would replace the input or go nowhere.
+
+    Args:
+        file: what is read.
+        outputs: what is written, by option; None where nothing is.
+    """
+    taken = {"FILE": file}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        for name, other in taken.items():
+            if _is_same_file(path, other):
+                fail(f"{option} {path} and {name} are the same file: choose another for {option}")
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            fail(f"{option} {path}: there is no folder {folder}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            fail(f"{option} {path}: the folder {folder} cannot be written")
+        taken[option] = path
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, also through links."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
+
+
 def _run_with_bar(run: BatchRun, *, quiet: bool) -> Batch:
-    with tqdm(unit="row", unit_scale=True, disable=quiet, file=sys.stderr) as bar:
+    with tqdm(unit="row", unit_scale=True, disable=quiet or None, file=sys.stderr) as bar:
 
         def show(batch: Batch) -> None:
             bar.total = batch.total
             bar.set_description_str(batch.state.lower(), refresh=False)
-            bar.update(batch.done - bar.n)
+            bar.n = batch.done
             bar.refresh()
 
         return run.run(show)

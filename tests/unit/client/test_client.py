@@ -9,6 +9,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from api.cli import main
 from client import cli, downloads, transport
 from client.batch_run import BatchRun
 from client.carprice import CarPriceClient
@@ -371,3 +372,123 @@ def test_the_client_stands_alone() -> None:
             assert not line.startswith(
                 ("from api", "from shared", "from worker", "from model_store", "from data")
             ), file
+
+
+CAR_BY_OPTIONS = ["--company", "toyota", "--year", "1800"]
+EXPLAINED = VALUATION | {
+    "price_mad": 187_000.4,
+    "base_mad": 150_000.2,
+    "contributions": [
+        {"feature": "company", "value": "land rover", "effect_mad": 30_000.6},
+        {"feature": "km_driven", "value": 25_000, "effect_mad": 7_000.5},
+        {"feature": "owner", "value": None, "effect_mad": -0.9},
+    ],
+}
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+    """Let the commands talk to `handler` instead of the network."""
+    monkeypatch.setattr(cli, "CarPriceClient", lambda *_, **more: client_of(
+        handler, retries=0, language=more["language"]
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        ("en", ["187,000 MAD", "90% between 150,000 and 210,000 MAD",
+                "145,000 MAD is below market: 4% of comparable cars ask less (-42,000 MAD)",
+                "       150,000 MAD  base: a car about which nothing is known",
+                "       +30,001 MAD  company: Land Rover", "        +7,000 MAD  km_driven: 25,000",
+                "            -1 MAD  owner: not stated", "       187,000 MAD  price"]),
+        ("fr", ["187\u202f000 MAD", "90 % entre 150\u202f000 et 210\u202f000 MAD",
+                ("145\u202f000 MAD, c'est en dessous du marché : 4 % des voitures comparables sont "
+                "proposées moins cher (-42\u202f000 MAD)"),
+                "       150\u202f000 MAD  base : une voiture dont on ne sait rien",
+                "       +30\u202f001 MAD  marque : Land Rover",
+                "        +7\u202f000 MAD  kilométrage : 25\u202f000",
+                "            -1 MAD  propriétaire : non précisé", "       187\u202f000 MAD  prix"]),
+    ],
+)  # fmt: skip
+def test_predict_prints_lines_that_add_up_in_the_language_asked_for(
+    monkeypatch: pytest.MonkeyPatch, language: str, lines: list[str]
+) -> None:
+    serve(monkeypatch, lambda _: httpx.Response(200, json=EXPLAINED))
+    done = CliRunner().invoke(cli.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    assert done.stdout.splitlines() == lines
+    note = "note: " if language == "en" else "remarque : "
+    assert done.stderr == f"{note}/colour: Unknown field, ignored.\n"
+    amounts = [
+        int(line.split(" MAD")[0].replace(",", "").replace("\u202f", "")) for line in lines[3:]
+    ]
+    assert sum(amounts[:-1]) == amounts[-1] == 187_000
+
+
+def test_each_refused_field_is_a_line_with_its_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [
+        {"pointer": "/km_driven", "code": "required", "detail": "It is required."},
+        {"parameter": "coverage", "code": "invalid-parameter", "detail": "No."},
+    ]
+    body = {"title": "Input refused", "detail": "2 problems.", "errors": errors}
+    serve(monkeypatch, lambda _: httpx.Response(422, json=body))
+    done = CliRunner().invoke(cli.predict, CAR_BY_OPTIONS)
+    assert (done.exit_code, done.stderr) == (2, "--km-driven: It is required.\n--coverage: No.\n")
+
+
+def test_a_service_that_does_not_run_is_said_so_with_its_address() -> None:
+    done = CliRunner().invoke(cli.predict, [*CAR_BY_OPTIONS, "--url", "http://127.0.0.1:9"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("http://127.0.0.1:9: ")
+    assert done.stderr.endswith(": is the service running? (make up)\n")
+    assert done.stderr.count("\n") == 1
+
+
+def cars_file(folder: Path) -> Path:
+    file = folder / "cars.csv"
+    file.write_text("company\nDacia\n")
+    (folder / "link.csv").symlink_to(file)
+    (folder / "hard.csv").hardlink_to(file)
+    return file
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("cars.csv",), ("link.csv",), ("hard.csv",), ("../x/cars.csv",), ("o.csv", "cars.csv"),
+     ("o.csv", "o.csv")],
+)  # fmt: skip
+def test_a_run_never_writes_over_its_input_or_one_result_over_another(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    (folder := tmp_path / "x").mkdir()
+    file = cars_file(folder)
+    options = zip(("-o", "--rejected"), names, strict=False)
+    arguments = [part for option, name in options for part in (option, str(folder / name))]
+    done = CliRunner().invoke(cli.batch, [str(file), *arguments])
+    assert done.exit_code == 2
+    assert "are the same file" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert file.read_text() == "company\nDacia\n"
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "no" / "out.csv"
+    done = CliRunner().invoke(cli.batch, [str(cars_file(tmp_path)), "-o", str(output)])
+    assert done.exit_code == 2
+    assert done.stderr == f"-o {output}: there is no folder {output.parent}\n"
+
+
+def test_progress_is_drawn_on_terminals_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    serve(monkeypatch, Bulk())
+    output = tmp_path / "out.csv"
+    done = CliRunner().invoke(cli.batch, [str(cars_file(tmp_path)), "-o", str(output)])
+    assert done.exit_code == 0
+    assert done.stderr == (f"complete: 2 of 2 rows: 2 valued, 0 rejected, 0 failed -> {output}\n")
+
+
+def test_the_program_tells_its_version() -> None:
+    done = CliRunner().invoke(main, ["--version"])
+    assert done.output.startswith("carprice, version ")

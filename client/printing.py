@@ -1,0 +1,138 @@
+"""A valuation as a person reads it in the terminal, in French or English."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from client.models import Valuation, Verdict
+
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+ACRONYMS = frozenset({"bmw", "byd", "ds", "gmc", "mg", "vw", "gt", "gti", "gtd", "tt", "rs"})
+
+TEXTS: dict[str, dict[str, str]] = {
+    "en": {
+        "interval": "{coverage:.0f}% between {low} and {high} MAD",
+        "verdict": "{asking} MAD is {position}: {percentile:.0f}% of comparable cars ask less "
+        "({difference} MAD)",
+        "below_market": "below market",
+        "fair": "fair",
+        "above_market": "above market",
+        "base": "base: a car about which nothing is known",
+        "price": "price",
+        "not-stated": "not stated",
+        "year": "in {years} year: {price} MAD",
+        "years": "in {years} years: {price} MAD",
+        "note": "note: {text}",
+        "colon": ": ",
+    },
+    "fr": {
+        "interval": "{coverage:.0f} % entre {low} et {high} MAD",
+        "verdict": "{asking} MAD, c'est {position} : {percentile:.0f} % des voitures comparables "
+        "sont proposées moins cher ({difference} MAD)",
+        "below_market": "en dessous du marché",
+        "fair": "dans le marché",
+        "above_market": "au-dessus du marché",
+        "base": "base : une voiture dont on ne sait rien",
+        "price": "prix",
+        "not-stated": "non précisé",
+        "year": "dans {years} an : {price} MAD",
+        "years": "dans {years} ans : {price} MAD",
+        "note": "remarque : {text}",
+        "colon": " : ",
+    },
+}
+
+FRENCH_NAMES = {
+    "company": "marque", "model": "modèle", "year": "année", "fuel": "carburant",
+    "transmission": "boîte de vitesses", "km_driven": "kilométrage", "edition": "finition",
+    "owner": "propriétaire", "seller_type": "vendeur", "mileage_mpg": "autonomie par gallon",
+    "engine_cc": "cylindrée", "max_power_bhp": "puissance réelle", "torque_nm": "couple",
+    "fiscal_power_cv": "puissance fiscale", "city": "ville", "condition": "état",
+    "origin": "origine", "doors": "portes",
+}  # fmt: skip
+
+
+def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
+    """Price, interval, verdict and the extras that were asked for, line by line."""
+    texts = TEXTS[language]
+    yield f"{_amount(valuation.price_mad, language)} MAD"
+    yield texts["interval"].format(
+        coverage=100 * valuation.coverage,
+        low=_amount(valuation.low_mad, language),
+        high=_amount(valuation.high_mad, language),
+    )
+    if valuation.verdict is not None:
+        yield _verdict_line(valuation.verdict, language)
+    if "contributions" in valuation.raw:
+        yield from _contribution_lines(valuation, language)
+    for point in valuation.raw.get("depreciation", ()):
+        text = texts["year" if point["years"] == 1 else "years"]
+        yield "  " + text.format(years=point["years"], price=_amount(point["price_mad"], language))
+
+
+def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
+    """What the service accepted without using it."""
+    for warning in valuation.warnings:
+        yield TEXTS[language]["note"].format(text=warning)
+
+
+def _verdict_line(verdict: Verdict, language: str) -> str:
+    texts = TEXTS[language]
+    return texts["verdict"].format(
+        asking=_amount(verdict.asking_price_mad, language),
+        position=texts.get(verdict.position, verdict.position),
+        percentile=verdict.percentile,
+        difference=_amount(verdict.difference_mad, language, sign="+"),
+    )
+
+
+def _contribution_lines(valuation: Valuation, language: str) -> Iterator[str]:
+    """The base, each effect and the price; the amounts add up as they are printed."""
+    texts, parts = TEXTS[language], valuation.raw["contributions"]
+    effects = [round(part["effect_mad"]) for part in parts]
+    price = round(valuation.price_mad)
+    yield _line(_amount(price - sum(effects), language), texts["base"])
+    for part, effect in zip(parts, effects, strict=True):
+        what = f"{_name(part['feature'], language)}{texts['colon']}{_value(part, language)}"
+        yield _line(_amount(effect, language, sign="+"), what)
+    yield _line(_amount(price, language), texts["price"])
+
+
+def _line(amount: str, what: str) -> str:
+    return f"  {amount:>12} MAD  {what}"
+
+
+def _name(feature: str, language: str) -> str:
+    if language == "fr" and feature in FRENCH_NAMES:
+        return FRENCH_NAMES[feature]
+    return feature
+
+
+def _value(part: Mapping[str, Any], language: str) -> str:
+    value = part["value"]
+    if value is None:
+        return TEXTS[language]["not-stated"]
+    if part["feature"] in ("company", "model"):
+        return title_case(str(value))
+    if part["feature"] == "km_driven":
+        return _amount(value, language)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def title_case(name: str) -> str:
+    """A brand or model, which the service keeps in small letters, as it is usually written.
+
+    >>> title_case("land rover"), title_case("bmw"), title_case("x5"), title_case("c-max")
+    ('Land Rover', 'BMW', 'X5', 'C-Max')
+    """
+    return " ".join("-".join(map(_word, word.split("-"))) for word in name.split(" "))
+
+
+def _word(word: str) -> str:
+    has_digit = any(letter.isdigit() for letter in word)
+    return word.upper() if has_digit or word in ACRONYMS else word.capitalize()
+
+
+def _amount(value: float, language: str, sign: str = "-") -> str:
+    """A whole number, its thousands grouped as the language does."""
+    text = f"{value:{sign},.0f}"
+    return text.replace(",", NARROW_SPACE) if language == "fr" else text
