@@ -1,6 +1,7 @@
 """The load generators: wrk for many connections, a small Python program for one client."""
 
 import shutil
+import time
 
 from benchmarks.bench import Bench, Running, machine_cpu_s
 from benchmarks.measurements import Round, result_line
@@ -34,10 +35,12 @@ def measured(
     Raises:
         ProgramError: the load generator failed.
     """
+    started_at = time.perf_counter()
     subject_before, machine_before = running.cpu_s(), machine_cpu_s()
     printed, client_cpu_s = run_to_the_end(command, bench.options.seconds + GRACE_S)
     subject_cpu_s = running.cpu_s() - subject_before
     machine_cpu = machine_cpu_s() - machine_before
+    accounted_s = time.perf_counter() - started_at
     found = result_line(printed)
     return Round(
         scenario=scenario,
@@ -49,5 +52,6 @@ def measured(
         subject_cpu_s=subject_cpu_s,
         client_cpu_s=client_cpu_s,
         other_cpu_s=max(0.0, machine_cpu - subject_cpu_s - client_cpu_s),
+        accounted_s=accounted_s,
         **{name: found[name] for name in ("p50_ms", "p90_ms", "p99_ms", "max_ms")},
     )

@@ -30,6 +30,8 @@ class Round:
     """CPU time of the load generator."""
     other_cpu_s: float | None = None
     """CPU time of everything else on the machine: how much the round was disturbed."""
+    accounted_s: float | None = None
+    """How long the CPU times were taken for: the round, and the load generator's start and end."""
 
     @property
     def per_second(self) -> float:

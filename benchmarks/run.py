@@ -169,9 +169,9 @@ def _shown(arguments: Sequence[str]) -> list[str]:
 
 def _disturbed(rounds: Sequence[Round]) -> float:
     """Share of the machine that other programs took during the rounds."""
-    known = [one for one in rounds if one.other_cpu_s is not None]
-    seconds = sum(one.duration_s for one in known) * (os.cpu_count() or 1)
-    return sum(one.other_cpu_s or 0.0 for one in known) / seconds if seconds else 0.0
+    other_cpu_s = sum(one.other_cpu_s or 0.0 for one in rounds)
+    seconds = sum(one.accounted_s or 0.0 for one in rounds) * (os.cpu_count() or 1)
+    return other_cpu_s / seconds if seconds else 0.0
 
 
 def _end(*_: object) -> NoReturn:

@@ -45,7 +45,7 @@ def result(output: Path) -> dict[str, Any]:
 @pytest.mark.integration
 def test_a_smoke_run_measures_every_scenario(result: dict[str, Any]) -> None:
     found = {one["scenario"] for one in result["rounds"]}
-    assert found == SCENARIOS if shutil.which("wrk") else SCENARIOS - NEEDS_WRK
+    assert found == (SCENARIOS if shutil.which("wrk") else SCENARIOS - NEEDS_WRK)
     assert result["left_out"] == {}
 
 
