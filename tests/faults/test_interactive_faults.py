@@ -76,7 +76,8 @@ def test_without_the_broker_new_work_is_refused_promptly_and_cached_cars_are_ser
     patient, http, car, how
 ):
     cached = new_car(car)
-    http.post("/predict", json=cached)
+    # A worker leaves a cache that has just failed alone for a second.
+    wait_until(lambda: http.post("/predict", json=cached).json().get("cached"))
     if how == "freeze":
         patient.freeze("broker")
     else:
