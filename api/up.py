@@ -20,6 +20,7 @@ from api.launcher.guardian import Guardian
 from api.launcher.output import Output
 from api.launcher.preflight import (
     CannotStartError,
+    check_addresses,
     check_flower,
     check_keys,
     check_ports,
@@ -28,7 +29,13 @@ from api.launcher.preflight import (
     wipe_metrics,
 )
 from api.launcher.processes import TIER_STOP_TIMEOUTS_S, make_tiers
-from api.launcher.readiness import api_state, local_address, servers_answer
+from api.launcher.readiness import (
+    api_state,
+    broker_trouble,
+    local_address,
+    server_place,
+    servers_answer,
+)
 from api.launcher.supervisor import GivenUpError, Supervisor
 from api.launcher.training import has_active_model, train_default_model
 from shared.settings import Settings, SettingsError
@@ -36,6 +43,9 @@ from shared.settings import Settings, SettingsError
 PR_SET_PDEATHSIG = 1
 PATIENCE_S = 45.0
 """After this time without a green `/readyz` the user is told what it says."""
+
+BROKER_PATIENCE_S = 60.0
+"""How long a broker of somebody else may take to answer before the start is given up."""
 
 EXAMPLE_CAR = (
     '{"company":"Toyota","model":"Corolla","year":2020,"fuel":"Petrol","seller_type":"Individual",'
@@ -55,6 +65,7 @@ def up(*, with_parent: bool) -> None:
         settings = with_absolute_paths(Settings.from_env())
         check_keys(settings)
         check_flower(settings)
+        check_addresses(settings)
         prepare_home(settings)
         lock = take_home(settings.home)
         check_ports(settings)
@@ -113,6 +124,8 @@ class Run:
 
     def _start(self, supervisor: Supervisor) -> None:
         """Train if need be, start the tiers, tell the user once the service is ready."""
+        if self._settings.redis_url:
+            self._await_broker(supervisor, self._settings.redis_url)
         if not has_active_model(self._settings):
             self._output.say("no model yet: training the default one (once, under a minute)")
             train_default_model(self._env, self._guardian, lambda: supervisor.stop_requests > 0)
@@ -121,6 +134,25 @@ class Run:
         for index in range(1, len(self._tiers)):
             supervisor.start_tier(index, ready=lambda: True)
         self._await_readiness(supervisor)
+
+    def _await_broker(self, supervisor: Supervisor, url: str) -> None:
+        """Start nothing before the broker that was named answers.
+
+        Raises:
+            CannotStartError: it did not for `BROKER_PATIENCE_S`.
+        """
+        place = f"the broker at {server_place(url)} (REDIS_URL)"
+        give_up_at = time.monotonic() + BROKER_PATIENCE_S
+        is_told = False
+        while not supervisor.stop_requests and (trouble := broker_trouble(url)):
+            if not is_told:
+                self._output.say(f"waiting for {place}")
+                is_told = True
+            if time.monotonic() > give_up_at:
+                raise CannotStartError(
+                    f"{place} did not answer for {BROKER_PATIENCE_S:.0f} s: {trouble}"
+                )
+            supervisor.round()
 
     def _await_readiness(self, supervisor: Supervisor) -> None:
         """Keep the processes going until `/readyz` is green."""

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +13,41 @@ class SettingsError(ValueError):
     """A setting has a value that cannot be used; the message says what to write instead."""
 
 
-def setting(env: str, default: Any, meaning: str, unit: str = "", minimum: float = 0) -> Any:
-    """A dataclass field that knows its environment variable, its documentation and its minimum."""
-    metadata = {"env": env, "meaning": meaning, "unit": unit, "minimum": minimum}
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TextRule:
+    """What a text may be, and how to say so."""
+
+    pattern: re.Pattern[str]
+    expected: str
+    is_secret: bool = False
+    """The value is never shown: it may hold a password."""
+
+
+SERVER_URL = TextRule(
+    pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S)\S*"),
+    expected="an address that starts with redis://, rediss:// or unix://",
+    is_secret=True,
+)
+MEMORY = TextRule(
+    pattern=re.compile(r"[1-9]\d*([kmg]b?)?", re.IGNORECASE), expected="a size, like 128mb"
+)
+LOG_LEVEL = TextRule(
+    pattern=re.compile("debug|info|warning|error", re.IGNORECASE),
+    expected="debug, info, warning or error",
+)
+
+
+def setting(
+    env: str,
+    default: Any,
+    meaning: str,
+    unit: str = "",
+    *,
+    minimum: float = 0,
+    rule: TextRule | None = None,
+) -> Any:
+    """A dataclass field that knows its environment variable, its documentation and its limits."""
+    metadata = {"env": env, "meaning": meaning, "unit": unit, "minimum": minimum, "rule": rule}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -44,8 +77,12 @@ class Settings:
     bulk_processes: int = setting(
         "BULK_PROCESSES", 2, "Processes of the worker for batches.", minimum=1
     )
-    redis_url: str = setting("REDIS_URL", "", "Broker and job store; empty: the embedded server.")
-    cache_url: str = setting("CACHE_URL", "", "Result cache; empty: the embedded server.")
+    redis_url: str = setting(
+        "REDIS_URL", "", "Broker and job store; empty: the embedded server.", rule=SERVER_URL
+    )
+    cache_url: str = setting(
+        "CACHE_URL", "", "Result cache; empty: the embedded server.", rule=SERVER_URL
+    )
     models_path: Path | None = setting(
         "MODELS_PATH", None, "Model registry; empty: `model_store/versions` beside the code."
     )
@@ -60,7 +97,10 @@ class Settings:
         "CACHE_TTL_S", 3600, "How long a result stays cached.", "s", minimum=1
     )
     cache_max_memory: str = setting(
-        "CACHE_MAX_MEMORY", "128mb", "Memory of the embedded cache before it evicts (LRU)."
+        "CACHE_MAX_MEMORY",
+        "128mb",
+        "Memory of the embedded cache before it evicts (LRU).",
+        rule=MEMORY,
     )
     predict_wait_s: float = setting(
         "PREDICT_WAIT_S", 5.0, "How long `/predict` waits before it answers 202.", "s"
@@ -118,14 +158,14 @@ class Settings:
     cors_origins: str = setting(
         "CORS_ORIGINS", "*", "Origins whose pages may ask for prices, comma-separated; or `*`."
     )
-    log_level: str = setting("LOG_LEVEL", "info", "debug, info, warning or error.")
+    log_level: str = setting("LOG_LEVEL", "info", "debug, info, warning or error.", rule=LOG_LEVEL)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
         """Read the settings from environment variables; an empty one counts as not set.
 
         Raises:
-            SettingsError: a value is not of the setting's type, or below its minimum.
+            SettingsError: a value is not of the setting's type, or outside its limits.
         """
         env = os.environ if env is None else env
         given: dict[str, Any] = {}
@@ -168,6 +208,14 @@ def _parse(field: "dataclasses.Field[Any]", raw: str) -> Any:
         return _parse_number(field, raw, type(default))
     if default is None or isinstance(default, Path):
         return Path(raw)
+    return _checked_text(field, raw)
+
+
+def _checked_text(field: "dataclasses.Field[Any]", raw: str) -> str:
+    rule: TextRule | None = field.metadata["rule"]
+    if rule is not None and not rule.pattern.fullmatch(raw):
+        given = "" if rule.is_secret else f"={raw!r}"
+        raise SettingsError(f"{field.metadata['env']}{given}: expected {rule.expected}")
     return raw
 
 

@@ -4,7 +4,9 @@ import datetime as dt
 import json
 import logging
 import logging.handlers
+import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +19,18 @@ LOG_FILES_KEPT = 3
 SHOWN_LEVELS = {"warning", "error", "critical"}
 NOT_SHOWN_FIELDS = {"event", "level", "at", "process", "exception"}
 OWN_NAME = "carprice"
+OUTAGE = re.compile(
+    r"connection (refused|reset|closed|aborted)|connection to broker|cannot connect to"
+    r"|error \d+ connecting|error while reading from|connectionerror|timeout (reading|connecting)"
+    r"|loading the dataset|broker_?unavailable|broken pipe",
+    re.IGNORECASE,
+)
+"""What the libraries say while a server does not answer."""
+OUTAGE_QUIET_S = 60.0
+"""After this time without a word about it, the next word is about another outage."""
+STACK_END = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
+"""The last line of a stack: the exception's class, and what it says."""
+STACK_LINK = re.compile(r"(During handling of|The above exception was|Traceback \()")
 
 
 def terminal_text(line: str) -> str | None:
@@ -44,6 +58,38 @@ def _readable(record: dict[str, Any]) -> str:
     return " ".join([f"{record['level']}: {record['event']}", *rest, *last_line])
 
 
+class TerminalFilter:
+    """What one process has to say on the terminal: no stacks, one line for each outage."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._in_stack = False
+        self._outage_at = float("-inf")
+
+    def text(self, line: str) -> str | None:
+        """How a line appears; None if it goes to the file only."""
+        shown = terminal_text(line)
+        if shown is None or self._is_stack(shown):
+            return None
+        if not OUTAGE.search(shown):
+            return shown
+        now, before = time.monotonic(), self._outage_at
+        self._outage_at = now
+        if now - before < OUTAGE_QUIET_S:
+            return None
+        return f"a server does not answer; trying again (see logs/{self._name}.log)"
+
+    def _is_stack(self, line: str) -> bool:
+        """Whether a line is of a stack; its last line, which says what happened, is not."""
+        if STACK_LINK.match(line):
+            self._in_stack = True
+            return True
+        if self._in_stack and (line.startswith(" ") or not STACK_END.match(line)):
+            return True
+        self._in_stack = False
+        return False
+
+
 class Output:
     """The terminal and one rotating log file per process."""
 
@@ -59,13 +105,14 @@ class Output:
         self._printer = Printer(self._terminal, width=max(map(len, [OWN_NAME, *names])))
         self._colours = dict(zip(names, get_colours(), strict=False))
         self._files = {name: _log_file(folder / f"{name}.log") for name in [OWN_NAME, *names]}
+        self._filters = {name: TerminalFilter(name) for name in names}
         self._terminal_gone = False
 
     def relay(self, name: str, line: bytes) -> None:
         """Pass on one line of a process."""
         text = line.decode(errors="replace").rstrip()
         self._files[name].info(text)
-        shown = terminal_text(text)
+        shown = self._filters[name].text(text)
         if shown is not None:
             self._print(name, shown)
 

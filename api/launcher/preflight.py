@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from api.auth import load_keys
+from shared.adapters.redis_client import connect
 from shared.settings import Settings
 
 HIGHEST_PORT = 65_535
@@ -44,6 +45,21 @@ def check_flower(settings: Settings) -> None:
             f"FLOWER_ADDRESS={settings.flower_address} can be reached from other machines: "
             "set FLOWER_BASIC_AUTH=user:password, or leave it at 127.0.0.1"
         )
+
+
+def check_addresses(settings: Settings) -> None:
+    """See that the addresses of given servers can be read; nothing is sent.
+
+    Raises:
+        CannotStartError: a port or a database is no number; the address itself is not shown.
+    """
+    for variable, url in (("REDIS_URL", settings.redis_url), ("CACHE_URL", settings.cache_url)):
+        try:
+            connect(url or "unix:///none").close()
+        except ValueError as error:
+            raise CannotStartError(
+                f"{variable}: {error}; expected an address like redis://:password@host:6379/0"
+            ) from None
 
 
 def check_ports(settings: Settings) -> None:

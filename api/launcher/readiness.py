@@ -4,8 +4,14 @@ import http.client
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from shared.adapters.redis_client import connect
 
 PROBE_TIMEOUT_S = 1.0
+REDIS_PORT = 6379
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked about, not bound
 """Where to reach a server that listens on every address."""
 
@@ -31,6 +37,30 @@ def server_answers(path: Path) -> bool:
 def servers_answer(paths: Sequence[Path]) -> bool:
     """Whether all of these servers take commands."""
     return all(server_answers(path) for path in paths)
+
+
+def server_place(url: str) -> str:
+    """Where a server is, without its password: `host:port`, or the path of its socket.
+
+    >>> server_place("rediss://:secret@queue.example/0")
+    'queue.example:6379'
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    return f"{parts.hostname}:{parts.port or REDIS_PORT}"
+
+
+def broker_trouble(url: str) -> str | None:
+    """Why the server at this address takes no commands; None if it does."""
+    client = connect(url)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return str(error)
+    finally:
+        client.close()
+    return None
 
 
 def api_state(address: str) -> tuple[bool, str]:

@@ -52,3 +52,39 @@ def test_a_closed_terminal_does_not_end_the_service(tmp_path: Path) -> None:
     output.announce("three")
     assert (tmp_path / "api.log").read_text() == "one\n"
     assert (tmp_path / "carprice.log").read_text().endswith(" two\n")
+
+
+STACK = """Traceback (most recent call last):
+  File "redis/connection.py", line 1, in connect
+    sock = self.retry()
+           ^^^^^^^^^^^^
+ConnectionRefusedError: [Errno 111] Connection refused
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "kombu/connection.py", line 2, in _ensure
+redis.exceptions.ConnectionError: Error 111 connecting to 127.0.0.1:6379. Connection refused."""
+
+
+def test_an_outage_is_one_line_a_process_and_its_stacks_stay_in_the_files(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    output = Output(tmp_path, ["beat", "flower"], terminal)
+    for name in ("beat", "flower"):
+        for line in STACK.splitlines() * 5:
+            output.relay(name, line.encode())
+        output.relay(name, b'{"event": "Cannot connect to redis://", "level": "error"}')
+    shown = terminal.getvalue().splitlines()
+    assert len(shown) == 2
+    assert all("a server does not answer; trying again (see logs/" in line for line in shown)
+    assert (tmp_path / "beat.log").read_text().count("Traceback") == 10
+
+
+def test_other_stacks_are_their_last_line(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    output = Output(tmp_path, ["api"], terminal)
+    for line in ("Traceback (most recent call last):", '  File "x.py"', "ValueError: no", "on"):
+        output.relay("api", line.encode())
+    assert [line.split("| ")[1] for line in terminal.getvalue().splitlines()] == [
+        "ValueError: no", "on",
+    ]  # fmt: skip

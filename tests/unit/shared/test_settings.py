@@ -41,3 +41,33 @@ def test_every_default_would_be_accepted():
     defaults = Settings()
     given = {env: str(getattr(defaults, name) or "") for name, env in names.items()}
     assert Settings.from_env(given) == defaults
+
+
+@pytest.mark.parametrize(
+    ("env", "raw", "message"),
+    [
+        ("REDIS_URL", "http://:secret@queue:6379", "REDIS_URL: expected an address that starts"),
+        ("CACHE_URL", "localhost:6379", "CACHE_URL: expected an address that starts"),
+        ("REDIS_URL", "redis://", "REDIS_URL: expected an address"),
+        ("CACHE_MAX_MEMORY", "lots", "CACHE_MAX_MEMORY='lots': expected a size, like 128mb"),
+        ("CACHE_MAX_MEMORY", "0", "CACHE_MAX_MEMORY='0': expected a size, like 128mb"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL='loud': expected debug, info, warning or error"),
+    ],
+)
+def test_texts_that_no_server_would_understand_are_refused_without_a_password(env, raw, message):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({env: raw})
+    assert str(caught.value).startswith(message)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("env", "raw"),
+    [
+        ("REDIS_URL", "redis://:p@queue:6379/0"), ("REDIS_URL", "rediss://queue"),
+        ("CACHE_URL", "unix:///run/cache.sock"), ("CACHE_MAX_MEMORY", "1gb"),
+        ("CACHE_MAX_MEMORY", "1048576"), ("LOG_LEVEL", "WARNING"),
+    ],
+)  # fmt: skip
+def test_texts_that_are_understood_are_taken_as_they_are(env, raw):
+    assert raw in dataclasses.astuple(Settings.from_env({env: raw}))
