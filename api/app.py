@@ -5,7 +5,7 @@ import time
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import cors, cross_site, problems, security_headers
+from api import cors, cross_site, problems, security_headers, slots
 from api.auth import Authenticator
 from api.container import ApiServices, build_services
 from api.current import EXTENSION
@@ -40,6 +40,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     authenticator = Authenticator(settings)
     app = Flask(__name__, template_folder="web/templates", static_folder=None)
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
     app.config.update(
         MAX_CONTENT_LENGTH=settings.body_max_bytes,
         API_TITLE="CarPricePredictor-MA",
@@ -61,6 +62,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
+    slots.register(app, settings.api_threads)
     return app
 
 

@@ -12,6 +12,7 @@ from api.services.jobs import Jobs
 from api.services.models import Models
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Valuations
+from api.slots import Slots
 from model_store.manifest import ModelVersion
 from model_store.registry import ActiveModel, ModelRegistry
 from shared.adapters.audit_stats import AuditStats
@@ -43,6 +44,7 @@ class ApiServices:
     jobs: Jobs
     batches: Batches
     batch_results: BatchResults
+    downloads: Slots
     models: Models
     health: Health
     cache: RedisValuationCache
@@ -104,6 +106,7 @@ def build_services(settings: Settings) -> ApiServices:
             long_waits=long_waits,
         ),
         batch_results=BatchResults(batch_files),
+        downloads=Slots(settings.api_threads // 4),
         batches=Batches(
             files=batch_files,
             store=RedisBatchStore(

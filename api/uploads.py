@@ -80,6 +80,10 @@ class UploadBody:
         first = next(blocks, b"")
         if self._is_gzip and not first.startswith(GZIP_MAGIC):
             raise _refused("wrong-gzip")
+        if self._request.content_length is None and not first.startswith(GZIP_MAGIC):
+            # The server does not tell when such a body breaks off: half a file would look whole.
+            # A form and a gzip file have an end of their own.
+            raise _refused("length-unknown")
         yield first
         yield from blocks
 

@@ -27,7 +27,7 @@ class EncodingField(fields.String):
         text = super()._deserialize(value, attr, data, **options) or ""
         try:
             name = codecs.lookup(text).name
-        except LookupError:
+        except (LookupError, ValueError):  # the latter for a NUL in the name
             name = ""
         if name == "utf-8-sig":
             name = "utf-8"

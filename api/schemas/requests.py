@@ -122,6 +122,8 @@ def load_json() -> Any:
         raw = request.get_data()
     except RequestEntityTooLarge:
         raise BodyTooLarge(maximum=request.max_content_length) from None
+    if request.content_length is not None and len(raw) < request.content_length:
+        raise InvalidInput([FieldProblem("", "truncated-body")])
     if not raw.strip():
         raise InvalidInput([FieldProblem("", "empty-body")])
     try:

@@ -242,7 +242,10 @@ def _range_holds(etag: str) -> bool:
 
 
 def _stream(batch: Batch, body: Iterator[bytes], mimetype: str, suffix: str) -> Response:
+    downloads = services().downloads
+    downloads.take()
     response = Response(body, mimetype=mimetype)
+    response.call_on_close(downloads.give_back)
     stem = _UNSAFE.sub("_", batch.manifest.file_name.rpartition(".")[0])[:80] or batch.manifest.id
     response.headers["Content-Disposition"] = f'attachment; filename="{stem}-{suffix}"'
     response.headers["Cache-Control"] = "private, no-cache"

@@ -1,5 +1,6 @@
 """The texts of every problem, in French and English, by code."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -14,41 +15,42 @@ LANGUAGES: tuple[Language, ...] = ("fr", "en")
 DEFAULT_LANGUAGE: Language = "fr"
 """The reference API's callers read French."""
 
+GROUPED_FROM = 10_000
 VALUE_MAX_SIGNS = 60
 """A wrong value is quoted up to this length."""
 
 FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     "required": {
-        "fr": "{label} est obligatoire ; attendu : {expected}.",
-        "en": "{label} is required; expected {expected}.",
+        "fr": "Champ « {label} » obligatoire : attendu {expected}.",
+        "en": "{label} is required: expected {expected}.",
     },
     "not-text": {
-        "fr": "{label} doit être {expected} (reçu : {value}).",
-        "en": "{label} must be {expected} (got {value}).",
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
     },
     "too-long": {
-        "fr": "{label} est trop long ; attendu : {expected}.",
-        "en": "{label} is too long; expected {expected}.",
+        "fr": "Champ « {label} » trop long : attendu {expected}.",
+        "en": "{label} is too long: expected {expected}.",
     },
     "not-a-number": {
-        "fr": "{label} doit être {expected} (reçu : {value}).",
-        "en": "{label} must be {expected} (got {value}).",
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
     },
     "not-whole": {
-        "fr": "{label} doit être {expected}, sans décimales (reçu : {value}).",
-        "en": "{label} must be {expected}, without decimals (got {value}).",
+        "fr": "Champ « {label} » : attendu {expected}, sans décimales (reçu : {value}).",
+        "en": "{label}: expected {expected}, without decimals (got {value}).",
     },
     "out-of-range": {
-        "fr": "{label} doit être {expected} (reçu : {value}).",
-        "en": "{label} must be {expected} (got {value}).",
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
     },
     "unknown-category": {
-        "fr": "{label} doit être {expected} (reçu : {value}).",
-        "en": "{label} must be {expected} (got {value}).",
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
     },
     "invalid": {
-        "fr": "{label} n'est pas valable (reçu : {value}).",
-        "en": "{label} is not valid (got {value}).",
+        "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
+        "en": "{label}: refused value (got {value}).",
     },
 }
 
@@ -92,6 +94,10 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "fr": "Le corps de la requête est vide ; un objet JSON est attendu.",
         "en": "The body is empty; a JSON object is expected.",
     },
+    "truncated-body": {
+        "fr": "Le corps est plus court que Content-Length ne l'annonce ; renvoyez-le.",
+        "en": "The body is shorter than Content-Length says; send it again.",
+    },
     "not-json": {
         "fr": "Le corps n'est pas du JSON valable : {reason}.",
         "en": "The body is not valid JSON: {reason}.",
@@ -118,9 +124,7 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
 def expected(field: CarField, language: Language) -> str:
     """What a field accepts, in words."""
     if isinstance(field, Category):
-        return ("l'une de ces valeurs : " if language == "fr" else "one of ") + ", ".join(
-            field.choices
-        )
+        return ("une valeur parmi " if language == "fr" else "one of ") + ", ".join(field.choices)
     if isinstance(field, Number):
         return _expected_number(field, language)
     if isinstance(field, FoldedText):
@@ -132,15 +136,45 @@ def expected(field: CarField, language: Language) -> str:
 
 def _expected_number(field: Number, language: Language) -> str:
     unit = f" {field.unit}" if field.unit else ""
-    low, high = f"{field.minimum:g}", f"{field.maximum:.0f}"
+    low, high = f"{field.minimum:g}", _grouped(field.maximum, language)
     if language == "fr":
         return f"un nombre {'entier ' if field.whole else ''}de {low} à {high}{unit}"
     return f"a {'whole ' if field.whole else ''}number from {low} to {high}{unit}"
 
 
+def _grouped(number: float, language: Language) -> str:
+    """A large number with its thousands grouped; years have none."""
+    if number < GROUPED_FROM:
+        return f"{number:.0f}"
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}" if language == "fr" else ",")
+
+
+FRENCH_RULES = (
+    (re.compile(r"\b(?:one|any) of "), "une valeur parmi "),
+    (re.compile(r"\bseconds from (\d+) to (\d+)"), r"de \1 à \2 secondes"),
+    (re.compile(r"\b(\d+)-(\d+) characters"), r"de \1 à \2 caractères"),
+    (re.compile(r" or "), " ou "),
+    (re.compile(r"\bYYYY-MM-DD\b"), "AAAA-MM-JJ"),
+)
+"""How the rules of query parameters read in French."""
+_JSON_PLACE = re.compile(r"line (\d+) column (\d+)")
+
+
+def _translated(name: str, text: Any, language: Language) -> Any:
+    """A message parameter that was written in English, in the language of the message."""
+    if language == "en" or not isinstance(text, str):
+        return text
+    if name == "reason" and (place := _JSON_PLACE.search(text)):
+        return f"ligne {place[1]}, colonne {place[2]}"
+    if name == "expected":
+        for rule, french in FRENCH_RULES:
+            text = rule.sub(french, text)
+    return text
+
+
 def quote(value: Any, language: Language) -> str:
     """A wrong value as it stands in a message, shortened."""
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     if len(text) > VALUE_MAX_SIGNS:
         text = text[: VALUE_MAX_SIGNS - 1] + "…"
     if not isinstance(value, str):
@@ -194,7 +228,9 @@ class _Quoted(dict[str, Any]):
     def __init__(self, params: Mapping[str, Any], language: Language) -> None:
         super().__init__(
             {
-                name: quote(value, language) if name == "value" else value
+                name: quote(value, language)
+                if name == "value"
+                else _translated(name, value, language)
                 for name, value in params.items()
             }
         )

@@ -44,6 +44,12 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
         "en": "key_column: there is no column {column}. Headers found: {found}.",
     },
+    "length-unknown": {
+        "fr": "Un fichier brut doit annoncer sa taille (Content-Length) ; sinon, envoyez-le "
+        "comme formulaire ou compressé en gzip.",
+        "en": "A raw file must announce its size (Content-Length); otherwise send it as a form "
+        "or gzipped.",
+    },
     "truncated-upload": {
         "fr": "L'envoi s'arrête après {received} octets sur {expected}.",
         "en": "The upload ends after {received} of {expected} bytes.",

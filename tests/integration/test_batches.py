@@ -233,7 +233,7 @@ def test_a_truncated_upload_is_refused(service: Service) -> None:
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(
-            b"POST /batches HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+            b"POST /batches HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n"
             b"Content-Length: 100000\r\nConnection: close\r\n\r\n" + cars_csv(10)
         )
         connection.shutdown(socket.SHUT_WR)

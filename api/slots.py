@@ -1,0 +1,114 @@
+"""Slow clients may hold only a part of the threads: others keep being answered.
+
+A request's body is read, and a large answer is written, at the pace of the client, and a WSGI
+server gives it a thread for all that time.
+"""
+
+import threading
+from collections.abc import Iterable
+from io import RawIOBase
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wsgi import ClosingIterator
+
+from shared.domain.errors import QueueFull
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
+
+SLOT_WAIT_S = 1.0
+"""A body that finds no slot for this long is refused: 503 with Retry-After."""
+
+
+class Slots:
+    """A bounded number of threads for one kind of waiting.
+
+    Args:
+        count: how many threads.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(max(1, count))
+
+    def take(self) -> None:
+        """Take a slot.
+
+        Raises:
+            QueueFull: all are taken, and none became free in time.
+        """
+        if not self._free.acquire(timeout=SLOT_WAIT_S):
+            raise QueueFull(reason="too many slow clients")
+
+    def give_back(self) -> None:
+        """Give a slot back."""
+        self._free.release()
+
+
+class BoundedBody(RawIOBase):
+    """A request's body that takes a slot with its first read.
+
+    Args:
+        body: the server's `wsgi.input`.
+        slots: of all bodies.
+    """
+
+    def __init__(self, body: Any, slots: Slots) -> None:
+        super().__init__()
+        self._body = body
+        self._slots = slots
+        self._is_taken = False
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read from the client; the end of the body gives the slot back."""
+        if not self._is_taken:
+            self._slots.take()
+            self._is_taken = True
+        data: bytes = self._body.read(size)
+        if not data:
+            self.release()
+        return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        """As `read`."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def release(self) -> None:
+        """Give the slot back, once."""
+        if self._is_taken:
+            self._is_taken = False
+            self._slots.give_back()
+
+
+class BodySlots:
+    """WSGI middleware: only so many threads wait for bodies at once."""
+
+    def __init__(self, application: "WSGIApplication", slots: Slots) -> None:
+        self._application = application
+        self._slots = slots
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
+            return self._application(environ, start_response)
+        body = BoundedBody(environ["wsgi.input"], self._slots)
+        environ["wsgi.input"] = body
+        try:
+            answer = self._application(environ, start_response)
+        except BaseException:
+            body.release()
+            raise
+        return ClosingIterator(answer, body.release)
+
+
+def register(app: "Flask", threads: int) -> None:
+    """Let half of the threads read bodies."""
+    app.wsgi_app = BodySlots(app.wsgi_app, Slots(threads // 2))  # type: ignore[method-assign]

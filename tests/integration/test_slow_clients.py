@@ -1,0 +1,66 @@
+"""Clients that send slowly hold some threads; everybody else keeps being answered."""
+
+import contextlib
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import running_service, short_folder, wait_until
+
+HALF_A_REQUEST = (
+    b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 1000\r\n\r\n{"
+)
+
+
+@pytest.fixture(scope="module")
+def small_service(models_path):
+    """A service with few threads."""
+    with (
+        short_folder() as home,
+        running_service(home, models_path, API_THREADS="8") as service,
+    ):
+        yield service
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/jobs", b"/batches"])
+def test_half_sent_bodies_do_not_stop_the_service(small_service, car, path):
+    port = urlsplit(small_service.url).port
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(HALF_A_REQUEST % path)
+        with small_service.client() as http:
+            for _ in range(3):
+                assert http.get("/livez").status_code == 200
+            refused = http.post("/predict", json=car)
+            assert refused.status_code in {200, 503}
+    with small_service.client() as http:
+        wait_until(lambda: http.post("/predict", json=car).status_code == 200)
+
+
+def test_a_body_shorter_than_announced_is_refused(small_service):
+    port = urlsplit(small_service.url).port
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b'Content-Length: 1000\r\n\r\n{"company": "Dacia"}'
+        )
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(65536)
+    assert b" 422 " in answer.splitlines()[0]
+    assert b"truncated-body" in answer
+
+
+def test_a_raw_file_of_unknown_length_is_refused(small_service):
+    with small_service.client() as http:
+        response = http.post(
+            "/batches",
+            content=iter([b"Marque;", b"Modele\n"]),
+            headers={"Content-Type": "text/csv"},
+        )
+        odd = http.post("/batches?encoding=%00", content=b"x", headers={"Content-Type": "text/csv"})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["code"] == "length-unknown"
+    assert odd.status_code == 422
