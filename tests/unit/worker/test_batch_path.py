@@ -120,7 +120,7 @@ def test_bad_rows_are_reported_cell_by_cell_and_sink_no_other_row(path: BulkPath
 def test_the_error_report_speaks_the_language_of_whoever_reads_it(path: BulkPath) -> None:
     batch = path.run(file_of(BAD_ROW), language="en")
     assert path.errors(batch, "fr")[0]["message"].startswith("Champ « Année » : attendu")
-    assert "Odometer must be" in rows_of(path, batch)[0]["row_error"]
+    assert "Odometer: expected a number" in rows_of(path, batch)[0]["row_error"]
 
 
 def test_the_rejected_rows_can_be_corrected_and_uploaded_again(path: BulkPath) -> None:

@@ -1,0 +1,30 @@
+"""Sentences read well in both languages."""
+
+import pytest
+
+from shared.domain.errors import FieldProblem
+from shared.schemas.messages import describe
+
+
+@pytest.mark.parametrize(
+    ("problem", "french", "english"),
+    [
+        (FieldProblem("/year", "out-of-range", field="year", value=True),
+         "Champ « Année » : attendu un nombre entier de 19", "Year of first registration: expected a whole number"),
+        (FieldProblem("/km_driven", "required", field="km_driven"),
+         "Champ « Kilométrage » obligatoire : attendu un nombre de 0 à 2\u202f000\u202f000 km.",
+         "Odometer is required: expected a number from 0 to 2,000,000 km."),
+        (FieldProblem("?wait", "invalid-parameter", expected="seconds from 0 to 30", value="x"),
+         "Valeur refusée ; attendu : de 0 à 30 secondes (reçu : « x »).",
+         "Refused value; expected seconds from 0 to 30 (got 'x')."),
+        (FieldProblem("", "not-json", reason="unexpected end: line 1 column 2 (char 1)"),
+         "Le corps n'est pas du JSON valable : ligne 1, colonne 2.",
+         "The body is not valid JSON: unexpected end: line 1 column 2 (char 1)."),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_one_language_with_grouped_numbers(
+    problem: FieldProblem, french: str, english: str
+) -> None:
+    assert describe(problem, "fr").startswith(french)
+    assert describe(problem, "en").startswith(english)
+    assert "True" not in describe(problem, "fr")
