@@ -10,7 +10,8 @@ from shared.schemas.messages import describe
     ("problem", "french", "english"),
     [
         (FieldProblem("/year", "out-of-range", field="year", value=True),
-         "Champ « Année » : attendu un nombre entier de 19", "Year of first registration: expected a whole number"),
+         "Champ « Année » : attendu un nombre entier de 19",
+         "Year of first registration: expected a whole number"),
         (FieldProblem("/km_driven", "required", field="km_driven"),
          "Champ « Kilométrage » obligatoire : attendu un nombre de 0 à 2\u202f000\u202f000 km.",
          "Odometer is required: expected a number from 0 to 2,000,000 km."),
