@@ -7,7 +7,7 @@ from shared.connections import with_connections
 from shared.settings import Settings
 
 
-@pytest.mark.parametrize("path", ["/batches//results", "//predict", "/jobs//x"])
+@pytest.mark.parametrize("path", ["/batches//results", "/jobs//x"])
 def test_an_address_with_a_part_missing_is_not_found_as_any_other(tmp_path, path):
     settings = with_connections(Settings(home=tmp_path, models_path=tmp_path / "versions"))
     answer = create_app(settings).test_client().get(f"http://localhost{path}")
