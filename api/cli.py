@@ -22,6 +22,7 @@ COMMANDS: dict[str, Place] = {
     "run": Place("api.launcher.one_process:run", "Become one process of the service."),
     "first-model": Place("api.launcher.training:first_model", "Train unless a model is active."),
     "key": Place("api.keys_cli:key", "Create, list and revoke API keys."),
+    "audit": Place("api.audit_cli:audit", "Check the audit log."),
     "predict": Place("client.cli:predict", "Value one car."),
     "batch": Place("client.cli:batch", "Value every car of a file."),
     "train": Place("model_store.cli:train", "Train a model version."),

@@ -1,0 +1,49 @@
+"""`carprice audit`: prove that the log is whole."""
+
+from pathlib import Path
+
+import click
+
+from shared.adapters.jsonl_audit import FILE_PATTERN, GENESIS, verify_line
+from shared.settings import Settings
+
+
+@click.group()
+def audit() -> None:
+    """Check the audit log."""
+
+
+@audit.command()
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The audit log; that of CARPRICE_HOME if not given.",
+)
+def verify(folder: Path | None) -> None:
+    """Find changed, missing and reordered records; exit code 1 if there are any."""
+    folder = folder or Settings.from_env().audit_folder
+    files = [path for path in sorted(folder.glob("*.jsonl")) if FILE_PATTERN.fullmatch(path.name)]
+    total, broken = 0, 0
+    for path in files:
+        count, fault = check_file(path)
+        total += count
+        if fault:
+            broken += 1
+            click.echo(f"{path.name}: {fault}", err=True)
+    click.echo(f"{total} records in {len(files)} files are whole, {broken} files are not")
+    if broken:
+        raise SystemExit(1)
+
+
+def check_file(path: Path) -> tuple[int, str]:
+    """How many records of a file follow each other, and what is wrong with the next; or ""."""
+    prev, count = GENESIS, 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return count, f"line {count + 1} is torn: its writer died, or is writing it now"
+            digest = verify_line(line, prev)
+            if digest is None:
+                return count, f"line {count + 1} was changed, or what stood before it is missing"
+            prev, count = digest, count + 1
+    return count, ""
