@@ -5,6 +5,7 @@ the field, so that the same definition answers in French and English.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,6 +29,7 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
 }
 BLANKS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
 NUMBER_MAX_SIGNS = 40
+_CONTROL_SIGNS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 CATEGORY_MAX_SIGNS = 80
 """A longer text is no word for a category: it is refused before anything is done with it."""
 
@@ -107,6 +109,8 @@ class FoldedText(CarField):
             raise self.make_error("not-text")
         if len(value) > self.max_length:
             raise self.make_error("too-long")
+        if _CONTROL_SIGNS.search(value):
+            raise self.make_error("not-text")
         folded = fold(value)
         if not folded and self.required:
             raise self.make_error("not-text")

@@ -88,6 +88,7 @@ def test_a_required_field_that_says_nothing_is_named(car, name, blank):
         ("max_power_bhp", "beaucoup", "not-a-number"),
         ("company", 12, "not-text"),
         ("company", "?!", "not-text"),
+        ("model", "Cor\x00olla", "not-text"),
         ("company", "x" * 81, "too-long"),
         ("model", {}, "not-text"),
         ("fuel", "banana", "unknown-category"),
