@@ -107,7 +107,7 @@ def test_two_uploads_at_once_with_one_key_are_one_batch(path: BulkPath) -> None:
         pause()
         write_manifest(manifest)
 
-    path.store.create = slow_create  # type: ignore[method-assign]
+    path.store.create = slow_create  # type: ignore[assignment,method-assign]
     path.files.write_manifest = slow_manifest  # type: ignore[method-assign]
     ids: list[BatchId] = []
     data = cars_csv(5)
