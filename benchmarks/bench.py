@@ -28,6 +28,8 @@ from shared.embedded import socket_path
 START_TIMEOUT_S = 120.0
 CARS_PER_ROUND = 100_000
 """Each round gets numbers of cars that no other round has had."""
+SETTLED_SHARE, SETTLE_STEP_S, SETTLE_TIMEOUT_S = 0.05, 0.3, 20.0
+"""A subject has settled when it takes less than this share of a core for one step."""
 PROBE_S = 0.2
 """A client's shortest run, by which a queue without HTTP shows that it is ready."""
 
@@ -57,6 +59,21 @@ class Running:
     def cpu_s(self) -> float:
         """CPU time of all its processes so far."""
         return sum(program.cpu_s() for program in self.programs)
+
+    def settle(self) -> None:
+        """Wait until it works no more.
+
+        A slow server goes on with requests whose callers have hung up; the next subject would
+        have to share the cores with it.
+        """
+        until = time.monotonic() + SETTLE_TIMEOUT_S
+        before = self.cpu_s()
+        while time.monotonic() < until:
+            time.sleep(SETTLE_STEP_S)
+            now = self.cpu_s()
+            if now - before < SETTLED_SHARE * SETTLE_STEP_S:
+                return
+            before = now
 
 
 Measure = Callable[[str, int], Round]

@@ -3,12 +3,12 @@
 import shutil
 import time
 
-from benchmarks.bench import Bench, Running, machine_cpu_s
+from benchmarks.bench import Running, machine_cpu_s
 from benchmarks.measurements import Round, result_line
 from benchmarks.processes import Command, run_to_the_end
 
 HOW_TO_GET_WRK = "wrk is needed to generate load (Debian: apt install wrk)"
-GRACE_S = 60.0
+TIMEOUT_S = 120.0
 
 
 def find_wrk() -> str | None:
@@ -27,9 +27,7 @@ def wrk(
     return Command(name="wrk", arguments=line)
 
 
-def measured(
-    bench: Bench, running: Running, command: Command, *, scenario: str, number: int
-) -> Round:
+def measured(running: Running, command: Command, *, scenario: str, number: int) -> Round:
     """Run a load generator and account for the CPU time of everybody.
 
     Raises:
@@ -37,10 +35,11 @@ def measured(
     """
     started_at = time.perf_counter()
     subject_before, machine_before = running.cpu_s(), machine_cpu_s()
-    printed, client_cpu_s = run_to_the_end(command, bench.options.seconds + GRACE_S)
+    printed, client_cpu_s = run_to_the_end(command, TIMEOUT_S)
     subject_cpu_s = running.cpu_s() - subject_before
     machine_cpu = machine_cpu_s() - machine_before
     accounted_s = time.perf_counter() - started_at
+    running.settle()
     found = result_line(printed)
     return Round(
         scenario=scenario,

@@ -42,17 +42,20 @@ CAR = {
 BODY = json.dumps(CAR).encode()
 
 PARTS = {
-    "whole view, the parts below included": ("api.services.valuations", "Valuations", "value"),
-    "cache: one GET": ("shared.adapters.redis_cache", "RedisValuationCache", "get"),
-    "audit: one line": ("shared.adapters.jsonl_audit", "JsonlAuditLog", "append"),
-    "read body": ("api.views.valuations", "", "load_json"),
-    "query parameters": ("api.views.valuations", "", "load_query"),
-    "schema (marshmallow)": ("api.views.valuations", "", "load_car_request"),
-    "dump the answer": ("api.views.valuations", "", "dump_valuation"),
-    "response object, JSON": ("api.views.valuations", "", "json_response"),
-    "count the price": ("api.services.valuations", "", "observe_valuations"),
+    "Flask: hooks before the view": ("flask.app", "Flask", "preprocess_request"),
+    "Flask: dispatch, the view with its wrappers": ("flask.app", "Flask", "dispatch_request"),
+    "- read body": ("api.views.valuations", "", "load_json"),
+    "- query parameters": ("api.views.valuations", "", "load_query"),
+    "- schema (marshmallow)": ("api.views.valuations", "", "load_car_request"),
+    "- service": ("api.services.valuations", "Valuations", "value"),
+    "- - cache: one GET": ("shared.adapters.redis_cache", "RedisValuationCache", "get"),
+    "- - audit: one line": ("shared.adapters.jsonl_audit", "JsonlAuditLog", "append"),
+    "- - count the price": ("api.services.valuations", "", "observe_valuations"),
+    "- dump the answer": ("api.views.valuations", "", "dump_valuation"),
+    "- response object, JSON": ("api.views.valuations", "", "json_response"),
+    "Flask: hooks after the view": ("flask.app", "Flask", "process_response"),
 }
-"""Module, class (or none) and function of each part."""
+"""Module, class (or none) and function of each part; a part contains those indented below it."""
 
 
 def main() -> None:

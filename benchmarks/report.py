@@ -72,8 +72,14 @@ def _row(one: Summary, own: Summary | None) -> tuple[str, ...]:
         _number(one.cpu_us),
         _number(one.p50_ms),
         _number(one.p99_ms),
-        "" if own is None or own is one else _ratio(own.per_second / one.per_second),
+        "" if own is None or own is one else _compared(own, one),
     )
+
+
+def _compared(own: Summary, other: Summary) -> str:
+    if not other.per_second:
+        return "it answered nothing"
+    return _ratio(own.per_second / other.per_second)
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:

@@ -113,7 +113,6 @@ def write(result: dict[str, Any], output: Path) -> str:
     """
     summaries = summarise(result["rounds"])
     result["targets"] = judge(summaries)
-    table = markdown(result, summaries)
     plain = result | {
         "rounds": [dataclasses.asdict(one) for one in result["rounds"]],
         "summary": [dataclasses.asdict(one) for one in summaries],
@@ -122,6 +121,7 @@ def write(result: dict[str, Any], output: Path) -> str:
     output.mkdir(parents=True, exist_ok=True)
     name = f"{result['started_at'][:10]}-{machine.short_name(result['machine'])}.json"
     (output / name).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    table = markdown(result, summaries)
     (output / "latest.md").write_text(table, encoding="utf-8")
     return table
 

@@ -20,7 +20,7 @@ def bulk(bench: Bench) -> None:
             return _bare(bench, str(matrix_path), number)
         running = bench.running(name)
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, csv_path)
-        return measured(bench, running, command, scenario="bulk", number=number)
+        return measured(running, command, scenario="bulk", number=number)
 
     names = bench.wanted([SERVICE])
     # The bare loop runs alone: nothing of the service has work to do meanwhile.

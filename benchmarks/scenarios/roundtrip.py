@@ -14,7 +14,7 @@ def roundtrip(bench: Bench) -> None:
 
     def measure(name: str, number: int) -> Round:
         command = _client(bench, name)
-        return measured(bench, bench.running(name), command, scenario="roundtrip", number=number)
+        return measured(bench.running(name), command, scenario="roundtrip", number=number)
 
     bench.alternate(bench.wanted(SUBJECTS), measure)
 
