@@ -317,4 +317,4 @@ def test_the_command_values_one_car(service: Service) -> None:
     assert orjson.loads(as_json.stdout)["price_mad"] > 0
     wrong = carprice("predict", "--company", "Toyota", "--url", service.url)
     assert wrong.returncode == 2
-    assert "/km_driven" in wrong.stderr
+    assert "--km-driven: " in wrong.stderr
