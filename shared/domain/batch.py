@@ -199,7 +199,12 @@ def result_header(header: tuple[str, ...]) -> list[str]:
     """
     own = kept_columns(header)
     taken = {header[index] for index in own}
-    ours = [f"carprice_{name}" if name in taken else name for name in RESULT_COLUMNS]
+    ours = []
+    for column in RESULT_COLUMNS:
+        name = column
+        while name in taken:
+            name = f"carprice_{name}"
+        ours.append(name)
     return [header[index] for index in own] + ours
 
 
