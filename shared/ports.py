@@ -102,6 +102,10 @@ class JobStore(Protocol):
         """Give an open job that was sent again a new lease, longer each time."""
         ...
 
+    def postpone(self, job_id: JobId, until: float) -> None:
+        """Let an open job count as overdue at this Unix time; no attempt, no longer lease."""
+        ...
+
     def is_cancel_requested(self, job_id: JobId) -> bool:
         """Whether the caller asked for the end of a job since it was read."""
         ...

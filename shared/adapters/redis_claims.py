@@ -15,12 +15,13 @@ BUSY_S = 30
 
 # Hash of a claim: `first` and `latest`, when it was claimed, and `done`.
 # KEYS: claim.  ARGV: now, seconds after which a claim is in doubt, time to live, claim it (1) or
-# look only (0).  Returns the state and the time of the first claim.
+# look only (0).  Returns the state, the time of the first claim and that of the latest one.
 _LOOK = """
 local first = redis.call('HGET', KEYS[1], 'first')
+local latest = redis.call('HGET', KEYS[1], 'latest')
 local state = 'fresh'
 if first then
-  local age = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[1], 'latest'))
+  local age = tonumber(ARGV[1]) - tonumber(latest)
   if redis.call('HEXISTS', KEYS[1], 'done') == 1 then state = 'done'
   elseif age >= 0 and age < tonumber(ARGV[2]) then state = 'busy'
   else state = 'doubtful' end
@@ -30,7 +31,7 @@ if ARGV[4] == '1' and (state == 'fresh' or state == 'doubtful') then
   redis.call('HSET', KEYS[1], 'latest', ARGV[1])
   redis.call('EXPIRE', KEYS[1], ARGV[3])
 end
-return {state, first or ARGV[1]}
+return {state, first or ARGV[1], latest or ARGV[1]}
 """
 
 
@@ -49,11 +50,24 @@ class ClaimState(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """The state in which a message was found, and when it was claimed first (Unix time)."""
+    """The state in which a message was found, and when it had been claimed (Unix times).
+
+    Attributes:
+        message_id: the message.
+        state: how it was found.
+        first_at: when it was claimed first; now if it never was.
+        latest_at: when it was claimed last before this look.
+    """
 
     message_id: str
     state: ClaimState
     first_at: float
+    latest_at: float
+
+    @property
+    def in_doubt_at(self) -> float:
+        """When a claim that is busy now will be taken for one whose worker has died."""
+        return self.latest_at + BUSY_S
 
 
 class RedisClaims:
@@ -87,8 +101,8 @@ class RedisClaims:
 
     def _found(self, message_id: str, *, claim: bool) -> Claim:
         with broker_errors():
-            state, first_at = self._look(
+            state, first_at, latest_at = self._look(
                 keys=[redis_keys.audit_claim(message_id)],
                 args=[self._clock(), BUSY_S, KEEP_S, int(claim)],
             )
-        return Claim(message_id, ClaimState(state.decode()), float(first_at))
+        return Claim(message_id, ClaimState(state.decode()), float(first_at), float(latest_at))

@@ -229,6 +229,11 @@ class RedisJobStore:
             lease_s = self._lease_s * min(2**resent, LONGEST_LEASE_TIMES)
             self._client.zadd(redis_keys.OPEN_JOBS, {job_id: self._clock() + lease_s}, xx=True)
 
+    def postpone(self, job_id: JobId, until: float) -> None:
+        """Let an open job count as overdue at this time; no attempt, no longer lease."""
+        with broker_errors():
+            self._client.zadd(redis_keys.OPEN_JOBS, {job_id: until}, xx=True)
+
     def is_cancel_requested(self, job_id: JobId) -> bool:
         """Whether the caller asked for the end of a job since it was read."""
         with broker_errors():

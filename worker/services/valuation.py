@@ -110,15 +110,18 @@ class ValuationService:
             job_id: the job.
             enqueued_at: Unix time at which the message was sent.
         """
-        state = self._jobs.start(job_id)
-        if state is not JobState.RUNNING or (job := self._jobs.load(job_id)) is None:
+        job = self._jobs.load(job_id)
+        if job is None or job.state.is_terminal:
             return
         _observe_wait(self._clock(), [enqueued_at])
         if job.cancel_requested:
             self._jobs.finish(job_id, JobState.CANCELLED)
-        elif job.attempts > self._max_attempts:
+        elif job.attempts >= self._max_attempts:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
-        elif (claim := self._claim(job)).state is not ClaimState.BUSY:
+        elif (claim := self._claim(job)).state is ClaimState.BUSY:
+            # Whoever has it either ends it or is dead; to find it taken is no attempt.
+            self._jobs.postpone(job_id, claim.in_doubt_at)
+        elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
 
     def _claim(self, job: Job) -> Claim:

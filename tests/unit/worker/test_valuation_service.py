@@ -203,7 +203,7 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
             )
         )
     origin = Origin("group", item[3])
-    assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.RUNNING
+    assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.QUEUED
     bench.now += BUSY_S + 1
     assert bench.work_on(JobId(item[0])).state is JobState.SUCCEEDED
     assert bench.recorded() == [item[0]]
@@ -235,6 +235,23 @@ def test_a_job_is_given_up_after_its_attempts(bench, request_):
     for _ in range(3):
         bench.jobs.start(job.id)
     assert bench.work_on(job.id).error == "attempts-exhausted"
+
+
+def test_to_find_a_job_taken_is_no_attempt_and_it_is_sent_again_when_the_taker_is_dead(
+    bench, request_
+):
+    bench.claims.begin("group")
+    job = bench.job(request_, origin=Origin("group", bench.now + 5))
+    for _ in range(10):
+        bench.work_on(job.id)
+    sent = []
+    sweep = JobSweep(bench.jobs, sent.append, max_attempts=3)
+    bench.now += BUSY_S - 1
+    assert sweep.sweep() == 0
+    bench.now += 2
+    assert sweep.sweep() == 1
+    ended = bench.work_on(job.id)
+    assert (ended.state, ended.attempts) == (JobState.SUCCEEDED, 1)
 
 
 def test_a_job_cancelled_while_it_runs_ends_cancelled(bench, request_):
