@@ -1,9 +1,8 @@
 """What single cells of real files look like, made ready for the car's field definitions."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from shared.domain.text import fold
 from shared.schemas.numbers import parse_number
 
 Clean = Callable[[str], str | None]
@@ -16,6 +15,7 @@ _BAND = re.compile(
     r"^\s*([\d\s\u00a0\u202f.]+?)\s*(?:-|à|\u2013)\s*([\d\s\u00a0\u202f.]+?)\s*(?:km)?\s*$",
     re.IGNORECASE,
 )
+_OPEN_BAND = re.compile(r"^\s*(?:plus de|moins de|more than|less than)\s+", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _MONTH = re.compile(r"^((?:19|20)\d\d)[-/](\d{1,2})(?!\d)")
 _DAY_FIRST = re.compile(r"^(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d\d)")
@@ -23,14 +23,14 @@ _CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.IGNOR
 
 
 def band_middle(text: str) -> str:
-    """The middle of a band; any other text as it is.
+    """The middle of a band, the bound of an open one; any other text as it is.
 
-    >>> band_middle("100 000 - 109 999"), band_middle("25 000 km")
-    ('105000', '25 000 km')
+    >>> band_middle("100 000 - 109 999"), band_middle("Plus de 500 000"), band_middle("25 000 km")
+    ('105000', '500 000', '25 000 km')
     """
     match = _BAND.match(text)
     if match is None:
-        return text
+        return _OPEN_BAND.sub("", text)
     low, high = (parse_number(bound, whole=True) for bound in match.groups())
     return text if low is None or high is None else str(round((low + high) / 2))
 
@@ -62,9 +62,8 @@ def fuel_economy_mpg(text: str) -> str | None:
     '55.0'
     """
     number = first_number(text)
-    if number is None or float(number) == 0:
-        return None
-    return f"{float(number) * MILES_PER_GALLON_IN_KMPL:.1f}"
+    kmpl = float(number.replace(",", ".")) if number else 0.0
+    return f"{kmpl * MILES_PER_GALLON_IN_KMPL:.1f}" if kmpl else None
 
 
 def torque_nm(text: str) -> str | None:
@@ -104,17 +103,10 @@ def month_of(text: str) -> str | None:
     return f"{year}-{int(month):02d}" if 1 <= int(month) <= 12 else None  # noqa: PLR2004
 
 
-_TWO_WORD_BRANDS = frozenset(
-    {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
-)
+def translated(words: Mapping[str, str]) -> Clean:
+    """A cleaner that replaces whole cells, compared without case; others stay as they are.
 
-
-def split_name(name: str) -> tuple[str, str, str]:
-    """Company, model and edition of a listing's full name.
-
-    >>> split_name("Maruti Swift Dzire VDI"), split_name("Land Rover Freelander 2 SE")
-    (('maruti', 'swift', 'dzire vdi'), ('land rover', 'freelander', '2 se'))
+    >>> translated({"yes": "First"})("Yes")
+    'First'
     """
-    words = fold(name).split(" ")
-    size = 2 if " ".join(words[:2]) in _TWO_WORD_BRANDS else 1
-    return " ".join(words[:size]), " ".join(words[size : size + 1]), " ".join(words[size + 1 :])
+    return lambda text: words.get(text.strip().casefold(), text)

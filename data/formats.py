@@ -45,11 +45,17 @@ _LISTING = {
     fold(PRICE_SUSPECT): PRICE_SUSPECT,
     SOURCE: SOURCE,
 }
+PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
+"""The names that a price goes by; what a message tells those who have another."""
 _PRICE_HEADERS = (
     "prix", "price", "prix dh", "prix mad", "prix dhs", "price mad", "price dh", "prix de vente",
-    "prix demande", "selling price", "asking price", "montant",
+    "prix demande", "prix en dh", "selling price", "asking price", "montant",
 )  # fmt: skip
-_DATE_HEADERS = ("date", "date annonce", "date de publication", "publication date", "posted at")
+_DATE_HEADERS = (
+    "date", "date annonce", "date de l annonce", "date de publication", "date publication",
+    "publication date", "publie le", "posted at", "posted on", "listing date",
+)  # fmt: skip
+_NAME_HEADERS = ("titre", "title", "nom", "name", "titre de l annonce", "annonce", "vehicule")
 _MORE_ALIASES = {
     "kilometrage km": "km_driven",
     "mileage": "km_driven",
@@ -58,19 +64,48 @@ _MORE_ALIASES = {
     "type carburant": "fuel",
     "premier proprietaire": "owner",
     "first owner": "owner",
-    "sector": "city",
     "location": "city",
+    "localisation": "city",
+    "lieu": "city",
+    "adresse": "city",
     "fiscal horsepower": "fiscal_power_cv",
     "number of doors": "doors",
     "nombre portes": "doors",
+    "nb portes": "doors",
+    "puissance fiscale cv": "fiscal_power_cv",
     "year model": "year",
     "condition du vehicule": "condition",
 }
 _BANDS = {"km_driven": cells.band_middle, "year": cells.first_year}
+_ARABIC_CITIES = {
+    "الدار البيضاء": "casablanca",
+    "الرباط": "rabat",
+    "مراكش": "marrakech",
+    "طنجة": "tanger",
+    "فاس": "fes",
+    "أكادير": "agadir",
+    "مكناس": "meknes",
+    "القنيطرة": "kenitra",
+    "تمارة": "temara",
+    "سلا": "sale",
+    "تطوان": "tetouan",
+    "المحمدية": "mohammedia",
+    "الجديدة": "el jadida",
+    "الناظور": "nador",
+    "وجدة": "oujda",
+    "بني ملال": "beni mellal",
+}
+_MARKETPLACE_CELLS: Mapping[str, cells.Clean] = {
+    **_BANDS,
+    "fiscal_power_cv": cells.first_number,
+    "doors": cells.first_number,
+    "city": cells.translated(_ARABIC_CITIES),
+}
 
 _EXPORT = {
     **dict.fromkeys(_PRICE_HEADERS, PRICE),
     **dict.fromkeys(_DATE_HEADERS, LISTING_DATE),
+    **dict.fromkeys(_NAME_HEADERS, NAME),
     **_MORE_ALIASES,
     **{
         alias: name
@@ -115,10 +150,36 @@ FORMATS: tuple[ListingFormat, ...] = (
         mad_per_unit=RUPEE_IN_MAD,
     ),
     ListingFormat(
-        name="marketplace-export",
-        columns=_EXPORT,
-        cleaners={**_BANDS, "fiscal_power_cv": cells.first_number, "doors": cells.first_number},
+        name="mucars-2024",
+        columns={
+            "brand": "company",
+            "model": "model",
+            "year": "year",
+            "condition": "condition",
+            "mileage": "km_driven",
+            "gearbox": "transmission",
+            "fiscal power": "fiscal_power_cv",
+            "fuel": "fuel",
+            "number of doors": "doors",
+            "origin": "origin",
+            "first owner": "owner",
+            "location": "city",
+            "price": PRICE,
+        },
+        signature=frozenset({"brand", "mileage", "fiscal power", "first owner", "price"}),
+        cleaners={
+            **_MARKETPLACE_CELLS,
+            "owner": cells.translated({"yes": "First", "no": "Second or more"}),
+            "origin": cells.translated(
+                {
+                    "ww in morocco": "WW Morocco",
+                    "customs-cleared car": "Customs cleared",
+                    "car not yet customs-cleared": "Not customs cleared",
+                }
+            ),
+        },
     ),
+    ListingFormat(name="marketplace-export", columns=_EXPORT, cleaners=_MARKETPLACE_CELLS),
 )
 
 

@@ -1,11 +1,5 @@
 """Reading listing files as people have them into the canonical table."""
 
-import csv
-import dataclasses
-import gzip
-import hashlib
-import io
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,49 +9,29 @@ import numpy as np
 import pandas as pd
 from marshmallow import ValidationError
 
-from data.cells import money, month_of, split_name
-from data.formats import NAME, ListingFormat, detect_format
+from data.cells import money, month_of
+from data.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
+from data.listing_files import ListingsError, RawTable, read_table
+from data.listing_names import split_name
+from data.load_report import SUSPECTS_NAMED, LoadReport
 from data.schema import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
 from data.suspicion import suspicious_prices
 from shared.domain.text import fold
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import is_blank
 
+__all__ = ["ListingsError", "LoadReport", "load_listings"]
+
 _NEEDED = ("company", "model", "year")
 _SMALLEST_PRICE_MAD = 1_000
 _LARGEST_PRICE_MAD = 100_000_000
-_DELIMITERS = ",;\t|"
+_HEADERS_TOLD = 20
+_TELLING_COLUMNS = 8
+"""A row of so many used columns that repeats another word for word is the same listing, read
+twice. With fewer columns two cars may well look alike."""
 
-
-class ListingsError(ValueError):
-    """A file cannot be used as listings; the message is one line that says why."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class LoadReport:
-    """What became of a file's rows."""
-
-    layout: str
-    digest: str
-    """SHA-256 of the file's bytes."""
-    rows_read: int
-    rows_kept: int
-    dropped: Mapping[str, int]
-    """Rows left out, by reason."""
-    blanked: Mapping[str, int]
-    """Cells of optional fields that could not be read and count as missing, by field."""
-    suspects: int
-    """Rows kept whose price is probably a typing error."""
-    unused_columns: tuple[str, ...]
-
-    def summary(self) -> str:
-        """The report in one line."""
-        dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
-        return (
-            f"{self.layout}: {self.rows_kept} of {self.rows_read} rows kept"
-            + (f" (dropped: {dropped})" if dropped else "")
-            + f", {self.suspects} suspicious prices"
-        )
+Columns = Mapping[str, Sequence[str]]
+Values = Mapping[str, Sequence[Any]]
 
 
 def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
@@ -66,118 +40,67 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     Raises:
         ListingsError: the file is missing, is not such a table, or no row of it can be used.
     """
-    raw = _read_bytes(path)
-    headers, rows = _parse(raw, path)
-    layout = detect_format(headers)
-    columns, unused = _columns(headers, rows, layout)
-    missing = [name for name in (PRICE, *_NEEDED) if name not in columns]
-    if missing:
-        raise ListingsError(
-            f"{path.name}: no column for {', '.join(missing)}; found: {', '.join(headers[:20])}"
-        )
-    return _canonical(columns, layout, path, hashlib.sha256(raw).hexdigest(), unused)
-
-
-def _canonical(
-    columns: Mapping[str, list[str]],
-    layout: ListingFormat,
-    path: Path,
-    digest: str,
-    unused: tuple[str, ...],
-) -> tuple[pd.DataFrame, LoadReport]:
-    values: dict[str, Sequence[Any]] = {}
-    blanked: dict[str, int] = {}
-    for name, cells in columns.items():
-        values[name] = _normalised(name, cells, layout)
-        if name in CAR_FIELDS and name not in _NEEDED:
-            lost = sum(
-                value is None and not is_blank(cell)
-                for cell, value in zip(cells, values[name], strict=True)
-            )
-            if lost:
-                blanked[name] = lost
-    values.setdefault(SOURCE, [layout.name] * len(values[PRICE]))
-    kept, dropped = _usable(values)
+    raw = read_table(path)
+    layout = detect_format(raw.headers)
+    columns, unused = _columns(raw, layout)
+    _check_columns(raw, columns)
+    values = {name: _normalised(name, cells, layout) for name, cells in columns.items()}
+    values.setdefault(SOURCE, [layout.name] * len(raw.rows))
+    kept, dropped = _usable(values, _repeats(columns))
     if not kept:
-        raise ListingsError(f"{path.name}: none of its {len(values[PRICE])} rows can be used")
+        raise ListingsError(
+            f"{raw.name}: none of its {len(raw.rows)} rows can be used"
+            f" ({', '.join(f'{count} {reason}' for reason, count in dropped.items())})"
+        )
     table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
     if PRICE_SUSPECT not in columns:
         table[PRICE_SUSPECT] = suspicious_prices(table)
+    suspects = np.flatnonzero(table[PRICE_SUSPECT].to_numpy())
     report = LoadReport(
+        file=raw.name,
         layout=layout.name,
-        digest=digest,
-        rows_read=len(values[PRICE]),
+        encoding=raw.encoding,
+        digest=raw.digest,
+        rows_read=len(raw.rows),
         rows_kept=len(kept),
         dropped=dropped,
-        blanked=blanked,
-        suspects=int(table[PRICE_SUSPECT].sum()),
+        blanked=_blanked(columns, values),
+        suspects=len(suspects),
+        suspect_rows=tuple(raw.numbers[kept[i]] for i in suspects[:SUSPECTS_NAMED]),
         unused_columns=unused,
+        months=_months(table),
     )
     return table, report
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ListingsError(f"{path}: {error.strerror or error}") from None
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error):
-            raise ListingsError(f"{path.name}: damaged gzip file") from None
-    if not raw.strip():
-        raise ListingsError(f"{path.name}: the file is empty")
-    if b"\0" in raw[:4096] and raw[:2] not in {b"\xff\xfe", b"\xfe\xff"}:
-        raise ListingsError(f"{path.name}: not a text file; expected CSV")
-    return raw
-
-
-def _parse(raw: bytes, path: Path) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows; every row is as long as the headers."""
-    text = _decode(raw)
-    first_line = text.split("\n", maxsplit=1)[0]
-    delimiter = max(_DELIMITERS, key=first_line.count)
-    try:
-        table = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise ListingsError(f"{path.name}: not a CSV table ({error})") from None
-    headers, rows = table[0], [row for row in table[1:] if any(map(str.strip, row))]
-    if not rows:
-        raise ListingsError(f"{path.name}: the table has no rows")
-    width = len(headers)
-    return headers, [(row + [""] * width)[:width] for row in rows]
-
-
-def _decode(raw: bytes) -> str:
-    """UTF-8 (with or without mark), UTF-16, or else cp1252, which reads any bytes."""
-    if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        return raw.decode("utf-16", errors="replace")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")
-
-
 def _columns(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], layout: ListingFormat
-) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    raw: RawTable, layout: ListingFormat
+) -> tuple[dict[str, Sequence[str]], tuple[str, ...]]:
     """Raw cells by canonical column, and the headers that say nothing to us."""
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, Sequence[str]] = {}
     unused = []
-    for index, header in enumerate(headers):
+    for index, header in enumerate(raw.headers):
         name = layout.columns.get(fold(header))
         if name is None or name in columns:
             unused.append(header)
         else:
-            columns[name] = [row[index] for row in rows]
+            columns[name] = [row[index] for row in raw.rows]
     if NAME in columns:
-        parts = [split_name(name) for name in columns.pop(NAME)]
-        for name, cells in zip(
-            ("company", "model", "edition"), zip(*parts, strict=True), strict=True
-        ):
-            columns.setdefault(name, list(cells))
-    return columns, tuple(unused)
+        parts = zip(*map(split_name, columns.pop(NAME)), strict=True)
+        if "model" not in columns:
+            for name, cells in zip(("company", "model", "edition"), parts, strict=True):
+                columns.setdefault(name, cells)
+    return columns, tuple(header for header in unused if header.strip())
+
+
+def _check_columns(raw: RawTable, columns: Columns) -> None:
+    """Refuse a table without the columns that nothing can be done without."""
+    missing = [name for name in (PRICE, *_NEEDED) if name not in columns]
+    if not missing:
+        return
+    found = ", ".join(raw.headers[:_HEADERS_TOLD])
+    hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in missing else ""
+    raise ListingsError(f"{raw.name}: no column for {', '.join(missing)}; found: {found}{hint}")
 
 
 def _normalised(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
@@ -203,12 +126,25 @@ def _normalised(name: str, cells: Sequence[str], layout: ListingFormat) -> list[
 
 def _deserialized(name: str, text: str) -> Any:
     try:
-        return CAR_FIELDS[name].deserialize(text)
+        value = CAR_FIELDS[name].deserialize(text)
     except ValidationError:
         return None
+    if name == "company" and value is not None and value.isdigit():
+        # Cells have slipped by a column: no brand is a number.
+        return None
+    return value
 
 
-def _usable(values: Mapping[str, Sequence[Any]]) -> tuple[list[int], dict[str, int]]:
+def _repeats(columns: Columns) -> list[bool]:
+    """Whether each row says word for word what an earlier one says."""
+    rows = list(zip(*columns.values(), strict=True))
+    if len(columns) < _TELLING_COLUMNS:
+        return [False] * len(rows)
+    first_of: dict[tuple[str, ...], int] = {}
+    return [first_of.setdefault(row, index) != index for index, row in enumerate(rows)]
+
+
+def _usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
     """Indices of the rows that can be used, and why the others cannot."""
     reasons: Counter[str] = Counter()
     kept = []
@@ -220,6 +156,26 @@ def _usable(values: Mapping[str, Sequence[Any]]) -> tuple[list[int], dict[str, i
             reasons["with an impossible price"] += 1
         elif missing:
             reasons[f"without a valid {missing}"] += 1
+        elif repeats[index]:
+            reasons["repeated"] += 1
         else:
             kept.append(index)
     return kept, dict(reasons)
+
+
+def _blanked(columns: Columns, values: Values) -> dict[str, int]:
+    """Cells of optional fields that say something which could not be read, by field."""
+    found = {}
+    for name in columns:
+        if name not in CAR_FIELDS or name in _NEEDED:
+            continue
+        pairs = zip(columns[name], values[name], strict=True)
+        lost = sum(value is None and not is_blank(cell) for cell, value in pairs)
+        if lost:
+            found[name] = lost
+    return found
+
+
+def _months(table: pd.DataFrame) -> tuple[str, str] | None:
+    dates = table[LISTING_DATE].dropna()
+    return (str(dates.min()), str(dates.max())) if len(dates) else None

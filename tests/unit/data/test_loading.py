@@ -27,6 +27,25 @@ CARDEKHO_SPLIT = (
     "Maruti Swift Dzire VDI,Maruti,Swift,Dzire VDI,2014,First,Diesel,Individual,Manual,145500,"
     "55.04,1248,74,190,5,450000\n"
 )
+MUCARS = (
+    "Brand,Model,Year,Condition,Mileage,Gearbox,Fiscal Power,Fuel,Equipment,Number of Doors,"
+    "Origin,First Owner,Location,Sector,Price\n"
+    "Dacia,Duster,2017,Very Good,100 000 - 109 999,Manual,6 CV,Diesel,\"['ABS', 'Airbags']\",5,"
+    "WW in Morocco,Yes,Casablanca,Maarif,132000.0\n"
+    "Kia,Sportage,2014,Excellent,Plus de 500 000,Automatic,8 CV,Electrique,[],5,"
+    "Customs-cleared car,No,الرباط,Agdal,145000\n"
+    "Kia,Rio,1980 ou plus ancien,Good,0 - 4 999,Manual,Moins de 4 CV,LPG,[],3,"
+    "Car not yet customs-cleared,,Fès,,15000\n"
+    "112,Petrol,2015,Good,50 000 - 54 999,Manual,6 CV,Petrol,[],5,,No,Agadir,,99000\n"
+    "Kia,Rio,2019,New,0 - 4 999,Manual,Plus de 48 CV,Petrol,[],5,Imported New,Yes,Tanger,,\n"
+)
+MOTEUR = (
+    "Titre;Prix;Année;Kilométrage;Carburant;Boite de vitesses;Puissance fiscale;Localisation;"
+    "Publié le\n"
+    "Mercedes-Benz Classe C 220 d;285 000 Dhs;2017;142 000 km;Diesel;Automatique;9 cv;Rabat;"
+    "14/03/2024\n"
+    "DACIA Logan;Prix à négocier;2019;50 000 - 54 999;Diesel;Manuelle;6 cv;Fès;15/03/2024\n"
+)
 CANONICAL = (
     "company,model,year,fuel,transmission,km_driven,condition,price_mad,listing_date,price_suspect\n"
     "Mercedes-Benz,Classe C,2018,Diesel,Automatic,90000,Très bon,350000,2024-11,0\n"
@@ -54,6 +73,88 @@ def test_a_marketplace_export_is_read_in_any_of_its_encodings(
     assert table["owner"].tolist() == ["First", "Second or more"]
     assert table["origin"].tolist() == ["WW Morocco", "Customs cleared"]
     assert table.loc[1, "company"] == "volkswagen"
+
+
+def test_the_mucars_file_is_read_with_its_bands_and_arabic_cities(tmp_path: Path) -> None:
+    table, report = load_listings(written(tmp_path, MUCARS))
+    assert report.layout == "mucars-2024"
+    assert report.dropped == {
+        "without a valid year": 1,
+        "without a valid company": 1,
+        "without a price": 1,
+    }
+    assert report.unused_columns == ("Equipment", "Sector")
+    assert report.blanked == {}
+    duster, sportage = (table.loc[row].to_dict() for row in (0, 1))
+    assert (duster["company"], duster["model"], duster["price_mad"]) == ("dacia", "duster", 132_000)
+    assert (duster["km_driven"], duster["fiscal_power_cv"], duster["doors"]) == (105_000, 6, 5)
+    assert (duster["condition"], duster["origin"]) == ("Very good", "WW Morocco")
+    assert (duster["owner"], duster["city"]) == ("First", "casablanca")
+    assert (sportage["km_driven"], sportage["fuel"]) == (500_000, "Electric")
+    assert (sportage["owner"], sportage["origin"]) == ("Second or more", "Customs cleared")
+    assert sportage["city"] == "rabat"
+
+
+def test_a_title_is_taken_apart_where_brand_and_model_have_no_columns(tmp_path: Path) -> None:
+    table, report = load_listings(written(tmp_path, MOTEUR))
+    assert report.layout == "marketplace-export"
+    (row,) = table.to_dict("records")
+    assert (row["company"], row["model"], row["edition"]) == ("mercedes benz", "classe c", "220 d")
+    assert (row["price_mad"], row["km_driven"], row["city"]) == (285_000, 142_000, "rabat")
+    assert row["listing_date"] == "2024-03"
+    assert report.months == ("2024-03", "2024-03")
+
+
+def test_a_title_beside_brand_and_model_is_not_used_for_them(tmp_path: Path) -> None:
+    text = "Titre,Marque,Modèle,Année,Prix\nÀ saisir vite,Dacia,Logan,2016,95 000\n"
+    table, _ = load_listings(written(tmp_path, text))
+    assert table.loc[0, ["company", "model"]].tolist() == ["dacia", "logan"]
+
+
+def test_exports_glued_together_from_two_encodings_are_read_line_by_line(tmp_path: Path) -> None:
+    head, first, second = AVITO.splitlines(keepends=True)
+    path = tmp_path / "glued.csv"
+    path.write_bytes(head.encode() + first.encode("cp1252") + second.encode())
+    table, report = load_listings(path)
+    assert report.encoding == "utf-8 and cp1252, mixed"
+    assert table["condition"].tolist() == ["Very good", "Excellent"]
+    assert table["origin"].tolist() == ["WW Morocco", "Customs cleared"]
+
+
+def test_a_listing_read_twice_counts_once_where_its_row_tells_it_apart(tmp_path: Path) -> None:
+    head, first, second = AVITO.splitlines(keepends=True)
+    table, report = load_listings(written(tmp_path, head + first + second + first))
+    assert len(table) == 2
+    assert report.dropped == {"repeated": 1}
+    narrow = "Marque,Modèle,Année,Prix\n" + "Dacia,Logan,2016,95 000\n" * 3
+    assert len(load_listings(written(tmp_path, narrow))[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("torque", "newton_metres"),
+    [
+        ("12.7@ 2,700(kgm@ rpm)", 124.5),
+        ("250Nm@ 1500-2500rpm", 250.0),
+        ("380(38.7)@ 2500", 380.0),
+        ("48@ 3,000+/-500(NM@ rpm)", 48.0),
+        ("", None),
+    ],
+)
+def test_every_way_in_which_cardekho_states_torque(
+    tmp_path: Path, torque: str, newton_metres: float | None
+) -> None:
+    text = CARDEKHO_V3.replace("190Nm@ 2000rpm", f'"{torque}"')
+    table, report = load_listings(written(tmp_path, text))
+    found = table["torque_nm"][0]
+    assert found == newton_metres or (newton_metres is None and found != found)  # noqa: PLR0124 - NaN
+    assert "torque_nm" not in report.blanked
+
+
+def test_a_later_edition_of_the_cardekho_file_has_the_unit_in_the_header(tmp_path: Path) -> None:
+    text = CARDEKHO_V3.replace(",mileage,", ",mileage(km/ltr/kg),").replace("23.4 kmpl", '"23,4"')
+    table, report = load_listings(written(tmp_path, text))
+    assert report.layout == "cardekho-v3"
+    assert table["mileage_mpg"].tolist() == [55.0, 49.7]
 
 
 def test_the_raw_cardekho_file_gives_numbers_without_their_units(tmp_path: Path) -> None:
@@ -112,7 +213,9 @@ def test_a_price_a_digit_off_is_flagged(tmp_path: Path) -> None:
         written(tmp_path, "company,model,year,price_mad\n" + "\n".join(rows) + "\n")
     )
     assert report.suspects == 1
+    assert report.suspect_rows == (9,)
     assert bool(table["price_suspect"][7])
+    assert "1 suspicious prices (rows 9)" in report.summary()
 
 
 @pytest.mark.parametrize(
@@ -120,9 +223,12 @@ def test_a_price_a_digit_off_is_flagged(tmp_path: Path) -> None:
     [
         (b"", "empty"),
         (b"  \n ", "empty"),
-        (b"company,model,year\nDacia,Logan,2016\n", "no column for price_mad"),
+        (b"company,model,year\nDacia,Logan,2016\n", "no column for price_mad; .* is called"),
         (b"company,model,year,price_mad\n", "no rows"),
-        (b"company,model,year,price_mad\nDacia,Logan,2016,on request\n", "none of its 1 rows"),
+        (
+            b"company,model,year,price_mad\nDacia,Logan,2016,on request\n",
+            r"none .* \(1 without a price\)",
+        ),
         (b"\x1f\x8b\x08\x00damaged", "damaged gzip"),
         (b"PK\x03\x04\x00\x00\x00", "not a text file"),
         (b"a;b;c\n1;2;3\n", "no column for price_mad, company, model, year; found: a, b, c"),
