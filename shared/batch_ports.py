@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import BinaryIO, NamedTuple, Protocol
 
 from shared.domain.batch import BatchProgress, RowCounts
-from shared.domain.ids import BatchId
+from shared.domain.ids import BatchId, CallerId
 
 
 class BlobWriter(Protocol):
@@ -103,6 +103,22 @@ class BatchStore(Protocol):
 
     def create(self, batch_id: BatchId, accepted_at: float) -> None:
         """Open the ledger of a batch, its split leased."""
+        ...
+
+    def enlist(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
+        """Put a batch on its caller's list (again); the list is kept so long after that."""
+        ...
+
+    def claim_form(self, batch_id: BatchId, form: str) -> bool:
+        """Whether a derived form is to be ordered now: nobody has, or whoever did has died."""
+        ...
+
+    def renew_form(self, batch_id: BatchId, form: str) -> None:
+        """Note that a derived form is being made."""
+        ...
+
+    def end_form(self, batch_id: BatchId, form: str) -> None:
+        """Note that a derived form is made, or cannot be, and tell who waits for it."""
         ...
 
     def restore(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from shared.domain.audit import AuditRecord
 from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.job import CarRequest, Job, JobState, QueuePlace
+from shared.domain.job import CarRequest, Job, JobHead, JobKind, JobState, QueuePlace
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
 
 
@@ -115,21 +115,42 @@ class JobStore(Protocol):
         ...
 
 
+class CallerLists(Protocol):
+    """What each caller handed in, the newest first, as long as it can be read.
+
+    Backend down: every method raises `BrokerUnavailable` within two seconds.
+    """
+
+    def ids(
+        self, kind: JobKind, caller: CallerId, *, after: str, before: str, limit: int
+    ) -> list[str]:
+        """Up to `limit` ids between the two, both not included, the newest first."""
+        ...
+
+    def heads(self, job_ids: Sequence[str]) -> list[JobHead | None]:
+        """The heads of jobs; None for one whose record is gone."""
+        ...
+
+    def drop(self, kind: JobKind, caller: CallerId, ids: Sequence[str]) -> None:
+        """Take what is gone off the list."""
+        ...
+
+
 class JobNews(Protocol):
     """One thread's ear for one job."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep until the job has ended or the time is over; True if it may have ended."""
+        """Sleep until there is news or the time is over; True if there may be some."""
         ...
 
 
 class JobEvents(Protocol):
-    """Tells waiting threads that a job has ended.
+    """Tells waiting threads that a job or batch has ended, or has got on.
 
     Backend down: waiters wake at their own interval and read the store; none waits for ever.
     """
 
-    def listen(self, job_id: str) -> AbstractContextManager[JobNews]:
+    def listen(self, job_id: str, *, progress: bool = False) -> AbstractContextManager[JobNews]:
         """Start listening; read the job's state after this, then wait."""
         ...
 

@@ -1,15 +1,30 @@
 """The changes of a batch's ledger, each one atomic script.
 
 KEYS of all: batch, chunks done, leases, tries, open batches. A step is "split", "assemble" or a
-chunk's number. `stopping` means that no further chunk is valued: cancelled or aborted.
+chunk's number. `stopping` means that no further chunk is valued: cancelled or aborted. A chunk
+before one that is valued already still is (`wanted`), so that the results are the first rows of
+the file without a hole; a batch that was given up is not worth that.
 """
 
 _HEAD = """
 local batch, done, leases, tries, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local known = redis.call('HMGET', batch, 'state', 'cancel_requested', 'error')
+local known = redis.call('HMGET', batch, 'state', 'cancel_requested', 'error', 'highest')
 local state = known[1]
 local ended = state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED'
 local stopping = known[2] == '1' or (known[3] and known[3] ~= '')
+local highest = tonumber(known[4] or -1)
+local function wanted(step)
+  if not stopping or step == 'assemble' then return true end
+  if step == 'split' or known[3] == 'attempts-exhausted' then return false end
+  if tonumber(step) < highest then return true end
+  for _, other in ipairs(redis.call('ZRANGE', leases, 0, -1)) do
+    local number = tonumber(other)
+    if number and number > tonumber(step) and redis.call('HEXISTS', tries, other) == 1 then
+      return true
+    end
+  end
+  return false
+end
 """
 
 # ARGV: id, accepted at, lease end.  1: opened, 0: was open.
@@ -36,8 +51,10 @@ redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut
 local names = {'valid', 'invalid', 'failed'}
 for i = 6, #ARGV, 4 do
   redis.call('SADD', done, ARGV[i])
+  highest = math.max(highest, tonumber(ARGV[i]))
   for j = 1, 3 do redis.call('HINCRBY', batch, names[j], ARGV[i + j]) end
 end
+redis.call('HSET', batch, 'highest', highest)
 if ARGV[5] ~= '' then redis.call('HSET', batch, 'total', ARGV[5])
 else redis.call('ZADD', leases, ARGV[3], 'split') end
 if #ARGV > 5 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', ARGV[3]) end
@@ -62,7 +79,7 @@ elseif step ~= 'assemble' and redis.call('SISMEMBER', done, step) == 1 then
   redis.call('ZREM', leases, step)
   return {'done', 0}
 end
-if stopping and step ~= 'assemble' then
+if not wanted(step) then
   redis.call('ZREM', leases, step)
   return {'stopped', 0}
 end
@@ -95,7 +112,8 @@ return 1
 """
 )
 
-# ARGV: chunk, valid, invalid, failed, error or "".  1: done now, 0: was done, or is unknown.
+# ARGV: chunk, valid, invalid, failed, error or "", id, channel of progress.
+# 1: done now, 0: was done, or is unknown.
 FINISH_CHUNK = (
     _HEAD
     + """
@@ -106,7 +124,9 @@ if redis.call('SADD', done, ARGV[1]) == 0 then return 0 end
 redis.call('HINCRBY', batch, 'valid', ARGV[2])
 redis.call('HINCRBY', batch, 'invalid', ARGV[3])
 redis.call('HINCRBY', batch, 'failed', ARGV[4])
-if ARGV[5] ~= '' then redis.call('HSET', batch, 'error', ARGV[5]) end
+redis.call('HSET', batch, 'highest', math.max(highest, tonumber(ARGV[1])))
+if ARGV[5] ~= '' and not known[3] then redis.call('HSET', batch, 'error', ARGV[5]) end
+redis.call('PUBLISH', ARGV[7], ARGV[6])
 return 1
 """
 )
@@ -130,13 +150,11 @@ ADVANCE = (
 if not state or ended then return {} end
 local under_way = redis.call('ZCARD', leases)
 if redis.call('ZSCORE', leases, 'assemble') then return {} end
-if stopping then
-  if under_way > 0 then return {} end
-  redis.call('ZADD', leases, ARGV[1], 'assemble')
-  return {-1}
-end
 if redis.call('ZSCORE', leases, 'split') then under_way = under_way - 1 end
 local cut = tonumber(redis.call('HGET', batch, 'chunks_cut'))
+if stopping then
+  cut = known[3] == 'attempts-exhausted' and 0 or math.min(cut, highest + 1)
+end
 local next = tonumber(redis.call('HGET', batch, 'next_chunk'))
 local send = {}
 while under_way < tonumber(ARGV[2]) and next < cut do
@@ -148,7 +166,9 @@ while under_way < tonumber(ARGV[2]) and next < cut do
   next = next + 1
 end
 redis.call('HSET', batch, 'next_chunk', next)
-if redis.call('HEXISTS', batch, 'total') == 1 and redis.call('SCARD', done) == cut then
+local is_over = redis.call('HEXISTS', batch, 'total') == 1 and redis.call('SCARD', done) == cut
+if stopping then is_over = redis.call('ZCARD', leases) == 0 end
+if is_over then
   redis.call('ZADD', leases, ARGV[1], 'assemble')
   send[#send + 1] = -1
 end
@@ -173,7 +193,7 @@ for _, step in ipairs(redis.call('ZRANGE', leases, latest, '+inf', 'BYSCORE')) d
   late[#late + 1] = step
 end
 for _, step in ipairs(late) do
-  if stopping and step ~= 'assemble' then
+  if not wanted(step) then
     redis.call('ZREM', leases, step)
   else
     local sent = redis.call('HINCRBY', tries, 'sent:' .. step, 1)

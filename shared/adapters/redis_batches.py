@@ -7,7 +7,7 @@ from shared.adapters import lua_batches, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.batch_ports import NextSteps, StepStart, StepVerdict
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
-from shared.domain.ids import BatchId
+from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import JobState
 from shared.ports import Clock
 
@@ -61,6 +61,34 @@ class RedisBatchStore:
         """Open the ledger of a batch."""
         self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
 
+    def enlist(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
+        """Put a batch on its caller's list."""
+        name = redis_keys.batches_of(caller)
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.zadd(name, {batch_id: 0})
+            pipeline.expire(name, keep_s)
+            pipeline.execute()
+
+    def claim_form(self, batch_id: BatchId, form: str) -> bool:
+        """Whether a derived form is to be ordered now."""
+        name = redis_keys.batch_form(batch_id, form)
+        with broker_errors():
+            return bool(self._client.set(name, 1, nx=True, ex=self._lease_s))
+
+    def renew_form(self, batch_id: BatchId, form: str) -> None:
+        """Note that a derived form is being made."""
+        with broker_errors():
+            self._client.set(redis_keys.batch_form(batch_id, form), 1, ex=self._lease_s)
+
+    def end_form(self, batch_id: BatchId, form: str) -> None:
+        """Note that a derived form is made, or cannot be."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.delete(redis_keys.batch_form(batch_id, form))
+            pipeline.publish(redis_keys.PROGRESS_CHANNEL, batch_id)
+            pipeline.execute()
+
     def restore(
         self,
         batch_id: BatchId,
@@ -103,7 +131,8 @@ class RedisBatchStore:
         """Mark a chunk done and add its counts, once."""
         numbers = (counts.valid, counts.invalid, counts.failed)
         error = ABORTED if abort else ""
-        return bool(self._run("FINISH_CHUNK", batch_id, chunk, *numbers, error))
+        arguments = (chunk, *numbers, error, batch_id, redis_keys.PROGRESS_CHANNEL)
+        return bool(self._run("FINISH_CHUNK", batch_id, *arguments))
 
     def postpone(self, batch_id: BatchId, step: str, delay_s: float, *, blame: bool) -> None:
         """Let the step be sent again after a while."""

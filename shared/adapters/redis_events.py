@@ -1,4 +1,4 @@
-"""Ends of jobs, by publish and subscribe: one subscription per process wakes its threads."""
+"""News of jobs, by publish and subscribe: one subscription per process wakes its threads."""
 
 import threading
 from collections import defaultdict
@@ -25,8 +25,9 @@ class News:
         self._event = threading.Event()
 
     def wait(self, timeout_s: float) -> bool:
-        """True if the job may have ended: a message came, or it is time to look again."""
+        """True if there may be news: a message came, or it is time to look again."""
         heard = self._event.wait(min(timeout_s, POLL_S))
+        self._event.clear()
         return heard or timeout_s > POLL_S
 
     def tell(self) -> None:
@@ -45,17 +46,20 @@ class RedisJobEvents:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._listeners: dict[str, set[News]] = defaultdict(set)
+        self._listeners: dict[tuple[str, str], set[News]] = defaultdict(set)
+        """Ears by channel and id."""
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._is_connected = True
 
     @contextmanager
-    def listen(self, job_id: str) -> Iterator[News]:
-        """Listen for the end of a job while the block runs."""
+    def listen(self, job_id: str, *, progress: bool = False) -> Iterator[News]:
+        """Listen for the end of a job, and for its progress if asked, while the block runs."""
         news = News()
+        channels = [redis_keys.JOB_CHANNEL, *([redis_keys.PROGRESS_CHANNEL] if progress else [])]
         with self._lock:
-            self._listeners[job_id].add(news)
+            for channel in channels:
+                self._listeners[channel, job_id].add(news)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="job-events", daemon=True)
                 self._thread.start()
@@ -63,9 +67,13 @@ class RedisJobEvents:
             yield news
         finally:
             with self._lock:
-                self._listeners[job_id].discard(news)
-                if not self._listeners[job_id]:
-                    del self._listeners[job_id]
+                for channel in channels:
+                    self._forget((channel, job_id), news)
+
+    def _forget(self, key: tuple[str, str], news: News) -> None:
+        self._listeners[key].discard(news)
+        if not self._listeners[key]:
+            del self._listeners[key]
 
     def close(self) -> None:
         """End the subscription."""
@@ -83,14 +91,14 @@ class RedisJobEvents:
 
     def _subscribe(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(redis_keys.JOB_CHANNEL)
+            subscription.subscribe(redis_keys.JOB_CHANNEL, redis_keys.PROGRESS_CHANNEL)
             self._is_connected = True
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is not None:
-                    self._tell(message["data"].decode())
+                    self._tell(message["channel"].decode(), message["data"].decode())
 
-    def _tell(self, job_id: str) -> None:
+    def _tell(self, channel: str, job_id: str) -> None:
         with self._lock:
-            for news in self._listeners.get(job_id, ()):
+            for news in self._listeners.get((channel, job_id), ()):
                 news.tell()

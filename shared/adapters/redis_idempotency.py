@@ -57,6 +57,12 @@ class RedisIdempotency:
             raise IdempotencyConflict(key=key)
         return Claim(first_id, is_new=False)
 
+    def find(self, caller: CallerId, route: str, key: str) -> str | None:
+        """The id that this key stands for; None if it never came, or too long ago."""
+        with broker_errors():
+            stored = self._client.get(_name(caller, route, key))
+        return None if stored is None else str(json.loads(stored)[1])
+
     def rebind(self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str) -> None:
         """Let the key stand for `new_id`: what it stood for never came to be.
 

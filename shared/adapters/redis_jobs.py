@@ -5,7 +5,7 @@ from typing import Any
 
 import msgpack
 
-from shared.adapters import redis_keys
+from shared.adapters import lua_jobs, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.errors import JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
@@ -22,73 +22,6 @@ LONGEST_LEASE_TIMES = 64
 
 TOMBSTONE_TIMES = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
-
-_TERMINAL_CHECK = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return false end
-if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return state end
-"""
-
-# KEYS: job, open jobs, job order, tombstone.
-# ARGV: id, lease end, created at, caller, tombstone's time to live, then fields and values.
-_CREATE = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 6))
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-redis.call('SET', KEYS[4], ARGV[4], 'EX', ARGV[5])
-return 1
-"""
-
-# KEYS: job, open jobs.  ARGV: now, lease end, id.
-_START = (
-    _TERMINAL_CHECK
-    + """
-redis.call('HSETNX', KEYS[1], 'started_at', ARGV[1])
-redis.call('HSET', KEYS[1], 'state', 'RUNNING')
-redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[3])
-return 'RUNNING'
-"""
-)
-
-_END = """
-local function finish(state, now, retention, id, channel)
-  redis.call('HSET', KEYS[1], 'state', state, 'finished_at', now)
-  redis.call('EXPIRE', KEYS[1], retention)
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('ZREM', KEYS[3], id)
-  redis.call('PUBLISH', channel, id)
-  redis.call('INCR', KEYS[4])
-  redis.call('EXPIRE', KEYS[4], 120)
-end
-"""
-
-# KEYS: job, open jobs, job order, completions.
-# ARGV: now, retention, id, channel, state, estimates, error.  1: ended now, 0: had ended, -1: gone.
-_FINISH = (
-    _END
-    + """
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return -1 end
-if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return 0 end
-redis.call('HSET', KEYS[1], 'estimates', ARGV[6], 'error', ARGV[7])
-finish(ARGV[5], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
-return 1
-"""
-)
-
-# KEYS: job, open jobs, job order, completions.  ARGV: now, retention, id, channel.
-_CANCEL = (
-    _END
-    + _TERMINAL_CHECK
-    + """
-redis.call('HSET', KEYS[1], 'cancel_requested', 1)
-if state == 'QUEUED' then finish('CANCELLED', ARGV[1], ARGV[2], ARGV[3], ARGV[4]) end
-return 'CANCEL_REQUESTED'
-"""
-)
-
 
 class RedisJobStore:
     """`shared.ports.JobStore` on the broker's Redis.
@@ -107,10 +40,10 @@ class RedisJobStore:
         self._clock = clock
         self._retention_s = retention_s
         self._lease_s = lease_s
-        self._create = client.register_script(_CREATE)
-        self._start = client.register_script(_START)
-        self._finish = client.register_script(_FINISH)
-        self._cancel = client.register_script(_CANCEL)
+        self._create = client.register_script(lua_jobs.CREATE)
+        self._start = client.register_script(lua_jobs.START)
+        self._finish = client.register_script(lua_jobs.FINISH)
+        self._cancel = client.register_script(lua_jobs.CANCEL)
 
     def create(self, job: Job) -> bool:
         """Store the job, open and under lease, in one step; False if it is there already."""
@@ -122,6 +55,7 @@ class RedisJobStore:
                     redis_keys.OPEN_JOBS,
                     redis_keys.JOB_ORDER,
                     redis_keys.job_tombstone(job.id),
+                    redis_keys.jobs_of(job.caller),
                 ],
                 args=[
                     job.id,
@@ -129,6 +63,7 @@ class RedisJobStore:
                     job.created_at,
                     job.caller,
                     self._retention_s * TOMBSTONE_TIMES,
+                    redis_keys.job(""),
                     *fields,
                 ],
             )
@@ -159,7 +94,12 @@ class RedisJobStore:
         with broker_errors():
             state = self._start(
                 keys=[redis_keys.job(job_id), redis_keys.OPEN_JOBS],
-                args=[self._clock(), self._clock() + self._lease_s, job_id],
+                args=[
+                    self._clock(),
+                    self._clock() + self._lease_s,
+                    job_id,
+                    redis_keys.PROGRESS_CHANNEL,
+                ],
             )
         return JobState(state.decode()) if state else None
 
@@ -268,6 +208,7 @@ def _to_hash(job: Job) -> dict[str, Any]:
         "state": str(job.state),
         "created_at": job.created_at,
         "is_list": int(job.is_list),
+        "total": len(job.requests),
         "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
         "requests": msgpack.packb([request.to_wire() for request in job.requests]),
     }

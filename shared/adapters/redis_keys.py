@@ -20,7 +20,25 @@ JOB_ORDER = f"{PREFIX}jobs:order"
 """Sorted set of the jobs that have not ended, by the time they were accepted."""
 
 JOB_CHANNEL = f"{PREFIX}jobs:ended"
-"""Channel on which the ids of ended jobs are published."""
+"""Channel on which the ids of ended jobs and batches are published."""
+
+PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
+"""Channel on which the ids of jobs and batches are published that have got on."""
+
+
+def jobs_of(caller: str) -> str:
+    """Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
+    return f"{PREFIX}jobs-of:{caller}"
+
+
+def batches_of(caller: str) -> str:
+    """As `jobs_of`, of batches."""
+    return f"{PREFIX}batches-of:{caller}"
+
+
+def batch_form(batch_id: str, form: str) -> str:
+    """Stands while a derived form of a batch's results is ordered or being made."""
+    return f"{PREFIX}batch-form:{batch_id}:{form}"
 
 
 def reply_list(process_id: str) -> str:

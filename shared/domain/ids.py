@@ -19,8 +19,25 @@ def new_id(now_s: float | None = None) -> str:
 
     Ids made later sort later, and nobody can guess another caller's.
     """
-    milliseconds = int((time.time() if now_s is None else now_s) * 1000)
-    number = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    at_s = time.time() if now_s is None else now_s
+    return _spell(_moment(at_s) | int.from_bytes(os.urandom(10)))
+
+
+def first_id(at_s: float) -> str:
+    """No id that was made at this Unix time or later sorts before it.
+
+    >>> first_id(1_700_000_000.5) <= new_id(1_700_000_000.5) < first_id(1_700_000_000.6)
+    True
+    """
+    return _spell(_moment(at_s))
+
+
+def _moment(at_s: float) -> int:
+    """A time as the upper bits of an id, within what an id can hold."""
+    return min(max(int(at_s * 1000), 0), (1 << 48) - 1) << 80
+
+
+def _spell(number: int) -> str:
     signs = []
     for _ in range(ID_LENGTH):
         number, digit = divmod(number, 32)

@@ -91,6 +91,33 @@ class Job:
         return len(self.estimates)
 
 
+class JobKind(StrEnum):
+    """What a caller handed in."""
+
+    JOB = "job"
+    """One car or a list of cars."""
+    BATCH = "batch"
+    """A file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class JobHead:
+    """A job or batch in a list: where it stands, without its contents."""
+
+    id: str
+    kind: JobKind
+    caller: CallerId
+    state: JobState
+    created_at: float
+    """Unix time, seconds."""
+    started_at: float | None
+    finished_at: float | None
+    done: int
+    """Cars or rows."""
+    total: int | None
+    """None while a file is not read to its end."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class QueuePlace:
     """Where an open job stands in the queue."""

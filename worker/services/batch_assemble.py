@@ -1,7 +1,5 @@
 """Put the parts of a batch together, in the order of its file, and end it."""
 
-import csv
-import io
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,31 +7,27 @@ from typing import BinaryIO
 
 from shared.adapters.batch_files import (
     ERRORS,
-    PARTS,
     REJECTED,
     RESULTS,
     BatchFiles,
     chunk_of,
 )
-from shared.batch_ports import BatchStore, BlobWriter, StepVerdict
-from shared.domain.batch import (
-    REJECTED_COLUMNS,
-    BatchManifest,
-    BatchOutcome,
-    BatchProgress,
-    RowCounts,
-    kept_columns,
-    result_header,
+from shared.adapters.batch_parts import (
+    PartHead,
+    first_parts,
+    header_lines,
+    read_head,
+    read_section,
 )
+from shared.batch_ports import BatchStore, BlobWriter, StepVerdict
+from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.ports import Clock
-from shared.schemas.csv_cells import escape_header
 from worker.services.batch_audit import record_part
 from worker.services.batch_flow import ASSEMBLE
-from worker.services.batch_part import PartHead, read_head, read_section
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 
 RENEW_PARTS = 200
@@ -104,11 +98,11 @@ class BatchAssembly:
         self._files.drop_work(batch_id)
 
     def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
-        """Write the result files of whatever is there; how the batch ends."""
+        """Write the result files of the first rows, without a hole; how the batch ends."""
         progress = self._store.progress(manifest.id)
         if progress is None:
             raise FileNotFoundError(f"ledger of {manifest.id}")
-        names = self._files.blobs.names(manifest.id, PARTS)
+        names = first_parts(self._files.blobs, manifest.id)
         counts = self._copy(manifest, names)
         error = ATTEMPTS_EXHAUSTED if give_up else progress.error
         if error is None and not progress.cancel_requested and counts.done != progress.total:
@@ -173,20 +167,6 @@ def conclude(
         cancel_requested=progress.cancel_requested,
         error=error,
     )
-
-
-def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
-    """What the result files begin with."""
-    header = manifest.dialect.header
-    own = escape_header([header[index] for index in kept_columns(header)])
-    ours = result_header(header)[len(own) :]
-    return _csv_line([*own, *ours]), b"", _csv_line([*own, *REJECTED_COLUMNS])
-
-
-def _csv_line(cells: Sequence[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue().encode()
 
 
 def _copy_sections(part: BinaryIO, head: PartHead, outputs: Sequence[BlobWriter]) -> bytes:

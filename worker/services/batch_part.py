@@ -1,18 +1,15 @@
 """A part: what became of a chunk's rows. One blob with four sections and a head."""
 
-import struct
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 
 from shared.adapters.batch_files import part_name
+from shared.adapters.batch_parts import HEAD_LENGTH, read_head, read_section
 from shared.batch_ports import BlobStore
 from shared.domain.batch import RowCounts
 from shared.domain.ids import BatchId
 from shared.metrics import PriceTally
-
-_HEAD_LENGTH = struct.Struct(">I")
-
 
 NOTHING_VALUED = PriceTally.of(())
 
@@ -35,44 +32,15 @@ class Part(NamedTuple):
         return self.results, self.errors, self.rejected, self.audit
 
 
-class PartHead(NamedTuple):
-    """What stands before the sections."""
-
-    counts: RowCounts
-    lengths: tuple[int, int, int, int]
-    """Bytes of the sections."""
-    tally: PriceTally
-
-
 def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> None:
     """Write a part: from now on its chunk is done."""
     counts = [part.counts.valid, part.counts.invalid, part.counts.failed]
     lengths = [len(section) for section in part.sections]
     head = msgpack.packb([counts, lengths, part.tally])
     with blobs.write(batch_id, part_name(chunk)) as blob:
-        blob.write(_HEAD_LENGTH.pack(len(head)) + head)
+        blob.write(HEAD_LENGTH.pack(len(head)) + head)
         for section in part.sections:
             blob.write(section)
-
-
-def read_head(blob: BinaryIO) -> PartHead:
-    """Read a part's head; its first section comes next."""
-    (length,) = _HEAD_LENGTH.unpack(blob.read(_HEAD_LENGTH.size))
-    (valid, invalid, failed), lengths, tally = msgpack.unpackb(blob.read(length))
-    counts = RowCounts(valid=valid, invalid=invalid, failed=failed)
-    return PartHead(counts, tuple(lengths), PriceTally(*tally))
-
-
-def read_section(blob: BinaryIO, length: int) -> bytes:
-    """Read the next section of a part.
-
-    Raises:
-        EOFError: the part is cut off.
-    """
-    section = blob.read(length)
-    if len(section) != length:
-        raise EOFError(f"a part ends after {len(section)} of {length} bytes")
-    return section
 
 
 def read_part(blobs: BlobStore, batch_id: BatchId, chunk: int) -> Part | None:

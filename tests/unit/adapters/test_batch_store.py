@@ -185,6 +185,39 @@ def test_steps_of_a_cancelled_batch_that_were_lost_are_let_go(
     assert store.advance(BATCH) == ([], True)
 
 
+def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: RedisBatchStore) -> None:
+    opened(store)
+    store.advance(BATCH)
+    store.begin(BATCH, "1")
+    store.request_cancel(BATCH)
+    assert store.begin(BATCH, "0").verdict is StepVerdict.RUN, "chunk 1 is being valued"
+    assert store.begin(BATCH, "2").verdict is StepVerdict.STOPPED
+    assert finish(store, 1)
+    assert store.advance(BATCH) == ([], False)
+    assert finish(store, 0)
+    assert store.advance(BATCH) == ([], True)
+
+
+def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: RedisBatchStore) -> None:
+    done = {0: ROWS, 2: ROWS}
+    assert store.restore(BATCH, 1.0, chunks_cut=9, total=90, done=done)
+    store.request_cancel(BATCH)
+    assert store.advance(BATCH) == ([1], False)
+    assert store.begin(BATCH, "1").verdict is StepVerdict.RUN
+    assert finish(store, 1)
+    assert store.advance(BATCH) == ([], True)
+
+
+def test_a_batch_that_is_given_up_fills_no_hole(store: RedisBatchStore, clock: Clock) -> None:
+    opened(store)
+    store.advance(BATCH)
+    assert finish(store, 2)
+    store.abort(BATCH, "attempts-exhausted")
+    clock.now += 31
+    assert store.overdue(BATCH) == []
+    assert store.advance(BATCH) == ([], True)
+
+
 def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: RedisBatchStore) -> None:
     opened(store)
     store.advance(BATCH)

@@ -1,0 +1,162 @@
+"""What a caller handed in, page by page, the newest first."""
+
+import dataclasses
+import heapq
+from collections.abc import Collection, Iterator
+from itertools import islice
+from operator import attrgetter
+from typing import NamedTuple
+
+from api.services.batches import Batches
+from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.domain.batch import Batch
+from shared.domain.errors import BatchExpired, BatchNotFound
+from shared.domain.ids import BatchId, CallerId, first_id
+from shared.domain.job import JobHead, JobKind, JobState
+from shared.ports import CallerLists
+
+LOOKED_AT_MAX = 1000
+"""Entries that one call looks at: with a filter that hardly anything passes, pages are short."""
+
+BLOCK = 100
+WAITED_BEFORE_S = 60.0
+"""A call that waited in vain becomes a job under the id that it began with."""
+
+ROUTES = {JobKind.JOB: "jobs", JobKind.BATCH: "batches"}
+"""What `Idempotency-Key` is kept under, by kind."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ListFilter:
+    """Which entries are wanted."""
+
+    kinds: Collection[JobKind] = tuple(JobKind)
+    states: Collection[JobState] = tuple(JobState)
+    created_from: float = 0.0
+    """Unix time, seconds; included."""
+    created_to: float = float("inf")
+    """Not included."""
+    idempotency_key: str | None = None
+
+
+class Page(NamedTuple):
+    """Entries, and where the next page begins: the id before it, None at the end."""
+
+    heads: list[JobHead]
+    cursor: str | None
+
+
+class _Entry(NamedTuple):
+    id: str
+    head: JobHead | None
+
+
+class Listing:
+    """Lists jobs and batches; the cost of a page does not grow with what is stored.
+
+    Args:
+        lists: of every caller.
+        batches: reads batches.
+        idempotency: finds what a key stands for.
+    """
+
+    def __init__(
+        self, lists: CallerLists, batches: Batches, idempotency: RedisIdempotency
+    ) -> None:
+        self._lists = lists
+        self._batches = batches
+        self._idempotency = idempotency
+
+    def page(self, caller: CallerId, wanted: ListFilter, cursor: str | None, limit: int) -> Page:
+        """One page; raises `BrokerUnavailable`.
+
+        Args:
+            caller: whose entries.
+            wanted: which of them.
+            cursor: id before the page.
+            limit: most entries.
+        """
+        if wanted.idempotency_key is not None:
+            return Page(list(self._of_key(caller, wanted)), None)
+        heads: list[JobHead] = []
+        entries = self._entries(caller, wanted, cursor)
+        last = None
+        for last in islice(entries, LOOKED_AT_MAX):
+            if last.head is not None and _passes(last.head, wanted):
+                heads.append(last.head)
+                if len(heads) == limit:
+                    break
+        is_over = last is None or next(entries, None) is None
+        return Page(heads, None if is_over or last is None else last.id)
+
+    def _of_key(self, caller: CallerId, wanted: ListFilter) -> Iterator[JobHead]:
+        for kind in wanted.kinds:
+            found = self._idempotency.find(caller, ROUTES[kind], wanted.idempotency_key or "")
+            if found is not None:
+                head = self._heads(kind, caller, [found])[0]
+                if head is not None and _passes(head, wanted):
+                    yield head
+
+    def _entries(
+        self, caller: CallerId, wanted: ListFilter, cursor: str | None
+    ) -> Iterator[_Entry]:
+        """All entries of the time and kinds that are wanted, the newest first."""
+        after = first_id(max(wanted.created_from - WAITED_BEFORE_S, 0.0))
+        before = "~"  # after every id
+        if wanted.created_to != float("inf"):
+            before = first_id(wanted.created_to)
+        if cursor is not None:
+            before = min(before, cursor)
+        return heapq.merge(
+            *(self._of_kind(kind, caller, after, before) for kind in wanted.kinds),
+            key=attrgetter("id"),
+            reverse=True,
+        )
+
+    def _of_kind(
+        self, kind: JobKind, caller: CallerId, after: str, before: str
+    ) -> Iterator[_Entry]:
+        while ids := self._lists.ids(kind, caller, after=after, before=before, limit=BLOCK):
+            # Batches are files: one is read when its turn comes.
+            size = BLOCK if kind is JobKind.JOB else 1
+            for start in range(0, len(ids), size):
+                block = ids[start : start + size]
+                yield from map(_Entry, block, self._heads(kind, caller, block))
+            before = ids[-1]
+
+    def _heads(self, kind: JobKind, caller: CallerId, ids: list[str]) -> list[JobHead | None]:
+        """The heads of these; what is gone comes off the list."""
+        if kind is JobKind.JOB:
+            found = self._lists.heads(ids)
+        else:
+            found = [self._batch_head(caller, each) for each in ids]
+        gone = [each for each, head in zip(ids, found, strict=True) if head is None]
+        self._lists.drop(kind, caller, gone)
+        return [head if head is not None and head.caller == caller else None for head in found]
+
+    def _batch_head(self, caller: CallerId, batch_id: str) -> JobHead | None:
+        try:
+            return _head_of(self._batches.get(BatchId(batch_id), caller))
+        except (BatchNotFound, BatchExpired):
+            return None
+
+
+def _passes(head: JobHead, wanted: ListFilter) -> bool:
+    return head.state in wanted.states and (
+        wanted.created_from <= head.created_at < wanted.created_to
+    )
+
+
+def _head_of(batch: Batch) -> JobHead:
+    progress = batch.progress
+    return JobHead(
+        id=batch.manifest.id,
+        kind=JobKind.BATCH,
+        caller=batch.manifest.caller,
+        state=progress.state,
+        created_at=batch.manifest.accepted_at,
+        started_at=progress.started_at,
+        finished_at=progress.finished_at,
+        done=progress.counts.done,
+        total=progress.total,
+    )

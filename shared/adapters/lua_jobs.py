@@ -1,0 +1,75 @@
+"""The changes of a job, each one atomic script."""
+
+_TERMINAL_CHECK = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return false end
+if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return state end
+"""
+
+# KEYS: job, open jobs, job order, tombstone, the caller's jobs.
+# ARGV: id, lease end, created at, caller, tombstone's time to live, prefix of jobs' keys, then
+# fields and values. Each job that comes takes up to two that are gone off the caller's list, so
+# the list stays in bounds without anybody reading it.
+CREATE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, 1)) do
+  if redis.call('EXISTS', ARGV[6] .. id) == 0 then redis.call('ZREM', KEYS[5], id) end
+end
+redis.call('ZADD', KEYS[5], 0, ARGV[1])
+redis.call('EXPIRE', KEYS[5], ARGV[5])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+redis.call('SET', KEYS[4], ARGV[4], 'EX', ARGV[5])
+return 1
+"""
+
+# KEYS: job, open jobs.  ARGV: now, lease end, id, channel of progress.
+START = (
+    _TERMINAL_CHECK
+    + """
+redis.call('HSETNX', KEYS[1], 'started_at', ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'RUNNING')
+redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[3])
+return 'RUNNING'
+"""
+)
+
+_END = """
+local function finish(state, now, retention, id, channel)
+  redis.call('HSET', KEYS[1], 'state', state, 'finished_at', now)
+  redis.call('EXPIRE', KEYS[1], retention)
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('ZREM', KEYS[3], id)
+  redis.call('PUBLISH', channel, id)
+  redis.call('INCR', KEYS[4])
+  redis.call('EXPIRE', KEYS[4], 120)
+end
+"""
+
+# KEYS: job, open jobs, job order, completions.
+# ARGV: now, retention, id, channel, state, estimates, error.  1: ended now, 0: had ended, -1: gone.
+FINISH = (
+    _END
+    + """
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return -1 end
+if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return 0 end
+redis.call('HSET', KEYS[1], 'estimates', ARGV[6], 'error', ARGV[7])
+finish(ARGV[5], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+return 1
+"""
+)
+
+# KEYS: job, open jobs, job order, completions.  ARGV: now, retention, id, channel.
+CANCEL = (
+    _END
+    + _TERMINAL_CHECK
+    + """
+redis.call('HSET', KEYS[1], 'cancel_requested', 1)
+if state == 'QUEUED' then finish('CANCELLED', ARGV[1], ARGV[2], ARGV[3], ARGV[4]) end
+return 'CANCEL_REQUESTED'
+"""
+)

@@ -1,0 +1,79 @@
+"""The lists of what each caller handed in: one sorted set by caller and kind.
+
+Ids sort by time, so a page is a range of the set, found in the same time however long it is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from shared.adapters import redis_keys
+from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.domain.ids import CallerId
+from shared.domain.job import JobHead, JobKind, JobState
+
+_FIELDS = ("caller", "state", "created_at", "started_at", "finished_at", "total")
+_KEYS: Mapping[JobKind, Callable[[str], str]] = {
+    JobKind.JOB: redis_keys.jobs_of,
+    JobKind.BATCH: redis_keys.batches_of,
+}
+
+
+class RedisCallerLists:
+    """`shared.ports.CallerLists` on the broker's Redis.
+
+    Jobs come on the list with `RedisJobStore.create`, batches with `RedisBatchStore.enlist`.
+
+    Args:
+        client: connection to the broker instance.
+    """
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    def ids(
+        self, kind: JobKind, caller: CallerId, *, after: str, before: str, limit: int
+    ) -> list[str]:
+        """A part of the list, the newest first."""
+        with broker_errors():
+            found = self._client.zrange(
+                _KEYS[kind](caller),
+                f"({before}",
+                f"({after}",
+                desc=True,
+                bylex=True,
+                offset=0,
+                num=limit,
+            )
+        return [one.decode() for one in found]
+
+    def heads(self, job_ids: Sequence[str]) -> list[JobHead | None]:
+        """The heads of jobs, in one round trip and without their cars."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipeline.hmget(redis_keys.job(job_id), _FIELDS)
+            found = pipeline.execute()
+        return [_head(job_id, values) for job_id, values in zip(job_ids, found, strict=True)]
+
+    def drop(self, kind: JobKind, caller: CallerId, ids: Sequence[str]) -> None:
+        """Take ids off the list."""
+        if ids:
+            with broker_errors():
+                self._client.zrem(_KEYS[kind](caller), *ids)
+
+
+def _head(job_id: str, values: Sequence[bytes | None]) -> JobHead | None:
+    caller, state, created_at, started_at, finished_at, total = values
+    if caller is None or state is None or created_at is None:
+        return None
+    cars = int(total or 1)
+    return JobHead(
+        id=job_id,
+        kind=JobKind.JOB,
+        caller=CallerId(caller.decode()),
+        state=JobState(state.decode()),
+        created_at=float(created_at),
+        started_at=None if started_at is None else float(started_at),
+        finished_at=None if finished_at is None else float(finished_at),
+        done=cars if state == b"SUCCEEDED" else 0,
+        total=cars,
+    )
