@@ -118,9 +118,9 @@ def fail(message: str) -> NoReturn:
 @click.option(
     "--include",
     multiple=True,
-    type=click.Choice(["contributions", "depreciation"]),
-    help="Also show what each field adds to the price, or the prices of the next years; "
-    "may be given twice.",
+    type=click.Choice(["contributions", "depreciation", "comparables"]),
+    help="Also show what each field adds to the price, the prices of the next years, or typical "
+    "cars near it; may be given several times.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
 @connection_options

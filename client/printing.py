@@ -1,6 +1,6 @@
 """A valuation as a person reads it in the terminal, in French or English."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from client.models import Valuation, Verdict
@@ -19,8 +19,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "base": "base: a car about which nothing is known",
         "price": "price",
         "not-stated": "not stated",
-        "year": "in {years} year: {price} MAD",
-        "years": "in {years} years: {price} MAD",
+        "year": "in {years} year: {price} MAD ({low} to {high})",
+        "years": "in {years} years: {price} MAD ({low} to {high})",
+        "own": "the next years, at its own pace of {km} km a year:",
+        "market": "the next years, at the market's pace of {km} km a year:",
+        "comparables": "typical cars near it:",
+        "no-comparables": "no typical car is near it",
+        "comparable": "{name} {years}, {km} km: {price} MAD ({listings} listings)",
         "note": "note: {text}",
         "colon": ": ",
     },
@@ -34,8 +39,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "base": "base : une voiture dont on ne sait rien",
         "price": "prix",
         "not-stated": "non précisé",
-        "year": "dans {years} an : {price} MAD",
-        "years": "dans {years} ans : {price} MAD",
+        "year": "dans {years} an : {price} MAD (de {low} à {high})",
+        "years": "dans {years} ans : {price} MAD (de {low} à {high})",
+        "own": "les prochaines années, à son propre rythme de {km} km par an :",
+        "market": "les prochaines années, au rythme du marché de {km} km par an :",
+        "comparables": "voitures typiques proches :",
+        "no-comparables": "aucune voiture typique n'est proche",
+        "comparable": "{name} {years}, {km} km : {price} MAD ({listings} annonces)",
         "note": "remarque : {text}",
         "colon": " : ",
     },
@@ -64,9 +74,10 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
         yield _verdict_line(valuation.verdict, language)
     if "contributions" in valuation.raw:
         yield from _contribution_lines(valuation, language)
-    for point in valuation.raw.get("depreciation", ()):
-        text = texts["year" if point["years"] == 1 else "years"]
-        yield "  " + text.format(years=point["years"], price=_amount(point["price_mad"], language))
+    if "depreciation" in valuation.raw:
+        yield from _depreciation_lines(valuation.raw, language)
+    if "comparables" in valuation.raw:
+        yield from _comparable_lines(valuation.raw["comparables"], language)
 
 
 def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
@@ -95,6 +106,32 @@ def _contribution_lines(valuation: Valuation, language: str) -> Iterator[str]:
         what = f"{_name(part['feature'], language)}{texts['colon']}{_value(part, language)}"
         yield _line(_amount(effect, language, sign="+"), what)
     yield _line(_amount(price, language), texts["price"])
+
+
+def _depreciation_lines(answer: Mapping[str, Any], language: str) -> Iterator[str]:
+    texts, pace = TEXTS[language], answer["depreciation_pace"]
+    yield texts[pace["basis"]].format(km=_amount(pace["km_per_year"], language))
+    for point in answer["depreciation"]:
+        yield "  " + texts["year" if point["years"] == 1 else "years"].format(
+            years=point["years"],
+            price=_amount(point["price_mad"], language),
+            low=_amount(point["interval"]["low"], language),
+            high=_amount(point["interval"]["high"], language),
+        )
+
+
+def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iterator[str]:
+    texts = TEXTS[language]
+    yield texts["comparables" if found else "no-comparables"]
+    for one in found:
+        first, last = one["year_from"], one["year_to"]
+        yield "  " + texts["comparable"].format(
+            name=f"{title_case(one['company'])} {title_case(one['model'])}",
+            years=first if first == last else f"{first}-{last}",
+            km=_amount(one["km_driven"], language),
+            price=_amount(one["price_mad"], language),
+            listings=one["listings"],
+        )
 
 
 def _line(amount: str, what: str) -> str:

@@ -124,7 +124,11 @@ class CarEncoder:
 
     def knows_model(self, car: CarFeatures) -> bool:
         """Whether the car's model was seen in training."""
-        return self.tables.coder.vehicle_code(car.company, car.model, car.year) > 0
+        return self.vehicle_code(car) > 0
+
+    def vehicle_code(self, car: CarFeatures) -> int:
+        """The car's model as training knew it, whatever its spelling; 0 if it was not seen."""
+        return self.tables.coder.vehicle_code(car.company, car.model, car.year)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""

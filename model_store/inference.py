@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.calibration import IntervalCalibration
+from model_store.comparables import TypicalTable
 from model_store.contributions import explanation
+from model_store.depreciation import depreciation
 from model_store.encoding import UNKNOWN_MODEL, CarEncoder, EncodedCars
 from model_store.forest import PackedForest
 from model_store.manifest import ModelVersion
@@ -18,14 +20,12 @@ from model_store.self_test import check_prices
 from model_store.tree_shap import TreeShap
 from shared.domain.car import CarFeatures
 from shared.domain.errors import ModelRefused
-from shared.domain.valuation import QUANTILE_LEVELS, DepreciationPoint, Estimate, Explanation
+from shared.domain.outlook import Comparable, Depreciation
+from shared.domain.valuation import QUANTILE_LEVELS, Estimate, Explanation
 
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 _MAX_LOG_PRICE = math.log(1e9)
 """Beyond any car; whatever is asked, a price stays a finite number of dirhams from 1 up."""
-
-TYPICAL_KM_PER_YEAR = 15_000
-"""What a car in its first year, whose own habit is not known yet, is taken to drive."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,28 +97,13 @@ class LoadedModel:
             effects_log=effects_log,
         )
 
-    def depreciation(
-        self, car: CarFeatures, years: Sequence[int] = (1, 2, 3, 4, 5)
-    ) -> tuple[DepreciationPoint, ...]:
-        """The same car some years on, driven as it was so far, at today's price level.
+    def depreciation(self, car: CarFeatures) -> Depreciation:
+        """The same car in the next years; see `model_store.depreciation`."""
+        return depreciation(self, car)
 
-        Age and wear alone never make a car dearer, so that the curve never rises: where the
-        market's cells would say so (a sought-after year, say) it stays level.
-        """
-        km_per_year = self._km_per_year(car)
-        aged = [
-            dataclasses.replace(
-                car, year=car.year - count, km_driven=car.km_driven + count * km_per_year
-            )
-            for count in years
-        ]
-        prices = self._table(self.encoder.encode([car, *aged])).price_mad
-        return tuple(
-            DepreciationPoint(years=count, km_driven=older.km_driven, price_mad=price)
-            for count, older, price in zip(
-                years, aged, np.minimum.accumulate(prices)[1:].tolist(), strict=True
-            )
-        )
+    def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
+        """Typical cars of the reference market near `car`, whose estimate is `price_mad`."""
+        return self._typical_table.nearest(car, price_mad)
 
     def self_test(self) -> None:
         """Value the cars of the manifest and hold the prices against it.
@@ -135,10 +120,19 @@ class LoadedModel:
         """The prices alone, in order."""
         return [estimate.price_mad for estimate in self.estimate(cars)]
 
+    def quantiles_mad(self, cars: Sequence[CarFeatures]) -> NDArray[np.float64]:
+        """(n, 9) prices at `QUANTILE_LEVELS`, one row per car, in order."""
+        return self._table(self.encoder.encode(cars)).quantiles_mad
+
     @cached_property
     def _tree_shap(self) -> TreeShap:
         """Prepared at the first explanation: most processes are never asked for one."""
         return TreeShap.of(self.forest)
+
+    @cached_property
+    def _typical_table(self) -> TypicalTable:
+        """Prepared at the first question for comparables."""
+        return TypicalTable.of(self)
 
     def _table(self, encoded: EncodedCars) -> EstimateTable:
         output = self.forest.predict(encoded.matrix)
@@ -153,7 +147,3 @@ class LoadedModel:
             quantiles_mad=prices,
             model_known=encoded.level != UNKNOWN_MODEL,
         )
-
-    def _km_per_year(self, car: CarFeatures) -> int:
-        age_years = int(self.version.data_as_of[:4]) - car.year
-        return TYPICAL_KM_PER_YEAR if age_years < 1 else round(car.km_driven / age_years)

@@ -9,19 +9,19 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from api.current import language, services
+from api.schemas.outlook import (
+    ComparableSchema,
+    DepreciationSchema,
+    IntervalSchema,
+    PaceSchema,
+    dump_comparable,
+    dump_depreciation,
+)
 from shared.domain.job import Valuation
-from shared.domain.valuation import COVERAGES, Estimate, VerdictPosition
+from shared.domain.valuation import Estimate, VerdictPosition
 from shared.schemas.messages import describe_warning
 
 CURRENCY = "MAD"
-
-
-class IntervalSchema(Schema):
-    """Prices between which the real one lies with the stated probability."""
-
-    low = fields.Float(required=True, metadata={"description": "MAD"})
-    high = fields.Float(required=True, metadata={"description": "MAD"})
-    coverage = fields.Float(required=True, metadata={"enum": list(COVERAGES)})
 
 
 class VerdictSchema(Schema):
@@ -55,14 +55,6 @@ class ContributionSchema(Schema):
     effect_mad = fields.Float(required=True)
 
 
-class DepreciationSchema(Schema):
-    """The expected price of the same car some years on."""
-
-    years = fields.Integer(required=True)
-    km_driven = fields.Integer(required=True)
-    price_mad = fields.Float(required=True)
-
-
 class WarningSchema(Schema):
     """Something that was accepted without being used."""
 
@@ -90,6 +82,12 @@ class ValuationSchema(Schema):
     )
     contributions = fields.List(fields.Nested(ContributionSchema))
     depreciation = fields.List(fields.Nested(DepreciationSchema))
+    depreciation_pace = fields.Nested(
+        PaceSchema, metadata={"description": "With depreciation: the kilometres it assumes"}
+    )
+    comparables = fields.List(
+        fields.Nested(ComparableSchema), metadata={"description": "The nearest first, up to five"}
+    )
 
 
 def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
@@ -119,7 +117,8 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
             "percentile": verdict.percentile,
             "difference_mad": verdict.difference_mad,
         }
-    _add_extras(answer, estimate)
+    if request.extras:
+        _add_extras(answer, estimate, coverage)
     return answer
 
 
@@ -148,7 +147,7 @@ def dump_warnings(valuation: Valuation) -> list[dict[str, Any]]:
     ]
 
 
-def _add_extras(answer: dict[str, Any], estimate: Estimate) -> None:
+def _add_extras(answer: dict[str, Any], estimate: Estimate, coverage: float) -> None:
     if estimate.explanation is not None:
         answer["base_mad"] = estimate.explanation.base_mad
         answer["contributions"] = [
@@ -156,7 +155,6 @@ def _add_extras(answer: dict[str, Any], estimate: Estimate) -> None:
             for c in estimate.explanation.contributions
         ]
     if estimate.depreciation is not None:
-        answer["depreciation"] = [
-            {"years": p.years, "km_driven": p.km_driven, "price_mad": p.price_mad}
-            for p in estimate.depreciation
-        ]
+        answer |= dump_depreciation(estimate.depreciation, coverage)
+    if estimate.comparables is not None:
+        answer["comparables"] = [dump_comparable(one) for one in estimate.comparables]

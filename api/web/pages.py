@@ -40,7 +40,7 @@ REFUSALS = frozenset(
 )
 """Whoever is answered so has no say: nothing of the body is read."""
 NO_QUERY = NoQuery()
-EXTRAS = (Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
+EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """What the reference API's callers read at `/`."""
 

@@ -16,6 +16,7 @@ from api.web.french import (
     write_price,
     write_signed_price,
 )
+from api.web.outlook import ComparableView, OutlookView, build_comparables, build_outlook
 from shared.domain.car import CATEGORIES, CarFeatures
 from shared.domain.job import CarRequest
 from shared.domain.valuation import (
@@ -107,8 +108,8 @@ class Result:
     warnings: tuple[str, ...]
     base: str
     contributions: tuple[ContributionView, ...]
-    depreciation: tuple[tuple[str, str, str], ...]
-    """Years on, kilometres then, price then."""
+    outlook: OutlookView | None
+    comparables: tuple[ComparableView, ...]
 
 
 def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, str]) -> Result:
@@ -136,14 +137,10 @@ def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, s
         warnings=tuple(_warning(dict(warning)) for warning in request.warnings),
         base=write_price(explanation.base_mad) if explanation else "",
         contributions=_contributions(explanation) if explanation else (),
-        depreciation=tuple(
-            (
-                f"Dans {point.years} an{'s' if point.years > 1 else ''}",
-                f"{write_number(point.km_driven)}{NO_BREAK_SPACE}km",
-                write_price(point.price_mad),
-            )
-            for point in estimate.depreciation or ()
-        ),
+        outlook=build_outlook(estimate, estimate.depreciation, request.car.km_driven)
+        if estimate.depreciation
+        else None,
+        comparables=build_comparables(estimate.comparables or ()),
     )
 
 

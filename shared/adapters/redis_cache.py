@@ -16,7 +16,7 @@ from shared.logging import get_logger
 from shared.metrics import CACHE_FAILURES
 from shared.ports import Clock
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever the stored form changes, so that no process reads another's form."""
 
 PAUSE_S = 1.0

@@ -3,8 +3,11 @@
 import bisect
 import dataclasses
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Self
+
+from shared.domain.outlook import Comparable, Depreciation
 
 QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
 """The levels at which every estimate states the price; each interval is a symmetric pair."""
@@ -59,13 +62,25 @@ class Explanation:
     contributions: tuple[Contribution, ...]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class DepreciationPoint:
-    """The expected price of the same car some years on."""
+def interval_of(
+    quantiles_mad: Sequence[float], coverage: float = DEFAULT_COVERAGE
+) -> PriceInterval:
+    """The central interval with one of `COVERAGES`.
 
-    years: int
-    km_driven: int
-    price_mad: float
+    Args:
+        quantiles_mad: prices at `QUANTILE_LEVELS`.
+        coverage: of the interval.
+
+    Raises:
+        ValueError: for any other coverage.
+    """
+    low = round((1.0 - coverage) / 2.0, 6)
+    if low not in QUANTILE_LEVELS[:4]:
+        raise ValueError(f"coverage must be one of {COVERAGES}, not {coverage}")
+    index = QUANTILE_LEVELS.index(low)
+    return PriceInterval(
+        low_mad=quantiles_mad[index], high_mad=quantiles_mad[-1 - index], coverage=coverage
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,23 +98,12 @@ class Estimate:
     model_known: bool
     """False: the car's model is not in the training data; the interval is wider."""
     explanation: Explanation | None = None
-    depreciation: tuple[DepreciationPoint, ...] | None = None
+    depreciation: Depreciation | None = None
+    comparables: tuple[Comparable, ...] | None = None
 
     def interval(self, coverage: float = DEFAULT_COVERAGE) -> PriceInterval:
-        """The central interval with one of `COVERAGES`.
-
-        Raises:
-            ValueError: for any other coverage.
-        """
-        low = round((1.0 - coverage) / 2.0, 6)
-        if low not in QUANTILE_LEVELS[:4]:
-            raise ValueError(f"coverage must be one of {COVERAGES}, not {coverage}")
-        index = QUANTILE_LEVELS.index(low)
-        return PriceInterval(
-            low_mad=self.quantiles_mad[index],
-            high_mad=self.quantiles_mad[-1 - index],
-            coverage=coverage,
-        )
+        """The central interval with one of `COVERAGES`; raises `ValueError` for another."""
+        return interval_of(self.quantiles_mad, coverage)
 
     def percentile(self, price_mad: float) -> float:
         """Share of comparable cars (0 to 100) that cost less, log-linear between quantiles.
@@ -139,22 +143,21 @@ class Estimate:
             self.explanation.base_mad,
             [[c.feature, c.value, c.effect_mad] for c in self.explanation.contributions],
         ]
-        depreciation = self.depreciation and [
-            [p.years, p.km_driven, p.price_mad] for p in self.depreciation
-        ]
         return [
             self.price_mad,
             list(self.quantiles_mad),
             self.model_version,
             self.model_known,
             explanation,
-            depreciation,
+            self.depreciation and self.depreciation.to_wire(),
+            None if self.comparables is None else [one.to_wire() for one in self.comparables],
         ]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the estimate from `to_wire`'s list."""
-        price_mad, quantiles_mad, model_version, model_known, explanation, depreciation = values
+        price_mad, quantiles_mad, model_version, model_known, *extras = values
+        explanation, depreciation, comparables = extras
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
@@ -168,11 +171,10 @@ class Estimate:
                     for name, value, effect in explanation[1]
                 ),
             ),
-            depreciation=depreciation
-            and tuple(
-                DepreciationPoint(years=years, km_driven=km, price_mad=price)
-                for years, km, price in depreciation
-            ),
+            depreciation=depreciation and Depreciation.from_wire(depreciation),
+            comparables=None
+            if comparables is None
+            else tuple(Comparable.from_wire(one) for one in comparables),
         )
 
 
@@ -189,3 +191,4 @@ class Extra(StrEnum):
 
     CONTRIBUTIONS = "contributions"
     DEPRECIATION = "depreciation"
+    COMPARABLES = "comparables"

@@ -72,6 +72,20 @@ def test_contributions_sum_to_the_price_and_depreciation_goes_down(http, car):
     prices = [answer["price_mad"], *(point["price_mad"] for point in answer["depreciation"])]
     assert prices == sorted(prices, reverse=True)
     assert [point["years"] for point in answer["depreciation"]] == [1, 2, 3, 4, 5]
+    for point in answer["depreciation"]:
+        assert point["interval"]["low"] < point["price_mad"] < point["interval"]["high"]
+    assert answer["depreciation_pace"] == {"km_per_year": 5000, "basis": "own"}
+
+
+def test_comparables_are_typical_cars_and_come_from_the_cache_too(http, car):
+    car |= {"company": "Dacia", "model": "Duster", "fuel": "Diesel", "km_driven": 95_111}
+    first, again = (
+        http.post("/predict", params={"include": "comparables"}, json=car).json() for _ in range(2)
+    )
+    assert 1 <= len(first["comparables"]) <= 5
+    assert "same_model" in first["comparables"][0]["alike"]
+    assert min(one["listings"] for one in first["comparables"]) >= 10
+    assert (again["cached"], again["comparables"]) == (True, first["comparables"])
 
 
 def test_an_older_or_more_driven_car_is_cheaper(http, car):

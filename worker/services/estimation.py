@@ -77,4 +77,7 @@ def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) ->
         estimate,
         explanation=model.explain(car) if Extra.CONTRIBUTIONS in request.extras else None,
         depreciation=model.depreciation(car) if Extra.DEPRECIATION in request.extras else None,
+        comparables=model.comparables(car, estimate.price_mad)
+        if Extra.COMPARABLES in request.extras
+        else None,
     )

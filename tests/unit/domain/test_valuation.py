@@ -1,14 +1,16 @@
 """Estimates answer intervals, percentiles and verdicts without the forest."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.outlook import Comparable, Depreciation, DepreciationPoint, Likeness, Pace
 from shared.domain.valuation import (
     COVERAGES,
     QUANTILE_LEVELS,
     Contribution,
-    DepreciationPoint,
     Estimate,
     Explanation,
     VerdictPosition,
@@ -73,6 +75,26 @@ def test_an_asking_price_is_fair_within_the_central_half_of_the_market(asking, p
     assert verdict.difference_mad == asking - 100_000
 
 
+DEPRECIATION = Depreciation(
+    km_per_year=2,
+    pace=Pace.MARKET,
+    points=(DepreciationPoint(years=1, km_driven=2, price_mad=1.0, quantiles_mad=QUANTILES),),
+)
+COMPARABLE = Comparable(
+    company="dacia",
+    model="logan",
+    year_from=2018,
+    year_to=2019,
+    km_driven=90_000,
+    fuel="Diesel",
+    transmission="Manual",
+    price_mad=80_000.0,
+    listings=12,
+    distance=0.5,
+    alike=(Likeness.MODEL, Likeness.PRICE),
+)
+
+
 @pytest.mark.parametrize("with_extras", [False, True])
 def test_an_estimate_survives_the_wire(with_extras):
     estimate = Estimate(
@@ -85,8 +107,12 @@ def test_an_estimate_survives_the_wire(with_extras):
         )
         if with_extras
         else None,
-        depreciation=(DepreciationPoint(years=1, km_driven=2, price_mad=1.0),)
-        if with_extras
-        else None,
+        depreciation=DEPRECIATION if with_extras else None,
+        comparables=(COMPARABLE,) if with_extras else None,
     )
     assert Estimate.from_wire(estimate.to_wire()) == estimate
+
+
+def test_that_nothing_is_comparable_survives_the_wire():
+    alone = dataclasses.replace(ESTIMATE, comparables=())
+    assert Estimate.from_wire(alone.to_wire()).comparables == ()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.contributions import shares_mad
-from model_store.inference import TYPICAL_KM_PER_YEAR, LoadedModel
+from model_store.inference import LoadedModel
 from model_store.self_test import CARS
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
@@ -132,40 +132,3 @@ def test_shares_in_mad_are_shapley_values_of_a_product(
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
     total = math.exp(base_log + sum(effects)) - math.exp(base_log)
     assert found.sum() == pytest.approx(total, rel=1e-9, abs=1e-6)
-
-
-@pytest.mark.parametrize("car", EVERY_KIND, ids=range(len(EVERY_KIND)))
-def test_depreciation_never_rises_and_never_passes_todays_price(
-    model: LoadedModel, car: CarFeatures
-) -> None:
-    curve = model.depreciation(car)
-    prices = [model.estimate([car])[0].price_mad, *(point.price_mad for point in curve)]
-    assert [point.years for point in curve] == [1, 2, 3, 4, 5]
-    assert prices == sorted(prices, reverse=True)
-
-
-def test_where_older_cars_are_dearer_the_curve_stays_level(model: LoadedModel) -> None:
-    collectors = dataclasses.replace(model, encoder=small_models.encoder(youth=-9.0))
-    car = dataclasses.replace(MANY[0], year=2012, km_driven=0)
-    (today,) = collectors.prices_mad([car])
-    assert [point.price_mad for point in collectors.depreciation(car)] == [today] * 5
-
-
-def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
-    car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
-    assert [point.km_driven for point in model.depreciation(car, (1, 3))] == [220_000, 260_000]
-
-
-@pytest.mark.parametrize("year", [2026, 2027])
-def test_a_new_car_is_driven_as_cars_are(model: LoadedModel, year: int) -> None:
-    car = dataclasses.replace(MANY[0], year=year, km_driven=10)
-    (point,) = model.depreciation(car, (2,))
-    assert point.km_driven == 10 + 2 * TYPICAL_KM_PER_YEAR
-
-
-def test_depreciation_prices_the_older_car_at_todays_level(model: LoadedModel) -> None:
-    car = dataclasses.replace(MANY[0], year=2020, km_driven=60_000)
-    older = dataclasses.replace(car, year=2018, km_driven=80_000)
-    today, then = (each.price_mad for each in model.estimate([car, older]))
-    (point,) = model.depreciation(car, (2,))
-    assert point.price_mad == min(today, then)

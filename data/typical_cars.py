@@ -1,0 +1,140 @@
+"""The typical cars of the reference market: what is sold of a model in a year, and how driven.
+
+Read from the published statistics alone, each from ten or more listings, and without pandas, so
+that a worker can answer with them.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from shared.domain.car import CarFeatures, Fuel, Transmission
+
+REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
+FEWEST_LISTINGS = 10
+YEAR_TERM = "vehicle_x_year"
+_MEDIAN_KM = 4
+"""Place of the median in a row of `km_by_age`: after the count and three lower quantiles."""
+_FIRST_AND_LAST_YEAR = (0, -1)
+WIDEST_SPAN = 5
+"""Listings of more years than this have nothing typical in common."""
+_PACE_AGES = range(3, 11)
+"""Ages over which the market's pace is taken: younger cars are few, older ones stand still."""
+_RARE = "("
+_NOT_A_MODEL = frozenset({"other", "autre", "autres"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TypicalCar:
+    """What is usual among the listings of one model of one year, or of a few years."""
+
+    car: CarFeatures
+    """In the middle of the years, with typical kilometres and the most frequent version."""
+    year_from: int
+    year_to: int
+    listings: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TypicalMarket:
+    """The typical cars, and how far cars are driven."""
+
+    cars: tuple[TypicalCar, ...]
+    km_per_year: int
+
+
+@lru_cache(maxsize=2)
+def typical_market(path: Path = REFERENCE_MARKET) -> TypicalMarket:
+    """Read the typical cars from a file of market statistics, once."""
+    market = json.loads(path.read_text(encoding="utf-8"))
+    distributions = market["cars"]
+    km_by_age = {int(age): row[_MEDIAN_KM] for age, row in distributions["km_by_age"].items()}
+    listed_in = int(market["data_as_of"][:4])
+    years_of = _years(market["hedonic"])
+    cars = [
+        typical
+        for name, group in distributions["groups"].items()
+        if _is_one_model(name) and group["count"] >= FEWEST_LISTINGS
+        for typical in _typical_cars(name, group, years_of.get(name, {}), km_by_age, listed_in)
+    ]
+    return TypicalMarket(cars=tuple(cars), km_per_year=_km_per_year(km_by_age))
+
+
+def _typical_cars(
+    name: str,
+    group: Mapping[str, Any],
+    years: Mapping[int, int],
+    km_by_age: Mapping[int, float],
+    listed_in: int,
+) -> Iterator[TypicalCar]:
+    """One for each year with enough listings; if there is none, one for the usual years."""
+    version = _most_frequent_version(group)
+    if version is None:
+        return
+    spans = [(year, year, year, count) for year, count in sorted(years.items())]
+    for first, middle, last, count in spans or _usual_years(group):
+        age = min(max(listed_in - middle, 0), max(km_by_age))
+        km_driven = round(km_by_age[age] * group["km_factor"], -2)
+        company, _, model = name.partition("|")
+        yield TypicalCar(
+            car=CarFeatures(
+                company=company, model=model, year=middle, km_driven=int(km_driven), **version
+            ),
+            year_from=first,
+            year_to=last,
+            listings=count,
+        )
+
+
+def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
+    """First, middle and last year of most listings, and how many there are; [] if too far apart."""
+    years = group["years"]
+    first, last = (round(years[place]) for place in _FIRST_AND_LAST_YEAR)
+    if last - first >= WIDEST_SPAN:
+        return []
+    return [(first, round(years[len(years) // 2]), last, group["count"])]
+
+
+def _most_frequent_version(group: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Fuel, gearbox and fiscal power; None where the listings do not say."""
+    if group["specs"]:
+        fuel, transmission, power = max(group["specs"], key=group["specs"].get).split("|")
+        return {
+            "fuel": Fuel(fuel),
+            "transmission": Transmission(transmission),
+            "fiscal_power_cv": int(power),
+        }
+    fuels, boxes = group["marginals"]["fuel"], group["marginals"]["transmission"]
+    if not fuels or not boxes:
+        return None
+    return {
+        "fuel": Fuel(max(fuels, key=fuels.get)),
+        "transmission": Transmission(max(boxes, key=boxes.get)),
+    }
+
+
+def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:
+    """Listings by model and year, where there are enough."""
+    found: dict[str, dict[int, int]] = {}
+    for term in hedonic["terms"]:
+        if term["name"] == YEAR_TERM:
+            for key, (count, *_) in term["cells"].items():
+                name, _, year = key.rpartition("|")
+                if count >= FEWEST_LISTINGS:
+                    found.setdefault(name, {})[int(year)] = count
+    return found
+
+
+def _is_one_model(name: str) -> bool:
+    """Whether a group is one model, not a place for the rare ones."""
+    model = name.partition("|")[2]
+    return not model.startswith(_RARE) and model not in _NOT_A_MODEL
+
+
+def _km_per_year(km_by_age: Mapping[int, float]) -> int:
+    """Middle of the yearly kilometres over the ages at which most cars are sold."""
+    paces = sorted(km_by_age[age] / age for age in _PACE_AGES if age in km_by_age)
+    return int(round(paces[len(paces) // 2], -2))

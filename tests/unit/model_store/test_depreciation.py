@@ -1,0 +1,90 @@
+"""The same car in the next years: always falling, smooth, at a stated pace."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.typical_cars import typical_market
+from model_store.depreciation import depreciation, smooth_fall
+from model_store.inference import LoadedModel
+from model_store.self_test import CARS
+from shared.domain.car import CarFeatures
+from shared.domain.outlook import Pace
+from tests.unit.model_store import small_models
+
+MANY = small_models.random_cars(20, seed=3)
+YEARS = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+USUAL_KM = typical_market().km_per_year
+
+
+@pytest.mark.parametrize("car", [*CARS, *MANY], ids=range(len(CARS) + len(MANY)))
+def test_no_price_and_no_end_of_an_interval_ever_rises(
+    model: LoadedModel, car: CarFeatures
+) -> None:
+    curve = model.depreciation(car).points
+    (today,) = model.estimate([car])
+    assert [point.years for point in curve] == [1, 2, 3, 4, 5]
+    rows = np.array([today.quantiles_mad, *(point.quantiles_mad for point in curve)])
+    assert (np.diff(rows, axis=0) <= 0).all()
+    assert (np.diff(rows, axis=1) >= 0).all(), "quantiles stay in order"
+    prices = [today.price_mad, *(point.price_mad for point in curve)]
+    assert prices == sorted(prices, reverse=True)
+
+
+def test_where_older_cars_are_dearer_the_curve_stays_level(model: LoadedModel) -> None:
+    collectors = dataclasses.replace(model, encoder=small_models.encoder(youth=-9.0))
+    car = dataclasses.replace(MANY[0], year=2012, km_driven=0)
+    (today,) = collectors.prices_mad([car])
+    curve = collectors.depreciation(car).points
+    assert [point.price_mad for point in curve] == pytest.approx([today] * 5, abs=0.01)
+
+
+def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
+    car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
+    found = depreciation(model, car, (1, 3))
+    assert (found.pace, found.km_per_year) == (Pace.OWN, 20_000)
+    assert [point.km_driven for point in found.points] == [220_000, 260_000]
+
+
+@pytest.mark.parametrize(
+    ("year", "km_driven"),
+    [(2026, 10), (2027, 10), (2025, 3 * USUAL_KM + 1)],
+    ids=["new", "of next year", "a taxi, or a typing error"],
+)
+def test_a_car_without_a_habit_is_driven_as_cars_are(
+    model: LoadedModel, year: int, km_driven: int
+) -> None:
+    car = dataclasses.replace(MANY[0], year=year, km_driven=km_driven)
+    found = depreciation(model, car, (2,))
+    assert (found.pace, found.km_per_year) == (Pace.MARKET, USUAL_KM)
+    assert found.points[0].km_driven == km_driven + 2 * USUAL_KM
+
+
+def test_a_single_year_is_the_older_car_at_todays_level(model: LoadedModel) -> None:
+    car = dataclasses.replace(MANY[0], year=2020, km_driven=60_000)
+    older = dataclasses.replace(car, year=2018, km_driven=80_000)
+    today, then = (each.price_mad for each in model.estimate([car, older]))
+    (point,) = depreciation(model, car, (2,)).points
+    assert point.price_mad == pytest.approx(min(today, then), abs=0.02)
+
+
+def test_a_smooth_fall_is_left_as_it_is() -> None:
+    slowing = 0.2 * YEARS - 0.01 * YEARS**2
+    np.testing.assert_allclose(smooth_fall(YEARS, slowing), slowing)
+
+
+def test_a_step_to_another_generation_is_spread_over_the_years() -> None:
+    found = smooth_fall(YEARS, np.array([0.05, 0.08, 0.57, 0.58, 0.63]))
+    losses = np.diff(found, prepend=0.0)
+    assert losses.max() < 0.2
+    assert found[-1] == pytest.approx(0.63, abs=0.1)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=5, max_size=5))
+def test_whatever_the_noise_the_curve_falls_and_slows(falls: list[float]) -> None:
+    losses = np.diff(smooth_fall(YEARS, np.array(falls)), prepend=0.0)
+    assert (losses >= -1e-9).all()
+    assert (np.diff(losses) <= 1e-9).all()
