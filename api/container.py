@@ -17,7 +17,7 @@ from model_store.manifest import ModelVersion
 from model_store.registry import ActiveModel, ModelRegistry
 from shared.adapters.audit_stats import AuditStats
 from shared.adapters.batch_files import BatchFiles
-from shared.adapters.blobs import LocalBlobStore
+from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.celery_dispatch import CeleryDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
@@ -82,7 +82,7 @@ def build_services(settings: Settings) -> ApiServices:
     events = RedisJobEvents(broker)
     # One bound for all who wait: the other half of the threads answers everybody else.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
-    batch_files = BatchFiles(LocalBlobStore(settings.batches_path))
+    batch_files = BatchFiles(open_blob_store(settings))
     return ApiServices(
         settings=settings,
         valuations=Valuations(

@@ -11,6 +11,10 @@ OTHER_VARIABLES = {
     "PYTHON": "Interpreter that `make` builds `.venv` with; `python3` by default.",
     "PROMETHEUS_MULTIPROC_DIR": "Folder of the processes' metrics; `metrics` in the home.",
     "NUMBA_CACHE_DIR": "Folder of compiled code; `numba` in the home.",
+    "AWS_ACCESS_KEY_ID": "Credentials of the store that `BLOB_URL` names; other sources of AWS's "
+    "libraries (files, roles) work too.",
+    "AWS_SECRET_ACCESS_KEY": "Its secret.",
+    "AWS_DEFAULT_REGION": "Its region.",
     "CARPRICE_LISTINGS": "File of real listings for the tests marked `listings`.",
     "CHROMIUM": "Browser for the tests marked `browser`; found on the PATH by default.",
 }

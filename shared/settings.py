@@ -28,6 +28,14 @@ SERVER_URL = TextRule(
     expected="an address that starts with redis://, rediss:// or unix://",
     is_secret=True,
 )
+BUCKET_URL = TextRule(
+    pattern=re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#\s]*)?"),
+    expected="the address of a bucket, like s3://bucket/prefix",
+)
+HTTP_URL = TextRule(
+    pattern=re.compile(r"https?://[^/?#\s@]+/?"),
+    expected="an address that starts with http:// or https://, without a path",
+)
 MEMORY = TextRule(
     pattern=re.compile(r"[1-9]\d*([kmg]b?)?", re.IGNORECASE), expected="a size, like 128mb"
 )
@@ -88,6 +96,18 @@ class Settings:
     )
     blobs_path: Path | None = setting(
         "BLOBS_PATH", None, "Uploads and results of batches; empty: `batches` in the home."
+    )
+    blob_url: str = setting(
+        "BLOB_URL",
+        "",
+        "S3-compatible store of uploads and results, `s3://bucket/prefix`; empty: `BLOBS_PATH`.",
+        rule=BUCKET_URL,
+    )
+    blob_endpoint_url: str = setting(
+        "BLOB_ENDPOINT_URL",
+        "",
+        "Endpoint of that store, like `http://minio:9000`; empty: Amazon's.",
+        rule=HTTP_URL,
     )
     audit_path: Path | None = setting("AUDIT_PATH", None, "Audit log; empty: `audit` in the home.")
     api_keys_file: Path | None = setting(

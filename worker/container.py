@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from shared.adapters.batch_files import BatchFiles
-from shared.adapters.blobs import LocalBlobStore
+from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
 from shared.adapters.redis_batches import RedisBatchStore
@@ -58,7 +58,7 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
     cache = RedisValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
-    files = BatchFiles(LocalBlobStore(settings.batches_path))
+    files = BatchFiles(open_blob_store(settings))
     ledger = RedisBatchStore(
         broker,
         clock,

@@ -1,0 +1,63 @@
+"""An S3 API server of the tests' own, over real HTTP."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+AWS_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+BUCKET = "cars"
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A running server with one empty bucket."""
+
+    endpoint_url: str
+    server: ThreadedMotoServer
+
+    @property
+    def client(self):
+        """A client that owes nothing to the code under test."""
+        return boto3.client("s3", endpoint_url=self.endpoint_url)
+
+    def keys(self) -> list[str]:
+        """All keys of the bucket."""
+        return [
+            one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
+        ]
+
+    def unfinished(self) -> list[str]:
+        """Keys of which parts were sent and no end."""
+        return [
+            one["Key"]
+            for one in self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())
+        ]
+
+
+@contextlib.contextmanager
+def running_object_store() -> Iterator[ObjectStore]:
+    """A server on a free port, its credentials in the environment."""
+    before = {name: os.environ.get(name) for name in AWS_VARIABLES}
+    os.environ.update(AWS_VARIABLES)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    store = ObjectStore(f"http://{host}:{port}", server)
+    store.client.create_bucket(Bucket=BUCKET)
+    try:
+        yield store
+    finally:
+        server.stop()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
