@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
@@ -21,7 +23,7 @@ def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
     Args:
         records: as `AuditRecord.to_json` gives them.
     """
-    lines, _, _ = chain(records, GENESIS)
+    lines, _, _ = chain(map(orjson.dumps, records), GENESIS)
     return lines
 
 

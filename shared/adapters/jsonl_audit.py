@@ -5,25 +5,45 @@ before (64 zeros in the first), and `hash`, the SHA-256 of the line's JSON witho
 changed, missing or reordered line breaks the chain.
 """
 
+import dataclasses
 import hashlib
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from shared.domain.audit import AuditRecord
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 from shared.ports import Clock
 
 GENESIS = "0" * 64
-FILE_PATTERN = re.compile(r"predictions_(\d{4}-\d{2}-\d{2})\.[\w-]+\.jsonl")
+PREDICTIONS = "predictions"
+"""Begins the names of the files that hold the answers."""
+OUTCOMES = "outcomes"
+"""Begins the names of the files that hold what cars were sold for."""
+_PREV_MEMBER = b',"prev":"'
 _HASH_MEMBER = b',"hash":"'
+
+
+def file_pattern(*kinds: str) -> re.Pattern[str]:
+    """Matches the names of the log's files of these kinds; its group is the day."""
+    return re.compile(rf"(?:{'|'.join(kinds)})_(\d{{4}}-\d{{2}}-\d{{2}})\.[\w-]+\.jsonl")
+
+
+FILE_PATTERN = file_pattern(PREDICTIONS)
+
+
+class Record(Protocol):
+    """What a line is made of."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The members of the line, before it is chained."""
+        ...
 
 
 def day_of(at: float) -> str:
@@ -31,21 +51,24 @@ def day_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def file_name(day: str, writer: str) -> str:
+def file_name(day: str, writer: str, kind: str = PREDICTIONS) -> str:
     """Name of the log of one writer and day."""
-    return f"predictions_{day}.{writer}.jsonl"
+    return f"{kind}_{day}.{writer}.jsonl"
 
 
-def chain(records: Iterable[dict[str, Any]], prev: str) -> tuple[bytes, str, int]:
-    """Encode records as chained lines.
+def chain(bodies: Iterable[bytes], prev: str) -> tuple[bytes, str, int]:
+    """Make chained lines of encoded records.
+
+    Args:
+        bodies: each the JSON object of a record.
+        prev: hash of the line before the first.
 
     Returns:
         The lines, the hash of the last one, and how many there are.
     """
     lines = []
-    for record in records:
-        record["prev"] = prev
-        body = orjson.dumps(record)
+    for record in bodies:
+        body = record[:-1] + _PREV_MEMBER + prev.encode() + b'"}'
         prev = hashlib.sha256(body).hexdigest()
         lines.append(body[:-1] + _HASH_MEMBER + prev.encode() + b'"}\n')
     return b"".join(lines), prev, len(lines)
@@ -63,40 +86,52 @@ def verify_line(line: bytes, prev: str) -> str | None:
     return digest if orjson.loads(body).get("prev") == prev else None
 
 
+@dataclasses.dataclass(slots=True)
+class _Block:
+    """Encoded records of one caller on their way to the file."""
+
+    bodies: list[bytes]
+    is_written: bool = False
+    failure: str = "not written"
+
+
 class JsonlAuditLog:
     """`shared.ports.AuditLog` on files of this process.
+
+    Whoever comes while another thread writes waits, and is written together with all others who
+    wait: one call to the system for the whole group, and nobody leaves before his records are in.
 
     Args:
         folder: where the log lies; made when it is missing.
         writer: name of this process; must be new at each start, so that no two ever share a file.
         clock: the time of day; its UTC day names the file.
+        kind: what is recorded, `PREDICTIONS` or `OUTCOMES`.
     """
 
-    def __init__(self, folder: Path, writer: str, clock: Clock) -> None:
+    def __init__(self, folder: Path, writer: str, clock: Clock, kind: str = PREDICTIONS) -> None:
+        self._kind = kind
         self._folder = folder
         self._writer = writer
         self._clock = clock
         self._lock = threading.Lock()
+        self._waiting: deque[_Block] = deque()  # its appends are atomic
         self._day = ""
         self._descriptor = -1
         self._prev = GENESIS
 
-    def append(self, records: Sequence[AuditRecord]) -> None:
+    def append(self, records: Sequence[Record]) -> None:
         """Write the records as one block, flushed to the operating system.
 
         Raises:
             AuditUnavailable: the disk refuses; nothing of the block stays in the file.
         """
+        block = _Block([orjson.dumps(record.to_json()) for record in records])
+        self._waiting.append(block)
         with self._lock:
-            try:
-                self._roll(day_of(self._clock()))
-                block, last, count = chain((record.to_json() for record in records), self._prev)
-                self._write(block)
-            except OSError as error:
-                AUDIT_FAILURES.inc()
-                raise AuditUnavailable(reason=error.strerror or str(error)) from error
-            self._prev = last
-        AUDIT_RECORDS.inc(count)
+            if self._waiting and not block.is_written:
+                self._write_waiting()
+        if not block.is_written:
+            raise AuditUnavailable(reason=block.failure)
 
     def recorded(self, ids: Collection[str]) -> set[str]:
         """Which of the ids have a record of today or yesterday, whoever wrote it."""
@@ -111,6 +146,24 @@ class JsonlAuditLog:
                 self._descriptor = -1
                 self._day = ""
 
+    def _write_waiting(self) -> None:
+        """Write everything that waits, all or nothing."""
+        blocks = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        bodies = [body for block in blocks for body in block.bodies]
+        try:
+            self._roll(day_of(self._clock()))
+            lines, last, count = chain(bodies, self._prev)
+            self._write(lines)
+        except OSError as error:
+            AUDIT_FAILURES.inc()
+            for block in blocks:
+                block.failure = error.strerror or str(error)
+            return
+        self._prev = last
+        for block in blocks:
+            block.is_written = True
+        AUDIT_RECORDS.inc(count)
+
     def _roll(self, day: str) -> None:
         """Open the day's file; its chain starts anew.
 
@@ -119,21 +172,20 @@ class JsonlAuditLog:
         if day <= self._day:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / file_name(day, self._writer)
+        path = self._folder / file_name(day, self._writer, self._kind)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._day, self._prev = descriptor, day, GENESIS
 
-    def _write(self, block: bytes) -> None:
-        """Write all of the block or leave the file as it was."""
-        size_before = os.fstat(self._descriptor).st_size
+    def _write(self, lines: bytes) -> None:
+        """Write all of the lines or leave the file as it was."""
         written = 0
         try:
-            while written < len(block):
-                written += os.write(self._descriptor, block[written:])
+            while written < len(lines):
+                written += os.write(self._descriptor, lines[written:])
         except OSError:
-            os.ftruncate(self._descriptor, size_before)
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
             raise
 
 

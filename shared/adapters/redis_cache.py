@@ -10,6 +10,7 @@ import redis
 
 from shared.adapters import redis_keys
 from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_reads import DirectReads
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
 from shared.logging import get_logger
@@ -36,6 +37,7 @@ class RedisValuationCache:
 
     def __init__(self, client: RedisClient, ttl_s: int, clock: Clock) -> None:
         self._client = client
+        self._reads = DirectReads(client)
         self._ttl_s = ttl_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -48,7 +50,7 @@ class RedisValuationCache:
         if self._is_paused():
             return None
         try:
-            packed = self._client.get(_key(model_version, car, extras))
+            packed = self._reads.get(_key(model_version, car, extras).encode())
         except redis.RedisError as error:
             self._pause("get", error)
             return None

@@ -21,6 +21,7 @@ from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.valuation import Estimate
 from shared.schemas.car import load_car_request
+from tests.conftest import wait_until
 
 AT = 1_790_000_000.0
 
@@ -106,6 +107,62 @@ def test_threads_share_one_chain(tmp_path, car):
     for thread in threads:
         thread.join()
     assert len(lines_of(tmp_path)) == 400
+    assert chain_holds(lines_of(tmp_path))
+
+
+def test_records_that_wait_while_another_is_written_are_written_together(
+    tmp_path, car, monkeypatch
+):
+    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    real_write, is_writing, go_on, writes = os.write, threading.Event(), threading.Event(), []
+
+    def slow_write(descriptor: int, data: bytes) -> int:
+        writes.append(data.count(b"\n"))
+        is_writing.set()
+        assert go_on.wait(10)
+        return real_write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", slow_write)
+    first = threading.Thread(target=log.append, args=([record(car)],))
+    first.start()
+    assert is_writing.wait(10)
+    others = [threading.Thread(target=log.append, args=([record(car)],)) for _ in range(5)]
+    for thread in others:
+        thread.start()
+    wait_until(lambda: len(log._waiting) == 5)
+    assert all(thread.is_alive() for thread in others), "nobody leaves before his record is in"
+    go_on.set()
+    for thread in (first, *others):
+        thread.join()
+    monkeypatch.undo()
+    assert writes == [1, 5]
+    assert chain_holds(lines_of(tmp_path))
+
+
+def test_when_the_disk_refuses_a_group_each_of_it_is_told(tmp_path, car, monkeypatch):
+    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log.append([record(car)])
+    refused = []
+
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    def append() -> None:
+        try:
+            log.append([record(car)])
+        except AuditUnavailable as error:
+            refused.append(error.params["reason"])
+
+    monkeypatch.setattr(os, "write", full)
+    threads = [threading.Thread(target=append) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monkeypatch.undo()
+    assert refused == ["No space left on device"] * 8
+    log.append([record(car)])
+    assert len(lines_of(tmp_path)) == 2
     assert chain_holds(lines_of(tmp_path))
 
 

@@ -1,5 +1,8 @@
 """The result cache in a real Redis, and without one."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
 from shared.adapters.redis_cache import PAUSE_S, RedisValuationCache
@@ -68,12 +71,30 @@ def test_the_stats_carry_the_names_of_the_reference_api(cache, features):
     } <= set(stats)
 
 
+def test_a_read_whose_connection_was_closed_meanwhile_is_made_again(cache, features, servers):
+    cache.put([(features, (), ESTIMATE)])
+    assert cache.get("v1", features, ()) is not None
+    servers.cache.client_kill_filter(_type="normal", skipme=True)
+    assert cache.get("v1", features, ()) is not None
+
+
+def test_what_many_threads_read_at_once_is_what_each_asked_for(cache, car):
+    cars = [load_car_request(car | {"km_driven": number}).car for number in range(32)]
+    prices = {each: float(number) for number, each in enumerate(cars)}
+    cache.put([(each, (), replace(ESTIMATE, price_mad=prices[each])) for each in cars])
+    with ThreadPoolExecutor(len(cars)) as threads:
+        found = list(threads.map(lambda each: cache.get("v1", each, ()), cars * 8))
+    assert [hit.estimate.price_mad for hit in found] == list(prices.values()) * 8
+
+
 def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
     tmp_path, features, now
 ):
     client = connect(f"unix://{tmp_path}/nobody.sock")
     attempts = []
-    client.get = lambda key, get=client.get: (attempts.append(key), get(key))[1]
+    pool = client.connection_pool
+    connect_once = pool.get_connection
+    pool.get_connection = lambda: (attempts.append(1), connect_once())[1]
     dead = RedisValuationCache(client, 3600, lambda: now[0])
     for _ in range(5):
         assert dead.get("v1", features, ()) is None
@@ -82,5 +103,6 @@ def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
     now[0] += PAUSE_S
     assert dead.get("v1", features, ()) is None
     assert len(attempts) == 2
+    del pool.get_connection
     assert dead.stats()["enabled"] is False
     assert dead.size() is None

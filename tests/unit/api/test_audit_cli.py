@@ -11,7 +11,8 @@ from shared.adapters.jsonl_audit import GENESIS, chain, file_name
 def folder(tmp_path):
     """Two files of three records each."""
     for writer in ("one", "two"):
-        block, _, _ = chain(({"id": f"{writer}-{n}", "price_mad": 1.0} for n in range(3)), GENESIS)
+        bodies = [b'{"id":"%s-%d","price_mad":1.0}' % (writer.encode(), n) for n in range(3)]
+        block, _, _ = chain(bodies, GENESIS)
         (tmp_path / file_name("2026-01-01", writer)).write_bytes(block)
     return tmp_path
 
