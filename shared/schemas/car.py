@@ -19,6 +19,7 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.job import CarRequest
 from shared.domain.valuation import Extra
 from shared.schemas.fields import CarField, Category, FoldedText, Number, next_year
+from shared.schemas.quick_load import QuickLoader
 from shared.schemas.spellings import (
     CONDITION_SPELLINGS,
     FUEL_SPELLINGS,
@@ -228,6 +229,7 @@ CAR_FIELDS: dict[str, CarField] = {
     name: field for name, field in CAR_REQUEST_SCHEMA.fields.items() if isinstance(field, CarField)
 }
 """Every field of a request for a valuation, by name, in the order of the definition."""
+_QUICK_LOADER = QuickLoader(CAR_FIELDS)
 
 MOST_WARNINGS = 20
 WARNING_NAME_MAX_SIGNS = 60
@@ -251,10 +253,7 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
     """
     if not isinstance(body, dict):
         raise InvalidInput([FieldProblem(pointer, "not-an-object")])
-    try:
-        given = CAR_REQUEST_SCHEMA.load(body)
-    except ValidationError as error:
-        raise InvalidInput(_problems(error, body, pointer)) from None
+    given = _QUICK_LOADER.load(body) or _load(body, pointer)
     asking_price_mad = given.pop("asking_price_mad")
     return CarRequest(
         car=CarFeatures(**given),
@@ -262,6 +261,14 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         extras=extras,
         warnings=tuple(_warnings(body, pointer)),
     )
+
+
+def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+    try:
+        given: dict[str, Any] = CAR_REQUEST_SCHEMA.load(body)
+    except ValidationError as error:
+        raise InvalidInput(_problems(error, body, pointer)) from None
+    return given
 
 
 def _problems(error: ValidationError, body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:

@@ -95,6 +95,18 @@ class CarField(fields.Field[Any]):
             value = None
         return super().deserialize(value, attr, data, **options)
 
+    def read(self, value: Any) -> Any:
+        """`deserialize` of a value that is there, without looking for what no field here has.
+
+        Raises:
+            ValidationError: the value breaks a rule.
+        """
+        if is_blank(value):
+            if not self.allow_none:
+                raise self.make_error("null")
+            return None
+        return self._deserialize(value, None, None)
+
 
 class FoldedText(CarField):
     """Free text, folded; at most `max_length` signs."""

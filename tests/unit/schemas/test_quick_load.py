@@ -1,0 +1,67 @@
+"""The quick way to load a car says what marshmallow's schema says, of whatever is sent."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError, validate
+
+from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
+from shared.schemas.fields import Category, FoldedText
+from shared.schemas.quick_load import QuickLoader
+
+LOADER = QuickLoader(CAR_FIELDS)
+EXAMPLES = {name: field.example for name, field in CAR_FIELDS.items()}
+WORDS = [word for field in CAR_FIELDS.values() if isinstance(field, Category)
+         for word in (*field.spellings, *field.enum)]  # fmt: skip
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**8),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=130),
+    st.sampled_from([*WORDS, "", " N/A ", "25 000 km", "1,5", "2020.0", "1.6 l", "\x00", "é" * 90]),
+    st.lists(st.none(), max_size=1),
+    st.dictionaries(st.text(max_size=3), st.none(), max_size=1),
+)
+BODIES = st.dictionaries(
+    st.one_of(st.sampled_from(list(CAR_FIELDS)), st.text(max_size=8)), VALUES, max_size=6
+)
+
+
+def loaded_by_marshmallow(body):
+    """The normal forms; None if a rule is broken."""
+    try:
+        return CAR_REQUEST_SCHEMA.load(body)
+    except ValidationError:
+        return None
+
+
+def comparable(loaded):
+    """Values with their types: 1, 1.0 and True are equal, and are not the same."""
+    return loaded and {name: (type(value), value) for name, value in loaded.items()}
+
+
+@settings(max_examples=600, deadline=None)
+@given(changes=BODIES, missing=st.sets(st.sampled_from(list(CAR_FIELDS)), max_size=3))
+def test_verdict_and_normal_form_are_those_of_the_schema(changes, missing):
+    body = {name: value for name, value in EXAMPLES.items() if name not in missing} | changes
+    assert comparable(LOADER.load(body)) == comparable(loaded_by_marshmallow(body))
+
+
+@pytest.mark.parametrize("name", CAR_FIELDS)
+def test_each_example_and_each_absence_is_loaded_as_by_the_schema(name):
+    for value in (EXAMPLES[name], str(EXAMPLES[name]), None, "", " - ", [], True):
+        body = EXAMPLES | {name: value}
+        assert comparable(LOADER.load(body)) == comparable(loaded_by_marshmallow(body))
+    without = {each: value for each, value in EXAMPLES.items() if each != name}
+    assert comparable(LOADER.load(without)) == comparable(loaded_by_marshmallow(without))
+
+
+@pytest.mark.parametrize(
+    "option", [{"validate": validate.Length(max=3)}, {"data_key": "x"}, {"attribute": "x"}]
+)
+def test_a_field_with_more_than_its_own_rules_is_refused_at_once(option):
+    field = FoldedText(label_fr="x", label_en="x", example="x", **option)
+    with pytest.raises(ValueError, match="not known here"):
+        QuickLoader({"name": field})
