@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 import orjson
 
