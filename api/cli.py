@@ -23,11 +23,12 @@ COMMANDS: dict[str, Place] = {
     "first-model": Place("api.launcher.training:first_model", "Train unless a model is active."),
     "key": Place("api.keys_cli:key", "Create, list and revoke API keys."),
     "audit": Place("api.audit_cli:audit", "Check the audit log."),
+    "outcomes": Place("api.outcomes_cli:outcomes", "How right the estimates were."),
     "predict": Place("client.cli:predict", "Value one car."),
     "batch": Place("client.cli:batch", "Value every car of a file."),
     "train": Place("model_store.cli:train", "Train a model version."),
     "evaluate": Place("model_store.cli:evaluate", "Measure a model on real listings."),
-    "market": Place("model_store.cli:market", "Rebuild the reference market."),
+    "market": Place("model_store.market_cli:market", "Show or rebuild the reference market."),
     "models": Place("model_store.models_cli:models", "List, activate and roll back versions."),
 }
 """A new command is one more line here."""

@@ -7,7 +7,7 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,20 +35,25 @@ FILES = (ESTIMATOR_FILE, FOREST_FILE, ENCODER_FILE, CALIBRATION_FILE)
 
 
 def save_bundle(
-    trained: "TrainedModel", versions_path: Path, extra_files: Mapping[str, bytes] | None = None
+    trained: "TrainedModel",
+    versions_path: Path,
+    more_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
 ) -> ModelVersion:
     """Store a trained model as a new version: completely, or not at all.
 
     Args:
         trained: what training handed over.
         versions_path: the registry's folder.
-        extra_files: more files of the version by name, a model card for example; their digests
-            stand in the manifest as well.
+        more_files: given the manifest of the model's own files, more files of the version by
+            name: its model card. Their digests stand in the manifest as well.
     """
     versions_path.mkdir(parents=True, exist_ok=True)
     with _folder_in_the_making(versions_path) as folder:
-        _write_files(folder, trained, extra_files or {})
+        _write_files(folder, trained)
         version = _describe(folder, trained)
+        for name, content in more_files(version).items():
+            (folder / name).write_bytes(content)
+        version = dataclasses.replace(version, files=_digests(folder))
         (folder / MANIFEST_FILE).write_text(
             json.dumps(version.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -131,15 +136,18 @@ def _folder_in_the_making(versions_path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_files(folder: Path, trained: "TrainedModel", extra_files: Mapping[str, bytes]) -> None:
+def _write_files(folder: Path, trained: "TrainedModel") -> None:
     import joblib  # noqa: PLC0415 - serving gets along without
 
     joblib.dump(trained.estimator, folder / ESTIMATOR_FILE, compress=3)
     PackedForest.from_estimator(trained.estimator).save(folder / FOREST_FILE)
     for name, part in ((ENCODER_FILE, trained.encoder), (CALIBRATION_FILE, trained.calibration)):
         (folder / name).write_text(json.dumps(part.to_json()), encoding="utf-8")
-    for name, content in extra_files.items():
-        (folder / name).write_bytes(content)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest of every file in a version's folder."""
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
 
 
 def _describe(folder: Path, trained: "TrainedModel") -> ModelVersion:
@@ -151,7 +159,7 @@ def _describe(folder: Path, trained: "TrainedModel") -> ModelVersion:
     version = ModelVersion(
         id=new_version_id(created_at),
         created_at=created_at,
-        files={path.name: sha256_of(path) for path in sorted(folder.iterdir())},
+        files=_digests(folder),
         libraries={
             "python": platform.python_version(),
             "numpy": np.__version__,

@@ -1,161 +1,184 @@
-"""`carprice train`, `carprice evaluate` and `carprice market`."""
+"""`carprice train` and `carprice evaluate`."""
 
-import contextlib
+import dataclasses
 import getpass
-import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
-from data.calibrate import calibrate as calibrate_market
-from data.generator import generate as generate_listings
-from data.loading import ListingsError, LoadReport, load_listings
-from data.market import REFERENCE_MARKET, ReferenceMarket
+from data.calibrate import latest_month
+from data.generator import generate
+from data.load_report import LoadReport
+from data.loading import load_listings
+from data.market import ReferenceMarket
+from data.price_index import continued, market_index
+from data.schema import PRICE
 from model_store.bundle import load_model, save_bundle
+from model_store.card_blocks import GENERATED
+from model_store.console import (
+    DEFAULT_SEED,
+    FILE,
+    BadInputError,
+    as_json_option,
+    clear_errors,
+    print_json,
+    processors,
+    report_json,
+    tell,
+)
 from model_store.evaluation import evaluate_model
+from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
-from shared.domain.errors import DomainError
-from shared.schemas.messages import describe_problem
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
+
+    from model_store.training.trained import TrainedModel
 
 DEFAULT_ROWS = 30_000
 """Listings that the default model is drawn from the reference market."""
-DEFAULT_SEED = 42
-_FILE = click.Path(path_type=Path)
 
 
-class BadInputError(click.ClickException):
-    """What was asked for cannot be done with this input; the message says why."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _TrainingData:
+    """Listings to train on, and what is known of their prices' level beyond themselves."""
 
-    exit_code = 2
+    listings: "pd.DataFrame"
+    name: str
+    report: LoadReport | None
+    price_level: str | None
+    """The month whose prices are wanted; None for that of the latest listing."""
 
 
 @click.command()
-@click.option("--data", "path", type=_FILE, help="Listings to train on (csv, csv.gz).")
+@click.option("--data", "path", type=FILE, help="Listings to train on (csv, csv.gz).")
 @click.option(
     "--activate/--no-activate",
     default=False,
     help="Serve the new version at once. The very first version always is.",
 )
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same model.")
-def train(path: Path | None, *, activate: bool, seed: int) -> None:
+@click.option(
+    "--price-level",
+    metavar="YYYY-MM",
+    help="Quote the prices of this month, by the reference market's index, instead of those of the"
+    " latest listing.",
+)
+@as_json_option
+def train(
+    path: Path | None, *, activate: bool, seed: int, price_level: str | None, as_json: bool
+) -> None:
     """Train a model version: on the reference market, or on listings of your own."""
-    from model_store.training.train import steps, train_bundle  # noqa: PLC0415 - scikit-learn
-
-    with _clear_errors():
-        listings, name = _training_data(path, seed)
-        with tqdm(
-            total=steps(listings) + 1, desc="Training", unit="step", disable=None
-        ) as progress:
-
-            def advance(step: str) -> None:
-                progress.set_postfix_str(step)
-                progress.update()
-
-            trained = train_bundle(
-                listings, seed=seed, name=name, jobs=_processors(), advance=advance
-            )
-            registry = ModelRegistry(Settings.from_env().versions_path)
-            first = registry.active_version() is None
-            version = save_bundle(trained, Settings.from_env().versions_path)
-            advance("saved")
-        if activate or first:
+    with clear_errors():
+        data = _training_data(path, seed, price_level)
+        version = _trained_version(data, seed)
+        registry = _registry()
+        is_active = activate or registry.active_version() is None
+        if is_active:
             registry.activate(version.id, by=getpass.getuser())
-    state = "active" if activate or first else "not active: `carprice models activate`"
+    if as_json:
+        outcome = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
+        print_json({**outcome, "data": report_json(data.report)})
+        return
+    state = "active" if is_active else "not active: `carprice models activate`"
     click.echo(f"{version.id} ({state})")
 
 
 @click.command()
-@click.option("--data", "path", type=_FILE, required=True, help="Real listings (csv, csv.gz).")
+@click.option("--data", "path", type=FILE, required=True, help="Real listings (csv, csv.gz).")
 @click.option("--version", help="Model version; the active one if not given.")
-def evaluate(path: Path, version: str | None) -> None:
+@click.option(
+    "--price-level",
+    type=click.Choice(["listing", "model"]),
+    default="listing",
+    show_default=True,
+    help="Compare each listing with the price at its own month's level, or with what the model"
+    " quotes whatever the listing's date.",
+)
+@as_json_option
+def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool) -> None:
     """Measure a model on real listings; prints one JSON object.
 
     `mape` and `median_ape` are percentages, `coverage_90` is the share of prices inside the 90 %
     interval.
     """
-    with _clear_errors():
+    with clear_errors():
         listings, report = load_listings(path)
-        _tell(report)
-        versions_path = Settings.from_env().versions_path
-        wanted = version or ModelRegistry(versions_path).active_version()
+        tell(report)
+        wanted = version or _registry().active_version()
         if wanted is None:
             raise BadInputError("no model is active: `carprice train --activate` makes one")
-        found = evaluate_model(load_model(versions_path, wanted), listings)
-    click.echo(json.dumps(found))
+        model = load_model(Settings.from_env().versions_path, wanted)
+        found = evaluate_model(model, listings, at_listing_level=price_level == "listing")
+    print_json({**found, "data": report_json(report)} if as_json else found)
 
 
-@click.group()
-def market() -> None:
-    """The statistics that the default model is trained from."""
-
-
-@market.command()
-@click.argument("path", metavar="LISTINGS", type=_FILE)
-@click.option(
-    "-o",
-    "--output",
-    type=_FILE,
-    default=REFERENCE_MARKET,
-    help="Where the statistics go; the file in `data/` if not given.",
-)
-def calibrate(path: Path, output: Path) -> None:
-    """Rebuild the reference market from a listings file."""
-    with _clear_errors():
-        listings, report = load_listings(path)
-        _tell(report)
-        found = calibrate_market(listings)
-        found.save(output)
-    click.echo(
-        f"{output}: {len(found.hedonic.vehicle_years)} models from {found.listings} listings,"
-        f" prices of {found.data_as_of}"
-    )
-
-
-@market.command()
-@click.option("--rows", type=click.IntRange(1, 10_000_000), required=True, help="How many.")
-@click.option("-o", "--output", type=_FILE, required=True, help="CSV file to write.")
-@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same file.")
-@click.option("--gaps", is_flag=True, help="Leave out required fields too, as often as sellers do.")
-def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
-    """Draw listings from the reference market: a file that `carprice batch` prices."""
-    with _clear_errors():
-        table = generate_listings(ReferenceMarket.load(), rows, seed=seed, gaps=gaps)
-        table.to_csv(output, index=False)
-    click.echo(f"{output}: {rows} listings")
-
-
-def _training_data(path: Path | None, seed: int) -> "tuple[pd.DataFrame, str]":
-    """Listings to train on and their name."""
+def _training_data(path: Path | None, seed: int, price_level: str | None) -> _TrainingData:
     if path is None:
-        drawn = generate_listings(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, mirrored=True)
-        return drawn, "reference market"
+        if price_level is not None:
+            raise BadInputError("--price-level needs --data: the reference market has its own")
+        drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, mirrored=True)
+        return _TrainingData(listings=drawn, name=GENERATED, report=None, price_level=None)
     listings, report = load_listings(path)
-    _tell(report)
-    return listings, path.name
+    tell(report)
+    return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0))
+def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
+    """Train, and store the version with its card."""
+    # Imported here: scikit-learn and matplotlib take seconds, and a wrong file is told at once.
+    from model_store.card import write_card  # noqa: PLC0415
+    from model_store.training.train import steps, train_bundle  # noqa: PLC0415
+
+    with tqdm(
+        total=steps(data.listings) + 1, desc="Training", unit="step", disable=None
+    ) as progress:
+
+        def advance(step: str) -> None:
+            progress.set_postfix_str(step)
+            progress.update()
+
+        def fit(listings: "pd.DataFrame") -> "TrainedModel":
+            return train_bundle(
+                listings, seed=seed, name=data.name, jobs=processors(), advance=advance
+            )
+
+        trained = _at_price_level(data, fit)
+        evidence = trained.evidence
+        version = save_bundle(
+            trained,
+            Settings.from_env().versions_path,
+            lambda made: {} if evidence is None else write_card(made, evidence),
+        )
+        advance("card, saved")
+    return version
 
 
-def _tell(report: LoadReport) -> None:
-    click.echo(report.summary(), err=True)
+def _at_price_level(
+    data: _TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
+) -> "TrainedModel":
+    """Fit a model that quotes the prices of the wanted month, and knows the levels of others."""
+    published = market_index(ReferenceMarket.load())
+    if data.name == GENERATED:
+        trained = fit(data.listings)
+        return _with_training(trained, price_index=published)
+    if data.price_level is None:
+        return fit(data.listings)
+    dated = {latest_month(data.listings): 1.0}
+    _, factor = continued(dated, published, data.price_level)
+    trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
+    index, _ = continued(trained.training["price_index"] or dated, published, data.price_level)
+    return _with_training(trained, price_index=index, data_as_of=data.price_level)
 
 
-@contextlib.contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Expected failures as one line and exit code 2."""
-    try:
-        yield
-    except DomainError as error:
-        raise BadInputError(describe_problem(error.code, error.params, "en")[1]) from None
-    except (ListingsError, OSError) as error:
-        raise BadInputError(str(error)) from None
+def _with_training(trained: "TrainedModel", **changes: object) -> "TrainedModel":
+    return dataclasses.replace(trained, training={**trained.training, **changes})
+
+
+def _registry() -> ModelRegistry:
+    return ModelRegistry(Settings.from_env().versions_path)

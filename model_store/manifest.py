@@ -47,7 +47,8 @@ class ModelVersion:
     feature_names: tuple[str, ...]
     """Columns of the matrix that the forest eats."""
     training: Mapping[str, Any]
-    """`name`, `rows`, `digest` and `data_as_of` (YYYY-MM) of the listings."""
+    """Of the listings: `name`, `rows`, `digest`, `data_as_of` (YYYY-MM), `seed`, `months` (the
+    first and the last), `price_index` (level by month, 1 at `data_as_of`)."""
     metrics: Mapping[str, Any]
     """Figures of quality, coverage of the intervals among them, with the split they come from."""
     self_test: tuple[SelfTestCase, ...]
@@ -59,6 +60,11 @@ class ModelVersion:
     def data_as_of(self) -> str:
         """Month (YYYY-MM) whose price level the model quotes."""
         return str(self.training["data_as_of"])
+
+    @property
+    def price_index(self) -> dict[str, float]:
+        """Price level by month (YYYY-MM), 1 at `data_as_of`; empty where no listing was dated."""
+        return dict(self.training.get("price_index") or {})
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""

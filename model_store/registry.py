@@ -6,57 +6,29 @@ use it.
 """
 
 import contextlib
-import dataclasses
 import datetime as dt
 import fcntl
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from model_store.atomic_files import append_line, write_atomically
+from model_store.atomic_files import write_atomically
+from model_store.history import Action, Change, append_change, earlier_version, read_history
 from model_store.manifest import ModelVersion, is_version_id
 from model_store.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
     ModelRefused,
     ModelVersionNotFound,
-    NoEarlierModel,
 )
 from shared.domain.ids import ModelVersionId
 
 ACTIVE_FILE = "ACTIVE"
-HISTORY_FILE = "history.jsonl"
 LOCK_FILE = ".lock"
 
 logger = logging.getLogger(__name__)
-
-
-class Action(StrEnum):
-    """The operator's verbs."""
-
-    ACTIVATE = "activate"
-    ROLLBACK = "rollback"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """One move of the pointer."""
-
-    at: str
-    """UTC, ISO 8601."""
-    action: Action
-    version: str
-    previous: str | None
-    by: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The record's fields as they stand in the history."""
-        return dataclasses.asdict(self)
 
 
 class ModelRegistry:
@@ -160,18 +132,14 @@ class ModelRegistry:
         """
         with self._locked():
             self._check_etag(expected_etag)
-            manifest = self.get(self._earlier_version())
+            manifest = self.get(earlier_version(self.history(), self.active_version()))
             check_version(self.folder(manifest.id), manifest)
             self._point_to(manifest.id, Action.ROLLBACK, by)
         return manifest
 
     def history(self) -> Sequence[Change]:
         """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
-        try:
-            text = (self._path / HISTORY_FILE).read_text("utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return [change for line in text.splitlines() if (change := _change(line)) is not None]
+        return read_history(self._path)
 
     def etag(self) -> str:
         """Names the state of the pointer, quoted as HTTP wants it."""
@@ -188,29 +156,6 @@ class ModelRegistry:
         if expected is not None and expected != self.etag():
             raise ActiveModelChanged(version=self.active_version() or "-")
 
-    def _earlier_version(self) -> str:
-        """The version below the active one on the stack of activations."""
-        active = self.active_version()
-        stack: list[str] = []
-        for change in self._effective_changes(active):
-            while stack and change.action is Action.ROLLBACK and stack[-1] != change.version:
-                stack.pop()
-            if not stack or stack[-1] != change.version:
-                stack.append(change.version)
-        if stack and stack[-1] == active:
-            stack.pop()
-        if not stack:
-            raise NoEarlierModel(version=active or "-")
-        return stack[-1]
-
-    def _effective_changes(self, active: str | None) -> Iterator[Change]:
-        """The history without lines whose move of the pointer a crash prevented."""
-        changes = self.history()
-        for number, change in enumerate(changes, start=1):
-            found = changes[number].previous if number < len(changes) else active
-            if change.version == found:
-                yield change
-
     def _point_to(self, version: ModelVersionId, action: Action, by: str) -> None:
         """Write the history first: a crash in between leaves a line that `rollback` sees through.
 
@@ -226,7 +171,7 @@ class ModelRegistry:
             previous=previous,
             by=by,
         )
-        append_line(self._path / HISTORY_FILE, json.dumps(change.to_json()))
+        append_change(self._path, change)
         write_atomically(self._path / ACTIVE_FILE, f"{version}\n".encode())
         logger.info("model_%sd: %s after %s by %s", action, version, previous, by)
 
@@ -267,12 +212,3 @@ class ActiveModel:
 def etag_of(version: str | None) -> str:
     """The pointer's ETag while it points to `version`."""
     return f'"{version or "none"}"'
-
-
-def _change(line: str) -> Change | None:
-    try:
-        given = json.loads(line)
-        return Change(**given | {"action": Action(given["action"])})
-    except (ValueError, TypeError, KeyError):
-        logger.warning("history_line_unreadable: %r", line[:80])
-        return None

@@ -5,7 +5,8 @@ import numpy as np
 from data.hedonic import FloatArray
 from shared.domain.valuation import QUANTILE_LEVELS
 
-_LOW, _HIGH = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
+LOW_90, HIGH_90 = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
+"""Columns of the quantiles between which nine of ten prices lie."""
 
 
 def scores(actual: FloatArray, price: FloatArray, quantiles: FloatArray) -> dict[str, float]:
@@ -22,11 +23,11 @@ def scores(actual: FloatArray, price: FloatArray, quantiles: FloatArray) -> dict
     """
     error = price - actual
     ape = np.abs(error) / actual * 100
-    inside = (actual >= quantiles[:, _LOW]) & (actual <= quantiles[:, _HIGH])
+    inside = (actual >= quantiles[:, LOW_90]) & (actual <= quantiles[:, HIGH_90])
     return {
         "rows": len(actual),
-        "r2": round(_r2(actual, price), 4),
-        "r2_log": round(_r2(np.log(actual), np.log(price)), 4),
+        "r2": round(r2(actual, price), 4),
+        "r2_log": round(r2(np.log(actual), np.log(price)), 4),
         "mae_mad": round(float(np.mean(np.abs(error))), 1),
         "rmse_mad": round(float(np.sqrt(np.mean(error**2))), 1),
         "mape": round(float(np.mean(ape)), 2),
@@ -35,7 +36,7 @@ def scores(actual: FloatArray, price: FloatArray, quantiles: FloatArray) -> dict
     }
 
 
-def _r2(actual: FloatArray, estimate: FloatArray) -> float:
+def r2(actual: FloatArray, estimate: FloatArray) -> float:
     """Share of the variance explained; 0 where nothing varies."""
     variance = float(np.sum((actual - actual.mean()) ** 2))
     return 1.0 - float(np.sum((actual - estimate) ** 2)) / variance if variance > 0 else 0.0

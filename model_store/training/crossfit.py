@@ -34,11 +34,13 @@ class CrossFitted:
         encoder: fitted on all listings.
         encoded: each training car by a baseline that was fitted without its fold.
         residual: (n,) log price minus that baseline, at the price level of the latest month.
+        month_slopes: (m,) slopes of the date curve; empty where the listings carry no dates.
     """
 
     encoder: CarEncoder
     encoded: EncodedCars
     residual: FloatArray
+    month_slopes: FloatArray
 
 
 def cross_fit(
@@ -79,7 +81,9 @@ def cross_fit(
         dated = months[inside] @ partial.nuisance
         residual[inside] = log_price[inside] - part.baseline_log - dated
         advance(f"fold {fold + 1} of {folds}")
-    return CrossFitted(encoder=encoder, encoded=encoded, residual=residual)
+    return CrossFitted(
+        encoder=encoder, encoded=encoded, residual=residual, month_slopes=fit.nuisance
+    )
 
 
 def _empty(rows: int, width: int) -> EncodedCars:

@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.ensemble import RandomForestRegressor
 
 from data.calibrate import latest_month
+from data.distributions import age_at_listing
+from data.hedonic import FloatArray
 from data.loading import ListingsError
-from data.schema import LISTING_COLUMNS
+from data.price_index import fitted_index
+from data.schema import LISTING_COLUMNS, LISTING_DATE
 from data.suspicion import without_implausible_km
 from model_store.calibration import IntervalCalibration
+from model_store.card_evidence import Evidence
 from model_store.scores import scores
 from model_store.training.crossfit import CrossFitted, cross_fit
 from model_store.training.forest_choice import OutOfBag, fit_forest
@@ -68,7 +73,10 @@ def train_bundle(
             "digest": digest(table),
             "data_as_of": latest_month(table),
             "name": name,
+            "seed": seed,
+            **_dates(table, fitted.month_slopes),
         },
+        evidence=_evidence(table, forest, fitted, unseen, calibration),
     )
 
 
@@ -97,6 +105,40 @@ def _check(listings: pd.DataFrame) -> None:
             f"all listings are of one brand ({listings['company'].iloc[0]});"
             f" at least {FEWEST_COMPANIES} are needed to price cars in general"
         )
+
+
+def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:
+    """First and last month of listing, and the price level by month; empty without dates."""
+    dates = table[LISTING_DATE].dropna()
+    if not len(dates):
+        return {"months": None, "price_index": {}}
+    first, last = str(dates.min()), str(dates.max())
+    return {"months": [first, last], "price_index": fitted_index(first, last, month_slopes)}
+
+
+def _evidence(
+    table: pd.DataFrame,
+    forest: RandomForestRegressor,
+    fitted: CrossFitted,
+    unseen: OutOfBag,
+    calibration: IntervalCalibration,
+) -> Evidence:
+    """What the model card rests on; prices at the level of the latest month."""
+    encoded = fitted.encoded
+    mean = encoded.baseline_log + unseen.mean
+    dates = table[LISTING_DATE].fillna(latest_month(table))
+    return Evidence(
+        actual_mad=np.exp(encoded.baseline_log + fitted.residual),
+        baseline_mad=np.exp(encoded.baseline_log),
+        price_mad=np.exp(mean),
+        quantiles_mad=np.exp(calibration.quantiles_log(encoded.level, mean, unseen.std)),
+        company=table["company"].to_numpy(dtype=object),
+        age_years=age_at_listing(table.assign(**{LISTING_DATE: dates})),
+        level=encoded.level,
+        importance=dict(
+            zip(fitted.encoder.feature_names, forest.feature_importances_.tolist(), strict=True)
+        ),
+    )
 
 
 def _metrics(

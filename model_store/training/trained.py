@@ -6,6 +6,7 @@ from typing import Any
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from model_store.calibration import IntervalCalibration
+from model_store.card_evidence import Evidence
 from model_store.encoding import CarEncoder
 
 
@@ -19,7 +20,10 @@ class TrainedModel:
         encoder: turns cars into the matrix and the baseline.
         calibration: turns mean and deviation of the log price into quantiles.
         metrics: figures of the quality with how they were got.
-        training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`.
+        training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
+            `months` (first and last month of listing) and `price_index` (see
+            `data.price_index`).
+        evidence: the training listings as the model prices them unseen, for its card.
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
@@ -27,3 +31,4 @@ class TrainedModel:
     calibration: IntervalCalibration
     metrics: dict[str, Any]
     training: dict[str, Any]
+    evidence: Evidence | None = None

@@ -15,7 +15,7 @@ from data.generator import REQUIRED_FIELDS, generate
 from data.loading import ListingsError
 from data.market import REFERENCE_MARKET, ReferenceMarket
 from data.schema import LISTING_COLUMNS
-from model_store.cli import market as market_command
+from model_store.market_cli import market as market_command
 from shared.schemas.car import load_car_request
 
 from .conftest import made_listings

@@ -64,10 +64,14 @@ def test_the_manifest_says_what_the_version_is(
     assert len(version.self_test) >= 3
 
 
-def test_extra_files_are_stored_with_their_digests(trained: TrainedModel, tmp_path: Path) -> None:
-    version = save_bundle(trained, tmp_path, {"model-card.md": b"# Card\n"})
-    assert (tmp_path / version.id / "model-card.md").read_bytes() == b"# Card\n"
-    assert "model-card.md" in version.files
+def test_more_files_are_written_for_the_version_and_stored_with_their_digests(
+    trained: TrainedModel, tmp_path: Path
+) -> None:
+    version = save_bundle(trained, tmp_path, lambda made: {"notes.md": made.id.encode()})
+    assert (tmp_path / version.id / "notes.md").read_text() == version.id
+    assert set(version.files) == {*bundle.FILES, "notes.md"}
+    (tmp_path / version.id / "notes.md").write_text("something else")
+    assert refusal(tmp_path, version).startswith("notes.md has the digest")
 
 
 def test_a_save_that_fails_leaves_nothing_behind(trained: TrainedModel, tmp_path: Path) -> None:

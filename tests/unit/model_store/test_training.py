@@ -12,14 +12,18 @@ from click.testing import CliRunner, Result
 from data.generator import generate
 from data.loading import ListingsError
 from data.market import ReferenceMarket
+from data.price_index import market_index
 from data.schema import car_columns
-from model_store.cli import evaluate, market, train
+from model_store.cli import evaluate, train
+from model_store.market_cli import market
 from model_store.registry import ModelRegistry
 from model_store.training.dropout import with_dropout
 from model_store.training.train import steps, train_bundle
 from model_store.training.trained import TrainedModel
 
 MARKET = ReferenceMarket.load()
+FEW = 400
+"""Listings enough for a training in a second, where its prices do not matter."""
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +104,10 @@ def test_too_few_listings_or_one_brand_only_cannot_be_trained_on(listings: pd.Da
         train_bundle(one_brand, seed=1)
 
 
-def test_the_first_version_is_active_at_once_and_the_next_one_when_asked(
+def test_the_first_version_is_active_at_once_and_another_when_asked(
     listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
 ) -> None:
-    path = written(listings, tmp_path)
+    path = written(listings.head(FEW), tmp_path)
     first = run(train, "--data", path, "--seed", 1)
     assert first.exit_code == 0, first.output
     active = registry.active_version()
@@ -111,9 +115,15 @@ def test_the_first_version_is_active_at_once_and_the_next_one_when_asked(
     assert active in first.stdout
     assert run(train, "--data", path, "--seed", 2).exit_code == 0
     assert registry.active_version() == active
-    assert run(train, "--data", path, "--seed", 3, "--activate").exit_code == 0
+    assert run(train, "--data", path, "--seed", 1, "--activate").exit_code == 0
     assert registry.active_version() != active
-    assert len(registry.list()) == 3
+    again, other, first_ = (dict(version.files) for version in registry.list())
+    for files in (again, other, first_):  # these two name the version
+        files.pop("card.json")
+        files.pop("card.md")
+    assert again == first_, "the same listings and seed give the same bytes"
+    assert other["forest.npz"] != first_["forest.npz"]
+    assert {"bundle.joblib", "forest.npz", "encoder.json", "card-predicted.png"} < set(again)
 
 
 def test_evaluate_prints_one_json_object(
@@ -134,6 +144,10 @@ def test_evaluate_prints_one_json_object(
         "mape",
         "median_ape",
         "coverage_90",
+        "version",
+        "data_as_of",
+        "price_level",
+        "outside_index",
     ]
     assert found["rows"] == len(listings)
     assert 0 < found["median_ape"] < 25
@@ -166,6 +180,71 @@ def test_a_bad_file_gives_one_line_and_leaves_the_active_model_alone(
     assert not list(registry.list())
 
 
+def test_the_model_is_compared_at_the_price_level_of_each_listings_month(
+    listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
+) -> None:
+    """Prices that double from one year to the next are no error of the model."""
+    early = listings["listing_date"] < "2023-06"
+    risen = listings.assign(
+        listing_date=early.map({True: "2022-01", False: "2024-01"}),
+        price_mad=listings["price_mad"] * early.map({True: 1.0, False: 2.0}),
+    )
+    path = written(risen, tmp_path)
+    run(train, "--data", path)
+    version = registry.active()
+    assert version is not None
+    assert version.data_as_of == "2024-01"
+    assert version.price_index["2024-01"] == 1.0
+    assert version.price_index["2022-01"] == pytest.approx(0.5, abs=0.08)
+    assert len(version.price_index) == 25
+    found = json.loads(run(evaluate, "--data", path).stdout)
+    quoted = json.loads(run(evaluate, "--data", path, "--price-level", "model").stdout)
+    assert (found["price_level"], quoted["price_level"]) == ("listing", "model")
+    assert 2 * found["mape"] < quoted["mape"]
+    later = written(risen.assign(listing_date="2025-03"), tmp_path, "later.csv")
+    assert json.loads(run(evaluate, "--data", later).stdout)["outside_index"] == len(risen)
+
+
+def test_a_model_of_old_listings_can_quote_a_later_level(
+    listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
+) -> None:
+    index = market_index(MARKET)
+    until, wanted = min(index), max(index)
+    path = written(listings.head(FEW).assign(listing_date=until), tmp_path)
+    run(train, "--data", path, "--seed", 1)
+    (as_listed,) = registry.list()
+    result = run(train, "--data", path, "--seed", 1, "--price-level", wanted, "--activate")
+    assert result.exit_code == 0, result.output
+    restated = registry.active()
+    assert restated is not None
+    assert (as_listed.data_as_of, restated.data_as_of) == (until, wanted)
+    growth = index[wanted] / index[until]
+    for old, new in zip(as_listed.self_test, restated.self_test, strict=True):
+        assert new.price_mad == pytest.approx(old.price_mad * growth, rel=0.01)
+    assert restated.price_index[wanted] == 1.0
+    assert restated.price_index[until] == pytest.approx(1 / growth, abs=1e-3)
+    assert restated.training["months"] == [until, until]
+    beyond = run(train, "--data", path, "--price-level", "2099-01")
+    assert beyond.exit_code == 2
+    assert "the reference market's index covers" in beyond.stderr
+    assert run(train, "--price-level", wanted).exit_code == 2
+
+
+def test_the_report_on_the_file_is_there_for_programs_too(
+    listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
+) -> None:
+    path = written(listings.head(FEW), tmp_path)
+    with path.open("a") as file:
+        file.write("a row without any price\n")
+    trained_ = json.loads(run(train, "--data", path, "--json").stdout)
+    assert trained_["version"] == registry.active_version()
+    assert trained_["active"] is True
+    evaluated = json.loads(run(evaluate, "--data", path, "--json").stdout)
+    assert evaluated["data"] == trained_["data"]
+    assert trained_["data"]["layout"] == "canonical"
+    assert trained_["data"]["dropped"] == {"without a price": 1}
+
+
 def test_evaluating_an_unknown_version_or_a_bad_file_ends_with_two(
     listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
 ) -> None:
@@ -185,5 +264,18 @@ def test_the_market_commands_write_their_files(tmp_path: Path) -> None:
     statistics = tmp_path / "market.json"
     result = run(market, "calibrate", drawn, "-o", statistics)
     assert result.exit_code == 0, result.output
-    assert ReferenceMarket.load(statistics).listings == 2000
     assert str(os.fspath(statistics)) in result.stdout
+    assert ReferenceMarket.load(statistics).listings == 2000
+    shown = run(market, "show", "--from", statistics)
+    assert "2,000 listings" in shown.stdout
+    told = json.loads(run(market, "show", "--from", statistics, "--json").stdout)
+    assert told["models"] == sum(map(len, told["brands"].values()))
+
+
+def test_the_committed_market_shows_what_it_covers() -> None:
+    told = json.loads(run(market, "show", "--json").stdout)
+    assert told["models"] >= 250
+    assert told["basis"] == "asking_prices"
+    assert told["price_index"][told["data_as_of"]] == 1.0
+    text = run(market, "show").stdout
+    assert f"{told['models']} models of {len(told['brands'])} brands" in text

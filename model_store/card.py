@@ -1,0 +1,201 @@
+"""The model card: what a version is, how good it is and for whom, beside its files."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from model_store import card_plots
+from model_store.card_blocks import (
+    CARD_FILE,
+    GENERATED,
+    MARKDOWN_FILE,
+    Block,
+    bullets,
+    heading,
+    image,
+    markdown,
+    paragraph,
+    table,
+)
+from model_store.card_evidence import (
+    Evidence,
+    GroupFigures,
+    by_age,
+    by_brand,
+    by_estimate,
+    by_level,
+)
+from model_store.manifest import ModelVersion
+from model_store.scores import r2
+
+_USE = (
+    "Meant for: a first idea of what a used passenger car is asked for in Morocco.",
+    "Meant for: a check whether an asking price is usual; the value of a stock as a whole.",
+    "Not meant for: a sale price, an expert's appraisal, insurance, court, decisions on a person.",
+    "Not meant for: lorries, motorcycles, collectors' cars, wrecks, other countries.",
+)
+_LIMITS = (
+    "Prices are asking prices: what sellers hope for, usually above what is paid.",
+    "The level is that of the month named above; nothing after it is known to the model.",
+    "It knows only the fields of the form: no accident, no service record, no photograph.",
+    "A model that is not in the data is priced from brand and features, and the answer says so.",
+    "Dear and rare cars are few: their errors in dirhams are the largest.",
+)
+_DRAWN = (
+    "This version is trained on a GENERATED market: listings drawn by a seeded program from "
+    "statistics of real asking prices (every figure from ten listings or more). The figures below "
+    "say how well the forest finds those statistics again. They are no measurement on real cars: "
+    "that is what `carprice evaluate --data LISTINGS` is for, and docs/market.md states its result."
+)
+_COLLECTED = (
+    "This version is trained on listings that its operator supplied. The figures below are of "
+    "those listings, each priced by trees and a baseline that did not see it."
+)
+_LICENCES = (
+    "Program and reference market: MIT (file LICENSE).",
+    "Listings that an operator trains on stay under their own licence.",
+    "No listing is in this card or in the version's files.",
+)
+
+
+def write_card(version: ModelVersion, evidence: Evidence) -> dict[str, bytes]:
+    """The files of the card by name: `card.json`, `card.md` and the plots.
+
+    Args:
+        version: the manifest so far, without the card's own files.
+        evidence: the training listings as the model prices them unseen.
+    """
+    prices, ages = by_estimate(evidence), by_age(evidence)
+    plots = {
+        "card-predicted.png": card_plots.predicted_against_actual(evidence),
+        "card-error-by-price.png": card_plots.error_bars(prices, "Estimated (thousand MAD)"),
+        "card-coverage-by-price.png": card_plots.coverage_points(
+            prices, "Estimated (thousand MAD)"
+        ),
+        "card-error-by-age.png": card_plots.error_bars(ages, "Age (years)"),
+        "card-error-by-brand.png": card_plots.error_bars(by_brand(evidence), "Brand"),
+        "card-importance.png": card_plots.importance_bars(evidence),
+    }
+    title = f"Model card {version.id}"
+    blocks = [*_about(version), *_data(version), *_quality(version, evidence), *_plots(evidence)]
+    content = {"title": title, "blocks": blocks}
+    return {
+        CARD_FILE: json.dumps(content, ensure_ascii=False).encode(),
+        MARKDOWN_FILE: markdown(title, blocks).encode(),
+        **plots,
+    }
+
+
+def _about(version: ModelVersion) -> list[Block]:
+    libraries = ", ".join(f"{name} {release}" for name, release in version.libraries.items())
+    return [
+        paragraph(
+            "Prices used cars in Morocco, in dirhams, with intervals. "
+            f"{version.estimator} of {version.tree_count} trees ({version.node_count:,} nodes) on "
+            "the residual of a hedonic ridge regression of the log price."
+        ),
+        table(
+            ("", ""),
+            [
+                ("made", f"{version.created_at:%Y-%m-%d %H:%M} UTC"),
+                ("quotes the level of", version.data_as_of),
+                ("basis", version.basis.replace("_", " ")),
+                ("libraries", libraries),
+                ("schema", version.schema_version),
+            ],
+        ),
+        heading("Intended use"),
+        bullets(*_USE),
+        heading("Limits"),
+        bullets(*_LIMITS),
+    ]
+
+
+def _data(version: ModelVersion) -> list[Block]:
+    training = version.training
+    listed = training.get("months")
+    rows: list[tuple[str, object]] = [
+        ("listings", f"{training['rows']:,}"),
+        ("name", training["name"]),
+        ("listed", " to ".join(listed) if listed else "not dated"),
+        ("fingerprint (SHA-256)", training["digest"]),
+        ("seed", training.get("seed", "-")),
+    ]
+    return [
+        heading("Training data"),
+        paragraph(_DRAWN if training["name"] == GENERATED else _COLLECTED),
+        table(("", ""), rows),
+        heading("Licences"),
+        bullets(*_LICENCES),
+    ]
+
+
+def _quality(version: ModelVersion, evidence: Evidence) -> list[Block]:
+    metrics = version.metrics
+    return [
+        heading("Quality"),
+        paragraph(f"How it was measured: {metrics['split']}."),
+        table(
+            ("figure", "value"),
+            [
+                ("median absolute error", f"{metrics['median_ape']} %"),
+                ("mean absolute error", f"{metrics['mae_mad']:,.0f} MAD ({metrics['mape']} %)"),
+                ("R²", metrics["r2"]),
+                ("R² of the log price", metrics["r2_log"]),
+                ("the same, baseline alone", _baseline_r2(evidence)),
+                ("inside the 90 % interval", f"{100 * metrics['coverage_90']:.1f} %"),
+            ],
+        ),
+        paragraph("By what was told of the car:"),
+        _group_table("information", by_level(evidence)),
+    ]
+
+
+def _plots(evidence: Evidence) -> list[Block]:
+    return [
+        heading("Estimates and asking prices"),
+        image("card-predicted.png", "Estimates against asking prices, counted in hexagons"),
+        paragraph("Hexagons with fewer than ten listings are left empty."),
+        heading("By price"),
+        paragraph(
+            "Tenths of the estimates: what a caller sees. Tenths of the asking prices would pick "
+            "listings by their own error."
+        ),
+        image("card-error-by-price.png", "Median absolute error by tenth of the estimates"),
+        image(
+            "card-coverage-by-price.png", "Coverage of the 90 % interval by tenth of the estimates"
+        ),
+        _group_table("estimated (thousand MAD)", by_estimate(evidence)),
+        heading("By age"),
+        image("card-error-by-age.png", "Median absolute error by age of the car"),
+        _group_table("age (years)", by_age(evidence)),
+        heading("By brand"),
+        image("card-error-by-brand.png", "Median absolute error by brand"),
+        _group_table("brand", by_brand(evidence)),
+        heading("What the forest looks at"),
+        image("card-importance.png", "Weight of each column in the forest"),
+        paragraph(
+            "Weights of the forest alone (mean decrease in impurity), which corrects the baseline: "
+            "a field that the baseline has explained already has little left to say here."
+        ),
+    ]
+
+
+def _group_table(across: str, groups: Sequence[GroupFigures]) -> Block:
+    header = (across, "listings", "median error", "bias", "inside 90 %")
+    rows = [
+        (
+            group.label,
+            f"{group.listings:,}",
+            f"{group.median_ape} %",
+            f"{group.bias:+.1f} %",
+            f"{100 * group.coverage_90:.1f} %",
+        )
+        for group in groups
+    ]
+    return table(header, rows)
+
+
+def _baseline_r2(evidence: Evidence) -> float:
+    return round(r2(np.log(evidence.actual_mad), np.log(evidence.baseline_mad)), 4)

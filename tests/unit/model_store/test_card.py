@@ -1,0 +1,126 @@
+"""The model card tells what a version is, and nothing of a single listing."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.bundle import save_bundle
+from model_store.card import write_card
+from model_store.card_evidence import Evidence, by_age, by_brand, by_estimate, by_level
+from model_store.manifest import ModelVersion
+from model_store.training.trained import TrainedModel
+
+SCORES = {
+    "r2": 0.9, "r2_log": 0.91, "mae_mad": 20_000.0, "mape": 12.0, "median_ape": 8.0,
+    "coverage_90": 0.9, "split": "out of bag",
+}  # fmt: skip
+
+
+def evidence(rows: int = 3000) -> Evidence:
+    rng = np.random.default_rng(7)
+    actual = np.exp(rng.normal(11.8, 0.6, rows))
+    price = actual * np.exp(rng.normal(0.0, 0.12, rows))
+    spread = np.linspace(-0.3, 0.3, 9)
+    return Evidence(
+        actual_mad=actual,
+        baseline_mad=actual * 1.1,
+        price_mad=price,
+        quantiles_mad=price[:, None] * np.exp(spread),
+        company=rng.choice(["dacia", "renault", "kia"], rows, p=[0.6, 0.398, 0.002]).astype(object),
+        age_years=rng.integers(0, 25, rows).astype(np.float64),
+        level=np.zeros(rows, dtype=np.int8),
+        importance={"year": 0.75, "km_driven": 0.25},
+    )
+
+
+@pytest.fixture(scope="module")
+def card(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A version's folder with its card, and the card's text."""
+    measured = dataclasses.replace(trained, metrics=SCORES)
+    path = tmp_path_factory.mktemp("card")
+    version = save_bundle(measured, path, lambda made: write_card(made, evidence()))
+    return path / version.id, (path / version.id / "card.md").read_text()
+
+
+def test_it_names_version_data_scores_use_limits_and_licences(card: tuple[Path, str]) -> None:
+    folder, text = card
+    version = ModelVersion.read(folder)
+    for said in (
+        version.id,
+        str(version.training["digest"]),
+        version.libraries["scikit-learn"],
+        version.data_as_of,
+        "20,000 MAD",
+        "## Intended use",
+        "## Limits",
+        "asking prices",
+        "## Licences",
+    ):
+        assert said in text
+
+
+def test_every_picture_it_shows_lies_beside_it_and_is_a_png(card: tuple[Path, str]) -> None:
+    folder, text = card
+    shown = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert len(shown) == 6
+    assert set(shown) == {path.name for path in folder.glob("*.png")}
+    for name in shown:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+        assert name in ModelVersion.read(folder).files
+
+
+def test_a_generated_market_is_called_one(trained: TrainedModel, tmp_path: Path) -> None:
+    def text_of(name: str) -> str:
+        training = {**trained.training, "name": name}
+        made = dataclasses.replace(trained, metrics=SCORES, training=training)
+        version = save_bundle(made, tmp_path, lambda made: write_card(made, evidence(400)))
+        return (tmp_path / version.id / "card.md").read_text()
+
+    assert "GENERATED" in text_of("reference market")
+    assert "GENERATED" not in text_of("stock.csv")
+
+
+def test_page_and_text_say_the_same(card: tuple[Path, str]) -> None:
+    folder, text = card
+    content = json.loads((folder / "card.json").read_text())
+    assert text.startswith(f"# {content['title']}\n")
+    for block in content["blocks"]:
+        if "heading" in block:
+            assert f"## {block['heading']}" in text
+
+
+def test_groups_of_fewer_than_ten_listings_are_not_told() -> None:
+    found = evidence(300)
+    brands = by_brand(found)
+    assert [group.label for group in brands] == ["dacia", "renault"]
+    assert all(
+        group.listings >= 10
+        for groups in (brands, by_age(found), by_estimate(found), by_level(found))
+        for group in groups
+    )
+
+
+def test_figures_of_a_group_are_what_they_say() -> None:
+    found = evidence()
+    (whole,) = by_level(found)
+    error = found.price_mad / found.actual_mad - 1
+    assert whole.listings == 3000
+    assert whole.median_ape == pytest.approx(100 * np.median(np.abs(error)), abs=0.05)
+    assert whole.bias == pytest.approx(100 * np.median(error), abs=0.05)
+    inside = np.abs(np.log(found.actual_mad / found.price_mad)) <= 0.3 * 6 / 8
+    assert whole.coverage_90 == pytest.approx(inside.mean(), abs=0.05)
+    assert sum(group.listings for group in by_estimate(found)) == 3000
+
+
+def test_plots_are_drawn_only_when_a_card_is_written() -> None:
+    code = (
+        "import sys, model_store.cli, model_store.card;"
+        "sys.exit(bool({'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
