@@ -83,6 +83,13 @@ def build_services(settings: Settings) -> ApiServices:
     # One bound for all who wait: the other half of the threads answers everybody else.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
+    ledger = RedisBatchStore(
+        broker,
+        clock,
+        lease_s=settings.job_lease_s,
+        window=settings.batch_window,
+        max_attempts=settings.job_max_attempts,
+    )
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -105,17 +112,17 @@ def build_services(settings: Settings) -> ApiServices:
             queue_guard=queue_guard,
             long_waits=long_waits,
         ),
-        batch_results=BatchResults(batch_files),
+        batch_results=BatchResults(
+            batch_files,
+            store=ledger,
+            events=events,
+            send=sender.send,
+            long_waits=long_waits,
+        ),
         downloads=Slots(settings.api_threads // 4),
         batches=Batches(
             files=batch_files,
-            store=RedisBatchStore(
-                broker,
-                clock,
-                lease_s=settings.job_lease_s,
-                window=settings.batch_window,
-                max_attempts=settings.job_max_attempts,
-            ),
+            store=ledger,
             active_model=active_model,
             idempotency=idempotency,
             events=events,

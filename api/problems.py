@@ -29,6 +29,12 @@ class NotAcceptable(DomainError):
     code = "not-acceptable"
 
 
+class RangeNotSatisfiable(DomainError):
+    """The range begins behind the end of the file of `size` bytes."""
+
+    code = "range-not-satisfiable"
+
+
 class CrossSiteRefused(DomainError):
     """A page of another site asks for a change."""
 
@@ -72,6 +78,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.NotPermitted: 403,
     UnsupportedMediaType: 415,
     NotAcceptable: 406,
+    RangeNotSatisfiable: 416,
     BodyTooLarge: 413,
     CrossSiteRefused: 403,
     HostRefused: 421,
@@ -107,7 +114,7 @@ def answer_domain_error(error: DomainError) -> Response:
         extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
     status = status_of(error)
     response = problem(status, error.code, params, **extra)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE or error.code == "result-not-ready":
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, errors.ResultNotReady):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"

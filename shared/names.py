@@ -9,7 +9,7 @@ class QueueName(StrEnum):
     INTERACTIVE = "interactive"
     """Valuations that somebody waits for."""
     BULK = "bulk"
-    """Chunks of batches."""
+    """Chunks of batches, and other forms of their results."""
     CONTROL = "control"
     """Short housekeeping: splitting a batch, assembling it, sweeping what was lost."""
 
@@ -22,6 +22,7 @@ class TaskName(StrEnum):
     SPLIT_BATCH = "batch.split"
     VALUE_CHUNK = "batch.value_chunk"
     ASSEMBLE_BATCH = "batch.assemble"
+    MAKE_FORM = "batch.make_form"
     SWEEP = "maintenance.sweep"
 
 
@@ -31,6 +32,7 @@ TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.SPLIT_BATCH: QueueName.CONTROL,
     TaskName.VALUE_CHUNK: QueueName.BULK,
     TaskName.ASSEMBLE_BATCH: QueueName.CONTROL,
+    TaskName.MAKE_FORM: QueueName.BULK,
     TaskName.SWEEP: QueueName.CONTROL,
 }
 """The queue that each task travels on."""

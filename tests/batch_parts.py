@@ -21,13 +21,14 @@ from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_events import RedisJobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.domain.batch import Batch, BatchOptions
+from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.names import TaskName
 from worker.services.batch_assemble import BatchAssembly
 from worker.services.batch_flow import BatchFlow
+from worker.services.batch_forms import BatchForms
 from worker.services.batch_split import BatchSplit
 from worker.services.batch_sweep import BatchSweep
 from worker.services.batch_value import BatchValuation
@@ -173,13 +174,21 @@ class BulkPath:
             audit_folder=self.audit_folder,
             retention_s=retention_s,
         )
-        self.results = BatchResults(self.files)
+        self.forms = BatchForms(self.files, self.store)
+        self.events = RedisJobEvents(client)
+        self.results = BatchResults(
+            self.files,
+            store=self.store,
+            events=self.events,
+            send=self.make_form,
+            long_waits=threading.BoundedSemaphore(4),
+        )
         self.batches = Batches(
             files=self.files,
             store=self.store,
             active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
-            events=RedisJobEvents(client),
+            events=self.events,
             send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
             clock=self.clock,
             max_bytes=200_000_000,
@@ -191,6 +200,13 @@ class BulkPath:
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
         self.queue.append((task, arguments))
+
+    def make_form(self, task: TaskName, order: dict[str, Any]) -> None:
+        """Make a form at once, as if a worker had waited for the order."""
+        if self.is_broker_down:
+            raise BrokerUnavailable(reason="down for the test")
+        assert task is TaskName.MAKE_FORM
+        self.forms.run(order["batch_id"], ResultTable(order["table"]), ResultForm(order["form"]))
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""

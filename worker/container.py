@@ -21,6 +21,7 @@ from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
 from worker.services.batch_assemble import BatchAssembly
 from worker.services.batch_flow import BatchFlow
+from worker.services.batch_forms import BatchForms
 from worker.services.batch_split import BatchSplit
 from worker.services.batch_sweep import BatchSweep
 from worker.services.batch_value import BatchValuation
@@ -90,6 +91,7 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
                 max_attempts=settings.job_max_attempts,
             ),
             assemble=BatchAssembly(files, ledger, clock, audit_folder=settings.audit_folder),
+            forms=BatchForms(files, ledger),
         ),
         sweeps=[
             JobSweep(jobs, sender.send_job, max_attempts=settings.job_max_attempts),

@@ -17,6 +17,7 @@ _DELIMITER_NAMES = {
     "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
 }  # fmt: skip
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
+FORMATS = ("csv", "ndjson", "parquet")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -103,8 +104,8 @@ class BatchWaitQuery(Schema):
     )
 
 
-class ResultsQuery(Schema):
-    """Query parameters of reading a result table."""
+class RejectedQuery(Schema):
+    """Query parameters of reading the rejected rows."""
 
     class Meta:
         unknown = RAISE
@@ -113,8 +114,28 @@ class ResultsQuery(Schema):
         load_default="default",
         validate=validate.OneOf(("default", "excel-fr"), error="default or excel-fr"),
         metadata={
-            "description": "excel-fr: byte order mark, semicolons and decimal commas.",
+            "description": "Of CSV; excel-fr: byte order mark, semicolons and decimal commas.",
             "enum": ["default", "excel-fr"],
+        },
+    )
+
+
+class ResultsQuery(RejectedQuery):
+    """Query parameters of reading the results."""
+
+    format = fields.String(
+        load_default=None,
+        validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
+        metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
+    )
+    partial = fields.Boolean(  # type: ignore[assignment] # marshmallow takes it off the class
+        load_default=False,
+        truthy=_TRUE,
+        falsy=_FALSE,
+        error_messages={"invalid": "true or false"},
+        metadata={
+            "description": "Of a batch that is under way: the first rows, as CSV, up to where all "
+            "rows are valued."
         },
     )
 

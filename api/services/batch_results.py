@@ -1,126 +1,149 @@
-"""The result files of a batch, and the forms that are made from them while they are sent."""
+"""The result files of a batch: stored ones, other forms of them, and what is there so far."""
 
-import csv
-import io
-from collections.abc import Iterator
-from enum import StrEnum
-from typing import Any, BinaryIO
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import orjson
 
-from shared.adapters.batch_files import ERRORS, REJECTED, RESULTS, BatchFiles
-from shared.domain.batch import RESULT_COLUMNS, Batch
-from shared.domain.errors import ResultNotReady
+from shared.adapters.batch_files import ERRORS, BatchFiles, table_name
+from shared.adapters.batch_parts import first_results, read_blocks
+from shared.batch_ports import BatchStore
+from shared.domain.batch import Batch, BatchOutcome, ResultForm, ResultTable
+from shared.domain.errors import BrokerUnavailable, FormNotReady, ResultNotReady
+from shared.domain.ids import BatchId
+from shared.names import TaskName
+from shared.ports import JobEvents
 from shared.schemas.messages import Language, describe_row_error
 
-BLOCK_BYTES = 1 << 18
-ROWS_PER_BLOCK = 500
-PRICE_COLUMNS = slice(-len(RESULT_COLUMNS), -2)
-"""Our columns are a row's last, prices first; status and error follow."""
+FORM_WAIT_S = 20.0
+"""How long a caller waits for a form that is being made, before being asked to come again."""
+
+Send = Callable[[TaskName, dict[str, Any]], None]
+"""Puts a task with its arguments on the queue; raises `BrokerUnavailable`."""
 
 
-class TableName(StrEnum):
-    """A result file that is a table."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StoredFile:
+    """A result file that will not change any more."""
 
-    RESULTS = RESULTS
-    REJECTED = REJECTED
+    name: str
+    """Unique within the batch; the same name is the same bytes for ever."""
+    size: int
+    """Bytes."""
+    blocks: Callable[[int, int], Iterator[bytes]]
+    """The bytes from the first up to, not including, the second place."""
 
 
 class BatchResults:
-    """Reads the result files of batches that have ended.
+    """Reads the result files of batches.
 
     Args:
         files: records and blobs of batches.
+        store: the ledger: who makes which form.
+        events: wakes the threads that wait for a form.
+        send: puts a task on the queue.
+        long_waits: the threads that may wait at once; beyond, a caller is asked to come again.
     """
 
-    def __init__(self, files: BatchFiles) -> None:
+    def __init__(
+        self,
+        files: BatchFiles,
+        *,
+        store: BatchStore,
+        events: JobEvents,
+        send: Send,
+        long_waits: threading.Semaphore,
+    ) -> None:
         self._files = files
+        self._store = store
+        self._events = events
+        self._send = send
+        self._long_waits = long_waits
 
-    def size(self, batch: Batch, name: TableName) -> int:
-        """Bytes of a stored file.
+    def file(self, batch: Batch, table: ResultTable, form: ResultForm) -> StoredFile:
+        """A result table of a batch that has ended; a form nobody asked for yet is made now.
+
+        Raises:
+            ResultNotReady: the batch is under way.
+            FormNotReady: the form is being made, which takes longer than a caller can wait.
+            BrokerUnavailable: the form cannot be ordered.
+        """
+        if not batch.progress.state.is_terminal:
+            raise _not_ready(batch)
+        batch_id, name = batch.manifest.id, table_name(table, form)
+        size = self._files.blobs.size(batch_id, name)
+        if size is None and form is not ResultForm.CSV:
+            size = self._wait_for(batch_id, table, form)
+        if size is None:
+            raise _not_ready(batch)
+
+        def blocks(start: int, stop: int) -> Iterator[bytes]:
+            return read_blocks(self._files.blobs.read(batch_id, name), start, stop)
+
+        return StoredFile(name=name, size=size, blocks=blocks)
+
+    def first_rows(self, batch: Batch) -> Iterator[bytes]:
+        """The CSV of a batch that is under way, up to the first chunk that is not valued yet."""
+        return first_results(self._files.blobs, batch.manifest)
+
+    def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
+        """The error report: one JSON object for every broken rule.
 
         Raises:
             ResultNotReady: the batch is under way.
         """
-        return self._size(batch, name)
+        batch_id = batch.manifest.id
+        if not batch.progress.state.is_terminal or self._files.blobs.size(batch_id, ERRORS) is None:
+            raise _not_ready(batch)
+        return _with_messages(self._files, batch_id, language)
 
-    def blocks(self, batch: Batch, name: TableName, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes of a stored file from `start` up to, not including, `stop`."""
-        self._size(batch, name)
-        return _blocks(self._files.blobs.read(batch.manifest.id, name), start, stop)
-
-    def excel_fr(self, batch: Batch, name: TableName) -> Iterator[bytes]:
-        """The file as a French Excel opens it: byte order mark, semicolons, decimal commas."""
-        self._size(batch, name)
-        prices = PRICE_COLUMNS if name is TableName.RESULTS else slice(0, 0)
-        return _excel_fr(self._files.blobs.read(batch.manifest.id, name), prices)
-
-    def ndjson(self, batch: Batch) -> Iterator[bytes]:
-        """The results as one JSON object a row; prices are numbers or null."""
-        self._size(batch, TableName.RESULTS)
-        return _ndjson(self._files.blobs.read(batch.manifest.id, RESULTS))
-
-    def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
-        """The error report: one JSON object for every broken rule."""
-        self._size(batch, ERRORS)
-        return _with_messages(self._files.blobs.read(batch.manifest.id, ERRORS), language)
-
-    def _size(self, batch: Batch, name: str) -> int:
-        size = None
-        if batch.progress.state.is_terminal:
-            size = self._files.blobs.size(batch.manifest.id, name)
+    def _wait_for(self, batch_id: BatchId, table: ResultTable, form: ResultForm) -> int | None:
+        """The size of a form once it is made."""
+        name = table_name(table, form)
+        with self._events.listen(batch_id, progress=True) as news:
+            self._order(batch_id, table, form)
+            until = time.monotonic() + FORM_WAIT_S
+            may_wait = self._long_waits.acquire(blocking=False)
+            try:
+                size = self._files.blobs.size(batch_id, name)
+                while size is None and may_wait and (rest := until - time.monotonic()) > 0:
+                    news.wait(rest)
+                    size = self._files.blobs.size(batch_id, name)
+            finally:
+                if may_wait:
+                    self._long_waits.release()
         if size is None:
-            raise ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
+            raise FormNotReady(id=batch_id, form=name)
         return size
 
-
-def _blocks(blob: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    with blob:
-        blob.seek(start)
-        while start < stop and (block := blob.read(min(BLOCK_BYTES, stop - start))):
-            start += len(block)
-            yield block
-
-
-def _rows(blob: BinaryIO) -> Iterator[list[str]]:
-    with io.TextIOWrapper(blob, "utf-8", newline="") as text:
-        yield from csv.reader(text)
-
-
-def _excel_fr(blob: BinaryIO, prices: slice) -> Iterator[bytes]:
-    with blob:
-        text = io.StringIO("\ufeff")
-        text.seek(0, io.SEEK_END)
-        lines = csv.writer(text, delimiter=";", lineterminator="\r\n")
-        for number, row in enumerate(_rows(blob), start=1):
-            row[prices] = [price.replace(".", ",") for price in row[prices]]
-            lines.writerow(row)
-            if number % ROWS_PER_BLOCK == 0:
-                yield text.getvalue().encode()
-                text.seek(0)
-                text.truncate()
-        yield text.getvalue().encode()
+    def _order(self, batch_id: BatchId, table: ResultTable, form: ResultForm) -> None:
+        """Have a form made, unless that is under way."""
+        name = table_name(table, form)
+        if not self._store.claim_form(batch_id, name):
+            return
+        try:
+            order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
+            self._send(TaskName.MAKE_FORM, order)
+        except BrokerUnavailable:
+            self._store.end_form(batch_id, name)
+            raise
 
 
-def _ndjson(blob: BinaryIO) -> Iterator[bytes]:
-    with blob:
-        rows = _rows(blob)
-        header = next(rows)
-        lines: list[bytes] = []
-        for row in rows:
-            cells: list[Any] = list(row)
-            cells[PRICE_COLUMNS] = [float(price) if price else None for price in row[PRICE_COLUMNS]]
-            cells[-1] = cells[-1] or None
-            lines.append(orjson.dumps(dict(zip(header, cells, strict=True))))
-            if len(lines) >= ROWS_PER_BLOCK:
-                yield b"\n".join(lines) + b"\n"
-                lines.clear()
-        if lines:
-            yield b"\n".join(lines) + b"\n"
+def is_partial(batch: Batch) -> bool:
+    """Whether the results are, or will stay, only the first rows of the file."""
+    ended_early = (BatchOutcome.CANCELLED, BatchOutcome.ABORTED)
+    return not batch.progress.state.is_terminal or batch.progress.outcome in ended_early
 
 
-def _with_messages(blob: BinaryIO, language: Language) -> Iterator[bytes]:
-    with blob:
+def _not_ready(batch: Batch) -> ResultNotReady:
+    return ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
+
+
+def _with_messages(files: BatchFiles, batch_id: BatchId, language: Language) -> Iterator[bytes]:
+    with files.blobs.read(batch_id, ERRORS) as blob:
         for line in blob:
             error = orjson.loads(line)
             error["message"] = describe_row_error(error, language)

@@ -60,9 +60,7 @@ class Listing:
         idempotency: finds what a key stands for.
     """
 
-    def __init__(
-        self, lists: CallerLists, batches: Batches, idempotency: RedisIdempotency
-    ) -> None:
+    def __init__(self, lists: CallerLists, batches: Batches, idempotency: RedisIdempotency) -> None:
         self._lists = lists
         self._batches = batches
         self._idempotency = idempotency

@@ -8,6 +8,7 @@ parts/000000      results, errors and rejected rows of a chunk, after: one file,
                   chunk is done when it is there, and its three lists cannot disagree
 final.json        how the batch ended
 results.csv, errors.ndjson, rejected.csv
+results.parquet, …  other forms of these, once somebody has asked for them
 tombstone.json    who it belonged to; all else is gone
 """
 
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.batch_ports import BlobStore
-from shared.domain.batch import BatchManifest, BatchProgress
+from shared.domain.batch import BatchManifest, BatchProgress, ResultForm, ResultTable
 from shared.domain.ids import BatchId, CallerId
 
 MANIFEST = "manifest.json"
@@ -41,6 +42,16 @@ class CutState(NamedTuple):
     rows: int
     chunks: int
     is_whole: bool
+
+
+def table_name(table: ResultTable, form: ResultForm) -> str:
+    """Blob of a result table in one form.
+
+    >>> table_name(ResultTable.RESULTS, ResultForm.EXCEL_FR)
+    'results.excel-fr.csv'
+    """
+    suffix = "excel-fr.csv" if form is ResultForm.EXCEL_FR else str(form)
+    return f"{table}.{suffix}"
 
 
 def chunk_name(chunk: int) -> str:

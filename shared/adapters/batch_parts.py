@@ -103,5 +103,9 @@ def read_blocks(blob: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]
 
 def _csv_line(cells: Sequence[str]) -> bytes:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    # A carriage return alone must be quoted too; the writer thinks of its own line end only.
+    if any("\r" in cell for cell in cells):
+        csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
+    else:
+        csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode()

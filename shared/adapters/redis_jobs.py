@@ -23,6 +23,7 @@ LONGEST_LEASE_TIMES = 64
 TOMBSTONE_TIMES = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
 
+
 class RedisJobStore:
     """`shared.ports.JobStore` on the broker's Redis.
 

@@ -1,6 +1,7 @@
 """A batch: a file of cars that is valued row by row, in chunks, in the background."""
 
 import dataclasses
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -42,6 +43,29 @@ class RowStatus(StrEnum):
     FAILED = "failed"
     """Could not be valued after several attempts."""
 
+
+class ResultTable(StrEnum):
+    """A result of a batch that is a table."""
+
+    RESULTS = "results"
+    """Every row."""
+    REJECTED = "rejected"
+    """The rejected rows."""
+
+
+class ResultForm(StrEnum):
+    """How a result table is written."""
+
+    CSV = "csv"
+    """UTF-8, comma, line feed: what workers write."""
+    EXCEL_FR = "excel-fr"
+    """CSV as a French Excel opens it: byte order mark, semicolons, decimal commas."""
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+
+
+NUMBER_COLUMNS = frozenset({"price_mad", "low_mad", "high_mad"})
+"""Those of our result columns that hold numbers; the others hold texts."""
 
 RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
 """The columns that a result has after the file's own."""
@@ -206,6 +230,23 @@ def result_header(header: tuple[str, ...]) -> list[str]:
             name = f"carprice_{name}"
         ours.append(name)
     return [header[index] for index in own] + ours
+
+
+def number_columns(header: Sequence[str], own: int) -> list[int]:
+    """Indexes of the columns of a result table that hold numbers of ours.
+
+    Args:
+        header: of the table.
+        own: how many of its columns are the file's.
+
+    >>> number_columns(["id", "price_mad", "carprice_price_mad", "low_mad", "row_status"], 2)
+    [2, 3]
+    """
+    return [
+        index
+        for index, name in enumerate(header)
+        if index >= own and name.split("carprice_")[-1] in NUMBER_COLUMNS
+    ]
 
 
 def kept_columns(header: tuple[str, ...]) -> list[int]:

@@ -89,6 +89,12 @@ class ResultNotReady(DomainError):
     code = "result-not-ready"
 
 
+class FormNotReady(ResultNotReady):
+    """The result is there, and its file `form` is being made."""
+
+    code = "form-not-ready"
+
+
 class UploadTooLarge(DomainError):
     """The file has more than `maximum` bytes, as sent or decompressed."""
 

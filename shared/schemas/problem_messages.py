@@ -138,5 +138,9 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "fr": ("Résultat pas encore prêt", "Le lot {id} est en cours ; réessayez bientôt."),
             "en": ("Result not ready", "Batch {id} is under way; try again soon."),
         },
+        "form-not-ready": {
+            "fr": ("Fichier en préparation", "Le fichier {form} est en préparation ; réessayez."),
+            "en": ("File not ready", "The file {form} is being made; try again soon."),
+        },
     }
 )

@@ -96,6 +96,8 @@ class BatchSweep:
             if time_of(batch_id) + UPLOAD_MAX_S < now:
                 self._files.discard(batch_id)
             return
+        keep_s = self._retention_s * TOMBSTONE_TIMES
+        self._store.enlist(batch_id, manifest.caller, keep_s)
         final = self._files.final(batch_id)
         if final is None:
             self._restore(manifest)

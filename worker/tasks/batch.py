@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from celery import Celery
 
+from shared.domain.batch import ResultForm, ResultTable
 from shared.domain.ids import BatchId
 from shared.metrics import QUEUE_WAIT
 from shared.names import QueueName, TaskName
 from worker.services.batch_assemble import BatchAssembly
+from worker.services.batch_forms import BatchForms
 from worker.services.batch_split import BatchSplit
 from worker.services.batch_value import BatchValuation
 
@@ -20,6 +22,11 @@ class BatchServices(NamedTuple):
     split: BatchSplit
     value: BatchValuation
     assemble: BatchAssembly
+    forms: BatchForms
+
+
+FORM_LIMIT_S = 3600
+"""Another form of ten million rows takes minutes."""
 
 
 def register(app: Celery, services: Callable[[], BatchServices]) -> None:
@@ -40,3 +47,10 @@ def register(app: Celery, services: Callable[[], BatchServices]) -> None:
     def assemble(batch_id: str) -> None:
         """Put the parts of a batch together and end it."""
         services().assemble.run(BatchId(batch_id))
+
+    @app.task(
+        name=str(TaskName.MAKE_FORM), soft_time_limit=FORM_LIMIT_S - 30, time_limit=FORM_LIMIT_S
+    )
+    def make_form(batch_id: str, table: str, form: str) -> None:
+        """Make another form of a result table."""
+        services().forms.run(BatchId(batch_id), ResultTable(table), ResultForm(form))
