@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from shared.adapters.jsonl_audit import FILE_PATTERN, GENESIS, verify_line
+from shared.adapters.jsonl_audit import GENESIS, OUTCOMES, PREDICTIONS, file_pattern, verify_line
 from shared.settings import Settings
 
 
@@ -22,7 +22,8 @@ def audit() -> None:
 def verify(folder: Path | None) -> None:
     """Find changed, missing and reordered records; exit code 1 if there are any."""
     folder = folder or Settings.from_env().audit_folder
-    files = [path for path in sorted(folder.glob("*.jsonl")) if FILE_PATTERN.fullmatch(path.name)]
+    named = file_pattern(PREDICTIONS, OUTCOMES)
+    files = [path for path in sorted(folder.glob("*.jsonl")) if named.fullmatch(path.name)]
     total, broken = 0, 0
     for path in files:
         count, fault = check_file(path)

@@ -207,8 +207,8 @@ def accept_password() -> None:
         g.caller = authenticator.caller(f"Bearer {given.password}")
 
 
-def needs(scope: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A view decorator: only callers whose key has `scope` pass."""
+def needs(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A view decorator: only callers whose key has one of `scopes` pass."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
@@ -216,8 +216,8 @@ def needs(scope: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
             caller: Caller | None = g.caller
             if caller is None:
                 raise NotAuthenticated
-            if scope not in caller.scopes:
-                raise NotPermitted(scope=str(scope))
+            if caller.scopes.isdisjoint(scopes):
+                raise NotPermitted(scope=str(scopes[0]))
             return view(*args, **kwargs)
 
         return checked

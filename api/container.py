@@ -10,17 +10,20 @@ from api.services.batches import Batches
 from api.services.health import Health
 from api.services.jobs import Jobs
 from api.services.models import Models
+from api.services.outcomes import Outcomes
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Valuations
 from api.slots import Slots
 from model_store.manifest import ModelVersion
 from model_store.registry import ActiveModel, ModelRegistry
+from shared.adapters.audit_search import AuditSearch
 from shared.adapters.audit_stats import AuditStats
 from shared.adapters.batch_files import BatchFiles
 from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.celery_dispatch import CeleryDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import JsonlAuditLog
+from shared.adapters.outcome_log import OutcomeLog
 from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_cache import RedisValuationCache
 from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
@@ -49,6 +52,7 @@ class ApiServices:
     health: Health
     cache: RedisValuationCache
     audit_stats: AuditStats
+    outcomes: Outcomes
 
     def model_card(self, version_id: str) -> ModelVersion | None:
         """The manifest of a version."""
@@ -135,4 +139,11 @@ def build_services(settings: Settings) -> ApiServices:
         health=Health(models, workers, cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
+        outcomes=Outcomes(
+            search=AuditSearch(settings.audit_folder),
+            log=OutcomeLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock),
+            jobs=store,
+            clock=clock,
+            window_s=settings.outcome_window_s,
+        ),
     )

@@ -55,6 +55,8 @@ class BodyTooLarge(DomainError):
 
 STATUS_OF: dict[type[DomainError], int] = {
     errors.InvalidInput: 422,
+    errors.ValuationNotFound: 404,
+    errors.ValuationExpired: 410,
     errors.JobNotFound: 404,
     errors.JobExpired: 410,
     errors.JobAlreadyEnded: 409,

@@ -45,6 +45,8 @@ PRICE_BUCKETS_MAD = (
     5_000_000,
     10_000_000,
 )
+ERROR_BUCKETS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+RATIO_BUCKETS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0)
 GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 HTTP_REQUESTS = Counter(
@@ -100,6 +102,30 @@ BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
 AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
 AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
+
+
+OUTCOMES = Counter(
+    "outcomes_total",
+    "Sales reported for a valuation, by what they changed: new, repeated, correction.",
+    ["model_version", "kind"],
+)
+OUTCOME_ERROR = Histogram(
+    "outcome_absolute_error_ratio",
+    "Absolute error of the estimate as a share of the sale price; first reports only.",
+    ["model_version"],
+    buckets=ERROR_BUCKETS,
+)
+OUTCOME_RATIO = Histogram(
+    "outcome_price_ratio",
+    "Sale price over estimate; first reports only.",
+    ["model_version"],
+    buckets=RATIO_BUCKETS,
+)
+OUTCOME_INSIDE = Counter(
+    "outcome_inside_interval_total",
+    "Sales by whether the price lay in the 90 % interval; first reports only.",
+    ["model_version", "inside"],
+)
 
 
 class PriceTally(NamedTuple):

@@ -140,6 +140,13 @@ class Settings:
         "s",
         minimum=1,
     )
+    outcome_window_s: int = setting(
+        "OUTCOME_WINDOW_S",
+        365 * 86_400,
+        "How long after a valuation a sale can be reported.",
+        "s",
+        minimum=1,
+    )
     body_max_bytes: int = setting(
         "BODY_MAX_BYTES", 2_000_000, "Largest JSON or form body.", "bytes", minimum=1
     )

@@ -53,6 +53,18 @@ class UnreadableUpload(InvalidInput):
     code = "unreadable-upload"
 
 
+class ValuationNotFound(DomainError):
+    """This caller was given no valuation with this id."""
+
+    code = "valuation-not-found"
+
+
+class ValuationExpired(DomainError):
+    """The valuation is too old for a sale to be reported."""
+
+    code = "valuation-expired"
+
+
 class JobNotFound(DomainError):
     """No job of this caller has this id."""
 

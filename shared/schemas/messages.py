@@ -82,6 +82,18 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "fr": "Un objet JSON décrivant une voiture, ou une liste de voitures, est attendu.",
         "en": "A JSON object that describes a car, or a list of cars, is expected.",
     },
+    "sale-price": {
+        "fr": "Prix de vente en MAD attendu : un nombre de 1 000 à 100 000 000 (reçu : {value}).",
+        "en": "Expected the sale price in MAD, a number from 1,000 to 100,000,000 (got {value}).",
+    },
+    "sold-at": {
+        "fr": "Date de vente attendue : AAAA-MM-JJ, au plus tard aujourd'hui (reçu : {value}).",
+        "en": "Expected the date of the sale, YYYY-MM-DD, today at the latest (got {value}).",
+    },
+    "only-the-sale": {
+        "fr": "Seuls le prix et la date de la vente sont acceptés ; rien d'autre n'est conservé.",
+        "en": "Only price and date of the sale are accepted; nothing else is kept.",
+    },
     "empty-list": {
         "fr": "La liste doit contenir de 1 à {maximum} voitures.",
         "en": "The list must hold 1 to {maximum} cars.",

@@ -11,6 +11,20 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "fr": ("Données refusées", "{count} problème(s) ; voir « errors »."),
             "en": ("Input refused", "{count} problem(s); see errors."),
         },
+        "valuation-not-found": {
+            "fr": ("Estimation introuvable", "Aucune de vos estimations n'a l'identifiant {id}."),
+            "en": ("Valuation not found", "None of your valuations has the id {id}."),
+        },
+        "valuation-expired": {
+            "fr": (
+                "Estimation trop ancienne",
+                "Une vente se signale dans les {days} jours après l'estimation {id}.",
+            ),
+            "en": (
+                "Valuation too old",
+                "A sale is reported within {days} days of valuation {id}.",
+            ),
+        },
         "job-not-found": {
             "fr": ("Tâche introuvable", "Aucune de vos tâches n'a l'identifiant {id}."),
             "en": ("Job not found", "None of your jobs has the id {id}."),

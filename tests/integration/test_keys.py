@@ -84,3 +84,12 @@ def test_another_callers_job_does_not_exist(keyed, car):
     assert keyed["shop"].get(f"{location}?wait=20").json()["state"] == "SUCCEEDED"
     assert keyed["garage"].get(location).status_code == 404
     assert keyed["garage"].delete(location).status_code == 404
+
+
+def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car):
+    valuation = keyed["shop"].post("/predict", json=car).json()
+    sale = {"sale_price_mad": 150_000, "sold_at": "2026-01-02"}
+    path = f"/valuations/{valuation['id']}/outcome"
+    answers = [keyed[name].post(path, json=sale) for name in ("nobody", "garage", "shop", "boss")]
+    assert [answer.status_code for answer in answers] == [401, 404, 201, 200]
+    assert keyed["garage"].post(path, json=sale).status_code == 404, "also once it is on record"

@@ -1,4 +1,4 @@
-"""Comparables are typical cars of the reference market: near, known to the model, never listings."""
+"""Comparables are typical cars of the reference market that the model knows, never listings."""
 
 import dataclasses
 

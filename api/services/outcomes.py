@@ -1,0 +1,125 @@
+"""What cars were really sold for: joined to their valuation, kept, counted."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from shared.adapters.audit_search import AuditSearch
+from shared.adapters.outcome_log import OutcomeLog
+from shared.domain.errors import BrokerUnavailable, ValuationExpired, ValuationNotFound
+from shared.domain.ids import CallerId, JobId, is_id, time_of
+from shared.domain.outcome import Outcome, OutcomeFigures, OutcomeKind, Sale
+from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
+from shared.ports import Clock, JobStore
+
+DAY_S = 86_400
+CLOCKS_APART_S = 60.0
+"""An id of the near future was made by a host whose clock is ahead."""
+LONGEST_QUOTED = 64
+_NUMBER = re.compile(r"0|[1-9]\d{0,8}")
+
+
+class Outcomes:
+    """Takes reports of sales.
+
+    Args:
+        search: finds the audit record of a valuation.
+        log: keeps the outcomes.
+        jobs: say when a job ended whose record lies far from its id's time.
+        clock: the time of day.
+        window_s: how long after the valuation a sale can be reported.
+    """
+
+    def __init__(
+        self,
+        *,
+        search: AuditSearch,
+        log: OutcomeLog,
+        jobs: JobStore,
+        clock: Clock,
+        window_s: int,
+    ) -> None:
+        self._search = search
+        self._log = log
+        self._jobs = jobs
+        self._clock = clock
+        self._window_s = window_s
+
+    def report(
+        self, valuation_id: str, sale: Sale, caller: CallerId, *, is_admin: bool
+    ) -> tuple[Outcome, OutcomeKind]:
+        """Record a sale; the same one again changes nothing, another one is a correction.
+
+        Args:
+            valuation_id: as the valuation's answer named it.
+            sale: what the car was sold for.
+            caller: must have asked for the valuation.
+            is_admin: may report for everybody.
+
+        Raises:
+            ValuationNotFound: this caller has no such valuation, or it has no price.
+            ValuationExpired: it is older than the window.
+            AuditUnavailable: the outcome cannot be recorded.
+        """
+        self._check(valuation_id)
+        valuation = self._log.get(valuation_id) or self._join(valuation_id, sale)
+        if valuation is None or not (is_admin or valuation.caller == caller):
+            raise ValuationNotFound(id=valuation_id)
+        outcome, kind = self._log.put(
+            dataclasses.replace(
+                valuation, sale=sale, recorded_at=self._clock(), is_correction=False
+            )
+        )
+        _count(outcome, kind)
+        return outcome, kind
+
+    def figures(self) -> Sequence[OutcomeFigures]:
+        """How right each model version was, the newest first."""
+        return self._log.figures()
+
+    def _check(self, valuation_id: str) -> None:
+        """Refuse what cannot be the id of a valuation of the last time."""
+        base, dash, number = valuation_id.partition("-")
+        is_numbered = not dash or _NUMBER.fullmatch(number) is not None
+        if not is_id(base) or not is_numbered:
+            raise ValuationNotFound(id=valuation_id[:LONGEST_QUOTED])
+        age_s = self._clock() - time_of(base)
+        if age_s > self._window_s:
+            raise ValuationExpired(id=valuation_id, days=self._window_s // DAY_S)
+        if age_s < -CLOCKS_APART_S:
+            raise ValuationNotFound(id=valuation_id)
+
+    def _join(self, valuation_id: str, sale: Sale) -> Outcome | None:
+        """The outcome of a valuation from its audit record; None without one, or without price."""
+        record = self._search.find(valuation_id, self._ended_at(valuation_id))
+        if record is None or record.get("price_mad") is None:
+            return None
+        return Outcome(
+            valuation_id=valuation_id,
+            caller=CallerId(record["caller"]),
+            sale=sale,
+            price_mad=record["price_mad"],
+            low_mad=record["low_mad"],
+            high_mad=record["high_mad"],
+            model_version=record["model_version"],
+            recorded_at=self._clock(),
+        )
+
+    def _ended_at(self, valuation_id: str) -> float | None:
+        """When the job behind a valuation ended; None if there is none, or nothing is known."""
+        try:
+            job = self._jobs.load(JobId(valuation_id.partition("-")[0]))
+        except BrokerUnavailable:
+            return None
+        return job.finished_at if job else None
+
+
+def _count(outcome: Outcome, kind: OutcomeKind) -> None:
+    """Add to the metrics; a histogram cannot take back, so corrections are counted only."""
+    version = outcome.model_version
+    OUTCOMES.labels(model_version=version, kind=str(kind)).inc()
+    if kind is OutcomeKind.NEW:
+        OUTCOME_ERROR.labels(model_version=version).observe(outcome.ape)
+        OUTCOME_RATIO.labels(model_version=version).observe(outcome.ratio)
+        inside = "yes" if outcome.is_inside else "no"
+        OUTCOME_INSIDE.labels(model_version=version, inside=inside).inc()

@@ -1,0 +1,110 @@
+"""What a car was really sold for, held against its valuation."""
+
+import dataclasses
+import datetime as dt
+from enum import StrEnum
+from typing import Any
+
+from shared.domain.ids import CallerId
+
+
+class OutcomeKind(StrEnum):
+    """What a report changed; the label of a metric."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    """The same as is on record: nothing is written."""
+    CORRECTION = "correction"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Sale:
+    """What a caller reports. Nothing else is taken, and so nothing personal is kept."""
+
+    price_mad: float
+    sold_at: dt.date
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A sale joined to the audit record of the valuation."""
+
+    valuation_id: str
+    caller: CallerId
+    """Who asked for the valuation."""
+    sale: Sale
+    price_mad: float
+    """The estimate."""
+    low_mad: float
+    """Ends of its 90 % interval."""
+    high_mad: float
+    model_version: str
+    recorded_at: float
+    """Unix time, seconds."""
+    is_correction: bool = False
+    """Another sale was on record before."""
+
+    @property
+    def ape(self) -> float:
+        """Absolute error of the estimate as a share of the sale price."""
+        return abs(self.sale.price_mad - self.price_mad) / self.sale.price_mad
+
+    @property
+    def ratio(self) -> float:
+        """Sale price over estimate: below 1 where estimates are too high."""
+        return self.sale.price_mad / self.price_mad
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the sale price lies in the 90 % interval."""
+        return self.low_mad <= self.sale.price_mad <= self.high_mad
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as they stand in the log, before it is chained; the inverse of `from_json`."""
+        return {
+            "id": self.valuation_id,
+            "at": self.recorded_at,
+            "caller": self.caller,
+            "sale_price_mad": self.sale.price_mad,
+            "sold_at": self.sale.sold_at.isoformat(),
+            "price_mad": self.price_mad,
+            "low_mad": self.low_mad,
+            "high_mad": self.high_mad,
+            "model_version": self.model_version,
+            "is_correction": self.is_correction,
+        }
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> "Outcome":
+        """Rebuild from a line of the log."""
+        return cls(
+            valuation_id=given["id"],
+            caller=CallerId(given["caller"]),
+            sale=Sale(
+                price_mad=given["sale_price_mad"],
+                sold_at=dt.date.fromisoformat(given["sold_at"]),
+            ),
+            price_mad=given["price_mad"],
+            low_mad=given["low_mad"],
+            high_mad=given["high_mad"],
+            model_version=given["model_version"],
+            recorded_at=given["at"],
+            is_correction=given["is_correction"],
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomeFigures:
+    """How right one model version was."""
+
+    model_version: str
+    outcomes: int
+    """Valuations with a sale price."""
+    corrections: int
+    """How many of them were corrected since."""
+    median_ape: float
+    """Median of the absolute error as a share of the sale price."""
+    mean_ratio: float
+    """Mean of sale price over estimate."""
+    coverage_90: float
+    """Share of the sale prices inside the 90 % interval."""
