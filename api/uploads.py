@@ -12,25 +12,38 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from api.problems import UnsupportedMediaType
-from api.services.uploads import GZIP_MAGIC
+from api.services.decompress import MAGIC_BYTES, compression_of
 from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
 FORM = "multipart/form-data"
-RAW_TYPES = (CSV, "text/plain", "application/octet-stream", "application/gzip",
-             "application/x-gzip", "application/vnd.ms-excel")  # fmt: skip
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PARQUET = "application/vnd.apache.parquet"
+RAW_TYPES = (
+    CSV, "text/plain", "text/tab-separated-values", "application/octet-stream", "application/gzip",
+    "application/x-gzip", "application/zstd", "application/x-zstd", XLSX, PARQUET,
+    "application/vnd.ms-excel", "application/vnd.ms-excel.sheet.macroenabled.12",
+    "application/x-parquet",
+)  # fmt: skip
+"""What a file is decides its content; the type only tells it from JSON and the like."""
+
+COMPRESSIONS = {"": "identity", "x-gzip": "gzip"}
 FILE_PART = "file"
 BLOCK_BYTES = 1 << 18
 FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
 """Far above what the decoder keeps back of a file's bytes; a part's endless head ends here."""
 
 FILE_NAME_MAX_SIGNS = 200
+_TABLE_MAGIC = (b"PK", b"PAR1")
+_LINE_ENDS = (b"\n", b"\r", b"\n\0", b"\r\0")
+_LINE_END_BYTES = 2
 
 _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
-    "description": "A CSV of UTF-8, UTF-16 or Windows-1252; plain or gzip.",
+    "description": "A CSV of UTF-8, UTF-16 or Windows-1252, an Excel workbook (.xlsx) or Parquet; "
+    "plain, gzip or zstd. Its content decides what it is.",
     "content": {
         FORM: {
             "schema": {
@@ -40,6 +53,8 @@ UPLOAD_BODY: dict[str, Any] = {
             }
         },
         CSV: {"schema": _BINARY},
+        XLSX: {"schema": _BINARY},
+        PARQUET: {"schema": _BINARY},
         "application/octet-stream": {"schema": _BINARY},
     },
 }
@@ -58,11 +73,13 @@ class UploadBody:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._is_form = request.mimetype == FORM
-        self._is_gzip = _content_encoding(request) == "gzip"
+        self._compression = _content_encoding(request)
         if not self._is_form and request.mimetype not in ("", *RAW_TYPES):
             raise UnsupportedMediaType(expected=f"{FORM}, {CSV}", given=request.mimetype[:80])
-        if self._is_form and self._is_gzip:
-            raise UnsupportedMediaType(expected=f"{FORM}; Content-Encoding: identity", given="gzip")
+        if self._is_form and self._compression != "identity":
+            raise UnsupportedMediaType(
+                expected=f"{FORM}; Content-Encoding: identity", given=self._compression
+            )
         _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
         self.file_name = clean_file_name(options.get("filename", ""))
         """As the caller calls it; that of a form's file is known once its bytes come."""
@@ -77,15 +94,22 @@ class UploadBody:
         if self._is_form:
             yield from self._form_file(blocks)
             return
-        first = next(blocks, b"")
-        if self._is_gzip and not first.startswith(GZIP_MAGIC):
-            raise _refused("wrong-gzip")
-        if self._request.content_length is None and not first.startswith(GZIP_MAGIC):
-            # The server does not tell when such a body breaks off: half a file would look whole.
-            # A form and a gzip file have an end of their own.
-            raise _refused("length-unknown")
+        first = b""
+        while len(first) < MAGIC_BYTES and (block := next(blocks, b"")):
+            first += block
+        found = compression_of(first)
+        if self._compression not in ("identity", found):
+            raise _refused(f"wrong-{self._compression}")
+        tail = first[-_LINE_END_BYTES:]
         yield first
-        yield from blocks
+        for block in blocks:
+            yield block
+            tail = (tail + block)[-_LINE_END_BYTES:]
+        is_text = found == "identity" and not first.startswith(_TABLE_MAGIC)
+        if self._request.content_length is None and is_text and not tail.endswith(_LINE_ENDS):
+            # The server does not tell when such a body breaks off: half a file would look whole.
+            # All other files, and a form, have an end of their own.
+            raise _refused("length-unknown")
 
     def _body(self) -> Iterator[bytes]:
         """The request's body; one that is shorter than announced is refused."""
@@ -140,9 +164,10 @@ def _form_events(
 
 def _content_encoding(request: Request) -> str:
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedMediaType(expected="Content-Encoding: gzip", given=encoding[:80])
-    return "gzip" if encoding.endswith("gzip") else "identity"
+    encoding = COMPRESSIONS.get(encoding, encoding)
+    if encoding not in ("identity", "gzip", "zstd"):
+        raise UnsupportedMediaType(expected="Content-Encoding: gzip, zstd", given=encoding[:80])
+    return encoding
 
 
 def _refused(code: str, **params: object) -> UnreadableUpload:

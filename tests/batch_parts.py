@@ -31,6 +31,7 @@ from worker.services.batch_flow import BatchFlow
 from worker.services.batch_forms import BatchForms
 from worker.services.batch_split import BatchSplit
 from worker.services.batch_sweep import BatchSweep
+from worker.services.batch_table import BatchTable
 from worker.services.batch_value import BatchValuation
 
 CALLER = CallerId("somebody")
@@ -134,6 +135,7 @@ class BulkPath:
         max_attempts: int = 3,
         lease_s: int = 30,
         retention_s: int = 1000,
+        max_bytes: int = 200_000_000,
     ) -> None:
         self.folder = folder
         self.client = client
@@ -151,8 +153,11 @@ class BulkPath:
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
         self.flow = BatchFlow(self.store, self.send)
+        self.tables = BatchTable(
+            self.files, self.store, spool=folder / "spool", max_bytes=max_bytes
+        )
         self.split = BatchSplit(
-            self.files, self.store, self.flow, chunk_rows=chunk_rows, slice_chunks=3
+            self.files, self.store, self.flow, self.tables, chunk_rows=chunk_rows, slice_chunks=3
         )
         self.value = BatchValuation(
             self.files,
@@ -191,7 +196,7 @@ class BulkPath:
             events=self.events,
             send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
             clock=self.clock,
-            max_bytes=200_000_000,
+            max_bytes=max_bytes,
             long_waits=threading.BoundedSemaphore(4),
         )
 

@@ -24,6 +24,7 @@ from worker.services.batch_flow import BatchFlow
 from worker.services.batch_forms import BatchForms
 from worker.services.batch_split import BatchSplit
 from worker.services.batch_sweep import BatchSweep
+from worker.services.batch_table import BatchTable
 from worker.services.batch_value import BatchValuation
 from worker.services.estimation import Estimation
 from worker.services.sweep import JobSweep
@@ -68,6 +69,9 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
         max_attempts=settings.job_max_attempts,
     )
     flow = BatchFlow(ledger, sender.send)
+    tables = BatchTable(
+        files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
+    )
     return WorkerServices(
         valuation=ValuationService(
             estimation=Estimation(runtime),
@@ -80,7 +84,7 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
             max_attempts=settings.job_max_attempts,
         ),
         batches=BatchServices(
-            split=BatchSplit(files, ledger, flow, chunk_rows=settings.batch_chunk_rows),
+            split=BatchSplit(files, ledger, flow, tables, chunk_rows=settings.batch_chunk_rows),
             value=BatchValuation(
                 files,
                 ledger,

@@ -6,10 +6,15 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.current import language
+from api.problems import describe_place
+from api.schemas.batch_input import BatchInputSchema, dump_input
 from api.schemas.jobs import iso
+from api.schemas.problems import PlaceSchema
 from shared.domain.batch import Batch, BatchOptions, BatchOutcome, OnError
 from shared.domain.job import JobState
-from shared.schemas.csv_dialect import DELIMITERS, ENCODINGS
+from shared.schemas.column_options import parse_columns
+from shared.schemas.csv_dialect import DELIMITERS
+from shared.schemas.csv_encoding import ENCODINGS
 from shared.schemas.messages import Language
 from shared.schemas.upload_messages import BATCH_ERROR_MESSAGES
 
@@ -17,6 +22,8 @@ _DELIMITER_NAMES = {
     "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
 }  # fmt: skip
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
+COLUMNS_MAX_SIGNS = 4_000
+SHEET_MAX_SIGNS = 100
 FORMATS = ("csv", "ndjson", "parquet")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
@@ -50,6 +57,19 @@ class SignField(fields.String):
         if sign not in self._names.values():
             raise ValidationError("one of " + ", ".join(self._names))
         return sign
+
+
+class ColumnsField(fields.Field[Any]):
+    """Which column is which field, in the caller's words."""
+
+    def _deserialize(
+        self, value: Any, attr: Any, data: Any, **options: Any
+    ) -> tuple[tuple[str, str], ...]:
+        text = str(super()._deserialize(value, attr, data, **options))
+        pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_SIGNS else None
+        if pairs is None:
+            raise ValidationError("km_driven:Compteur,year:#5")
+        return pairs
 
 
 class UploadQuery(Schema):
@@ -87,6 +107,22 @@ class UploadQuery(Schema):
     )
     decimal = SignField(
         _DECIMAL_NAMES, load_default=None, metadata={"description": "`,` or `.`, or its name."}
+    )
+    columns = ColumnsField(
+        load_default=(),
+        metadata={
+            "description": "Which column is which field, where the headers do not say it: pairs of "
+            "a field and a header, or a place (`#5`), or nothing for a field that is in no column.",
+            "type": "string",
+            "example": "km_driven:Compteur,year:#5,engine_cc:",
+        },
+    )
+    sheet = fields.String(
+        load_default=None,
+        validate=validate.Length(
+            min=1, max=SHEET_MAX_SIGNS, error=f"1-{SHEET_MAX_SIGNS} characters"
+        ),
+        metadata={"description": "Sheet of a workbook, by name or number; the first if not given."},
     )
 
 
@@ -150,29 +186,15 @@ class BatchCountsSchema(Schema):
     failed = fields.Integer(required=True)
 
 
-class BatchInputSchema(Schema):
-    """The file, and what was found out about it."""
-
-    file_name = fields.String(required=True)
-    size_bytes = fields.Integer(required=True)
-    sha256 = fields.String(required=True)
-    encoding = fields.String(required=True)
-    delimiter = fields.String(required=True)
-    decimal = fields.String(required=True)
-    header = fields.List(fields.String(), required=True)
-    columns = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(),
-        required=True,
-        metadata={"description": "The file's column of each of the car's fields that it has."},
-    )
-
-
 class BatchErrorSchema(Schema):
     """What ended the batch early."""
 
     code = fields.String(required=True)
     detail = fields.String(required=True)
+    errors = fields.List(
+        fields.Nested(PlaceSchema),
+        metadata={"description": "Why a workbook or Parquet file cannot be read as cars."},
+    )
 
 
 class BatchSchema(Schema):
@@ -212,12 +234,11 @@ def load_options(query: dict[str, Any], lang: Language) -> BatchOptions:
     return BatchOptions(**query, language=lang)
 
 
-def dump_batch(batch: Batch, columns: dict[str, str], now: float) -> dict[str, Any]:
+def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
     """The answer for one batch.
 
     Args:
         batch: the batch.
-        columns: the file's column of each field.
         now: Unix time, for speed and expected end.
     """
     manifest, progress = batch.manifest, batch.progress
@@ -245,28 +266,19 @@ def dump_batch(batch: Batch, columns: dict[str, str], now: float) -> dict[str, A
             "dry_run": manifest.options.dry_run,
             "on_error": str(manifest.options.on_error),
             "key_column": manifest.options.key_column,
+            "columns": dict(manifest.options.columns),
+            "sheet": manifest.options.sheet,
         },
-        "input": _dump_input(batch, columns),
+        "input": dump_input(batch.manifest, language()),
         "links": _links(batch),
     }
     if progress.error is not None:
         texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
         answer["error"] = {"code": progress.error, "detail": texts[language()]}
+        if batch.refusal:
+            places = [describe_place(place, language()) for place in batch.refusal]
+            answer["error"]["errors"] = places
     return answer
-
-
-def _dump_input(batch: Batch, columns: dict[str, str]) -> dict[str, Any]:
-    manifest = batch.manifest
-    return {
-        "file_name": manifest.file_name,
-        "size_bytes": manifest.size_bytes,
-        "sha256": manifest.sha256,
-        "encoding": manifest.dialect.encoding,
-        "delimiter": manifest.dialect.delimiter,
-        "decimal": manifest.dialect.decimal,
-        "header": list(manifest.dialect.header),
-        "columns": columns,
-    }
 
 
 def _links(batch: Batch) -> dict[str, str]:

@@ -15,7 +15,7 @@ from model_store.registry import ActiveModel
 from shared.adapters.batch_files import SOURCE, BatchFiles
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.batch_ports import BatchStore
-from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress, Dialect
+from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress
 from shared.domain.errors import (
     BatchAlreadyEnded,
     BatchExpired,
@@ -26,8 +26,10 @@ from shared.domain.errors import (
     StorageUnavailable,
 )
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
+from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.ports import Clock, JobEvents
+from shared.schemas.file_kinds import inspect
 
 log = get_logger("batches")
 
@@ -148,7 +150,11 @@ class Batches:
                 raise BatchExpired(id=batch_id)
         if manifest is None or manifest.caller != caller:
             raise BatchNotFound(id=batch_id)
-        return Batch(manifest=manifest, progress=self._progress(batch_id))
+        return Batch(
+            manifest=manifest,
+            progress=self._progress(batch_id),
+            refusal=self._files.refusal(manifest),
+        )
 
     def wait(self, batch_id: BatchId, caller: CallerId, timeout_s: float) -> Batch:
         """Read a batch, at the latest after `timeout_s`, earlier when it ends."""
@@ -187,7 +193,11 @@ class Batches:
             upload = Upload(target, incoming.options, self._max_bytes)
             for block in incoming.file:
                 upload.write(block)
-            return upload, upload.close()
+            dialect = upload.close()
+        if dialect.kind is not FileKind.CSV:
+            with self._files.blobs.read(batch_id, SOURCE) as source:
+                inspect(dialect.kind, source, self._max_bytes)
+        return upload, dialect
 
     def _repeated(self, manifest: BatchManifest, key: str | None) -> Batch | None:
         """The batch of an earlier upload with the same key, file and options."""

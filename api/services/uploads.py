@@ -1,22 +1,16 @@
 """Receive an uploaded file: limits, decompression and digest, block by block in flat memory."""
 
 import hashlib
-import zlib
-from collections.abc import Iterator
 
+from api.services.decompress import MAGIC_BYTES, Decompressor, decompressor_of
 from shared.batch_ports import BlobWriter
-from shared.domain.batch import BatchOptions, Dialect
+from shared.domain.batch import BatchOptions
 from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
-from shared.schemas.csv_dialect import HEAD_BYTES, TextEvidence, detect
+from shared.domain.table import Dialect, FileKind
+from shared.schemas.csv_dialect import HEAD_BYTES, detect
+from shared.schemas.csv_encoding import TextEvidence
 from shared.schemas.csv_reader import LINE_MAX_BYTES
-
-GZIP_MAGIC = b"\x1f\x8b"
-INFLATE_BYTES = 1 << 20
-"""Most bytes that come out of one call of the decompressor."""
-
-RATIO_MAX = 200
-RATIO_FREE_BYTES = 64_000_000
-"""Up to this size any compression ratio is fine; cars never compress better than that."""
+from shared.schemas.file_kinds import RATIO_FREE_BYTES, RATIO_MAX, kind_of
 
 
 class Upload:
@@ -33,13 +27,12 @@ class Upload:
         self._options = options
         self._max_bytes = max_bytes
         self._digest = hashlib.sha256()
-        self._inflater: _Gunzip | None = None
-        self._evidence = TextEvidence()
-        self._head = b""
-        self._head_is_checked = False
-        self._line = _LineLength()
-        self._pending = b""
-        self._started = False
+        self._decompressor: Decompressor | None = None
+        self._text: _TextWatch | None = None
+        self._first = b""
+        self._has_begun = False
+        self._first_plain = b""
+        self._is_known = False
         self.received = 0
         """Bytes as sent."""
         self.size = 0
@@ -60,33 +53,39 @@ class Upload:
         self._digest.update(block)
         if self.received > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
-        if not self._started:
-            block = self._pending + block
-            if len(block) < len(GZIP_MAGIC):
-                self._pending = block
+        if not self._has_begun:
+            self._first += block
+            if len(self._first) < MAGIC_BYTES:
                 return
-            self._start(block)
-        if self._inflater is None:
-            self._take(block)
-        else:
-            self._inflate(self._inflater, block)
+            block = self._begin()
+        self._unpack(block)
 
     def close(self) -> Dialect:
-        """Check what is known at the end only; how the file writes its table."""
-        if not self._started:
-            self._start(self._pending)
-            self._take(self._pending)
-        if self._inflater is not None:
-            self._inflater.close()
-        return detect(self._head, self._evidence, self._options, whole=self.size <= HEAD_BYTES)
+        """Check what is known at the end only; how the file writes its table.
 
-    def _start(self, first: bytes) -> None:
-        self._started = True
-        if first.startswith(GZIP_MAGIC):
-            self._inflater = _Gunzip()
+        A workbook's or Parquet's table is not known yet: a worker opens it.
+        """
+        if not self._has_begun:
+            self._unpack(self._begin())
+        if self._decompressor is not None:
+            self._decompressor.close()
+        if not self._is_known:
+            self._keep(self._know())
+        if self._text is None:
+            return Dialect(kind=kind_of(self._first_plain))
+        return self._text.close()
 
-    def _inflate(self, inflater: "_Gunzip", block: bytes) -> None:
-        for plain in inflater.feed(block):
+    def _begin(self) -> bytes:
+        """Find out whether the file is compressed; its first bytes."""
+        first, self._first, self._has_begun = self._first, b"", True
+        self._decompressor = decompressor_of(first)
+        return first
+
+    def _unpack(self, block: bytes) -> None:
+        if self._decompressor is None:
+            self._take(block)
+            return
+        for plain in self._decompressor.feed(block):
             self._take(plain)
             if self.size > RATIO_FREE_BYTES and self.size > RATIO_MAX * self.received:
                 raise UploadTooLarge(maximum=RATIO_MAX * self.received)
@@ -96,14 +95,56 @@ class Upload:
         self.size += len(plain)
         if self.size > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
+        if not self._is_known:
+            self._first_plain += plain
+            if len(self._first_plain) < MAGIC_BYTES:
+                return
+            plain = self._know()
+        self._keep(plain)
+
+    def _know(self) -> bytes:
+        """Find out what kind of file it is; its first plain bytes."""
+        self._is_known = True
+        first = self._first_plain
+        if kind_of(first) is FileKind.CSV:
+            self._text = _TextWatch(self._options)
+        self._first_plain = first[:MAGIC_BYTES]
+        return first
+
+    def _keep(self, plain: bytes) -> None:
+        if self._text is not None:
+            self._text.see(plain)
+        self._target.write(plain)
+
+
+class _TextWatch:
+    """Looks at a text as it passes by: its beginning, its encoding, the length of its lines."""
+
+    def __init__(self, options: BatchOptions) -> None:
+        self._options = options
+        self._evidence = TextEvidence()
+        self._line = _LineLength()
+        self._head = b""
+        self._head_is_checked = False
+        self._is_longer = False
+
+    def see(self, plain: bytes) -> None:
+        """Take note of the next bytes."""
         self._evidence.see(plain)
         if len(self._head) < HEAD_BYTES:
-            self._head += plain[: HEAD_BYTES - len(self._head)]
-        elif not self._head_is_checked:
-            self._head_is_checked = True
-            detect(self._head, self._evidence, self._options, whole=False)
+            room = HEAD_BYTES - len(self._head)
+            self._head += plain[:room]
+            self._is_longer = len(plain) > room
+        else:
+            self._is_longer = self._is_longer or bool(plain)
+            if not self._head_is_checked:
+                self._head_is_checked = True
+                detect(self._head, self._evidence, self._options, whole=False)
         self._line.see(plain)
-        self._target.write(plain)
+
+    def close(self) -> Dialect:
+        """How the text writes its table."""
+        return detect(self._head, self._evidence, self._options, whole=not self._is_longer)
 
 
 class _LineLength:
@@ -124,31 +165,3 @@ class _LineLength:
             )
         self._length = reach if end < 0 else len(block) - end - 1
         self._lines += block.count(b"\n")
-
-
-class _Gunzip:
-    """Decompresses gzip data, several members in a row included, a bounded piece at a time."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(wbits=31)
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decompressed pieces of the next compressed bytes."""
-        while data:
-            if self._member.eof:
-                data = data.lstrip(b"\0")  # padding after a member is allowed
-                if not data:
-                    return
-                self._member = zlib.decompressobj(wbits=31)
-            try:
-                piece = self._member.decompress(data, INFLATE_BYTES)
-            except zlib.error:
-                raise UnreadableUpload([FieldProblem("/file", "wrong-gzip")]) from None
-            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-            if piece:
-                yield piece
-
-    def close(self) -> None:
-        """The data must be complete now."""
-        if not self._member.eof:
-            raise UnreadableUpload([FieldProblem("/file", "truncated-gzip")])

@@ -22,7 +22,6 @@ from api.uploads import UPLOAD_BODY, UploadBody
 from api.views.jobs import idempotency_key
 from shared.domain.batch import Batch
 from shared.domain.ids import BatchId
-from shared.schemas.columns import match_header
 
 blueprint = Blueprint("batches", __name__, description="A file of cars, valued row by row.")
 UPLOAD_QUERY = UploadQuery()
@@ -51,7 +50,7 @@ FORM_ALLOWANCE_BYTES = 65_536
 @documents_problems(
     blueprint,
     status_413="The file, or what it decompresses to, is too large",
-    status_415="Not a CSV",
+    status_415="Neither CSV, Excel (.xlsx) nor Parquet",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
     status_503="No model, queue down, or disk full",
 )
@@ -106,6 +105,4 @@ def cancel(batch_id: str) -> Response:
 
 
 def _dump(batch: Batch) -> dict[str, Any]:
-    header = batch.manifest.dialect.header
-    columns = {field: header[index] for field, index in match_header(header).items()}
-    return dump_batch(batch, columns, time.time())
+    return dump_batch(batch, time.time())

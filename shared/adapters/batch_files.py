@@ -2,6 +2,8 @@
 
 manifest.json     what was accepted
 source            the file, decompressed
+table             its rows as text, if it is none itself: a workbook or Parquet file
+table.json        what they say of its columns, or why it is refused
 split.json        how far it is cut into chunks
 chunks/000000     rows of a chunk, before
 parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
@@ -12,16 +14,22 @@ results.parquet, …  other forms of these, once somebody has asked for them
 tombstone.json    who it belonged to; all else is gone
 """
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from shared.batch_ports import BlobStore
 from shared.domain.batch import BatchManifest, BatchProgress, ResultForm, ResultTable
+from shared.domain.errors import FieldProblem
 from shared.domain.ids import BatchId, CallerId
+from shared.domain.table import Dialect, FileKind
 
 MANIFEST = "manifest.json"
 SOURCE = "source"
+TABLE = "table"
+TABLE_RECORD = "table.json"
 SPLIT = "split.json"
 CHUNKS = "chunks"
 PARTS = "parts"
@@ -84,9 +92,39 @@ class BatchFiles:
         self._write(manifest.id, MANIFEST, manifest.to_json())
 
     def manifest(self, batch_id: BatchId) -> BatchManifest | None:
-        """What was accepted; None if nothing is here under this id."""
+        """What was accepted; None if nothing is here under this id.
+
+        That of a workbook or Parquet file has its columns once the file was opened.
+        """
         members = self._read(batch_id, MANIFEST)
-        return BatchManifest.from_json(members) if members else None
+        if members is None:
+            return None
+        manifest = BatchManifest.from_json(members)
+        if manifest.dialect.kind is FileKind.CSV:
+            return manifest
+        table = self._read(batch_id, TABLE_RECORD) or {}
+        if "dialect" not in table:
+            return manifest
+        return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
+
+    def write_table(self, batch_id: BatchId, dialect: Dialect) -> None:
+        """Note what the rows of a workbook or Parquet file say of its columns."""
+        self._write(batch_id, TABLE_RECORD, {"dialect": dialect.to_json()})
+
+    def write_refusal(self, batch_id: BatchId, problems: Sequence[FieldProblem]) -> None:
+        """Note why a workbook or Parquet file cannot be read."""
+        places = [[each.pointer, each.code, each.params] for each in problems]
+        self._write(batch_id, TABLE_RECORD, {"problems": places})
+
+    def refusal(self, manifest: BatchManifest) -> tuple[FieldProblem, ...]:
+        """Why the file of a batch cannot be read; empty if it can, or nobody knows yet."""
+        if manifest.dialect.kind is FileKind.CSV or manifest.dialect.is_opened:
+            return ()
+        table = self._read(manifest.id, TABLE_RECORD) or {}
+        return tuple(
+            FieldProblem(pointer, code, **params)
+            for pointer, code, params in table.get("problems", ())
+        )
 
     def write_final(self, batch_id: BatchId, progress: BatchProgress) -> None:
         """Make the end of a batch durable."""
@@ -124,7 +162,7 @@ class BatchFiles:
     def drop_work(self, batch_id: BatchId) -> None:
         """Delete what a batch that has ended needs no more: source, chunks and parts."""
         names = [*self.blobs.names(batch_id, CHUNKS), *self.blobs.names(batch_id, PARTS)]
-        self.blobs.remove(batch_id, [*names, SOURCE, SPLIT])
+        self.blobs.remove(batch_id, [*names, SOURCE, TABLE, SPLIT])
 
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
         with self.blobs.write(batch_id, name) as blob:

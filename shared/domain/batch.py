@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Self
 
+from shared.domain.errors import FieldProblem
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import JobState
+from shared.domain.table import Dialect
 
 
 class BatchOutcome(StrEnum):
@@ -89,21 +91,12 @@ class BatchOptions:
     """None: detected. So for `delimiter` and `decimal`."""
     delimiter: str | None = None
     decimal: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    """Pairs of a field and the header (or `#3`, the place) of its column; "": it has none."""
+    sheet: str | None = None
+    """Name of the sheet of a workbook, or its number from 1; None: the first."""
     language: str = "fr"
     """Language of the reasons in result files: `fr` or `en`."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Dialect:
-    """How a file writes its table."""
-
-    encoding: str
-    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …"""
-    delimiter: str
-    decimal: str
-    """`,` or `.` where the file's numbers, or the caller, decide it; `auto` otherwise."""
-    header: tuple[str, ...]
-    """The file's own column names, in order."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,14 +120,23 @@ class BatchManifest:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
         """Rebuild the manifest from `to_json`'s members."""
-        options = dict(members["options"], on_error=OnError(members["options"]["on_error"]))
-        dialect = dict(members["dialect"], header=tuple(members["dialect"]["header"]))
-        return cls(**{**members, "options": BatchOptions(**options), "dialect": Dialect(**dialect)})
+        given = members["options"]
+        columns = tuple((field, column) for field, column in given["columns"])
+        options = BatchOptions(
+            **{**given, "on_error": OnError(given["on_error"]), "columns": columns}
+        )
+        return cls(
+            **{
+                **members,
+                "options": options,
+                "dialect": Dialect.from_json(members["dialect"]),
+            }
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +212,8 @@ class Batch:
 
     manifest: BatchManifest
     progress: BatchProgress
+    refusal: tuple[FieldProblem, ...] = ()
+    """Why its workbook or Parquet file cannot be read, if it cannot."""
 
 
 def result_header(header: tuple[str, ...]) -> list[str]:

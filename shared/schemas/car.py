@@ -66,7 +66,16 @@ class CarSchema(Schema):
         minimum=1990,
         maximum=next_year,
         whole=True,
-        aliases=("annee", "annee modele", "annee de mise en circulation", "model year", "an"),
+        from_date=True,
+        aliases=(
+            "annee",
+            "annee modele",
+            "annee de mise en circulation",
+            "date de mise en circulation",
+            "mise en circulation",
+            "model year",
+            "an",
+        ),
     )
     fuel = Category(
         required=True,
@@ -136,10 +145,11 @@ class CarSchema(Schema):
         label_en="Displacement",
         example=1600,
         unit="cc",
-        minimum=50,  # less is litres: "1.6"
+        minimum=50,
         maximum=10_000,
         decimals=1,
         suffixes=("cm3", "cc"),
+        litres=True,
         aliases=("cylindree", "engine", "cc", "displacement"),
     )
     max_power_bhp = Number(
@@ -238,6 +248,9 @@ _OPTIONAL_CATEGORIES = {
     for name, field in CAR_FIELDS.items()
     if isinstance(field, Category) and not field.required
 }
+_LITRES = {
+    name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number) and field.litres
+}
 
 
 def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
@@ -285,23 +298,28 @@ def _messages(error: ValidationError) -> dict[str, list[str]]:
 
 
 def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
-    """What was accepted without being used: the first `MOST_WARNINGS`, and how many more.
+    """What was not used or read otherwise: the first `MOST_WARNINGS`, and how many more.
 
     The warnings travel with the car to the worker and back: they must not be as many as the
     members of a body.
     """
-    categories = [
+    known = [
         {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
         for name, field in _OPTIONAL_CATEGORIES.items()
         if field.is_unknown(body.get(name))
     ]
+    known += [
+        {"pointer": f"{pointer}/{name}", "code": "litres"}
+        for name, field in _LITRES.items()
+        if field.is_litres(body.get(name))
+    ]
     unknown = [name for name in body if name not in CAR_FIELDS]
-    named = unknown[: MOST_WARNINGS - len(categories)]
+    named = unknown[: MOST_WARNINGS - len(known)]
     warnings: list[dict[str, Any]] = [
         {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
         for name in named
     ]
-    warnings += categories
+    warnings += known
     if more := len(unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings

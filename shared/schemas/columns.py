@@ -1,4 +1,4 @@
-"""Which column of a file is which field of the car, and whether its cells are valid.
+"""Whether the cells of a file's columns are valid.
 
 The fields are those of the JSON body (`shared.schemas.car`): a cell gets the verdict and the
 normal form that the same text gets there.
@@ -10,115 +10,12 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
-from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.text import fold
+from shared.domain.car import FIELD_NAMES
 from shared.schemas.car import CAR_FIELDS
-from shared.schemas.csv_reader import COLUMNS_MAX
 from shared.schemas.fields import CarField, Number
 
 MEMO_MAX_VALUES = 100_000
 """Distinct cells of one column that are remembered; then the memory starts anew."""
-
-HEADER_MAX_SIGNS = 80
-HEADERS_SHOWN = 40
-
-
-def field_of(header: str) -> str | None:
-    """The car's field that a column header means; None if it means none.
-
-    >>> field_of("Kilométrage"), field_of("KM"), field_of("colour")
-    ('km_driven', 'km_driven', None)
-    """
-    return _FIELD_BY_HEADER.get(fold(header))
-
-
-_FIELD_BY_HEADER: dict[str, str] = {
-    fold(spelling): name
-    for name in FIELD_NAMES
-    for spelling in (
-        *CAR_FIELDS[name].aliases,
-        CAR_FIELDS[name].label_fr,
-        CAR_FIELDS[name].label_en,
-        name,
-    )
-}
-
-
-def match_header(header: Sequence[str]) -> dict[str, int]:
-    """Index of the column of each field that the file has.
-
-    Of several columns for one field, the one that bears the field's own name counts.
-
-    Raises:
-        UnreadableUpload: a needed column is missing, a name stands twice, or two columns could
-            be the same field.
-    """
-    if len(header) > COLUMNS_MAX:
-        raise UnreadableUpload(
-            [FieldProblem("/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(header))]
-        )
-    problems = _repeated_names(header)
-    columns: dict[str, int] = {}
-    for index, name in enumerate(header):
-        field = field_of(name)
-        if field is None:
-            continue
-        if field not in columns or name == field:
-            columns[field] = index
-        elif header[columns[field]] != field:
-            problems.append(
-                FieldProblem(
-                    f"/header/{index}",
-                    "ambiguous-column",
-                    column=_short(name),
-                    other=_short(header[columns[field]]),
-                    meaning=field,
-                )
-            )
-    problems += _missing_columns(header, columns)
-    if problems:
-        raise UnreadableUpload(problems)
-    return columns
-
-
-def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
-    first: dict[str, int] = {}
-    problems = []
-    for index, name in enumerate(header):
-        if name in first:
-            problems.append(
-                FieldProblem(
-                    f"/header/{index}",
-                    "duplicate-column",
-                    column=_short(name),
-                    position=index + 1,
-                    first=first[name] + 1,
-                )
-            )
-        first.setdefault(name, index)
-    return problems
-
-
-def _missing_columns(header: Sequence[str], columns: Mapping[str, int]) -> list[FieldProblem]:
-    found = ", ".join(_short(name) for name in header[:HEADERS_SHOWN])
-    if len(header) > HEADERS_SHOWN:
-        found += ", …"
-    return [
-        FieldProblem(
-            "/header",
-            "missing-column",
-            column=name,
-            found=found,
-            aliases=", ".join((name, *CAR_FIELDS[name].aliases)),
-        )
-        for name in REQUIRED_FIELDS
-        if name not in columns
-    ]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= HEADER_MAX_SIGNS else name[: HEADER_MAX_SIGNS - 1] + "…"
 
 
 class CellError(NamedTuple):

@@ -1,65 +1,23 @@
-"""How a file writes its table, found out from its beginning."""
+"""How a text file writes its table, found out from its beginning."""
 
-import codecs
-import dataclasses
 import io
-import re
-from collections import Counter
 from itertools import islice
+from typing import NamedTuple
 
-from shared.domain.batch import BatchOptions, Dialect
-from shared.domain.errors import FieldProblem, UnreadableUpload, UnsupportedUpload
-from shared.domain.text import fold
-from shared.schemas.car import CAR_FIELDS
-from shared.schemas.columns import field_of, match_header
-from shared.schemas.csv_reader import BOMS, CsvReader, SourceRow, clean
-from shared.schemas.fields import Number
+from shared.domain.batch import BatchOptions
+from shared.domain.car import REQUIRED_FIELDS
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.table import Dialect, Finding
+from shared.schemas.csv_encoding import TextEvidence, find_encoding
+from shared.schemas.csv_reader import CsvReader, SourceRow, clean
+from shared.schemas.header_match import field_of
+from shared.schemas.table_sample import Sample, examine, name_columns
 
 HEAD_BYTES = 1 << 18
 """How much of a file is looked at."""
 
 DELIMITERS = (",", ";", "\t", "|")
-ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-1", "iso8859-15", "cp1256")
-"""Codec names, as `codecs.lookup` gives them."""
-
 SAMPLE_ROWS = 50
-FOREIGN_FORMATS = {
-    b"PK\x03\x04": "Excel/ZIP",
-    b"\xd0\xcf\x11\xe0": "Excel (xls)",
-    b"PAR1": "Parquet",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-    b"%PDF": "PDF",
-}
-
-
-@dataclasses.dataclass(slots=True)
-class TextEvidence:
-    """What the bytes of a file say of its encoding, gathered while it passes by."""
-
-    _decoder: codecs.IncrementalDecoder = dataclasses.field(
-        default_factory=codecs.getincrementaldecoder("utf-8")
-    )
-    is_utf8: bool = True
-    """No byte so far contradicts UTF-8."""
-    has_utf8_signs: bool = False
-    """A sign of several bytes was read as UTF-8 before anything contradicted it."""
-
-    def see(self, block: bytes) -> None:
-        """Take note of the next bytes."""
-        if not self.is_utf8:
-            return
-        try:
-            text = self._decoder.decode(block)
-        except UnicodeDecodeError as error:
-            self.is_utf8 = False
-            self.has_utf8_signs = self.has_utf8_signs or not error.object[: error.start].isascii()
-        else:
-            self.has_utf8_signs = self.has_utf8_signs or not text.isascii()
-
-    @property
-    def encoding(self) -> str:
-        """UTF-8 unless the first sign beyond ASCII was none: then Windows' Western encoding."""
-        return "utf-8" if self.is_utf8 or self.has_utf8_signs else "cp1252"
 
 
 def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole: bool) -> Dialect:
@@ -72,95 +30,39 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
         whole: whether `head` is the whole file.
 
     Raises:
-        UnsupportedUpload: the file is not a text at all.
-        UnreadableUpload: it is empty, has no rows, or lacks needed columns.
+        UnreadableUpload: it is empty, no text, has no rows, or lacks needed columns.
     """
-    _refuse_foreign(head)
-    encoding = _encoding(head, evidence, options.encoding)
-    if not whole:
-        head = _whole_lines(head, encoding)
-    delimiter = options.delimiter or _delimiter(head, encoding)
-    rows = _sample(head, encoding, delimiter)
-    if not rows:
-        raise _unreadable("empty-file")
-    header = name_columns(rows[0].cells)
-    columns = match_header(header)
-    if whole and len(rows) == 1:
-        raise _unreadable("no-rows")
-    _check_key_column(header, options.key_column)
-    decimal = options.decimal or _decimal(rows[1:], columns)
-    return Dialect(encoding=encoding, delimiter=delimiter, decimal=decimal, header=tuple(header))
-
-
-def name_columns(cells: list[str]) -> list[str]:
-    """Header cells as names; a column without one is named by its position.
-
-    >>> name_columns([" Marque ", ""])
-    ['Marque', 'column_2']
-    """
-    return [cell.strip() or f"column_{index + 1}" for index, cell in enumerate(cells)]
-
-
-def key_index(header: tuple[str, ...] | list[str], key_column: str | None) -> int | None:
-    """Index of the column that names the rows, found by its name in any spelling."""
-    if key_column is None:
-        return None
-    if key_column in header:
-        return list(header).index(key_column)
-    folded = [fold(name) for name in header]
-    return folded.index(fold(key_column)) if fold(key_column) in folded else None
-
-
-def _check_key_column(header: list[str], key_column: str | None) -> None:
-    if key_column is not None and key_index(header, key_column) is None:
-        raise UnreadableUpload(
-            [
-                FieldProblem(
-                    "/header", "unknown-key-column", column=key_column, found=", ".join(header[:40])
-                )
-            ]
-        )
-
-
-def _unreadable(code: str, pointer: str = "/file", **params: object) -> UnreadableUpload:
-    return UnreadableUpload([FieldProblem(pointer, code, **params)])
-
-
-def _refuse_foreign(head: bytes) -> None:
     if not head:
         raise _unreadable("empty-file")
-    for magic, name in FOREIGN_FORMATS.items():
-        if head.startswith(magic):
-            raise UnsupportedUpload(given=name, expected="CSV")
+    encoding = find_encoding(head, evidence, options.encoding)
+    if not whole:
+        head = _whole_lines(head, encoding.value)
+    delimiter = _delimiter(head, encoding.value, options.delimiter)
+    rows = sample_rows(head, encoding.value, delimiter.value)
+    if not rows:
+        raise _unreadable("empty-file")
+    sample = Sample(name_columns(rows[0].cells), [row.cells for row in rows[1:]])
+    known = Dialect(
+        encoding=encoding.value,
+        delimiter=delimiter.value,
+        findings={"encoding": encoding, "delimiter": delimiter},
+    )
+    dialect = examine(sample, options, known)
+    if whole and len(rows) == 1:
+        raise _unreadable("no-rows")
+    return dialect
 
 
-def _encoding(head: bytes, evidence: TextEvidence, wanted: str | None) -> str:
-    if wanted == "utf-16":
-        return "utf-16-be" if head.startswith(BOMS["utf-16-be"]) else "utf-16-le"
-    if wanted:
-        return wanted
-    for encoding, bom in BOMS.items():
-        if head.startswith(bom):
-            return encoding
-    wide = _wide_encoding(head)
-    if wide:
-        return wide
-    nul = head.find(b"\0")
-    if nul >= 0:
-        raise _unreadable("binary-file", line=head.count(b"\n", 0, nul) + 1)
-    return evidence.encoding
+def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
+    """The first rows of a text, header included."""
+    rows = CsvReader(io.BytesIO(head), encoding, delimiter)
+    return [
+        row._replace(cells=[clean(cell) for cell in row.cells]) for row in islice(rows, SAMPLE_ROWS)
+    ]
 
 
-def _wide_encoding(head: bytes) -> str | None:
-    """UTF-16 without a mark: of plain text, every second byte is 0."""
-    half = len(head) // 2
-    if not half:
-        return None
-    for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
-        zeros = head[first::2].count(0)
-        if zeros > half * 0.4 and head[1 - first :: 2].count(0) < half * 0.05:
-            return encoding
-    return None
+def _unreadable(code: str) -> UnreadableUpload:
+    return UnreadableUpload([FieldProblem("/file", code)])
 
 
 def _whole_lines(head: bytes, encoding: str) -> bytes:
@@ -172,43 +74,37 @@ def _whole_lines(head: bytes, encoding: str) -> bytes:
     return head[: end + len(newline)] if end >= 0 else head
 
 
-def _sample(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
-    rows = CsvReader(io.BytesIO(head), encoding, delimiter)
-    return [
-        row._replace(cells=[clean(cell) for cell in row.cells]) for row in islice(rows, SAMPLE_ROWS)
-    ]
+class _Score(NamedTuple):
+    """How well a delimiter fits; more is better, the first number first."""
+
+    known: int
+    """Headers that are fields of the car."""
+    even: float
+    """Share of the rows that are as wide as the header; 0 for a single column."""
+    width: int
 
 
-def _delimiter(head: bytes, encoding: str) -> str:
+def _delimiter(head: bytes, encoding: str, wanted: str | None) -> Finding:
     """The sign that gives the most columns we know, then the most even rows."""
-
-    def score(delimiter: str) -> tuple[int, int, int]:
-        rows = _sample(head, encoding, delimiter)
-        if not rows:
-            return 0, 0, 0
-        header = rows[0].cells
-        known = sum(field_of(name) is not None for name in header)
-        even = sum(len(row.cells) == len(header) for row in rows)
-        return known, even if len(header) > 1 else 0, len(header)
-
-    return max(DELIMITERS, key=score)
-
-
-_COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
-_DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
+    if wanted:
+        return Finding(value=wanted, confidence=1.0, basis="given")
+    scores = {sign: _score(head, encoding, sign) for sign in DELIMITERS}
+    best = max(DELIMITERS, key=scores.__getitem__)
+    score = scores[best]
+    if score.width <= 1:
+        return Finding(value=best, confidence=0.2, basis="one-column")
+    if not score.known:
+        return Finding(value=best, confidence=round(0.5 * score.even, 2), basis="even-rows")
+    share = min(score.known / len(REQUIRED_FIELDS), 1.0)
+    confidence = round((0.5 + 0.5 * share) * (0.5 + 0.5 * score.even), 2)
+    return Finding(value=best, confidence=confidence, basis="known-headers")
 
 
-def _decimal(rows: list[SourceRow], columns: dict[str, int]) -> str:
-    """The decimal sign that the numbers of the sample prove."""
-    votes: Counter[str] = Counter()
-    numeric = [index for name, index in columns.items() if isinstance(CAR_FIELDS[name], Number)]
-    for row in rows:
-        for index in numeric:
-            cell = row.cells[index] if index < len(row.cells) else ""
-            votes[","] += _COMMA_DECIMALS.search(cell) is not None
-            votes["."] += _DOT_DECIMALS.search(cell) is not None
-    if votes[","] and not votes["."]:
-        return ","
-    if votes["."] and not votes[","]:
-        return "."
-    return "auto"
+def _score(head: bytes, encoding: str, delimiter: str) -> _Score:
+    rows = sample_rows(head, encoding, delimiter)
+    if not rows:
+        return _Score(0, 0.0, 0)
+    header = rows[0].cells
+    known = sum(field_of(name) is not None for name in header)
+    even = sum(len(row.cells) == len(header) for row in rows) / len(rows)
+    return _Score(known, even if len(header) > 1 else 0.0, len(header))

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from shared.domain.batch import Dialect
 from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.table import Dialect
 
 FIELD_MAX_CHARS = 100_000
 LINE_MAX_BYTES = 2_000_000

@@ -29,6 +29,15 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
 }
 BLANKS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
 NUMBER_MAX_SIGNS = 40
+LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
+"""Below ten, a displacement is in litres: no car's engine has so few cm3."""
+CM3_OF_A_LITRE = 1000
+_LITRE_UNIT = re.compile(r"\s*(?:litres?|liters?|l)\.?$", re.IGNORECASE)
+_DATE = re.compile(
+    r"(?P<first>\d{4})[/-]\d{1,2}(?:[/-]\d{1,2}(?:[T ][\d:.+Z-]+)?)?"
+    r"|(?:\d{1,2}[/-]|\d{1,2}[/.-]\d{1,2}[/.-])(?P<last>\d{4})"
+)
+"""2020-03-15, 2020-03-15 00:00:00, 15/03/2020, 03/2020."""
 _CONTROL_SIGNS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 CATEGORY_MAX_SIGNS = 80
 """A longer text is no word for a category: it is refused before anything is done with it."""
@@ -175,6 +184,8 @@ class Number(CarField):
         decimals: digits after the point that the normal form keeps; 0 gives an int.
         whole: a fraction is an error, not rounded.
         suffixes: units that may follow the number in a text ("25 000 km").
+        litres: a number below ten is litres, and is read as a thousand times as many cm3.
+        from_date: a date counts as its year.
     """
 
     def __init__(
@@ -185,6 +196,8 @@ class Number(CarField):
         decimals: int = 0,
         whole: bool = False,
         suffixes: tuple[str, ...] = (),
+        litres: bool = False,
+        from_date: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -193,6 +206,8 @@ class Number(CarField):
         self.decimals = decimals
         self.whole = whole
         self.suffixes = suffixes
+        self.litres = litres
+        self.from_date = from_date
         self.document("integer" if whole else "number", minimum=minimum, maximum=self.maximum)
 
     @property
@@ -201,7 +216,9 @@ class Number(CarField):
         return self._maximum() if callable(self._maximum) else self._maximum
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> int | float:
-        number = self._number(value)
+        number = self._cm3(value) if self.litres else None
+        if number is None:
+            number = self._number(value)
         if number is None or (isinstance(number, float) and math.isnan(number)):
             raise self.make_error("not-a-number")
         if not self.minimum <= number <= self.maximum:
@@ -211,6 +228,21 @@ class Number(CarField):
         if self.whole and number != int(number):
             raise self.make_error("not-whole")
         return round(number)
+
+    def is_litres(self, value: Any) -> bool:
+        """Whether `value` is read as litres."""
+        return self.litres and not is_blank(value) and self._cm3(value) is not None
+
+    def _cm3(self, value: Any) -> float | None:
+        """A number of litres in cm3; None if `value` is none."""
+        if isinstance(value, str):
+            if len(value) > NUMBER_MAX_SIGNS:
+                return None
+            number = parse_number(_LITRE_UNIT.sub("", value.strip()), whole=False)
+        else:
+            number = value if type(value) in (int, float) else None
+        is_litres = number is not None and LITRES_MIN <= number < LITRES_LIMIT
+        return number * CM3_OF_A_LITRE if is_litres and number is not None else None
 
     def _number(self, value: Any) -> int | float | None:
         if isinstance(value, bool):
@@ -225,6 +257,8 @@ class Number(CarField):
             if lowered.endswith(suffix):
                 text = text[: -len(suffix)]
                 break
+        if self.from_date and (date := _DATE.fullmatch(text)):
+            text = date["first"] or date["last"]
         return parse_number(text, whole=self.decimals == 0)
 
 

@@ -67,6 +67,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Valeur inconnue, ignorée ; attendu : {expected}.",
         "en": "Unknown value, ignored; expected {expected}.",
     },
+    "litres": {
+        "fr": "Moins de dix : lu en litres et converti en cm3.",
+        "en": "Less than ten: read as litres and converted to cc.",
+    },
     "model-unknown": {
         "fr": "Modèle absent des données : l'intervalle est plus large.",
         "en": "Model not in the data: the interval is wider.",

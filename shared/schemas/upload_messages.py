@@ -6,8 +6,8 @@ Texts = dict[Literal["fr", "en"], str]
 
 UPLOAD_MESSAGES: dict[str, Texts] = {
     "empty-file": {
-        "fr": "Le fichier est vide ; un CSV avec une ligne de titres et des lignes est attendu.",
-        "en": "The file is empty; expected a CSV with a header line and rows.",
+        "fr": "Le fichier est vide ; attendu : une ligne de titres, puis une voiture par ligne.",
+        "en": "The file is empty; expected a header line, then one car a line.",
     },
     "no-rows": {
         "fr": "Le fichier n'a que sa ligne de titres ; au moins une voiture est attendue.",
@@ -28,27 +28,64 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
     },
     "missing-column": {
         "fr": "Il manque la colonne « {column} » ; titres reconnus : {aliases}. Titres trouvés : "
-        "{found}.",
-        "en": "Column {column} is missing; recognised headers: {aliases}. Headers found: {found}.",
+        "{found}. Si l'un d'eux la désigne, dites-le dans l'URL : ?{mapping} (titre, ou #3 pour la "
+        "troisième colonne).",
+        "en": "Column {column} is missing; recognised headers: {aliases}. Headers found: {found}. "
+        "If one of them means it, say so in the query: ?{mapping} (a header, or #3 for the third "
+        "column).",
     },
     "duplicate-column": {
         "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first}.",
         "en": "Header {column} (column {position}) is already that of column {first}.",
     },
     "ambiguous-column": {
-        "fr": "« {column} » et « {other} » peuvent tous deux être {meaning} ; nommez la bonne "
-        "colonne {meaning}.",
-        "en": "Both {column} and {other} could be {meaning}; name the right one {meaning}.",
+        "fr": "« {column} » et « {other} » peuvent tous deux être {meaning} ; choisissez "
+        "dans l'URL : ?columns={meaning}:{other}.",
+        "en": "Both {column} and {other} could be {meaning}; choose one in the query: "
+        "?columns={meaning}:{other}.",
     },
     "unknown-key-column": {
         "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
         "en": "key_column: there is no column {column}. Headers found: {found}.",
     },
+    "unknown-column": {
+        "fr": "columns : pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "columns: there is no column {column}. Headers found: {found}.",
+    },
+    "unknown-sheet": {
+        "fr": "sheet : pas de feuille « {sheet} ». Feuilles trouvées : {found}.",
+        "en": "sheet: there is no sheet {sheet}. Sheets found: {found}.",
+    },
+    "nested-column": {
+        "fr": "La colonne « {column} » contient {type} ; un texte, un nombre, une date ou un "
+        "booléen par cellule est attendu.",
+        "en": "Column {column} holds {type}; expected one text, number, date or boolean a cell.",
+    },
+    "wrong-workbook": {
+        "fr": "Le classeur est endommagé, ou n'est pas un classeur Excel.",
+        "en": "The workbook is damaged, or is no Excel workbook.",
+    },
+    "truncated-workbook": {
+        "fr": "Le classeur s'arrête avant sa fin.",
+        "en": "The workbook stops before its end.",
+    },
+    "wrong-parquet": {
+        "fr": "Le fichier Parquet est endommagé, ou d'une variante inconnue.",
+        "en": "The Parquet file is damaged, or of an unknown variant.",
+    },
+    "truncated-parquet": {
+        "fr": "Le fichier Parquet s'arrête avant sa fin.",
+        "en": "The Parquet file stops before its end.",
+    },
+    "table-too-large": {
+        "fr": "Le tableau dépasse ce qui peut être lu une fois déballé ; envoyez-le en CSV.",
+        "en": "Unpacked, the table is more than can be read; send it as CSV.",
+    },
     "length-unknown": {
-        "fr": "Un fichier brut doit annoncer sa taille (Content-Length) ; sinon, envoyez-le "
-        "comme formulaire ou compressé en gzip.",
-        "en": "A raw file must announce its size (Content-Length); otherwise send it as a form "
-        "or gzipped.",
+        "fr": "Un texte envoyé sans Content-Length doit finir par une fin de ligne, sinon rien ne "
+        "dit qu'il est entier ; annoncez la taille, ou envoyez un formulaire, gzip ou zstd.",
+        "en": "A text sent without Content-Length must end with a line end, or nothing says that "
+        "it is whole; announce its size, or send a form, gzip or zstd.",
     },
     "truncated-upload": {
         "fr": "L'envoi s'arrête après {received} octets sur {expected}.",
@@ -69,6 +106,18 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
     "wrong-gzip": {
         "fr": "Ce ne sont pas des données gzip valables.",
         "en": "These are not valid gzip data.",
+    },
+    "truncated-zstd": {
+        "fr": "Les données zstd s'arrêtent avant leur fin.",
+        "en": "The zstd data stop before their end.",
+    },
+    "wrong-zstd": {
+        "fr": "Ce ne sont pas des données zstd valables.",
+        "en": "These are not valid zstd data.",
+    },
+    "zstd-window": {
+        "fr": "La fenêtre zstd dépasse {maximum} Mo ; compressez sans --long ni --ultra.",
+        "en": "The zstd window is larger than {maximum} MB; compress without --long or --ultra.",
     },
     "missing-file-part": {
         "fr": "Le formulaire n'a pas de champ « file » contenant le fichier.",
@@ -126,8 +175,32 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
         "fr": "Une ligne est trop longue pour un CSV.",
         "en": "A line is too long for a CSV.",
     },
+    "unreadable-table": {
+        "fr": "Le fichier ne peut pas être lu comme un tableau de voitures ; voir « errors ».",
+        "en": "The file cannot be read as a table of cars; see errors.",
+    },
 }
 """What ended a batch early."""
+
+NOTICE_MESSAGES: dict[str, Texts] = {
+    "litres": {
+        "fr": "Colonne {column} : lue en litres là où le nombre est inférieur à dix ({values}).",
+        "en": "Column {column}: read as litres where the number is less than ten ({values}).",
+    },
+    "unknown-category": {
+        "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
+        "en": "Column {column}: unknown words, ignored ({values}).",
+    },
+    "other-sheets": {
+        "fr": "Autres feuilles, non lues : {values}. Choisissez avec ?sheet=.",
+        "en": "Other sheets, not read: {values}. Choose one with ?sheet=.",
+    },
+    "macros-ignored": {
+        "fr": "Les macros du classeur ne sont ni lues ni exécutées.",
+        "en": "The workbook's macros are neither read nor run.",
+    },
+}
+"""What the owner of a file should know although it is no error."""
 
 ROW_MESSAGES: dict[str, Texts] = {
     "wrong-cell-count": {

@@ -11,10 +11,10 @@ import orjson
 
 from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
 from shared.metrics import PriceTally
-from shared.schemas.columns import CellError, ColumnValidator, match_header
+from shared.schemas.columns import CellError, ColumnValidator
 from shared.schemas.csv_cells import escape_column
-from shared.schemas.csv_dialect import key_index
 from shared.schemas.messages import Language, describe_row_error
+from shared.schemas.table_sample import key_index
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_part import Part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED
@@ -49,7 +49,7 @@ class ValidCars(NamedTuple):
 
 def validate(chunk: Chunk, manifest: BatchManifest, validator: ColumnValidator) -> ValidCars:
     """Validate all rows of a chunk, column by column."""
-    columns = match_header(manifest.dialect.header)
+    columns = manifest.dialect.column_of
     values, cell_errors = validator.validate(
         {field: chunk.columns[index] for field, index in columns.items()}
     )

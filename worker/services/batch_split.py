@@ -1,19 +1,28 @@
 """Cut an uploaded file into chunks, a slice of the file at a time."""
 
-from shared.adapters.batch_files import SOURCE, BatchFiles, CutState, chunk_name
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.adapters.batch_files import SOURCE, TABLE, BatchFiles, CutState, chunk_name
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
+from shared.domain.table import FileKind
 from shared.logging import get_logger
 from shared.schemas.csv_reader import CsvReader, Position
 from worker.services.batch_chunk import cut
 from worker.services.batch_flow import SPLIT, BatchFlow
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
+from worker.services.batch_table import BatchTable
+from worker.services.tables_process import Stopped
+from worker.services.tables_rows import STORED, StoredRows
 
 SLICE_CHUNKS = 24
 """Chunks that one task cuts: some 50,000 rows, well under a second. A long file is cut by many
 tasks, each of which begins where the one before stopped, so no file keeps others waiting."""
+
+UNREADABLE_TABLE = "unreadable-table"
 
 log = get_logger("batch.split")
 
@@ -25,6 +34,7 @@ class BatchSplit:
         files: records and blobs of batches.
         store: the ledger.
         flow: sends what comes next.
+        tables: opens files that are no text.
         chunk_rows: most rows of a chunk.
         slice_chunks: most chunks of one slice.
     """
@@ -34,6 +44,7 @@ class BatchSplit:
         files: BatchFiles,
         store: BatchStore,
         flow: BatchFlow,
+        tables: BatchTable,
         *,
         chunk_rows: int,
         slice_chunks: int = SLICE_CHUNKS,
@@ -41,6 +52,7 @@ class BatchSplit:
         self._files = files
         self._store = store
         self._flow = flow
+        self._tables = tables
         self._chunk_rows = chunk_rows
         self._slice_chunks = slice_chunks
 
@@ -61,10 +73,14 @@ class BatchSplit:
             self._store.abort(batch_id, "rows-missing")
             return
         try:
+            if manifest.dialect.kind is not FileKind.CSV and not manifest.dialect.is_opened:
+                manifest = self._tables.open(manifest)
             state = self._cut_slice(manifest)
+        except Stopped:
+            return
         except UnreadableUpload as error:
             log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
-            self._store.abort(batch_id, error.problems[0].code)
+            self._store.abort(batch_id, _end_of(manifest, error))
             return
         self._store.note_cut(batch_id, state.chunks, state.rows if state.is_whole else None)
         if not state.is_whole:
@@ -75,20 +91,31 @@ class BatchSplit:
         state = self._files.cut(manifest.id)
         if state.is_whole:
             return state
-        with self._files.blobs.read(manifest.id, SOURCE) as source:
-            reader = CsvReader.of(source, manifest.dialect, Position(state.offset, state.line))
+        with self._reader(manifest, Position(state.offset, state.line)) as reader:
             state = self._cut_chunks(manifest, reader, state)
         self._files.write_cut(manifest.id, state)
         return state
 
-    def _cut_chunks(self, manifest: BatchManifest, reader: CsvReader, state: CutState) -> CutState:
+    @contextmanager
+    def _reader(self, manifest: BatchManifest, start: Position) -> Iterator[CsvReader | StoredRows]:
+        """Reads the rows of a file from a place on."""
+        is_text = manifest.dialect.kind is FileKind.CSV
+        with self._files.blobs.read(manifest.id, SOURCE if is_text else TABLE) as source:
+            if is_text:
+                yield CsvReader.of(source, manifest.dialect, start)
+            else:
+                yield StoredRows(source, manifest.dialect, start)
+
+    def _cut_chunks(
+        self, manifest: BatchManifest, reader: CsvReader | StoredRows, state: CutState
+    ) -> CutState:
         rows, chunks, is_whole = state.rows, state.chunks, False
         source_rows = iter(reader)
         while chunks < state.chunks + self._slice_chunks and not is_whole:
             chunk = cut(
                 source_rows,
                 width=len(manifest.dialect.header),
-                delimiter=manifest.dialect.delimiter,
+                delimiter=manifest.dialect.delimiter or STORED.delimiter,
                 first_row=rows + 1,
                 max_rows=self._chunk_rows,
             )
@@ -99,3 +126,10 @@ class BatchSplit:
                     blob.write(chunk.pack())
                 rows, chunks = rows + len(chunk), chunks + 1
         return CutState(*reader.position, rows, chunks, is_whole)
+
+
+def _end_of(manifest: BatchManifest, error: UnreadableUpload) -> str:
+    """The code of what ends a batch whose file cannot be read (on)."""
+    if manifest.dialect.kind is FileKind.CSV or manifest.dialect.is_opened:
+        return error.problems[0].code
+    return UNREADABLE_TABLE

@@ -16,8 +16,9 @@ from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.blobs import LocalBlobStore
 from shared.adapters.s3_blobs import PART_BYTES, S3BlobStore
 from shared.batch_ports import BlobStore
-from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress, Dialect, OnError
+from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress, OnError
 from shared.domain.ids import BatchId, CallerId, new_id
+from shared.domain.table import Dialect
 from shared.settings import Settings, SettingsError
 from tests.object_store import BUCKET, ObjectStore, running_object_store
 

@@ -14,8 +14,9 @@ from werkzeug.test import EnvironBuilder
 from api.problems import UnsupportedMediaType
 from api.services.uploads import Upload
 from api.uploads import UploadBody, clean_file_name
-from shared.domain.batch import BatchOptions, Dialect
+from shared.domain.batch import BatchOptions
 from shared.domain.errors import DomainError, UnreadableUpload, UnsupportedUpload, UploadTooLarge
+from shared.domain.table import Dialect
 from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
 
 LIMIT = 50_000_000
@@ -77,7 +78,7 @@ def test_gzip_members_in_a_row_are_one_file() -> None:
         (b"a;b\n1;2\n", "missing-column"),
         (f"{HEADER},year\n{GOOD_ROW},1\n".encode(), "duplicate-column"),
         (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0" * 4, "binary-file"),
-        (b"PK\x03\x04" + bytes(100), "unsupported-upload"),
+        (b"%PDF-1.7" + bytes(100), "unsupported-upload"),
         (HEADER.encode() + b"\n" + b"x" * 5_000_000, "line-too-long"),
         (",".join(f"c{n}" for n in range(5000)).encode() + b"\n1\n", "too-many-columns"),
     ],
@@ -234,5 +235,5 @@ def test_a_file_name_has_no_folders() -> None:
 
 def test_an_unsupported_upload_names_what_it_is() -> None:
     with pytest.raises(UnsupportedUpload) as error:
-        receive(b"PAR1" + bytes(100))
-    assert error.value.params["given"] == "Parquet"
+        receive(b"%PDF-1.7" + bytes(100))
+    assert error.value.params["given"] == "PDF"

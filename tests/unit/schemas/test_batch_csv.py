@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.batch import BatchOptions, Dialect
-from shared.domain.errors import UnreadableUpload, UnsupportedUpload
+from shared.domain.batch import BatchOptions
+from shared.domain.errors import UnreadableUpload
+from shared.domain.table import Dialect
 from shared.schemas import csv_reader
-from shared.schemas.csv_dialect import TextEvidence, detect, key_index
+from shared.schemas.csv_dialect import detect
+from shared.schemas.csv_encoding import TextEvidence
 from shared.schemas.csv_reader import START, CsvReader, SourceRow
+from shared.schemas.table_sample import key_index
 
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
 ROW = "Citroën;C3;2019;Essence;Manuelle;45 000"
@@ -68,7 +71,7 @@ def test_a_file_that_changes_encoding_half_way_loses_only_the_rows_in_question()
     data = "a,é\nb,ç\n".encode() + "c,é\n".encode("cp1252") + b"d,e\n"
     evidence = TextEvidence()
     evidence.see(data)
-    assert evidence.encoding == "utf-8"
+    assert evidence.finding.value == "utf-8"
     read = rows_of(data)
     assert [row.fault for row in read] == [None, None, "unreadable-text", None]
     assert read[2].cells == ["c", "\ufffd"]
@@ -108,12 +111,6 @@ def test_what_is_no_table_of_cars_is_refused_with_a_reason(data: bytes, code: st
 def test_an_unknown_key_column_is_refused() -> None:
     assert refusal(f"{HEADER}\n{ROW}\n".encode(), key_column="ref") == "unknown-key-column"
     assert key_index(("Réf.", "x"), "ref") == 0
-
-
-@pytest.mark.parametrize("magic", [b"PK\x03\x04", b"PAR1", b"\x28\xb5\x2f\xfd"])
-def test_other_formats_are_named(magic: bytes) -> None:
-    with pytest.raises(UnsupportedUpload):
-        detect_all(magic + b"rest")
 
 
 def test_quotes_may_hold_line_ends_and_lines_are_counted_as_in_an_editor() -> None:

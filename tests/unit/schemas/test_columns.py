@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import InvalidInput, UnreadableUpload
 from shared.schemas.car import CAR_FIELDS, load_car_request
-from shared.schemas.columns import ColumnValidator, field_of, match_header
+from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Category
+from shared.schemas.header_match import field_of, match_header
 
 NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
 GOOD = {
@@ -104,8 +105,8 @@ def test_two_headers_for_one_field_are_refused_unless_one_is_the_fields_own_name
     with pytest.raises(UnreadableUpload) as refused:
         match_header(["marque", "brand", *NEEDED[1:]])
     assert refused.value.problems[0].code == "ambiguous-column"
-    assert match_header(["marque", *NEEDED])["company"] == 1
-    assert match_header([*NEEDED, "marque"])["company"] == 0
+    assert match_header(["marque", *NEEDED])["company"].index == 1
+    assert match_header([*NEEDED, "marque"])["company"].index == 0
 
 
 def test_more_than_500_columns_are_refused() -> None:
@@ -117,7 +118,7 @@ def test_more_than_500_columns_are_refused() -> None:
 def test_beside_decimal_commas_a_dot_only_groups() -> None:
     cells = {"engine_cc": ["1.600", "1.598,5", "1600"]}
     assert ColumnValidator(",").validate(cells)[0]["engine_cc"] == [1600.0, 1598.5, 1600.0]
-    assert ColumnValidator("auto").validate(cells)[0]["engine_cc"] == [None, 1598.5, 1600.0]
+    assert ColumnValidator("auto").validate(cells)[0]["engine_cc"] == [1600.0, 1598.5, 1600.0]
 
 
 def test_beside_decimal_points_a_comma_only_groups() -> None:

@@ -1,0 +1,125 @@
+"""Decompress an upload as it arrives: a bounded piece at a time, however much comes out."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Protocol
+
+import zstandard
+
+from shared.domain.errors import FieldProblem, UnreadableUpload
+
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPED = tuple(bytes([sign]) + b"\x2a\x4d\x18" for sign in range(0x50, 0x60))
+MAGIC_BYTES = 4
+
+INFLATE_BYTES = 1 << 20
+"""Most bytes that come out of one call of gzip's decompressor."""
+
+ZSTD_FEED_BYTES = 256
+"""zstd's decompressor gives all that its input holds, and four bytes can hold 128 KB: so it gets
+little at a time, and never gives more than 8 MB."""
+
+ZSTD_WINDOW_MAX_BYTES = 8 << 20
+"""What RFC 9659 asks of a sender; a larger window would cost that much memory an upload."""
+
+
+class Decompressor(Protocol):
+    """Takes compressed bytes, gives plain ones."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The plain pieces of the next compressed bytes.
+
+        Raises:
+            UnreadableUpload: they are not valid.
+        """
+        ...
+
+    def close(self) -> None:
+        """Check that the data are complete.
+
+        Raises:
+            UnreadableUpload: they are not.
+        """
+        ...
+
+
+def compression_of(first: bytes) -> str:
+    """`gzip`, `zstd` or `identity`, by the first `MAGIC_BYTES` bytes of a file."""
+    if first.startswith(GZIP_MAGIC):
+        return "gzip"
+    return "zstd" if first.startswith((ZSTD_MAGIC, *_ZSTD_SKIPPED)) else "identity"
+
+
+def decompressor_of(first: bytes) -> Decompressor | None:
+    """The decompressor for a file that begins so; None if it is not compressed."""
+    compression = compression_of(first)
+    if compression == "gzip":
+        return Gunzip()
+    return Unzstd() if compression == "zstd" else None
+
+
+class Gunzip:
+    """Decompresses gzip data, several members in a row included."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """As `Decompressor` says."""
+        while data:
+            if self._member.eof:
+                data = data.lstrip(b"\0")  # padding after a member is allowed
+                if not data:
+                    return
+                self._member = zlib.decompressobj(wbits=31)
+            try:
+                piece = self._member.decompress(data, INFLATE_BYTES)
+            except zlib.error:
+                raise _refused("wrong-gzip") from None
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if piece:
+                yield piece
+
+    def close(self) -> None:
+        """As `Decompressor` says."""
+        if not self._member.eof:
+            raise _refused("truncated-gzip")
+
+
+class Unzstd:
+    """Decompresses zstd data, several frames in a row included."""
+
+    def __init__(self) -> None:
+        self._context = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX_BYTES)
+        self._frame = self._context.decompressobj()
+        self._is_open = True
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """As `Decompressor` says."""
+        for start in range(0, len(data), ZSTD_FEED_BYTES):
+            yield from self._feed(data[start : start + ZSTD_FEED_BYTES])
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if not self._is_open:
+                self._frame, self._is_open = self._context.decompressobj(), True
+            try:
+                piece = self._frame.decompress(data)
+            except zstandard.ZstdError as error:
+                too_wide = "too much memory" in str(error)
+                code = "zstd-window" if too_wide else "wrong-zstd"
+                raise _refused(code, maximum=ZSTD_WINDOW_MAX_BYTES >> 20) from None
+            data = self._frame.unused_data if self._frame.eof else b""
+            self._is_open = not self._frame.eof
+            if piece:
+                yield piece
+
+    def close(self) -> None:
+        """As `Decompressor` says."""
+        if self._is_open:
+            raise _refused("truncated-zstd")
+
+
+def _refused(code: str, **params: object) -> UnreadableUpload:
+    return UnreadableUpload([FieldProblem("/file", code, **params)])

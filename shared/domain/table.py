@@ -1,0 +1,104 @@
+"""How an uploaded file writes its table of cars, and how sure that is."""
+
+import dataclasses
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Self
+
+
+class FileKind(StrEnum):
+    """What an uploaded file is, by its content."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something that was found out about a file."""
+
+    value: str
+    confidence: float
+    """From 0, a guess, to 1, certain: it ranks evidence and is no probability."""
+    basis: str
+    """What it rests on: `given`, `byte-order-mark`, `valid-utf-8`, …"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnMatch:
+    """The column of a file that is one of the car's fields."""
+
+    index: int
+    """Its place in the header, from 0."""
+    confidence: float
+    basis: str
+    """`given`, `name`, `alias`, `alias-and-unit`, `date` or `cells`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Something in a file that its owner should know although it is no error."""
+
+    code: str
+    field: str | None = None
+    values: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """How a file writes its table."""
+
+    encoding: str = ""
+    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a file that is no text."""
+    delimiter: str = ""
+    decimal: str = "auto"
+    """`,` or `.` where the file's numbers, or the caller, decide it; `auto` otherwise."""
+    header: tuple[str, ...] = ()
+    """The file's own column names, in order; empty while a workbook or Parquet is not opened."""
+    kind: FileKind = FileKind.CSV
+    columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
+    """By field of the car."""
+    findings: Mapping[str, Finding] = dataclasses.field(default_factory=dict)
+    """By what was found out: `encoding`, `delimiter`, `decimal`, `sheet`."""
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def column_of(self) -> dict[str, int]:
+        """Index of the column of each field that the file has."""
+        return {field: match.index for field, match in self.columns.items()}
+
+    @property
+    def is_opened(self) -> bool:
+        """Whether the header is known; that of a workbook or Parquet is read by a worker."""
+        return bool(self.header)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready members; the inverse of `from_json`."""
+        return {
+            "encoding": self.encoding,
+            "delimiter": self.delimiter,
+            "decimal": self.decimal,
+            "header": list(self.header),
+            "kind": str(self.kind),
+            "columns": {name: dataclasses.asdict(match) for name, match in self.columns.items()},
+            "findings": {name: dataclasses.asdict(found) for name, found in self.findings.items()},
+            "notices": [dataclasses.asdict(notice) for notice in self.notices],
+        }
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild the dialect from `to_json`'s members."""
+        return cls(
+            encoding=members["encoding"],
+            delimiter=members["delimiter"],
+            decimal=members["decimal"],
+            header=tuple(members["header"]),
+            kind=FileKind(members["kind"]),
+            columns={name: ColumnMatch(**match) for name, match in members["columns"].items()},
+            findings={name: Finding(**found) for name, found in members["findings"].items()},
+            notices=tuple(
+                Notice(code=each["code"], field=each["field"], values=tuple(each["values"]))
+                for each in members["notices"]
+            ),
+        )

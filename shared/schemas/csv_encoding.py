@@ -1,0 +1,103 @@
+"""The encoding of a text file, found out from its bytes."""
+
+import codecs
+import dataclasses
+
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.table import Finding
+from shared.schemas.csv_reader import BOMS
+
+ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-1", "iso8859-15", "cp1256")
+"""Codec names, as `codecs.lookup` gives them."""
+
+HIGH_BYTES_KEPT = 65_536
+_ASCII = bytes(range(128))
+_FRENCH = (
+    "éèêëàâäîïôöùûüçœæÉÈÊËÀÂÎÏÔÙÛÇŒ°€«»…²\u00a0"
+    "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}"
+).encode("cp1252")
+
+
+@dataclasses.dataclass(slots=True)
+class TextEvidence:
+    """What the bytes of a file say of its encoding, gathered while it passes by."""
+
+    _decoder: codecs.IncrementalDecoder = dataclasses.field(
+        default_factory=codecs.getincrementaldecoder("utf-8")
+    )
+    is_utf8: bool = True
+    """No byte so far contradicts UTF-8."""
+    has_utf8_signs: bool = False
+    """A sign of several bytes was read as UTF-8 before anything contradicted it."""
+    _high_bytes: bytes = b""
+    """Bytes beyond ASCII from where UTF-8 was contradicted on."""
+
+    def see(self, block: bytes) -> None:
+        """Take note of the next bytes."""
+        if not self.is_utf8:
+            if len(self._high_bytes) < HIGH_BYTES_KEPT:
+                self._high_bytes += block.translate(None, _ASCII)
+            return
+        try:
+            text = self._decoder.decode(block)
+        except UnicodeDecodeError as error:
+            self.is_utf8 = False
+            self.has_utf8_signs = self.has_utf8_signs or not error.object[: error.start].isascii()
+            self._high_bytes = error.object[error.start :].translate(None, _ASCII)
+        else:
+            self.has_utf8_signs = self.has_utf8_signs or not text.isascii()
+
+    @property
+    def finding(self) -> Finding:
+        """UTF-8 unless the first sign beyond ASCII was none: then Windows' Western encoding."""
+        if self.is_utf8:
+            if self.has_utf8_signs:
+                return Finding(value="utf-8", confidence=0.99, basis="valid-utf-8")
+            return Finding(value="utf-8", confidence=1.0, basis="ascii")
+        if self.has_utf8_signs:
+            return Finding(value="utf-8", confidence=0.6, basis="utf-8-with-faults")
+        french = len(self._high_bytes) - len(self._high_bytes.translate(None, _FRENCH))
+        share = french / max(len(self._high_bytes), 1)
+        return Finding(
+            value="cp1252", confidence=round(0.4 + 0.5 * share, 2), basis="western-letters"
+        )
+
+
+def find_encoding(head: bytes, evidence: TextEvidence, wanted: str | None) -> Finding:
+    """The encoding of a file.
+
+    Args:
+        head: its first bytes.
+        evidence: of the whole file, as far as it has arrived.
+        wanted: what the caller says; believed.
+
+    Raises:
+        UnreadableUpload: NUL bytes show that it is no text.
+    """
+    marked = next((name for name, bom in BOMS.items() if head.startswith(bom)), None)
+    if wanted == "utf-16":
+        wanted = marked if marked in ("utf-16-le", "utf-16-be") else "utf-16-le"
+    if wanted:
+        return Finding(value=wanted, confidence=1.0, basis="given")
+    if marked:
+        return Finding(value=marked, confidence=1.0, basis="byte-order-mark")
+    wide = _wide_encoding(head)
+    if wide:
+        return Finding(value=wide, confidence=0.95, basis="zero-bytes")
+    nul = head.find(b"\0")
+    if nul >= 0:
+        line = head.count(b"\n", 0, nul) + 1
+        raise UnreadableUpload([FieldProblem("/file", "binary-file", line=line)])
+    return evidence.finding
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """UTF-16 without a mark: of plain text, every second byte is 0."""
+    half = len(head) // 2
+    if not half:
+        return None
+    for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
+        zeros = head[first::2].count(0)
+        if zeros > half * 0.4 and head[1 - first :: 2].count(0) < half * 0.05:
+            return encoding
+    return None

@@ -1,0 +1,139 @@
+"""What an uploaded file is, by its bytes, and what can be said of it without opening it.
+
+Standard library only: the HTTP process looks at files, and reads none but text.
+"""
+
+import os
+import struct
+import zipfile
+from typing import BinaryIO
+
+from shared.domain.errors import (
+    FieldProblem,
+    UnreadableUpload,
+    UnsupportedUpload,
+    UploadTooLarge,
+)
+from shared.domain.table import FileKind
+
+RATIO_MAX = 200
+RATIO_FREE_BYTES = 64_000_000
+"""Up to this size any compression ratio is fine; cars never compress better than that."""
+
+ZIP_ENTRIES_MAX = 2_000
+PARQUET_FOOTER_MAX_BYTES = 32_000_000
+EXPECTED = "CSV, Excel (.xlsx), Parquet"
+
+_XLSX, _PARQUET, _OLE = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
+_FOREIGN = {
+    b"PK\x05\x06": "ZIP",
+    b"PARE": "Parquet (encrypted)",
+    b"%PDF": "PDF",
+    b"BZh": "bzip2",
+    b"\xfd7zX": "xz",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+    b"\x89PNG": "PNG",
+    b"SQLi": "SQLite",
+}
+_WORKBOOK = "xl/workbook.xml"
+_ZIP_KINDS = {
+    "xl/workbook.bin": "Excel (.xlsb)",
+    "word/document.xml": "Word",
+    "ppt/presentation.xml": "PowerPoint",
+    "content.xml": "OpenDocument",
+}
+_ZIP_END = b"PK\x05\x06"
+_ZIP_END_SIZE = 22
+_COMMENT_MAX_BYTES = 65_535
+_ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
+_OLE_HEAD_BYTES = 1 << 20
+
+
+def kind_of(first: bytes) -> FileKind:
+    """What a file is that begins so.
+
+    Raises:
+        UnsupportedUpload: it is of a kind that is not read.
+    """
+    if first.startswith((_XLSX, _OLE)):
+        return FileKind.XLSX  # an old or locked workbook is told from its end, by `inspect`
+    if first.startswith(_PARQUET):
+        return FileKind.PARQUET
+    for magic, name in _FOREIGN.items():
+        if first.startswith(magic):
+            raise UnsupportedUpload(given=name, expected=EXPECTED)
+    return FileKind.CSV
+
+
+def inspect(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
+    """Refuse a file that no worker need open.
+
+    Args:
+        kind: what it begins as.
+        stream: the whole file, seekable.
+        max_bytes: most that a workbook may unzip to.
+
+    Raises:
+        UnsupportedUpload: it is of another kind, or locked.
+        UnreadableUpload: it is cut off or damaged.
+        UploadTooLarge: it unzips to too much.
+    """
+    if kind is FileKind.XLSX:
+        _inspect_workbook(stream, max_bytes)
+    elif kind is FileKind.PARQUET:
+        _inspect_parquet(stream)
+
+
+def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
+    head = stream.read(_OLE_HEAD_BYTES)
+    if head.startswith(_OLE):
+        is_locked = _ENCRYPTED_STREAM in head
+        given = "Excel (password)" if is_locked else "Excel 97-2003 (.xls)"
+        raise UnsupportedUpload(given=given, expected=EXPECTED)
+    entries = _zip_entries(stream)
+    names = {entry.filename for entry in entries}
+    if _WORKBOOK not in names:
+        found = (name for entry, name in _ZIP_KINDS.items() if entry in names)
+        raise UnsupportedUpload(given=next(found, "ZIP"), expected=EXPECTED)
+    unzipped = sum(entry.file_size for entry in entries)
+    zipped = stream.seek(0, os.SEEK_END)
+    if unzipped > max_bytes:
+        raise UploadTooLarge(maximum=max_bytes)
+    if unzipped > RATIO_FREE_BYTES and unzipped > RATIO_MAX * zipped:
+        raise UploadTooLarge(maximum=RATIO_MAX * zipped)
+
+
+def _zip_entries(stream: BinaryIO) -> list[zipfile.ZipInfo]:
+    """The directory of a ZIP file, which is not read if it is a long one."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _ZIP_END_SIZE - _COMMENT_MAX_BYTES))
+    tail = stream.read()
+    end = tail.rfind(_ZIP_END)
+    if end < 0 or len(tail) - end < _ZIP_END_SIZE:
+        raise _refused("truncated-workbook")
+    (count,) = struct.unpack_from("<H", tail, end + 10)
+    (directory_bytes,) = struct.unpack_from("<I", tail, end + 12)
+    if count > ZIP_ENTRIES_MAX or directory_bytes > ZIP_ENTRIES_MAX * 1024:
+        raise _refused("wrong-workbook")
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError):
+        raise _refused("wrong-workbook") from None
+
+
+def _inspect_parquet(stream: BinaryIO) -> None:
+    size = stream.seek(0, os.SEEK_END)
+    if size < len(_PARQUET) * 2 + 4:
+        raise _refused("truncated-parquet")
+    stream.seek(size - 8)
+    footer_bytes, magic = struct.unpack("<I4s", stream.read(8))
+    if magic != _PARQUET:
+        raise _refused("truncated-parquet")
+    if footer_bytes > min(size - 12, PARQUET_FOOTER_MAX_BYTES):
+        raise _refused("wrong-parquet")
+
+
+def _refused(code: str) -> UnreadableUpload:
+    return UnreadableUpload([FieldProblem("/file", code)])

@@ -1,0 +1,265 @@
+"""Which column of a file is which field of the car, and how sure that is."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from marshmallow import ValidationError
+
+from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.table import ColumnMatch
+from shared.domain.text import fold
+from shared.schemas.car import CAR_FIELDS
+from shared.schemas.csv_reader import COLUMNS_MAX
+from shared.schemas.fields import is_blank
+from shared.schemas.numbers import parse_number
+
+HEADER_MAX_SIGNS = 80
+HEADERS_SHOWN = 40
+CONFIDENCE = {
+    "given": 1.0,
+    "name": 1.0,
+    "alias": 0.95,
+    "alias-and-unit": 0.9,
+    "date": 0.85,
+    "cells": 0.85,
+}
+"""What a header alone says; cells that the field refuses lower it to half at worst."""
+
+FISCAL_POWER_MAX_CV = 30
+"""Moroccan cars have 4 to 30 fiscal horsepower, and hardly any has so little real power."""
+
+Column = Sequence[str]
+_BRACKETS = re.compile(r"[(\[][^)\]]*[)\]]")
+_FIELD_BY_HEADER: dict[str, str] = {
+    fold(spelling): name
+    for name in FIELD_NAMES
+    for spelling in (
+        *CAR_FIELDS[name].aliases,
+        CAR_FIELDS[name].label_fr,
+        CAR_FIELDS[name].label_en,
+        name,
+    )
+}
+_DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
+"""The year is in them too; a column that has nothing else is better."""
+
+_EITHER_POWER = frozenset({"puissance", "power"})
+
+
+class _Claim(NamedTuple):
+    """A column that may be a field."""
+
+    place: int
+    field: str
+    basis: str
+
+
+def field_of(header: str) -> str | None:
+    """The car's field that a column header means; None if it means none.
+
+    >>> field_of("Kilométrage (km)"), field_of("KM"), field_of("colour")
+    ('km_driven', 'km_driven', None)
+    """
+    return _FIELD_BY_HEADER.get(fold(header)) or _FIELD_BY_HEADER.get(
+        fold(_BRACKETS.sub(" ", header))
+    )
+
+
+def match_header(
+    header: Sequence[str],
+    given: Iterable[tuple[str, str]] = (),
+    rows: Sequence[Sequence[str]] = (),
+) -> dict[str, ColumnMatch]:
+    """The column of each field that the file has.
+
+    Of several columns for one field, the one that bears the field's own name counts.
+
+    Args:
+        header: the names of the file's columns.
+        given: what the caller says of them: pairs of a field and a header, a place (`#3`), or
+            "" for a field that is in no column.
+        rows: some rows of the file; their cells say how well the columns fit.
+
+    Raises:
+        UnreadableUpload: a needed column is missing, a name stands twice, or two columns could
+            be the same field.
+    """
+    if len(header) > COLUMNS_MAX:
+        raise UnreadableUpload(
+            [FieldProblem("/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(header))]
+        )
+    problems = _repeated_names(header)
+
+    def cells_of(index: int) -> Column:
+        return [row[index] for row in rows if index < len(row)]
+
+    claims = dict(_given_claims(header, given, problems))
+    _add_claims(header, cells_of, claims, problems)
+    found = {field: claim for field, claim in claims.items() if claim is not None}
+    problems += _missing_columns(header, found)
+    if problems:
+        raise UnreadableUpload(problems)
+    return {
+        field: ColumnMatch(
+            index=claim.place,
+            confidence=_confidence(claim, cells_of(claim.place)),
+            basis=claim.basis,
+        )
+        for field, claim in found.items()
+    }
+
+
+def _given_claims(
+    header: Sequence[str], given: Iterable[tuple[str, str]], problems: list[FieldProblem]
+) -> Iterator[tuple[str, _Claim | None]]:
+    """What the caller says; None for a field that no column may be."""
+    for field, wanted in given:
+        index = find_column(header, wanted) if wanted else None
+        if wanted and index is None:
+            problems.append(
+                FieldProblem(
+                    "?columns", "unknown-column", column=_short(wanted), found=shown(header)
+                )
+            )
+        yield field, None if index is None else _Claim(index, field, "given")
+
+
+def find_column(header: Sequence[str], wanted: str) -> int | None:
+    """Index of a column by its place (`#3`), its name, or its name in another spelling."""
+    if wanted in header:
+        return list(header).index(wanted)
+    place = wanted.removeprefix("#")
+    if wanted.startswith("#") and place.isascii() and place.isdigit() and len(place) < len("10000"):
+        return int(place) - 1 if 1 <= int(place) <= len(header) else None
+    names = [fold(name) for name in header]
+    return names.index(fold(wanted)) if fold(wanted) in names else None
+
+
+def _add_claims(
+    header: Sequence[str],
+    cells_of: Callable[[int], Column],
+    claims: dict[str, _Claim | None],
+    problems: list[FieldProblem],
+) -> None:
+    """Find the columns of the fields that the caller says nothing of."""
+    settled = set(claims)
+    taken = {claim.place for claim in claims.values() if claim is not None}
+    for index, name in enumerate(header):
+        claim = _claim(index, name, cells_of)
+        if claim is None or claim.field in settled or index in taken:
+            continue
+        before = claims.get(claim.field)
+        if before is None or _is_better(claim, before):
+            claims[claim.field] = claim
+        elif not _is_better(before, claim):
+            problems.append(
+                FieldProblem(
+                    f"/header/{index}",
+                    "ambiguous-column",
+                    column=_short(name),
+                    other=_short(header[before.place]),
+                    meaning=claim.field,
+                )
+            )
+
+
+def _is_better(one: _Claim, other: _Claim) -> bool:
+    """A field's own name is better than any alias; a date, or what the cells tell, is weak."""
+    ranks = {"name": 2, "date": 0, "cells": 0}
+    return ranks.get(one.basis, 1) > ranks.get(other.basis, 1)
+
+
+def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Claim | None:
+    field = field_of(name)
+    if field is None:
+        return None
+    if name == field:
+        return _Claim(index, field, "name")
+    if fold(name) in _EITHER_POWER and _is_fiscal_power(cells_of(index)):
+        return _Claim(index, "fiscal_power_cv", "cells")
+    if fold(name) in _DATE_HEADERS:
+        return _Claim(index, field, "date")
+    return _Claim(index, field, "alias" if fold(name) in _FIELD_BY_HEADER else "alias-and-unit")
+
+
+def _is_fiscal_power(cells: Column) -> bool:
+    """Whether the cells of a column called "power" tell fiscal horsepower: `7`, `8 CV`."""
+    folded = [fold(cell) for cell in cells if not is_blank(cell)]
+    fiscal = 0
+    for text in folded:
+        number = parse_number(text.removesuffix("cv"), whole=True)
+        fiscal += number is not None and number <= FISCAL_POWER_MAX_CV
+    return bool(folded) and fiscal > len(folded) / 2
+
+
+def _confidence(claim: _Claim, cells: Column) -> float:
+    filled = [cell for cell in cells if not is_blank(cell)]
+    share = sum(_is_valid(claim.field, cell) for cell in filled) / len(filled) if filled else 1.0
+    return round(CONFIDENCE[claim.basis] * (0.5 + 0.5 * share), 2)
+
+
+def _is_valid(field: str, cell: str) -> bool:
+    try:
+        CAR_FIELDS[field].deserialize(cell)
+    except ValidationError:
+        return False
+    return True
+
+
+def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
+    first: dict[str, int] = {}
+    problems = []
+    for index, name in enumerate(header):
+        if name in first:
+            problems.append(
+                FieldProblem(
+                    f"/header/{index}",
+                    "duplicate-column",
+                    column=_short(name),
+                    position=index + 1,
+                    first=first[name] + 1,
+                )
+            )
+        first.setdefault(name, index)
+    return problems
+
+
+def _missing_columns(header: Sequence[str], found: Mapping[str, _Claim]) -> list[FieldProblem]:
+    taken = {claim.place for claim in found.values()}
+    free = {fold(name): name for index, name in enumerate(header) if index not in taken}
+    return [
+        FieldProblem(
+            "/header",
+            "missing-column",
+            column=name,
+            found=shown(header),
+            aliases=", ".join((name, *CAR_FIELDS[name].aliases)),
+            mapping=f"columns={name}:{_closest(name, free)}",
+        )
+        for name in REQUIRED_FIELDS
+        if name not in found
+    ]
+
+
+def _closest(field: str, free: Mapping[str, str]) -> str:
+    """The header that looks most like a spelling of the field; `#3` where none does."""
+    spellings = (spelling for spelling, name in _FIELD_BY_HEADER.items() if name == field)
+    for spelling in spellings:
+        near = difflib.get_close_matches(spelling, free, n=1, cutoff=0.8)
+        if near:
+            return _short(free[near[0]])
+    return "#3"
+
+
+def shown(header: Sequence[str]) -> str:
+    """The names of a header as they stand in a message."""
+    names = ", ".join(_short(name) for name in islice(header, HEADERS_SHOWN))
+    return names + ", …" if len(header) > HEADERS_SHOWN else names
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= HEADER_MAX_SIGNS else name[: HEADER_MAX_SIGNS - 1] + "…"

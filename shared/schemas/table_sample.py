@@ -1,0 +1,111 @@
+"""What the first rows of a table say of the rest: columns, decimal sign, oddities."""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from shared.domain.batch import BatchOptions
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.table import ColumnMatch, Dialect, Finding, Notice
+from shared.schemas.car import CAR_FIELDS
+from shared.schemas.fields import Category, Number
+from shared.schemas.header_match import find_column, match_header, shown
+
+NOTICE_VALUES = 5
+"""Most values that a notice quotes."""
+
+Rows = Sequence[Sequence[str]]
+_COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
+_DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
+
+
+class Sample(NamedTuple):
+    """The beginning of a table."""
+
+    header: Sequence[str]
+    rows: Rows
+
+
+def name_columns(cells: Sequence[str]) -> list[str]:
+    """Header cells as names; a column without one is named by its position.
+
+    >>> name_columns([" Marque ", ""])
+    ['Marque', 'column_2']
+    """
+    return [cell.strip() or f"column_{index + 1}" for index, cell in enumerate(cells)]
+
+
+def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
+    """The dialect of a file whose form is known, with what its table says.
+
+    Args:
+        sample: its header and first rows.
+        options: the caller's; believed.
+        known: what is known of the file's form.
+
+    Raises:
+        UnreadableUpload: the columns are not those of cars.
+    """
+    columns = match_header(sample.header, options.columns, sample.rows)
+    _check_key_column(sample.header, options.key_column)
+    decimal = find_decimal(sample.rows, columns, options.decimal)
+    return dataclasses.replace(
+        known,
+        header=tuple(sample.header),
+        columns=columns,
+        decimal=decimal.value,
+        findings={**known.findings, "decimal": decimal},
+        notices=(*known.notices, *_notices(sample.rows, columns)),
+    )
+
+
+def key_index(header: Sequence[str], key_column: str | None) -> int | None:
+    """Index of the column that names the rows, found by its name in any spelling."""
+    return None if key_column is None else find_column(header, key_column)
+
+
+def _check_key_column(header: Sequence[str], key_column: str | None) -> None:
+    if key_column is not None and key_index(header, key_column) is None:
+        raise UnreadableUpload(
+            [FieldProblem("/header", "unknown-key-column", column=key_column, found=shown(header))]
+        )
+
+
+def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | None) -> Finding:
+    """The decimal sign that the numbers of the sample prove; `auto` if they prove none."""
+    if wanted:
+        return Finding(value=wanted, confidence=1.0, basis="given")
+    votes: Counter[str] = Counter()
+    for name, match in columns.items():
+        if isinstance(CAR_FIELDS[name], Number):
+            for cell in _cells(rows, match.index):
+                votes[","] += _COMMA_DECIMALS.search(cell) is not None
+                votes["."] += _DOT_DECIMALS.search(cell) is not None
+    if not votes.total():
+        return Finding(value="auto", confidence=0.5, basis="no-decimals-seen")
+    sign, count = votes.most_common(1)[0]
+    if count < votes.total():
+        return Finding(value="auto", confidence=0.5, basis="both-signs-seen")
+    return Finding(value=sign, confidence=round(1 - 1 / (2 + count), 2), basis="decimals-seen")
+
+
+def _notices(rows: Rows, columns: Mapping[str, ColumnMatch]) -> Iterator[Notice]:
+    """What will be read otherwise than it stands there, or not at all."""
+    for name, match in columns.items():
+        field = CAR_FIELDS[name]
+        cells = dict.fromkeys(_cells(rows, match.index))
+        if isinstance(field, Category) and not field.required:
+            code, odd = "unknown-category", [cell for cell in cells if field.is_unknown(cell)]
+        elif isinstance(field, Number) and field.litres:
+            code, odd = "litres", [cell for cell in cells if field.is_litres(cell)]
+        else:
+            continue
+        if odd:
+            quoted = tuple(value[:40] for value in odd[:NOTICE_VALUES])
+            yield Notice(code=code, field=name, values=quoted)
+
+
+def _cells(rows: Rows, index: int) -> Iterator[str]:
+    return (row[index] for row in rows if index < len(row))

@@ -1,0 +1,110 @@
+"""Open the workbook or Parquet file of a batch: store its rows as text, find out its columns."""
+
+import time
+from pathlib import Path
+
+from shared.adapters.batch_files import SOURCE, TABLE, BatchFiles
+from shared.batch_ports import BatchStore
+from shared.domain.batch import BatchManifest
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.ids import BatchId
+from shared.domain.table import Dialect, Finding, Notice
+from shared.schemas.csv_dialect import HEAD_BYTES, sample_rows
+from shared.schemas.table_sample import Sample, examine, name_columns
+from worker.services.batch_flow import SPLIT
+from worker.services.tables_process import NEWS_S, Order, read_table
+from worker.services.tables_rows import STORED
+
+
+class BatchTable:
+    """Opens tables.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger; told that the work goes on.
+        spool: folder for copies of files that lie elsewhere.
+        max_bytes: most bytes of a table as text.
+    """
+
+    def __init__(
+        self, files: BatchFiles, store: BatchStore, *, spool: Path, max_bytes: int
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._spool = spool
+        self._max_bytes = max_bytes
+
+    def open(self, manifest: BatchManifest) -> BatchManifest:
+        """The manifest with what its table says; the rows are stored then.
+
+        Raises:
+            UnreadableUpload: it is no table of cars; that is on record, too.
+            Stopped: the batch was cancelled.
+        """
+        try:
+            dialect = self._read(manifest)
+        except UnreadableUpload as error:
+            self._files.write_refusal(manifest.id, error.problems)
+            raise
+        self._files.write_table(manifest.id, dialect)
+        opened = self._files.manifest(manifest.id)
+        if opened is None:
+            raise FileNotFoundError(f"manifest of {manifest.id}")
+        return opened
+
+    def _read(self, manifest: BatchManifest) -> Dialect:
+        options, batch_id = manifest.options, manifest.id
+        order = Order(
+            kind=manifest.dialect.kind,
+            sheet=options.sheet,
+            headers=tuple(column for _, column in options.columns),
+            max_bytes=self._max_bytes,
+        )
+        with (
+            self._files.blobs.read(batch_id, SOURCE) as source,
+            self._files.blobs.write(batch_id, TABLE) as table,
+        ):
+            found = read_table(source, table, order, self._spool, _Pulse(self._store, batch_id))
+        known = Dialect(kind=manifest.dialect.kind, notices=_notices(found))
+        if "sheet" in found:
+            basis = "first-sheet" if options.sheet is None else "given"
+            sheet = Finding(value=found["sheet"], confidence=1.0, basis=basis)
+            known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
+        return examine(self._sample(batch_id), options, known)
+
+    def _sample(self, batch_id: BatchId) -> Sample:
+        with self._files.blobs.read(batch_id, TABLE) as table:
+            head = table.read(HEAD_BYTES)
+        rows = sample_rows(head, STORED.encoding, STORED.delimiter)
+        if not rows:
+            raise UnreadableUpload([FieldProblem("/file", "empty-file")])
+        if len(rows) == 1:
+            raise UnreadableUpload([FieldProblem("/file", "no-rows")])
+        return Sample(name_columns(rows[0].cells[1:]), [row.cells[1:] for row in rows[1:]])
+
+
+def _notices(found: dict[str, object]) -> tuple[Notice, ...]:
+    others = found.get("others")
+    notices = []
+    if isinstance(others, list) and others:
+        notices.append(Notice(code="other-sheets", values=tuple(map(str, others))))
+    if found.get("has_macros"):
+        notices.append(Notice(code="macros-ignored"))
+    return tuple(notices)
+
+
+class _Pulse:
+    """Renews the lease of the step now and then; False once the batch is cancelled."""
+
+    def __init__(self, store: BatchStore, batch_id: BatchId) -> None:
+        self._store = store
+        self._batch_id = batch_id
+        self._next = time.monotonic() + NEWS_S
+
+    def __call__(self) -> bool:
+        if time.monotonic() < self._next:
+            return True
+        self._next = time.monotonic() + NEWS_S
+        self._store.renew(self._batch_id, SPLIT)
+        progress = self._store.progress(self._batch_id)
+        return progress is not None and not progress.cancel_requested
