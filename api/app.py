@@ -5,14 +5,14 @@ import time
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import cors, cross_site, problems, security_headers, slots
+from api import cors, cross_site, hot_path, problems, security_headers, slots
 from api.auth import Authenticator
 from api.container import ApiServices, build_services
-from api.current import EXTENSION
+from api.current import EXTENSION, begun
 from api.schemas.requests import NoQuery, load_query
-from api.views import batches, docs, jobs, models, ops, outcomes, results, valuations
+from api.views import batches, docs, jobs, model_cards, models, ops, outcomes, results, valuations
 from api.web import pages
-from shared.metrics import HTTP_DURATION, HTTP_REQUESTS
+from shared.metrics import observe_http
 from shared.schemas.car import CarRequestSchema
 from shared.settings import Settings
 
@@ -54,7 +54,8 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
             "security": [{}, {"apiKey": []}],
         },
     )
-    app.extensions[EXTENSION] = services or build_services(settings)
+    services = services or build_services(settings)
+    app.extensions[EXTENSION] = services
     _measure(app)
     authenticator.register(app)
     cross_site.register(app, settings, authenticator)
@@ -62,6 +63,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
+    hot_path.register(app, services, authenticator)
     slots.register(app, settings.api_threads)
     return app
 
@@ -84,7 +86,7 @@ class DocumentedApi(Api):
 def _register_routes(app: Flask) -> None:
     api = DocumentedApi(app)
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
-    for views in (valuations, outcomes, jobs, batches, results, models, ops):
+    for views in (valuations, outcomes, jobs, batches, results, models, model_cards, ops):
         api.register_blueprint(views.blueprint)
     for pages_blueprint in (pages.blueprint, docs.blueprint):
         app.register_blueprint(pages_blueprint)
@@ -98,13 +100,14 @@ def _measure(app: Flask) -> None:
 
     @app.before_request
     def start_clock() -> None:
-        g.started = time.perf_counter()
+        earlier = begun()
+        g.started = time.perf_counter() if earlier is None else earlier.started
 
     @app.after_request
     def observe(response: Response) -> Response:
         endpoint = request.url_rule.rule if request.url_rule else "unmatched"
         if endpoint != "/metrics":
             method = request.method if request.method in METHODS else "other"
-            HTTP_REQUESTS.labels(method, endpoint, response.status_code).inc()
-            HTTP_DURATION.labels(method, endpoint).observe(time.perf_counter() - g.started)
+            took_s = time.perf_counter() - g.started
+            observe_http(method, endpoint, response.status_code, took_s)
         return response

@@ -6,6 +6,7 @@ only guard is the address, and two things get around that: a page of another sit
 127.0.0.1, and a name of another site that is made to lead there (DNS rebinding).
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from api.cors import CLOSED_PREFIX, named_origins
 from api.problems import CrossSiteRefused, HostRefused
 from shared.settings import Settings
 
+CACHED_HOST_MAX_SIGNS = 64
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 QUESTIONS = frozenset({"/", "/predict", "/jobs"})
 """What anybody may post: the page's form, and JSON, which a browser asks permission for first."""
@@ -46,11 +48,18 @@ def is_loopback(host: str) -> bool:
     >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
     (True, True, False)
     """
+    return _is_loopback_short(host) if len(host) <= CACHED_HOST_MAX_SIGNS else _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+_is_loopback_short = lru_cache(maxsize=256)(_is_loopback)
 
 
 def is_cross_site() -> bool:

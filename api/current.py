@@ -1,16 +1,44 @@
 """What belongs to the current request: services, caller, language."""
 
+import dataclasses
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app, g, request
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from shared.domain.ids import CallerId
+from shared.domain.job import Job
 from shared.schemas.messages import DEFAULT_LANGUAGE, LANGUAGES, Language
 
 if TYPE_CHECKING:
     from api.container import ApiServices
 
 EXTENSION = "carprice"
+BEGUN = "carprice.begun"
+"""Where the environment of a request keeps its `Begun`."""
+CACHED_HEADER_MAX_SIGNS = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Begun:
+    """What `api.hot_path` has begun and a view finishes."""
+
+    started: float
+    """`time.perf_counter` at the arrival of the request."""
+    outcome: Job | Exception
+
+    def result(self) -> Job:
+        """The job that the request has become; raises what went wrong."""
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def begun() -> Begun | None:
+    """What this request has come to before Flask saw it; usually nothing."""
+    return cast("Begun | None", request.environ.get(BEGUN))
 
 
 def services() -> "ApiServices":
@@ -25,11 +53,26 @@ def caller_id() -> CallerId:
 
 def language() -> Language:
     """French or English, by `Accept-Language`; French when the caller has no preference."""
-    if "Accept-Language" not in request.headers:
+    return preferred_language(request.headers.get("Accept-Language"))
+
+
+def preferred_language(accept_language: str | None) -> Language:
+    """`language` by the header's text; None: there is no such header."""
+    if accept_language is None:
         return DEFAULT_LANGUAGE
-    for tag, quality in request.accept_languages:  # the most wanted first, `*` last
+    if len(accept_language) <= CACHED_HEADER_MAX_SIGNS:
+        return _cached_preference(accept_language)
+    return _preference(accept_language)
+
+
+def _preference(accept_language: str) -> Language:
+    accepted = parse_accept_header(accept_language, LanguageAccept)
+    for tag, quality in accepted:  # the most wanted first, `*` last
         wanted = tag.partition("-")[0].casefold()
         for known in LANGUAGES:
             if wanted == known and quality > 0:
                 return known
     return DEFAULT_LANGUAGE
+
+
+_cached_preference = lru_cache(maxsize=256)(_preference)

@@ -18,6 +18,8 @@ HEADERS = [
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 ]
+DATA_HEADERS = [*HEADERS, (CSP, NOTHING_CSP)]
+"""All of them, for an answer that is not a page."""
 
 
 def register(app: Flask) -> None:
@@ -43,9 +45,8 @@ class SecurityHeaders:
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], object]:
-            added = HEADERS
-            if all(name != CSP for name, _ in headers):
-                added = [*HEADERS, (CSP, NOTHING_CSP)]
+            is_data = all(name != CSP for name, _ in headers)
+            added = DATA_HEADERS if is_data else HEADERS
             return start_response(status, headers + added, exc_info)
 
         return self._application(environ, start)

@@ -51,13 +51,20 @@ class BoundedBody(RawIOBase):
     Args:
         body: the server's `wsgi.input`.
         slots: of all bodies.
+        announced_bytes: its `Content-Length`; -1 if it has none.
     """
 
-    def __init__(self, body: Any, slots: Slots) -> None:
+    def __init__(self, body: Any, slots: Slots, announced_bytes: int = -1) -> None:
         super().__init__()
         self._body = body
         self._slots = slots
         self._is_taken = False
+        self._left_bytes = announced_bytes
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it has a slot now."""
+        return self._is_taken
 
     def readable(self) -> bool:
         """It is there to be read."""
@@ -65,11 +72,12 @@ class BoundedBody(RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the client; the end of the body gives the slot back."""
-        if not self._is_taken:
+        if not self._is_taken and self._left_bytes != 0:
             self._slots.take()
             self._is_taken = True
         data: bytes = self._body.read(size)
-        if not data:
+        self._left_bytes -= len(data)
+        if not data or self._left_bytes == 0:
             self.release()
         return data
 
@@ -99,14 +107,21 @@ class BodySlots:
         """Answer one request."""
         if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
             return self._application(environ, start_response)
-        body = BoundedBody(environ["wsgi.input"], self._slots)
+        body = BoundedBody(environ["wsgi.input"], self._slots, _announced_bytes(environ))
         environ["wsgi.input"] = body
         try:
             answer = self._application(environ, start_response)
         except BaseException:
             body.release()
             raise
+        if isinstance(answer, list) and not body.is_taken:
+            return answer
         return ClosingIterator(answer, body.release)
+
+
+def _announced_bytes(environ: "WSGIEnvironment") -> int:
+    length: str = environ.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isdecimal() else -1
 
 
 def register(app: "Flask", threads: int) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +62,7 @@ HTTP_DURATION = Histogram(
 PREDICTIONS = Counter(
     "predictions_total", "Valuations answered, one per car; status success or error.", ["status"]
 )
+_VALUATIONS = PREDICTIONS.labels(status="success")
 PREDICTED_PRICES = Histogram(
     "predicted_prices_mad", "Estimated prices in MAD.", buckets=PRICE_BUCKETS_MAD
 )
@@ -144,16 +146,29 @@ class PriceTally(NamedTuple):
         return cls(counts, float(sum(ordered)))
 
 
+def observe_http(method: str, endpoint: str, status: int, took_s: float) -> None:
+    """Count and time one answered request."""
+    requests, duration = _http_series(method, endpoint, status)
+    requests.inc()
+    duration.observe(took_s)
+
+
+@lru_cache(maxsize=1024)
+def _http_series(method: str, endpoint: str, status: int) -> tuple[Counter, Histogram]:
+    """The series of one kind of answer; to find them by their labels costs as much as to count."""
+    return HTTP_REQUESTS.labels(method, endpoint, status), HTTP_DURATION.labels(method, endpoint)
+
+
 def observe_valuations(prices_mad: Sequence[float]) -> None:
     """Count answered valuations and their prices."""
-    PREDICTIONS.labels(status="success").inc(len(prices_mad))
+    _VALUATIONS.inc(len(prices_mad))
     for price_mad in prices_mad:
         PREDICTED_PRICES.observe(price_mad)
 
 
 def observe_tally(tally: PriceTally) -> None:
     """Count the valuations of a tally: the same as one by one, at the price of a few."""
-    PREDICTIONS.labels(status="success").inc(sum(tally.counts))
+    _VALUATIONS.inc(sum(tally.counts))
     # The library observes single values only; a bucket is a value of its own, as it writes them.
     buckets = PREDICTED_PRICES._buckets  # noqa: SLF001
     for bucket, count in zip(buckets, tally.counts, strict=True):

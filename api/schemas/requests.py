@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.problems import BodyTooLarge, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
+from shared.settings import Settings
 
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
 
@@ -114,7 +115,7 @@ def load_json() -> Any:
     Raises:
         UnsupportedMediaType: the content type is not JSON.
         BodyTooLarge: above the limit of the application.
-        InvalidInput: there is no body, or it is not JSON.
+        InvalidInput: it is cut off, empty or not JSON.
     """
     if not request.is_json:
         raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
@@ -122,7 +123,20 @@ def load_json() -> Any:
         raw = request.get_data()
     except RequestEntityTooLarge:
         raise BodyTooLarge(maximum=request.max_content_length) from None
-    if request.content_length is not None and len(raw) < request.content_length:
+    return parse_json(raw, request.content_length)
+
+
+def parse_json(raw: bytes, announced_bytes: int | None) -> Any:
+    """The JSON value of a body.
+
+    Args:
+        raw: what came.
+        announced_bytes: its `Content-Length`, if it had one.
+
+    Raises:
+        InvalidInput: it is cut off, empty or not JSON.
+    """
+    if announced_bytes is not None and len(raw) < announced_bytes:
         raise InvalidInput([FieldProblem("", "truncated-body")])
     if not raw.strip():
         raise InvalidInput([FieldProblem("", "empty-body")])
@@ -137,5 +151,15 @@ def preferred_wait_s() -> float | None:
 
     A preference that cannot be read is ignored, as the RFC asks.
     """
-    found = _PREFER_WAIT.search(request.headers.get("Prefer", ""))
+    return _preferred_wait_s(request.headers.get("Prefer", ""))
+
+
+def wait_s(prefer: str, settings: Settings) -> float:
+    """How long a caller of `/predict` is ready to wait, by his `Prefer` header, seconds."""
+    wanted = _preferred_wait_s(prefer)
+    return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
+
+
+def _preferred_wait_s(prefer: str) -> float | None:
+    found = _PREFER_WAIT.search(prefer) if prefer else None
     return float(found.group(1)) if found else None

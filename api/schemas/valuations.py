@@ -17,11 +17,13 @@ from api.schemas.outlook import (
     dump_comparable,
     dump_depreciation,
 )
+from model_store.manifest import ModelVersion
 from shared.domain.job import Valuation
 from shared.domain.valuation import Estimate, VerdictPosition
-from shared.schemas.messages import describe_warning
+from shared.schemas.messages import Language, describe_warning
 
 CURRENCY = "MAD"
+CACHE_STATUS = "Cache-Status"
 
 
 class VerdictSchema(Schema):
@@ -91,7 +93,22 @@ class ValuationSchema(Schema):
 
 
 def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
-    """The answer for one valuation."""
+    """The answer for one valuation, in the language of this request's caller."""
+    card = services().model_card(valuation.estimate.model_version)
+    return write_valuation(valuation, coverage, card, language())
+
+
+def write_valuation(
+    valuation: Valuation, coverage: float, card: ModelVersion | None, lang: Language
+) -> dict[str, Any]:
+    """The answer for one valuation.
+
+    Args:
+        valuation: what was asked and found.
+        coverage: of the price interval.
+        card: the manifest of the model that answered, if it can be read.
+        lang: of the warnings.
+    """
     estimate = valuation.estimate
     request = valuation.request
     interval = estimate.interval(coverage)
@@ -104,10 +121,10 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
             "high": interval.high_mad,
             "coverage": interval.coverage,
         },
-        "model": dump_model(estimate.model_version),
+        "model": _write_model(estimate.model_version, card),
         "model_known": estimate.model_known,
         "cached": valuation.cached,
-        "warnings": dump_warnings(valuation),
+        "warnings": _write_warnings(valuation, lang),
     }
     if request.asking_price_mad is not None:
         verdict = estimate.verdict(request.asking_price_mad)
@@ -122,17 +139,23 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
     return answer
 
 
-def dump_model(version_id: str) -> dict[str, Any]:
+def cache_status(valuation: Valuation) -> str:
+    """The `Cache-Status` header (RFC 9211)."""
+    if valuation.cached:
+        return f"carprice; hit; ttl={valuation.cache_ttl_s}"
+    return "carprice; fwd=miss; stored"
+
+
+def _write_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
     """The model's identity, from its manifest."""
-    version = services().model_card(version_id)
     return {
         "version": version_id,
-        "data_as_of": version.data_as_of if version else None,
-        "basis": version.basis if version else "asking_prices",
+        "data_as_of": card.data_as_of if card else None,
+        "basis": card.basis if card else "asking_prices",
     }
 
 
-def dump_warnings(valuation: Valuation) -> list[dict[str, Any]]:
+def _write_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
     """What was accepted without being used, in words."""
     warnings = list(valuation.request.warnings)
     if not valuation.estimate.model_known:
@@ -141,7 +164,7 @@ def dump_warnings(valuation: Valuation) -> list[dict[str, Any]]:
         {
             "pointer": warning["pointer"],
             "code": warning["code"],
-            "detail": describe_warning(warning, language()),
+            "detail": describe_warning(warning, lang),
         }
         for warning in warnings
     ]

@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 
+from api import current
 from api.answers import documents_problems, json_response, query_parameters
 from api.auth import Scope, needs
 from api.current import caller_id, services
 from api.schemas.jobs import JobSchema, dump_job
-from api.schemas.requests import ValuationQuery, load_json, load_query, preferred_wait_s
-from api.schemas.valuations import ValuationSchema, dump_valuation
+from api.schemas.requests import ValuationQuery, load_json, load_query, wait_s
+from api.schemas.valuations import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
 from shared.domain.job import Job, Valuation
+from shared.domain.valuation import Extra
 from shared.schemas.car import CarRequestSchema, load_car_request
 
 blueprint = Blueprint("valuations", __name__, description="The price of one car, at once.")
 QUERY = ValuationQuery()
-CACHE_STATUS = "Cache-Status"
 
 
 @blueprint.post("/predict")
@@ -40,8 +41,7 @@ CACHE_STATUS = "Cache-Status"
 def predict() -> Response:
     """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
     query = load_query(QUERY)
-    request = load_car_request(load_json(), extras=query["include"])
-    answer = services().valuations.value(request, caller_id(), wait_s())
+    answer = _value(query["include"])
     if isinstance(answer, Job):
         return accepted(answer, query["coverage"])
     response = json_response(dump_valuation(answer, query["coverage"]))
@@ -49,18 +49,12 @@ def predict() -> Response:
     return response
 
 
-def wait_s() -> float:
-    """How long this caller is ready to wait."""
-    settings = services().settings
-    wanted = preferred_wait_s()
-    return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
-
-
-def cache_status(valuation: Valuation) -> str:
-    """The `Cache-Status` header (RFC 9211)."""
-    if valuation.cached:
-        return f"carprice; hit; ttl={valuation.cache_ttl_s}"
-    return "carprice; fwd=miss; stored"
+def _value(extras: tuple[Extra, ...]) -> Valuation | Job:
+    if (begun := current.begun()) is not None:
+        return begun.result()
+    car_request = load_car_request(load_json(), extras=extras)
+    wait = wait_s(request.headers.get("Prefer", ""), services().settings)
+    return services().valuations.value(car_request, caller_id(), wait)
 
 
 def accepted(job: Job, coverage: float) -> Response:
