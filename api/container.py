@@ -31,11 +31,8 @@ from shared.adapters.redis_events import RedisJobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.adapters.redis_workers import RedisWorkers
-from shared.celery_app import make_celery
 from shared.domain.ids import new_id
 from shared.settings import Settings
-
-PUBLISH_TIMEOUT_S = 1.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +69,7 @@ def build_services(settings: Settings) -> ApiServices:
     store = RedisJobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
-    sender = TaskSender(make_celery(settings.redis_url, reply_timeout_s=PUBLISH_TIMEOUT_S))
+    sender = TaskSender(broker)
     dispatcher = CeleryDispatcher(
         sender,
         broker,

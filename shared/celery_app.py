@@ -22,6 +22,16 @@ def broker_url(redis_url: str) -> str:
     return f"redis+socket://{credentials}{parts.path}"
 
 
+def _queue(name: QueueName) -> Queue:
+    """A queue; messages that somebody waits for are not acknowledged.
+
+    Kombu delivers an unacknowledged message again after the visibility timeout, a quarter of an
+    hour: nobody waits that long for a group, and a job's lease has long sent it again. Noting and
+    acknowledging each message costs a sixth of a valuation.
+    """
+    return Queue(str(name), no_ack=name is QueueName.INTERACTIVE)
+
+
 def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
     """A configured application; it connects at its first use.
 
@@ -35,7 +45,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         # Replies travel on a list per API process: a result backend would subscribe per call.
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
-        task_queues=[Queue(str(queue)) for queue in QueueName],
+        task_queues=[_queue(queue) for queue in QueueName],
         task_default_queue=str(QueueName.CONTROL),
         task_create_missing_queues=False,
         task_routes={str(task): {"queue": str(queue)} for task, queue in TASK_QUEUES.items()},
@@ -43,7 +53,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         task_serializer="msgpack",
         accept_content=["msgpack", "json"],
         result_serializer="msgpack",
-        # A worker that dies gives its message back; tasks are idempotent by id.
+        # A worker that dies gives its message back (see `_queue`); tasks are idempotent by id.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         # A prefetched message only ages towards the visibility timeout.

@@ -40,6 +40,12 @@ class ValuationCache(Protocol):
         """Store estimates for the configured time, in one round trip."""
         ...
 
+    def putting(
+        self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]
+    ) -> AbstractContextManager[None]:
+        """Store estimates while a block of code runs; they are under way before it begins."""
+        ...
+
     def stats(self) -> Mapping[str, Any]:
         """Size, memory and hit rate; `{"enabled": False, …}` while the backend is down."""
         ...

@@ -170,7 +170,7 @@ class Settings:
         "GROUP_MAX_CARS", 64, "Most requests in one queue message.", minimum=1
     )
     group_slots: int = setting(
-        "GROUP_SLOTS", 4, "Queue messages of one API process under way.", minimum=1
+        "GROUP_SLOTS", 2, "Queue messages of one API process under way.", minimum=1
     )
     queue_max_length: int = setting(
         "QUEUE_MAX_LENGTH",

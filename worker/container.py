@@ -55,7 +55,7 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
     jobs = RedisJobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
-    sender = TaskSender(app)
+    sender = TaskSender(broker)
     audit = JsonlAuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
     cache = RedisValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock

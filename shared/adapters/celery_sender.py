@@ -1,27 +1,36 @@
 """Puts a task on its queue, or says within the broker's timeout that it cannot."""
 
+import base64
 import time
 from typing import Any
 
-import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
+import msgpack
+import orjson
 
+from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.adapters.redis_workers import ENQUEUED_AT_HEADER
-from shared.domain.errors import BrokerUnavailable
-from shared.domain.ids import BatchId, JobId
-from shared.names import TaskName
+from shared.celery_app import make_celery
+from shared.domain.ids import BatchId, JobId, new_id
+from shared.names import TASK_QUEUES, TaskName
+
+_NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+"""Last part of the body of every task message: what is to be called after it."""
 
 
 class TaskSender:
-    """Publishes messages.
+    """Publishes messages, each in one command.
+
+    Celery composes one message of each task, once, on a broker in memory; sending fills in what
+    differs: ids, time and arguments. That is a sixth of what `send_task` costs, which composes,
+    routes and declares anew for each message.
 
     Args:
-        app: the Celery application.
+        client: connection to the broker instance.
     """
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+        self._templates = _compose_templates()
 
     def send(self, task: TaskName, kwargs: dict[str, Any]) -> None:
         """Publish a task; returns once the broker has it.
@@ -29,17 +38,9 @@ class TaskSender:
         Raises:
             BrokerUnavailable: it does not take the message.
         """
-        try:
-            self._app.send_task(
-                str(task),
-                kwargs=kwargs,
-                headers={ENQUEUED_AT_HEADER: time.time()},
-                # Flower and the logs show these texts: a caller's car is none of their business.
-                argsrepr="",
-                kwargsrepr="",
-            )
-        except (OperationalError, OSError, redis.RedisError) as error:
-            raise BrokerUnavailable(reason=str(error)) from error
+        message = _fill_in(self._templates[task], kwargs)
+        with broker_errors():
+            self._client.lpush(str(TASK_QUEUES[task]), message)
 
     def send_job(self, job_id: JobId) -> None:
         """Publish the message of a stored job."""
@@ -48,3 +49,37 @@ class TaskSender:
     def send_split(self, batch_id: BatchId) -> None:
         """Publish the first step of a batch."""
         self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id})
+
+
+def _compose_templates() -> dict[TaskName, dict[str, Any]]:
+    """A message of each task, as Celery and kombu write it."""
+    app = make_celery("memory://")
+    templates = {}
+    with app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        for task, queue in TASK_QUEUES.items():
+            app.send_task(
+                str(task),
+                connection=connection,
+                # Flower and the logs show these texts: a caller's car is none of their business.
+                argsrepr="",
+                kwargsrepr="",
+            )
+            templates[task] = channel._get(str(queue))  # noqa: SLF001 - as kombu's consumers do
+    return templates
+
+
+def _fill_in(template: dict[str, Any], kwargs: dict[str, Any]) -> bytes:
+    """A message of its own from the template of its task."""
+    message_id = new_id()
+    own_headers = {"id": message_id, "root_id": message_id, ENQUEUED_AT_HEADER: time.time()}
+    own_properties = {"correlation_id": message_id, "delivery_tag": message_id}
+    body = msgpack.packb([[], kwargs, _NO_EMBED])
+    return orjson.dumps(
+        template
+        | {
+            "body": base64.b64encode(body).decode(),
+            "headers": template["headers"] | own_headers,
+            "properties": template["properties"] | own_properties,
+        }
+    )

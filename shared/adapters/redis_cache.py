@@ -2,13 +2,15 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
 
 import msgpack
 import redis
 
 from shared.adapters import redis_keys
+from shared.adapters.redis_ahead import Ahead, Command
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_reads import DirectReads
 from shared.domain.car import CarFeatures
@@ -22,6 +24,8 @@ SCHEMA = 2
 
 PAUSE_S = 1.0
 """How long a cache that failed is left alone: a dead one must not slow every request."""
+
+Entry: TypeAlias = tuple[CarFeatures, Sequence[Extra], Estimate]
 
 log = get_logger("cache")
 
@@ -61,19 +65,40 @@ class RedisValuationCache:
             Estimate.from_wire(estimate), max(0, round(expires_at - self._clock()))
         )
 
-    def put(self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]) -> None:
+    def put(self, entries: Sequence[Entry]) -> None:
         """Store estimates, in one round trip; does nothing while the cache is down."""
-        if not entries or self._is_paused():
-            return
+        with self.putting(entries):
+            pass
+
+    @contextmanager
+    def putting(self, entries: Sequence[Entry]) -> Iterator[None]:
+        """Store estimates while the block runs; they are under way before it begins."""
+        with ExitStack() as stack:
+            sent = None
+            if entries and not self._is_paused():
+                try:
+                    sent = stack.enter_context(Ahead(self._client, *self._put_commands(entries)))
+                except redis.RedisError as error:
+                    self._pause("put", error)
+            yield
+            try:
+                if sent is not None:
+                    sent.answers()
+            except redis.RedisError as error:
+                self._pause("put", error)
+
+    def _put_commands(self, entries: Sequence[Entry]) -> list[Command]:
         expires_at = self._clock() + self._ttl_s
-        pipeline = self._client.pipeline(transaction=False)
-        for car, extras, estimate in entries:
-            packed = msgpack.packb([expires_at, estimate.to_wire()])
-            pipeline.set(_key(estimate.model_version, car, extras), packed, ex=self._ttl_s)
-        try:
-            pipeline.execute()
-        except redis.RedisError as error:
-            self._pause("put", error)
+        return [
+            (
+                "SET",
+                _key(estimate.model_version, car, extras),
+                msgpack.packb([expires_at, estimate.to_wire()]),
+                "EX",
+                self._ttl_s,
+            )
+            for car, extras, estimate in entries
+        ]
 
     def stats(self) -> dict[str, Any]:
         """Size, memory and hit rate, under the names that the reference API used."""

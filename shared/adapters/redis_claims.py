@@ -1,9 +1,14 @@
 """Who records a message's answers: one worker, once, whatever is delivered twice or dies."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 
+import redis
+
 from shared.adapters import redis_keys
+from shared.adapters.redis_ahead import Ahead, Command
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.ports import Clock
 
@@ -87,22 +92,53 @@ class RedisClaims:
         """Claim a message; found FRESH or DOUBTFUL, its records are the caller's to write."""
         return self._found(message_id, claim=True)
 
+    @contextmanager
+    def beginning(self, message_id: str, now: float) -> Iterator[Callable[[], Claim]]:
+        """Claim a message and work on it meanwhile: entering sends, the function reads.
+
+        Nothing that cannot be taken back may happen before the claim is read.
+        """
+        with ExitStack() as stack:
+            with broker_errors():
+                asked = stack.enter_context(Ahead(self._client, self._ask(message_id, now)))
+            yield lambda: self._read(message_id, asked)
+
     def peek(self, message_id: str) -> Claim:
         """Look at a message without claiming it."""
         return self._found(message_id, claim=False)
 
     def done(self, message_id: str) -> None:
         """Note that the records are in the log."""
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.hset(redis_keys.audit_claim(message_id), "done", 1)
-            pipeline.expire(redis_keys.audit_claim(message_id), KEEP_S)
-            pipeline.execute()
+        with broker_errors(), Ahead(self._client, *done_commands(message_id)) as sent:
+            sent.answers()
+
+    def _ask(self, message_id: str, now: float) -> Command:
+        key = redis_keys.audit_claim(message_id)
+        return ("EVALSHA", self._look.sha, 1, key, now, BUSY_S, KEEP_S, 1)
+
+    def _read(self, message_id: str, asked: Ahead) -> Claim:
+        try:
+            with broker_errors():
+                (found,) = asked.answers()
+        except redis.exceptions.NoScriptError:  # the broker is new: it is told the script
+            return self.begin(message_id)
+        return _to_claim(message_id, found)
 
     def _found(self, message_id: str, *, claim: bool) -> Claim:
         with broker_errors():
-            state, first_at, latest_at = self._look(
+            found = self._look(
                 keys=[redis_keys.audit_claim(message_id)],
                 args=[self._clock(), BUSY_S, KEEP_S, int(claim)],
             )
-        return Claim(message_id, ClaimState(state.decode()), float(first_at), float(latest_at))
+        return _to_claim(message_id, found)
+
+
+def done_commands(message_id: str) -> list[Command]:
+    """What notes that the records of a message are in the log."""
+    key = redis_keys.audit_claim(message_id)
+    return [("HSET", key, "done", 1), ("EXPIRE", key, KEEP_S)]
+
+
+def _to_claim(message_id: str, found: list[bytes]) -> Claim:
+    state, first_at, latest_at = found
+    return Claim(message_id, ClaimState(state.decode()), float(first_at), float(latest_at))

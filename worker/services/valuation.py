@@ -1,19 +1,20 @@
 """Value a group of waiting requests, or a stored job: estimate, audit, cache, answer."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgpack
 
-from shared.adapters.celery_dispatch import REPLY_LIST_TTL_S
-from shared.adapters.redis_claims import Claim, ClaimState, RedisClaims
-from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.adapters.redis_claims import Claim, ClaimState, RedisClaims, done_commands
+from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_replies import push_reply
 from shared.domain.audit import AuditRecord
+from shared.domain.car import CarFeatures
 from shared.domain.errors import AuditUnavailable, DomainError
 from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.job import CarRequest, Job, JobState
-from shared.domain.valuation import Estimate
+from shared.domain.valuation import Estimate, Extra
 from shared.metrics import QUEUE_WAIT
 from shared.names import QueueName
 from shared.ports import AuditLog, Clock, JobStore, ValuationCache
@@ -31,10 +32,13 @@ class WaitingRequest:
     enqueued_at: float
 
     @classmethod
-    def from_wire(cls, values: list[Any]) -> "WaitingRequest":
+    def from_wire(cls, packed: bytes) -> "WaitingRequest":
         """Rebuild the request from what `CeleryDispatcher.submit` sent."""
-        valuation_id, request, caller, deadline, enqueued_at = values
+        valuation_id, request, caller, deadline, enqueued_at = msgpack.unpackb(packed)
         return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
+
+
+Answered: TypeAlias = tuple[WaitingRequest, Outcome]
 
 
 class ValuationService:
@@ -76,7 +80,7 @@ class ValuationService:
         self._clock = clock
         self._max_attempts = max_attempts
 
-    def value_group(self, group_id: str, reply_to: str, items: Sequence[list[Any]]) -> None:
+    def value_group(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         """Answer a group of waiting requests with one forest call and one reply.
 
         A request that was past its deadline when the group was first claimed is left out: its
@@ -88,20 +92,33 @@ class ValuationService:
             reply_to: list on which the API process waits.
             items: the requests, as `WaitingRequest.from_wire` reads them.
         """
-        claim = self._claims.begin(group_id)
+        now = self._clock()
+        with self._claims.beginning(group_id, now) as claimed:
+            waiting = [WaitingRequest.from_wire(item) for item in items]
+            _observe_wait(now, [item.enqueued_at for item in waiting])
+            # The forest works while the claim is under way.
+            answered = self._answer(waiting, now)
+            claim = claimed()
         if claim.state is ClaimState.BUSY:
             return
-        waiting = [WaitingRequest.from_wire(item) for item in items]
-        _observe_wait(self._clock(), [item.enqueued_at for item in waiting])
-        wanted = [item for item in waiting if item.deadline >= claim.first_at]
-        outcomes = self._estimation.estimate([item.request for item in wanted])
+        if claim.state is not ClaimState.FRESH:  # deadlines were compared with another time
+            answered = self._answer(waiting, claim.first_at)
+        commands = []
         try:
-            self._record(claim, self._group_records(wanted, outcomes))
+            self._record(claim, self._group_records(answered))
+            commands = done_commands(group_id)
         except AuditUnavailable as error:
-            outcomes = [error] * len(wanted)
+            answered = [(item, error) for item, _ in answered]
         # First the cache: whoever has an answer and asks again finds it there.
-        self._store_in_cache([item.request for item in wanted], outcomes)
-        self._reply(group_id, reply_to, wanted, outcomes)
+        with self._cache.putting(_cacheable((item.request, outcome) for item, outcome in answered)):
+            replies = [(item.id, outcome) for item, outcome in answered]
+            push_reply(self._client, reply_to, group_id, replies, commands)
+
+    def _answer(self, waiting: Sequence[WaitingRequest], claimed_at: float) -> list[Answered]:
+        """Ask the forest for those who waited still when the group was claimed."""
+        wanted = [item for item in waiting if item.deadline >= claimed_at]
+        outcomes = self._estimation.estimate([item.request for item in wanted])
+        return list(zip(wanted, outcomes, strict=True))
 
     def value_job(self, job_id: JobId, enqueued_at: float) -> None:
         """Carry out a stored job; does nothing if it has ended or is gone.
@@ -145,12 +162,13 @@ class ValuationService:
         failure = next((o for o in outcomes if isinstance(o, DomainError)), None)
         try:
             self._record(claim, self._job_records(job, outcomes))
+            self._claims.done(claim.message_id)
         except AuditUnavailable as error:
             failure = error
         if failure is not None:
             self._jobs.finish(job.id, JobState.FAILED, error=failure.code)
             return
-        self._store_in_cache(job.requests, outcomes)
+        self._cache.put(_cacheable(zip(job.requests, outcomes, strict=True)))
         self._jobs.finish(job.id, JobState.SUCCEEDED, _estimates(outcomes))
 
     # Audit
@@ -164,11 +182,8 @@ class ValuationService:
             records = [record for record in records if record.id not in known]
         if records:
             self._audit.append(records)
-        self._claims.done(claim.message_id)
 
-    def _group_records(
-        self, items: Sequence[WaitingRequest], outcomes: Sequence[Outcome]
-    ) -> list[AuditRecord]:
+    def _group_records(self, answered: Sequence[Answered]) -> list[AuditRecord]:
         now = self._clock()
         return [
             _audit_record(
@@ -179,7 +194,7 @@ class ValuationService:
                 outcome=outcome,
                 since=item.enqueued_at,
             )
-            for item, outcome in zip(items, outcomes, strict=True)
+            for item, outcome in answered
         ]
 
     def _job_records(self, job: Job, outcomes: Sequence[Outcome]) -> list[AuditRecord]:
@@ -197,37 +212,6 @@ class ValuationService:
             )
             for each_id, request, outcome in zip(ids, job.requests, outcomes, strict=True)
         ]
-
-    # Answer
-
-    def _reply(
-        self,
-        group_id: str,
-        reply_to: str,
-        items: Sequence[WaitingRequest],
-        outcomes: Sequence[Outcome],
-    ) -> None:
-        """Push one reply for the whole group."""
-        reply = [
-            [item.id, outcome.to_wire(), None]
-            if isinstance(outcome, Estimate)
-            else [item.id, None, outcome.code]
-            for item, outcome in zip(items, outcomes, strict=True)
-        ]
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.lpush(reply_to, msgpack.packb([group_id, reply]))
-            pipeline.expire(reply_to, REPLY_LIST_TTL_S)
-            pipeline.execute()
-
-    def _store_in_cache(self, requests: Sequence[CarRequest], outcomes: Sequence[Outcome]) -> None:
-        self._cache.put(
-            [
-                (request.car, request.extras, outcome)
-                for request, outcome in zip(requests, outcomes, strict=True)
-                if isinstance(outcome, Estimate)
-            ]
-        )
 
 
 def _audit_record(
@@ -251,6 +235,16 @@ def _audit_record(
         response_time_ms=1000 * (at - since),
         job_id=job_id,
     )
+
+
+def _cacheable(
+    answered: Iterable[tuple[CarRequest, Outcome]],
+) -> list[tuple[CarFeatures, Sequence[Extra], Estimate]]:
+    return [
+        (request.car, request.extras, outcome)
+        for request, outcome in answered
+        if isinstance(outcome, Estimate)
+    ]
 
 
 def _estimates(outcomes: Sequence[Outcome]) -> list[Estimate]:

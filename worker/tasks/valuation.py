@@ -1,7 +1,6 @@
 """Tasks of the interactive queue."""
 
 from collections.abc import Callable
-from typing import Any
 
 from celery import Celery
 
@@ -14,7 +13,7 @@ def register(app: Celery, service: Callable[[], ValuationService]) -> None:
     """Define the tasks on `app`; `service` gives the one of the running process."""
 
     @app.task(name=str(TaskName.VALUE_CARS))
-    def value_cars(group_id: str, reply_to: str, items: list[list[Any]]) -> None:
+    def value_cars(group_id: str, reply_to: str, items: list[bytes]) -> None:
         """Value a group of cars that callers wait for."""
         service().value_group(group_id, reply_to, items)
 

@@ -1,7 +1,10 @@
 """Group commit over a real broker; the test plays the worker, message by message."""
 
 import base64
+import dataclasses
 import json
+import os
+import select
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,18 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 import msgpack
 import pytest
 
-from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters import celery_dispatch, redis_replies
+from shared.adapters.celery_dispatch import GROUP_MAX_BYTES, CeleryDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.redis_client import connect
 from shared.adapters.redis_jobs import RedisJobStore
-from shared.celery_app import make_celery
-from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, ValuationFailed
+from shared.adapters.redis_replies import error_of, push_reply
+from shared.connections import with_connections
+from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Estimate
 from shared.names import QueueName, TaskName
 from shared.schemas.car import load_car_request
-from tests.conftest import wait_until
+from shared.settings import Settings
+from tests.conftest import answers, running_server, short_folder, wait_until
 
 ME = CallerId("me")
 QUEUE = str(QueueName.INTERACTIVE)
@@ -45,10 +51,9 @@ class FakeWorker:
 
     def answer(self, kwargs, code=None):
         """Reply to a group, with estimates or with an error for all."""
-        outcomes = [
-            [item[0], None if code else ESTIMATE.to_wire(), code] for item in kwargs["items"]
-        ]
-        self._broker.lpush(kwargs["reply_to"], msgpack.packb([kwargs["group_id"], outcomes]))
+        outcome = error_of(code) if code else ESTIMATE
+        answered = [(msgpack.unpackb(item)[0], outcome) for item in kwargs["items"]]
+        push_reply(self._broker, kwargs["reply_to"], kwargs["group_id"], answered)
 
 
 @pytest.fixture
@@ -64,11 +69,7 @@ def store(servers):
 @pytest.fixture
 def dispatcher(servers, store):
     made = CeleryDispatcher(
-        TaskSender(make_celery(servers.settings.redis_url, reply_timeout_s=1.0)),
-        servers.broker,
-        store,
-        group_max_cars=8,
-        slots=1,
+        TaskSender(servers.broker), servers.broker, store, group_max_cars=8, slots=1
     )
     yield made
     made.close()
@@ -87,7 +88,7 @@ def test_a_lone_request_leaves_at_once_and_gets_its_reply(dispatcher, worker, re
     pending = submit(dispatcher, request_)
     headers, kwargs = worker.take()
     assert headers["task"] == TaskName.VALUE_CARS
-    assert [item[0] for item in kwargs["items"]] == [pending.id]
+    assert [msgpack.unpackb(item)[0] for item in kwargs["items"]] == [pending.id]
     worker.answer(kwargs)
     assert pending.wait(10) == ESTIMATE
 
@@ -117,11 +118,12 @@ def test_each_waiter_gets_its_own_reply(dispatcher, worker, car):
             if popped is None:
                 continue
             _, kwargs, _ = msgpack.unpackb(base64.b64decode(json.loads(popped[1])["body"]))
-            outcomes = [
-                [item[0], [float(item[1][0][5]), [1.0] * 9, "v1", True, None, None], None]
-                for item in kwargs["items"]
+            items = [msgpack.unpackb(item) for item in kwargs["items"]]
+            answered = [
+                (item[0], dataclasses.replace(ESTIMATE, price_mad=float(item[1][0][5])))
+                for item in items
             ]
-            worker._broker.lpush(kwargs["reply_to"], msgpack.packb([kwargs["group_id"], outcomes]))
+            push_reply(worker._broker, kwargs["reply_to"], kwargs["group_id"], answered)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -172,9 +174,7 @@ def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, serv
     pending = submit(dispatcher, request_)
     _, group = worker.take()
     servers.broker.lpush(group["reply_to"], b"not msgpack \xc1")
-    servers.broker.lpush(
-        group["reply_to"], msgpack.packb(["nobody", [[new_id(), ESTIMATE.to_wire(), None]]])
-    )
+    push_reply(servers.broker, group["reply_to"], "nobody", [(ValuationId(new_id()), ESTIMATE)])
     worker.answer(group)
     worker.answer(group)
     assert pending.wait(10) == ESTIMATE
@@ -182,6 +182,92 @@ def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, serv
     worker.answer(worker.take()[1])
     assert again.wait(10) == ESTIMATE
     wait_until(lambda: servers.broker.llen(group["reply_to"]) == 0)
+
+
+def test_a_group_is_cut_at_its_size_in_bytes(dispatcher, worker, car):
+    pending = submit(dispatcher, load_car_request(car))
+    _, first = worker.take()
+    request = load_car_request(car)
+    heavy = dataclasses.replace(
+        request, car=dataclasses.replace(request.car, edition="x" * (GROUP_MAX_BYTES // 3))
+    )
+    others = [submit(dispatcher, heavy) for _ in range(3)]
+    worker.answer(first)
+    groups = []
+    for _ in range(2):
+        _, group = worker.take()
+        worker.answer(group)
+        groups.append(len(group["items"]))
+    assert groups == [2, 1]
+    assert [each.wait(10) for each in [pending, *others]] == [ESTIMATE] * 4
+
+
+def test_a_worker_that_answers_one_request_twice_is_believed_once(dispatcher, worker, request_):
+    pending = submit(dispatcher, request_)
+    _, group = worker.take()
+    other = dataclasses.replace(ESTIMATE, price_mad=1.0)
+    answered = [(pending.id, ESTIMATE), (pending.id, other)]
+    push_reply(worker._broker, group["reply_to"], group["group_id"], answered)
+    assert pending.wait(10) == ESTIMATE
+    assert pending.wait(0) == ESTIMATE
+
+
+def test_a_reply_list_that_nobody_reads_is_bounded_and_ends(servers, monkeypatch):
+    monkeypatch.setattr(redis_replies, "LIST_MAX", 3)
+    for number in range(5):
+        push_reply(servers.broker, "nobody-reads", str(number), [])
+    left = [msgpack.unpackb(reply)[0] for reply in servers.broker.lrange("nobody-reads", 0, -1)]
+    assert left == ["4", "3", "2"]
+    assert 0 < servers.broker.ttl("nobody-reads") <= redis_replies.LIST_TTL_S
+
+
+def test_a_forked_child_sends_and_hears_on_its_own(dispatcher, worker, request_):
+    parents = submit(dispatcher, request_)
+    _, parents_group = worker.take()
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:  # the parent's only slot is taken; the child has slots of its own
+        try:
+            estimate = submit(dispatcher, request_).wait(10)
+            os.write(write_end, b"same" if estimate == ESTIMATE else b"other")
+        finally:
+            os._exit(0)
+    _, childs_group = worker.take()
+    assert childs_group["reply_to"] != parents_group["reply_to"]
+    worker.answer(childs_group)
+    worker.answer(parents_group)
+    assert select.select([read_end], [], [], 20)[0]
+    assert os.read(read_end, 10) == b"same"
+    os.waitpid(child, 0)
+    os.close(read_end)
+    os.close(write_end)
+    assert parents.wait(10) == ESTIMATE
+
+
+def test_when_the_broker_goes_everybody_who_waits_is_told(store, request_):
+    with short_folder() as home, running_server(home, "broker") as server:
+        client = connect(with_connections(Settings(home=home)).redis_url)
+        wait_until(lambda: answers(client))
+        dispatcher = CeleryDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
+        waiting = [submit(dispatcher, request_) for _ in range(3)]
+        server.kill()
+        server.wait()
+        for pending in waiting:
+            with pytest.raises(BrokerUnavailable):
+                pending.wait(10)
+        dispatcher.close()
+
+
+def test_too_many_waiting_requests_are_refused(dispatcher, worker, request_, monkeypatch):
+    monkeypatch.setattr(celery_dispatch, "PENDING_LIMIT", 2)
+    first = submit(dispatcher, request_)
+    _, group = worker.take()
+    others = [submit(dispatcher, request_) for _ in range(2)]
+    with pytest.raises(QueueFull):
+        submit(dispatcher, request_)
+    worker.answer(group)
+    worker.answer(worker.take()[1])
+    assert [pending.wait(10) for pending in [first, *others]] == [ESTIMATE] * 3
 
 
 def test_a_lost_group_gives_its_slot_back(dispatcher, worker, request_):
@@ -205,8 +291,8 @@ def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
 
 def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
     url = f"unix://{tmp_path}/nobody.sock"
-    sender = TaskSender(make_celery(url, reply_timeout_s=0.5))
-    dispatcher = CeleryDispatcher(sender, connect(url), store, group_max_cars=8, slots=1)
+    client = connect(url)
+    dispatcher = CeleryDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
     with pytest.raises(BrokerUnavailable):
         submit(dispatcher, request_).wait(10)
     with pytest.raises(BrokerUnavailable):

@@ -1,7 +1,9 @@
 """The interactive work of a worker, on a real Redis and a real log: once, recorded, in order."""
 
 import json
+import sys
 import time
+from typing import NamedTuple
 
 import msgpack
 import pytest
@@ -10,12 +12,14 @@ from shared.adapters import redis_keys
 from shared.adapters.jsonl_audit import JsonlAuditLog
 from shared.adapters.redis_cache import RedisValuationCache
 from shared.adapters.redis_claims import BUSY_S, ClaimState, RedisClaims
+from shared.adapters.redis_client import connect
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.domain.errors import ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState, Origin
 from shared.domain.valuation import Estimate
 from shared.schemas.car import load_car_request
+from worker.services import valuation
 from worker.services.estimation import Estimation
 from worker.services.sweep import JobSweep
 from worker.services.valuation import ValuationService, WaitingRequest
@@ -53,6 +57,16 @@ class TinyModels:
         return self.model
 
 
+class Item(NamedTuple):
+    """One request of a group, as the dispatcher packs it."""
+
+    id: str
+    request: list
+    caller: str
+    deadline: float
+    enqueued_at: float
+
+
 class Bench:
     """The service with everything it touches at hand."""
 
@@ -79,11 +93,11 @@ class Bench:
 
     def item(self, request, *, wait_s=5.0):
         """One request of a group."""
-        return [new_id(), request.to_wire(), ME, self.now + wait_s, self.now]
+        return Item(new_id(), request.to_wire(), ME, self.now + wait_s, self.now)
 
     def group(self, *items, group_id="group"):
         """Carry out a group; its reply as (id, price or code) pairs."""
-        self.service.value_group(group_id, REPLY_TO, list(items))
+        self.service.value_group(group_id, REPLY_TO, [msgpack.packb(item) for item in items])
         replies = self.broker.lrange(REPLY_TO, 0, -1)
         self.broker.delete(REPLY_TO)
         if not replies:
@@ -162,18 +176,44 @@ def test_a_group_that_another_worker_has_is_left_to_it(bench, request_):
 
 
 @pytest.mark.parametrize("was_written", [True, False])
-def test_a_group_whose_worker_died_is_recorded_exactly_once(bench, request_, was_written):
+def test_a_group_whose_worker_died_is_recorded_exactly_once(
+    bench, request_, was_written, monkeypatch
+):
     item = bench.item(request_, wait_s=100)
     if was_written:
-        done, bench.claims.done = bench.claims.done, lambda _: None
-        bench.group(item)
-        bench.claims.done = done
+        with monkeypatch.context() as death:
+            death.setattr(valuation, "push_reply", lambda *_: sys.exit())
+            with pytest.raises(SystemExit):
+                bench.group(item)
     else:
         bench.claims.begin("group")
     bench.now += BUSY_S + 1
     assert bench.group(item) == [(item[0], 25_000.0)]
     assert bench.recorded() == [item[0]]
     assert bench.claims.peek("group").state is ClaimState.DONE
+
+
+def test_a_group_that_comes_late_again_answers_who_waited_when_it_was_claimed_first(
+    bench, request_
+):
+    item = bench.item(request_, wait_s=2)
+    bench.group(item)
+    bench.now += 10
+    assert bench.group(item) == [(item[0], 25_000.0)]
+    assert bench.recorded() == [item[0]]
+
+
+def test_a_broker_that_forgot_the_scripts_is_told_them_again(bench, request_):
+    bench.group(bench.item(request_))
+    bench.broker.script_flush()
+    assert bench.group(bench.item(request_), group_id="other") is not None
+    assert len(bench.recorded()) == 2
+
+
+def test_a_dead_cache_costs_no_answer(bench, request_):
+    bench.cache._client = connect("unix:///nowhere.sock")
+    assert bench.group(bench.item(request_)) is not None
+    assert bench.group(bench.item(request_), group_id="other") is not None
 
 
 def test_a_request_past_its_deadline_is_left_to_its_job(bench, request_):
@@ -199,7 +239,7 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
     if was_written:
         bench.audit.append(
             bench.service._group_records(
-                [_waiting(item, request_)], Estimation(bench.models).estimate([request_])
+                [(_waiting(item, request_), Estimation(bench.models).estimate([request_])[0])]
             )
         )
     origin = Origin("group", item[3])
@@ -323,6 +363,6 @@ def test_a_clock_that_goes_back_does_not_hide_a_lost_job(bench, request_):
 
 
 def test_claims_and_replies_do_not_stay(bench, request_):
-    bench.service.value_group("group", REPLY_TO, [bench.item(request_)])
+    bench.service.value_group("group", REPLY_TO, [msgpack.packb(bench.item(request_))])
     for key in bench.broker.scan_iter():
         assert bench.broker.ttl(key) > 0, key

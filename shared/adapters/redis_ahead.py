@@ -1,0 +1,61 @@
+"""Commands whose answers are read later: the caller works while the server does."""
+
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from shared.adapters.redis_client import RedisClient
+
+Command: TypeAlias = tuple[Any, ...]
+
+
+class Ahead:
+    """Commands under way on a connection of their own; a context, so that none stays half read.
+
+    Entering it sends the commands; a connection whose answers were not all read is closed.
+
+    Args:
+        client: lends the connection.
+        commands: what to send, each as its words.
+
+    Raises:
+        redis.RedisError: the commands cannot be sent, or one of them was refused.
+    """
+
+    def __init__(self, client: RedisClient, *commands: Command) -> None:
+        self._pool = client.connection_pool
+        self._commands = commands
+        self._connection: Any = None
+        self._unread = 0
+
+    def __enter__(self) -> Self:
+        self._connection = self._pool.get_connection()
+        self._unread = len(self._commands)
+        try:
+            packed = self._connection.pack_commands(self._commands)
+            self._connection.send_packed_command(packed)
+        except BaseException:
+            self._give_back()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._give_back()
+
+    def answers(self) -> list[Any]:
+        """Wait for the answers; to be called once."""
+        found = []
+        while self._unread:
+            answer = self._connection.read_response()
+            self._unread -= 1
+            found.append(answer)
+        return found
+
+    def _give_back(self) -> None:
+        if self._unread:
+            self._connection.disconnect()
+        self._pool.release(self._connection)
