@@ -70,6 +70,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.IdempotencyConflict: 422,
     errors.ModelNotLoaded: 503,
     errors.ModelVersionNotFound: 404,
+    errors.ModelCardNotFound: 404,
     errors.ModelRefused: 409,
     errors.BrokerUnavailable: 503,
     errors.QueueFull: 503,

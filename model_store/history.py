@@ -72,11 +72,6 @@ def earlier_version(changes: Sequence[Change], active: str | None) -> str:
     return stack[-1]
 
 
-def last_activated(changes: Sequence[Change]) -> dict[str, str]:
-    """When each version was last made the active one (UTC, ISO 8601)."""
-    return {change.version: change.at for change in changes}
-
-
 def _effective(changes: Sequence[Change], active: str | None) -> Iterator[Change]:
     """The history without lines whose move of the pointer a crash prevented."""
     for number, change in enumerate(changes, start=1):

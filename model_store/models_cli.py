@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from model_store.card_blocks import MARKDOWN_FILE
+from model_store.held_versions import versions_of_running_batches
 from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
 from model_store.verification import check_version
@@ -76,6 +78,37 @@ def history(*, as_json: bool) -> None:
         for change in changes
     ]
     click.echo(_table([header, *rows]))
+
+
+@models.command()
+@click.argument("version")
+def card(version: str) -> None:
+    """The model card of VERSION ("active" for the active one), as Markdown."""
+    with _clear_errors():
+        registry = _registry()
+        version = _resolved(registry, version)
+        text = registry.card_file(version, MARKDOWN_FILE).decode()
+        folder = registry.folder(version)
+    click.echo(text, nl=False)
+    click.echo(f"Its plots lie in {folder}", err=True)
+
+
+@models.command()
+@click.option("--keep", type=click.IntRange(1), required=True, help="So many of the newest stay.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def prune(keep: int, *, as_json: bool) -> None:
+    """Remove old versions for good.
+
+    Whatever is in use stays, however old: the active version, the one before it, and those that
+    batches under way were accepted with.
+    """
+    with _clear_errors():
+        settings = Settings.from_env()
+        removed = _registry().prune(keep, held=versions_of_running_batches(settings))
+    if as_json:
+        _print_json(list(removed))
+    else:
+        click.echo("\n".join(f"Removed: {version}" for version in removed) or "Nothing to remove.")
 
 
 @models.command()

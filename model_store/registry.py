@@ -8,10 +8,13 @@ use it.
 import contextlib
 import datetime as dt
 import fcntl
+import hashlib
 import logging
 import os
+import re
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from model_store.atomic_files import write_atomically
@@ -20,13 +23,18 @@ from model_store.manifest import ModelVersion, is_version_id
 from model_store.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
+    ModelCardNotFound,
     ModelRefused,
     ModelVersionNotFound,
+    NoEarlierModel,
 )
 from shared.domain.ids import ModelVersionId
 
 ACTIVE_FILE = "ACTIVE"
 LOCK_FILE = ".lock"
+GRACE = dt.timedelta(minutes=1)
+"""So long a version that has been replaced is not removed."""
+_CARD_FILE = re.compile(r"card[a-z-]*\.(?:json|md|png)")
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +57,7 @@ class ModelRegistry:
 
     def list(self) -> Sequence[ModelVersion]:
         """All versions whose manifest can be read, the newest first."""
-        with contextlib.suppress(FileNotFoundError):
-            names = sorted((entry.name for entry in os.scandir(self._path)), reverse=True)
-            return list(self._readable(filter(is_version_id, names)))
-        return []
+        return list(self._readable(self._version_names()))
 
     def get(self, version: str) -> ModelVersion:
         """One version's manifest.
@@ -81,6 +86,26 @@ class ModelRegistry:
         if not is_version_id(version):
             raise ModelVersionNotFound(version=version)
         return self._path / version
+
+    def card_file(self, version: str, name: str) -> bytes:
+        """A file of a version's model card, as it was saved.
+
+        Only files that the manifest lists are ever read, so no name leads anywhere else.
+
+        Raises:
+            ModelVersionNotFound, ModelRefused: see `get`; the file is not what was saved.
+            ModelCardNotFound: the version has no such file.
+        """
+        digest = self.get(version).files.get(name)
+        if digest is None or not _CARD_FILE.fullmatch(name):
+            raise ModelCardNotFound(version=version, name=name)
+        try:
+            content = (self.folder(version) / name).read_bytes()
+        except OSError as error:
+            raise ModelCardNotFound(version=version, name=name) from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ModelRefused(version=version, reason=f"{name} is not what was saved")
+        return content
 
     def active_version(self) -> ModelVersionId | None:
         """The id of the active version; None before the first activation."""
@@ -115,10 +140,10 @@ class ModelRegistry:
             ModelRefused: its files, digests, schema or libraries are not right.
             ActiveModelChanged: the pointer has another ETag.
         """
-        manifest = self.get(version)
-        check_version(self.folder(version), manifest)
         with self._locked():
             self._check_etag(expected_etag)
+            manifest = self.get(version)
+            check_version(self.folder(version), manifest)
             self._point_to(manifest.id, Action.ACTIVATE, by)
         return manifest
 
@@ -137,6 +162,29 @@ class ModelRegistry:
             self._point_to(manifest.id, Action.ROLLBACK, by)
         return manifest
 
+    def prune(self, keep: int, held: Collection[str] = ()) -> Sequence[str]:
+        """Remove old versions for good; none that is in use.
+
+        What stays: the newest `keep`, every version that a pointer names, the one that `rollback`
+        would return to, and those that served within the last minute.
+
+        Args:
+            keep: how many of the newest stay.
+            held: versions that somebody else needs, running batches for example.
+
+        Returns:
+            The removed ones, the oldest first.
+        """
+        with self._locked():
+            needed = {*held, *self._pointed_versions(), *self._recently_active()}
+            with contextlib.suppress(NoEarlierModel):
+                needed.add(earlier_version(self.history(), self.active_version()))
+            newest_first = self._version_names()
+            old = [name for name in reversed(newest_first[keep:]) if name not in needed]
+            for name in old:
+                self._remove(name)
+        return old
+
     def history(self) -> Sequence[Change]:
         """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
         return read_history(self._path)
@@ -145,7 +193,33 @@ class ModelRegistry:
         """Names the state of the pointer, quoted as HTTP wants it."""
         return etag_of(self.active_version())
 
-    def _readable(self, names: Iterator[str]) -> Iterator[ModelVersion]:
+    def _version_names(self) -> Sequence[str]:
+        """Names of the versions' folders, the newest first."""
+        with contextlib.suppress(FileNotFoundError):
+            names = (entry.name for entry in os.scandir(self._path))
+            return sorted(filter(is_version_id, names), reverse=True)
+        return []
+
+    def _remove(self, version: str) -> None:
+        """Out of sight in one step, then gone: no reader ever finds half a version."""
+        doomed = self._path / f".old-{version}"
+        shutil.rmtree(doomed, ignore_errors=True)  # a crash may have left it
+        (self._path / version).rename(doomed)
+        shutil.rmtree(doomed)
+        logger.info("model_pruned: %s", version)
+
+    def _pointed_versions(self) -> set[str]:
+        """What the pointers name: files in capitals that hold one line."""
+        pointers = [path for path in self._path.iterdir() if path.name.isupper()]
+        return {path.read_text("ascii", errors="replace").strip() for path in pointers}
+
+    def _recently_active(self) -> set[str]:
+        """Versions that processes may still answer with, or have just accepted a batch for."""
+        since = (self._now() - GRACE).isoformat(timespec="seconds")
+        recent = [change for change in self.history() if change.at >= since]
+        return {name for change in recent for name in (change.version, change.previous) if name}
+
+    def _readable(self, names: Iterable[str]) -> Iterator[ModelVersion]:
         for name in names:
             try:
                 yield self.get(name)

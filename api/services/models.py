@@ -5,6 +5,9 @@ from model_store.registry import ActiveModel, ModelRegistry
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 from shared.domain.ids import CallerId, ModelVersionId
 
+PAGE_FILE, MARKDOWN_FILE = "card.json", "card.md"
+"""The model card of a version, to be shown as a page and to be read as it is."""
+
 
 class Models:
     """Lists, activates and rolls back.
@@ -44,6 +47,18 @@ class Models:
             except (ModelVersionNotFound, ModelRefused):
                 return None
         return card
+
+    def card_file(self, version_id: str, name: str) -> bytes:
+        """A file of a version's model card; see `ModelRegistry.card_file`.
+
+        Raises:
+            ModelVersionNotFound, ModelCardNotFound, ModelRefused: there is none.
+        """
+        return self._registry.card_file(version_id, name)
+
+    def activated_at(self) -> dict[str, str]:
+        """When each version was last made the active one (UTC, ISO 8601)."""
+        return {change.version: change.at for change in self._registry.history()}
 
     def activate(self, version_id: str, caller: CallerId, etag: str | None) -> ModelVersion:
         """Make a version the active one.

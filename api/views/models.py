@@ -10,6 +10,7 @@ from api.answers import documents_problems, json_response
 from api.auth import Scope, needs
 from api.current import caller_id, services
 from api.schemas.requests import NoQuery, load_query
+from api.services.models import PAGE_FILE
 from model_store.manifest import ModelVersion
 from model_store.registry import etag_of
 from shared.domain.errors import ModelNotLoaded
@@ -23,6 +24,11 @@ class ModelVersionSchema(Schema):
 
     version = fields.String(required=True)
     active = fields.Boolean(required=True)
+    activated_at = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was last made the active one"},
+    )
     created_at = fields.String(required=True)
     data_as_of = fields.String(required=True, allow_none=True)
     basis = fields.String(required=True)
@@ -31,6 +37,9 @@ class ModelVersionSchema(Schema):
     nodes = fields.Integer(required=True)
     training = fields.Dict(required=True)
     metrics = fields.Dict(required=True)
+    links = fields.Dict(
+        keys=fields.String(), required=True, metadata={"description": "`card`: its model card"}
+    )
 
 
 class ModelListSchema(Schema):
@@ -41,17 +50,22 @@ class ModelListSchema(Schema):
 
 def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]:
     """The answer for one version."""
+    # The price index has a figure for every month: the manifest and the card hold it.
+    training = {name: told for name, told in version.training.items() if name != "price_index"}
+    links = {"card": f"/models/{version.id}/card"} if PAGE_FILE in version.files else {}
     return {
         "version": version.id,
         "active": version.id == active_id,
+        "activated_at": services().models.activated_at().get(version.id),
         "created_at": version.created_at.isoformat(timespec="seconds"),
         "data_as_of": version.data_as_of,
         "basis": version.basis,
         "estimator": version.estimator,
         "trees": version.tree_count,
         "nodes": version.node_count,
-        "training": dict(version.training),
+        "training": training,
         "metrics": dict(version.metrics),
+        "links": links,
     }
 
 

@@ -15,6 +15,7 @@ from api.current import caller_id, services
 from api.problems import RETRY_AFTER_S, answer_domain_error, status_of
 from api.schemas.requests import NoQuery, load_query
 from api.security_headers import CSP
+from api.services.models import PAGE_FILE
 from api.web.form import build_form, example_values, values_of
 from api.web.french import typographic, write_month
 from api.web.result import Result, build_result
@@ -224,6 +225,7 @@ def _page(
         suggestions=_suggestions(active),
         data_as_of=write_month(card.data_as_of) if card else "",
         model_version=version,
+        has_card=card is not None and PAGE_FILE in card.files,
         asset_url=ASSETS.url,
         address=request.host_url,
     )

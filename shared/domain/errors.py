@@ -143,6 +143,12 @@ class ModelVersionNotFound(DomainError):
     code = "model-version-not-found"
 
 
+class ModelCardNotFound(DomainError):
+    """The version has no model card, or no file `name` in it."""
+
+    code = "model-card-not-found"
+
+
 class ModelRefused(DomainError):
     """A version failed its checks; the active one stays. `reason` says which check."""
 

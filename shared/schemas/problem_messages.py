@@ -55,6 +55,10 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "fr": ("Version introuvable", "Le registre n'a pas de version {version}."),
             "en": ("Version not found", "The registry has no version {version}."),
         },
+        "model-card-not-found": {
+            "fr": ("Fiche introuvable", "La version {version} n'a pas de fichier {name}."),
+            "en": ("Card not found", "Version {version} has no file {name}."),
+        },
         "model-refused": {
             "fr": ("Version refusée", "La version {version} est refusée : {reason}."),
             "en": ("Version refused", "Version {version} is refused: {reason}."),

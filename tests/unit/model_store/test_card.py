@@ -12,39 +12,18 @@ import pytest
 
 from model_store.bundle import save_bundle
 from model_store.card import write_card
-from model_store.card_evidence import Evidence, by_age, by_brand, by_estimate, by_level
+from model_store.card_evidence import by_age, by_brand, by_estimate, by_level
 from model_store.manifest import ModelVersion
 from model_store.training.trained import TrainedModel
-
-SCORES = {
-    "r2": 0.9, "r2_log": 0.91, "mae_mad": 20_000.0, "mape": 12.0, "median_ape": 8.0,
-    "coverage_90": 0.9, "split": "out of bag",
-}  # fmt: skip
-
-
-def evidence(rows: int = 3000) -> Evidence:
-    rng = np.random.default_rng(7)
-    actual = np.exp(rng.normal(11.8, 0.6, rows))
-    price = actual * np.exp(rng.normal(0.0, 0.12, rows))
-    spread = np.linspace(-0.3, 0.3, 9)
-    return Evidence(
-        actual_mad=actual,
-        baseline_mad=actual * 1.1,
-        price_mad=price,
-        quantiles_mad=price[:, None] * np.exp(spread),
-        company=rng.choice(["dacia", "renault", "kia"], rows, p=[0.6, 0.398, 0.002]).astype(object),
-        age_years=rng.integers(0, 25, rows).astype(np.float64),
-        level=np.zeros(rows, dtype=np.int8),
-        importance={"year": 0.75, "km_driven": 0.25},
-    )
+from tests.unit.model_store import small_models
 
 
 @pytest.fixture(scope="module")
 def card(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A version's folder with its card, and the card's text."""
-    measured = dataclasses.replace(trained, metrics=SCORES)
+    measured = dataclasses.replace(trained, metrics=small_models.SCORES)
     path = tmp_path_factory.mktemp("card")
-    version = save_bundle(measured, path, lambda made: write_card(made, evidence()))
+    version = save_bundle(measured, path, lambda made: write_card(made, small_models.evidence()))
     return path / version.id, (path / version.id / "card.md").read_text()
 
 
@@ -78,8 +57,10 @@ def test_every_picture_it_shows_lies_beside_it_and_is_a_png(card: tuple[Path, st
 def test_a_generated_market_is_called_one(trained: TrainedModel, tmp_path: Path) -> None:
     def text_of(name: str) -> str:
         training = {**trained.training, "name": name}
-        made = dataclasses.replace(trained, metrics=SCORES, training=training)
-        version = save_bundle(made, tmp_path, lambda made: write_card(made, evidence(400)))
+        made = dataclasses.replace(trained, metrics=small_models.SCORES, training=training)
+        version = save_bundle(
+            made, tmp_path, lambda made: write_card(made, small_models.evidence(400))
+        )
         return (tmp_path / version.id / "card.md").read_text()
 
     assert "GENERATED" in text_of("reference market")
@@ -96,7 +77,7 @@ def test_page_and_text_say_the_same(card: tuple[Path, str]) -> None:
 
 
 def test_groups_of_fewer_than_ten_listings_are_not_told() -> None:
-    found = evidence(300)
+    found = small_models.evidence(300)
     brands = by_brand(found)
     assert [group.label for group in brands] == ["dacia", "renault"]
     assert all(
@@ -107,7 +88,7 @@ def test_groups_of_fewer_than_ten_listings_are_not_told() -> None:
 
 
 def test_figures_of_a_group_are_what_they_say() -> None:
-    found = evidence()
+    found = small_models.evidence()
     (whole,) = by_level(found)
     error = found.price_mad / found.actual_mad - 1
     assert whole.listings == 3000

@@ -1,5 +1,6 @@
 """The registry points to one version, moves the pointer safely, and remembers who did."""
 
+import datetime as dt
 import json
 import multiprocessing
 import shutil
@@ -240,6 +241,54 @@ def test_activations_at_the_same_time_leave_an_unbroken_history(
     assert {change.by for change in history} == {"process 1", "process 3"}
     assert [change.previous for change in history[1:]] == [c.version for c in history[:-1]]
     assert history[-1].version == registry.active_version()
+
+
+@pytest.fixture
+def later_registry(versions_path: Path) -> ModelRegistry:
+    """The registry, a day after whatever a test does to it."""
+    return ModelRegistry(versions_path, now=lambda: dt.datetime.now(dt.UTC) + dt.timedelta(days=1))
+
+
+def test_pruning_removes_the_oldest_versions_and_nothing_in_use(
+    registry: ModelRegistry, later_registry: ModelRegistry, versions: list[str], versions_path: Path
+) -> None:
+    first, second, third, fourth = versions
+    activated(registry, second, first)
+    assert later_registry.prune(1) == [third]
+    assert {each.id for each in registry.list()} == {first, second, fourth}
+    assert registry.rollback(by="test").id == second
+    assert not list(versions_path.glob(".old-*"))
+
+
+def test_a_version_that_somebody_holds_or_another_pointer_names_stays(
+    registry: ModelRegistry, later_registry: ModelRegistry, versions: list[str], versions_path: Path
+) -> None:
+    first, second, third, fourth = versions
+    activated(registry, fourth)
+    (versions_path / "CANDIDATE").write_text(f"{first}\n")
+    assert later_registry.prune(1, held=[second]) == [third]
+    assert later_registry.prune(1) == [second]
+    assert {each.id for each in registry.list()} == {first, fourth}
+
+
+def test_a_version_that_was_replaced_just_now_stays(
+    registry: ModelRegistry, later_registry: ModelRegistry, versions: list[str]
+) -> None:
+    activated(registry, *versions)
+    assert registry.prune(1) == []
+    assert later_registry.prune(1) == versions[:2]
+
+
+def test_pruning_finishes_what_a_crash_left(
+    later_registry: ModelRegistry, versions: list[str], versions_path: Path
+) -> None:
+    shutil.copytree(versions_path / versions[0], versions_path / f".old-{versions[0]}")
+    assert later_registry.prune(3) == versions[:1]
+    assert not list(versions_path.glob(".old-*"))
+
+
+def test_pruning_a_registry_without_versions_removes_nothing(tmp_path: Path) -> None:
+    assert ModelRegistry(tmp_path / "none").prune(1) == []
 
 
 def test_the_cached_reader_looks_at_most_once_a_second(

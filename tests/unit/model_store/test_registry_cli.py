@@ -1,5 +1,6 @@
 """`carprice models`: the operator's view of the registry."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,10 +8,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from model_store.bundle import save_bundle
+from model_store.card import write_card
 from model_store.manifest import ModelVersion
 from model_store.models_cli import models
 from model_store.training.trained import TrainedModel
 from model_store.verification import sha256_of
+from shared.adapters.batch_files import BatchFiles
+from shared.adapters.blobs import LocalBlobStore
+from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress
+from shared.domain.ids import BatchId, CallerId, new_id
+from shared.domain.job import JobState
+from shared.domain.table import Dialect
+from shared.settings import Settings
+from tests.unit.model_store import small_models
 
 
 @pytest.fixture
@@ -88,6 +98,62 @@ def test_an_expected_failure_is_one_line_and_exit_code_1(
     assert "Traceback" not in result.output
 
 
+def age_history(versions_path: Path) -> None:
+    """As if all moves of the pointer were long ago."""
+    path = versions_path / "history.jsonl"
+    changes = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.dumps(change | {"at": "2026-01-01T00:00:00+00:00"}) for change in changes]
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_prune_keeps_what_a_batch_under_way_was_accepted_with(
+    versions_path: Path, version: ModelVersion, trained: TrainedModel, tmp_path: Path
+) -> None:
+    later = [save_bundle(trained, versions_path) for _ in range(3)]
+    newest = max(each.id for each in later)
+    run(versions_path, "activate", newest)
+    age_history(versions_path)
+    settings = Settings(home=tmp_path / "home", models_path=versions_path)
+    files = BatchFiles(LocalBlobStore(settings.batches_path))
+    batch = BatchManifest(
+        id=BatchId(new_id()),
+        caller=CallerId("somebody"),
+        accepted_at=0.0,
+        model_version=version.id,
+        options=BatchOptions(),
+        dialect=Dialect(),
+        sha256="0" * 64,
+        size_bytes=0,
+    )
+    files.write_manifest(batch)
+    env = {"MODELS_PATH": str(versions_path), "CARPRICE_HOME": str(settings.home)}
+
+    def prune(*more: str) -> Result:
+        return CliRunner().invoke(models, ["prune", "--keep", "1", *more], env=env)
+
+    removed = json.loads(prune("--json").output)
+    assert set(removed) == {each.id for each in later} - {newest}
+    assert (versions_path / version.id).is_dir()
+    files.write_final(batch.id, BatchProgress(state=JobState.CANCELLED))
+    assert prune().output == f"Removed: {version.id}\n"
+    assert prune().output == "Nothing to remove.\n"
+
+
+def test_the_card_is_printed_and_its_absence_is_said(
+    versions_path: Path, version: ModelVersion, trained: TrainedModel
+) -> None:
+    measured = dataclasses.replace(trained, metrics=small_models.SCORES)
+    found = small_models.evidence(300)
+    carded = save_bundle(measured, versions_path, lambda made: write_card(made, found))
+    run(versions_path, "activate", carded.id)
+    result = run(versions_path, "card", "active")
+    assert result.stdout.startswith(f"# Model card {carded.id}")
+    assert carded.id in result.stderr
+    absent = run(versions_path, "card", version.id)
+    assert absent.exit_code == 1
+    assert "Card not found" in absent.output
+
+
 def test_verify_passes_for_a_sound_version(versions_path: Path, version: ModelVersion) -> None:
     result = run(versions_path, "verify", version.id)
     assert result.exit_code == 0, result.output
@@ -104,8 +170,6 @@ def test_verify_refuses_a_changed_file(versions_path: Path, version: ModelVersio
 def test_verify_finds_a_packed_forest_of_another_estimator(
     versions_path: Path, version: ModelVersion, tmp_path: Path
 ) -> None:
-    from tests.unit.model_store import small_models  # noqa: PLC0415
-
     other = save_bundle(small_models.train(seed=7), tmp_path / "other")
     folder = versions_path / version.id
     stranger = (tmp_path / "other" / other.id / "bundle.joblib").read_bytes()

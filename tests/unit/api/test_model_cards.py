@@ -1,0 +1,154 @@
+"""The model card over HTTP: from the registry's folder, and nothing else of it."""
+
+import dataclasses
+import json
+
+import pytest
+
+from api.app import create_app
+from api.auth import Scope, new_key
+from api.views.model_cards import CARD_CSP
+from model_store.bundle import save_bundle
+from model_store.card import write_card
+from model_store.registry import ModelRegistry
+from shared.connections import with_connections
+from shared.settings import Settings
+from tests.unit.model_store import small_models
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "en"}
+
+
+@pytest.fixture(scope="module")
+def models_path(tmp_path_factory: pytest.TempPathFactory):
+    """Two versions; the first has no card, the second is active."""
+    path = tmp_path_factory.mktemp("models")
+    trained = dataclasses.replace(small_models.train(trees=5), metrics=small_models.SCORES)
+    bare = save_bundle(trained, path)
+    (path / "bare").write_text(bare.id)
+    found = small_models.evidence(400)
+    version = save_bundle(trained, path, lambda made: write_card(made, found))
+    ModelRegistry(path).activate(version.id, by="test")
+    return path
+
+
+@pytest.fixture
+def settings(models_path, tmp_path):
+    """Settings without servers: a card needs none."""
+    return with_connections(Settings(home=tmp_path / "home", models_path=models_path))
+
+
+@pytest.fixture
+def client(settings):
+    return create_app(settings).test_client()
+
+
+@pytest.fixture
+def active(models_path):
+    return ModelRegistry(models_path).active()
+
+
+def test_a_browser_gets_a_page_that_loads_only_its_own_plots(client, active):
+    answer = client.get(f"/models/{active.id}/card", headers=BROWSER)
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/html"
+    assert answer.headers["Content-Security-Policy"] == CARD_CSP
+    assert "Accept" in answer.headers["Vary"]
+    assert f"<h1>Model card {active.id}</h1>" in answer.text
+    assert answer.text.count("<img ") == 6
+    for name in filter(lambda name: name.endswith(".png"), active.files):
+        address = f"/models/{active.id}/{name}"
+        assert address in answer.text
+        plot = client.get(address)
+        assert (plot.status_code, plot.mimetype) == (200, "image/png")
+        assert plot.data.startswith(b"\x89PNG")
+
+
+def test_everybody_else_gets_markdown_and_active_stands_for_the_version(client, active):
+    answer = client.get("/models/active/card")
+    assert answer.mimetype == "text/markdown"
+    assert answer.text.startswith(f"# Model card {active.id}")
+    assert client.get(f"/models/{active.id}/card.md").data == answer.data
+
+
+def test_a_file_that_is_already_there_is_not_sent_again(client, active):
+    address = f"/models/{active.id}/card-importance.png"
+    etag = client.get(address).headers["ETag"]
+    assert client.get(address, headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bundle.joblib",
+        "forest.npz",
+        "manifest.json",
+        "encoder.json",
+        "card",
+        "card-nothing.png",
+        "card-..%2f..%2fACTIVE.md",
+        "..%2fACTIVE",
+        "%2e%2e%2fhistory.jsonl",
+        "..%5c..%5cACTIVE",
+    ],
+)
+def test_nothing_else_of_the_registry_is_served(client, active, name):
+    answer = client.get(f"/models/{active.id}/{name}")
+    assert answer.status_code == (200 if name == "card" else 404)
+
+
+@pytest.mark.parametrize("version", ["nothing", "2026-01-01T000000-abcdef", "..", "..%2f.."])
+def test_a_version_that_is_not_there_has_no_card(client, version):
+    assert client.get(f"/models/{version}/card").status_code == 404
+    assert client.get(f"/models/{version}/card.md").status_code == 404
+
+
+def test_a_version_without_a_card_says_so_and_has_no_link(client, models_path):
+    bare = (models_path / "bare").read_text()
+    answer = client.get(f"/models/{bare}/card", headers=BROWSER)
+    assert answer.status_code == 404
+    assert answer.json["type"].endswith("#model-card-not-found")
+    links = {one["version"]: one["links"] for one in client.get("/models").json["models"]}
+    assert links.pop(bare) == {}
+    ((version, link),) = links.items()
+    assert link == {"card": f"/models/{version}/card"}
+
+
+def test_a_card_that_was_changed_is_refused(client, models_path, active):
+    path = models_path / active.id / "card.json"
+    whole = path.read_bytes()
+    path.write_text(json.dumps({"title": "Perfect", "blocks": []}))
+    try:
+        answer = client.get(f"/models/{active.id}/card", headers=BROWSER)
+    finally:
+        path.write_bytes(whole)
+    assert answer.status_code == 409
+    assert "Perfect" not in answer.text
+
+
+def test_the_list_says_when_a_version_was_last_activated(client, models_path, active):
+    told = {one["version"]: one for one in client.get("/models").json["models"]}
+    (change,) = ModelRegistry(models_path).history()
+    assert told.pop(active.id)["activated_at"] == change.at
+    ((_, other),) = told.items()
+    assert other["activated_at"] is None
+    assert client.get("/models/active").json["activated_at"] == change.at
+
+
+def test_the_page_leads_to_the_card(client, active):
+    assert f'href="/models/{active.id}/card"' in client.get("/", headers=BROWSER).text
+
+
+def test_with_keys_the_card_needs_one_and_a_browser_may_send_it_as_password(settings):
+    key, entry = new_key("reader", frozenset({Scope.PREDICT}))
+    settings.home.mkdir()
+    settings.keys_file.write_text(json.dumps([entry]))
+    client = create_app(settings).test_client()
+    assert client.get("/models/active/card").status_code == 401
+    assert client.get("/models/active/card", auth=("any", key)).status_code == 200
+    assert client.post("/models/rollback", auth=("any", key)).status_code == 401
+
+
+def test_without_an_active_version_there_is_no_active_card(tmp_path):
+    lonely = Settings(home=tmp_path / "home", models_path=tmp_path / "none")
+    client = create_app(with_connections(lonely)).test_client()
+    assert client.get("/models/active/card").status_code == 503
