@@ -12,6 +12,7 @@ from model_store.card_blocks import MARKDOWN_FILE
 from model_store.held_versions import versions_of_running_batches
 from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
+from model_store.shadow_cli import shadow
 from model_store.verification import check_version
 from shared.domain.errors import DomainError
 from shared.schemas.messages import describe_problem
@@ -131,6 +132,8 @@ def verify(version: str) -> None:
         raise click.ClickException(f"the packed forest is off by {difference:.2g} on the log scale")
     click.echo(f"packed forest: equals {model.version.estimator} within {difference:.1g}")
 
+
+models.add_command(shadow)
 
 _HEADER = ("", "VERSION", "CREATED", "DATA", "AS OF", "ROWS", "FOREST", "TREES", "NODES")
 

@@ -130,6 +130,28 @@ OUTCOME_INSIDE = Counter(
 )
 
 
+SHADOW_VALUATIONS = Counter(
+    "shadow_valuations_total",
+    "Cars that the shadow version was tried on, by outcome: success, failure, dropped.",
+    ["version", "outcome"],
+)
+SHADOW_RATIO = Histogram(
+    "shadow_price_ratio",
+    "Price of the shadow version over the answered one.",
+    ["version"],
+    buckets=RATIO_BUCKETS,
+)
+SHADOW_OVERLAP = Histogram(
+    "shadow_interval_overlap",
+    "Shared part of both 90 % intervals, 0 to 1.",
+    ["version"],
+    buckets=(0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0),
+)
+SHADOW_SECONDS = Histogram(
+    "shadow_seconds", "Time of one trial of the shadow.", ["version"], buckets=FAST_BUCKETS_S
+)
+
+
 class PriceTally(NamedTuple):
     """What the histogram of prices needs to know of many prices."""
 

@@ -19,6 +19,7 @@ from shared.adapters.redis_jobs import RedisJobStore
 from shared.domain.ids import new_id
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
+from worker.runtime.shadow_runtime import ShadowRuntime
 from worker.services.batch_assemble import BatchAssembly
 from worker.services.batch_flow import BatchFlow
 from worker.services.batch_forms import BatchForms
@@ -27,6 +28,7 @@ from worker.services.batch_sweep import BatchSweep
 from worker.services.batch_table import BatchTable
 from worker.services.batch_value import BatchValuation
 from worker.services.estimation import Estimation
+from worker.services.shadowing import Shadowing
 from worker.services.sweep import JobSweep
 from worker.services.valuation import ValuationService
 from worker.tasks.batch import BatchServices
@@ -68,13 +70,14 @@ def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> Wo
         window=settings.batch_window,
         max_attempts=settings.job_max_attempts,
     )
+    shadowing = Shadowing(ShadowRuntime(settings.versions_path, time.monotonic))
     flow = BatchFlow(ledger, sender.send)
     tables = BatchTable(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
     return WorkerServices(
         valuation=ValuationService(
-            estimation=Estimation(runtime),
+            estimation=Estimation(runtime, shadowing),
             audit=audit,
             claims=RedisClaims(broker, clock),
             cache=cache,

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,10 @@ import httpx
 import pytest
 import yaml
 
+from model_store.bundle import save_bundle
+from model_store.shadow import ShadowPointer
 from tests.conftest import REFERENCE_CAR, ROOT, Service, free_port, stop, wait_until
+from tests.unit.model_store import small_models
 
 pytestmark = [
     pytest.mark.integration,
@@ -24,6 +28,7 @@ CARS = "\n".join(
     + [f"Dacia,Logan,{2010 + number % 12},Diesel,Manual,{9000 * number}" for number in range(40)]
 )
 
+SALE = {"sale_price_mad": 150_000, "sold_at": "2026-01-02"}
 MILEAGES = itertools.count(10_000)
 
 
@@ -81,6 +86,17 @@ def _is_ready(prometheus: httpx.Client) -> bool:
     return False
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shadow(service: Service) -> Iterator[None]:
+    """A second version is tried on every car."""
+    version = save_bundle(small_models.train(), service.models_path)
+    pointer = ShadowPointer(service.models_path)
+    pointer.point_to(version.id, 1.0)
+    yield
+    pointer.clear()
+    shutil.rmtree(service.models_path / version.id)
+
+
 @pytest.fixture(scope="module")
 def traffic(service: Service) -> None:
     """Something of everything that is counted; twice, since a rate needs two samples."""
@@ -104,7 +120,8 @@ def test_the_panel_shows_data(
             # One miss and one hit more, since the first scrape: rates need a change.
             new_car = {**REFERENCE_CAR, "km_driven": next(MILEAGES)}
             for _ in range(2):
-                http.post("/predict", json=new_car)
+                valuation = http.post("/predict", json=new_car).json()
+                http.post(f"/valuations/{valuation['id']}/outcome", json=SALE)
         answer = prometheus.get("/api/v1/query", params={"query": query}).json()
         assert answer["status"] == "success", answer
         return [one for one in answer["data"]["result"] if one["value"][1] != "NaN"]

@@ -12,6 +12,7 @@ from shared.domain.valuation import Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import INFERENCE
 from shared.names import QueueName
+from worker.services.shadowing import Shadowing
 
 Outcome: TypeAlias = Estimate | DomainError
 
@@ -31,10 +32,12 @@ class Estimation:
 
     Args:
         models: the loaded model.
+        shadowing: tries another version on a share of the cars; None: nothing is tried.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, shadowing: Shadowing | None = None) -> None:
         self._models = models
+        self._shadowing = shadowing
 
     def estimate(self, requests: Sequence[CarRequest]) -> list[Outcome]:
         """One outcome per request; a request that breaks the forest never harms the others."""
@@ -51,7 +54,17 @@ class Estimation:
             log.exception("group_failed", error=str(error), cars=len(requests))
             outcomes = [_estimate_alone(model, request) for request in requests]
         INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        self._offer(requests, outcomes)
         return outcomes
+
+    def _offer(self, requests: Sequence[CarRequest], outcomes: Sequence[Outcome]) -> None:
+        """Let the shadow version try what was answered."""
+        if self._shadowing is not None:
+            self._shadowing.offer(
+                (request.car, outcome)
+                for request, outcome in zip(requests, outcomes, strict=True)
+                if isinstance(outcome, Estimate)
+            )
 
 
 def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Estimate]:

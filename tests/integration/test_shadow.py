@@ -1,0 +1,58 @@
+"""A shadow beside the running service: compared in the metrics, never in an answer."""
+
+import shutil
+
+import pytest
+
+from model_store.bundle import save_bundle
+from model_store.shadow import ShadowPointer
+from tests.conftest import wait_until
+from tests.unit.model_store import small_models
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def shadow(service):
+    """A version beside the active one, tried on every car."""
+    version = save_bundle(small_models.train(level=0.5), service.models_path)
+    pointer = ShadowPointer(service.models_path)
+    pointer.point_to(version.id, 1.0)
+    yield version
+    pointer.clear()
+    shutil.rmtree(service.models_path / version.id)
+
+
+def trials(http, version, outcome):
+    wanted = (f'version="{version}"', f'outcome="{outcome}"')
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in http.get("/metrics").text.splitlines()
+        if line.startswith("shadow_valuations_total{") and all(each in line for each in wanted)
+    )
+
+
+def test_the_shadow_is_tried_and_answers_nobody(http, car, shadow):
+    active = http.get("/models/active").json()["version"]
+
+    def ask_until_tried():
+        ask_until_tried.km += 1
+        body = car | {"km_driven": ask_until_tried.km}
+        assert http.post("/predict", json=body).json()["model"]["version"] == active
+        return trials(http, shadow.id, "success") >= 3
+
+    ask_until_tried.km = 61_000
+    wait_until(ask_until_tried, what="the shadow is tried")
+
+
+def test_a_shadow_that_is_damaged_harms_no_answer(http, car, service, shadow):
+    (service.models_path / shadow.id / "forest.npz").write_bytes(b"")
+
+    def ask_until_failed():
+        ask_until_failed.km += 1
+        body = car | {"km_driven": ask_until_failed.km}
+        assert http.post("/predict", json=body).status_code == 200
+        return trials(http, shadow.id, "failure") >= 1
+
+    ask_until_failed.km = 62_000
+    wait_until(ask_until_failed, what="the failure is counted")

@@ -1,0 +1,169 @@
+"""The shadow is tried behind the answers: compared when it works, a metric when it does not."""
+
+import dataclasses
+import time
+
+import pytest
+from prometheus_client import REGISTRY
+
+from model_store.bundle import load_model, save_bundle
+from model_store.registry import ModelRegistry
+from model_store.shadow import ShadowPointer
+from shared.domain.valuation import Estimate
+from tests.conftest import wait_until
+from tests.unit.model_store import small_models
+from worker.runtime.shadow_runtime import RETRY_AFTER_S, ShadowRuntime
+from worker.services.shadowing import MOST_WAITING, Shadowing, overlap
+
+CARS = small_models.random_cars(20, seed=8)
+
+
+@dataclasses.dataclass
+class Trial:
+    """Two versions, the first one active and the second one the shadow."""
+
+    path: object
+    active: object
+    other: object
+    runtime: ShadowRuntime
+    now: list
+
+    def answered(self):
+        model = load_model(self.path, self.active.id)
+        return list(zip(CARS, model.estimate(CARS), strict=True))
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory):
+    """A registry with two versions: the second one says a tenth more of everything."""
+    path = tmp_path_factory.mktemp("shadows") / "versions"
+    active = save_bundle(small_models.train(), path)
+    other = save_bundle(small_models.train(level=0.0953), path)
+    ModelRegistry(path).activate(active.id, by="test")
+    return path, active, other
+
+
+@pytest.fixture
+def trial(versions):
+    path, active, other = versions
+    now = [0.0]
+    ShadowPointer(path).point_to(other.id, 1.0)
+    yield Trial(path, active, other, ShadowRuntime(path, lambda: now[0]), now)
+    ShadowPointer(path).clear()
+
+
+def sample(name, **labels):
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def counted(trial, outcome):
+    return sample("shadow_valuations_total", version=trial.other.id, outcome=outcome)
+
+
+def test_what_was_answered_is_compared_with_the_shadow(trial):
+    before = counted(trial, "success")
+    ratios = sample("shadow_price_ratio_sum", version=trial.other.id)
+    Shadowing(trial.runtime, pause_s=0.0).offer(trial.answered())
+    wait_until(lambda: counted(trial, "success") == before + len(CARS), what="the trials")
+    found = sample("shadow_price_ratio_sum", version=trial.other.id) - ratios
+    assert found / len(CARS) == pytest.approx(1.1, abs=0.05)
+    assert sample("shadow_interval_overlap_count", version=trial.other.id) >= len(CARS)
+    assert sample("shadow_seconds_count", version=trial.other.id) >= 1
+
+
+def test_only_the_share_is_tried(trial):
+    ShadowPointer(trial.path).point_to(trial.other.id, 0.5)
+    trial.now[0] = 2.0
+    draws = iter([0.4, 0.6] * 10)
+    before = counted(trial, "success")
+    Shadowing(trial.runtime, draw=lambda: next(draws), pause_s=0.0).offer(trial.answered())
+    wait_until(lambda: counted(trial, "success") >= before + 10, what="the trials")
+    time.sleep(0.1)
+    assert counted(trial, "success") == before + 10
+
+
+def test_without_a_shadow_nothing_is_even_looked_at(trial):
+    ShadowPointer(trial.path).clear()
+    trial.now[0] = 2.0
+
+    def never():
+        raise AssertionError
+        yield
+
+    Shadowing(trial.runtime).offer(never())
+
+
+def test_a_shadow_that_cannot_be_loaded_is_a_metric_and_tried_again_later(trial):
+    encoder = trial.path / trial.other.id / "encoder.json"
+    whole = encoder.read_bytes()
+    encoder.write_bytes(whole + b" ")
+    try:
+        before = counted(trial, "failure")
+        shadowing = Shadowing(trial.runtime, pause_s=0.0)
+        shadowing.offer(trial.answered())
+        wait_until(lambda: counted(trial, "failure") == before + len(CARS), what="the failures")
+    finally:
+        encoder.write_bytes(whole)
+    assert trial.runtime.model() is None, "not tried again at once"
+    trial.now[0] += RETRY_AFTER_S
+    assert trial.runtime.model().version.id == trial.other.id
+
+
+def test_the_thread_outlives_a_model_that_breaks(trial):
+    class Broken:
+        version = trial.other
+
+        def estimate(self, _):
+            raise ZeroDivisionError
+
+    models = iter([Broken(), load_model(trial.path, trial.other.id)])
+
+    class Shadows:
+        def share(self):
+            return 1.0
+
+        def version(self):
+            return trial.other.id
+
+        def model(self):
+            return next(models)
+
+    failures, successes = counted(trial, "failure"), counted(trial, "success")
+    shadowing = Shadowing(Shadows(), pause_s=0.0)
+    shadowing.offer(trial.answered())
+    wait_until(lambda: counted(trial, "failure") == failures + len(CARS), what="the failures")
+    shadowing.offer(trial.answered())
+    wait_until(lambda: counted(trial, "success") == successes + len(CARS), what="the trials")
+
+
+def test_too_many_trials_are_left_out_not_kept(trial):
+    before = counted(trial, "dropped")
+    shadowing = Shadowing(trial.runtime, pause_s=60.0)
+    shadowing.offer([trial.answered()[0]] * (MOST_WAITING + 7))
+    assert counted(trial, "dropped") == before + 7
+
+
+def test_a_shadow_that_became_active_is_not_compared_with_itself(trial):
+    before = sample("shadow_price_ratio_count", version=trial.other.id)
+    seconds = sample("shadow_seconds_count", version=trial.other.id)
+    model = load_model(trial.path, trial.other.id)
+    Shadowing(trial.runtime, pause_s=0.0).offer(zip(CARS, model.estimate(CARS), strict=True))
+    wait_until(
+        lambda: sample("shadow_seconds_count", version=trial.other.id) > seconds, what="the trial"
+    )
+    time.sleep(0.05)
+    assert sample("shadow_price_ratio_count", version=trial.other.id) == before
+
+
+def test_overlap_is_shared_over_covered():
+    def estimate(low, high):
+        return Estimate(
+            price_mad=(low + high) / 2,
+            quantiles_mad=(low, low, *[(low + high) / 2] * 5, high, high),
+            model_version="v",
+            model_known=True,
+        )
+
+    assert overlap(estimate(100, 200), estimate(100, 200)) == 1.0
+    assert overlap(estimate(100, 200), estimate(150, 250)) == pytest.approx(1 / 3)
+    assert overlap(estimate(100, 200), estimate(300, 400)) == 0.0
