@@ -64,7 +64,10 @@ def build_services(settings: Settings) -> ApiServices:
     active_model = ActiveModel(settings.versions_path)
     models = Models(ModelRegistry(settings.versions_path), active_model)
     cache = RedisValuationCache(
-        connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
+        connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
+        settings.cache_ttl_s,
+        clock,
+        near_entries=settings.cache_near_entries,
     )
     store = RedisJobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s

@@ -116,6 +116,12 @@ class Settings:
     cache_ttl_s: int = setting(
         "CACHE_TTL_S", 3600, "How long a result stays cached.", "s", minimum=1
     )
+    cache_near_entries: int = setting(
+        "CACHE_NEAR_ENTRIES",
+        4096,
+        "Cached results that the API process also keeps in its own memory; 0: none.",
+        minimum=0,
+    )
     cache_max_memory: str = setting(
         "CACHE_MAX_MEMORY",
         "128mb",

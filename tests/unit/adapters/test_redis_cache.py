@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import redis
 
 from shared.adapters.redis_cache import PAUSE_S, RedisValuationCache
 from shared.adapters.redis_client import connect
@@ -69,6 +70,49 @@ def test_the_stats_carry_the_names_of_the_reference_api(cache, features):
         "misses",
         "hit_rate",
     } <= set(stats)
+
+
+@pytest.fixture
+def near(servers, now):
+    """A cache whose process keeps two estimates itself."""
+    return RedisValuationCache(servers.cache, 3600, lambda: now[0], near_entries=2)
+
+
+def test_what_was_read_once_is_found_again_without_the_server_as_long_as_it_lives(
+    near, features, servers, now
+):
+    near.put([(features, (), ESTIMATE)])
+    assert near.get("v1", features, ()).ttl_s == 3600
+    servers.cache.flushall()
+    now[0] += 3599
+    hit = near.get("v1", features, ())
+    assert (hit.estimate, hit.ttl_s) == (ESTIMATE, 1)
+    assert near.get("v2", features, ()) is None, "another version is another key"
+    now[0] += 1
+    assert near.get("v1", features, ()) is None
+
+
+def test_what_is_near_is_found_while_the_server_is_down(near, features):
+    near.put([(features, (), ESTIMATE)])
+    assert near.get("v1", features, ()) is not None
+    near._pause("get", redis.ConnectionError())
+    assert near.get("v1", features, ()).estimate == ESTIMATE
+
+
+def test_near_copies_are_bounded_counted_and_without_extras(near, car, servers):
+    cars = [load_car_request(car | {"km_driven": number}).car for number in range(3)]
+    near.put([(each, (), ESTIMATE) for each in cars])
+    near.put([(cars[0], (Extra.CONTRIBUTIONS,), ESTIMATE)])
+    hits_before = near.stats()["hits"]
+    for each in (*cars, cars[2]):
+        assert near.get("v1", each, ()) is not None
+    assert near.get("v1", cars[0], (Extra.CONTRIBUTIONS,)) is not None
+    stats = near.stats()
+    assert (stats["near_entries"], stats["near_hits"]) == (2, 1)
+    assert stats["hits"] == hits_before + 5
+    servers.cache.flushall()
+    assert near.get("v1", cars[0], ()) is None, "the least recently used has gone"
+    assert near.get("v1", cars[1], ()) is not None
 
 
 def test_a_read_whose_connection_was_closed_meanwhile_is_made_again(cache, features, servers):
