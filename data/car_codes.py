@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from data.coded_columns import CodedColumn, Column, as_codes, as_numbers
 from data.hedonic import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -44,6 +45,8 @@ NUMBERS = (
     "mileage_mpg",
     "doors",
 )
+_YEAR, _VEHICLE, _SPEC = KEYS.index("year"), KEYS.index(VEHICLE), KEYS.index(SPEC)
+_YEAR_NUMBER = NUMBERS.index("year")
 _FUEL, _TRANSMISSION = PLAIN_KEYS.index("fuel"), PLAIN_KEYS.index("transmission")
 _WHOLE_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
 
@@ -106,8 +109,15 @@ class CarCoder:
         gearbox_code = self.vocabularies["transmission"].get(transmission, 0)
         return int(self._specs[self.vehicle_code(company, model, None), fuel_code, gearbox_code])
 
-    def code(self, columns: Mapping[str, Sequence[Any]], n: int) -> CodedCars:
+    def code(self, columns: Mapping[str, Column], n: int) -> CodedCars:
         """Code `n` cars given as columns of normal-form values; absent columns are missing."""
+        company, model = columns["company"], columns["model"]
+        if isinstance(company, CodedColumn) and isinstance(model, CodedColumn):
+            return self._code_arrays(columns, company, model, n)
+        return self._code_lists(cast("Mapping[str, Sequence[Any]]", columns), n)
+
+    def _code_lists(self, columns: Mapping[str, Sequence[Any]], n: int) -> CodedCars:
+        """Columns as lists: for few cars they beat every array."""
         absent = (None,) * n
         numbers = np.array([columns.get(name, absent) for name in NUMBERS], dtype=np.float64)
         plain = [
@@ -122,11 +132,42 @@ class CarCoder:
         codes = np.array([*plain, years, known, specs], dtype=np.int64)
         return CodedCars(codes.T, numbers.T)
 
+    def _code_arrays(
+        self, columns: Mapping[str, Column], company: CodedColumn, model: CodedColumn, n: int
+    ) -> CodedCars:
+        """Columns as arrays."""
+        numbers = np.array([as_numbers(columns.get(name), n) for name in NUMBERS])
+        codes = np.zeros((len(KEYS), n), dtype=np.int64)
+        for place, (key, words) in enumerate(self.vocabularies.items()):
+            if words and key in columns:
+                codes[place] = as_codes(columns[key], words)
+        years = numbers[_YEAR_NUMBER]
+        codes[_YEAR] = _year_codes(years)
+        codes[_VEHICLE] = self._vehicle_codes(company, model, years)
+        codes[_SPEC] = self._specs[codes[_VEHICLE], codes[_FUEL], codes[_TRANSMISSION]]
+        return CodedCars(codes.T, numbers.T)
+
+    def _vehicle_codes(
+        self, company: CodedColumn, model: CodedColumn, years: FloatArray
+    ) -> IntArray:
+        """Each combination is looked up once, however many cars are of it."""
+        pairs = company.codes * len(model.values) + model.codes
+        mixed = pairs * (len(YEARS) + 1) + _year_codes(years)
+        _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+        names = (company.values_at(first), model.values_at(first), years[first].tolist())
+        found = np.fromiter(map(self._vehicles.code, *names), np.int64, len(first))
+        return np.asarray(found[inverse])
+
 
 def _year_code(year: float | None) -> int:
     if year is None or year != year:  # noqa: PLR0124 - NaN
         return 0
     return int(min(max(year, FIRST_YEAR), LAST_YEAR)) - FIRST_YEAR + 1
+
+
+def _year_codes(years: FloatArray) -> IntArray:
+    known = np.clip(np.nan_to_num(years), FIRST_YEAR, LAST_YEAR)
+    return np.where(np.isnan(years), 0, known.astype(np.int64) - FIRST_YEAR + 1)
 
 
 def coder_for(model: HedonicModel) -> CarCoder:

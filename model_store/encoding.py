@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.car_codes import KEYS, NUMBERS, CodedCars, coder_for
+from data.coded_columns import CodedColumn, Column, as_codes, is_missing
 from data.hedonic import HedonicModel
 from data.hedonic_tables import HedonicTables
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
@@ -96,7 +97,7 @@ class CarEncoder:
         columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
         return self.encode_columns(columns, len(cars))
 
-    def encode_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EncodedCars:
+    def encode_columns(self, columns: Mapping[str, Column], n: int) -> EncodedCars:
         """Encode `n` cars given as columns of normal-form values, None where missing.
 
         Args:
@@ -149,36 +150,42 @@ class CarEncoder:
 
     def _matrix(
         self,
-        columns: Mapping[str, Sequence[Any]],
+        columns: Mapping[str, Column],
         coded: CodedCars,
         parts: npt.NDArray[np.float64],
         baseline_log: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
         n = len(baseline_log)
-        absent = (None,) * n
-        categories = [
-            [codes[value] for value in columns.get(name, absent)]
-            for name, codes in _CATEGORY_CODES.items()
-        ]
         everything = np.empty((n, self.__dict__["_width"]))
         numbers = coded.numbers
         width = numbers.shape[1]
         everything[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
-        everything[:, width : width + len(categories)] = np.array(categories).T
+        categories = _category_codes(columns, n)
+        everything[:, width : width + len(categories)] = categories.T
         everything[:, width + len(categories) : -2] = parts
         everything[:, -2] = baseline_log
         everything[:, -1] = 0.0
         return np.asarray(everything.take(self.__dict__["_picked"], axis=1), dtype=np.float32)
 
-    def _level(
-        self, coded: CodedCars, columns: Mapping[str, Sequence[Any]]
-    ) -> npt.NDArray[np.int8]:
+    def _level(self, coded: CodedCars, columns: Mapping[str, Column]) -> npt.NDArray[np.int8]:
         level = np.zeros(len(coded.codes), dtype=np.int8)
         for name in self.detail_fields:
-            values = columns.get(name)
-            level[[True] * len(level) if values is None else [v is None for v in values]] = THIN
+            level[is_missing(columns.get(name), len(level))] = THIN
         level[coded.codes[:, _VEHICLE] == 0] = UNKNOWN_MODEL
         return level
+
+
+def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:
+    """The numbers of the categories, (categories, n)."""
+    absent = (None,) * n
+    found: list[Sequence[float] | npt.NDArray[np.float64]] = []
+    for name, codes in _CATEGORY_CODES.items():
+        column = columns.get(name, absent)
+        if isinstance(column, CodedColumn):
+            found.append(as_codes(column, codes, missing=MISSING))
+        else:
+            found.append([codes[value] for value in column])
+    return np.array(found)
 
 
 def _fields_of(feature: str) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.coded_columns import Column
 from model_store.calibration import IntervalCalibration
 from model_store.comparables import TypicalTable
 from model_store.contributions import explanation
@@ -70,7 +70,7 @@ class LoadedModel:
             )
         ]
 
-    def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EstimateTable:
+    def estimate_columns(self, columns: Mapping[str, Column], n: int) -> EstimateTable:
         """Value `n` cars given as columns of normal-form values, None where missing.
 
         Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name
+from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name, link
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
@@ -23,8 +23,19 @@ def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
     Args:
         records: as `AuditRecord.to_json` gives them.
     """
-    lines, _, _ = chain(map(orjson.dumps, records), GENESIS)
-    return lines
+    lines = [orjson.dumps(record) + b"\n" for record in records]
+    return seal(b"".join(lines[:-1]), lines[-1]) if lines else b""
+
+
+def seal(before: bytes, last: bytes) -> bytes:
+    """The lines of a segment: the last one carries the hash of all.
+
+    Args:
+        before: all lines but the last.
+        last: the last line.
+    """
+    line, _, _ = chain([last.rstrip(b"\n")], link(GENESIS, before))
+    return before + line
 
 
 def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:

@@ -3,6 +3,9 @@
 A line is the record's JSON with two more members at its end: `prev`, the hash of the line
 before (64 zeros in the first), and `hash`, the SHA-256 of the line's JSON without `hash`. A
 changed, missing or reordered line breaks the chain.
+
+Lines that are written at once may share a link: those without the two members are covered by
+the next line that has them, whose `prev` is then the SHA-256 of the hash before and of them.
 """
 
 import dataclasses
@@ -75,6 +78,15 @@ def chain(bodies: Iterable[bytes], prev: str) -> tuple[bytes, str, int]:
     return b"".join(lines), prev, len(lines)
 
 
+def link(prev: str, lines: bytes) -> str:
+    """The hash that follows `prev` and lines without one of their own, as segments have them."""
+    if not lines:
+        return prev
+    digest = hashlib.sha256(prev.encode())
+    digest.update(lines)
+    return digest.hexdigest()
+
+
 def verify_line(line: bytes, prev: str) -> str | None:
     """The hash of a line that follows the hash `prev`; None if the line was tampered with."""
     body, mark, tail = line.rstrip(b"\n").rpartition(_HASH_MEMBER)
@@ -94,6 +106,31 @@ class _Block:
     bodies: list[bytes]
     is_written: bool = False
     failure: str = "not written"
+
+
+class ChainCheck:
+    """Follows the chain of one file, line by line."""
+
+    def __init__(self) -> None:
+        self._prev = GENESIS
+        self._covered = hashlib.sha256(GENESIS.encode())
+        self.proven = 0
+        """Lines that are proven to be what was written."""
+        self.open = 0
+        """Lines after them that the next link has to prove."""
+
+    def follow(self, line: bytes) -> bool:
+        """Take the next line; False if it, or an open one before it, was tampered with."""
+        if _HASH_MEMBER not in line:
+            self._covered.update(line)
+            self.open += 1
+            return line.startswith(b"{") and line.endswith(b"}\n")
+        digest = verify_line(line, self._covered.hexdigest() if self.open else self._prev)
+        if digest is None:
+            return False
+        self._prev, self._covered = digest, hashlib.sha256(digest.encode())
+        self.proven, self.open = self.proven + self.open + 1, 0
+        return True
 
 
 class JsonlAuditLog:

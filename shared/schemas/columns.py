@@ -43,10 +43,11 @@ class _Memo(dict[str, Any]):
         self.has_refused = False
 
     def __missing__(self, cell: str) -> Any:
-        value = self[cell] = self._normal_form(cell)
+        value = self[cell] = self.normal_form(cell)
         return value
 
-    def _normal_form(self, cell: str) -> Any:
+    def normal_form(self, cell: str) -> Any:
+        """The cell's normal form; `_Refused` if it has none."""
         text = self._rewrite(cell) if self._rewrite else cell
         try:
             return self._field.deserialize(text)
@@ -95,6 +96,11 @@ class ColumnValidator:
                 errors += _take_refused(name, column)
             values[name] = column
         return values, errors
+
+    def normal_form(self, name: str, cell: str) -> tuple[Any, str | None]:
+        """Normal form of one cell of a field's column, or None and the code of the broken rule."""
+        value = self._memos[name].normal_form(cell)
+        return (None, str(value)) if type(value) is _Refused else (value, None)
 
 
 def _take_refused(name: str, column: list[Any]) -> Iterable[CellError]:

@@ -1,7 +1,7 @@
 """A chunk: rows of a file by column, between cutting and valuing."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgpack
@@ -36,9 +36,9 @@ class Chunk:
         return packed
 
     @classmethod
-    def unpack(cls, data: bytes) -> "Chunk":
-        """The inverse of `pack`."""
-        first_row, lines, columns, faults = msgpack.unpackb(data)
+    def from_members(cls, members: Sequence[Any]) -> "Chunk":
+        """The inverse of `pack`, given what was packed."""
+        first_row, lines, columns, faults = members
         return cls(
             first_row=first_row,
             lines=lines,

@@ -69,7 +69,7 @@ def row_errors(
     A row that could not be read as a row has that one error: its cells mean nothing.
     """
     header = manifest.dialect.header
-    key = _key_column(manifest)
+    key = key_column(manifest)
     errors: RowErrors = defaultdict(list)
     for row, (code, cells) in chunk.faults.items():
         error = _row_error(chunk, row, key, code, None)
@@ -82,7 +82,8 @@ def row_errors(
     return errors
 
 
-def _key_column(manifest: BatchManifest) -> int | None:
+def key_column(manifest: BatchManifest) -> int | None:
+    """Index of the column that names a row in the error report."""
     return key_index(manifest.dialect.header, manifest.options.key_column)
 
 
@@ -116,10 +117,7 @@ def make_part(
         prices: of the other rows; none if they were not valued.
         audit: the audit segment of those other rows.
     """
-    reasons = {
-        row: " ".join(describe_row_error(error, _language(manifest)) for error in found)
-        for row, found in errors.items()
-    }
+    reasons = reasons_of(errors, manifest)
     rows = len(chunk)
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
@@ -129,7 +127,7 @@ def make_part(
     return Part(
         RowCounts(valid=rows - len(errors), invalid=len(errors)),
         csv_lines([*own, *ours]),
-        _error_lines(errors),
+        error_lines(errors),
         csv_lines(
             [
                 *([column[row] for row in rejected] for column in own),
@@ -142,20 +140,36 @@ def make_part(
     )
 
 
+def reasons_of(errors: RowErrors, manifest: BatchManifest) -> dict[int, str]:
+    """Why each row is rejected, for people; many rows are rejected for the same reason."""
+    language = _language(manifest)
+    known: dict[tuple[str, str | None, str | None], str] = {}
+    reasons = {}
+    for row, found in errors.items():
+        sentences = []
+        for error in found:
+            kind = error["code"], error["field"], error["value"]
+            if error["field"] is None or kind not in known:
+                known[kind] = describe_row_error(error, language)
+            sentences.append(known[kind])
+        reasons[row] = " ".join(sentences)
+    return reasons
+
+
 def make_failed_part(chunk: Chunk, manifest: BatchManifest) -> Part:
     """The sections of a chunk that was given up: none of its rows is priced or to blame."""
     rows = len(chunk)
-    key = _key_column(manifest)
+    key = key_column(manifest)
     errors = {row: [_row_error(chunk, row, key, ATTEMPTS_EXHAUSTED, None)] for row in range(rows)}
     reason = describe_row_error(errors[0][0], _language(manifest))
     blank = [""] * rows
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
     ours = [blank, blank, blank, [str(RowStatus.FAILED)] * rows, [reason] * rows]
-    return Part(RowCounts(failed=rows), csv_lines([*own, *ours]), _error_lines(errors), b"")
+    return Part(RowCounts(failed=rows), csv_lines([*own, *ours]), error_lines(errors), b"")
 
 
-def _error_lines(errors: RowErrors) -> bytes:
+def error_lines(errors: RowErrors) -> bytes:
     """The error report, in the order of the rows."""
     return b"".join(orjson.dumps(error) + b"\n" for row in sorted(errors) for error in errors[row])
 

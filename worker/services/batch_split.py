@@ -1,8 +1,5 @@
 """Cut an uploaded file into chunks, a slice of the file at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from shared.adapters.batch_files import SOURCE, TABLE, BatchFiles, CutState, chunk_name
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest
@@ -10,13 +7,12 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import FileKind
 from shared.logging import get_logger
-from shared.schemas.csv_reader import CsvReader, Position
-from worker.services.batch_chunk import cut
+from shared.schemas.csv_reader import Position
+from worker.services.batch_cutter import Cutter
 from worker.services.batch_flow import SPLIT, BatchFlow
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 from worker.services.batch_table import BatchTable
 from worker.services.tables_process import Stopped
-from worker.services.tables_rows import STORED, StoredRows
 
 SLICE_CHUNKS = 24
 """Chunks that one task cuts: some 50,000 rows, well under a second. A long file is cut by many
@@ -91,41 +87,24 @@ class BatchSplit:
         state = self._files.cut(manifest.id)
         if state.is_whole:
             return state
-        with self._reader(manifest, Position(state.offset, state.line)) as reader:
-            state = self._cut_chunks(manifest, reader, state)
+        is_text = manifest.dialect.kind is FileKind.CSV
+        with self._files.blobs.read(manifest.id, SOURCE if is_text else TABLE) as source:
+            cutter = Cutter(source, manifest.dialect, Position(state.offset, state.line))
+            state = self._cut_chunks(manifest.id, cutter, state)
         self._files.write_cut(manifest.id, state)
         return state
 
-    @contextmanager
-    def _reader(self, manifest: BatchManifest, start: Position) -> Iterator[CsvReader | StoredRows]:
-        """Reads the rows of a file from a place on."""
-        is_text = manifest.dialect.kind is FileKind.CSV
-        with self._files.blobs.read(manifest.id, SOURCE if is_text else TABLE) as source:
-            if is_text:
-                yield CsvReader.of(source, manifest.dialect, start)
-            else:
-                yield StoredRows(source, manifest.dialect, start)
-
-    def _cut_chunks(
-        self, manifest: BatchManifest, reader: CsvReader | StoredRows, state: CutState
-    ) -> CutState:
+    def _cut_chunks(self, batch_id: BatchId, cutter: Cutter, state: CutState) -> CutState:
         rows, chunks, is_whole = state.rows, state.chunks, False
-        source_rows = iter(reader)
         while chunks < state.chunks + self._slice_chunks and not is_whole:
-            chunk = cut(
-                source_rows,
-                width=len(manifest.dialect.header),
-                delimiter=manifest.dialect.delimiter or STORED.delimiter,
-                first_row=rows + 1,
-                max_rows=self._chunk_rows,
-            )
+            chunk = cutter.cut(first_row=rows + 1, max_rows=self._chunk_rows)
             if chunk is None:
                 is_whole = True
             else:
-                with self._files.blobs.write(manifest.id, chunk_name(chunks)) as blob:
+                with self._files.blobs.write(batch_id, chunk_name(chunks)) as blob:
                     blob.write(chunk.pack())
                 rows, chunks = rows + len(chunk), chunks + 1
-        return CutState(*reader.position, rows, chunks, is_whole)
+        return CutState(*cutter.position, rows, chunks, is_whole)
 
 
 def _end_of(manifest: BatchManifest, error: UnreadableUpload) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import BatchFiles, chunk_name
 from shared.batch_ports import BatchStore, StepVerdict
@@ -30,6 +32,8 @@ from worker.services.batch_rows import (
     make_part,
     validate,
 )
+from worker.services.plain_chunk import PlainChunk, unpack
+from worker.services.plain_value import PlainValuation
 
 LOW_INDEX = QUANTILE_LEVELS.index(round((1 - DEFAULT_COVERAGE) / 2, 6))
 HIGH_INDEX = -1 - LOW_INDEX
@@ -102,6 +106,7 @@ class BatchValuation:
         self._clock = clock
         self._max_attempts = max_attempts
         self._validators: dict[tuple[str, float], ColumnValidator] = {}
+        self._plain = PlainValuation(self._prices, clock)
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send what comes next."""
@@ -138,8 +143,14 @@ class BatchValuation:
     def _make_part(self, manifest: BatchManifest, number: int) -> Part:
         """Validate and estimate a chunk."""
         started = time.perf_counter()
+        validator = self._validator(manifest.dialect.decimal)
         chunk = self._chunk(manifest.id, number)
-        cars = validate(chunk, manifest, self._validator(manifest.dialect.decimal))
+        if isinstance(chunk, PlainChunk):
+            part = self._plain.part(manifest, chunk, validator)
+            if part is not None:
+                return part
+            chunk = chunk.as_cells(manifest.dialect)
+        cars = validate(chunk, manifest, validator)
         if manifest.options.dry_run:
             return make_part(chunk, manifest, cars.errors, NO_PRICES)
         prices = self._estimate(manifest.model_version, cars)
@@ -151,14 +162,15 @@ class BatchValuation:
     def _estimate(self, version: str, cars: ValidCars) -> Prices:
         if not cars.rows:
             return NO_PRICES
+        return Prices(*self._prices(version, cars.values, len(cars.rows)).tolist())
+
+    def _prices(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
+        """Price, low and high of n cars by column, (3, n)."""
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
-            table = model.estimate_columns(cars.values, len(cars.rows))
-        return Prices(
-            table.price_mad.tolist(),
-            table.quantiles_mad[:, LOW_INDEX].tolist(),
-            table.quantiles_mad[:, HIGH_INDEX].tolist(),
-        )
+            table = model.estimate_columns(cars, n)
+        quantiles = table.quantiles_mad
+        return np.stack([table.price_mad, quantiles[:, LOW_INDEX], quantiles[:, HIGH_INDEX]])
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Note the chunk's rows as failed; if not even that works, end the batch."""
@@ -169,7 +181,10 @@ class BatchValuation:
         manifest, outcome = self._manifest(batch_id), "done"
         part = read_part(self._files.blobs, batch_id, number)
         if part is None:
-            part, outcome = make_failed_part(self._chunk(batch_id, number), manifest), "dead"
+            chunk = self._chunk(batch_id, number)
+            if isinstance(chunk, PlainChunk):
+                chunk = chunk.as_cells(manifest.dialect)
+            part, outcome = make_failed_part(chunk, manifest), "dead"
             write_part(self._files.blobs, batch_id, number, part)
         self._finish(manifest, number, part, outcome)
 
@@ -179,9 +194,9 @@ class BatchValuation:
             raise FileNotFoundError(f"manifest of {batch_id}")
         return manifest
 
-    def _chunk(self, batch_id: BatchId, number: int) -> Chunk:
+    def _chunk(self, batch_id: BatchId, number: int) -> Chunk | PlainChunk:
         with self._files.blobs.read(batch_id, chunk_name(number)) as blob:
-            return Chunk.unpack(blob.read())
+            return unpack(blob.read())
 
     def _validator(self, decimal: str) -> ColumnValidator:
         """The validator of a decimal sign; the bounds of the year are this year's."""

@@ -10,11 +10,10 @@ import pytest
 from shared.adapters.audit_segments import encode_segment, remove_stale, write_segment
 from shared.adapters.audit_stats import KEEP_DAYS, AuditStats, DaySums
 from shared.adapters.jsonl_audit import (
-    GENESIS,
+    ChainCheck,
     JsonlAuditLog,
     day_of,
     file_name,
-    verify_line,
 )
 from shared.domain.audit import AuditRecord
 from shared.domain.errors import AuditUnavailable
@@ -53,14 +52,9 @@ def lines_of(folder: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
-def chain_holds(lines: list[bytes]) -> bool:
-    """Whether each line follows the one before."""
-    prev: str | None = GENESIS
-    for line in lines:
-        prev = verify_line(line, prev)
-        if prev is None:
-            return False
-    return True
+def chain_holds(lines):
+    chain = ChainCheck()
+    return all(map(chain.follow, lines)) and chain.open == 0
 
 
 def test_a_record_tells_what_was_asked_and_answered(tmp_path, car):

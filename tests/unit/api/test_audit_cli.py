@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.audit_cli import audit
+from shared.adapters.audit_segments import encode_segment
 from shared.adapters.jsonl_audit import GENESIS, chain, file_name
 
 
@@ -26,6 +27,41 @@ def test_an_untouched_log_is_whole(folder):
     assert (result.exit_code, result.stdout) == (
         0, "6 records in 2 files are whole, 0 files are not\n",
     )  # fmt: skip
+
+
+def segment(count):
+    """The segment of a batch: its last line proves all."""
+    return encode_segment({"id": f"b-{n}", "price_mad": float(n)} for n in range(1, count + 1))
+
+
+def test_segments_of_batches_are_whole_too(folder):
+    for number in range(1, 5):
+        (folder / file_name("2026-01-01", f"batch-b-{number}")).write_bytes(segment(number))
+    result = verify(folder)
+    assert result.stdout == "16 records in 6 files are whole, 0 files are not\n"
+
+
+@pytest.mark.parametrize(
+    ("tamper", "says"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"2.0", b"9.0"), *lines[2:]], "1 to 4 was"),
+        (lambda lines: [*lines[:3], lines[3].replace(b"4.0", b"9.0")], "1 to 4 was"),
+        (lambda lines: [lines[0], *lines[2:]], "1 to 3 was"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "1 to 4 was"),
+        (lambda lines: lines[:3], "what stood after line 3 is missing"),
+        (lambda lines: [*lines, lines[3]], "line 5 was"),
+        (lambda lines: [lines[0], b"garbage\n", *lines[1:]], "1 to 2 was"),
+        (lambda lines: [*lines[:2], lines[2][:-9]], "line 3 is torn"),
+    ],
+    ids=["changed", "seal", "missing", "reordered", "unsealed", "more", "garbage", "torn"],
+)
+def test_a_segment_that_was_tampered_with_is_named(folder, tamper, says):
+    path = folder / file_name("2026-01-01", "batch-b-0")
+    path.write_bytes(b"".join(tamper(segment(4).splitlines(keepends=True))))
+    result = verify(folder)
+    assert result.exit_code == 1
+    assert f"{path.name}: " in result.stderr
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize(

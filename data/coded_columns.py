@@ -1,0 +1,83 @@
+"""Columns of cars' values, and how each kind becomes an array."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CodedValues:
+    """Distinct values that codes stand for; it may grow at its end.
+
+    Args:
+        values: the values; code `i` stands for the i-th.
+    """
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+        self._translated: dict[int, tuple[Mapping[Any, Any], NDArray[np.float64]]] = {}
+
+    def translated(self, words: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
+        """What `words` says of each value, `missing` if nothing; each value is asked for once."""
+        _, found = self._translated.get(id(words), (words, np.empty(0)))
+        if len(found) < len(self.values):
+            fresh = [words.get(value, missing) for value in self.values[len(found) :]]
+            found = np.concatenate([found, np.array(fresh, dtype=np.float64)])
+            # The words are kept with it, so that no others ever have their id.
+            self._translated[id(words)] = (words, found)
+        return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class CodedColumn:
+    """A column of n values as codes: for columns with few distinct values and many rows."""
+
+    table: CodedValues
+    codes: NDArray[np.int64]
+    """(n,)"""
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """The distinct values, by code."""
+        return self.table.values
+
+    def values_at(self, rows: NDArray[np.int64]) -> list[Any]:
+        """The values in these rows."""
+        values = self.table.values
+        return [values[code] for code in self.codes[rows].tolist()]
+
+
+Column: TypeAlias = Sequence[Any] | CodedColumn | NDArray[np.float64]
+"""Values with None where missing; or codes of values; or numbers with NaN where missing."""
+
+
+def as_numbers(column: Column | None, n: int) -> NDArray[np.float64]:
+    """The numbers of a column of n values, NaN where missing; None is a column without values."""
+    return np.full(n, np.nan) if column is None else np.asarray(column, dtype=np.float64)
+
+
+def as_codes(
+    column: Column, words: Mapping[Any, float], *, missing: float = 0.0
+) -> NDArray[np.float64]:
+    """What `words` says of each value of a column, `missing` if nothing."""
+    if isinstance(column, CodedColumn):
+        return np.asarray(column.table.translated(words, missing)[column.codes])
+    distinct, inverse = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
+    found = [words.get(value, missing) for value in distinct.tolist()]
+    return np.array(found, dtype=np.float64)[inverse]
+
+
+def is_missing(column: Column | None, n: int) -> NDArray[np.bool_] | list[bool]:
+    """Which of the n values of a column are missing."""
+    if column is None:
+        return [True] * n
+    if isinstance(column, np.ndarray):
+        return np.asarray(np.isnan(column))
+    if isinstance(column, CodedColumn):
+        return np.asarray(column.table.translated(_IS_NONE, 0.0)[column.codes] > 0)
+    return [value is None for value in column]
+
+
+_IS_NONE: Mapping[Any, float] = {None: 1.0}

@@ -1,0 +1,210 @@
+"""Compiled loops over bytes and the general reader of cells come to the same bytes."""
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.adapters.audit_segments import encode_segment
+from shared.domain.batch import BatchManifest, BatchOptions
+from shared.domain.ids import BatchId, CallerId, new_id
+from shared.domain.table import ColumnMatch, Dialect
+from shared.schemas.columns import ColumnValidator
+from shared.schemas.csv_reader import START, CsvReader
+from worker.services import plain_part
+from worker.services.batch_audit import audit_records
+from worker.services.batch_chunk import Chunk, cut
+from worker.services.batch_cutter import Cutter
+from worker.services.batch_part import Part
+from worker.services.batch_rows import NO_PRICES, Prices, make_failed_part, make_part, validate
+from worker.services.plain_cells import CellTable
+from worker.services.plain_chunk import PlainChunk, unpack
+
+FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
+HEADER = ("ref", *FIELDS)
+AT, ELAPSED_MS = 1_790_000_000.25, 12.3456
+CELLS = {
+    "ref": [
+        "R1",
+        "",
+        "é",
+        "-",
+        "=1+1",
+        "+212600000000",
+        "-12,5",
+        "@x",
+        "a b",
+        "\uff1d1",
+        "'",
+        "-a",
+    ],
+    "company": ["Toyota", "VW", "", "Citroën", "n/a", "x" * 90],
+    "model": ["Corolla", "C3", "Golf 7", "", "日産"],
+    "year": ["2020", "2018.0", "1890", "", "2,020", "02019", "12/2019", "20200", "année"],
+    "fuel": ["Essence", "Diesel", "vapeur", "", "Electric"],
+    "transmission": ["Manuelle", "auto", "", "?"],
+    "km_driven": ["0", "120000", "120 000", "120.000", "beaucoup", "", "2000001", "1e5", "99.0"],
+    "engine_cc": ["1500", "1598,5", "1.6", "", "10001", "1500.0", "1500.00", "-"],
+    "city": ["Casablanca", "", "Fès", "a;b", "a,b", "a\tb", "\t"],
+}
+
+
+def manifest(delimiter: str = ",", encoding: str = "utf-8", **options: Any) -> BatchManifest:
+    columns = {
+        name: ColumnMatch(index=HEADER.index(name), confidence=1, basis="name") for name in FIELDS
+    }
+    return BatchManifest(
+        id=BatchId(new_id()),
+        caller=CallerId('some"body'),
+        accepted_at=AT,
+        model_version="v1",
+        options=BatchOptions(key_column="ref", **options),
+        dialect=Dialect(encoding=encoding, delimiter=delimiter, header=HEADER, columns=columns),
+        sha256="0" * 64,
+        size_bytes=10,
+    )
+
+
+def prices_of(km: Any) -> np.ndarray:
+    """Prices with no, one and two digits after the point."""
+    price = np.round(300_000.0 - np.asarray(km, dtype=np.float64) / 7 * 3, 2)
+    return np.stack([price, np.round(price * 0.8, 2), np.floor(price * 1.2)])
+
+
+def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator) -> Part:
+    """What the general reader makes of a chunk."""
+    cars = validate(chunk, batch, validator)
+    if batch.options.dry_run:
+        return make_part(chunk, batch, cars.errors, NO_PRICES)
+    prices = NO_PRICES
+    if cars.rows:
+        prices = Prices(*prices_of(cars.values["km_driven"]).tolist())
+    records = audit_records(batch, cars, prices, at=AT, elapsed_ms=ELAPSED_MS)
+    return make_part(chunk, batch, cars.errors, prices, audit=encode_segment(records))
+
+
+def compiled_part(chunk: PlainChunk, batch: BatchManifest, table: CellTable) -> Part | None:
+    """What the compiled loops make of it; None if they leave it to the general reader."""
+    rows = plain_part.read_rows(chunk, batch, table)
+    if rows is None:
+        return None
+    prices = None
+    if not batch.options.dry_run:
+        prices = prices_of(rows.cars(table)["km_driven"]) if rows.good else np.zeros((3, 0))
+    return plain_part.make_plain_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
+
+
+def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chunk]:
+    reader = CsvReader.of(io.BytesIO(data), batch.dialect, START)
+    source, first = iter(reader), 1
+    width, delimiter = len(HEADER), batch.dialect.delimiter
+    while chunk := cut(source, width=width, delimiter=delimiter, first_row=first, max_rows=rows):
+        first += len(chunk)
+        yield chunk
+
+
+def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[PlainChunk | Chunk]:
+    """The chunks as tasks cut them: each from where the one before stopped."""
+    at, first = START, 1
+    while True:
+        cutter = Cutter(io.BytesIO(data), batch.dialect, at)
+        chunk = cutter.cut(first_row=first, max_rows=rows)
+        if chunk is None:
+            return
+        at, first = cutter.position, first + len(chunk)
+        yield unpack(chunk.pack())
+
+
+def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
+    """Both ways, chunk by chunk; which of the chunks the compiled loops took."""
+    validator = ColumnValidator(batch.dialect.decimal)
+    table = CellTable(ColumnValidator(batch.dialect.decimal))
+    taken = []
+    for found, cells in zip(
+        chunks(data, batch, rows), general_chunks(data, batch, rows), strict=True
+    ):
+        expected = general_part(cells, batch, validator)
+        part = None
+        if isinstance(found, PlainChunk):
+            part = compiled_part(found, batch, table)
+            assert dataclasses.asdict(found.as_cells(batch.dialect)) == dataclasses.asdict(cells)
+        else:
+            assert found == cells
+        if part is not None:
+            assert part[:5] == expected[:5]
+            assert list(part.tally.counts) == list(expected.tally.counts)
+            assert part.tally.sum_mad == pytest.approx(expected.tally.sum_mad)
+        taken.append(part is not None)
+    return taken
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
+    """Files of odd cells in all dialects, some of them with quotes, torn rows, empty lines."""
+    delimiter = draw(st.sampled_from(",;\t|"))
+    encoding = draw(st.sampled_from(["utf-8", "cp1252", "utf-16-le"]))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    lines = [delimiter.join(HEADER)]
+    odd = st.sampled_from(
+        ["", delimiter * 3, delimiter * 8, "a" + delimiter * 9, '"', "x", 'a"b', " ", "\r"]
+    )
+    for _ in range(draw(st.integers(1, 9))):
+        cells = [draw(st.sampled_from(CELLS[name])) for name in HEADER]
+        plain = delimiter.join(cell.replace(delimiter, " ") for cell in cells)
+        tail = draw(st.sampled_from(["", "", "", delimiter, delimiter * 2, delimiter + "x"]))
+        lines.append(plain + tail if draw(st.integers(0, 9)) else draw(odd))
+    text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
+    options = {"dry_run": draw(st.booleans()), "language": draw(st.sampled_from(["fr", "en"]))}
+    batch = manifest(delimiter, encoding, **options)
+    return text.encode(encoding, "replace"), batch, draw(st.integers(1, 4))
+
+
+@settings(max_examples=300, deadline=None)
+@given(files())
+@example((b"ref\n\xff\n", manifest(), 2))
+def test_both_ways_give_the_same_bytes(file: tuple[bytes, BatchManifest, int]) -> None:
+    check(*file)
+
+
+def good_file(delimiter: str = ",", rows: int = 10) -> bytes:
+    row = delimiter.join(["R1", "Toyota", "Corolla", "2020", "Petrol", "Manual", "25000", "", ""])
+    return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_usual_file_is_taken_by_the_compiled_loops(delimiter: str) -> None:
+    assert check(good_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'"R1",Toyota,Corolla,2020,Petrol,Manual,1,,', b"=1,Toyota,,,,,,,", b"too,few", b"\0,,,,,,,,"],
+    ids=["quote", "formula", "torn", "nul"],
+)
+def test_rows_that_need_it_are_left_to_the_general_reader(line: bytes) -> None:
+    data = good_file(rows=3) + b"\n" + line
+    assert check(data, manifest(), rows=3) == [True, False]
+
+
+def test_signed_numbers_are_no_formulas() -> None:
+    data = good_file(rows=1) + b"\n+212600000000,Toyota,Corolla,2020,Petrol,Manual,25000,,-\n"
+    assert check(data, manifest()) == [True]
+
+
+def test_texts_are_learnt_anew_when_they_become_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.services.plain_cells.TEXTS_MAX", 10)
+    lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,{n} km,,Fes {n}" for n in range(50)]
+    data = "\n".join([",".join(HEADER), *lines]).encode()
+    assert all(check(data, manifest(), rows=7))
+
+
+def test_a_chunk_that_is_given_up_names_all_its_rows() -> None:
+    (chunk,) = chunks(good_file(rows=5), manifest(), 10)
+    assert isinstance(chunk, PlainChunk)
+    part = make_failed_part(chunk.as_cells(manifest().dialect), manifest())
+    assert part.counts.failed == 5

@@ -1,0 +1,69 @@
+"""Cuts rows off a file: plain rows as bytes, and from the first others on everything as cells."""
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from shared.domain.table import Dialect, FileKind
+from shared.schemas.csv_reader import START, CsvReader, Position, SourceRow
+from worker.services.batch_chunk import Chunk, cut
+from worker.services.plain_chunk import PlainChunk, can_be_plain, cut_plain
+from worker.services.tables_rows import STORED, StoredRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Cutter:
+    """Cuts a file from a place on. What is cut depends on the file and the place alone.
+
+    Args:
+        source: the file, or the table that was made of it.
+        dialect: how it writes its table.
+        start: where to begin.
+    """
+
+    def __init__(self, source: BinaryIO, dialect: Dialect, start: Position) -> None:
+        self._source = source
+        self._dialect = dialect
+        self._at = start
+        self._reader: CsvReader | StoredRows | None = None
+        self._rows: Iterator[SourceRow] = iter(())
+        if not can_be_plain(dialect):
+            self._read_cells()
+        elif start == START:
+            self._at = CsvReader.of(source, dialect, start).position
+
+    @property
+    def position(self) -> Position:
+        """The place after the last row that was cut."""
+        return self._reader.position if self._reader else self._at
+
+    def cut(self, *, first_row: int, max_rows: int) -> PlainChunk | Chunk | None:
+        """The next rows; None at the end.
+
+        Args:
+            first_row: number of the first of them.
+            max_rows: most rows of the chunk.
+        """
+        if self._reader is None:
+            found = cut_plain(
+                self._source, self._dialect, self._at, first_row=first_row, max_rows=max_rows
+            )
+            if found is not None:
+                chunk, self._at = found
+                return chunk
+            self._read_cells()
+        return cut(
+            self._rows,
+            width=len(self._dialect.header),
+            delimiter=self._dialect.delimiter or STORED.delimiter,
+            first_row=first_row,
+            max_rows=max_rows,
+        )
+
+    def _read_cells(self) -> None:
+        """Go on with the general reader."""
+        if self._dialect.kind is FileKind.CSV:
+            self._reader = CsvReader.of(self._source, self._dialect, self._at)
+        else:
+            self._reader = StoredRows(self._source, self._dialect, self._at)
+        self._rows = iter(self._reader)

@@ -1,0 +1,155 @@
+"""Plain rows: lines of a file in which every line is a row, kept as the bytes that they are.
+
+Most exports quote nothing. Where no quote, no lone carriage return and no undecodable byte
+stands, rows end where lines end and cells where delimiters are: there is nothing to parse, and
+compiled loops read the bytes as they are. Everything else is left to the general reader.
+"""
+
+import dataclasses
+import io
+from typing import BinaryIO
+
+import msgpack
+import numpy as np
+
+from shared.domain.table import Dialect, FileKind
+from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position
+from worker.services.batch_chunk import CHUNK_MAX_CHARS, Chunk, cut
+
+ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
+"""Those in which a byte below 128 is never a part of another sign."""
+
+READ_BYTES = 1 << 20
+_MARK = "plain"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PlainChunk:
+    """Consecutive plain rows of a file."""
+
+    first_row: int
+    """Number of its first row in the file, from 1; the header does not count."""
+    first_line: int
+    """Line of the file with which `text` begins, from 1."""
+    rows: int
+    text: bytes
+    """Whole lines in UTF-8; lines without any value may be among them."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self.rows
+
+    def pack(self) -> bytes:
+        """The chunk as it lies in its blob."""
+        members = [_MARK, self.first_row, self.first_line, self.rows, self.text]
+        packed: bytes = msgpack.packb(members)
+        return packed
+
+    def as_cells(self, dialect: Dialect) -> Chunk:
+        """The same rows as the general reader cuts them."""
+        # The empty line keeps a byte order mark at the beginning from being taken for the file's.
+        stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
+        width = len(dialect.header)
+        reader = CsvReader(stream, "utf-8", dialect.delimiter, start=start, width=width)
+        chunk = cut(
+            iter(reader),
+            width=width,
+            delimiter=dialect.delimiter,
+            first_row=self.first_row,
+            max_rows=self.rows,
+        )
+        if chunk is None:
+            raise ValueError("a chunk without rows")
+        return chunk
+
+
+def unpack(data: bytes) -> PlainChunk | Chunk:
+    """A chunk of either kind from its blob."""
+    members = msgpack.unpackb(data)
+    if members[0] != _MARK:
+        return Chunk.from_members(members)
+    _, first_row, first_line, rows, text = members
+    return PlainChunk(first_row=first_row, first_line=first_line, rows=rows, text=text)
+
+
+def can_be_plain(dialect: Dialect) -> bool:
+    """Whether a file of this dialect may have plain rows."""
+    is_text = dialect.kind is FileKind.CSV
+    return is_text and dialect.encoding in ENCODINGS and dialect.delimiter.isascii()
+
+
+def cut_plain(
+    source: BinaryIO, dialect: Dialect, at: Position, *, first_row: int, max_rows: int
+) -> tuple[PlainChunk, Position] | None:
+    """The next rows of a file and the place after them; None if they are not plain, or at the end.
+
+    Args:
+        source: the file.
+        dialect: how it writes its table.
+        at: where to begin: between two rows, after the header.
+        first_row: number of the first row.
+        max_rows: most rows of the chunk.
+    """
+    source.seek(at.offset)
+    block = b""
+    while True:
+        more = source.read(READ_BYTES)
+        block += more
+        if not more and block and not block.endswith(b"\n"):
+            block += b"\n"
+        ends = _row_ends(block, dialect.delimiter)
+        if len(ends) >= max_rows or not more:
+            break
+        if len(block) > CHUNK_MAX_CHARS:
+            return None
+    if not len(ends):
+        return None
+    rows = min(max_rows, len(ends))
+    text = block[: ends[rows - 1] + 1]
+    utf8 = _as_utf8(text, dialect.encoding) if _is_plain(text) else None
+    if utf8 is None:
+        return None
+    lines = text.count(b"\n")
+    chunk = PlainChunk(first_row=first_row, first_line=at.line + 1, rows=rows, text=utf8)
+    return chunk, Position(at.offset + len(text), at.line + lines)
+
+
+def _row_ends(block: bytes, delimiter: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Where the lines end that have a value in them."""
+    signs = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(signs == ord("\n"))
+    if not len(ends):
+        return ends
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    empty_signs = np.frombuffer(f"{delimiter}\r\n".encode(), np.uint8)
+    # Only a line whose first cell is empty can be without values.
+    doubtful = np.flatnonzero(np.isin(signs[starts], empty_signs))
+    strip = f"{delimiter}\r\n".encode()
+    blank = [line for line in doubtful if not block[starts[line] : ends[line]].strip(strip)]
+    return np.delete(ends, blank)
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether lines are rows, and delimiters the only thing between cells."""
+    return (
+        b'"' not in text
+        and b"\0" not in text
+        and text.count(b"\r") == text.count(b"\r\n")
+        and len(text) <= CHUNK_MAX_CHARS
+        and _longest_line(text) < FIELD_MAX_CHARS
+    )
+
+
+def _longest_line(text: bytes) -> int:
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    return int(np.diff(ends, prepend=-1).max())
+
+
+def _as_utf8(text: bytes, encoding: str) -> bytes | None:
+    if text.isascii():
+        return text
+    try:
+        decoded = text.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return text if encoding == "utf-8" else decoded.encode()

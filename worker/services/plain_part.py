@@ -1,0 +1,286 @@
+"""From plain rows to a part: the work of `batch_rows` and `batch_audit`, on whole columns."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from data.coded_columns import CodedColumn, Column
+from shared.adapters.audit_segments import seal
+from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
+from shared.domain.car import FIELD_NAMES
+from shared.metrics import PriceTally
+from worker.runtime import plain_kernels
+from worker.services.batch_part import Part
+from worker.services.batch_rows import (
+    VALUE_MAX_CHARS,
+    RowErrors,
+    csv_lines,
+    error_lines,
+    key_column,
+    reasons_of,
+)
+from worker.services.plain_cells import IS_DECIMAL, IS_NUMBER, NUMBERS, SLOTS, CellTable
+from worker.services.plain_chunk import PlainChunk
+
+ENDING_BYTES = 160
+"""More than prices and status of a row take in a result file."""
+
+RECORD_BYTES = 160
+"""More than prices and row numbers take in an audit record."""
+
+_NAMES = [orjson.dumps({name: 0})[1:-2] for name in FIELD_NAMES]
+_NAME_ENDS = np.array(list(accumulate(map(len, _NAMES))))
+_ALL_NAMES = b"".join(_NAMES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PlainRows:
+    """Rows that were read, and what their cells mean; n rows."""
+
+    chunk: PlainChunk
+    places: NDArray[np.int64]
+    """(n, 3) line in the chunk, first byte, byte after the last cell."""
+    codes: NDArray[np.int32]
+    """(fields, n) code of each cell; -1: it is a plain number."""
+    numbers: NDArray[np.float64]
+    """(fields, n) of the fields that are numbers; NaN: no value."""
+    columns: Mapping[str, int]
+    """Column of each field that the file has."""
+    is_good: NDArray[np.bool_]
+    """(n,) whether no cell breaks a rule."""
+
+    @property
+    def good(self) -> int:
+        """How many rows are in order."""
+        return int(np.count_nonzero(self.is_good))
+
+    def cars(self, table: CellTable) -> dict[str, Column]:
+        """The good rows as columns for the model."""
+        found: dict[str, Column] = {}
+        for name in self.columns:
+            slot = SLOTS[name]
+            if name in NUMBERS:
+                found[name] = self.numbers[slot][self.is_good]
+            else:
+                codes = self.codes[slot][self.is_good].astype(np.int64)
+                found[name] = CodedColumn(table.values, codes)
+        return found
+
+
+def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> PlainRows | None:
+    """Read and validate rows; None if they need the general reader."""
+    header, columns = manifest.dialect.header, manifest.dialect.column_of
+    if len(kept_columns(header)) != len(header):
+        return None
+    raw = np.frombuffer(chunk.text, np.uint8)
+    lines = chunk.text.count(b"\n")
+    slots = np.full(len(header), -1, dtype=np.int64)
+    for name, index in columns.items():
+        slots[index] = SLOTS[name]
+    places = np.empty((lines, 3), dtype=np.int64)
+    codes = np.full((len(SLOTS), lines), -1, dtype=np.int32)
+    numbers = np.zeros((len(SLOTS), lines))
+    table.make_room(lines * len(columns), len(chunk.text))
+    rows = plain_kernels.read_rows(
+        raw, ord(manifest.dialect.delimiter), slots, IS_NUMBER, table.limits, table.slots,
+        table.keys, table.arena, table.filled, places, codes, numbers,
+    )  # fmt: skip
+    table.learn()
+    if rows != len(chunk):
+        return None
+    codes, numbers = codes[:, :rows], numbers[:, :rows]
+    used = [SLOTS[name] for name in columns]
+    is_good = np.logical_not(table.refused(codes[used]).any(axis=0))
+    for name in columns.keys() & NUMBERS.keys():
+        coded = codes[SLOTS[name]] >= 0
+        numbers[SLOTS[name]][coded] = table.numbers[codes[SLOTS[name]][coded]]
+    return PlainRows(
+        chunk=chunk,
+        places=places[:rows],
+        codes=np.ascontiguousarray(codes),
+        numbers=np.ascontiguousarray(numbers),
+        columns=columns,
+        is_good=is_good,
+    )
+
+
+def make_plain_part(
+    rows: PlainRows,
+    manifest: BatchManifest,
+    table: CellTable,
+    prices: NDArray[np.float64] | None,
+    *,
+    at: float,
+    elapsed_ms: float,
+) -> Part:
+    """The sections of the result files, and the audit segment.
+
+    Args:
+        rows: from `read_rows`.
+        manifest: of their batch.
+        table: what their codes mean.
+        prices: (3, good rows) price, low, high in MAD; None: nothing is valued.
+        at: Unix time of the estimate.
+        elapsed_ms: what the chunk took; it stands in each of its records.
+    """
+    hundredths = _spread(prices, rows.is_good)
+    rejected = np.flatnonzero(~rows.is_good)
+    errors = _row_errors(rows, manifest, table, rejected)
+    reasons = reasons_of(errors, manifest)
+    results, own = _results(rows, manifest, hundredths, reasons)
+    audit = b""
+    if prices is not None:
+        audit = _audit(rows, table, hundredths, _frame(manifest, at, elapsed_ms))
+    return Part(
+        RowCounts(valid=len(rows.is_good) - len(rejected), invalid=len(rejected)),
+        results,
+        error_lines(errors),
+        _rejected(rows, results, own, reasons),
+        audit,
+        PriceTally.of(() if prices is None else np.sort(prices[0]).tolist()),
+    )
+
+
+def _row_errors(
+    rows: PlainRows, manifest: BatchManifest, table: CellTable, rejected: NDArray[np.int64]
+) -> RowErrors:
+    """What is wrong with the rejected rows, as the error report says it."""
+    header, key = manifest.dialect.header, key_column(manifest)
+    cells: dict[int, list[str]] = {}
+    lines: dict[int, int] = {}
+    for row in rejected.tolist():
+        line, start, stop = rows.places[row].tolist()
+        cells[row] = rows.chunk.text[start:stop].decode().split(manifest.dialect.delimiter)
+        lines[row] = rows.chunk.first_line + line
+    errors: RowErrors = {row: [] for row in cells}
+    for name, index in rows.columns.items():
+        codes = rows.codes[SLOTS[name]][rejected]
+        wrong = table.refused(codes)
+        for row, code in zip(rejected[wrong].tolist(), codes[wrong].tolist(), strict=True):
+            errors[row].append(
+                {
+                    "line": lines[row],
+                    "row_key": None if key is None else cells[row][key],
+                    "column": header[index],
+                    "field": name,
+                    "value": cells[row][index][:VALUE_MAX_CHARS],
+                    "code": table.refusals[code],
+                }
+            )
+    return errors
+
+
+def _rejected(
+    rows: PlainRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
+) -> bytes:
+    """The lines of the file of rejected rows."""
+    lines = []
+    for row, reason in reasons.items():
+        start, stop = own[row].tolist()
+        line = rows.chunk.first_line + int(rows.places[row, 0])
+        lines.append(b"%s,%d,%s\n" % (results[start:stop], line, _quoted(reason)))
+    return b"".join(lines)
+
+
+def _spread(prices: NDArray[np.float64] | None, is_good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Prices of all rows in hundredths, (3, n); no columns if nothing is valued."""
+    if prices is None:
+        return np.zeros((0, len(is_good)), dtype=np.int64)
+    spread = np.zeros((len(prices), len(is_good)), dtype=np.int64)
+    spread[:, is_good] = np.rint(prices * 100)
+    return spread
+
+
+def _results(
+    rows: PlainRows,
+    manifest: BatchManifest,
+    hundredths: NDArray[np.int64],
+    reasons: Mapping[int, str],
+) -> tuple[bytes, NDArray[np.int64]]:
+    """The lines of the result file, and where each row's own cells stand in them."""
+    endings = np.full(len(rows.is_good), -1, dtype=np.int64)
+    # Many rows are rejected for the same reason.
+    kinds = {reason: kind for kind, reason in enumerate(dict.fromkeys(reasons.values()))}
+    endings[list(reasons)] = [kinds[reason] for reason in reasons.values()]
+    texts = [b",,,,%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds]
+    if manifest.options.dry_run:
+        good = b",,,,%s,\n" % RowStatus.VALID.encode()
+    else:
+        good = b",%s,\n" % RowStatus.VALUED.encode()
+    longest = max([ENDING_BYTES, *map(len, texts)])
+    # A cell takes at most two quotes besides its own bytes.
+    own_size = len(rows.chunk.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
+    out = np.empty(own_size + longest * len(rows.is_good), dtype=np.uint8)
+    own = np.empty((len(rows.is_good), 2), dtype=np.int64)
+    written = plain_kernels.write_results(
+        _signs(rows.chunk.text), ord(manifest.dialect.delimiter), rows.places, endings,
+        hundredths, _signs(b"".join(texts)), _ends(texts), _signs(good), own, out,
+    )  # fmt: skip
+    return out[:written].tobytes(), own
+
+
+def _audit(
+    rows: PlainRows, table: CellTable, hundredths: NDArray[np.int64], frame: Sequence[bytes]
+) -> bytes:
+    """The audit segment: a record for each valued row."""
+    if not rows.good:
+        return b""
+    order = np.array([SLOTS[name] for name in rows.columns], dtype=np.int64)
+    longest = np.diff(table.fragment_ends, prepend=0)
+    sizes = np.where(
+        rows.codes[order] >= 0,
+        longest[rows.codes[order]] if len(longest) else 0,
+        np.diff(_NAME_ENDS, prepend=0)[order][:, None] + 16,
+    )
+    size = int(sizes.sum()) + rows.good * (sum(map(len, frame)) + RECORD_BYTES + len(order))
+    out, last = np.empty(size, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    written = plain_kernels.write_audit(
+        order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
+        _signs(_ALL_NAMES), _NAME_ENDS, _signs(table.fragments), table.fragment_ends,
+        hundredths, _signs(b"".join(frame)), _ends(frame), out, last,
+    )  # fmt: skip
+    start = int(last[0])
+    return seal(out[:start].tobytes(), out[start:written].tobytes())
+
+
+def _frame(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
+    """What is the same in all records, cut where rows, features and prices are put in."""
+    shared = orjson.dumps(
+        {
+            "at": at,
+            "caller": manifest.caller,
+            "batch_id": manifest.id,
+            "model_version": manifest.model_version,
+            "cached": False,
+            "response_time_ms": round(elapsed_ms, 3),
+            "status": "success",
+        }
+    )
+    return (
+        b'{"id":"%s-' % manifest.id.encode(),
+        b'",%s,"row":' % shared[1:-1],
+        b',"features":{',
+        b'},"price_mad":',
+        b',"low_mad":',
+        b',"high_mad":',
+        b"}\n",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _quoted(reason: str) -> bytes:
+    """A reason as it stands in a CSV."""
+    return csv_lines([[reason]])[:-1]
+
+
+def _signs(text: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(text, np.uint8)
+
+
+def _ends(texts: Sequence[bytes]) -> NDArray[np.int64]:
+    return np.array(list(accumulate(map(len, texts))), dtype=np.int64)

@@ -1,0 +1,76 @@
+"""Value plain rows: read by compiled loops, validated by distinct text, one call of the forest."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from shared.domain.batch import BatchManifest
+from shared.logging import get_logger
+from shared.ports import Clock
+from shared.schemas.columns import ColumnValidator
+from worker.services.batch_part import Part
+from worker.services.plain_chunk import PlainChunk
+
+log = get_logger("plain")
+
+Prices = Callable[[str, Mapping[str, Any], int], Any]
+"""Price, low and high of n cars by a model version, as an array (3, n)."""
+
+
+class PlainValuation:
+    """Makes parts of plain chunks. Remembers what texts mean from one chunk to the next.
+
+    Args:
+        prices: asks the model.
+        clock: the time of day.
+    """
+
+    def __init__(self, prices: Prices, clock: Clock) -> None:
+        self._prices = prices
+        self._clock = clock
+        self._known: tuple[ColumnValidator, Any] | None = None
+
+    def part(
+        self, manifest: BatchManifest, chunk: PlainChunk, validator: ColumnValidator
+    ) -> Part | None:
+        """The part of a chunk; None if its rows need the general reader."""
+        started = time.perf_counter()
+        engine = plain_engine()
+        if engine is None:
+            return None
+        table = self._table(engine, validator)
+        rows = engine.read_rows(chunk, manifest, table)
+        if rows is None:
+            return None
+        prices = None
+        if not manifest.options.dry_run:
+            prices = self._value(manifest.model_version, rows.cars(table), rows.good)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        part: Part = engine.make_plain_part(
+            rows, manifest, table, prices, at=self._clock(), elapsed_ms=elapsed_ms
+        )
+        return part
+
+    def _value(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
+        return self._prices(version, cars, n) if n else np.zeros((3, 0))
+
+    def _table(self, engine: ModuleType, validator: ColumnValidator) -> Any:
+        """The texts that this process knows, by the validator that judged them."""
+        if self._known is None or self._known[0] is not validator:
+            self._known = validator, engine.CellTable(validator)
+        return self._known[1]
+
+
+@lru_cache(maxsize=1)
+def plain_engine() -> ModuleType | None:
+    """The compiled loops; None where numba cannot be imported: everything is read as cells then."""
+    try:
+        from worker.services import plain_part  # noqa: PLC0415 - optional and slow to import
+    except ImportError as error:
+        log.warning("plain_rows_fallback", error=str(error))
+        return None
+    return plain_part
