@@ -1,0 +1,212 @@
+"""The mixed load of a soak: good callers, impatient ones, and some who break things off."""
+
+import collections
+import http.client
+import itertools
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 40.0
+"""Longer than any wait that the service allows: who waits longer would wait for ever."""
+PAUSE_S = 0.02
+SOME_CARS = 50
+BATCH_ROWS = 40
+HEADERS = {"Content-Type": "application/json"}
+BAD_BODIES = (b"", b"{", b"[]", b'{"year": "soon"}', b'"\xff"', b'{"company": null}')
+_numbers = itertools.count(1)
+
+
+def car(number: int) -> dict[str, Any]:
+    """A car of its own for each number."""
+    return {
+        "company": "Dacia",
+        "model": "Logan",
+        "year": 2018,
+        "fuel": "Diesel",
+        "transmission": "Manual",
+        "km_driven": number % 1_900_000,
+        "engine_cc": 900 + number // 1_900_000,
+    }
+
+
+class Tally:
+    """What became of the requests, over all callers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.answers: collections.Counter[str] = collections.Counter()
+        self.failures: collections.Counter[str] = collections.Counter()
+        self.recorded: list[str] = []
+        """Ids that must stand in the audit log, each once."""
+        self.slowest_s = 0.0
+
+    def note(self, kind: str, started_at: float, wrong: str = "", answered_id: str = "") -> None:
+        """Count one exchange; `wrong` says what should not have happened."""
+        with self._lock:
+            self.answers[kind] += 1
+            self.slowest_s = max(self.slowest_s, time.monotonic() - started_at)
+            if wrong:
+                self.failures[f"{kind}: {wrong}"] += 1
+            elif answered_id:
+                self.recorded.append(answered_id)
+
+
+class Caller:
+    """One connection to the service, and what may be asked over it."""
+
+    def __init__(self, url: str, tally: Tally) -> None:
+        self._address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
+        self._connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
+        self._tally = tally
+
+    def hit(self) -> None:
+        """One of a few cars, mostly answered by the cache."""
+        self._predict("hit", car(random.randrange(SOME_CARS)))
+
+    def miss(self) -> None:
+        """A car that nobody has asked for."""
+        self._predict("miss", car(next(_numbers) + SOME_CARS))
+
+    def impatient(self) -> None:
+        """A caller who does not wait: a job is what is left of the request."""
+        headers = {"Prefer": "wait=0"}
+        self._predict("impatient", car(next(_numbers) + SOME_CARS), headers)
+
+    def job(self) -> None:
+        """Submit two cars, wait for the job."""
+        cars = [car(next(_numbers) + SOME_CARS) for _ in range(2)]
+        started_at = time.monotonic()
+        status, body = self._ask("POST", "/jobs", json.dumps(cars))
+        job = json.loads(body)
+        if status != http.client.ACCEPTED:
+            self._tally.note("job", started_at, f"status {status}")
+        else:
+            self._follow("job", job["links"]["self"], started_at, f"{job['id']}-1")
+
+    def batch(self) -> None:
+        """A small file with a broken row, until its results are there."""
+        rows = "".join(f"Dacia;Logan;2018;Diesel;Manuelle;{n}\n" for n in range(BATCH_ROWS))
+        text = f"Marque;Modèle;Année;Carburant;Boîte;Kilométrage\n{rows}Dacia;;;;;\n"
+        started_at = time.monotonic()
+        headers = {"Content-Type": "text/csv"}
+        status, body = self._ask("POST", "/batches", text.encode(), headers)
+        if status != http.client.ACCEPTED:
+            self._tally.note("batch", started_at, f"status {status}")
+            return
+        path = f"/batches/{json.loads(body)['id']}"
+        self._follow("batch", path, started_at)
+        status, body = self._ask("GET", f"{path}/results")
+        lines = body.count(b"\n")
+        self._tally.note("batch", started_at, "" if lines == BATCH_ROWS + 2 else f"{lines} lines")
+
+    def bad(self) -> None:
+        """What nobody should send."""
+        started_at = time.monotonic()
+        status, _ = self._ask("POST", "/predict", random.choice(BAD_BODIES))
+        refused = http.client.BAD_REQUEST <= status < http.client.INTERNAL_SERVER_ERROR
+        self._tally.note("bad", started_at, "" if refused else f"status {status}")
+
+    def hang_up(self) -> None:
+        """Leave in the middle of a request, or before its answer."""
+        started_at = time.monotonic()
+        body = json.dumps(car(next(_numbers) + SOME_CARS)).encode()
+        head = (
+            "POST /predict HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        sent = head.encode() + body
+        with socket.create_connection(self._address, timeout=TIMEOUT_S) as connection:
+            connection.sendall(sent[: random.choice((len(sent), len(sent) - 10, 20))])
+        self._tally.note("hang-up", started_at)
+
+    def look(self) -> None:
+        """What dashboards and operators read."""
+        started_at = time.monotonic()
+        for path in ("/predictions/stats", "/metrics", "/cache/stats", "/readyz", "/"):
+            status, _ = self._ask("GET", path)
+            self._tally.note("look", started_at, "" if status == http.client.OK else f"{status}")
+
+    def _predict(
+        self, kind: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> None:
+        started_at = time.monotonic()
+        status, answer = self._ask("POST", "/predict", json.dumps(body), headers or {})
+        found = json.loads(answer)
+        if status == http.client.OK:
+            self._tally.note(kind, started_at, answered_id=found["id"])
+        elif status == http.client.ACCEPTED:
+            self._follow(kind, found["links"]["self"], started_at, found["id"])
+        else:
+            self._tally.note(kind, started_at, f"status {status}")
+
+    def _follow(self, kind: str, path: str, started_at: float, answered_id: str = "") -> None:
+        """Poll until a job or batch has ended."""
+        state = "unknown"
+        while time.monotonic() - started_at < TIMEOUT_S:
+            status, body = self._ask("GET", f"{path}?wait=10")
+            state = json.loads(body).get("state", f"status {status}")
+            if state == "SUCCEEDED":
+                self._tally.note(kind, started_at, answered_id=answered_id)
+                return
+        self._tally.note(kind, started_at, f"still {state}")
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        try:
+            self._connection.request(method, path, body, HEADERS | dict(headers or {}))
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+
+
+MIX = ("hit", "hit", "miss", "miss", "miss", "impatient", "job", "batch", "bad", "hang_up", "look")
+"""What each of the callers does, over and over; there is one caller for each word."""
+
+
+class Load:
+    """Callers at work, each in a thread.
+
+    Args:
+        url: the service.
+        mix: what they do: names of `Caller`'s methods.
+    """
+
+    def __init__(self, url: str, mix: Sequence[str] = MIX) -> None:
+        self.tally = Tally()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(kind, Caller(url, self.tally))) for kind in mix
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, once everybody has their answer."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, kind: str, caller: Caller) -> None:
+        call: Callable[[], None] = getattr(caller, kind)
+        while not self._stopping.wait(PAUSE_S):
+            started_at = time.monotonic()
+            try:
+                call()
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+                self.tally.note(kind, started_at, f"{type(error).__name__}: {error}")
