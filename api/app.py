@@ -10,7 +10,18 @@ from api.auth import Authenticator
 from api.container import ApiServices, build_services
 from api.current import EXTENSION, begun
 from api.schemas.requests import NoQuery, load_query
-from api.views import batches, docs, jobs, model_cards, models, ops, outcomes, results, valuations
+from api.views import (
+    batches,
+    docs,
+    events,
+    jobs,
+    model_cards,
+    models,
+    ops,
+    outcomes,
+    results,
+    valuations,
+)
 from api.web import pages
 from shared.metrics import observe_http
 from shared.schemas.car import CarRequestSchema
@@ -86,7 +97,7 @@ class DocumentedApi(Api):
 def _register_routes(app: Flask) -> None:
     api = DocumentedApi(app)
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
-    for views in (valuations, outcomes, jobs, batches, results, models, model_cards, ops):
+    for views in (valuations, outcomes, jobs, batches, results, events, models, model_cards, ops):
         api.register_blueprint(views.blueprint)
     for pages_blueprint in (pages.blueprint, docs.blueprint):
         app.register_blueprint(pages_blueprint)

@@ -25,7 +25,7 @@ COMMANDS: dict[str, Place] = {
     "audit": Place("api.audit_cli:audit", "Check the audit log."),
     "outcomes": Place("api.outcomes_cli:outcomes", "How right the estimates were."),
     "predict": Place("client.cli:predict", "Value one car."),
-    "batch": Place("client.cli:batch", "Value every car of a file."),
+    "batch": Place("client.batch_cli:batch", "Value every car of a file."),
     "train": Place("model_store.cli:train", "Train a model version."),
     "evaluate": Place("model_store.cli:evaluate", "Measure a model on real listings."),
     "market": Place("model_store.market_cli:market", "Show or rebuild the reference market."),

@@ -9,10 +9,12 @@ from api.services.batch_results import BatchResults
 from api.services.batches import Batches
 from api.services.health import Health
 from api.services.jobs import Jobs
+from api.services.listing import Listing
 from api.services.models import Models
 from api.services.outcomes import Outcomes
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Valuations
+from api.services.watching import Watching
 from api.slots import Slots
 from model_store.manifest import ModelVersion
 from model_store.registry import ActiveModel, ModelRegistry
@@ -30,6 +32,7 @@ from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
 from shared.adapters.redis_events import RedisJobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_lists import RedisCallerLists
 from shared.adapters.redis_workers import RedisWorkers
 from shared.domain.ids import new_id
 from shared.settings import Settings
@@ -45,6 +48,8 @@ class ApiServices:
     batches: Batches
     batch_results: BatchResults
     downloads: Slots
+    listing: Listing
+    watching: Watching
     models: Models
     health: Health
     cache: RedisValuationCache
@@ -94,6 +99,18 @@ def build_services(settings: Settings) -> ApiServices:
         window=settings.batch_window,
         max_attempts=settings.job_max_attempts,
     )
+    batches = Batches(
+        files=batch_files,
+        store=ledger,
+        active_model=active_model,
+        idempotency=idempotency,
+        events=events,
+        send_split=sender.send_split,
+        clock=clock,
+        max_bytes=settings.upload_max_bytes,
+        retention_s=settings.batch_retention_s,
+        long_waits=long_waits,
+    )
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -124,17 +141,9 @@ def build_services(settings: Settings) -> ApiServices:
             long_waits=long_waits,
         ),
         downloads=Slots(settings.api_threads // 4),
-        batches=Batches(
-            files=batch_files,
-            store=ledger,
-            active_model=active_model,
-            idempotency=idempotency,
-            events=events,
-            send_split=sender.send_split,
-            clock=clock,
-            max_bytes=settings.upload_max_bytes,
-            long_waits=long_waits,
-        ),
+        batches=batches,
+        listing=Listing(RedisCallerLists(broker), batches, idempotency),
+        watching=Watching(events, most=settings.api_threads // 4, long_waits=long_waits),
         models=models,
         health=Health(models, workers, cache),
         cache=cache,

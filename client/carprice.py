@@ -150,14 +150,22 @@ class CarPriceClient:
     # Files
 
     def upload_batch(
-        self, file: Path, *, idempotency_key: str | None = None, **options: Any
+        self,
+        file: Path,
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+        on_sent: Callable[[int], None] | None = None,
+        **options: Any,
     ) -> Batch:
-        """Upload a CSV, plain or gzip; returns once the service has it for good.
+        """Upload a file of cars; returns once the service has it for good.
 
         Args:
             file: read while it is sent, never as a whole.
+            name: of the file, if it goes by another one.
             idempotency_key: uploading again with the same key gives the same batch.
-            options: `dry_run`, `on_error`, `key_column`, `encoding`, `delimiter`, `decimal`.
+            on_sent: called with the size of each block that was sent, bytes.
+            options: `dry_run`, `on_error`, `key_column`, `encoding`, `delimiter`, `decimal`, …
         """
         with file.open("rb") as source:
             response = self._transport.call(
@@ -165,16 +173,22 @@ class CarPriceClient:
                 "/batches",
                 # A file that was read half before a failure is not sent again from there.
                 repeatable=False,
-                content=_blocks(source),
+                content=_blocks(source, on_sent),
                 params=_option_params(options),
                 headers={
-                    "Content-Type": "text/csv",
+                    "Content-Type": "application/octet-stream",
                     "Content-Length": str(file.stat().st_size),
-                    "Content-Disposition": f'attachment; filename="{_ascii(file.name)}"',
+                    "Content-Disposition": f'attachment; filename="{_ascii(name or file.name)}"',
                     "Idempotency-Key": idempotency_key or uuid4().hex,
                 },
             )
         return Batch.of(response.json())
+
+    def find_batch(self, idempotency_key: str) -> Batch | None:
+        """The batch that was accepted under a key in the last day; None if there is none."""
+        params = {"kind": "batch", "idempotency_key": idempotency_key}
+        found = self._transport.call("GET", "/jobs", params=params).json()["items"]
+        return self.batch(found[0]["id"]) if found else None
 
     def batch(self, batch_id: str, *, wait_s: float = 0.0) -> Batch:
         """Read a batch, after waiting up to `wait_s` (at most 30) for its end."""
@@ -215,24 +229,28 @@ class CarPriceClient:
         """Ask for the end of a batch; raises `ConflictError` if it has ended."""
         return Batch.of(self._transport.call("DELETE", f"/batches/{batch_id}").json())
 
-    def download_results(
-        self, batch_id: str, path: Path, *, dialect: str = "default", ndjson: bool = False
-    ) -> Path:
-        """Download the results to `path`; an interrupted download of the plain CSV goes on.
+    def download_results(self, batch_id: str, path: Path, *, form: str = "csv") -> Path:
+        """Download the results to `path`; an interrupted download goes on.
+
+        Args:
+            batch_id: a batch that has ended.
+            path: appears when it is whole.
+            form: `csv`, `excel-fr`, `ndjson` or `parquet`.
 
         Raises:
             ConflictError: the batch is under way.
         """
-        accept = "application/x-ndjson" if ndjson else "text/csv"
-        return download(
-            self._transport, batch_id, "results", path, params=_dialect(dialect), accept=accept
-        )
+        return download(self._transport, batch_id, "results", path, form=form)
 
-    def download_rejected(self, batch_id: str, path: Path, *, dialect: str = "default") -> Path:
-        """Download the rejected rows with the reasons, to correct and upload again."""
-        return download(
-            self._transport, batch_id, "rejected", path, params=_dialect(dialect), accept="text/csv"
-        )
+    def download_rejected(self, batch_id: str, path: Path, *, form: str = "csv") -> Path:
+        """Download the rejected rows with the reasons, to correct and upload again.
+
+        Args:
+            batch_id: a batch that has ended.
+            path: appears when it is whole.
+            form: `csv` or `excel-fr`.
+        """
+        return download(self._transport, batch_id, "rejected", path, form=form)
 
     def batch_errors(self, batch_id: str) -> Iterator[RowError]:
         """The error report, entry by entry, in the order of the file."""
@@ -260,13 +278,11 @@ def _option_params(options: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _dialect(dialect: str) -> dict[str, str]:
-    return {} if dialect == "default" else {"dialect": dialect}
-
-
-def _blocks(source: BinaryIO) -> Iterator[bytes]:
+def _blocks(source: BinaryIO, on_sent: Callable[[int], None] | None) -> Iterator[bytes]:
     while block := source.read(UPLOAD_BLOCK_BYTES):
         yield block
+        if on_sent is not None:
+            on_sent(len(block))
 
 
 def _ascii(name: str) -> str:

@@ -5,34 +5,46 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
-from client.errors import ServiceUnreachableError
+from client.errors import (
+    ConflictError,
+    ServiceUnreachableError,
+    TooManyRequestsError,
+    UnavailableError,
+)
 from client.transport import Transport, pause_s
 
 ATTEMPTS = 5
 """Calls in a row that bring nothing new, then the download fails."""
 
+FORM_PATIENCE_S = 3600.0
+"""How long the service may take to make another form of a large file."""
 
-def download(
-    transport: Transport,
-    batch_id: str,
-    name: str,
-    path: Path,
-    *,
-    params: Mapping[str, str],
-    accept: str,
-) -> Path:
+PARAMS: Mapping[str, Mapping[str, str]] = {
+    "csv": {},
+    "excel-fr": {"dialect": "excel-fr"},
+    "ndjson": {"format": "ndjson"},
+    "parquet": {"format": "parquet"},
+}
+"""Query parameters of each form."""
+
+
+def download(transport: Transport, batch_id: str, name: str, path: Path, *, form: str) -> Path:
     """Download a result file of a batch; `path` appears when it is whole.
 
     What has arrived lies beside it under a name that holds the batch's id. The results of a batch
     never change, so a later call, in this process or another, asks for the rest only.
     """
-    variant = "-".join([batch_id, *params.values(), accept.rpartition("/")[2]])
-    part = path.with_name(f"{path.name}.{variant}.part")
+    part = path.with_name(f"{path.name}.{batch_id}-{form}.part")
     attempt, have = 1, _size(part)
+    until = time.monotonic() + FORM_PATIENCE_S
     while True:
         try:
-            _fetch(transport, f"/batches/{batch_id}/{name}", part, params, accept)
-        except ServiceUnreachableError as error:
+            _fetch(transport, f"/batches/{batch_id}/{name}", part, PARAMS[form])
+        except ConflictError as error:
+            if error.code != "form-not-ready" or time.monotonic() > until:
+                raise
+            time.sleep(pause_s(error, attempt))
+        except (ServiceUnreachableError, UnavailableError, TooManyRequestsError) as error:
             attempt, had, have = attempt + 1, have, _size(part)
             if have > had:
                 attempt = 1
@@ -48,12 +60,10 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _fetch(
-    transport: Transport, url: str, part: Path, params: Mapping[str, str], accept: str
-) -> None:
+def _fetch(transport: Transport, url: str, part: Path, params: Mapping[str, str]) -> None:
     """Fetch the rest of a file; all of it if the service does not give parts."""
     have = _size(part)
-    headers = {"Accept": accept, "Accept-Encoding": "identity"}
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     with transport.stream(url, params=params, headers=headers) as response:

@@ -197,6 +197,7 @@ class BulkPath:
             send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
             clock=self.clock,
             max_bytes=max_bytes,
+            retention_s=retention_s,
             long_waits=threading.BoundedSemaphore(4),
         )
 

@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 from api.current import language
 from api.schemas.valuations import ValuationSchema, dump_valuation
 from shared.domain.ids import ValuationId
-from shared.domain.job import Job, JobState, QueuePlace, Valuation
+from shared.domain.job import Job, JobHead, JobKind, JobState, QueuePlace, Valuation
 from shared.schemas.messages import describe_problem
 
 
@@ -59,6 +59,38 @@ class JobSchema(Schema):
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
+class ListProgressSchema(Schema):
+    """How far an entry is: cars or rows."""
+
+    done = fields.Integer(required=True)
+    total = fields.Integer(required=True, allow_none=True)
+
+
+class JobHeadSchema(Schema):
+    """A job or batch in a list."""
+
+    id = fields.String(required=True)
+    kind = fields.Enum(JobKind, by_value=True, required=True)
+    state = fields.Enum(JobState, by_value=True, required=True)
+    created_at = fields.DateTime(required=True)
+    started_at = fields.DateTime(required=True, allow_none=True)
+    finished_at = fields.DateTime(required=True, allow_none=True)
+    progress = fields.Nested(ListProgressSchema, required=True)
+    links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+class JobListSchema(Schema):
+    """A page of the caller's jobs and batches, the newest first."""
+
+    items = fields.List(fields.Nested(JobHeadSchema), required=True)
+    next_cursor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "`cursor` of the next page; null: this is the last"},
+    )
+    links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
 JOB_RESULT_SCHEMAS = (ValuationSchema,)
 """Schemas that `JobSchema` refers to by name."""
 
@@ -85,6 +117,21 @@ def dump_job(job: Job, place: QueuePlace | None, coverage: float) -> dict[str, A
         title, detail = describe_problem(job.error, {"id": job.id}, language())
         answer["error"] = {"code": job.error, "title": title, "detail": detail}
     return answer
+
+
+def dump_head(head: JobHead) -> dict[str, Any]:
+    """An entry of a list."""
+    folder = "jobs" if head.kind is JobKind.JOB else "batches"
+    return {
+        "id": head.id,
+        "kind": str(head.kind),
+        "state": str(head.state),
+        "created_at": iso(head.created_at),
+        "started_at": iso(head.started_at),
+        "finished_at": iso(head.finished_at),
+        "progress": {"done": head.done, "total": head.total},
+        "links": {"self": f"/{folder}/{head.id}"},
+    }
 
 
 def valuations_of(job: Job) -> list[Valuation]:

@@ -31,6 +31,9 @@ from shared.logging import get_logger
 from shared.ports import Clock, JobEvents
 from shared.schemas.file_kinds import inspect
 
+LIST_TIMES = 8
+"""A caller's list outlives the last batch on it by this multiple of the retention time."""
+
 log = get_logger("batches")
 
 
@@ -66,6 +69,7 @@ class Batches:
         send_split: puts the first step of a batch on the queue.
         clock: the time of day.
         max_bytes: limit of an upload.
+        retention_s: how long an ended batch can be read.
         long_waits: the threads that may wait at once; beyond, a caller gets the state as it is.
     """
 
@@ -80,6 +84,7 @@ class Batches:
         send_split: Callable[[BatchId], None],
         clock: Clock,
         max_bytes: int,
+        retention_s: int,
         long_waits: threading.Semaphore,
     ) -> None:
         self._files = files
@@ -90,6 +95,7 @@ class Batches:
         self._send_split = send_split
         self._clock = clock
         self._max_bytes = max_bytes
+        self._list_kept_s = retention_s * LIST_TIMES
         self._long_waits = long_waits
 
     def accept(self, incoming: IncomingFile, caller: CallerId) -> Batch:
@@ -216,6 +222,7 @@ class Batches:
 
     def _start(self, manifest: BatchManifest) -> Batch:
         self._store.create(manifest.id, manifest.accepted_at)
+        self._store.enlist(manifest.id, manifest.caller, self._list_kept_s)
         try:
             self._send_split(manifest.id)
         except BrokerUnavailable as error:

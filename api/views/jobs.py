@@ -1,7 +1,8 @@
-"""`/jobs`: submit and poll."""
+"""`/jobs`: submit, list and poll."""
 
 import hashlib
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, request
 from flask_smorest import Blueprint
@@ -9,7 +10,8 @@ from flask_smorest import Blueprint
 from api.answers import documents_problems, json_response, query_parameters
 from api.auth import Scope, needs
 from api.current import caller_id, services
-from api.schemas.jobs import JobSchema, dump_job
+from api.schemas.job_list import JobListQuery, load_filter
+from api.schemas.jobs import JobListSchema, JobSchema, dump_head, dump_job
 from api.schemas.requests import (
     NoQuery,
     ValuationQuery,
@@ -28,6 +30,7 @@ from shared.schemas.car import load_car_request
 
 blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
 SUBMIT_QUERY = ValuationQuery()
+LIST_QUERY = JobListQuery()
 WAIT_QUERY = WaitQuery()
 NO_QUERY = NoQuery()
 IDEMPOTENCY_KEY_MAX = 200
@@ -89,6 +92,32 @@ def submit() -> Response:
     if wait_s is None:
         return accepted(job, query["coverage"])
     return _wait_for(job, wait_s, query["coverage"])
+
+
+@blueprint.get("/jobs")
+@blueprint.doc(
+    summary="List jobs and batches",
+    description=(
+        "What the caller handed in and can still be read, the newest first. Follow `next_cursor` "
+        "until it is null; with a filter that hardly anything passes, pages may be short or empty "
+        "before that."
+    ),
+    parameters=[query_parameters(JobListQuery)],
+)
+@blueprint.response(200, JobListSchema)
+@documents_problems(blueprint, status_422="Invalid parameter", status_503="Queue down")
+@needs(Scope.PREDICT)
+def list_all() -> Response:
+    """A page of the caller's own; nobody else's is ever in it."""
+    query = load_query(LIST_QUERY)
+    page = services().listing.page(caller_id(), load_filter(query), query["cursor"], query["limit"])
+    links = {}
+    if page.cursor is not None:
+        links["next"] = "/jobs?" + urlencode(dict(request.args) | {"cursor": page.cursor})
+    items = [dump_head(head) for head in page.heads]
+    response = json_response({"items": items, "next_cursor": page.cursor, "links": links})
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
 
 
 @blueprint.get("/jobs/<job_id>")

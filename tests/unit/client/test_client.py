@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import main
-from client import cli, downloads, transport
+from client import batch_cli, cli, cli_texts, downloads, transport
 from client.batch_run import BatchRun
 from client.carprice import CarPriceClient
 from client.errors import (
@@ -25,6 +26,7 @@ from client.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from client.models import Batch
 
 CAR = {"company": "Toyota", "model": "Corolla"}
 VALUATION = {
@@ -269,6 +271,10 @@ class Bulk:
             self.keys.append(request.headers["Idempotency-Key"])
             self.known.add("b1")
             return httpx.Response(202, json=batch("QUEUED"))
+        if request.url.path == "/jobs":
+            wanted = request.url.params["idempotency_key"]
+            assert request.url.params["kind"] == "batch"
+            return httpx.Response(200, json={"items": [{"id": "b1"}] * (wanted in self.keys)})
         if request.url.path.endswith("/results"):
             return httpx.Response(200, content=b"a,b\n1,2\n")
         if request.url.path.split("/")[2] not in self.known:
@@ -282,27 +288,45 @@ def run_of(bulk: Handler, tmp_path: Path, **options: Any) -> BatchRun:
         file.write_text("a,b\n1,2\n")
     return BatchRun(
         client=client_of(bulk), file=file, output=tmp_path / "out.csv", url="http://service",
-        options=options, dialect="default", ndjson=False,
+        options=options, form="csv",
     )  # fmt: skip
 
 
+class Seen:
+    """Remembers what a run shows, and may do something about it."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.sent: list[tuple[int, int]] = []
+        self.states: list[str] = []
+        self._then = then
+
+    def sending(self, sent: int, size: int) -> None:
+        self.sent.append((sent, size))
+
+    def valuing(self, batch: Batch) -> None:
+        self.states.append(batch.state)
+        self._then()
+
+
 def test_a_run_uploads_waits_and_downloads(tmp_path: Path) -> None:
-    bulk, seen = Bulk(), []
-    ended = run_of(bulk, tmp_path, dry_run=False).run(lambda b: seen.append(b.state))
-    assert ended.state == "SUCCEEDED"
-    assert seen == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    bulk, seen = Bulk(), Seen()
+    run = run_of(bulk, tmp_path, dry_run=False)
+    assert run.run(seen).state == "SUCCEEDED"
+    assert seen.states == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    assert seen.sent == [(8, 8)]
+    run.forget()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
-def interrupt(_: Any) -> None:
+def interrupt() -> None:
     raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_goes_on_with_the_same_batch(tmp_path: Path) -> None:
     bulk = Bulk()
     with pytest.raises(KeyboardInterrupt):
-        run_of(bulk, tmp_path).run(interrupt)
-    run_of(bulk, tmp_path).run(lambda _: None)
+        run_of(bulk, tmp_path).run(Seen(interrupt))
+    run_of(bulk, tmp_path).run(Seen())
     assert len(bulk.keys) == 1
 
 
@@ -312,7 +336,7 @@ def test_a_run_that_was_interrupted_while_it_uploaded_uploads_with_the_same_key(
     bulk = Bulk()
     run = run_of(bulk, tmp_path)
     run._write_state({"key": "k1"})
-    run.run(lambda _: None)
+    run.run(Seen())
     assert bulk.keys == ["k1"]
 
 
@@ -320,19 +344,19 @@ def test_a_run_that_was_interrupted_while_it_uploaded_uploads_with_the_same_key(
 def test_another_file_or_other_options_are_another_run(tmp_path: Path, change: str) -> None:
     bulk = Bulk()
     with pytest.raises(KeyboardInterrupt):
-        run_of(bulk, tmp_path, decimal=",").run(interrupt)
+        run_of(bulk, tmp_path, decimal=",").run(Seen(interrupt))
     if change == "file":
         (tmp_path / "in.csv").write_text("a,b\n3,4\n")
-    run_of(bulk, tmp_path, decimal="," if change == "file" else ".").run(lambda _: None)
+    run_of(bulk, tmp_path, decimal="," if change == "file" else ".").run(Seen())
     assert len(set(bulk.keys)) == 2
 
 
 def test_a_batch_that_the_service_forgot_is_uploaded_again(tmp_path: Path) -> None:
     bulk = Bulk()
     with pytest.raises(KeyboardInterrupt):
-        run_of(bulk, tmp_path).run(interrupt)
+        run_of(bulk, tmp_path).run(Seen(interrupt))
     bulk.known.clear()
-    run_of(bulk, tmp_path).run(lambda _: None)
+    run_of(bulk, tmp_path).run(Seen())
     assert len(bulk.keys) == 2
 
 
@@ -342,10 +366,10 @@ def test_a_service_that_restarts_meanwhile_is_waited_for(
     monkeypatch.setattr("client.batch_run.POLL_S", 0.0)
     bulk = Bulk()
 
-    def go_down(_: Any) -> None:
+    def go_down() -> None:
         bulk.down = 9 if len(bulk.states) == 2 else 0
 
-    assert run_of(bulk, tmp_path).run(go_down).state == "SUCCEEDED"
+    assert run_of(bulk, tmp_path).run(Seen(go_down)).state == "SUCCEEDED"
 
 
 # Commands
@@ -361,7 +385,7 @@ def test_a_car_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli.batch, [str(tmp_path / "no.csv"), "-o", "x"])
+    done = CliRunner().invoke(batch_cli.batch, [str(tmp_path / "no.csv"), "-o", "x"])
     assert done.exit_code == 2
 
 
@@ -388,7 +412,8 @@ EXPLAINED = VALUATION | {
 
 def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
     """Let the commands talk to `handler` instead of the network."""
-    monkeypatch.setattr(cli, "CarPriceClient", lambda *_, **more: client_of(
+    for module in (cli, batch_cli):
+        monkeypatch.setattr(module, "CarPriceClient", lambda *_, **more: client_of(
         handler, retries=0, language=more["language"]
     ))  # fmt: skip
 
@@ -463,7 +488,7 @@ def test_a_run_never_writes_over_its_input_or_one_result_over_another(
     file = cars_file(folder)
     options = zip(("-o", "--rejected"), names, strict=False)
     arguments = [part for option, name in options for part in (option, str(folder / name))]
-    done = CliRunner().invoke(cli.batch, [str(file), *arguments])
+    done = CliRunner().invoke(batch_cli.batch, [str(file), *arguments])
     assert done.exit_code == 2
     assert "are the same file" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -474,7 +499,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
     tmp_path: Path,
 ) -> None:
     output = tmp_path / "no" / "out.csv"
-    done = CliRunner().invoke(cli.batch, [str(cars_file(tmp_path)), "-o", str(output)])
+    done = CliRunner().invoke(batch_cli.batch, [str(cars_file(tmp_path)), "-o", str(output)])
     assert done.exit_code == 2
     assert done.stderr == f"-o {output}: there is no folder {output.parent}\n"
 
@@ -484,7 +509,7 @@ def test_progress_is_drawn_on_terminals_only(
 ) -> None:
     serve(monkeypatch, Bulk())
     output = tmp_path / "out.csv"
-    done = CliRunner().invoke(cli.batch, [str(cars_file(tmp_path)), "-o", str(output)])
+    done = CliRunner().invoke(batch_cli.batch, [str(cars_file(tmp_path)), "-o", str(output)])
     assert done.exit_code == 0
     assert done.stderr == (f"complete: 2 of 2 rows: 2 valued, 0 rejected, 0 failed -> {output}\n")
 
@@ -492,3 +517,154 @@ def test_progress_is_drawn_on_terminals_only(
 def test_the_program_tells_its_version() -> None:
     done = CliRunner().invoke(main, ["--version"])
     assert done.output.startswith("carprice, version ")
+
+
+# The command for files
+
+
+def test_a_run_that_was_killed_after_its_upload_does_not_upload_again(tmp_path: Path) -> None:
+    bulk = Bulk()
+    run = run_of(bulk, tmp_path)
+    bulk.keys.append("k1")
+    run._write_state({"key": "k1"})
+    run.run(Seen())
+    assert bulk.keys == ["k1"], "the batch is found by its key"
+
+
+def test_an_upload_that_breaks_off_is_sent_again_with_the_same_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.batch_run.POLL_S", 0.0)
+    bulk, keys = Bulk(), []
+
+    def breaking(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            request.read()
+            keys.append(request.headers["Idempotency-Key"])
+            if len(keys) < 3:
+                raise httpx.WriteError("broken pipe", request=request)
+        return bulk(request)
+
+    assert run_of(breaking, tmp_path).run(Seen()).state == "SUCCEEDED"
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+def test_a_form_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
+    body = {"type": "/docs/problems#form-not-ready", "title": "T", "detail": "D"}
+    answers = [httpx.Response(409, json=body)] * 3 + [httpx.Response(200, content=b"PAR1")]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["format"] == "parquet"
+        return answers.pop(0)
+
+    path = client_of(answer).download_results("b1", tmp_path / "out.parquet", form="parquet")
+    assert path.read_bytes() == b"PAR1"
+    with pytest.raises(ConflictError):
+        client_of(lambda _: problem(409)).download_results("b1", tmp_path / "x.csv")
+
+
+def run_batch(*arguments: object, stdin: str = "") -> Any:
+    return CliRunner().invoke(batch_cli.batch, [str(each) for each in arguments], input=stdin)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (["out.csv"], {}),
+        (["out.ndjson"], {"format": "ndjson"}),
+        (["OUT.PARQUET"], {"format": "parquet"}),
+        (["out.txt", "--format", "csv"], {}),
+        (["out.csv", "--excel-fr"], {"dialect": "excel-fr"}),
+        (["out.csv", "--format", "parquet"], {"format": "parquet"}),
+    ],
+)
+def test_the_suffix_or_an_option_says_which_form_is_downloaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], asked: dict[str, str]
+) -> None:
+    bulk, seen = Bulk(), []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/results"):
+            seen.append(dict(request.url.params))
+        return bulk(request)
+
+    serve(monkeypatch, note)
+    monkeypatch.chdir(tmp_path)
+    done = run_batch(cars_file(tmp_path), "-o", *arguments)
+    assert done.exit_code == 0, done.stderr
+    assert seen == [asked]
+
+
+def test_a_form_that_does_not_exist_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    file = cars_file(tmp_path)
+    sheet = run_batch(file, "-o", tmp_path / "out.xlsx")
+    assert sheet.exit_code == 2
+    assert ".parquet" in sheet.stderr
+    excel = run_batch(file, "-o", tmp_path / "out.ndjson", "--excel-fr", "--lang", "fr")
+    assert excel.stderr == "--excel-fr : seulement pour un CSV, pas pour ndjson\n"
+
+
+def test_standard_input_is_a_file_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bulk, bodies = Bulk(), []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            bodies.append((request.read(), request.headers["Content-Disposition"]))
+        return bulk(request)
+
+    serve(monkeypatch, note)
+    done = run_batch("-", "-o", tmp_path / "out.csv", stdin="company\nDacia\n")
+    assert done.exit_code == 0, done.stderr
+    assert bodies == [(b"company\nDacia\n", 'attachment; filename="stdin.csv"')]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_everything_is_said_in_french_when_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counts = {"total": 12_345, "done": 12_345, "valid": 12_338, "invalid": 7}
+    ended = batch(**counts) | {"outcome": "with_errors"}
+    line = {"line": 3001, "row_key": None, "column": "Année", "value": "1", "code": "x",
+            "message": "Non."}  # fmt: skip
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Accept-Language"] == "fr"
+        if request.url.path.endswith("/errors"):
+            return httpx.Response(200, text=(json.dumps(line) + "\n") * 7)
+        if request.method == "POST":
+            return httpx.Response(202, json=ended)
+        return httpx.Response(200, content=b"")
+
+    serve(monkeypatch, answer)
+    output = tmp_path / "out.csv"
+    done = run_batch(cars_file(tmp_path), "-o", output, "--lang", "fr")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        (
+            "terminé, avec des lignes refusées : 12\u202f345 lignes sur 12\u202f345 : "
+            f"12\u202f338 estimées, 7 refusées, 0 en échec -> {output}"
+        ),
+        *["  ligne 3001, Année : Non."] * 5,
+        "  … (--rejected FICHIER donne toutes les lignes refusées)",
+    ]
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def stop(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    serve(monkeypatch, stop)
+    done = run_batch(cars_file(tmp_path), "-o", tmp_path / "out.csv", "--lang", "fr")
+    assert done.exit_code == 130
+    assert done.stderr == "\nInterrompu. La même commande reprendra où elle en est.\n"
+
+
+def test_both_languages_say_the_same_things() -> None:
+    english, french = cli_texts.TEXTS["en"], cli_texts.TEXTS["fr"]
+    assert english.keys() == french.keys()
+    for code, text in english.items():
+        fields = [
+            {name for _, name, _, _ in Formatter().parse(one)} for one in (text, french[code])
+        ]
+        assert fields[0] - {None} == fields[1] - {None}, code

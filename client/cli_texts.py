@@ -1,0 +1,114 @@
+"""What the commands say around the service's own answers, in English and French."""
+
+import errno
+from collections.abc import Mapping
+
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "not-running": "{error}: is the service running? (make up)",
+        "same-file": "{option} {path} and {name} are the same file: choose another for {option}",
+        "no-folder": "{option} {path}: there is no folder {folder}",
+        "closed-folder": "{option} {path}: the folder {folder} cannot be written",
+        "no-form": "-o {path}: choose a form by the suffix (.csv, .ndjson, .jsonl, .parquet) "
+        "or by --format",
+        "no-excel": "--excel-fr: only CSV has it, not {form}",
+        "not-json": "{file}: not JSON: {error}",
+        "no-object": '{file}: expected a JSON object, like {{"company": "Toyota", …}}',
+        "interrupted": "Interrupted. The same command goes on from here.",
+        "goes-on": "The same command goes on from here.",
+        "sending": "sending",
+        "row": "row",
+        "summary": "{outcome}: {done} of {total} rows: {valid} {verb}, {invalid} rejected, "
+        "{failed} failed -> {output}",
+        "valued": "valued",
+        "valid": "valid",
+        "line": "line {line}",
+        "cell": "line {line}, {column}",
+        "entry": "  {place}: {message}",
+        "more": "  … (--rejected FILE gives every rejected row)",
+    },
+    "fr": {
+        "not-running": "{error} : le service est-il lancé ? (make up)",
+        "same-file": "{option} {path} et {name} sont le même fichier : choisissez-en un autre "
+        "pour {option}",
+        "no-folder": "{option} {path} : le dossier {folder} n'existe pas",
+        "closed-folder": "{option} {path} : impossible d'écrire dans le dossier {folder}",
+        "no-form": "-o {path} : choisissez un format par le suffixe (.csv, .ndjson, .jsonl, "
+        ".parquet) ou par --format",
+        "no-excel": "--excel-fr : seulement pour un CSV, pas pour {form}",
+        "not-json": "{file} : ce n'est pas du JSON : {error}",
+        "no-object": '{file} : un objet JSON est attendu, comme {{"company": "Toyota", …}}',
+        "interrupted": "Interrompu. La même commande reprendra où elle en est.",
+        "goes-on": "La même commande reprendra où elle en est.",
+        "sending": "envoi",
+        "row": "ligne",
+        "summary": "{outcome} : {done} lignes sur {total} : {valid} {verb}, {invalid} refusées, "
+        "{failed} en échec -> {output}",
+        "valued": "estimées",
+        "valid": "valables",
+        "line": "ligne {line}",
+        "cell": "ligne {line}, {column}",
+        "entry": "  {place} : {message}",
+        "more": "  … (--rejected FICHIER donne toutes les lignes refusées)",
+    },
+}
+
+FRENCH_OUTCOMES = {
+    "complete": "terminé",
+    "with_errors": "terminé, avec des lignes refusées",
+    "partial": "terminé en partie",
+    "aborted": "arrêté avant la fin",
+    "cancelled": "annulé",
+    "dry_run": "vérifié, sans estimation",
+}
+FRENCH_STATES = {
+    "QUEUED": "en attente",
+    "RUNNING": "estimation",
+    "SUCCEEDED": "terminé",
+    "FAILED": "échec",
+    "CANCELLED": "annulé",
+}
+FRENCH_REASONS = {
+    errno.ENOENT: "ce fichier n'existe pas",
+    errno.EACCES: "accès refusé",
+    errno.EISDIR: "c'est un dossier",
+    errno.ENOSPC: "le disque est plein",
+    errno.EROFS: "le disque est protégé en écriture",
+}
+
+
+def say(code: str, language: str, **params: object) -> str:
+    """A sentence; whole numbers are grouped as the language does."""
+    shown = {
+        name: number(value, language) if isinstance(value, int) else value
+        for name, value in params.items()
+    }
+    return TEXTS[language][code].format(**shown)
+
+
+def number(value: int, language: str) -> str:
+    """A whole number.
+
+    >>> number(12345, "en"), number(12345, "fr").replace(NARROW_SPACE, " ")
+    ('12,345', '12 345')
+    """
+    text = f"{value:,}"
+    return text.replace(",", NARROW_SPACE) if language == "fr" else text
+
+
+def outcome(code: str | None, language: str) -> str:
+    """How a batch ended."""
+    return FRENCH_OUTCOMES.get(code or "", str(code)) if language == "fr" else str(code)
+
+
+def state(code: str, language: str) -> str:
+    """Where a batch stands."""
+    return FRENCH_STATES.get(code, code.lower()) if language == "fr" else code.lower()
+
+
+def reason(error: OSError, language: str) -> str:
+    """Why a file cannot be read or written."""
+    plain = error.strerror or str(error)
+    return FRENCH_REASONS.get(error.errno or 0, plain) if language == "fr" else plain

@@ -1,0 +1,122 @@
+"""Server-sent events over real HTTP, and how many threads they may hold."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.batch_parts import cars_csv
+from tests.conftest import running_service, short_folder, wait_until
+from tests.faults.conftest import Patient
+
+pytestmark = pytest.mark.integration
+CSV = {"Content-Type": "text/csv"}
+STREAMS = 2
+
+
+@pytest.fixture(scope="module")
+def small(models_path) -> Iterator[Patient]:
+    """A service with eight threads, so with two streams."""
+    with (
+        short_folder() as home,
+        running_service(home, models_path, API_THREADS="8", BATCH_CHUNK_ROWS="100") as service,
+    ):
+        yield Patient(service)
+
+
+@pytest.fixture
+def http(small: Patient) -> Iterator[httpx.Client]:
+    with small.service.client() as client:
+        yield client
+
+
+def events(http: httpx.Client, url: str, **headers: str) -> list[dict[str, Any]]:
+    """All events of a stream, to its end."""
+    with http.stream("GET", url, headers=headers) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        text = answer.read().decode()
+    blocks = [
+        dict(line.split(": ", 1) for line in block.splitlines())
+        for block in text.split("\n\n")
+        if block.startswith("id: ")
+    ]
+    return [block | {"data": orjson.loads(block["data"])} for block in blocks]
+
+
+def test_a_batch_is_followed_to_its_end_and_the_end_is_told_once(http: httpx.Client) -> None:
+    batch = http.post("/batches", content=cars_csv(5_000), headers=CSV).json()
+    url = f"/batches/{batch['id']}/events"
+    told = events(http, url)
+    assert [one["event"] for one in told] == ["progress"] * (len(told) - 1) + ["end"]
+    done = [one["data"]["counts"]["done"] for one in told]
+    assert done == sorted(done)
+    last = told[-1]
+    assert (last["data"]["state"], done[-1]) == ("SUCCEEDED", 5_000)
+    assert last["data"] == http.get(f"/batches/{batch['id']}").json()
+    again = events(http, url, **{"Last-Event-ID": "RUNNING.100.0"})
+    assert [one["id"] for one in again] == [last["id"]]
+    assert http.get(url, headers={"Last-Event-ID": last["id"]}).status_code == 204
+
+
+def test_a_job_is_followed_to_its_result(http: httpx.Client, car: dict[str, Any]) -> None:
+    job = http.post("/jobs", json=[car, car]).json()
+    last = events(http, f"/jobs/{job['id']}/events")[-1]
+    assert (last["event"], len(last["data"]["result"])) == ("end", 2)
+
+
+def test_who_is_not_there_is_told_by_a_status(http: httpx.Client) -> None:
+    for folder in ("jobs", "batches"):
+        assert http.get(f"/{folder}/{'0' * 26}/events").status_code == 404
+        assert http.get(f"/{folder}/{'0' * 26}/events?x=1").status_code == 422
+
+
+def test_streams_are_bounded_and_one_that_is_hung_up_is_free_again(
+    small: Patient, http: httpx.Client, car: dict[str, Any]
+) -> None:
+    small.freeze("bulk")
+    try:
+        batch = http.post("/batches", content=cars_csv(300), headers=CSV).json()
+        url = f"/batches/{batch['id']}/events"
+        with contextlib.ExitStack() as open_streams:
+            streams = []
+            for _ in range(STREAMS):
+                client = open_streams.enter_context(small.service.client())
+                streams.append(open_streams.enter_context(client.stream("GET", url)).iter_lines())
+                assert next(line for line in streams[-1] if line.startswith("event: "))
+            for lines in streams:  # a comment comes although nothing happens
+                assert next(line for line in lines if line == ":")
+            refused = http.get(url)
+            assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
+            assert http.post("/predict", json=car).status_code == 200
+            assert http.get(f"/batches/{batch['id']}").status_code == 200
+        wait_until(lambda: opens(http, url), 20.0, "the threads of those who hung up")
+    finally:
+        small.thaw("bulk")
+    assert events(http, url)[-1]["data"]["state"] == "SUCCEEDED"
+
+
+def opens(http: httpx.Client, url: str) -> bool:
+    """Whether both streams can be opened at once."""
+    with http.stream("GET", url) as one, http.stream("GET", url) as other:
+        return one.status_code == other.status_code == 200
+
+
+def test_the_list_over_http(http: httpx.Client, car: dict[str, Any]) -> None:
+    for _ in range(3):
+        http.post("/jobs", json=car)
+    first = http.get("/jobs", params={"limit": 2, "kind": "job", "from": "2020-01-01"}).json()
+    assert len(first["items"]) == 2
+    second = http.get(first["links"]["next"]).json()
+    assert second["items"]
+    assert not {one["id"] for one in first["items"]} & {one["id"] for one in second["items"]}
+    entry = first["items"][0]
+    assert http.get(entry["links"]["self"]).json()["id"] == entry["id"]
+    wrong = {"state": "LOST", "kind": "x", "from": "yesterday", "cursor": "!", "limit": "0"}
+    refused = http.get("/jobs", params=wrong)
+    assert {error["parameter"] for error in refused.json()["errors"]} == set(wrong)
+    assert http.get("/jobs", params={"to": "2020-01-01T00:00:00+01:00"}).json()["items"] == []
+    assert http.get("/jobs?to=2020-01-01T00:00:00+01:00").json()["next_cursor"] is None
