@@ -265,6 +265,9 @@ ENGINES = {
     "estimate": "cars to estimates (encode, forest, nine quantiles)",
     "sklearn": "`forest.predict`, n_jobs=1, ready matrix",
     "pipeline": "reference project's way: dicts, DataFrame, pipeline, n_jobs=-1",
+    "contributions": "why the price is what it is, one car",
+    "depreciation": "the next five years, one car",
+    "comparables": "typical cars near it, one car",
 }
 """What the `inference` scenario compares, all in one process."""
 

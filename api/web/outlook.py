@@ -60,8 +60,9 @@ class ComparableView:
 
     name: str
     facts: str
+    alike: str
     price: str
-    basis: str
+    listings: str
 
 
 def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int) -> OutlookView:
@@ -124,8 +125,9 @@ def _comparable(one: Comparable) -> ComparableView:
     return ComparableView(
         name=f"{write_name(one.company)} {write_name(one.model)} {years}",
         facts=" · ".join(facts),
+        alike=", ".join(alike),
         price=write_price(one.price_mad),
-        basis=" · ".join([", ".join(alike), f"{write_number(one.listings)} annonces"]).strip(" ·"),
+        listings=f"{write_number(one.listings)}{NO_BREAK_SPACE}annonces",
     )
 
 
@@ -138,4 +140,5 @@ def _years(count: int) -> str:
 
 
 def _km(kilometres: int) -> str:
-    return f"{write_number(kilometres)}{NO_BREAK_SPACE}km"
+    """Kilometres to the nearest hundred: what is to come, and what is typical, is no finer."""
+    return f"{write_number(round(kilometres, -2))}{NO_BREAK_SPACE}km"

@@ -18,6 +18,7 @@ from data.generator import generate
 from data.market import ReferenceMarket
 from data.schema import car_columns
 from model_store.bundle import load_estimator
+from model_store.inference import LoadedModel
 from shared.domain.car import FIELD_NAMES, CarFeatures
 
 SEED = 11
@@ -43,6 +44,17 @@ def engines(rows: int) -> Engines:
         "estimate": lambda: model.estimate(cars),
         "sklearn": lambda: forest.predict(matrix),
         "pipeline": lambda: pipeline.predict(pd.DataFrame(bodies)),
+        **(_extras(model, cars[0]) if rows == 1 else {}),
+    }
+
+
+def _extras(model: LoadedModel, car: CarFeatures) -> Engines:
+    """What a caller can ask for on top of the price of one car."""
+    (price_mad,) = model.prices_mad([car])
+    return {
+        "contributions": lambda: model.explain(car),
+        "depreciation": lambda: model.depreciation(car),
+        "comparables": lambda: model.comparables(car, price_mad),
     }
 
 

@@ -130,6 +130,9 @@ def test_the_price_is_explained(open_page: OpenPage) -> None:
     expect(page.get_by_role("row", name="Kilométrage")).to_be_visible()
     page.get_by_text("Et dans les prochaines années").click()
     expect(page.get_by_role("row", name="Dans 5 ans")).to_be_visible()
+    expect(page.locator("svg.years polyline")).to_be_visible()
+    page.get_by_text("Voitures typiques proches").click()
+    expect(page.get_by_role("row", name=re.compile("annonces"))).to_have_count(5)
 
 
 def test_an_unknown_model_is_priced_and_said_to_be_unknown(open_page: OpenPage) -> None:

@@ -156,5 +156,7 @@ class ModelRuntime:
 def _ready_to_serve(versions_path: Path, version: str) -> LoadedModel:
     """Load a version, and do what its first requests would otherwise have to wait for."""
     model = load_model(versions_path, version)
-    model.explain(model.version.self_test[0].car)
+    case = model.version.self_test[0]
+    model.explain(case.car)
+    model.comparables(case.car, case.price_mad)
     return model
