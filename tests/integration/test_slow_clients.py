@@ -53,11 +53,11 @@ def test_a_body_shorter_than_announced_is_refused(small_service):
     assert b"truncated-body" in answer
 
 
-def test_a_raw_file_of_unknown_length_is_refused(small_service):
+def test_a_text_of_unknown_length_that_ends_within_a_line_is_refused(small_service):
     with small_service.client() as http:
         response = http.post(
             "/batches",
-            content=iter([b"Marque;", b"Modele\n"]),
+            content=iter([b"Marque;Modele\n", b"Dacia"]),
             headers={"Content-Type": "text/csv"},
         )
         odd = http.post("/batches?encoding=%00", content=b"x", headers={"Content-Type": "text/csv"})

@@ -70,7 +70,11 @@ class BatchTable:
             basis = "first-sheet" if options.sheet is None else "given"
             sheet = Finding(value=found["sheet"], confidence=1.0, basis=basis)
             known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
-        return examine(self._sample(batch_id), options, known)
+        sample = self._sample(batch_id)
+        dialect = examine(sample, options, known)
+        if not sample.rows:
+            raise UnreadableUpload([FieldProblem("/file", "no-rows")])
+        return dialect
 
     def _sample(self, batch_id: BatchId) -> Sample:
         with self._files.blobs.read(batch_id, TABLE) as table:
@@ -78,8 +82,6 @@ class BatchTable:
         rows = sample_rows(head, STORED.encoding, STORED.delimiter)
         if not rows:
             raise UnreadableUpload([FieldProblem("/file", "empty-file")])
-        if len(rows) == 1:
-            raise UnreadableUpload([FieldProblem("/file", "no-rows")])
         return Sample(name_columns(rows[0].cells[1:]), [row.cells[1:] for row in rows[1:]])
 
 

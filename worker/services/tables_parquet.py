@@ -98,7 +98,7 @@ def _texts(column: Any) -> Any:
         texts = _numbers(column)
     elif pa.types.is_timestamp(kind):
         texts = pc.strftime(column, format="%Y-%m-%d %H:%M:%S")
-        texts = pc.replace_substring_regex(texts, r" 00:00:00(\.0+)?$", "")
+        texts = pc.replace_substring_regex(texts, r"( 00:00:00)?(\.0+)?$", "")
     elif pa.types.is_decimal(kind):
         texts = pc.replace_substring_regex(column.cast(pa.string()), r"\.0+$", "")
     elif _is_binary(kind):
@@ -131,4 +131,8 @@ def _bounded(texts: Any) -> Any:
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
     if longest <= FIELD_MAX_CHARS:
         return texts
-    return pa.array([short(text) for text in texts.to_pylist()], pa.large_string())
+    cut = [
+        text if len(text) <= FIELD_MAX_CHARS else short(text.decode(errors="replace")).encode()
+        for text in texts.cast(pa.large_binary()).to_pylist()
+    ]
+    return pa.array(cut, pa.large_binary()).view(pa.large_string())

@@ -6,8 +6,11 @@ import io
 import random
 import tracemalloc
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import zstandard
 from flask import Flask, Request
 from werkzeug.test import EnvironBuilder
 
@@ -16,7 +19,7 @@ from api.services.uploads import Upload
 from api.uploads import UploadBody, clean_file_name
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import DomainError, UnreadableUpload, UnsupportedUpload, UploadTooLarge
-from shared.domain.table import Dialect
+from shared.domain.table import Dialect, FileKind
 from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
 
 LIMIT = 50_000_000
@@ -46,12 +49,12 @@ def refused(data: bytes, **options: int) -> str:
 
 
 @pytest.mark.parametrize("block", [1, 7, 1000, 65_536])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
 def test_what_arrives_is_kept_decompressed_and_its_digest_is_of_what_was_sent(
-    block: int, *, packed: bool
+    block: int, pack: Callable[[bytes], bytes]
 ) -> None:
     plain = cars_csv(50)
-    sent = gzip.compress(plain) if packed else plain
+    sent = pack(plain)
     stored, upload, dialect = receive(sent, block=block)
     assert stored == plain
     assert upload.sha256 == hashlib.sha256(sent).hexdigest()
@@ -65,10 +68,41 @@ def test_gzip_members_in_a_row_are_one_file() -> None:
     assert receive(sent, block=64)[0] == plain
 
 
+def test_zstd_frames_in_a_row_are_one_file_and_what_is_to_be_skipped_is() -> None:
+    plain, skipped = cars_csv(50), b"\x53\x2a\x4d\x18\x04\0\0\0note"
+    sent = skipped + zstandard.compress(plain[:100]) + skipped + zstandard.compress(plain[100:])
+    for block in (1, 64, 100_000):
+        assert receive(sent, block=block)[0] == plain
+
+
+def wide_zstd(plain: bytes) -> bytes:
+    """Data with a window of 128 MB."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return compressor.compress(plain) + compressor.flush()
+
+
+@pytest.mark.parametrize("first", [b"PK\x03\x04", b"PAR1"])
+def test_a_workbook_or_parquet_file_is_known_by_its_first_bytes_and_kept_as_it_is(
+    first: bytes,
+) -> None:
+    data = first + random.Random(1).randbytes(30_000)
+    for sent in (data, zstandard.compress(data)):
+        stored, upload, dialect = receive(sent, block=3)
+        assert (stored, upload.size) == (data, len(data))
+        assert dialect.kind is (FileKind.XLSX if first == b"PK\x03\x04" else FileKind.PARQUET)
+        assert not dialect.is_opened
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
         (b"", "empty-file"),
+        (zstandard.compress(b""), "empty-file"),
+        (zstandard.compress(cars_csv(500))[:-9], "truncated-zstd"),
+        (zstandard.compress(cars_csv(500))[:9] + b"\xff" * 300, "wrong-zstd"),
+        (b"\x28\xb5\x2f\xfd" + b"not zstd at all" * 9, "wrong-zstd"),
+        (wide_zstd(cars_csv(500)), "zstd-window"),
         (gzip.compress(b""), "empty-file"),
         (gzip.compress(cars_csv(500))[:-9], "truncated-gzip"),
         (gzip.compress(cars_csv(500))[:400] + b"garbage" * 30, "wrong-gzip"),
@@ -93,10 +127,13 @@ def test_a_file_above_the_limit_is_refused() -> None:
 
 def test_a_file_that_is_small_only_while_compressed_is_refused() -> None:
     assert refused(gzip.compress(cars_csv(2000)), limit=60_000) == "upload-too-large"
+    assert refused(zstandard.compress(cars_csv(2000)), limit=60_000) == "upload-too-large"
 
 
-def test_a_zip_bomb_is_refused_early_and_in_flat_memory() -> None:
-    bomb = zlib.compressobj(9, wbits=31)
+@pytest.mark.parametrize(
+    "bomb", [zlib.compressobj(9, wbits=31), zstandard.ZstdCompressor(9).compressobj()]
+)
+def test_a_zip_bomb_is_refused_early_and_in_flat_memory(bomb: Any) -> None:
     line = (HEADER + "\n").encode() + (GOOD_ROW + "\n").encode() * 200_000
     data = b"".join([*(bomb.compress(line) for _ in range(40)), bomb.flush()])
 
@@ -115,7 +152,7 @@ def test_a_zip_bomb_is_refused_early_and_in_flat_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert target.size < 100_000_000
-    assert peak < 12_000_000
+    assert peak < 32_000_000
 
 
 def test_a_wrong_header_is_refused_long_before_the_end() -> None:
@@ -212,6 +249,43 @@ def test_a_body_that_claims_to_be_gzip_must_be() -> None:
     assert body_refused(request_of(b"a,b\n", "text/csv", **claim)) == "wrong-gzip"
     data = gzip.compress(b"a,b\n")
     assert b"".join(UploadBody(request_of(data, "text/csv", **claim))) == data
+    zstd = {"Content_Encoding": "zstd"}
+    assert body_refused(request_of(data, "text/csv", **zstd)) == "wrong-zstd"
+    data = zstandard.compress(b"a,b\n")
+    assert b"".join(UploadBody(request_of(data, "text/csv", **zstd))) == data
+
+
+class Trickle(io.BytesIO):
+    """A connection that gives a byte at a time."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(1, 1 if size is None else abs(size)))
+
+
+@pytest.mark.parametrize(
+    ("data", "is_whole"),
+    [
+        (b"a,b\n1,2\n", True),
+        (b"a,b\r1,2\r", True),
+        ("a,b\n1,2\n".encode("utf-16"), True),
+        (b"a,b\n1,2", False),
+        ("a,b\n1,2".encode("utf-16"), False),
+        (b"", False),
+        (gzip.compress(b"a,b"), True),
+        (zstandard.compress(b"a,b"), True),
+        (b"PK\x03\x04 a workbook", True),
+        (b"PAR1 a table", True),
+    ],
+)
+def test_a_body_of_unknown_length_is_taken_if_its_end_shows(data: bytes, *, is_whole: bool) -> None:
+    request = request_of(data, "text/csv")
+    del request.environ["CONTENT_LENGTH"]
+    request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    request.environ["wsgi.input"] = Trickle(data)
+    if is_whole:
+        assert b"".join(UploadBody(request)) == data
+    else:
+        assert body_refused(request) == "length-unknown"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +295,7 @@ def test_a_body_that_claims_to_be_gzip_must_be() -> None:
         ("image/png", {}),
         ("text/csv", {"Content_Encoding": "br"}),
         (FORM, {"Content_Encoding": "gzip"}),
+        (FORM, {"Content_Encoding": "zstd"}),
     ],
 )
 def test_other_types_are_refused(kind: str, headers: dict[str, str]) -> None:

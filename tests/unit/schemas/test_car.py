@@ -4,6 +4,7 @@ import contextlib
 import math
 import tracemalloc
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -240,3 +241,28 @@ def test_numbers_are_read_as_people_write_them(text, whole, number):
 )
 def test_a_car_survives_the_wire(features):
     assert CarFeatures.from_wire(features.to_wire()) == features
+
+
+@pytest.mark.parametrize(
+    ("value", "cc"),
+    [
+        (1.6, 1600.0), ("1.6", 1600.0), ("1,6", 1600.0), ("1.6 L", 1600.0),
+        ("1,598 litres", 1598.0),
+        ("2l", 2000.0), (2, 2000.0), ("0.9", 900.0), ("1600", 1600.0), ("1600 cm3", 1600.0),
+    ],
+)  # fmt: skip
+def test_a_displacement_below_ten_is_litres_and_the_answer_says_so(
+    car: dict[str, Any], value: Any, cc: float
+) -> None:
+    request = load_car_request(car | {"engine_cc": value})
+    assert request.car.engine_cc == cc
+    is_litres = "1600" not in str(value)
+    assert [warning["code"] for warning in request.warnings] == ["litres"] * is_litres
+
+
+@pytest.mark.parametrize(
+    "date", ["2020-03-15", "2020-03-15 00:00:00", "2020-03-15T10:00:00Z", "15/03/2020", "03/2020",
+             "15.03.2020", "2020/03/15", "2020-03"],
+)  # fmt: skip
+def test_the_year_may_be_told_by_a_date(car: dict[str, Any], date: str) -> None:
+    assert load_car_request(car | {"year": date}).car.year == 2020

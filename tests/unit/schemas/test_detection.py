@@ -1,0 +1,187 @@
+"""What is found out about a file is said with how sure it is, and the caller has the last word."""
+
+import pytest
+
+from shared.domain.batch import BatchManifest, BatchOptions
+from shared.domain.errors import UnreadableUpload
+from shared.domain.ids import BatchId, CallerId
+from shared.domain.table import Dialect, Finding
+from shared.schemas.column_options import parse_columns
+from shared.schemas.csv_dialect import detect
+from shared.schemas.csv_encoding import TextEvidence
+
+HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
+ROW = "Citroën;C3;2019;Essence;Manuelle;45 000"
+
+
+def dialect_of(text: str | bytes, codec: str = "utf-8", **options: object) -> Dialect:
+    data = text.encode(codec) if isinstance(text, str) else text
+    evidence = TextEvidence()
+    evidence.see(data)
+    return detect(data, evidence, BatchOptions(**options), whole=True)  # type: ignore[arg-type]
+
+
+def refusal(text: str, **options: object) -> tuple[str, dict[str, object]]:
+    with pytest.raises(UnreadableUpload) as refused:
+        dialect_of(text, **options)
+    problem = refused.value.problems[0]
+    return problem.code, problem.params
+
+
+def with_column(name: str, *cells: str) -> Dialect:
+    lines = [f"{HEADER};{name}", *(f"{ROW};{cell}" for cell in cells)]
+    return dialect_of("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "basis"),
+    [
+        ("utf-8", "valid-utf-8"),
+        ("utf-8-sig", "byte-order-mark"),
+        ("utf-16", "byte-order-mark"),
+        ("utf-16-be", "zero-bytes"),
+        ("cp1252", "western-letters"),
+    ],
+)
+def test_an_encoding_comes_with_its_evidence(encoding: str, basis: str) -> None:
+    found = dialect_of(f"{HEADER}\n{ROW}\n", encoding).findings["encoding"]
+    assert found.basis == basis
+    assert 0.8 < found.confidence <= 1
+
+
+ENGLISH = "company;model;year;fuel;transmission;km_driven"
+
+
+def test_bytes_that_are_hardly_french_lower_the_confidence() -> None:
+    found = dialect_of(f"{ENGLISH}\n{ROW}\n", "cp850").findings["encoding"]
+    assert (found.value, found.basis) == ("cp1252", "western-letters")
+    assert found.confidence < 0.6
+
+
+def test_plain_ascii_reads_the_same_in_every_encoding() -> None:
+    found = dialect_of(f"{ENGLISH}\na;b;2020;Diesel;M;1").findings["encoding"]
+    assert found == Finding(value="utf-8", confidence=1.0, basis="ascii")
+
+
+def test_a_file_that_changes_encoding_half_way_is_less_sure() -> None:
+    data = f"{HEADER}\n{ROW}\n".encode() + f"{ROW}\n".encode("cp1252") * 20
+    found = dialect_of(data).findings["encoding"]
+    assert (found.value, found.basis) == ("utf-8", "utf-8-with-faults")
+    assert found.confidence < 0.7
+
+
+def test_a_delimiter_is_sure_when_it_gives_known_headers_and_even_rows() -> None:
+    sure = dialect_of(f"{HEADER}\n{ROW}\n{ROW}\n").findings["delimiter"]
+    ragged = dialect_of(f"{HEADER}\n{ROW}\n{ROW};x\n{ROW};x;y\n").findings["delimiter"]
+    assert (sure.value, sure.confidence, sure.basis) == (";", 1.0, "known-headers")
+    assert ragged.value == ";"
+    assert ragged.confidence < 0.8
+
+
+def test_a_decimal_sign_is_surer_the_more_numbers_show_it() -> None:
+    once = with_column("Puissance réelle", "90,5").findings["decimal"]
+    often = with_column("Puissance réelle", *["90,5"] * 20).findings["decimal"]
+    both = with_column("Puissance réelle", "90,5", "90.5").findings["decimal"]
+    none = with_column("Puissance réelle", "90").findings["decimal"]
+    assert once.value == often.value == ","
+    assert once.confidence < 0.7
+    assert often.confidence > 0.9
+    assert (both.value, both.basis) == ("auto", "both-signs-seen")
+    assert (none.value, none.basis) == ("auto", "no-decimals-seen")
+
+
+def test_what_the_options_say_is_certain() -> None:
+    options = {"encoding": "iso8859-15", "delimiter": ";", "decimal": "."}
+    dialect = dialect_of(f"{HEADER}\n{ROW}\n", "iso8859-15", **options)
+    for name, value in options.items():
+        assert dialect.findings[name] == Finding(value=value, confidence=1.0, basis="given")
+
+
+def test_a_column_is_surer_by_its_name_than_by_an_alias_and_its_cells_must_fit() -> None:
+    text = "Marque;model;Année;Carburant;Boîte;Kilométrage (km)\n" + f"{ROW}\n" * 4
+    columns = dialect_of(text).columns
+    assert (columns["model"].basis, columns["model"].confidence) == ("name", 1.0)
+    assert (columns["company"].basis, columns["company"].confidence) == ("alias", 0.95)
+    assert (columns["km_driven"].basis, columns["km_driven"].confidence) == ("alias-and-unit", 0.9)
+    unfit = dialect_of(text.replace("45 000", "inconnu")).columns["km_driven"]
+    assert unfit.confidence == 0.45
+
+
+@pytest.mark.parametrize(
+    ("cells", "field"),
+    [
+        (["7", "8", "6"], "fiscal_power_cv"),
+        (["8 CV", "11 cv"], "fiscal_power_cv"),
+        (["90", "110 ch", "75"], "max_power_bhp"),
+        (["", ""], "max_power_bhp"),
+    ],
+)
+def test_the_cells_tell_which_power_is_meant(cells: list[str], field: str) -> None:
+    assert with_column("Puissance", *cells).column_of[field] == 6
+
+
+def test_a_year_is_read_from_the_better_of_two_columns() -> None:
+    assert with_column("Date de mise en circulation", "15/03/2018").column_of["year"] == 2
+    text = f"{HEADER}\n{ROW}\n".replace("Année", "Mise en circulation").replace(
+        "2019", "15/03/2018"
+    )
+    assert dialect_of(text).columns["year"].basis == "date"
+
+
+ARABIC = "ماركة;موديل;سنة;وقود;علبة;كيلومتر"
+
+
+def test_a_header_in_arabic_is_refused_with_what_was_found_and_how_to_map_it() -> None:
+    code, params = refusal(f"{ARABIC}\n{ROW}\n")
+    assert code == "missing-column"
+    assert params["found"] == ARABIC.replace(";", ", ")
+    assert params["mapping"] == "columns=company:#3"
+
+
+def test_a_header_in_arabic_can_be_mapped() -> None:
+    pairs = parse_columns(
+        "company:ماركة,model:#2,year:سنة,fuel:#4,transmission:#5,km_driven:كيلومتر"
+    )
+    dialect = dialect_of(f"{ARABIC}\n{ROW}\n", columns=pairs)
+    assert list(dialect.column_of.values()) == [0, 1, 2, 3, 4, 5]
+    assert {match.basis for match in dialect.columns.values()} == {"given"}
+
+
+def test_a_header_with_a_slip_is_suggested() -> None:
+    _, params = refusal(f"{HEADER.replace('Kilométrage', 'Kilometrge')}\n{ROW}\n")
+    assert params["mapping"] == "columns=km_driven:Kilometrge"
+
+
+def test_a_column_can_be_given_and_taken_away() -> None:
+    text = f"{HEADER};Brand;Compteur;Cylindrée\n{ROW};x;9;n/a\n"
+    assert refusal(text)[0] == "ambiguous-column"
+    pairs = parse_columns("company:Marque,km_driven:#8,engine_cc:")
+    columns = dialect_of(text, columns=pairs).column_of
+    assert (columns["company"], columns["km_driven"]) == (0, 7)
+    assert "engine_cc" not in columns
+    code, params = refusal(text, columns=(("year", "Baujahr"),))
+    assert (code, params["column"]) == ("unknown-column", "Baujahr")
+    assert refusal(text, columns=(("company", "#10"),))[0] == "unknown-column"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "km", "km_driven", "x,km_driven:y", "year:#1,year:#2", "colour:x", "km_driven=x"]
+)
+def test_what_maps_no_columns_is_none(text: str) -> None:
+    assert parse_columns(text) is None
+
+
+def test_what_is_read_otherwise_or_not_at_all_is_said() -> None:
+    (litres,) = with_column("Cylindrée", "1.6 L", "1,2", "1598").notices
+    assert (litres.code, litres.field, litres.values) == ("litres", "engine_cc", ("1.6 L", "1,2"))
+    (words,) = with_column("Vendeur", "Mandataire", "Pro").notices
+    assert (words.code, words.values) == ("unknown-category", ("Mandataire",))
+
+
+def test_all_that_was_found_is_kept_with_the_batch() -> None:
+    options = BatchOptions(columns=(("engine_cc", "#7"),), sheet="Mars")
+    manifest = BatchManifest(
+        id=BatchId("b"), caller=CallerId("c"), accepted_at=1.0, model_version="v", sha256="",
+        options=options, dialect=with_column("Cylindrée", "1.6"), size_bytes=1,
+    )  # fmt: skip
+    assert BatchManifest.from_json(manifest.to_json()) == manifest
