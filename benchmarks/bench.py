@@ -45,6 +45,8 @@ class Options:
     warm_up_s: float
     connections: Sequence[int]
     rows: int
+    stored: int
+    """Jobs and audit lines of the full service in the `flat` scenario."""
     smoke: bool
 
 

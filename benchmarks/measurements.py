@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -91,6 +91,24 @@ def _summary(rounds: Sequence[Round]) -> Summary:
 def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+def values_by_round(
+    rounds: Sequence[Round], scenario: str, subject: str, name: str
+) -> dict[int, float]:
+    """One figure of one subject in one scenario, by the round's number."""
+    found = {
+        one.number: getattr(one, name)
+        for one in rounds
+        if (one.scenario, one.subject) == (scenario, subject)
+    }
+    return {number: value for number, value in found.items() if value is not None}
+
+
+def median_ratio(above: Mapping[int, float], below: Mapping[int, float]) -> float | None:
+    """Median over the rounds of the ratio within each: a slow minute is in both of its figures."""
+    ratios = [above[number] / below[number] for number in above if below.get(number)]
+    return statistics.median(ratios) if ratios else None
 
 
 def result_line(printed: str) -> dict[str, Any]:

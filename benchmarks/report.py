@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.measurements import Summary
+from benchmarks.measurements import Round, Summary, median_ratio, values_by_round
 from benchmarks.subjects import LABELS, SERVICE
 from benchmarks.targets import Verdict
 
@@ -12,6 +12,10 @@ TITLES = {
     "jobs": "Submit and poll (`/jobs`), 16 connections",
     "roundtrip": "One client alone: round trip",
     "bulk": "Bulk: a CSV end to end against the bare forest",
+    "flat-hit": "Much stored: cache hit, 64 connections",
+    "flat-miss": "Much stored: miss, 16 connections",
+    "flat-jobs": "Much stored: submit and poll, 16 connections",
+    "flat-stats": "Much stored: `/predictions/stats`, one connection",
 }
 OWN_OF = {"inference": "packed"}
 """The subject whose ratio to the others stands in the last column, where it is not the service."""
@@ -21,7 +25,9 @@ def markdown(result: Mapping[str, Any], summaries: Sequence[Summary]) -> str:
     """The tables of all scenarios, under what they were measured on."""
     parts = [_head(result), _targets(result["targets"])]
     parts += [
-        _scenario(scenario, [one for one in summaries if one.scenario == scenario])
+        _scenario(
+            scenario, [one for one in summaries if one.scenario == scenario], result["rounds"]
+        )
         for scenario in dict.fromkeys(one.scenario for one in summaries)
     ]
     if result["left_out"]:
@@ -55,15 +61,15 @@ def _targets(verdicts: Iterable[Verdict]) -> str:
     return "## Targets\n\n" + _table(("target", "wanted", "measured", "holds"), rows)
 
 
-def _scenario(scenario: str, summaries: Sequence[Summary]) -> str:
-    own = next((one for one in summaries if one.subject == _own_subject(scenario)), None)
+def _scenario(scenario: str, summaries: Sequence[Summary], rounds: Sequence[Round]) -> str:
+    own = _own_subject(scenario)
     unit = _unit(scenario)
     header = ("", f"{unit}/s", "slowest to fastest", "CPU us", "p50 ms", "p99 ms", "ours : this")
-    rows = [_row(one, own) for one in summaries]
+    rows = [_row(one, _compared(own, one, rounds)) for one in summaries]
     return f"## {_title(scenario)}\n\n" + _table(header, rows)
 
 
-def _row(one: Summary, own: Summary | None) -> tuple[str, ...]:
+def _row(one: Summary, compared: str) -> tuple[str, ...]:
     label = LABELS[one.subject] + (f" ({one.failures} failures)" if one.failures else "")
     return (
         label,
@@ -72,14 +78,21 @@ def _row(one: Summary, own: Summary | None) -> tuple[str, ...]:
         _number(one.cpu_us),
         _number(one.p50_ms),
         _number(one.p99_ms),
-        "" if own is None or own is one else _compared(own, one),
+        compared,
     )
 
 
-def _compared(own: Summary, other: Summary) -> str:
+def _compared(own: str, other: Summary, rounds: Sequence[Round]) -> str:
+    """Median over the rounds of the own speed divided by the other's."""
+    if own == other.subject:
+        return ""
     if not other.per_second:
         return "it answered nothing"
-    return _ratio(own.per_second / other.per_second)
+    speeds = [
+        values_by_round(rounds, other.scenario, subject, "per_second")
+        for subject in (own, other.subject)
+    ]
+    return _ratio(median_ratio(*speeds))
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:
@@ -102,7 +115,7 @@ def _title(scenario: str) -> str:
         return f"Miss, {detail} connection{'s' if detail != '1' else ''}, each request another car"
     if kind == "inference":
         return f"Inference alone, {int(detail):,} row{'s' if detail != '1' else ''} per call"
-    return TITLES[kind]
+    return TITLES[scenario]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:

@@ -23,11 +23,12 @@ from benchmarks.measurements import Round, summarise
 from benchmarks.processes import ROOT, ProgramError
 from benchmarks.report import markdown
 from benchmarks.scenarios.bulk import bulk
+from benchmarks.scenarios.flat import flat
 from benchmarks.scenarios.http import hit, jobs, miss
 from benchmarks.scenarios.inference import inference
 from benchmarks.scenarios.roundtrip import roundtrip
 from benchmarks.subjects import SERVICE, SUBJECTS, Place
-from benchmarks.targets import judge
+from benchmarks.targets import judge, judge_memory
 
 SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "hit": hit,
@@ -36,17 +37,20 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "roundtrip": roundtrip,
     "bulk": bulk,
     "inference": inference,
+    "flat": flat,
 }
 RESULTS = ROOT / "benchmarks" / "results"
 MISS_CONNECTIONS = (1, 16, 64, 256)
 FULL_ROWS, SMOKE_ROWS = 200_000, 2_000
+FULL_STORED, SMOKE_STORED = 1_000_000, 200
+NEEDS_WRK = {"hit", "miss", "jobs", "flat"}
 
 
 def main() -> None:
     """Measure, write the results, print the table."""
     given = _arguments().parse_args()
     options = _options(given)
-    if find_wrk() is None and set(options.scenarios) & {"hit", "miss", "jobs"}:
+    if find_wrk() is None and set(options.scenarios) & NEEDS_WRK:
         sys.exit(f"benchmarks: {HOW_TO_GET_WRK}")
     signal.signal(signal.SIGTERM, _end)
     folder = Path(tempfile.mkdtemp(prefix="cpb-"))
@@ -112,7 +116,7 @@ def write(result: dict[str, Any], output: Path) -> str:
         The tables.
     """
     summaries = summarise(result["rounds"])
-    result["targets"] = judge(summaries)
+    result["targets"] = [*judge(result["rounds"]), judge_memory(result["api_memory_mb"])]
     plain = result | {
         "rounds": [dataclasses.asdict(one) for one in result["rounds"]],
         "summary": [dataclasses.asdict(one) for one in summaries],
@@ -155,9 +159,10 @@ def _options(given: argparse.Namespace) -> Options:
         subjects=given.subject or list(SUBJECTS),
         rounds=given.rounds or (1 if smoke else 3),
         seconds=given.seconds or (1.0 if smoke else 4.0),
-        warm_up_s=1.0,
+        warm_up_s=0.0 if smoke else 1.0,
         connections=MISS_CONNECTIONS[1:2] if smoke else MISS_CONNECTIONS,
         rows=given.rows or (SMOKE_ROWS if smoke else FULL_ROWS),
+        stored=SMOKE_STORED if smoke else FULL_STORED,
         smoke=smoke,
     )
 

@@ -51,7 +51,7 @@ def sample_processes(program: Program) -> Sample:
     found: dict[str, float] = collections.defaultdict(float)
     for process in program.family():
         try:
-            kind = _kind(" ".join(process.cmdline()))
+            kind = kind_of(" ".join(process.cmdline()))
             found[f"{kind}: memory MB"] += process.memory_info().rss / 1e6
             found[f"{kind}: threads"] += process.num_threads()
             found[f"{kind}: open files"] += process.num_fds()
@@ -129,7 +129,8 @@ def _is_meant_to_grow(name: str) -> bool:
     return "(grows)" in name or name in {"broker server: keys", "broker server: data MB"}
 
 
-def _kind(command: str) -> str:
+def kind_of(command: str) -> str:
+    """The kind of a process of the service, by its command line."""
     return next((kind for kind, mark in KINDS.items() if mark in command), "supervisor")
 
 

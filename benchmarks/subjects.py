@@ -1,10 +1,12 @@
 """What is measured: the service, its peers, and the programs that each of them needs."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.launcher.processes import read_procfile
 from benchmarks.processes import ROOT, Command, free_port
 from shared.celery_app import broker_url
 from shared.embedded import embedded_url
@@ -13,8 +15,7 @@ from shared.settings import Settings
 OWN_PYTHON = sys.executable
 PEERS_PYTHON = str(ROOT / ".venv-peers" / "bin" / "python")
 SERVICE = "carprice"
-THREADS = "64"
-"""Threads of a WSGI peer, as many as the service's API has."""
+FULL_SERVICE = "carprice-full"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -27,6 +28,16 @@ class Place:
     pipeline: Path
 
     @property
+    def full_home(self) -> Path:
+        """Home of the service that has many stored jobs and audit lines."""
+        return self.folder / "full"
+
+    @property
+    def numba(self) -> str:
+        """Where compiled kernels are kept: the caller's place, if there is one."""
+        return os.environ.get("NUMBA_CACHE_DIR") or str(self.folder / "numba")
+
+    @property
     def queue(self) -> Settings:
         """Settings of the server that all queues among the peers share."""
         return Settings(home=self.folder / "queue")
@@ -37,7 +48,7 @@ class Place:
         return {
             **ONE_THREAD,
             "MODELS_PATH": str(self.models_path),
-            "NUMBA_CACHE_DIR": str(self.folder / "numba"),
+            "NUMBA_CACHE_DIR": self.numba,
             "BENCH_PIPELINE": str(self.pipeline),
             "BENCH_REDIS_URL": redis_url,
             "BENCH_CELERY_URL": broker_url(redis_url),
@@ -86,28 +97,32 @@ def queue_server(place: Place) -> Command:
 
 
 def _service(place: Place, port: int) -> Sequence[Command]:
+    return _service_at(place, port, place.folder / "home")
+
+
+def _full_service(place: Place, port: int) -> Sequence[Command]:
+    return _service_at(place, port, place.full_home, FULL_SERVICE)
+
+
+def _service_at(place: Place, port: int, home: Path, name: str = SERVICE) -> Sequence[Command]:
     env = {
-        "CARPRICE_HOME": str(place.folder / "home"),
+        "CARPRICE_HOME": str(home),
         "MODELS_PATH": str(place.models_path),
-        "NUMBA_CACHE_DIR": str(place.folder / "numba"),
+        "NUMBA_CACHE_DIR": place.numba,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "FLOWER_PORT": str(free_port()),
         "REDIS_URL": "",
         "CACHE_URL": "",
     }
-    return [Command(name=SERVICE, arguments=[OWN_PYTHON, "-m", "api.cli", "up"], env=env)]
+    return [Command(name=name, arguments=[OWN_PYTHON, "-m", "api.cli", "up"], env=env)]
 
 
 def _granian(name: str, application: str, place: Place, port: int) -> Command:
-    options = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--http", "1"]
-    options += ["--workers", "1", "--blocking-threads", THREADS, "--backpressure", "1024"]
-    options += ["--no-access-log", "--log-level", "error"]
-    return Command(
-        name=name,
-        arguments=[OWN_PYTHON, "-m", "granian", *options, application],
-        env=place.env(),
-    )
+    """A WSGI peer behind the service's own server, with the options that the service ships."""
+    line = read_procfile(ROOT / "Procfile")["api"].replace("api.wsgi:app", application)
+    env = place.env() | {"HOST": "127.0.0.1", "PORT": str(port)}
+    return Command(name=name, arguments=["/bin/sh", "-c", f"exec {OWN_PYTHON} -m {line}"], env=env)
 
 
 def _uvicorn(module: str) -> Callable[[Place, int], Sequence[Command]]:
@@ -133,7 +148,8 @@ def _celery(name: str, application: str, place: Place, python: str = OWN_PYTHON)
 
 def _plain_celery(place: Place, port: int) -> Sequence[Command]:
     application = "benchmarks.peers.celery_plain"
-    workers = [_celery(f"plain-{n}", f"{application}:celery", place) for n in (1, 2)]
+    numbers = range(1, Settings().interactive_workers + 1)
+    workers = [_celery(f"plain-{n}", f"{application}:celery", place) for n in numbers]
     return [_granian("plain-api", f"{application}:app", place, port), *workers]
 
 
@@ -177,6 +193,12 @@ SUBJECTS = {
     for subject in (
         Subject(
             name=SERVICE, label="**this service** (`make up`)", programs=_service, ready="/readyz"
+        ),
+        Subject(
+            name=FULL_SERVICE,
+            label="this service, with many stored jobs and audit lines",
+            programs=_full_service,
+            ready="/readyz",
         ),
         Subject(
             name="celery-plain",

@@ -4,8 +4,10 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.measurements import Summary
-from benchmarks.subjects import SERVICE
+from benchmarks.measurements import Round, median_ratio, values_by_round
+from benchmarks.subjects import FULL_SERVICE, SERVICE
+
+API_MEMORY_MB = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A ratio of two figures, or one figure alone, and its limit."""
+    """The median of a ratio of two figures, each of the same round, and its limit."""
 
     text: str
     above: Figure
@@ -51,6 +53,15 @@ def _faster(text: str, scenario: str, peer: str, at_least: float) -> Target:
 
 def _shorter(text: str, above: Figure, below: Figure, at_most: float) -> Target:
     return Target(text=text, above=above, below=below, at_most=at_most)
+
+
+def _flat(text: str, scenario: str) -> Target:
+    """CPU time per answer: it is the least disturbed figure."""
+    above = Figure(scenario=scenario, subject=FULL_SERVICE, name="cpu_us")
+    below = Figure(scenario=scenario, subject=SERVICE, name="cpu_us")
+    return Target(
+        text=f"{text}: CPU time, much stored against little", above=above, below=below, at_most=1.2
+    )
 
 
 _OWN_MEDIAN = Figure(scenario="roundtrip", subject=SERVICE, name="p50_ms")
@@ -85,18 +96,32 @@ TARGETS: Sequence[Target] = (
     ),
     Target(text="One contribution call, ms", above=_call(1, "contributions"), at_most=20),
     _faster("Bulk: rows/s end to end against the bare forest", "bulk", "bare-predict", 1.5),
+    _flat("Hit", "flat-hit"),
+    _flat("Miss, 16 connections", "flat-miss"),
+    _flat("Submit and poll", "flat-jobs"),
+    _flat("`/predictions/stats`", "flat-stats"),
 )
 
 
-def judge(summaries: Sequence[Summary]) -> list[Verdict]:
+def judge(rounds: Sequence[Round]) -> list[Verdict]:
     """Hold every target against a run."""
-    return [_judge(target, summaries) for target in TARGETS]
+    return [_judge(target, rounds) for target in TARGETS]
 
 
-def _judge(target: Target, summaries: Sequence[Summary]) -> Verdict:
-    above = _value(target.above, summaries)
-    below = 1.0 if target.below is None else _value(target.below, summaries)
-    ratio = above / below if above is not None and below else None
+def judge_memory(api_memory_mb: float | None) -> Verdict:
+    """Hold the API process' size, at the end of a run, against its limit."""
+    return Verdict(
+        text="API process: resident memory in MB",
+        wanted=f"≤ {API_MEMORY_MB:g}",
+        measured=api_memory_mb,
+        holds=None if api_memory_mb is None else api_memory_mb <= API_MEMORY_MB,
+    )
+
+
+def _judge(target: Target, rounds: Sequence[Round]) -> Verdict:
+    above = _values(target.above, rounds)
+    below = dict.fromkeys(above, 1.0) if target.below is None else _values(target.below, rounds)
+    ratio = median_ratio(above, below)
     sign, limit, compare = _limit(target)
     return Verdict(
         text=target.text,
@@ -118,9 +143,5 @@ def _short(limit: float) -> str:
     return f"1/{1 / limit:.0f}" if limit < 0.1 else f"{limit:g}"  # noqa: PLR2004 - reads better
 
 
-def _value(figure: Figure, summaries: Sequence[Summary]) -> float | None:
-    for one in summaries:
-        if (one.scenario, one.subject) == (figure.scenario, figure.subject):
-            value: float | None = getattr(one, figure.name)
-            return value
-    return None
+def _values(figure: Figure, rounds: Sequence[Round]) -> dict[int, float]:
+    return values_by_round(rounds, figure.scenario, figure.subject, figure.name)

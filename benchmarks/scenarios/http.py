@@ -33,7 +33,7 @@ JOB_SUBJECTS = (SERVICE, "celery-plain")
 def hit(bench: Bench) -> None:
     """The same few cars over and over: everything comes from the cache."""
     cars = bench.next_cars()
-    _predict(bench, HIT_SUBJECTS, "hit", HIT_CONNECTIONS, cars=cars)
+    predict(bench, HIT_SUBJECTS, "hit", HIT_CONNECTIONS, cars=cars)
 
 
 def miss(bench: Bench) -> None:
@@ -44,27 +44,32 @@ def miss(bench: Bench) -> None:
             for name in MISS_SUBJECTS
             if connections < TOO_MANY_CONNECTIONS or name not in SLOW_SUBJECTS
         ]
-        _predict(bench, subjects, f"miss-{connections}", connections)
+        predict(bench, subjects, f"miss-{connections}", connections)
 
 
 def jobs(bench: Bench) -> None:
     """Submit one car, poll until its job has succeeded."""
-    names = bench.wanted(JOB_SUBJECTS)
+    submit_and_poll(bench, JOB_SUBJECTS, "jobs", JOB_CONNECTIONS)
+
+
+def submit_and_poll(bench: Bench, subjects: Sequence[str], scenario: str, connections: int) -> None:
+    """Measure `/jobs`."""
+    names = bench.wanted(subjects)
     seconds = bench.options.seconds
-    for name in names:
+    for name in names if bench.options.warm_up_s else ():
         running = bench.running(name)
         warm_up = bench.options.warm_up_s
-        run_to_the_end(wrk(running, "jobs", warm_up, JOB_CONNECTIONS, bench.next_cars()), 60)
+        run_to_the_end(wrk(running, "jobs", warm_up, connections, bench.next_cars()), 60)
 
     def measure(name: str, number: int) -> Round:
         running = bench.running(name)
-        command = wrk(running, "jobs", seconds, JOB_CONNECTIONS, bench.next_cars())
-        return measured(running, command, scenario="jobs", number=number)
+        command = wrk(running, "jobs", seconds, connections, bench.next_cars())
+        return measured(running, command, scenario=scenario, number=number)
 
     bench.alternate(names, measure)
 
 
-def _predict(
+def predict(
     bench: Bench,
     subjects: Sequence[str],
     scenario: str,
@@ -84,7 +89,7 @@ def _predict(
         command = wrk(running, "predict", seconds, connections, first, different)
         return measured(running, command, scenario=scenario, number=number)
 
-    for name in names:
+    for name in names if bench.options.warm_up_s else ():
         ask(name, 0, bench.options.warm_up_s)
     bench.alternate(names, measure)
 

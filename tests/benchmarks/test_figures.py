@@ -22,7 +22,8 @@ def result(rounds: list[Round]) -> dict[str, Any]:
         "left_out": {"bentoml": "not installed"},
         "api_memory_mb": None,
         "disturbed": 0.25,
-        "targets": judge(summarise(rounds)),
+        "targets": judge(rounds),
+        "rounds": rounds,
     }
 
 
@@ -35,12 +36,22 @@ def test_a_summary_is_the_median_of_the_rounds() -> None:
 
 def test_a_target_compares_two_medians_of_the_same_run() -> None:
     rounds = [one_round("carprice", 1, 700), one_round("celery-plain", 1, 100)]
-    verdict = judge(summarise(rounds))[0]
+    verdict = judge(rounds)[0]
     assert (verdict.measured, verdict.holds) == (7.0, True)
 
 
+def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    speeds = ((600, 100), (60, 20), (700, 70))  # the second round was a slow minute for both
+    rounds = [
+        one_round(subject, number, speed)
+        for number, pair in enumerate(speeds)
+        for subject, speed in zip(("carprice", "celery-plain"), pair, strict=True)
+    ]
+    assert judge(rounds)[0].measured == 6.0
+
+
 def test_a_target_whose_peer_was_not_measured_is_not_judged() -> None:
-    verdicts = judge(summarise([one_round("carprice", 1, 700)]))
+    verdicts = judge([one_round("carprice", 1, 700)])
     assert len(verdicts) == len(TARGETS)
     assert {verdict.holds for verdict in verdicts} == {None}
 

@@ -15,8 +15,9 @@ RUN_MARK = f"{os.getpid()}-smoke"
 """Every process of this run inherits it; another run on the same machine has another one."""
 
 ROOT = Path(__file__).parents[2]
-OWN = ("carprice", "celery-plain", "celery-empty", "bare-flask")
-NEEDS_WRK = {"hit", "miss-16", "jobs"}
+OWN = ("carprice", "carprice-full", "celery-plain", "celery-empty", "bare-flask")
+FLAT = {"flat-hit", "flat-miss", "flat-jobs", "flat-stats"}
+NEEDS_WRK = {"hit", "miss-16", "jobs"} | FLAT
 SCENARIOS = NEEDS_WRK | {"roundtrip", "bulk", "inference-1", "inference-64", "inference-10000"}
 
 

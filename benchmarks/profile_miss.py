@@ -1,0 +1,115 @@
+"""Which process spends the CPU time of a miss, with one client and with many, and how groups fill.
+
+`python -m benchmarks.profile_miss [MODELS]`: the whole service, as `make up` runs it.
+"""
+
+import collections
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from benchmarks import inputs
+from benchmarks.bench import Running
+from benchmarks.load import wrk
+from benchmarks.measurements import result_line
+from benchmarks.processes import Program, free_port, run_to_the_end, wait_until_ready
+from benchmarks.soak_samples import kind_of
+from benchmarks.subjects import SERVICE, SUBJECTS, Place
+
+CONNECTIONS = (1, 16, 64)
+ROUNDS, ROUND_S = 3, 4
+CARS_PER_ROUND = 100_000
+START_TIMEOUT_S = 120.0
+GROUP_METRIC = re.compile(r"^\w*group\w*_(sum|count)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+
+
+def main() -> None:
+    """Print the CPU microseconds per miss by process, and cars per group."""
+    folder = Path(tempfile.mkdtemp(prefix="cpb-"))
+    models = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "models"
+    place = Place(folder=folder, models_path=models, pipeline=folder / "none")
+    try:
+        (folder / "home").mkdir()
+        if not models.exists():
+            inputs.train_model(models, small=False)
+        port = free_port()
+        (command,) = SUBJECTS[SERVICE].programs(place, port)
+        program = Program(command, folder / "up.log")
+        running = Running(
+            subject=SUBJECTS[SERVICE], url=f"http://127.0.0.1:{port}", programs=[program]
+        )
+        try:
+            wait_until_ready(f"{running.url}/readyz", [program], START_TIMEOUT_S)
+            report(running, program)
+        finally:
+            program.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def report(running: Running, program: Program) -> None:
+    """Measure each number of connections in turn, and print the medians."""
+    rounds: dict[int, list[dict[str, float]]] = collections.defaultdict(list)
+    for number in range(ROUNDS + 1):  # the first warms up
+        for connections in CONNECTIONS:
+            found = one_round(running, program, connections, number)
+            if number:
+                rounds[connections].append(found)
+    for connections, all_found in rounds.items():
+        print(f"{connections} connections:")
+        for name in all_found[0]:
+            print(f"{statistics.median(one.get(name, 0.0) for one in all_found):10.1f}  {name}")
+
+
+def one_round(
+    running: Running, program: Program, connections: int, number: int
+) -> dict[str, float]:
+    """CPU microseconds per miss by kind of process, and how the groups were."""
+    first = (number * len(CONNECTIONS) + CONNECTIONS.index(connections)) * CARS_PER_ROUND
+    cpu_before, groups_before = cpu_s(program), groups(running.url)
+    printed, _ = run_to_the_end(
+        wrk(running, "predict", ROUND_S, connections, first, 0), START_TIMEOUT_S
+    )
+    cpu_after, groups_after = cpu_s(program), groups(running.url)
+    figures = result_line(printed)
+    answered = figures["finished"]
+    spent = {kind: 1e6 * (cpu_after[kind] - cpu_before[kind]) / answered for kind in cpu_after}
+    cars, messages = (groups_after[name] - groups_before[name] for name in ("sum", "count"))
+    return {
+        "misses per second": answered / figures["duration_s"],
+        "ms, median": figures["p50_ms"],
+        "cars per message": cars / max(1.0, messages),
+        "CPU us per miss, all": sum(spent.values()),
+    } | {f"- {kind}": value for kind, value in sorted(spent.items())}
+
+
+def cpu_s(program: Program) -> Mapping[str, float]:
+    """CPU time so far, by kind of process."""
+    spent: dict[str, float] = collections.defaultdict(float)
+    for process in program.family():
+        try:
+            spent[kind_of(" ".join(process.cmdline()))] += sum(process.cpu_times()[:2])
+        except psutil.Error:
+            continue
+    return spent
+
+
+def groups(url: str) -> Mapping[str, float]:
+    """Cars and messages sent so far."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found: dict[str, float] = collections.defaultdict(float)
+    for name, value in GROUP_METRIC.findall(text):
+        found[name] += float(value)
+    return found
+
+
+if __name__ == "__main__":
+    main()

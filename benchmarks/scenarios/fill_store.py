@@ -1,0 +1,92 @@
+"""Fills a running service with stored jobs and audit lines, as if it had worked for long.
+
+`python -m benchmarks.scenarios.fill_store HOME URL COUNT`: one job goes the real way; its keys are
+copied under new ids, and so is its line of the audit log, chained as the service chains them.
+"""
+
+import http.client
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from benchmarks.scenarios.soak_load import HEADERS, car
+from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name
+from shared.adapters.redis_client import RedisClient, connect
+from shared.connections import with_connections
+from shared.domain.ids import new_id
+from shared.settings import Settings
+
+STEP = 5_000
+SPREAD_S = 3600.0
+"""The copies seem to have been made within this time before now."""
+WAIT_S = 30.0
+
+
+def main(home: Path, url: str, count: int) -> None:
+    """Fill the broker and the log; print what there is now."""
+    job_id = finished_job(url)
+    settings = with_connections(Settings(home=home))
+    ids = [new_id(time.time() - SPREAD_S * (1 - n / count)) for n in range(count)]
+    copy_keys(connect(settings.redis_url, reply_timeout_s=WAIT_S), job_id, ids)
+    copy_line(settings.audit_folder, job_id, ids)
+    figures = {"duration_s": 1.0, "requests": count}
+    print(f"RESULT {json.dumps(figures)}")
+
+
+def finished_job(url: str) -> str:
+    """The id of a job that has succeeded.
+
+    Raises:
+        RuntimeError: it has not.
+    """
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_S)
+    connection.request("POST", "/jobs", json.dumps(car(1)), HEADERS)
+    job_id = str(json.loads(connection.getresponse().read())["id"])
+    connection.request("GET", f"/jobs/{job_id}?wait=20")
+    state = json.loads(connection.getresponse().read())["state"]
+    if state != "SUCCEEDED":
+        raise RuntimeError(f"the job that was to be copied is {state}")
+    return job_id
+
+
+def copy_keys(broker: RedisClient, job_id: str, ids: list[str]) -> None:
+    """Copy whatever the broker holds about a job, and its places in indexes."""
+    named = list(broker.scan_iter(match=f"*{job_id}*"))
+    indexes = [
+        key
+        for key in broker.scan_iter(_type="zset")
+        if broker.zscore(key, job_id) is not None and key not in named
+    ]
+    for step in range(0, len(ids), STEP):
+        pipeline = broker.pipeline(transaction=False)
+        for each in ids[step : step + STEP]:
+            for key in named:
+                pipeline.copy(key, key.replace(job_id.encode(), each.encode()))
+            for index in indexes:
+                pipeline.zadd(index, {each: 0.0})
+        pipeline.execute()
+
+
+def copy_line(folder: Path, job_id: str, ids: list[str]) -> None:
+    """Write a log of a process of its own with one line for each id."""
+    record = _record(folder, job_id)
+    block, _, _ = chain((orjson.dumps(record | {"id": each}) for each in ids), GENESIS)
+    (folder / file_name(day_of(time.time()), f"worker-0-{new_id()}")).write_bytes(block)
+
+
+def _record(folder: Path, job_id: str) -> dict[str, Any]:
+    for path in folder.glob("predictions_*.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record: dict[str, Any] = json.loads(line)
+            if record["id"] == job_id:
+                return {name: record[name] for name in record if name not in {"prev", "hash"}}
+    raise RuntimeError("the job is not in the audit log")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

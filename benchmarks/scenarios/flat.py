@@ -1,0 +1,41 @@
+"""Does a request cost more when much is stored? The service beside a full copy of itself."""
+
+from benchmarks.bench import Bench
+from benchmarks.load import measured, wrk
+from benchmarks.measurements import Round
+from benchmarks.processes import run_to_the_end
+from benchmarks.scenarios.http import HIT_CONNECTIONS, JOB_CONNECTIONS, predict, submit_and_poll
+from benchmarks.subjects import FULL_SERVICE, SERVICE
+
+SUBJECTS = (SERVICE, FULL_SERVICE)
+MISS_CONNECTIONS = 16
+FILL_TIMEOUT_S = 300.0
+STATS = "/predictions/stats"
+
+
+def flat(bench: Bench) -> None:
+    """The same requests to both, in turns."""
+    bench.place.full_home.mkdir()
+    if bench.wanted([FULL_SERVICE]):
+        url, stored = bench.running(FULL_SERVICE).url, bench.options.stored
+        bench.say(f"storing {stored:,} jobs and audit lines")
+        module = "benchmarks.scenarios.fill_store"
+        run_to_the_end(bench.command(module, bench.place.full_home, url, stored), FILL_TIMEOUT_S)
+    predict(bench, SUBJECTS, "flat-hit", HIT_CONNECTIONS, cars=bench.next_cars())
+    predict(bench, SUBJECTS, "flat-miss", MISS_CONNECTIONS)
+    submit_and_poll(bench, SUBJECTS, "flat-jobs", JOB_CONNECTIONS)
+    _stats(bench)
+
+
+def _stats(bench: Bench) -> None:
+    """What dashboards ask for: the day's log is read once, then only what has been added."""
+
+    def measure(name: str, number: int) -> Round:
+        running = bench.running(name)
+        command = wrk(running, "get", bench.options.seconds, 1, STATS)
+        return measured(running, command, scenario="flat-stats", number=number)
+
+    names = bench.wanted(SUBJECTS)
+    for name in names:
+        run_to_the_end(wrk(bench.running(name), "get", 1, 1, STATS), FILL_TIMEOUT_S)
+    bench.alternate(names, measure)
