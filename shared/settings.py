@@ -164,7 +164,7 @@ class Settings:
         minimum=1,
     )
     batch_chunk_rows: int = setting(
-        "BATCH_CHUNK_ROWS", 2000, "Rows of one chunk of a batch.", minimum=1
+        "BATCH_CHUNK_ROWS", 10_000, "Rows of one chunk of a batch.", minimum=1
     )
     batch_window: int = setting(
         "BATCH_WINDOW", 4, "Chunks of one batch under way at once.", minimum=1

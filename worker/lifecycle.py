@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from celery import signals
-from celery.concurrency import solo
+from celery.concurrency import get_implementation, prefork, solo
 from prometheus_client import push_to_gateway, start_http_server
 
 from shared.adapters.redis_client import connect
@@ -20,8 +20,11 @@ from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
+from worker.services.plain_value import plain_engine
 
 PUSH_INTERVAL_S = 15.0
+BULK_NICENESS = 10
+"""Where both want a core, a valuation that somebody waits for gets nine tenths of it."""
 
 log = get_logger("lifecycle")
 
@@ -45,9 +48,11 @@ def connect_signals(
         """Celery leaves the logging as it is while somebody listens to this signal."""
 
     @signals.worker_init.connect(weak=False)
-    def warm_up(**_: Any) -> None:
+    def warm_up(sender: Any, **_: Any) -> None:
         with contextlib.suppress(ModelNotLoaded):
             runtime.warm_up()
+        if get_implementation(sender.pool_cls) is prefork.TaskPool:
+            _prepare_bulk()
         # What is here now stays: the collector must not touch, and so copy, the shared pages.
         gc.collect()
         gc.freeze()
@@ -73,6 +78,13 @@ def connect_signals(
     @signals.task_postrun.connect(weak=False)
     def unbind_context(**_: Any) -> None:
         structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+def _prepare_bulk() -> None:
+    """Prepare a worker for batches, which yields to whoever waits for an answer."""
+    os.nice(BULK_NICENESS)
+    # Compiled once, here, and shared by the processes of the pool.
+    plain_engine()
 
 
 class SignsOfLife:

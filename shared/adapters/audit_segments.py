@@ -27,7 +27,7 @@ def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
     return seal(b"".join(lines[:-1]), lines[-1]) if lines else b""
 
 
-def seal(before: bytes, last: bytes) -> bytes:
+def seal(before: bytes | memoryview, last: bytes) -> bytes:
     """The lines of a segment: the last one carries the hash of all.
 
     Args:
@@ -35,7 +35,7 @@ def seal(before: bytes, last: bytes) -> bytes:
         last: the last line.
     """
     line, _, _ = chain([last.rstrip(b"\n")], link(GENESIS, before))
-    return before + line
+    return b"".join((before, line))
 
 
 def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:

@@ -78,7 +78,7 @@ def chain(bodies: Iterable[bytes], prev: str) -> tuple[bytes, str, int]:
     return b"".join(lines), prev, len(lines)
 
 
-def link(prev: str, lines: bytes) -> str:
+def link(prev: str, lines: bytes | memoryview) -> str:
     """The hash that follows `prev` and lines without one of their own, as segments have them."""
     if not lines:
         return prev

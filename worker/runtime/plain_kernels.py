@@ -168,10 +168,11 @@ def read_rows(
 
 @numba.njit
 def _put(out, at, text, start, stop):
-    for place in range(start, stop):
-        out[at] = text[place]
-        at += 1
-    return at
+    """Copy bytes; a signed place might count from the end, and would be looked at twice."""
+    to, source = np.uint64(at), np.uint64(start)
+    for offset in range(np.uint64(stop - start)):
+        out[to + offset] = text[source + offset]
+    return at + stop - start
 
 
 @numba.njit

@@ -14,7 +14,7 @@ from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 from worker.services.batch_table import BatchTable
 from worker.services.tables_process import Stopped
 
-SLICE_CHUNKS = 24
+SLICE_CHUNKS = 5
 """Chunks that one task cuts: some 50,000 rows, well under a second. A long file is cut by many
 tasks, each of which begins where the one before stopped, so no file keeps others waiting."""
 

@@ -98,13 +98,17 @@ class CellTable:
         flags[list(self.refusals)] = True
         return np.asarray(flags[codes])  # -1 is the last one
 
+    def text(self, code: int) -> str:
+        """The text that a code stands for."""
+        _, start, length = self.keys[code].tolist()
+        return self.arena[start : start + length].tobytes().decode()
+
     def _normal_form(self, code: int) -> tuple[str, Any]:
-        slot, start, length = self.keys[code].tolist()
-        text = self.arena[start : start + length].tobytes().decode()
-        value, refusal = self._validator.normal_form(FIELD_NAMES[slot], text)
+        name = FIELD_NAMES[self.keys[code, 0]]
+        value, refusal = self._validator.normal_form(name, self.text(code))
         if refusal is not None:
             self.refusals[code] = refusal
-        return FIELD_NAMES[slot], value
+        return name, value
 
 
 def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:

@@ -33,6 +33,9 @@ ENDING_BYTES = 160
 RECORD_BYTES = 160
 """More than prices and row numbers take in an audit record."""
 
+NUMBER_BYTES = 40
+"""More than a field's name and plain number take in it."""
+
 _NAMES = [orjson.dumps({name: 0})[1:-2] for name in FIELD_NAMES]
 _NAME_ENDS = np.array(list(accumulate(map(len, _NAMES))))
 _ALL_NAMES = b"".join(_NAMES)
@@ -150,29 +153,39 @@ def _row_errors(
     rows: PlainRows, manifest: BatchManifest, table: CellTable, rejected: NDArray[np.int64]
 ) -> RowErrors:
     """What is wrong with the rejected rows, as the error report says it."""
-    header, key = manifest.dialect.header, key_column(manifest)
-    cells: dict[int, list[str]] = {}
-    lines: dict[int, int] = {}
-    for row in rejected.tolist():
-        line, start, stop = rows.places[row].tolist()
-        cells[row] = rows.chunk.text[start:stop].decode().split(manifest.dialect.delimiter)
-        lines[row] = rows.chunk.first_line + line
-    errors: RowErrors = {row: [] for row in cells}
+    header = manifest.dialect.header
+    keys = _row_keys(rows, manifest, rejected)
+    lines = dict(zip(rejected.tolist(), (rows.places[rejected, 0]).tolist(), strict=True))
+    errors: RowErrors = {row: [] for row in lines}
     for name, index in rows.columns.items():
         codes = rows.codes[SLOTS[name]][rejected]
         wrong = table.refused(codes)
         for row, code in zip(rejected[wrong].tolist(), codes[wrong].tolist(), strict=True):
             errors[row].append(
                 {
-                    "line": lines[row],
-                    "row_key": None if key is None else cells[row][key],
+                    "line": rows.chunk.first_line + lines[row],
+                    "row_key": keys.get(row),
                     "column": header[index],
                     "field": name,
-                    "value": cells[row][index][:VALUE_MAX_CHARS],
+                    "value": table.text(code)[:VALUE_MAX_CHARS],
                     "code": table.refusals[code],
                 }
             )
     return errors
+
+
+def _row_keys(
+    rows: PlainRows, manifest: BatchManifest, rejected: NDArray[np.int64]
+) -> dict[int, str]:
+    """What the caller calls these rows, if there is a column for that."""
+    column = key_column(manifest)
+    if column is None:
+        return {}
+    keys = {}
+    for row in rejected.tolist():
+        _, start, stop = rows.places[row].tolist()
+        keys[row] = rows.chunk.text[start:stop].decode().split(manifest.dialect.delimiter)[column]
+    return keys
 
 
 def _rejected(
@@ -231,21 +244,16 @@ def _audit(
     if not rows.good:
         return b""
     order = np.array([SLOTS[name] for name in rows.columns], dtype=np.int64)
-    longest = np.diff(table.fragment_ends, prepend=0)
-    sizes = np.where(
-        rows.codes[order] >= 0,
-        longest[rows.codes[order]] if len(longest) else 0,
-        np.diff(_NAME_ENDS, prepend=0)[order][:, None] + 16,
-    )
-    size = int(sizes.sum()) + rows.good * (sum(map(len, frame)) + RECORD_BYTES + len(order))
-    out, last = np.empty(size, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    # Memory that is not written to is never taken from the system.
+    longest = max(np.diff(table.fragment_ends, prepend=0).max(initial=0), NUMBER_BYTES)
+    size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (int(longest) + 1)
+    out, last = np.empty(rows.good * size, dtype=np.uint8), np.zeros(1, dtype=np.int64)
     written = plain_kernels.write_audit(
         order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
         _signs(_ALL_NAMES), _NAME_ENDS, _signs(table.fragments), table.fragment_ends,
         hundredths, _signs(b"".join(frame)), _ends(frame), out, last,
     )  # fmt: skip
-    start = int(last[0])
-    return seal(out[:start].tobytes(), out[start:written].tobytes())
+    return seal(out[: last[0]].data, out[last[0] : written].tobytes())
 
 
 def _frame(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
