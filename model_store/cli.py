@@ -2,6 +2,7 @@
 
 import dataclasses
 import getpass
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,9 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
 
 def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
     """Train, and store the version with its card."""
+    settings = Settings.from_env()
+    # The fonts that matplotlib finds are remembered here, not in the user's home.
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
     # Imported here: scikit-learn and matplotlib take seconds, and a wrong file is told at once.
     from model_store.card import write_card  # noqa: PLC0415
     from model_store.training.train import steps, train_bundle  # noqa: PLC0415
@@ -152,7 +156,7 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
         evidence = trained.evidence
         version = save_bundle(
             trained,
-            Settings.from_env().versions_path,
+            settings.versions_path,
             lambda made: {} if evidence is None else write_card(made, evidence),
         )
         advance("card, saved")

@@ -24,15 +24,18 @@ CARD_CSP = (
 )
 NO_QUERY = NoQuery()
 
-blueprint = Blueprint("model cards", __name__, description="Versions of the model.")
+blueprint = Blueprint(
+    "model cards", __name__, description="What a version is, how good it is, and for whom."
+)
 blueprint.before_request(accept_password)
 
 
 @blueprint.get("/models/<version>/card")
 @blueprint.doc(
     summary="A version's model card",
-    tags=["models"],
-    responses={"200": {"content": {"text/html": {}, "text/markdown": {}}}},
+    responses={
+        "200": {"description": "The card", "content": {"text/html": {}, "text/markdown": {}}}
+    },
 )
 @documents_problems(
     blueprint,
@@ -61,8 +64,12 @@ def card(version: str) -> Response:
 @blueprint.get("/models/<version>/<name>")
 @blueprint.doc(
     summary="A file of a version's model card",
-    tags=["models"],
-    responses={"200": {"content": {kind: {} for kind in MEDIA_TYPES.values()}}},
+    responses={
+        "200": {
+            "description": "The file",
+            "content": {kind: {} for kind in MEDIA_TYPES.values()},
+        }
+    },
 )
 @documents_problems(
     blueprint,

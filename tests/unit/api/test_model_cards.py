@@ -148,6 +148,15 @@ def test_with_keys_the_card_needs_one_and_a_browser_may_send_it_as_password(sett
     assert client.post("/models/rollback", auth=("any", key)).status_code == 401
 
 
+def test_the_card_is_documented_as_it_answers(client):
+    document = client.get("/openapi.json").json
+    responses = document["paths"]["/models/{version}/card"]["get"]["responses"]
+    assert responses["200"]["description"]
+    for headers in (BROWSER, {}):
+        answer = client.get("/models/active/card", headers=headers)
+        assert answer.mimetype in responses["200"]["content"]
+
+
 def test_without_an_active_version_there_is_no_active_card(tmp_path):
     lonely = Settings(home=tmp_path / "home", models_path=tmp_path / "none")
     client = create_app(with_connections(lonely)).test_client()
