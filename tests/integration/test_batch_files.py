@@ -126,7 +126,7 @@ def test_a_dry_run_says_all_and_prices_nothing(http: httpx.Client) -> None:
         (zstandard.compress(cars_csv(99))[:-9], 422, "truncated-zstd"),
         (zstandard.compress(bytes(300_000_000)), 422, "line-too-long"),
         (zstandard.compress((HEADER + "\n").encode() + b"x" * 90_000_000), 422, "line-too-long"),
-        ("ماركة,موديل\nداسيا,لوغان\n".encode(), 422, "missing-column"),
+        ("ماركة,موديل\n1,2\n".encode(), 422, "missing-column"),
         (",".join(f"c{n}" for n in range(5000)).encode() + b"\n1\n", 422, "too-many-columns"),
     ],
 )

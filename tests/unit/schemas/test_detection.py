@@ -18,7 +18,7 @@ def dialect_of(text: str | bytes, codec: str = "utf-8", **options: object) -> Di
     data = text.encode(codec) if isinstance(text, str) else text
     evidence = TextEvidence()
     evidence.see(data)
-    return detect(data, evidence, BatchOptions(**options), whole=True)  # type: ignore[arg-type]
+    return detect(data, evidence, BatchOptions(**options), whole=True)
 
 
 def refusal(text: str, **options: object) -> tuple[str, dict[str, object]]:

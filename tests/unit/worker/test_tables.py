@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from python_calamine import CalamineWorkbook
 
 from shared.domain.batch import Batch, BatchOutcome, RowCounts
 from shared.domain.errors import DomainError, UnreadableUpload
@@ -25,6 +29,7 @@ from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers
 from tests.workbooks import CAR_HEADER, CAR_ROW, cell, parts_of, sheet_xml, workbook, zipped
 from worker.services.tables_process import Order, Stopped, read_table
+from worker.services.tables_xlsx import Workbook
 
 
 @pytest.fixture
@@ -419,3 +424,55 @@ def test_a_reader_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
         while child.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         assert child.returncode == 1
+
+
+# Another reader
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**14), 10**14),
+    st.floats(-1e9, 1e9).map(lambda number: round(number, 2)),
+    st.text(
+        st.characters(
+            codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"
+        ),
+        max_size=12,
+    ),
+    st.datetimes(datetime(1900, 3, 2), datetime(2099, 1, 1)).map(  # noqa: DTZ001
+        lambda moment: moment.replace(microsecond=0)
+    ),
+)
+
+
+def as_text(value: Any) -> str:
+    """What calamine reads, in our words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.15g}" if not value.is_integer() else str(int(value))
+    return str(value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(table=st.lists(st.lists(CELLS, min_size=1, max_size=5), min_size=1, max_size=8))
+def test_a_workbook_reads_as_an_established_reader_reads_it(table: list[list[Any]]) -> None:
+    book = openpyxl.Workbook()
+    for row in table:
+        book.active.append(row)
+        for each in book.active[book.active.max_row]:
+            if isinstance(each.value, str):
+                each.data_type = "s"  # never a formula
+    file = io.BytesIO()
+    book.save(file)
+    ours_book = Workbook(file)
+    ours = {row.number: list(row.cells) for row in ours_book.rows(ours_book.sheet(None))}
+    sheet = CalamineWorkbook.from_filelike(io.BytesIO(file.getvalue())).get_sheet_by_index(0)
+    for number, row in enumerate(sheet.to_python(skip_empty_area=False), start=1):
+        theirs = [as_text(value) for value in row]
+        cells = ours.get(number, [])
+        padded = [*cells, *[""] * (len(theirs) - len(cells))]
+        assert [text.removesuffix(" 00:00:00") for text in theirs] == [
+            text[:-1] if re.fullmatch(r"-?\d+\.\d{3}0", text) else text for text in padded
+        ]
