@@ -14,12 +14,14 @@ from data.loading import ListingsError
 from data.market import ReferenceMarket
 from data.price_index import market_index
 from data.schema import car_columns
+from model_store.bundle import save_bundle
 from model_store.cli import evaluate, train
 from model_store.market_cli import market
 from model_store.registry import ModelRegistry
 from model_store.training.dropout import with_dropout
 from model_store.training.train import steps, train_bundle
 from model_store.training.trained import TrainedModel
+from tests.unit.model_store import small_models
 
 MARKET = ReferenceMarket.load()
 FEW = 400
@@ -163,6 +165,7 @@ def test_evaluate_prints_one_json_object(
         (b"", "empty"),
         (b"company,model,year\nDacia,Logan,2016\n", "no column for price_mad"),
         (b"a,b\n\xff\xe9,2\n", "no column for"),
+        ("Marque;Modèle;Année;Prix\nDacia;Logan;2016;à débattre\n".encode("cp1252"), "none of"),
         (b"company,model,year,price_mad\n" + b"Dacia,Logan,2016,90000\n" * 50, "too few"),
         (b"company,model,year,price_mad\n" + b"Dacia,Logan,2016,90000\n" * 300, "of one brand"),
     ],
@@ -170,14 +173,16 @@ def test_evaluate_prints_one_json_object(
 def test_a_bad_file_gives_one_line_and_leaves_the_active_model_alone(
     registry: ModelRegistry, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
+    version = save_bundle(small_models.train(trees=3), tmp_path / "versions")
+    registry.activate(version.id, by="test")
     path = tmp_path / "bad.csv"
     if content is not None:
         path.write_bytes(content)
     result = run(train, "--data", path, "--activate")
     assert result.exit_code == 2
     assert message in result.stderr.strip().splitlines()[-1]
-    assert registry.active_version() is None
-    assert not list(registry.list())
+    assert registry.active_version() == version.id
+    assert [each.id for each in registry.list()] == [version.id]
 
 
 def test_the_model_is_compared_at_the_price_level_of_each_listings_month(
