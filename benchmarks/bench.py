@@ -19,6 +19,7 @@ from benchmarks.processes import (
     Program,
     ProgramError,
     free_port,
+    peak_mb,
     run_to_the_end,
     wait_until_ready,
 )
@@ -61,6 +62,10 @@ class Running:
     def cpu_s(self) -> float:
         """CPU time of all its processes so far."""
         return sum(program.cpu_s() for program in self.programs)
+
+    def peak_mb(self) -> float:
+        """Most memory that any one of its processes has held since its start."""
+        return max(peak_mb(one.pid) for program in self.programs for one in program.family())
 
     def settle(self) -> None:
         """Wait until it works no more.

@@ -22,6 +22,7 @@ class Round:
     """Answers with another status, and connections that broke."""
     p50_ms: float | None = None
     p90_ms: float | None = None
+    p95_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
     subject_cpu_s: float | None = None
@@ -30,6 +31,8 @@ class Round:
     """CPU time of the load generator."""
     other_cpu_s: float | None = None
     """CPU time of everything else on the machine: how much the round was disturbed."""
+    peak_mb: float | None = None
+    """Most memory that any one process of the subject has held since its start."""
     accounted_s: float | None = None
     """How long the CPU times were taken for: the round, and the load generator's start and end."""
 

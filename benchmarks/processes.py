@@ -34,6 +34,16 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+def peak_mb(pid: int) -> float:
+    """Most memory that a process has held, by the kernel's own count; 0 if it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    found = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0].split()[1]) * 1024 / 1e6 if found else 0.0
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as probe:

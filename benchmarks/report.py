@@ -12,12 +12,15 @@ TITLES = {
     "jobs": "Submit and poll (`/jobs`), 16 connections",
     "roundtrip": "One client alone: round trip",
     "bulk": "Bulk: a CSV end to end against the bare forest",
+    "bulk-tenfold": "Bulk: ten times the rows",
+    "beside": "One car, 16 connections, alone and beside a large batch",
+    "behind": "A batch of 100 rows, alone and behind a large one",
     "flat-hit": "Much stored: cache hit, 64 connections",
     "flat-miss": "Much stored: miss, 16 connections",
     "flat-jobs": "Much stored: submit and poll, 16 connections",
     "flat-stats": "Much stored: `/predictions/stats`, one connection",
 }
-OWN_OF = {"inference": "packed"}
+OWN_OF = {"inference": "packed", "beside": "alone", "behind": "alone"}
 """The subject whose ratio to the others stands in the last column, where it is not the service."""
 
 
@@ -105,7 +108,13 @@ def _own_subject(scenario: str) -> str:
 
 
 def _unit(scenario: str) -> str:
-    units = {"jobs": "jobs", "bulk": "rows", "inference": "rows", "roundtrip": "calls"}
+    units = {
+        "jobs": "jobs",
+        "bulk": "rows",
+        "behind": "rows",
+        "inference": "rows",
+        "roundtrip": "calls",
+    }
     return units.get(scenario.partition("-")[0], "requests")
 
 

@@ -296,5 +296,9 @@ ENGINES = {
 LABELS = (
     {name: subject.label for name, subject in SUBJECTS.items()}
     | ENGINES
-    | {"bare-predict": "bare single-core `forest.predict`, ready matrix"}
+    | {
+        "bare-predict": "bare single-core `forest.predict`, ready matrix",
+        "alone": "this service, no batch under way",
+        "beside-batch": "this service, a large batch under way",
+    }
 )

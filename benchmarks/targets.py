@@ -96,6 +96,31 @@ TARGETS: Sequence[Target] = (
     ),
     Target(text="One contribution call, ms", above=_call(1, "contributions"), at_most=20),
     _faster("Bulk: rows/s end to end against the bare forest", "bulk", "bare-predict", 1.5),
+    _shorter(
+        "Bulk: time of ten times the rows",
+        Figure(scenario="bulk-tenfold", subject=SERVICE, name="duration_s"),
+        Figure(scenario="bulk", subject=SERVICE, name="duration_s"),
+        10.5,
+    ),
+    *(
+        Target(
+            text=f"{text}: most memory of any process, MB",
+            above=Figure(scenario=scenario, subject=SERVICE, name="peak_mb"),
+            at_most=700,
+        )
+        for text, scenario in (("Bulk", "bulk"), ("Bulk, ten times the rows", "bulk-tenfold"))
+    ),
+    _shorter(
+        "One car beside a large batch: p95 against without",
+        Figure(scenario="beside", subject="beside-batch", name="p95_ms"),
+        Figure(scenario="beside", subject="alone", name="p95_ms"),
+        3,
+    ),
+    Target(
+        text="100 rows behind a large batch, seconds",
+        above=Figure(scenario="behind", subject="beside-batch", name="duration_s"),
+        at_most=2,
+    ),
     _flat("Hit", "flat-hit"),
     _flat("Miss, 16 connections", "flat-miss"),
     _flat("Submit and poll", "flat-jobs"),

@@ -8,31 +8,41 @@ from benchmarks.processes import run_to_the_end
 from benchmarks.subjects import SERVICE
 
 BARE = "bare-predict"
-BARE_TIMEOUT_S = 120.0
+BARE_TIMEOUT_S = 600.0
+TEN_TIMES = 10
 
 
 def bulk(bench: Bench) -> None:
     """Upload, validate, price, interval, audit, merged CSV; everything is inside the time."""
-    csv_path, matrix_path = inputs.write_cars(bench.place, bench.options.rows)
+    _end_to_end(bench, "bulk", bench.options.rows)
+
+
+def tenfold(bench: Bench) -> None:
+    """Ten times the rows: what a row costs must not grow."""
+    _end_to_end(bench, "bulk-tenfold", TEN_TIMES * bench.options.rows)
+
+
+def _end_to_end(bench: Bench, scenario: str, rows: int) -> None:
+    csv_path, matrix_path = inputs.write_cars(bench.place, rows)
 
     def measure(name: str, number: int) -> Round:
         if name == BARE:
-            return _bare(bench, str(matrix_path), number)
+            return _bare(bench, scenario, str(matrix_path), number)
         running = bench.running(name)
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, csv_path)
-        return measured(running, command, scenario="bulk", number=number)
+        return measured(running, command, scenario=scenario, number=number)
 
     names = bench.wanted([SERVICE])
     # The bare loop runs alone: nothing of the service has work to do meanwhile.
     bench.alternate([*names, BARE], measure)
 
 
-def _bare(bench: Bench, matrix: str, number: int) -> Round:
+def _bare(bench: Bench, scenario: str, matrix: str, number: int) -> Round:
     command = bench.command("benchmarks.scenarios.bare_predict", matrix)
     printed, cpu_s = run_to_the_end(command, BARE_TIMEOUT_S)
     found = result_line(printed)
     return Round(
-        scenario="bulk",
+        scenario=scenario,
         subject=BARE,
         number=number,
         duration_s=found["duration_s"],
