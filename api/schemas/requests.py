@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -79,6 +80,8 @@ def load_query(schema: Schema) -> dict[str, Any]:
     Raises:
         InvalidInput: a parameter is unknown, given twice or has a wrong value.
     """
+    if not request.query_string:
+        return dict(_defaults(schema))
     args = request.args
     problems = [
         FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "-")
@@ -97,6 +100,13 @@ def load_query(schema: Schema) -> dict[str, Any]:
     if problems:
         raise InvalidInput(problems)
     return given
+
+
+@lru_cache(maxsize=64)
+def _defaults(schema: Schema) -> dict[str, Any]:
+    """What a call without a query asks for, as most have none; no parameter is required."""
+    defaults: dict[str, Any] = schema.load({})
+    return defaults
 
 
 def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[FieldProblem]:
