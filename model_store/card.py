@@ -46,7 +46,7 @@ _DRAWN = (
     "This version is trained on a GENERATED market: listings drawn by a seeded program from "
     "statistics of real asking prices (every figure from ten listings or more). The figures below "
     "say how well the forest finds those statistics again. They are no measurement on real cars: "
-    "that is what `carprice evaluate --data LISTINGS` is for, and docs/market.md states its result."
+    "that is what 'carprice evaluate' is for, and docs/market.md states its result."
 )
 _COLLECTED = (
     "This version is trained on listings that its operator supplied. The figures below are of "
