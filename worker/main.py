@@ -46,7 +46,7 @@ def make_app() -> Celery:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
     celery = make_celery(settings.redis_url)
-    celery.conf.worker_consumer = "worker.consumer:EventCollectingConsumer"
+    celery.conf.worker_consumer = "worker.consumer:ThriftyConsumer"
     runtime = ModelRuntime(
         settings.versions_path,
         time.monotonic,
