@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,7 @@ class CarPriceClient:
 
         Args:
             car: its fields; with `asking_price_mad` the answer has a verdict.
-            include: `contributions`, `depreciation`.
+            include: `contributions`, `depreciation`, `comparables`.
             coverage: of the interval: 0.5, 0.8, 0.9 or 0.95.
 
         Raises:
@@ -96,6 +97,11 @@ class CarPriceClient:
         if response.status_code == HTTPStatus.ACCEPTED:
             return self.wait_job(response.json()["id"], coverage=coverage).valuations[0]
         return Valuation.of(response.json())
+
+    def report_sale(self, valuation_id: str, price_mad: float, sold_at: date) -> None:
+        """Tell what a valued car was sold for; another price or day is a correction."""
+        sale = {"sale_price_mad": price_mad, "sold_at": sold_at.isoformat()}
+        self._transport.call("POST", f"/valuations/{valuation_id}/outcome", json=sale)
 
     def submit(
         self,

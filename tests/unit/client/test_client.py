@@ -1,5 +1,6 @@
 """The client turns answers into values, and failures into exceptions that say what to do."""
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,6 +131,15 @@ def test_key_and_language_are_sent() -> None:
         return httpx.Response(200, json=VALUATION)
 
     client_of(answer, api_key="secret", language="fr").predict(CAR, include=["contributions"])
+
+
+def test_a_sale_is_reported_to_its_valuation() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert (request.method, request.url.path) == ("POST", "/valuations/v1/outcome")
+        assert json.loads(request.content) == {"sale_price_mad": 9e4, "sold_at": "2026-11-20"}
+        return httpx.Response(201, json={})
+
+    client_of(answer).report_sale("v1", 9e4, dt.date(2026, 11, 20))
 
 
 def test_a_list_is_submitted_with_a_key_of_its_own_and_waited_for() -> None:

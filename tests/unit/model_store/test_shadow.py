@@ -38,6 +38,18 @@ def test_a_version_is_named_and_the_active_one_stays(
     pointer.clear()
 
 
+def test_the_shadow_is_never_pruned(
+    pointer: ShadowPointer, versions_path: Path, trained: TrainedModel, other: ModelVersion
+) -> None:
+    newest = save_bundle(trained, versions_path)
+    pointer.point_to(other.id, 0.1)
+    registry = ModelRegistry(versions_path)
+    assert registry.prune(1) == []
+    pointer.clear()
+    assert other.id in registry.prune(1)
+    assert registry.get(newest.id).id == newest.id
+
+
 def test_what_cannot_serve_is_refused_and_nothing_changes(
     pointer: ShadowPointer, versions_path: Path, version: ModelVersion, other: ModelVersion
 ) -> None:
