@@ -22,7 +22,7 @@ from api.views import (
     results,
     valuations,
 )
-from api.web import pages
+from api.web import files, pages
 from shared.metrics import observe_http
 from shared.schemas.car import CarRequestSchema
 from shared.settings import Settings
@@ -99,7 +99,7 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (valuations, outcomes, jobs, batches, results, events, models, model_cards, ops):
         api.register_blueprint(views.blueprint)
-    for pages_blueprint in (pages.blueprint, docs.blueprint):
+    for pages_blueprint in (pages.blueprint, files.blueprint, docs.blueprint):
         app.register_blueprint(pages_blueprint)
 
 

@@ -4,8 +4,13 @@ from flask import Flask, Response, request
 
 from shared.settings import Settings
 
-ALLOWED_HEADERS = "Accept-Language, Authorization, Content-Type, Idempotency-Key, Prefer"
-EXPOSED_HEADERS = "Cache-Status, Location, Preference-Applied, Retry-After"
+ALLOWED_HEADERS = (
+    "Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Range, Last-Event-ID, "
+    "Prefer, Range"
+)
+EXPOSED_HEADERS = (
+    "Cache-Status, Carprice-Results, Content-Range, ETag, Location, Preference-Applied, Retry-After"
+)
 CLOSED_PREFIX = "/models/"
 
 

@@ -67,7 +67,7 @@ def upload() -> Response:
         idempotency_key=key,
     )
     batch = services().batches.accept(incoming, caller_id())
-    response = json_response(dump_one(batch), 202)
+    response = json_response(_dump(batch), 202)
     response.headers["Location"] = f"/batches/{batch.manifest.id}"
     response.headers["Retry-After"] = str(POLL_S)
     return response
@@ -84,7 +84,7 @@ def read(batch_id: str) -> Response:
     """State, counts, speed, and what was found out about the file; `wait` long-polls."""
     query = load_query(WAIT_QUERY)
     batch = services().batches.wait(BatchId(batch_id), caller_id(), query["wait"])
-    response = json_response(dump_one(batch))
+    response = json_response(_dump(batch))
     if not batch.progress.state.is_terminal:
         response.headers["Retry-After"] = str(POLL_S)
     response.headers["Cache-Control"] = "private, no-cache"
@@ -101,9 +101,8 @@ def read(batch_id: str) -> Response:
 def cancel(batch_id: str) -> Response:
     """The batch ends after the chunks that are under way."""
     load_query(NO_QUERY)
-    return json_response(dump_one(services().batches.cancel(BatchId(batch_id), caller_id())), 202)
+    return json_response(_dump(services().batches.cancel(BatchId(batch_id), caller_id())), 202)
 
 
-def dump_one(batch: Batch) -> dict[str, Any]:
-    """The answer for one batch, as of now."""
+def _dump(batch: Batch) -> dict[str, Any]:
     return dump_batch(batch, time.time())

@@ -1,45 +1,24 @@
 """What comes out of a batch: results, rejected rows, error report."""
 
-import re
-from collections.abc import Iterator
-from http import HTTPStatus
-
 from flask import Response, request
 from flask_smorest import Blueprint
-from werkzeug.http import http_date
 
 from api.answers import documents_problems, query_parameters
 from api.auth import Scope, needs
-from api.byte_ranges import wanted_range
 from api.current import caller_id, language, services
-from api.problems import NotAcceptable, RangeNotSatisfiable, answer_domain_error
+from api.downloads import RESULTS_HEADER, download, first_rows, stored
+from api.problems import NotAcceptable
 from api.schemas.batches import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.schemas.requests import NoQuery, load_query
-from api.services.batch_results import StoredFile, is_partial
-from api.uploads import CSV, NDJSON
+from api.uploads import CSV, NDJSON, PARQUET
 from shared.domain.batch import Batch, ResultForm, ResultTable
-from shared.domain.errors import ResultNotReady
 from shared.domain.ids import BatchId
 
 blueprint = Blueprint("results", __name__, description="What comes out of a file of cars.")
 RESULTS_QUERY = ResultsQuery()
 REJECTED_QUERY = RejectedQuery()
 NO_QUERY = NoQuery()
-PARQUET = "application/vnd.apache.parquet"
-RESULTS_HEADER = "Carprice-Results"
 
-MEDIA_TYPES = {
-    ResultForm.CSV: CSV,
-    ResultForm.EXCEL_FR: CSV,
-    ResultForm.NDJSON: NDJSON,
-    ResultForm.PARQUET: PARQUET,
-}
-SUFFIXES = {
-    ResultForm.CSV: ".csv",
-    ResultForm.EXCEL_FR: "-excel.csv",
-    ResultForm.NDJSON: ".ndjson",
-    ResultForm.PARQUET: ".parquet",
-}
 RANGE_PARAMETERS = [
     {
         "in": "header",
@@ -57,7 +36,6 @@ PARTIAL_NOTE = (
     "the first rows of the file, without a hole, of a batch that is under way, was cancelled or "
     "was aborted."
 )
-_UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
 
 
 @blueprint.get("/batches/<batch_id>/results")
@@ -92,9 +70,9 @@ def results(batch_id: str) -> Response:
     form = _wanted_form(query["format"], query["dialect"])
     batch = _get(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
-        response = _first_rows(batch, form)
+        response = first_rows(batch, form)
     else:
-        response = _stored(batch, ResultTable.RESULTS, form)
+        response = stored(batch, ResultTable.RESULTS, form)
     response.vary.add("Accept")
     return response
 
@@ -123,7 +101,7 @@ def results(batch_id: str) -> Response:
 def rejected(batch_id: str) -> Response:
     """The rejected rows of a batch that has ended."""
     form = _wanted_form("csv", load_query(REJECTED_QUERY)["dialect"])
-    return _stored(_get(batch_id), ResultTable.REJECTED, form)
+    return stored(_get(batch_id), ResultTable.REJECTED, form)
 
 
 @blueprint.get("/batches/<batch_id>/errors")
@@ -145,7 +123,7 @@ def row_errors(batch_id: str) -> Response:
     load_query(NO_QUERY)
     batch = _get(batch_id)
     report = services().batch_results.errors(batch, language())
-    response = _download(batch, report, NDJSON, "errors.ndjson")
+    response = download(batch, report, NDJSON, "errors.ndjson")
     response.headers["Accept-Ranges"] = "none"
     response.headers["Content-Language"] = language()
     response.vary.add("Accept-Language")
@@ -169,66 +147,3 @@ def _wanted_form(form: str | None, dialect: str) -> ResultForm:
     wanted = ResultForm(form)
     is_excel = wanted is ResultForm.CSV and dialect == ResultForm.EXCEL_FR
     return ResultForm.EXCEL_FR if is_excel else wanted
-
-
-def _first_rows(batch: Batch, form: ResultForm) -> Response:
-    """What is there of a batch that is under way; it grows, so it has no length and no ranges."""
-    if form is not ResultForm.CSV:
-        raise ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
-    rows = services().batch_results.first_rows(batch)
-    response = _download(batch, rows, CSV, "priced-partial.csv")
-    response.headers[RESULTS_HEADER] = "partial"
-    response.headers["Accept-Ranges"] = "none"
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
-
-
-def _stored(batch: Batch, table: ResultTable, form: ResultForm) -> Response:
-    """A stored file, or the range of it that is asked for."""
-    file = services().batch_results.file(batch, table, form)
-    headers = _headers_of(batch, file)
-    if headers["ETag"].strip('"') in request.if_none_match:
-        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    try:
-        part = wanted_range(file.size, headers["ETag"], headers.get("Last-Modified"))
-    except RangeNotSatisfiable as error:
-        response = answer_domain_error(error)
-        response.headers["Content-Range"] = f"bytes */{file.size}"
-        return response
-    start, stop = part or (0, file.size)
-    stem = "priced" if table is ResultTable.RESULTS else str(table)
-    body = file.blocks(start, stop)
-    response = _download(batch, body, MEDIA_TYPES[form], stem + SUFFIXES[form])
-    response.headers.update(headers)
-    response.headers["Content-Length"] = str(stop - start)
-    if part is not None:
-        response.status_code = HTTPStatus.PARTIAL_CONTENT
-        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
-    return response
-
-
-def _headers_of(batch: Batch, file: StoredFile) -> dict[str, str]:
-    progress = batch.progress
-    headers = {
-        "ETag": f'"{batch.manifest.id}-{file.name}"',
-        "Accept-Ranges": "bytes",
-        RESULTS_HEADER: "complete",
-    }
-    if is_partial(batch):
-        total = "" if progress.total is None else f"; total={progress.total}"
-        headers[RESULTS_HEADER] = f"partial; rows={progress.counts.done}{total}"
-    if progress.finished_at is not None:
-        headers["Last-Modified"] = http_date(progress.finished_at)
-    return headers
-
-
-def _download(batch: Batch, body: Iterator[bytes], media_type: str, suffix: str) -> Response:
-    """A body that is sent at the client's pace; only so many are at once."""
-    downloads = services().downloads
-    downloads.take()
-    response = Response(body, mimetype=media_type)
-    response.call_on_close(downloads.give_back)
-    stem = _UNSAFE.sub("_", batch.manifest.file_name.rpartition(".")[0])[:80] or batch.manifest.id
-    response.headers["Content-Disposition"] = f'attachment; filename="{stem}-{suffix}"'
-    response.headers["Cache-Control"] = "private, no-cache"
-    return response

@@ -47,7 +47,8 @@ JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
-    {name: STATIC / name for name in ("page.css", "page.js", "icon.svg", "chevron.svg")}, "/assets/"
+    {name: STATIC / name for name in ("page.css", "page.js", "file.js", "icon.svg", "chevron.svg")},
+    "/assets/",
 )
 
 blueprint = Blueprint("pages", __name__)

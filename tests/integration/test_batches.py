@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 import pytest
+from pyarrow import parquet
 
 from tests.batch_parts import BAD_ROW, GOOD_ROW, HEADER, cars_csv
-from tests.conftest import ROOT, Service
+from tests.conftest import ROOT, Service, wait_until
 
 pytestmark = pytest.mark.integration
 PROBLEM = "application/problem+json"
@@ -122,24 +123,44 @@ def test_rejected_rows_come_back_with_reasons(http: httpx.Client, priced: dict) 
     assert [(row["ref"], row["row_line"]) for row in rows] == [("B1", "3002"), ("B2", "3003")]
 
 
-def test_a_download_can_be_resumed_by_ranges(http: httpx.Client, priced: dict) -> None:
+FORMS = [{}, {"dialect": "excel-fr"}, {"format": "ndjson"}, {"format": "parquet"}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_download_can_be_resumed_by_ranges(
+    http: httpx.Client, priced: dict, form: dict[str, str]
+) -> None:
     url = priced["links"]["results"]
-    whole = http.get(url)
-    etag = whole.headers["ETag"]
-    assert whole.headers["Accept-Ranges"] == "bytes"
+
+    def get(**headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return http.get(url, params=form, headers=named)
+
+    whole = get()
+    size, etag = len(whole.content), whole.headers["ETag"]
+    assert (whole.headers["Accept-Ranges"], whole.headers["Carprice-Results"]) == (
+        "bytes", "complete",
+    )  # fmt: skip
     assert 'filename="' in whole.headers["Content-Disposition"]
-    rest = http.get(url, headers={"Range": "bytes=1000-", "If-Range": etag})
-    assert rest.status_code == 206
-    assert rest.content == whole.content[1000:]
-    size = len(whole.content)
+    rest = get(Range="bytes=1000-", If_Range=etag)
+    assert (rest.status_code, rest.content) == (206, whole.content[1000:])
     assert rest.headers["Content-Range"] == f"bytes 1000-{size - 1}/{size}"
-    last = http.get(url, headers={"Range": "bytes=-10"})
-    assert last.content == whole.content[-10:]
-    other = http.get(url, headers={"Range": "bytes=1000-", "If-Range": '"another"'})
-    assert (other.status_code, other.content) == (200, whole.content)
-    beyond = http.get(url, headers={"Range": f"bytes={size}-"})
-    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
-    assert http.get(url, headers={"If-None-Match": etag}).status_code == 304
+    assert get(Range="bytes=-10").content == whole.content[-10:]
+    assert (
+        get(Range="bytes=5-7", If_Range=whole.headers["Last-Modified"]).content
+        == (whole.content[5:8])
+    )
+    for beyond in (f"bytes={size}-", "bytes=-0"):
+        refused = get(Range=beyond)
+        assert (refused.status_code, refused.headers["Content-Range"]) == (416, f"bytes */{size}")
+        assert refused.headers["Content-Type"] == PROBLEM
+    # What is no range of bytes is ignored (RFC 9110, 14.2), and so is one of another file.
+    for ignored in ("items=0-1", "bytes=7-5", "bytes=x", "bytes=0-1,5-6", "bytes=-"):
+        assert (get(Range=ignored).status_code, ignored) == (200, ignored)
+    assert get(Range="bytes=1000-", If_Range='"another"').content == whole.content
+    assert get(If_None_Match=etag).status_code == 304
+    head = http.head(url, params=form, headers={"Range": "bytes=0-1"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(size))
 
 
 def test_results_come_as_json_lines_and_as_french_excel_reads_them(
@@ -242,6 +263,15 @@ def test_a_truncated_upload_is_refused(service: Service) -> None:
     assert b"truncated-upload" in answer
 
 
+def test_every_answer_of_the_results_is_documented(http: httpx.Client) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    for name in ("results", "rejected", "errors"):
+        described = paths[f"/batches/{{batch_id}}/{name}"]["get"]["responses"]
+        assert {"200", "404", "409", "410", "422", "503"} <= set(described), name
+        refused = http.get(f"/batches/{'0' * 26}/{name}", params={"nope": "1"})
+        assert (refused.status_code, refused.headers["Content-Type"]) == (422, PROBLEM)
+
+
 def test_unknown_batches_are_not_found(http: httpx.Client) -> None:
     for batch_id in ("0" * 26, "nonsense", "0" * 25 + "!"):
         for path in ("", "/results", "/errors", "/rejected"):
@@ -254,12 +284,18 @@ def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
     batch_id = answer.json()["id"]
     early = http.get(f"/batches/{batch_id}/results")
     assert (early.status_code, "Retry-After" in early.headers) == (409, True)
+    so_far = http.get(f"/batches/{batch_id}/results", params={"partial": "true"})
+    assert (so_far.status_code, so_far.headers["Carprice-Results"]) == (200, "partial")
+    assert so_far.text.startswith("ref,company")
     assert http.delete(f"/batches/{batch_id}").status_code == 202
     batch = wait_for(http, batch_id)
     assert (batch["state"], batch["outcome"]) == ("CANCELLED", "cancelled")
-    numbers = [int(row["ref"][1:]) for row in results(http, batch)]
-    assert len(numbers) == batch["counts"]["done"] < 60_000
-    assert numbers == sorted(set(numbers)), "in order, each once; chunks may be missing"
+    answer = http.get(batch["links"]["results"])
+    done = batch["counts"]["done"]
+    assert answer.headers["Carprice-Results"].startswith(f"partial; rows={done}")
+    numbers = [row["ref"] for row in csv.DictReader(io.StringIO(answer.text))]
+    assert done < 60_000
+    assert numbers == [f"R{number}" for number in range(1, done + 1)], "the first rows, no hole"
     again = http.delete(f"/batches/{batch_id}")
     assert (again.status_code, again.json()["type"].rpartition("#")[2]) == (
         409, "batch-already-ended",
@@ -305,6 +341,27 @@ def test_the_command_ends_with_2_when_the_file_is_refused(service: Service, tmp_
     away = carprice("batch", file, "-o", tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
     assert away.returncode == 2
     assert "Traceback" not in done.stderr + away.stderr
+
+
+def test_the_command_goes_on_after_it_was_killed_and_hands_in_nothing_twice(
+    service: Service, http: httpx.Client, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "in.csv", tmp_path / "out.parquet"
+    file.write_bytes(cars_csv(30_000, seed=77))
+    command = ["batch", str(file), "-o", str(out), "--url", service.url, "--lang", "fr"]
+    first = subprocess.Popen([sys.executable, "-m", "api.cli", *command], cwd=ROOT)
+    state = tmp_path / ".out.parquet.carprice.json"
+    wait_until(lambda: state.exists() and b"batch_id" in state.read_bytes(), what="the upload")
+    first.kill()
+    first.wait()
+    killed = orjson.loads(state.read_bytes())
+    done = carprice(*command)
+    assert done.returncode == 0, done.stderr
+    assert "30\u202f000 lignes sur 30\u202f000" in done.stderr
+    assert parquet.read_table(out)["ref"].to_pylist()[-1] == "R30000"
+    found = http.get("/jobs", params={"kind": "batch", "idempotency_key": killed["key"]}).json()
+    assert [item["id"] for item in found["items"]] == [killed["batch_id"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.parquet"]
 
 
 def test_the_command_values_one_car(service: Service) -> None:

@@ -1,0 +1,96 @@
+"""Result files on their way to the client: names, ranges, and how many at once."""
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from flask import Response, request
+from werkzeug.http import http_date
+
+from api.byte_ranges import wanted_range
+from api.current import services
+from api.problems import RangeNotSatisfiable, answer_domain_error
+from api.services.batch_results import StoredFile, is_partial
+from api.uploads import CSV, NDJSON, PARQUET
+from shared.domain.batch import Batch, ResultForm, ResultTable
+from shared.domain.errors import ResultNotReady
+
+RESULTS_HEADER = "Carprice-Results"
+"""Says whether a file holds every row."""
+
+MEDIA_TYPES = {
+    ResultForm.CSV: CSV,
+    ResultForm.EXCEL_FR: CSV,
+    ResultForm.NDJSON: NDJSON,
+    ResultForm.PARQUET: PARQUET,
+}
+SUFFIXES = {
+    ResultForm.CSV: ".csv",
+    ResultForm.EXCEL_FR: "-excel.csv",
+    ResultForm.NDJSON: ".ndjson",
+    ResultForm.PARQUET: ".parquet",
+}
+_UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
+
+
+def first_rows(batch: Batch, form: ResultForm) -> Response:
+    """What is there of a batch that is under way; it grows, so it has no length and no ranges."""
+    if form is not ResultForm.CSV:
+        raise ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
+    rows = services().batch_results.first_rows(batch)
+    response = download(batch, rows, CSV, "priced-partial.csv")
+    response.headers[RESULTS_HEADER] = "partial"
+    response.headers["Accept-Ranges"] = "none"
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def stored(batch: Batch, table: ResultTable, form: ResultForm) -> Response:
+    """A stored file, or the range of it that is asked for."""
+    file = services().batch_results.file(batch, table, form)
+    headers = _headers_of(batch, file)
+    if headers["ETag"].strip('"') in request.if_none_match:
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    try:
+        part = wanted_range(file.size, headers["ETag"], headers.get("Last-Modified"))
+    except RangeNotSatisfiable as error:
+        response = answer_domain_error(error)
+        response.headers["Content-Range"] = f"bytes */{file.size}"
+        return response
+    start, stop = part or (0, file.size)
+    stem = "priced" if table is ResultTable.RESULTS else str(table)
+    body = file.blocks(start, stop)
+    response = download(batch, body, MEDIA_TYPES[form], stem + SUFFIXES[form])
+    response.headers.update(headers)
+    response.headers["Content-Length"] = str(stop - start)
+    if part is not None:
+        response.status_code = HTTPStatus.PARTIAL_CONTENT
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
+    return response
+
+
+def _headers_of(batch: Batch, file: StoredFile) -> dict[str, str]:
+    progress = batch.progress
+    headers = {
+        "ETag": f'"{batch.manifest.id}-{file.name}"',
+        "Accept-Ranges": "bytes",
+        RESULTS_HEADER: "complete",
+    }
+    if is_partial(batch):
+        total = "" if progress.total is None else f"; total={progress.total}"
+        headers[RESULTS_HEADER] = f"partial; rows={progress.counts.done}{total}"
+    if progress.finished_at is not None:
+        headers["Last-Modified"] = http_date(progress.finished_at)
+    return headers
+
+
+def download(batch: Batch, body: Iterator[bytes], media_type: str, suffix: str) -> Response:
+    """A body that is sent at the client's pace; only so many are at once."""
+    downloads = services().downloads
+    downloads.take()
+    response = Response(body, mimetype=media_type)
+    response.call_on_close(downloads.give_back)
+    stem = _UNSAFE.sub("_", batch.manifest.file_name.rpartition(".")[0])[:80] or batch.manifest.id
+    response.headers["Content-Disposition"] = f'attachment; filename="{stem}-{suffix}"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response

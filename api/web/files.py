@@ -1,0 +1,228 @@
+"""The pages at `/fichiers`: hand in a file of cars, see it being valued, fetch what comes out."""
+
+import dataclasses
+import time
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request, url_for
+from werkzeug.exceptions import HTTPException
+
+from api.answers import json_response
+from api.auth import Scope, accept_password, needs
+from api.current import caller_id, services
+from api.downloads import first_rows, stored
+from api.event_streams import batch_event_stream
+from api.problems import describe_place, status_of
+from api.schemas.batch_input import dump_input
+from api.schemas.batches import dump_batch
+from api.security_headers import CSP
+from api.services.batches import IncomingFile
+from api.services.listing import ListFilter
+from api.uploads import UploadBody
+from api.web.french import write_number
+from api.web.pages import ASSETS
+from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
+from shared.domain.errors import DomainError, InvalidInput
+from shared.domain.ids import BatchId
+from shared.domain.job import JobHead, JobKind
+from shared.schemas.car import CAR_FIELDS
+from shared.schemas.messages import describe_problem
+from shared.schemas.upload_messages import BATCH_ERROR_MESSAGES
+
+FILES_CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+REFRESH_S = 2
+"""Without a script, the page of a file that is being valued asks again after this pause."""
+RECENT = 10
+FORM_ALLOWANCE_BYTES = 65_536
+FORMS = {
+    "csv": ResultForm.CSV,
+    "excel": ResultForm.EXCEL_FR,
+    "json": ResultForm.NDJSON,
+    "parquet": ResultForm.PARQUET,
+}
+"""The forms by the last part of their address."""
+
+STATES = {
+    "QUEUED": "En attente",
+    "RUNNING": "Estimation en cours",
+    "SUCCEEDED": "Terminé",
+    "FAILED": "Échec",
+    "CANCELLED": "Annulé",
+}
+OUTCOMES = {
+    "complete": "Toutes les voitures sont estimées",
+    "with_errors": "Terminé ; des lignes sont à corriger",
+    "partial": "Terminé en partie ; des lignes n'ont pas pu être estimées",
+    "aborted": "Arrêté avant la fin",
+    "cancelled": "Annulé",
+    "dry_run": "Vérifié, sans estimation",
+}
+
+blueprint = Blueprint("files", __name__)
+blueprint.add_app_template_filter(write_number, "whole")
+blueprint.before_request(accept_password)
+
+
+@blueprint.app_template_filter("day")
+def write_moment(at: float) -> str:
+    """A Unix time as people write it, in the clock of this machine.
+
+    >>> write_moment(0.0)[2:6]
+    '/01/'
+    """
+    return time.strftime("%d/%m/%Y à %H:%M", time.localtime(at))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Why a file is not taken."""
+
+    title: str
+    details: list[str]
+
+
+@blueprint.get("/fichiers")
+@needs(Scope.BULK)
+def form() -> Response:
+    """The form, and what was handed in last."""
+    return _form_page()
+
+
+@blueprint.post("/fichiers")
+@needs(Scope.BULK)
+def hand_in() -> Response:
+    """Take a file; its page comes next."""
+    request.max_content_length = services().settings.upload_max_bytes + FORM_ALLOWANCE_BYTES
+    options = BatchOptions(dry_run="verifier" in request.args, language="fr")
+    incoming = IncomingFile(file=UploadBody(request), options=options)
+    batch = services().batches.accept(incoming, caller_id())
+    address = url_for("files.show", batch_id=batch.manifest.id)
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address})
+
+
+@blueprint.get("/fichiers/<batch_id>")
+@needs(Scope.BULK)
+def show(batch_id: str) -> Response:
+    """Where a file stands, what was found out about it, and its downloads."""
+    batch = _get(batch_id)
+    return _html("file.html", view=_view(batch), refresh=REFRESH_S)
+
+
+@blueprint.post("/fichiers/<batch_id>/annuler")
+@needs(Scope.BULK)
+def cancel(batch_id: str) -> Response:
+    """Stop; what is done stays."""
+    if not _get(batch_id).progress.state.is_terminal:
+        services().batches.cancel(BatchId(batch_id), caller_id())
+    return Response(
+        status=HTTPStatus.SEE_OTHER, headers={"Location": url_for("files.show", batch_id=batch_id)}
+    )
+
+
+@blueprint.get("/fichiers/<batch_id>/suivi")
+@needs(Scope.BULK)
+def follow(batch_id: str) -> Response:
+    """The progress, as events; as JSON for a script that cannot have them."""
+    if "etat" in request.args:
+        response = json_response(dump_batch(_get(batch_id), time.time()))
+    else:
+        response = batch_event_stream(batch_id)
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+@blueprint.get("/fichiers/<batch_id>/resultats/<form>")
+@needs(Scope.BULK)
+def results(batch_id: str, form: str) -> Response:
+    """The results in one form; while it is made, the page of the file says so."""
+    batch, wanted = _get(batch_id), FORMS.get(form, ResultForm.CSV)
+    if not batch.progress.state.is_terminal:
+        return first_rows(batch, ResultForm.CSV)
+    return stored(batch, ResultTable.RESULTS, wanted)
+
+
+@blueprint.get("/fichiers/<batch_id>/refusees")
+@needs(Scope.BULK)
+def rejected(batch_id: str) -> Response:
+    """The rejected rows, as a French Excel opens them."""
+    return stored(_get(batch_id), ResultTable.REJECTED, ResultForm.EXCEL_FR)
+
+
+@blueprint.errorhandler(DomainError)
+def show_domain_error(error: DomainError) -> Response:
+    """The form again, with what is wrong with the file."""
+    title, detail = describe_problem(error.code, error.params, "fr")
+    details = [detail]
+    if isinstance(error, InvalidInput):
+        details = [str(describe_place(one, "fr")["detail"]) for one in error.problems]
+    response = _form_page(Trouble(title=title, details=details), status=status_of(error))
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
+    return response
+
+
+@blueprint.errorhandler(HTTPException)
+def show_http_error(error: HTTPException) -> Response:
+    """A request that no page answers."""
+    title, detail = describe_problem("bad-request", {}, "fr")
+    return _form_page(Trouble(title=title, details=[detail]), status=error.code or 500)
+
+
+def _get(batch_id: str) -> Batch:
+    return services().batches.get(BatchId(batch_id), caller_id())
+
+
+def _form_page(trouble: Trouble | None = None, status: int = 200) -> Response:
+    is_stranger = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    recent = [] if is_stranger or status >= HTTPStatus.INTERNAL_SERVER_ERROR else _recent()
+    return _html("files.html", status, trouble=trouble, recent=recent, states=STATES)
+
+
+def _recent() -> list[JobHead]:
+    wanted = ListFilter(kinds=(JobKind.BATCH,))
+    return services().listing.page(caller_id(), wanted, None, RECENT).heads
+
+
+def _view(batch: Batch) -> dict[str, Any]:
+    """What the page of a file shows."""
+    progress = batch.progress
+    counts = dump_batch(batch, time.time())["counts"]
+    found = dump_input(batch.manifest, "fr")
+    columns = [(CAR_FIELDS[field].label_fr, name) for field, name in found["columns"].items()]
+    state = STATES[str(progress.state)]
+    return {
+        "id": batch.manifest.id,
+        "name": batch.manifest.file_name or "Votre fichier",
+        "title": OUTCOMES[str(progress.outcome)] if progress.outcome else state,
+        "has_ended": progress.state.is_terminal,
+        "is_checked_only": batch.manifest.options.dry_run,
+        "counts": counts,
+        "shown": {name: write_number(count or 0) for name, count in counts.items()},
+        "columns": columns,
+        "unused": found["unused"],
+        "notices": [notice["detail"] for notice in found["notices"]],
+        "errors": _errors(batch),
+    }
+
+
+def _errors(batch: Batch) -> list[str]:
+    """Why a batch ended early, if it did."""
+    if batch.refusal:
+        return [str(describe_place(place, "fr")["detail"]) for place in batch.refusal]
+    code = batch.progress.error
+    if code is None:
+        return []
+    return [BATCH_ERROR_MESSAGES.get(code, BATCH_ERROR_MESSAGES["attempts-exhausted"])["fr"]]
+
+
+def _html(template: str, status: int = 200, **values: Any) -> Response:
+    html = render_template(template, asset_url=ASSETS.url, address=request.host_url, **values)
+    response = Response(html, status, mimetype="text/html")
+    response.headers[CSP] = FILES_CSP
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Language"] = "fr"
+    return response

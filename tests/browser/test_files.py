@@ -1,0 +1,63 @@
+"""Somebody hands in a file on the page and fetches what comes out."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+OpenPage = Callable[..., Page]
+FRENCH = (
+    "Marque;Modèle;Année;Carburant;Boîte;Kilométrage;Réf\n"
+    "Dacia;Logan;2018;Diesel;Manuelle;120 000;A1\n"
+    "Renault;Clio;2016;Diesel;Manuelle;beaucoup;A2\n"
+)
+NARROW = {"width": 360, "height": 740}
+
+
+def hand_in(page: Page, folder: Path, text: str, button: str = "Estimer le fichier") -> None:
+    file = folder / "mon parc.csv"
+    file.write_text(text, encoding="cp1252")
+    page.set_input_files("#file", file)
+    page.get_by_role("button", name=button).click()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_file_is_handed_in_followed_and_fetched(
+    open_page: OpenPage, tmp_path: Path, *, script: bool
+) -> None:
+    page = open_page("/fichiers", java_script_enabled=script, viewport=NARROW)
+    hand_in(page, tmp_path, FRENCH)
+    expect(page.get_by_role("heading", name="mon parc.csv")).to_be_visible()
+    # With the script the page follows by events, without it loads itself again and again.
+    expect(page.get_by_role("heading", name="des lignes sont à corriger")).to_be_visible()
+    found = page.get_by_role("region", name="Colonnes reconnues")
+    expect(found.get_by_role("row", name="Kilométrage Kilométrage")).to_be_visible()
+    expect(found).to_contain_text("Rendues telles quelles : Réf.")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Résultats pour Excel").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=";"))
+    assert [row["row_status"] for row in rows] == ["valued", "rejected"]
+    assert "," in rows[0]["price_mad"]
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Lignes refusées").click()
+    assert "beaucoup" in Path(download.value.path()).read_text(encoding="utf-8-sig")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= NARROW["width"], "nothing is wider than a telephone"
+    page.get_by_role("link", name="Un autre fichier").click()
+    expect(page.get_by_role("region", name="Vos derniers fichiers")).to_contain_text("Terminé")
+
+
+def test_a_file_that_is_no_table_of_cars_is_refused_on_the_page(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page("/fichiers")
+    hand_in(page, tmp_path, "a;b\n1;2\n", button="Vérifier seulement")
+    alert = page.get_by_role("region").filter(has_text="Il manque")
+    expect(alert).to_be_visible()
+    expect(page.get_by_role("button", name="Estimer le fichier")).to_be_visible()
