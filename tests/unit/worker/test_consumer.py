@@ -1,0 +1,60 @@
+"""Celery's consumer as it is used here: events travel together, what has no note is not struck."""
+
+import pytest
+from celery import Celery
+from celery.worker.consumer import Consumer
+from kombu import Queue
+from kombu.asynchronous import Hub
+
+from worker.consumer import ThriftyConsumer
+
+
+class Events:
+    """Counts how often events are sent."""
+
+    flushes = 0
+
+    def flush(self):
+        self.flushes += 1
+
+
+@pytest.fixture
+def consumer():
+    made = object.__new__(ThriftyConsumer)  # its constructor wants a whole worker
+    made.hub = Hub()
+    made.event_dispatcher = Events()
+    return made
+
+
+def test_the_events_of_many_tasks_are_sent_at_once(consumer):
+    for _ in range(5):
+        consumer.on_send_event_buffered()
+    assert len(consumer.hub.timer) == 1
+    consumer._flush_collected()
+    assert consumer.event_dispatcher.flushes == 1
+    consumer.on_send_event_buffered()
+    assert len(consumer.hub.timer) == 2
+
+
+def test_after_a_lost_connection_events_are_sent_again(consumer):
+    consumer.on_send_event_buffered()
+    consumer.hub.timer.clear()  # as Celery does when it loses its connection
+    consumer.blueprint = type("Blueprint", (), {"send_all": lambda *_, **__: None})()
+    consumer.register_with_event_loop(consumer.hub)
+    consumer.on_send_event_buffered()
+    assert len(consumer.hub.timer) == 1
+
+
+@pytest.mark.parametrize(("queue", "acknowledged"), [("noted", True), ("fleeting", False)])
+def test_only_what_was_noted_is_acknowledged(consumer, queue, acknowledged, monkeypatch):
+    monkeypatch.setattr(
+        Consumer, "create_task_handler", lambda _: lambda message: message.ack(multiple=False)
+    )
+    consumer.app = Celery(broker="memory://", set_as_current=False)
+    consumer.app.conf.task_queues = [Queue("noted"), Queue("fleeting", no_ack=True)]
+    with consumer.app.connection_for_write() as connection:
+        channel = connection.default_channel
+        connection.SimpleQueue(queue).put("hello")
+        message = channel.Message(channel._get(queue), channel=channel)
+        consumer.create_task_handler()(message)
+    assert message.acknowledged is acknowledged
