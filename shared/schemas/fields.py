@@ -208,7 +208,11 @@ class Number(CarField):
         self.suffixes = suffixes
         self.litres = litres
         self.from_date = from_date
-        self.document("integer" if whole else "number", minimum=minimum, maximum=self.maximum)
+        least = LITRES_MIN if litres else minimum
+        self.document("integer" if whole else "number", minimum=least, maximum=self.maximum)
+        if litres:
+            words = f"{self.metadata['description']}; below {LITRES_LIMIT:g} it is litres"
+            self.document("number", description=words)
 
     @property
     def maximum(self) -> float:

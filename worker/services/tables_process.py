@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,12 @@ class Stopped(Exception):
     """Nobody wants the rows any more."""
 
 
+class ReaderKilled(Exception):
+    """Somebody else ended the reader, the system when memory was short for instance: no fault of
+    the file's, so it is worth another try.
+    """
+
+
 def read_table(
     source: BinaryIO,
     target: BlobWriter,
@@ -60,8 +67,9 @@ def read_table(
     Raises:
         UnreadableUpload: it is refused, or its reader died of it.
         Stopped: `go_on` said no.
+        ReaderKilled: the reader was ended from outside.
     """
-    with _local(source, spool) as file, tempfile.TemporaryFile() as report:
+    with _local(source, spool, go_on) as file, tempfile.TemporaryFile() as report:
         child = _start(file, report, order)
         try:
             _copy(child, target, go_on)
@@ -71,6 +79,8 @@ def read_table(
             child.wait()
             _close(child)
         found = _last_line(report)
+    if found is None and status == -signal.SIGKILL:
+        raise ReaderKilled
     if found is None:
         log.warning("table_reader_died", status=status, kind=order.kind)
         # By its limits, or by the file: either way not on another try.
@@ -82,7 +92,7 @@ def read_table(
     return found
 
 
-def _local(source: BinaryIO, spool: Path) -> IO[bytes]:
+def _local(source: BinaryIO, spool: Path, go_on: Callable[[], bool]) -> IO[bytes]:
     """The file itself if it lies on this machine, or a copy of it."""
     try:
         return os.fdopen(os.dup(source.fileno()), "rb")
@@ -91,6 +101,9 @@ def _local(source: BinaryIO, spool: Path) -> IO[bytes]:
         copy = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 - the caller closes it
         while block := source.read(BLOCK_BYTES):
             copy.write(block)
+            if not go_on():
+                copy.close()
+                raise Stopped from None
         copy.flush()
         return copy
 

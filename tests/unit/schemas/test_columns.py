@@ -23,6 +23,9 @@ CELLS = st.one_of(
     st.text(max_size=50),
     st.from_regex(r"[+-]?\d{1,7}([.,]\d{1,3})?( ?(km|cv|DH|cc|ch))?", fullmatch=True),
     st.from_regex(r"\d{1,3}([. ']\d{3}){1,2}(,\d{2})?", fullmatch=True),
+    st.from_regex(r"\d{1,2}([.,]\d{1,3})? ?([lL]|litres?)?\.?", fullmatch=True),
+    st.from_regex(r"\d{4}-\d\d(-\d\d)?( 00:00:00)?", fullmatch=True),
+    st.from_regex(r"\d{1,2}[/.-]\d\d[/.-]20[0-3]\d", fullmatch=True),
     st.sampled_from(
         [
             *(c for f in CAR_FIELDS.values() if isinstance(f, Category) for c in f.spellings),

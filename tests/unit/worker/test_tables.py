@@ -22,14 +22,19 @@ from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
 from shared.domain.batch import Batch, BatchOutcome, RowCounts
-from shared.domain.errors import DomainError, UnreadableUpload
+from shared.domain.car import FIELD_NAMES
+from shared.domain.errors import DomainError, InvalidInput, UnreadableUpload
 from shared.domain.job import JobState
 from shared.domain.table import FileKind
+from shared.schemas.car import CAR_FIELDS, load_car_request
+from shared.schemas.columns import ColumnValidator
+from shared.schemas.fields import Number
 from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers
 from tests.workbooks import CAR_HEADER, CAR_ROW, cell, parts_of, sheet_xml, workbook, zipped
 from worker.services.tables_process import Order, Stopped, read_table
 from worker.services.tables_xlsx import Workbook
+from worker.services.tables_xlsx_values import CellFormats
 
 
 @pytest.fixture
@@ -403,6 +408,29 @@ def test_a_reader_whose_rows_nobody_wants_is_ended(tmp_path: Path) -> None:
     source = io.BytesIO(workbook([CAR_HEADER, *[CAR_ROW] * 3000]))
     with pytest.raises(Stopped):
         read_table(source, io.BytesIO(), order, tmp_path, lambda: False)
+    file = tmp_path / "a.xlsx"
+    file.write_bytes(source.getvalue())
+    with file.open("rb") as local, pytest.raises(Stopped):
+        read_table(local, io.BytesIO(), order, tmp_path, lambda: False)
+
+
+def test_a_reader_that_is_killed_from_outside_is_started_again(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = path.accept(workbook([CAR_HEADER, *[CAR_ROW] * 30]))
+    start, killed = subprocess.Popen, []
+
+    def killed_once(*arguments: Any, **options: Any) -> Any:
+        child = start(*arguments, **options)
+        if not killed:
+            killed.append(child.pid)
+            child.kill()
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", killed_once)
+    batch = path.sweep_until_ended(batch_id)
+    assert len(killed) == 1
+    assert batch.progress.counts == RowCounts(valid=30)
 
 
 def test_a_reader_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
@@ -424,6 +452,38 @@ def test_a_reader_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
         while child.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         assert child.returncode == 1
+
+
+# Numbers
+
+
+NUMBERS = [name for name in FIELD_NAMES if isinstance(CAR_FIELDS[name], Number)]
+GOOD_CAR: dict[str, Any] = {
+    "company": "Dacia", "model": "Logan", "year": 2019, "fuel": "Diesel",
+    "transmission": "Manual", "km_driven": 45_000,
+}  # fmt: skip
+
+
+def json_verdict(name: str, number: float) -> tuple[Any, list[str]]:
+    """Normal form of a number in a JSON body, and the codes of the rules that it breaks."""
+    try:
+        return getattr(load_car_request(GOOD_CAR | {name: number}).car, name), []
+    except InvalidInput as refused:
+        return None, [problem.code for problem in refused.problems]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(NUMBERS),
+    number=st.one_of(
+        st.integers(-10, 2_100_000),
+        st.floats(-1, 12_000).map(lambda number: round(number, 3)),
+    ),
+)
+def test_a_number_in_a_cell_means_what_it_means_in_json(name: str, number: float) -> None:
+    shown = CellFormats.of(b"", uses_1904=False).display(repr(number), "")
+    values, errors = ColumnValidator(".").validate({name: [shown]})
+    assert (values[name][0], [error.code for error in errors]) == json_verdict(name, number)
 
 
 # Another reader
