@@ -7,8 +7,8 @@ from shared.schemas.csv_reader import FIELD_MAX_CHARS
 from shared.schemas.fields import is_blank
 from shared.schemas.numbers import parse_number
 
-_FORMULA = re.compile("[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-_RISKY_COLUMN = re.compile("(?:^|\0)[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_RISKY_COLUMN = re.compile("(?:^|\0)[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def escape_formula(cell: str) -> str:

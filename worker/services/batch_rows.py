@@ -199,4 +199,9 @@ def csv_lines(columns: Sequence[Sequence[Any]]) -> bytes:
     """Lines of a result file: UTF-8, comma, line feed."""
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
+    if "\r" in lines.getvalue():
+        # The writer quotes its own line end only; a carriage return ends a line for others.
+        lines = io.StringIO()
+        quoted = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        quoted.writerows(zip(*columns, strict=True))
     return lines.getvalue().encode()

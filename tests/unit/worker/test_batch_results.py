@@ -61,6 +61,18 @@ def test_all_forms_hold_the_same_rows(path: BulkPath) -> None:
     assert str(frame.schema.field("price_mad").type) == "double"
 
 
+@pytest.mark.parametrize("cell", ["x\r=1+1", "x\n=1+1", "x\r\ny"])
+def test_a_line_end_in_a_cell_begins_no_row(path: BulkPath, cell: str) -> None:
+    batch = path.run(f'{HEADER},note\n{GOOD_ROW},"{cell}"\n{GOOD_ROW},"\n=2"\n'.encode())
+    text = whole(path, batch, ResultForm.CSV).decode()
+    notes = [row["note"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+    assert notes == [cell, "'\n=2"]
+    assert f'"{cell}"' in text
+    lines = whole(path, batch, ResultForm.NDJSON).splitlines()
+    assert [orjson.loads(line)["note"] for line in lines] == notes
+    assert f'"{cell}"'.encode() in whole(path, batch, ResultForm.EXCEL_FR)
+
+
 def test_rejected_rows_come_as_a_french_excel_reads_them(path: BulkPath) -> None:
     batch = path.run(f"{HEADER}\n{GOOD_ROW}\n{BAD_ROW}\n".encode())
     lines = whole(path, batch, ResultForm.EXCEL_FR, REJECTED).decode("utf-8-sig").splitlines()
