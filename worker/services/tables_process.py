@@ -42,9 +42,7 @@ class Stopped(Exception):
 
 
 class ReaderKilled(Exception):
-    """Somebody else ended the reader, the system when memory was short for instance: no fault of
-    the file's, so it is worth another try.
-    """
+    """Somebody else ended the reader, when memory was short for instance: worth another try."""
 
 
 def read_table(

@@ -390,12 +390,36 @@ def test_a_table_that_swells_while_it_is_read_is_refused(servers: Servers, tmp_p
     assert refusal(path, bomb)[0] == "table-too-large"
 
 
-def test_a_reader_that_needs_too_much_memory_dies_alone(path: BulkPath) -> None:
+PEAK_OF_A_READER = """
+import io, pathlib, resource, sys
+from shared.domain.errors import UnreadableUpload
+from shared.domain.table import FileKind
+from worker.services.tables_process import Order, read_table
+order = Order(FileKind.PARQUET, None, (), 10**12)
+with open(sys.argv[1], "rb") as source:
+    try:
+        read_table(source, io.BytesIO(), order, pathlib.Path(sys.argv[1]).parent, lambda: True)
+    except UnreadableUpload as refused:
+        print(refused.problems[0].code)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+"""
+
+
+def test_a_reader_that_needs_too_much_memory_dies_alone(path: BulkPath, tmp_path: Path) -> None:
     """A dictionary makes a few bytes mean 90 KB in each of 20,000 rows."""
     note = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000), pa.array(["x" * 90_000]))
     bomb = parquet({name: [column[0]] * 20_000 for name, column in cars().items()} | {"Note": note})
     assert len(bomb) < 20_000
     assert refusal(path, bomb)[0] == "table-too-large"
+    file = tmp_path / "bomb"
+    file.write_bytes(bomb)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK_OF_A_READER, str(file)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    code, peak_mb = done.stdout.splitlines()[-2:]
+    assert code == "table-too-large"
+    assert int(peak_mb) < 700
 
 
 def test_a_file_in_another_store_leaves_nothing_in_the_spool(tmp_path: Path) -> None:
