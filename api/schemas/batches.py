@@ -114,6 +114,7 @@ class UploadQuery(Schema):
             "description": "Which column is which field, where the headers do not say it: pairs of "
             "a field and a header, or a place (`#5`), or nothing for a field that is in no column.",
             "type": "string",
+            "default": "",
             "example": "km_driven:Compteur,year:#5,engine_cc:",
         },
     )
@@ -160,7 +161,6 @@ class ResultsQuery(RejectedQuery):
     """Query parameters of reading the results."""
 
     format = fields.String(
-        load_default=None,
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
     )

@@ -62,12 +62,10 @@ class JobListQuery(Schema):
         }
 
     state = fields.String(
-        load_default=None,
         validate=validate.OneOf(tuple(JobState), error=", ".join(JobState)),
         metadata={"enum": list(JobState)},
     )
     kind = fields.String(
-        load_default=None,
         validate=validate.OneOf(tuple(JobKind), error=", ".join(JobKind)),
         metadata={"enum": list(JobKind)},
     )
@@ -90,8 +88,8 @@ class JobListQuery(Schema):
 def load_filter(query: dict[str, Any]) -> ListFilter:
     """Which entries a query asks for."""
     return ListFilter(
-        kinds=tuple(JobKind) if query["kind"] is None else (JobKind(query["kind"]),),
-        states=tuple(JobState) if query["state"] is None else (JobState(query["state"]),),
+        kinds=(JobKind(query["kind"]),) if "kind" in query else tuple(JobKind),
+        states=(JobState(query["state"]),) if "state" in query else tuple(JobState),
         created_from=query["from"],
         created_to=query["to"],
         idempotency_key=query["idempotency_key"],

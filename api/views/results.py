@@ -67,7 +67,7 @@ PARTIAL_NOTE = (
 def results(batch_id: str) -> Response:
     """The results of a batch that has ended; with `partial`, also before."""
     query = load_query(RESULTS_QUERY)
-    form = _wanted_form(query["format"], query["dialect"])
+    form = _wanted_form(query.get("format"), query["dialect"])
     batch = _get(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
         response = first_rows(batch, form)
