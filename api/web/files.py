@@ -21,9 +21,9 @@ from api.services.batches import IncomingFile
 from api.services.listing import ListFilter
 from api.uploads import UploadBody
 from api.web.french import write_number
-from api.web.pages import ASSETS
+from api.web.pages import ASSETS, REFUSALS
 from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
-from shared.domain.errors import DomainError, InvalidInput
+from shared.domain.errors import BrokerUnavailable, DomainError, InvalidInput
 from shared.domain.ids import BatchId
 from shared.domain.job import JobHead, JobKind
 from shared.schemas.car import CAR_FIELDS
@@ -177,14 +177,17 @@ def _get(batch_id: str) -> Batch:
 
 
 def _form_page(trouble: Trouble | None = None, status: int = 200) -> Response:
-    is_stranger = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-    recent = [] if is_stranger or status >= HTTPStatus.INTERNAL_SERVER_ERROR else _recent()
+    recent = [] if status in REFUSALS else _recent()
     return _html("files.html", status, trouble=trouble, recent=recent, states=STATES)
 
 
 def _recent() -> list[JobHead]:
+    """What was handed in last; nothing while the broker is away: the form is there all the same."""
     wanted = ListFilter(kinds=(JobKind.BATCH,))
-    return services().listing.page(caller_id(), wanted, None, RECENT).heads
+    try:
+        return services().listing.page(caller_id(), wanted, None, RECENT).heads
+    except BrokerUnavailable:
+        return []
 
 
 def _view(batch: Batch) -> dict[str, Any]:

@@ -84,6 +84,13 @@ def test_results_that_are_not_there_yet_are_a_page_or_the_first_rows(page) -> No
     assert "Résultat pas encore prêt" in refused.get_data(as_text=True)
 
 
+def test_another_host_learns_nothing_of_what_was_handed_in(page) -> None:
+    address = hand_in(page).headers["Location"]
+    answer = page.get("/fichiers", headers={"Host": "evil.example"})
+    assert answer.status_code == 421
+    assert address not in answer.get_data(as_text=True)
+
+
 def test_another_site_may_not_hand_in_files(page) -> None:
     answer = page.post("/fichiers", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
