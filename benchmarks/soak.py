@@ -142,8 +142,9 @@ def markdown(result: dict[str, Any]) -> str:
         f"- Unexpected: {result['failures'] or 'nothing'}. Slowest: {result['slowest_s']} s.\n"
         f"- Answers recorded exactly once: {result['answers_recorded_once']:,}; "
         f"otherwise: {result['answers_recorded_otherwise']}.\n\n"
-        "The second half, fitted by a straight line; processes of a kind are added up. Broker keys "
-        "and data rise for 20 minutes: so long claims are kept.\n\n"
+        "The second half, fitted by a straight line; processes of a kind are added up. What is not "
+        "judged is meant to rise: the log; the broker, for the 20 minutes that claims are kept; "
+        "Flower, until it holds the 10,000 tasks that it shows.\n\n"
         "| what | at first | at the end | rise | per hour | flat |\n|---|---|---|---|---|---|\n"
     )
     words = {True: "yes", False: "**no**", None: ""}
