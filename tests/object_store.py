@@ -28,7 +28,7 @@ class ObjectStore:
         """A client that owes nothing to the code under test."""
         return boto3.client("s3", endpoint_url=self.endpoint_url)
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """All keys of the bucket."""
         return [
             one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())

@@ -23,6 +23,7 @@ from shared.domain.batch import (
 )
 from shared.domain.ids import BatchId
 from shared.metrics import PriceTally
+from shared.schemas.asking_price import asking_column
 from shared.schemas.csv_cells import escape_header
 
 HEAD_LENGTH = struct.Struct(">I")
@@ -62,7 +63,8 @@ def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
     """What the result files begin with: results, errors, rejected."""
     header = manifest.dialect.header
     own = escape_header([header[index] for index in kept_columns(header)])
-    ours = result_header(header)[len(own) :]
+    verdicts = asking_column(manifest.dialect) is not None
+    ours = result_header(header, verdicts=verdicts)[len(own) :]
     return _csv_line([*own, *ours]), b"", _csv_line([*own, *REJECTED_COLUMNS])
 
 

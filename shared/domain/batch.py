@@ -66,11 +66,24 @@ class ResultForm(StrEnum):
     PARQUET = "parquet"
 
 
-NUMBER_COLUMNS = frozenset({"price_mad", "low_mad", "high_mad"})
+NUMBER_COLUMNS = frozenset(
+    {
+        "price_mad",
+        "low_mad",
+        "high_mad",
+        "percentile",
+        "fair_low_mad",
+        "fair_high_mad",
+        "difference_mad",
+    }
+)
 """Those of our result columns that hold numbers; the others hold texts."""
 
 RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
 """The columns that a result has after the file's own."""
+
+VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "difference_mad")
+"""The columns that follow the prices where the file says what is asked for each car."""
 
 REJECTED_COLUMNS = ("row_line", "row_error")
 """The columns that the file of rejected rows has after the file's own."""
@@ -216,8 +229,12 @@ class Batch:
     """Why its workbook or Parquet file cannot be read, if it cannot."""
 
 
-def result_header(header: tuple[str, ...]) -> list[str]:
+def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[str]:
     """Header of the results: the file's own columns, then ours.
+
+    Args:
+        header: of the file.
+        verdicts: whether the file says what is asked for each car.
 
     A name of ours that the file uses for itself gets a prefix, so that no column of the file is
     lost and no name stands twice.
@@ -228,7 +245,8 @@ def result_header(header: tuple[str, ...]) -> list[str]:
     own = kept_columns(header)
     taken = {header[index] for index in own}
     ours = []
-    for column in RESULT_COLUMNS:
+    prices, ends = RESULT_COLUMNS[:3], RESULT_COLUMNS[3:]
+    for column in (*prices, *(VERDICT_COLUMNS if verdicts else ()), *ends):
         name = column
         while name in taken:
             name = f"carprice_{name}"

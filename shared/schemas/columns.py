@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from shared.domain.car import FIELD_NAMES
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import CarField, Number
 
@@ -74,7 +73,7 @@ class ColumnValidator:
     """
 
     def __init__(self, decimal: str = "auto") -> None:
-        self._memos = {name: _Memo(CAR_FIELDS[name], decimal) for name in FIELD_NAMES}
+        self._memos = {name: _Memo(CAR_FIELDS[name], decimal) for name in CAR_FIELDS}
 
     def validate(
         self, columns: Mapping[str, Sequence[str]]

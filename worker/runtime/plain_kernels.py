@@ -234,17 +234,21 @@ def _put_own_cells(out, at, raw, start, stop, delimiter):
 
 @compiled(
     types.int64(
-        _text, types.int64, types.int64[:, ::1], _ints, types.int64[:, ::1], _text, _ints,
-        _text, types.int64[:, ::1], _out,
+        _text, types.int64, types.int64[:, ::1], _ints, types.int64[:, ::1], _text, _ints, _text,
+        _ints, _text, types.int64[:, ::1], _out,
     )
 )  # fmt: skip
-def write_results(raw, delimiter, places, endings, hundredths, texts, text_ends, good, own, out):
+def write_results(
+    raw, delimiter, places, endings, hundredths, extras, extra_ends, texts, text_ends, good, own,
+    out,
+):  # fmt: skip
     """Write the lines of a result file.
 
     Args:
         raw, delimiter, places: as in `read_rows`, one place for each row.
         endings: (rows,) which of `texts` ends the row; -1: its prices and `good` do.
         hundredths: (columns, rows) prices; no columns if nothing is priced.
+        extras, extra_ends: what stands after each row's prices, and where it ends.
         texts, text_ends: texts one after the other, and where each ends.
         good: what stands after the prices.
         own: (rows, 2) filled with where each row's own cells begin and end in `out`.
@@ -265,6 +269,7 @@ def write_results(raw, delimiter, places, endings, hundredths, texts, text_ends,
         for column in range(len(hundredths)):
             out[at] = COMMA
             at = _put_hundredths(out, at + 1, hundredths[column, row])
+        at = _put(out, at, extras, extra_ends[row - 1] if row else 0, extra_ends[row])
         at = _put(out, at, good, 0, len(good))
     return at
 

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
+from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.metrics import PriceTally
+from shared.schemas.asking_price import asking_column
 from shared.schemas.columns import CellError, ColumnValidator
 from shared.schemas.csv_cells import escape_column
 from shared.schemas.messages import Language, describe_row_error
@@ -18,6 +20,7 @@ from shared.schemas.table_sample import key_index
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_part import Part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED
+from worker.services.batch_verdict import no_verdicts
 
 VALUE_MAX_CHARS = 200
 """A wrong value is quoted up to this length in the error report."""
@@ -31,9 +34,19 @@ class Prices(NamedTuple):
     price_mad: Sequence[float]
     low_mad: Sequence[float]
     high_mad: Sequence[float]
+    verdicts: Sequence[Sequence[Any]] = ()
+    """Cells of `VERDICT_COLUMNS`, if the file says what is asked."""
+
+    @property
+    def columns(self) -> Sequence[Sequence[Any]]:
+        """All of them, in the order of the result file."""
+        return (self.price_mad, self.low_mad, self.high_mad, *self.verdicts)
 
 
 NO_PRICES = Prices((), (), ())
+_LOW = QUANTILE_LEVELS.index(round((1 - DEFAULT_COVERAGE) / 2, 6))
+PRICE_INDEXES = [QUANTILE_LEVELS.index(0.50), _LOW, len(QUANTILE_LEVELS) - 1 - _LOW]
+"""Places of price, low and high among the quantiles."""
 
 
 class ValidCars(NamedTuple):
@@ -122,6 +135,8 @@ def make_part(
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
     good = RowStatus.VALID if manifest.options.dry_run else RowStatus.VALUED
+    if asking_column(manifest.dialect) is not None and not prices.verdicts:
+        prices = prices._replace(verdicts=no_verdicts(0))
     ours = _our_columns(rows, reasons, prices, good)
     rejected = sorted(errors)
     return Part(
@@ -165,7 +180,8 @@ def make_failed_part(chunk: Chunk, manifest: BatchManifest) -> Part:
     blank = [""] * rows
     kept = kept_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
-    ours = [blank, blank, blank, [str(RowStatus.FAILED)] * rows, [reason] * rows]
+    verdicts = [] if asking_column(manifest.dialect) is None else no_verdicts(rows)
+    ours = [blank, blank, blank, *verdicts, [str(RowStatus.FAILED)] * rows, [reason] * rows]
     return Part(RowCounts(failed=rows), csv_lines([*own, *ours]), error_lines(errors), b"")
 
 
@@ -184,10 +200,10 @@ def _our_columns(
         status[row] = str(RowStatus.REJECTED)
         texts[row] = reason
     if not reasons and prices.price_mad:
-        return [*prices, status, texts]
+        return [*prices.columns, status, texts]
     spread: list[Sequence[Any]] = []
     is_good = [row not in reasons for row in range(rows)]
-    for column in prices:
+    for column in prices.columns:
         cells: list[Any] = [""] * rows
         for row, value in zip(compress(range(rows), is_good), column, strict=False):
             cells[row] = value

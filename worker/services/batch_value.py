@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import BatchFiles, chunk_name
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, OnError
 from shared.domain.ids import BatchId
-from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_tally
 from shared.names import QueueName
 from shared.ports import Clock
+from shared.schemas.asking_price import asking_column
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import next_year
 from worker.services.batch_audit import audit_records, record_part
@@ -26,17 +24,16 @@ from worker.services.batch_part import Part, read_part, write_part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 from worker.services.batch_rows import (
     NO_PRICES,
+    PRICE_INDEXES,
     Prices,
     ValidCars,
     make_failed_part,
     make_part,
     validate,
 )
+from worker.services.batch_verdict import asked, verdict_cells
 from worker.services.plain_chunk import PlainChunk, unpack
 from worker.services.plain_value import PlainValuation
-
-LOW_INDEX = QUANTILE_LEVELS.index(round((1 - DEFAULT_COVERAGE) / 2, 6))
-HIGH_INDEX = -1 - LOW_INDEX
 
 GIVE_UP_ATTEMPTS = 3
 """Tries to note that a chunk is given up; if even that fails, its batch ends."""
@@ -46,11 +43,6 @@ log = get_logger("batch.value")
 
 class EstimateTable(Protocol):
     """Estimates of many cars, as numpy arrays."""
-
-    @property
-    def price_mad(self) -> Any:
-        """Shape (n,)."""
-        ...
 
     @property
     def quantiles_mad(self) -> Any:
@@ -106,7 +98,7 @@ class BatchValuation:
         self._clock = clock
         self._max_attempts = max_attempts
         self._validators: dict[tuple[str, float], ColumnValidator] = {}
-        self._plain = PlainValuation(self._prices, clock)
+        self._plain = PlainValuation(self._quantiles, clock)
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send what comes next."""
@@ -153,24 +145,30 @@ class BatchValuation:
         cars = validate(chunk, manifest, validator)
         if manifest.options.dry_run:
             return make_part(chunk, manifest, cars.errors, NO_PRICES)
-        prices = self._estimate(manifest.model_version, cars)
+        prices = self._estimate(manifest, chunk, cars)
         elapsed_ms = (time.perf_counter() - started) * 1000
         records = audit_records(manifest, cars, prices, at=self._clock(), elapsed_ms=elapsed_ms)
         audit = encode_segment(records)
         return make_part(chunk, manifest, cars.errors, prices, audit=audit)
 
-    def _estimate(self, version: str, cars: ValidCars) -> Prices:
+    def _estimate(self, manifest: BatchManifest, chunk: Chunk, cars: ValidCars) -> Prices:
         if not cars.rows:
             return NO_PRICES
-        return Prices(*self._prices(version, cars.values, len(cars.rows)).tolist())
+        quantiles = self._quantiles(manifest.model_version, cars.values, len(cars.rows))
+        prices = Prices(*quantiles[:, PRICE_INDEXES].T.tolist())
+        column = asking_column(manifest.dialect)
+        if column is None:
+            return prices
+        cells = [chunk.columns[column][row - chunk.first_row] for row in cars.rows]
+        asking = asked(cells, self._validator(manifest.dialect.decimal))
+        return prices._replace(verdicts=verdict_cells(asking, quantiles))
 
-    def _prices(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
-        """Price, low and high of n cars by column, (3, n)."""
+    def _quantiles(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
+        """Prices at `QUANTILE_LEVELS` of n cars by column, (n, levels)."""
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
             table = model.estimate_columns(cars, n)
-        quantiles = table.quantiles_mad
-        return np.stack([table.price_mad, quantiles[:, LOW_INDEX], quantiles[:, HIGH_INDEX]])
+        return table.quantiles_mad
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Note the chunk's rows as failed; if not even that works, end the batch."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data.coded_columns import CodedValues
 from shared.domain.car import FIELD_NAMES
+from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
@@ -20,12 +21,13 @@ from shared.schemas.fields import Number
 TEXTS_MAX = 200_000
 """Distinct texts that are remembered; then the memory starts anew."""
 
-SLOTS = {name: slot for slot, name in enumerate(FIELD_NAMES)}
+NAMES = (*FIELD_NAMES, ASKING_PRICE)
+SLOTS = {name: slot for slot, name in enumerate(NAMES)}
 """Each field's place in all arrays by field."""
 
 NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
-IS_NUMBER = np.array([name in NUMBERS for name in FIELD_NAMES])
-IS_DECIMAL = np.array([name in NUMBERS and NUMBERS[name].decimals > 0 for name in FIELD_NAMES])
+IS_NUMBER = np.array([name in NUMBERS for name in NAMES])
+IS_DECIMAL = np.array([name in NUMBERS and NUMBERS[name].decimals > 0 for name in NAMES])
 
 
 class CellTable:
@@ -37,7 +39,7 @@ class CellTable:
 
     def __init__(self, validator: ColumnValidator) -> None:
         self._validator = validator
-        self.limits = np.array([_limits(name) for name in FIELD_NAMES])
+        self.limits = np.array([_limits(name) for name in NAMES])
         self.slots: NDArray[np.int32] = np.full(1 << 16, -1, dtype=np.int32)
         """The hash table: codes, -1 where free."""
         self._start_anew()
@@ -104,7 +106,7 @@ class CellTable:
         return self.arena[start : start + length].tobytes().decode()
 
     def _normal_form(self, code: int) -> tuple[str, Any]:
-        name = FIELD_NAMES[self.keys[code, 0]]
+        name = NAMES[self.keys[code, 0]]
         value, refusal = self._validator.normal_form(name, self.text(code))
         if refusal is not None:
             self.refusals[code] = refusal

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from data.coded_columns import CodedColumn, Column
 from shared.adapters.audit_segments import seal
-from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
-from shared.domain.car import FIELD_NAMES
+from shared.domain.batch import (
+    VERDICT_COLUMNS,
+    BatchManifest,
+    RowCounts,
+    RowStatus,
+    kept_columns,
+)
 from shared.metrics import PriceTally
+from shared.schemas.asking_price import ASKING_PRICE, asking_column
 from worker.runtime import plain_kernels
 from worker.services.batch_part import Part
 from worker.services.batch_rows import (
+    PRICE_INDEXES,
     VALUE_MAX_CHARS,
     RowErrors,
     csv_lines,
@@ -24,7 +31,8 @@ from worker.services.batch_rows import (
     key_column,
     reasons_of,
 )
-from worker.services.plain_cells import IS_DECIMAL, IS_NUMBER, NUMBERS, SLOTS, CellTable
+from worker.services.batch_verdict import verdict_cells
+from worker.services.plain_cells import IS_DECIMAL, IS_NUMBER, NAMES, NUMBERS, SLOTS, CellTable
 from worker.services.plain_chunk import PlainChunk
 
 ENDING_BYTES = 160
@@ -36,7 +44,7 @@ RECORD_BYTES = 160
 NUMBER_BYTES = 40
 """More than a field's name and plain number take in it."""
 
-_NAMES = [orjson.dumps({name: 0})[1:-2] for name in FIELD_NAMES]
+_NAMES = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
 _NAME_ENDS = np.array(list(accumulate(map(len, _NAMES))))
 _ALL_NAMES = b"".join(_NAMES)
 
@@ -56,6 +64,8 @@ class PlainRows:
     """Column of each field that the file has."""
     is_good: NDArray[np.bool_]
     """(n,) whether no cell breaks a rule."""
+    asking_mad: NDArray[np.float64] | None
+    """(n,) what is asked, NaN where nothing is; None if the file does not say."""
 
     @property
     def good(self) -> int:
@@ -85,10 +95,13 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
     slots = np.full(len(header), -1, dtype=np.int64)
     for name, index in columns.items():
         slots[index] = SLOTS[name]
+    asking = asking_column(manifest.dialect)
+    if asking is not None:
+        slots[asking] = SLOTS[ASKING_PRICE]
     places = np.empty((lines, 3), dtype=np.int64)
     codes = np.full((len(SLOTS), lines), -1, dtype=np.int32)
     numbers = np.zeros((len(SLOTS), lines))
-    table.make_room(lines * len(columns), len(chunk.text))
+    table.make_room(lines * (len(columns) + 1), len(chunk.text))
     rows = plain_kernels.read_rows(
         raw, ord(manifest.dialect.delimiter), slots, IS_NUMBER, table.limits, table.slots,
         table.keys, table.arena, table.filled, places, codes, numbers,
@@ -99,7 +112,7 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
     codes, numbers = codes[:, :rows], numbers[:, :rows]
     used = [SLOTS[name] for name in columns]
     is_good = np.logical_not(table.refused(codes[used]).any(axis=0))
-    for name in columns.keys() & NUMBERS.keys():
+    for name in {*columns, ASKING_PRICE} & NUMBERS.keys():
         coded = codes[SLOTS[name]] >= 0
         numbers[SLOTS[name]][coded] = table.numbers[codes[SLOTS[name]][coded]]
     return PlainRows(
@@ -109,6 +122,7 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
         numbers=np.ascontiguousarray(numbers),
         columns=columns,
         is_good=is_good,
+        asking_mad=None if asking is None else numbers[SLOTS[ASKING_PRICE]].copy(),
     )
 
 
@@ -116,7 +130,7 @@ def make_plain_part(
     rows: PlainRows,
     manifest: BatchManifest,
     table: CellTable,
-    prices: NDArray[np.float64] | None,
+    quantiles: NDArray[np.float64] | None,
     *,
     at: float,
     elapsed_ms: float,
@@ -127,15 +141,16 @@ def make_plain_part(
         rows: from `read_rows`.
         manifest: of their batch.
         table: what their codes mean.
-        prices: (3, good rows) price, low, high in MAD; None: nothing is valued.
+        quantiles: (good rows, levels) prices in MAD; None: nothing is valued.
         at: Unix time of the estimate.
         elapsed_ms: what the chunk took; it stands in each of its records.
     """
+    prices = None if quantiles is None else quantiles[:, PRICE_INDEXES].T
     hundredths = _spread(prices, rows.is_good)
     rejected = np.flatnonzero(~rows.is_good)
     errors = _row_errors(rows, manifest, table, rejected)
     reasons = reasons_of(errors, manifest)
-    results, own = _results(rows, manifest, hundredths, reasons)
+    results, own = _results(rows, manifest, hundredths, _verdicts(rows, quantiles), reasons)
     audit = b""
     if prices is not None:
         audit = _audit(rows, table, hundredths, _frame(manifest, at, elapsed_ms))
@@ -209,10 +224,20 @@ def _spread(prices: NDArray[np.float64] | None, is_good: NDArray[np.bool_]) -> N
     return spread
 
 
+def _verdicts(rows: PlainRows, quantiles: NDArray[np.float64] | None) -> Sequence[bytes]:
+    """What stands after each row's prices; nothing if the file asks no prices."""
+    if quantiles is None or rows.asking_mad is None:
+        return [b""] * len(rows.is_good)
+    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_good], quantiles)).splitlines()
+    lines = iter(cells)
+    return [b"," + next(lines) if is_good else b"" for is_good in rows.is_good.tolist()]
+
+
 def _results(
     rows: PlainRows,
     manifest: BatchManifest,
     hundredths: NDArray[np.int64],
+    verdicts: Sequence[bytes],
     reasons: Mapping[int, str],
 ) -> tuple[bytes, NDArray[np.int64]]:
     """The lines of the result file, and where each row's own cells stand in them."""
@@ -220,19 +245,23 @@ def _results(
     # Many rows are rejected for the same reason.
     kinds = {reason: kind for kind, reason in enumerate(dict.fromkeys(reasons.values()))}
     endings[list(reasons)] = [kinds[reason] for reason in reasons.values()]
-    texts = [b",,,,%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds]
+    blank = b"," * (4 if rows.asking_mad is None else 4 + len(VERDICT_COLUMNS))
+    texts = [
+        blank + b"%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds
+    ]
     if manifest.options.dry_run:
-        good = b",,,,%s,\n" % RowStatus.VALID.encode()
+        good = blank + b"%s,\n" % RowStatus.VALID.encode()
     else:
         good = b",%s,\n" % RowStatus.VALUED.encode()
-    longest = max([ENDING_BYTES, *map(len, texts)])
+    longest = max([ENDING_BYTES + max(map(len, verdicts), default=0), *map(len, texts)])
     # A cell takes at most two quotes besides its own bytes.
     own_size = len(rows.chunk.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
     out = np.empty(own_size + longest * len(rows.is_good), dtype=np.uint8)
     own = np.empty((len(rows.is_good), 2), dtype=np.int64)
     written = plain_kernels.write_results(
         _signs(rows.chunk.text), ord(manifest.dialect.delimiter), rows.places, endings,
-        hundredths, _signs(b"".join(texts)), _ends(texts), _signs(good), own, out,
+        hundredths, _signs(b"".join(verdicts)), _ends(verdicts), _signs(b"".join(texts)),
+        _ends(texts), _signs(good), own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
 

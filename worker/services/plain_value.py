@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from shared.domain.batch import BatchManifest
+from shared.domain.valuation import QUANTILE_LEVELS
 from shared.logging import get_logger
 from shared.ports import Clock
 from shared.schemas.columns import ColumnValidator
@@ -17,20 +18,20 @@ from worker.services.plain_chunk import PlainChunk
 
 log = get_logger("plain")
 
-Prices = Callable[[str, Mapping[str, Any], int], Any]
-"""Price, low and high of n cars by a model version, as an array (3, n)."""
+Quantiles = Callable[[str, Mapping[str, Any], int], Any]
+"""Prices at `QUANTILE_LEVELS` of n cars by a model version, as an array (n, levels)."""
 
 
 class PlainValuation:
     """Makes parts of plain chunks. Remembers what texts mean from one chunk to the next.
 
     Args:
-        prices: asks the model.
+        quantiles: asks the model.
         clock: the time of day.
     """
 
-    def __init__(self, prices: Prices, clock: Clock) -> None:
-        self._prices = prices
+    def __init__(self, quantiles: Quantiles, clock: Clock) -> None:
+        self._quantiles = quantiles
         self._clock = clock
         self._known: tuple[ColumnValidator, Any] | None = None
 
@@ -46,17 +47,17 @@ class PlainValuation:
         rows = engine.read_rows(chunk, manifest, table)
         if rows is None:
             return None
-        prices = None
+        quantiles = None
         if not manifest.options.dry_run:
-            prices = self._value(manifest.model_version, rows.cars(table), rows.good)
+            quantiles = self._value(manifest.model_version, rows.cars(table), rows.good)
         elapsed_ms = (time.perf_counter() - started) * 1000
         part: Part = engine.make_plain_part(
-            rows, manifest, table, prices, at=self._clock(), elapsed_ms=elapsed_ms
+            rows, manifest, table, quantiles, at=self._clock(), elapsed_ms=elapsed_ms
         )
         return part
 
     def _value(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
-        return self._prices(version, cars, n) if n else np.zeros((3, 0))
+        return self._quantiles(version, cars, n) if n else np.zeros((0, len(QUANTILE_LEVELS)))
 
     def _table(self, engine: ModuleType, validator: ColumnValidator) -> Any:
         """The texts that this process knows, by the validator that judged them."""

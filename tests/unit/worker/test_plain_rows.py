@@ -11,9 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.audit_segments import encode_segment
-from shared.domain.batch import BatchManifest, BatchOptions
+from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import ColumnMatch, Dialect
+from shared.domain.valuation import QUANTILE_LEVELS, Estimate
+from shared.schemas.asking_price import asking_column
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.csv_reader import START, CsvReader
 from worker.services import plain_part
@@ -21,12 +23,21 @@ from worker.services.batch_audit import audit_records
 from worker.services.batch_chunk import Chunk, cut
 from worker.services.batch_cutter import Cutter
 from worker.services.batch_part import Part
-from worker.services.batch_rows import NO_PRICES, Prices, make_failed_part, make_part, validate
+from worker.services.batch_rows import (
+    NO_PRICES,
+    PRICE_INDEXES,
+    Prices,
+    make_failed_part,
+    make_part,
+    validate,
+)
+from worker.services.batch_verdict import asked, verdict_cells
 from worker.services.plain_cells import CellTable
 from worker.services.plain_chunk import PlainChunk, unpack
 
 FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
 HEADER = ("ref", *FIELDS)
+ASKING_HEADER = (*HEADER, "Prix")
 AT, ELAPSED_MS = 1_790_000_000.25, 12.3456
 CELLS = {
     "ref": [
@@ -50,11 +61,14 @@ CELLS = {
     "transmission": ["Manuelle", "auto", "", "?"],
     "km_driven": ["0", "120000", "120 000", "120.000", "beaucoup", "", "2000001", "1e5", "99.0"],
     "engine_cc": ["1500", "1598,5", "1.6", "", "10001", "1500.0", "1500.00", "-"],
+    "Prix": ["150000", "150 000 DH", "", "sur demande", "12", "99999,5", "310000.0"],
     "city": ["Casablanca", "", "Fès", "a;b", "a,b", "a\tb", "\t"],
 }
 
 
-def manifest(delimiter: str = ",", encoding: str = "utf-8", **options: Any) -> BatchManifest:
+def manifest(
+    delimiter: str = ",", encoding: str = "utf-8", header: tuple[str, ...] = HEADER, **options: Any
+) -> BatchManifest:
     columns = {
         name: ColumnMatch(index=HEADER.index(name), confidence=1, basis="name") for name in FIELDS
     }
@@ -64,16 +78,16 @@ def manifest(delimiter: str = ",", encoding: str = "utf-8", **options: Any) -> B
         accepted_at=AT,
         model_version="v1",
         options=BatchOptions(key_column="ref", **options),
-        dialect=Dialect(encoding=encoding, delimiter=delimiter, header=HEADER, columns=columns),
+        dialect=Dialect(encoding=encoding, delimiter=delimiter, header=header, columns=columns),
         sha256="0" * 64,
         size_bytes=10,
     )
 
 
-def prices_of(km: Any) -> np.ndarray:
+def quantiles_of(km: Any) -> np.ndarray:
     """Prices with no, one and two digits after the point."""
-    price = np.round(300_000.0 - np.asarray(km, dtype=np.float64) / 7 * 3, 2)
-    return np.stack([price, np.round(price * 0.8, 2), np.floor(price * 1.2)])
+    price = np.maximum(300_000.0 - np.asarray(km, dtype=np.float64) / 7, 5_000.0)
+    return np.round(price[:, None] * (0.5 + np.asarray(QUANTILE_LEVELS)), 2)
 
 
 def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator) -> Part:
@@ -83,7 +97,12 @@ def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator)
         return make_part(chunk, batch, cars.errors, NO_PRICES)
     prices = NO_PRICES
     if cars.rows:
-        prices = Prices(*prices_of(cars.values["km_driven"]).tolist())
+        quantiles = quantiles_of(cars.values["km_driven"])
+        prices = Prices(*quantiles[:, PRICE_INDEXES].T.tolist())
+        if asking_column(batch.dialect) is not None:
+            cells = [chunk.columns[-1][row - chunk.first_row] for row in cars.rows]
+            verdicts = verdict_cells(asked(cells, validator), quantiles)
+            prices = prices._replace(verdicts=verdicts)
     records = audit_records(batch, cars, prices, at=AT, elapsed_ms=ELAPSED_MS)
     return make_part(chunk, batch, cars.errors, prices, audit=encode_segment(records))
 
@@ -95,14 +114,14 @@ def compiled_part(chunk: PlainChunk, batch: BatchManifest, table: CellTable) -> 
         return None
     prices = None
     if not batch.options.dry_run:
-        prices = prices_of(rows.cars(table)["km_driven"]) if rows.good else np.zeros((3, 0))
+        prices = quantiles_of(rows.cars(table)["km_driven"])
     return plain_part.make_plain_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
 
 
 def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chunk]:
     reader = CsvReader.of(io.BytesIO(data), batch.dialect, START)
     source, first = iter(reader), 1
-    width, delimiter = len(HEADER), batch.dialect.delimiter
+    width, delimiter = len(batch.dialect.header), batch.dialect.delimiter
     while chunk := cut(source, width=width, delimiter=delimiter, first_row=first, max_rows=rows):
         first += len(chunk)
         yield chunk
@@ -149,22 +168,23 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
     delimiter = draw(st.sampled_from(",;\t|"))
     encoding = draw(st.sampled_from(["utf-8", "cp1252", "utf-16-le"]))
     end = draw(st.sampled_from(["\n", "\r\n"]))
-    lines = [delimiter.join(HEADER)]
+    header = draw(st.sampled_from([HEADER, ASKING_HEADER]))
+    lines = [delimiter.join(header)]
     odd = st.sampled_from(
         ["", delimiter * 3, delimiter * 8, "a" + delimiter * 9, '"', "x", 'a"b', " ", "\r"]
     )
     for _ in range(draw(st.integers(1, 9))):
-        cells = [draw(st.sampled_from(CELLS[name])) for name in HEADER]
+        cells = [draw(st.sampled_from(CELLS[name])) for name in header]
         plain = delimiter.join(cell.replace(delimiter, " ") for cell in cells)
         tail = draw(st.sampled_from(["", "", "", delimiter, delimiter * 2, delimiter + "x"]))
         lines.append(plain + tail if draw(st.integers(0, 9)) else draw(odd))
     text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
     options = {"dry_run": draw(st.booleans()), "language": draw(st.sampled_from(["fr", "en"]))}
-    batch = manifest(delimiter, encoding, **options)
+    batch = manifest(delimiter, encoding, header, **options)
     return text.encode(encoding, "replace"), batch, draw(st.integers(1, 4))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(files())
 @example((b"ref\n\xff\n", manifest(), 2))
 def test_both_ways_give_the_same_bytes(file: tuple[bytes, BatchManifest, int]) -> None:
@@ -189,6 +209,38 @@ def test_the_usual_file_is_taken_by_the_compiled_loops(delimiter: str) -> None:
 def test_rows_that_need_it_are_left_to_the_general_reader(line: bytes) -> None:
     data = good_file(rows=3) + b"\n" + line
     assert check(data, manifest(), rows=3) == [True, False]
+
+
+def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
+    asked_for = [1_000.0, 150_000.0, 240_000.0, 296_428.57, 310_000.0, 1e7]
+    row = "R1,Toyota,Corolla,2020,Petrol,Manual,25000,,"
+    data = "\n".join([",".join(ASKING_HEADER), *(f"{row},{price}" for price in asked_for)])
+    batch = manifest(header=ASKING_HEADER)
+    assert check(data.encode(), batch, rows=9) == [True]
+    (chunk,) = chunks(data.encode(), batch, 9)
+    assert isinstance(chunk, PlainChunk)
+    part = compiled_part(chunk, batch, CellTable(ColumnValidator()))
+    assert part is not None
+    quantiles = tuple(quantiles_of([25_000])[0].tolist())
+    estimate = Estimate(
+        price_mad=quantiles[4], quantiles_mad=quantiles, model_version="v1", model_known=True
+    )
+    header = result_header(ASKING_HEADER, verdicts=True)
+    for line, price in zip(part.results.decode().splitlines(), asked_for, strict=True):
+        found = dict(zip(header, line.split(","), strict=True))
+        verdict, fair = estimate.verdict(price), estimate.interval(0.5)
+        assert found["verdict"] == verdict.position
+        assert float(found["percentile"]) == pytest.approx(verdict.percentile, abs=0.101)
+        assert float(found["difference_mad"]) == verdict.difference_mad
+        assert (float(found["fair_low_mad"]), float(found["fair_high_mad"])) == (
+            fair.low_mad, fair.high_mad,
+        )  # fmt: skip
+
+
+def test_an_estimate_of_ours_is_no_asking_price() -> None:
+    header = result_header(ASKING_HEADER, verdicts=True)
+    assert asking_column(Dialect(header=tuple(header))) == header.index("Prix")
+    assert asking_column(Dialect(header=tuple(result_header(HEADER)))) is None
 
 
 def test_signed_numbers_are_no_formulas() -> None:

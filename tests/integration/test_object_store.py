@@ -1,0 +1,52 @@
+"""A batch whose blobs lie in a bucket: real API and worker processes, a real S3 server."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.batch_parts import BAD_ROW, cars_csv
+from tests.conftest import running_service, short_folder, wait_until
+from tests.object_store import BUCKET, running_object_store
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+ROWS = 12_000
+
+
+def test_a_batch_runs_from_upload_to_download_in_a_bucket(models_path: Path) -> None:
+    with running_object_store() as store, short_folder() as home:
+        place = {"BLOB_URL": f"s3://{BUCKET}/batches", "BLOB_ENDPOINT_URL": store.endpoint_url}
+        with (
+            running_service(home, models_path, BATCH_CHUNK_ROWS="5000", **place) as service,
+            service.client() as client,
+        ):
+            answer = client.post(
+                "/batches", content=cars_csv(ROWS), headers={"Content-Type": "text/csv"}
+            )
+            assert answer.status_code == 202, answer.text
+            url = f"/batches/{answer.json()['id']}"
+            wait_until(lambda: client.get(url).json()["state"] == "SUCCEEDED", 120.0, "the end")
+
+            results = client.get(f"{url}/results")
+            refs = [row["ref"] for row in csv.DictReader(io.StringIO(results.text))]
+            assert refs == [f"R{number}" for number in range(1, ROWS + 1)]
+            part = client.get(f"{url}/results", headers={"Range": "bytes=1000-1999"})
+            assert (part.status_code, part.content) == (206, results.content[1000:2000])
+
+            left = {key.rpartition("/")[2] for key in store.stored()}
+            assert left == {
+                "manifest.json", "final.json", "results.csv", "errors.ndjson", "rejected.csv",
+            }, "chunks, parts and the source are removed"  # fmt: skip
+            assert store.unfinished() == []
+            assert not (home / "batches").exists()
+
+            store.server.stop()
+            refused = client.post(
+                "/batches", content=BAD_ROW.encode(), headers={"Content-Type": "text/csv"}
+            )
+            assert refused.status_code in {422, 503}
+            away = client.post(
+                "/batches", content=cars_csv(3), headers={"Content-Type": "text/csv"}
+            )
+            assert (away.status_code, "storage-unavailable" in away.text) == (503, True)
