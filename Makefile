@@ -57,10 +57,13 @@ format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 ##@ Measure
-.PHONY: bench soak
+.PHONY: bench quality soak
 bench: $(DEV) ## Speed against its peers, side by side, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+quality: $(DEV) ## How right the prices are (ARGS="--listings FILE --reference FILE")
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 soak: $(DEV) ## Ten minutes of mixed load: does anything grow, hang or get lost? (ARGS="--minutes 1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

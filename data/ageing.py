@@ -2,22 +2,21 @@
 
 The effect of a single year of a single model is estimated from few listings, and its noise would
 make a car of 2018 dearer than one of 2019. Those effects are moved, as little as their listings
-allow, until the model's price rises with the year.
+allow, until the model's price rises over the years that were listed.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from data.car_codes import coder_for
-from data.hedonic import FIRST_YEAR, SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
+from data.hedonic import SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
 from data.hedonic_tables import HedonicTables
 
 _TERM = (VEHICLE, "year")
 _FIRST_STEADY_YEAR = 1998
 """Older cars become collectable: there a falling price may be real."""
-_FIXED = 1e7
 _DIGITS = 4
 
 
@@ -36,13 +35,12 @@ def with_steady_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicMo
     curves = _curves(plain, listings)
     for vehicle, curve in curves.items():
         keys = [f"{vehicle}{SEPARATOR}{int(year)}" for year in YEARS]
-        known = np.array([key in cells for key in keys])
-        shift = np.array([cells[k].coefficients[0] if k in cells else 0.0 for k in keys])
-        weight = np.array([float(cells[k].count) if k in cells else _FIXED for k in keys])
-        steady = _rising(curve + shift, weight, _FIRST_STEADY_YEAR - FIRST_YEAR) - curve
-        for index in np.flatnonzero(known):
-            key = keys[index]
-            cells[key] = Cell(cells[key].count, (round(float(steady[index]), _DIGITS),))
+        known = [i for i, key in enumerate(keys) if key in cells and YEARS[i] >= _FIRST_STEADY_YEAR]
+        prices = [curve[i] + cells[keys[i]].coefficients[0] for i in known]
+        rising = _rising(prices, [cells[keys[i]].count for i in known])
+        for index, price in zip(known, rising, strict=True):
+            shift = round(float(price - curve[index]), _DIGITS)
+            cells[keys[index]] = Cell(cells[keys[index]].count, (shift,))
     return dataclasses.replace(model, cells={**model.cells, name: cells})
 
 
@@ -69,10 +67,10 @@ def _most_frequent(values: pd.Series) -> object:
     return min(counts.index[counts == counts.max()]) if len(counts) else None
 
 
-def _rising(values: FloatArray, weights: FloatArray, start: int) -> FloatArray:
-    """The closest sequence that does not fall from `start` on (pool adjacent violators)."""
+def _rising(values: Sequence[float], weights: Sequence[int]) -> list[float]:
+    """The closest sequence that does not fall (pool adjacent violators)."""
     pools: list[list[float]] = []
-    for value, weight in zip(values[start:], weights[start:], strict=True):
+    for value, weight in zip(values, weights, strict=True):
         pools.append([float(value), float(weight), 1.0])
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             last, weight_of_last, size = pools.pop()
@@ -80,5 +78,4 @@ def _rising(values: FloatArray, weights: FloatArray, start: int) -> FloatArray:
             total = weight_of_first + weight_of_last
             mean = (first * weight_of_first + last * weight_of_last) / total
             pools.append([mean, total, size_of_first + size])
-    tail = [value for value, _, size in pools for _ in range(int(size))]
-    return np.concatenate([values[:start], tail])
+    return [value for value, _, size in pools for _ in range(int(size))]

@@ -15,7 +15,7 @@ from data.schema import LISTING_DATE, PRICE, car_columns
 from data.suspicion import without_implausible_km
 
 FEWEST_LISTINGS = 500
-_FOLDS = 5
+_FOLDS = 10
 _SHAPE_LEVELS = (0.01, 0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975, 0.99)
 _SPREAD_PRIOR = 30.0
 _FEWEST_RARE = 200

@@ -1,7 +1,7 @@
 """Cars as small integers: what a hedonic model's cells are found by."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from data.hedonic import (
     SEPARATOR,
     SPEC,
     VEHICLE,
+    WORD,
     YEARS,
     FloatArray,
     HedonicModel,
@@ -30,7 +31,6 @@ PLAIN_KEYS = (
     "condition",
     "origin",
     "city",
-    "edition",
     "doors",
 )
 KEYS = (*PLAIN_KEYS, "year", VEHICLE, SPEC)
@@ -49,14 +49,22 @@ _YEAR, _VEHICLE, _SPEC = KEYS.index("year"), KEYS.index(VEHICLE), KEYS.index(SPE
 _YEAR_NUMBER = NUMBERS.index("year")
 _FUEL, _TRANSMISSION = PLAIN_KEYS.index("fuel"), PLAIN_KEYS.index("transmission")
 _WHOLE_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
+_LONGEST_CACHE = 100_000
+
+Words = tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CodedCars:
-    """Cars as codes (n, len(KEYS)) and numbers (n, len(NUMBERS)), NaN where missing."""
+    """Cars as codes (n, len(KEYS)) and numbers (n, len(NUMBERS)), NaN where missing.
+
+    `words` holds the known words of the edition by the position of the car; cars without any do
+    not stand there.
+    """
 
     codes: IntArray
     numbers: FloatArray
+    words: Mapping[int, Words]
 
 
 class CarCoder:
@@ -68,6 +76,7 @@ class CarCoder:
         vehicles: Sequence[tuple[str, str]],
         vehicle_years: Sequence[float],
         specs: Sequence[tuple[str, str, str, str]],
+        words: Iterable[str] = (),
     ) -> None:
         self.vocabularies = {
             key: {value: code for code, value in enumerate(vocabularies.get(key, ()), start=1)}
@@ -81,6 +90,8 @@ class CarCoder:
             SPEC: len(specs) + 1,
         }
         self._specs = self._spec_codes(vehicles, specs)
+        self._words = frozenset(words)
+        self._editions: dict[str | None, Words] = {}
 
     def _spec_codes(
         self,
@@ -130,7 +141,7 @@ class CarCoder:
         )
         specs = self._specs[known, plain[_FUEL], plain[_TRANSMISSION]]
         codes = np.array([*plain, years, known, specs], dtype=np.int64)
-        return CodedCars(codes.T, numbers.T)
+        return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", absent)))
 
     def _code_arrays(
         self, columns: Mapping[str, Column], company: CodedColumn, model: CodedColumn, n: int
@@ -145,7 +156,30 @@ class CarCoder:
         codes[_YEAR] = _year_codes(years)
         codes[_VEHICLE] = self._vehicle_codes(company, model, years)
         codes[_SPEC] = self._specs[codes[_VEHICLE], codes[_FUEL], codes[_TRANSMISSION]]
-        return CodedCars(codes.T, numbers.T)
+        return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", ())))
+
+    def _known_words(self, editions: Column) -> dict[int, Words]:
+        if not self._words:
+            return {}
+        if isinstance(editions, CodedColumn):
+            used = np.unique(editions.codes).tolist()
+            of_code = {code: self._words_of(editions.values[code]) for code in used}
+            stated = np.isin(editions.codes, [code for code in used if of_code[code]])
+            return {at: of_code[editions.codes[at]] for at in np.flatnonzero(stated).tolist()}
+        return {
+            position: words
+            for position, edition in enumerate(editions)
+            if edition and (words := self._words_of(edition))
+        }
+
+    def _words_of(self, edition: str | None) -> Words:
+        found = self._editions.get(edition)
+        if found is None:
+            found = tuple(word for word in words_of(edition) if word in self._words)
+            if len(self._editions) >= _LONGEST_CACHE:
+                self._editions.clear()
+            self._editions[edition] = found
+        return found
 
     def _vehicle_codes(
         self, company: CodedColumn, model: CodedColumn, years: FloatArray
@@ -157,6 +191,15 @@ class CarCoder:
         names = (company.values_at(first), model.values_at(first), years[first].tolist())
         found = np.fromiter(map(self._vehicles.code, *names), np.int64, len(first))
         return np.asarray(found[inverse])
+
+
+def words_of(edition: str | None) -> list[str]:
+    """The words of an edition, each once, in order.
+
+    >>> words_of("1.5 dci laureate 1.5")
+    ['1.5', 'dci', 'laureate']
+    """
+    return list(dict.fromkeys((edition or "").replace(SEPARATOR, " ").split()))
 
 
 def _year_code(year: float | None) -> int:
@@ -172,7 +215,7 @@ def _year_codes(years: FloatArray) -> IntArray:
 
 def coder_for(model: HedonicModel) -> CarCoder:
     """The coder that knows every value that stands in a cell of `model`."""
-    words: dict[str, set[str]] = {key: set() for key in (*PLAIN_KEYS, SPEC)}
+    words: dict[str, set[str]] = {key: set() for key in (*PLAIN_KEYS, SPEC, WORD)}
     for term in model.terms:
         for cell in model.cells[term.name]:
             for key, value in zip(term.keys, split_cell(cell, term.keys), strict=True):
@@ -188,7 +231,8 @@ def coder_for(model: HedonicModel) -> CarCoder:
     }
     vehicles = [_pair(vehicle) for vehicle in model.vehicle_years]
     specs = [_quadruple(spec) for spec in sorted(words[SPEC])]
-    return CarCoder(vocabularies, vehicles, list(model.vehicle_years.values()), specs)
+    years = list(model.vehicle_years.values())
+    return CarCoder(vocabularies, vehicles, years, specs, words[WORD])
 
 
 def split_cell(cell: str, keys: Sequence[str]) -> list[str]:

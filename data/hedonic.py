@@ -26,6 +26,8 @@ VEHICLE = "vehicle"
 """Derived key: company and model."""
 SPEC = "spec"
 """Derived key: vehicle, fuel and transmission."""
+WORD = "word"
+"""Derived key: each word of the edition; a car stands in as many cells as it has words."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,18 +132,25 @@ class HedonicModel:
         cells: `cells[term name][cell key]`.
         vehicle_years: the usual year of each known vehicle, by its cell key; a vehicle that does
             not stand here is priced by its company and its other fields alone.
+        usual: by field, then by cell key (of a spec, a vehicle or a company, "" for all cars):
+            the field's usual effect, which counts for a car that does not state the field.
     """
 
     intercept: float
     terms: tuple[Term, ...]
     cells: Mapping[str, Mapping[str, Cell]]
     vehicle_years: Mapping[str, float]
+    usual: Mapping[str, Mapping[str, Cell]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
         return {
             "intercept": self.intercept,
             "vehicle_years": dict(self.vehicle_years),
+            "usual": {
+                field: {key: [cell.count, *cell.coefficients] for key, cell in cells.items()}
+                for field, cells in self.usual.items()
+            },
             "terms": [
                 {
                     **term.to_json(),
@@ -167,6 +176,10 @@ class HedonicModel:
                 for term in given["terms"]
             },
             vehicle_years=dict(given["vehicle_years"]),
+            usual={
+                field: {key: Cell(int(cell[0]), tuple(cell[1:])) for key, cell in cells.items()}
+                for field, cells in given["usual"].items()
+            },
         )
 
 

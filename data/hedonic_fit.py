@@ -10,8 +10,9 @@ import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.ageing import with_steady_ageing
-from data.car_codes import PARTS_OF
-from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.car_codes import PARTS_OF, words_of
+from data.hedonic import SEPARATOR, WORD, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.usual_fit import with_usual_effects
 
 _ITERATIONS = (80, 40, 40)
 """Of each round of reweighting; a round starts from the solution of the one before."""
@@ -80,7 +81,8 @@ def fit_hedonic(
         cells=cells,
         vehicle_years=_vehicle_years(listings, fewest),
     )
-    return HedonicFit(model=with_steady_ageing(model, listings), nuisance=scaled[start:])
+    model = with_usual_effects(with_steady_ageing(model, listings), listings, fewest)
+    return HedonicFit(model=model, nuisance=scaled[start:])
 
 
 def _robust_ridge(
@@ -114,13 +116,13 @@ def _robust_ridge(
 
 def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
     """The term's design columns; None when too few listings know it."""
-    names, codes = _cell_codes(listings, term)
-    values = np.ones((len(listings), 1))
+    names, rows, codes = _cell_codes(listings, term)
+    values = np.ones((len(rows), 1))
     if term.bend is not None:
-        numbers = listings[term.bend.variable].to_numpy(dtype=np.float64)
+        numbers = listings[term.bend.variable].to_numpy(dtype=np.float64)[rows]
         values = term.bend.columns(numbers)
         codes = np.where(np.isnan(numbers), -1, codes)
-        if np.mean(codes >= 0) < _SMALLEST_SHARE:
+        if np.sum(codes >= 0) < _SMALLEST_SHARE * len(listings):
             return None
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     kept = np.flatnonzero(counts >= fewest)
@@ -129,12 +131,15 @@ def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
     position = np.full(len(names) + 1, -1)
     position[kept] = np.arange(len(kept))
     columns = position[codes]
-    rows = np.flatnonzero(columns >= 0)
+    used = np.flatnonzero(columns >= 0)
     width = term.width
     design = scipy.sparse.csr_matrix(
         (
-            values[rows].ravel(),
-            (np.repeat(rows, width), (columns[rows, None] * width + np.arange(width)).ravel()),
+            values[used].ravel(),
+            (
+                np.repeat(rows[used], width),
+                (columns[used, None] * width + np.arange(width)).ravel(),
+            ),
         ),
         shape=(len(listings), len(kept) * width),
     )
@@ -142,16 +147,26 @@ def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
     return _Block(term, tuple(names[i] for i in kept), counts[kept], design)
 
 
-def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray]:
-    """Names of the cells that occur, and the cell of each listing."""
-    fields = [part for key in term.keys for part in PARTS_OF.get(key, (key,))]
-    if not fields:
-        return [""], np.zeros(len(listings), dtype=np.int64)
-    joined = _text(listings[fields[0]])
-    for field in fields[1:]:
-        joined = joined + SEPARATOR + _text(listings[field])
+def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray, IntArray]:
+    """Names of the cells that occur, then pairs of a listing's row and its cell.
+
+    A listing stands in one cell, or in one for each word of its edition.
+    """
+    rows = np.arange(len(listings))
+    if not term.keys:
+        return [""], rows, np.zeros(len(listings), dtype=np.int64)
+    columns = []
+    if WORD in term.keys:
+        words = [words_of(edition) for edition in listings["edition"]]
+        rows = np.repeat(rows, [len(found) for found in words])
+        columns.append(pd.Series([word for found in words for word in found], dtype=object))
+    fields = [part for key in term.keys if key != WORD for part in PARTS_OF.get(key, (key,))]
+    columns[:0] = [_text(listings[field].iloc[rows]) for field in fields]
+    joined = columns[0]
+    for column in columns[1:]:
+        joined = joined + SEPARATOR + column
     codes, names = pd.factorize(joined, sort=True)
-    return [str(name) for name in names], codes.astype(np.int64)
+    return [str(name) for name in names], rows, codes.astype(np.int64)
 
 
 def _text(column: pd.Series) -> pd.Series:

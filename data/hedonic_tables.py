@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data.car_codes import KEYS, NUMBERS, CarCoder, CodedCars, code_of, split_cell
-from data.hedonic import YEARS, Bend, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.hedonic import WORD, YEARS, Bend, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.usual_effects import UsualEffects
+from data.word_effects import EDITION, WordEffects
 
 
 class HedonicTables:
@@ -21,7 +23,9 @@ class HedonicTables:
         self.intercept = model.intercept
         terms = sorted(model.terms, key=lambda term: term.field)
         self._bends: list[Bend] = []
+        self._words = WordEffects(model, coder)
         self._layout(terms)
+        self._usual = UsualEffects(model, coder, self.part_fields)
         self._curves = _Curves(self._bends)
 
     def _layout(self, terms: Sequence[Term]) -> None:
@@ -31,7 +35,7 @@ class HedonicTables:
         multipliers: list[int] = []
         fields: list[str] = []
         filled = 1
-        for term in terms:
+        for term in (term for term in terms if WORD not in term.keys):
             tensor, keys = _tensor(term, self.model.cells[term.name], self.coder)
             columns = self._columns_of(term)
             stride = _strides(keys, self.coder.sizes)
@@ -42,6 +46,12 @@ class HedonicTables:
                 multipliers.append(column)
                 fields.append(term.field)
                 filled += len(block)
+        if self._words:
+            # A column of zeros, which the words' effects are put into.
+            strides.append(np.zeros(len(KEYS), dtype=np.int64))
+            offsets.append(0)
+            multipliers.append(0)
+            fields.append(EDITION)
         self._values = np.concatenate(blocks)
         # As floats: their product is exact below 2**53, and much faster than that of integers.
         self._strides = np.array(strides, dtype=np.float64).T.copy()
@@ -65,7 +75,12 @@ class HedonicTables:
         cells = (cars.codes.astype(np.float64) @ self._strides).astype(np.int64)
         effects = self._values[cells + self._offsets]
         effects *= self._curves.columns(cars.numbers)[:, self._multipliers]
-        return np.add.reduceat(effects, self._starts, axis=1)
+        parts = np.add.reduceat(effects, self._starts, axis=1)
+        if cars.words:
+            self._words.fill(parts[:, self.part_fields.index(EDITION)], cars)
+        if self._usual:
+            self._usual.fill(parts, cars)
+        return parts
 
     def log_price(self, parts: FloatArray) -> FloatArray:
         """Log price (n,) from `parts`."""

@@ -4,7 +4,9 @@ The stiffness of a term was chosen by cross-validation on real listings: specifi
 back more than general ones, so that a cell with few listings leans on its parents.
 """
 
-from data.hedonic import SPEC, VEHICLE, Bend, Term
+import dataclasses
+
+from data.hedonic import SPEC, VEHICLE, WORD, Bend, Term
 
 YEAR = Bend(
     variable="year",
@@ -45,7 +47,8 @@ _SHIFTS = tuple(
         (("condition",), "condition", 2.0),
         (("origin",), "origin", 2.0),
         (("city",), "city", 2.0),
-        (("edition",), "edition", 4.0),
+        ((WORD,), "edition", 16.0),
+        ((VEHICLE, WORD), "edition", 16.0),
         (("doors",), "doors", 4.0),
         (("company",), "company", 0.6),
         ((VEHICLE,), "model", 2.0),
@@ -57,7 +60,6 @@ _SHIFTS = tuple(
         ((VEHICLE, "year"), "year", 6.0),
         (("company", "origin"), "origin", 6.0),
         ((VEHICLE, "origin"), "origin", 8.0),
-        ((VEHICLE, "edition"), "edition", 6.0),
     )
 )
 
@@ -74,4 +76,17 @@ _AGEING = tuple(
     )
 )
 
-TERMS: tuple[Term, ...] = (*_GENERAL, *_SHIFTS, *_AGEING)
+_POWER = tuple(
+    Term(name=f"{key}_x_power", field="max_power_bhp", keys=(key,), bend=POWER, stiffness=2.0)
+    for key in ("company", "fuel")
+)
+
+TERMS: tuple[Term, ...] = (*_GENERAL, *_SHIFTS, *_AGEING, *_POWER)
+
+
+def stiffened(factor: float) -> tuple[Term, ...]:
+    """`TERMS` with every cell held back `factor` times as much; curves of all cars stay."""
+    return tuple(
+        dataclasses.replace(term, stiffness=term.stiffness * factor) if term.keys else term
+        for term in TERMS
+    )

@@ -17,6 +17,14 @@ from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = npt.NDArray[np.float64]
 MEDIAN_INDEX = QUANTILE_LEVELS.index(0.50)
+FEWEST_TO_CALIBRATE = 100
+"""Cars behind the quantiles of a level of information."""
+_BINS = 10
+_PRIOR = 200.0
+"""Cars that the whole weighs against a bin."""
+_REACH = 0.90
+_SMALLEST_SIZE = 0.05
+_STEEPEST = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,19 +35,21 @@ class IntervalCalibration:
         factors: (3, 9), one row for each level of `model_store.encoding`, one column for each of
             `QUANTILE_LEVELS`; not decreasing along a row, 0 at the median.
         floor: smallest standard deviation (log scale) that is believed.
-        slope, centre_log: the scale also grows as exp(slope * (centre_log - mean)): cheap cars
-            spread more than their neighbours in the forest tell.
+        exponent: the scale grows as the deviation to this power.
+        knots_log, widths: what it is multiplied by, at these log prices and linear between them:
+            cheap and dear cars spread more than their neighbours in the forest tell.
     """
 
     factors: tuple[tuple[float, ...], ...]
     floor: float = 0.02
-    slope: float = 0.0
-    centre_log: float = 0.0
+    exponent: float = 1.0
+    knots_log: tuple[float, ...] = (0.0,)
+    widths: tuple[float, ...] = (1.0,)
 
     def scale(self, mean: FloatArray, std: FloatArray) -> FloatArray:
         """What a unit of the factors is worth on the log scale, (n,)."""
-        tilt = np.exp(np.clip(self.slope * (self.centre_log - mean), -1.0, 1.0))
-        return np.asarray(np.maximum(std, self.floor) * tilt)
+        width = np.interp(mean, self.knots_log, self.widths)
+        return np.asarray(np.maximum(std, self.floor) ** self.exponent * width)
 
     def quantiles_log(
         self, level: npt.NDArray[np.int8], mean: FloatArray, std: FloatArray
@@ -62,7 +72,7 @@ class IntervalCalibration:
         std: FloatArray,
         actual: FloatArray,
         *,
-        fewest: int = 100,
+        fewest: int = FEWEST_TO_CALIBRATE,
     ) -> Self:
         """Calibrate on cars that were not used to predict themselves.
 
@@ -73,8 +83,10 @@ class IntervalCalibration:
             actual: (n,) log of the real prices.
             fewest: a level with fewer cars takes the quantiles of the level below it.
         """
-        slope, centre_log = _tilt(mean, std, actual)
-        raw = cls(factors=(), slope=slope, centre_log=centre_log)
+        exponent = _exponent(std, np.abs(actual - mean), cls.floor)
+        flat = cls(factors=(), exponent=exponent)
+        knots, widths = _widths(mean, np.abs(actual - mean) / flat.scale(mean, std))
+        raw = cls(factors=(), exponent=exponent, knots_log=knots, widths=widths)
         scores = (actual - mean) / raw.scale(mean, std)
         rows: list[tuple[float, ...]] = []
         for wanted in range(3):
@@ -89,8 +101,9 @@ class IntervalCalibration:
         return {
             "factors": [list(row) for row in self.factors],
             "floor": self.floor,
-            "slope": self.slope,
-            "centre_log": self.centre_log,
+            "exponent": self.exponent,
+            "knots_log": list(self.knots_log),
+            "widths": list(self.widths),
         }
 
     @classmethod
@@ -99,19 +112,37 @@ class IntervalCalibration:
         return cls(
             factors=tuple(tuple(row) for row in given["factors"]),
             floor=given["floor"],
-            slope=given["slope"],
-            centre_log=given["centre_log"],
+            exponent=given["exponent"],
+            knots_log=tuple(given["knots_log"]),
+            widths=tuple(given["widths"]),
         )
 
 
-def _tilt(mean: FloatArray, std: FloatArray, actual: FloatArray) -> tuple[float, float]:
-    """How the log of the scaled absolute residual falls with the log price: (slope, centre)."""
-    centre_log = float(np.mean(mean))
-    size = np.log(np.abs(actual - mean) / np.maximum(std, 0.02) + 0.05)
-    offset = mean - centre_log
+def _exponent(std: FloatArray, size: FloatArray, floor: float) -> float:
+    """How the log of the absolute residual grows with the log of the deviation."""
+    offset = np.log(np.maximum(std, floor))
+    offset -= offset.mean()
+    log_size = np.log(size / np.maximum(std, floor) + _SMALLEST_SIZE)
     variance = float(np.mean(offset**2))
-    slope = -float(np.mean(offset * size)) / variance if variance > 0 else 0.0
-    return float(np.clip(slope, -0.5, 0.5)), centre_log
+    slope = float(np.mean(offset * log_size)) / variance if variance > 0 else 0.0
+    return 1.0 + float(np.clip(slope, -_STEEPEST, _STEEPEST))
+
+
+def _widths(mean: FloatArray, size: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How far the scaled residual reaches by bins of the price: (middles, reaches).
+
+    A bin is drawn to the whole, so that few cars make a steady curve too.
+    """
+    edges = np.quantile(mean, np.arange(1, _BINS) / _BINS)
+    middles = np.quantile(mean, (np.arange(_BINS) + 0.5) / _BINS)
+    bins = np.searchsorted(edges, mean)
+    overall = float(np.quantile(size, _REACH))
+    widths = []
+    for wanted in range(_BINS):
+        inside = size[bins == wanted]
+        own = float(np.quantile(inside, _REACH)) if len(inside) else overall
+        widths.append((len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR))
+    return tuple(middles.tolist()), tuple(widths)
 
 
 def _factors(scores: FloatArray) -> tuple[float, ...]:

@@ -4,17 +4,16 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.calibrate import folds_of, latest_month
-from data.distributions import SMALLEST_CELL
 from data.hedonic import FloatArray
-from data.hedonic_fit import fit_hedonic
-from data.hedonic_terms import TERMS
 from data.market import date_curve, month_number
 from data.schema import LISTING_DATE, PRICE, car_columns
 from model_store.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
-from model_store.training.dropout import with_dropout
+from model_store.training.baseline import FoldedListings, best_terms
+from model_store.training.dropout import UNKNOWN_MODEL, with_dropout
 from shared.domain.car import CATEGORIES
 
 _NUMBERS = (
@@ -35,12 +34,14 @@ class CrossFitted:
         encoded: each training car by a baseline that was fitted without its fold.
         residual: (n,) log price minus that baseline, at the price level of the latest month.
         month_slopes: (m,) slopes of the date curve; empty where the listings carry no dates.
+        masked: (n,) whether the car's model was made unknown by field dropout.
     """
 
     encoder: CarEncoder
     encoded: EncodedCars
     residual: FloatArray
     month_slopes: FloatArray
+    masked: npt.NDArray[np.bool_]
 
 
 def cross_fit(
@@ -54,35 +55,38 @@ def cross_fit(
         seed: of the folds and of the field dropout.
         advance: told after each fit.
     """
-    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
-    months = _months(listings)
-    fit = fit_hedonic(listings, log_price, TERMS, fewest=SMALLEST_CELL, nuisance=months)
+    known = FoldedListings(
+        table=listings,
+        log_price=np.log(listings[PRICE].to_numpy(dtype=np.float64)),
+        months=_months(listings),
+        fold_of=folds_of(listings, folds, seed),
+    )
+    terms, fits = best_terms(known, folds)
+    advance("stiffness")
+    fit = known.fit(terms)
     features = _features(listings, tuple(term.field for term in fit.model.terms))
     encoder = CarEncoder(fit.model, features, _detail_fields(listings))
     advance("baseline")
     thinned = with_dropout(listings, seed=seed)
-    fold_of = folds_of(listings, folds, seed)
     encoded = _empty(len(listings), len(features))
     residual = np.empty(len(listings))
     for fold in range(folds):
-        inside, outside = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
-        partial = fit_hedonic(
-            listings.iloc[outside].reset_index(drop=True),
-            log_price[outside],
-            TERMS,
-            fewest=SMALLEST_CELL,
-            nuisance=months[outside],
-        )
+        inside = known.members(fold)
+        partial = fits[fold] if fold < len(fits) else known.fit(terms, without=fold)
         blind = CarEncoder(partial.model, features, encoder.detail_fields)
         part = blind.encode_columns(car_columns(thinned.iloc[inside]), len(inside))
         encoded.matrix[inside] = part.matrix
         encoded.baseline_log[inside] = part.baseline_log
         encoded.level[inside] = part.level
-        dated = months[inside] @ partial.nuisance
-        residual[inside] = log_price[inside] - part.baseline_log - dated
+        dated = known.months[inside] @ partial.nuisance
+        residual[inside] = known.log_price[inside] - part.baseline_log - dated
         advance(f"fold {fold + 1} of {folds}")
     return CrossFitted(
-        encoder=encoder, encoded=encoded, residual=residual, month_slopes=fit.nuisance
+        encoder=encoder,
+        encoded=encoded,
+        residual=residual,
+        month_slopes=fit.nuisance,
+        masked=(thinned["model"] == UNKNOWN_MODEL).to_numpy(),
     )
 
 

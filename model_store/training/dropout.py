@@ -12,6 +12,8 @@ from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 
 FIELD_SHARE = 0.15
 """Share of the values blanked in each optional field."""
+BARE_SHARE = 0.10
+"""Share of the cars of which only the required fields stay."""
 UNKNOWN_SHARE = 0.04
 """Share of the cars whose model is made unknown."""
 UNKNOWN_MODEL = "(unknown)"
@@ -22,8 +24,9 @@ def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """A copy of `listings` with fields blanked at random."""
     rng = np.random.default_rng(seed)
     thinned = listings.copy()
+    bare = rng.random(len(thinned)) < BARE_SHARE
     for name in FIELD_NAMES:
-        blanked = rng.random(len(thinned)) < FIELD_SHARE
+        blanked = bare | (rng.random(len(thinned)) < FIELD_SHARE)
         if name not in REQUIRED_FIELDS:
             thinned.loc[blanked, name] = None
     unknown = rng.random(len(thinned)) < UNKNOWN_SHARE

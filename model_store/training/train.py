@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
@@ -15,8 +16,9 @@ from data.loading import ListingsError
 from data.price_index import fitted_index
 from data.schema import LISTING_COLUMNS, LISTING_DATE
 from data.suspicion import without_implausible_km
-from model_store.calibration import IntervalCalibration
+from model_store.calibration import FEWEST_TO_CALIBRATE, IntervalCalibration
 from model_store.card_evidence import Evidence
+from model_store.encoding import UNKNOWN_MODEL
 from model_store.scores import scores
 from model_store.training.crossfit import CrossFitted, cross_fit
 from model_store.training.forest_choice import OutOfBag, fit_forest
@@ -61,7 +63,10 @@ def train_bundle(
     )
     mean = encoded.baseline_log + unseen.mean
     actual = encoded.baseline_log + fitted.residual
-    calibration = IntervalCalibration.fit(encoded.level, mean, unseen.std, actual)
+    telling = _telling(fitted)
+    calibration = IntervalCalibration.fit(
+        encoded.level[telling], mean[telling], unseen.std[telling], actual[telling]
+    )
     advance("calibration")
     return TrainedModel(
         estimator=forest,
@@ -82,7 +87,7 @@ def train_bundle(
 
 def steps(listings: pd.DataFrame) -> int:
     """How often `train_bundle` calls `advance`."""
-    return 1 + _folds(listings) + 5 + 1
+    return 2 + _folds(listings) + 5 + 1
 
 
 def digest(listings: pd.DataFrame) -> str:
@@ -105,6 +110,17 @@ def _check(listings: pd.DataFrame) -> None:
             f"all listings are of one brand ({listings['company'].iloc[0]});"
             f" at least {FEWEST_COMPANIES} are needed to price cars in general"
         )
+
+
+def _telling(fitted: CrossFitted) -> npt.NDArray[np.bool_]:
+    """The cars that intervals are calibrated on, (n,).
+
+    Models that are truly unknown stray further than well-known ones without their name: where
+    there are enough of them, they alone say how far.
+    """
+    unknown = fitted.encoded.level == UNKNOWN_MODEL
+    enough = np.sum(unknown & ~fitted.masked) >= FEWEST_TO_CALIBRATE
+    return ~(unknown & fitted.masked) if enough else np.ones(len(unknown), dtype=np.bool_)
 
 
 def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:

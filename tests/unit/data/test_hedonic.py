@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from data.car_codes import coder_for
+from data.coded_columns import CodedColumn, CodedValues, Column
 from data.hedonic import Bend, HedonicModel
 from data.hedonic_fit import fit_hedonic
 from data.hedonic_tables import HedonicTables
@@ -25,7 +26,7 @@ def log_prices(
     model: HedonicModel, columns: Columns
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     tables = HedonicTables(model, coder_for(model))
-    coded = tables.coder.code(columns, len(columns["company"]))
+    coded = tables.coder.code(columns, len(columns["year"]))
     return tables.log_price(tables.parts(coded))
 
 
@@ -105,3 +106,53 @@ def test_one_dear_year_of_a_model_does_not_make_the_next_one_cheaper() -> None:
     model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
     by_year = priced(model, *(car(year=year) for year in range(2005, 2025)))
     assert (np.diff(by_year) >= -1e-3).all()
+
+
+def with_editions(table: pd.DataFrame) -> pd.DataFrame:
+    """Half the cars are "1.5 luxe" and a fifth dearer for it, the others are "1.5 base"."""
+    luxe = np.arange(len(table)) % 2 == 0
+    table = table.assign(edition=np.where(luxe, "1.5 luxe", "1.5 base"))
+    table.loc[luxe, "price_mad"] *= 1.2
+    return table
+
+
+def test_words_of_an_edition_are_worth_what_they_were_made_to_be() -> None:
+    table = with_editions(made_listings(2000, seed=6))
+    model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
+    luxe, base, mixed = priced(
+        model, car(edition="1.5 luxe"), car(edition="1.5 base"), car(edition="phantom luxe 1.5")
+    )
+    assert luxe - base == pytest.approx(np.log(1.2), abs=0.03)
+    assert mixed == pytest.approx(luxe)
+
+
+def test_a_field_that_is_not_stated_counts_as_usual_for_its_like() -> None:
+    table = with_editions(made_listings(2000, seed=6))
+    model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
+    unstated, unread, luxe, base = priced(
+        model,
+        car(edition=None),
+        car(edition="phantom"),
+        car(edition="1.5 luxe"),
+        car(edition="1.5 base"),
+    )
+    assert unstated == unread
+    assert base < unstated < luxe
+    assert unstated == pytest.approx((luxe + base) / 2, abs=0.02)
+    assert HedonicModel.from_json(model.to_json()).to_json() == model.to_json()
+
+
+def test_columns_as_codes_give_the_same_price_as_lists() -> None:
+    table = with_editions(made_listings(2000, seed=6))
+    model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
+    cars = [car(edition="1.5 luxe"), car(edition=None), car(edition="phantom"), car(edition="luxe")]
+    listed = {name: [each[name] for each in cars] for name in cars[0]}
+    coded: dict[str, Column] = {name: coded_column(each) for name, each in listed.items()}
+    for name in ("year", "km_driven", "fiscal_power_cv"):
+        coded[name] = np.array(listed[name], dtype=np.float64)
+    np.testing.assert_array_equal(log_prices(model, coded), log_prices(model, listed))
+
+
+def coded_column(values: list[object]) -> CodedColumn:
+    distinct = list(dict.fromkeys(values))
+    return CodedColumn(CodedValues(distinct), np.array([distinct.index(value) for value in values]))

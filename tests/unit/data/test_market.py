@@ -16,7 +16,7 @@ from data.loading import ListingsError
 from data.market import REFERENCE_MARKET, ReferenceMarket
 from data.schema import LISTING_COLUMNS
 from model_store.market_cli import market as market_command
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 
 from .conftest import made_listings
 
@@ -25,7 +25,8 @@ PUBLISHED = ReferenceMarket.load()
 
 def counts(market: ReferenceMarket) -> Iterator[int]:
     """The number of listings behind every published figure."""
-    for cells in market.hedonic.cells.values():
+    hedonic = market.hedonic
+    for cells in (*hedonic.cells.values(), *hedonic.usual.values()):
         yield from (cell.count for cell in cells.values())
     cars = market.cars
     for group in (cars.market, *cars.groups.values()):

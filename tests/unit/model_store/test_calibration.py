@@ -72,7 +72,13 @@ def test_cheap_cars_get_wider_intervals_where_they_stray_further() -> None:
     std = np.full(ROWS, 0.15)
     actual = mean + std * np.exp(-0.3 * (mean - 11.8)) * rng.standard_normal(ROWS)
     found = IntervalCalibration.fit(np.zeros(ROWS, np.int8), mean, std, actual)
-    assert found.slope == pytest.approx(0.3, abs=0.1)
+    assert found.widths[0] > 1.3 * found.widths[-1]
+    held_out = rng.normal(11.8, 0.7, ROWS)
+    strayed = held_out + std * np.exp(-0.3 * (held_out - 11.8)) * rng.standard_normal(ROWS)
+    quantiles = found.quantiles_log(np.zeros(ROWS, np.int8), held_out, std)
+    inside = (strayed >= quantiles[:, 1]) & (strayed <= quantiles[:, -2])
+    for cars in (held_out < np.quantile(held_out, 0.1), held_out > np.quantile(held_out, 0.9)):
+        assert inside[cars].mean() == pytest.approx(0.9, abs=0.03)
 
 
 def test_a_calibration_survives_json(calibration: IntervalCalibration) -> None:

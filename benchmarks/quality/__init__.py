@@ -1,0 +1,1 @@
+"""How right the prices are, on real listings."""

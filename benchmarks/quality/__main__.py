@@ -1,0 +1,103 @@
+"""`python -m benchmarks.quality`: the quality of prices, beside what was aimed at."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+from benchmarks.quality import experiments
+from benchmarks.quality.figures import figures
+from benchmarks.quality.reference_split import reference_split
+from benchmarks.quality.targets import Results, markdown
+from data.calibrate import folds_of
+from data.loading import load_listings
+from data.market import ReferenceMarket
+from model_store.training.train import train_bundle
+from shared.domain.car import REQUIRED_FIELDS
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_RESULTS = Path(__file__).parent.parent / "results"
+_REPEATS = (0, 1, 2)
+"""Seeds of the folds where a few dear cars decide: the mean over them is reported."""
+_REQUIRED_BY_REFERENCE = (
+    "company", "model", "year", "fuel", "seller_type", "transmission", "km_driven", "engine_cc",
+    "max_power_bhp",
+)  # fmt: skip
+Step = tuple[str, Callable[[], dict[str, float]]]
+
+
+@click.command()
+@click.option("--listings", type=_FILE, help="Real listings of the market.")
+@click.option("--reference", type=_FILE, help="The reference project's own file.")
+@click.option("--output", type=click.Path(path_type=Path), default=_RESULTS, show_default=True)
+def main(listings: Path | None, reference: Path | None, output: Path) -> None:
+    """Measure the prices; writes quality.json and quality.md after each experiment.
+
+    Without a file its experiments are left out.
+    """
+    if listings is None and reference is None:
+        raise click.UsageError("--listings, --reference or both are needed")
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, measure in _steps(listings, reference, Path(folder)):
+            results[name] = measure()
+            click.echo(f"{name}: {json.dumps(results[name])}", err=True)
+            _write(results, output)
+    click.echo(markdown(results))
+
+
+def _steps(listings: Path | None, reference: Path | None, folder: Path) -> Iterator[Step]:
+    if reference is not None:
+        yield from _of_reference(reference, folder)
+    if listings is not None:
+        table, _ = load_listings(listings)
+        yield from _of_listings(table)
+
+
+def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
+    train, test = reference_split(path, folder)
+    trained = train_bundle(train, seed=experiments.SEED)
+    whole, _ = load_listings(path)
+    yield "reference split", lambda: figures(experiments.priced(trained, test))
+    yield (
+        "reference split, required fields",
+        lambda: figures(experiments.priced(trained, test, _REQUIRED_BY_REFERENCE)),
+    )
+    yield (
+        "reference split, our required fields",
+        lambda: figures(experiments.priced(trained, test, REQUIRED_FIELDS)),
+    )
+    yield "reference split, peer", lambda: experiments.winkler_against_peer(train, test)
+    yield "reference unfiltered", lambda: _repeated(whole)
+
+
+def _of_listings(table: pd.DataFrame) -> Iterator[Step]:
+    market = ReferenceMarket.load()
+    held_out = folds_of(table, experiments.FOLDS, experiments.SEED) == 0
+    train, test = table[~held_out].reset_index(drop=True), table[held_out]
+    yield "default model", lambda: experiments.default_model(market, table)
+    yield "default model, held out", lambda: experiments.default_model_held_out(table)
+    yield "listings, 2025 from before", lambda: experiments.from_before(table, "2025-01")
+    yield "listings, peer", lambda: experiments.winkler_against_peer(train, test)
+    yield "listings", lambda: experiments.cross_validated(table)
+
+
+def _repeated(table: pd.DataFrame) -> dict[str, float]:
+    """The mean of the figures over several draws of the folds."""
+    runs = [experiments.cross_validated(table, seed=seed) for seed in _REPEATS]
+    return {name: round(float(np.mean([run[name] for run in runs])), 4) for name in runs[0]}
+
+
+def _write(results: Results, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=2)
+    (output / "quality.json").write_text(text + "\n", encoding="utf-8")
+    (output / "quality.md").write_text(markdown(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Training as `carprice train` does it, and pricing cars that were kept away from it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from quantile_forest import RandomForestQuantileRegressor
+
+from benchmarks.quality.figures import Predictions, figures, joined, winkler
+from data.calibrate import calibrate, folds_of
+from data.generator import generate
+from data.market import ReferenceMarket
+from data.schema import LISTING_DATE, PRICE, car_columns
+from model_store.cli import DEFAULT_ROWS
+from model_store.console import DEFAULT_SEED
+from model_store.encoding import UNKNOWN_MODEL
+from model_store.forest import PackedForest
+from model_store.training.crossfit import cross_fit
+from model_store.training.train import train_bundle
+from model_store.training.trained import TrainedModel
+
+FOLDS = 5
+SEED = 42
+Figures = dict[str, float]
+
+
+def priced(
+    trained: TrainedModel, listings: pd.DataFrame, fields: Sequence[str] | None = None
+) -> Predictions:
+    """The prices of a trained model for listings, from all of their fields or from a few."""
+    rows = len(listings)
+    columns = car_columns(listings)
+    stated = {n: c for n, c in columns.items() if fields is None or n in fields}
+    encoded = trained.encoder.encode_columns(stated, rows)
+    output = PackedForest.from_estimator(trained.estimator).predict(encoded.matrix)
+    mean = encoded.baseline_log + output.mean
+    quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std)
+    return Predictions(
+        actual=listings[PRICE].to_numpy(dtype=np.float64),
+        price=np.exp(mean),
+        quantiles=np.exp(quantiles),
+        known=encoded.level != UNKNOWN_MODEL,
+    )
+
+
+def cross_validated(listings: pd.DataFrame, *, seed: int = SEED, folds: int = FOLDS) -> Figures:
+    """Each fold priced by a model of the others; near duplicates share a fold."""
+    fold_of = folds_of(listings, folds, seed)
+    parts = []
+    for fold in range(folds):
+        trained = train_bundle(listings[fold_of != fold].reset_index(drop=True), seed=SEED)
+        parts.append(priced(trained, listings[fold_of == fold]))
+    return figures(joined(parts))
+
+
+def from_before(listings: pd.DataFrame, month: str) -> Figures:
+    """Listings from `month` on, priced by a model of those before it."""
+    early = (listings[LISTING_DATE] < month).to_numpy()
+    trained = train_bundle(listings[early].reset_index(drop=True), seed=SEED)
+    return figures(priced(trained, listings[~early]))
+
+
+def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
+    """Listings priced by the model that `carprice train` makes of a market's statistics."""
+    drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, mirrored=True)
+    return figures(priced(train_bundle(drawn, seed=DEFAULT_SEED), listings))
+
+
+def default_model_held_out(listings: pd.DataFrame) -> Figures:
+    """The same, with the statistics from four fifths of the listings, measured on the rest."""
+    inside = folds_of(listings, FOLDS, SEED) != 0
+    market = calibrate(listings[inside].reset_index(drop=True))
+    return default_model(market, listings[~inside])
+
+
+def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
+    """Interval scores of ours and of quantile-forest, trained on the same encoding and target."""
+    ours = figures(priced(train_bundle(train, seed=SEED), test))
+    fitted = cross_fit(train, folds=FOLDS, seed=SEED, advance=lambda _: None)
+    peer = RandomForestQuantileRegressor(
+        200, min_samples_leaf=10, max_features=0.35, random_state=SEED, n_jobs=-1
+    )
+    peer.fit(fitted.encoded.matrix, fitted.residual)
+    encoded = fitted.encoder.encode_columns(car_columns(test), len(test))
+    bounds = np.exp(
+        encoded.baseline_log[:, None] + peer.predict(encoded.matrix, quantiles=[0.05, 0.95])
+    )
+    actual = test[PRICE].to_numpy(dtype=np.float64)
+    theirs = winkler(actual, bounds[:, 0], bounds[:, 1])
+    return {
+        "winkler": ours["winkler"],
+        "winkler_quantile_forest": theirs,
+        "winkler_ratio": round(ours["winkler"] / theirs, 4),
+        "coverage_quantile_forest": round(
+            float(np.mean((actual >= bounds[:, 0]) & (actual <= bounds[:, 1]))), 4
+        ),
+    }

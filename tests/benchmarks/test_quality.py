@@ -1,0 +1,69 @@
+"""The report on quality: its figures, its split, its table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.quality.experiments import from_before
+from benchmarks.quality.figures import Predictions, coverage_by_decile, figures, joined, winkler
+from benchmarks.quality.reference_split import filtered
+from benchmarks.quality.targets import TARGETS, Target, markdown
+from data.generator import generate
+from data.market import ReferenceMarket
+from shared.domain.valuation import QUANTILE_LEVELS
+
+SPREAD = np.linspace(0.7, 1.3, len(QUANTILE_LEVELS))
+"""Quantiles in terms of the price."""
+
+
+def predictions(actual: list[float], price: list[float]) -> Predictions:
+    prices = np.array(price)
+    return Predictions(
+        actual=np.array(actual),
+        price=prices,
+        quantiles=prices[:, None] * SPREAD,
+        known=np.arange(len(prices)) % 2 == 0,
+    )
+
+
+def test_the_interval_score_is_the_width_and_twenty_times_what_lies_outside() -> None:
+    actual, low, high = np.array([100.0, 100.0]), np.array([90.0, 110.0]), np.array([120.0, 120.0])
+    assert winkler(actual, low, high) == (30 + 10 + 20 * 10) / 2
+
+
+def test_coverage_is_told_for_each_tenth_and_for_unknown_models() -> None:
+    price = [float(value) for value in range(1_000, 2_000, 10)]
+    actual = [value * (2 if value >= 1_900 else 1) for value in price]
+    found = predictions(actual, price)
+    assert coverage_by_decile(found.price, found.inside) == [1.0] * 9 + [0.0]
+    measured = figures(joined([found, found]))
+    assert measured["rows"] == 200
+    assert measured["coverage_90"] == pytest.approx(0.9)
+    assert measured["lowest_decile_coverage"] == 0.0
+    assert (measured["unknown_rows"], measured["unknown_coverage"]) == (100, 0.9)
+
+
+def test_the_reference_filter_leaves_out_gaps_and_what_is_far_off() -> None:
+    usual = np.tile(np.arange(10.0), 10)
+    names = ("year", "km_driven", "mileage_mpg", "engine_cc", "max_power_bhp", "torque_nm", "seats")
+    table = pd.DataFrame({name: usual.copy() for name in (*names, "selling_price")})
+    table.loc[0, "engine_cc"] = np.nan
+    table.loc[1, "selling_price"] = 1_000.0
+    assert filtered(table).index.tolist() == list(range(2, 100))
+
+
+def test_later_listings_are_priced_by_a_model_of_earlier_ones() -> None:
+    listings = generate(ReferenceMarket.load(), 800, seed=3)
+    month = sorted(listings["listing_date"])[600]
+    found = from_before(listings, month)
+    assert found["rows"] == int((listings["listing_date"] >= month).sum())
+    assert 5 < found["median_ape"] < 40
+
+
+def test_the_table_holds_what_was_measured_against_its_goal() -> None:
+    limits = Target(experiment="listings", figure="coverage_90", at_least=0.88, at_most=0.92)
+    assert limits in TARGETS
+    table = markdown({"listings": {"coverage_90": 0.93, "median_ape": 8.0}})
+    assert "| listings | coverage_90 | 0.88 to 0.92 | 0.93 | **no** |" in table
+    assert "| listings | median_ape | at most 8.8 | 8 | yes |" in table
+    assert "reference" not in table
