@@ -23,7 +23,7 @@ from shared.domain.ids import CallerId
 from shared.domain.job import Job, Valuation
 from shared.domain.valuation import DEFAULT_COVERAGE
 from shared.metrics import observe_http
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -58,18 +58,23 @@ class HotPath:
         caller = self._caller(environ) if self._is_plain(environ) else None
         if caller is None:
             return self._application(environ, start_response)
-        outcome: Valuation | Job | Exception
         try:
             outcome = self._value(environ, caller)
+            if isinstance(outcome, Job):
+                return self._hand_over(environ, start_response, Begun(started, outcome))
+            body = self._write(outcome, environ.get("HTTP_ACCEPT_LANGUAGE"))
         except Exception as error:  # noqa: BLE001 - answered by Flask's error handlers
-            outcome = error
-        if not isinstance(outcome, Valuation):
-            environ[BEGUN] = Begun(started, outcome)
-            return self._application(environ, start_response)
-        body = self._write(outcome, environ.get("HTTP_ACCEPT_LANGUAGE"))
+            return self._hand_over(environ, start_response, Begun(started, error))
         start_response("200 OK", _headers(outcome, body))
         observe_http("POST", PATH, 200, time.perf_counter() - started)
         return [body]
+
+    def _hand_over(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse", begun: Begun
+    ) -> Iterable[bytes]:
+        """Have Flask's view finish what has no plain end."""
+        environ[BEGUN] = begun
+        return self._application(environ, start_response)
 
     def _is_plain(self, environ: "WSGIEnvironment") -> bool:
         """Whether nothing but the body, the key, the language and the wait is to be looked at."""

@@ -126,7 +126,7 @@ def fill_cache(app: Any) -> None:
     from model_store.registry import ModelRegistry  # noqa: PLC0415
     from shared.adapters.redis_cache import RedisValuationCache  # noqa: PLC0415
     from shared.adapters.redis_client import connect  # noqa: PLC0415
-    from shared.schemas.car import load_car_request  # noqa: PLC0415
+    from shared.schemas.car_requests import load_car_request  # noqa: PLC0415
 
     settings = app.extensions[EXTENSION].settings
     version = ModelRegistry(settings.versions_path).active_version()

@@ -26,7 +26,7 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
 from shared.domain.job import CarRequest, Job
 from shared.domain.valuation import Extra
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 
 blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
 SUBMIT_QUERY = ValuationQuery()

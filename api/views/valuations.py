@@ -14,7 +14,8 @@ from api.schemas.requests import ValuationQuery, load_json, load_query, wait_s
 from api.schemas.valuations import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
 from shared.domain.job import Job, Valuation
 from shared.domain.valuation import Extra
-from shared.schemas.car import CarRequestSchema, load_car_request
+from shared.schemas.car import CarRequestSchema
+from shared.schemas.car_requests import load_car_request
 
 blueprint = Blueprint("valuations", __name__, description="The price of one car, at once.")
 QUERY = ValuationQuery()

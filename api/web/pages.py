@@ -25,7 +25,7 @@ from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Extra
 from shared.logging import get_logger
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from shared.schemas.messages import describe_problem
 
 PAGE_CSP = (

@@ -14,7 +14,7 @@ from flask import Flask, request
 
 from benchmarks.peers.fast_model import active_model
 from model_store.inference import LoadedModel
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 
 WAIT_S = 30.0
 

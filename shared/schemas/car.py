@@ -1,13 +1,11 @@
 """The car's fields: the one definition behind JSON body, CSV column, form field and OpenAPI."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError
+from marshmallow import EXCLUDE, Schema
 
 from shared.domain.brands import canonical_brand
 from shared.domain.car import (
-    CarFeatures,
     Condition,
     Fuel,
     Origin,
@@ -15,11 +13,7 @@ from shared.domain.car import (
     SellerType,
     Transmission,
 )
-from shared.domain.errors import FieldProblem, InvalidInput
-from shared.domain.job import CarRequest
-from shared.domain.valuation import Extra
 from shared.schemas.fields import CarField, Category, FoldedText, Number, next_year
-from shared.schemas.quick_load import QuickLoader
 from shared.schemas.spellings import (
     CONDITION_SPELLINGS,
     FUEL_SPELLINGS,
@@ -239,103 +233,3 @@ CAR_FIELDS: dict[str, CarField] = {
     name: field for name, field in CAR_REQUEST_SCHEMA.fields.items() if isinstance(field, CarField)
 }
 """Every field of a request for a valuation, by name, in the order of the definition."""
-_QUICK_LOADER = QuickLoader(CAR_FIELDS)
-
-MOST_WARNINGS = 20
-WARNING_NAME_MAX_SIGNS = 60
-_OPTIONAL_CATEGORIES = {
-    name: field
-    for name, field in CAR_FIELDS.items()
-    if isinstance(field, Category) and not field.required
-}
-_LITRES = {
-    name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number) and field.litres
-}
-
-
-def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
-    """Validate one car.
-
-    Args:
-        body: what the caller sent, any JSON value.
-        pointer: JSON pointer of `body` inside the whole document, for the problems.
-        extras: what is asked for besides the price.
-
-    Raises:
-        InvalidInput: with one problem per broken rule.
-    """
-    if not isinstance(body, dict):
-        raise InvalidInput([FieldProblem(pointer, "not-an-object")])
-    given = _QUICK_LOADER.load(body) or _load(body, pointer)
-    asking_price_mad = given.pop("asking_price_mad")
-    return CarRequest(
-        car=CarFeatures(**given),
-        asking_price_mad=asking_price_mad,
-        extras=extras,
-        warnings=tuple(_warnings(body, pointer)),
-    )
-
-
-def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:
-    try:
-        given: dict[str, Any] = CAR_REQUEST_SCHEMA.load(body)
-    except ValidationError as error:
-        raise InvalidInput(_problems(error, body, pointer)) from None
-    return given
-
-
-def _problems(error: ValidationError, body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:
-    return [
-        FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
-        for name, codes in _messages(error).items()
-        for code in codes
-    ]
-
-
-def _messages(error: ValidationError) -> dict[str, list[str]]:
-    messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    return messages
-
-
-def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
-    """What was not used or read otherwise: the first `MOST_WARNINGS`, and how many more.
-
-    The warnings travel with the car to the worker and back: they must not be as many as the
-    members of a body.
-    """
-    known = [
-        {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
-        for name, field in _OPTIONAL_CATEGORIES.items()
-        if field.is_unknown(body.get(name))
-    ]
-    known += [
-        {"pointer": f"{pointer}/{name}", "code": "litres"}
-        for name, field in _LITRES.items()
-        if field.is_litres(body.get(name))
-    ]
-    unknown = [name for name in body if name not in CAR_FIELDS]
-    named = unknown[: MOST_WARNINGS - len(known)]
-    warnings: list[dict[str, Any]] = [
-        {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
-        for name in named
-    ]
-    warnings += known
-    if more := len(unknown) - len(named):
-        warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
-    return warnings
-
-
-def shorten(name: str) -> str:
-    """The name of a member nobody knows, at most `WARNING_NAME_MAX_SIGNS` signs of it."""
-    if len(name) <= WARNING_NAME_MAX_SIGNS:
-        return name
-    return name[: WARNING_NAME_MAX_SIGNS - 1] + "…"
-
-
-def escape_pointer(name: str) -> str:
-    """A member's name as it stands in a JSON pointer (RFC 6901).
-
-    >>> escape_pointer("a/b~c")
-    'a~1b~0c'
-    """
-    return name.replace("~", "~0").replace("/", "~1")

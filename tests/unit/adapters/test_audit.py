@@ -19,7 +19,7 @@ from shared.domain.audit import AuditRecord
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.valuation import Estimate
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from tests.conftest import wait_until
 
 AT = 1_790_000_000.0

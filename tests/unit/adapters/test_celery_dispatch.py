@@ -24,7 +24,7 @@ from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Estimate
 from shared.names import QueueName, TaskName
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from shared.settings import Settings
 from tests.conftest import answers, running_server, short_folder, wait_until
 

@@ -9,7 +9,7 @@ import redis
 from shared.adapters.redis_cache import PAUSE_S, RedisValuationCache
 from shared.adapters.redis_client import connect
 from shared.domain.valuation import Estimate, Extra
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 
 ESTIMATE = Estimate(
     price_mad=150_000.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True

@@ -19,7 +19,7 @@ from shared.domain.errors import (
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Estimate
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from tests.conftest import wait_until
 
 ME, OTHER = CallerId("me"), CallerId("other")

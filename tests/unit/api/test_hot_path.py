@@ -21,7 +21,7 @@ from shared.connections import with_connections
 from shared.domain.errors import QueueFull
 from shared.domain.valuation import Estimate
 from shared.metrics import HTTP_REQUESTS, PROCESS_REGISTRY
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from shared.settings import Settings
 
 PLAIN, FLASK = "application/json", "application/json; charset=utf-8"

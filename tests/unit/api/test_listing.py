@@ -13,7 +13,7 @@ from shared.adapters.redis_jobs import RedisJobStore
 from shared.adapters.redis_lists import RedisCallerLists
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobKind, JobState
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
 

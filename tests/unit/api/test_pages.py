@@ -19,7 +19,7 @@ from shared.connections import with_connections
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.domain.valuation import Estimate
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from shared.settings import Settings
 from tests.unit.model_store import small_models
 

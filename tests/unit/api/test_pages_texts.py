@@ -11,7 +11,8 @@ from api.web.vehicles import Suggestions, suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
-from shared.schemas.car import CAR_FIELDS, load_car_request
+from shared.schemas.car import CAR_FIELDS
+from shared.schemas.car_requests import load_car_request
 
 PRICE = 187_342.18
 SHARES = (0.7, 0.75, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)

@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 
 from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS, CarFeatures, Fuel, Owner
 from shared.domain.errors import InvalidInput
-from shared.schemas.car import (
-    CAR_FIELDS,
-    CAR_REQUEST_SCHEMA,
-    MOST_WARNINGS,
-    WARNING_NAME_MAX_SIGNS,
-    load_car_request,
-)
+from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
+from shared.schemas.car_requests import MOST_WARNINGS, WARNING_NAME_MAX_SIGNS, load_car_request
 from shared.schemas.fields import CATEGORY_MAX_SIGNS, Category
 from shared.schemas.messages import LANGUAGES, describe, describe_warning, expected
 from shared.schemas.numbers import parse_number

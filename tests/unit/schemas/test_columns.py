@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import InvalidInput, UnreadableUpload
-from shared.schemas.car import CAR_FIELDS, load_car_request
+from shared.schemas.car import CAR_FIELDS
+from shared.schemas.car_requests import load_car_request
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Category
 from shared.schemas.header_match import field_of, match_header

@@ -26,7 +26,8 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import DomainError, InvalidInput, UnreadableUpload
 from shared.domain.job import JobState
 from shared.domain.table import FileKind
-from shared.schemas.car import CAR_FIELDS, load_car_request
+from shared.schemas.car import CAR_FIELDS
+from shared.schemas.car_requests import load_car_request
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
 from tests.batch_parts import CALLER, BulkPath

@@ -18,7 +18,7 @@ from shared.domain.errors import ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState, Origin
 from shared.domain.valuation import Estimate
-from shared.schemas.car import load_car_request
+from shared.schemas.car_requests import load_car_request
 from worker.services import valuation
 from worker.services.estimation import Estimation
 from worker.services.sweep import JobSweep
