@@ -16,6 +16,7 @@ MARKS = {
     "cache": "carprice-cache",
     "interactive": "--queues interactive",
     "bulk": "--queues bulk",
+    "beat": "worker.main beat",
     "api": "granian",
 }
 
@@ -62,6 +63,8 @@ def patient(models_path: Path) -> Iterator[Patient]:
     """One service for the faults of a module; every test leaves it healthy."""
     with (
         short_folder() as home,
-        running_service(home, models_path, JOB_LEASE_S="2", PREDICT_WAIT_S="2") as service,
+        running_service(
+            home, models_path, JOB_LEASE_S="2", PREDICT_WAIT_S="2", BATCH_CHUNK_ROWS="250"
+        ) as service,
     ):
         yield Patient(service)

@@ -137,6 +137,24 @@ def test_an_api_that_is_killed(patient: Patient, http: httpx.Client) -> None:
     check_exact(http, patient.service, batch_id)
 
 
+def test_whatever_is_killed_in_whatever_order_several_batches_stay_exact(
+    patient: Patient, http: httpx.Client
+) -> None:
+    rows = 15_000
+    batches = [upload(http, rows, seed=seed) for seed in (11, 12, 13)]
+    chance = random.Random(9)
+    for kind in ("bulk", "child", "broker", "beat", "api", "child", "bulk"):
+        time.sleep(chance.random() / 2)
+        if kind == "child":
+            family = sorted(patient.processes("bulk"), key=lambda each: each.create_time())
+            for process in family[1:2]:
+                process.kill()
+        else:
+            patient.kill(kind)
+    for batch_id in batches:
+        check_exact(http, patient.service, batch_id, rows)
+
+
 def test_a_cancelled_batch_stays_cancelled_when_its_workers_are_killed(
     patient: Patient, http: httpx.Client
 ) -> None:
@@ -157,13 +175,13 @@ def test_a_service_that_is_stopped_goes_on_with_its_batches_when_it_starts_again
 ) -> None:
     with short_folder() as home:
         with (
-            running_service(home, models_path, JOB_LEASE_S="2") as service,
+            running_service(home, models_path, JOB_LEASE_S="2", BATCH_CHUNK_ROWS="250") as service,
             service.client() as client,
         ):
             batch_id = upload(client)
             wait_until(lambda: done(client, batch_id) > 0, 60.0, "a start")
         with (
-            running_service(home, models_path, JOB_LEASE_S="2") as again,
+            running_service(home, models_path, JOB_LEASE_S="2", BATCH_CHUNK_ROWS="250") as again,
             again.client() as client,
         ):
             check_exact(client, again, batch_id)
