@@ -68,6 +68,7 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
     (folder / "home").mkdir()
     if models is None:
         inputs.train_model(place.models_path, small=False)
+    described = {"machine": machine.describe_machine(), "versions": machine.versions()}
     port = free_port()
     (command,) = SUBJECTS[SERVICE].programs(place, port)
     command = dataclasses.replace(command, env={**command.env, **SHORT_LIVES})
@@ -87,8 +88,7 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
     lines = judge(samples)
     wrong_records = [each for each in tally.recorded if counts[each] != 1]
     return {
-        "machine": machine.describe_machine(),
-        "versions": machine.versions(),
+        **described,
         "seconds": seconds,
         "answers": dict(tally.answers),
         "failures": dict(tally.failures),
