@@ -5,8 +5,6 @@ import os
 import time
 from collections.abc import Sequence
 
-from celery import Celery
-
 from shared.adapters.batch_files import BatchFiles
 from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.celery_sender import TaskSender
@@ -44,12 +42,11 @@ class WorkerServices:
     sweeps: Sequence[Sweep]
 
 
-def build_services(settings: Settings, app: Celery, runtime: ModelRuntime) -> WorkerServices:
+def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     """Wire the services of this process; connections open at their first use.
 
     Args:
         settings: with `redis_url` and `cache_url` filled in.
-        app: the Celery application, for what workers send themselves.
         runtime: the model, loaded by the parent before it forked.
     """
     clock = time.time

@@ -21,15 +21,14 @@ from worker.tasks import batch, maintenance, valuation
 class Process:
     """The services of this process; built anew in each child of a pool."""
 
-    def __init__(self, settings: Settings, app: Celery, runtime: ModelRuntime) -> None:
+    def __init__(self, settings: Settings, runtime: ModelRuntime) -> None:
         self._settings = settings
-        self._app = app
         self._runtime = runtime
         self._services: WorkerServices | None = None
 
     def start(self) -> None:
         """Build the services: after the fork, so that no connection or file is shared."""
-        self._services = build_services(self._settings, self._app, self._runtime)
+        self._services = build_services(self._settings, self._runtime)
 
     def services(self) -> WorkerServices:
         """The services of this process."""
@@ -52,7 +51,7 @@ def make_app() -> Celery:
         time.monotonic,
         on_reload=lambda outcome: MODEL_RELOADS.labels(outcome=outcome).inc(),
     )
-    process = Process(settings, celery, runtime)
+    process = Process(settings, runtime)
     valuation.register(celery, lambda: process.services().valuation)
     batch.register(celery, lambda: process.services().batches)
     maintenance.register(celery, lambda: process.services().sweeps)

@@ -1,5 +1,6 @@
 """A shadow beside the running service: compared in the metrics, never in an answer."""
 
+import itertools
 import shutil
 
 import pytest
@@ -35,24 +36,24 @@ def trials(http, version, outcome):
 def test_the_shadow_is_tried_and_answers_nobody(http, car, shadow):
     active = http.get("/models/active").json()["version"]
 
+    km = itertools.count(61_001)
+
     def ask_until_tried():
-        ask_until_tried.km += 1
-        body = car | {"km_driven": ask_until_tried.km}
+        body = car | {"km_driven": next(km)}
         assert http.post("/predict", json=body).json()["model"]["version"] == active
         return trials(http, shadow.id, "success") >= 3
 
-    ask_until_tried.km = 61_000
     wait_until(ask_until_tried, what="the shadow is tried")
 
 
 def test_a_shadow_that_is_damaged_harms_no_answer(http, car, service, shadow):
     (service.models_path / shadow.id / "forest.npz").write_bytes(b"")
 
+    km = itertools.count(62_001)
+
     def ask_until_failed():
-        ask_until_failed.km += 1
-        body = car | {"km_driven": ask_until_failed.km}
+        body = car | {"km_driven": next(km)}
         assert http.post("/predict", json=body).status_code == 200
         return trials(http, shadow.id, "failure") >= 1
 
-    ask_until_failed.km = 62_000
     wait_until(ask_until_failed, what="the failure is counted")

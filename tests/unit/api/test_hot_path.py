@@ -11,6 +11,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from api.app import create_app
 from api.auth import Scope, new_key
@@ -20,7 +21,7 @@ from shared.adapters.redis_cache import RedisValuationCache
 from shared.connections import with_connections
 from shared.domain.errors import QueueFull
 from shared.domain.valuation import Estimate
-from shared.metrics import HTTP_REQUESTS, PROCESS_REGISTRY
+from shared.metrics import HTTP_REQUESTS
 from shared.schemas.car_requests import load_car_request
 from shared.settings import Settings
 
@@ -159,8 +160,8 @@ def test_both_ways_are_counted_alike(app):
     def counted():
         labels = {"method": "POST", "endpoint": "/predict", "status": "200"}
         return (
-            PROCESS_REGISTRY.get_sample_value("http_requests_total", labels) or 0,
-            PROCESS_REGISTRY.get_sample_value("cache_hits_total") or 0,
+            REGISTRY.get_sample_value("http_requests_total", labels) or 0,
+            REGISTRY.get_sample_value("cache_hits_total") or 0,
         )
 
     HTTP_REQUESTS.labels("POST", "/predict", 200)

@@ -4,15 +4,17 @@ import csv
 import errno
 import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from prometheus_client import REGISTRY
+from pyarrow import parquet
 
-from api.services.batch_results import TableName
-from shared.domain.batch import Batch, BatchManifest, RowCounts
+from shared.adapters.batch_files import table_name
+from shared.domain.batch import Batch, BatchManifest, ResultForm, ResultTable, RowCounts
 from shared.domain.errors import (
     BatchNotFound,
     BrokerUnavailable,
@@ -26,13 +28,20 @@ from shared.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
 from tests.unit.worker.test_batch_path import Killed, file_of, kill_at, refs, rows_of
+from tests.unit.worker.test_batch_results import whole
 
 TOO_LONG = "x" * 70_000
 
 
 @pytest.fixture
-def path(servers: Servers, tmp_path: Path) -> BulkPath:
-    return BulkPath(tmp_path, servers.broker)
+def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
+    bulk = BulkPath(tmp_path, servers.broker)
+    yield bulk
+    bulk.events.close()
+
+
+def plain_name(table: ResultTable) -> str:
+    return table_name(table, ResultForm.CSV)
 
 
 def left_on_disk(path: BulkPath) -> list[Path]:
@@ -178,13 +187,15 @@ def test_every_form_of_the_results_holds_every_row_however_long_its_cells(
     path: BulkPath, row: str
 ) -> None:
     batch = path.run(file_of(f"{GOOD_ROW},a", row, f"{GOOD_ROW},b", header=f"{HEADER},note"))
-    lines = b"".join(path.results.ndjson(batch)).splitlines()
+    lines = whole(path, batch, ResultForm.NDJSON).splitlines()
     first, long, last = (orjson.loads(line)["note"] for line in lines)
     assert (first, last) == ("a", "b")
     assert 99_000 < len(long) <= 100_000
-    for name in TableName:
-        excel = b"".join(path.results.excel_fr(batch, name)).decode("utf-8-sig")
-        stored = list(csv.reader(io.StringIO(path.text(batch, name))))
+    frame = parquet.read_table(io.BytesIO(whole(path, batch, ResultForm.PARQUET)))
+    assert frame["note"].to_pylist() == [first, long, last]
+    for table in ResultTable:
+        excel = whole(path, batch, ResultForm.EXCEL_FR, table).decode("utf-8-sig")
+        stored = list(csv.reader(io.StringIO(path.text(batch, plain_name(table)))))
         assert len(list(csv.reader(io.StringIO(excel), delimiter=";"))) == len(stored)
 
 
@@ -192,16 +203,18 @@ def test_no_column_name_is_a_formula_for_a_spreadsheet(path: BulkPath) -> None:
     formula = '=HYPERLINK("http://x")'
     quoted = '"' + formula.replace('"', '""') + '"'
     batch = path.run(file_of(f"{GOOD_ROW},1", f"{BAD_ROW},2", header=f"{HEADER},{quoted}"))
-    for name in TableName:
-        assert f"'{formula}" in rows_of(path, batch, name)[0]
-        excel = b"".join(path.results.excel_fr(batch, name)).decode("utf-8-sig")
+    for table in ResultTable:
+        assert f"'{formula}" in rows_of(path, batch, plain_name(table))[0]
+        excel = whole(path, batch, ResultForm.EXCEL_FR, table).decode("utf-8-sig")
         assert f"'{formula}" in next(csv.reader(io.StringIO(excel), delimiter=";"))
-    assert f"'{formula}" in orjson.loads(next(iter(path.results.ndjson(batch))).splitlines()[0])
+    assert f"'{formula}" in orjson.loads(whole(path, batch, ResultForm.NDJSON).splitlines()[0])
+    frame = parquet.read_table(io.BytesIO(whole(path, batch, ResultForm.PARQUET)))
+    assert f"'{formula}" in frame.column_names
 
 
 def test_column_names_that_differ_by_an_apostrophe_stay_different(path: BulkPath) -> None:
     batch = path.run(file_of(f"{GOOD_ROW},1,2", header=f"{HEADER},=a,'=a"))
-    (row,) = [orjson.loads(line) for line in b"".join(path.results.ndjson(batch)).splitlines()]
+    (row,) = [orjson.loads(line) for line in whole(path, batch, ResultForm.NDJSON).splitlines()]
     assert (row["''=a"], row["'=a"]) == ("1", "2")
 
 

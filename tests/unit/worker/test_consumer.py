@@ -22,7 +22,7 @@ class Events:
 def consumer():
     made = object.__new__(ThriftyConsumer)  # its constructor wants a whole worker
     made.hub = Hub()
-    made.event_dispatcher = Events()
+    vars(made)["event_dispatcher"] = Events()  # set by Celery's blueprint, unknown to its types
     return made
 
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
 from model_store.bundle import load_model, save_bundle
+from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
 from model_store.shadow import ShadowPointer
 from shared.domain.valuation import Estimate
@@ -22,9 +24,9 @@ CARS = small_models.random_cars(20, seed=8)
 class Trial:
     """Two versions, the first one active and the second one the shadow."""
 
-    path: object
-    active: object
-    other: object
+    path: Path
+    active: ModelVersion
+    other: ModelVersion
     runtime: ShadowRuntime
     now: list
 
@@ -87,8 +89,8 @@ def test_without_a_shadow_nothing_is_even_looked_at(trial):
     trial.now[0] = 2.0
 
     def never():
+        yield from ()
         raise AssertionError
-        yield
 
     Shadowing(trial.runtime).offer(never())
 
