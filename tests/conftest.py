@@ -25,11 +25,8 @@ from shared.settings import Settings
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT_S = 300.0
 
-# The forest's kernels are compiled once for all the services that the tests start.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
-
 # One cache of compiled kernels for all processes of all tests: each compiles for seconds else.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".venv" / "numba-cache"))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
 REFERENCE_CAR: dict[str, Any] = {
     "company": "Toyota",
