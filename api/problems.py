@@ -117,7 +117,7 @@ def answer_domain_error(error: DomainError) -> Response:
         extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
     status = status_of(error)
     response = problem(status, error.code, params, **extra)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, errors.ResultNotReady):
+    if is_for_now(error):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -127,6 +127,12 @@ def answer_domain_error(error: DomainError) -> Response:
 def status_of(error: DomainError) -> int:
     """The HTTP status of a domain error, by the nearest class in `STATUS_OF`."""
     return next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
+
+
+def is_for_now(error: DomainError) -> bool:
+    """Whether the same request may be answered a little later."""
+    is_outage = status_of(error) == HTTPStatus.SERVICE_UNAVAILABLE
+    return is_outage or isinstance(error, errors.ResultNotReady)
 
 
 def describe_place(place: FieldProblem, lang: Language) -> dict[str, Any]:

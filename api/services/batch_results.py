@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from api.services.storage import storage_errors
 from shared.adapters.batch_files import ERRORS, BatchFiles, table_name
 from shared.adapters.batch_parts import first_results, read_blocks
 from shared.batch_ports import BatchStore
@@ -63,6 +64,7 @@ class BatchResults:
         self._send = send
         self._long_waits = long_waits
 
+    @storage_errors()
     def file(self, batch: Batch, table: ResultTable, form: ResultForm) -> StoredFile:
         """A result table of a batch that has ended; a form nobody asked for yet is made now.
 
@@ -70,6 +72,7 @@ class BatchResults:
             ResultNotReady: the batch is under way.
             FormNotReady: the form is being made, which takes longer than a caller can wait.
             BrokerUnavailable: the form cannot be ordered.
+            StorageUnavailable: the store does not answer.
         """
         if not batch.progress.state.is_terminal:
             raise _not_ready(batch)
@@ -80,6 +83,7 @@ class BatchResults:
         if size is None:
             raise _not_ready(batch)
 
+        @storage_errors()
         def blocks(start: int, stop: int) -> Iterator[bytes]:
             return read_blocks(self._files.blobs.read(batch_id, name), start, stop)
 
@@ -89,11 +93,13 @@ class BatchResults:
         """The CSV of a batch that is under way, up to the first chunk that is not valued yet."""
         return first_results(self._files.blobs, batch.manifest)
 
+    @storage_errors()
     def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
         """The error report: one JSON object for every broken rule.
 
         Raises:
             ResultNotReady: the batch is under way.
+            StorageUnavailable: the store does not answer.
         """
         batch_id = batch.manifest.id
         if not batch.progress.state.is_terminal or self._files.blobs.size(batch_id, ERRORS) is None:

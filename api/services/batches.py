@@ -10,6 +10,7 @@ from typing import Protocol
 
 import orjson
 
+from api.services.storage import storage_errors
 from api.services.uploads import Upload
 from model_store.registry import ActiveModel
 from shared.adapters.batch_files import SOURCE, BatchFiles
@@ -140,12 +141,14 @@ class Batches:
         self._discard(batch_id)
         return repeated
 
+    @storage_errors()
     def get(self, batch_id: BatchId, caller: CallerId) -> Batch:
         """Read a batch of this caller.
 
         Raises:
             BatchNotFound: this caller has no such batch.
             BatchExpired: it was there, and its retention time is over.
+            StorageUnavailable: it cannot be read now.
         """
         if not is_id(batch_id):
             raise BatchNotFound(id=batch_id[:64])
@@ -176,11 +179,12 @@ class Batches:
         finally:
             self._long_waits.release()
 
+    @storage_errors()
     def cancel(self, batch_id: BatchId, caller: CallerId) -> Batch:
         """Ask for the end of a batch; what is done by then stays readable.
 
         Raises:
-            BatchNotFound, BatchExpired: as for `get`.
+            BatchNotFound, BatchExpired, StorageUnavailable: as for `get`.
             BatchAlreadyEnded: nothing is left to cancel.
         """
         batch = self.get(batch_id, caller)
@@ -221,8 +225,9 @@ class Batches:
             return None
 
     def _start(self, manifest: BatchManifest) -> Batch:
-        self._store.create(manifest.id, manifest.accepted_at)
+        # The list comes first: of an upload that is taken back here, it alone forgets by itself.
         self._store.enlist(manifest.id, manifest.caller, self._list_kept_s)
+        self._store.create(manifest.id, manifest.accepted_at)
         try:
             self._send_split(manifest.id)
         except BrokerUnavailable as error:

@@ -77,7 +77,11 @@ def upload() -> Response:
 @blueprint.doc(summary="Read a batch", parameters=[query_parameters(BatchWaitQuery)])
 @blueprint.response(200, BatchSchema)
 @documents_problems(
-    blueprint, status_404="No such batch", status_410="Expired", status_422="Invalid parameter"
+    blueprint,
+    status_404="No such batch",
+    status_410="Expired",
+    status_422="Invalid parameter",
+    status_503="Queue or store down",
 )
 @needs(Scope.BULK)
 def read(batch_id: str) -> Response:
@@ -95,7 +99,11 @@ def read(batch_id: str) -> Response:
 @blueprint.doc(summary="Cancel a batch")
 @blueprint.response(202, BatchSchema, description="Asked to end; what is done stays readable")
 @documents_problems(
-    blueprint, status_404="No such batch", status_409="It has ended", status_410="Expired"
+    blueprint,
+    status_404="No such batch",
+    status_409="It has ended",
+    status_410="Expired",
+    status_503="Queue or store down",
 )
 @needs(Scope.BULK)
 def cancel(batch_id: str) -> Response:

@@ -56,7 +56,7 @@ def job_events(job_id: str) -> Response:
     status_404="No such batch",
     status_410="Expired",
     status_422="A query parameter",
-    status_503="Too many streams, or queue down",
+    status_503="Too many streams, or queue or store down",
 )
 @needs(Scope.BULK)
 def batch_events(batch_id: str) -> Response:

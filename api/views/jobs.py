@@ -105,7 +105,9 @@ def submit() -> Response:
     parameters=[query_parameters(JobListQuery)],
 )
 @blueprint.response(200, JobListSchema)
-@documents_problems(blueprint, status_422="Invalid parameter", status_503="Queue down")
+@documents_problems(
+    blueprint, status_422="Invalid parameter", status_503="Queue down, or the store of batches"
+)
 @needs(Scope.PREDICT)
 def list_all() -> Response:
     """A page of the caller's own; nobody else's is ever in it."""

@@ -61,7 +61,7 @@ PARTIAL_NOTE = (
     status_410="Expired",
     status_416="Outside the file",
     status_422="Invalid parameter",
-    status_503="The form cannot be made now, or too many downloads",
+    status_503="The form cannot be made, or the store be read now, or too many downloads",
 )
 @needs(Scope.BULK)
 def results(batch_id: str) -> Response:
@@ -95,7 +95,7 @@ def results(batch_id: str) -> Response:
     status_410="Expired",
     status_416="Outside the file",
     status_422="Invalid parameter",
-    status_503="The form cannot be made now, or too many downloads",
+    status_503="The form cannot be made, or the store be read now, or too many downloads",
 )
 @needs(Scope.BULK)
 def rejected(batch_id: str) -> Response:
@@ -115,7 +115,7 @@ def rejected(batch_id: str) -> Response:
     status_409="Under way: see `Retry-After`",
     status_410="Expired",
     status_422="Invalid parameter",
-    status_503="Too many downloads",
+    status_503="Too many downloads, or the store cannot be read",
 )
 @needs(Scope.BULK)
 def row_errors(batch_id: str) -> Response:

@@ -6,14 +6,14 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from api.answers import json_response
 from api.auth import Scope, accept_password, needs
 from api.current import caller_id, services
 from api.downloads import first_rows, stored
 from api.event_streams import batch_event_stream
-from api.problems import describe_place, status_of
+from api.problems import RETRY_AFTER_S, describe_place, is_for_now, status_of
 from api.schemas.batch_input import dump_input
 from api.schemas.batches import dump_batch
 from api.security_headers import CSP
@@ -23,7 +23,12 @@ from api.uploads import UploadBody
 from api.web.french import write_number
 from api.web.pages import ASSETS, REFUSALS
 from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
-from shared.domain.errors import BrokerUnavailable, DomainError, InvalidInput
+from shared.domain.errors import (
+    BrokerUnavailable,
+    DomainError,
+    InvalidInput,
+    StorageUnavailable,
+)
 from shared.domain.ids import BatchId
 from shared.domain.job import JobHead, JobKind
 from shared.schemas.car import CAR_FIELDS
@@ -138,11 +143,13 @@ def follow(batch_id: str) -> Response:
 @blueprint.get("/fichiers/<batch_id>/resultats/<form>")
 @needs(Scope.BULK)
 def results(batch_id: str, form: str) -> Response:
-    """The results in one form; while it is made, the page of the file says so."""
-    batch, wanted = _get(batch_id), FORMS.get(form, ResultForm.CSV)
+    """The results in one form; before the end, the first rows as CSV."""
+    batch = _get(batch_id)
+    if form not in FORMS:
+        raise NotFound
     if not batch.progress.state.is_terminal:
         return first_rows(batch, ResultForm.CSV)
-    return stored(batch, ResultTable.RESULTS, wanted)
+    return stored(batch, ResultTable.RESULTS, FORMS[form])
 
 
 @blueprint.get("/fichiers/<batch_id>/refusees")
@@ -162,13 +169,16 @@ def show_domain_error(error: DomainError) -> Response:
     response = _form_page(Trouble(title=title, details=details), status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
+    if is_for_now(error):
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
 @blueprint.errorhandler(HTTPException)
 def show_http_error(error: HTTPException) -> Response:
     """A request that no page answers."""
-    title, detail = describe_problem("bad-request", {}, "fr")
+    code = "not-found" if error.code == HTTPStatus.NOT_FOUND else "bad-request"
+    title, detail = describe_problem(code, {}, "fr")
     return _form_page(Trouble(title=title, details=[detail]), status=error.code or 500)
 
 
@@ -182,11 +192,11 @@ def _form_page(trouble: Trouble | None = None, status: int = 200) -> Response:
 
 
 def _recent() -> list[JobHead]:
-    """What was handed in last; nothing while the broker is away: the form is there all the same."""
+    """What was handed in last; nothing while it cannot be read: the form is there all the same."""
     wanted = ListFilter(kinds=(JobKind.BATCH,))
     try:
         return services().listing.page(caller_id(), wanted, None, RECENT).heads
-    except BrokerUnavailable:
+    except (BrokerUnavailable, StorageUnavailable):
         return []
 
 

@@ -186,7 +186,7 @@ class AuditUnavailable(DomainError):
 
 
 class StorageUnavailable(DomainError):
-    """The disk refuses: an upload that cannot be stored is not accepted."""
+    """The disk or object store refuses to keep an upload, or to read what it keeps."""
 
     code = "storage-unavailable"
 

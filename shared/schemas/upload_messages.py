@@ -149,8 +149,11 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] =
         "en": ("Batch already ended", "Batch {id} has ended: there is nothing to cancel."),
     },
     "storage-unavailable": {
-        "fr": ("Stockage indisponible", "Le fichier ne peut pas être gardé ; réessayez plus tard."),
-        "en": ("Storage unavailable", "The file cannot be stored; try again later."),
+        "fr": (
+            "Stockage indisponible",
+            "Le fichier ne peut pas être gardé ou lu ; réessayez plus tard.",
+        ),
+        "en": ("Storage unavailable", "The file cannot be stored or read; try again later."),
     },
     "range-not-satisfiable": {
         "fr": ("Plage impossible", "Le fichier a {size} octets."),

@@ -82,6 +82,31 @@ def test_results_that_are_not_there_yet_are_a_page_or_the_first_rows(page) -> No
     refused = page.get(f"{address}/refusees")
     assert refused.status_code == 409
     assert "Résultat pas encore prêt" in refused.get_data(as_text=True)
+    assert refused.headers["Retry-After"] == "2"
+
+
+def test_a_form_that_does_not_exist_is_not_another_one(page) -> None:
+    address = hand_in(page).headers["Location"]
+    answer = page.get(f"{address}/resultats/docx")
+    assert answer.status_code == 404
+    assert "Page introuvable" in answer.get_data(as_text=True)
+
+
+def test_a_store_that_cannot_be_read_is_an_outage_not_a_defect(page, settings) -> None:
+    address = hand_in(page).headers["Location"]
+    batch_id = address.rpartition("/")[2]
+    manifest = settings.batches_path / batch_id / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    for path in (f"/batches/{batch_id}", f"/batches/{batch_id}/results", "/jobs?kind=batch"):
+        answer = page.get(path)
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "2"), path
+        assert answer.get_json()["type"].endswith("storage-unavailable")
+    assert page.delete(f"/batches/{batch_id}").status_code == 503
+    shown = page.get(address)
+    assert (shown.status_code, shown.headers.get("Retry-After")) == (503, "2")
+    assert "Stockage indisponible" in shown.get_data(as_text=True)
+    assert page.get("/fichiers").status_code == 200
 
 
 def test_another_host_learns_nothing_of_what_was_handed_in(page) -> None:
