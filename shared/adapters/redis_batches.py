@@ -7,7 +7,7 @@ from shared.adapters import lua_batches, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.batch_ports import NextSteps, StepStart, StepVerdict
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
-from shared.domain.ids import BatchId, CallerId
+from shared.domain.ids import BatchId, CallerId, first_id
 from shared.domain.job import JobState
 from shared.ports import Clock
 
@@ -62,10 +62,13 @@ class RedisBatchStore:
         self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
 
     def enlist(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
-        """Put a batch on its caller's list."""
+        """Put a batch on its caller's list, and take off it what is older than `keep_s`."""
         name = redis_keys.batches_of(caller)
+        oldest = first_id(self._clock() - keep_s)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
+            # Before it is put there: of a batch that is looked after, age does not matter.
+            pipeline.zremrangebylex(name, "-", f"({oldest}")
             pipeline.zadd(name, {batch_id: 0})
             pipeline.expire(name, keep_s)
             pipeline.execute()

@@ -8,11 +8,12 @@ import pytest
 from shared.adapters import redis_keys
 from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_client import connect
+from shared.adapters.redis_lists import RedisCallerLists
 from shared.batch_ports import StepVerdict
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.errors import BrokerUnavailable
-from shared.domain.ids import BatchId, new_id
-from shared.domain.job import JobState
+from shared.domain.ids import BatchId, CallerId, new_id
+from shared.domain.job import JobKind, JobState
 from tests.conftest import Servers
 
 BATCH = BatchId(new_id())
@@ -123,6 +124,20 @@ def test_a_step_whose_lease_runs_out_is_due_again_and_each_time_in_vain_waits_lo
     store.begin(BATCH, "1")  # it arrived: from now on it has a lease of the usual length
     clock.now += 31
     assert "1" in store.overdue(BATCH)
+
+
+def test_the_list_of_a_caller_who_hands_in_for_ever_does_not_grow_for_ever(
+    store: RedisBatchStore, clock: Clock, servers: Servers
+) -> None:
+    caller, keep_s = CallerId("me"), 3600
+    lists = RedisCallerLists(servers.broker)
+    made = []
+    for _ in range(20):
+        clock.now += 600
+        made.append(BatchId(new_id(clock.now)))
+        store.enlist(made[-1], caller, keep_s)
+    kept = lists.ids(JobKind.BATCH, caller, after="0", before="~", limit=100)
+    assert kept == made[:12:-1]
 
 
 def test_a_clock_that_is_set_back_an_hour_loses_no_step(
