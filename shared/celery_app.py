@@ -8,7 +8,15 @@ from kombu import Queue
 from shared.names import TASK_QUEUES, QueueName, TaskName
 
 HARD_LIMIT_S = 300
-"""No task is ever near this long: a chunk takes well under a second."""
+"""Most tasks are never near this long: a chunk takes well under a second."""
+
+LONG_LIMIT_S = 3600
+"""For those that go through a whole file: ten million rows take minutes."""
+
+VISIBILITY_TIMEOUT_S = LONG_LIMIT_S + 900
+"""A message that is not acknowledged for so long is delivered again: it must outlast any task,
+and the time for which a message waits after being prefetched. What a dead worker held does not
+wait for it: leases send that again."""
 
 SWEEP_INTERVAL_S = 5.0
 
@@ -25,8 +33,8 @@ def broker_url(redis_url: str) -> str:
 def _queue(name: QueueName) -> Queue:
     """A queue; messages that somebody waits for are not acknowledged.
 
-    Kombu delivers an unacknowledged message again after the visibility timeout, a quarter of an
-    hour: nobody waits that long for a group, and a job's lease has long sent it again. Noting and
+    Kombu delivers an unacknowledged message again after the visibility timeout, more than an hour:
+    nobody waits that long for a group, and a job's lease has long sent it again. Noting and
     acknowledging each message costs a sixth of a valuation.
     """
     return Queue(str(name), no_ack=name is QueueName.INTERACTIVE)
@@ -70,8 +78,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         broker_connection_timeout=1.0,
         broker_pool_limit=8,
         broker_transport_options={
-            # Longer than the hard limit plus the time a message waits after being prefetched.
-            "visibility_timeout": 900,
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
             # The default looks for lost messages every 100 seconds only: ten times this interval.
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,

@@ -13,7 +13,8 @@ from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.ports import Clock
 
 KEEP_S = 1200
-"""How long a message is remembered: longer than the broker may take to deliver it again."""
+"""How long a message is remembered. Only where all workers are away for longer may the job of one
+that died between its records and its end be recorded a second time."""
 
 BUSY_S = 30
 """Valuing a message takes milliseconds: after this time, whoever claimed it has died."""

@@ -11,8 +11,11 @@ import yaml
 
 from api.launcher.processes import TIER_STOP_TIMEOUTS_S, TIERS, read_procfile
 from scripts.write_settings import COMPOSE_VARIABLES, OTHER_VARIABLES, page
+from shared.celery_app import make_celery
 from shared.names import TASK_QUEUES, QueueName, TaskName
 from shared.settings import Settings
+from worker.services.tables_child import CPU_MAX_S
+from worker.tasks import batch, maintenance, valuation
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = read_procfile(ROOT / "Procfile")
@@ -39,6 +42,21 @@ def test_interactive_work_has_workers_of_its_own() -> None:
 
 def test_every_task_has_a_queue() -> None:
     assert set(TASK_QUEUES) == set(TaskName)
+
+
+def no_services() -> Any:
+    raise AssertionError("nothing is to be run")
+
+
+def test_no_message_is_delivered_again_while_its_task_runs() -> None:
+    app = make_celery("memory://")
+    batch.register(app, no_services)
+    maintenance.register(app, no_services)
+    valuation.register(app, no_services)
+    assert set(TaskName) <= set(app.tasks)
+    limits = {name: app.tasks[name].time_limit or app.conf.task_time_limit for name in TaskName}
+    assert max(limits.values()) < app.conf.broker_transport_options["visibility_timeout"]
+    assert limits[TaskName.SPLIT_BATCH] > CPU_MAX_S, "a workbook is opened by the first step"
 
 
 def test_the_supervisor_knows_when_every_process_starts_and_stops() -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from celery import Celery
 
+from shared.celery_app import LONG_LIMIT_S
 from shared.domain.batch import ResultForm, ResultTable
 from shared.domain.ids import BatchId
 from shared.metrics import QUEUE_WAIT
@@ -25,14 +26,14 @@ class BatchServices(NamedTuple):
     forms: BatchForms
 
 
-FORM_LIMIT_S = 3600
-"""Another form of ten million rows takes minutes."""
+SOFT_S, HARD_S = LONG_LIMIT_S - 30, LONG_LIMIT_S
+"""Limits of the tasks that may go through a whole file: a workbook is opened at one go."""
 
 
 def register(app: Celery, services: Callable[[], BatchServices]) -> None:
     """Define the tasks on `app`; `services` gives those of the running process."""
 
-    @app.task(name=str(TaskName.SPLIT_BATCH))
+    @app.task(name=str(TaskName.SPLIT_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def split(batch_id: str) -> None:
         """Cut the next slice of an uploaded file into chunks."""
         services().split.run(BatchId(batch_id))
@@ -43,14 +44,12 @@ def register(app: Celery, services: Callable[[], BatchServices]) -> None:
         QUEUE_WAIT.labels(queue=str(QueueName.BULK)).observe(max(time.time() - enqueued_at, 0.0))
         services().value.run(BatchId(batch_id), chunk)
 
-    @app.task(name=str(TaskName.ASSEMBLE_BATCH))
+    @app.task(name=str(TaskName.ASSEMBLE_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def assemble(batch_id: str) -> None:
         """Put the parts of a batch together and end it."""
         services().assemble.run(BatchId(batch_id))
 
-    @app.task(
-        name=str(TaskName.MAKE_FORM), soft_time_limit=FORM_LIMIT_S - 30, time_limit=FORM_LIMIT_S
-    )
+    @app.task(name=str(TaskName.MAKE_FORM), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def make_form(batch_id: str, table: str, form: str) -> None:
         """Make another form of a result table."""
         services().forms.run(BatchId(batch_id), ResultTable(table), ResultForm(form))
