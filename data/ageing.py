@@ -7,6 +7,7 @@ allow, until the model's price rises over the years that were listed.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -46,12 +47,12 @@ def with_steady_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicMo
 
 def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray]:
     """Log price of each known vehicle, with its usual fuel and gearbox, by year of registration."""
-    usual = listings.groupby(["company", "model"])[["fuel", "transmission"]].agg(_most_frequent)
-    pairs = [vehicle.split(SEPARATOR) for vehicle in model.vehicle_years]
-    rows = [(company, name, *usual.loc[[(company, name)]].to_numpy()[0]) for company, name in pairs]
+    fuels, gearboxes = (_most_frequent(listings, field) for field in ("fuel", "transmission"))
+    pairs = [_vehicle(name) for name in model.vehicle_years]
+    rows = [(*pair, fuels.get(pair), gearboxes.get(pair)) for pair in pairs]
     repeat = len(YEARS)
     fields = ("company", "model", "fuel", "transmission")
-    columns = {
+    columns: dict[str, list[Any]] = {
         field: [row[index] for row in rows for _ in range(repeat)]
         for index, field in enumerate(fields)
     }
@@ -62,9 +63,17 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
     return dict(zip(model.vehicle_years, curves, strict=True))
 
 
-def _most_frequent(values: pd.Series) -> object:
-    counts = values.value_counts()
-    return min(counts.index[counts == counts.max()]) if len(counts) else None
+def _vehicle(name: str) -> tuple[str, str]:
+    company, model = name.split(SEPARATOR)
+    return company, model
+
+
+def _most_frequent(listings: pd.DataFrame, field: str) -> dict[tuple[str, str], str]:
+    """What most listings of each vehicle say; of equally frequent values the alphabet's first."""
+    counts = listings.groupby(["company", "model", field]).size().reset_index(name="listings")
+    ranked = counts.sort_values(["listings", field], ascending=[False, True])
+    best = ranked.drop_duplicates(["company", "model"])
+    return dict(zip(zip(best["company"], best["model"], strict=True), best[field], strict=True))
 
 
 def _rising(values: Sequence[float], weights: Sequence[int]) -> list[float]:
