@@ -202,6 +202,7 @@ class CeleryDispatcher:
                 self._on_outage(error)
             except Exception as error:
                 log.exception("reply_not_understood", error=str(error))
+                time.sleep(POLL_S)  # a broker that refuses every command must not keep us busy
             self._drop_lost_groups()
             self._send_waiting()
 

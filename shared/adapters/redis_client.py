@@ -45,13 +45,15 @@ def connect(
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Turn a dead, frozen or full Redis into `BrokerUnavailable`."""
+    """Turn a dead, frozen, full or read-only Redis into `BrokerUnavailable`."""
     try:
         yield
     except REDIS_ERRORS as error:
         raise BrokerUnavailable(reason=str(error)) from error
     except redis.OutOfMemoryError as error:
         raise BrokerUnavailable(reason="the broker is out of memory") from error
+    except redis.ReadOnlyError as error:
+        raise BrokerUnavailable(reason="the broker may only be read") from error
     except redis.ResponseError as error:
         if "OOM" in str(error) or "MISCONF" in str(error):
             raise BrokerUnavailable(reason=str(error)) from error

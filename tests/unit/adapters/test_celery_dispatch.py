@@ -258,6 +258,19 @@ def test_when_the_broker_goes_everybody_who_waits_is_told(store, request_):
         dispatcher.close()
 
 
+def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
+    with short_folder() as home, running_server(home, "broker"):
+        client = connect(with_connections(Settings(home=home)).redis_url)
+        wait_until(lambda: answers(client))
+        client.replicaof("127.0.0.1", "1")  # as after a failover
+        dispatcher = CeleryDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
+        with pytest.raises(BrokerUnavailable):
+            submit(dispatcher, request_).wait(10)
+        with pytest.raises(BrokerUnavailable):
+            dispatcher.submit_job(JobId("x"))
+        dispatcher.close()
+
+
 def test_too_many_waiting_requests_are_refused(dispatcher, worker, request_, monkeypatch):
     monkeypatch.setattr(celery_dispatch, "PENDING_LIMIT", 2)
     first = submit(dispatcher, request_)
