@@ -35,7 +35,9 @@ class ThriftyConsumer(Consumer):
         queues = self.app.amqp.queues
 
         def receive(message: Any) -> None:
-            if queues[message.delivery_info["routing_key"]].no_ack:
+            # A message of somebody else may name no queue of ours: that is for Celery to judge.
+            queue = queues.get(message.delivery_info.get("routing_key"))
+            if queue is not None and queue.no_ack:
                 message.ack = _nothing
             handle(message)
 

@@ -3,7 +3,7 @@
 import pytest
 from celery import Celery
 from celery.worker.consumer import Consumer
-from kombu import Queue
+from kombu import Message, Queue
 from kombu.asynchronous import Hub
 
 from worker.consumer import ThriftyConsumer
@@ -58,3 +58,14 @@ def test_only_what_was_noted_is_acknowledged(consumer, queue, acknowledged, monk
         message = channel.Message(channel._get(queue), channel=channel)
         consumer.create_task_handler()(message)
     assert message.acknowledged is acknowledged
+
+
+def test_a_message_that_names_no_queue_of_ours_is_left_to_celery(consumer, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Consumer, "create_task_handler", lambda _: seen.append)
+    consumer.app = Celery(broker="memory://", set_as_current=False)
+    consumer.app.conf.task_queues = [Queue("fleeting", no_ack=True)]
+    for routing in ({"routing_key": "elsewhere"}, {}):
+        message = Message(delivery_info=routing)
+        consumer.create_task_handler()(message)
+        assert seen.pop() is message
