@@ -1,6 +1,9 @@
 """A `HedonicModel` laid out for speed: codes become prices."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +11,8 @@ from data.car_codes import KEYS, NUMBERS, CarCoder, CodedCars, code_of, split_ce
 from data.hedonic import WORD, YEARS, Bend, Cell, FloatArray, HedonicModel, IntArray, Term
 from data.usual_effects import UsualEffects
 from data.word_effects import EDITION, WordEffects
+
+logger = logging.getLogger(__name__)
 
 
 class HedonicTables:
@@ -26,7 +31,17 @@ class HedonicTables:
         self._words = WordEffects(model, coder)
         self._layout(terms)
         self._usual = UsualEffects(model, coder, self.part_fields)
-        self._curves = _Curves(self._bends)
+        self._curves = Curves(self._bends)
+        columns, keys = np.nonzero(self._strides)
+        self._cells = (
+            self._values,
+            np.searchsorted(columns, np.arange(len(self._strides)), side="right"),
+            np.ascontiguousarray(keys),
+            self._strides[columns, keys],
+            self._offsets,
+            self._multipliers,
+            self._part_ends,
+        )
 
     def _layout(self, terms: Sequence[Term]) -> None:
         blocks: list[FloatArray] = [np.zeros(1)]
@@ -53,12 +68,12 @@ class HedonicTables:
             multipliers.append(0)
             fields.append(EDITION)
         self._values = np.concatenate(blocks)
-        # As floats: their product is exact below 2**53, and much faster than that of integers.
-        self._strides = np.array(strides, dtype=np.float64).T.copy()
+        self._strides = np.array(strides)
         self._offsets = np.array(offsets)
         self._multipliers = np.array(multipliers)
         self.part_fields = tuple(dict.fromkeys(fields))
-        self._starts = np.array([fields.index(field) for field in self.part_fields])
+        counts = [fields.count(field) for field in self.part_fields]
+        self._part_ends = np.cumsum(counts, dtype=np.int64)
 
     def _columns_of(self, term: Term) -> list[int]:
         """Columns that the term's coefficients are multiplied by; 0 is the column of ones."""
@@ -72,10 +87,8 @@ class HedonicTables:
 
     def parts(self, cars: CodedCars) -> FloatArray:
         """Effects on the log price (n, len(part_fields))."""
-        cells = (cars.codes.astype(np.float64) @ self._strides).astype(np.int64)
-        effects = self._values[cells + self._offsets]
-        effects *= self._curves.columns(cars.numbers)[:, self._multipliers]
-        parts = np.add.reduceat(effects, self._starts, axis=1)
+        parts = np.empty((len(cars.codes), len(self.part_fields)))
+        fastest_sum()(cars.codes, cars.numbers, *self._cells, *self._curves.arrays, parts)
         if cars.words:
             self._words.fill(parts[:, self.part_fields.index(EDITION)], cars)
         if self._usual:
@@ -90,7 +103,7 @@ class HedonicTables:
         return total
 
 
-class _Curves:
+class Curves:
     """The columns of several bends at once, after a column of ones."""
 
     def __init__(self, bends: Sequence[Bend]) -> None:
@@ -103,14 +116,51 @@ class _Curves:
         self._at_origin = np.clip((self._origins - self._lows) / self._spans, 0.0, 1.0)
         self._at_origin[0] = 0.0
 
-    def columns(self, numbers: FloatArray) -> FloatArray:
-        """The columns (n, 1 + widths) at `numbers` (n, len(NUMBERS)); missing ones are at home."""
-        values = numbers[:, self._numbers]
-        values[:, 0] = 1.0
-        values = np.where(np.isnan(values), self._origins, values)
-        values -= self._lows
-        values /= self._spans
-        return np.asarray(values.clip(0.0, 1.0) - self._at_origin)
+    @property
+    def arrays(self) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Which number each column follows, where it begins, its span, origin and value there."""
+        return self._numbers, self._lows, self._spans, self._origins, self._at_origin
+
+
+def sum_parts(  # noqa: PLR0917 - the signature of the compiled one
+    codes: IntArray,
+    numbers: FloatArray,
+    values: FloatArray,
+    key_ends: IntArray,
+    keys: IntArray,
+    strides: IntArray,
+    offsets: IntArray,
+    multipliers: IntArray,
+    part_ends: IntArray,
+    variables: IntArray,
+    lows: FloatArray,
+    spans: FloatArray,
+    origins: FloatArray,
+    at_origin: FloatArray,
+    parts: FloatArray,
+) -> None:
+    """As `hedonic_kernels.sum_parts`, to the bit, in plain numpy."""
+    known = numbers[:, variables]
+    known[:, 0] = 1.0
+    known = np.where(np.isnan(known), origins, known)
+    curves = ((known - lows) / spans).clip(0.0, 1.0) - at_origin
+    parts.fill(0.0)
+    starts = np.concatenate(([0], key_ends[:-1]))
+    for column, (start, end) in enumerate(zip(starts, key_ends, strict=True)):
+        part = np.searchsorted(part_ends, column, side="right")
+        cells = offsets[column] + codes[:, keys[start:end]] @ strides[start:end]
+        parts[:, part] += values[cells] * curves[:, multipliers[column]]
+
+
+@lru_cache(maxsize=1)
+def fastest_sum() -> Callable[..., Any]:
+    """The compiled sum, or the numpy one where numba cannot be imported."""
+    try:
+        from data import hedonic_kernels  # noqa: PLC0415 - optional and slow to import
+    except ImportError as error:
+        logger.warning("hedonic_engine_fallback: numba cannot be imported (%s)", error)
+        return sum_parts
+    return hedonic_kernels.sum_parts  # type: ignore[no-any-return]
 
 
 def _strides(keys: Sequence[str], sizes: Mapping[str, int]) -> IntArray:

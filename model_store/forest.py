@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import forest_numpy
+from model_store.forest_levels import LevelledTrees
 from model_store.forest_packing import FEATURE_BITS, MAX_FEATURES, NODE, packed_arrays
 
 logger = logging.getLogger(__name__)
@@ -20,13 +21,15 @@ Matrix = NDArray[np.float32]
 class Traversal(Protocol):
     """An engine that walks every row through every tree."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0917 - positional, as the compiled loops take them
         self,
         matrix: Matrix,
         nodes: NDArray[Any],
         leaves: NDArray[np.float64],
         roots: NDArray[np.int64],
         depths: NDArray[np.int64],
+        levels: LevelledTrees | None,
+        /,
     ) -> NDArray[np.float64]:
         """(n, 2): per row, the sums over the trees of the leaf's mean and second moment."""
         ...
@@ -52,6 +55,19 @@ class PackedForest:
     roots: NDArray[np.int64]
     depths: NDArray[np.int64]
     feature_count: int
+    _levels: LevelledTrees | None = dataclasses.field(init=False, default=None)
+    """The same trees for many rows, if they are shallow."""
+
+    def __post_init__(self) -> None:
+        """Lay the trees out for many rows.
+
+        Raises:
+            ValueError: the arrays do not describe a forest. The walk is compiled without bounds
+                checks, so that nothing may reach it that points outside.
+        """
+        self._check_arrays()
+        levels = LevelledTrees.of(self.nodes, self.leaves, self.roots, self.depths)
+        object.__setattr__(self, "_levels", levels)
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> Self:
@@ -67,11 +83,10 @@ class PackedForest:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the arrays do not describe a forest. The walk is compiled without bounds
-                checks, so that nothing may reach it that points outside.
+            ValueError: they do not describe a forest.
         """
         with np.load(path, allow_pickle=False) as arrays:
-            forest = cls(
+            return cls(
                 nodes=arrays["nodes"],
                 leaves=arrays["leaves"],
                 covers=arrays["covers"],
@@ -79,12 +94,10 @@ class PackedForest:
                 depths=arrays["depths"],
                 feature_count=int(arrays["feature_count"]),
             )
-        forest._check_arrays()
-        return forest
 
     def save(self, path: Path) -> None:
         """Write the arrays as a compressed `.npz` file."""
-        fields = (field.name for field in dataclasses.fields(self))
+        fields = (field.name for field in dataclasses.fields(self) if field.init)
         arrays = {name: np.asarray(getattr(self, name)) for name in fields}
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
@@ -101,7 +114,7 @@ class PackedForest:
         self._check_matrix(matrix)
         walk = traversal or fastest_traversal()
         rows = np.ascontiguousarray(matrix)
-        sums = walk(rows, self.nodes, self.leaves, self.roots, self.depths)
+        sums = walk(rows, self.nodes, self.leaves, self.roots, self.depths, self._levels)
         mean, second_moment = (sums / len(self.roots)).T
         return ForestOutput(mean=mean, std=np.sqrt(np.maximum(second_moment - mean * mean, 0.0)))
 

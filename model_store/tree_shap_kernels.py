@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from model_store.compilation import compiled
+from data.compilation import compiled
 from model_store.forest_paths import ForestPaths
 
 _row = types.Array(types.float32, 1, "C", readonly=True)

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba import types
 
-from model_store.compilation import compiled
+from data.compilation import compiled
 
 LINE_FEED, RETURN, COMMA, QUOTE, ZERO, POINT = 10, 13, 44, 34, 48, 46
 PLUS, MINUS = 43, 45

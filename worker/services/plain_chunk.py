@@ -134,7 +134,7 @@ def _is_plain(text: bytes) -> bool:
     return (
         b'"' not in text
         and b"\0" not in text
-        and text.count(b"\r") == text.count(b"\r\n")
+        and (b"\r" not in text or text.count(b"\r") == text.count(b"\r\n"))
         and len(text) <= CHUNK_MAX_CHARS
         and _longest_line(text) < FIELD_MAX_CHARS
     )

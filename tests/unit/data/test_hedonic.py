@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data import hedonic_tables
 from data.car_codes import coder_for
 from data.coded_columns import CodedColumn, CodedValues, Column
 from data.hedonic import Bend, HedonicModel
@@ -151,6 +152,21 @@ def test_columns_as_codes_give_the_same_price_as_lists() -> None:
     for name in ("year", "km_driven", "fiscal_power_cv"):
         coded[name] = np.array(listed[name], dtype=np.float64)
     np.testing.assert_array_equal(log_prices(model, coded), log_prices(model, listed))
+
+
+def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
+    fitted: HedonicModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns: Columns = {
+        "company": ["renault", "bmw", "tatra"],
+        "model": ["clio", "x5", "613"],
+        "year": [2016, None, 1950],
+        "km_driven": [120_000, 10_000_000, None],
+        "fiscal_power_cv": [None, 8, 6],
+    }
+    compiled = log_prices(fitted, columns)
+    monkeypatch.setattr(hedonic_tables, "fastest_sum", lambda: hedonic_tables.sum_parts)
+    np.testing.assert_array_equal(log_prices(fitted, columns), compiled)
 
 
 def coded_column(values: list[object]) -> CodedColumn:

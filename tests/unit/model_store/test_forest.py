@@ -9,7 +9,8 @@ import pytest
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-from model_store import compilation, forest, forest_kernels, forest_numpy
+from data import compilation
+from model_store import forest, forest_kernels, forest_numpy
 from model_store.forest import PackedForest, Traversal, fastest_traversal
 from model_store.forest_packing import UnsupportedForestError, rounded_down
 from tests.unit.model_store.small_models import scikit_learn_output
@@ -35,10 +36,14 @@ def fitted(kind: type = RandomForestRegressor, **options: Any) -> Any:
     return estimator.fit(matrix, target)
 
 
-@pytest.fixture(scope="module", params=["forest", "extra trees", "bootstrapped extra", "deep"])
+@pytest.fixture(
+    scope="module", params=["forest", "shallow", "extra trees", "bootstrapped extra", "deep"]
+)
 def estimator(request: pytest.FixtureRequest) -> Any:
     if request.param == "forest":
         return fitted()
+    if request.param == "shallow":
+        return fitted(max_depth=6, min_samples_leaf=5)
     if request.param == "extra trees":
         return fitted(ExtraTreesRegressor, min_samples_leaf=4)
     if request.param == "bootstrapped extra":

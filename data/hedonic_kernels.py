@@ -1,0 +1,60 @@
+"""The sum over a hedonic model's cells, compiled by numba when this module is imported."""
+
+# Numba infers the types of what it compiles, from the signature that the outermost function states.
+# ruff: noqa: ANN001, ANN201, D417, PLR0917
+# mypy: disable-error-code="no-untyped-def"
+
+import numpy as np
+from numba import types
+
+from data.compilation import compiled
+
+_ints = types.Array(types.int64, 1, "C", readonly=True)
+_floats = types.Array(types.float64, 1, "C", readonly=True)
+_codes = types.Array(types.int64, 2, "A", readonly=True)
+_numbers = types.Array(types.float64, 2, "A", readonly=True)
+
+
+@compiled(
+    types.void(
+        _codes, _numbers, _floats, _ints, _ints, _ints, _ints, _ints, _ints,
+        _ints, _floats, _floats, _floats, _floats, types.float64[:, ::1],
+    )
+)  # fmt: skip
+def sum_parts(
+    codes, numbers, values, key_ends, keys, strides, offsets, multipliers, part_ends,
+    variables, lows, spans, origins, at_origin, parts,
+):  # fmt: skip
+    """Add up each car's effects by part, in the order of the columns.
+
+    Args:
+        codes: (n, keys) cells are found by.
+        numbers: (n, numbers) bends follow; NaN: missing.
+        values: all cells' coefficients.
+        key_ends: (columns,) where each column's keys end in the next two.
+        keys, strides: places in `codes`, and what the code there is multiplied by.
+        offsets: (columns,) first cell of each column.
+        multipliers: (columns,) the curve that a column is multiplied by.
+        part_ends: (parts,) where each part's columns end.
+        variables, lows, spans, origins, at_origin: (curves,) as in `hedonic_tables.Curves`.
+        parts: (n, parts) filled.
+    """
+    curves = np.empty(len(variables))
+    for car in range(len(codes)):
+        for curve in range(len(variables)):
+            value = 1.0 if curve == 0 else numbers[car, variables[curve]]
+            if np.isnan(value):
+                value = origins[curve]
+            reached = (value - lows[curve]) / spans[curve]
+            curves[curve] = min(max(reached, 0.0), 1.0) - at_origin[curve]
+        column = key = 0
+        for part in range(len(part_ends)):
+            total = 0.0
+            while column < part_ends[part]:
+                cell = offsets[column]
+                while key < key_ends[column]:
+                    cell += codes[car, keys[key]] * strides[key]
+                    key += 1
+                total += values[cell] * curves[multipliers[column]]
+                column += 1
+            parts[car, part] = total
