@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole test suite with coverage, also of the processes that the tests start.
-# What a machine lacks (a browser, promtool, real listings) is said in one line each.
+# What a machine lacks (a browser, promtool, wrk, real listings) is said in one line each.
 set -eu
 
 bin=.venv/bin
@@ -19,6 +19,8 @@ export CHROMIUM
     leave_out browser "browser tests are left out: no Chromium here (Debian: apt install chromium)"
 { command -v promtool && command -v amtool; } >/dev/null 2>&1 ||
     leave_out prometheus "tests of alert rules are left out: no promtool and amtool here (Debian: apt install prometheus prometheus-alertmanager)"
+command -v wrk >/dev/null ||
+    echo "carprice: some benchmarks are not tried: no wrk here (Debian: apt install wrk)"
 [ -n "${CARPRICE_LISTINGS:-}" ] ||
     leave_out listings "tests on real listings are left out: CARPRICE_LISTINGS names no file"
 

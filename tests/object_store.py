@@ -2,10 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import boto3
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 AWS_VARIABLES = {
@@ -28,11 +30,16 @@ class ObjectStore:
         """A client that owes nothing to the code under test."""
         return boto3.client("s3", endpoint_url=self.endpoint_url)
 
-    def stored(self) -> list[str]:
-        """All keys of the bucket."""
-        return [
-            one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
-        ]
+    def stored(self, *parts: str) -> list[str]:
+        """The bucket's first thousand keys, or those of them that hold all the parts."""
+        found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
+        return [one["Key"] for one in found if all(part in one["Key"] for part in parts)]
+
+    def put_many(self, keys: Iterable[str]) -> None:
+        """Put empty objects, past HTTP: a thousand requests take their time."""
+        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        for key in keys:
+            backend.put_object(BUCKET, key, b"")
 
     def unfinished(self) -> list[str]:
         """Keys of which parts were sent and no end."""

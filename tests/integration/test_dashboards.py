@@ -75,7 +75,7 @@ def prometheus(
         stderr=subprocess.DEVNULL,
     )
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0) as client:
-        wait_until(lambda: _is_ready(client), 30.0, "Prometheus is ready")
+        wait_until(lambda: _is_ready(client), 60.0, "Prometheus is ready")
         yield client
     stop(process)
 
@@ -126,13 +126,13 @@ def test_the_panel_shows_data(
         assert answer["status"] == "success", answer
         return [one for one in answer["data"]["result"] if one["value"][1] != "NaN"]
 
-    assert wait_until(numbers, 30.0, panel)
+    assert wait_until(numbers, 90.0, panel)
 
 
 def test_no_alert_fires_on_a_healthy_service(prometheus: httpx.Client) -> None:
     wait_until(
         lambda: prometheus.get("/api/v1/query", params={"query": "up"}).json()["data"]["result"],
-        30.0,
+        60.0,
         "the first scrape",
     )
     rules = prometheus.get("/api/v1/rules").json()["data"]["groups"]
