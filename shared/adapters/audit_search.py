@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from shared.adapters.jsonl_audit import PREDICTIONS, day_of, file_pattern
+from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import time_of
 
 EARLY_S = 2.0
@@ -48,7 +49,16 @@ class AuditSearch:
         Args:
             valuation_id: of a valuation, `id-n` for the n-th of a list or the n-th row of a batch.
             ended_at: Unix time at which its job ended, if that is known.
+
+        Raises:
+            AuditUnavailable: a file of the log cannot be read.
         """
+        try:
+            return self._find(valuation_id, ended_at)
+        except OSError as error:
+            raise AuditUnavailable(reason=error.strerror or str(error)) from error
+
+    def _find(self, valuation_id: str, ended_at: float | None) -> dict[str, Any] | None:
         base, _, number = valuation_id.partition("-")
         made_at = time_of(base)
         mark = b'{"id":"' + valuation_id.encode() + b'",'
@@ -113,6 +123,8 @@ def _search(path: Path, mark: bytes, start: float, end: float) -> dict[str, Any]
             if place < 0 or (place > 0 and log[place - 1 : place] != b"\n"):
                 return None
             stop = log.find(b"\n", place)
+            if stop < 0:  # it is being written, or its writer died
+                return None
             found: dict[str, Any] = orjson.loads(log[place:stop])
             return found
 

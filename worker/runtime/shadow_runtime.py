@@ -5,7 +5,7 @@ from pathlib import Path
 
 from model_store.bundle import load_model
 from model_store.inference import LoadedModel
-from model_store.shadow import ShadowPointer
+from model_store.shadow import Shadow, ShadowPointer
 from shared.domain.errors import DomainError
 from shared.logging import get_logger
 
@@ -29,16 +29,16 @@ class ShadowRuntime:
         self._pointer = ShadowPointer(versions_path)
         self._clock = clock
         self._looked_at = float("-inf")
-        self._shadow = None if not versions_path.exists() else self._pointer.read()
+        self._shadow = self._read()
         self._model: LoadedModel | None = None
         self._failed: tuple[str, float] | None = None
 
     def share(self) -> float:
-        """The share of the cars to be tried; 0 while there is no shadow."""
+        """The share of the cars to be tried; 0 while there is no shadow, or nobody can know."""
         now = self._clock()
         if now - self._looked_at >= CHECK_INTERVAL_S:
             self._looked_at = now
-            self._shadow = self._pointer.read()
+            self._shadow = self._read()
         return self._shadow.share if self._shadow else 0.0
 
     def version(self) -> str | None:
@@ -53,6 +53,14 @@ class ShadowRuntime:
         elif (self._model is None or self._model.version.id != version) and self._may_try(version):
             self._model = self._load(version)
         return self._model
+
+    def _read(self) -> Shadow | None:
+        """The pointer; whatever is wrong with its files, answers must go on."""
+        try:
+            return self._pointer.read()
+        except OSError as error:
+            log.warning("shadow_pointer_unreadable", error=str(error))
+            return None
 
     def _may_try(self, version: str) -> bool:
         """Whether this version has not failed just now."""

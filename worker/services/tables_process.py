@@ -23,6 +23,9 @@ REPORT_MAX_BYTES = 65_536
 CHILD_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
 """Arrow's own pools ask for far more memory than they use, which its limit would count."""
 
+PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+"""What the reader may know of the worker's environment, which holds passwords."""
+
 log = get_logger("batch.table")
 
 
@@ -114,7 +117,8 @@ def _start(file: IO[bytes], report: IO[bytes], order: Order) -> "subprocess.Pope
         stdout=subprocess.PIPE,
         stderr=report,
         pass_fds=(file.fileno(),),
-        env=os.environ | CHILD_ENVIRONMENT,
+        env={name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        | CHILD_ENVIRONMENT,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from shared.adapters.audit_search import LATE_S, SOON_S, AuditSearch
 from shared.adapters.audit_segments import encode_segment, write_segment
 from shared.adapters.jsonl_audit import JsonlAuditLog, day_of, file_name
+from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import new_id
 
 NOON = 1_800_000_000.0
@@ -113,5 +114,17 @@ def test_a_line_that_is_being_written_does_no_harm(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole + json.dumps({"id": new_id(NOON + 51)}).encode()[:20])
     assert AuditSearch(tmp_path).find(lines[-1].record["id"])
+    path.write_bytes(whole[:-5])
+    assert AuditSearch(tmp_path).find(lines[-1].record["id"]) is None
     path.write_bytes(b"")
     assert AuditSearch(tmp_path).find(lines[-1].record["id"]) is None
+
+
+def test_a_log_that_cannot_be_read_is_an_outage(tmp_path):
+    lines = lines_of(3)
+    write(tmp_path, lines)
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(AuditUnavailable):
+        AuditSearch(tmp_path).find(lines[0].record["id"])

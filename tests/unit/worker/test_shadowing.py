@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from model_store.bundle import load_model, save_bundle
 from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
-from model_store.shadow import ShadowPointer
+from model_store.shadow import SHADOW_FILE, ShadowPointer
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
@@ -93,6 +93,18 @@ def test_without_a_shadow_nothing_is_even_looked_at(trial):
         raise AssertionError
 
     Shadowing(trial.runtime).offer(never())
+
+
+def test_a_pointer_that_cannot_be_read_fails_no_answer(trial):
+    pointer = trial.path / SHADOW_FILE
+    pointer.unlink()
+    pointer.mkdir()
+    try:
+        trial.now[0] = 2.0
+        assert trial.runtime.share() == 0.0
+        assert ShadowRuntime(trial.path, lambda: 0.0).share() == 0.0
+    finally:
+        pointer.rmdir()
 
 
 def test_a_shadow_that_cannot_be_loaded_is_a_metric_and_tried_again_later(trial):

@@ -439,6 +439,22 @@ def test_a_reader_whose_rows_nobody_wants_is_ended(tmp_path: Path) -> None:
         read_table(local, io.BytesIO(), order, tmp_path, lambda: False)
 
 
+def test_a_reader_knows_no_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cret@localhost/0")
+    start, environments = subprocess.Popen, []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        child = start(*arguments, **options)
+        environments.append(Path(f"/proc/{child.pid}/environ").read_bytes())
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", watched)
+    assert len(converted(workbook([CAR_HEADER, CAR_ROW]), FileKind.XLSX, tmp_path)) == 2
+    (environment,) = environments
+    assert b"PATH=" in environment
+    assert b"s3cret" not in environment
+
+
 def test_a_reader_that_is_killed_from_outside_is_started_again(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
