@@ -1,14 +1,13 @@
 """The registry over HTTP: hot reload, rollback, refusals."""
 
 import contextlib
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-from tests.conftest import ROOT, running_service, short_folder, wait_until
+from model_store.bundle import save_bundle
+from tests.conftest import running_service, short_folder, wait_until
+from tests.unit.model_store import small_models
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +15,7 @@ def two_versions(models_path, tmp_path_factory):
     """A registry of its own with two versions; the first is active."""
     path = tmp_path_factory.mktemp("two") / "versions"
     shutil.copytree(models_path, path)
-    subprocess.run(
-        [sys.executable, "-m", "api.cli", "train", "--no-activate", "--seed", "7"],
-        cwd=ROOT,
-        env={**os.environ, "MODELS_PATH": str(path)},
-        check=True,
-        capture_output=True,
-    )
+    save_bundle(small_models.train(), path)
     return path
 
 
@@ -55,13 +48,13 @@ def test_an_activated_version_answers_without_a_restart_and_the_cache_follows(ht
     response = http.post(f"/models/{other}/activate")
     assert response.status_code == 200
     assert response.headers["ETag"] == f'"{other}"'
-    wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == other, 10.0)
+    wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == other)
     for _ in range(5):
         assert http.post("/predict", json=car).json()["model"]["version"] == other
     assert http.get("/models/active").json()["version"] == other
     rolled_back = http.post("/models/rollback")
     assert rolled_back.json()["version"] == active
-    wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == active, 10.0)
+    wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == active)
 
 
 def test_if_match_holds_activations_to_what_the_operator_saw(http):
