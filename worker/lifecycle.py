@@ -59,7 +59,7 @@ def connect_signals(
 
     @signals.worker_process_init.connect(weak=False)
     def process_started(**_: Any) -> None:
-        start_process()
+        _start_or_exit(start_process)
 
     @signals.worker_ready.connect(weak=False)
     def serve_metrics(**_: Any) -> None:
@@ -78,6 +78,19 @@ def connect_signals(
     @signals.task_postrun.connect(weak=False)
     def unbind_context(**_: Any) -> None:
         structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+def _start_or_exit(start_process: Callable[[], None]) -> None:
+    """Start a process, or end it.
+
+    Celery only logs what a signal's receiver raises. The process would go on to take tasks, fail
+    them all, and call itself ready; one that ends is started again until the cause is gone.
+    """
+    try:
+        start_process()
+    except Exception as error:
+        log.critical("process_not_started", error=repr(error), exc_info=True)
+        raise SystemExit(1) from error
 
 
 def _prepare_bulk() -> None:
