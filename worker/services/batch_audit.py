@@ -26,15 +26,7 @@ def audit_records(
         elapsed_ms: what the chunk took; it stands in each of its rows.
     """
     names = tuple(cars.values)
-    shared = {
-        "at": at,
-        "caller": manifest.caller,
-        "batch_id": manifest.id,
-        "model_version": manifest.model_version,
-        "cached": False,
-        "response_time_ms": round(elapsed_ms, 3),
-        "status": "success",
-    }
+    shared = shared_members(manifest, at, elapsed_ms)
     features = zip(*cars.values.values(), strict=True)
     for row, car, price, low, high in zip(cars.rows, features, *prices[:3], strict=True):
         yield {
@@ -48,6 +40,19 @@ def audit_records(
             "low_mad": low,
             "high_mad": high,
         }
+
+
+def shared_members(manifest: BatchManifest, at: float, elapsed_ms: float) -> dict[str, Any]:
+    """What all records of a chunk say."""
+    return {
+        "at": at,
+        "caller": manifest.caller,
+        "batch_id": manifest.id,
+        "model_version": manifest.model_version,
+        "cached": False,
+        "response_time_ms": round(elapsed_ms, 3),
+        "status": "success",
+    }
 
 
 def record_part(folder: Path, manifest: BatchManifest, chunk: int, audit: bytes) -> None:

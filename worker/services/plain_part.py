@@ -1,26 +1,14 @@
-"""From plain rows to a part: the work of `batch_rows` and `batch_audit`, on whole columns."""
+"""From plain rows to a part: the work of `batch_rows`, on whole columns."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from data.coded_columns import CodedColumn, Column
-from shared.adapters.audit_segments import seal
-from shared.domain.batch import (
-    VERDICT_COLUMNS,
-    BatchManifest,
-    RowCounts,
-    RowStatus,
-    kept_columns,
-)
+from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
 from shared.metrics import PriceTally
-from shared.schemas.asking_price import ASKING_PRICE, asking_column
-from worker.runtime import plain_kernels
+from worker.runtime import plain_write_kernels
 from worker.services.batch_part import Part
 from worker.services.batch_rows import (
     PRICE_INDEXES,
@@ -32,98 +20,13 @@ from worker.services.batch_rows import (
     reasons_of,
 )
 from worker.services.batch_verdict import verdict_cells
-from worker.services.plain_cells import IS_DECIMAL, IS_NUMBER, NAMES, NUMBERS, SLOTS, CellTable
-from worker.services.plain_chunk import PlainChunk
+from worker.services.plain_audit import audit_segment
+from worker.services.plain_cells import SLOTS, CellTable
+from worker.services.plain_rows import PlainRows
+from worker.services.plain_texts import ends, signs
 
 ENDING_BYTES = 160
 """More than prices and status of a row take in a result file."""
-
-RECORD_BYTES = 160
-"""More than prices and row numbers take in an audit record."""
-
-NUMBER_BYTES = 40
-"""More than a field's name and plain number take in it."""
-
-_NAMES = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
-_NAME_ENDS = np.array(list(accumulate(map(len, _NAMES))))
-_ALL_NAMES = b"".join(_NAMES)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class PlainRows:
-    """Rows that were read, and what their cells mean; n rows."""
-
-    chunk: PlainChunk
-    places: NDArray[np.int64]
-    """(n, 3) line in the chunk, first byte, byte after the last cell."""
-    codes: NDArray[np.int32]
-    """(fields, n) code of each cell; -1: it is a plain number."""
-    numbers: NDArray[np.float64]
-    """(fields, n) of the fields that are numbers; NaN: no value."""
-    columns: Mapping[str, int]
-    """Column of each field that the file has."""
-    is_good: NDArray[np.bool_]
-    """(n,) whether no cell breaks a rule."""
-    asking_mad: NDArray[np.float64] | None
-    """(n,) what is asked, NaN where nothing is; None if the file does not say."""
-
-    @property
-    def good(self) -> int:
-        """How many rows are in order."""
-        return int(np.count_nonzero(self.is_good))
-
-    def cars(self, table: CellTable) -> dict[str, Column]:
-        """The good rows as columns for the model."""
-        found: dict[str, Column] = {}
-        for name in self.columns:
-            slot = SLOTS[name]
-            if name in NUMBERS:
-                found[name] = self.numbers[slot][self.is_good]
-            else:
-                codes = self.codes[slot][self.is_good].astype(np.int64)
-                found[name] = CodedColumn(table.values, codes)
-        return found
-
-
-def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> PlainRows | None:
-    """Read and validate rows; None if they need the general reader."""
-    header, columns = manifest.dialect.header, manifest.dialect.column_of
-    if len(kept_columns(header)) != len(header):
-        return None
-    raw = np.frombuffer(chunk.text, np.uint8)
-    lines = chunk.text.count(b"\n")
-    slots = np.full(len(header), -1, dtype=np.int64)
-    for name, index in columns.items():
-        slots[index] = SLOTS[name]
-    asking = asking_column(manifest.dialect)
-    if asking is not None:
-        slots[asking] = SLOTS[ASKING_PRICE]
-    places = np.empty((lines, 3), dtype=np.int64)
-    codes = np.full((len(SLOTS), lines), -1, dtype=np.int32)
-    numbers = np.zeros((len(SLOTS), lines))
-    table.make_room(lines * (len(columns) + 1), len(chunk.text))
-    rows = plain_kernels.read_rows(
-        raw, ord(manifest.dialect.delimiter), slots, IS_NUMBER, table.limits, table.slots,
-        table.keys, table.arena, table.filled, places, codes, numbers,
-    )  # fmt: skip
-    table.learn()
-    if rows != len(chunk):
-        return None
-    codes, numbers = codes[:, :rows], numbers[:, :rows]
-    used = [SLOTS[name] for name in columns]
-    is_good = np.logical_not(table.refused(codes[used]).any(axis=0))
-    for name in {*columns, ASKING_PRICE} & NUMBERS.keys():
-        coded = codes[SLOTS[name]] >= 0
-        numbers[SLOTS[name]][coded] = table.numbers[codes[SLOTS[name]][coded]]
-    return PlainRows(
-        chunk=chunk,
-        places=places[:rows],
-        codes=np.ascontiguousarray(codes),
-        numbers=np.ascontiguousarray(numbers),
-        columns=columns,
-        is_good=is_good,
-        asking_mad=None if asking is None else numbers[SLOTS[ASKING_PRICE]].copy(),
-    )
 
 
 def make_plain_part(
@@ -153,7 +56,7 @@ def make_plain_part(
     results, own = _results(rows, manifest, hundredths, _verdicts(rows, quantiles), reasons)
     audit = b""
     if prices is not None:
-        audit = _audit(rows, table, hundredths, _frame(manifest, at, elapsed_ms))
+        audit = audit_segment(rows, manifest, table, hundredths, at=at, elapsed_ms=elapsed_ms)
     return Part(
         RowCounts(valid=len(rows.is_good) - len(rejected), invalid=len(rejected)),
         results,
@@ -258,66 +161,15 @@ def _results(
     own_size = len(rows.chunk.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
     out = np.empty(own_size + longest * len(rows.is_good), dtype=np.uint8)
     own = np.empty((len(rows.is_good), 2), dtype=np.int64)
-    written = plain_kernels.write_results(
-        _signs(rows.chunk.text), ord(manifest.dialect.delimiter), rows.places, endings,
-        hundredths, _signs(b"".join(verdicts)), _ends(verdicts), _signs(b"".join(texts)),
-        _ends(texts), _signs(good), own, out,
+    written = plain_write_kernels.write_results(
+        signs(rows.chunk.text), ord(manifest.dialect.delimiter), rows.places, endings,
+        hundredths, signs(b"".join(verdicts)), ends(verdicts), signs(b"".join(texts)),
+        ends(texts), signs(good), own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
-
-
-def _audit(
-    rows: PlainRows, table: CellTable, hundredths: NDArray[np.int64], frame: Sequence[bytes]
-) -> bytes:
-    """The audit segment: a record for each valued row."""
-    if not rows.good:
-        return b""
-    order = np.array([SLOTS[name] for name in rows.columns], dtype=np.int64)
-    # Memory that is not written to is never taken from the system.
-    longest = max(np.diff(table.fragment_ends, prepend=0).max(initial=0), NUMBER_BYTES)
-    size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (int(longest) + 1)
-    out, last = np.empty(rows.good * size, dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    written = plain_kernels.write_audit(
-        order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
-        _signs(_ALL_NAMES), _NAME_ENDS, _signs(table.fragments), table.fragment_ends,
-        hundredths, _signs(b"".join(frame)), _ends(frame), out, last,
-    )  # fmt: skip
-    return seal(out[: last[0]].data, out[last[0] : written].tobytes())
-
-
-def _frame(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
-    """What is the same in all records, cut where rows, features and prices are put in."""
-    shared = orjson.dumps(
-        {
-            "at": at,
-            "caller": manifest.caller,
-            "batch_id": manifest.id,
-            "model_version": manifest.model_version,
-            "cached": False,
-            "response_time_ms": round(elapsed_ms, 3),
-            "status": "success",
-        }
-    )
-    return (
-        b'{"id":"%s-' % manifest.id.encode(),
-        b'",%s,"row":' % shared[1:-1],
-        b',"features":{',
-        b'},"price_mad":',
-        b',"low_mad":',
-        b',"high_mad":',
-        b"}\n",
-    )
 
 
 @lru_cache(maxsize=4096)
 def _quoted(reason: str) -> bytes:
     """A reason as it stands in a CSV."""
     return csv_lines([[reason]])[:-1]
-
-
-def _signs(text: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(text, np.uint8)
-
-
-def _ends(texts: Sequence[bytes]) -> NDArray[np.int64]:
-    return np.array(list(accumulate(map(len, texts))), dtype=np.int64)

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +13,23 @@ from shared.logging import get_logger
 from shared.ports import Clock
 from shared.schemas.columns import ColumnValidator
 from worker.services.batch_part import Part
+from worker.services.plain_cells import CellTable
 from worker.services.plain_chunk import PlainChunk
+
+if TYPE_CHECKING:
+    from worker.services.plain_rows import PlainRows
 
 log = get_logger("plain")
 
 Quantiles = Callable[[str, Mapping[str, Any], int], Any]
 """Prices at `QUANTILE_LEVELS` of n cars by a model version, as an array (n, levels)."""
+
+
+class PlainEngine(NamedTuple):
+    """The compiled loops, behind two functions."""
+
+    read_rows: Callable[[PlainChunk, BatchManifest, CellTable], "PlainRows | None"]
+    make_part: Callable[..., Part]
 
 
 class PlainValuation:
@@ -33,7 +43,7 @@ class PlainValuation:
     def __init__(self, quantiles: Quantiles, clock: Clock) -> None:
         self._quantiles = quantiles
         self._clock = clock
-        self._known: tuple[ColumnValidator, Any] | None = None
+        self._known: tuple[ColumnValidator, CellTable] | None = None
 
     def part(
         self, manifest: BatchManifest, chunk: PlainChunk, validator: ColumnValidator
@@ -43,7 +53,7 @@ class PlainValuation:
         engine = plain_engine()
         if engine is None:
             return None
-        table = self._table(engine, validator)
+        table = self._table(validator)
         rows = engine.read_rows(chunk, manifest, table)
         if rows is None:
             return None
@@ -51,27 +61,27 @@ class PlainValuation:
         if not manifest.options.dry_run:
             quantiles = self._value(manifest.model_version, rows.cars(table), rows.good)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        part: Part = engine.make_plain_part(
+        return engine.make_part(
             rows, manifest, table, quantiles, at=self._clock(), elapsed_ms=elapsed_ms
         )
-        return part
 
     def _value(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
         return self._quantiles(version, cars, n) if n else np.zeros((0, len(QUANTILE_LEVELS)))
 
-    def _table(self, engine: ModuleType, validator: ColumnValidator) -> Any:
+    def _table(self, validator: ColumnValidator) -> CellTable:
         """The texts that this process knows, by the validator that judged them."""
         if self._known is None or self._known[0] is not validator:
-            self._known = validator, engine.CellTable(validator)
+            self._known = validator, CellTable(validator)
         return self._known[1]
 
 
 @lru_cache(maxsize=1)
-def plain_engine() -> ModuleType | None:
+def plain_engine() -> PlainEngine | None:
     """The compiled loops; None where numba cannot be imported: everything is read as cells then."""
     try:
-        from worker.services import plain_part  # noqa: PLC0415 - optional and slow to import
+        # Optional, and slow to import.
+        from worker.services import plain_part, plain_rows  # noqa: PLC0415
     except ImportError as error:
         log.warning("plain_rows_fallback", error=str(error))
         return None
-    return plain_part
+    return PlainEngine(plain_rows.read_rows, plain_part.make_plain_part)

@@ -18,7 +18,6 @@ from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.schemas.asking_price import asking_column
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.csv_reader import START, CsvReader
-from worker.services import plain_part
 from worker.services.batch_audit import audit_records
 from worker.services.batch_chunk import Chunk, cut
 from worker.services.batch_cutter import Cutter
@@ -34,6 +33,8 @@ from worker.services.batch_rows import (
 from worker.services.batch_verdict import asked, verdict_cells
 from worker.services.plain_cells import CellTable
 from worker.services.plain_chunk import PlainChunk, unpack
+from worker.services.plain_part import make_plain_part
+from worker.services.plain_rows import read_rows
 
 FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
 HEADER = ("ref", *FIELDS)
@@ -109,13 +110,13 @@ def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator)
 
 def compiled_part(chunk: PlainChunk, batch: BatchManifest, table: CellTable) -> Part | None:
     """What the compiled loops make of it; None if they leave it to the general reader."""
-    rows = plain_part.read_rows(chunk, batch, table)
+    rows = read_rows(chunk, batch, table)
     if rows is None:
         return None
     prices = None
     if not batch.options.dry_run:
         prices = quantiles_of(rows.cars(table)["km_driven"])
-    return plain_part.make_plain_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
+    return make_plain_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
 
 
 def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chunk]:

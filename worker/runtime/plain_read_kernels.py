@@ -1,0 +1,166 @@
+"""Compiled loops that read the cells of plain CSV rows.
+
+Compiled by numba when this module is imported, like the walk through the forest. Cells are never
+Python objects in here: a cell is the number that it writes, or the code of its text in a table of
+all distinct texts (`worker.services.plain_cells`).
+"""
+
+# Numba infers the types of what it compiles, from the signature that the outermost function states.
+# ruff: noqa: ANN001, ANN201, ANN202, C901, D417, PLR0912, PLR0917
+# mypy: disable-error-code="no-untyped-def, assignment"
+
+import numba
+import numpy as np
+from numba import types
+
+from data.compilation import compiled
+
+LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
+PLUS, MINUS = 43, 45
+NUMBER_MAX_DIGITS = 9
+WRONG_WIDTH, RISKY_CELL = -1, -2
+"""Why rows are left to the general reader: their number of cells, or a cell that a spreadsheet
+might run."""
+
+_FNV_OFFSET, _FNV_PRIME, _MASK = 2166136261, 16777619, 0xFFFFFFFF
+
+_text = types.Array(types.uint8, 1, "C", readonly=True)
+_out = types.uint8[::1]
+_ints = types.int64[::1]
+_codes = types.int32[:, ::1]
+_numbers = types.float64[:, ::1]
+_flags = types.boolean[::1]
+
+
+@numba.njit
+def _is_risky(raw, start, stop):
+    """Whether a spreadsheet might take a cell for a formula; a number with a sign is none."""
+    sign = raw[start]
+    if sign in (PLUS, MINUS):
+        for at in range(start + 1, stop):
+            if raw[at] < ZERO or raw[at] > ZERO + 9:
+                return True
+        return sign == PLUS and stop == start + 1
+    return sign in (61, 64, 9, 0xEF)  # = @ tab, and the first byte of their wide forms
+
+
+@numba.njit
+def _plain_number(raw, start, stop):
+    """The whole number that a cell writes in digits, with ".0" after it or not; else -1."""
+    if stop - start > 2 and raw[stop - 1] == ZERO and raw[stop - 2] == POINT:  # noqa: PLR2004
+        stop -= 2
+    if stop == start or stop - start > NUMBER_MAX_DIGITS:
+        return -1
+    value = 0
+    for at in range(start, stop):
+        digit = np.int64(raw[at]) - ZERO
+        if digit < 0 or digit > 9:  # noqa: PLR2004
+            return -1
+        value = 10 * value + digit
+    return value
+
+
+@numba.njit
+def _code(raw, start, stop, slot, table, keys, arena, filled):
+    """The code of a cell's text in its column; a new text gets the next one."""
+    mask = len(table) - 1
+    mixed = _FNV_OFFSET ^ slot
+    for at in range(start, stop):
+        mixed = ((mixed ^ raw[at]) * _FNV_PRIME) & _MASK
+    place = (mixed ^ (mixed >> 15)) & mask
+    length = stop - start
+    while table[place] >= 0:
+        code = table[place]
+        if keys[code, 0] == slot and keys[code, 2] == length:
+            first, same = keys[code, 1], True
+            for offset in range(length):
+                if arena[first + offset] != raw[start + offset]:
+                    same = False
+                    break
+            if same:
+                return code
+        place = (place + 1) & mask
+    code = filled[0]
+    table[place] = code
+    keys[code, 0], keys[code, 1], keys[code, 2] = slot, filled[1], length
+    for offset in range(length):
+        arena[filled[1] + offset] = raw[start + offset]
+    filled[0] += 1
+    filled[1] += length
+    return code
+
+
+@compiled(
+    types.int64(
+        _text, types.int64, _ints, _flags, types.float64[:, ::1], types.int32[::1],
+        types.int64[:, ::1], _out, _ints, types.int64[:, ::1], _codes, _numbers,
+    )
+)  # fmt: skip
+def read_rows(
+    raw, delimiter, slots, is_number, limits, table, keys, arena, filled, places, codes, numbers
+):
+    """Find the rows of plain text, and what their cells hold.
+
+    Args:
+        raw: whole lines without quotes; a carriage return stands before a line feed only.
+        delimiter: the sign between cells.
+        slots: (width,) for each column the place of its field in `codes` and `numbers`, or -1.
+        is_number: (fields,) whether the field is a number.
+        limits: (fields, 2) least and greatest value.
+        table, keys, arena, filled: of `CellTable`.
+        places: (lines, 3) filled with each row's line, first byte, and the byte after it.
+        codes: (fields, lines) filled with the code of each cell; -1: it is a plain number.
+        numbers: (fields, lines) filled with plain numbers.
+
+    Returns:
+        How many rows there are; `WRONG_WIDTH` or `RISKY_CELL`.
+    """
+    size, width = len(raw), len(slots)
+    # Most cells of most files are empty.
+    empty_codes = np.full(len(is_number), -1, dtype=np.int64)
+    at = line = row = 0
+    while at < size:
+        first, start, column, end = at, at, 0, at
+        is_empty = True
+        while True:
+            is_end = at == size or raw[at] == LINE_FEED
+            if is_end or raw[at] == delimiter:
+                stop = at
+                if is_end and stop > start and raw[stop - 1] == RETURN:
+                    stop -= 1
+                if stop > start:
+                    is_empty = False
+                    if column >= width:
+                        return WRONG_WIDTH
+                    if _is_risky(raw, start, stop):
+                        return RISKY_CELL
+                if column < width:
+                    end = stop
+                    slot = slots[column]
+                    if slot >= 0:
+                        value = -1
+                        if is_number[slot]:
+                            value = _plain_number(raw, start, stop)
+                        if value >= 0 and limits[slot, 0] <= value <= limits[slot, 1]:
+                            codes[slot, row] = -1
+                            numbers[slot, row] = value
+                        else:
+                            known = empty_codes[slot] if start == stop else -1
+                            if known < 0:
+                                known = _code(raw, start, stop, slot, table, keys, arena, filled)
+                                if start == stop:
+                                    empty_codes[slot] = known
+                            codes[slot, row] = known
+                column += 1
+                start = at + 1
+                if is_end:
+                    break
+            at += 1
+        at += 1
+        line += 1
+        if not is_empty:
+            if column < width:
+                return WRONG_WIDTH
+            places[row, 0], places[row, 1], places[row, 2] = line - 1, first, end
+            row += 1
+    return row

@@ -1,0 +1,74 @@
+"""The audit records of plain rows: the work of `batch_audit`, on whole columns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from shared.adapters.audit_segments import seal
+from shared.domain.batch import BatchManifest
+from worker.runtime import plain_write_kernels
+from worker.services.batch_audit import shared_members
+from worker.services.plain_cells import IS_DECIMAL, NAMES, SLOTS, CellTable
+from worker.services.plain_rows import PlainRows
+from worker.services.plain_texts import ends, signs
+
+RECORD_BYTES = 160
+"""More than prices and row numbers take in an audit record."""
+
+NUMBER_BYTES = 40
+"""More than a field's name and plain number take in it."""
+
+_NAMES = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
+_NAME_ENDS = ends(_NAMES)
+_ALL_NAMES = b"".join(_NAMES)
+
+
+def audit_segment(
+    rows: PlainRows,
+    manifest: BatchManifest,
+    table: CellTable,
+    hundredths: NDArray[np.int64],
+    *,
+    at: float,
+    elapsed_ms: float,
+) -> bytes:
+    """The audit segment: a record for each valued row, as `batch_audit` has them.
+
+    Args:
+        rows: of a chunk.
+        manifest: of their batch.
+        table: what their codes mean.
+        hundredths: (3, n) price, low and high of all rows.
+        at: Unix time of the estimate.
+        elapsed_ms: what the chunk took; it stands in each record.
+    """
+    if not rows.good:
+        return b""
+    frame = _frame(manifest, at, elapsed_ms)
+    order = np.array([SLOTS[name] for name in rows.columns], dtype=np.int64)
+    # Memory that is not written to is never taken from the system.
+    longest = max(np.diff(table.fragment_ends, prepend=0).max(initial=0), NUMBER_BYTES)
+    size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (int(longest) + 1)
+    out, last = np.empty(rows.good * size, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    written = plain_write_kernels.write_audit(
+        order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
+        signs(_ALL_NAMES), _NAME_ENDS, signs(table.fragments), table.fragment_ends,
+        hundredths, signs(b"".join(frame)), ends(frame), out, last,
+    )  # fmt: skip
+    return seal(out[: last[0]].data, out[last[0] : written].tobytes())
+
+
+def _frame(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
+    """What is the same in all records, cut where rows, features and prices are put in."""
+    shared = orjson.dumps(shared_members(manifest, at, elapsed_ms))
+    return (
+        b'{"id":"%s-' % manifest.id.encode(),
+        b'",%s,"row":' % shared[1:-1],
+        b',"features":{',
+        b'},"price_mad":',
+        b',"low_mad":',
+        b',"high_mad":',
+        b"}\n",
+    )
