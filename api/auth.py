@@ -136,12 +136,12 @@ class KeyFile:
         if now - self._looked_at < LOOK_INTERVAL_S:
             return
         self._looked_at = now
-        stamp = self._stat()
-        if stamp == self._stamp:
-            return
         try:
+            stamp = self._stat()
+            if stamp == self._stamp:
+                return
             self._keys = load_keys(self._path)
-        except SettingsError as error:
+        except (SettingsError, OSError) as error:
             # The keys that were valid stay so: a slip of an editor must not lock everybody out.
             log.exception("api_keys_unreadable", error=str(error))
             return

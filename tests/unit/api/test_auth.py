@@ -81,6 +81,21 @@ def test_a_broken_file_keeps_the_keys_that_were_valid(settings, run):
         Authenticator(settings)
 
 
+def test_a_file_that_cannot_be_looked_at_keeps_the_keys_that_were_valid(settings, run, tmp_path):
+    now = [0.0]
+    secret = make_key(run, "shop")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    moved = settings.keys_file.rename(folder / "keys.json")
+    keys = KeyFile(moved, lambda: now[0])
+    moved.unlink()
+    folder.rmdir()
+    folder.write_text("no folder")
+    now[0] += 1
+    assert keys.exists
+    assert keys.caller(secret).id == "shop"
+
+
 def test_keys_are_listed_without_their_secret(run):
     secret = make_key(run, "shop", "--scope", "admin")
     listed = run("--list").stdout
