@@ -1,5 +1,8 @@
 """What comes out of a batch: results, rejected rows, error report."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from flask import Response, request
 from flask_smorest import Blueprint
 
@@ -31,11 +34,39 @@ RANGE_PARAMETERS = [
         ("If-Range", '"01m8…-results.csv"', "The `ETag`, so that a part fits what is there."),
     )
 ]
+View: TypeAlias = Callable[..., Response]
+
 PARTIAL_NOTE = (
     f" The header `{RESULTS_HEADER}` says `complete`, or `partial` with the number of `rows`: "
     "the first rows of the file, without a hole, of a batch that is under way, was cancelled or "
     "was aborted."
 )
+
+
+def _documents_file(**more: str) -> Callable[[View], View]:
+    """Document a view that answers with a stored file, or a range of it.
+
+    Args:
+        more: further statuses, as for `documents_problems`.
+    """
+    text = {"content_type": CSV, "schema": {"type": "string"}}
+    statuses = {
+        "status_404": "No such batch",
+        "status_409": "Under way: see `Retry-After`",
+        "status_410": "Expired",
+        "status_416": "Outside the file",
+        "status_422": "Invalid parameter",
+        "status_503": "The form cannot be made, or the store be read now, or too many downloads",
+    }
+
+    def decorate(view: View) -> View:
+        view = documents_problems(blueprint, **statuses | more)(view)
+        part = blueprint.alt_response(206, **text, description="The part that is asked for")
+        whole = blueprint.response(200, **text)
+        documented: View = whole(part(view))
+        return documented
+
+    return decorate
 
 
 @blueprint.get("/batches/<batch_id>/results")
@@ -49,20 +80,7 @@ PARTIAL_NOTE = (
     ),
     parameters=[query_parameters(ResultsQuery), *RANGE_PARAMETERS],
 )
-@blueprint.response(200, content_type=CSV, schema={"type": "string"})
-@blueprint.alt_response(
-    206, content_type=CSV, schema={"type": "string"}, description="The part that is asked for"
-)
-@documents_problems(
-    blueprint,
-    status_404="No such batch",
-    status_406="None of CSV, NDJSON and Parquet is accepted",
-    status_409="Under way: see `Retry-After`",
-    status_410="Expired",
-    status_416="Outside the file",
-    status_422="Invalid parameter",
-    status_503="The form cannot be made, or the store be read now, or too many downloads",
-)
+@_documents_file(status_406="None of CSV, NDJSON and Parquet is accepted")
 @needs(Scope.BULK)
 def results(batch_id: str) -> Response:
     """The results of a batch that has ended; with `partial`, also before."""
@@ -84,19 +102,7 @@ def results(batch_id: str) -> Response:
     + PARTIAL_NOTE,
     parameters=[query_parameters(RejectedQuery), *RANGE_PARAMETERS],
 )
-@blueprint.response(200, content_type=CSV, schema={"type": "string"})
-@blueprint.alt_response(
-    206, content_type=CSV, schema={"type": "string"}, description="The part that is asked for"
-)
-@documents_problems(
-    blueprint,
-    status_404="No such batch",
-    status_409="Under way: see `Retry-After`",
-    status_410="Expired",
-    status_416="Outside the file",
-    status_422="Invalid parameter",
-    status_503="The form cannot be made, or the store be read now, or too many downloads",
-)
+@_documents_file()
 @needs(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """The rejected rows of a batch that has ended."""
