@@ -56,6 +56,8 @@ class Dialect:
     """`,` or `.` where the file's numbers, or the caller, decide it; `auto` otherwise."""
     header: tuple[str, ...] = ()
     """The file's own column names, in order; empty while a workbook or Parquet is not opened."""
+    titles: int = 0
+    """Rows above the header of a text: a title, or Excel's `sep=;`."""
     kind: FileKind = FileKind.CSV
     columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
     """By field of the car."""
@@ -80,6 +82,7 @@ class Dialect:
             "delimiter": self.delimiter,
             "decimal": self.decimal,
             "header": list(self.header),
+            "titles": self.titles,
             "kind": str(self.kind),
             "columns": {name: dataclasses.asdict(match) for name, match in self.columns.items()},
             "findings": {name: dataclasses.asdict(found) for name, found in self.findings.items()},
@@ -94,6 +97,7 @@ class Dialect:
             delimiter=members["delimiter"],
             decimal=members["decimal"],
             header=tuple(members["header"]),
+            titles=members.get("titles", 0),
             kind=FileKind(members["kind"]),
             columns={name: ColumnMatch(**match) for name, match in members["columns"].items()},
             findings={name: Finding(**found) for name, found in members["findings"].items()},

@@ -1,17 +1,24 @@
 """How a text file writes its table, found out from its beginning."""
 
 import io
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import Dialect, Finding
+from shared.domain.table import Dialect, Finding, Notice
 from shared.schemas.csv_encoding import TextEvidence, find_encoding
 from shared.schemas.csv_reader import CsvReader, SourceRow, clean
-from shared.schemas.header_match import field_of
-from shared.schemas.table_sample import Sample, examine, name_columns
+from shared.schemas.header_match import field_of, header_place
+from shared.schemas.table_sample import (
+    NOTICE_SIGNS,
+    NOTICE_VALUES,
+    Sample,
+    examine,
+    name_columns,
+)
 
 HEAD_BYTES = 1 << 18
 """How much of a file is looked at."""
@@ -37,20 +44,39 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
     encoding = find_encoding(head, evidence, options.encoding)
     if not whole:
         head = _whole_lines(head, encoding.value)
-    delimiter = _delimiter(head, encoding.value, options.delimiter)
-    rows = sample_rows(head, encoding.value, delimiter.value)
-    if not rows:
-        raise _unreadable("empty-file")
-    sample = Sample(name_columns(rows[0].cells), [row.cells for row in rows[1:]])
+    given = [column for _, column in options.columns]
+    delimiter = _delimiter(head, encoding.value, options.delimiter, given)
+    titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given)
     known = Dialect(
         encoding=encoding.value,
         delimiter=delimiter.value,
+        titles=len(titles),
         findings={"encoding": encoding, "delimiter": delimiter},
+        notices=_title_notices(titles),
     )
-    dialect = examine(sample, options, known)
-    if whole and len(rows) == 1:
+    dialect = examine(Sample(name_columns(header), rows), options, known)
+    if whole and not rows:
         raise _unreadable("no-rows")
     return dialect
+
+
+def _table(
+    head: bytes, encoding: str, delimiter: str, given: Sequence[str]
+) -> tuple[list[list[str]], list[list[str]]]:
+    """The titles above a text's table, and its first rows from the header on."""
+    rows = [row.cells for row in sample_rows(head, encoding, delimiter)]
+    if not rows:
+        raise _unreadable("empty-file")
+    place = header_place(rows, given)
+    return rows[:place], rows[place:]
+
+
+def _title_notices(titles: Sequence[Sequence[str]]) -> tuple[Notice, ...]:
+    """That rows above the header are left out; quoted by what stands first in each."""
+    if not titles:
+        return ()
+    values = tuple(next(filter(None, row), "")[:NOTICE_SIGNS] for row in titles[:NOTICE_VALUES])
+    return (Notice(code="titles-left-out", values=values),)
 
 
 def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
@@ -84,11 +110,13 @@ class _Score(NamedTuple):
     width: int
 
 
-def _delimiter(head: bytes, encoding: str, wanted: str | None) -> Finding:
+def _delimiter(
+    head: bytes, encoding: str, wanted: str | None, given: Sequence[str] = ()
+) -> Finding:
     """The sign that gives the most columns we know, then the most even rows."""
     if wanted:
         return Finding(value=wanted, confidence=1.0, basis="given")
-    scores = {sign: _score(head, encoding, sign) for sign in DELIMITERS}
+    scores = {sign: _score(head, encoding, sign, given) for sign in DELIMITERS}
     best = max(DELIMITERS, key=scores.__getitem__)
     score = scores[best]
     if score.width <= 1:
@@ -100,11 +128,9 @@ def _delimiter(head: bytes, encoding: str, wanted: str | None) -> Finding:
     return Finding(value=best, confidence=confidence, basis="known-headers")
 
 
-def _score(head: bytes, encoding: str, delimiter: str) -> _Score:
-    rows = sample_rows(head, encoding, delimiter)
-    if not rows:
-        return _Score(0, 0.0, 0)
-    header = rows[0].cells
+def _score(head: bytes, encoding: str, delimiter: str, given: Sequence[str]) -> _Score:
+    _, rows = _table(head, encoding, delimiter, given)
+    header = rows[0]
     known = sum(field_of(name) is not None for name in header)
-    even = sum(len(row.cells) == len(header) for row in rows) / len(rows)
+    even = sum(len(row) == len(header) for row in rows) / len(rows)
     return _Score(known, even if len(header) > 1 else 0.0, len(header))

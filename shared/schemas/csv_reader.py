@@ -84,7 +84,9 @@ class CsvReader:
         reader = cls(stream, dialect.encoding, dialect.delimiter, start=start, width=width)
         if start == START:
             reader._width = None
-            next(iter(reader), None)
+            rows = iter(reader)
+            for _ in range(dialect.titles + 1):
+                next(rows, None)
             reader._width = width
         return reader
 

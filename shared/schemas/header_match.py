@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +16,12 @@ from shared.schemas.car import CAR_FIELDS
 from shared.schemas.csv_reader import COLUMNS_MAX
 from shared.schemas.fields import is_blank
 from shared.schemas.numbers import parse_number
+
+TITLE_ROWS_MAX = 20
+"""Above its header, a table may have a title: the header is looked for among so many rows."""
+
+HEADER_MIN_FIELDS = 3
+"""A cell may look like a name by chance ("Première main"), three in one row do not."""
 
 HEADER_MAX_SIGNS = 80
 HEADERS_SHOWN = 40
@@ -67,6 +73,24 @@ def field_of(header: str) -> str | None:
     return _FIELD_BY_HEADER.get(fold(header)) or _FIELD_BY_HEADER.get(
         fold(_BRACKETS.sub(" ", header))
     )
+
+
+def header_place(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
+    """Which of a table's first rows is its header; those above it are titles.
+
+    Args:
+        rows: the first rows.
+        given: what the caller calls the columns; a header may be known by them alone.
+
+    >>> header_place([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
+    1
+    """
+    known = [
+        len({field_of(cell) or cell for cell in row if cell in given or field_of(cell)} - {""})
+        for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
+    ]
+    most = max(known)
+    return known.index(most) if most >= HEADER_MIN_FIELDS else 0
 
 
 def match_header(
@@ -155,7 +179,7 @@ def _add_claims(
         before = claims.get(claim.field)
         if before is None or _is_better(claim, before):
             claims[claim.field] = claim
-        elif not _is_better(before, claim):
+        elif name != header[before.place] and not _is_better(before, claim):
             problems.append(
                 FieldProblem(
                     f"/header/{index}",

@@ -16,6 +16,9 @@ from shared.schemas.header_match import find_column, match_header, shown
 NOTICE_VALUES = 5
 """Most values that a notice quotes."""
 
+NOTICE_SIGNS = 40
+"""How much of each it quotes."""
+
 Rows = Sequence[Sequence[str]]
 _COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
 _DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
@@ -103,7 +106,7 @@ def _notices(rows: Rows, columns: Mapping[str, ColumnMatch]) -> Iterator[Notice]
         else:
             continue
         if odd:
-            quoted = tuple(value[:40] for value in odd[:NOTICE_VALUES])
+            quoted = tuple(value[:NOTICE_SIGNS] for value in odd[:NOTICE_VALUES])
             yield Notice(code=code, field=name, values=quoted)
 
 

@@ -194,6 +194,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
         "en": "Column {column}: unknown words, ignored ({values}).",
     },
+    "titles-left-out": {
+        "fr": "Lignes au-dessus des titres de colonnes, laissées de côté : {values}.",
+        "en": "Rows above the header, left out: {values}.",
+    },
     "other-sheets": {
         "fr": "Autres feuilles, non lues : {values}. Choisissez avec ?sheet=.",
         "en": "Other sheets, not read: {values}. Choose one with ?sheet=.",

@@ -13,13 +13,11 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import Dialect
 from shared.schemas.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS, CsvReader, Position, SourceRow
 from shared.schemas.file_kinds import RATIO_FREE_BYTES, RATIO_MAX
-from shared.schemas.header_match import field_of
+from shared.schemas.header_match import TITLE_ROWS_MAX, header_place
 
 STORED = Dialect(encoding="utf-8", delimiter=",")
 NUMBER_COLUMN = "row"
 BLOCK_BYTES = 1 << 18
-TITLE_ROWS_MAX = 20
-"""Above its header, a sheet may have a title: the header is looked for among so many rows."""
 
 
 class NumberedRow(NamedTuple):
@@ -136,9 +134,7 @@ def without_titles(
             break
     if not first:
         return None
-    known = [sum(cell in given or field_of(cell) is not None for cell in row.cells)
-             for row in first]  # fmt: skip
-    place = known.index(max(known))
+    place = header_place([row.cells for row in first], given)
 
     def below() -> Iterator[NumberedRow]:
         yield from first[place + 1 :]

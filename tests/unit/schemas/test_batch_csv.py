@@ -198,3 +198,27 @@ def test_reading_can_start_after_any_row(
         for done, place in enumerate(places):
             rest = CsvReader(io.BytesIO(data), encoding, ",", width=3, start=place)
             assert list(rest) == rows[done:]
+
+
+@pytest.mark.parametrize(
+    ("above", "count"),
+    [("sep=;\n", 1), ("Stock de mars;;;\n;;;;;\nSociété A, Casablanca\n", 2), ("", 0)],
+)
+@pytest.mark.parametrize("codec", ["utf-8-sig", "cp1252", "utf-16"])
+def test_rows_above_the_header_are_left_out_and_named(above: str, count: int, codec: str) -> None:
+    data = f"{above}{HEADER}\n{ROW}\n{ROW}\n".encode(codec)
+    dialect = detect_all(data)
+    assert (dialect.titles, dialect.delimiter) == (count, ";")
+    assert dialect.header == tuple(HEADER.split(";"))
+    assert [notice.code for notice in dialect.notices] == ["titles-left-out"] * bool(count)
+    read = list(CsvReader.of(io.BytesIO(data), dialect))
+    assert [row.cells for row in read] == [ROW.split(";")] * 2
+    assert read[0].line == above.count("\n") + 2
+
+
+def test_a_row_that_happens_to_hold_a_name_is_no_header() -> None:
+    header = "1;2;3;4;5;6;7"
+    places = ("company", "model", "year", "fuel", "transmission", "km_driven", "owner")
+    columns = tuple((field, f"#{place}") for place, field in enumerate(places, 1))
+    dialect = detect_all(f"{header}\n{ROW};Première main\n".encode(), columns=columns)
+    assert (dialect.titles, dialect.header) == (0, tuple(header.split(";")))
