@@ -10,6 +10,7 @@ from api.services.batches import Batches
 from api.services.health import Health
 from api.services.jobs import Jobs
 from api.services.listing import Listing
+from api.services.model_trial import ModelTrial
 from api.services.models import Models
 from api.services.outcomes import Outcomes
 from api.services.queue_guard import QueueGuard
@@ -67,7 +68,8 @@ def build_services(settings: Settings) -> ApiServices:
     broker = connect(settings.redis_url)
     workers = RedisWorkers(broker, clock)
     active_model = ActiveModel(settings.versions_path)
-    models = Models(ModelRegistry(settings.versions_path), active_model)
+    registry = ModelRegistry(settings.versions_path, trial=ModelTrial(settings.versions_path))
+    models = Models(registry, active_model)
     cache = RedisValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
         settings.cache_ttl_s,

@@ -37,7 +37,7 @@ from api.launcher.readiness import (
     servers_answer,
 )
 from api.launcher.supervisor import GivenUpError, Supervisor
-from api.launcher.training import has_active_model, train_default_model
+from api.launcher.training import needs_default_model, train_default_model
 from shared.settings import Settings, SettingsError
 
 PR_SET_PDEATHSIG = 1
@@ -126,8 +126,8 @@ class Run:
         """Train if need be, start the tiers, tell the user once the service is ready."""
         if self._settings.redis_url:
             self._await_broker(supervisor, self._settings.redis_url)
-        if not has_active_model(self._settings):
-            self._output.say("no model yet: training the default one (once, under a minute)")
+        if needs_default_model(self._settings):
+            self._output.say("no model to serve: training the default one (once, under a minute)")
             train_default_model(self._env, self._guardian, lambda: supervisor.stop_requests > 0)
         self._output.say("starting")
         supervisor.start_tier(0, ready=lambda: servers_answer(self._embedded))

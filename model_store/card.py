@@ -8,7 +8,6 @@ import numpy as np
 from model_store import card_plots
 from model_store.card_blocks import (
     CARD_FILE,
-    GENERATED,
     MARKDOWN_FILE,
     Block,
     bullets,
@@ -26,7 +25,7 @@ from model_store.card_evidence import (
     by_estimate,
     by_level,
 )
-from model_store.manifest import ModelVersion
+from model_store.manifest import REFERENCE_MARKET, ModelVersion
 from model_store.scores import r2
 
 _USE = (
@@ -124,7 +123,7 @@ def _data(version: ModelVersion) -> list[Block]:
     ]
     return [
         heading("Training data"),
-        paragraph(_DRAWN if training["name"] == GENERATED else _COLLECTED),
+        paragraph(_DRAWN if training["name"] == REFERENCE_MARKET else _COLLECTED),
         table(("", ""), rows),
         heading("Licences"),
         bullets(*_LICENCES),

@@ -12,9 +12,6 @@ Block = dict[str, Any]
 CARD_FILE = "card.json"
 MARKDOWN_FILE = "card.md"
 
-GENERATED = "reference market"
-"""Name of training data that was drawn, not collected; the card says so."""
-
 
 def heading(text: str) -> Block:
     """A section's title."""

@@ -17,7 +17,6 @@ from data.market import ReferenceMarket
 from data.price_index import continued, market_index
 from data.schema import PRICE
 from model_store.bundle import load_model, save_bundle
-from model_store.card_blocks import GENERATED
 from model_store.console import (
     DEFAULT_SEED,
     FILE,
@@ -30,7 +29,7 @@ from model_store.console import (
     tell,
 )
 from model_store.evaluation import evaluate_model
-from model_store.manifest import ModelVersion
+from model_store.manifest import REFERENCE_MARKET, ModelVersion
 from model_store.registry import ModelRegistry
 from shared.settings import Settings
 
@@ -124,7 +123,7 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
         if price_level is not None:
             raise BadInputError("--price-level needs --data: the reference market has its own")
         drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, mirrored=True)
-        return _TrainingData(listings=drawn, name=GENERATED, report=None, price_level=None)
+        return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
     listings, report = load_listings(path)
     tell(report)
     return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
@@ -168,7 +167,7 @@ def _at_price_level(
 ) -> "TrainedModel":
     """Fit a model that quotes the prices of the wanted month, and knows the levels of others."""
     published = market_index(ReferenceMarket.load())
-    if data.name == GENERATED:
+    if data.name == REFERENCE_MARKET:
         trained = fit(data.listings)
         return _with_training(trained, price_index=published)
     if data.price_level is None:

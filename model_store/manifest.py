@@ -16,6 +16,8 @@ SCHEMA_VERSION = 2
 """Of the bundle's files and of what they say about cars; another one is refused."""
 
 MANIFEST_FILE = "manifest.json"
+REFERENCE_MARKET = "reference market"
+"""Name of the training data of a version that is drawn, not collected; its card says so."""
 ASKING_PRICES = "asking_prices"
 _VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 

@@ -55,14 +55,14 @@ def show(version: str) -> None:
 def activate(version: str) -> None:
     """Make VERSION the active one; running workers take it within two seconds."""
     with _clear_errors():
-        click.echo(f"Active: {_registry().activate(version, by=_user()).id}")
+        click.echo(f"Active: {_movable().activate(version, by=_user()).id}")
 
 
 @models.command()
 def rollback() -> None:
     """Return to the version that was active before this one."""
     with _clear_errors():
-        click.echo(f"Active: {_registry().rollback(by=_user()).id}")
+        click.echo(f"Active: {_movable().rollback(by=_user()).id}")
 
 
 @models.command()
@@ -163,6 +163,15 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 def _registry() -> ModelRegistry:
     return ModelRegistry(Settings.from_env().versions_path)
+
+
+def _movable() -> ModelRegistry:
+    """The registry, with the self-test before every move of its pointer."""
+    # Imported here: looking at the registry needs no forest.
+    from model_store.bundle import load_model  # noqa: PLC0415
+
+    path = Settings.from_env().versions_path
+    return ModelRegistry(path, trial=lambda version: load_model(path, version))
 
 
 def _resolved(registry: ModelRegistry, version: str) -> str:

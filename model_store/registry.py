@@ -45,15 +45,18 @@ class ModelRegistry:
     Args:
         versions_path: the folder; it need not exist yet.
         now: the time of day, for the history.
+        trial: runs a version's self-test before the pointer moves to it; raises `ModelRefused`.
     """
 
     def __init__(
         self,
         versions_path: Path,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        trial: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._path = versions_path
         self._now = now
+        self._trial = trial
 
     def list(self) -> Sequence[ModelVersion]:
         """All versions whose manifest can be read, the newest first."""
@@ -76,6 +79,12 @@ class ModelRegistry:
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"manifest.json cannot be read ({type(error).__name__})"
             raise ModelRefused(version=version, reason=reason) from error
+
+    def check(self, version: str) -> ModelVersion:
+        """The manifest of a version; raises as `get`, or if schema, library or files are wrong."""
+        manifest = self.get(version)
+        check_version(self.folder(version), manifest)
+        return manifest
 
     def folder(self, version: str) -> Path:
         """Where the files of a version are.
@@ -137,13 +146,13 @@ class ModelRegistry:
 
         Raises:
             ModelVersionNotFound: there is no such version.
-            ModelRefused: its files, digests, schema or libraries are not right.
+            ModelRefused: its files, digests, schema, libraries or self-test are not right.
             ActiveModelChanged: the pointer has another ETag.
         """
         with self._locked():
             self._check_etag(expected_etag)
-            manifest = self.get(version)
-            check_version(self.folder(version), manifest)
+            manifest = self.check(version)
+            self._trial(version)
             self._point_to(manifest.id, Action.ACTIVATE, by)
         return manifest
 
@@ -157,8 +166,8 @@ class ModelRegistry:
         """
         with self._locked():
             self._check_etag(expected_etag)
-            manifest = self.get(earlier_version(self.history(), self.active_version()))
-            check_version(self.folder(manifest.id), manifest)
+            manifest = self.check(earlier_version(self.history(), self.active_version()))
+            self._trial(manifest.id)
             self._point_to(manifest.id, Action.ROLLBACK, by)
         return manifest
 

@@ -11,15 +11,46 @@ import click
 from api.launcher.environment import CODE_ROOT, ONE_THREAD_VARIABLES
 from api.launcher.guardian import Guardian, kill_groups
 from api.launcher.preflight import CannotStartError
+from model_store.manifest import REFERENCE_MARKET
 from model_store.registry import ModelRegistry
+from shared.domain.errors import ModelRefused, ModelVersionNotFound
 from shared.settings import Settings
 
 POLL_S = 0.1
 
 
-def has_active_model(settings: Settings) -> bool:
-    """Whether the registry names a version to serve."""
-    return ModelRegistry(settings.versions_path).active_version() is not None
+def needs_default_model(settings: Settings) -> bool:
+    """Whether the default model must be trained before anything can be served.
+
+    So it is in a fresh home, and after an update of the program that cannot read the default model
+    of the one before. A model of somebody's own listings is never replaced without being asked.
+
+    Raises:
+        CannotStartError: the active model is such a one, and cannot be served.
+    """
+    registry = ModelRegistry(settings.versions_path)
+    active = registry.active_version()
+    if active is None:
+        return True
+    try:
+        registry.check(active)
+    except (ModelRefused, ModelVersionNotFound) as error:
+        if _is_default(registry, active):
+            return True
+        reason = error.params.get("reason", "it is gone")
+        raise CannotStartError(
+            f"the active model {active} cannot be served: {reason}"
+            " (`carprice models activate VERSION` takes another one, `carprice train --activate`"
+            " makes a new one)"
+        ) from error
+    return False
+
+
+def _is_default(registry: ModelRegistry, version: str) -> bool:
+    try:
+        return registry.get(version).training.get("name") == REFERENCE_MARKET
+    except (ModelRefused, ModelVersionNotFound):
+        return False
 
 
 def train_default_model(
@@ -58,7 +89,11 @@ def train_default_model(
 @click.command(name="first-model")
 def first_model() -> None:
     """Train and activate the default model, unless one is active."""
-    if has_active_model(Settings.from_env()):
+    try:
+        is_needed = needs_default_model(Settings.from_env())
+    except CannotStartError as error:
+        raise click.ClickException(str(error)) from error
+    if not is_needed:
         click.echo("a model is active")
         return
     os.execv(sys.executable, [sys.executable, "-m", "api.cli", "train", "--activate"])  # noqa: S606

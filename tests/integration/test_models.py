@@ -1,12 +1,16 @@
 """The registry over HTTP: hot reload, rollback, refusals."""
 
 import contextlib
+import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from model_store.bundle import save_bundle
-from tests.conftest import running_service, short_folder, wait_until
+from tests.conftest import ROOT, running_service, short_folder, wait_until
 from tests.unit.model_store import small_models
 
 
@@ -85,3 +89,33 @@ def test_a_corrupt_version_is_refused_and_the_old_one_keeps_serving(http, car, t
         assert http.post("/predict", json=car).json()["model"]["version"] == active
     finally:
         forest.write_bytes(whole)
+
+
+@pytest.mark.parametrize("verb", ["over HTTP", "from the shell"])
+def test_a_version_that_fails_its_self_test_never_becomes_the_active_one(http, two_versions, verb):
+    active, other = versions(http)
+    manifest = two_versions / other / "manifest.json"
+    whole = manifest.read_text()
+    wrong = json.loads(whole)
+    wrong["self_test"][0]["price_mad"] *= 1.5
+    manifest.write_text(json.dumps(wrong))
+    try:
+        if verb == "over HTTP":
+            response = http.post(f"/models/{other}/activate")
+            assert response.status_code == 409
+            told = response.json()["detail"]
+        else:
+            answer = subprocess.run(
+                [sys.executable, "-m", "api.cli", "models", "activate", other],
+                cwd=ROOT,
+                env={**os.environ, "MODELS_PATH": str(two_versions)},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            assert answer.returncode == 1
+            told = answer.stderr
+        assert "self-test" in told
+        assert (two_versions / "ACTIVE").read_text().strip() == active
+    finally:
+        manifest.write_text(whole)

@@ -1,6 +1,8 @@
 """`carprice run` and `carprice first-model`: what the containers call."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -33,7 +35,7 @@ def run(home: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -109,3 +111,37 @@ def test_the_first_model_is_not_trained_twice(home: Path, models_path: Path) -> 
     answer = run(home, "first-model", MODELS_PATH=str(models_path))
     assert (answer.returncode, answer.stdout) == (0, "a model is active\n")
     assert sorted(models_path.iterdir()) == before
+
+
+def with_schema(models_path: Path, folder: Path, *, data_name: str) -> Path:
+    """A copy of the registry whose active version is of another program."""
+    path = folder / "versions"
+    shutil.copytree(models_path, path)
+    manifest = path / (path / "ACTIVE").read_text().strip() / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["schema_version"] += 1
+    content["training"]["name"] = data_name
+    manifest.write_text(json.dumps(content))
+    return path
+
+
+def test_the_default_model_of_another_program_is_trained_anew(
+    home: Path, models_path: Path, tmp_path: Path
+) -> None:
+    path = with_schema(models_path, tmp_path, data_name="reference market")
+    before = (path / "ACTIVE").read_text()
+    answer = run(home, "first-model", MODELS_PATH=str(path))
+    assert answer.returncode == 0, answer.stderr
+    assert (path / "ACTIVE").read_text() != before
+
+
+def test_a_model_of_own_listings_is_not_replaced_without_asking(
+    home: Path, models_path: Path, tmp_path: Path
+) -> None:
+    path = with_schema(models_path, tmp_path, data_name="stock.csv")
+    before = (path / "ACTIVE").read_text()
+    answer = run(home, "first-model", MODELS_PATH=str(path))
+    assert answer.returncode == 1
+    assert "schema" in answer.stderr
+    assert "carprice train --activate" in answer.stderr
+    assert (path / "ACTIVE").read_text() == before
