@@ -17,6 +17,7 @@ from data.usual_fit import with_usual_effects
 _ITERATIONS = (80, 40, 40)
 """Of each round of reweighting; a round starts from the solution of the one before."""
 _HUBER_WIDTHS = 1.5
+_SMALLEST_RESIDUAL = 1e-9
 _DIGITS = 4
 _SMALLEST_SHARE = 0.05
 """A number that fewer listings state is not used: who states it is not like the others."""
@@ -110,7 +111,9 @@ def _robust_ridge(
         residual = target - intercept - design @ solution
         intercept += float(np.average(residual, weights=weights))
         width = _HUBER_WIDTHS * 1.4826 * float(np.median(np.abs(residual)))
-        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), 1e-9))
+        # Where most prices are met exactly (all of them the same, say) they keep their weight.
+        width = max(width, _SMALLEST_RESIDUAL)
+        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), _SMALLEST_RESIDUAL))
     return intercept, solution
 
 

@@ -14,7 +14,7 @@ from data.distributions import age_at_listing
 from data.hedonic import FloatArray
 from data.loading import ListingsError
 from data.price_index import fitted_index
-from data.schema import LISTING_COLUMNS, LISTING_DATE
+from data.schema import LISTING_COLUMNS, LISTING_DATE, PRICE
 from data.suspicion import without_implausible_km
 from model_store.calibration import FEWEST_TO_CALIBRATE, IntervalCalibration
 from model_store.card_evidence import Evidence
@@ -47,7 +47,7 @@ def train_bundle(
         advance: told after each step, for a progress bar; see `steps`.
 
     Raises:
-        ListingsError: too few listings, or of a single brand.
+        ListingsError: too few listings, of a single brand, or all at one price.
     """
     _check(listings)
     table = without_implausible_km(listings).reset_index(drop=True)
@@ -109,6 +109,11 @@ def _check(listings: pd.DataFrame) -> None:
         raise ListingsError(
             f"all listings are of one brand ({listings['company'].iloc[0]});"
             f" at least {FEWEST_COMPANIES} are needed to price cars in general"
+        )
+    prices = listings[PRICE].to_numpy()
+    if (prices == prices[0]).all():
+        raise ListingsError(
+            f"all listings ask {prices[0]:,.0f} MAD: nothing can be learnt from them"
         )
 
 

@@ -172,3 +172,9 @@ def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
 def coded_column(values: list[object]) -> CodedColumn:
     distinct = list(dict.fromkeys(values))
     return CodedColumn(CodedValues(distinct), np.array([distinct.index(value) for value in values]))
+
+
+def test_prices_that_are_all_the_same_are_found_again(listings: pd.DataFrame) -> None:
+    same = np.full(len(listings), np.log(100_000.0))
+    model = fit_hedonic(listings, same, TERMS).model
+    assert np.exp(priced(model, car())[0]) == pytest.approx(100_000.0, rel=0.01)

@@ -104,6 +104,9 @@ def test_too_few_listings_or_one_brand_only_cannot_be_trained_on(listings: pd.Da
     one_brand = listings.assign(company="dacia")
     with pytest.raises(ListingsError, match="of one brand"):
         train_bundle(one_brand, seed=1)
+    one_price = listings.assign(price_mad=100_000.0)
+    with pytest.raises(ListingsError, match="all listings ask 100,000 MAD"):
+        train_bundle(one_price, seed=1)
 
 
 def test_the_first_version_is_active_at_once_and_another_when_asked(
