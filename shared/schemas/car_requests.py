@@ -1,6 +1,7 @@
 """From what a caller sent to a request for a valuation: checked, named, warned about."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import ValidationError
@@ -8,6 +9,7 @@ from marshmallow import ValidationError
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.job import CarRequest
+from shared.domain.mileage import odd_mileage
 from shared.domain.valuation import Extra
 from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.schemas.fields import Category, Number
@@ -42,11 +44,12 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         raise InvalidInput([FieldProblem(pointer, "not-an-object")])
     given = _QUICK_LOADER.load(body) or _load(body, pointer)
     asking_price_mad = given.pop("asking_price_mad")
+    car = CarFeatures(**given)
     return CarRequest(
-        car=CarFeatures(**given),
+        car=car,
         asking_price_mad=asking_price_mad,
         extras=extras,
-        warnings=tuple(_warnings(body, pointer)),
+        warnings=(*_warnings(body, pointer), *_doubts(car, pointer)),
     )
 
 
@@ -97,6 +100,12 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
     if more := len(unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings
+
+
+def _doubts(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
+    """What is possible, but seldom meant."""
+    code = odd_mileage(year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year)
+    return [] if code is None else [{"pointer": f"{pointer}/km_driven", "code": code}]
 
 
 def shorten(name: str) -> str:

@@ -71,9 +71,21 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Moins de dix : lu en litres et converti en cm3.",
         "en": "Less than ten: read as litres and converted to cc.",
     },
+    "km-high": {
+        "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
+        "et son intervalle sont peu fiables.",
+        "en": "Very high for the car's age; please check: with so many kilometres, the estimate "
+        "and its interval are not reliable.",
+    },
+    "km-low": {
+        "fr": "Très bas pour l'âge de la voiture ; à vérifier : sont-ce des milliers ?",
+        "en": "Very low for the car's age; please check: are these thousands?",
+    },
     "model-unknown": {
-        "fr": "Modèle absent des données : l'intervalle est plus large.",
-        "en": "Model not in the data: the interval is wider.",
+        "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
+        "plus large ; si la marque est absente aussi, il peut être loin du vrai prix.",
+        "en": "Model not in the data: the price comes from the other fields, and the interval is "
+        "wider; if the brand is missing too, it can be far from the true price.",
     },
 }
 
@@ -190,6 +202,8 @@ def _translated(name: str, text: Any, language: Language) -> Any:
 
 def quote(value: Any, language: Language) -> str:
     """A wrong value as it stands in a message, shortened."""
+    if value is None:
+        return "rien" if language == "fr" else "nothing"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if len(text) > VALUE_MAX_SIGNS:
         text = text[: VALUE_MAX_SIGNS - 1] + "…"

@@ -340,3 +340,11 @@ def test_flower_shows_the_workers(service):
         what="Flower knows the workers",
     )
     assert any("interactive" in str(worker) for worker in workers)
+
+
+@pytest.mark.parametrize(("km_driven", "code"), [(900_000, "km-high"), (150, "km-low")])
+def test_an_odometer_that_does_not_fit_the_cars_age_is_doubted(http, car, km_driven, code):
+    odd = car | {"year": 2020, "km_driven": km_driven}
+    for _ in ("asked", "from the cache"):
+        answer = http.post("/predict", json=odd).json()
+        assert [(w["pointer"], w["code"]) for w in answer["warnings"]] == [("/km_driven", code)]
