@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -18,7 +20,8 @@ from benchmarks.subjects import SERVICE
 
 CONNECTIONS = 16
 LARGE_BATCHES = 2
-"""So many large files are handed in, so that one is under way as long as is measured."""
+"""So many large files are under way at once, so that one is while the next one arrives."""
+POLL_S = 0.1
 SMALL_ROWS = 100
 WAIT_S = 60.0
 
@@ -37,13 +40,13 @@ def neighbours(bench: Bench) -> None:
 
     def one_car(name: str, number: int) -> Round:
         command = wrk(running, "predict", seconds, CONNECTIONS, bench.next_cars(), 0)
-        with _batches(bench, running, large if name == BESIDE else None):
+        with _batches(running, large if name == BESIDE else None):
             found = measured(running, command, scenario="beside", number=number)
         return dataclasses.replace(found, subject=name)
 
     def small_batch(name: str, number: int) -> Round:
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, small)
-        with _batches(bench, running, large if name == BESIDE else None):
+        with _batches(running, large if name == BESIDE else None):
             found = measured(running, command, scenario="behind", number=number)
         return dataclasses.replace(found, subject=name)
 
@@ -53,28 +56,74 @@ def neighbours(bench: Bench) -> None:
 
 
 @contextlib.contextmanager
-def _batches(bench: Bench, running: Running, path: Path | None) -> Iterator[None]:
+def _batches(running: Running, path: Path | None) -> Iterator[None]:
     """Large batches under way from before the first measurement to after the last; or none.
 
     Raises:
-        ProgramError: they had ended before.
+        ProgramError: there was a moment without any.
     """
     if path is None:
         yield
         return
-    with httpx.Client(base_url=running.url, timeout=WAIT_S) as client:
-        ids = [_upload(client, path) for _ in range(LARGE_BATCHES)]
+    large = _LargeBatches(running.url, path)
+    with large.under_way():
         yield
-        was_busy = _state(client, ids[-1]) not in FINISHED
-        for batch_id in ids:
-            client.delete(f"/batches/{batch_id}")
+    if large.was_idle:
+        raise ProgramError("the large batches ended faster than new ones came: use more --rows")
+
+
+class _LargeBatches:
+    """Hands in a large file whenever one has been worked off.
+
+    Args:
+        url: of the service.
+        path: the file.
+    """
+
+    def __init__(self, url: str, path: Path) -> None:
+        self._client = httpx.Client(base_url=url, timeout=WAIT_S)
+        self._path = path
+        self._unfinished: list[str] = []
+        self._stop = threading.Event()
+        self.was_idle = False
+        """Whether all had ended at some time."""
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Keep some of them under way; all have ended afterwards."""
+        with self._client, ThreadPoolExecutor(1) as pool:
+            self._refill()
+            feeding = pool.submit(self._feed)
+            try:
+                yield
+            finally:
+                self._stop.set()
+                feeding.result()
+                self._end()
+
+    def _feed(self) -> None:
+        while not self._stop.wait(POLL_S):
+            self._look()
+            self.was_idle = self.was_idle or not self._unfinished
+            self._refill()
+
+    def _refill(self) -> None:
+        while len(self._unfinished) < LARGE_BATCHES:
+            self._unfinished.append(_upload(self._client, self._path))
+
+    def _look(self) -> None:
+        states = {each: _state(self._client, each) for each in self._unfinished}
+        self._unfinished = [each for each, state in states.items() if state not in FINISHED]
+
+    def _end(self) -> None:
+        for batch_id in self._unfinished:
+            self._client.delete(f"/batches/{batch_id}")
         until = time.monotonic() + WAIT_S
-        while any(_state(client, each) not in FINISHED for each in ids):
+        while self._unfinished:
             if time.monotonic() > until:
                 raise ProgramError("a cancelled batch does not end")
-            time.sleep(0.1)
-        if not was_busy and not bench.options.smoke:
-            raise ProgramError("the large batches were over first: more --rows are needed")
+            time.sleep(POLL_S)
+            self._look()
 
 
 def _upload(client: httpx.Client, path: Path) -> str:
