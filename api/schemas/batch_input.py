@@ -5,7 +5,8 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from shared.domain.batch import BatchManifest
-from shared.domain.table import Dialect, FileKind
+from shared.domain.table import ColumnMatch, Dialect, FileKind
+from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.messages import Language
 from shared.schemas.upload_messages import NOTICE_MESSAGES
 
@@ -82,8 +83,9 @@ class BatchInputSchema(Schema):
 def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
     """The answer's `input`."""
     dialect = manifest.dialect
-    columns = {field: dialect.header[index] for field, index in dialect.column_of.items()}
-    used = set(dialect.column_of.values())
+    matches = _matches(dialect)
+    columns = {field: dialect.header[match.index] for field, match in matches.items()}
+    used = {match.index for match in matches.values()}
     return {
         "file_name": manifest.file_name,
         "format": str(dialect.kind),
@@ -109,6 +111,12 @@ def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
     }
 
 
+def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:
+    """The columns of the car's fields, and of the price that is asked for it."""
+    asking = {ASKING_PRICE: dialect.asking} if dialect.asking else {}
+    return {**dialect.columns, **asking}
+
+
 def _dump_detected(dialect: Dialect) -> dict[str, Any]:
     findings = {
         name: {"value": found.value, "confidence": found.confidence, "basis": found.basis}
@@ -121,6 +129,6 @@ def _dump_detected(dialect: Dialect) -> dict[str, Any]:
             "confidence": match.confidence,
             "basis": match.basis,
         }
-        for field, match in dialect.columns.items()
+        for field, match in _matches(dialect).items()
     }
     return {**findings, "columns": columns}

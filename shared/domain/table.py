@@ -61,6 +61,8 @@ class Dialect:
     kind: FileKind = FileKind.CSV
     columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
     """By field of the car."""
+    asking: ColumnMatch | None = None
+    """The column of the price that is asked for each car, if there is one."""
     findings: Mapping[str, Finding] = dataclasses.field(default_factory=dict)
     """By what was found out: `encoding`, `delimiter`, `decimal`, `sheet`."""
     notices: tuple[Notice, ...] = ()
@@ -85,6 +87,7 @@ class Dialect:
             "titles": self.titles,
             "kind": str(self.kind),
             "columns": {name: dataclasses.asdict(match) for name, match in self.columns.items()},
+            "asking": dataclasses.asdict(self.asking) if self.asking else None,
             "findings": {name: dataclasses.asdict(found) for name, found in self.findings.items()},
             "notices": [dataclasses.asdict(notice) for notice in self.notices],
         }
@@ -100,6 +103,7 @@ class Dialect:
             titles=members.get("titles", 0),
             kind=FileKind(members["kind"]),
             columns={name: ColumnMatch(**match) for name, match in members["columns"].items()},
+            asking=ColumnMatch(**members["asking"]) if members.get("asking") else None,
             findings={name: Finding(**found) for name, found in members["findings"].items()},
             notices=tuple(
                 Notice(code=each["code"], field=each["field"], values=tuple(each["values"]))

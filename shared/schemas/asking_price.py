@@ -1,9 +1,12 @@
 """Which column of a file, if any, is the price that is asked for each car."""
 
+from collections.abc import Collection, Sequence
+
 from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
-from shared.domain.table import Dialect
+from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.text import fold
 from shared.schemas.car import CAR_FIELDS
+from shared.schemas.header_match import confidence_of
 
 ASKING_PRICE = "asking_price_mad"
 _FIELD = CAR_FIELDS[ASKING_PRICE]
@@ -13,13 +16,28 @@ _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
 
 
 def asking_column(dialect: Dialect) -> int | None:
-    """Index of the first column that is called like an asking price; None if none is.
+    """Index of the column of asking prices; None if there is none."""
+    return None if dialect.asking is None else dialect.asking.index
 
-    >>> asking_column(Dialect(header=("Marque", "Prix")))
-    1
+
+def find_asking(
+    header: Sequence[str], taken: Collection[int], rows: Sequence[Sequence[str]]
+) -> ColumnMatch | None:
+    """The first column that is called like an asking price; None if none is.
+
+    Args:
+        header: the names of the file's columns.
+        taken: indexes of those that are fields of the car.
+        rows: some rows of the file; their cells say how well the column fits.
+
+    >>> find_asking(["Marque", "Prix"], {0}, [])
+    ColumnMatch(index=1, confidence=0.95, basis='alias')
     """
-    taken = set(dialect.column_of.values())
-    for index, name in enumerate(dialect.header):
+    for index, name in enumerate(header):
         if index not in taken and name not in _OURS and fold(name) in _HEADERS:
-            return index
+            basis = "name" if name == ASKING_PRICE else "alias"
+            cells = [row[index] for row in rows if index < len(row)]
+            return ColumnMatch(
+                index=index, confidence=confidence_of(basis, ASKING_PRICE, cells), basis=basis
+            )
     return None

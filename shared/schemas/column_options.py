@@ -3,8 +3,9 @@
 import re
 
 from shared.domain.car import FIELD_NAMES
+from shared.schemas.asking_price import ASKING_PRICE
 
-_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)}):")
+_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))}):")
 
 
 def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:

@@ -130,7 +130,7 @@ def match_header(
     return {
         field: ColumnMatch(
             index=claim.place,
-            confidence=_confidence(claim, cells_of(claim.place)),
+            confidence=confidence_of(claim.basis, field, cells_of(claim.place)),
             basis=claim.basis,
         )
         for field, claim in found.items()
@@ -220,10 +220,11 @@ def _is_fiscal_power(cells: Column) -> bool:
     return bool(folded) and fiscal > len(folded) / 2
 
 
-def _confidence(claim: _Claim, cells: Column) -> float:
+def confidence_of(basis: str, field: str, cells: Column) -> float:
+    """How sure it is that a column with these cells is a field, by what its header tells."""
     filled = [cell for cell in cells if not is_blank(cell)]
-    share = sum(_is_valid(claim.field, cell) for cell in filled) / len(filled) if filled else 1.0
-    return round(CONFIDENCE[claim.basis] * (0.5 + 0.5 * share), 2)
+    share = sum(_is_valid(field, cell) for cell in filled) / len(filled) if filled else 1.0
+    return round(CONFIDENCE[basis] * (0.5 + 0.5 * share), 2)
 
 
 def _is_valid(field: str, cell: str) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import ColumnMatch, Dialect, Finding, Notice
+from shared.schemas.asking_price import ASKING_PRICE, find_asking
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import Category, Number
 from shared.schemas.header_match import find_column, match_header, shown
@@ -52,12 +53,17 @@ def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
         UnreadableUpload: the columns are not those of cars.
     """
     columns = match_header(sample.header, options.columns, sample.rows)
+    asking = columns.pop(ASKING_PRICE, None)
+    if ASKING_PRICE not in dict(options.columns):
+        taken = {match.index for match in columns.values()}
+        asking = find_asking(sample.header, taken, sample.rows)
     _check_key_column(sample.header, options.key_column)
     decimal = find_decimal(sample.rows, columns, options.decimal)
     return dataclasses.replace(
         known,
         header=tuple(sample.header),
         columns=columns,
+        asking=asking,
         decimal=decimal.value,
         findings={**known.findings, "decimal": decimal},
         notices=(*known.notices, *_notices(sample.rows, columns)),

@@ -12,6 +12,7 @@ from shared.domain.batch import BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
 from shared.schemas import csv_reader
+from shared.schemas.asking_price import asking_column
 from shared.schemas.csv_dialect import detect
 from shared.schemas.csv_encoding import TextEvidence
 from shared.schemas.csv_reader import START, CsvReader, SourceRow
@@ -222,3 +223,22 @@ def test_a_row_that_happens_to_hold_a_name_is_no_header() -> None:
     columns = tuple((field, f"#{place}") for place, field in enumerate(places, 1))
     dialect = detect_all(f"{header}\n{ROW};Première main\n".encode(), columns=columns)
     assert (dialect.titles, dialect.header) == (0, tuple(header.split(";")))
+
+
+@pytest.mark.parametrize(
+    ("columns", "index"),
+    [
+        ((), 6),
+        ((("asking_price_mad", "Prix net"),), 7),
+        ((("asking_price_mad", "#8"),), 7),
+        ((("asking_price_mad", ""),), None),
+    ],
+)
+def test_the_column_of_asking_prices_is_found_and_overridden(
+    columns: tuple[tuple[str, str], ...], index: int | None
+) -> None:
+    data = f"{HEADER};Prix;Prix net\n{ROW};90 000;85 000\n".encode()
+    dialect = detect_all(data, columns=columns)
+    assert asking_column(dialect) == index
+    assert "asking_price_mad" not in dialect.columns
+    assert Dialect.from_json(dialect.to_json()) == dialect

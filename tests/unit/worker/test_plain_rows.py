@@ -15,7 +15,7 @@ from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
-from shared.schemas.asking_price import asking_column
+from shared.schemas.asking_price import asking_column, find_asking
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.csv_reader import START, CsvReader
 from worker.services.batch_audit import audit_records
@@ -79,7 +79,13 @@ def manifest(
         accepted_at=AT,
         model_version="v1",
         options=BatchOptions(key_column="ref", **options),
-        dialect=Dialect(encoding=encoding, delimiter=delimiter, header=header, columns=columns),
+        dialect=Dialect(
+            encoding=encoding,
+            delimiter=delimiter,
+            header=header,
+            columns=columns,
+            asking=find_asking(header, (), ()),
+        ),
         sha256="0" * 64,
         size_bytes=10,
     )
@@ -240,8 +246,10 @@ def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
 
 def test_an_estimate_of_ours_is_no_asking_price() -> None:
     header = result_header(ASKING_HEADER, verdicts=True)
-    assert asking_column(Dialect(header=tuple(header))) == header.index("Prix")
-    assert asking_column(Dialect(header=tuple(result_header(HEADER)))) is None
+    found = find_asking(header, (), ())
+    assert found is not None
+    assert found.index == header.index("Prix")
+    assert find_asking(result_header(HEADER), (), ()) is None
 
 
 def test_signed_numbers_are_no_formulas() -> None:
