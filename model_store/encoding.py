@@ -123,10 +123,6 @@ class CarEncoder:
         shares = dict(zip(self.tables.part_fields, parts.tolist(), strict=True))
         return self.tables.intercept, shares
 
-    def knows_model(self, car: CarFeatures) -> bool:
-        """Whether the car's model was seen in training."""
-        return self.vehicle_code(car) > 0
-
     def vehicle_code(self, car: CarFeatures) -> int:
         """The car's model as training knew it, whatever its spelling; 0 if it was not seen."""
         return self.tables.coder.vehicle_code(car.company, car.model, car.year)

@@ -22,7 +22,7 @@ _ASSEMBLE = -1
 
 
 class RedisBatchStore:
-    """`shared.ports.BatchStore` on the broker's Redis.
+    """`shared.batch_ports.BatchStore` on the broker's Redis.
 
     Args:
         client: connection to the broker instance.

@@ -109,8 +109,8 @@ def test_the_level_says_how_much_is_known() -> None:
     unknown = CarFeatures(**{**COROLLA.to_dict(), "model": "no such car"})
     levels = ENCODER.encode([complete, COROLLA, unknown]).level.tolist()
     assert levels == [COMPLETE, THIN, UNKNOWN_MODEL]
-    assert ENCODER.knows_model(COROLLA)
-    assert not ENCODER.knows_model(unknown)
+    assert ENCODER.vehicle_code(COROLLA)
+    assert not ENCODER.vehicle_code(unknown)
 
 
 def test_values_that_training_never_saw_count_as_missing() -> None:
