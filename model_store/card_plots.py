@@ -19,6 +19,7 @@ _NOMINAL_90 = 90.0
 _SHOWN_PRICES = (0.005, 0.995)
 _LARGEST_GRID, _SMALLEST_GRID = 40, 8
 _FEATURES_SHOWN = 15
+_TICKS = (1.0, 2.0, 5.0)
 
 
 def predicted_against_actual(evidence: Evidence) -> bytes:
@@ -44,6 +45,7 @@ def predicted_against_actual(evidence: Evidence) -> bytes:
         cmap="viridis",
         linewidths=0.2,
     )
+    _write_prices(axes)
     axes.plot(ends, ends, color=_SECOND_COLOUR, linewidth=1.2, label="estimate = asked")
     axes.legend(loc="upper left", frameon=False)
     axes.figure.colorbar(hexagons, ax=axes, label="listings")
@@ -86,6 +88,16 @@ def _name(axes: "Axes", groups: Sequence[GroupFigures]) -> None:
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")
     axes.grid(visible=True, axis="y", alpha=0.3)
+
+
+def _write_prices(axes: "Axes") -> None:
+    """Prices on both logarithmic axes as people write them: 20,000, not 2 x 10^4."""
+    from matplotlib import ticker  # noqa: PLC0415
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=_TICKS))
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _axes(across: str, up: str) -> "Axes":
