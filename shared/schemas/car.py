@@ -144,7 +144,7 @@ class CarSchema(Schema):
         decimals=1,
         suffixes=("cm3", "cc"),
         litres=True,
-        aliases=("cylindree", "engine", "cc", "displacement"),
+        aliases=("cylindree", "engine", "engine size", "cc", "displacement"),
     )
     max_power_bhp = Number(
         label_fr="Puissance réelle",

@@ -242,3 +242,9 @@ def test_the_column_of_asking_prices_is_found_and_overridden(
     assert asking_column(dialect) == index
     assert "asking_price_mad" not in dialect.columns
     assert Dialect.from_json(dialect.to_json()) == dialect
+
+
+def test_the_usual_english_headers_are_known() -> None:
+    header = "brand,model,Year,Fuel type,Gearbox,Mileage (km),Engine size"
+    dialect = detect_all(f"{header}\nDacia,Logan,2018,Diesel,Manual,120000,1461\n".encode())
+    assert dialect.column_of["engine_cc"] == header.split(",").index("Engine size")
