@@ -38,6 +38,11 @@ def seal(before: bytes | memoryview, last: bytes) -> bytes:
     return b"".join((before, line))
 
 
+def has_segment(folder: Path, segment: str, at: float) -> bool:
+    """Whether `write_segment` has written this one."""
+    return (folder / file_name(day_of(at), segment)).exists()
+
+
 def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:
     """Write one complete audit file, atomically; one that is there stays as it is.
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
 from shared.adapters.batch_files import (
     ERRORS,
@@ -13,20 +12,19 @@ from shared.adapters.batch_files import (
     chunk_of,
 )
 from shared.adapters.batch_parts import (
-    PartHead,
     first_parts,
     header_lines,
     read_head,
     read_section,
 )
-from shared.batch_ports import BatchStore, BlobWriter, StepVerdict
+from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.ports import Clock
-from worker.services.batch_audit import record_part
+from worker.services.batch_audit import is_recorded, record_part
 from worker.services.batch_flow import ASSEMBLE
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 
@@ -128,8 +126,13 @@ class BatchAssembly:
                     self._store.renew(batch_id, ASSEMBLE)
                 with blobs.read(batch_id, name) as part:
                     head_of_part = read_head(part)
-                    audit = _copy_sections(part, head_of_part, outputs)
-                record_part(self._audit_folder, manifest, chunk_of(name), audit)
+                    *lengths, audit_length = head_of_part.lengths
+                    for output, length in zip(outputs, lengths, strict=True):
+                        output.write(read_section(part, length))
+                    # Nearly always it is published, and it is most of the part.
+                    if not is_recorded(self._audit_folder, manifest, chunk_of(name)):
+                        audit = read_section(part, audit_length)
+                        record_part(self._audit_folder, manifest, chunk_of(name), audit)
                 counts = _sum(counts, head_of_part.counts)
             if self._files.final(batch_id) is not None:
                 raise EndedMeanwhile
@@ -167,14 +170,6 @@ def conclude(
         cancel_requested=progress.cancel_requested,
         error=error,
     )
-
-
-def _copy_sections(part: BinaryIO, head: PartHead, outputs: Sequence[BlobWriter]) -> bytes:
-    """Copy what a part has for each of the result files; its audit segment."""
-    *lengths, audit_length = head.lengths
-    for output, length in zip(outputs, lengths, strict=True):
-        output.write(read_section(part, length))
-    return read_section(part, audit_length)
 
 
 def _sum(one: RowCounts, other: RowCounts) -> RowCounts:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.audit_segments import write_segment
+from shared.adapters.audit_segments import has_segment, write_segment
 from shared.domain.batch import BatchManifest
 from worker.services.batch_rows import Prices, ValidCars
 
@@ -62,4 +62,13 @@ def record_part(folder: Path, manifest: BatchManifest, chunk: int, audit: bytes)
         AuditUnavailable: the audit log cannot be written.
     """
     if audit:
-        write_segment(folder, f"batch-{manifest.id}-{chunk}", manifest.accepted_at, audit)
+        write_segment(folder, _segment(manifest, chunk), manifest.accepted_at, audit)
+
+
+def is_recorded(folder: Path, manifest: BatchManifest, chunk: int) -> bool:
+    """Whether the audit segment of a chunk's part is published."""
+    return has_segment(folder, _segment(manifest, chunk), manifest.accepted_at)
+
+
+def _segment(manifest: BatchManifest, chunk: int) -> str:
+    return f"batch-{manifest.id}-{chunk}"
