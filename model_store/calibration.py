@@ -19,8 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 MEDIAN_INDEX = QUANTILE_LEVELS.index(0.50)
 FEWEST_TO_CALIBRATE = 100
 """Cars behind the quantiles of a level of information."""
-_BINS = 10
-_PRIOR = 200.0
+_BINS = 20
+_PRIOR = 100.0
 """Cars that the whole weighs against a bin."""
 _REACH = 0.90
 _SMALLEST_SIZE = 0.05

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -34,16 +35,21 @@ Step = tuple[str, Callable[[], dict[str, float]]]
 @click.option("--listings", type=_FILE, help="Real listings of the market.")
 @click.option("--reference", type=_FILE, help="The reference project's own file.")
 @click.option("--output", type=click.Path(path_type=Path), default=_RESULTS, show_default=True)
-def main(listings: Path | None, reference: Path | None, output: Path) -> None:
+@click.option("--only", multiple=True, help="An experiment; the others' results stay as they are.")
+def main(
+    listings: Path | None, reference: Path | None, output: Path, only: tuple[str, ...]
+) -> None:
     """Measure the prices; writes quality.json and quality.md after each experiment.
 
     Without a file its experiments are left out.
     """
     if listings is None and reference is None:
         raise click.UsageError("--listings, --reference or both are needed")
-    results: Results = {}
+    results: Results = _before(output) if only else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, measure in _steps(listings, reference, Path(folder)):
+            if only and name not in only:
+                continue
             results[name] = measure()
             click.echo(f"{name}: {json.dumps(results[name])}", err=True)
             _write(results, output)
@@ -60,16 +66,16 @@ def _steps(listings: Path | None, reference: Path | None, folder: Path) -> Itera
 
 def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
     train, test = reference_split(path, folder)
-    trained = train_bundle(train, seed=experiments.SEED)
+    trained = cache(lambda: train_bundle(train, seed=experiments.SEED))
     whole, _ = load_listings(path)
-    yield "reference split", lambda: figures(experiments.priced(trained, test))
+    yield "reference split", lambda: figures(experiments.priced(trained(), test))
     yield (
         "reference split, required fields",
-        lambda: figures(experiments.priced(trained, test, _REQUIRED_BY_REFERENCE)),
+        lambda: figures(experiments.priced(trained(), test, _REQUIRED_BY_REFERENCE)),
     )
     yield (
         "reference split, our required fields",
-        lambda: figures(experiments.priced(trained, test, REQUIRED_FIELDS)),
+        lambda: figures(experiments.priced(trained(), test, REQUIRED_FIELDS)),
     )
     yield "reference split, peer", lambda: experiments.winkler_against_peer(train, test)
     yield "reference unfiltered", lambda: _repeated(whole)
@@ -90,6 +96,12 @@ def _repeated(table: pd.DataFrame) -> dict[str, float]:
     """The mean of the figures over several draws of the folds."""
     runs = [experiments.cross_validated(table, seed=seed) for seed in _REPEATS]
     return {name: round(float(np.mean([run[name] for run in runs])), 4) for name in runs[0]}
+
+
+def _before(output: Path) -> Results:
+    """What an earlier run has left."""
+    path = output / "quality.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _write(results: Results, output: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 
-from data.hedonic import FloatArray
+from data.hedonic import FloatArray, IntArray
 
 _TREES = 200
 _TRIAL_TREES = 40
@@ -37,16 +37,27 @@ def fit_forest(
     residual: FloatArray,
     baseline_log: FloatArray,
     *,
+    alike: IntArray,
     seed: int,
     jobs: int,
     advance: Callable[[str], None],
 ) -> tuple[RandomForestRegressor, OutOfBag]:
-    """Fit the smallest forest within one percent of the best mean absolute error out of bag."""
+    """Fit the smallest forest within one percent of the best mean absolute error out of bag.
+
+    Args:
+        matrix: (n, k) encoded cars.
+        residual: (n,) what the forest learns, log scale.
+        baseline_log: (n,) what it is added to.
+        alike: (n,) a number for each row, shared by near duplicates.
+        seed: of the trees.
+        jobs: threads that fit trees.
+        advance: told after each fit.
+    """
     target = clipped(residual)
     actual = np.exp(baseline_log + residual)
 
     def error(forest: RandomForestRegressor) -> float:
-        mean = out_of_bag(forest, matrix).mean
+        mean = out_of_bag(forest, matrix, alike).mean
         return float(np.mean(np.abs(np.exp(baseline_log + mean) - actual)))
 
     errors = {}
@@ -60,7 +71,7 @@ def fit_forest(
     # What is stored must not depend on the number of threads that made it.
     forest.set_params(n_jobs=1)
     advance("forest")
-    return forest, out_of_bag(forest, matrix)
+    return forest, out_of_bag(forest, matrix, alike)
 
 
 def clipped(residual: FloatArray) -> FloatArray:
@@ -70,21 +81,30 @@ def clipped(residual: FloatArray) -> FloatArray:
     return np.clip(residual, centre - reach, centre + reach)
 
 
-def out_of_bag(forest: RandomForestRegressor, matrix: Matrix) -> OutOfBag:
-    """Mean and total deviation for each row over the trees that did not see it."""
+def out_of_bag(forest: RandomForestRegressor, matrix: Matrix, alike: IntArray) -> OutOfBag:
+    """Mean and total deviation for each row over the trees that saw neither it nor one like it.
+
+    A near duplicate that a tree has seen gives the price away, or, where it was listed as far on
+    the other side of the market, pulls the estimate away from it. A row that every tree knows by
+    its duplicates is measured by the trees that did not see itself.
+    """
     rows = len(matrix)
-    votes, total, square = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    strict, loose = np.zeros((4, rows)), np.zeros((4, rows))
     for tree, seen in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         unseen = np.ones(rows, dtype=bool)
         unseen[seen] = False
+        known = np.zeros(alike.max() + 1, dtype=bool)
+        known[alike[seen]] = True
         leaves = tree.tree_.apply(matrix[unseen])
         value = tree.tree_.value[leaves, 0, 0]
-        votes[unseen] += 1
-        total[unseen] += value
-        square[unseen] += value**2 + tree.tree_.impurity[leaves]
+        sums = np.array([np.ones(len(leaves)), value, value**2, tree.tree_.impurity[leaves]])
+        loose[:, unseen] += sums
+        strict[:, unseen] += sums * ~known[alike[unseen]]
+    votes, total, square, impurity = np.where(strict[0] > 0, strict, loose)
     votes = np.maximum(votes, 1)
     mean = total / votes
-    return OutOfBag(mean=mean, std=np.sqrt(np.maximum(square / votes - mean**2, 0.0)))
+    variance = (square + impurity) / votes - mean**2
+    return OutOfBag(mean=mean, std=np.sqrt(np.maximum(variance, 0.0)))
 
 
 def _forest(trees: int, depth: int, rows: int, seed: int, jobs: int) -> RandomForestRegressor:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
-from data.calibrate import latest_month
+from data.calibrate import latest_month, near_duplicates
 from data.distributions import age_at_listing
 from data.hedonic import FloatArray
 from data.loading import ListingsError
@@ -57,6 +57,7 @@ def train_bundle(
         encoded.matrix,
         fitted.residual,
         encoded.baseline_log,
+        alike=near_duplicates(table),
         seed=seed,
         jobs=jobs,
         advance=advance,
