@@ -25,8 +25,10 @@ def test_the_default_model_holds_on_the_real_market(
     assert CliRunner().invoke(train, []).exit_code == 0
     result = CliRunner().invoke(evaluate, ["--data", str(listings)])
     found = json.loads(result.stdout)
-    assert found["median_ape"] <= 10.5
-    assert 0.88 <= found["coverage_90"] <= 0.95
+    assert found["median_ape"] <= 8.0
+    assert found["mae_mad"] <= 22_000
+    assert found["r2_log"] >= 0.89
+    assert 0.88 <= found["coverage_90"] <= 0.93
 
 
 @pytest.mark.listings
@@ -43,4 +45,5 @@ def test_a_model_trained_on_part_of_the_listings_holds_on_the_rest(
     found = json.loads(result.stdout)
     assert found["median_ape"] <= 8.8
     assert found["mae_mad"] <= 26_500
+    assert found["r2_log"] >= 0.88
     assert 0.88 <= found["coverage_90"] <= 0.92
