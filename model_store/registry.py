@@ -219,7 +219,8 @@ class ModelRegistry:
 
     def _pointed_versions(self) -> set[str]:
         """What the pointers name: files in capitals that hold one line."""
-        pointers = [path for path in self._path.iterdir() if path.name.isupper()]
+        # A version's folder is "in capitals" too when the T of its time is its only letter.
+        pointers = (path for path in self._path.iterdir() if path.name.isupper() and path.is_file())
         return {path.read_text("ascii", errors="replace").strip() for path in pointers}
 
     def _recently_active(self) -> set[str]:

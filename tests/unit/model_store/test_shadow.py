@@ -50,6 +50,12 @@ def test_the_shadow_is_never_pruned(
     assert registry.get(newest.id).id == newest.id
 
 
+def test_a_version_whose_name_has_no_small_letter_is_no_pointer(versions_path: Path) -> None:
+    name = "2020-01-01T000000-123456"
+    (versions_path / name).mkdir()
+    assert name in ModelRegistry(versions_path).prune(1)
+
+
 def test_what_cannot_serve_is_refused_and_nothing_changes(
     pointer: ShadowPointer, versions_path: Path, version: ModelVersion, other: ModelVersion
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ from shared.schemas.car_requests import load_car_request
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
 from tests.batch_parts import CALLER, BulkPath
-from tests.conftest import Servers
+from tests.conftest import Servers, wait_until
 from tests.workbooks import CAR_HEADER, CAR_ROW, cell, parts_of, sheet_xml, workbook, zipped
 from worker.services.tables_process import Order, Stopped, read_table
 from worker.services.tables_xlsx import Workbook
@@ -445,7 +446,10 @@ def test_a_reader_knows_no_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def watched(*arguments: Any, **options: Any) -> Any:
         child = start(*arguments, **options)
-        environments.append(Path(f"/proc/{child.pid}/environ").read_bytes())
+        os.kill(child.pid, signal.SIGSTOP)  # it must not end before it was looked at
+        environ = Path(f"/proc/{child.pid}/environ")
+        environments.append(wait_until(environ.read_bytes, what="the child's environment"))
+        os.kill(child.pid, signal.SIGCONT)
         return child
 
     monkeypatch.setattr(subprocess, "Popen", watched)
