@@ -110,7 +110,7 @@ def test_prune_keeps_what_a_batch_under_way_was_accepted_with(
     versions_path: Path, version: ModelVersion, trained: TrainedModel, tmp_path: Path
 ) -> None:
     later = [save_bundle(trained, versions_path) for _ in range(3)]
-    newest = max(each.id for each in later)
+    oldest, *between, newest = sorted(each.id for each in (version, *later))
     run(versions_path, "activate", newest)
     age_history(versions_path)
     settings = Settings(home=tmp_path / "home", models_path=versions_path)
@@ -119,7 +119,7 @@ def test_prune_keeps_what_a_batch_under_way_was_accepted_with(
         id=BatchId(new_id()),
         caller=CallerId("somebody"),
         accepted_at=0.0,
-        model_version=version.id,
+        model_version=oldest,
         options=BatchOptions(),
         dialect=Dialect(),
         sha256="0" * 64,
@@ -132,10 +132,10 @@ def test_prune_keeps_what_a_batch_under_way_was_accepted_with(
         return CliRunner().invoke(models, ["prune", "--keep", "1", *more], env=env)
 
     removed = json.loads(prune("--json").output)
-    assert set(removed) == {each.id for each in later} - {newest}
-    assert (versions_path / version.id).is_dir()
+    assert removed == between
+    assert (versions_path / oldest).is_dir()
     files.write_final(batch.id, BatchProgress(state=JobState.CANCELLED))
-    assert prune().output == f"Removed: {version.id}\n"
+    assert prune().output == f"Removed: {oldest}\n"
     assert prune().output == "Nothing to remove.\n"
 
 
