@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks import inputs
-from benchmarks.bench import Bench, Running
+from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
 from benchmarks.processes import ProgramError, run_to_the_end
@@ -40,13 +40,13 @@ def neighbours(bench: Bench) -> None:
 
     def one_car(name: str, number: int) -> Round:
         command = wrk(running, "predict", seconds, CONNECTIONS, bench.next_cars(), 0)
-        with _batches(running, large if name == BESIDE else None):
+        with _batches(bench, large if name == BESIDE else None):
             found = measured(running, command, scenario="beside", number=number)
         return dataclasses.replace(found, subject=name)
 
     def small_batch(name: str, number: int) -> Round:
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, small)
-        with _batches(running, large if name == BESIDE else None):
+        with _batches(bench, large if name == BESIDE else None):
             found = measured(running, command, scenario="behind", number=number)
         return dataclasses.replace(found, subject=name)
 
@@ -56,19 +56,19 @@ def neighbours(bench: Bench) -> None:
 
 
 @contextlib.contextmanager
-def _batches(running: Running, path: Path | None) -> Iterator[None]:
+def _batches(bench: Bench, path: Path | None) -> Iterator[None]:
     """Large batches under way from before the first measurement to after the last; or none.
 
     Raises:
-        ProgramError: there was a moment without any.
+        ProgramError: there was a moment without any, and the figures are to be used.
     """
     if path is None:
         yield
         return
-    large = _LargeBatches(running.url, path)
+    large = _LargeBatches(bench.running(SERVICE).url, path)
     with large.under_way():
         yield
-    if large.was_idle:
+    if large.was_idle and not bench.options.smoke:
         raise ProgramError("the large batches ended faster than new ones came: use more --rows")
 
 
