@@ -70,7 +70,8 @@ def test_a_french_export_is_understood_and_the_answer_says_how(http: httpx.Clien
     assert found["detected"]["columns"]["fiscal_power_cv"] == {
         "column": "Puissance", "position": 8, "confidence": 0.85, "basis": "cells",
     }  # fmt: skip
-    assert found["unused"] == ["Prix"]
+    assert found["unused"] == []
+    assert found["columns"]["asking_price_mad"] == "Prix"
     assert [notice["code"] for notice in found["notices"]] == ["litres"]
     assert found["notices"][0]["detail"].startswith("Colonne Cylindrée : lue en litres")
     batch = wait_for(http, answer.json()["id"])
