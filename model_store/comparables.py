@@ -2,17 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.typical_cars import TypicalCar, typical_market
+from model_store.pricing import CarPricer
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Comparable, Likeness
-
-if TYPE_CHECKING:
-    from model_store.inference import LoadedModel
 
 MOST = 5
 MOST_OF_ONE_MODEL = 2
@@ -45,7 +42,7 @@ class TypicalTable:
     price_mad: NDArray[np.float64]
 
     @classmethod
-    def of(cls, model: "LoadedModel") -> "TypicalTable":
+    def of(cls, model: CarPricer) -> "TypicalTable":
         """Price every typical car that `model` has seen in training, in one forest call."""
         code_of = model.encoder.vehicle_code
         known = [one for one in typical_market().cars if code_of(one.car)]

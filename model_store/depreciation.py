@@ -7,18 +7,15 @@ curve is a smooth one through what the model says of the older cars.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.typical_cars import typical_market
+from model_store.pricing import CarPricer
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Depreciation, DepreciationPoint, Pace
 from shared.domain.valuation import QUANTILE_LEVELS
-
-if TYPE_CHECKING:
-    from model_store.inference import LoadedModel
 
 LARGEST_OWN_PACE = 3.0
 """A car that was driven more than so many times the market's pace is not taken to go on so."""
@@ -27,7 +24,7 @@ _MEDIAN = QUANTILE_LEVELS.index(0.50)
 
 
 def depreciation(
-    model: "LoadedModel", car: CarFeatures, years: Sequence[int] = YEARS_ON
+    model: CarPricer, car: CarFeatures, years: Sequence[int] = YEARS_ON
 ) -> Depreciation:
     """The same car some years on, at today's price level.
 
@@ -86,7 +83,7 @@ def smooth_fall(years: NDArray[np.float64], falls: NDArray[np.float64]) -> NDArr
     return np.asarray(columns @ np.array([first, slowing]))
 
 
-def _km_per_year(model: "LoadedModel", car: CarFeatures) -> tuple[int, Pace]:
+def _km_per_year(model: CarPricer, car: CarFeatures) -> tuple[int, Pace]:
     """The car's own pace once it is a year old, unless it is beyond what cars are driven."""
     usual = typical_market().km_per_year
     age_years = int(model.version.data_as_of[:4]) - car.year
