@@ -28,8 +28,17 @@ def wrk(
     return Command(name="wrk", arguments=line)
 
 
-def measured(running: Running, command: Command, *, scenario: str, number: int) -> Round:
+def measured(
+    running: Running, command: Command, *, scenario: str, number: int, settles: bool = True
+) -> Round:
     """Run a load generator and account for the CPU time of everybody.
+
+    Args:
+        running: the subject.
+        command: the load generator.
+        scenario: what is measured.
+        number: of the round.
+        settles: whether to wait afterwards until the subject works no more.
 
     Raises:
         ProgramError: the load generator failed.
@@ -40,7 +49,8 @@ def measured(running: Running, command: Command, *, scenario: str, number: int) 
     subject_cpu_s = running.cpu_s() - subject_before
     machine_cpu = machine_cpu_s() - machine_before
     accounted_s = time.perf_counter() - started_at
-    running.settle()
+    if settles:
+        running.settle()
     found = result_line(printed)
     return Round(
         scenario=scenario,

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from benchmarks.subjects import SERVICE
 CONNECTIONS = 16
 LARGE_BATCHES = 2
 """So many large files are under way at once, so that one is while the next one arrives."""
+LEAST_LARGE_ROWS = 250_000
+"""A file of fewer rows can be priced before the next one has been handed in."""
 POLL_S = 0.1
 SMALL_ROWS = 100
 WAIT_S = 60.0
@@ -34,20 +37,23 @@ def neighbours(bench: Bench) -> None:
     if not bench.wanted([SERVICE]):
         return
     running = bench.running(SERVICE)
-    large, _ = inputs.write_cars(bench.place, bench.options.rows)
-    small = _first_rows(large, SMALL_ROWS)
+    cars, _ = inputs.write_cars(bench.place, bench.options.rows)
+    large = _repeated(cars, bench.options.rows)
+    small = _first_rows(cars, SMALL_ROWS)
     seconds = bench.options.seconds
 
     def one_car(name: str, number: int) -> Round:
         command = wrk(running, "predict", seconds, CONNECTIONS, bench.next_cars(), 0)
         with _batches(bench, large if name == BESIDE else None):
-            found = measured(running, command, scenario="beside", number=number)
+            found = measured(running, command, scenario="beside", number=number, settles=False)
+        running.settle()
         return dataclasses.replace(found, subject=name)
 
     def small_batch(name: str, number: int) -> Round:
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, small)
         with _batches(bench, large if name == BESIDE else None):
-            found = measured(running, command, scenario="behind", number=number)
+            found = measured(running, command, scenario="behind", number=number, settles=False)
+        running.settle()
         return dataclasses.replace(found, subject=name)
 
     run_to_the_end(wrk(running, "predict", 1, CONNECTIONS, bench.next_cars(), 0), WAIT_S)
@@ -60,7 +66,7 @@ def _batches(bench: Bench, path: Path | None) -> Iterator[None]:
     """Large batches under way from before the first measurement to after the last; or none.
 
     Raises:
-        ProgramError: there was a moment without any, and the figures are to be used.
+        ProgramError: there was a moment without any.
     """
     if path is None:
         yield
@@ -68,7 +74,7 @@ def _batches(bench: Bench, path: Path | None) -> Iterator[None]:
     large = _LargeBatches(bench.running(SERVICE).url, path)
     with large.under_way():
         yield
-    if large.was_idle and not bench.options.smoke:
+    if large.was_idle:
         raise ProgramError("the large batches ended faster than new ones came: use more --rows")
 
 
@@ -92,30 +98,35 @@ class _LargeBatches:
     def under_way(self) -> Iterator[None]:
         """Keep some of them under way; all have ended afterwards."""
         with self._client, ThreadPoolExecutor(1) as pool:
-            self._refill()
+            self._unfinished = [self._upload() for _ in range(LARGE_BATCHES)]
             feeding = pool.submit(self._feed)
             try:
                 yield
             finally:
                 self._stop.set()
                 feeding.result()
-                self._end()
+                self._cancel()
 
     def _feed(self) -> None:
-        while not self._stop.wait(POLL_S):
-            self._look()
-            self.was_idle = self.was_idle or not self._unfinished
-            self._refill()
+        """Replace what has ended, until told to stop; look once more then."""
+        is_stopping = False
+        while not is_stopping:
+            is_stopping = self._stop.wait(POLL_S)
+            self._note_idleness()
+            while len(self._unfinished) < LARGE_BATCHES and not is_stopping:
+                arrived = self._upload()
+                self._note_idleness()  # the others may have ended while it was on its way
+                self._unfinished.append(arrived)
 
-    def _refill(self) -> None:
-        while len(self._unfinished) < LARGE_BATCHES:
-            self._unfinished.append(_upload(self._client, self._path))
+    def _note_idleness(self) -> None:
+        self._look()
+        self.was_idle = self.was_idle or not self._unfinished
 
     def _look(self) -> None:
-        states = {each: _state(self._client, each) for each in self._unfinished}
+        states = {each: self._state(each) for each in self._unfinished}
         self._unfinished = [each for each, state in states.items() if state not in FINISHED]
 
-    def _end(self) -> None:
+    def _cancel(self) -> None:
         for batch_id in self._unfinished:
             self._client.delete(f"/batches/{batch_id}")
         until = time.monotonic() + WAIT_S
@@ -125,15 +136,25 @@ class _LargeBatches:
             time.sleep(POLL_S)
             self._look()
 
+    def _upload(self) -> str:
+        with self._path.open("rb") as file:
+            answer = self._client.post(
+                "/batches", content=file, headers={"Content-Type": "text/csv"}
+            )
+        return str(answer.raise_for_status().json()["id"])
 
-def _upload(client: httpx.Client, path: Path) -> str:
-    with path.open("rb") as file:
-        answer = client.post("/batches", content=file, headers={"Content-Type": "text/csv"})
-    return str(answer.raise_for_status().json()["id"])
+    def _state(self, batch_id: str) -> str:
+        return str(self._client.get(f"/batches/{batch_id}").raise_for_status().json()["state"])
 
 
-def _state(client: httpx.Client, batch_id: str) -> str:
-    return str(client.get(f"/batches/{batch_id}").raise_for_status().json()["state"])
+def _repeated(path: Path, rows: int) -> Path:
+    """A file whose rows come so often that they are a large batch; itself if they are many."""
+    if rows >= LEAST_LARGE_ROWS:
+        return path
+    header, _, body = path.read_bytes().partition(b"\n")
+    large = path.with_name("large.csv")
+    large.write_bytes(header + b"\n" + body * math.ceil(LEAST_LARGE_ROWS / rows))
+    return large
 
 
 def _first_rows(path: Path, rows: int) -> Path:
