@@ -23,7 +23,10 @@ from benchmarks.processes import (
     run_to_the_end,
     wait_until_ready,
 )
-from benchmarks.subjects import OWN_PYTHON, SERVICE, SUBJECTS, Place, Subject, queue_server
+from benchmarks.queues import queue_server
+from benchmarks.servers import SERVICE
+from benchmarks.subject import OWN_PYTHON, Place, Subject
+from benchmarks.subjects import SUBJECTS
 from shared.embedded import socket_path
 
 START_TIMEOUT_S = 120.0

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.processes import Command, run_to_the_end
 from benchmarks.reference_pipeline import save_reference_pipeline
-from benchmarks.subjects import OWN_PYTHON, Place
+from benchmarks.subject import OWN_PYTHON, Place
 from data.generator import generate
 from data.market import ReferenceMarket
 from data.schema import car_columns

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.processes import ROOT
-from benchmarks.subjects import PEERS_PYTHON
+from benchmarks.subject import PEERS_PYTHON
 
 VENV = Path(PEERS_PYTHON).parents[1]
 LOCK = ROOT / "benchmarks" / "peers" / "requirements.txt"

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from benchmarks.processes import ROOT
-from benchmarks.subjects import PEERS_PYTHON
+from benchmarks.subject import PEERS_PYTHON
 
 OWN_PACKAGES = (
     "celery",

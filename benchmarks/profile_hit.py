@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks import inputs
 from benchmarks.peers.bare_flask import app as bare_app
 from benchmarks.processes import Command, Program
-from benchmarks.subjects import OWN_PYTHON
+from benchmarks.subject import OWN_PYTHON
 from shared.connections import with_connections
 from shared.embedded import ServerName, socket_path
 from shared.settings import Settings

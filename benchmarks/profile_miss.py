@@ -20,8 +20,10 @@ from benchmarks.bench import Running
 from benchmarks.load import wrk
 from benchmarks.measurements import result_line
 from benchmarks.processes import Program, free_port, run_to_the_end, wait_until_ready
+from benchmarks.servers import SERVICE
 from benchmarks.soak_samples import kind_of
-from benchmarks.subjects import SERVICE, SUBJECTS, Place
+from benchmarks.subject import Place
+from benchmarks.subjects import SUBJECTS
 
 CONNECTIONS = (1, 16, 64)
 ROUNDS, ROUND_S = 3, 4

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.measurements import Round, Summary, median_ratio, values_by_round
-from benchmarks.subjects import LABELS, SERVICE
+from benchmarks.servers import SERVICE
+from benchmarks.subjects import LABELS
 from benchmarks.targets import Verdict
 
 TITLES = {

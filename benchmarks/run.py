@@ -28,7 +28,9 @@ from benchmarks.scenarios.http import hit, jobs, miss
 from benchmarks.scenarios.inference import inference
 from benchmarks.scenarios.neighbours import neighbours
 from benchmarks.scenarios.roundtrip import roundtrip
-from benchmarks.subjects import SERVICE, SUBJECTS, Place
+from benchmarks.servers import SERVICE
+from benchmarks.subject import Place
+from benchmarks.subjects import SUBJECTS
 from benchmarks.targets import judge, judge_memory
 
 SCENARIOS: dict[str, Callable[[Bench], None]] = {

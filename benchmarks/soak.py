@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import inputs, machine
 from benchmarks.processes import Program, free_port, wait_until_ready
 from benchmarks.scenarios.soak_load import Load
+from benchmarks.servers import SERVICE
 from benchmarks.soak_samples import (
     Sample,
     judge,
@@ -27,7 +28,8 @@ from benchmarks.soak_samples import (
     sample_processes,
     sample_server,
 )
-from benchmarks.subjects import SERVICE, SUBJECTS, Place
+from benchmarks.subject import Place
+from benchmarks.subjects import SUBJECTS
 from shared.adapters.redis_client import connect
 from shared.connections import with_connections
 from shared.settings import Settings

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.measurements import Round, median_ratio, values_by_round
-from benchmarks.subjects import FULL_SERVICE, SERVICE
+from benchmarks.servers import FULL_SERVICE, SERVICE
 
 API_MEMORY_MB = 120.0
 

@@ -5,7 +5,7 @@ from benchmarks.bench import Bench
 from benchmarks.load import measured
 from benchmarks.measurements import Round, result_line
 from benchmarks.processes import run_to_the_end
-from benchmarks.subjects import SERVICE
+from benchmarks.servers import SERVICE
 
 BARE = "bare-predict"
 BARE_TIMEOUT_S = 600.0

@@ -5,7 +5,7 @@ from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
 from benchmarks.processes import run_to_the_end
 from benchmarks.scenarios.http import HIT_CONNECTIONS, JOB_CONNECTIONS, predict, submit_and_poll
-from benchmarks.subjects import FULL_SERVICE, SERVICE
+from benchmarks.servers import FULL_SERVICE, SERVICE
 
 SUBJECTS = (SERVICE, FULL_SERVICE)
 MISS_CONNECTIONS = 16

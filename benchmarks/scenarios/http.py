@@ -6,7 +6,7 @@ from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
 from benchmarks.processes import run_to_the_end
-from benchmarks.subjects import SERVICE
+from benchmarks.servers import SERVICE
 
 HIT_CONNECTIONS = 64
 JOB_CONNECTIONS = 16

@@ -17,7 +17,7 @@ from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
 from benchmarks.processes import ProgramError, run_to_the_end
 from benchmarks.scenarios.bulk_client import FINISHED
-from benchmarks.subjects import SERVICE
+from benchmarks.servers import SERVICE
 
 CONNECTIONS = 16
 LARGE_BATCHES = 2

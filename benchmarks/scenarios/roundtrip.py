@@ -4,7 +4,7 @@ from benchmarks.bench import Bench
 from benchmarks.load import measured
 from benchmarks.measurements import Round
 from benchmarks.processes import Command
-from benchmarks.subjects import SERVICE
+from benchmarks.servers import SERVICE
 
 SUBJECTS = (SERVICE, "celery-empty", "rq-empty", "dramatiq-empty", "taskiq-empty")
 

@@ -1,0 +1,105 @@
+"""What answers over HTTP without a queue of its peers': the service itself, and other servers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from api.launcher.processes import read_procfile
+from benchmarks.processes import ROOT, Command, free_port
+from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Place, Subject
+
+SERVICE = "carprice"
+FULL_SERVICE = "carprice-full"
+
+
+def _service(place: Place, port: int) -> Sequence[Command]:
+    return _service_at(place, port, place.folder / "home")
+
+
+def _full_service(place: Place, port: int) -> Sequence[Command]:
+    return _service_at(place, port, place.full_home, FULL_SERVICE)
+
+
+def _service_at(place: Place, port: int, home: Path, name: str = SERVICE) -> Sequence[Command]:
+    env = {
+        "CARPRICE_HOME": str(home),
+        "MODELS_PATH": str(place.models_path),
+        "NUMBA_CACHE_DIR": place.numba,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "FLOWER_PORT": str(free_port()),
+        "REDIS_URL": "",
+        "CACHE_URL": "",
+    }
+    return [Command(name=name, arguments=[OWN_PYTHON, "-m", "api.cli", "up"], env=env)]
+
+
+def granian(name: str, application: str, place: Place, port: int) -> Command:
+    """A WSGI peer behind the service's own server, with the options that the service ships."""
+    line = read_procfile(ROOT / "Procfile")["api"].replace("api.wsgi:app", application)
+    env = place.env() | {"HOST": "127.0.0.1", "PORT": str(port)}
+    return Command(name=name, arguments=["/bin/sh", "-c", f"exec {OWN_PYTHON} -m {line}"], env=env)
+
+
+def _uvicorn(module: str) -> Callable[[Place, int], Sequence[Command]]:
+    def programs(place: Place, port: int) -> Sequence[Command]:
+        application = f"benchmarks.peers.{module}:app"
+        options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        options += ["--no-access-log", "--log-level", "warning"]
+        env = place.env()
+        if module == "reference_way":  # all cores, as n_jobs=-1 asks for
+            env = {name: value for name, value in env.items() if name not in ONE_THREAD}
+        arguments = [PEERS_PYTHON, "-m", "uvicorn", application, *options]
+        return [Command(name=module, arguments=arguments, env=env)]
+
+    return programs
+
+
+def _bare_flask(place: Place, port: int) -> Sequence[Command]:
+    return [granian("bare-flask", "benchmarks.peers.bare_flask:app", place, port)]
+
+
+def _bentoml(place: Place, port: int) -> Sequence[Command]:
+    service = "benchmarks.peers.bentoml_service:CarPrice"
+    options = ["--host", "127.0.0.1", "--port", str(port)]
+    arguments = [PEERS_PYTHON, "-m", "bentoml", "serve", service, *options]
+    return [Command(name="bentoml", arguments=arguments, env=place.env())]
+
+
+def _in_process(name: str, label: str, *imports: str, uses_pipeline: bool = False) -> Subject:
+    """An ASGI application that holds its model itself, if it has one."""
+    return Subject(
+        name=name,
+        label=label,
+        programs=_uvicorn(name.replace("-", "_")),
+        imports=("fastapi", "uvicorn", *imports),
+        uses_pipeline=uses_pipeline,
+    )
+
+
+SERVICES = (
+    Subject(name=SERVICE, label="**this service** (`make up`)", programs=_service, ready="/readyz"),
+    Subject(
+        name=FULL_SERVICE,
+        label="this service, with many stored jobs and audit lines",
+        programs=_full_service,
+        ready="/readyz",
+    ),
+)
+SERVERS = (
+    _in_process("fastapi-fast", "FastAPI in-process, fast runtime", "numba"),
+    Subject(
+        name="bentoml",
+        label="BentoML in-process, fast runtime",
+        programs=_bentoml,
+        ready="/readyz",
+        imports=("bentoml", "numba"),
+    ),
+    _in_process("fastapi-forest", "FastAPI in-process, `forest.predict`", "sklearn"),
+    _in_process(
+        "reference-way", "pandas row, pipeline, n_jobs=-1", "sklearn", "pandas", uses_pipeline=True
+    ),
+    _in_process("fastapi-constant", "FastAPI + pydantic, answers a constant"),
+    Subject(
+        name="bare-flask", label="bare Flask route on granian (the limit)", programs=_bare_flask
+    ),
+)
