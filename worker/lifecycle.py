@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.settings import Settings
+from worker.runtime.kernel_cache import fill_kernel_cache
 from worker.runtime.model_runtime import ModelRuntime
 from worker.services.plain_value import plain_engine
 
@@ -49,6 +51,7 @@ def connect_signals(
 
     @signals.worker_init.connect(weak=False)
     def warm_up(sender: Any, **_: Any) -> None:
+        fill_kernel_cache(Path(os.environ["NUMBA_CACHE_DIR"]))
         with contextlib.suppress(ModelNotLoaded):
             runtime.warm_up()
         if get_implementation(sender.pool_cls) is prefork.TaskPool:
