@@ -16,6 +16,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 PR_SET_PDEATHSIG = 1
+OWN_PAGES = {"Pss_Anon:", "Pss_Shmem:"}
 STOP_TIMEOUT_S = 45.0
 """More than the service's own patience with its processes."""
 POLL_S = 0.1
@@ -42,6 +43,20 @@ def peak_mb(pid: int) -> float:
         return 0.0
     found = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(found[0].split()[1]) * 1024 / 1e6 if found else 0.0
+
+
+def own_mb(pid: int) -> float:
+    """Memory that a process itself fills, resident now; 0 if it is gone.
+
+    Pages of files (programs and libraries) do not count: all processes share them, and the kernel
+    drops them when memory is short. Pages that a fork shares are divided among its sharers.
+    """
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    lines = [line.split() for line in rollup.splitlines()]
+    return sum(1024 * int(line[1]) / 1e6 for line in lines if line[0] in OWN_PAGES)
 
 
 def free_port() -> int:

@@ -12,19 +12,22 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs, machine
 from benchmarks.processes import Program, free_port, wait_until_ready
-from benchmarks.scenarios.soak_load import Load
+from benchmarks.scenarios.soak_load import Load, Tally
 from benchmarks.servers import SERVICE
+from benchmarks.soak_judgement import SHORT_LIVES, Bound, bounds, judge
+from benchmarks.soak_report import markdown
 from benchmarks.soak_samples import (
     Sample,
-    judge,
     merged,
+    sample_broker,
     sample_disk,
-    sample_lasting,
+    sample_flower,
     sample_processes,
     sample_server,
 )
@@ -38,8 +41,6 @@ RESULTS = Path(__file__).parent / "results"
 START_TIMEOUT_S = 120.0
 SAMPLES = 120
 SHORTEST_INTERVAL_S = 1.0
-SHORT_LIVES = {"JOB_RETENTION_S": "45", "CACHE_TTL_S": "60", "BATCH_RETENTION_S": "60"}
-"""What is stored for a day otherwise expires within the soak, so that a level can be seen."""
 
 
 def main() -> None:
@@ -67,7 +68,8 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
     place = Place(
         folder=folder, models_path=models or folder / "models", pipeline=folder / "pipeline.joblib"
     )
-    (folder / "home").mkdir()
+    home = folder / "home"
+    home.mkdir()
     if models is None:
         inputs.train_model(place.models_path, small=False)
     described = {"machine": machine.describe_machine(), "versions": machine.versions()}
@@ -79,47 +81,81 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
         program = Program(command, folder / "up.log")
         stack.callback(program.stop)
         wait_until_ready(f"{url}/readyz", [program], START_TIMEOUT_S)
+        looker = Looker(program, home, f"http://127.0.0.1:{command.env['FLOWER_PORT']}")
         load = Load(url)
         load.start()
         try:
-            samples = _watch(program, folder / "home", seconds)
+            samples = _watch(looker, seconds)
         finally:
             load.stop()
-        tally = load.tally
-        counts = _audit_counts(folder / "home" / "audit")
+        samples.append((seconds, looker.take()))
+        counts = _audit_counts(home / "audit")
+    return {**described, "seconds": seconds, **_verdict(samples, load.tally, counts)}
+
+
+def _verdict(
+    samples: Sequence[tuple[float, Sample]], tally: Tally, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """Hold what was found and answered against what should be."""
     lines = judge(samples)
+    requests = tally.answers.total()
+    limits = bounds([sample for _, sample in samples], requests, tally.answers)
     wrong_records = [each for each in tally.recorded if counts[each] != 1]
+    wrong = [line.name for line in lines if line.is_flat is False]
+    wrong += [bound.name for bound in limits if bound.holds is False]
     return {
-        **described,
-        "seconds": seconds,
         "answers": dict(tally.answers),
         "failures": dict(tally.failures),
         "slowest_s": round(tally.slowest_s, 2),
         "answers_recorded_once": len(tally.recorded) - len(wrong_records),
         "answers_recorded_otherwise": len(wrong_records),
         "lines": [dataclasses.asdict(line) for line in lines],
-        "is_well": not (tally.failures or wrong_records)
-        and all(line.is_flat is not False for line in lines),
+        "limits": [_described(bound) for bound in limits],
+        "wrong": wrong,
+        "is_well": not (tally.failures or wrong_records or wrong),
         "samples": [{"at_s": round(at, 1)} | sample for at, sample in samples],
     }
 
 
-def _watch(program: Program, home: Path, seconds: float) -> list[tuple[float, Sample]]:
+def _described(bound: Bound) -> dict[str, Any]:
+    return dataclasses.asdict(bound) | {"holds": bound.holds}
+
+
+class Looker:
+    """Looks at everything.
+
+    Args:
+        program: the service.
+        home: its folder.
+        flower_url: where its Flower is.
+    """
+
+    def __init__(self, program: Program, home: Path, flower_url: str) -> None:
+        settings = with_connections(Settings(home=home))
+        self._program = program
+        self._home = home
+        self._flower_url = flower_url
+        self._broker, self._cache = connect(settings.redis_url), connect(settings.cache_url)
+
+    def take(self) -> Sample:
+        """What is there now."""
+        self._program.check()
+        looks = (
+            sample_processes(self._program),
+            sample_broker(self._broker),
+            sample_server("cache", self._cache),
+            sample_flower(self._flower_url),
+            sample_disk(self._home / "audit"),
+        )
+        return merged(looks)
+
+
+def _watch(looker: Looker, seconds: float) -> list[tuple[float, Sample]]:
     """Look at everything at an interval, for so long."""
-    settings = with_connections(Settings(home=home))
-    broker, cache = connect(settings.redis_url), connect(settings.cache_url)
     interval_s = max(SHORTEST_INTERVAL_S, seconds / SAMPLES)
     samples, started_at = [], time.monotonic()
     while (at_s := time.monotonic() - started_at) < seconds:
-        program.check()
-        looks = (
-            sample_processes(program),
-            sample_server("broker", broker),
-            sample_server("cache", cache),
-            sample_lasting(broker),
-            sample_disk(home / "audit"),
-        )
-        samples.append((at_s, merged(looks)))
+        samples.append((at_s, looker.take()))
         time.sleep(interval_s)
     return samples
 
@@ -131,30 +167,6 @@ def _audit_counts(folder: Path) -> collections.Counter[str]:
         with path.open(encoding="utf-8") as lines:
             counts.update(json.loads(line)["id"] for line in lines)
     return counts
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """The result as a page."""
-    answers = ", ".join(f"{kind} {count:,}" for kind, count in sorted(result["answers"].items()))
-    verdict = "All is well." if result["is_well"] else "**Not all is well.**"
-    head = (
-        f"# Soak\n\n`make soak`: {result['seconds'] / 60:g} minutes of mixed load on "
-        f"{result['machine']['cores']} cores, {result['machine']['processor']}. {verdict}\n\n"
-        f"- Asked: {answers}.\n"
-        f"- Unexpected: {result['failures'] or 'nothing'}. Slowest: {result['slowest_s']} s.\n"
-        f"- Answers recorded exactly once: {result['answers_recorded_once']:,}; "
-        f"otherwise: {result['answers_recorded_otherwise']}.\n\n"
-        "The second half, fitted by a straight line; processes of a kind are added up. What is not "
-        "judged is meant to rise: the log; the broker, for the 20 minutes that claims are kept; "
-        "Flower, until it holds the 10,000 tasks that it shows.\n\n"
-        "| what | at first | at the end | rise | per hour | flat |\n|---|---|---|---|---|---|\n"
-    )
-    words = {True: "yes", False: "**no**", None: ""}
-    return head + "".join(
-        f"| {line['name']} | {line['first']:,.6g} {line['unit']} | {line['last']:,.6g} | "
-        f"{line['rise']:+.3g} | {line['per_hour']:+.3g} | {words[line['is_flat']]} |\n"
-        for line in result["lines"]
-    )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,25 @@
-"""What a soak looks at every few seconds, and whether it stays as it is."""
+"""What a soak looks at every few seconds: processes, both Redis servers, Flower, the log."""
 
 import collections
-import statistics
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.processes import Program
+from api.launcher.processes import read_procfile
+from benchmarks.processes import ROOT, Program, own_mb
+from shared.adapters.redis_batches import ENDED_KEPT_S
+from shared.adapters.redis_claims import KEEP_S
 from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_keys import PREFIX
 
+PROCFILE = read_procfile(ROOT / "Procfile")
+_api_module = re.search(r"\bapi\.[\w.:]+", PROCFILE["api"])
 KINDS = {
     "broker": "carprice-broker",
     "cache": "carprice-cache",
@@ -19,52 +27,34 @@ KINDS = {
     "bulk worker": "--queues bulk",
     "beat": " beat ",
     "flower": " flower ",
-    "api": "granian",
+    "api": _api_module.group() if _api_module else "granian",
 }
-JUDGED_SHARE = 0.5
-"""The last part of a soak is judged: before it, caches and pools fill."""
-ALLOWED_SHARE = 0.03
-"""A line may rise by this share of its mean …"""
-ALLOWED_RISE = {"MB": 1.5, "": 3.0}
-"""… or by so much, whatever is more: what is measured jumps by pages, and by who is connected."""
-
-GROWING = {
-    "broker server: keys",
-    "broker server: data MB",
-    "broker: memory MB",
-    "flower: memory MB",
-}
+LONG_KEPT = {"audit-claim": ("claims", KEEP_S), "batch": ("ended batches", ENDED_KEPT_S)}
+"""Families of keys that live longer than a soak lasts: their names, and for how many seconds."""
+SIZED = 100
+"""So many keys of a family tell how large one is."""
 SCAN_STEP, FOR_EVER = 1_000, -1
+FLOWER_EVENT = re.compile(r"^flower_events_total\{.*\} (\S+)$", re.MULTILINE)
+FLOWER_TIMEOUT_S = 10.0
 
 Sample = dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One measured quantity over the judged part of a soak."""
-
-    name: str
-    unit: str
-    first: float
-    last: float
-    rise: float
-    """Of the fitted straight line, from its beginning to its end."""
-    per_hour: float
-    is_flat: bool | None
-    """None: it is meant to grow."""
-
-
 def sample_processes(program: Program) -> Sample:
-    """Memory, threads and open files of each kind of process, added up."""
+    """Memory, threads and open files of each kind of process, added up, and its largest process."""
     found: dict[str, float] = collections.defaultdict(float)
     for process in program.family():
         try:
             kind = kind_of(" ".join(process.cmdline()))
-            found[f"{kind}: memory MB"] += process.memory_info().rss / 1e6
+            own, resident = own_mb(process.pid), process.memory_info().rss / 1e6
+            found[f"{kind}: memory MB"] += own
             found[f"{kind}: threads"] += process.num_threads()
             found[f"{kind}: open files"] += process.num_fds()
         except psutil.Error:
             continue
+        for measure, value in (("own", own), ("resident", resident)):
+            largest = f"{kind}: largest {measure} MB"
+            found[largest] = max(found[largest], value)
     return dict(found)
 
 
@@ -80,62 +70,79 @@ def sample_server(name: str, client: RedisClient) -> Sample:
     }
 
 
-def sample_lasting(client: RedisClient) -> Sample:
-    """Members of the collections that never expire: a leak can hide in one key."""
+def sample_broker(client: RedisClient) -> Sample:
+    """The broker, apart from what is kept for longer than a soak lasts; and that, in numbers."""
+    all_of = sample_server("broker", client)
+    families: dict[str, list[bytes]] = collections.defaultdict(list)
+    for key in client.scan_iter(count=SCAN_STEP):
+        families[family_of(key)].append(key)
+    kept = {name: families.pop(family, []) for family, (name, _) in LONG_KEPT.items()}
+    others = [key for keys in families.values() for key in keys]
+    numbers = {f"broker server: {name} (kept)": len(keys) for name, keys in kept.items()}
+    kept_mb = sum(_size_mb(client, keys) for keys in kept.values())
+    aof_bytes = client.info("persistence").get("aof_current_size", 0)
+    return {
+        "broker server: lasting keys": all_of["broker server: lasting keys"],
+        "broker server: clients": all_of["broker server: clients"],
+        "broker server: other keys": len(others),
+        "broker server: members of collections": _members(client, others),
+        "broker server: other data MB": all_of["broker server: data MB"] - kept_mb,
+        "broker server: claims and ended batches MB (kept)": kept_mb,
+        "broker server: largest file MB": aof_bytes / 1e6,
+        **numbers,
+    }
+
+
+def family_of(key: bytes) -> str:
+    """The part of a key that says what it is about; empty for those of the queue itself."""
+    text = key.decode(errors="replace")
+    return text.removeprefix(PREFIX).partition(":")[0] if text.startswith(PREFIX) else ""
+
+
+def _size_mb(client: RedisClient, keys: Sequence[bytes]) -> float:
+    """Memory of many keys that are alike, by the mean of some."""
+    pipeline = client.pipeline(transaction=False)
+    for key in islice(keys, SIZED):
+        pipeline.memory_usage(key)
+    sizes = [size for size in pipeline.execute() if size]
+    return len(keys) * sum(sizes) / len(sizes) / 1e6 if sizes else 0.0
+
+
+def _members(client: RedisClient, keys: Sequence[bytes]) -> int:
+    """Members of all collections, and of hashes that never expire: a leak can hide in one key."""
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.type(key)
+        pipeline.ttl(key)
+    found = pipeline.execute()
     sizes: Mapping[bytes, Any] = {
         b"list": client.llen,
         b"zset": client.zcard,
         b"set": client.scard,
-        b"hash": client.hlen,
     }
-    keys = list(client.scan_iter(count=SCAN_STEP))
-    pipeline = client.pipeline(transaction=False)
-    for key in keys:
-        pipeline.ttl(key)
-    lasting = [key for key, ttl in zip(keys, pipeline.execute(), strict=True) if ttl == FOR_EVER]
-    members = sum(sizes.get(client.type(key), lambda _: 1)(key) for key in lasting)
-    return {"broker server: members of lasting keys": members}
+    count = 0
+    for key, kind, ttl in zip(keys, found[::2], found[1::2], strict=True):
+        if kind in sizes:
+            count += sizes[kind](key)
+        elif kind == b"hash" and ttl == FOR_EVER:
+            count += client.hlen(key)
+    return count
+
+
+def sample_flower(url: str) -> Sample:
+    """How many events Flower has got."""
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=FLOWER_TIMEOUT_S) as answer:
+            text = answer.read().decode()
+    except (urllib.error.URLError, TimeoutError):  # it is busy: the next look will tell
+        return {}
+    return {"flower: events (grows)": sum(map(float, FLOWER_EVENT.findall(text)))}
 
 
 def sample_disk(folder: Path) -> Sample:
     """Size of the audit log."""
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {"audit log: size MB (grows)": size / 1e6}
-
-
-def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
-    """Hold each quantity's last part against a level line.
-
-    Args:
-        samples: times in seconds, and what was found then.
-    """
-    begin_s = samples[0][0] + (1 - JUDGED_SHARE) * (samples[-1][0] - samples[0][0])
-    judged = [(at, sample) for at, sample in samples if at >= begin_s]
-    names = sorted({name for _, sample in judged for name in sample})
-    return [_line(name, [(at, one[name]) for at, one in judged if name in one]) for name in names]
-
-
-def _line(name: str, points: Sequence[tuple[float, float]]) -> Line:
-    times, values = zip(*points, strict=True)
-    span_s = times[-1] - times[0]
-    slope = statistics.linear_regression(times, values).slope if span_s > 0 else 0.0
-    rise = slope * span_s
-    unit = "MB" if " MB" in name else ""
-    allowed = max(ALLOWED_SHARE * statistics.fmean(values), ALLOWED_RISE[unit])
-    return Line(
-        name=name.replace(" MB", ""),
-        unit=unit,
-        first=values[0],
-        last=values[-1],
-        rise=rise,
-        per_hour=3600 * slope,
-        is_flat=None if _is_meant_to_grow(name) else rise <= allowed,
-    )
-
-
-def _is_meant_to_grow(name: str) -> bool:
-    """The log does; so do claims, which live for 20 minutes, and what Flower shows of tasks."""
-    return "(grows)" in name or name in GROWING
 
 
 def kind_of(command: str) -> str:

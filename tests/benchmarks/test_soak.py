@@ -1,37 +1,113 @@
 """The soak's load gets the answers it expects, and its judgement sees what grows."""
 
+import os
+from collections.abc import Sequence
+
 import pytest
 
+from benchmarks.processes import own_mb
 from benchmarks.scenarios.soak_load import MIX, Load
-from benchmarks.soak_samples import judge
-from tests.conftest import Service, wait_until
+from benchmarks.soak_judgement import FLOWER_FULL, LIMITS_MB, LONGEST_LIFE_S, bounds, judge
+from benchmarks.soak_samples import family_of, kind_of, sample_broker
+from shared.adapters import redis_keys
+from tests.conftest import Servers, Service, wait_until
+
+STEP_S = 10.0
 
 
-def lines_of(**series: list[float]) -> dict[str, bool | None]:
+def flatness_of(**series: Sequence[float]) -> dict[str, bool | None]:
+    """Whether each is flat; looked at each ten seconds."""
     count = len(next(iter(series.values())))
     samples = [
-        (10.0 * i, {name: values[i] for name, values in series.items()}) for i in range(count)
+        (STEP_S * i, {name: values[i] for name, values in series.items()}) for i in range(count)
     ]
     return {line.name: line.is_flat for line in judge(samples)}
 
 
 def test_what_rises_in_the_second_half_is_not_flat() -> None:
-    assert lines_of(leak=[100.0 + 5 * i for i in range(40)]) == {"leak": False}
+    assert flatness_of(leak=[100.0 + 5 * i for i in range(40)]) == {"leak": False}
 
 
 def test_what_fills_up_first_and_then_stays_is_flat() -> None:
     filled = [10.0 * i for i in range(20)] + [200.0, 201.0] * 10
-    assert lines_of(pool=filled) == {"pool": True}
+    assert flatness_of(pool=filled) == {"pool": True}
 
 
 def test_what_falls_is_flat() -> None:
-    assert lines_of(cache=[500.0 - i for i in range(40)]) == {"cache": True}
+    assert flatness_of(cache=[500.0 - i for i in range(40)]) == {"cache": True}
 
 
 def test_what_is_meant_to_grow_is_not_judged() -> None:
-    assert set(
-        lines_of(**{"audit log: size MB (grows)": [1.0 * i for i in range(40)]}).values()
-    ) == {None}
+    grown = {"audit log: size MB (grows)": [1.0 * i for i in range(40)]}
+    assert set(flatness_of(**grown).values()) == {None}
+
+
+def test_keys_that_each_request_leaves_behind_are_seen_in_spite_of_uneven_traffic() -> None:
+    name, settled = "broker server: other keys", int(LONGEST_LIFE_S / STEP_S)
+    uneven = [1_000.0 + 80 * (i % 5) for i in range(2 * settled)]
+    leaking = [1_000.0 + 40 * i for i in range(2 * settled)]
+    assert flatness_of(**{name: uneven}) == {name: True}
+    assert flatness_of(**{name: leaking}) == {name: False}
+
+
+def test_a_soak_shorter_than_a_key_lives_does_not_judge_keys() -> None:
+    name = "broker server: other keys"
+    assert flatness_of(**{name: [100.0 * i for i in range(10)]}) == {name: None}
+
+
+def test_flower_is_judged_when_it_holds_all_the_events_it_ever_will() -> None:
+    events, memory = "flower: events (grows)", "flower: memory MB"
+    fills = [100.0 + i for i in range(20)]
+    counted = [FLOWER_FULL * i / 20 for i in range(40)]
+    then_flat = flatness_of(**{events: counted, memory: [*fills, *[120.0] * 20]})
+    then_rising = flatness_of(
+        **{events: counted, memory: [*fills, *(120.0 + i for i in range(20))]}
+    )
+    never_full = flatness_of(**{events: [1.0] * 40, memory: [100.0 + i for i in range(40)]})
+    name = "flower: memory"
+    assert (then_flat[name], then_rising[name], never_full[name]) == (True, False, None)
+
+
+def test_one_process_above_its_limit_is_told_whenever_that_was() -> None:
+    name, limit = next(iter(LIMITS_MB.items()))
+    kept = {"broker server: claims (kept)": 5.0, "broker server: ended batches (kept)": 1.0}
+    samples = [{name: limit + 1.0} | kept, {name: limit - 1.0} | kept]
+    too_large = {one.name for one in bounds(samples, 5, {"batch": 1}) if one.holds is False}
+    assert too_large == {name.replace(" MB", "")}
+
+
+def test_more_claims_than_requests_are_told() -> None:
+    kept = {"broker server: claims (kept)": 5.0, "broker server: ended batches (kept)": 1.0}
+    (told,) = (one for one in bounds([kept], 4, {"batch": 1}) if one.holds is False)
+    assert "claims" in told.name
+
+
+def test_the_broker_is_looked_at_apart_from_what_outlives_a_soak(servers: Servers) -> None:
+    broker = servers.broker
+    for number in range(3):
+        broker.hset(redis_keys.audit_claim(str(number)), "first", "1")
+        broker.expire(redis_keys.audit_claim(str(number)), 100)
+    broker.zadd(redis_keys.OPEN_JOBS, {"one": 0, "two": 0})
+    found = sample_broker(broker)
+    assert found["broker server: claims (kept)"] == 3
+    assert found["broker server: other keys"] == 1
+    assert found["broker server: lasting keys"] == 1
+    assert found["broker server: members of collections"] == 2
+
+
+def test_keys_and_processes_are_known_by_what_they_are_for() -> None:
+    assert family_of(redis_keys.batch("one").encode()) == "batch"
+    assert family_of(redis_keys.batch_chunks("one").encode()) == "batch-chunks"
+    assert family_of(b"_kombu.binding.celery") == ""
+    assert kind_of("python celery -A worker.main worker --queues bulk,control") == "bulk worker"
+    assert kind_of("python carprice up") == "supervisor"
+
+
+def test_own_memory_is_what_a_process_fills_itself() -> None:
+    before = own_mb(os.getpid())
+    filled = bytearray(b"x" * 50_000_000)
+    assert own_mb(os.getpid()) - before > 40, len(filled)
+    assert own_mb(2**22 + 1) == 0.0
 
 
 @pytest.mark.integration

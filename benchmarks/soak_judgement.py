@@ -1,0 +1,180 @@
+"""Whether what a soak has looked at stays as it is, and within its limits."""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from celery.events.state import State
+
+from benchmarks.soak_samples import PROCFILE, Sample
+from shared.adapters.redis_jobs import TOMBSTONE_TIMES
+
+JUDGED_SHARE = 0.5
+"""The last part of a soak is judged: before it, caches and pools fill."""
+FEWEST_SAMPLES = 10
+ALLOWED_SHARE, ALLOWED_TRAFFIC_SHARE = 0.03, 0.2
+"""A line may rise by this share of its mean, or by that one if it follows how many requests come,
+which the machine decides; what is left behind by each request rises by much more …"""
+ALLOWED_RISE = {"MB": 1.5, "": 3.0}
+"""… or by so much, whatever is more: what is measured jumps by pages, and by who is connected."""
+FOLLOWS_TRAFFIC = {
+    "broker server: other keys",
+    "broker server: members of collections",
+    "broker server: other data MB",
+    "cache server: keys",
+    "cache server: data MB",
+}
+
+RETENTION_S = 30
+SHORT_LIVES = {
+    "JOB_RETENTION_S": str(RETENTION_S),
+    "BATCH_RETENTION_S": str(RETENTION_S),
+    "CACHE_TTL_S": str(2 * RETENTION_S),
+}
+"""What is stored for a day otherwise expires within the soak, so that a level can be seen."""
+LONGEST_LIFE_S = TOMBSTONE_TIMES * RETENTION_S
+"""After it, the oldest of the other keys expire: ids of jobs that have been forgotten."""
+
+_max_tasks = re.search(r"--max_tasks=(\d+)", PROCFILE["flower"])
+FLOWER_FULL = State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
+"""Flower holds so many tasks, and so many times more events; then the oldest go."""
+
+LIMITS_MB = {
+    "api: largest own MB": 120,
+    "interactive worker: largest own MB": 200,
+    "bulk worker: largest own MB": 200,
+    "flower: largest own MB": 250,
+    "broker: largest own MB": 100,
+    "broker server: largest file MB": 150,
+    "cache: largest own MB": 160,
+    "beat: largest own MB": 100,
+    "supervisor: largest own MB": 60,
+}
+"""What one process may hold for itself at any time. The broker's file is written anew at 64 MB, the
+cache evicts at 128 MB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One measured quantity over the judged part of a soak."""
+
+    name: str
+    unit: str
+    first: float
+    last: float
+    rise: float
+    """Of the fitted straight line, from its beginning to its end."""
+    per_hour: float
+    is_flat: bool | None
+    """None: it is not judged."""
+    remark: str = ""
+    """Why it is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """The largest value of a quantity in all of a soak, and its limit."""
+
+    name: str
+    unit: str
+    value: float
+    at_most: float | None = None
+    """None: it has none of its own."""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it is within its limit."""
+        return None if self.at_most is None else self.value <= self.at_most
+
+
+def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
+    """Hold each quantity's last part against a level line.
+
+    Args:
+        samples: times in seconds since the beginning, and what was found then.
+    """
+    half_s = (1 - JUDGED_SHARE) * samples[-1][0]
+    names = sorted({name for _, sample in samples for name in sample if ": largest " not in name})
+    full_s = _time_when_flower_is_full(samples)
+    lines = []
+    for name in names:
+        begin_s = max(half_s, _settles_s(name, full_s))
+        points = [(at, one[name]) for at, one in samples if name in one]
+        judged = [point for point in points if point[0] >= begin_s]
+        is_too_short = begin_s > half_s and len(judged) < FEWEST_SAMPLES
+        lines.append(_line(name, points if is_too_short else judged, is_too_short=is_too_short))
+    return lines
+
+
+def _settles_s(name: str, flower_full_s: float) -> float:
+    """When a quantity can have found its level, at the earliest."""
+    if name == "flower: memory MB":
+        return flower_full_s
+    return LONGEST_LIFE_S if name in FOLLOWS_TRAFFIC else 0.0
+
+
+def _time_when_flower_is_full(samples: Sequence[tuple[float, Sample]]) -> float:
+    found = (at for at, one in samples if one.get("flower: events (grows)", 0.0) >= FLOWER_FULL)
+    return next(found, float("inf"))
+
+
+def _line(name: str, points: Sequence[tuple[float, float]], *, is_too_short: bool) -> Line:
+    times, values = zip(*points, strict=True)
+    span_s = times[-1] - times[0]
+    slope = statistics.linear_regression(times, values).slope if span_s > 0 else 0.0
+    rise = slope * span_s
+    unit = "MB" if " MB" in name else ""
+    share = ALLOWED_TRAFFIC_SHARE if name in FOLLOWS_TRAFFIC else ALLOWED_SHARE
+    allowed = max(share * statistics.fmean(values), ALLOWED_RISE[unit])
+    remark = _remark(name, is_too_short=is_too_short)
+    return Line(
+        name=name.replace(" MB", "").partition(" (")[0],
+        unit=unit,
+        first=values[0],
+        last=values[-1],
+        rise=rise,
+        per_hour=3600 * slope,
+        is_flat=None if remark else rise <= allowed,
+        remark=remark,
+    )
+
+
+def _remark(name: str, *, is_too_short: bool) -> str:
+    if "(grows)" in name:
+        return "meant to grow"
+    if "(kept)" in name:
+        return "held against a limit"
+    return "the soak was too short" if is_too_short else ""
+
+
+def bounds(samples: Sequence[Sample], requests: int, asked: Mapping[str, int]) -> list[Bound]:
+    """The largest values, and those limits that follow from what was asked.
+
+    Args:
+        samples: everything found; the last of them after the last answer.
+        requests: how many requests there were.
+        asked: the same by kind.
+    """
+    names = sorted({name for sample in samples for name in sample if ": largest " in name})
+    largest = [
+        Bound(
+            name=name.replace(" MB", ""),
+            unit="MB",
+            value=max(sample.get(name, 0.0) for sample in samples),
+            at_most=LIMITS_MB.get(name),
+        )
+        for name in names
+    ]
+    last = samples[-1]
+    most = {"claims": requests, "ended batches": asked.get("batch", 0)}
+    kept = [
+        Bound(
+            name=f"broker server: {name}, at the end",
+            unit="",
+            value=last[f"broker server: {name} (kept)"],
+            at_most=at_most,
+        )
+        for name, at_most in most.items()
+    ]
+    return [*largest, *kept]

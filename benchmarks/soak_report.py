@@ -1,0 +1,67 @@
+"""The page of a soak."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.soak_judgement import ALLOWED_SHARE, ALLOWED_TRAFFIC_SHARE, LONGEST_LIFE_S
+
+WORDS = {True: "yes", False: "**no**", None: ""}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The result as a page."""
+    return f"{_head(result)}\n{_levels(result)}\n{_limits(result)}"
+
+
+def _head(result: Mapping[str, Any]) -> str:
+    answers = ", ".join(f"{kind} {count:,}" for kind, count in sorted(result["answers"].items()))
+    unjudged = [one["name"] for one in result["lines"] if "too short" in one["remark"]]
+    doubt = f"- Too short a soak to judge: {', '.join(unjudged)}.\n" if unjudged else ""
+    return (
+        f"# Soak\n\n`make soak`: {result['seconds'] / 60:g} minutes of mixed load on "
+        f"{result['machine']['cores']} cores, {result['machine']['processor']}. "
+        f"{'All is well.' if result['is_well'] else '**Not all is well.**'}\n\n"
+        f"- Asked: {answers}.\n"
+        f"- Unexpected: {result['failures'] or 'nothing'}. Slowest: {result['slowest_s']} s.\n"
+        f"- Answers recorded exactly once: {result['answers_recorded_once']:,}; "
+        f"otherwise: {result['answers_recorded_otherwise']}.\n"
+        f"- Rises or is too large: {', '.join(result['wrong']) or 'nothing'}.\n{doubt}"
+    )
+
+
+def _levels(result: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"| {one['name']} | {one['first']:,.6g} {one['unit']} | {one['last']:,.6g} | "
+        f"{one['rise']:+.3g} | {one['per_hour']:+.3g} | "
+        f"{one['remark'] or WORDS[one['is_flat']]} |\n"
+        for one in result["lines"]
+    )
+    return (
+        "## Levels\n\n"
+        "The second half, fitted by a straight line; processes of a kind are added up. Memory is "
+        "what processes fill themselves, without pages of files. What follows the traffic is "
+        f"judged from second {LONGEST_LIFE_S} on, when keys have begun to expire, and may rise by "
+        f"{ALLOWED_TRAFFIC_SHARE:.0%}, the rest by {ALLOWED_SHARE:.0%}; Flower is judged when it "
+        "holds as many events as it ever will. Claims are kept for 20 minutes and ended batches "
+        "for an hour, longer than a soak: they are held against the number of requests.\n\n"
+        "| what | at first | at the end | rise | per hour | flat |\n|---|---|---|---|---|---|\n"
+        f"{rows}"
+    )
+
+
+def _limits(result: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"| {one['name']} | {one['value']:,.4g} {one['unit']} | {_limit(one)} | "
+        f"{WORDS[one['holds']]} |\n"
+        for one in result["limits"]
+    )
+    return (
+        "## Limits\n\n"
+        "The most at any time, of one process. Its own memory has the limit; resident memory "
+        "counts shared libraries too.\n\n| what | most | limit | holds |\n|---|---|---|---|\n"
+        f"{rows}"
+    )
+
+
+def _limit(one: Mapping[str, Any]) -> str:
+    return "" if one["at_most"] is None else f"{one['at_most']:,}"
