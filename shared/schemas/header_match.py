@@ -24,6 +24,9 @@ HEADER_MIN_FIELDS = 3
 """A cell may look like a name by chance ("Première main"), three in one row do not."""
 
 HEADER_MAX_SIGNS = 80
+HEADER_READ_MAX_SIGNS = 200
+"""A longer text is no name of a column: nothing is done with it."""
+
 HEADERS_SHOWN = 40
 CONFIDENCE = {
     "given": 1.0,
@@ -39,7 +42,7 @@ FISCAL_POWER_MAX_CV = 30
 """Moroccan cars have 4 to 30 fiscal horsepower, and hardly any has so little real power."""
 
 Column = Sequence[str]
-_BRACKETS = re.compile(r"[(\[][^)\]]*[)\]]")
+_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _FIELD_BY_HEADER: dict[str, str] = {
     fold(spelling): name
     for name in FIELD_NAMES
@@ -70,6 +73,8 @@ def field_of(header: str) -> str | None:
     >>> field_of("Kilométrage (km)"), field_of("KM"), field_of("colour")
     ('km_driven', 'km_driven', None)
     """
+    if len(header) > HEADER_READ_MAX_SIGNS:
+        return None
     return _FIELD_BY_HEADER.get(fold(header)) or _FIELD_BY_HEADER.get(
         fold(_BRACKETS.sub(" ", header))
     )

@@ -11,7 +11,7 @@ from worker.services.tables_xlsx_xml import parse_events
 
 _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 """Numbers of the built-in formats that show a date or time."""
-_QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
+_QUOTED = re.compile(r'"[^"]*"|\[[^\[\]]*\]|\\.')
 _DATE_SIGNS = re.compile("[ymdhs]", re.IGNORECASE)
 _LAST_DAY = 2_958_465
 """31 December 9999."""

@@ -49,6 +49,13 @@ def test_an_encoding_comes_with_its_evidence(encoding: str, basis: str) -> None:
     assert 0.8 < found.confidence <= 1
 
 
+@pytest.mark.parametrize("signs", ["[", "(", "[(", "(a", '[{"a":'])
+def test_a_file_of_open_brackets_is_refused_like_any_other(signs: str) -> None:
+    # Searched from each bracket to the end, these would hold up every caller for minutes.
+    code, _ = refusal(signs * (200_000 // len(signs)))
+    assert code == "missing-column"
+
+
 ENGLISH = "company;model;year;fuel;transmission;km_driven"
 
 
