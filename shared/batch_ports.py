@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from shared.domain.batch import BatchProgress, RowCounts
@@ -41,6 +42,10 @@ class BlobStore(Protocol):
 
     def size(self, batch_id: BatchId, name: str) -> int | None:
         """Size in bytes; None if there is no such blob."""
+        ...
+
+    def local_path(self, batch_id: BatchId, name: str) -> Path | None:
+        """The file that a blob is, if it is one; it must not be changed, but may be linked to."""
         ...
 
     def names(self, batch_id: BatchId, folder: str) -> list[str]:

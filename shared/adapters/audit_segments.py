@@ -3,12 +3,13 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from shared.adapters.blobs import flush_folder
 from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name, link
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
@@ -38,30 +39,78 @@ def seal(before: bytes | memoryview, last: bytes) -> bytes:
     return b"".join((before, line))
 
 
-def has_segment(folder: Path, segment: str, at: float) -> bool:
-    """Whether `write_segment` has written this one."""
-    return (folder / file_name(day_of(at), segment)).exists()
+class Lines(NamedTuple):
+    """The lines of a segment, wherever they lie."""
+
+    file: Path | None
+    """A durable file of nothing else, which nobody changes; None: there is no such file."""
+    read: Callable[[], bytes]
+    """Gives them, whether there is a file or not."""
+    records: int
 
 
-def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:
-    """Write one complete audit file, atomically; one that is there stays as it is.
+def publish_segment(folder: Path, segment: str, at: float, lines: Lines) -> None:
+    """Make lines a file of the audit log, at once; a segment that is there stays as it is.
+
+    A file of the same disk becomes one by a second name; of another it is copied.
 
     Args:
         folder: folder of the audit log.
         segment: name of the part, the same at every repetition.
         at: Unix time whose day names the file, the same at every repetition.
-        lines: from `encode_segment`.
+        lines: of the segment, as `encode_segment` makes them.
 
     Raises:
         AuditUnavailable: the disk refuses; no file is left.
+        FileNotFoundError: the lines are gone.
     """
     path = folder / file_name(day_of(at), segment)
+    if path.exists():
+        return
+    if not _is_linked(lines.file, path):
+        _write(path, lines.read())
+    AUDIT_RECORDS.inc(lines.records)
+
+
+def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:
+    """Publish lines that lie in no file; see `publish_segment`."""
+    publish_segment(folder, segment, at, Lines(None, lambda: lines, lines.count(b"\n")))
+
+
+def flush_names(folder: Path) -> None:
+    """Have the names of all published segments on the disk, when this returns.
+
+    Raises:
+        AuditUnavailable: the disk refuses.
+    """
+    try:
+        flush_folder(folder)
+    except FileNotFoundError:  # nothing was published
+        return
+    except OSError as error:
+        raise AuditUnavailable(reason=error.strerror or str(error)) from error
+
+
+def _is_linked(file: Path | None, path: Path) -> bool:
+    """Whether `path` is another name of `file` now, or of what somebody else published there."""
+    if file is None:
+        return False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(file)
+    except FileExistsError:
+        return path.exists()
+    except OSError:
+        # Another disk, or one without links: whatever it is, writing the file will show it.
+        return False
+    return True
+
+
+def _write(path: Path, lines: bytes) -> None:
     # Two workers may write the same segment at once: each has a temporary file of its own.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        if path.exists():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(lines)
             file.flush()
@@ -73,7 +122,6 @@ def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    AUDIT_RECORDS.inc(lines.count(b"\n"))
 
 
 def remove_stale(folder: Path, now: float) -> None:

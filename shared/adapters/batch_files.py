@@ -8,6 +8,7 @@ split.json        how far it is cut into chunks
 chunks/000000     rows of a chunk, before
 parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
                   chunk is done when it is there, and its three lists cannot disagree
+audit/000000      audit records of the same rows, there before the part is
 final.json        how the batch ended
 results.csv, errors.ndjson, rejected.csv
 results.parquet, …  other forms of these, once somebody has asked for them
@@ -33,6 +34,7 @@ TABLE_RECORD = "table.json"
 SPLIT = "split.json"
 CHUNKS = "chunks"
 PARTS = "parts"
+AUDIT = "audit"
 FINAL = "final.json"
 RESULTS = "results.csv"
 ERRORS = "errors.ndjson"
@@ -70,6 +72,11 @@ def chunk_name(chunk: int) -> str:
 def part_name(chunk: int) -> str:
     """Blob of a chunk's results."""
     return f"{PARTS}/{chunk:06d}"
+
+
+def audit_name(chunk: int) -> str:
+    """Blob of a chunk's audit records."""
+    return f"{AUDIT}/{chunk:06d}"
 
 
 def chunk_of(name: str) -> int:
@@ -160,8 +167,10 @@ class BatchFiles:
         self.blobs.discard(batch_id)
 
     def drop_work(self, batch_id: BatchId) -> None:
-        """Delete what a batch that has ended needs no more: source, chunks and parts."""
-        names = [*self.blobs.names(batch_id, CHUNKS), *self.blobs.names(batch_id, PARTS)]
+        """Delete what a batch that has ended needs no more: source, chunks, parts, records."""
+        names = [
+            name for folder in (CHUNKS, PARTS, AUDIT) for name in self.blobs.names(batch_id, folder)
+        ]
         self.blobs.remove(batch_id, [*names, SOURCE, TABLE, SPLIT])
 
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:

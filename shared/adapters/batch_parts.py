@@ -34,17 +34,19 @@ class PartHead(NamedTuple):
     """What stands before the sections."""
 
     counts: RowCounts
-    lengths: tuple[int, int, int, int]
+    lengths: tuple[int, int, int]
     """Bytes of the sections."""
+    recorded: int
+    """How many rows have an audit record, in the blob beside the part."""
     tally: PriceTally
 
 
 def read_head(blob: BinaryIO) -> PartHead:
     """Read a part's head; its first section comes next."""
     (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
-    (valid, invalid, failed), lengths, tally = msgpack.unpackb(blob.read(length))
+    (valid, invalid, failed), lengths, recorded, tally = msgpack.unpackb(blob.read(length))
     counts = RowCounts(valid=valid, invalid=invalid, failed=failed)
-    return PartHead(counts, tuple(lengths), PriceTally(*tally))
+    return PartHead(counts, tuple(lengths), recorded, PriceTally(*tally))
 
 
 def read_section(blob: BinaryIO, length: int) -> bytes:

@@ -40,7 +40,7 @@ class LocalBlobStore:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -55,6 +55,10 @@ class LocalBlobStore:
             return self._path(batch_id, name).stat().st_size
         except FileNotFoundError:
             return None
+
+    def local_path(self, batch_id: BatchId, name: str) -> Path | None:
+        """The file that a blob is."""
+        return self._path(batch_id, name)
 
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""
@@ -115,7 +119,7 @@ def _remove_if_empty(folder: Path) -> None:
         return
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make a rename durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

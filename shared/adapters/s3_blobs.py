@@ -105,6 +105,9 @@ class S3BlobStore:
         except FileNotFoundError:
             return None
 
+    def local_path(self, batch_id: BatchId, name: str) -> None:
+        """An object is no file."""
+
     @_translated
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from shared.adapters.audit_segments import flush_names
 from shared.adapters.batch_files import (
     ERRORS,
     REJECTED,
@@ -24,7 +25,7 @@ from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.ports import Clock
-from worker.services.batch_audit import is_recorded, record_part
+from worker.services.batch_audit import record_part
 from worker.services.batch_flow import ASSEMBLE
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 
@@ -126,14 +127,12 @@ class BatchAssembly:
                     self._store.renew(batch_id, ASSEMBLE)
                 with blobs.read(batch_id, name) as part:
                     head_of_part = read_head(part)
-                    *lengths, audit_length = head_of_part.lengths
-                    for output, length in zip(outputs, lengths, strict=True):
+                    for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
-                    # Nearly always it is published, and it is most of the part.
-                    if not is_recorded(self._audit_folder, manifest, chunk_of(name)):
-                        audit = read_section(part, audit_length)
-                        record_part(self._audit_folder, manifest, chunk_of(name), audit)
+                record_part(self._audit_folder, blobs, manifest, chunk_of(name), head_of_part)
                 counts = _sum(counts, head_of_part.counts)
+            # The other names of the records go with the parts.
+            flush_names(self._audit_folder)
             if self._files.final(batch_id) is not None:
                 raise EndedMeanwhile
         return counts

@@ -1,14 +1,17 @@
 """The audit records of a chunk: one for every valued row.
 
-They are made with the part, lie in it, and are published from it: a record that is in the log
-belongs to a row whose answer is durable, and publishing it again gives the same bytes.
+They are made with the part, lie beside it, and are published once it is durable: a record that is
+in the log belongs to a row whose answer cannot be lost, and publishing it again changes nothing.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.audit_segments import has_segment, write_segment
+from shared.adapters.audit_segments import Lines, publish_segment
+from shared.adapters.batch_files import audit_name
+from shared.adapters.batch_parts import PartHead
+from shared.batch_ports import BlobStore
 from shared.domain.batch import BatchManifest
 from worker.services.batch_rows import Prices, ValidCars
 
@@ -55,20 +58,32 @@ def shared_members(manifest: BatchManifest, at: float, elapsed_ms: float) -> dic
     }
 
 
-def record_part(folder: Path, manifest: BatchManifest, chunk: int, audit: bytes) -> None:
+def record_part(
+    folder: Path, blobs: BlobStore, manifest: BatchManifest, chunk: int, head: PartHead
+) -> None:
     """Publish the audit segment of a part unless that is done.
+
+    Args:
+        folder: where the audit log lies.
+        blobs: where the records lie.
+        manifest: of the batch.
+        chunk: number of the part.
+        head: of the part.
 
     Raises:
         AuditUnavailable: the audit log cannot be written.
     """
-    if audit:
-        write_segment(folder, _segment(manifest, chunk), manifest.accepted_at, audit)
+    if not head.recorded:
+        return
+    name = audit_name(chunk)
 
+    def read() -> bytes:
+        with blobs.read(manifest.id, name) as blob:
+            return blob.read()
 
-def is_recorded(folder: Path, manifest: BatchManifest, chunk: int) -> bool:
-    """Whether the audit segment of a chunk's part is published."""
-    return has_segment(folder, _segment(manifest, chunk), manifest.accepted_at)
-
-
-def _segment(manifest: BatchManifest, chunk: int) -> str:
-    return f"batch-{manifest.id}-{chunk}"
+    publish_segment(
+        folder,
+        f"batch-{manifest.id}-{chunk}",
+        manifest.accepted_at,
+        Lines(blobs.local_path(manifest.id, name), read, head.recorded),
+    )

@@ -1,11 +1,15 @@
-"""A part: what became of a chunk's rows. One blob with four sections and a head."""
+"""A part: what became of a chunk's rows. One blob with three sections and a head.
+
+The audit records of the rows lie in a blob of their own, which becomes a file of the audit log by a
+link, without being copied. It is durable before the part is: a part never lacks its records.
+"""
 
 from typing import NamedTuple
 
 import msgpack
 
-from shared.adapters.batch_files import part_name
-from shared.adapters.batch_parts import HEAD_LENGTH, read_head, read_section
+from shared.adapters.batch_files import audit_name, part_name
+from shared.adapters.batch_parts import HEAD_LENGTH, PartHead, read_head
 from shared.batch_ports import BlobStore
 from shared.domain.batch import RowCounts
 from shared.domain.ids import BatchId
@@ -22,42 +26,42 @@ class Part(NamedTuple):
     errors: bytes
     rejected: bytes
     audit: bytes = b""
-    """The audit segment of the rows that were valued: it is published from here only."""
+    """The audit segment of the rows that were valued."""
     tally: PriceTally = NOTHING_VALUED
     """Their prices, for the metrics."""
 
     @property
-    def sections(self) -> tuple[bytes, bytes, bytes, bytes]:
+    def sections(self) -> tuple[bytes, bytes, bytes]:
         """The sections, in the order of the blob."""
-        return self.results, self.errors, self.rejected, self.audit
+        return self.results, self.errors, self.rejected
+
+    @property
+    def head(self) -> PartHead:
+        """What stands before the sections."""
+        results, errors, rejected = map(len, self.sections)
+        recorded = self.counts.valid if self.audit else 0
+        return PartHead(self.counts, (results, errors, rejected), recorded, self.tally)
 
 
 def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> None:
     """Write a part: from now on its chunk is done."""
-    counts = [part.counts.valid, part.counts.invalid, part.counts.failed]
-    lengths = [len(section) for section in part.sections]
-    head = msgpack.packb([counts, lengths, part.tally])
+    if part.audit:
+        with blobs.write(batch_id, audit_name(chunk)) as blob:
+            blob.write(part.audit)
+    counts, lengths, recorded, tally = part.head
+    packed = msgpack.packb(
+        [[counts.valid, counts.invalid, counts.failed], lengths, recorded, tally]
+    )
     with blobs.write(batch_id, part_name(chunk)) as blob:
-        blob.write(HEAD_LENGTH.pack(len(head)) + head)
+        blob.write(HEAD_LENGTH.pack(len(packed)) + packed)
         for section in part.sections:
             blob.write(section)
 
 
-def read_part(blobs: BlobStore, batch_id: BatchId, chunk: int) -> Part | None:
-    """A chunk's part; None if the chunk is not done."""
+def part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:
+    """The head of a chunk's part; None if the chunk is not done."""
     try:
         with blobs.read(batch_id, part_name(chunk)) as blob:
-            head = read_head(blob)
-            results, errors, rejected, audit = (read_section(blob, each) for each in head.lengths)
-    except FileNotFoundError:
-        return None
-    return Part(head.counts, results, errors, rejected, audit, head.tally)
-
-
-def part_counts(blobs: BlobStore, batch_id: BatchId, chunk: int) -> RowCounts | None:
-    """Counts of a chunk's part; None if the chunk is not done."""
-    try:
-        with blobs.read(batch_id, part_name(chunk)) as blob:
-            return read_head(blob).counts
+            return read_head(blob)
     except FileNotFoundError:
         return None

@@ -13,7 +13,7 @@ from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
 from shared.ports import Clock
 from worker.services.batch_flow import BatchFlow
-from worker.services.batch_part import part_counts
+from worker.services.batch_part import part_head
 
 SCAN_INTERVAL_S = 600
 """How often all batches in the blob folder are looked through. After a loss of the broker's
@@ -112,9 +112,9 @@ class BatchSweep:
         cut = self._files.cut(manifest.id)
         done = {}
         for name in blobs.names(manifest.id, PARTS):
-            counts = part_counts(blobs, manifest.id, chunk_of(name))
-            if counts is not None:
-                done[chunk_of(name)] = counts
+            head = part_head(blobs, manifest.id, chunk_of(name))
+            if head is not None:
+                done[chunk_of(name)] = head.counts
         restored = self._store.restore(
             manifest.id,
             manifest.accepted_at,

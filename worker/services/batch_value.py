@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import BatchFiles, chunk_name
+from shared.adapters.batch_parts import PartHead
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, OnError
 from shared.domain.ids import BatchId
@@ -20,7 +21,7 @@ from shared.schemas.fields import next_year
 from worker.services.batch_audit import audit_records, record_part
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_flow import BatchFlow
-from worker.services.batch_part import Part, read_part, write_part
+from worker.services.batch_part import Part, part_head, write_part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 from worker.services.batch_rows import (
     NO_PRICES,
@@ -116,15 +117,16 @@ class BatchValuation:
 
     def _value(self, batch_id: BatchId, chunk: int) -> None:
         manifest = self._manifest(batch_id)
-        part = read_part(self._files.blobs, batch_id, chunk)
-        if part is None:
+        head = part_head(self._files.blobs, batch_id, chunk)
+        if head is None:
             part = self._make_part(manifest, chunk)
             write_part(self._files.blobs, batch_id, chunk, part)
-        self._finish(manifest, chunk, part, "done")
+            head = part.head
+        self._finish(manifest, chunk, head, "done")
 
-    def _finish(self, manifest: BatchManifest, chunk: int, part: Part, outcome: str) -> None:
+    def _finish(self, manifest: BatchManifest, chunk: int, part: PartHead, outcome: str) -> None:
         """Record what the part answers, and mark its chunk done."""
-        record_part(self._audit_folder, manifest, chunk, part.audit)
+        record_part(self._audit_folder, self._files.blobs, manifest, chunk, part)
         abort = manifest.options.on_error is OnError.ABORT and part.counts.invalid > 0
         if self._store.finish_chunk(manifest.id, chunk, part.counts, abort=abort):
             BATCH_CHUNKS.labels(outcome=outcome).inc()
@@ -177,14 +179,15 @@ class BatchValuation:
             self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
             return
         manifest, outcome = self._manifest(batch_id), "done"
-        part = read_part(self._files.blobs, batch_id, number)
-        if part is None:
+        head = part_head(self._files.blobs, batch_id, number)
+        if head is None:
             chunk = self._chunk(batch_id, number)
             if isinstance(chunk, PlainChunk):
                 chunk = chunk.as_cells(manifest.dialect)
             part, outcome = make_failed_part(chunk, manifest), "dead"
             write_part(self._files.blobs, batch_id, number, part)
-        self._finish(manifest, number, part, outcome)
+            head = part.head
+        self._finish(manifest, number, head, outcome)
 
     def _manifest(self, batch_id: BatchId) -> BatchManifest:
         manifest = self._files.manifest(batch_id)
@@ -205,7 +208,7 @@ class BatchValuation:
         return self._validators[key]
 
 
-def _count_rows(part: Part, *, dry_run: bool) -> None:
+def _count_rows(part: PartHead, *, dry_run: bool) -> None:
     """Add the rows of a chunk that is done now to the metrics."""
     BATCH_ROWS.labels(outcome="validated" if dry_run else "valued").inc(part.counts.valid)
     BATCH_ROWS.labels(outcome="rejected").inc(part.counts.invalid)

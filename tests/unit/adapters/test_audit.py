@@ -1,5 +1,6 @@
 """The audit log: complete, chained, all or nothing."""
 
+import errno
 import json
 import os
 import threading
@@ -7,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.audit_segments import encode_segment, remove_stale, write_segment
+from shared.adapters.audit_segments import (
+    Lines,
+    encode_segment,
+    publish_segment,
+    remove_stale,
+    write_segment,
+)
 from shared.adapters.audit_stats import KEEP_DAYS, AuditStats, DaySums
 from shared.adapters.jsonl_audit import (
     ChainCheck,
@@ -220,6 +227,36 @@ def test_a_repeated_segment_stays_as_it_was_first_written(tmp_path):
     assert path.name == file_name(day_of(AT), "batch-1")
     assert path.read_bytes() == first
     assert chain_holds(lines_of(tmp_path))
+
+
+def lying_in(file, lines):
+    """Lines that lie in a file already."""
+    file.write_bytes(lines)
+    return Lines(file, file.read_bytes, lines.count(b"\n"))
+
+
+def test_a_segment_that_lies_in_a_file_is_not_copied_and_outlives_its_first_name(tmp_path):
+    folder, blob = tmp_path / "audit", tmp_path / "blob"
+    first = segment(2, 1.5)
+    publish_segment(folder, "batch-1", AT, lying_in(blob, first))
+    (path,) = folder.iterdir()
+    assert path.samefile(blob)
+    publish_segment(folder, "batch-1", AT, lying_in(tmp_path / "other", segment(2, 1234.5)))
+    blob.unlink()
+    assert path.read_bytes() == first
+    assert chain_holds(lines_of(folder))
+
+
+def test_a_segment_on_another_disk_is_copied(tmp_path, monkeypatch):
+    def other_disk(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", other_disk)
+    folder, lines = tmp_path / "audit", segment(2, 1.5)
+    publish_segment(folder, "batch-1", AT, lying_in(tmp_path / "blob", lines))
+    (path,) = folder.iterdir()
+    assert not path.samefile(tmp_path / "blob")
+    assert path.read_bytes() == lines
 
 
 def test_a_segment_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
