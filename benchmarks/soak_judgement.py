@@ -37,8 +37,9 @@ LONGEST_LIFE_S = TOMBSTONE_TIMES * RETENTION_S
 """After it, the oldest of the other keys expire: ids of jobs that have been forgotten."""
 
 _max_tasks = re.search(r"--max_tasks=(\d+)", PROCFILE["flower"])
-FLOWER_FULL = State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
-"""Flower holds so many tasks, and so many times more events; then the oldest go."""
+FLOWER_SETTLED = 2 * State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
+"""Flower holds so many tasks, and so many times more events; then the oldest go. As many again come
+before its memory, which it writes to disk every minute, has all the room that this takes."""
 
 LIMITS_MB = {
     "api: largest own MB": 120,
@@ -96,10 +97,10 @@ def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
     """
     half_s = (1 - JUDGED_SHARE) * samples[-1][0]
     names = sorted({name for _, sample in samples for name in sample if ": largest " not in name})
-    full_s = _time_when_flower_is_full(samples)
+    settled_s = _time_when_flower_settles(samples)
     lines = []
     for name in names:
-        begin_s = max(half_s, _settles_s(name, full_s))
+        begin_s = max(half_s, _settles_s(name, settled_s))
         points = [(at, one[name]) for at, one in samples if name in one]
         judged = [point for point in points if point[0] >= begin_s]
         is_too_short = begin_s > half_s and len(judged) < FEWEST_SAMPLES
@@ -107,15 +108,15 @@ def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
     return lines
 
 
-def _settles_s(name: str, flower_full_s: float) -> float:
+def _settles_s(name: str, flower_settled_s: float) -> float:
     """When a quantity can have found its level, at the earliest."""
     if name == "flower: memory MB":
-        return flower_full_s
+        return flower_settled_s
     return LONGEST_LIFE_S if name in FOLLOWS_TRAFFIC else 0.0
 
 
-def _time_when_flower_is_full(samples: Sequence[tuple[float, Sample]]) -> float:
-    found = (at for at, one in samples if one.get("flower: events (grows)", 0.0) >= FLOWER_FULL)
+def _time_when_flower_settles(samples: Sequence[tuple[float, Sample]]) -> float:
+    found = (at for at, one in samples if one.get("flower: events (grows)", 0.0) >= FLOWER_SETTLED)
     return next(found, float("inf"))
 
 

@@ -42,8 +42,9 @@ def _levels(result: Mapping[str, Any]) -> str:
         "what processes fill themselves, without pages of files. What follows the traffic is "
         f"judged from second {LONGEST_LIFE_S} on, when keys have begun to expire, and may rise by "
         f"{ALLOWED_TRAFFIC_SHARE:.0%}, the rest by {ALLOWED_SHARE:.0%}; Flower is judged when it "
-        "holds as many events as it ever will. Claims are kept for 20 minutes and ended batches "
-        "for an hour, longer than a soak: they are held against the number of requests.\n\n"
+        "has had twice the events that it can hold. Claims are kept for 20 minutes and ended "
+        "batches for an hour, longer than a soak: they are held against the number of requests, "
+        "and do not count as the broker's other data and memory.\n\n"
         "| what | at first | at the end | rise | per hour | flat |\n|---|---|---|---|---|---|\n"
         f"{rows}"
     )
