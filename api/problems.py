@@ -11,7 +11,7 @@ from api.current import language
 from shared.domain import errors
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput
 from shared.logging import get_logger
-from shared.schemas.messages import Language, describe, describe_problem
+from shared.schemas.messages import Language, and_more, describe, describe_problem
 
 TYPE_PREFIX = "/docs/problems#"
 RETRY_AFTER_S = 2
@@ -21,6 +21,12 @@ class UnsupportedMediaType(DomainError):
     """The body has another content type than the route reads."""
 
     code = "unsupported-media-type"
+
+
+class UnsupportedEncoding(DomainError):
+    """The body is compressed in another way than the route reads."""
+
+    code = "unsupported-content-encoding"
 
 
 class NotAcceptable(DomainError):
@@ -80,6 +86,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 403,
     UnsupportedMediaType: 415,
+    UnsupportedEncoding: 415,
     NotAcceptable: 406,
     RangeNotSatisfiable: 416,
     BodyTooLarge: 413,
@@ -104,7 +111,7 @@ log = get_logger("problems")
 def register(app: Flask) -> None:
     """Answer every failure of `app` as a problem document."""
     app.register_error_handler(DomainError, answer_domain_error)
-    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(Exception, _answer_unexpected)
 
 
@@ -113,8 +120,9 @@ def answer_domain_error(error: DomainError) -> Response:
     params = dict(error.params)
     extra: dict[str, Any] = {}
     if isinstance(error, InvalidInput):
-        params["count"] = len(error.problems)
         extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
+        params["first"] = extra["errors"][0]["detail"]
+        params["more"] = and_more(len(error.problems) - 1, language())
     status = status_of(error)
     response = problem(status, error.code, params, **extra)
     if is_for_now(error):
@@ -166,7 +174,8 @@ def problem(status: int, code: str, params: dict[str, Any], **extra: Any) -> Res
     return response
 
 
-def _answer_http_error(error: HTTPException) -> Response:
+def answer_http_error(error: HTTPException) -> Response:
+    """The problem document of a request that no route answers."""
     status = error.code or 500
     if status < HTTPStatus.BAD_REQUEST:  # a redirect is not a failure
         return Response(headers=dict(error.get_headers()), status=status)

@@ -11,7 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
-from api.problems import UnsupportedMediaType
+from api.problems import UnsupportedEncoding, UnsupportedMediaType
 from api.services.decompress import MAGIC_BYTES, compression_of
 from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
 
@@ -68,6 +68,7 @@ class UploadBody:
 
     Raises:
         UnsupportedMediaType: the request is of a type that holds no file.
+        UnsupportedEncoding: it is compressed in a way that is not read.
     """
 
     def __init__(self, request: Request) -> None:
@@ -77,9 +78,7 @@ class UploadBody:
         if not self._is_form and request.mimetype not in ("", *RAW_TYPES):
             raise UnsupportedMediaType(expected=f"{FORM}, {CSV}", given=request.mimetype[:80])
         if self._is_form and self._compression != "identity":
-            raise UnsupportedMediaType(
-                expected=f"{FORM}; Content-Encoding: identity", given=self._compression
-            )
+            raise UnsupportedEncoding(expected="identity", given=self._compression)
         _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
         self.file_name = clean_file_name(options.get("filename", ""))
         """As the caller calls it; that of a form's file is known once its bytes come."""
@@ -166,7 +165,7 @@ def _content_encoding(request: Request) -> str:
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     encoding = COMPRESSIONS.get(encoding, encoding)
     if encoding not in ("identity", "gzip", "zstd"):
-        raise UnsupportedMediaType(expected="Content-Encoding: gzip, zstd", given=encoding[:80])
+        raise UnsupportedEncoding(expected="gzip, zstd", given=encoding[:80])
     return encoding
 
 

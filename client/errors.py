@@ -48,7 +48,8 @@ class ProblemError(CarPriceError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        lines = [f"{self.title}: {self.detail}"]
+        # Where places are named, `detail` repeats the first of them.
+        lines = [f"{self.title}:" if self.errors else f"{self.title}: {self.detail}"]
         for error in self.errors:
             place = error.get("pointer") or error.get("parameter") or error.get("header") or ""
             lines.append(f"  {place}: {error.get('detail', '')}".replace("  : ", "  "))

@@ -13,13 +13,14 @@ from api.auth import Scope, accept_password, needs
 from api.current import caller_id, services
 from api.downloads import first_rows, stored
 from api.event_streams import batch_event_stream
-from api.problems import RETRY_AFTER_S, describe_place, is_for_now, status_of
+from api.problems import RETRY_AFTER_S, is_for_now, status_of
 from api.schemas.batch_input import dump_input
 from api.schemas.batches import dump_batch
 from api.security_headers import CSP
 from api.services.batches import IncomingFile
 from api.services.listing import ListFilter
 from api.uploads import UploadBody
+from api.web.file_problems import sentences
 from api.web.french import write_number
 from api.web.pages import ASSETS, REFUSALS
 from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
@@ -165,7 +166,7 @@ def show_domain_error(error: DomainError) -> Response:
     title, detail = describe_problem(error.code, error.params, "fr")
     details = [detail]
     if isinstance(error, InvalidInput):
-        details = [str(describe_place(one, "fr")["detail"]) for one in error.problems]
+        details = sentences(error.problems)
     response = _form_page(Trouble(title=title, details=details), status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
@@ -225,7 +226,7 @@ def _view(batch: Batch) -> dict[str, Any]:
 def _errors(batch: Batch) -> list[str]:
     """Why a batch ended early, if it did."""
     if batch.refusal:
-        return [str(describe_place(place, "fr")["detail"]) for place in batch.refusal]
+        return sentences(batch.refusal)
     code = batch.progress.error
     if code is None:
         return []

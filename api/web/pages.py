@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Response, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from api.assets import AssetFolder
 from api.auth import Scope, accept_password, needs
 from api.current import caller_id, services
-from api.problems import RETRY_AFTER_S, answer_domain_error, status_of
+from api.problems import RETRY_AFTER_S, answer_domain_error, answer_http_error, status_of
 from api.schemas.requests import NoQuery, load_query
 from api.security_headers import CSP
 from api.services.models import PAGE_FILE
@@ -146,6 +146,14 @@ def show_http_error(error: HTTPException) -> Response:
     code = {404: "not-found", 413: "body-too-large"}.get(error.code or 500, "bad-request")
     maximum = services().settings.body_max_bytes
     return _page({}, notice=_notice(code, {"maximum": maximum}), status=error.code or 500)
+
+
+@blueprint.app_errorhandler(NotFound)
+def show_nothing_here(error: NotFound) -> Response:
+    """An address that nothing answers: the page again in a browser, a problem for programs."""
+    response = show_http_error(error) if prefers_html() else answer_http_error(error)
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.errorhandler(Exception)

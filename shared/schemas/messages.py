@@ -245,6 +245,21 @@ def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
     )
 
 
+def and_more(count: int, language: Language) -> str:
+    """What follows the first of several sentences; nothing if there is only one.
+
+    >>> and_more(2, "en"), and_more(0, "en")
+    (' (And 2 more: see errors.)', '')
+    """
+    if not count:
+        return ""
+    return (
+        f" (Et {count} de plus : voir « errors ».)"
+        if language == "fr"
+        else f" (And {count} more: see errors.)"
+    )
+
+
 def describe_problem(code: str, params: Mapping[str, Any], language: Language) -> tuple[str, str]:
     """Title and detail of a whole problem."""
     texts = PROBLEM_MESSAGES.get(code, PROBLEM_MESSAGES["internal-error"])

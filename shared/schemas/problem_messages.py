@@ -8,8 +8,8 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
     UPLOAD_PROBLEM_MESSAGES
     | {
         "invalid-input": {
-            "fr": ("Données refusées", "{count} problème(s) ; voir « errors »."),
-            "en": ("Input refused", "{count} problem(s); see errors."),
+            "fr": ("Données refusées", "{first}{more}"),
+            "en": ("Input refused", "{first}{more}"),
         },
         "valuation-not-found": {
             "fr": ("Estimation introuvable", "Aucune de vos estimations n'a l'identifiant {id}."),
@@ -131,6 +131,13 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
         "unsupported-media-type": {
             "fr": ("Type de contenu refusé", "Content-Type attendu : {expected} (reçu : {given})."),
             "en": ("Unsupported media type", "Expected Content-Type {expected} (got {given})."),
+        },
+        "unsupported-content-encoding": {
+            "fr": (
+                "Compression refusée",
+                "Content-Encoding attendu : {expected} (reçu : {given}).",
+            ),
+            "en": ("Unsupported encoding", "Expected Content-Encoding {expected} (got {given})."),
         },
         "not-acceptable": {
             "fr": ("Format indisponible", "Formats disponibles : {available}."),

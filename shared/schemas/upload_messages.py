@@ -133,8 +133,8 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
 
 UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = {
     "unreadable-upload": {
-        "fr": ("Fichier illisible", "{count} problème(s) ; voir « errors »."),
-        "en": ("Unreadable file", "{count} problem(s); see errors."),
+        "fr": ("Fichier illisible", "{first}{more}"),
+        "en": ("Unreadable file", "{first}{more}"),
     },
     "upload-too-large": {
         "fr": ("Fichier trop grand", "Au plus {maximum} octets, décompressés."),

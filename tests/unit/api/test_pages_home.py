@@ -39,6 +39,16 @@ def test_people_get_a_page_and_programs_json(client, accept, html):
     assert html or answer.json == JSON_GREETING
 
 
+def test_an_address_that_nothing_answers_is_a_page_for_people_and_a_problem_for_programs(client):
+    page = client.get("/nothing-here", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "Page introuvable" in page.get_data(as_text=True)
+    problem = client.get("/nothing-here")
+    assert (problem.status_code, problem.mimetype) == (404, "application/problem+json")
+    assert "Accept" in page.vary
+    assert "Accept" in problem.vary
+
+
 @pytest.mark.parametrize(
     "call",
     [("GET", "/health"), ("GET", "/nothing-here"), ("POST", "/predict"), ("DELETE", "/health")],

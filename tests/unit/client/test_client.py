@@ -101,7 +101,7 @@ def test_each_kind_of_failure_has_its_exception(status: int, kind: type[ProblemE
         client_of(lambda _: problem(status, **{"Retry-After": "7"}), retries=0).predict(CAR)
     assert (error.value.status, error.value.code) == (status, "some-code")
     assert error.value.retry_after_s == 7
-    assert str(error.value) == "Title: Detail.\n  /year: Year is required."
+    assert str(error.value) == "Title:\n  /year: Year is required."
 
 
 def test_a_failure_that_is_no_problem_document_is_one_all_the_same() -> None:
