@@ -10,11 +10,16 @@ import redis
 from shared.adapters import redis_keys
 from shared.adapters.redis_ahead import Ahead, Command
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.adapters.redis_jobs import LONGEST_LEASE_S
 from shared.ports import Clock
 
-KEEP_S = 1200
-"""How long a message is remembered. Only where all workers are away for longer may the job of one
-that died between its records and its end be recorded a second time."""
+KEEP_S = 2 * LONGEST_LEASE_S
+"""How long a message whose records are in the log is remembered: whoever sends it again does so
+when a lease has run out."""
+
+UNDONE_KEEP_S = 86_400
+"""How long one is remembered whose worker died before that: there are few, and all workers may be
+away for long."""
 
 BUSY_S = 30
 """Valuing a message takes milliseconds: after this time, whoever claimed it has died."""
@@ -115,7 +120,7 @@ class RedisClaims:
 
     def _ask(self, message_id: str, now: float) -> Command:
         key = redis_keys.audit_claim(message_id)
-        return ("EVALSHA", self._look.sha, 1, key, now, BUSY_S, KEEP_S, 1)
+        return ("EVALSHA", self._look.sha, 1, key, now, BUSY_S, UNDONE_KEEP_S, 1)
 
     def _read(self, message_id: str, asked: Ahead) -> Claim:
         try:
@@ -129,7 +134,7 @@ class RedisClaims:
         with broker_errors():
             found = self._look(
                 keys=[redis_keys.audit_claim(message_id)],
-                args=[self._clock(), BUSY_S, KEEP_S, int(claim)],
+                args=[self._clock(), BUSY_S, UNDONE_KEEP_S, int(claim)],
             )
         return _to_claim(message_id, found)
 

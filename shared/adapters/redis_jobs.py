@@ -17,8 +17,8 @@ from shared.ports import Clock
 RATE_WINDOW_S = 30
 """Completions are counted per window of this length; the rate is that of the last two."""
 
-LONGEST_LEASE_TIMES = 64
-"""A lease grows to this multiple of the configured one."""
+LONGEST_LEASE_S = 600
+"""A lease that grows grows to this length; claims on messages are kept for twice as long."""
 
 TOMBSTONE_TIMES = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
@@ -152,7 +152,7 @@ class RedisJobStore:
         """Open jobs whose lease has run out, the oldest first."""
         now = self._clock()
         # A lease that ends later than any can was given before the clock went back.
-        impossible = now + 2 * self._lease_s * LONGEST_LEASE_TIMES
+        impossible = now + 2 * max(self._lease_s, LONGEST_LEASE_S)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for low, high in (("-inf", now), (impossible, "+inf")):
@@ -167,7 +167,8 @@ class RedisJobStore:
         """
         with broker_errors():
             resent = self._client.hincrby(redis_keys.job(job_id), "resent", 1)
-            lease_s = self._lease_s * min(2**resent, LONGEST_LEASE_TIMES)
+            longest_s = max(self._lease_s, LONGEST_LEASE_S)
+            lease_s = min(self._lease_s * 2 ** min(resent, 32), longest_s)
             self._client.zadd(redis_keys.OPEN_JOBS, {job_id: self._clock() + lease_s}, xx=True)
 
     def postpone(self, job_id: JobId, until: float) -> None:

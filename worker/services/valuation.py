@@ -144,12 +144,12 @@ class ValuationService:
     def _claim(self, job: Job) -> Claim:
         """Claim a job; one whose car was valued in a group is recorded where the group was."""
         if job.origin is None:
-            return self._claims.begin(job.id)
+            return _with_doubt(job, self._claims.begin(job.id))
         group = self._claims.peek(job.origin.group_id)
         was_left_out = group.state is ClaimState.FRESH or job.origin.deadline < group.first_at
         if not was_left_out and group.state is not ClaimState.DOUBTFUL:
             return group
-        claim = self._claims.begin(job.id)
+        claim = _with_doubt(job, self._claims.begin(job.id))
         if was_left_out or claim.state is not ClaimState.FRESH:
             return claim
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
@@ -212,6 +212,13 @@ class ValuationService:
             )
             for each_id, request, outcome in zip(ids, job.requests, outcomes, strict=True)
         ]
+
+
+def _with_doubt(job: Job, claim: Claim) -> Claim:
+    """The claim on a job; where one was forgotten although work has begun, the log must tell."""
+    if claim.state is ClaimState.FRESH and job.attempts:
+        return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
+    return claim
 
 
 def _audit_record(
