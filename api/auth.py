@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -180,7 +180,7 @@ class Authenticator:
 
         @app.before_request
         def set_caller() -> None:
-            g.caller = self.caller(request.headers.get("Authorization", ""))
+            _call_by(self, request.headers.get("Authorization", ""))
 
     @property
     def is_open(self) -> bool:
@@ -203,8 +203,18 @@ def accept_password() -> None:
     """
     given = request.authorization
     if g.caller is None and given is not None and given.type == "basic":
-        authenticator: Authenticator = current_app.extensions[EXTENSION]
-        g.caller = authenticator.caller(f"Bearer {given.password}")
+        _call_by(_authenticator(), f"Bearer {given.password}")
+
+
+def _call_by(authenticator: Authenticator, authorization: str) -> None:
+    """Let the current call be that of the key in `authorization`."""
+    g.authorization = authorization
+    g.caller = authenticator.caller(authorization)
+
+
+def _authenticator() -> Authenticator:
+    found: Authenticator = current_app.extensions[EXTENSION]
+    return found
 
 
 def needs(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -213,13 +223,31 @@ def needs(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            caller: Caller | None = g.caller
-            if caller is None:
-                raise NotAuthenticated
-            if caller.scopes.isdisjoint(scopes):
-                raise NotPermitted(scope=str(scopes[0]))
+            _check(g.caller, scopes)
             return view(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+def lasting_check(*scopes: Scope) -> Callable[[], None]:
+    """What checks again, while a long answer is sent, that its caller may have it.
+
+    A key can be revoked meanwhile. The function that is returned raises as `needs` does.
+    """
+    authenticator, authorization = _authenticator(), g.authorization
+    return lambda: _check(authenticator.caller(authorization), scopes)
+
+
+def _check(caller: Caller | None, scopes: Sequence[Scope]) -> None:
+    """Let pass a caller whose key has one of `scopes`.
+
+    Raises:
+        NotAuthenticated: there is no valid key.
+        NotPermitted: it has none of them.
+    """
+    if caller is None:
+        raise NotAuthenticated
+    if caller.scopes.isdisjoint(scopes):
+        raise NotPermitted(scope=str(scopes[0]))

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from flask import Response, request, stream_with_context
 
+from api.auth import Scope, lasting_check
 from api.current import caller_id, services
 from api.schemas.batches import dump_batch
 from api.schemas.jobs import dump_job
@@ -20,6 +21,8 @@ EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2000
 """After a break, clients come back that soon."""
 
+Look: TypeAlias = Callable[[], Sight[dict[str, Any]]]
+
 
 def job_event_stream(job_id: str) -> Response:
     """The states of a job of this caller."""
@@ -30,7 +33,7 @@ def job_event_stream(job_id: str) -> Response:
         body = dump_job(job, jobs.place(job), DEFAULT_COVERAGE)
         return _sight(body, job.state, job.done, job.attempts, job.cancel_requested)
 
-    return _stream(job_id, look)
+    return _stream(job_id, look, lasting_check(Scope.PREDICT))
 
 
 def batch_event_stream(batch_id: str) -> Response:
@@ -47,7 +50,7 @@ def batch_event_stream(batch_id: str) -> Response:
             progress.cancel_requested,
         )
 
-    return _stream(batch_id, look)
+    return _stream(batch_id, look, lasting_check(Scope.BULK))
 
 
 def _sight(body: dict[str, Any], state: JobState, *marks: int) -> Sight[dict[str, Any]]:
@@ -55,7 +58,13 @@ def _sight(body: dict[str, Any], state: JobState, *marks: int) -> Sight[dict[str
     return Sight(body, mark, state.is_terminal)
 
 
-def _stream(job_id: str, look: Callable[[], Sight[dict[str, Any]]]) -> Response:
+def _stream(job_id: str, read: Look, check: Callable[[], None]) -> Response:
+    """A stream of what `read` finds, for as long as `check` lets the caller pass."""
+
+    def look() -> Sight[dict[str, Any]]:
+        check()
+        return read()
+
     known = request.headers.get("Last-Event-ID")
     first = look()  # a job that is not there is told by a status
     if first.is_last and first.mark == known:
@@ -69,9 +78,7 @@ def _stream(job_id: str, look: Callable[[], Sight[dict[str, Any]]]) -> Response:
     return response
 
 
-def _events(
-    job_id: str, look: Callable[[], Sight[dict[str, Any]]], known: str | None
-) -> Iterator[bytes]:
+def _events(job_id: str, look: Look, known: str | None) -> Iterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MS
     try:
         for sight in services().watching.follow(job_id, look, known):

@@ -8,34 +8,61 @@ import sys
 
 import pytest
 
+from tests.batch_parts import cars_csv
 from tests.conftest import ROOT, running_service, short_folder
+from tests.faults.conftest import Patient
 
 THREADS = 8
 
 
+def carprice_key(home, *arguments):
+    """What `carprice key` prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "api.cli", "key", *arguments],
+        cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def keyed(models_path):
-    """A service with keys; a client for each of them, and one without."""
+def home():
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def secrets(home):
+    """The keys by their callers."""
+    return {
+        name: carprice_key(home, name, *scopes)
+        for name, scopes in {
+            "shop": ("--scope", "predict"),
+            "garage": ("--scope", "predict", "--scope", "bulk"),
+            "boss": ("--scope", "admin"),
+            "leaver": ("--scope", "predict", "--scope", "bulk"),
+        }.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def patient(home, secrets, models_path):  # noqa: ARG001 - keys that are there from the start
+    """A service with these keys."""
+    with running_service(home, models_path, API_THREADS=str(THREADS)) as service:
+        yield Patient(service)
+
+
+@pytest.fixture(scope="module")
+def keyed(patient, secrets):
+    """A client for each key, and one without."""
     with contextlib.ExitStack() as stack:
-        home = stack.enter_context(short_folder())
-        secrets = {
-            name: subprocess.run(
-                [sys.executable, "-m", "api.cli", "key", name, *scopes],
-                cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
-                check=True, capture_output=True, text=True,
-            ).stdout.strip()
-            for name, scopes in {
-                "shop": ("--scope", "predict"),
-                "garage": ("--scope", "predict", "--scope", "bulk"),
-                "boss": ("--scope", "admin"),
-            }.items()
-        }  # fmt: skip
-        service = stack.enter_context(running_service(home, models_path, API_THREADS=str(THREADS)))
+
+        def client(**headers):
+            return stack.enter_context(patient.service.client(headers=headers))
+
         clients = {
-            name: stack.enter_context(service.client(headers={"Authorization": f"Bearer {secret}"}))
-            for name, secret in secrets.items()
+            name: client(Authorization=f"Bearer {secret}") for name, secret in secrets.items()
         }
-        clients["nobody"] = stack.enter_context(service.client())
+        clients["nobody"] = client()
         yield clients
 
 
@@ -93,3 +120,25 @@ def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car)
     answers = [keyed[name].post(path, json=sale) for name in ("nobody", "garage", "shop", "boss")]
     assert [answer.status_code for answer in answers] == [401, 404, 201, 200]
     assert keyed["garage"].post(path, json=sale).status_code == 404, "also once it is on record"
+
+
+@pytest.mark.timeout(60)
+def test_streams_end_once_their_key_is_revoked(patient, home, keyed, secrets):
+    leaver = keyed["leaver"]
+    patient.freeze("bulk")
+    try:
+        batch = leaver.post("/batches", content=cars_csv(10), headers={"Content-Type": "text/csv"})
+        url = f"/batches/{batch.json()['id']}"
+        with (
+            leaver.stream("GET", f"{url}/events") as by_key,
+            keyed["nobody"].stream(
+                "GET", f"/fichiers/{batch.json()['id']}/suivi", auth=("any", secrets["leaver"])
+            ) as by_password,
+        ):
+            assert (by_key.status_code, by_password.status_code) == (200, 200)
+            carprice_key(home, "leaver", "--revoke")
+            told = [by_key.read(), by_password.read()]
+    finally:
+        patient.thaw("bulk")
+    assert all(b"event: progress" in text and b"event: end" not in text for text in told)
+    assert leaver.get(url).status_code == 401
