@@ -24,16 +24,10 @@ command -v wrk >/dev/null ||
 [ -n "${CARPRICE_LISTINGS:-}" ] ||
     leave_out listings "tests on real listings are left out: CARPRICE_LISTINGS names no file"
 
-mkdir -p reports
-rm -f .coverage .coverage.* reports/code
-{
-    code=0
-    PYTHONPATH="$PWD/tests/measured_threads" $bin/coverage run -m pytest ${chosen:+-m "$chosen"} "$@" || code=$?
-    echo $code >reports/code
-} 2>&1 | tee reports/pytest.txt
-
-code=$(cat reports/code)
+rm -f .coverage .coverage.*
+code=0
+$bin/python -m scripts.run_tests ${chosen:+-m "$chosen"} "$@" || code=$?
 $bin/coverage combine --quiet
 $bin/coverage report || [ "$code" -ne 0 ] || code=2
-grep -E '^=+ .*(passed|failed|error).* =+$' reports/pytest.txt | tail -n 1 || true
+tail -n 1 -q reports/services.txt reports/others.txt
 exit "$code"

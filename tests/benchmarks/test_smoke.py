@@ -22,12 +22,12 @@ SCENARIOS = NEEDS_WRK | {"roundtrip", "bulk", "inference-1", "inference-64", "in
 
 
 @pytest.fixture(scope="module")
-def output(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a smoke run of what needs no packages but the service's own."""
     folder = tmp_path_factory.mktemp("results")
     chosen = [] if shutil.which("wrk") else ["roundtrip", "bulk", "inference"]
     options = [f"--subject={name}" for name in OWN] + [f"--scenario={name}" for name in chosen]
-    line = [sys.executable, "-m", "benchmarks.run", "--smoke", "--models", str(models_path)]
+    line = [sys.executable, "-m", "benchmarks.run", "--smoke"]
     done = subprocess.run(
         [*line, "--output", str(folder), *options],
         cwd=ROOT,
@@ -35,7 +35,7 @@ def output(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return folder
