@@ -105,8 +105,8 @@ class Bench:
         _, outcomes = msgpack.unpackb(replies[0])
         return [(each, estimate[0] if estimate else code) for each, estimate, code in outcomes]
 
-    def job(self, *requests, origin=None, job_id=None):
-        """Store a job and carry it out."""
+    def stored(self, *requests, origin=None, job_id=None):
+        """A job that waits to be carried out."""
         job = Job(
             id=JobId(job_id or new_id()),
             caller=ME,
@@ -117,7 +117,11 @@ class Bench:
             origin=origin,
         )
         self.jobs.create(job)
-        return self.work_on(job.id)
+        return job
+
+    def job(self, *requests, origin=None, job_id=None):
+        """Store a job and carry it out."""
+        return self.work_on(self.stored(*requests, origin=origin, job_id=job_id).id)
 
     def work_on(self, job_id):
         """Carry out a stored job; what became of it."""
@@ -270,11 +274,7 @@ def test_a_job_that_died_recorded_is_recorded_once_even_if_its_claim_is_forgotte
 
 def test_a_claim_outlives_the_longest_lease_of_its_job(bench, request_):
     job = bench.job(request_)
-    lost = Job(
-        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
-        requests=(request_,), is_list=False,
-    )  # fmt: skip
-    bench.jobs.create(lost)
+    lost = bench.stored(request_)
     for _ in range(40):
         bench.jobs.renew(lost.id)
     lease_s = bench.broker.zscore(redis_keys.OPEN_JOBS, lost.id) - bench.now
@@ -299,11 +299,7 @@ def test_a_job_that_fails_is_recorded_too(bench, car):
 
 def test_a_job_is_given_up_after_its_attempts(bench, request_):
     bench.models.model = None
-    job = Job(
-        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
-        requests=(request_,), is_list=False,
-    )  # fmt: skip
-    bench.jobs.create(job)
+    job = bench.stored(request_)
     for _ in range(3):
         bench.jobs.start(job.id)
     assert bench.work_on(job.id).error == "attempts-exhausted"
@@ -349,11 +345,7 @@ def test_what_cannot_be_recorded_is_not_answered(bench, request_, tmp_path):
 def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
     sent = []
     sweep = JobSweep(bench.jobs, sent.append, max_attempts=3)
-    job = Job(
-        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
-        requests=(request_,), is_list=False,
-    )  # fmt: skip
-    bench.jobs.create(job)
+    job = bench.stored(request_)
     for _ in range(360):
         bench.now += 10
         sweep.sweep()
@@ -369,11 +361,7 @@ def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
 def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
     sent = []
     for _ in range(2):
-        job = Job(
-            id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
-            requests=(request_,), is_list=False,
-        )  # fmt: skip
-        bench.jobs.create(job)
+        job = bench.stored(request_)
         if not sent:
             bench.broker.hset(redis_keys.job(job.id), "state", "NONSENSE")
             sent.append("first")
@@ -384,11 +372,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
 
 def test_a_clock_that_goes_back_does_not_hide_a_lost_job(bench, request_):
     job = bench.job(request_)
-    lost = Job(
-        id=JobId(new_id()), caller=ME, state=JobState.QUEUED, created_at=bench.now,
-        requests=(request_,), is_list=False,
-    )  # fmt: skip
-    bench.jobs.create(lost)
+    lost = bench.stored(request_)
     bench.now -= 3 * 3600
     assert bench.jobs.overdue(10) == [lost.id]
     assert job.id not in bench.jobs.overdue(10)
