@@ -71,6 +71,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.ResultNotReady: 409,
     errors.UnreadableUpload: 422,
     errors.UploadTooLarge: 413,
+    errors.UploadOverpacked: 413,
     errors.UnsupportedUpload: 415,
     errors.BatchAlreadyEnded: 409,
     errors.IdempotencyConflict: 422,

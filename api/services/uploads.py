@@ -5,7 +5,12 @@ import hashlib
 from api.services.decompress import MAGIC_BYTES, Decompressor, decompressor_of
 from shared.batch_ports import BlobWriter
 from shared.domain.batch import BatchOptions
-from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
+from shared.domain.errors import (
+    FieldProblem,
+    UnreadableUpload,
+    UploadOverpacked,
+    UploadTooLarge,
+)
 from shared.domain.table import Dialect, FileKind
 from shared.schemas.csv_dialect import HEAD_BYTES, detect
 from shared.schemas.csv_encoding import TextEvidence
@@ -47,7 +52,8 @@ class Upload:
         """Take the next bytes as they were sent.
 
         Raises:
-            UploadTooLarge, UnreadableUpload, UnsupportedUpload: no more need be sent.
+            UploadTooLarge, UploadOverpacked, UnreadableUpload, UnsupportedUpload: no more need
+                be sent.
         """
         self.received += len(block)
         self._digest.update(block)
@@ -88,7 +94,7 @@ class Upload:
         for plain in self._decompressor.feed(block):
             self._take(plain)
             if self.size > RATIO_FREE_BYTES and self.size > RATIO_MAX * self.received:
-                raise UploadTooLarge(maximum=RATIO_MAX * self.received)
+                raise UploadOverpacked(ratio=RATIO_MAX)
 
     def _take(self, plain: bytes) -> None:
         """Check and keep decompressed bytes."""

@@ -10,15 +10,17 @@ MISSING = "missing-column"
 
 
 def sentences(problems: Sequence[FieldProblem]) -> list[str]:
-    """One sentence for all missing columns, then one for each other problem."""
-    missing = [one for one in problems if one.code == MISSING]
-    others = [str(describe_place(one, "fr")["detail"]) for one in problems if one.code != MISSING]
-    return [_missing_columns(missing), *others] if missing else others
+    """One sentence for each problem."""
+    return [
+        _missing_columns(one) if one.code == MISSING else str(describe_place(one, "fr")["detail"])
+        for one in problems
+    ]
 
 
-def _missing_columns(missing: Sequence[FieldProblem]) -> str:
-    names = ", ".join(CAR_FIELDS[one.params["column"]].label_fr for one in missing)
-    found = missing[0].params["found"]
+def _missing_columns(problem: FieldProblem) -> str:
+    missing = problem.params["fields"]
+    names = ", ".join(CAR_FIELDS[name].label_fr for name in missing)
+    found = problem.params["found"]
     columns, advice = (
         ("les colonnes", "Renommez celles qui conviennent.")
         if len(missing) > 1

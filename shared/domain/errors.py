@@ -113,6 +113,12 @@ class UploadTooLarge(DomainError):
     code = "upload-too-large"
 
 
+class UploadOverpacked(DomainError):
+    """The file unpacks to more than `ratio` times its size, as only decompression bombs do."""
+
+    code = "upload-overpacked"
+
+
 class UnsupportedUpload(DomainError):
     """The upload is of a kind that is not read: `given` instead of `expected`."""
 

@@ -92,12 +92,19 @@ def _unreadable(code: str) -> UnreadableUpload:
 
 
 def _whole_lines(head: bytes, encoding: str) -> bytes:
-    """`head` without its last line, which may be cut off; all of it if there is only one."""
+    """`head` without its last line, which may be cut off.
+
+    Raises:
+        UnreadableUpload: not even the first line ends.
+    """
     newline = "\n".encode(encoding)
     end = head.rfind(newline)
     if end < 0:
         newline, end = "\r".encode(encoding), head.rfind("\r".encode(encoding))
-    return head[: end + len(newline)] if end >= 0 else head
+    if end < 0:
+        problem = FieldProblem("/line/1", "line-too-long", line=1, maximum=HEAD_BYTES)
+        raise UnreadableUpload([problem])
+    return head[: end + len(newline)]
 
 
 class _Score(NamedTuple):

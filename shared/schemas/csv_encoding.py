@@ -92,9 +92,9 @@ def find_encoding(head: bytes, evidence: TextEvidence, wanted: str | None) -> Fi
 
 
 def _wide_encoding(head: bytes) -> str | None:
-    """UTF-16 without a mark: of plain text, every second byte is 0."""
+    """UTF-16 without a mark: of plain text, every second byte is 0, from the first line on."""
     half = len(head) // 2
-    if not half:
+    if not half or b"\n" in head[: max(head.find(b"\0") - 1, 0)]:
         return None
     for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
         zeros = head[first::2].count(0)

@@ -12,6 +12,7 @@ from shared.domain.errors import (
     FieldProblem,
     UnreadableUpload,
     UnsupportedUpload,
+    UploadOverpacked,
     UploadTooLarge,
 )
 from shared.domain.table import FileKind
@@ -77,7 +78,7 @@ def inspect(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
     Raises:
         UnsupportedUpload: it is of another kind, or locked.
         UnreadableUpload: it is cut off or damaged.
-        UploadTooLarge: it unzips to too much.
+        UploadTooLarge, UploadOverpacked: it unzips to too much.
     """
     if kind is FileKind.XLSX:
         _inspect_workbook(stream, max_bytes)
@@ -101,7 +102,7 @@ def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
     if unzipped > max_bytes:
         raise UploadTooLarge(maximum=max_bytes)
     if unzipped > RATIO_FREE_BYTES and unzipped > RATIO_MAX * zipped:
-        raise UploadTooLarge(maximum=RATIO_MAX * zipped)
+        raise UploadOverpacked(ratio=RATIO_MAX)
 
 
 def _zip_entries(stream: BinaryIO) -> list[zipfile.ZipInfo]:

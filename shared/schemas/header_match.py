@@ -28,6 +28,9 @@ HEADER_READ_MAX_SIGNS = 200
 """A longer text is no name of a column: nothing is done with it."""
 
 HEADERS_SHOWN = 40
+ALIASES_SHOWN = 2
+"""Of each column, where several are missing."""
+
 CONFIDENCE = {
     "given": 1.0,
     "name": 1.0,
@@ -259,30 +262,37 @@ def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
 
 
 def _missing_columns(header: Sequence[str], found: Mapping[str, _Claim]) -> list[FieldProblem]:
+    """One problem for all needed columns that are not there."""
+    missing = [name for name in REQUIRED_FIELDS if name not in found]
+    if not missing:
+        return []
     taken = {claim.place for claim in found.values()}
     free = {fold(name): name for index, name in enumerate(header) if index not in taken}
+    near = {name: column for name in missing if (column := _closest(name, free))}
+    mapping = ",".join(f"{name}:{column}" for name, column in near.items())
+    named = ALIASES_SHOWN if len(missing) > 1 else None
     return [
         FieldProblem(
             "/header",
             "missing-column",
-            column=name,
+            fields=missing,
+            columns=", ".join(
+                f"{name} ({', '.join(CAR_FIELDS[name].aliases[:named])})" for name in missing
+            ),
             found=shown(header),
-            aliases=", ".join((name, *CAR_FIELDS[name].aliases)),
-            mapping=f"columns={name}:{_closest(name, free)}",
+            mapping=f"columns={mapping or missing[0] + ':#3'}",
         )
-        for name in REQUIRED_FIELDS
-        if name not in found
     ]
 
 
-def _closest(field: str, free: Mapping[str, str]) -> str:
-    """The header that looks most like a spelling of the field; `#3` where none does."""
+def _closest(field: str, free: Mapping[str, str]) -> str | None:
+    """The header that looks most like a spelling of the field, if one does."""
     spellings = (spelling for spelling, name in _FIELD_BY_HEADER.items() if name == field)
     for spelling in spellings:
         near = difflib.get_close_matches(spelling, free, n=1, cutoff=0.8)
         if near:
             return _short(free[near[0]])
-    return "#3"
+    return None
 
 
 def shown(header: Sequence[str]) -> str:

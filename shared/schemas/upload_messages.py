@@ -27,12 +27,12 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "en": "At most {maximum} columns (found {count}).",
     },
     "missing-column": {
-        "fr": "Il manque la colonne « {column} » ; titres reconnus : {aliases}. Titres trouvés : "
-        "{found}. Si l'un d'eux la désigne, dites-le dans l'URL : ?{mapping} (titre, ou #3 pour la "
-        "troisième colonne).",
-        "en": "Column {column} is missing; recognised headers: {aliases}. Headers found: {found}. "
-        "If one of them means it, say so in the query: ?{mapping} (a header, or #3 for the third "
-        "column).",
+        "fr": "Colonnes nécessaires qui manquent (avec les titres reconnus) : {columns}. Titres "
+        "trouvés : {found}. Si l'un d'eux désigne une de ces colonnes, dites-le : {mapping} "
+        "(champ:titre, ou champ:#3 pour la troisième colonne ; entre eux, des virgules).",
+        "en": "Needed columns that are missing (with headers that are recognised): {columns}. "
+        "Headers found: {found}. If one of these means such a column, say so: {mapping} "
+        "(field:header, or field:#3 for the third column; several separated by commas).",
     },
     "duplicate-column": {
         "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first}.",
@@ -139,6 +139,16 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] =
     "upload-too-large": {
         "fr": ("Fichier trop grand", "Au plus {maximum} octets, décompressés."),
         "en": ("File too large", "At most {maximum} bytes, decompressed."),
+    },
+    "upload-overpacked": {
+        "fr": (
+            "Fichier trop compressé",
+            "Plus de {ratio} fois sa taille une fois décompressé ; envoyez-le sans compression.",
+        ),
+        "en": (
+            "File packed too densely",
+            "It unpacks to more than {ratio} times its size; send it uncompressed.",
+        ),
     },
     "unsupported-upload": {
         "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),

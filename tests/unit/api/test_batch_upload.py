@@ -18,7 +18,12 @@ from api.problems import UnsupportedEncoding, UnsupportedMediaType
 from api.services.uploads import Upload
 from api.uploads import UploadBody, clean_file_name
 from shared.domain.batch import BatchOptions
-from shared.domain.errors import DomainError, UnreadableUpload, UnsupportedUpload, UploadTooLarge
+from shared.domain.errors import (
+    DomainError,
+    UnreadableUpload,
+    UnsupportedUpload,
+    UploadOverpacked,
+)
 from shared.domain.table import Dialect, FileKind
 from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
 
@@ -147,7 +152,7 @@ def test_a_zip_bomb_is_refused_early_and_in_flat_memory(bomb: Any) -> None:
     target = Counting()
     upload = Upload(target, BatchOptions(), 4_000_000_000)
     tracemalloc.start()
-    with pytest.raises(UploadTooLarge):
+    with pytest.raises(UploadOverpacked):
         write(upload, *(data[start : start + 65_536] for start in range(0, len(data), 65_536)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -13,7 +13,7 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
 from shared.schemas import csv_reader
 from shared.schemas.asking_price import asking_column
-from shared.schemas.csv_dialect import detect
+from shared.schemas.csv_dialect import HEAD_BYTES, detect
 from shared.schemas.csv_encoding import TextEvidence
 from shared.schemas.csv_reader import START, CsvReader, SourceRow
 from shared.schemas.table_sample import key_index
@@ -103,10 +103,20 @@ def test_the_decimal_sign_is_the_one_that_the_numbers_prove(cells: str, decimal:
         (b"\x00\x01\x02\x00\x00abc" * 20, "binary-file"),
         ("ماركة,موديل\n1,2\n".encode(), "missing-column"),
         (b"a" * 1000, "missing-column"),
+        (f"{HEADER}\n{ROW}\n".encode() + f"{HEADER}\n{ROW}\n".encode("utf-16"), "binary-file"),
     ],
 )
 def test_what_is_no_table_of_cars_is_refused_with_a_reason(data: bytes, code: str) -> None:
     assert refusal(data) == code
+
+
+def test_a_file_whose_first_line_does_not_end_is_none() -> None:
+    evidence = TextEvidence()
+    evidence.see(b"a" * HEAD_BYTES)
+    with pytest.raises(UnreadableUpload) as refused:
+        detect(b"a" * HEAD_BYTES, evidence, BatchOptions(), whole=False)
+    (problem,) = refused.value.problems
+    assert (problem.pointer, problem.code) == ("/line/1", "line-too-long")
 
 
 def test_an_unknown_key_column_is_refused() -> None:

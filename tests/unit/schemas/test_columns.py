@@ -89,12 +89,25 @@ def test_every_field_is_recognised_by_its_own_name_and_labels() -> None:
         assert {field_of(name), field_of(field.label_fr), field_of(field.label_en)} == {name}
 
 
-def test_a_missing_column_is_named_with_what_was_found() -> None:
+def test_missing_columns_are_one_problem_that_names_them_and_what_was_found() -> None:
     with pytest.raises(UnreadableUpload) as refused:
-        match_header(["brand", "model", "year", "fuel", "colour"])
-    problems = {problem.params["column"]: problem for problem in refused.value.problems}
-    assert set(problems) == {"transmission", "km_driven"}
-    assert problems["km_driven"].params["found"] == "brand, model, year, fuel, colour"
+        match_header(["brand", "model", "year", "fuel", "Mileage"])
+    (problem,) = refused.value.problems
+    assert problem.params == {
+        "fields": ["transmission", "km_driven"],
+        "columns": "transmission (boite, boite de vitesses), km_driven (kilometrage, km)",
+        "found": "brand, model, year, fuel, Mileage",
+        "mapping": "columns=km_driven:Mileage",
+    }
+
+
+def test_of_a_single_missing_column_all_headers_are_named() -> None:
+    with pytest.raises(UnreadableUpload) as refused:
+        match_header(NEEDED[:-1])
+    (problem,) = refused.value.problems
+    aliases = ", ".join(CAR_FIELDS["km_driven"].aliases)
+    assert problem.params["columns"] == f"km_driven ({aliases})"
+    assert problem.params["mapping"] == "columns=km_driven:#3"
 
 
 def test_the_same_header_twice_is_refused_with_both_places() -> None:

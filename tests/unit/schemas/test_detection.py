@@ -143,6 +143,7 @@ def test_a_header_in_arabic_is_refused_with_what_was_found_and_how_to_map_it() -
     assert code == "missing-column"
     assert params["found"] == ARABIC.replace(";", ", ")
     assert params["mapping"] == "columns=company:#3"
+    assert str(params["columns"]).startswith("company (marque, brand), model (modele, car model)")
 
 
 def test_a_header_in_arabic_can_be_mapped() -> None:
