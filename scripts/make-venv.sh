@@ -15,6 +15,9 @@ other="or name another one: make PYTHON=/path/to/python3.12 ..."
 command -v "$python" >/dev/null 2>&1 ||
     refuse "Python 3.11 or newer is needed, and there is no '$python': install it (Debian, Ubuntu: apt install python3 python3-venv), $other"
 
+"$python" -c 'pass' >/dev/null 2>&1 ||
+    refuse "Python 3.11 or newer is needed, and '$python' does not run: install it, $other"
+
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     refuse "Python 3.11 or newer is needed, and '$python' is $("$python" -c 'import platform; print(platform.python_version())'): install a newer one, $other"
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from shared.settings import Settings
 
 HIGHEST_PORT = 65_535
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+FREE_MIN_BYTES = 50_000_000
+"""Metrics are memory mapped: on a full disk the processes would die without a word."""
 DYING_RUN_WAIT_S = 10.0
 """How long the last processes of a killed run may take to go."""
 
@@ -107,7 +110,7 @@ def prepare_home(settings: Settings) -> None:
     """Create the private folder of all runtime data.
 
     Raises:
-        CannotStartError: it cannot be created or written.
+        CannotStartError: it cannot be created or written, or its disk is as good as full.
     """
     home = settings.home
     try:
@@ -119,6 +122,12 @@ def prepare_home(settings: Settings) -> None:
         ) from None
     if not os.access(home, os.W_OK | os.X_OK):
         raise CannotStartError(f"CARPRICE_HOME={home} cannot be written: name another folder")
+    free = shutil.disk_usage(home).free
+    if free < FREE_MIN_BYTES:
+        raise CannotStartError(
+            f"CARPRICE_HOME={home} has {free // 1_000_000} MB of disk left, "
+            f"at least {FREE_MIN_BYTES // 1_000_000} are needed: free some, or name another folder"
+        )
 
 
 def wipe_metrics(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Asks the running service, and the servers under it, whether they are ready."""
 
 import http.client
+import json
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def broker_trouble(url: str) -> str | None:
 
 
 def api_state(address: str) -> tuple[bool, str]:
-    """Whether `/readyz` is green, and what it (or the connection) says."""
+    """Whether `/readyz` is green; if not, what is missing, or what the connection says."""
     connection = http.client.HTTPConnection(address, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
@@ -73,6 +74,19 @@ def api_state(address: str) -> tuple[bool, str]:
     except (OSError, http.client.HTTPException) as error:
         return False, f"no answer from http://{address}/readyz ({error})"
     else:
-        return answer.status == http.HTTPStatus.OK, text
+        return answer.status == http.HTTPStatus.OK, what_is_missing(text)
     finally:
         connection.close()
+
+
+def what_is_missing(answer: str) -> str:
+    """The dependencies that an answer of `/readyz` names as not ready; anything else as it is.
+
+    >>> what_is_missing('{"checks": [{"name": "workers", "ok": false, "detail": "none"}]}')
+    'workers (none)'
+    """
+    try:
+        checks = json.loads(answer)["checks"]
+        return ", ".join(f"{one['name']} ({one['detail']})" for one in checks if not one["ok"])
+    except (ValueError, KeyError, TypeError):
+        return answer

@@ -56,6 +56,14 @@ def test_a_missing_python_is_one_line(tmp_path: Path, pretend: str) -> None:
     assert "apt install python3 python3-venv" in line
 
 
+def test_a_python_that_does_not_run_is_one_line(tmp_path: Path, pretend: str) -> None:
+    write_interpreter(pretend, "echo 'no such version' >&2; exit 127")
+    answer = make_venv(pretend, tmp_path / "venv")
+    assert answer.returncode == 1
+    (line,) = answer.stderr.splitlines()
+    assert "does not run" in line
+
+
 def test_an_old_python_is_one_line_with_its_version(tmp_path: Path, pretend: str) -> None:
     write_interpreter(pretend, 'case "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac')
     answer = make_venv(pretend, tmp_path / "venv")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -112,6 +113,13 @@ def test_a_file_in_place_of_the_home_is_reported(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(CannotStartError, match=r"CARPRICE_HOME=.*home cannot be used"):
         prepare_home(Settings(home=tmp_path / "home"))
+
+
+def test_a_full_disk_is_reported(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(home.home)._replace(free=1_234_567)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(CannotStartError, match="has 1 MB of disk left, at least 50 are needed"):
+        prepare_home(home)
 
 
 def test_two_runs_do_not_share_a_home(home: Settings) -> None:
