@@ -83,7 +83,10 @@ class Settings:
         minimum=1,
     )
     bulk_processes: int = setting(
-        "BULK_PROCESSES", 2, "Processes of the worker for batches.", minimum=1
+        "BULK_PROCESSES",
+        3,
+        "Processes of the worker for batches: three for two cores, as one waits for the disk.",
+        minimum=1,
     )
     redis_url: str = setting(
         "REDIS_URL", "", "Broker and job store; empty: the embedded server.", rule=SERVER_URL
@@ -164,7 +167,7 @@ class Settings:
         minimum=1,
     )
     batch_chunk_rows: int = setting(
-        "BATCH_CHUNK_ROWS", 10_000, "Rows of one chunk of a batch.", minimum=1
+        "BATCH_CHUNK_ROWS", 20_000, "Rows of one chunk of a batch.", minimum=1
     )
     batch_window: int = setting(
         "BATCH_WINDOW", 4, "Chunks of one batch under way at once.", minimum=1

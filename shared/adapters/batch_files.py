@@ -5,7 +5,7 @@ source            the file, decompressed
 table             its rows as text, if it is none itself: a workbook or Parquet file
 table.json        what they say of its columns, or why it is refused
 split.json        how far it is cut into chunks
-chunks/000000     rows of a chunk, before
+chunks/000000     rows of a chunk, before; of plain ones, where they lie in the source
 parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
                   chunk is done when it is there, and its three lists cannot disagree
 audit/000000      audit records of the same rows, there before the part is

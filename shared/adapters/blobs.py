@@ -3,8 +3,8 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,19 +31,28 @@ class LocalBlobStore:
     def write(self, batch_id: BatchId, name: str) -> Iterator[BinaryIO]:
         """Write a blob, atomically."""
         path = self._path(batch_id, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A step that was sent twice may write the same blob twice at once.
-        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-        try:
-            with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+        with _beside(path) as (temporary, file):
+            yield file
+            _flush(file)
             temporary.replace(path)
             flush_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+
+    def write_all(self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+        """Write whole blobs; each folder is flushed once."""
+        with ExitStack() as stack:
+            moves = []
+            for name, pieces in blobs.items():
+                path = self._path(batch_id, name)
+                temporary, file = stack.enter_context(_beside(path))
+                file.writelines(pieces)
+                moves.append((temporary, file, path))
+            # The disk may work on all of them while it is waited for the first.
+            for _, file, _ in moves:
+                _flush(file)
+            for temporary, _, path in moves:
+                temporary.replace(path)
+            for folder in dict.fromkeys(path.parent for _, _, path in moves):
+                flush_folder(folder)
 
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
         """Open a blob."""
@@ -104,6 +113,26 @@ class LocalBlobStore:
 
     def _path(self, batch_id: BatchId, name: str) -> Path:
         return self._root / batch_id / name
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in the folder of `path`, to be renamed to it; gone if the context ends badly."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A step that was sent twice may write the same blob twice at once.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
+            yield temporary, file
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _flush(file: BinaryIO) -> None:
+    """Have all of a file on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -6,7 +6,7 @@ Imported only where such a store is configured: its libraries cost memory and st
 import errno
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
@@ -88,6 +88,13 @@ class S3BlobStore:
         except BaseException:
             writer.discard()
             raise
+
+    def write_all(self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+        """Write whole blobs, in order."""
+        for name, pieces in blobs.items():
+            with self.write(batch_id, name) as blob:
+                for piece in pieces:
+                    blob.write(piece)
 
     @_translated
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:

@@ -1,11 +1,11 @@
-"""Cuts rows off a file: plain rows as bytes, and from the first others on everything as cells."""
+"""Cuts rows off a file: plain rows by place, and from the first others on everything as cells."""
 
 from typing import TYPE_CHECKING, BinaryIO
 
 from shared.domain.table import Dialect, FileKind
 from shared.schemas.csv_reader import START, CsvReader, Position, SourceRow
 from worker.services.batch_chunk import Chunk, cut
-from worker.services.plain_chunk import PlainChunk, can_be_plain, cut_plain
+from worker.services.plain_chunk import PlainPlace, can_be_plain, cut_plain
 from worker.services.tables_rows import STORED, StoredRows
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Cutter:
         """The place after the last row that was cut."""
         return self._reader.position if self._reader else self._at
 
-    def cut(self, *, first_row: int, max_rows: int) -> PlainChunk | Chunk | None:
+    def cut(self, *, first_row: int, max_rows: int) -> PlainPlace | Chunk | None:
         """The next rows; None at the end.
 
         Args:

@@ -45,17 +45,13 @@ class Part(NamedTuple):
 
 def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> None:
     """Write a part: from now on its chunk is done."""
-    if part.audit:
-        with blobs.write(batch_id, audit_name(chunk)) as blob:
-            blob.write(part.audit)
     counts, lengths, recorded, tally = part.head
     packed = msgpack.packb(
         [[counts.valid, counts.invalid, counts.failed], lengths, recorded, tally]
     )
-    with blobs.write(batch_id, part_name(chunk)) as blob:
-        blob.write(HEAD_LENGTH.pack(len(packed)) + packed)
-        for section in part.sections:
-            blob.write(section)
+    records = {audit_name(chunk): [part.audit]} if part.audit else {}
+    whole = [HEAD_LENGTH.pack(len(packed)), packed, *part.sections]
+    blobs.write_all(batch_id, records | {part_name(chunk): whole})
 
 
 def part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:

@@ -12,6 +12,7 @@ from worker.services.batch_cutter import Cutter
 from worker.services.batch_flow import SPLIT, BatchFlow
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 from worker.services.batch_table import BatchTable
+from worker.services.plain_chunk import PlainPlace
 from worker.services.tables_process import Stopped
 
 SLICE_CHUNKS = 5
@@ -96,14 +97,19 @@ class BatchSplit:
 
     def _cut_chunks(self, batch_id: BatchId, cutter: Cutter, state: CutState) -> CutState:
         rows, chunks, is_whole = state.rows, state.chunks, False
+        places: dict[str, list[bytes]] = {}
         while chunks < state.chunks + self._slice_chunks and not is_whole:
             chunk = cutter.cut(first_row=rows + 1, max_rows=self._chunk_rows)
             if chunk is None:
                 is_whole = True
             else:
-                with self._files.blobs.write(batch_id, chunk_name(chunks)) as blob:
-                    blob.write(chunk.pack())
+                packed = {chunk_name(chunks): [chunk.pack()]}
+                if isinstance(chunk, PlainPlace):
+                    places |= packed
+                else:  # too large to be kept until the end of the slice
+                    self._files.blobs.write_all(batch_id, packed)
                 rows, chunks = rows + len(chunk), chunks + 1
+        self._files.blobs.write_all(batch_id, places)
         return CutState(*cutter.position, rows, chunks, is_whole)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.adapters.audit_segments import encode_segment
-from shared.adapters.batch_files import BatchFiles, chunk_name
+from shared.adapters.batch_files import SOURCE, BatchFiles, chunk_name
 from shared.adapters.batch_parts import PartHead
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, OnError
@@ -138,7 +138,7 @@ class BatchValuation:
         """Validate and estimate a chunk."""
         started = time.perf_counter()
         validator = self._validator(manifest.dialect.decimal)
-        chunk = self._chunk(manifest.id, number)
+        chunk = self._chunk(manifest, number)
         if isinstance(chunk, PlainChunk):
             part = self._plain.part(manifest, chunk, validator)
             if part is not None:
@@ -181,7 +181,7 @@ class BatchValuation:
         manifest, outcome = self._manifest(batch_id), "done"
         head = part_head(self._files.blobs, batch_id, number)
         if head is None:
-            chunk = self._chunk(batch_id, number)
+            chunk = self._chunk(manifest, number)
             if isinstance(chunk, PlainChunk):
                 chunk = chunk.as_cells(manifest.dialect)
             part, outcome = make_failed_part(chunk, manifest), "dead"
@@ -195,9 +195,14 @@ class BatchValuation:
             raise FileNotFoundError(f"manifest of {batch_id}")
         return manifest
 
-    def _chunk(self, batch_id: BatchId, number: int) -> Chunk | PlainChunk:
-        with self._files.blobs.read(batch_id, chunk_name(number)) as blob:
-            return unpack(blob.read())
+    def _chunk(self, manifest: BatchManifest, number: int) -> Chunk | PlainChunk:
+        blobs = self._files.blobs
+        with blobs.read(manifest.id, chunk_name(number)) as blob:
+            chunk = unpack(blob.read())
+        if isinstance(chunk, Chunk):
+            return chunk
+        with blobs.read(manifest.id, SOURCE) as source:
+            return chunk.read(source, manifest.dialect.encoding)
 
     def _validator(self, decimal: str) -> ColumnValidator:
         """The validator of a decimal sign; the bounds of the year are this year's."""

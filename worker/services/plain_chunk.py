@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.domain.table import Dialect, FileKind
 from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position
@@ -21,6 +22,52 @@ ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8
 
 READ_BYTES = 1 << 20
 _MARK = "plain"
+
+Ends = NDArray[np.int64]
+"""Places of line feeds."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PlainPlace:
+    """Where consecutive plain rows lie in their file: a chunk of them is no copy."""
+
+    first_row: int
+    """Number of the first row in the file, from 1; the header does not count."""
+    first_line: int
+    """Line of the file with which they begin, from 1."""
+    rows: int
+    offset: int
+    """Their first byte."""
+    size: int
+    """Their bytes: whole lines, of which the file's last one may lack its end."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self.rows
+
+    def pack(self) -> bytes:
+        """The place as it lies in the chunk's blob."""
+        packed: bytes = msgpack.packb([_MARK, *dataclasses.astuple(self)])
+        return packed
+
+    def read(self, source: BinaryIO, encoding: str) -> "PlainChunk":
+        """The rows themselves.
+
+        Args:
+            source: the file.
+            encoding: of the file.
+
+        Raises:
+            EOFError: the file has shrunk.
+        """
+        source.seek(self.offset)
+        text = source.read(self.size)
+        utf8 = _as_utf8(text if text.endswith(b"\n") else text + b"\n", encoding)
+        if len(text) != self.size or utf8 is None:
+            raise EOFError(f"{self.size} bytes from {self.offset} are not what was cut")
+        return PlainChunk(
+            first_row=self.first_row, first_line=self.first_line, rows=self.rows, text=utf8
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,12 +85,6 @@ class PlainChunk:
     def __len__(self) -> int:
         """How many rows there are."""
         return self.rows
-
-    def pack(self) -> bytes:
-        """The chunk as it lies in its blob."""
-        members = [_MARK, self.first_row, self.first_line, self.rows, self.text]
-        packed: bytes = msgpack.packb(members)
-        return packed
 
     def as_cells(self, dialect: Dialect) -> Chunk:
         """The same rows as the general reader cuts them."""
@@ -63,13 +104,15 @@ class PlainChunk:
         return chunk
 
 
-def unpack(data: bytes) -> PlainChunk | Chunk:
+def unpack(data: bytes) -> PlainPlace | Chunk:
     """A chunk of either kind from its blob."""
     members = msgpack.unpackb(data)
     if members[0] != _MARK:
         return Chunk.from_members(members)
-    _, first_row, first_line, rows, text = members
-    return PlainChunk(first_row=first_row, first_line=first_line, rows=rows, text=text)
+    _, first_row, first_line, rows, offset, size = members
+    return PlainPlace(
+        first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size
+    )
 
 
 def can_be_plain(dialect: Dialect) -> bool:
@@ -80,8 +123,8 @@ def can_be_plain(dialect: Dialect) -> bool:
 
 def cut_plain(
     source: BinaryIO, dialect: Dialect, at: Position, *, first_row: int, max_rows: int
-) -> tuple[PlainChunk, Position] | None:
-    """The next rows of a file and the place after them; None if they are not plain, or at the end.
+) -> tuple[PlainPlace, Position] | None:
+    """Where the next rows of a file lie; None if they are not plain, or at the end.
 
     Args:
         source: the file.
@@ -89,15 +132,19 @@ def cut_plain(
         at: where to begin: between two rows, after the header.
         first_row: number of the first row.
         max_rows: most rows of the chunk.
+
+    Returns:
+        The place of the rows, and the position after them.
     """
     source.seek(at.offset)
-    block = b""
+    block, size = b"", 0
     while True:
         more = source.read(READ_BYTES)
-        block += more
+        block, size = block + more, size + len(more)
         if not more and block and not block.endswith(b"\n"):
             block += b"\n"
-        ends = _row_ends(block, dialect.delimiter)
+        lines = _line_ends(block)
+        ends = _row_ends(block, lines, dialect.delimiter)
         if len(ends) >= max_rows or not more:
             break
         if len(block) > CHUNK_MAX_CHARS:
@@ -106,43 +153,51 @@ def cut_plain(
         return None
     rows = min(max_rows, len(ends))
     text = block[: ends[rows - 1] + 1]
-    utf8 = _as_utf8(text, dialect.encoding) if _is_plain(text) else None
-    if utf8 is None:
+    lines = lines[: np.searchsorted(lines, len(text))]
+    if not _is_plain(text, lines) or _as_utf8(text, dialect.encoding) is None:
         return None
-    lines = text.count(b"\n")
-    chunk = PlainChunk(first_row=first_row, first_line=at.line + 1, rows=rows, text=utf8)
-    return chunk, Position(at.offset + len(text), at.line + lines)
+    place = PlainPlace(
+        first_row=first_row,
+        first_line=at.line + 1,
+        rows=rows,
+        offset=at.offset,
+        size=min(len(text), size),
+    )
+    return place, Position(at.offset + len(text), at.line + len(lines))
 
 
-def _row_ends(block: bytes, delimiter: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Where the lines end that have a value in them."""
-    signs = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(signs == ord("\n"))
+def _line_ends(block: bytes) -> Ends:
+    return np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+
+
+def _row_ends(block: bytes, ends: Ends, delimiter: str) -> Ends:
+    """Where the lines end that have a value in them.
+
+    Args:
+        block: whole lines.
+        ends: where they end.
+        delimiter: the sign between cells.
+    """
     if not len(ends):
         return ends
     starts = np.concatenate(([0], ends[:-1] + 1))
-    empty_signs = np.frombuffer(f"{delimiter}\r\n".encode(), np.uint8)
-    # Only a line whose first cell is empty can be without values.
-    doubtful = np.flatnonzero(np.isin(signs[starts], empty_signs))
     strip = f"{delimiter}\r\n".encode()
+    # Only a line whose first cell is empty can be without values.
+    first_signs = np.frombuffer(block, np.uint8)[starts]
+    doubtful = np.flatnonzero(np.isin(first_signs, np.frombuffer(strip, np.uint8)))
     blank = [line for line in doubtful if not block[starts[line] : ends[line]].strip(strip)]
     return np.delete(ends, blank)
 
 
-def _is_plain(text: bytes) -> bool:
+def _is_plain(text: bytes, ends: Ends) -> bool:
     """Whether lines are rows, and delimiters the only thing between cells."""
     return (
         b'"' not in text
         and b"\0" not in text
         and (b"\r" not in text or text.count(b"\r") == text.count(b"\r\n"))
         and len(text) <= CHUNK_MAX_CHARS
-        and _longest_line(text) < FIELD_MAX_CHARS
+        and int(np.diff(ends, prepend=-1).max()) < FIELD_MAX_CHARS
     )
-
-
-def _longest_line(text: bytes) -> int:
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
-    return int(np.diff(ends, prepend=-1).max())
 
 
 def _as_utf8(text: bytes, encoding: str) -> bytes | None:

@@ -1,6 +1,7 @@
 """A blob is there as a whole and for good, or not at all; in a folder and in a bucket alike."""
 
 import contextlib
+import errno
 import io
 import os
 import subprocess
@@ -353,3 +354,25 @@ def test_a_folder_needs_no_library_of_object_stores() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_blobs_that_are_written_together_are_there_together(blobs: BlobStore) -> None:
+    blobs.write_all(BATCH, {"audit/000001": [b"re", b"cords"], "parts/000001": [b"rows"]})
+    assert content(blobs, "audit/000001") == b"records"
+    assert content(blobs, "parts/000001") == b"rows"
+
+
+def test_of_blobs_that_cannot_all_be_written_none_is_left(
+    local: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+
+    def full(descriptor: int) -> None:
+        flushed.append(descriptor)
+        if len(flushed) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        local.write_all(BATCH, {"audit/000001": [b"records"], "parts/000001": [b"rows"]})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

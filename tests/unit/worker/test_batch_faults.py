@@ -4,7 +4,7 @@ import csv
 import errno
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -293,16 +293,18 @@ def test_rows_that_were_estimated_and_then_given_up_are_not_on_record(
 ) -> None:
     """Each time the worker is killed after the estimate, before its answer is durable."""
     batch_id = path.accept(cars_csv(25))
-    write = path.blobs.write
+    write_all = path.blobs.write_all
 
-    def deadly(batch: BatchId, name: str) -> Any:
-        if name == "parts/000001" and len(deaths) < 3:
-            deaths.append(name)
+    def deadly(batch: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+        if "parts/000001" in blobs and len(deaths) < 3:
+            # The records are durable, the part is not.
+            write_all(batch, {"audit/000001": blobs["audit/000001"]})
+            deaths.append("parts/000001")
             raise Killed
-        return write(batch, name)
+        write_all(batch, blobs)
 
     deaths: list[str] = []
-    monkeypatch.setattr(path.blobs, "write", deadly)
+    monkeypatch.setattr(path.blobs, "write_all", deadly)
     batch = run_with_deaths(path, batch_id)
     assert batch.progress.counts == RowCounts(valid=15, failed=10)
     assert audited(path) == [*range(1, 11), *range(21, 26)]

@@ -269,8 +269,11 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, call: int) 
         ("files", "write_cut", 2),
         ("files", "write_final", 1),
         ("files", "drop_work", 1),
-        ("blobs", "write", 7),
-        ("blobs", "write", 12),
+        ("blobs", "write", 1),
+        ("blobs", "write", 4),
+        ("blobs", "write_all", 1),
+        ("blobs", "write_all", 4),
+        ("blobs", "write_all", 9),
         ("blobs", "read", 9),
         ("model", "estimate_columns", 2),
     ],
@@ -378,18 +381,18 @@ def test_a_full_disk_holds_the_batch_up_and_does_not_end_it(
 ) -> None:
     batch_id = path.accept(cars_csv(45))
     path.step()
-    original = path.blobs.write
 
     def full(*_: Any) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(path.blobs, "write", full)
+    monkeypatch.setattr(path.blobs, "write_all", full)
     for _ in range(20):
         path.drain()
         path.clock.now += 20
         path.sweep.sweep()
     assert path.get(batch_id).progress.state is JobState.RUNNING
-    monkeypatch.setattr(path.blobs, "write", original)
+    monkeypatch.undo()
     batch = path.sweep_until_ended(batch_id)
     assert batch.progress.counts == RowCounts(valid=45)
     assert refs(path, batch) == numbered(45)

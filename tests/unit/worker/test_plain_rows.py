@@ -32,7 +32,7 @@ from worker.services.batch_rows import (
 )
 from worker.services.batch_verdict import asked, verdict_cells
 from worker.services.plain_cells import CellTable
-from worker.services.plain_chunk import PlainChunk, unpack
+from worker.services.plain_chunk import PlainChunk, PlainPlace, unpack
 from worker.services.plain_part import make_plain_part
 from worker.services.plain_rows import read_rows
 
@@ -143,7 +143,12 @@ def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[PlainChunk 
         if chunk is None:
             return
         at, first = cutter.position, first + len(chunk)
-        yield unpack(chunk.pack())
+        found = unpack(chunk.pack())
+        assert found == chunk
+        if isinstance(found, PlainPlace):
+            yield found.read(io.BytesIO(data), batch.dialect.encoding)
+        else:
+            yield found
 
 
 def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
