@@ -1,14 +1,15 @@
 """What was found out about an uploaded file, as the client sees it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, fields
 
 from shared.domain.batch import BatchManifest
-from shared.domain.table import ColumnMatch, Dialect, FileKind
+from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.messages import Language
-from shared.schemas.upload_messages import NOTICE_MESSAGES
+from shared.schemas.upload_messages import NOTICE_MESSAGES, NOTICE_REACH
 
 
 class FindingSchema(Schema):
@@ -48,6 +49,11 @@ class NoticeSchema(Schema):
     code = fields.String(required=True)
     field = fields.String(required=True, allow_none=True)
     detail = fields.String(required=True)
+    rows = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "First rows that it rests on; null: all that it is about."},
+    )
 
 
 class BatchInputSchema(Schema):
@@ -98,17 +104,20 @@ def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
         "columns": columns,
         "unused": [name for index, name in enumerate(dialect.header) if index not in used],
         "detected": _dump_detected(dialect),
-        "notices": [
-            {
-                "code": notice.code,
-                "field": notice.field,
-                "detail": NOTICE_MESSAGES[notice.code][language].format(
-                    column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
-                ),
-            }
-            for notice in dialect.notices
-        ],
+        "notices": [_dump_notice(notice, columns, language) for notice in dialect.notices],
     }
+
+
+def _dump_notice(
+    notice: Notice, columns: Mapping[str, str], language: Language
+) -> dict[str, str | int | None]:
+    """A notice as a sentence, which says if it rests on the first rows only."""
+    detail = NOTICE_MESSAGES[notice.code][language].format(
+        column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
+    )
+    if notice.rows is not None:
+        detail += NOTICE_REACH[language].format(rows=notice.rows)
+    return {"code": notice.code, "field": notice.field, "detail": detail, "rows": notice.rows}
 
 
 def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:

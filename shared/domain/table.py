@@ -43,6 +43,8 @@ class Notice:
     code: str
     field: str | None = None
     values: tuple[str, ...] = ()
+    rows: int | None = None
+    """How many of the file's first rows it rests on; None: on all that it is about."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +108,6 @@ class Dialect:
             asking=ColumnMatch(**members["asking"]) if members.get("asking") else None,
             findings={name: Finding(**found) for name, found in members["findings"].items()},
             notices=tuple(
-                Notice(code=each["code"], field=each["field"], values=tuple(each["values"]))
-                for each in members["notices"]
+                Notice(**each | {"values": tuple(each["values"])}) for each in members["notices"]
             ),
         )

@@ -8,17 +8,11 @@ from typing import NamedTuple
 from shared.domain.batch import BatchOptions
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import Dialect, Finding, Notice
+from shared.domain.table import Dialect, Finding
 from shared.schemas.csv_encoding import TextEvidence, find_encoding
 from shared.schemas.csv_reader import CsvReader, SourceRow, clean
 from shared.schemas.header_match import field_of, header_place
-from shared.schemas.table_sample import (
-    NOTICE_SIGNS,
-    NOTICE_VALUES,
-    Sample,
-    examine,
-    name_columns,
-)
+from shared.schemas.table_sample import Sample, examine, name_columns, title_notices
 
 HEAD_BYTES = 1 << 18
 """How much of a file is looked at."""
@@ -52,9 +46,10 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
         delimiter=delimiter.value,
         titles=len(titles),
         findings={"encoding": encoding, "delimiter": delimiter},
-        notices=_title_notices(titles),
+        notices=title_notices(titles),
     )
-    dialect = examine(Sample(name_columns(header), rows), options, known)
+    is_whole = whole and len(titles) + 1 + len(rows) < SAMPLE_ROWS
+    dialect = examine(Sample(name_columns(header), rows, is_whole), options, known)
     if whole and not rows:
         raise _unreadable("no-rows")
     return dialect
@@ -69,14 +64,6 @@ def _table(
         raise _unreadable("empty-file")
     place = header_place(rows, given)
     return rows[:place], rows[place:]
-
-
-def _title_notices(titles: Sequence[Sequence[str]]) -> tuple[Notice, ...]:
-    """That rows above the header are left out; quoted by what stands first in each."""
-    if not titles:
-        return ()
-    values = tuple(next(filter(None, row), "")[:NOTICE_SIGNS] for row in titles[:NOTICE_VALUES])
-    return (Notice(code="titles-left-out", values=values),)
 
 
 def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import ColumnMatch, Dialect, Finding, Notice
+from shared.domain.table import ColumnMatch, Dialect, FileKind, Finding, Notice
 from shared.schemas.asking_price import ASKING_PRICE, find_asking
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import Category, Number
@@ -20,6 +20,13 @@ NOTICE_VALUES = 5
 NOTICE_SIGNS = 40
 """How much of each it quotes."""
 
+NO_USE: Mapping[FileKind, Sequence[str]] = {
+    FileKind.CSV: ("sheet",),
+    FileKind.XLSX: ("encoding", "delimiter"),
+    FileKind.PARQUET: ("encoding", "delimiter", "sheet"),
+}
+"""Options that a file of each kind has no use for."""
+
 Rows = Sequence[Sequence[str]]
 _COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
 _DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
@@ -30,6 +37,8 @@ class Sample(NamedTuple):
 
     header: Sequence[str]
     rows: Rows
+    is_whole: bool
+    """Whether these are all rows of the table."""
 
 
 def name_columns(cells: Sequence[str]) -> list[str]:
@@ -59,6 +68,7 @@ def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
         asking = find_asking(sample.header, taken, sample.rows)
     _check_key_column(sample.header, options.key_column)
     decimal = find_decimal(sample.rows, columns, options.decimal)
+    notices = (*_option_notices(known.kind, options), *_cell_notices(sample, columns))
     return dataclasses.replace(
         known,
         header=tuple(sample.header),
@@ -66,7 +76,7 @@ def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
         asking=asking,
         decimal=decimal.value,
         findings={**known.findings, "decimal": decimal},
-        notices=(*known.notices, *_notices(sample.rows, columns)),
+        notices=(*known.notices, *notices),
     )
 
 
@@ -100,8 +110,25 @@ def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | N
     return Finding(value=sign, confidence=round(1 - 1 / (2 + count), 2), basis="decimals-seen")
 
 
-def _notices(rows: Rows, columns: Mapping[str, ColumnMatch]) -> Iterator[Notice]:
+def title_notices(titles: Rows) -> tuple[Notice, ...]:
+    """That rows above the header are left out; quoted by what stands first in each."""
+    if not titles:
+        return ()
+    values = tuple(next(filter(None, row), "")[:NOTICE_SIGNS] for row in titles[:NOTICE_VALUES])
+    return (Notice(code="titles-left-out", values=values),)
+
+
+def _option_notices(kind: FileKind, options: BatchOptions) -> Iterator[Notice]:
+    """That options were given which mean nothing for such a file."""
+    without_use = tuple(name for name in NO_USE[kind] if getattr(options, name) is not None)
+    if without_use:
+        yield Notice(code="options-without-use", values=without_use)
+
+
+def _cell_notices(sample: Sample, columns: Mapping[str, ColumnMatch]) -> Iterator[Notice]:
     """What will be read otherwise than it stands there, or not at all."""
+    rows = sample.rows
+    looked_at = None if sample.is_whole else len(rows)
     for name, match in columns.items():
         field = CAR_FIELDS[name]
         cells = dict.fromkeys(_cells(rows, match.index))
@@ -113,7 +140,7 @@ def _notices(rows: Rows, columns: Mapping[str, ColumnMatch]) -> Iterator[Notice]
             continue
         if odd:
             quoted = tuple(value[:NOTICE_SIGNS] for value in odd[:NOTICE_VALUES])
-            yield Notice(code=code, field=name, values=quoted)
+            yield Notice(code=code, field=name, values=quoted, rows=looked_at)
 
 
 def _cells(rows: Rows, index: int) -> Iterator[str]:

@@ -56,6 +56,12 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "fr": "sheet : pas de feuille « {sheet} ». Feuilles trouvées : {found}.",
         "en": "sheet: there is no sheet {sheet}. Sheets found: {found}.",
     },
+    "other-sheets": {
+        "fr": "La feuille « {sheet} » a été lue ; les voitures sont peut-être sur une autre : "
+        "{found}. Choisissez avec sheet=.",
+        "en": "The sheet {sheet} was read; the cars may be on another one: {found}. Choose it by "
+        "sheet=.",
+    },
     "nested-column": {
         "fr": "La colonne « {column} » contient {type} ; un texte, un nombre, une date ou un "
         "booléen par cellule est attendu.",
@@ -208,6 +214,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "Lignes au-dessus des titres de colonnes, laissées de côté : {values}.",
         "en": "Rows above the header, left out: {values}.",
     },
+    "options-without-use": {
+        "fr": "Sans effet sur un fichier de ce format : {values}.",
+        "en": "Of no use for a file of this format: {values}.",
+    },
     "other-sheets": {
         "fr": "Autres feuilles, non lues : {values}. Choisissez avec ?sheet=.",
         "en": "Other sheets, not read: {values}. Choose one with ?sheet=.",
@@ -218,6 +228,12 @@ NOTICE_MESSAGES: dict[str, Texts] = {
     },
 }
 """What the owner of a file should know although it is no error."""
+
+NOTICE_REACH: Texts = {
+    "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",
+    "en": " Seen in the first {rows} rows; those that follow are read in the same way.",
+}
+"""What follows a notice that rests on the first rows."""
 
 ROW_MESSAGES: dict[str, Texts] = {
     "wrong-cell-count": {

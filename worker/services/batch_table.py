@@ -1,7 +1,9 @@
 """Open the workbook or Parquet file of a batch: store its rows as text, find out its columns."""
 
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from shared.adapters.batch_files import SOURCE, TABLE, BatchFiles
 from shared.batch_ports import BatchStore
@@ -9,8 +11,8 @@ from shared.domain.batch import BatchManifest
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect, Finding, Notice
-from shared.schemas.csv_dialect import HEAD_BYTES, sample_rows
-from shared.schemas.table_sample import Sample, examine, name_columns
+from shared.schemas.csv_dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
+from shared.schemas.table_sample import Sample, examine, name_columns, title_notices
 from worker.services.batch_flow import SPLIT
 from worker.services.tables_process import NEWS_S, Order, read_table
 from worker.services.tables_rows import STORED
@@ -71,7 +73,10 @@ class BatchTable:
             sheet = Finding(value=found["sheet"], confidence=1.0, basis=basis)
             known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
         sample = self._sample(batch_id)
-        dialect = examine(sample, options, known)
+        try:
+            dialect = examine(sample, options, known)
+        except UnreadableUpload as error:
+            raise UnreadableUpload([*error.problems, *_other_sheets(found)]) from None
         if not sample.rows:
             raise UnreadableUpload([FieldProblem("/file", "no-rows")])
         return dialect
@@ -82,17 +87,25 @@ class BatchTable:
         rows = sample_rows(head, STORED.encoding, STORED.delimiter)
         if not rows:
             raise UnreadableUpload([FieldProblem("/file", "empty-file")])
-        return Sample(name_columns(rows[0].cells[1:]), [row.cells[1:] for row in rows[1:]])
+        is_whole = len(rows) < SAMPLE_ROWS and len(head) < HEAD_BYTES
+        cells = [row.cells[1:] for row in rows]
+        return Sample(name_columns(cells[0]), cells[1:], is_whole)
 
 
-def _notices(found: dict[str, object]) -> tuple[Notice, ...]:
-    others = found.get("others")
-    notices = []
-    if isinstance(others, list) and others:
-        notices.append(Notice(code="other-sheets", values=tuple(map(str, others))))
+def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
+    notices = [*title_notices(found.get("titles", ()))]
+    if found.get("others"):
+        notices.append(Notice(code="other-sheets", values=tuple(found["others"])))
     if found.get("has_macros"):
         notices.append(Notice(code="macros-ignored"))
     return tuple(notices)
+
+
+def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    """Where the cars may be if the sheet that was read has none."""
+    if found.get("others"):
+        others = ", ".join(found["others"])
+        yield FieldProblem("?sheet", "other-sheets", sheet=found["sheet"], found=others)
 
 
 class _Pulse:

@@ -21,7 +21,7 @@ import orjson
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
-from worker.services.tables_rows import RowWriter, without_titles
+from worker.services.tables_rows import RowWriter, split_titles
 
 MEMORY_MAX_BYTES = 450_000_000
 """Of data; program and libraries come to some 100 MB more."""
@@ -81,14 +81,14 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
 
     workbook = Workbook(source)
     sheet = workbook.sheet(order["sheet"])
-    table = without_titles(workbook.rows(sheet), order["headers"])
+    table = split_titles(workbook.rows(sheet), order["headers"])
     if table is not None:
-        header, rows = table
-        writer.header(header.cells)
-        writer.rows(rows, len(header.cells))
+        writer.header(table.header)
+        writer.rows(table.rows, len(table.header))
     others = [each.name for each in workbook.sheets if each != sheet]
     return {
         "sheet": sheet.name,
+        "titles": table.titles if table is not None else [],
         "others": others[:NOTICE_SHEETS],
         "has_macros": workbook.has_macros,
     }

@@ -7,6 +7,7 @@ sheet or file, so that reports name the place that its owner sees.
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import BinaryIO, NamedTuple
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
@@ -118,26 +119,24 @@ def short(cell: str) -> str:
 _ONE_LINE = str.maketrans({"\n": " ", "\r": " ", '"': "'", ",": ";"})
 
 
-def without_titles(
-    rows: Iterator[NumberedRow], given: Sequence[str]
-) -> tuple[NumberedRow, Iterator[NumberedRow]] | None:
-    """The header of a sheet and the rows below it; None if there are no rows at all.
+class TitledTable(NamedTuple):
+    """A sheet's table and what stands above it."""
+
+    titles: Sequence[Sequence[str]]
+    header: Sequence[str]
+    rows: Iterator[NumberedRow]
+
+
+def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTable | None:
+    """Find the header among a sheet's first rows; None if there are no rows at all.
 
     Args:
         rows: those of the sheet that hold something.
         given: what the caller calls the columns; a header may be known by them alone.
     """
-    first = []
-    for row in rows:
-        first.append(row)
-        if len(first) == TITLE_ROWS_MAX:
-            break
+    first = list(islice(rows, TITLE_ROWS_MAX))
     if not first:
         return None
-    place = header_place([row.cells for row in first], given)
-
-    def below() -> Iterator[NumberedRow]:
-        yield from first[place + 1 :]
-        yield from rows
-
-    return first[place], below()
+    cells = [row.cells for row in first]
+    place = header_place(cells, given)
+    return TitledTable(cells[:place], cells[place], chain(first[place + 1 :], rows))

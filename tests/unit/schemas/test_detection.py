@@ -7,7 +7,7 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Dialect, Finding
 from shared.schemas.column_options import parse_columns
-from shared.schemas.csv_dialect import detect
+from shared.schemas.csv_dialect import SAMPLE_ROWS, detect
 from shared.schemas.csv_encoding import TextEvidence
 
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
@@ -183,6 +183,7 @@ def test_what_is_read_otherwise_or_not_at_all_is_said() -> None:
     (litres,) = with_column("Cylindrée", "1.6 L", "1,2", "1598").notices
     assert (litres.code, litres.field, litres.values) == ("litres", "engine_cc", ("1.6 L", "1,2"))
     (words,) = with_column("Vendeur", "Mandataire", "Pro").notices
+    assert words.rows is None, "all of them were looked at"
     assert (words.code, words.values) == ("unknown-category", ("Mandataire",))
 
 
@@ -193,3 +194,15 @@ def test_all_that_was_found_is_kept_with_the_batch() -> None:
         options=options, dialect=with_column("Cylindrée", "1.6"), size_bytes=1,
     )  # fmt: skip
     assert BatchManifest.from_json(manifest.to_json()) == manifest
+
+
+def test_a_notice_on_the_first_rows_of_a_long_file_says_how_many_were_looked_at() -> None:
+    (litres,) = with_column("Cylindrée", *["1.6 L"] * 100).notices
+    assert litres.rows == SAMPLE_ROWS - 1
+    stored = with_column("Cylindrée", *["1.6 L"] * 100).to_json()
+    assert Dialect.from_json(stored).notices == (litres,)
+
+
+def test_a_sheet_that_is_asked_of_a_text_is_named_as_of_no_use() -> None:
+    (notice,) = dialect_of(f"{HEADER}\n{ROW}\n", sheet="Mars").notices
+    assert (notice.code, notice.values) == ("options-without-use", ("sheet",))

@@ -187,8 +187,24 @@ def test_a_sheet_is_chosen_by_name_or_number(path: BulkPath) -> None:
     assert batch.manifest.dialect.findings["sheet"].value == "Été"
     assert batch.manifest.dialect.notices[0].values == ("Notes", "2")
     assert refusal(path, data)[0] == "missing-column"
+    (_, others) = path.run(data).refusal
+    assert (others.pointer, others.code) == ("?sheet", "other-sheets")
+    assert others.params == {"sheet": "Notes", "found": "2, Été"}
     code, params = refusal(path, data, sheet="Mars")
     assert (code, params["found"]) == ("unknown-sheet", "Notes, 2, Été")
+
+
+def test_titles_above_a_sheets_header_are_left_out_and_named(path: BulkPath) -> None:
+    batch = path.run(workbook([["", "Stock de mars"], ["Casablanca"], CAR_HEADER, CAR_ROW]))
+    (notice,) = batch.manifest.dialect.notices
+    assert (notice.code, notice.values) == ("titles-left-out", ("Stock de mars", "Casablanca"))
+    assert rows_of(path, batch)[0]["Réf"] == "R1"
+
+
+def test_options_that_mean_nothing_for_a_workbook_are_named(path: BulkPath) -> None:
+    batch = path.run(workbook([CAR_HEADER, CAR_ROW]), encoding="cp1252", delimiter=";")
+    (notice,) = batch.manifest.dialect.notices
+    assert (notice.code, notice.values) == ("options-without-use", ("encoding", "delimiter"))
 
 
 def test_macros_are_not_read(path: BulkPath) -> None:
