@@ -5,10 +5,12 @@ import time
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import cors, cross_site, hot_path, problems, security_headers, slots
+from api import cors, cross_site, problems, security_headers, slots
+from api.auth import EXTENSION as AUTHENTICATOR
 from api.auth import Authenticator
 from api.container import ApiServices, build_services
 from api.current import EXTENSION, begun
+from api.front import Front
 from api.schemas.requests import NoQuery, load_query
 from api.views import (
     batches,
@@ -74,9 +76,13 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
-    hot_path.register(app, services, authenticator)
     slots.register(app, settings.api_threads)
     return app
+
+
+def create_front(app: Flask) -> Front:
+    """What an ASGI server calls: `app`, and in front of it what is answered without it."""
+    return Front(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
 
 
 class DocumentedApi(Api):

@@ -10,6 +10,7 @@ from api.services.batches import Batches
 from api.services.health import Health
 from api.services.jobs import Jobs
 from api.services.listing import Listing
+from api.services.loop_valuations import LoopValuations
 from api.services.model_trial import ModelTrial
 from api.services.models import Models
 from api.services.outcomes import Outcomes
@@ -45,6 +46,7 @@ class ApiServices:
 
     settings: Settings
     valuations: Valuations
+    loop_valuations: LoopValuations
     jobs: Jobs
     batches: Batches
     batch_results: BatchResults
@@ -113,17 +115,27 @@ def build_services(settings: Settings) -> ApiServices:
         retention_s=settings.batch_retention_s,
         long_waits=long_waits,
     )
+    valuations = Valuations(
+        active_model=active_model,
+        cache=cache,
+        dispatcher=dispatcher,
+        jobs=store,
+        audit=audit,
+        clock=clock,
+        queue_guard=queue_guard,
+        long_waits=long_waits,
+    )
     return ApiServices(
         settings=settings,
-        valuations=Valuations(
+        valuations=valuations,
+        loop_valuations=LoopValuations(
+            valuations=valuations,
             active_model=active_model,
             cache=cache,
             dispatcher=dispatcher,
-            jobs=store,
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
-            long_waits=long_waits,
         ),
         jobs=Jobs(
             active_model=active_model,

@@ -9,11 +9,12 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from shared.domain.ids import CallerId
-from shared.domain.job import Job
+from shared.domain.job import Job, Valuation
 from shared.schemas.messages import DEFAULT_LANGUAGE, LANGUAGES, Language
 
 if TYPE_CHECKING:
     from api.container import ApiServices
+    from api.services.loop_valuations import Finish
 
 EXTENSION = "carprice"
 BEGUN = "carprice.begun"
@@ -23,17 +24,18 @@ CACHED_HEADER_MAX_SIGNS = 100
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Begun:
-    """What `api.hot_path` has begun and a view finishes."""
+    """What `api.front` has begun and a view finishes."""
 
     started: float
     """`time.perf_counter` at the arrival of the request."""
-    outcome: Job | Exception
+    finish: "Finish | Exception"
+    """What is left to do, or what went wrong."""
 
-    def result(self) -> Job:
-        """The job that the request has become; raises what went wrong."""
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
+    def result(self) -> Valuation | Job:
+        """What the request comes to; raises what went wrong."""
+        if isinstance(self.finish, Exception):
+            raise self.finish
+        return self.finish()
 
 
 def begun() -> Begun | None:

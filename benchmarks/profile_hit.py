@@ -1,12 +1,14 @@
 """Where the CPU time of a cache hit goes, in this process, against a bare Flask route.
 
+The application is called as an ASGI server calls it, on an event loop, one request after another.
+
 Parts are timed where they run, inside real requests: timed alone in a loop they would find every
 cache warm and look cheaper than they are. `python -m benchmarks.profile_hit [MODELS]`.
 """
 
+import asyncio
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from api.wsgi_bridge import AsgiApplication, Message, WsgiBridge
 from benchmarks import inputs
 from benchmarks.peers.bare_flask import app as bare_app
 from benchmarks.processes import Command, Program
@@ -42,22 +45,20 @@ CAR = {
 }
 BODY = json.dumps(CAR).encode()
 PLAIN, FLASK = "application/json", "application/json; charset=utf-8"
-"""The same to a client; what is not quite plain is answered by Flask (`api.hot_path`)."""
+"""The same to a client; what is not quite plain is answered by Flask (`api.front`)."""
 
 PARTS = {
-    "find the caller": ("api.hot_path", "HotPath", "_caller"),
-    "read the body": ("api.hot_path", "", "_read"),
-    "JSON": ("api.hot_path", "", "parse_json"),
-    "the car's fields": ("api.hot_path", "", "load_car_request"),
-    "service": ("api.services.valuations", "Valuations", "value"),
-    "- cache": ("shared.adapters.redis_cache", "RedisValuationCache", "get"),
-    "- audit: one line": ("shared.adapters.jsonl_audit", "JsonlAuditLog", "append"),
-    "- count the price": ("api.services.valuations", "", "observe_valuations"),
-    "write the answer": ("api.hot_path", "HotPath", "_write"),
-    "headers": ("api.hot_path", "", "_headers"),
-    "count and time the request": ("api.hot_path", "", "observe_http"),
+    "find the caller": ("api.front", "Front", "_plain"),
+    "JSON": ("api.front", "", "parse_json"),
+    "the car's fields": ("api.front", "", "load_car_request"),
+    "cache": ("shared.adapters.redis_cache", "RedisValuationCache", "near"),
+    "what is recorded": ("api.services.loop_valuations", "", "hit_record"),
+    "audit: one line": ("shared.adapters.jsonl_audit", "JsonlAuditLog", "append"),
+    "count the price": ("api.services.loop_valuations", "", "observe_valuations"),
+    "write the answer": ("api.front", "Front", "_write"),
+    "count and time the request": ("api.front", "", "observe_http"),
 }
-"""Module, class (or none) and function of each part; a part contains those indented below it."""
+"""Module, class (or none) and function of each part."""
 
 
 def main() -> None:
@@ -97,88 +98,94 @@ def servers(home: Path) -> Iterator[None]:
 
 def report() -> None:
     """Measure and print."""
-    from api.app import create_app  # noqa: PLC0415 - after the environment is set
+    from api.app import create_app, create_front  # noqa: PLC0415 - after the environment is set
     from shared.logging import configure_logging  # noqa: PLC0415
 
     settings = with_connections(Settings.from_env())
     configure_logging("warning", "api")
-    app = create_app(settings)
-    far = create_app(dataclasses.replace(settings, cache_near_entries=0))
-    fill_cache(app)
-    subjects = {
-        "hit, from the process' own memory": (app, PLAIN),
+    near = create_front(create_app(settings))
+    far = create_front(create_app(dataclasses.replace(settings, cache_near_entries=0)))
+    bare = WsgiBridge(bare_app, 1)
+    fill_cache(settings)
+    subjects: dict[str, tuple[AsgiApplication, str]] = {
+        "hit, from the process' own memory": (near, PLAIN),
         "hit, from the cache server": (far, PLAIN),
         "the same through Flask": (far, FLASK),
-        "bare Flask route, called the same way": (bare_app, PLAIN),
+        "bare Flask route, called the same way": (bare, PLAIN),
     }
-    for name, value in cpu_us(subjects).items():
-        print(f"{value:8.1f}  {name}")
-    for title, subject in (("own memory", app), ("cache server", far)):
-        print(f"of the hit from the {title}, timed where it runs:")
-        for name, value in parts_us(subject).items():
+    with asyncio.Runner() as runner:
+        for front in (near, far):
+            runner.run(check(front))
+        for name, value in runner.run(cpu_us(subjects)).items():
+            print(f"{value:8.1f}  {name}")
+        print("of the hit from own memory, timed where it runs:")
+        for name, value in runner.run(parts_us(near)).items():
             print(f"{value:8.1f}  {name}")
 
 
-def fill_cache(app: Any) -> None:
+def fill_cache(settings: Settings) -> None:
     """Put the example's estimate where a worker would put it."""
-    from api.current import EXTENSION  # noqa: PLC0415 - see `report`
-    from model_store.bundle import load_model  # noqa: PLC0415
+    from model_store.bundle import load_model  # noqa: PLC0415 - see `report`
     from model_store.registry import ModelRegistry  # noqa: PLC0415
     from shared.adapters.redis_cache import RedisValuationCache  # noqa: PLC0415
     from shared.adapters.redis_client import connect  # noqa: PLC0415
     from shared.schemas.car_requests import load_car_request  # noqa: PLC0415
 
-    settings = app.extensions[EXTENSION].settings
     version = ModelRegistry(settings.versions_path).active_version()
     request = load_car_request(CAR)
     estimate = load_model(settings.versions_path, str(version)).estimate([request.car])[0]
     cache = RedisValuationCache(connect(settings.cache_url), 3600, time.time)
     cache.put([(request.car, request.extras, estimate)])
-    status, headers = call(app)
-    if status != "200 OK" or "hit" not in headers.get("Cache-Status", ""):
+
+
+async def check(app: AsgiApplication) -> None:
+    """See that the example is answered from the cache."""
+    status, headers = await call(app)
+    if status != 200 or b"hit" not in headers.get(b"cache-status", b""):  # noqa: PLR2004
         raise RuntimeError(f"not a hit: {status} {headers}")
 
 
-def call(app: Any, content_type: str = PLAIN) -> tuple[str, dict[str, str]]:
-    """One request, as a WSGI server would make it; status and headers."""
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/predict",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_TYPE": content_type,
-        "CONTENT_LENGTH": str(len(BODY)),
-        "HTTP_HOST": "127.0.0.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(BODY),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
+async def call(app: AsgiApplication, content_type: str = PLAIN) -> tuple[int, dict[bytes, bytes]]:
+    """One request, as a server would make it; status and headers."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": "POST",
+        "path": "/predict",
+        "raw_path": b"/predict",
+        "query_string": b"",
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"content-type", content_type.encode()),
+            (b"content-length", b"%d" % len(BODY)),
+        ],
     }
-    started: list[tuple[str, list[tuple[str, str]]]] = []
-    answer = app(environ, lambda status, headers, _=None: started.append((status, headers)))
-    b"".join(answer)
-    if hasattr(answer, "close"):
-        answer.close()
-    return started[0][0], dict(started[0][1])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"])
 
 
-def cpu_us(subjects: Mapping[str, tuple[Any, str]]) -> dict[str, float]:
+async def cpu_us(subjects: Mapping[str, tuple[AsgiApplication, str]]) -> dict[str, float]:
     """CPU time of one call of each, the median of stretches that take turns."""
     stretches: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(REPEATS):
         for name, (app, content_type) in subjects.items():
             started_s = time.process_time()
             for _ in range(CALLS):
-                call(app, content_type)
+                await call(app, content_type)
             stretches[name].append(1e6 * (time.process_time() - started_s) / CALLS)
     return {name: statistics.median(values) for name, values in stretches.items()}
 
 
-def parts_us(app: Any) -> dict[str, float]:
+async def parts_us(app: AsgiApplication) -> dict[str, float]:
     """CPU time of each part within a hit; the clock's own cost, under 1 us, is in it."""
     spent: dict[str, float] = defaultdict(float)
     with contextlib.ExitStack() as stack:
@@ -188,7 +195,7 @@ def parts_us(app: Any) -> dict[str, float]:
                 timed(getattr(target, owner) if owner else target, function, name, spent)
             )
         for _ in range(CALLS):
-            call(app)
+            await call(app)
     return {name: 1e6 * spent[name] / CALLS for name in PARTS}
 
 

@@ -9,6 +9,8 @@ from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Place, Subj
 
 SERVICE = "carprice"
 FULL_SERVICE = "carprice-full"
+PEER_THREADS = 128
+"""Of a WSGI peer: as many as the service has behind its event loop."""
 
 
 def _service(place: Place, port: int) -> Sequence[Command]:
@@ -35,7 +37,8 @@ def _service_at(place: Place, port: int, home: Path, name: str = SERVICE) -> Seq
 
 def granian(name: str, application: str, place: Place, port: int) -> Command:
     """A WSGI peer behind the service's own server, with the options that the service ships."""
-    line = read_procfile(ROOT / "Procfile")["api"].replace("api.wsgi:app", application)
+    line = read_procfile(ROOT / "Procfile")["api"].replace("api.asgi:app", application)
+    line = line.replace("--interface asginl", f"--interface wsgi --blocking-threads {PEER_THREADS}")
     env = place.env() | {"HOST": "127.0.0.1", "PORT": str(port)}
     return Command(name=name, arguments=["/bin/sh", "-c", f"exec {OWN_PYTHON} -m {line}"], env=env)
 

@@ -36,6 +36,16 @@ class ValuationCache(Protocol):
         """The cached estimate, in one round trip."""
         ...
 
+    def near(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
+        """The estimate that this process has a copy of; needs no round trip."""
+        ...
+
+    def get_all(
+        self, wanted: Sequence[tuple[str, CarFeatures, Sequence[Extra]]]
+    ) -> list[CachedEstimate | None]:
+        """The estimates of model versions, cars and extras, in one round trip."""
+        ...
+
     def put(self, entries: Sequence[tuple[CarFeatures, Sequence[Extra], Estimate]]) -> None:
         """Store estimates for the configured time, in one round trip."""
         ...

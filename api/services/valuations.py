@@ -1,6 +1,7 @@
 """One car, answered while the caller waits: cache, queue, bounded wait."""
 
 import contextlib
+import dataclasses
 import threading
 import time
 
@@ -10,7 +11,7 @@ from shared.domain.audit import AuditRecord
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import CarRequest, Job, JobState, Origin, Valuation
-from shared.domain.valuation import Estimate
+from shared.domain.valuation import CachedEstimate, Estimate
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 from shared.ports import (
     AuditLog,
@@ -23,6 +24,17 @@ from shared.ports import (
 
 SHORT_WAIT_S = 1.0
 """Every caller may hold a thread this long; longer only so many at once."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One caller's wish to know what a car is worth."""
+
+    id: ValuationId
+    request: CarRequest
+    caller: CallerId
+    deadline: float
+    """Unix time, seconds, until which the caller waits."""
 
 
 class Valuations:
@@ -85,35 +97,24 @@ class Valuations:
         if hit is None:
             CACHE_MISSES.inc()
             self._queue_guard.check()
-            return self._ask_worker(valuation_id, request, caller, wait_s)
+            deadline = self._clock() + wait_s
+            return self._ask_worker(
+                Question(id=valuation_id, request=request, caller=caller, deadline=deadline), wait_s
+            )
         CACHE_HITS.inc()
-        valuation = Valuation(
-            id=valuation_id,
-            request=request,
-            estimate=hit.estimate,
-            cached=True,
-            cache_ttl_s=hit.ttl_s,
-        )
-        self._record(valuation, caller, 1000 * (time.perf_counter() - started))
+        valuation = from_cache(valuation_id, request, hit)
+        self._audit.append([hit_record(valuation, caller, self._clock(), started)])
         observe_valuations([hit.estimate.price_mad])
         return valuation
 
-    def _ask_worker(
-        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, wait_s: float
-    ) -> Valuation | Job:
-        deadline = self._clock() + wait_s
-        pending = self._dispatcher.submit(valuation_id, request, caller, deadline)
+    def _ask_worker(self, question: Question, wait_s: float) -> Valuation | Job:
+        pending = self._dispatcher.submit(
+            question.id, question.request, question.caller, question.deadline
+        )
         estimate = self._wait(pending, wait_s)
         if estimate is None:
-            job = self._keep_as_job(
-                valuation_id, request, caller, Origin(pending.group_id, deadline)
-            )
-            estimate = self._hand_over(pending, job)
-            if estimate is None:
-                return job
-        else:
-            observe_valuations([estimate.price_mad])
-        return Valuation(id=valuation_id, request=request, estimate=estimate, cached=False)
+            return self.keep(question, pending)
+        return from_worker(question, estimate)
 
     def _wait(self, pending: PendingEstimate, wait_s: float) -> Estimate | None:
         """Wait for the estimate; long waits must leave threads for everybody else."""
@@ -125,33 +126,36 @@ class Valuations:
                 self._long_waits.release()
         return estimate
 
-    def _hand_over(self, pending: PendingEstimate, job: Job) -> Estimate | None:
-        """Leave the request to its job, unless the reply comes just now.
+    def keep(self, question: Question, pending: PendingEstimate) -> Valuation | Job:
+        """Leave a request to the job that it becomes, unless its reply comes just now.
 
         The job exists before the reply stops being ours: whoever gets the reply from then on
         completes it. Its own message makes sure of it, should the reply never come.
+
+        Raises:
+            BrokerUnavailable: the job cannot be kept.
+            DomainError: the worker has just reported a failure.
         """
+        job = self._create_job(question, Origin(pending.group_id, question.deadline))
         try:
             estimate = pending.abandon()
         except DomainError as error:
             self._jobs.finish(job.id, JobState.FAILED, error=error.code)
             raise
         if estimate is not None:
-            self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])
-            return estimate
+            self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])  # counts it
+            return _answer(question, estimate)
         with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
             self._dispatcher.submit_job(job.id)
-        return None
+        return job
 
-    def _keep_as_job(
-        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, origin: Origin
-    ) -> Job:
+    def _create_job(self, question: Question, origin: Origin) -> Job:
         job = Job(
-            id=JobId(valuation_id),
-            caller=caller,
+            id=JobId(question.id),
+            caller=question.caller,
             state=JobState.QUEUED,
             created_at=self._clock(),
-            requests=(request,),
+            requests=(question.request,),
             is_list=False,
             origin=origin,
         )
@@ -161,17 +165,39 @@ class Valuations:
             raise BrokerUnavailable(reason="no reply, and the job cannot be kept") from error
         return job
 
-    def _record(self, valuation: Valuation, caller: CallerId, response_time_ms: float) -> None:
-        self._audit.append(
-            [
-                AuditRecord(
-                    id=valuation.id,
-                    at=self._clock(),
-                    caller=caller,
-                    car=valuation.request.car,
-                    estimate=valuation.estimate,
-                    cached=True,
-                    response_time_ms=response_time_ms,
-                )
-            ]
-        )
+
+def from_cache(valuation_id: ValuationId, request: CarRequest, hit: CachedEstimate) -> Valuation:
+    """The answer from a cached estimate."""
+    return Valuation(
+        id=valuation_id, request=request, estimate=hit.estimate, cached=True, cache_ttl_s=hit.ttl_s
+    )
+
+
+def from_worker(question: Question, estimate: Estimate) -> Valuation:
+    """The answer from a worker's estimate, counted."""
+    observe_valuations([estimate.price_mad])
+    return _answer(question, estimate)
+
+
+def _answer(question: Question, estimate: Estimate) -> Valuation:
+    return Valuation(id=question.id, request=question.request, estimate=estimate, cached=False)
+
+
+def hit_record(valuation: Valuation, caller: CallerId, at: float, started: float) -> AuditRecord:
+    """What is recorded of an answer from the cache; workers record theirs.
+
+    Args:
+        valuation: the answer.
+        caller: who gets it.
+        at: Unix time, seconds.
+        started: `time.perf_counter` when the question came.
+    """
+    return AuditRecord(
+        id=valuation.id,
+        at=at,
+        caller=caller,
+        car=valuation.request.car,
+        estimate=valuation.estimate,
+        cached=True,
+        response_time_ms=1000 * (time.perf_counter() - started),
+    )

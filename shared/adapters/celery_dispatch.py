@@ -12,13 +12,14 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 
 import msgpack
 import redis
 
 from shared.adapters import redis_keys
 from shared.adapters.celery_sender import TaskSender
-from shared.adapters.pending import Pending
+from shared.adapters.pending import Deliver, Pending, resolve_all
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.adapters.redis_replies import Outcome, unpack_reply
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
@@ -105,18 +106,37 @@ class CeleryDispatcher:
         Raises:
             QueueFull: too many requests of this process wait already.
         """
+        pending = self.prepare(valuation_id, request, caller, deadline)
+        self.submit_all([pending])
+        return pending
+
+    def prepare(
+        self,
+        valuation_id: ValuationId,
+        request: CarRequest,
+        caller: CallerId,
+        deadline: float,
+        deliver: Deliver | None = None,
+    ) -> Pending:
+        """A request that is ready to be submitted; nothing is sent yet."""
         now = time.time()
         wire = msgpack.packb([valuation_id, request.to_wire(), caller, deadline, now])
-        pending = Pending(valuation_id, wire, time.monotonic() + deadline - now)
+        return Pending(valuation_id, wire, time.monotonic() + deadline - now, deliver)
+
+    def submit_all(self, pendings: Sequence[Pending]) -> None:
+        """Put requests into the open group together, and send what waits if a slot is free.
+
+        Raises:
+            QueueFull: too many requests of this process wait already; none of these does.
+        """
         with self._lock:
-            if len(self._waiting) >= PENDING_LIMIT:
+            if len(self._waiting) + len(pendings) > PENDING_LIMIT:
                 raise QueueFull(waiting=len(self._waiting))
             if not self._is_running:
                 self._is_running = True
                 threading.Thread(target=self._run, name="dispatch", daemon=True).start()
-            self._waiting.append(pending)
+            self._waiting.extend(pendings)
         self._send_waiting()
-        return pending
 
     def submit_job(self, job_id: JobId) -> None:
         """Publish the message of a stored job.
@@ -225,14 +245,17 @@ class CeleryDispatcher:
         group = self._release(group_id)
         if group is None:
             DISPATCH_LATE_REPLIES.labels(outcome="unknown").inc()
-        late: list[tuple[JobId, Outcome]] = []
-        for valuation_id, outcome in answered:
-            pending = group.pendings.get(valuation_id) if group else None
-            if pending is None or not pending.resolve(outcome):
-                late.append((JobId(valuation_id), outcome))
+        waiting = group.pendings if group else {}
+        late: list[tuple[str, Outcome]] = [each for each in answered if each[0] not in waiting]
+        late += [
+            (pending.id, outcome)
+            for pending, outcome in resolve_all(
+                (waiting[each], outcome) for each, outcome in answered if each in waiting
+            )
+        ]
         # Those who wait come first: completing a job is a call to the broker.
         for job_id, outcome in late:
-            self._complete_job(job_id, outcome)
+            self._complete_job(JobId(job_id), outcome)
 
     def _complete_job(self, job_id: JobId, outcome: Outcome) -> None:
         """A late reply belongs to the job that was made when the caller stopped waiting."""
@@ -246,15 +269,14 @@ class CeleryDispatcher:
 
     def _fail_group(self, group_id: str, error: DomainError) -> None:
         group = self._release(group_id)
-        for pending in group.pendings.values() if group else ():
-            pending.resolve(error)
+        if group is not None:
+            resolve_all((pending, error) for pending in group.pendings.values())
 
     def _fail_waiting(self, error: DomainError) -> None:
         """What cannot be sent now must not wait until it has been tried as well."""
         with self._lock:
             waiting, self._waiting = self._waiting, deque()
-        for pending in waiting:
-            pending.resolve(error)
+        resolve_all((pending, error) for pending in waiting)
 
     def _drop_lost_groups(self) -> None:
         """A group whose reply is long overdue must not hold its slot for ever."""

@@ -1,17 +1,32 @@
 """One request that waits for its reply."""
 
 import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from shared.domain.errors import DomainError
 from shared.domain.ids import ValuationId
 from shared.domain.valuation import Estimate
 
+Outcome: TypeAlias = Estimate | DomainError
+Deliver: TypeAlias = Callable[[list["Pending"]], None]
+
 
 class Pending:
     """`shared.ports.PendingEstimate`.
 
+    Either one thread waits in `wait`, or `deliver` is called with all of a group that have their
+    outcomes, from the thread that brings them: it must neither block nor raise.
+
     The latch is a bare lock, taken from the start and released by the outcome: an `Event` costs
-    several times as much, and every miss has one. One thread waits.
+    several times as much, and every miss has one.
+
+    Args:
+        valuation_id: the request's id.
+        wire: the request as it travels.
+        expires_at: monotonic seconds after which nobody waits for it.
+        deliver: told of the outcome, in place of a thread that waits.
     """
 
     __slots__ = (
@@ -19,36 +34,56 @@ class Pending:
         "_latch",
         "_lock",
         "_outcome",
+        "deliver",
         "expires_at",
         "group_id",
         "id",
         "wire",
     )
 
-    def __init__(self, valuation_id: ValuationId, wire: bytes, expires_at: float) -> None:
+    def __init__(
+        self,
+        valuation_id: ValuationId,
+        wire: bytes,
+        expires_at: float,
+        deliver: Deliver | None = None,
+    ) -> None:
         self.id = valuation_id
         self.wire = wire
         self.expires_at = expires_at
+        self.deliver = deliver
         self.group_id = ""
         self._latch = threading.Lock()
         self._latch.acquire()
         self._lock = threading.Lock()
-        self._outcome: Estimate | DomainError | None = None
+        self._outcome: Outcome | None = None
         self._abandoned = False
 
     def wait(self, timeout_s: float) -> Estimate | None:
         """The estimate, or None if it did not come in time; raises what the worker reported."""
         if self._outcome is None:
             self._latch.acquire(timeout=max(0.0, timeout_s))
-        return self._result()
+        return self.estimate()
+
+    def estimate(self) -> Estimate | None:
+        """The estimate, None while it is not there; raises what the worker reported."""
+        outcome = self._outcome
+        if isinstance(outcome, DomainError):
+            raise outcome
+        return outcome
+
+    @property
+    def failure(self) -> DomainError | None:
+        """What went wrong, if anything has."""
+        return self._outcome if isinstance(self._outcome, DomainError) else None
 
     def abandon(self) -> Estimate | None:
         """Stop waiting; the estimate if it has just come."""
         with self._lock:
             self._abandoned = True
-        return self._result()
+        return self.estimate()
 
-    def resolve(self, outcome: Estimate | DomainError) -> bool:
+    def resolve(self, outcome: Outcome) -> bool:
         """Hand over the outcome, once; False if nobody waits for it any more."""
         with self._lock:
             if self._abandoned or self._outcome is not None:
@@ -57,8 +92,16 @@ class Pending:
         self._latch.release()
         return True
 
-    def _result(self) -> Estimate | None:
-        outcome = self._outcome
-        if isinstance(outcome, DomainError):
-            raise outcome
-        return outcome
+
+def resolve_all(outcomes: Iterable[tuple[Pending, Outcome]]) -> list[tuple[Pending, Outcome]]:
+    """Hand over many outcomes and tell each `deliver` once; those that nobody waits for."""
+    unwanted: list[tuple[Pending, Outcome]] = []
+    told: dict[Deliver, list[Pending]] = defaultdict(list)
+    for pending, outcome in outcomes:
+        if not pending.resolve(outcome):
+            unwanted.append((pending, outcome))
+        elif pending.deliver is not None:
+            told[pending.deliver].append(pending)
+    for deliver, pendings in told.items():
+        deliver(pendings)
+    return unwanted

@@ -27,6 +27,8 @@ PAUSE_S = 1.0
 """How long a cache that failed is left alone: a dead one must not slow every request."""
 
 Entry: TypeAlias = tuple[CarFeatures, Sequence[Extra], Estimate]
+Wanted: TypeAlias = tuple[str, CarFeatures, Sequence[Extra]]
+"""Model version, car, extras."""
 
 log = get_logger("cache")
 
@@ -55,26 +57,39 @@ class RedisValuationCache:
     def get(
         self, model_version: str, car: CarFeatures, extras: Sequence[Extra]
     ) -> CachedEstimate | None:
-        """The cached estimate, in one round trip or none; None when absent or the cache is down.
+        """The cached estimate, in one round trip or none; None when absent or the cache is down."""
+        if not extras and (copy := self.near(model_version, car)) is not None:
+            return copy
+        return self.get_all([(model_version, car, extras)])[0]
+
+    def near(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
+        """The estimate without extras that this process has a copy of."""
+        copy = self._near.get((model_version, car), self._clock())
+        return None if copy is None else self._hit(*copy)
+
+    def get_all(self, wanted: Sequence[Wanted]) -> list[CachedEstimate | None]:
+        """The cached estimates, in one round trip, copies not considered.
 
         Extras make an estimate large: such ones are not kept near.
         """
-        near_key = (model_version, car)
-        if not extras and (copy := self._near.get(near_key, self._clock())) is not None:
-            return self._hit(*copy)
         if self._is_paused():
-            return None
+            return [None] * len(wanted)
         try:
-            packed = self._reads.get(_key(model_version, car, extras).encode())
+            packed = self._reads.get([_key(*each).encode() for each in wanted])
         except redis.RedisError as error:
             self._pause("get", error)
-            return None
-        if packed is None:
-            return None
+            return [None] * len(wanted)
+        return [
+            None if each is None else self._read(one, each)
+            for one, each in zip(wanted, packed, strict=True)
+        ]
+
+    def _read(self, wanted: Wanted, packed: bytes) -> CachedEstimate:
+        model_version, car, extras = wanted
         expires_at, wire = msgpack.unpackb(packed)
         estimate = Estimate.from_wire(wire)
         if not extras:
-            self._near.put(near_key, expires_at, estimate)
+            self._near.put((model_version, car), expires_at, estimate)
         return self._hit(expires_at, estimate)
 
     def _hit(self, expires_at: float, estimate: Estimate) -> CachedEstimate:

@@ -1,0 +1,18 @@
+"""Entry of the API: `granian --interface asginl api.asgi:app`."""
+
+import multiprocessing
+import signal
+
+if multiprocessing.parent_process() is not None:
+    # Until granian's worker serves, it inherits a handler that swallows SIGTERM: a stop during
+    # the imports below would take its whole kill timeout.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+from api.app import create_app, create_front
+from shared.connections import with_connections
+from shared.logging import configure_logging
+from shared.settings import Settings
+
+settings = with_connections(Settings.from_env())
+configure_logging(settings.log_level, "api")
+app = create_front(create_app(settings))

@@ -1,0 +1,165 @@
+"""What the server calls: plain `POST /predict` is answered on the event loop, the rest by Flask.
+
+Flask's context, routing, hooks and response object cost more than a cached valuation itself, and so
+does a thread for each request that waits. So the plain case is answered here, by the functions
+that Flask's view calls too: JSON of known length, no query, no browser, a caller who may.
+Everything else goes on to Flask, and what has no plain end here (a job, an error) is finished
+there: there is one place for each of these answers.
+"""
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from api.auth import Authenticator, Scope
+from api.container import ApiServices
+from api.cross_site import is_loopback
+from api.current import BEGUN, Begun, preferred_language
+from api.schemas.requests import parse_json, wait_s
+from api.schemas.valuations import CACHE_STATUS, cache_status, write_valuation
+from api.security_headers import DATA_HEADERS
+from api.services.loop_valuations import Finish
+from api.wsgi_bridge import LEFT, Message, Receive, Send, WsgiBridge
+from api.wsgi_bridge import Scope as AsgiScope
+from shared.domain.ids import CallerId
+from shared.domain.job import Valuation
+from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.metrics import observe_http
+from shared.schemas.car_requests import load_car_request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+PATH = "/predict"
+JSON = "application/json"
+PLAIN_MAX_BYTES = 16_384
+"""Far above what a car takes; to read more would keep the loop from others."""
+
+_FIXED_HEADERS = [
+    (b"content-type", JSON.encode()),
+    *((name.lower().encode(), value.encode()) for name, value in DATA_HEADERS),
+]
+_CACHE_STATUS = CACHE_STATUS.lower().encode()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Plain:
+    """All there is to know of a plain request besides its body."""
+
+    started: float
+    caller: CallerId
+    length: int
+    language: str | None
+    prefer: str
+
+
+class Front:
+    """The ASGI application in front of Flask.
+
+    Args:
+        application: Flask, with what stands around it.
+        services: what values cars.
+        authenticator: finds callers.
+    """
+
+    def __init__(
+        self, application: "WSGIApplication", services: ApiServices, authenticator: Authenticator
+    ) -> None:
+        self._services = services
+        self._authenticator = authenticator
+        self._flask = WsgiBridge(application, services.settings.api_threads)
+        self._max_bytes = min(PLAIN_MAX_BYTES, services.settings.body_max_bytes)
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        plain = self._plain(scope) if scope["path"] == PATH else None
+        if plain is None:
+            await self._flask(scope, receive, send)
+            return
+        try:
+            outcome = await self._value(plain, receive)
+            if not isinstance(outcome, Valuation):
+                await self._hand_over(scope, send, Begun(plain.started, outcome))
+                return
+            body = self._write(outcome, plain.language)
+        except Exception as error:  # noqa: BLE001 - answered by Flask's error handlers
+            await self._hand_over(scope, send, Begun(plain.started, error))
+            return
+        headers = [
+            *_FIXED_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            (_CACHE_STATUS, cache_status(outcome).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        observe_http("POST", PATH, 200, time.perf_counter() - plain.started)
+
+    async def _hand_over(self, scope: AsgiScope, send: Send, begun: Begun) -> None:
+        """Have Flask's view finish what has no plain end; the body has been read."""
+        await self._flask(scope, _nothing_more, send, **{BEGUN: begun})
+
+    def _plain(self, scope: AsgiScope) -> Plain | None:
+        """What a request asks, if nothing but body, key, language and wait is to be looked at.
+
+        None as well for whoever must be refused before his body is read.
+        """
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        if (
+            scope["method"] != "POST"
+            or scope["query_string"]
+            or headers.get(b"content-type") != JSON.encode()
+            or not length.isdigit()
+            or int(length) > self._max_bytes
+            or b"origin" in headers
+            or b"transfer-encoding" in headers
+            or len(headers) != len(scope["headers"])  # one of them came twice
+        ):
+            return None
+        host = headers.get(b"host")
+        if self._authenticator.is_open and host is not None and not is_loopback(_text(host)):
+            return None
+        caller = self._authenticator.caller(_text(headers.get(b"authorization", b"")))
+        if caller is None or Scope.PREDICT not in caller.scopes:
+            return None
+        language = headers.get(b"accept-language")
+        return Plain(
+            started=time.perf_counter(),
+            caller=CallerId(caller.id),
+            length=int(length),
+            language=None if language is None else _text(language),
+            prefer=_text(headers.get(b"prefer", b"")),
+        )
+
+    async def _value(self, plain: Plain, receive: Receive) -> Valuation | Finish:
+        body = await _read(receive, plain.length)
+        request = load_car_request(parse_json(body, plain.length))
+        wait = wait_s(plain.prefer, self._services.settings)
+        return await self._services.loop_valuations.value(request, plain.caller, wait)
+
+    def _write(self, valuation: Valuation, accept_language: str | None) -> bytes:
+        card = self._services.model_card(valuation.estimate.model_version)
+        language = preferred_language(accept_language)
+        return orjson.dumps(write_valuation(valuation, DEFAULT_COVERAGE, card, language))
+
+
+async def _read(receive: Receive, length: int) -> bytes:
+    """The body; shorter than announced if the client left."""
+    data = b""
+    while len(data) < length:
+        message = await receive()
+        if message["type"] == LEFT:
+            break
+        data += message["body"]
+    return data
+
+
+async def _nothing_more() -> Message:
+    """The rest of a body that was read."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")

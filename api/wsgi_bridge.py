@@ -1,0 +1,219 @@
+"""A WSGI application behind a server that speaks ASGI: Flask behind an event loop.
+
+The loop carries bytes, a thread of a pool runs the application. Nothing is collected on the way: a
+body is pulled as the application reads it, an answer goes on when the client has room for more.
+Each knows when the client has left: a body that breaks off never looks whole, and an answer that
+nobody takes is closed, which gives back what it holds.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import RawIOBase
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from werkzeug.exceptions import ClientDisconnected
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+Scope: TypeAlias = dict[str, Any]
+Message: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers: TypeAlias = list[tuple[str, str]]
+
+LEFT = "http.disconnect"
+UNPREFIXED = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
+class WsgiBridge:
+    """An ASGI application that has a WSGI application answer.
+
+    Args:
+        application: what answers.
+        threads: most requests that it works on at once; made when they are needed.
+    """
+
+    def __init__(self, application: "WSGIApplication", threads: int) -> None:
+        self._application = application
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, **more: Any) -> None:
+        """Answer one request.
+
+        Args:
+            scope: of the request, `http` always.
+            receive: gives the body, then word of the client's leaving.
+            send: takes the answer.
+            more: what else the application finds in its environment.
+        """
+        loop = asyncio.get_running_loop()
+        environ = make_environ(scope, RequestBody(loop, receive)) | more
+        answer = Answer(loop, receive, send)
+        write = partial(answer.write, self._application, environ)
+        try:
+            end = await loop.run_in_executor(self._threads, write)
+        except ClientLeftError:
+            return
+        await answer.finish(end)
+
+
+class ClientLeftError(Exception):
+    """Nobody takes the answer any more."""
+
+
+class RequestBody(RawIOBase):
+    """`wsgi.input`: the body, pulled from the loop by the thread that reads it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive) -> None:
+        super().__init__()
+        self._loop = loop
+        self._receive = receive
+        self._held = bytearray()
+        self._is_whole = False
+        self._has_left = False
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """That many bytes, fewer at the end; -1: all.
+
+        Raises:
+            ClientDisconnected: the client left before the end.
+        """
+        wanted = sys.maxsize if size is None or size < 0 else size
+        if len(self._held) < wanted and not self._is_whole:
+            asyncio.run_coroutine_threadsafe(self._pull(wanted), self._loop).result()
+        data = bytes(self._held[:wanted])
+        del self._held[:wanted]
+        if not data and wanted and self._has_left:
+            raise ClientDisconnected
+        return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        """As `read`."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    async def _pull(self, wanted: int) -> None:
+        while len(self._held) < wanted and not self._is_whole:
+            message = await self._receive()
+            self._has_left = message["type"] == LEFT
+            self._is_whole = self._has_left or not message["more_body"]
+            self._held += message.get("body", b"")
+
+
+class Answer:
+    """One answer on its way from a thread to the client."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> None:
+        self._loop = loop
+        self._receive = receive
+        self._send = send
+        self._head: Message | None = None
+        self._announced: int | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._has_left = False
+
+    def write(self, application: "WSGIApplication", environ: "WSGIEnvironment") -> bytes:
+        """Have the application answer and send all but the end; to be called in a thread.
+
+        Raises:
+            ClientLeftError: nobody takes it.
+        """
+        chunks = application(environ, self._start)
+        try:
+            return self._write(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+
+    async def finish(self, end: bytes) -> None:
+        """Send the end."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._send_part(end, more=False)
+
+    def _start(self, status: str, headers: Headers, _: Any = None, /) -> Callable[[bytes], object]:
+        """`start_response`; called again, before the first byte, it replaces what it was told."""
+        self._announced = next(
+            (int(value) for name, value in headers if name.lower() == "content-length"), None
+        )
+        self._head = {
+            "type": "http.response.start",
+            "status": int(status[:3]),
+            "headers": [
+                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+            ],
+        }
+        return self._write_part
+
+    def _write(self, chunks: Iterable[bytes]) -> bytes:
+        """Send chunks as they come; the last one, if it can be told, is returned."""
+        written = 0
+        for chunk in chunks:
+            written += len(chunk)
+            if self._announced is not None and written >= self._announced:
+                return chunk
+            if chunk:
+                self._write_part(chunk)
+        return b""
+
+    def _write_part(self, chunk: bytes) -> None:
+        """Send a chunk that is not the last; returns when the client has room for more."""
+        if self._has_left:
+            raise ClientLeftError
+        asyncio.run_coroutine_threadsafe(self._send_part(chunk, more=True), self._loop).result()
+
+    async def _send_part(self, chunk: bytes, *, more: bool) -> None:
+        if self._head is not None:
+            await self._send(self._head)
+            self._head = None
+            if more:
+                self._watch = self._loop.create_task(self._watch_client())
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+    async def _watch_client(self) -> None:
+        """Note when the client leaves; what it still sends has come too late to be read."""
+        while (await self._receive())["type"] != LEFT:
+            pass
+        self._has_left = True
+
+
+def make_environ(scope: Scope, body: RequestBody) -> "WSGIEnvironment":
+    """What a WSGI application is told about a request (PEP 3333)."""
+    server, client = scope.get("server") or ("", 0), scope.get("client") or ("", 0)
+    prefix = scope.get("root_path", "")
+    path = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": prefix,
+        "PATH_INFO": path.removeprefix(prefix),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1]),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": client[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": body,
+        # werkzeug reads a body of unknown length only from servers that tell its end.
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        key = UNPREFIXED.get(name) or "HTTP_" + name.upper().replace("-", "_")
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
