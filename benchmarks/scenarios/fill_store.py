@@ -21,10 +21,23 @@ from shared.connections import with_connections
 from shared.domain.ids import new_id
 from shared.settings import Settings
 
-STEP = 5_000
+STEP = 1_000
 SPREAD_S = 3600.0
 """The copies seem to have been made within this time before now."""
 WAIT_S = 30.0
+
+# KEYS: keys of the job, then indexes that it stands in.  ARGV: its id, how many keys are its own,
+# then new ids.
+_COPY = """
+local own = tonumber(ARGV[2])
+for n = 3, #ARGV do
+  for k = 1, own do
+    local copied = string.gsub(KEYS[k], ARGV[1], ARGV[n])
+    redis.call('COPY', KEYS[k], copied)
+  end
+  for k = own + 1, #KEYS do redis.call('ZADD', KEYS[k], 0, ARGV[n]) end
+end
+"""
 
 
 def main(home: Path, url: str, count: int) -> None:
@@ -62,14 +75,9 @@ def copy_keys(broker: RedisClient, job_id: str, ids: list[str]) -> None:
         for key in broker.scan_iter(_type="zset")
         if broker.zscore(key, job_id) is not None and key not in named
     ]
+    copy = broker.register_script(_COPY)
     for step in range(0, len(ids), STEP):
-        pipeline = broker.pipeline(transaction=False)
-        for each in ids[step : step + STEP]:
-            for key in named:
-                pipeline.copy(key, key.replace(job_id.encode(), each.encode()))
-            for index in indexes:
-                pipeline.zadd(index, {each: 0.0})
-        pipeline.execute()
+        copy(keys=[*named, *indexes], args=[job_id, len(named), *ids[step : step + STEP]])
 
 
 def copy_line(folder: Path, job_id: str, ids: list[str]) -> None:
