@@ -186,6 +186,7 @@ def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
             wait_until(lambda: predict(service).is_success, 60.0, f"an answer after {name}")
         printed = (home / "logs" / "carprice.log").read_text()
         assert printed.count("was ended by SIGKILL; it starts again") == len(KINDS)
+        assert "Warning" not in (home / "up.log").read_text()
 
 
 @pytest.mark.faults
@@ -255,22 +256,31 @@ def test_settings_that_cannot_be_used_are_one_line(
     assert message in refused(home, **env)
 
 
+@pytest.fixture(scope="module")
+def elsewhere(session_servers: Servers, models_path: Path) -> Iterator[Service]:
+    """A service with given servers and a password for Flower."""
+    given = {
+        "REDIS_URL": session_servers.settings.redis_url,
+        "CACHE_URL": session_servers.settings.cache_url,
+        "FLOWER_BASIC_AUTH": "me:secret",
+    }
+    with short_folder() as folder, running_service(folder, models_path, **given) as service:
+        yield service
+
+
 def test_given_servers_are_used_and_nothing_is_embedded(
-    servers: Servers, home: Path, models_path: Path
+    elsewhere: Service, session_servers: Servers
 ) -> None:
-    given = {"REDIS_URL": servers.settings.redis_url, "CACHE_URL": servers.settings.cache_url}
-    with running_service(home, models_path, **given) as service:
-        assert predict(service).is_success
-        names = {name_of(one, home) for one in processes_of(home)}
-        assert not names & {"broker", "cache"}
-        assert servers.cache.dbsize() > 0
+    assert predict(elsewhere).is_success
+    names = {name_of(one, elsewhere.home) for one in processes_of(elsewhere.home)}
+    assert not names & {"broker", "cache"}
+    assert session_servers.cache.dbsize() > 0
 
 
-def test_flower_asks_for_its_password_when_one_is_set(home: Path, models_path: Path) -> None:
-    with running_service(home, models_path, FLOWER_BASIC_AUTH="me:secret") as service:
-        page = wait_until(lambda: _page(service.flower_url), what="Flower")
-        assert page.status_code == httpx.codes.UNAUTHORIZED
-        assert httpx.get(service.flower_url, auth=("me", "secret")).is_success
+def test_flower_asks_for_its_password_when_one_is_set(elsewhere: Service) -> None:
+    page = wait_until(lambda: _page(elsewhere.flower_url), what="Flower")
+    assert page.status_code == httpx.codes.UNAUTHORIZED
+    assert httpx.get(elsewhere.flower_url, auth=("me", "secret")).is_success
 
 
 def _page(url: str) -> httpx.Response | None:
