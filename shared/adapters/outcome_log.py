@@ -1,8 +1,9 @@
 """The sale prices that callers report: chained lines as the truth, a SQLite index to find them.
 
 The lines lie beside the audit log (`outcomes_<day>.<writer>.jsonl`) and are never changed; a
-correction is one more line. The index holds the last word on each valuation. It can be deleted:
-it is built again from the lines.
+correction is one more line. The index holds the last word on each valuation, and how much of each
+file it has taken in: so a line whose writer died before the index had it is taken in by the next.
+It can be deleted: it is built again from the lines.
 """
 
 import contextlib
@@ -23,15 +24,19 @@ from shared.ports import Clock
 
 INDEX_FILE = "outcomes.sqlite3"
 BUSY_TIMEOUT_S = 2.0
+INDEX_VERSION = 2
+"""An index of another version is built anew."""
 
 _TABLE = """
-CREATE TABLE IF NOT EXISTS outcomes (
+CREATE TABLE outcomes (
   id TEXT PRIMARY KEY, caller TEXT, sale_price_mad REAL, sold_at TEXT, price_mad REAL,
   low_mad REAL, high_mad REAL, model_version TEXT, at REAL, is_correction INTEGER,
   ape REAL, ratio REAL, is_inside INTEGER
 ) WITHOUT ROWID
 """
-_BY_ERROR = "CREATE INDEX IF NOT EXISTS by_error ON outcomes (model_version, ape)"
+_BY_ERROR = "CREATE INDEX by_error ON outcomes (model_version, ape)"
+_FILES = "CREATE TABLE files (name TEXT PRIMARY KEY, bytes INTEGER) WITHOUT ROWID"
+_PUT_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?)"
 _PUT = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _GET = """
 SELECT caller, sale_price_mad, sold_at, price_mad, low_mad, high_mad, model_version, at,
@@ -79,14 +84,15 @@ class OutcomeLog:
         """
         with self._index() as index:
             index.execute("BEGIN IMMEDIATE")
+            self._take_in(index)
             known = _get(index, outcome.valuation_id)
             if known is not None and known.sale == outcome.sale:
-                index.rollback()
+                index.commit()
                 return known, OutcomeKind.REPEATED
             if known is not None:
                 outcome = dataclasses.replace(outcome, is_correction=True)
             self._lines.append([outcome])
-            _put(index, outcome)
+            self._take_in(index)
             index.commit()
         return outcome, OutcomeKind.NEW if known is None else OutcomeKind.CORRECTION
 
@@ -117,7 +123,7 @@ class OutcomeLog:
             path = self._folder / INDEX_FILE
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             with contextlib.closing(connection) as index:
-                if index.execute("PRAGMA user_version").fetchone()[0] == 0:
+                if _version(index) != INDEX_VERSION:
                     self._build(index)
                 yield index
         except (sqlite3.Error, OSError) as error:
@@ -125,22 +131,48 @@ class OutcomeLog:
 
     def _build(self, index: sqlite3.Connection) -> None:
         index.execute("BEGIN IMMEDIATE")
-        index.execute(_TABLE)
-        index.execute(_BY_ERROR)
-        found = sorted(_read_lines(self._folder), key=lambda outcome: outcome.recorded_at)
-        for outcome in found:
-            _put(index, outcome)
-        index.execute("PRAGMA user_version = 1")
+        if _version(index) != INDEX_VERSION:  # nobody else has built it meanwhile
+            for table in ("outcomes", "files"):
+                index.execute(f"DROP TABLE IF EXISTS {table}")
+            for statement in (_TABLE, _BY_ERROR, _FILES):
+                index.execute(statement)
+            self._take_in(index)
+            index.execute(f"PRAGMA user_version = {INDEX_VERSION}")
         index.commit()
 
+    def _take_in(self, index: sqlite3.Connection) -> None:
+        """Enter the lines that the index does not have yet, those of dead writers included."""
+        taken = dict(index.execute("SELECT name, bytes FROM files"))
+        found: list[Outcome] = []
+        for path in sorted(self._folder.glob(f"{OUTCOMES}_*.jsonl")):
+            start = taken.get(path.name, 0)
+            if path.stat().st_size > start:
+                lines = _whole_lines(path, start)
+                found += _read(lines, path.name)
+                index.execute(_PUT_FILE, (path.name, start + len(lines)))
+        for outcome in sorted(found, key=lambda outcome: outcome.recorded_at):
+            _put(index, outcome)
 
-def _read_lines(folder: Path) -> Iterator[Outcome]:
-    for path in sorted(folder.glob(f"{OUTCOMES}_*.jsonl")):
-        for line in path.read_bytes().splitlines():
-            try:
-                yield Outcome.from_json(orjson.loads(line))
-            except (KeyError, TypeError, ValueError) as error:
-                log.warning("outcome_line_unreadable", file=path.name, error=repr(error))
+
+def _version(index: sqlite3.Connection) -> int:
+    found: int = index.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def _whole_lines(path: Path, start: int) -> bytes:
+    """What stands in a file from `start` on; a line that its writer did not finish is none."""
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read()
+    return text[: text.rfind(b"\n") + 1]
+
+
+def _read(lines: bytes, name: str) -> Iterator[Outcome]:
+    for line in lines.splitlines():
+        try:
+            yield Outcome.from_json(orjson.loads(line))
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("outcome_line_unreadable", file=name, error=repr(error))
 
 
 def _get(index: sqlite3.Connection, valuation_id: str) -> Outcome | None:

@@ -1,14 +1,17 @@
 """Outcomes are recorded once, corrected openly, and counted by what was said last."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
+import sqlite3
 import threading
 
 import pytest
 from click.testing import CliRunner
 
 from api.audit_cli import audit
+from shared.adapters.jsonl_audit import OUTCOMES, JsonlAuditLog
 from shared.adapters.outcome_log import INDEX_FILE, OutcomeLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
@@ -52,6 +55,28 @@ def test_the_same_sale_is_recorded_once(log, tmp_path):
     assert log.get(outcome.valuation_id) == outcome
     assert log.get(new_id()) is None
     assert len(lines(tmp_path)) == 1
+
+
+def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp_path):
+    died, first = outcome_of(90.0), outcome_of(70.0)
+    log.put(first)
+    JsonlAuditLog(tmp_path, "api-2", lambda: NOW, OUTCOMES).append([died])
+    cut = tmp_path / "outcomes_2027-01-15.api-3.jsonl"
+    cut.write_bytes(b'{"id": "half a li')
+    assert log.put(dataclasses.replace(died, recorded_at=NOW + 9)) == (died, OutcomeKind.REPEATED)
+    assert log.get(died.valuation_id) == died
+    assert log.put(first) == (first, OutcomeKind.REPEATED)
+    cut.unlink()
+    assert len(lines(tmp_path)) == 2
+
+
+def test_an_index_of_an_earlier_program_is_built_anew(log, tmp_path):
+    outcome = outcome_of(90.0)
+    log.put(outcome)
+    with contextlib.closing(sqlite3.connect(tmp_path / INDEX_FILE)) as index:
+        index.execute("DROP TABLE files")
+        index.execute("PRAGMA user_version = 1")
+    assert log.put(outcome) == (outcome, OutcomeKind.REPEATED)
 
 
 def test_another_sale_is_a_correction_and_both_stay_in_the_log(log, tmp_path):
