@@ -13,7 +13,7 @@ from api.problems import RangeNotSatisfiable, answer_domain_error
 from api.services.batch_results import StoredFile, is_partial
 from api.uploads import CSV, NDJSON, PARQUET
 from shared.domain.batch import Batch, ResultForm, ResultTable
-from shared.domain.errors import ResultNotReady
+from shared.domain.errors import FirstRowsAreCsv
 
 RESULTS_HEADER = "Carprice-Results"
 """Says whether a file holds every row."""
@@ -36,7 +36,7 @@ _UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
 def first_rows(batch: Batch, form: ResultForm) -> Response:
     """What is there of a batch that is under way; it grows, so it has no length and no ranges."""
     if form is not ResultForm.CSV:
-        raise ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
+        raise FirstRowsAreCsv(id=batch.manifest.id)
     rows = services().batch_results.first_rows(batch)
     response = download(batch, rows, CSV, "priced-partial.csv")
     response.headers[RESULTS_HEADER] = "partial"

@@ -65,6 +65,12 @@ FORM_OF_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parq
 @click.option("--encoding", help="Of FILE; detected if not given.")
 @click.option("--delimiter", help="Of FILE; detected if not given.")
 @click.option("--decimal", help="Of FILE: comma or point; detected if not given.")
+@click.option(
+    "--columns",
+    metavar="FIELD:HEADER,…",
+    help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
+)
+@click.option("--sheet", help="Of a workbook, by name or number; the first if not given.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def batch(

@@ -101,6 +101,12 @@ class ResultNotReady(DomainError):
     code = "result-not-ready"
 
 
+class FirstRowsAreCsv(ResultNotReady):
+    """The batch is under way: its first rows are there, as plain CSV only."""
+
+    code = "first-rows-are-csv"
+
+
 class FormNotReady(ResultNotReady):
     """The result is there, and its file `form` is being made."""
 

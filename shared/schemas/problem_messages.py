@@ -163,6 +163,16 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "fr": ("Résultat pas encore prêt", "Le lot {id} est en cours ; réessayez bientôt."),
             "en": ("Result not ready", "Batch {id} is under way; try again soon."),
         },
+        "first-rows-are-csv": {
+            "fr": (
+                "Pas encore sous cette forme",
+                "Le lot {id} est en cours : d'ici sa fin, ses premières lignes sont en CSV simple.",
+            ),
+            "en": (
+                "Not yet in this form",
+                "Batch {id} is under way: until it ends, its first rows are there as plain CSV.",
+            ),
+        },
         "form-not-ready": {
             "fr": ("Fichier en préparation", "Le fichier {form} est en préparation ; réessayez."),
             "en": ("File not ready", "The file {form} is being made; try again soon."),

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from tests.batch_parts import BAD_ROW, GOOD_ROW, HEADER, cars_csv
 from tests.conftest import ROOT, Service, wait_until
+from tests.workbooks import parts_of, sheet_xml, zipped
 
 pytestmark = pytest.mark.integration
 PROBLEM = "application/problem+json"
@@ -286,6 +287,10 @@ def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
     assert (early.status_code, "Retry-After" in early.headers) == (409, True)
     so_far = http.get(f"/batches/{batch_id}/results", params={"partial": "true"})
     assert (so_far.status_code, so_far.headers["Carprice-Results"]) == (200, "partial")
+    for form in ({"format": "ndjson"}, {"format": "parquet"}, {"dialect": "excel-fr"}):
+        later = http.get(f"/batches/{batch_id}/results", params={"partial": "true", **form})
+        assert (later.status_code, "Retry-After" in later.headers) == (409, True)
+        assert later.json()["type"].rpartition("#")[2] == "first-rows-are-csv"
     assert so_far.text.startswith("ref,company")
     assert http.delete(f"/batches/{batch_id}").status_code == 202
     batch = wait_for(http, batch_id)
@@ -330,6 +335,20 @@ def test_the_command_ends_with_1_and_says_why_when_rows_were_rejected(
     assert "line 3, year:" in done.stderr
     assert orjson.loads(out.read_bytes().splitlines()[0])["row_status"] == "valued"
     assert len(rejected.read_text().splitlines()) == 2
+
+
+def test_the_command_takes_a_sheet_and_columns_that_nobody_would_recognise(
+    service: Service, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "stock.xlsx", tmp_path / "out.csv"
+    car = [HEADER.replace("km_driven", "Compteur").split(","), GOOD_ROW.split(",")]
+    sheets = {"Notes": sheet_xml([["rien ici"]]), "Mars": sheet_xml(car)}
+    file.write_bytes(zipped(parts_of(sheets)))
+    done = carprice(
+        "batch", file, "-o", out, "--url", service.url,
+        "--sheet", "Mars", "--columns", "km_driven:Compteur",
+    )  # fmt: skip
+    assert (done.returncode, len(out.read_text().splitlines())) == (0, 2), done.stderr
 
 
 def test_the_command_ends_with_2_when_the_file_is_refused(service: Service, tmp_path: Path) -> None:
