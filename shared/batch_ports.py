@@ -13,7 +13,7 @@ from shared.domain.ids import BatchId, CallerId
 class BlobWriter(Protocol):
     """A blob that is being written: a binary file, of which nobody sees anything yet."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Append bytes."""
         ...
 
@@ -32,7 +32,9 @@ class BlobStore(Protocol):
         """
         ...
 
-    def write_all(self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+    def write_all(
+        self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes | memoryview]]
+    ) -> None:
         """Write whole blobs, given in pieces, with fewer waits than one by one.
 
         They become visible in this order; all are durable when this returns.

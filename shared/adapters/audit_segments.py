@@ -25,18 +25,19 @@ def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
         records: as `AuditRecord.to_json` gives them.
     """
     lines = [orjson.dumps(record) + b"\n" for record in records]
-    return seal(b"".join(lines[:-1]), lines[-1]) if lines else b""
+    before = b"".join(lines[:-1])
+    return before + sealed(before, lines[-1]) if lines else b""
 
 
-def seal(before: bytes | memoryview, last: bytes) -> bytes:
-    """The lines of a segment: the last one carries the hash of all.
+def sealed(before: bytes | memoryview, last: bytes) -> bytes:
+    """The last line of a segment, which carries the hash of all.
 
     Args:
         before: all lines but the last.
         last: the last line.
     """
     line, _, _ = chain([last.rstrip(b"\n")], link(GENESIS, before))
-    return b"".join((before, line))
+    return line
 
 
 class Lines(NamedTuple):

@@ -37,7 +37,9 @@ class LocalBlobStore:
             temporary.replace(path)
             flush_folder(path.parent)
 
-    def write_all(self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+    def write_all(
+        self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes | memoryview]]
+    ) -> None:
         """Write whole blobs; each folder is flushed once."""
         with ExitStack() as stack:
             moves = []

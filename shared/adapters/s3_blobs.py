@@ -89,7 +89,9 @@ class S3BlobStore:
             writer.discard()
             raise
 
-    def write_all(self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+    def write_all(
+        self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes | memoryview]]
+    ) -> None:
         """Write whole blobs, in order."""
         for name, pieces in blobs.items():
             with self.write(batch_id, name) as blob:
@@ -195,7 +197,7 @@ class S3Writer:
         self._large: Any = None
 
     @_translated
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Append bytes."""
         if self._large is None:
             if self._small.tell() + len(data) <= PART_BYTES:

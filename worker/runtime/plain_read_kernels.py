@@ -18,11 +18,15 @@ from data.compilation import compiled
 LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
 PLUS, MINUS = 43, 45
 NUMBER_MAX_DIGITS = 9
-WRONG_WIDTH, RISKY_CELL = -1, -2
-"""Why rows are left to the general reader: their number of cells, or a cell that a spreadsheet
-might run."""
+WRONG_WIDTH, RISKY_CELL, CROWDED = -1, -2, -3
+"""Why rows are left to the general reader: their number of cells, a cell that a spreadsheet might
+run, or texts that all want the same place in the table."""
 
-_FNV_OFFSET, _FNV_PRIME, _MASK = 2166136261, 16777619, 0xFFFFFFFF
+MOST_STEPS = 256
+"""Places that a text may pass on its way to its own. In a table that is half empty nobody gets near
+it by chance; whoever guesses the secret wins no more than this."""
+
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 _text = types.Array(types.uint8, 1, "C", readonly=True)
 _out = types.uint8[::1]
@@ -61,15 +65,20 @@ def _plain_number(raw, start, stop):
 
 
 @numba.njit
-def _code(raw, start, stop, slot, table, keys, arena, filled):
-    """The code of a cell's text in its column; a new text gets the next one."""
-    mask = len(table) - 1
-    mixed = _FNV_OFFSET ^ slot
+def _code(raw, start, stop, slot, secret, table, keys, arena, filled):
+    """The code of a cell's text in its column, a new text gets the next one; or `CROWDED`."""
+    mask = np.uint64(len(table) - 1)
+    mixed = (secret ^ np.uint64(slot)) * _PRIME
     for at in range(start, stop):
-        mixed = ((mixed ^ raw[at]) * _FNV_PRIME) & _MASK
-    place = (mixed ^ (mixed >> 15)) & mask
+        mixed = (mixed ^ np.uint64(raw[at])) * _PRIME
+    # The upper bits depend on all of the text, the lower ones on the secret's lower ones only.
+    place = (mixed >> np.uint64(32)) & mask
     length = stop - start
+    steps = 0
     while table[place] >= 0:
+        steps += 1
+        if steps > MOST_STEPS:
+            return CROWDED
         code = table[place]
         if keys[code, 0] == slot and keys[code, 2] == length:
             first, same = keys[code, 1], True
@@ -79,7 +88,7 @@ def _code(raw, start, stop, slot, table, keys, arena, filled):
                     break
             if same:
                 return code
-        place = (place + 1) & mask
+        place = (place + np.uint64(1)) & mask
     code = filled[0]
     table[place] = code
     keys[code, 0], keys[code, 1], keys[code, 2] = slot, filled[1], length
@@ -92,13 +101,14 @@ def _code(raw, start, stop, slot, table, keys, arena, filled):
 
 @compiled(
     types.int64(
-        _text, types.int64, _ints, _flags, types.float64[:, ::1], types.int32[::1],
+        _text, types.int64, _ints, _flags, types.float64[:, ::1], types.uint64, types.int32[::1],
         types.int64[:, ::1], _out, _ints, types.int64[:, ::1], _codes, _numbers,
     )
 )  # fmt: skip
 def read_rows(
-    raw, delimiter, slots, is_number, limits, table, keys, arena, filled, places, codes, numbers
-):
+    raw, delimiter, slots, is_number, limits, secret, table, keys, arena, filled, places, codes,
+    numbers,
+):  # fmt: skip
     """Find the rows of plain text, and what their cells hold.
 
     Args:
@@ -107,13 +117,13 @@ def read_rows(
         slots: (width,) for each column the place of its field in `codes` and `numbers`, or -1.
         is_number: (fields,) whether the field is a number.
         limits: (fields, 2) least and greatest value.
-        table, keys, arena, filled: of `CellTable`.
+        secret, table, keys, arena, filled: of `CellTable`.
         places: (lines, 3) filled with each row's line, first byte, and the byte after it.
         codes: (fields, lines) filled with the code of each cell; -1: it is a plain number.
         numbers: (fields, lines) filled with plain numbers.
 
     Returns:
-        How many rows there are; `WRONG_WIDTH` or `RISKY_CELL`.
+        How many rows there are; `WRONG_WIDTH`, `RISKY_CELL` or `CROWDED`.
     """
     size, width = len(raw), len(slots)
     # Most cells of most files are empty.
@@ -147,7 +157,11 @@ def read_rows(
                         else:
                             known = empty_codes[slot] if start == stop else -1
                             if known < 0:
-                                known = _code(raw, start, stop, slot, table, keys, arena, filled)
+                                known = _code(
+                                    raw, start, stop, slot, secret, table, keys, arena, filled
+                                )
+                                if known < 0:
+                                    return known
                                 if start == stop:
                                     empty_codes[slot] = known
                             codes[slot, row] = known

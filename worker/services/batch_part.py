@@ -25,7 +25,7 @@ class Part(NamedTuple):
     results: bytes
     errors: bytes
     rejected: bytes
-    audit: bytes = b""
+    audit: bytes | memoryview = b""
     """The audit segment of the rows that were valued."""
     tally: PriceTally = NOTHING_VALUED
     """Their prices, for the metrics."""

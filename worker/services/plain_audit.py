@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from shared.adapters.audit_segments import seal
+from shared.adapters.audit_segments import sealed
 from shared.domain.batch import BatchManifest
 from worker.runtime import plain_write_kernels
 from worker.services.batch_audit import shared_members
@@ -19,6 +19,9 @@ RECORD_BYTES = 160
 
 NUMBER_BYTES = 40
 """More than a field's name and plain number take in it."""
+
+SEAL_BYTES = 400
+"""More than two hashes and their names take in the last record."""
 
 _NAMES = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
 _NAME_ENDS = ends(_NAMES)
@@ -33,7 +36,7 @@ def audit_segment(
     *,
     at: float,
     elapsed_ms: float,
-) -> bytes:
+) -> bytes | memoryview:
     """The audit segment: a record for each valued row, as `batch_audit` has them.
 
     Args:
@@ -51,13 +54,18 @@ def audit_segment(
     # Memory that is not written to is never taken from the system.
     longest = max(np.diff(table.fragment_ends, prepend=0).max(initial=0), NUMBER_BYTES)
     size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (int(longest) + 1)
-    out, last = np.empty(rows.good * size, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    out = np.empty(rows.good * size + SEAL_BYTES, dtype=np.uint8)
+    last = np.zeros(1, dtype=np.int64)
     written = plain_write_kernels.write_audit(
         order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
         signs(_ALL_NAMES), _NAME_ENDS, signs(table.fragments), table.fragment_ends,
         hundredths, signs(b"".join(frame)), ends(frame), out, last,
     )  # fmt: skip
-    return seal(out[: last[0]].data, out[last[0] : written].tobytes())
+    line = sealed(out[: last[0]].data, out[last[0] : written].tobytes())
+    end = last[0] + len(line)
+    out[last[0] : end] = signs(line)
+    # What the loop wrote is what goes to the disk: these are the most bytes of a chunk.
+    return out[:end].data
 
 
 def _frame(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:

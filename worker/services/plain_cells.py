@@ -4,6 +4,7 @@ A text is validated once for its column, by the field that validates JSON too; i
 stands for the outcome in all rows of all chunks.
 """
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,9 +43,12 @@ class CellTable:
         self.limits = np.array([_limits(name) for name in NAMES])
         self.slots: NDArray[np.int32] = np.full(1 << 16, -1, dtype=np.int32)
         """The hash table: codes, -1 where free."""
-        self._start_anew()
+        self.start_anew()
 
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
+        """Forget all texts, and where each had its place."""
+        self.secret = np.uint64(secrets.randbits(64))
+        """Whoever sends a file cannot know which texts share a place in the hash table."""
         self.slots.fill(-1)
         self.keys = np.zeros((1024, 3), dtype=np.int64)
         """Column, first byte in the arena and length of each code's text."""
@@ -65,12 +69,12 @@ class CellTable:
         """Have place for so many more texts of so many bytes together."""
         known, used = self.filled.tolist()
         if known > TEXTS_MAX:
-            self._start_anew()
+            self.start_anew()
             known = used = 0
         if 2 * (known + cells) > len(self.slots):
             length = 1 << (2 * (known + cells)).bit_length()
             self.slots = np.full(length, -1, dtype=np.int32)
-            self._start_anew()
+            self.start_anew()
             known = used = 0
         self.keys = _grown(self.keys, known + cells)
         self.arena = _grown(self.arena, used + size)

@@ -54,7 +54,7 @@ def make_plain_part(
     errors = _row_errors(rows, manifest, table, rejected)
     reasons = reasons_of(errors, manifest)
     results, own = _results(rows, manifest, hundredths, _verdicts(rows, quantiles), reasons)
-    audit = b""
+    audit: bytes | memoryview = b""
     if prices is not None:
         audit = audit_segment(rows, manifest, table, hundredths, at=at, elapsed_ms=elapsed_ms)
     return Part(

@@ -69,10 +69,12 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
     numbers = np.zeros((len(SLOTS), lines))
     table.make_room(lines * (len(columns) + 1), len(chunk.text))
     rows = plain_read_kernels.read_rows(
-        raw, ord(manifest.dialect.delimiter), slots, IS_NUMBER, table.limits, table.slots,
-        table.keys, table.arena, table.filled, places, codes, numbers,
+        raw, ord(manifest.dialect.delimiter), slots, IS_NUMBER, table.limits, table.secret,
+        table.slots, table.keys, table.arena, table.filled, places, codes, numbers,
     )  # fmt: skip
     table.learn()
+    if rows == plain_read_kernels.CROWDED:
+        table.start_anew()
     if rows != len(chunk):
         return None
     codes, numbers = codes[:, :rows], numbers[:, :rows]

@@ -274,3 +274,20 @@ def test_a_chunk_that_is_given_up_names_all_its_rows() -> None:
     assert isinstance(chunk, PlainChunk)
     part = make_failed_part(chunk.as_cells(manifest().dialect), manifest())
     assert part.counts.failed == 5
+
+
+def test_texts_that_all_want_one_place_are_left_to_the_general_reader() -> None:
+    """A crafted file costs a bounded number of steps, whatever is known of the table."""
+    lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,1000,," for n in range(400)]
+    data = "\n".join([",".join(HEADER), *lines]).encode()
+    (chunk,) = chunks(data, manifest(), 1000)
+    assert isinstance(chunk, PlainChunk)
+    crowded = CellTable(ColumnValidator())
+    crowded.make_room(10_000, len(data))
+    crowded.slots = crowded.slots[:256]  # full before all texts have a place
+    crowded.make_room = lambda *_: None  # type: ignore[method-assign]
+    assert read_rows(chunk, manifest(), crowded) is None
+
+
+def test_each_table_has_a_secret_of_its_own() -> None:
+    assert CellTable(ColumnValidator()).secret != CellTable(ColumnValidator()).secret
