@@ -1,9 +1,11 @@
-"""Celery's consumer, two things spared: events are collected, no notes are struck that are not."""
+"""Celery's consumer, less busy: events are collected, no notes are struck that are not."""
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from kombu import Message
 from kombu.asynchronous.hub import Hub
@@ -53,6 +55,12 @@ class ThriftyConsumer(Consumer):
         if self.hub and not self._is_flush_due:
             self._is_flush_due = True
             self.hub.call_later(EVENT_INTERVAL_S, self._flush_collected)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """As Celery's, without eight lines on what it may do with running tasks one day."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
 
     def stop(self) -> None:
         """Send what is left, then stop."""

@@ -5,7 +5,7 @@ import time
 import warnings
 
 from celery import Celery
-from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.exceptions import SecurityWarning
 
 from shared.celery_app import make_celery
 from shared.connections import with_connections
@@ -43,8 +43,6 @@ def make_app() -> Celery:
     configure_logging(settings.log_level, "worker")
     # Celery warns of root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # And of each lost connection, because tasks go on without it: that is what we want.
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
     celery = make_celery(settings.redis_url)
     celery.conf.worker_consumer = "worker.consumer:ThriftyConsumer"
