@@ -154,6 +154,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="rounds of each measurement (3; smoke: 1)")
     parser.add_argument("--seconds", type=float, help="length of a round (4; smoke: 1)")
     parser.add_argument("--rows", type=int, help="rows of the CSV of the bulk scenario")
+    parser.add_argument("--stored", type=int, help="jobs and audit lines of the flat scenario")
     parser.add_argument("--models", type=Path, help="a registry with an active model to serve")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     return parser
@@ -169,7 +170,7 @@ def _options(given: argparse.Namespace) -> Options:
         warm_up_s=0.0 if smoke else 1.0,
         connections=MISS_CONNECTIONS[1:2] if smoke else MISS_CONNECTIONS,
         rows=given.rows or (SMOKE_ROWS if smoke else FULL_ROWS),
-        stored=SMOKE_STORED if smoke else FULL_STORED,
+        stored=given.stored or (SMOKE_STORED if smoke else FULL_STORED),
         smoke=smoke,
     )
 

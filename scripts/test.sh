@@ -11,7 +11,7 @@ leave_out() { # marker, reason
     chosen="${chosen:+$chosen and }not $1"
 }
 
-make --no-print-directory lint types contracts
+make --no-print-directory --jobs=3 --output-sync lint types contracts
 
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 export CHROMIUM
