@@ -25,8 +25,9 @@ REMOVED_AT_ONCE = 1000
 """Most keys that S3 deletes by one request."""
 
 ATTEMPTS = 2
-CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S = 1.0, 20.0
-"""A store that is not there is reported within seconds; a part may take its time."""
+CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S = 1.0, 10.0
+"""A store that is not there is reported within seconds, one that falls silent after both attempts;
+a part of a large blob may take its time."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,12 +72,13 @@ class S3BlobStore:
             config_kwargs={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "read_timeout": REPLY_TIMEOUT_S,
-                "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
+                "retries": {"total_max_attempts": ATTEMPTS, "mode": "standard"},
                 # Host names like minio:9000 have no subdomain for each bucket.
                 "s3": {"addressing_style": "path" if endpoint_url else "auto"},
             },
         )
-        self._files.retries = ATTEMPTS
+        # s3fs would try all of these attempts again, each with a wait of its own.
+        self._files.retries = 1
 
     @contextmanager
     def write(self, batch_id: BatchId, name: str) -> Iterator["S3Writer"]:

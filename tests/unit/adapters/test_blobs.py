@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import socketserver
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 from shared.adapters.batch_files import BatchFiles, CutState, chunk_name, chunk_of, part_name
 from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.blobs import LocalBlobStore
-from shared.adapters.s3_blobs import PART_BYTES, S3BlobStore
+from shared.adapters.s3_blobs import ATTEMPTS, PART_BYTES, S3BlobStore
 from shared.batch_ports import BlobStore
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress, OnError
 from shared.domain.ids import BatchId, CallerId, new_id
@@ -336,6 +337,27 @@ def test_a_store_that_is_away_is_an_os_error_like_a_full_disk(
             with pytest.raises(OSError, match="object store") as caught:
                 call()
             assert not isinstance(caught.value, FileNotFoundError), "nothing is known to be gone"
+
+
+def test_a_store_that_falls_silent_is_asked_twice_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.adapters.s3_blobs.REPLY_TIMEOUT_S", 0.2)
+    asked: list[bytes] = []
+
+    class Silent(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while request := self.request.recv(1 << 16):
+                asked.append(request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        blobs = S3BlobStore(f"s3://{BUCKET}/silent", f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(OSError, match="object store"):
+            blobs.size(BATCH, "manifest.json")
+        server.shutdown()
+    assert len(asked) == ATTEMPTS
 
 
 @pytest.mark.parametrize("url", ["cars", "s3://", "https://s3.example/cars", "s3://Big Bucket"])
