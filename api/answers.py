@@ -12,6 +12,13 @@ from api.schemas.problems import ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 PROBLEM_JSON = "application/problem+json"
+PREFER = {
+    "in": "header",
+    "name": "Prefer",
+    "schema": {"type": "string", "example": "wait=10"},
+    "description": "Wait so many seconds: 200 with the result if it is there in time, or 202.",
+}
+"""The documentation of a header that `/predict` and `/jobs` read."""
 
 
 def json_response(body: Any, status: int = 200) -> Response:

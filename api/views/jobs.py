@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from api.answers import documents_problems, json_response, query_parameters
+from api.answers import PREFER, documents_problems, json_response, query_parameters
 from api.auth import Scope, needs
 from api.current import caller_id, services
 from api.schemas.job_list import JobListQuery, load_filter
@@ -47,12 +47,7 @@ IDEMPOTENCY_KEY_MAX = 200
             "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
             "description": "Repeating a submission with the same key gives the same job (24 h).",
         },
-        {
-            "in": "header",
-            "name": "Prefer",
-            "schema": {"type": "string", "example": "wait=10"},
-            "description": "Wait so many seconds: 200 with the result if it is there in time.",
-        },
+        PREFER,
     ],
     requestBody={
         "required": True,
@@ -72,6 +67,7 @@ IDEMPOTENCY_KEY_MAX = 200
 @blueprint.alt_response(200, schema=JobSchema, description="Ended within `Prefer: wait`")
 @documents_problems(
     blueprint,
+    status_413="Body too large",
     status_415="Not JSON",
     status_422="Invalid car or parameter, or the Idempotency-Key came with another body",
     status_503="No model, or queue down",

@@ -6,7 +6,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api import current
-from api.answers import documents_problems, json_response, query_parameters
+from api.answers import PREFER, documents_problems, json_response, query_parameters
 from api.auth import Scope, needs
 from api.current import caller_id, services
 from api.schemas.jobs import JobSchema, dump_job
@@ -24,7 +24,7 @@ QUERY = ValuationQuery()
 @blueprint.post("/predict")
 @blueprint.doc(
     summary="Value one car",
-    parameters=[query_parameters(ValuationQuery)],
+    parameters=[query_parameters(ValuationQuery), PREFER],
     requestBody={
         "required": True,
         "content": {"application/json": {"schema": CarRequestSchema}},
@@ -34,6 +34,7 @@ QUERY = ValuationQuery()
 @blueprint.alt_response(202, schema=JobSchema, description="Not ready in time: poll `Location`")
 @documents_problems(
     blueprint,
+    status_413="Body too large",
     status_415="Not JSON",
     status_422="Invalid car or parameter",
     status_503="No model, queue down or full, or the answer cannot be recorded",

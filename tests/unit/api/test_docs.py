@@ -101,3 +101,10 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(docs, "SIDECAR", "no_such_package")
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         docs.sidecar_folder()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/jobs"])
+def test_the_document_says_how_long_a_caller_may_wait_and_what_is_too_large(client, path):
+    operation = client.get("/openapi.json").json["paths"][path]["post"]
+    assert "Prefer" in [one["name"] for one in operation["parameters"]]
+    assert "413" in operation["responses"]
