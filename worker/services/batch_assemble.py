@@ -29,7 +29,7 @@ from worker.services.batch_audit import record_part
 from worker.services.batch_flow import ASSEMBLE
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
 
-RENEW_PARTS = 200
+RENEW_PARTS = 100
 """Parts after which the lease is renewed: some seconds of copying."""
 
 ROWS_MISSING = "rows-missing"
