@@ -75,6 +75,19 @@ def test_the_lock_keeps_the_versions_that_survive_faults() -> None:
     assert "\nkombu==5.7.0 " in locked
 
 
+def test_the_index_of_decisions_lists_each_by_its_title() -> None:
+    folder = ROOT / "docs" / "adr"
+    decisions = sorted(path for path in FILES if path.parent == folder and path.name[0].isdigit())
+    lines = [
+        f"- [{path.read_text(encoding='utf-8').splitlines()[0][2:]}]({path.name})"
+        for path in decisions
+    ]
+    index = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in index if line.startswith("- [")] == lines
+    for path in decisions:
+        assert f"- [{int(path.name[:4])}. " in lines[decisions.index(path)], path.name
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

@@ -10,6 +10,9 @@ from tests.conftest import ROOT
 
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 NUMBER = re.compile(r"[\d.]+")
+PRICE = re.compile(r'(?:"(?:price_mad|low|high)": |,)(\d{4,}\.\d+)')
+NEAR = 0.05
+"""Figures that are further from those of the default model are to be renewed."""
 
 
 def examples(block: str) -> list[tuple[str, str]]:
@@ -40,6 +43,11 @@ def shape(text):
         return NUMBER.sub("0", text)
 
 
+def prices(text):
+    """The prices and ends of intervals in a JSON document or a CSV."""
+    return [float(figure) for figure in PRICE.findall(text)]
+
+
 def names_in(value):
     """The names in a JSON value, level by level."""
     if isinstance(value, dict):
@@ -65,6 +73,7 @@ def test_an_example_of_the_readme_gives_what_it_shows(service, tmp_path, block):
         if shown:
             given = (tmp_path / f"out.{number}").read_text().rstrip("\n")
             assert shape(given) == shape(shown), command
+            assert prices(given) == pytest.approx(prices(shown), rel=NEAR), command
 
 
 def test_there_are_examples_for_all_three_ways():
