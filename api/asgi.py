@@ -1,5 +1,6 @@
 """Entry of the API: `granian --interface asginl api.asgi:app`."""
 
+import gc
 import multiprocessing
 import signal
 
@@ -16,3 +17,5 @@ from shared.settings import Settings
 settings = with_connections(Settings.from_env())
 configure_logging(settings.log_level, "api")
 app = create_front(create_app(settings))
+# What is there now stays: the collector need not walk through it while requests wait.
+gc.freeze()

@@ -9,6 +9,7 @@ there: there is one place for each of these answers.
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -20,6 +21,7 @@ from api.current import BEGUN, Begun, preferred_language
 from api.schemas.requests import parse_json, wait_s
 from api.schemas.valuations import CACHE_STATUS, cache_status, write_valuation
 from api.security_headers import DATA_HEADERS
+from api.services.loop_turns import PerTurn
 from api.services.loop_valuations import Finish
 from api.wsgi_bridge import LEFT, Message, Receive, Send, WsgiBridge
 from api.wsgi_bridge import Scope as AsgiScope
@@ -70,6 +72,7 @@ class Front:
         self._services = services
         self._authenticator = authenticator
         self._flask = WsgiBridge(application, services.settings.api_threads)
+        self._answered: PerTurn[float] = PerTurn(_observe)
         self._max_bytes = min(PLAIN_MAX_BYTES, services.settings.body_max_bytes)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -94,7 +97,7 @@ class Front:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        observe_http("POST", PATH, 200, time.perf_counter() - plain.started)
+        self._answered.add(time.perf_counter() - plain.started)
 
     async def _hand_over(self, scope: AsgiScope, send: Send, begun: Begun) -> None:
         """Have Flask's view finish what has no plain end; the body has been read."""
@@ -143,6 +146,10 @@ class Front:
         card = self._services.model_card(valuation.estimate.model_version)
         language = preferred_language(accept_language)
         return orjson.dumps(write_valuation(valuation, DEFAULT_COVERAGE, card, language))
+
+
+def _observe(took_s: Sequence[float]) -> None:
+    observe_http("POST", PATH, 200, *took_s)
 
 
 async def _read(receive: Receive, length: int) -> bytes:

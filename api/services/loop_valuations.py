@@ -66,6 +66,7 @@ class LoopValuations:
         self._clock = clock
         self._audit = audit
         self._records: PerTurn[AuditRecord] = PerTurn(self._record)
+        self._prices: PerTurn[float] = PerTurn(observe_valuations)
         misses = Misses(cache, queue_guard, dispatcher, self._done)
         self._misses: PerTurn[Asked] = PerTurn(misses.ask)
         self._answers: dict[str, asyncio.Future[None]] = {}
@@ -105,6 +106,7 @@ class LoopValuations:
         estimate = asked.pending.estimate()
         if estimate is None:
             return partial(self._keep, question, asked.pending)
+        self._prices.add(estimate.price_mad)
         return from_worker(question, estimate)
 
     async def _answer_hit(
@@ -115,14 +117,14 @@ class LoopValuations:
         hit: CachedEstimate,
         started: float,
     ) -> Valuation:
-        CACHE_HITS.inc()
         valuation = from_cache(valuation_id, request, hit)
         await self._records.add(hit_record(valuation, caller, self._clock(), started))
-        observe_valuations([hit.estimate.price_mad])
         return valuation
 
     def _record(self, records: list["AuditRecord"]) -> None:
+        CACHE_HITS.inc(len(records))
         self._audit.append(records)
+        observe_valuations([each.estimate.price_mad for each in records if each.estimate])
 
     async def _ask(self, question: Question, version: str, wait_s: float) -> Asked:
         """Ask cache server and workers; returns with an answer or when the wait is over."""

@@ -114,6 +114,7 @@ class Valuations:
         estimate = self._wait(pending, wait_s)
         if estimate is None:
             return self.keep(question, pending)
+        observe_valuations([estimate.price_mad])
         return from_worker(question, estimate)
 
     def _wait(self, pending: PendingEstimate, wait_s: float) -> Estimate | None:
@@ -144,7 +145,7 @@ class Valuations:
             raise
         if estimate is not None:
             self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])  # counts it
-            return _answer(question, estimate)
+            return from_worker(question, estimate)
         with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
             self._dispatcher.submit_job(job.id)
         return job
@@ -174,12 +175,7 @@ def from_cache(valuation_id: ValuationId, request: CarRequest, hit: CachedEstima
 
 
 def from_worker(question: Question, estimate: Estimate) -> Valuation:
-    """The answer from a worker's estimate, counted."""
-    observe_valuations([estimate.price_mad])
-    return _answer(question, estimate)
-
-
-def _answer(question: Question, estimate: Estimate) -> Valuation:
+    """The answer from a worker's estimate."""
     return Valuation(id=question.id, request=question.request, estimate=estimate, cached=False)
 
 

@@ -83,12 +83,12 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
     known = [
         {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
         for name, field in _OPTIONAL_CATEGORIES.items()
-        if field.is_unknown(body.get(name))
+        if name in body and field.is_unknown(body[name])
     ]
     known += [
         {"pointer": f"{pointer}/{name}", "code": "litres"}
         for name, field in _LITRES.items()
-        if field.is_litres(body.get(name))
+        if name in body and field.is_litres(body[name])
     ]
     unknown = [name for name in body if name not in CAR_FIELDS]
     named = unknown[: MOST_WARNINGS - len(known)]
