@@ -43,7 +43,8 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
     months = curve.columns(dated[LISTING_DATE].map(month_number).to_numpy(dtype=np.float64))
     log_price = np.log(dated[PRICE].to_numpy(dtype=np.float64))
     fit = fit_hedonic(dated, log_price, TERMS, fewest=SMALLEST_CELL, nuisance=months)
-    residual = _unseen_residuals(dated, log_price, months)
+    own = _residuals(fit, dated, log_price, months)
+    residual = _standardised(own, _unseen_residuals(dated, log_price, months))
     return ReferenceMarket(
         data_as_of=as_of,
         basis="asking_prices",
@@ -90,11 +91,29 @@ def _unseen_residuals(
             fewest=SMALLEST_CELL,
             nuisance=months[outside],
         )
-        tables = HedonicTables(fit.model, coder_for(fit.model))
-        coded = tables.coder.code(car_columns(listings.iloc[inside]), len(inside))
-        expected = tables.log_price(tables.parts(coded)) + months[inside] @ fit.nuisance
-        residual[inside] = log_price[inside] - expected
+        part = listings.iloc[inside]
+        residual[inside] = _residuals(fit, part, log_price[inside], months[inside])
     return residual
+
+
+def _residuals(
+    fit: HedonicFit, listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
+) -> FloatArray:
+    """Log price minus the price by the model, at the level of the listing's month."""
+    tables = HedonicTables(fit.model, coder_for(fit.model))
+    coded = tables.coder.code(car_columns(listings), len(listings))
+    expected = tables.log_price(tables.parts(coded)) + months @ fit.nuisance
+    return np.asarray(log_price - expected)
+
+
+def _standardised(own: FloatArray, unseen: FloatArray) -> FloatArray:
+    """How far the prices themselves stray, without the error of the model.
+
+    A listing's residual from a model that it has helped to fit is too small by the factor 1 - h,
+    with h its leverage; that from a model without it is too large by as much as the model errs,
+    and training on drawn listings adds such an error anew. Their geometric mean is neither.
+    """
+    return np.asarray(np.sign(unseen) * np.sqrt(np.abs(own * unseen)))
 
 
 def _price_index(listings: pd.DataFrame, curve: Bend, fit: HedonicFit) -> dict[str, list[float]]:

@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from data.brand_classes import BRAND_CLASSES
 from data.coded_columns import CodedColumn, Column, as_codes, as_numbers
 from data.hedonic import (
+    BRAND_CLASS,
     FIRST_YEAR,
     LAST_YEAR,
     SEPARATOR,
@@ -19,6 +21,7 @@ from data.hedonic import (
     HedonicModel,
     IntArray,
 )
+from data.vehicle_brands import VehicleBrands
 from data.vehicles import VehicleIndex
 
 PLAIN_KEYS = (
@@ -32,6 +35,7 @@ PLAIN_KEYS = (
     "origin",
     "city",
     "doors",
+    BRAND_CLASS,
 )
 KEYS = (*PLAIN_KEYS, "year", VEHICLE, SPEC)
 PARTS_OF = {VEHICLE: ("company", "model"), SPEC: ("company", "model", "fuel", "transmission")}
@@ -46,8 +50,11 @@ NUMBERS = (
     "doors",
 )
 _YEAR, _VEHICLE, _SPEC = KEYS.index("year"), KEYS.index(VEHICLE), KEYS.index(SPEC)
+_BRAND_KEYS = (PLAIN_KEYS.index("company"), PLAIN_KEYS.index(BRAND_CLASS))
 _YEAR_NUMBER = NUMBERS.index("year")
 _FUEL, _TRANSMISSION = PLAIN_KEYS.index("fuel"), PLAIN_KEYS.index("transmission")
+_COLUMN_OF = {BRAND_CLASS: "company"}
+"""The column of a key that is none itself."""
 _WHOLE_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
 _LONGEST_CACHE = 100_000
 
@@ -82,6 +89,10 @@ class CarCoder:
             key: {value: code for code, value in enumerate(vocabularies.get(key, ()), start=1)}
             for key in PLAIN_KEYS
         }
+        self._codes_by_value = [
+            (_COLUMN_OF.get(key, key), _codes_by_value(key, words))
+            for key, words in self.vocabularies.items()
+        ]
         self._vehicles = VehicleIndex(vehicles, vehicle_years)
         self.sizes = {key: len(words) + 1 for key, words in self.vocabularies.items()}
         self.sizes |= {
@@ -89,6 +100,8 @@ class CarCoder:
             VEHICLE: len(vehicles) + 1,
             SPEC: len(specs) + 1,
         }
+        own = {place: self._codes_by_value[place][1] for place in _BRAND_KEYS}
+        self._brands = VehicleBrands(vehicles, own)
         self._specs = self._spec_codes(vehicles, specs)
         self._words = frozenset(words)
         self._editions: dict[str | None, Words] = {}
@@ -132,14 +145,15 @@ class CarCoder:
         absent = (None,) * n
         numbers = np.array([columns.get(name, absent) for name in NUMBERS], dtype=np.float64)
         plain = [
-            [words.get(value, 0) for value in columns.get(key, absent)] if words else [0] * n
-            for key, words in self.vocabularies.items()
+            [words.get(value, 0) for value in columns.get(name, absent)] if words else [0] * n
+            for name, words in self._codes_by_value
         ]
         years = [_year_code(year) for year in columns["year"]]
         known = list(
             map(self._vehicles.code, columns["company"], columns["model"], columns["year"])
         )
         specs = self._specs[known, plain[_FUEL], plain[_TRANSMISSION]]
+        self._brands.correct_lists(plain, known)
         codes = np.array([*plain, years, known, specs], dtype=np.int64)
         return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", absent)))
 
@@ -149,13 +163,14 @@ class CarCoder:
         """Columns as arrays."""
         numbers = np.array([as_numbers(columns.get(name), n) for name in NUMBERS])
         codes = np.zeros((len(KEYS), n), dtype=np.int64)
-        for place, (key, words) in enumerate(self.vocabularies.items()):
-            if words and key in columns:
-                codes[place] = as_codes(columns[key], words)
+        for place, (name, words) in enumerate(self._codes_by_value):
+            if words and name in columns:
+                codes[place] = as_codes(columns[name], words)
         years = numbers[_YEAR_NUMBER]
         codes[_YEAR] = _year_codes(years)
         codes[_VEHICLE] = self._vehicle_codes(company, model, years)
         codes[_SPEC] = self._specs[codes[_VEHICLE], codes[_FUEL], codes[_TRANSMISSION]]
+        self._brands.correct_arrays(codes, codes[_VEHICLE])
         return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", ())))
 
     def _known_words(self, editions: Column) -> dict[int, Words]:
@@ -191,6 +206,13 @@ class CarCoder:
         names = (company.values_at(first), model.values_at(first), years[first].tolist())
         found = np.fromiter(map(self._vehicles.code, *names), np.int64, len(first))
         return np.asarray(found[inverse])
+
+
+def _codes_by_value(key: str, words: Mapping[Any, int]) -> Mapping[Any, int]:
+    """The codes of a key by the values of its column."""
+    if key != BRAND_CLASS:
+        return words
+    return {brand: words[name] for brand, name in BRAND_CLASSES.items() if name in words}
 
 
 def words_of(edition: str | None) -> list[str]:

@@ -22,6 +22,8 @@ FIRST_YEAR = 1990
 LAST_YEAR = 2035
 YEARS = np.arange(FIRST_YEAR, LAST_YEAR + 1, dtype=np.float64)
 
+BRAND_CLASS = "brand_class"
+"""Derived key: the class of the company (`data.brand_classes`)."""
 VEHICLE = "vehicle"
 """Derived key: company and model."""
 SPEC = "spec"

@@ -10,8 +10,18 @@ import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.ageing import with_steady_ageing
+from data.brand_classes import BRAND_CLASSES
 from data.car_codes import PARTS_OF, words_of
-from data.hedonic import SEPARATOR, WORD, Cell, FloatArray, HedonicModel, IntArray, Term
+from data.hedonic import (
+    BRAND_CLASS,
+    SEPARATOR,
+    WORD,
+    Cell,
+    FloatArray,
+    HedonicModel,
+    IntArray,
+    Term,
+)
 from data.usual_fit import with_usual_effects
 
 _ITERATIONS = (80, 40, 40)
@@ -164,12 +174,19 @@ def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray
         rows = np.repeat(rows, [len(found) for found in words])
         columns.append(pd.Series([word for found in words for word in found], dtype=object))
     fields = [part for key in term.keys if key != WORD for part in PARTS_OF.get(key, (key,))]
-    columns[:0] = [_text(listings[field].iloc[rows]) for field in fields]
+    columns[:0] = [_text(_column(listings, field).iloc[rows]) for field in fields]
     joined = columns[0]
     for column in columns[1:]:
         joined = joined + SEPARATOR + column
     codes, names = pd.factorize(joined, sort=True)
     return [str(name) for name in names], rows, codes.astype(np.int64)
+
+
+def _column(listings: pd.DataFrame, field: str) -> pd.Series:
+    """A field of the listings, or the class of their brands."""
+    if field == BRAND_CLASS:
+        return listings["company"].map(BRAND_CLASSES)
+    return listings[field]
 
 
 def _text(column: pd.Series) -> pd.Series:

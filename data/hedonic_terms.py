@@ -6,7 +6,7 @@ back more than general ones, so that a cell with few listings leans on its paren
 
 import dataclasses
 
-from data.hedonic import SPEC, VEHICLE, WORD, Bend, Term
+from data.hedonic import BRAND_CLASS, SPEC, VEHICLE, WORD, Bend, Term
 
 YEAR = Bend(
     variable="year",
@@ -50,6 +50,7 @@ _SHIFTS = tuple(
         ((WORD,), "edition", 16.0),
         ((VEHICLE, WORD), "edition", 16.0),
         (("doors",), "doors", 4.0),
+        ((BRAND_CLASS,), "company", 0.6),
         (("company",), "company", 0.6),
         ((VEHICLE,), "model", 2.0),
         ((VEHICLE, "fuel"), "fuel", 4.0),
@@ -66,6 +67,7 @@ _SHIFTS = tuple(
 _AGEING = tuple(
     Term(name="_x_".join(keys) + "_ageing", field="year", keys=keys, bend=COARSE_YEAR, stiffness=s)
     for keys, s in (
+        ((BRAND_CLASS,), 2.0),
         (("company",), 2.0),
         ((VEHICLE,), 4.0),
         (("company", "fuel"), 4.0),

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from model_store.encoding import COMPLETE, ODD, THIN, UNKNOWN_BRAND, UNKNOWN_MODEL
 from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,7 +23,14 @@ FEWEST_TO_CALIBRATE = 100
 _BINS = 20
 _PRIOR = 100.0
 """Cars that the whole weighs against a bin."""
-_REACH = 0.90
+_TAIL = 0.05
+"""Share of the cars on either side of the 90 % interval."""
+_LEAN = 0.6
+"""By how much of it the tail below is shortened for the cheapest cars, and that above for the
+dearest; the other one is longer by as much."""
+_ODD_FACTOR = 2.0
+"""How much wider the interval is of a car whose like no listing shows."""
+_LEAST_REACH = 1e-3
 _SMALLEST_SIZE = 0.05
 _STEEPEST = 0.5
 
@@ -32,24 +40,28 @@ class IntervalCalibration:
     """Quantiles of the scaled residual for each level of information.
 
     Args:
-        factors: (3, 9), one row for each level of `model_store.encoding`, one column for each of
+        factors: (5, 9), one row for each level of `model_store.encoding`, one column for each of
             `QUANTILE_LEVELS`; not decreasing along a row, 0 at the median.
         floor: smallest standard deviation (log scale) that is believed.
         exponent: the scale grows as the deviation to this power.
-        knots_log, widths: what it is multiplied by, at these log prices and linear between them:
-            cheap and dear cars spread more than their neighbours in the forest tell.
+        knots_log, below, above: what it is multiplied by on either side of the estimate, at these
+            log prices and linear between them: cheap and dear cars spread more than their
+            neighbours in the forest tell, the cheap ones downwards and the dear ones upwards.
     """
 
     factors: tuple[tuple[float, ...], ...]
     floor: float = 0.02
     exponent: float = 1.0
     knots_log: tuple[float, ...] = (0.0,)
-    widths: tuple[float, ...] = (1.0,)
+    below: tuple[float, ...] = (1.0,)
+    above: tuple[float, ...] = (1.0,)
 
-    def scale(self, mean: FloatArray, std: FloatArray) -> FloatArray:
-        """What a unit of the factors is worth on the log scale, (n,)."""
-        width = np.interp(mean, self.knots_log, self.widths)
-        return np.asarray(np.maximum(std, self.floor) ** self.exponent * width)
+    def scales(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What a unit of the factors is worth on the log scale below and above, (n,) each."""
+        spread = np.maximum(std, self.floor) ** self.exponent
+        below = np.interp(mean, self.knots_log, self.below)
+        above = np.interp(mean, self.knots_log, self.above)
+        return np.asarray(spread * below), np.asarray(spread * above)
 
     def quantiles_log(
         self, level: npt.NDArray[np.int8], mean: FloatArray, std: FloatArray
@@ -61,8 +73,11 @@ class IntervalCalibration:
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
         """
-        factors = np.asarray(self.factors)[level]
-        return np.asarray(mean[:, None] + factors * self.scale(mean, std)[:, None])
+        below, above = self.scales(mean, std)
+        offsets = np.asarray(self.factors)[level]
+        offsets[:, :MEDIAN_INDEX] *= below[:, None]
+        offsets[:, MEDIAN_INDEX:] *= above[:, None]
+        return np.asarray(mean[:, None] + offsets)
 
     @classmethod
     def fit(
@@ -81,20 +96,15 @@ class IntervalCalibration:
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
             actual: (n,) log of the real prices.
-            fewest: a level with fewer cars takes the quantiles of the level below it.
+            fewest: a level with fewer cars takes the quantiles of the level below it. Those of
+                `ODD` cars are a decision: training has hardly any.
         """
         exponent = _exponent(std, np.abs(actual - mean), cls.floor)
-        flat = cls(factors=(), exponent=exponent)
-        knots, widths = _widths(mean, np.abs(actual - mean) / flat.scale(mean, std))
-        raw = cls(factors=(), exponent=exponent, knots_log=knots, widths=widths)
-        scores = (actual - mean) / raw.scale(mean, std)
-        rows: list[tuple[float, ...]] = []
-        for wanted in range(3):
-            chosen = scores[level == wanted]
-            if len(chosen) < fewest:
-                chosen = scores if not rows else np.empty(0)
-            rows.append(_factors(chosen) if len(chosen) else rows[-1])
-        return dataclasses.replace(raw, factors=tuple(rows))
+        spread, _ = cls(factors=(), exponent=exponent).scales(mean, std)
+        knots, below, above = _reaches(mean, (actual - mean) / spread)
+        raw = cls(factors=(), exponent=exponent, knots_log=knots, below=below, above=above)
+        scores = (actual - mean) / np.where(actual < mean, *raw.scales(mean, std))
+        return dataclasses.replace(raw, factors=_rows(scores, level, fewest))
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -103,7 +113,8 @@ class IntervalCalibration:
             "floor": self.floor,
             "exponent": self.exponent,
             "knots_log": list(self.knots_log),
-            "widths": list(self.widths),
+            "below": list(self.below),
+            "above": list(self.above),
         }
 
     @classmethod
@@ -114,7 +125,8 @@ class IntervalCalibration:
             floor=given["floor"],
             exponent=given["exponent"],
             knots_log=tuple(given["knots_log"]),
-            widths=tuple(given["widths"]),
+            below=tuple(given["below"]),
+            above=tuple(given["above"]),
         )
 
 
@@ -128,27 +140,62 @@ def _exponent(std: FloatArray, size: FloatArray, floor: float) -> float:
     return 1.0 + float(np.clip(slope, -_STEEPEST, _STEEPEST))
 
 
-def _widths(mean: FloatArray, size: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """How far the scaled residual reaches by bins of the price: (middles, reaches).
+def _reaches(
+    mean: FloatArray, scaled: FloatArray
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """How far the scaled residual reaches by bins of the price: middles, below, above.
 
-    A bin is drawn to the whole, so that few cars make a steady curve too.
+    The two tails of a bin hold the same share together in all of them. What has been estimated
+    cheap is cheaper still more often than dearer still, seen from the asked price, so the cheaper
+    a bin, the further down and the less far up its interval reaches; and the reverse for dear
+    cars. A bin is drawn to the whole, so that few cars make a steady curve too.
     """
+    ranks = (np.arange(_BINS) + 0.5) / _BINS
     edges = np.quantile(mean, np.arange(1, _BINS) / _BINS)
-    middles = np.quantile(mean, (np.arange(_BINS) + 0.5) / _BINS)
     bins = np.searchsorted(edges, mean)
-    overall = float(np.quantile(size, _REACH))
-    widths = []
-    for wanted in range(_BINS):
-        inside = size[bins == wanted]
-        own = float(np.quantile(inside, _REACH)) if len(inside) else overall
-        widths.append((len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR))
-    return tuple(middles.tolist()), tuple(widths)
+    below, above = [], []
+    for number, rank in enumerate(ranks):
+        lean = _LEAN * (1.0 - 2.0 * rank)
+        inside = scaled[bins == number]
+        below.append(_reach(-inside, -scaled, _TAIL * (1.0 - lean)))
+        above.append(_reach(inside, scaled, _TAIL * (1.0 + lean)))
+    return tuple(np.quantile(mean, ranks).tolist()), tuple(below), tuple(above)
 
 
-def _factors(scores: FloatArray) -> tuple[float, ...]:
+def _reach(inside: FloatArray, everywhere: FloatArray, tail: float) -> float:
+    """What the given share of a bin exceeds, drawn to what it is for all cars."""
+    overall = float(np.quantile(everywhere, 1.0 - tail))
+    own = float(np.quantile(inside, 1.0 - tail)) if len(inside) else overall
+    drawn = (len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR)
+    return max(drawn, _LEAST_REACH)
+
+
+def _rows(
+    scores: FloatArray, level: npt.NDArray[np.int8], fewest: int
+) -> tuple[tuple[float, ...], ...]:
+    """The factors of each level, the less is known the wider."""
+    rows = {COMPLETE: _factors(scores)}
+    for wanted, known in (
+        (COMPLETE, COMPLETE),
+        (THIN, COMPLETE),
+        (UNKNOWN_MODEL, THIN),
+        (UNKNOWN_BRAND, UNKNOWN_MODEL),
+    ):
+        chosen = scores[level == wanted]
+        rows[wanted] = _factors(chosen) if len(chosen) >= fewest else rows[known]
+    rows[UNKNOWN_BRAND] = np.where(
+        np.arange(len(QUANTILE_LEVELS)) < MEDIAN_INDEX,
+        np.minimum(rows[UNKNOWN_BRAND], rows[UNKNOWN_MODEL]),
+        np.maximum(rows[UNKNOWN_BRAND], rows[UNKNOWN_MODEL]),
+    )
+    rows[ODD] = _ODD_FACTOR * rows[THIN]
+    return tuple(tuple(rows[number].tolist()) for number in sorted(rows))
+
+
+def _factors(scores: FloatArray) -> FloatArray:
     """Quantiles of the scaled residual around the point estimate, which stays the median."""
     found = np.quantile(scores, QUANTILE_LEVELS)
     found[MEDIAN_INDEX] = 0.0
     found[:MEDIAN_INDEX] = np.minimum(found[:MEDIAN_INDEX], 0.0)
     found[MEDIAN_INDEX:] = np.maximum(found[MEDIAN_INDEX:], 0.0)
-    return tuple(float(value) for value in found)
+    return np.asarray(found)

@@ -20,7 +20,7 @@ AGE_BANDS: tuple[tuple[str, int], ...] = (
     ("15-19", 15), ("20+", 20),
 )  # fmt: skip
 """Label and lowest age of each band, years."""
-LEVELS = ("all details", "details missing", "model unknown")
+LEVELS = ("all details", "details missing", "unusual figures", "model unknown", "brand unknown")
 """Names of the levels of information (`model_store.encoding`)."""
 
 

@@ -19,16 +19,19 @@ from data.coded_columns import CodedColumn, Column, as_codes, is_missing
 from data.hedonic import HedonicModel
 from data.hedonic_tables import HedonicTables
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
+from shared.domain.mileage import MOST_KM_A_YEAR
 
 MISSING = -1.0
 """Stands for a value that is not known; unlike NaN it is the same in every runtime."""
 
-COMPLETE, THIN, UNKNOWN_MODEL = 0, 1, 2
-"""Levels of information: all details given, some missing, a model never seen in training."""
+COMPLETE, THIN, ODD, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
+"""Levels of information: all details given; some missing; a number beyond all that training has
+seen; a model never seen in training; a brand never seen either."""
 
 EFFECT_PREFIX = "effect_"
 BASELINE = "baseline_log"
-_VEHICLE = KEYS.index("vehicle")
+_VEHICLE, _COMPANY = KEYS.index("vehicle"), KEYS.index("company")
+_YEAR, _KM = NUMBERS.index("year"), NUMBERS.index("km_driven")
 _values_of = attrgetter(*FIELD_NAMES)
 _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
@@ -45,7 +48,7 @@ class EncodedCars:
         matrix: float32 (n, k), C-contiguous, columns as in `CarEncoder.feature_names`;
             `MISSING` where a value is not known, never NaN.
         baseline_log: float64 (n,), log price in MAD by the baseline.
-        level: int8 (n,), `COMPLETE`, `THIN` or `UNKNOWN_MODEL`.
+        level: int8 (n,), from `COMPLETE` to `UNKNOWN_BRAND`.
     """
 
     matrix: npt.NDArray[np.float32]
@@ -62,11 +65,15 @@ class CarEncoder:
         feature_names: columns of the matrix: numbers and categories by the name of the car's
             field, `effect_<field>` for a part of the baseline, `baseline_log` for all of it.
         detail_fields: optional fields without which a car counts as `THIN`.
+        ranges: the usual range of numbers by name. A car beyond one counts as `ODD`, as does one
+            that has been driven further a year than any car is; of the years only the newest
+            counts, for that.
     """
 
     hedonic: HedonicModel
     feature_names: tuple[str, ...]
     detail_fields: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tables = HedonicTables(self.hedonic, coder_for(self.hedonic))
@@ -79,6 +86,11 @@ class CarEncoder:
         )
         # The last column stands for effects that this baseline does not have: zero.
         picked = [known.index(name) if name in known else -1 for name in self.feature_names]
+        everywhere = (-np.inf, np.inf)
+        bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
+        object.__setattr__(self, "_newest", bounds[1, _YEAR])
+        bounds[:, _YEAR] = everywhere
+        object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
         object.__setattr__(self, "_picked", np.array(picked))
 
@@ -133,6 +145,7 @@ class CarEncoder:
             "hedonic": self.hedonic.to_json(),
             "feature_names": list(self.feature_names),
             "detail_fields": list(self.detail_fields),
+            "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
         }
 
     @classmethod
@@ -142,6 +155,7 @@ class CarEncoder:
             hedonic=HedonicModel.from_json(given["hedonic"]),
             feature_names=tuple(given["feature_names"]),
             detail_fields=tuple(given["detail_fields"]),
+            ranges={name: (low, high) for name, (low, high) in given["ranges"].items()},
         )
 
     def _matrix(
@@ -167,8 +181,19 @@ class CarEncoder:
         level = np.zeros(len(coded.codes), dtype=np.int8)
         for name in self.detail_fields:
             level[is_missing(columns.get(name), len(level))] = THIN
-        level[coded.codes[:, _VEHICLE] == 0] = UNKNOWN_MODEL
+        level[self._odd(coded.numbers)] = ODD
+        unknown = coded.codes[:, _VEHICLE] == 0
+        level[unknown] = UNKNOWN_MODEL
+        level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
         return level
+
+    def _odd(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Which cars state a number that no training car came near, (n,)."""
+        low, high = self.__dict__["_bounds"]
+        # Comparisons with NaN, a missing number, are false.
+        odd = ((numbers < low) | (numbers > high)).any(axis=1)
+        years = np.maximum(self.__dict__["_newest"] - numbers[:, _YEAR], 0.0) + 1.0
+        return np.asarray(odd | (numbers[:, _KM] > MOST_KM_A_YEAR * years))
 
 
 def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:

@@ -145,5 +145,5 @@ class LoadedModel:
         return EstimateTable(
             price_mad=prices[:, _MEDIAN],
             quantiles_mad=prices,
-            model_known=encoded.level != UNKNOWN_MODEL,
+            model_known=encoded.level < UNKNOWN_MODEL,
         )

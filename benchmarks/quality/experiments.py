@@ -39,7 +39,7 @@ def priced(
         actual=listings[PRICE].to_numpy(dtype=np.float64),
         price=np.exp(mean),
         quantiles=np.exp(quantiles),
-        known=encoded.level != UNKNOWN_MODEL,
+        known=encoded.level < UNKNOWN_MODEL,
     )
 
 

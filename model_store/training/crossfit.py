@@ -8,20 +8,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.calibrate import folds_of, latest_month
+from data.car_codes import NUMBERS
 from data.hedonic import FloatArray
 from data.market import date_curve, month_number
 from data.schema import LISTING_DATE, PRICE, car_columns
 from model_store.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, best_terms
-from model_store.training.dropout import UNKNOWN_MODEL, with_dropout
+from model_store.training.dropout import UNKNOWN, with_dropout
 from shared.domain.car import CATEGORIES
 
-_NUMBERS = (
-    "year", "km_driven", "fiscal_power_cv", "engine_cc", "max_power_bhp", "torque_nm",
-    "mileage_mpg", "doors",
-)  # fmt: skip
 _DETAILS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
 _COMMON = 0.5
+_EXTREME = 0.001
+"""Share of the listings beyond each end of the usual range of a number."""
 _RARE = 0.05
 
 
@@ -65,7 +64,7 @@ def cross_fit(
     advance("stiffness")
     fit = known.fit(terms)
     features = _features(listings, tuple(term.field for term in fit.model.terms))
-    encoder = CarEncoder(fit.model, features, _detail_fields(listings))
+    encoder = CarEncoder(fit.model, features, _detail_fields(listings), _ranges(listings))
     advance("baseline")
     thinned = with_dropout(listings, seed=seed)
     encoded = _empty(len(listings), len(features))
@@ -73,7 +72,7 @@ def cross_fit(
     for fold in range(folds):
         inside = known.members(fold)
         partial = fits[fold] if fold < len(fits) else known.fit(terms, without=fold)
-        blind = CarEncoder(partial.model, features, encoder.detail_fields)
+        blind = CarEncoder(partial.model, features, encoder.detail_fields, encoder.ranges)
         part = blind.encode_columns(car_columns(thinned.iloc[inside]), len(inside))
         encoded.matrix[inside] = part.matrix
         encoded.baseline_log[inside] = part.baseline_log
@@ -86,7 +85,7 @@ def cross_fit(
         encoded=encoded,
         residual=residual,
         month_slopes=fit.nuisance,
-        masked=(thinned["model"] == UNKNOWN_MODEL).to_numpy(),
+        masked=(thinned["model"] == UNKNOWN).to_numpy(),
     )
 
 
@@ -110,7 +109,7 @@ def _months(listings: pd.DataFrame) -> FloatArray:
 
 def _features(listings: pd.DataFrame, fields: tuple[str, ...]) -> tuple[str, ...]:
     """Columns that say something about these listings, in a fixed order."""
-    numbers = [name for name in _NUMBERS if listings[name].notna().mean() >= _RARE]
+    numbers = [name for name in NUMBERS if listings[name].notna().mean() >= _RARE]
     categories = [name for name in CATEGORIES if _varies(listings[name])]
     effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _varies(listings[field])]
     return (*numbers, *categories, *effects, BASELINE)
@@ -123,3 +122,17 @@ def _varies(column: pd.Series) -> bool:
 def _detail_fields(listings: pd.DataFrame) -> tuple[str, ...]:
     """Optional fields that most of these listings state: a car without them is thinly described."""
     return tuple(name for name in _DETAILS if listings[name].notna().mean() >= _COMMON)
+
+
+def _ranges(listings: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Between which bounds nearly all listings lie that state a number.
+
+    A car may always have been driven as little as its owner pleases.
+    """
+    found = {}
+    for name in NUMBERS:
+        values = listings[name].dropna()
+        if len(values) >= _RARE * len(listings):
+            low, high = values.quantile(_EXTREME), values.quantile(1.0 - _EXTREME)
+            found[name] = (0.0 if name == "km_driven" else float(low), float(high))
+    return found

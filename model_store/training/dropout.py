@@ -16,8 +16,10 @@ BARE_SHARE = 0.10
 """Share of the cars of which only the required fields stay."""
 UNKNOWN_SHARE = 0.04
 """Share of the cars whose model is made unknown."""
-UNKNOWN_MODEL = "(unknown)"
-"""A model that no coder knows: folded names have no brackets."""
+UNKNOWN_BRAND_SHARE = 0.015
+"""Share of the cars whose brand is made unknown too."""
+UNKNOWN = "(unknown)"
+"""A brand or a model that no coder knows: folded names have no brackets."""
 
 
 def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -29,6 +31,7 @@ def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         blanked = bare | (rng.random(len(thinned)) < FIELD_SHARE)
         if name not in REQUIRED_FIELDS:
             thinned.loc[blanked, name] = None
-    unknown = rng.random(len(thinned)) < UNKNOWN_SHARE
-    thinned.loc[unknown, "model"] = UNKNOWN_MODEL
+    drawn = rng.random(len(thinned))
+    thinned.loc[drawn < UNKNOWN_SHARE, "model"] = UNKNOWN
+    thinned.loc[drawn < UNKNOWN_BRAND_SHARE, "company"] = UNKNOWN
     return thinned

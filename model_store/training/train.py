@@ -18,7 +18,7 @@ from data.schema import LISTING_COLUMNS, LISTING_DATE, PRICE
 from data.suspicion import without_implausible_km
 from model_store.calibration import FEWEST_TO_CALIBRATE, IntervalCalibration
 from model_store.card_evidence import Evidence
-from model_store.encoding import UNKNOWN_MODEL
+from model_store.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
 from model_store.scores import scores
 from model_store.training.crossfit import CrossFitted, cross_fit
 from model_store.training.forest_choice import OutOfBag, fit_forest
@@ -121,12 +121,15 @@ def _check(listings: pd.DataFrame) -> None:
 def _telling(fitted: CrossFitted) -> npt.NDArray[np.bool_]:
     """The cars that intervals are calibrated on, (n,).
 
-    Models that are truly unknown stray further than well-known ones without their name: where
-    there are enough of them, they alone say how far.
+    Models and brands that are truly unknown stray further than well-known ones without their
+    name: where there are enough of them, they alone say how far.
     """
-    unknown = fitted.encoded.level == UNKNOWN_MODEL
-    enough = np.sum(unknown & ~fitted.masked) >= FEWEST_TO_CALIBRATE
-    return ~(unknown & fitted.masked) if enough else np.ones(len(unknown), dtype=np.bool_)
+    telling = np.ones(len(fitted.masked), dtype=np.bool_)
+    for level in (UNKNOWN_MODEL, UNKNOWN_BRAND):
+        unknown = fitted.encoded.level == level
+        if np.sum(unknown & ~fitted.masked) >= FEWEST_TO_CALIBRATE:
+            telling &= ~(unknown & fitted.masked)
+    return telling
 
 
 def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:

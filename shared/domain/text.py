@@ -8,6 +8,8 @@ CACHED_MAX_SIGNS = 80
 """Names are shorter. Longer texts come from mistakes and attacks: they are never kept."""
 CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
+_NOT_A_LETTER = re.compile(r"[\W_]+")
+_STRETCH_MARK = "\N{ARABIC TATWEEL}"
 
 
 def fold(text: str) -> str:
@@ -23,6 +25,20 @@ def _fold(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     without_accents = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
     return _NOT_ALPHANUMERIC.sub(" ", without_accents).strip()
+
+
+def fold_script(text: str) -> str:
+    """As `fold`, for texts in letters that are not Latin: its own letters and digits stay.
+
+    Vowel signs, the stretch mark and the forms of alif, which few writers tell apart, are left
+    out.
+
+    >>> fold_script("دَاسِيـا"), fold_script("أودي")
+    ('داسيا', 'اودي')
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold()).replace(_STRETCH_MARK, "")
+    plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    return _NOT_A_LETTER.sub(" ", plain).strip()
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)

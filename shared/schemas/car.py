@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema
 
+from shared.domain.arabic_names import ARABIC_BRANDS, ARABIC_MODELS
 from shared.domain.brands import canonical_brand
 from shared.domain.car import (
     Condition,
@@ -43,6 +44,7 @@ class CarSchema(Schema):
         label_fr="Marque",
         label_en="Brand",
         example="Toyota",
+        translations=ARABIC_BRANDS,
         aliases=("marque", "brand", "make", "constructeur", "fabricant"),
     )
     model = FoldedText(
@@ -50,6 +52,7 @@ class CarSchema(Schema):
         label_fr="Modèle",
         label_en="Model",
         example="Corolla",
+        translations=ARABIC_MODELS,
         aliases=("modele", "car model"),
     )
     year = Number(

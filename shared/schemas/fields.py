@@ -13,7 +13,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from shared.domain.text import fold
+from shared.domain.text import fold, fold_script
 from shared.schemas.numbers import parse_number
 
 ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
@@ -118,11 +118,24 @@ class CarField(fields.Field[Any]):
 
 
 class FoldedText(CarField):
-    """Free text, folded; at most `max_length` signs."""
+    """Free text, folded; at most `max_length` signs.
 
-    def __init__(self, *, max_length: int = 80, **options: Any) -> None:
+    Args:
+        max_length: signs.
+        translations: what names in other letters mean, keys as `fold_script` writes them; a name
+            that does not stand there is kept in its letters. Without, it counts as no value.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_length: int = 80,
+        translations: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.max_length = max_length
+        self.translations = translations
         self.document("string", maxLength=max_length)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
@@ -132,10 +145,18 @@ class FoldedText(CarField):
             raise self.make_error("too-long")
         if _CONTROL_SIGNS.search(value):
             raise self.make_error("not-text")
-        folded = fold(value)
+        folded = fold(value) or self._in_other_letters(value)
         if not folded and self.required:
             raise self.make_error("not-text")
         return folded or None
+
+    def _in_other_letters(self, value: str) -> str:
+        """A name without a Latin letter or digit: translated, or as it is."""
+        if self.translations is None:
+            return ""
+        # Some signs are written out as many; what is kept must be accepted again.
+        name = fold_script(value)[: self.max_length].strip()
+        return self.translations.get(name, name)
 
 
 class Category(CarField):

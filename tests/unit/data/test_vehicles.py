@@ -13,8 +13,14 @@ VEHICLES = [
     ("land rover", "range rover"),
     ("land rover", "range rover sport"),
     ("peugeot", "208"),
+    ("land rover", "range rover evoque"),
+    ("ds automobiles", "ds3"),
+    ("mercedes benz", "classe gle"),
+    ("dacia", "logan"),
+    ("hyundai", "tucson"),
+    ("skoda", "karoq"),
 ]
-INDEX = VehicleIndex(VEHICLES, [2015, 2015, 2001, 2016, 2012, 2014, 2016, 2018])
+INDEX = VehicleIndex(VEHICLES, [2015] * 2 + [2001, 2016, 2012, 2014, 2016, 2018] + [2015] * 6)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,18 @@ INDEX = VehicleIndex(VEHICLES, [2015, 2015, 2001, 2016, 2012, 2014, 2016, 2018])
         ("citroen", "c4picasso", 2012, ("citroen", "c4 picasso")),
         ("land rover", "range rover sport hse", 2016, ("land rover", "range rover sport")),
         ("peugeot", "208 allure", 2018, ("peugeot", "208")),
+        ("land rover", "sport hse", 2016, ("land rover", "range rover sport")),
+        ("land rover", "evoque", 2016, ("land rover", "range rover evoque")),
+        ("land rover", "land rover evoque", 2016, ("land rover", "range rover evoque")),
+        ("volkswagen", "golf vii r line", 2004, ("volkswagen", "golf 7")),
+        ("bmw", "320d pack m", 2015, ("bmw", "serie 3")),
+        ("mercedes benz", "c 220 avantgarde", 2015, ("mercedes benz", "classe c")),
+        ("mercedes benz", "gle coupe", 2015, ("mercedes benz", "classe gle")),
+        ("mercedes benz", "mercedes c220 d", 2015, ("mercedes benz", "classe c")),
+        ("citroen", "ds 3", 2015, ("ds automobiles", "ds3")),
+        ("renault", "logan", 2015, ("dacia", "logan")),
+        ("hyundai", "tuscon", 2015, ("hyundai", "tucson")),
+        ("hyundai", "tucsson gl", 2015, ("hyundai", "tucson")),
     ],
 )
 def test_spellings(company: str, model: str, year: float | None, found: tuple[str, str]) -> None:
@@ -41,7 +59,16 @@ def test_spellings(company: str, model: str, year: float | None, found: tuple[st
 
 
 @pytest.mark.parametrize(
-    ("company", "model"), [("bmw", "isetta"), ("dacia", "serie 3"), ("peugeot", "20"), ("", "")]
+    ("company", "model"),
+    [
+        ("bmw", "isetta"),
+        ("bmw", "m3"),
+        ("dacia", "serie 3"),
+        ("peugeot", "20"),
+        ("peugeot", "209"),
+        ("skoda", "kamiq"),
+        ("", ""),
+    ],
 )
 def test_what_is_not_known_has_code_zero(company: str, model: str) -> None:
     assert INDEX.code(company, model, 2015) == 0

@@ -1,11 +1,14 @@
 """Ids and folded text."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.arabic_names import ARABIC_BRANDS, ARABIC_MODELS
 from shared.domain.brands import canonical_brand
 from shared.domain.ids import ID_LENGTH, is_id, new_id
-from shared.domain.text import fold
+from shared.domain.near_names import NearNames
+from shared.domain.text import fold, fold_script
 
 
 def test_ids_are_unique_and_sort_by_time():
@@ -26,6 +29,44 @@ def test_what_is_no_id_is_recognised():
 @given(st.text())
 def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)
+
+
+@given(st.text())
+def test_folding_in_other_letters_is_idempotent(text):
+    assert fold_script(fold_script(text)) == fold_script(text)
+
+
+def test_arabic_names_stand_as_they_are_folded():
+    for names in (ARABIC_BRANDS, ARABIC_MODELS):
+        assert [fold_script(name) for name in names] == list(names)
+    assert fold_script("داسِيـا ") == "داسيا"
+
+
+@pytest.mark.parametrize(
+    ("written", "brand"),
+    [
+        ("range rover", "land rover"),
+        ("peugot", "peugeot"),
+        ("mercedess", "mercedes benz"),
+        ("hyunday", "hyundai"),
+        ("renualt", "renault"),
+        ("mini cooper", "mini"),
+        ("kin", "kin"),
+        ("lynk co", "lynk co"),
+        ("nobody", "nobody"),
+    ],
+)
+def test_brands_have_one_name(written, brand):
+    assert canonical_brand(written) == brand
+
+
+def test_a_slip_is_forgiven_only_where_one_name_is_near():
+    near = NearNames(["corsa", "astra", "corna", "x trail", "serie3"])
+    assert near.find("astrra") == "astra"
+    assert near.find("corba") is None, "two names are as near"
+    assert near.find("serie4") is None, "a digit is no slip"
+    assert near.find("") is None
+    assert near.find("a" * 10_000) is None
 
 
 def test_spellings_of_one_name_fold_together():

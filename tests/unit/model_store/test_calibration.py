@@ -5,10 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.quality.figures import coverage_by_decile
 from model_store.calibration import MEDIAN_INDEX, IntervalCalibration
+from model_store.encoding import COMPLETE, ODD, THIN, UNKNOWN_BRAND, UNKNOWN_MODEL
 from shared.domain.valuation import QUANTILE_LEVELS
 
 ROWS = 20_000
+MIDDLE, DEVIATION = np.array([11.8]), np.array([0.15])
+CALIBRATED = (COMPLETE, THIN, UNKNOWN_MODEL, UNKNOWN_BRAND)
+"""Levels whose quantiles are measured; those of odd cars are a decision."""
 
 
 def sample(
@@ -21,10 +26,10 @@ def sample(
 ]:
     """Levels, means, deviations and real prices; a higher level strays further than it says."""
     rng = np.random.default_rng(seed)
-    level = rng.integers(0, 3, ROWS).astype(np.int8)
+    level = rng.choice(CALIBRATED, ROWS).astype(np.int8)
     mean = rng.normal(11.8, 0.7, ROWS)
     std = rng.uniform(0.05, 0.3, ROWS)
-    actual = mean + std * (1 + 0.5 * level) * rng.standard_t(5, ROWS)
+    actual = mean + std * (1 + 0.3 * level) * rng.standard_t(5, ROWS)
     return level, mean, std, actual
 
 
@@ -41,8 +46,8 @@ def test_every_interval_covers_its_share_at_every_level(
     quantiles = calibration.quantiles_log(level, mean, std)
     inside = (actual >= quantiles[:, low]) & (actual <= quantiles[:, high])
     promised = QUANTILE_LEVELS[high] - QUANTILE_LEVELS[low]
-    for wanted in range(3):
-        assert inside[level == wanted].mean() == pytest.approx(promised, abs=0.02)
+    for wanted in CALIBRATED:
+        assert inside[level == wanted].mean() == pytest.approx(promised, abs=0.025)
 
 
 def test_quantiles_do_not_decrease_and_the_median_is_the_point_estimate(
@@ -63,7 +68,49 @@ def test_a_forest_that_is_too_sure_still_gets_an_interval(calibration: IntervalC
 def test_a_level_without_examples_takes_the_one_below() -> None:
     level, mean, std, actual = sample(4)
     found = IntervalCalibration.fit(np.zeros_like(level), mean, std, actual)
-    assert found.factors[0] == found.factors[1] == found.factors[2]
+    complete = found.factors[COMPLETE]
+    for wanted in (THIN, UNKNOWN_MODEL, UNKNOWN_BRAND):
+        assert found.factors[wanted] == complete
+
+
+def test_the_less_is_known_the_wider(calibration: IntervalCalibration) -> None:
+    one = {
+        level: np.diff(
+            calibration.quantiles_log(np.array([level], np.int8), MIDDLE, DEVIATION)[0, [1, -2]]
+        )[0]
+        for level in range(5)
+    }
+    assert one[COMPLETE] < one[THIN] < one[UNKNOWN_MODEL] < one[UNKNOWN_BRAND]
+    assert one[ODD] == pytest.approx(2 * one[THIN])
+
+
+def test_unknown_brands_are_never_surer_than_unknown_models() -> None:
+    level, mean, std, actual = sample(6)
+    near = np.where(level == UNKNOWN_BRAND, mean + 0.1 * (actual - mean), actual)
+    found = IntervalCalibration.fit(level, mean, std, near)
+    assert found.factors[UNKNOWN_BRAND] == found.factors[UNKNOWN_MODEL]
+
+
+def test_the_interval_of_a_cheap_car_reaches_down_and_that_of_a_dear_one_up() -> None:
+    level, mean, std, actual = sample(7)
+    found = IntervalCalibration.fit(level, mean, std, actual)
+    below, above = found.below, found.above
+    assert below[0] > 1.15 * above[0]
+    assert above[-1] > 1.15 * below[-1]
+    assert below[10] == pytest.approx(above[10], rel=0.2)
+
+
+def test_tenths_by_asked_price_hold_as_tenths_by_estimate_do() -> None:
+    rng = np.random.default_rng(8)
+    level = np.zeros(ROWS, np.int8)
+    std = rng.uniform(0.1, 0.2, ROWS)
+    mean = rng.normal(11.8, 0.7, ROWS)
+    actual = mean + std * rng.standard_t(5, ROWS)
+    calibration = IntervalCalibration.fit(level, mean, std, actual)
+    quantiles = calibration.quantiles_log(level, mean, std)
+    inside = (actual >= quantiles[:, 1]) & (actual <= quantiles[:, -2])
+    for by in (mean, actual):
+        assert min(coverage_by_decile(by, inside)) >= 0.87
 
 
 def test_cheap_cars_get_wider_intervals_where_they_stray_further() -> None:
@@ -72,7 +119,7 @@ def test_cheap_cars_get_wider_intervals_where_they_stray_further() -> None:
     std = np.full(ROWS, 0.15)
     actual = mean + std * np.exp(-0.3 * (mean - 11.8)) * rng.standard_normal(ROWS)
     found = IntervalCalibration.fit(np.zeros(ROWS, np.int8), mean, std, actual)
-    assert found.widths[0] > 1.3 * found.widths[-1]
+    assert found.below[0] > 1.3 * found.below[-1]
     held_out = rng.normal(11.8, 0.7, ROWS)
     strayed = held_out + std * np.exp(-0.3 * (held_out - 11.8)) * rng.standard_normal(ROWS)
     quantiles = found.quantiles_log(np.zeros(ROWS, np.int8), held_out, std)

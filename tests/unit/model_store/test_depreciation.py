@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.typical_cars import typical_market
@@ -83,6 +83,7 @@ def test_a_step_to_another_generation_is_spread_over_the_years() -> None:
     assert found[-1] == pytest.approx(0.63, abs=0.1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=5, max_size=5))
 def test_whatever_the_noise_the_curve_falls_and_slows(falls: list[float]) -> None:
     losses = np.diff(smooth_fall(YEARS, np.array(falls)), prepend=0.0)

@@ -1,0 +1,123 @@
+"""A model of the reference market: where its intervals hold, and what it says of strange cars."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from benchmarks.quality.experiments import priced
+from benchmarks.quality.figures import coverage_by_decile
+from data.generator import generate
+from data.market import ReferenceMarket
+from model_store.encoding import UNKNOWN_MODEL
+from model_store.forest import PackedForest
+from model_store.training.train import train_bundle
+from model_store.training.trained import TrainedModel
+from shared.schemas.car_requests import load_car_request
+
+MARKET = ReferenceMarket.load()
+ROWS = 6_000
+CAR = {
+    "company": "Dacia", "model": "Logan", "year": 2018, "fuel": "Diesel",
+    "transmission": "Manual", "km_driven": 90_000, "fiscal_power_cv": 6,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedModel:
+    return train_bundle(generate(MARKET, ROWS, seed=1, mirrored=True), seed=1)
+
+
+class Quotes:
+    """Prices of described cars: estimate, ends of the 90 % interval, whether the model is known."""
+
+    def __init__(self, trained: TrainedModel, *described: dict[str, object]) -> None:
+        cars = [load_car_request(CAR | fields).car for fields in described]
+        encoded = trained.encoder.encode(cars)
+        output = PackedForest.from_estimator(trained.estimator).predict(encoded.matrix)
+        mean = encoded.baseline_log + output.mean
+        quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std)
+        self.price = np.exp(mean)
+        self.widths = quantiles[:, -2] - quantiles[:, 1]
+        self.tops = np.exp(quantiles[:, -2])
+        self.known = encoded.level < UNKNOWN_MODEL
+
+
+def test_intervals_hold_in_every_tenth_by_estimate_and_by_asked_price(
+    trained: TrainedModel,
+) -> None:
+    found = priced(trained, generate(MARKET, 12_000, seed=2))
+    assert found.inside.mean() == pytest.approx(0.9, abs=0.02)
+    for by in (found.price, found.actual):
+        assert min(coverage_by_decile(by, found.inside)) >= 0.86
+    assert found.inside[~found.known].mean() >= 0.85
+
+
+def test_an_unknown_brand_is_priced_by_its_class_and_with_a_wide_interval(
+    trained: TrainedModel,
+) -> None:
+    names = ("Ferrari", "Lincoln", "Nobody", "Lada")
+    strong = {"year": 2014, "fuel": "Petrol", "transmission": "Automatic", "fiscal_power_cv": 17}
+    quotes = Quotes(trained, {}, *(strong | {"company": name, "model": "M"} for name in names))
+    assert quotes.known.tolist() == [True, False, False, False, False]
+    assert (quotes.widths[1:] > 2 * quotes.widths[0]).all()
+    assert (np.diff(quotes.price[1:]) < 0).all()
+    assert quotes.price[1] > 2 * quotes.price[4]
+    assert (quotes.tops[1:] > 1.8 * quotes.price[1:]).all()
+
+
+@pytest.mark.parametrize(
+    "odd", [{"km_driven": 1_900_000}, {"fiscal_power_cv": 95}, {"year": 2025, "km_driven": 150_000}]
+)
+def test_figures_that_no_listing_comes_near_widen_the_interval(
+    trained: TrainedModel, odd: dict[str, object]
+) -> None:
+    usual = {**odd, "km_driven": 60_000, "fiscal_power_cv": 6}
+    quotes = Quotes(trained, usual, odd)
+    assert quotes.widths[1] > 1.6 * quotes.widths[0]
+    assert quotes.known.all()
+
+
+@pytest.mark.parametrize(
+    ("written", "known_as"),
+    [
+        (("Range Rover", "Sport"), ("Land Rover", "Range Rover Sport")),
+        (("Range Rover", "Evoque Coupé"), ("Land Rover", "Range Rover Evoque")),
+        (("Land Rover", "Velar"), ("Land Rover", "Range Rover Velar")),
+        (("Range", "Rover Vogue"), ("Land Rover", "Range Rover Vogue")),
+        (("DS 7", "Crossback"), ("DS Automobiles", "DS7")),
+        (("Citroën", "DS3"), ("DS Automobiles", "DS3")),
+        (("Mini Cooper", "S"), ("Mini", "Cooper")),
+        (("BMW", "Mini Cooper"), ("Mini", "Cooper")),
+        (("Mercedes", "C 220 Avantgarde"), ("Mercedes-Benz", "Classe C")),
+        (("Mercedes", "GLC Coupé"), ("Mercedes-Benz", "Classe GLC")),
+        (("BMW", "320d pack M"), ("BMW", "Serie 3")),
+        (("VW", "Golf VII"), ("Volkswagen", "Golf 7")),
+        (("Tesla", "3"), ("Tesla", "Model 3")),
+        (("Toyota", "Land Cruiser Prado"), ("Toyota", "Prado")),
+        (("Renault", "Logan"), ("Dacia", "Logan")),
+        (("Peugot", "Partnr"), ("Peugeot", "Partner")),
+        (("Hyunday", "Tuscon"), ("Hyundai", "Tucson")),
+        (("داسيا", "لوغان"), ("Dacia", "Logan")),
+        (("تويوتا", "كورولا"), ("Toyota", "Corolla")),
+    ],
+)
+def test_what_sellers_write_is_priced_as_what_they_mean(
+    trained: TrainedModel, written: Sequence[str], known_as: Sequence[str]
+) -> None:
+    said, meant = ({"company": company, "model": model} for company, model in (written, known_as))
+    quotes = Quotes(trained, said, meant)
+    assert quotes.known.all()
+    assert quotes.price[0] == quotes.price[1]
+
+
+def test_a_car_is_worth_less_with_age_and_with_kilometres(trained: TrainedModel) -> None:
+    for company, model in (("Dacia", "Logan"), ("Renault", "Clio"), ("Peugeot", "208")):
+        names = {"company": company, "model": model}
+        years = Quotes(trained, *(names | {"year": year} for year in range(2006, 2025, 3)))
+        assert (np.diff(years.price) > 0).all()
+        driven = Quotes(
+            trained, *(names | {"km_driven": km} for km in range(20_000, 320_000, 60_000))
+        )
+        assert (np.diff(driven.price) < 0.005 * driven.price[:-1]).all()
+        assert driven.price[-1] < driven.price[0]
