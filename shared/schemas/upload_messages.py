@@ -87,15 +87,9 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "fr": "Le tableau dépasse ce qui peut être lu une fois déballé ; envoyez-le en CSV.",
         "en": "Unpacked, the table is more than can be read; send it as CSV.",
     },
-    "length-unknown": {
-        "fr": "Un texte envoyé sans Content-Length doit finir par une fin de ligne, sinon rien ne "
-        "dit qu'il est entier ; annoncez la taille, ou envoyez un formulaire, gzip ou zstd.",
-        "en": "A text sent without Content-Length must end with a line end, or nothing says that "
-        "it is whole; announce its size, or send a form, gzip or zstd.",
-    },
     "truncated-upload": {
-        "fr": "L'envoi s'arrête après {received} octets sur {expected}.",
-        "en": "The upload ends after {received} of {expected} bytes.",
+        "fr": "L'envoi s'interrompt avant sa fin, après {received} octets.",
+        "en": "The upload breaks off before its end, after {received} bytes.",
     },
     "truncated-form": {
         "fr": "Le formulaire multipart s'arrête avant sa fin.",

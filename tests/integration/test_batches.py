@@ -251,17 +251,27 @@ def test_wrong_options_and_types_are_refused(http: httpx.Client) -> None:
     assert http.post("/batches", json={}).status_code == 415
 
 
-def test_a_truncated_upload_is_refused(service: Service) -> None:
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1000\r\n"]
+)
+def test_an_upload_that_breaks_off_at_a_line_end_is_refused(service: Service, head: bytes) -> None:
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(
             b"POST /batches HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n"
-            b"Content-Length: 100000\r\nConnection: close\r\n\r\n" + cars_csv(10)
+            b"Connection: close\r\n" + head + cars_csv(10)
         )
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 422")
     assert b"truncated-upload" in answer
+
+
+def test_a_text_without_length_or_last_line_end_is_taken(http: httpx.Client) -> None:
+    blocks = iter([f"{HEADER}\n".encode(), GOOD_ROW.encode()])
+    answer = http.post("/batches", content=blocks, headers={"Content-Type": "text/csv"})
+    url = answer.headers["Location"]
+    assert http.get(f"{url}?wait=20").json()["counts"]["valid"] == 1
 
 
 def test_every_answer_of_the_results_is_documented(http: httpx.Client) -> None:
