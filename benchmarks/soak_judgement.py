@@ -9,6 +9,7 @@ from celery.events.state import State
 
 from benchmarks.soak_samples import PROCFILE, Sample
 from shared.adapters.redis_jobs import TOMBSTONE_TIMES
+from shared.settings import Settings
 
 JUDGED_SHARE = 0.5
 """The last part of a soak is judged: before it, caches and pools fill."""
@@ -40,6 +41,12 @@ _max_tasks = re.search(r"--max_tasks=(\d+)", PROCFILE["flower"])
 FLOWER_SETTLED = 2 * State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
 """Flower holds so many tasks, and so many times more events; then the oldest go. As many again come
 before its memory, which it writes to disk every minute, has all the room that this takes."""
+
+API_THREADS = "api: threads (pool)"
+NEW_THREAD_S = 60.0
+"""So long a new thread takes its memory bit by bit."""
+MOST_API_THREADS = Settings().api_threads + 32
+"""Those that work on requests, made when they are needed, and the servers' own."""
 
 LIMITS_MB = {
     "api: largest own MB": 120,
@@ -97,10 +104,13 @@ def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
     """
     half_s = (1 - JUDGED_SHARE) * samples[-1][0]
     names = sorted({name for _, sample in samples for name in sample if ": largest " not in name})
-    settled_s = _time_when_flower_settles(samples)
+    settled_s = {
+        "flower: memory MB": _time_when_flower_settles(samples),
+        "api: memory MB": _time_when_threads_settle(samples),
+    } | dict.fromkeys(FOLLOWS_TRAFFIC, float(LONGEST_LIFE_S))
     lines = []
     for name in names:
-        begin_s = max(half_s, _settles_s(name, settled_s))
+        begin_s = max(half_s, settled_s.get(name, 0.0))
         points = [(at, one[name]) for at, one in samples if name in one]
         judged = [point for point in points if point[0] >= begin_s]
         is_too_short = begin_s > half_s and len(judged) < FEWEST_SAMPLES
@@ -108,16 +118,17 @@ def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
     return lines
 
 
-def _settles_s(name: str, flower_settled_s: float) -> float:
-    """When a quantity can have found its level, at the earliest."""
-    if name == "flower: memory MB":
-        return flower_settled_s
-    return LONGEST_LIFE_S if name in FOLLOWS_TRAFFIC else 0.0
-
-
 def _time_when_flower_settles(samples: Sequence[tuple[float, Sample]]) -> float:
     found = (at for at, one in samples if one.get("flower: events (grows)", 0.0) >= FLOWER_SETTLED)
     return next(found, float("inf"))
+
+
+def _time_when_threads_settle(samples: Sequence[tuple[float, Sample]]) -> float:
+    """Each thread takes memory, and the API makes them when they are needed."""
+    counts = [(at, one[API_THREADS]) for at, one in samples if API_THREADS in one]
+    most = max((count for _, count in counts), default=0.0)
+    made_s = next((at for at, count in counts if count == most), 0.0)
+    return made_s + NEW_THREAD_S if made_s else 0.0
 
 
 def _line(name: str, points: Sequence[tuple[float, float]], *, is_too_short: bool) -> Line:
@@ -144,7 +155,7 @@ def _line(name: str, points: Sequence[tuple[float, float]], *, is_too_short: boo
 def _remark(name: str, *, is_too_short: bool) -> str:
     if "(grows)" in name:
         return "meant to grow"
-    if "(kept)" in name:
+    if "(kept)" in name or "(pool)" in name:
         return "held against a limit"
     return "the soak was too short" if is_too_short else ""
 
@@ -178,4 +189,10 @@ def bounds(samples: Sequence[Sample], requests: int, asked: Mapping[str, int]) -
         )
         for name, at_most in most.items()
     ]
-    return [*largest, *kept]
+    threads = Bound(
+        name="api: threads",
+        unit="",
+        value=max(sample.get(API_THREADS, 0.0) for sample in samples),
+        at_most=MOST_API_THREADS,
+    )
+    return [*largest, threads, *kept]

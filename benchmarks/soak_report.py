@@ -44,7 +44,8 @@ def _levels(result: Mapping[str, Any]) -> str:
         f"{ALLOWED_TRAFFIC_SHARE:.0%}, the rest by {ALLOWED_SHARE:.0%}; Flower is judged when it "
         "has had twice the events that it can hold. Claims are kept for 20 minutes and ended "
         "batches for an hour, longer than a soak: they are held against the number of requests, "
-        "and do not count as the broker's other data and memory.\n\n"
+        "and do not count as the broker's other data and memory. The API's memory is judged a "
+        "minute after it made its last thread.\n\n"
         "| what | at first | at the end | rise | per hour | flat |\n|---|---|---|---|---|---|\n"
         f"{rows}"
     )

@@ -154,8 +154,13 @@ def kind_of(command: str) -> str:
 
 
 def merged(samples: Iterable[Sample]) -> Sample:
-    """Several looks at one moment; the broker's process apart from what it keeps for long."""
+    """Several looks at one moment.
+
+    The broker's process stands apart from what it keeps for long, the API's threads are a pool.
+    """
     all_of = {name: value for sample in samples for name, value in sample.items()}
+    if "api: threads" in all_of:
+        all_of["api: threads (pool)"] = all_of.pop("api: threads")
     if "broker: memory MB" in all_of:
         all_of["broker: other memory MB"] = all_of.pop("broker: memory MB") - all_of[KEPT_MB]
     return all_of

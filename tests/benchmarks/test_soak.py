@@ -4,7 +4,14 @@ import os
 from collections.abc import Sequence
 
 from benchmarks.processes import own_mb
-from benchmarks.soak_judgement import FLOWER_SETTLED, LIMITS_MB, LONGEST_LIFE_S, bounds, judge
+from benchmarks.soak_judgement import (
+    API_THREADS,
+    FLOWER_SETTLED,
+    LIMITS_MB,
+    LONGEST_LIFE_S,
+    bounds,
+    judge,
+)
 from benchmarks.soak_samples import family_of, kind_of, sample_broker
 from shared.adapters import redis_keys
 from tests.conftest import Servers
@@ -63,6 +70,17 @@ def test_flower_is_judged_once_it_is_full() -> None:
     never_full = flatness_of(**{events: [1.0] * 40, memory: [100.0 + i for i in range(40)]})
     name = "flower: memory"
     assert (then_flat[name], then_rising[name], never_full[name]) == (True, False, None)
+
+
+def test_the_api_is_judged_when_its_last_thread_has_settled() -> None:
+    threads = [25.0] * 20 + [32.0] * 20
+    then_flat = [90.0 + count for count in threads]
+    rising = [90.0 + i for i in range(40)]
+    at_last = [25.0] * 38 + [32.0] * 2
+    assert flatness_of(**{API_THREADS: threads, "api: memory MB": then_flat})["api: memory"]
+    assert not flatness_of(**{API_THREADS: threads, "api: memory MB": rising})["api: memory"]
+    late = flatness_of(**{API_THREADS: at_last, "api: memory MB": rising})
+    assert late == {"api: memory": None, "api: threads": None}
 
 
 def test_one_process_above_its_limit_is_told_whenever_that_was() -> None:
