@@ -11,7 +11,7 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import Dialect, Finding
 from shared.schemas.csv_encoding import TextEvidence, find_encoding
 from shared.schemas.csv_reader import CsvReader, SourceRow, clean
-from shared.schemas.header_match import field_of, header_place
+from shared.schemas.header_fields import field_of, header_place
 from shared.schemas.table_sample import Sample, examine, name_columns, title_notices
 
 HEAD_BYTES = 1 << 18

@@ -1,32 +1,23 @@
 """Which column of a file is which field of the car, and how sure that is."""
 
 import difflib
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from marshmallow import ValidationError
 
-from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
+from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import ColumnMatch
 from shared.domain.text import fold
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.csv_reader import COLUMNS_MAX
 from shared.schemas.fields import is_blank
+from shared.schemas.header_fields import FIELD_BY_HEADER, field_of
 from shared.schemas.numbers import parse_number
 
-TITLE_ROWS_MAX = 20
-"""Above its header, a table may have a title: the header is looked for among so many rows."""
-
-HEADER_MIN_FIELDS = 3
-"""A cell may look like a name by chance ("Première main"), three in one row do not."""
-
 HEADER_MAX_SIGNS = 80
-HEADER_READ_MAX_SIGNS = 200
-"""A longer text is no name of a column: nothing is done with it."""
-
 HEADERS_SHOWN = 40
 ALIASES_SHOWN = 2
 """Of each column, where several are missing."""
@@ -45,17 +36,6 @@ FISCAL_POWER_MAX_CV = 30
 """Moroccan cars have 4 to 30 fiscal horsepower, and hardly any has so little real power."""
 
 Column = Sequence[str]
-_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
-_FIELD_BY_HEADER: dict[str, str] = {
-    fold(spelling): name
-    for name in FIELD_NAMES
-    for spelling in (
-        *CAR_FIELDS[name].aliases,
-        CAR_FIELDS[name].label_fr,
-        CAR_FIELDS[name].label_en,
-        name,
-    )
-}
 _DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
 """The year is in them too; a column that has nothing else is better."""
 
@@ -68,37 +48,6 @@ class _Claim(NamedTuple):
     place: int
     field: str
     basis: str
-
-
-def field_of(header: str) -> str | None:
-    """The car's field that a column header means; None if it means none.
-
-    >>> field_of("Kilométrage (km)"), field_of("KM"), field_of("colour")
-    ('km_driven', 'km_driven', None)
-    """
-    if len(header) > HEADER_READ_MAX_SIGNS:
-        return None
-    return _FIELD_BY_HEADER.get(fold(header)) or _FIELD_BY_HEADER.get(
-        fold(_BRACKETS.sub(" ", header))
-    )
-
-
-def header_place(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
-    """Which of a table's first rows is its header; those above it are titles.
-
-    Args:
-        rows: the first rows.
-        given: what the caller calls the columns; a header may be known by them alone.
-
-    >>> header_place([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
-    1
-    """
-    known = [
-        len({field_of(cell) or cell for cell in row if cell in given or field_of(cell)} - {""})
-        for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
-    ]
-    most = max(known)
-    return known.index(most) if most >= HEADER_MIN_FIELDS else 0
 
 
 def match_header(
@@ -215,7 +164,7 @@ def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Claim |
         return _Claim(index, "fiscal_power_cv", "cells")
     if fold(name) in _DATE_HEADERS:
         return _Claim(index, field, "date")
-    return _Claim(index, field, "alias" if fold(name) in _FIELD_BY_HEADER else "alias-and-unit")
+    return _Claim(index, field, "alias" if fold(name) in FIELD_BY_HEADER else "alias-and-unit")
 
 
 def _is_fiscal_power(cells: Column) -> bool:
@@ -287,7 +236,7 @@ def _missing_columns(header: Sequence[str], found: Mapping[str, _Claim]) -> list
 
 def _closest(field: str, free: Mapping[str, str]) -> str | None:
     """The header that looks most like a spelling of the field, if one does."""
-    spellings = (spelling for spelling, name in _FIELD_BY_HEADER.items() if name == field)
+    spellings = (spelling for spelling, name in FIELD_BY_HEADER.items() if name == field)
     for spelling in spellings:
         near = difflib.get_close_matches(spelling, free, n=1, cutoff=0.8)
         if near:

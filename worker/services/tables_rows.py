@@ -14,7 +14,7 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import Dialect
 from shared.schemas.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS, CsvReader, Position, SourceRow
 from shared.schemas.file_kinds import RATIO_FREE_BYTES, RATIO_MAX
-from shared.schemas.header_match import TITLE_ROWS_MAX, header_place
+from shared.schemas.header_fields import TITLE_ROWS_MAX, header_place
 
 STORED = Dialect(encoding="utf-8", delimiter=",")
 NUMBER_COLUMN = "row"

@@ -12,7 +12,8 @@ from shared.schemas.car import CAR_FIELDS
 from shared.schemas.car_requests import load_car_request
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Category
-from shared.schemas.header_match import field_of, match_header
+from shared.schemas.header_fields import field_of
+from shared.schemas.header_match import match_header
 
 NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
 GOOD = {

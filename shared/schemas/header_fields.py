@@ -1,0 +1,61 @@
+"""Which field of the car a text means where the names of columns stand."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from shared.domain.car import FIELD_NAMES
+from shared.domain.text import fold
+from shared.schemas.car import CAR_FIELDS
+
+TITLE_ROWS_MAX = 20
+"""Above its header, a table may have a title: the header is looked for among so many rows."""
+
+HEADER_MIN_FIELDS = 3
+"""A cell may look like a name by chance ("Première main"), three in one row do not."""
+
+HEADER_READ_MAX_SIGNS = 200
+"""A longer text is no name of a column: nothing is done with it."""
+
+_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
+FIELD_BY_HEADER: dict[str, str] = {
+    fold(spelling): name
+    for name in FIELD_NAMES
+    for spelling in (
+        *CAR_FIELDS[name].aliases,
+        CAR_FIELDS[name].label_fr,
+        CAR_FIELDS[name].label_en,
+        name,
+    )
+}
+"""The field of every folded spelling."""
+
+
+def field_of(header: str) -> str | None:
+    """The car's field that a column header means; None if it means none.
+
+    >>> field_of("Kilométrage (km)"), field_of("KM"), field_of("colour")
+    ('km_driven', 'km_driven', None)
+    """
+    if len(header) > HEADER_READ_MAX_SIGNS:
+        return None
+    return FIELD_BY_HEADER.get(fold(header)) or FIELD_BY_HEADER.get(
+        fold(_BRACKETS.sub(" ", header))
+    )
+
+
+def header_place(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
+    """Which of a table's first rows is its header; those above it are titles.
+
+    Args:
+        rows: the first rows.
+        given: what the caller calls the columns; a header may be known by them alone.
+
+    >>> header_place([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
+    1
+    """
+    known = [
+        len({field_of(cell) or cell for cell in row if cell in given or field_of(cell)} - {""})
+        for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
+    ]
+    most = max(known)
+    return known.index(most) if most >= HEADER_MIN_FIELDS else 0
