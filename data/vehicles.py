@@ -74,10 +74,11 @@ class VehicleIndex:
         return found[-1][1] if year is None else min(found, key=lambda g: abs(g[0] - year))[1]
 
     def _find(self, company: str, model: str) -> int | tuple[tuple[float, int], ...]:
-        company, model = OTHER_BRANDS.get((company, model), (company, model))
         for name in (model, *candidates(company, model)):
             if found := self._exactly(company, name):
                 return found
+        if (pair := OTHER_BRANDS.get((company, model))) is not None:
+            return self._exactly(*pair)
         # A slip is looked for last: it must never hide another name of the model.
         first = model.split(" ", maxsplit=1)[0]
         near = self._near[company].find(first) if company in self._near else None

@@ -72,3 +72,8 @@ def test_spellings(company: str, model: str, year: float | None, found: tuple[st
 )
 def test_what_is_not_known_has_code_zero(company: str, model: str) -> None:
     assert INDEX.code(company, model, 2015) == 0
+
+
+def test_a_model_that_the_brand_itself_has_is_no_other_brands() -> None:
+    index = VehicleIndex([("dacia", "duster"), ("renault", "duster")], [2015, 2015])
+    assert index.code("renault", "duster", 2015) == 2
