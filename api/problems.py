@@ -122,7 +122,7 @@ def answer_domain_error(error: DomainError) -> Response:
     extra: dict[str, Any] = {}
     if isinstance(error, InvalidInput):
         extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
-        params["first"] = extra["errors"][0]["detail"]
+        params["first"] = _first_sentence(extra["errors"][0])
         params["more"] = and_more(len(error.problems) - 1, language())
     status = status_of(error)
     response = problem(status, error.code, params, **extra)
@@ -131,6 +131,13 @@ def answer_domain_error(error: DomainError) -> Response:
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _first_sentence(place: dict[str, Any]) -> str:
+    """The sentence of an entry of `errors`, with the parameter or header that it is about."""
+    name = place.get("parameter") or place.get("header")
+    colon = " : " if language() == "fr" else ": "
+    return f"{name}{colon}{place['detail']}" if name else str(place["detail"])
 
 
 def status_of(error: DomainError) -> int:

@@ -44,6 +44,15 @@ def test_of_several_errors_the_first_is_told_and_the_others_are_counted(client, 
     assert problem["detail"] == first["detail"] + ending
 
 
+@pytest.mark.parametrize(
+    ("language", "beginning"), [("en", "date: Refused value"), ("fr", "date : Valeur refusée")]
+)
+def test_a_refused_parameter_is_named_in_the_detail(client, language, beginning):
+    answer = client.get("/predictions/stats?date=1875", headers={"Accept-Language": language})
+    assert answer.status_code == 422
+    assert answer.json["detail"].startswith(beginning)
+
+
 def test_a_compression_that_is_not_read_is_named_as_such(client):
     answer = client.post(
         "/batches",
