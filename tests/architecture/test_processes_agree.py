@@ -110,6 +110,18 @@ def test_the_example_of_the_environment_names_every_variable_of_compose() -> Non
     assert named == used
 
 
+def test_the_example_of_the_environment_has_the_settings_defaults() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    given = dict(re.findall(r"^(\w+)=(.+)$", text, flags=re.MULTILINE))
+    defaults = {
+        field.metadata["env"]: str(getattr(Settings(), field.name))
+        for field in dataclasses.fields(Settings)
+    }
+    same = given.keys() & defaults.keys()
+    assert same >= {"PORT", "API_THREADS", "BULK_PROCESSES", "CACHE_MAX_MEMORY"}
+    assert {name: given[name] for name in same} == {name: defaults[name] for name in same}
+
+
 def test_the_settings_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == page(), "make settings"
 
