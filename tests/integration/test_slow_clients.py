@@ -57,3 +57,17 @@ def test_an_encoding_of_nul_signs_is_refused(small_service):
     with small_service.client() as http:
         odd = http.post("/batches?encoding=%00", content=b"x", headers={"Content-Type": "text/csv"})
     assert odd.status_code == 422
+
+
+def test_an_upload_of_unknown_length_that_breaks_off_after_a_line_leaves_no_batch(small_service):
+    port = urlsplit(small_service.url).port
+    with small_service.client() as http:
+        before = http.get("/batches").json()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(
+                b"POST /batches HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n7\r\nMarque\n\r\n6\r\nDacia\n\r\n"
+            )
+        refused = 'http_requests_total{endpoint="/batches",method="POST",status="422"}'
+        wait_until(lambda: refused in http.get("/metrics").text)
+        assert http.get("/batches").json() == before
