@@ -4,7 +4,6 @@ The former mostly wait for processes to start, to die, to notice; the latter com
 of pytest under coverage. What the services' run says is shown as it comes, the rest at the end.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,7 +49,6 @@ class Lane:
                 [sys.executable, "-m", "coverage", "run", "-m", "pytest", *options]
                 + [f"tests/{folder}" for folder in folders],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(TESTS / "measured_threads")},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import os
+import queue
 import select
 import threading
 import time
@@ -281,6 +282,39 @@ def test_too_many_waiting_requests_are_refused(dispatcher, worker, request_, mon
     worker.answer(group)
     worker.answer(worker.take()[1])
     assert [pending.wait(10) for pending in [first, *others]] == [ESTIMATE] * 3
+
+
+def prepare(dispatcher, request, deliver):
+    deadline = time.time() + 20.0
+    return dispatcher.prepare(ValuationId(new_id()), request, ME, deadline, deliver)
+
+
+def test_those_who_are_told_are_told_once_for_all_of_a_group(dispatcher, worker, request_):
+    told = queue.SimpleQueue()
+    pendings = [prepare(dispatcher, request_, told.put) for _ in range(5)]
+    left = pendings.pop()
+    dispatcher.submit_all([*pendings, left])
+    waits = submit(dispatcher, request_)
+    left.abandon()
+    worker.answer(worker.take()[1])
+    assert told.get(timeout=10) == pendings
+    assert [pending.estimate() for pending in pendings] == [ESTIMATE] * 4
+    worker.answer(worker.take()[1])
+    assert waits.wait(10) == ESTIMATE
+    assert told.empty()
+
+
+def test_of_too_many_who_come_together_none_waits(dispatcher, worker, request_, monkeypatch):
+    monkeypatch.setattr(celery_dispatch, "PENDING_LIMIT", 2)
+    told = queue.SimpleQueue()
+    with pytest.raises(QueueFull):
+        dispatcher.submit_all([prepare(dispatcher, request_, told.put) for _ in range(3)])
+    alone = submit(dispatcher, request_)
+    _, group = worker.take()
+    assert len(group["items"]) == 1
+    worker.answer(group)
+    assert alone.wait(10) == ESTIMATE
+    assert told.empty()
 
 
 def test_a_lost_group_gives_its_slot_back(dispatcher, worker, request_):
