@@ -229,6 +229,8 @@ def test_nothing_is_wider_than_a_small_telephone(open_page: OpenPage) -> None:
     assert page.evaluate(width) == NARROW["width"]
     fill(page, company="Une-marque-au-nom-" + "très" * 10, asking_price_mad="20000")
     submit(page)
+    expect(page.locator(".result h2")).to_be_visible()
+    page.wait_for_load_state()  # with its style sheet
     for summary in page.locator("summary").all():
         summary.click()
     assert page.evaluate(width) == NARROW["width"]
