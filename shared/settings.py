@@ -74,7 +74,10 @@ class Settings:
         "FLOWER_BASIC_AUTH", "", "`user:password` that Flower asks for; empty: open on loopback."
     )
     api_threads: int = setting(
-        "API_THREADS", 128, "Requests that Flask works on (or holds waiting) at once; plain `/predict` needs none.", minimum=1
+        "API_THREADS",
+        128,
+        "Requests that Flask works on (or holds waiting) at once; plain `/predict` needs none.",
+        minimum=1,
     )
     interactive_workers: int = setting(
         "INTERACTIVE_WORKERS",
