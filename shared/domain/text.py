@@ -22,6 +22,8 @@ def fold(text: str) -> str:
 
 
 def _fold(text: str) -> str:
+    if text.isascii():  # nothing to take apart: a third of the time
+        return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     without_accents = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
     return _NOT_ALPHANUMERIC.sub(" ", without_accents).strip()
