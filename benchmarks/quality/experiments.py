@@ -11,6 +11,7 @@ from data.calibrate import calibrate, folds_of
 from data.generator import generate
 from data.market import ReferenceMarket
 from data.schema import LISTING_DATE, PRICE, car_columns
+from data.suspicion import without_implausible_km
 from model_store.cli import DEFAULT_ROWS
 from model_store.console import DEFAULT_SEED
 from model_store.encoding import UNKNOWN_MODEL
@@ -74,9 +75,13 @@ def default_model_held_out(listings: pd.DataFrame) -> Figures:
 
 
 def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
-    """Interval scores of ours and of quantile-forest, trained on the same encoding and target."""
+    """Interval scores of ours and of quantile-forest, trained on the same encoding and target.
+
+    Both learn from odometers that a training believes (`data.suspicion`).
+    """
     ours = figures(priced(train_bundle(train, seed=SEED), test))
-    fitted = cross_fit(train, folds=FOLDS, seed=SEED, advance=lambda _: None)
+    table = without_implausible_km(train).reset_index(drop=True)
+    fitted = cross_fit(table, folds=FOLDS, seed=SEED, advance=lambda _: None)
     peer = RandomForestQuantileRegressor(
         200, min_samples_leaf=10, max_features=0.35, random_state=SEED, n_jobs=-1
     )
