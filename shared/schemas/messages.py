@@ -73,9 +73,9 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "km-high": {
         "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
-        "et son intervalle sont peu fiables.",
+        "est peu fiable, même avec un intervalle élargi.",
         "en": "Very high for the car's age; please check: with so many kilometres, the estimate "
-        "and its interval are not reliable.",
+        "is not reliable, even with a wider interval.",
     },
     "km-low": {
         "fr": "Très bas pour l'âge de la voiture ; à vérifier : sont-ce des milliers ?",
@@ -83,7 +83,7 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "model-unknown": {
         "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
-        "plus large ; si la marque est absente aussi, il peut être loin du vrai prix.",
+        "plus large ; si la marque est absente aussi, le prix peut être loin du vrai.",
         "en": "Model not in the data: the price comes from the other fields, and the interval is "
         "wider; if the brand is missing too, it can be far from the true price.",
     },
