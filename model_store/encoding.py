@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from data.car_codes import KEYS, NUMBERS, CodedCars, coder_for
 from data.coded_columns import CodedColumn, Column, as_codes, is_missing
-from data.hedonic import HedonicModel
+from data.hedonic import YEARS, HedonicModel
 from data.hedonic_tables import HedonicTables
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
 from shared.domain.mileage import MOST_KM_A_YEAR
@@ -31,6 +31,7 @@ seen; a model never seen in training; a brand never seen either."""
 EFFECT_PREFIX = "effect_"
 BASELINE = "baseline_log"
 _VEHICLE, _COMPANY = KEYS.index("vehicle"), KEYS.index("company")
+_YEAR_KEY = KEYS.index("year")
 _YEAR, _KM = NUMBERS.index("year"), NUMBERS.index("km_driven")
 _values_of = attrgetter(*FIELD_NAMES)
 _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
@@ -88,8 +89,11 @@ class CarEncoder:
         picked = [known.index(name) if name in known else -1 for name in self.feature_names]
         everywhere = (-np.inf, np.inf)
         bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
-        object.__setattr__(self, "_newest", bounds[1, _YEAR])
-        bounds[:, _YEAR] = everywhere
+        # The furthest that a car of each year has come, by the code of the year; 0 is no year.
+        ages = np.maximum(bounds[1, _YEAR] - np.array([YEARS[0], *YEARS]), 0.0)
+        furthest = np.minimum(MOST_KM_A_YEAR * (ages + 1.0), bounds[1, _KM])
+        bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
+        object.__setattr__(self, "_furthest_km", furthest)
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
         object.__setattr__(self, "_picked", np.array(picked))
@@ -181,19 +185,21 @@ class CarEncoder:
         level = np.zeros(len(coded.codes), dtype=np.int8)
         for name in self.detail_fields:
             level[is_missing(columns.get(name), len(level))] = THIN
-        level[self._odd(coded.numbers)] = ODD
+        level[self._odd(coded)] = ODD
         unknown = coded.codes[:, _VEHICLE] == 0
-        level[unknown] = UNKNOWN_MODEL
-        level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
+        if unknown.any():
+            level[unknown] = UNKNOWN_MODEL
+            level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
         return level
 
-    def _odd(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def _odd(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
         """Which cars state a number that no training car came near, (n,)."""
         low, high = self.__dict__["_bounds"]
+        numbers = coded.numbers
         # Comparisons with NaN, a missing number, are false.
         odd = ((numbers < low) | (numbers > high)).any(axis=1)
-        years = np.maximum(self.__dict__["_newest"] - numbers[:, _YEAR], 0.0) + 1.0
-        return np.asarray(odd | (numbers[:, _KM] > MOST_KM_A_YEAR * years))
+        odd |= numbers[:, _KM] > self.__dict__["_furthest_km"][coded.codes[:, _YEAR_KEY]]
+        return np.asarray(odd)
 
 
 def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:
