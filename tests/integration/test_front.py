@@ -24,6 +24,7 @@ from api.keys_cli import _write
 from api.launcher.environment import child_environment
 from api.launcher.processes import read_procfile
 from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_client import connect
 from shared.connections import with_connections
 from shared.domain.valuation import Estimate
 from shared.schemas.car_requests import load_car_request
@@ -32,7 +33,6 @@ from tests.conftest import (
     ROOT,
     Servers,
     answers,
-    connect,
     free_port,
     running_server,
     short_folder,
