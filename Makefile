@@ -34,8 +34,9 @@ key: $(RUNTIME) ## Make an API key (NAME=shop SCOPES="predict bulk admin")
 	@exec $(BIN)/carprice key "$(or $(NAME),operator)" $(foreach scope,$(SCOPES),--scope $(scope))
 
 ##@ Check
-.PHONY: check test lint types contracts unit format
-check: lint types contracts unit ## Lint, types, import contracts and unit tests: under two minutes
+.PHONY: check test lint types contracts unit unit-models unit-others format
+check: $(DEV) ## Lint, types, import contracts and unit tests: under two minutes
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types contracts unit-models unit-others
 
 test: $(DEV) ## Everything: `make check`, real processes, faults, browser, coverage
 	@scripts/test.sh
@@ -51,7 +52,14 @@ contracts: $(DEV) ## The arrows between the packages
 	@scripts/quietly.sh $(BIN)/lint-imports
 
 unit: $(DEV) ## Tests without real services
-	@$(BIN)/python -m pytest -q $(wildcard tests/architecture tests/unit)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync unit-models unit-others
+
+# Halves that take about as long as each other.
+MODELS = tests/unit/data tests/unit/model_store
+unit-models: $(DEV)
+	@$(BIN)/python -m pytest -q $(MODELS)
+unit-others: $(DEV)
+	@$(BIN)/python -m pytest -q $(wildcard tests/architecture) $(filter-out $(MODELS),$(wildcard tests/unit/*))
 
 format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
