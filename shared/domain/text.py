@@ -24,9 +24,7 @@ def fold(text: str) -> str:
 def _fold(text: str) -> str:
     if text.isascii():  # nothing to take apart: a third of the time
         return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    without_accents = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return _NOT_ALPHANUMERIC.sub(" ", without_accents).strip()
+    return _NOT_ALPHANUMERIC.sub(" ", _without_accents(text)).strip()
 
 
 def fold_script(text: str) -> str:
@@ -38,9 +36,15 @@ def fold_script(text: str) -> str:
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
     """
-    decomposed = unicodedata.normalize("NFKD", text.casefold()).replace(_STRETCH_MARK, "")
-    plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return _NOT_A_LETTER.sub(" ", plain).strip()
+    return _NOT_A_LETTER.sub(" ", _without_accents(text).replace(_STRETCH_MARK, "")).strip()
+
+
+def _without_accents(text: str) -> str:
+    """Lower case, taken apart, marks left out."""
+    # Twice: what is taken apart may be a capital ("\N{MATHEMATICAL BOLD CAPITAL A}" becomes "A").
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in text if not unicodedata.combining(sign))
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)

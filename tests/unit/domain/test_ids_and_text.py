@@ -31,6 +31,11 @@ def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)
 
 
+def test_capitals_of_other_shapes_are_letters_too():
+    assert fold("\N{MATHEMATICAL BOLD CAPITAL A}udi") == "audi"
+    assert fold_script("\N{MATHEMATICAL BOLD CAPITAL A}udi") == "audi"
+
+
 @given(st.text())
 def test_folding_in_other_letters_is_idempotent(text):
     assert fold_script(fold_script(text)) == fold_script(text)
