@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from data.growing_array import GrowingArray
+
 
 class CodedValues:
     """Distinct values that codes stand for; it may grow at its end.
@@ -17,17 +19,17 @@ class CodedValues:
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
-        self._translated: dict[int, tuple[Mapping[Any, Any], NDArray[np.float64]]] = {}
+        self._translated: dict[int, tuple[Mapping[Any, Any], GrowingArray[np.float64]]] = {}
 
     def translated(self, words: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
         """What `words` says of each value, `missing` if nothing; each value is asked for once."""
-        _, found = self._translated.get(id(words), (words, np.empty(0)))
-        if len(found) < len(self.values):
-            fresh = [words.get(value, missing) for value in self.values[len(found) :]]
-            found = np.concatenate([found, np.array(fresh, dtype=np.float64)])
+        if (known := self._translated.get(id(words))) is None:
             # The words are kept with it, so that no others ever have their id.
-            self._translated[id(words)] = (words, found)
-        return found
+            known = self._translated[id(words)] = words, GrowingArray(np.float64)
+        _, found = known
+        if len(found) < len(self.values):
+            found.extend([words.get(value, missing) for value in self.values[len(found) :]])
+        return found.all
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+class TurnEnd(asyncio.Future[None]):
+    """The end of a turn, for all who take part: none of them can cancel it for the others."""
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a future
+        """Refuse; a task that is cancelled while it waits here ends with the turn."""
+        return False
+
+
 class PerTurn(Generic[T]):
     """Does something once for all that come during one turn of the loop: a write, a hand-over.
 
@@ -19,13 +27,13 @@ class PerTurn(Generic[T]):
     def __init__(self, do: Callable[[list[T]], None]) -> None:
         self._do = do
         self._items: list[T] = []
-        self._done: asyncio.Future[None] | None = None
+        self._done: TurnEnd | None = None
 
     def add(self, item: T) -> asyncio.Future[None]:
         """Take part in this turn; the future has the end of it, and is everybody's."""
         if self._done is None:
             loop = asyncio.get_running_loop()
-            self._done = loop.create_future()
+            self._done = TurnEnd(loop=loop)
             loop.call_soon(self._end_turn)
         self._items.append(item)
         return self._done

@@ -154,7 +154,7 @@ class LoopValuations:
     def _wake(self, ids: Sequence[str]) -> None:
         for each in ids:
             answer = self._answers.pop(each, None)
-            if answer is not None:
+            if answer is not None and not answer.done():  # a server may cancel who waits
                 answer.set_result(None)
 
     def _keep(self, question: Question, pending: Pending) -> Valuation | Job:

@@ -52,13 +52,13 @@ def audit_segment(
     frame = _frame(manifest, at, elapsed_ms)
     order = np.array([SLOTS[name] for name in rows.columns], dtype=np.int64)
     # Memory that is not written to is never taken from the system.
-    longest = max(np.diff(table.fragment_ends, prepend=0).max(initial=0), NUMBER_BYTES)
-    size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (int(longest) + 1)
+    longest = max(table.longest_fragment, NUMBER_BYTES)
+    size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (longest + 1)
     out = np.empty(rows.good * size + SEAL_BYTES, dtype=np.uint8)
     last = np.zeros(1, dtype=np.int64)
     written = plain_write_kernels.write_audit(
         order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
-        signs(_ALL_NAMES), _NAME_ENDS, signs(table.fragments), table.fragment_ends,
+        signs(_ALL_NAMES), _NAME_ENDS, table.fragments, table.fragment_ends,
         hundredths, signs(b"".join(frame)), ends(frame), out, last,
     )  # fmt: skip
     line = sealed(out[: last[0]].data, out[last[0] : written].tobytes())

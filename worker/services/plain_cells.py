@@ -13,14 +13,20 @@ import orjson
 from numpy.typing import NDArray
 
 from data.coded_columns import CodedValues
+from data.growing_array import GrowingArray
 from shared.domain.car import FIELD_NAMES
 from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
+from worker.services.plain_texts import signs
 
 TEXTS_MAX = 200_000
 """Distinct texts that are remembered; then the memory starts anew."""
+
+SLOTS_AT_FIRST = 1 << 20
+"""Places of the hash table: enough for all texts that are remembered and those of a usual chunk,
+so that none is learnt again because the table grew. Four megabytes."""
 
 NAMES = (*FIELD_NAMES, ASKING_PRICE)
 SLOTS = {name: slot for slot, name in enumerate(NAMES)}
@@ -41,7 +47,7 @@ class CellTable:
     def __init__(self, validator: ColumnValidator) -> None:
         self._validator = validator
         self.limits = np.array([_limits(name) for name in NAMES])
-        self.slots: NDArray[np.int32] = np.full(1 << 16, -1, dtype=np.int32)
+        self.slots: NDArray[np.int32] = np.full(SLOTS_AT_FIRST, -1, dtype=np.int32)
         """The hash table: codes, -1 where free."""
         self.start_anew()
 
@@ -59,11 +65,27 @@ class CellTable:
         """Normal forms; None: no value, or refused."""
         self.refusals: dict[int, str] = {}
         """Message codes of the texts that break a rule."""
-        self.numbers: NDArray[np.float64] = np.empty(0)
-        """Normal forms of the numbers, NaN for all others."""
-        self.fragments = b""
+        self._is_refused: GrowingArray[np.bool_] = GrowingArray(np.bool_)
+        self._numbers: GrowingArray[np.float64] = GrowingArray(np.float64)
+        self._fragments: GrowingArray[np.uint8] = GrowingArray(np.uint8)
+        self._fragment_ends: GrowingArray[np.int64] = GrowingArray(np.int64)
+        self.longest_fragment = 0
+        """Bytes."""
+
+    @property
+    def numbers(self) -> NDArray[np.float64]:
+        """Normal forms of the numbers by code, NaN for all others."""
+        return self._numbers.all
+
+    @property
+    def fragments(self) -> NDArray[np.uint8]:
         """JSON members of the normal forms, one after the other; none for no value."""
-        self.fragment_ends: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        return self._fragments.all
+
+    @property
+    def fragment_ends(self) -> NDArray[np.int64]:
+        """Where each code's member ends."""
+        return self._fragment_ends.all
 
     def make_room(self, cells: int, size: int) -> None:
         """Have place for so many more texts of so many bytes together."""
@@ -84,37 +106,37 @@ class CellTable:
         known, texts = len(self.values.values), int(self.filled[0])
         if known == texts:
             return
-        fragments, ends, numbers = [self.fragments], [], []
-        end = len(self.fragments)
+        fragments, lengths, numbers, refused = [], [], [], []
         for code in range(known, texts):
-            name, value = self._normal_form(code)
+            name, value, refusal = self._normal_form(code)
             fragment = b"" if value is None else orjson.dumps({name: value})[1:-1]
             fragments.append(fragment)
-            end += len(fragment)
-            ends.append(end)
+            lengths.append(len(fragment))
             self.values.values.append(value)
             numbers.append(np.nan if value is None or name not in NUMBERS else value)
-        self.fragments = b"".join(fragments)
-        self.fragment_ends = np.concatenate([self.fragment_ends, np.array(ends, dtype=np.int64)])
-        self.numbers = np.concatenate([self.numbers, np.array(numbers, dtype=np.float64)])
+            refused.append(refusal is not None)
+            if refusal is not None:
+                self.refusals[code] = refusal
+        self.longest_fragment = max(self.longest_fragment, *lengths)
+        self._fragment_ends.extend(np.cumsum(lengths) + len(self._fragments))
+        self._fragments.extend(signs(b"".join(fragments)))
+        self._numbers.extend(numbers)
+        self._is_refused.extend(refused)
 
     def refused(self, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which of these codes, all at least -1, are of texts that break a rule."""
-        flags = np.zeros(len(self.values.values) + 1, dtype=np.bool_)
-        flags[list(self.refusals)] = True
-        return np.asarray(flags[codes])  # -1 is the last one
+        """Which of these codes are of texts that break a rule; -1, a plain number, never does."""
+        if not self.refusals:
+            return np.zeros(codes.shape, dtype=np.bool_)
+        return np.asarray(self._is_refused.all[codes] & (codes >= 0))
 
     def text(self, code: int) -> str:
         """The text that a code stands for."""
         _, start, length = self.keys[code].tolist()
         return self.arena[start : start + length].tobytes().decode()
 
-    def _normal_form(self, code: int) -> tuple[str, Any]:
+    def _normal_form(self, code: int) -> tuple[str, Any, str | None]:
         name = NAMES[self.keys[code, 0]]
-        value, refusal = self._validator.normal_form(name, self.text(code))
-        if refusal is not None:
-            self.refusals[code] = refusal
-        return name, value
+        return name, *self._validator.normal_form(name, self.text(code))
 
 
 def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:
