@@ -22,7 +22,7 @@ from data.hedonic import (
     IntArray,
 )
 from data.vehicle_brands import VehicleBrands
-from data.vehicles import VehicleIndex
+from data.vehicles import Generations, VehicleIndex, of_year
 
 PLAIN_KEYS = (
     "company",
@@ -199,13 +199,15 @@ class CarCoder:
     def _vehicle_codes(
         self, company: CodedColumn, model: CodedColumn, years: FloatArray
     ) -> IntArray:
-        """Each combination is looked up once, however many cars are of it."""
+        """Each pair of names is looked up once, however many cars have it."""
         pairs = company.codes * len(model.values) + model.codes
-        mixed = pairs * (len(YEARS) + 1) + _year_codes(years)
-        _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
-        names = (company.values_at(first), model.values_at(first), years[first].tolist())
-        found = np.fromiter(map(self._vehicles.code, *names), np.int64, len(first))
-        return np.asarray(found[inverse])
+        _, first, place = np.unique(pairs, return_index=True, return_inverse=True)
+        known = list(map(self._vehicles.codes, company.values_at(first), model.values_at(first)))
+        plain = [codes if isinstance(codes, int) else -1 for codes in known]
+        found = np.array(plain, dtype=np.int64)[place]
+        for at in np.flatnonzero(found < 0).tolist():
+            found[at] = of_year(cast("Generations", known[place[at]]), years[at])
+        return found
 
 
 def _codes_by_value(key: str, words: Mapping[Any, int]) -> Mapping[Any, int]:

@@ -1,7 +1,10 @@
 """Finding a car's model among the known ones, however the seller wrote it."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeAlias
 
 from data.vehicle_aliases import MODEL_ALIASES, OTHER_BRANDS
 from shared.domain.near_names import NearNames
@@ -12,6 +15,11 @@ _CLASS = re.compile(r"^(?:classe |class )?([a-z]{1,3})(?: class| klasse| ?\d{2,3
 _GENERATION = re.compile(r"^(.+) (\d{1,2})$")
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
 _LONGEST_CACHE = 100_000
+BMW, MERCEDES = "bmw", "mercedes benz"
+
+Generations: TypeAlias = tuple[tuple[float, int], ...]
+"""Usual year and code of each, the oldest first."""
+Codes: TypeAlias = int | Generations
 
 
 def candidates(company: str, model: str) -> Iterable[str]:
@@ -27,20 +35,33 @@ def candidates(company: str, model: str) -> Iterable[str]:
             shortened = " ".join(spelled[:length])
             yield shortened
             yield from _other_names(company, shortened)
-    brand = company.split(" ")
-    for prefix in dict.fromkeys((company, brand[0], brand[-1])):
-        if model.startswith(prefix + " "):
-            yield from candidates(company, model[len(prefix) + 1 :])
+    for prefix in _brand_prefixes(company):
+        if model.startswith(prefix):
+            yield from candidates(company, model[len(prefix) :])
+
+
+@lru_cache(maxsize=1024)
+def _brand_prefixes(company: str) -> tuple[str, ...]:
+    """What sellers write before the model's name."""
+    words = company.split(" ")
+    return tuple(dict.fromkeys(f"{name} " for name in (company, words[0], words[-1])))
 
 
 def _other_names(company: str, model: str) -> Iterator[str]:
     """What the brand itself, or another source, calls the model."""
     if (alias := MODEL_ALIASES.get(company, {}).get(model)) is not None:
         yield alias
-    if company == "bmw" and (match := _SERIES.match(model) or _SERIES_DIGITS.match(model)):
+    if company == BMW and (match := _SERIES.match(model) or _SERIES_DIGITS.match(model)):
         yield f"serie {match[1]}"
-    if company == "mercedes benz" and (match := _CLASS.match(model)):
+    if company == MERCEDES and (match := _CLASS.match(model)):
         yield f"classe {match[1]}"
+
+
+def of_year(generations: Generations, year: float | None) -> int:
+    """The code of the generation that was sold in a year; without one, of the newest."""
+    if year is None:
+        return generations[-1][1]
+    return min(generations, key=lambda each: abs(each[0] - year))[1]
 
 
 class VehicleIndex:
@@ -57,34 +78,49 @@ class VehicleIndex:
             (company, model.replace(" ", "")): code
             for (company, model), code in self._codes.items()
         }
+        self._beginnings = _compact_names(self._codes)
         self._generations = _generations(self._codes, years)
         self._near = _near_names(self._codes)
-        self._cache: dict[tuple[str, str], int | tuple[tuple[float, int], ...]] = {}
+        self._cache: dict[tuple[str, str], Codes] = {}
 
     def code(self, company: str, model: str, year: float | None) -> int:
         """The code of the vehicle, 0 if it is not known."""
+        found = self.codes(company, model)
+        return found if isinstance(found, int) else of_year(found, year)
+
+    def codes(self, company: str, model: str) -> Codes:
+        """The code of the vehicle, 0 if it is not known; of one sold in generations: all theirs."""
         found = self._cache.get((company, model))
         if found is None:
             found = self._find(company, model)
             if len(self._cache) >= _LONGEST_CACHE:
                 self._cache.clear()
             self._cache[company, model] = found
-        if isinstance(found, int):
-            return found
-        return found[-1][1] if year is None else min(found, key=lambda g: abs(g[0] - year))[1]
+        return found
 
-    def _find(self, company: str, model: str) -> int | tuple[tuple[float, int], ...]:
-        for name in (model, *candidates(company, model)):
-            if found := self._exactly(company, name):
-                return found
+    def _find(self, company: str, model: str) -> Codes:
+        first = model.split(" ", maxsplit=1)[0]
+        if self._may_be_known(company, model, first):
+            for name in (model, *candidates(company, model)):
+                if found := self._exactly(company, name):
+                    return found
         if (pair := OTHER_BRANDS.get((company, model))) is not None:
             return self._exactly(*pair)
         # A slip is looked for last: it must never hide another name of the model.
-        first = model.split(" ", maxsplit=1)[0]
         near = self._near[company].find(first) if company in self._near else None
         return self._exactly(company, near) if near is not None else 0
 
-    def _exactly(self, company: str, name: str) -> int | tuple[tuple[float, int], ...]:
+    def _may_be_known(self, company: str, model: str, first: str) -> bool:
+        """False where no candidate can be known: all of them begin with the first word."""
+        names = self._beginnings.get(company)
+        if names is None:
+            return False
+        at = bisect_left(names, first)
+        if at < len(names) and names[at].startswith(first):
+            return True
+        return company in {BMW, MERCEDES} or model.startswith(_brand_prefixes(company))
+
+    def _exactly(self, company: str, name: str) -> Codes:
         """The code, or the codes of all generations, of a name as it is known; 0 if it is not."""
         pair = (company, name)
         if pair in self._codes:
@@ -92,6 +128,16 @@ class VehicleIndex:
         if pair in self._generations:
             return self._generations[pair]
         return self._compact.get((company, name.replace(" ", "")), 0)
+
+
+def _compact_names(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """By company: what its models are called, without spaces, in order of the alphabet."""
+    names: dict[str, set[str]] = {}
+    for company, model in pairs:
+        names.setdefault(company, set(MODEL_ALIASES.get(company, ()))).add(model)
+    return {
+        company: sorted(name.replace(" ", "") for name in found) for company, found in names.items()
+    }
 
 
 def _near_names(pairs: Iterable[tuple[str, str]]) -> dict[str, NearNames]:
@@ -105,7 +151,7 @@ def _near_names(pairs: Iterable[tuple[str, str]]) -> dict[str, NearNames]:
 
 def _generations(
     codes: Mapping[tuple[str, str], int], years: Sequence[float]
-) -> dict[tuple[str, str], tuple[tuple[float, int], ...]]:
+) -> dict[tuple[str, str], Generations]:
     """Models that are sold as "name 1", "name 2": their codes by usual year."""
     found: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for (company, model), code in codes.items():

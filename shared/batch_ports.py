@@ -1,6 +1,6 @@
 """What the bulk path needs from the outside, as protocols; see `shared.ports`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -33,11 +33,16 @@ class BlobStore(Protocol):
         ...
 
     def write_all(
-        self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes | memoryview]]
+        self,
+        batch_id: BatchId,
+        blobs: Mapping[str, Sequence[bytes | memoryview]],
+        *,
+        unread: Collection[str] = (),
     ) -> None:
         """Write whole blobs, given in pieces, with fewer waits than one by one.
 
-        They become visible in this order; all are durable when this returns.
+        They become visible in this order; all are durable when this returns. Those named by
+        `unread` are not read soon: memory need not be spent on them.
         """
         ...
 

@@ -3,11 +3,12 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from shared.adapters.past_cache import write_past_cache
 from shared.domain.ids import BatchId, is_id
 
 _BUFFER_BYTES = 1 << 20
@@ -38,7 +39,11 @@ class LocalBlobStore:
             flush_folder(path.parent)
 
     def write_all(
-        self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes | memoryview]]
+        self,
+        batch_id: BatchId,
+        blobs: Mapping[str, Sequence[bytes | memoryview]],
+        *,
+        unread: Collection[str] = (),
     ) -> None:
         """Write whole blobs; each folder is flushed once."""
         with ExitStack() as stack:
@@ -46,7 +51,10 @@ class LocalBlobStore:
             for name, pieces in blobs.items():
                 path = self._path(batch_id, name)
                 temporary, file = stack.enter_context(_beside(path))
-                file.writelines(pieces)
+                if name in unread:
+                    write_past_cache(file.fileno(), pieces)
+                else:
+                    file.writelines(pieces)
                 moves.append((temporary, file, path))
             # The disk may work on all of them while it is waited for the first.
             for _, file, _ in moves:

@@ -6,7 +6,7 @@ Imported only where such a store is configured: its libraries cost memory and st
 import errno
 import functools
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
@@ -92,7 +92,11 @@ class S3BlobStore:
             raise
 
     def write_all(
-        self, batch_id: BatchId, blobs: Mapping[str, Sequence[bytes | memoryview]]
+        self,
+        batch_id: BatchId,
+        blobs: Mapping[str, Sequence[bytes | memoryview]],
+        *,
+        unread: Collection[str] = (),  # noqa: ARG002 - none takes memory here
     ) -> None:
         """Write whole blobs, in order."""
         for name, pieces in blobs.items():

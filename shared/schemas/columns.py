@@ -49,7 +49,7 @@ class _Memo(dict[str, Any]):
         """The cell's normal form; `_Refused` if it has none."""
         text = self._rewrite(cell) if self._rewrite else cell
         try:
-            return self._field.deserialize(text)
+            return self._field.read(text)
         except ValidationError as error:
             self.has_refused = True
             return _Refused(error.messages[0])

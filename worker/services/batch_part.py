@@ -51,7 +51,7 @@ def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> N
     )
     records = {audit_name(chunk): [part.audit]} if part.audit else {}
     whole = [HEAD_LENGTH.pack(len(packed)), packed, *part.sections]
-    blobs.write_all(batch_id, records | {part_name(chunk): whole})
+    blobs.write_all(batch_id, records | {part_name(chunk): whole}, unread=records)
 
 
 def part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:

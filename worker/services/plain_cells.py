@@ -5,7 +5,7 @@ stands for the outcome in all rows of all chunks.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,8 +107,8 @@ class CellTable:
         if known == texts:
             return
         fragments, lengths, numbers, refused = [], [], [], []
-        for code in range(known, texts):
-            name, value, refusal = self._normal_form(code)
+        for code, (name, text) in enumerate(self._texts(known, texts), start=known):
+            value, refusal = self._validator.normal_form(name, text)
             fragment = b"" if value is None else orjson.dumps({name: value})[1:-1]
             fragments.append(fragment)
             lengths.append(len(fragment))
@@ -131,12 +131,16 @@ class CellTable:
 
     def text(self, code: int) -> str:
         """The text that a code stands for."""
-        _, start, length = self.keys[code].tolist()
-        return self.arena[start : start + length].tobytes().decode()
+        _, text = next(self._texts(code, code + 1))
+        return text
 
-    def _normal_form(self, code: int) -> tuple[str, Any, str | None]:
-        name = NAMES[self.keys[code, 0]]
-        return name, *self._validator.normal_form(name, self.text(code))
+    def _texts(self, first: int, stop: int) -> Iterator[tuple[str, str]]:
+        """The field and the text of consecutive codes, one at least."""
+        keys = self.keys[first:stop].tolist()
+        begin, end = keys[0][1], keys[-1][1] + keys[-1][2]
+        held = self.arena[begin:end].tobytes()
+        for slot, start, length in keys:
+            yield NAMES[slot], held[start - begin : start - begin + length].decode()
 
 
 def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:

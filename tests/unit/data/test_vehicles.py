@@ -1,7 +1,10 @@
 """A model is found however the seller wrote it."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from data.market import ReferenceMarket
 from data.vehicles import VehicleIndex
 
 VEHICLES = [
@@ -77,3 +80,31 @@ def test_what_is_not_known_has_code_zero(company: str, model: str) -> None:
 def test_a_model_that_the_brand_itself_has_is_no_other_brands() -> None:
     index = VehicleIndex([("dacia", "duster"), ("renault", "duster")], [2015, 2015])
     assert index.code("renault", "duster", 2015) == 2
+
+
+class ThoroughIndex(VehicleIndex):
+    """Looks at all candidates of every name."""
+
+    def _may_be_known(self, *_: str) -> bool:
+        return True
+
+
+MARKET = [tuple(vehicle.split("|")) for vehicle in ReferenceMarket.load().hedonic.vehicle_years]
+QUICK, THOROUGH = (kind(MARKET, [2015.0] * len(MARKET)) for kind in (VehicleIndex, ThoroughIndex))
+COMPANIES = sorted({company for company, _ in MARKET} | {"", "unknown"})
+WORDS = sorted({word for pair in MARKET for name in pair for word in name.split(" ")})
+ANY_WORD = st.one_of(
+    st.sampled_from(WORDS),
+    st.sampled_from(WORDS).map(lambda word: word[:-1]),
+    st.text("abcdir0123", min_size=1, max_size=6),
+    st.sampled_from(["classe", "class", "serie", "vii", "iv", "320d", "c220", "sport"]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(company=st.sampled_from(COMPANIES), words=st.lists(ANY_WORD, max_size=4))
+def test_a_name_is_given_up_early_only_if_no_candidate_of_it_is_known(
+    company: str, words: list[str]
+) -> None:
+    model = " ".join(words)
+    assert QUICK.codes(company, model) == THOROUGH.codes(company, model)

@@ -4,7 +4,7 @@ import csv
 import errno
 import io
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -295,13 +295,15 @@ def test_rows_that_were_estimated_and_then_given_up_are_not_on_record(
     batch_id = path.accept(cars_csv(25))
     write_all = path.blobs.write_all
 
-    def deadly(batch: BatchId, blobs: Mapping[str, Sequence[bytes]]) -> None:
+    def deadly(
+        batch: BatchId, blobs: Mapping[str, Sequence[bytes]], *, unread: Collection[str] = ()
+    ) -> None:
         if "parts/000001" in blobs and len(deaths) < 3:
             # The records are durable, the part is not.
             write_all(batch, {"audit/000001": blobs["audit/000001"]})
             deaths.append("parts/000001")
             raise Killed
-        write_all(batch, blobs)
+        write_all(batch, blobs, unread=unread)
 
     deaths: list[str] = []
     monkeypatch.setattr(path.blobs, "write_all", deadly)

@@ -382,7 +382,7 @@ def test_a_full_disk_holds_the_batch_up_and_does_not_end_it(
     batch_id = path.accept(cars_csv(45))
     path.step()
 
-    def full(*_: Any) -> Iterator[None]:
+    def full(*_: Any, **__: Any) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(path.blobs, "write", full)

@@ -1,0 +1,90 @@
+"""Writing past the system's page cache: what nobody reads soon takes no memory from what is read.
+
+The audit records of a large batch are gigabytes that are looked at days later, if ever. In the page
+cache they push out what is needed at once, and the kernel's work for them costs more than theirs.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+BLOCK_BYTES = 1 << 20
+"""What is written at once."""
+
+ALIGNED_BYTES = 4096
+"""Disks take whole sectors from whole pages of memory; no usual one has larger ones."""
+
+_DIRECT = getattr(os, "O_DIRECT", 0)
+"""Zero where the system has no such flag: everything goes through the cache then."""
+
+_memory = threading.local()
+
+
+def write_past_cache(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
+    """Write bytes into a new file, past the cache where its file system does that.
+
+    Args:
+        handle: descriptor of the file, which is empty.
+        pieces: what to write, one after the other.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    rest: Sequence[bytes | memoryview]
+    try:
+        rest = [_write_blocks(handle, pieces)]
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # There is no such way here, or it wants something else of places and lengths.
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        rest = pieces
+    for piece in rest:
+        _write_whole(handle, memoryview(piece))
+
+
+def _write_blocks(handle: int, pieces: Sequence[bytes | memoryview]) -> memoryview:
+    """Write all but the end, which fills no page and is returned."""
+    block, filled = _block(), 0
+    with _direct(handle):
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                taken = rest[: BLOCK_BYTES - filled]
+                block[filled : filled + len(taken)] = taken
+                filled, rest = filled + len(taken), rest[len(taken) :]
+                if filled == BLOCK_BYTES:
+                    _write_whole(handle, block)
+                    filled = 0
+        whole = filled - filled % ALIGNED_BYTES
+        _write_whole(handle, block[:whole])
+    return block[whole:filled]
+
+
+def _write_whole(handle: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+@contextmanager
+def _direct(handle: int) -> Iterator[None]:
+    """Writes to the file go past the cache meanwhile."""
+    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
+    fcntl.fcntl(handle, fcntl.F_SETFL, flags | _DIRECT)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(handle, fcntl.F_SETFL, flags)
+
+
+def _block() -> memoryview:
+    """Whole pages of memory from which this thread writes."""
+    if not hasattr(_memory, "block"):
+        _memory.block = memoryview(mmap.mmap(-1, BLOCK_BYTES))
+    block: memoryview = _memory.block
+    return block

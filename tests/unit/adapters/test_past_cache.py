@@ -1,0 +1,79 @@
+"""What is written past the cache is in the file, whatever its length and wherever the file lies."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from shared.adapters.past_cache import ALIGNED_BYTES, BLOCK_BYTES, write_past_cache
+
+SIGNS = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
+
+
+def written(path: Path, pieces: Sequence[bytes | memoryview]) -> bytes:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        write_past_cache(handle, pieces)
+        os.write(handle, b"; what comes later")
+    finally:
+        os.close(handle)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("around", [0, ALIGNED_BYTES, BLOCK_BYTES, 3 * BLOCK_BYTES])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_files_of_every_length(tmp_path: Path, around: int, more: int) -> None:
+    data = SIGNS[: max(0, around + more)]
+    cut = len(data) // 3
+    pieces = [data[:cut], memoryview(data)[cut:], b""]
+    assert written(tmp_path / "file", pieces) == data + b"; what comes later"
+
+
+def test_nothing_of_one_file_is_left_in_the_next(tmp_path: Path) -> None:
+    written(tmp_path / "first", [b"a" * 5000])
+    assert written(tmp_path / "second", [b"b" * 10]).startswith(b"b" * 10 + b";")
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_where_the_file_system_wants_something_else_the_cache_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    calls = []
+    write = os.write
+
+    def particular(handle: int, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) == refused:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", particular)
+    data = SIGNS[: 2 * BLOCK_BYTES + 7]
+    assert written(tmp_path / "file", [data]).startswith(data + b";")
+    assert len(calls) > refused
+
+
+def test_a_file_system_without_such_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    control = fcntl.fcntl
+
+    def refuse(handle: int, command: int, flags: int = 0) -> int:
+        if command == fcntl.F_SETFL:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return control(handle, command, flags)
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert written(tmp_path / "file", [b"records", b" and more"]).startswith(b"records and more;")
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    handle = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space"):
+        write_past_cache(handle, [SIGNS])
+    os.close(handle)
