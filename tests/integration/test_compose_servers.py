@@ -1,5 +1,6 @@
 """The broker and cache of docker-compose.yml, started from its own text with a real server."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -15,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.embedded import server_binary
+from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
@@ -33,7 +35,7 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
     script = (
         script.replace("$$", "$")
         .replace("port 6379", f"port 0\nunixsocket {socket}")
-        .replace("dir /data", f"dir {tmp_path}")
+        .replace("/data", str(tmp_path))
         .replace("${CACHE_MAX_MEMORY:-128mb}", "128mb")
     )
     (tmp_path / "bin").mkdir()
@@ -46,6 +48,7 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
             "EXPORTER_PASSWORD": "exporter-secret",
         },
         stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     give_up_at = time.monotonic() + DEADLINE_S
     while not socket.exists():
@@ -56,6 +59,19 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
     yield lambda **credentials: redis.Redis(unix_socket_path=str(socket), retry=once, **credentials)
     process.terminate()
     process.wait()
+    # Whatever the command started beside the server ends with it.
+    wait_until(lambda: not _group(process.pid))
+
+
+def _group(leader: int) -> list[str]:
+    """The processes that a command has left."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(group) == leader and state != "Z":
+                found.append(stat.parent.name)
+    return found
 
 
 def test_nobody_enters_without_a_password(connect: Connect) -> None:
@@ -84,6 +100,15 @@ def test_celerys_transport_works_with_the_services_rights(connect: Connect) -> N
         with connection.Consumer(queue, callbacks=[lambda body, _: received.append(body)]):
             connection.drain_events(timeout=DEADLINE_S)
     assert received == [{"n": 1}]
+
+
+@pytest.mark.parametrize("connect", ["broker"], indirect=True)
+def test_what_the_broker_acknowledges_is_with_the_system(connect: Connect, tmp_path: Path) -> None:
+    """With `everysec` it would keep acknowledged commands in memory while the disk is busy."""
+    exporter = connect(username="exporter", password="exporter-secret")
+    assert exporter.config_get("appendfsync") == {"appendfsync": "no"}
+    connect(username="carprice", password="app-secret").set("key", "acknowledged")
+    assert any(b"acknowledged" in path.read_bytes() for path in tmp_path.rglob("*.aof"))
 
 
 def test_the_exporter_reads_statistics_only(connect: Connect) -> None:
