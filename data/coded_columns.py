@@ -55,6 +55,21 @@ Column: TypeAlias = Sequence[Any] | CodedColumn | NDArray[np.float64]
 """Values with None where missing; or codes of values; or numbers with NaN where missing."""
 
 
+def values_at(column: Column, rows: Sequence[int]) -> list[Any]:
+    """The values of a column in these rows, None where missing; whole numbers as such."""
+    if isinstance(column, CodedColumn):
+        return column.values_at(np.array(rows, dtype=np.int64))
+    if isinstance(column, np.ndarray):
+        return [_whole(value) for value in column[list(rows)].tolist()]
+    return [column[row] for row in rows]
+
+
+def _whole(value: float) -> int | float | None:
+    if np.isnan(value):
+        return None
+    return int(value) if value.is_integer() else value
+
+
 def as_numbers(column: Column | None, n: int) -> NDArray[np.float64]:
     """The numbers of a column of n values, NaN where missing; None is a column without values."""
     return np.full(n, np.nan) if column is None else np.asarray(column, dtype=np.float64)

@@ -93,6 +93,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 clock=clock,
                 max_attempts=settings.job_max_attempts,
+                shadowing=shadowing,
             ),
             assemble=BatchAssembly(files, ledger, clock, audit_folder=settings.audit_folder),
             forms=BatchForms(files, ledger),

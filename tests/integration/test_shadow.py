@@ -46,6 +46,16 @@ def test_the_shadow_is_tried_and_answers_nobody(http, car, shadow):
     wait_until(ask_until_tried, what="the shadow is tried")
 
 
+def test_the_shadow_is_tried_on_rows_of_batches(http, car, shadow):
+    rows = [",".join(str(value) for value in (car | {"km_driven": n}).values()) for n in range(40)]
+    file = "\n".join([",".join(car), *rows]).encode()
+    before = trials(http, shadow.id, "success")
+    accepted = http.post("/batches", content=file, headers={"Content-Type": "text/csv"}).json()
+    ended = http.get(f"/batches/{accepted['id']}?wait=20").json()
+    assert ended["counts"]["valid"] == 40
+    wait_until(lambda: trials(http, shadow.id, "success") == before + 40, what="the rows are tried")
+
+
 def test_a_shadow_that_is_damaged_harms_no_answer(http, car, service, shadow):
     (service.models_path / shadow.id / "forest.npz").write_bytes(b"")
 

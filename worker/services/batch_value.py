@@ -35,6 +35,8 @@ from worker.services.batch_rows import (
 from worker.services.batch_verdict import asked, verdict_cells
 from worker.services.plain_chunk import PlainChunk, unpack
 from worker.services.plain_value import PlainValuation
+from worker.services.shadow_rows import trials_of
+from worker.services.shadowing import Shadowing
 
 GIVE_UP_ATTEMPTS = 3
 """Tries to note that a chunk is given up; if even that fails, its batch ends."""
@@ -78,6 +80,7 @@ class BatchValuation:
         audit_folder: where the audit log lies; each chunk has a file of its own in it.
         clock: the time of day.
         max_attempts: tries before a chunk is given up.
+        shadowing: tries another version on a share of the rows; None: nothing is tried.
     """
 
     def __init__(
@@ -90,7 +93,9 @@ class BatchValuation:
         audit_folder: Path,
         clock: Clock,
         max_attempts: int,
+        shadowing: Shadowing | None = None,
     ) -> None:
+        self._shadowing = shadowing
         self._files = files
         self._store = store
         self._flow = flow
@@ -169,8 +174,10 @@ class BatchValuation:
         """Prices at `QUANTILE_LEVELS` of n cars by column, (n, levels)."""
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
-            table = model.estimate_columns(cars, n)
-        return table.quantiles_mad
+            quantiles = model.estimate_columns(cars, n).quantiles_mad
+        if self._shadowing is not None and (drawn := self._shadowing.drawn(n)):
+            self._shadowing.put_aside(trials_of(cars, quantiles, drawn, version))
+        return quantiles
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Note the chunk's rows as failed; if not even that works, end the batch."""

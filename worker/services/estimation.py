@@ -61,9 +61,11 @@ class Estimation:
         """Let the shadow version try what was answered."""
         if self._shadowing is not None:
             self._shadowing.offer(
-                (request.car, outcome)
-                for request, outcome in zip(requests, outcomes, strict=True)
-                if isinstance(outcome, Estimate)
+                [
+                    (request.car, outcome)
+                    for request, outcome in zip(requests, outcomes, strict=True)
+                    if isinstance(outcome, Estimate)
+                ]
             )
 
 

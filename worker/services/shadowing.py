@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from model_store.inference import LoadedModel
@@ -68,20 +68,28 @@ class Shadowing:
         self._lock = threading.Lock()
         self._running_in: int | None = None
 
-    def offer(self, answered: Iterable[Trial]) -> None:
+    def offer(self, answered: Sequence[Trial]) -> None:
         """Put a share of the answered cars aside; returns at once."""
+        self.put_aside([answered[place] for place in self.drawn(len(answered))])
+
+    def drawn(self, count: int) -> list[int]:
+        """Which of so many answers are to be tried: a share, as far as there is room for it."""
         share = self._shadows.share()
         if not share:
-            return
-        for trial in answered:
-            if self._draw() < share:
-                self._put_aside(trial)
+            return []
+        drawn = [place for place in range(count) if self._draw() < share]
+        room = max(0, MOST_WAITING - len(self._waiting))
+        if len(drawn) <= room:
+            return drawn
+        self._count("dropped", len(drawn) - room)
+        # From all over, because rows of a file may be in order of brand or price.
+        return [drawn[nth * len(drawn) // room] for nth in range(room)]
 
-    def _put_aside(self, trial: Trial) -> None:
-        if len(self._waiting) >= MOST_WAITING:
-            self._count("dropped", 1)
+    def put_aside(self, trials: Sequence[Trial]) -> None:
+        """Have these tried a moment later."""
+        if not trials:
             return
-        self._waiting.append(trial)
+        self._waiting.extend(trials)
         if self._running_in != os.getpid():
             self._start()
         self._news.set()

@@ -4,17 +4,22 @@ import dataclasses
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from data.car_codes import NUMBERS
+from data.coded_columns import CodedColumn, CodedValues, Column
 from model_store.bundle import load_model, save_bundle
 from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
 from model_store.shadow import SHADOW_FILE, ShadowPointer
+from shared.domain.car import FIELD_NAMES
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
 from worker.runtime.shadow_runtime import RETRY_AFTER_S, ShadowRuntime
+from worker.services.shadow_rows import trials_of
 from worker.services.shadowing import MOST_WAITING, Shadowing, overlap
 
 CARS = small_models.random_cars(20, seed=8)
@@ -88,11 +93,13 @@ def test_without_a_shadow_nothing_is_even_looked_at(trial):
     ShadowPointer(trial.path).clear()
     trial.now[0] = 2.0
 
-    def never():
-        yield from ()
-        raise AssertionError
+    class Never(list):
+        def __getitem__(self, _):
+            raise AssertionError
 
-    Shadowing(trial.runtime).offer(never())
+    shadowing = Shadowing(trial.runtime, draw=lambda: 0.0)
+    shadowing.offer(Never(trial.answered()))
+    assert shadowing.drawn(1_000_000) == []
 
 
 def test_a_pointer_that_cannot_be_read_fails_no_answer(trial):
@@ -157,11 +164,42 @@ def test_too_many_trials_are_left_out_not_kept(trial):
     assert counted(trial, "dropped") == before + 7
 
 
+def test_where_room_is_scarce_the_trials_come_from_all_over(trial):
+    drawn = Shadowing(trial.runtime, draw=lambda: 0.0).drawn(20 * MOST_WAITING)
+    assert len(set(drawn)) == MOST_WAITING
+    assert drawn == sorted(drawn)
+    assert min(drawn) < 100
+    assert max(drawn) > 19 * MOST_WAITING
+
+
+def test_rows_of_a_batch_are_tried_as_the_cars_that_they_are(trial):
+    model = load_model(trial.path, trial.active.id)
+    columns: dict[str, Column] = {}
+    for name in FIELD_NAMES:
+        values = [getattr(car, name) for car in CARS]
+        if name in NUMBERS:
+            columns[name] = np.array(values, dtype=np.float64)
+        else:
+            distinct = [*dict.fromkeys(values)]
+            codes = np.array([distinct.index(value) for value in values])
+            columns[name] = CodedColumn(CodedValues(distinct), codes)
+    del columns["doors"]
+    table = model.estimate_columns(columns, len(CARS))
+    trials = trials_of(columns, table.quantiles_mad, [3, 0, 7], trial.active.id)
+    assert [car for car, _ in trials] == [
+        dataclasses.replace(CARS[row], doors=None) for row in (3, 0, 7)
+    ]
+    assert [answer.price_mad for _, answer in trials] == table.price_mad[[3, 0, 7]].tolist()
+    assert {answer.model_version for _, answer in trials} == {trial.active.id}
+    assert isinstance(trials[0][0].km_driven, int)
+
+
 def test_a_shadow_that_became_active_is_not_compared_with_itself(trial):
     before = sample("shadow_price_ratio_count", version=trial.other.id)
     seconds = sample("shadow_seconds_count", version=trial.other.id)
     model = load_model(trial.path, trial.other.id)
-    Shadowing(trial.runtime, pause_s=0.0).offer(zip(CARS, model.estimate(CARS), strict=True))
+    answered = list(zip(CARS, model.estimate(CARS), strict=True))
+    Shadowing(trial.runtime, pause_s=0.0).offer(answered)
     wait_until(
         lambda: sample("shadow_seconds_count", version=trial.other.id) > seconds, what="the trial"
     )
