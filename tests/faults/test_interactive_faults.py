@@ -125,7 +125,6 @@ def test_a_message_that_died_with_its_worker_is_sent_again(patient, http, car):
 
 def test_jobs_survive_a_broker_that_is_killed_and_comes_back(patient, http, car):
     locations = [http.post("/jobs", json=new_car(car)).headers["Location"] for _ in range(20)]
-    time.sleep(1.5)  # the append-only file is synchronised every second
     patient.kill("broker")
     wait_until(lambda: is_ready(http), 60.0)
     assert {ended(http, location)["state"] for location in locations} == {"SUCCEEDED"}
