@@ -8,6 +8,7 @@ coverage.
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -56,11 +57,18 @@ class IntervalCalibration:
     below: tuple[float, ...] = (1.0,)
     above: tuple[float, ...] = (1.0,)
 
+    @cached_property
+    def _arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Factors, knots, below and above: for one car it costs more to make them than to ask."""
+        factors, knots, below, above = self.factors, self.knots_log, self.below, self.above
+        return np.array(factors), np.array(knots), np.array(below), np.array(above)
+
     def scales(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What a unit of the factors is worth on the log scale below and above, (n,) each."""
         spread = np.maximum(std, self.floor) ** self.exponent
-        below = np.interp(mean, self.knots_log, self.below)
-        above = np.interp(mean, self.knots_log, self.above)
+        _, knots, below_at, above_at = self._arrays
+        below = np.interp(mean, knots, below_at)
+        above = np.interp(mean, knots, above_at)
         return np.asarray(spread * below), np.asarray(spread * above)
 
     def quantiles_log(
@@ -74,7 +82,8 @@ class IntervalCalibration:
             std: (n,) total standard deviation of the forest, log scale.
         """
         below, above = self.scales(mean, std)
-        offsets = np.asarray(self.factors)[level]
+        factors, *_ = self._arrays
+        offsets = factors[level]
         offsets[:, :MEDIAN_INDEX] *= below[:, None]
         offsets[:, MEDIAN_INDEX:] *= above[:, None]
         return np.asarray(mean[:, None] + offsets)

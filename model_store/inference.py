@@ -139,7 +139,8 @@ class LoadedModel:
         mean = encoded.baseline_log + output.mean
         prices = self.calibration.quantiles_log(encoded.level, mean, output.std)
         # In place: for a single car the calls cost more than what they compute.
-        prices.clip(0.0, _MAX_LOG_PRICE, out=prices)
+        np.maximum(prices, 0.0, out=prices)
+        np.minimum(prices, _MAX_LOG_PRICE, out=prices)
         np.exp(prices, out=prices)
         prices.round(2, out=prices)
         return EstimateTable(
