@@ -56,6 +56,7 @@ LIMITS_MB = {
     "broker: largest own MB": 100,
     "broker server: largest file MB": 150,
     "cache: largest own MB": 160,
+    "flush: largest own MB": 60,
     "beat: largest own MB": 100,
     "supervisor: largest own MB": 60,
 }

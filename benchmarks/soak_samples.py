@@ -23,6 +23,7 @@ _api_module = re.search(r"\bapi\.[\w.:]+", PROCFILE["api"])
 KINDS = {
     "broker": "carprice-broker",
     "cache": "carprice-cache",
+    "flush": "shared.broker_flush",
     "interactive worker": "--queues interactive",
     "bulk worker": "--queues bulk",
     "beat": " beat ",

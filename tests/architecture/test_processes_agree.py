@@ -84,8 +84,9 @@ def test_compose_runs_every_process_of_the_procfile() -> None:
         if service.get("command", [""])[0] == "run"
     }
     embedded = {"broker", "cache"}
-    assert run == set(PROCFILE) - embedded
+    assert run == set(PROCFILE) - embedded - {"flush"}
     assert embedded <= set(SERVICES)
+    assert "sync " in SERVICES["broker"]["command"][2], "as `flush` does"
 
 
 def test_compose_uses_only_documented_variables() -> None:

@@ -29,7 +29,17 @@ pytestmark = pytest.mark.integration
 
 COMMAND = [sys.executable, "-m", "api.cli", "up"]
 GONE_TIMEOUT_S = 30.0
-KINDS = ("broker", "cache", "interactive.1", "interactive.2", "bulk", "api", "beat", "flower")
+KINDS = (
+    "broker",
+    "cache",
+    "flush",
+    "interactive.1",
+    "interactive.2",
+    "bulk",
+    "api",
+    "beat",
+    "flower",
+)
 
 
 @pytest.fixture
@@ -273,7 +283,7 @@ def test_given_servers_are_used_and_nothing_is_embedded(
 ) -> None:
     assert predict(elsewhere).is_success
     names = {name_of(one, elsewhere.home) for one in processes_of(elsewhere.home)}
-    assert not names & {"broker", "cache"}
+    assert not names & {"broker", "cache", "flush"}
     assert session_servers.cache.dbsize() > 0
 
 

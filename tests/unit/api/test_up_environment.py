@@ -48,6 +48,7 @@ def test_given_servers_replace_the_embedded_ones() -> None:
     assert child_environment(given, {})["REDIS_URL"] == "rediss://queue.example:6380/0"
     assert process_counts(given)["broker"] == 0
     assert process_counts(given)["cache"] == 1
+    assert process_counts(given)["flush"] == 0
     assert [path.name for path in embedded_sockets(given)] == ["cache.sock"]
     assert embedded_sockets(Settings(redis_url="redis://a", cache_url="redis://b")) == []
 
@@ -55,7 +56,7 @@ def test_given_servers_replace_the_embedded_ones() -> None:
 def test_the_procfile_gives_the_processes_of_a_run() -> None:
     tiers = make_tiers(CODE_ROOT / "Procfile", process_counts(Settings()), {})
     assert [[child.name for child in tier] for tier in tiers] == [
-        ["broker", "cache"],
+        ["broker", "cache", "flush"],
         ["interactive.1", "interactive.2", "bulk"],
         ["api", "beat", "flower"],
     ]

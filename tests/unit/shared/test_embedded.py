@@ -95,18 +95,6 @@ def test_what_the_broker_acknowledged_survives_kill_9(start: StartServer) -> Non
     assert client.llen("queue") == 1000
 
 
-def test_what_flushes_the_brokers_files_ends_with_it(start: StartServer) -> None:
-    process, _ = start("broker")
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    (flusher,) = map(int, children.read_text().split())
-    process.kill()
-    process.wait()
-    give_up_at = time.monotonic() + DEADLINE_S
-    while Path(f"/proc/{flusher}/exe").exists():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
-
-
 def test_a_torn_last_command_does_not_keep_the_broker_from_starting(
     start: StartServer, tmp_path: Path
 ) -> None:

@@ -1,0 +1,74 @@
+"""What the broker has written is taken to the disk, whatever becomes of its files meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import broker_flush
+from shared.broker_flush import flush_files
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_all_append_only_files_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.base.aof", "a.incr.aof", "a.manifest"):
+        (tmp_path / name).write_text("x")
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+    )
+    flush_files(tmp_path)
+    assert sorted(Path(path).name for path in flushed) == ["a.base.aof", "a.incr.aof"]
+
+
+def test_a_file_that_is_gone_or_a_disk_that_refuses_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush_files(tmp_path / "none")
+    (tmp_path / "1.aof").symlink_to(tmp_path / "gone")
+    (tmp_path / "2.aof").write_text("x")
+    asked = []
+
+    def broken(handle: int) -> None:
+        asked.append(handle)
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    flush_files(tmp_path)
+    assert len(asked) == 1
+
+
+def test_it_flushes_again_and_again_until_it_is_told_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "broker" / "appendonlydir"
+    rounds = []
+
+    def flush(asked: Path) -> None:
+        assert asked == folder
+        rounds.append(asked)
+        if len(rounds) == 3:
+            raise SystemExit
+
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
+    monkeypatch.setattr(broker_flush, "flush_files", flush)
+    monkeypatch.setattr(broker_flush, "FLUSH_EVERY_S", 0.0)
+    with pytest.raises(SystemExit):
+        broker_flush.main()
+
+
+def test_the_process_ends_by_sigterm_and_says_what_is_wrong_with_settings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shared.broker_flush"]
+    env = {**os.environ, "CARPRICE_HOME": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=env) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+    wrong = subprocess.run(
+        command, cwd=ROOT, env={**env, "PORT": "x"}, capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    assert "PORT" in wrong.stderr
