@@ -60,7 +60,10 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "en": ("Card not found", "Version {version} has no file {name}."),
         },
         "model-refused": {
-            "fr": ("Version refusée", "La version {version} est refusée : {reason}."),
+            "fr": (
+                "Version refusée",
+                "La version {version} est refusée. Motif technique, en anglais : {reason}.",
+            ),
             "en": ("Version refused", "Version {version} is refused: {reason}."),
         },
         "model-changed": {
