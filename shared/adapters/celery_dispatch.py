@@ -20,7 +20,9 @@ import redis
 from shared.adapters import redis_keys
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.pending import Deliver, Pending, resolve_all
+from shared.adapters.redis_ahead import Ahead
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_replies import Outcome, unpack_reply
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
@@ -209,12 +211,12 @@ class CeleryDispatcher:
     # Replies
 
     def _run(self) -> None:
-        client: RedisClient = None
+        connections = DirectConnections(self._client)
+        brpop = ("BRPOP", self._reply_to, POLL_S)
         while not self._stopping:
             try:
-                with broker_errors():
-                    client = client or self._client.client()  # one connection, kept
-                    popped = client.brpop([self._reply_to], timeout=POLL_S)
+                with broker_errors(), Ahead(connections, brpop) as asked:
+                    (popped,) = asked.answers()
                 self._failures = 0
                 if popped is not None:
                     self._take_reply(popped[1])

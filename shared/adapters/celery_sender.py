@@ -7,7 +7,9 @@ from typing import Any
 import msgpack
 import orjson
 
+from shared.adapters.redis_ahead import Ahead
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_workers import ENQUEUED_AT_HEADER
 from shared.celery_app import make_celery
 from shared.domain.ids import BatchId, JobId, new_id
@@ -29,7 +31,7 @@ class TaskSender:
     """
 
     def __init__(self, client: RedisClient) -> None:
-        self._client = client
+        self._connections = DirectConnections(client)
         self._templates = _compose_templates()
 
     def send(self, task: TaskName, kwargs: dict[str, Any]) -> None:
@@ -39,8 +41,9 @@ class TaskSender:
             BrokerUnavailable: it does not take the message.
         """
         message = _fill_in(self._templates[task], kwargs)
-        with broker_errors():
-            self._client.lpush(str(TASK_QUEUES[task]), message)
+        lpush = ("LPUSH", str(TASK_QUEUES[task]), message)
+        with broker_errors(), Ahead(self._connections, lpush) as sent:
+            sent.answers()
 
     def send_job(self, job_id: JobId) -> None:
         """Publish the message of a stored job."""

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_direct import DirectConnections
 
 Command: TypeAlias = tuple[Any, ...]
 
@@ -14,21 +14,21 @@ class Ahead:
     Entering it sends the commands; a connection whose answers were not all read is closed.
 
     Args:
-        client: lends the connection.
+        connections: lend the connection.
         commands: what to send, each as its words.
 
     Raises:
         redis.RedisError: the commands cannot be sent, or one of them was refused.
     """
 
-    def __init__(self, client: RedisClient, *commands: Command) -> None:
-        self._pool = client.connection_pool
+    def __init__(self, connections: DirectConnections, *commands: Command) -> None:
+        self._connections = connections
         self._commands = commands
         self._connection: Any = None
         self._unread = 0
 
     def __enter__(self) -> Self:
-        self._connection = self._pool.get_connection()
+        self._connection = self._connections.take()
         self._unread = len(self._commands)
         try:
             packed = self._connection.pack_commands(self._commands)
@@ -56,6 +56,4 @@ class Ahead:
         return found
 
     def _give_back(self) -> None:
-        if self._unread:
-            self._connection.disconnect()
-        self._pool.release(self._connection)
+        self._connections.give_back(self._connection, is_clean=not self._unread)

@@ -13,6 +13,7 @@ from shared.adapters import redis_keys
 from shared.adapters.near_estimates import NearEstimates
 from shared.adapters.redis_ahead import Ahead, Command
 from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_reads import DirectReads
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
@@ -48,7 +49,8 @@ class RedisValuationCache:
     ) -> None:
         self._client = client
         self._near = NearEstimates(near_entries)
-        self._reads = DirectReads(client)
+        self._connections = DirectConnections(client)
+        self._reads = DirectReads(self._connections)
         self._ttl_s = ttl_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -107,7 +109,9 @@ class RedisValuationCache:
             sent = None
             if entries and not self._is_paused():
                 try:
-                    sent = stack.enter_context(Ahead(self._client, *self._put_commands(entries)))
+                    sent = stack.enter_context(
+                        Ahead(self._connections, *self._put_commands(entries))
+                    )
                 except redis.RedisError as error:
                     self._pause("put", error)
             yield

@@ -10,6 +10,7 @@ import redis
 from shared.adapters import redis_keys
 from shared.adapters.redis_ahead import Ahead, Command
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_jobs import LONGEST_LEASE_S
 from shared.ports import Clock
 
@@ -90,7 +91,7 @@ class RedisClaims:
     """
 
     def __init__(self, client: RedisClient, clock: Clock) -> None:
-        self._client = client
+        self._connections = DirectConnections(client)
         self._clock = clock
         self._look = client.register_script(_LOOK)
 
@@ -106,7 +107,7 @@ class RedisClaims:
         """
         with ExitStack() as stack:
             with broker_errors():
-                asked = stack.enter_context(Ahead(self._client, self._ask(message_id, now)))
+                asked = stack.enter_context(Ahead(self._connections, self._ask(message_id, now)))
             yield lambda: self._read(message_id, asked)
 
     def peek(self, message_id: str) -> Claim:
@@ -115,7 +116,7 @@ class RedisClaims:
 
     def done(self, message_id: str) -> None:
         """Note that the records are in the log."""
-        with broker_errors(), Ahead(self._client, *done_commands(message_id)) as sent:
+        with broker_errors(), Ahead(self._connections, *done_commands(message_id)) as sent:
             sent.answers()
 
     def _ask(self, message_id: str, now: float) -> Command:

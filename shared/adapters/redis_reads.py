@@ -1,31 +1,19 @@
-"""Reading values, for a path on which microseconds count.
+"""Reading values, for a path on which microseconds count."""
 
-`redis.Redis.mget` spends two thirds of its time around the exchange: pool, retry, observation,
-reply callbacks. The client library's connections are public, and do all that is needed here:
-connect, authenticate, time out, parse.
-"""
-
-from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
-import redis
-
-from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_direct import DirectConnections
 
 
 class DirectReads:
-    """MGET over connections that are kept, as many as there are threads that read at once.
-
-    For processes that do not fork after their first read.
+    """MGET without what is around it.
 
     Args:
-        client: its pool makes the connections and bounds their number.
+        connections: lend a connection to each thread that reads.
     """
 
-    def __init__(self, client: RedisClient) -> None:
-        self._pool = client.connection_pool
-        self._kept: deque[Any] = deque()  # its appends and pops are atomic
+    def __init__(self, connections: DirectConnections) -> None:
+        self._connections = connections
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of keys, in one round trip; None where there is none.
@@ -35,34 +23,12 @@ class DirectReads:
         """
         words = [b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1)]
         words += [b"$%d\r\n%b\r\n" % (len(key), key) for key in keys]
-        command = b"".join(words)
+        connection = self._connections.take()
+        is_clean = False
         try:
-            connection = self._kept.pop()
-        except IndexError:
-            return self._exchange(self._pool.get_connection(), command)
-        try:
-            return self._exchange(connection, command)
-        except redis.ConnectionError:
-            # The server may have closed it while nobody used it: a new one tells. To read twice
-            # does no harm.
-            self._drop_kept()
-            return self._exchange(self._pool.get_connection(), command)
-
-    def _exchange(self, connection: Any, command: bytes) -> list[bytes | None]:
-        try:
-            connection.send_packed_command([command], check_health=False)
+            connection.send_packed_command([b"".join(words)], check_health=False)
             values: list[bytes | None] = connection.read_response()
-        except BaseException:
-            self._pool.release(connection)
-            raise
-        self._kept.append(connection)
+            is_clean = True
+        finally:
+            self._connections.give_back(connection, is_clean=is_clean)
         return values
-
-    def _drop_kept(self) -> None:
-        while self._kept:
-            try:
-                connection = self._kept.pop()
-            except IndexError:
-                return
-            connection.disconnect()
-            self._pool.release(connection)

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import msgpack
 
 from shared.adapters.redis_ahead import Ahead, Command
-from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.adapters.redis_client import broker_errors
+from shared.adapters.redis_direct import DirectConnections
 from shared.domain import errors
 from shared.domain.errors import DomainError, ValuationFailed
 from shared.domain.ids import ValuationId
@@ -24,7 +25,7 @@ Answered: TypeAlias = tuple[ValuationId, Outcome]
 
 
 def push_reply(
-    client: RedisClient,
+    connections: DirectConnections,
     reply_to: str,
     group_id: str,
     answered: Sequence[Answered],
@@ -33,7 +34,7 @@ def push_reply(
     """Answer a group, in one round trip.
 
     Args:
-        client: connection to the broker instance.
+        connections: to the broker instance.
         reply_to: the list of the process that asked.
         group_id: the group.
         answered: each request's id and what became of it.
@@ -49,7 +50,7 @@ def push_reply(
         ("LTRIM", reply_to, 0, LIST_MAX - 1),
         ("EXPIRE", reply_to, LIST_TTL_S),
     ]
-    with broker_errors(), Ahead(client, *commands) as sent:
+    with broker_errors(), Ahead(connections, *commands) as sent:
         sent.answers()
 
 

@@ -8,6 +8,7 @@ import msgpack
 
 from shared.adapters.redis_claims import Claim, ClaimState, RedisClaims, done_commands
 from shared.adapters.redis_client import RedisClient
+from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_replies import push_reply
 from shared.domain.audit import AuditRecord
 from shared.domain.car import CarFeatures
@@ -76,7 +77,7 @@ class ValuationService:
         self._claims = claims
         self._cache = cache
         self._jobs = jobs
-        self._client = client
+        self._connections = DirectConnections(client)
         self._clock = clock
         self._max_attempts = max_attempts
 
@@ -112,7 +113,7 @@ class ValuationService:
         # First the cache: whoever has an answer and asks again finds it there.
         with self._cache.putting(_cacheable((item.request, outcome) for item, outcome in answered)):
             replies = [(item.id, outcome) for item, outcome in answered]
-            push_reply(self._client, reply_to, group_id, replies, commands)
+            push_reply(self._connections, reply_to, group_id, replies, commands)
 
     def _answer(self, waiting: Sequence[WaitingRequest], claimed_at: float) -> list[Answered]:
         """Ask the forest for those who waited still when the group was claimed."""

@@ -17,6 +17,7 @@ from shared.adapters import celery_dispatch, redis_replies
 from shared.adapters.celery_dispatch import GROUP_MAX_BYTES, CeleryDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.redis_client import connect
+from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.adapters.redis_replies import error_of, push_reply
 from shared.connections import with_connections
@@ -54,7 +55,9 @@ class FakeWorker:
         """Reply to a group, with estimates or with an error for all."""
         outcome = error_of(code) if code else ESTIMATE
         answered = [(msgpack.unpackb(item)[0], outcome) for item in kwargs["items"]]
-        push_reply(self._broker, kwargs["reply_to"], kwargs["group_id"], answered)
+        push_reply(
+            DirectConnections(self._broker), kwargs["reply_to"], kwargs["group_id"], answered
+        )
 
 
 @pytest.fixture
@@ -124,7 +127,9 @@ def test_each_waiter_gets_its_own_reply(dispatcher, worker, car):
                 (item[0], dataclasses.replace(ESTIMATE, price_mad=float(item[1][0][5])))
                 for item in items
             ]
-            push_reply(worker._broker, kwargs["reply_to"], kwargs["group_id"], answered)
+            push_reply(
+                DirectConnections(worker._broker), kwargs["reply_to"], kwargs["group_id"], answered
+            )
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -175,7 +180,12 @@ def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, serv
     pending = submit(dispatcher, request_)
     _, group = worker.take()
     servers.broker.lpush(group["reply_to"], b"not msgpack \xc1")
-    push_reply(servers.broker, group["reply_to"], "nobody", [(ValuationId(new_id()), ESTIMATE)])
+    push_reply(
+        DirectConnections(servers.broker),
+        group["reply_to"],
+        "nobody",
+        [(ValuationId(new_id()), ESTIMATE)],
+    )
     worker.answer(group)
     worker.answer(group)
     assert pending.wait(10) == ESTIMATE
@@ -208,7 +218,7 @@ def test_a_worker_that_answers_one_request_twice_is_believed_once(dispatcher, wo
     _, group = worker.take()
     other = dataclasses.replace(ESTIMATE, price_mad=1.0)
     answered = [(pending.id, ESTIMATE), (pending.id, other)]
-    push_reply(worker._broker, group["reply_to"], group["group_id"], answered)
+    push_reply(DirectConnections(worker._broker), group["reply_to"], group["group_id"], answered)
     assert pending.wait(10) == ESTIMATE
     assert pending.wait(0) == ESTIMATE
 
@@ -216,7 +226,7 @@ def test_a_worker_that_answers_one_request_twice_is_believed_once(dispatcher, wo
 def test_a_reply_list_that_nobody_reads_is_bounded_and_ends(servers, monkeypatch):
     monkeypatch.setattr(redis_replies, "LIST_MAX", 3)
     for number in range(5):
-        push_reply(servers.broker, "nobody-reads", str(number), [])
+        push_reply(DirectConnections(servers.broker), "nobody-reads", str(number), [])
     left = [msgpack.unpackb(reply)[0] for reply in servers.broker.lrange("nobody-reads", 0, -1)]
     assert left == ["4", "3", "2"]
     assert 0 < servers.broker.ttl("nobody-reads") <= redis_replies.LIST_TTL_S

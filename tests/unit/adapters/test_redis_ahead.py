@@ -1,42 +1,94 @@
 """Commands whose answers are read later never disturb those that come after them."""
 
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import redis
 
 from shared.adapters.redis_ahead import Ahead
 from shared.adapters.redis_client import connect
+from shared.adapters.redis_direct import DirectConnections
 
 
 @pytest.fixture
-def client(servers):
+def connections(servers):
     """One connection, so that whoever comes next gets the same."""
-    return connect(servers.settings.redis_url, max_connections=1)
+    return DirectConnections(connect(servers.settings.redis_url, max_connections=1))
 
 
-def test_answers_come_in_the_order_of_the_commands(client):
-    with Ahead(client, ("SET", "a", 1), ("INCR", "a"), ("GET", "a")) as sent:
+def say(connections, *words):
+    """The answer to one command."""
+    with Ahead(connections, words) as sent:
+        return sent.answers()[0]
+
+
+def test_answers_come_in_the_order_of_the_commands(connections):
+    with Ahead(connections, ("SET", "a", 1), ("INCR", "a"), ("GET", "a")) as sent:
         assert sent.answers() == [b"OK", 2, b"2"]
-    assert client.get("a") == b"2"
+    assert say(connections, "GET", "a") == b"2"
 
 
-def test_what_was_not_read_is_not_taken_for_the_next_answer(client):
-    with pytest.raises(ZeroDivisionError), Ahead(client, ("SET", "a", 1), ("GET", "a")):
+def test_what_was_not_read_is_not_taken_for_the_next_answer(connections):
+    with pytest.raises(ZeroDivisionError), Ahead(connections, ("SET", "a", 1), ("GET", "a")):
         raise ZeroDivisionError
-    assert client.ping() is True
-    assert client.get("a") == b"1"
+    assert say(connections, "PING") == b"PONG"
+    assert say(connections, "GET", "a") == b"1"
 
 
-def test_a_refused_command_is_raised_and_leaves_a_clean_connection(client):
+def test_a_refused_command_is_raised_and_leaves_a_clean_connection(connections):
     with (
         pytest.raises(redis.ResponseError),
-        Ahead(client, ("INCR", "a", "b"), ("SET", "a", 5)) as sent,
+        Ahead(connections, ("INCR", "a", "b"), ("SET", "a", 5)) as sent,
     ):
         sent.answers()
-    assert client.ping() is True
+    assert say(connections, "PING") == b"PONG"
 
 
 def test_a_server_that_is_gone_is_raised_and_nothing_is_kept():
     client = connect("unix:///nobody-is-here.sock", max_connections=1)
+    connections = DirectConnections(client)
     for _ in range(3):
-        with pytest.raises(redis.ConnectionError), Ahead(client, ("PING",)):
+        with pytest.raises(redis.ConnectionError), Ahead(connections, ("PING",)):
             pass
+
+
+def test_a_connection_that_the_server_has_closed_is_made_anew(servers, connections):
+    assert say(connections, "PING") == b"PONG"
+    others = connect(servers.settings.redis_url)
+    for _ in range(3):
+        others.client_kill_filter(skipme=True)
+        assert say(connections, "LPUSH", "list", "once") == 1
+        assert say(connections, "LPOP", "list") == b"once"
+
+
+def test_an_answer_that_comes_too_late_is_nobodys(servers):
+    client = connect(servers.settings.redis_url, reply_timeout_s=0.1, max_connections=1)
+    connections = DirectConnections(client)
+    with pytest.raises(redis.TimeoutError):
+        say(connections, "BLPOP", "nothing", "0.3")
+    time.sleep(0.4)
+    assert say(connections, "PING") == b"PONG"
+
+
+def test_a_forked_child_makes_connections_of_its_own(servers):
+    connections = DirectConnections(connect(servers.settings.redis_url))
+    parents = say(connections, "CLIENT", "ID")
+    read_end, write_end = os.pipe()
+    if os.fork() == 0:
+        os.write(write_end, str(say(connections, "CLIENT", "ID")).encode())
+        os._exit(0)
+    os.close(write_end)
+    childs = int(os.read(read_end, 100))
+    os.close(read_end)
+    os.wait()
+    assert childs != parents
+    assert say(connections, "CLIENT", "ID") == parents
+
+
+def test_threads_have_connections_of_their_own(servers):
+    connections = DirectConnections(connect(servers.settings.redis_url))
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda n: say(connections, "ECHO", str(n)), range(400)))
+    assert said == [str(n).encode() for n in range(400)]
