@@ -1,9 +1,10 @@
-"""Writing past the system's page cache: what nobody reads soon takes no memory from what is read.
+"""The system's page cache: what nobody reads soon takes no memory from what is read.
 
 The audit records of a large batch are gigabytes that are looked at days later, if ever. In the page
 cache they push out what is needed at once, and the kernel's work for them costs more than theirs.
 """
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -11,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 20
 """What is written at once."""
@@ -46,6 +48,15 @@ def write_past_cache(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
         rest = pieces
     for piece in rest:
         _write_whole(handle, memoryview(piece))
+
+
+def drop_from_cache(file: BinaryIO, start: int = 0, size: int = 0) -> None:
+    """Let go of a part of a file that has been read for the last time; size 0: up to its end.
+
+    Its pages serve what is written next. Does nothing where the file is none of this machine.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # what has no descriptor raises the latter
+        os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _write_blocks(handle: int, pieces: Sequence[bytes | memoryview]) -> memoryview:

@@ -18,6 +18,7 @@ from shared.adapters.batch_parts import (
     read_head,
     read_section,
 )
+from shared.adapters.past_cache import drop_from_cache
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.ids import BatchId
@@ -129,6 +130,7 @@ class BatchAssembly:
                     head_of_part = read_head(part)
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
+                    drop_from_cache(part)
                 record_part(self._audit_folder, blobs, manifest, chunk_of(name), head_of_part)
                 counts = _sum(counts, head_of_part.counts)
             # The other names of the records go with the parts.

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import SOURCE, BatchFiles, chunk_name
 from shared.adapters.batch_parts import PartHead
+from shared.adapters.past_cache import drop_from_cache
 from shared.batch_ports import BatchStore, StepVerdict
 from shared.domain.batch import BatchManifest, OnError
 from shared.domain.ids import BatchId
@@ -209,7 +210,9 @@ class BatchValuation:
         if isinstance(chunk, Chunk):
             return chunk
         with blobs.read(manifest.id, SOURCE) as source:
-            return chunk.read(source, manifest.dialect.encoding)
+            rows = chunk.read(source, manifest.dialect.encoding)
+            drop_from_cache(source, chunk.offset, chunk.size)
+        return rows
 
     def _validator(self, decimal: str) -> ColumnValidator:
         """The validator of a decimal sign; the bounds of the year are this year's."""

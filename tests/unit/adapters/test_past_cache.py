@@ -1,14 +1,22 @@
 """What is written past the cache is in the file, whatever its length and wherever the file lies."""
 
+import ctypes
 import errno
 import fcntl
+import io
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from shared.adapters.past_cache import ALIGNED_BYTES, BLOCK_BYTES, write_past_cache
+from shared.adapters.past_cache import (
+    ALIGNED_BYTES,
+    BLOCK_BYTES,
+    drop_from_cache,
+    write_past_cache,
+)
 
 SIGNS = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
 
@@ -77,3 +85,34 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="No space"):
         write_past_cache(handle, [SIGNS])
     os.close(handle)
+
+
+def cached_pages(path: Path) -> int:
+    """How many pages of a file are in the system's cache."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        found = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        start = ctypes.c_char.from_buffer(mapped)
+        ctypes.CDLL(None).mincore(
+            ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(mapped)), found
+        )
+        del start
+    return sum(state & 1 for state in found)
+
+
+def test_what_was_read_for_the_last_time_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.write(SIGNS)
+        file.flush()
+        os.fsync(file.fileno())
+    assert cached_pages(path) > 0
+    with path.open("rb") as file:
+        assert file.read() == SIGNS
+        drop_from_cache(file)
+        assert cached_pages(path) == 0
+        file.seek(0)
+        assert file.read() == SIGNS
+
+
+def test_what_is_no_file_of_this_machine_is_left_alone() -> None:
+    drop_from_cache(io.BytesIO(b"object"))
