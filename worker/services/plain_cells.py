@@ -21,8 +21,9 @@ from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
 from worker.services.plain_texts import signs
 
-TEXTS_MAX = 200_000
-"""Distinct texts that are remembered; then the memory starts anew."""
+TEXTS_MAX = 20_000
+"""Distinct texts that are remembered; then the memory starts anew. Those that many rows share are
+a few thousand, and learnt again in milliseconds."""
 
 SLOTS_AT_FIRST = 1 << 20
 """Places of the hash table: enough for all texts that are remembered and those of a usual chunk,
