@@ -4,41 +4,73 @@ A process beside the server, because the server holds back acknowledged commands
 the disk itself (docs/adr/0031). It may be killed and started again at any time.
 """
 
-import contextlib
 import os
+import socket
 import sys
 import time
 from pathlib import Path
 
-from shared.embedded import APPEND_ONLY
+from shared.embedded import APPEND_ONLY, socket_path
 from shared.settings import Settings, SettingsError
 
 FLUSH_EVERY_S = 1.0
-"""What a loss of power may cost the broker, and no more."""
+"""Pause after each flush: a loss of power costs the broker what came in it and during the flush."""
+
+ANSWER_TIMEOUT_S = 2.0
 
 
 def flush_files(folder: Path) -> None:
-    """Flush the append-only files of a folder to the disk, as many as there are just now."""
+    """Flush the append-only files of a folder to the disk, as many as there are just now.
+
+    Raises:
+        OSError: the disk refuses; what it was to take may never be on it, because the system
+            reports such a loss once only.
+    """
     for path in folder.glob("*.aof"):
-        # One that was renewed meanwhile is gone; of a broken disk the server's next write tells.
-        with contextlib.suppress(OSError):
+        try:
             handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        except FileNotFoundError:  # the server has written it anew meanwhile
+            continue
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def main() -> int:
-    """Flush until a signal comes."""
+    """Flush until a signal comes, or the disk refuses."""
     try:
-        folder = Settings.from_env().home.resolve() / "broker" / APPEND_ONLY
+        settings = Settings.from_env()
     except SettingsError as error:
-        print(f"broker_flush: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    while True:
-        flush_files(folder)
-        time.sleep(FLUSH_EVERY_S)
+        return _fail(str(error), 2)
+    try:
+        while True:
+            flush_files(settings.home.resolve() / "broker" / APPEND_ONLY)
+            time.sleep(FLUSH_EVERY_S)
+    except OSError as error:
+        cure = _write_anew(settings)
+        return _fail(f"the disk does not take what the broker acknowledged: {error}; {cure}")
+
+
+def _write_anew(settings: Settings) -> str:
+    """Have the server write all it remembers into new files; what the disk lost is in there."""
+    # The client library would take four times the memory of this process, for one line.
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.settimeout(ANSWER_TIMEOUT_S)
+            server.connect(str(socket_path(settings, "broker")))
+            server.sendall(b"BGREWRITEAOF\r\n")
+            answer = server.recv(200).decode(errors="replace").strip()
+    except OSError as error:
+        answer = f"-{error}"
+    if answer.startswith("-"):
+        return f"and the broker does not write its files anew: {answer[1:]}"
+    return "the broker writes all it remembers into new files"
+
+
+def _fail(message: str, code: int = 1) -> int:
+    print(f"broker_flush: {message}", file=sys.stderr)  # noqa: T201
+    return code
 
 
 if __name__ == "__main__":

@@ -103,6 +103,26 @@ def test_celerys_transport_works_with_the_services_rights(connect: Connect) -> N
 
 
 @pytest.mark.parametrize("connect", ["broker"], indirect=True)
+def test_the_brokers_flushing_shows_that_it_goes_on(connect: Connect, tmp_path: Path) -> None:
+    """Its health check looks at this file."""
+    connect(username="carprice", password="app-secret").set("key", "1")
+    wait_until((tmp_path / "flushed").exists, what="a flush")
+    (tmp_path / "flushed").unlink()
+    wait_until((tmp_path / "flushed").exists, what="the next flush")
+    assert "/data/flushed" in SERVICES["broker"]["healthcheck"]["test"][1]
+
+
+@pytest.mark.parametrize("connect", ["broker"], indirect=True)
+def test_a_disk_that_refuses_ends_the_broker(connect: Connect, tmp_path: Path) -> None:
+    client = connect(username="carprice", password="app-secret")
+    client.set("key", "1")
+    refusing = tmp_path / "bin" / "sync"
+    refusing.write_text("#!/bin/sh\nexit 1\n")
+    refusing.chmod(0o755)
+    wait_until(lambda: not (tmp_path / "s.sock").exists(), what="the end of the server")
+
+
+@pytest.mark.parametrize("connect", ["broker"], indirect=True)
 def test_what_the_broker_acknowledges_is_with_the_system(connect: Connect, tmp_path: Path) -> None:
     """With `everysec` it would keep acknowledged commands in memory while the disk is busy."""
     exporter = connect(username="exporter", password="exporter-secret")

@@ -1,5 +1,6 @@
 """What the broker has written is taken to the disk, whatever becomes of its files meanwhile."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from shared import broker_flush
+from shared.adapters.redis_client import connect
 from shared.broker_flush import flush_files
+from tests.conftest import Servers, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,21 +28,48 @@ def test_all_append_only_files_are_flushed(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(Path(path).name for path in flushed) == ["a.base.aof", "a.incr.aof"]
 
 
-def test_a_file_that_is_gone_or_a_disk_that_refuses_stops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flush_files(tmp_path / "none")
     (tmp_path / "1.aof").symlink_to(tmp_path / "gone")
     (tmp_path / "2.aof").write_text("x")
-    asked = []
-
-    def broken(handle: int) -> None:
-        asked.append(handle)
-        raise OSError("Input/output error")
-
-    monkeypatch.setattr(os, "fsync", broken)
+    asked: list[int] = []
+    monkeypatch.setattr(os, "fsync", asked.append)
     flush_files(tmp_path)
     assert len(asked) == 1
+
+
+def _broken(_: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_what_a_disk_has_lost_is_written_anew_and_said(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = servers.settings.home
+    broker = connect(servers.settings.redis_url)
+    broker.set("key", "acknowledged")
+    folder = home / "broker" / "appendonlydir"
+    former = set(folder.glob("*.base.*"))
+    monkeypatch.setenv("CARPRICE_HOME", str(home))
+    monkeypatch.setattr(os, "fsync", _broken)
+    assert broker_flush.main() == 1
+    said = capsys.readouterr().err
+    assert "Input/output error" in said
+    assert "the broker writes all it remembers into new files" in said
+    wait_until(lambda: set(folder.glob("*.base.*")) - former, what="new files")
+    assert any(b"acknowledged" in path.read_bytes() for path in folder.glob("*.base.*"))
+
+
+def test_a_broker_that_is_gone_too_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "broker" / "appendonlydir"
+    folder.mkdir(parents=True)
+    (folder / "1.aof").write_text("x")
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", _broken)
+    assert broker_flush.main() == 1
+    assert "does not write its files anew" in capsys.readouterr().err
 
 
 def test_it_flushes_again_and_again_until_it_is_told_to_end(
