@@ -23,6 +23,9 @@ ALIGNED_BYTES = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)
 """Zero where the system has no such flag: everything goes through the cache then."""
 
+_NO_SUCH_WAY = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""What file systems say that have no such writes, or want something else of places and lengths."""
+
 _memory = threading.local()
 
 
@@ -40,9 +43,8 @@ def write_past_cache(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
     try:
         rest = [_write_blocks(handle, pieces)]
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in _NO_SUCH_WAY:
             raise
-        # There is no such way here, or it wants something else of places and lengths.
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
         rest = pieces
@@ -94,8 +96,10 @@ def _direct(handle: int) -> Iterator[None]:
 
 
 def _block() -> memoryview:
-    """Whole pages of memory from which this thread writes."""
-    if not hasattr(_memory, "block"):
-        _memory.block = memoryview(mmap.mmap(-1, BLOCK_BYTES))
+    """Whole pages of memory from which this thread writes, and nobody it has forked."""
+    if getattr(_memory, "pid", None) != os.getpid():
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        _memory.block = memoryview(mmap.mmap(-1, BLOCK_BYTES, flags=private))
+        _memory.pid = os.getpid()
     block: memoryview = _memory.block
     return block

@@ -14,9 +14,13 @@ from typing import Any
 
 from shared.adapters.redis_client import RedisClient
 
+KEPT_MOST = 16
+"""Connections that are kept. Those of a rush go back to the pool, which all users of a client
+share: it has room for so many, and whoever hoards them shuts the others out."""
+
 
 class DirectConnections:
-    """The connections of one process to a server, as many as are used at once.
+    """The connections of one process to a server.
 
     A connection that the server has closed while nobody used it is found out before it is lent. A
     forked child begins without any.
@@ -47,10 +51,13 @@ class DirectConnections:
         return connection
 
     def give_back(self, connection: Any, *, is_clean: bool) -> None:
-        """Keep a connection for the next; one that is not clean is made anew then."""
+        """Keep a connection for the next, as far as there is room; not one that is not clean."""
+        if is_clean and len(self._kept) < KEPT_MOST:
+            self._kept.append(connection)
+            return
         if not is_clean:
             connection.disconnect()
-        self._kept.append(connection)
+        self._pool.release(connection)
 
 
 def _has_news(connection: Any) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.adapters import past_cache
 from shared.adapters.past_cache import (
     ALIGNED_BYTES,
     BLOCK_BYTES,
@@ -45,9 +46,10 @@ def test_nothing_of_one_file_is_left_in_the_next(tmp_path: Path) -> None:
     assert written(tmp_path / "second", [b"b" * 10]).startswith(b"b" * 10 + b";")
 
 
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("refused", [1, 2])
 def test_where_the_file_system_wants_something_else_the_cache_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int, code: int
 ) -> None:
     calls = []
     write = os.write
@@ -55,7 +57,7 @@ def test_where_the_file_system_wants_something_else_the_cache_is_used(
     def particular(handle: int, data: bytes) -> int:
         calls.append(len(data))
         if len(calls) == refused:
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(code, os.strerror(code))
         return write(handle, data)
 
     monkeypatch.setattr(os, "write", particular)
@@ -74,6 +76,18 @@ def test_a_file_system_without_such_writes(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     assert written(tmp_path / "file", [b"records", b" and more"]).startswith(b"records and more;")
+
+
+def test_a_forked_child_writes_what_it_was_told_to(tmp_path: Path) -> None:
+    """Both have the same thread's memory, each has its own block."""
+    data = b"p" * (2 * BLOCK_BYTES)
+    written(tmp_path / "before", [data])
+    parents = past_cache._block()
+    if (child := os.fork()) == 0:
+        past_cache._block()[:] = b"c" * BLOCK_BYTES
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert bytes(parents) == b"p" * BLOCK_BYTES
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import redis
 
 from shared.adapters.redis_ahead import Ahead
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_direct import KEPT_MOST, DirectConnections
 
 
 @pytest.fixture
@@ -85,6 +85,25 @@ def test_a_forked_child_makes_connections_of_its_own(servers):
     os.wait()
     assert childs != parents
     assert say(connections, "CLIENT", "ID") == parents
+
+
+def test_a_rush_leaves_the_pools_room_to_others(servers):
+    """Fifty at once through one user of the client; then as many through another one."""
+    client = connect(servers.settings.redis_url, max_connections=50)
+    for _ in range(2):
+        connections = DirectConnections(client)
+        lent = [connections.take() for _ in range(50)]
+        for nth, connection in enumerate(lent):
+            connections.give_back(connection, is_clean=nth % 2 == 0)
+        assert say(connections, "PING") == b"PONG"
+        del connections
+        spare = 50 - KEPT_MOST
+        others = [client.connection_pool.get_connection() for _ in range(spare)]
+        for connection in others:
+            connection.send_command("PING")
+            assert connection.read_response() == b"PONG"
+            client.connection_pool.release(connection)
+        client.connection_pool.reset()
 
 
 def test_threads_have_connections_of_their_own(servers):
