@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model_store.bundle import load_model
 from model_store.inference import LoadedModel
+from model_store.registry import ModelRegistry
 from model_store.shadow import Shadow, ShadowPointer
 from shared.domain.errors import DomainError
 from shared.logging import get_logger
@@ -17,7 +18,7 @@ log = get_logger("shadow")
 
 
 class ShadowRuntime:
-    """Looks at the pointer at most once a second; loads its version when it is first needed.
+    """Looks at the pointers at most once a second; loads its version when it is first needed.
 
     Args:
         versions_path: the registry's folder.
@@ -27,9 +28,10 @@ class ShadowRuntime:
     def __init__(self, versions_path: Path, clock: Callable[[], float]) -> None:
         self._path = versions_path
         self._pointer = ShadowPointer(versions_path)
+        self._registry = ModelRegistry(versions_path)
         self._clock = clock
         self._looked_at = float("-inf")
-        self._shadow = self._read()
+        self._shadow, self._active = self._read()
         self._model: LoadedModel | None = None
         self._failed: tuple[str, float] | None = None
 
@@ -38,12 +40,16 @@ class ShadowRuntime:
         now = self._clock()
         if now - self._looked_at >= CHECK_INTERVAL_S:
             self._looked_at = now
-            self._shadow = self._read()
+            self._shadow, self._active = self._read()
         return self._shadow.share if self._shadow else 0.0
 
     def version(self) -> str | None:
         """The version named by the pointer when it was last looked at."""
         return self._shadow.version if self._shadow else None
+
+    def baseline(self) -> str | None:
+        """The active version when the pointers were last looked at."""
+        return self._active
 
     def model(self) -> LoadedModel | None:
         """The loaded shadow; None if there is none or it cannot be loaded. May take a second."""
@@ -54,13 +60,13 @@ class ShadowRuntime:
             self._model = self._load(version)
         return self._model
 
-    def _read(self) -> Shadow | None:
-        """The pointer; whatever is wrong with its files, answers must go on."""
+    def _read(self) -> tuple[Shadow | None, str | None]:
+        """Both pointers; whatever is wrong with their files, answers must go on."""
         try:
-            return self._pointer.read()
+            return self._pointer.read(), self._registry.active_version()
         except OSError as error:
             log.warning("shadow_pointer_unreadable", error=str(error))
-            return None
+            return None, None
 
     def _may_try(self, version: str) -> bool:
         """Whether this version has not failed just now."""

@@ -36,7 +36,7 @@ from worker.services.batch_rows import (
 from worker.services.batch_verdict import asked, verdict_cells
 from worker.services.plain_chunk import PlainChunk, unpack
 from worker.services.plain_value import PlainValuation
-from worker.services.shadow_rows import trials_of
+from worker.services.shadow_rows import RowTrials
 from worker.services.shadowing import Shadowing
 
 GIVE_UP_ATTEMPTS = 3
@@ -96,7 +96,7 @@ class BatchValuation:
         max_attempts: int,
         shadowing: Shadowing | None = None,
     ) -> None:
-        self._shadowing = shadowing
+        self._trials = RowTrials(shadowing)
         self._files = files
         self._store = store
         self._flow = flow
@@ -127,6 +127,7 @@ class BatchValuation:
         if head is None:
             part = self._make_part(manifest, chunk)
             write_part(self._files.blobs, batch_id, chunk, part)
+            self._trials.offer()
             head = part.head
         self._finish(manifest, chunk, head, "done")
 
@@ -176,8 +177,7 @@ class BatchValuation:
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
             quantiles = model.estimate_columns(cars, n).quantiles_mad
-        if self._shadowing is not None and (drawn := self._shadowing.drawn(n)):
-            self._shadowing.put_aside(trials_of(cars, quantiles, drawn, version))
+        self._trials.draw(cars, quantiles, version)
         return quantiles
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
@@ -218,7 +218,8 @@ class BatchValuation:
         """The validator of a decimal sign; the bounds of the year are this year's."""
         key = (decimal, next_year())
         if key not in self._validators:
-            self._validators.clear()
+            for former in [each for each in self._validators if each[1] != key[1]]:
+                del self._validators[former]
             self._validators[key] = ColumnValidator(decimal)
         return self._validators[key]
 

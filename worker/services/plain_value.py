@@ -19,6 +19,9 @@ from worker.services.plain_chunk import PlainChunk
 if TYPE_CHECKING:
     from worker.services.plain_rows import PlainRows
 
+TABLES_MOST = 3
+"""Memories of texts, one for each validator: one for each way to write decimals."""
+
 log = get_logger("plain")
 
 Quantiles = Callable[[str, Mapping[str, Any], int], Any]
@@ -43,17 +46,26 @@ class PlainValuation:
     def __init__(self, quantiles: Quantiles, clock: Clock) -> None:
         self._quantiles = quantiles
         self._clock = clock
-        self._known: tuple[ColumnValidator, CellTable] | None = None
+        self._tables: dict[ColumnValidator, CellTable] = {}
 
     def part(
         self, manifest: BatchManifest, chunk: PlainChunk, validator: ColumnValidator
     ) -> Part | None:
         """The part of a chunk; None if its rows need the general reader."""
-        started = time.perf_counter()
         engine = plain_engine()
         if engine is None:
             return None
-        table = self._table(validator)
+        try:
+            return self._part(engine, manifest, chunk, self._table(validator))
+        except BaseException:
+            # Out of time or memory half way: what is known of each text may not fit together.
+            self._tables.pop(validator, None)
+            raise
+
+    def _part(
+        self, engine: PlainEngine, manifest: BatchManifest, chunk: PlainChunk, table: CellTable
+    ) -> Part | None:
+        started = time.perf_counter()
         rows = engine.read_rows(chunk, manifest, table)
         if rows is None:
             return None
@@ -70,9 +82,11 @@ class PlainValuation:
 
     def _table(self, validator: ColumnValidator) -> CellTable:
         """The texts that this process knows, by the validator that judged them."""
-        if self._known is None or self._known[0] is not validator:
-            self._known = validator, CellTable(validator)
-        return self._known[1]
+        if validator not in self._tables:
+            if len(self._tables) == TABLES_MOST:
+                self._tables.clear()
+            self._tables[validator] = CellTable(validator)
+        return self._tables[validator]
 
 
 @lru_cache(maxsize=1)

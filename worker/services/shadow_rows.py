@@ -6,9 +6,47 @@ from typing import Any
 from data.coded_columns import Column, values_at
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
-from worker.services.shadowing import Trial
+from shared.logging import get_logger
+from worker.services.shadowing import Shadowing, Trial
 
 _MEDIAN = QUANTILE_LEVELS.index(0.5)
+
+log = get_logger("shadow")
+
+
+class RowTrials:
+    """Draws rows of the chunk in work, and has them tried once its answers are there to stay.
+
+    Whatever fails here fails no chunk.
+
+    Args:
+        shadowing: tries cars; None: nothing is tried.
+    """
+
+    def __init__(self, shadowing: Shadowing | None) -> None:
+        self._shadowing = shadowing
+        self._drawn: list[Trial] = []
+
+    def draw(self, columns: Mapping[str, Column], quantiles: Any, version: str) -> None:
+        """Remember a share of the rows, as `trials_of` takes them, of this chunk only.
+
+        None of a version that is no longer active: the shadow would be compared with the past.
+        """
+        self._drawn = []  # those of a chunk that failed half way are valued again
+        if self._shadowing is None:
+            return
+        try:
+            if self._shadowing.compares_with(version):
+                rows = self._shadowing.drawn(len(quantiles))
+                self._drawn = trials_of(columns, quantiles, rows, version)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            log.exception("shadow_rows_not_drawn", error=str(error))
+
+    def offer(self) -> None:
+        """Have the remembered rows tried."""
+        if self._shadowing is not None:
+            self._shadowing.put_aside(self._drawn)
+        self._drawn = []
 
 
 def trials_of(

@@ -15,7 +15,8 @@ from shared.logging import get_logger
 from shared.metrics import SHADOW_OVERLAP, SHADOW_RATIO, SHADOW_SECONDS, SHADOW_VALUATIONS
 
 PAUSE_S = 0.1
-"""Before a car is tried: by then its answer has been sent."""
+"""Before a car is tried: by then its answer has been sent. And between two groups of cars: a
+batch brings more than are worth what they take from those who wait for answers."""
 MOST_WAITING = 1000
 """Cars that wait to be tried; more are left out."""
 MOST_AT_ONCE = 64
@@ -36,6 +37,10 @@ class Shadows(Protocol):
         """Its id, loaded or not."""
         ...
 
+    def baseline(self) -> str | None:
+        """The active version: what the shadow is compared with."""
+        ...
+
     def model(self) -> LoadedModel | None:
         """The loaded version."""
         ...
@@ -50,7 +55,7 @@ class Shadowing:
     Args:
         shadows: the version and its share.
         draw: a random number from 0 to 1.
-        pause_s: how long a car is put aside before it is tried.
+        pause_s: how long a car is put aside before it is tried, and between groups.
     """
 
     def __init__(
@@ -59,10 +64,12 @@ class Shadowing:
         *,
         draw: Callable[[], float] = random.random,
         pause_s: float = PAUSE_S,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._shadows = shadows
         self._draw = draw
         self._pause_s = pause_s
+        self._sleep = sleep
         self._waiting: deque[Trial] = deque()
         self._news = threading.Event()
         self._lock = threading.Lock()
@@ -85,6 +92,10 @@ class Shadowing:
         # From all over, because rows of a file may be in order of brand or price.
         return [drawn[nth * len(drawn) // room] for nth in range(room)]
 
+    def compares_with(self, version: str) -> bool:
+        """Whether there is a shadow that this version's answers are compared with."""
+        return self._shadows.share() > 0 and self._shadows.baseline() == version
+
     def put_aside(self, trials: Sequence[Trial]) -> None:
         """Have these tried a moment later."""
         if not trials:
@@ -104,7 +115,7 @@ class Shadowing:
         while True:
             self._news.wait()
             self._news.clear()
-            time.sleep(self._pause_s)
+            self._sleep(self._pause_s)
             while self._waiting:
                 trials = [
                     self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))
@@ -114,6 +125,7 @@ class Shadowing:
                 except Exception as error:
                     log.exception("shadow_failed", error=str(error))
                     self._count("failure", len(trials))
+                self._sleep(self._pause_s)
 
     def _try(self, trials: Sequence[Trial]) -> None:
         model = self._shadows.model()

@@ -35,6 +35,7 @@ from worker.services.plain_cells import CellTable
 from worker.services.plain_chunk import PlainChunk, PlainPlace, unpack
 from worker.services.plain_part import make_plain_part
 from worker.services.plain_rows import read_rows
+from worker.services.plain_value import PlainValuation
 
 FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
 HEADER = ("ref", *FIELDS)
@@ -291,3 +292,57 @@ def test_texts_that_all_want_one_place_are_left_to_the_general_reader() -> None:
 
 def test_each_table_has_a_secret_of_its_own() -> None:
     assert CellTable(ColumnValidator()).secret != CellTable(ColumnValidator()).secret
+
+
+class Interrupted(ColumnValidator):
+    """Runs out of time at its fifth text, once."""
+
+    def __init__(self) -> None:
+        super().__init__("auto")
+        self.until_then = 5
+
+    def normal_form(self, name: str, cell: str) -> tuple[Any, str | None]:
+        self.until_then -= 1
+        if self.until_then == 0:
+            raise TimeoutError
+        return super().normal_form(name, cell)
+
+
+def test_a_chunk_that_was_broken_off_half_way_leaves_no_half_knowledge() -> None:
+    """Each number is known by its place in several arrays, of which some were filled already."""
+    batch = manifest()
+    lines = [f"R{n},Toyota,Corolla,{2000 + n},Diesel,auto,{n}000,1500,Fès" for n in range(1, 9)]
+    data = "\n".join([",".join(HEADER), *lines, ""]).encode()
+    (chunk,) = chunks(data, batch, rows=100)
+    assert isinstance(chunk, PlainChunk)
+    (cells,) = general_chunks(data, batch, rows=100)
+    valuation = PlainValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
+    validator = Interrupted()
+    with pytest.raises(TimeoutError):
+        valuation.part(batch, chunk, validator)
+    part = valuation.part(batch, chunk, validator)
+    assert part is not None
+    assert part.results == general_part(cells, batch, ColumnValidator()).results
+
+
+def test_files_with_other_decimals_take_turns_without_forgetting() -> None:
+    seen: list[str] = []
+
+    class Watched(ColumnValidator):
+        def normal_form(self, name: str, cell: str) -> tuple[Any, str | None]:
+            seen.append(cell)
+            return super().normal_form(name, cell)
+
+    batch = manifest()
+    data = "\n".join([",".join(HEADER), "R,Toyota,C3,2019,Diesel,auto,5,1,Fès", ""]).encode()
+    (chunk,) = chunks(data, batch, rows=100)
+    assert isinstance(chunk, PlainChunk)
+    valuation = PlainValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
+    validators = [Watched(","), Watched(".")]
+    for validator in validators:
+        valuation.part(batch, chunk, validator)
+    learnt = len(seen)
+    assert learnt > 0
+    for validator in validators:
+        valuation.part(batch, chunk, validator)
+    assert len(seen) == learnt

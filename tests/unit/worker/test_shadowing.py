@@ -19,7 +19,7 @@ from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
 from worker.runtime.shadow_runtime import RETRY_AFTER_S, ShadowRuntime
-from worker.services.shadow_rows import trials_of
+from worker.services.shadow_rows import RowTrials, trials_of
 from worker.services.shadowing import MOST_WAITING, Shadowing, overlap
 
 CARS = small_models.random_cars(20, seed=8)
@@ -146,6 +146,9 @@ def test_the_thread_outlives_a_model_that_breaks(trial):
         def version(self):
             return trial.other.id
 
+        def baseline(self):
+            return trial.active.id
+
         def model(self):
             return next(models)
 
@@ -172,8 +175,8 @@ def test_where_room_is_scarce_the_trials_come_from_all_over(trial):
     assert max(drawn) > 19 * MOST_WAITING
 
 
-def test_rows_of_a_batch_are_tried_as_the_cars_that_they_are(trial):
-    model = load_model(trial.path, trial.active.id)
+def columns_of_cars():
+    """The cars, without their doors, as a chunk of a batch gives them."""
     columns: dict[str, Column] = {}
     for name in FIELD_NAMES:
         values = [getattr(car, name) for car in CARS]
@@ -184,6 +187,12 @@ def test_rows_of_a_batch_are_tried_as_the_cars_that_they_are(trial):
             codes = np.array([distinct.index(value) for value in values])
             columns[name] = CodedColumn(CodedValues(distinct), codes)
     del columns["doors"]
+    return columns
+
+
+def test_rows_of_a_batch_are_tried_as_the_cars_that_they_are(trial):
+    model = load_model(trial.path, trial.active.id)
+    columns = columns_of_cars()
     table = model.estimate_columns(columns, len(CARS))
     trials = trials_of(columns, table.quantiles_mad, [3, 0, 7], trial.active.id)
     assert [car for car, _ in trials] == [
@@ -192,6 +201,62 @@ def test_rows_of_a_batch_are_tried_as_the_cars_that_they_are(trial):
     assert [answer.price_mad for _, answer in trials] == table.price_mad[[3, 0, 7]].tolist()
     assert {answer.model_version for _, answer in trials} == {trial.active.id}
     assert isinstance(trials[0][0].km_driven, int)
+
+
+@pytest.fixture
+def chunk(trial):
+    """Columns and prices of a chunk."""
+    columns = columns_of_cars()
+    model = load_model(trial.path, trial.active.id)
+    return columns, model.estimate_columns(columns, len(CARS)).quantiles_mad
+
+
+def test_rows_are_tried_once_their_chunk_is_there_to_stay(trial, chunk):
+    """A chunk that fails after its rows were drawn is valued, and drawn from, again."""
+    before = counted(trial, "success")
+    shadowing = Shadowing(trial.runtime, pause_s=0.0)
+    rows = RowTrials(shadowing)
+    columns, quantiles = chunk
+    for _ in range(3):
+        rows.draw(columns, quantiles, trial.active.id)
+    time.sleep(0.1)
+    assert counted(trial, "success") == before
+    rows.offer()
+    rows.offer()
+    shadowing.offer(trial.answered()[:1])
+    wait_until(lambda: counted(trial, "success") == before + len(CARS) + 1, what="the trials")
+
+
+def test_rows_that_a_former_version_valued_are_not_compared(trial, chunk):
+    """The batch keeps the version it was accepted with; the shadow is for the active one."""
+    rows = RowTrials(shadowing := Shadowing(trial.runtime, pause_s=0.0))
+    before = counted(trial, "success")
+    columns, quantiles = chunk
+    rows.draw(columns, quantiles, "20200101T000000-000000")
+    rows.offer()
+    shadowing.offer(trial.answered()[:1])
+    wait_until(lambda: counted(trial, "success") == before + 1, what="the one trial")
+
+
+def test_rows_that_cannot_be_drawn_fail_no_chunk(trial, chunk):
+    columns, quantiles = chunk
+    rows = RowTrials(Shadowing(trial.runtime, pause_s=0.0))
+    before = counted(trial, "success")
+    rows.draw({**columns, "year": np.array([])}, quantiles, trial.active.id)
+    rows.offer()
+    time.sleep(0.1)
+    assert counted(trial, "success") == before
+
+
+def test_many_rows_do_not_take_the_processor_from_those_who_wait(trial):
+    """After each group the others have their turn: a test clock says when the next is due."""
+    slept = []
+    shadowing = Shadowing(trial.runtime, pause_s=0.25, sleep=slept.append)
+    before = counted(trial, "success")
+    shadowing.put_aside(trial.answered() * 8)  # 160 cars are three groups
+    wait_until(lambda: counted(trial, "success") == before + 8 * len(CARS), what="the trials")
+    wait_until(lambda: len(slept) >= 4, what="the last pause")
+    assert slept == [0.25] * 4
 
 
 def test_a_shadow_that_became_active_is_not_compared_with_itself(trial):
