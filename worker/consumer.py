@@ -1,6 +1,7 @@
 """Celery's consumer, less busy: events are collected, no notes are struck that are not."""
 
 import contextlib
+import heapq
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,14 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from kombu import Message
 from kombu.asynchronous.hub import Hub
+from kombu.asynchronous.timer import Timer
 
 EVENT_INTERVAL_S = 0.5
 """How much later Flower learns of a task; the events carry the times at which they happened."""
+
+
+FORGET_INTERVAL_S = 10.0
+"""How often timers of tasks that have ended are thrown away."""
 
 
 class ThriftyConsumer(Consumer):
@@ -23,6 +29,10 @@ class ThriftyConsumer(Consumer):
 
     A message of a queue without notes (`no_ack`) is not acknowledged. Kombu's Redis transport
     strikes it off its list in one more transaction, although it never stood there.
+
+    The timers of ended tasks are thrown away. Each task has one for its time limit, which kombu
+    would keep, half a kilobyte each, until the limit of a task that has long ended: an hour for
+    some. The children of the pool are forked with them.
     """
 
     app: Any
@@ -48,6 +58,7 @@ class ThriftyConsumer(Consumer):
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start anew with a connection: the timer of the last one is gone."""
         self._is_flush_due = False
+        hub.call_repeatedly(FORGET_INTERVAL_S, forget_ended, hub.timer)
         super().register_with_event_loop(hub)
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # as Celery's own
@@ -71,6 +82,13 @@ class ThriftyConsumer(Consumer):
     def _flush_collected(self, *_: Any) -> None:
         self._is_flush_due = False
         self._flush_events()
+
+
+def forget_ended(timer: Timer) -> None:
+    """Throw away the timers that were called off; to be called in the thread that fires them."""
+    queue = timer._queue  # noqa: SLF001 - kombu drops them as they come due, and in no other way
+    queue[:] = [each for each in queue if not each.entry.canceled]
+    heapq.heapify(queue)
 
 
 def _nothing(**_: Any) -> None:

@@ -6,7 +6,8 @@ from celery.worker.consumer import Consumer
 from kombu import Message, Queue
 from kombu.asynchronous import Hub
 
-from worker.consumer import ThriftyConsumer
+import worker.consumer
+from worker.consumer import ThriftyConsumer, forget_ended
 
 
 class Events:
@@ -41,8 +42,36 @@ def test_after_a_lost_connection_events_are_sent_again(consumer):
     consumer.hub.timer.clear()  # as Celery does when it loses its connection
     consumer.blueprint = type("Blueprint", (), {"send_all": lambda *_, **__: None})()
     consumer.register_with_event_loop(consumer.hub)
+    others = len(consumer.hub.timer)
     consumer.on_send_event_buffered()
-    assert len(consumer.hub.timer) == 1
+    assert len(consumer.hub.timer) == others + 1
+
+
+def test_timers_of_ended_tasks_are_forgotten_and_the_others_fire_in_order(consumer):
+    """Time limits are such timers: each task has one, which is called off as the task ends."""
+    fired = []
+    timer = consumer.hub.timer
+    entries = [timer.call_after(-n, fired.append, (n,)) for n in range(100)]
+    for n, entry in enumerate(entries):
+        if n % 10:
+            entry.cancel()
+    forget_ended(timer)
+    assert len(timer) == 10
+    for _ in range(10):
+        consumer.hub.fire_timers()
+    assert fired == list(range(90, -1, -10))
+
+
+def test_the_event_loop_forgets_ended_tasks_again_and_again(consumer, monkeypatch):
+    monkeypatch.setattr(worker.consumer, "FORGET_INTERVAL_S", 1e-9)
+    consumer.blueprint = type("Blueprint", (), {"send_all": lambda *_, **__: None})()
+    consumer.register_with_event_loop(consumer.hub)
+    for _ in range(3):
+        entries = [consumer.hub.call_later(3600, print) for _ in range(50)]
+        for entry in entries:
+            entry.cancel()
+        consumer.hub.fire_timers(max_timers=1)
+        assert len(consumer.hub.timer) == 1
 
 
 @pytest.mark.parametrize(("queue", "acknowledged"), [("noted", True), ("fleeting", False)])
