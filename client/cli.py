@@ -1,6 +1,7 @@
 """The command `predict`, and what all commands share."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,14 +42,20 @@ CAR_OPTIONS = {
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def _own_url() -> str:
+    """Where a copy of the service that was started with this environment listens."""
+    return f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
+
+
 def connection_options(command: Command) -> Command:
     """Options that say where the service is."""
     for option in (
         click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True,
                      help="Language of messages."),
         click.option("--api-key", envvar="CARPRICE_API_KEY", help="[env: CARPRICE_API_KEY]"),
-        click.option("--url", envvar="CARPRICE_URL", default="http://127.0.0.1:8000",
-                     show_default=True, help="Address of the service. [env: CARPRICE_URL]"),
+        click.option("--url", envvar="CARPRICE_URL", default=_own_url,
+                     show_default="http://127.0.0.1:8000, or PORT",
+                     help="Address of the service. [env: CARPRICE_URL]"),
     ):  # fmt: skip
         command = option(command)
     return command
