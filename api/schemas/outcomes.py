@@ -3,13 +3,15 @@
 import datetime as dt
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields
 
 from api.schemas.jobs import iso
 from api.schemas.outlook import IntervalSchema
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.outcome import Outcome, OutcomeFigures, Sale
 from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.schemas.car import DIRHAMS
+from shared.schemas.fields import Number
 
 LOWEST_MAD, HIGHEST_MAD = 1_000, 100_000_000
 _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
@@ -27,10 +29,16 @@ class SaleSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    sale_price_mad = fields.Float(
+    sale_price_mad = Number(
+        label_fr="Prix de vente",
+        label_en="Sale price",
+        example=142_000,
+        unit="MAD",
+        minimum=LOWEST_MAD,
+        maximum=HIGHEST_MAD,
+        decimals=2,
+        suffixes=DIRHAMS,
         required=True,
-        validate=validate.Range(LOWEST_MAD, HIGHEST_MAD),
-        metadata={"description": "What was paid, MAD", "example": 142_000},
     )
     sold_at = fields.Date(
         required=True,

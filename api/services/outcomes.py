@@ -1,12 +1,19 @@
 """What cars were really sold for: joined to their valuation, kept, counted."""
 
 import dataclasses
+import datetime as dt
 import re
 from collections.abc import Sequence
 
 from shared.adapters.audit_search import AuditSearch
 from shared.adapters.outcome_log import OutcomeLog
-from shared.domain.errors import BrokerUnavailable, ValuationExpired, ValuationNotFound
+from shared.domain.errors import (
+    BrokerUnavailable,
+    FieldProblem,
+    InvalidInput,
+    ValuationExpired,
+    ValuationNotFound,
+)
 from shared.domain.ids import CallerId, JobId, is_id, time_of
 from shared.domain.outcome import Outcome, OutcomeFigures, OutcomeKind, Sale
 from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
@@ -16,6 +23,8 @@ DAY_S = 86_400
 CLOCKS_APART_S = 60.0
 """An id of the near future was made by a host whose clock is ahead."""
 LONGEST_QUOTED = 64
+LONGEST_BEFORE = dt.timedelta(days=366)
+"""A sale further back was made in another market than the one that was estimated."""
 _NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 
@@ -59,9 +68,11 @@ class Outcomes:
         Raises:
             ValuationNotFound: this caller has no such valuation, or it has no price.
             ValuationExpired: it is older than the window.
+            InvalidInput: the sale was so long before it that the estimate is of another market.
             AuditUnavailable: the outcome cannot be recorded.
         """
         self._check(valuation_id)
+        _check_day(valuation_id, sale)
         valuation = self._log.get(valuation_id) or self._join(valuation_id, sale)
         if valuation is None or not (is_admin or valuation.caller == caller):
             raise ValuationNotFound(id=valuation_id)
@@ -112,6 +123,13 @@ class Outcomes:
         except BrokerUnavailable:
             return None
         return job.finished_at if job else None
+
+
+def _check_day(valuation_id: str, sale: Sale) -> None:
+    valued_on = dt.datetime.fromtimestamp(time_of(valuation_id.partition("-")[0]), dt.UTC).date()
+    if sale.sold_at < valued_on - LONGEST_BEFORE:
+        day = sale.sold_at.isoformat()
+        raise InvalidInput([FieldProblem("/sold_at", "sold-long-before", value=day)])
 
 
 def _count(outcome: Outcome, kind: OutcomeKind) -> None:

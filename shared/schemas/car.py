@@ -215,6 +215,10 @@ class CarSchema(Schema):
     )
 
 
+DIRHAMS = ("mad", "dhs", "dh", "درهم")
+"""How people write the currency behind a price."""
+
+
 class CarRequestSchema(CarSchema):
     """A car, and optionally the price asked for it."""
 
@@ -226,7 +230,7 @@ class CarRequestSchema(CarSchema):
         minimum=500,
         maximum=100_000_000,
         decimals=2,
-        suffixes=("mad", "dhs", "dh", "درهم"),
+        suffixes=DIRHAMS,
         aliases=("prix", "prix demande", "asking price", "price", "prix dh", "price mad"),
     )
 

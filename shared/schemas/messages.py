@@ -106,6 +106,12 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "fr": "Date de vente attendue : AAAA-MM-JJ, au plus tard aujourd'hui (reçu : {value}).",
         "en": "Expected the date of the sale, YYYY-MM-DD, today at the latest (got {value}).",
     },
+    "sold-long-before": {
+        "fr": "Date de vente attendue : au plus un an avant l'estimation (reçu : {value}), dont le "
+        "prix est celui du marché de son jour.",
+        "en": "Expected a date of sale at most a year before the estimate (got {value}), whose "
+        "price is that of its own day's market.",
+    },
     "only-the-sale": {
         "fr": "Seuls le prix et la date de la vente sont acceptés ; rien d'autre n'est conservé.",
         "en": "Only price and date of the sale are accepted; nothing else is kept.",

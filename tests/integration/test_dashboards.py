@@ -1,6 +1,7 @@
 """Every panel shows data from a real Prometheus that scraped the running service."""
 
 import contextlib
+import datetime as dt
 import itertools
 import json
 import shutil
@@ -28,7 +29,7 @@ CARS = "\n".join(
     + [f"Dacia,Logan,{2010 + number % 12},Diesel,Manual,{9000 * number}" for number in range(40)]
 )
 
-SALE = {"sale_price_mad": 150_000, "sold_at": "2026-01-02"}
+SALE = {"sale_price_mad": 150_000, "sold_at": dt.datetime.now(dt.UTC).date().isoformat()}
 MILEAGES = itertools.count(10_000)
 
 
