@@ -15,6 +15,7 @@ from data.schema import LISTING_DATE, PRICE, car_columns
 from data.suspicion import without_implausible_km
 
 FEWEST_LISTINGS = 500
+FEWEST_BRANDS = 2
 _FOLDS = 10
 _SHAPE_LEVELS = (0.01, 0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975, 0.99)
 _SPREAD_PRIOR = 30.0
@@ -30,11 +31,16 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
         listings: a canonical table; listings without a date count as the latest ones.
 
     Raises:
-        ListingsError: too few listings for statistics of cells of ten.
+        ListingsError: too few listings for statistics of cells of ten, or a single brand.
     """
     if len(listings) < FEWEST_LISTINGS:
         raise ListingsError(
             f"{len(listings)} listings are too few for a market; at least {FEWEST_LISTINGS}"
+        )
+    if listings["company"].nunique() < FEWEST_BRANDS:
+        raise ListingsError(
+            f"all listings are of one brand ({listings['company'].iloc[0]});"
+            f" a market has at least {FEWEST_BRANDS}"
         )
     dated = without_implausible_km(listings).reset_index(drop=True)
     as_of = latest_month(dated)

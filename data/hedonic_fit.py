@@ -128,7 +128,7 @@ def _robust_ridge(
 
 
 def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
-    """The term's design columns; None when too few listings know it."""
+    """The term's design columns; None when too few listings know it, or all say the same."""
     names, rows, codes = _cell_codes(listings, term)
     values = np.ones((len(rows), 1))
     if term.bend is not None:
@@ -141,6 +141,8 @@ def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
     kept = np.flatnonzero(counts >= fewest)
     if len(kept) == 0:
         return None
+    if term.bend is None and counts.max() == len(listings):
+        return None  # part of the intercept: no field may get money for what all cars have
     position = np.full(len(names) + 1, -1)
     position[kept] = np.arange(len(kept))
     columns = position[codes]

@@ -31,7 +31,8 @@ ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
 ENCODER_FILE = "encoder.json"
 CALIBRATION_FILE = "calibration.json"
-FILES = (ESTIMATOR_FILE, FOREST_FILE, ENCODER_FILE, CALIBRATION_FILE)
+DIFFICULTY_FILE = "difficulty.npz"
+FILES = (ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE)
 
 
 def save_bundle(
@@ -141,6 +142,7 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
 
     joblib.dump(trained.estimator, folder / ESTIMATOR_FILE, compress=3)
     PackedForest.from_estimator(trained.estimator).save(folder / FOREST_FILE)
+    PackedForest.from_estimator(trained.difficulty).save(folder / DIFFICULTY_FILE)
     for name, part in ((ENCODER_FILE, trained.encoder), (CALIBRATION_FILE, trained.calibration)):
         (folder / name).write_text(json.dumps(part.to_json()), encoding="utf-8")
 
@@ -181,11 +183,14 @@ def _describe(folder: Path, trained: "TrainedModel") -> ModelVersion:
 def _read(folder: Path, version: ModelVersion) -> LoadedModel:
     encoder = CarEncoder.from_json(json.loads((folder / ENCODER_FILE).read_bytes()))
     forest = PackedForest.load(folder / FOREST_FILE)
-    if not len(encoder.feature_names) == forest.feature_count == len(version.feature_names):
-        raise ModelRefused(version=version.id, reason="forest, encoder and manifest disagree")
+    difficulty = PackedForest.load(folder / DIFFICULTY_FILE)
+    features = {forest.feature_count, difficulty.feature_count, len(version.feature_names)}
+    if features != {len(encoder.feature_names)} or encoder.feature_names != version.feature_names:
+        raise ModelRefused(version=version.id, reason="forests, encoder and manifest disagree")
     return LoadedModel(
         version=version,
         forest=forest,
+        difficulty=difficulty,
         encoder=encoder,
         calibration=IntervalCalibration.from_json(
             json.loads((folder / CALIBRATION_FILE).read_bytes())

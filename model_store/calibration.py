@@ -1,9 +1,9 @@
 """From the spread of the trees to prices at fixed quantiles: conformal calibration.
 
-The forest gives a mean and a total standard deviation of the log price. The residual divided by
-a scale made from both was collected on cars that the forest had not seen; its quantiles, one set
-for each level of information, turn a new car's mean and deviation into prices that hold their
-coverage.
+The forest gives a mean and a total standard deviation of the log price, a second one by how much
+more or less than that cars like this one stray (`model_store.training.difficulty`). The residual
+divided by a scale made from them was collected on cars that neither had seen; its quantiles, one
+set for each level of information, turn a new car's figures into prices that hold their coverage.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ _PRIOR = 100.0
 """Cars that the whole weighs against a bin."""
 _TAIL = 0.05
 """Share of the cars on either side of the 90 % interval."""
-_LEAN = 0.6
+_LEAN = 0.45
 """By how much of it the tail below is shortened for the cheapest cars, and that above for the
 dearest; the other one is longer by as much."""
 _ODD_FACTOR = 2.0
 """How much wider the interval is of a car whose like no listing shows."""
 _LEAST_REACH = 1e-3
-_SMALLEST_SIZE = 0.05
-_STEEPEST = 0.5
+LEAST_STD = 0.02
+"""Smallest standard deviation (log scale) that is believed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,16 +43,12 @@ class IntervalCalibration:
     Args:
         factors: (5, 9), one row for each level of `model_store.encoding`, one column for each of
             `QUANTILE_LEVELS`; not decreasing along a row, 0 at the median.
-        floor: smallest standard deviation (log scale) that is believed.
-        exponent: the scale grows as the deviation to this power.
         knots_log, below, above: what it is multiplied by on either side of the estimate, at these
             log prices and linear between them: cheap and dear cars spread more than their
             neighbours in the forest tell, the cheap ones downwards and the dear ones upwards.
     """
 
     factors: tuple[tuple[float, ...], ...]
-    floor: float = 0.02
-    exponent: float = 1.0
     knots_log: tuple[float, ...] = (0.0,)
     below: tuple[float, ...] = (1.0,)
     above: tuple[float, ...] = (1.0,)
@@ -63,16 +59,22 @@ class IntervalCalibration:
         factors, knots, below, above = self.factors, self.knots_log, self.below, self.above
         return np.array(factors), np.array(knots), np.array(below), np.array(above)
 
-    def scales(self, mean: FloatArray, std: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def scales(
+        self, mean: FloatArray, std: FloatArray, difficulty: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """What a unit of the factors is worth on the log scale below and above, (n,) each."""
-        spread = np.maximum(std, self.floor) ** self.exponent
+        spread = np.maximum(std, LEAST_STD) * np.exp(difficulty)
         _, knots, below_at, above_at = self._arrays
         below = np.interp(mean, knots, below_at)
         above = np.interp(mean, knots, above_at)
         return np.asarray(spread * below), np.asarray(spread * above)
 
     def quantiles_log(
-        self, level: npt.NDArray[np.int8], mean: FloatArray, std: FloatArray
+        self,
+        level: npt.NDArray[np.int8],
+        mean: FloatArray,
+        std: FloatArray,
+        difficulty: FloatArray,
     ) -> FloatArray:
         """Log prices (n, 9) at `QUANTILE_LEVELS`, not decreasing; the median is `mean`.
 
@@ -80,8 +82,9 @@ class IntervalCalibration:
             level: (n,) level of information.
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
+            difficulty: (n,) log of the expected error in such deviations.
         """
-        below, above = self.scales(mean, std)
+        below, above = self.scales(mean, std, difficulty)
         factors, *_ = self._arrays
         offsets = factors[level]
         offsets[:, :MEDIAN_INDEX] *= below[:, None]
@@ -94,6 +97,7 @@ class IntervalCalibration:
         level: npt.NDArray[np.int8],
         mean: FloatArray,
         std: FloatArray,
+        difficulty: FloatArray,
         actual: FloatArray,
         *,
         fewest: int = FEWEST_TO_CALIBRATE,
@@ -104,23 +108,21 @@ class IntervalCalibration:
             level: (n,) level of information.
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
+            difficulty: (n,) log of the expected error in such deviations.
             actual: (n,) log of the real prices.
             fewest: a level with fewer cars takes the quantiles of the level below it. Those of
                 `ODD` cars are a decision: training has hardly any.
         """
-        exponent = _exponent(std, np.abs(actual - mean), cls.floor)
-        spread, _ = cls(factors=(), exponent=exponent).scales(mean, std)
+        spread, _ = cls(factors=()).scales(mean, std, difficulty)
         knots, below, above = _reaches(mean, (actual - mean) / spread)
-        raw = cls(factors=(), exponent=exponent, knots_log=knots, below=below, above=above)
-        scores = (actual - mean) / np.where(actual < mean, *raw.scales(mean, std))
+        raw = cls(factors=(), knots_log=knots, below=below, above=above)
+        scores = (actual - mean) / np.where(actual < mean, *raw.scales(mean, std, difficulty))
         return dataclasses.replace(raw, factors=_rows(scores, level, fewest))
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
         return {
             "factors": [list(row) for row in self.factors],
-            "floor": self.floor,
-            "exponent": self.exponent,
             "knots_log": list(self.knots_log),
             "below": list(self.below),
             "above": list(self.above),
@@ -131,22 +133,10 @@ class IntervalCalibration:
         """Rebuild from `to_json`."""
         return cls(
             factors=tuple(tuple(row) for row in given["factors"]),
-            floor=given["floor"],
-            exponent=given["exponent"],
             knots_log=tuple(given["knots_log"]),
             below=tuple(given["below"]),
             above=tuple(given["above"]),
         )
-
-
-def _exponent(std: FloatArray, size: FloatArray, floor: float) -> float:
-    """How the log of the absolute residual grows with the log of the deviation."""
-    offset = np.log(np.maximum(std, floor))
-    offset -= offset.mean()
-    log_size = np.log(size / np.maximum(std, floor) + _SMALLEST_SIZE)
-    variance = float(np.mean(offset**2))
-    slope = float(np.mean(offset * log_size)) / variance if variance > 0 else 0.0
-    return 1.0 + float(np.clip(slope, -_STEEPEST, _STEEPEST))
 
 
 def _reaches(

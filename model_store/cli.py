@@ -15,7 +15,7 @@ from data.load_report import LoadReport
 from data.loading import load_listings
 from data.market import ReferenceMarket
 from data.price_index import continued, market_index
-from data.schema import PRICE
+from data.schema import LISTING_DATE, PRICE
 from model_store.bundle import load_model, save_bundle
 from model_store.console import (
     DEFAULT_SEED,
@@ -126,7 +126,27 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
         return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
     listings, report = load_listings(path)
     tell(report)
+    if listings[LISTING_DATE].isna().all():
+        _without_dates(path, latest_month(listings), price_level)
     return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
+
+
+def _without_dates(path: Path, assumed: str, price_level: str | None) -> None:
+    """Say what undated prices are taken for.
+
+    Raises:
+        BadInputError: they were to be moved to another month's level.
+    """
+    if price_level is not None:
+        raise BadInputError(
+            f"--price-level needs to know when prices were asked, and {path.name} has no dates of"
+            " listing: add a column listing_date (YYYY-MM)"
+        )
+    click.echo(
+        f"  no dates  prices are taken for those of {assumed}, from the newest year of"
+        " registration; a column listing_date (YYYY-MM) says better",
+        err=True,
+    )
 
 
 def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:

@@ -46,6 +46,8 @@ class LoadedModel:
 
     version: ModelVersion
     forest: PackedForest
+    difficulty: PackedForest
+    """Says how far cars stray from what `forest` says."""
     encoder: CarEncoder
     calibration: IntervalCalibration
 
@@ -137,7 +139,8 @@ class LoadedModel:
     def _table(self, encoded: EncodedCars) -> EstimateTable:
         output = self.forest.predict(encoded.matrix)
         mean = encoded.baseline_log + output.mean
-        prices = self.calibration.quantiles_log(encoded.level, mean, output.std)
+        difficulty = self.difficulty.predict(encoded.matrix).mean
+        prices = self.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
         # In place: for a single car the calls cost more than what they compute.
         np.maximum(prices, 0.0, out=prices)
         np.minimum(prices, _MAX_LOG_PRICE, out=prices)

@@ -12,7 +12,7 @@ from typing import Any, Self
 from shared.domain.car import CarFeatures
 from shared.domain.ids import ModelVersionId
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of the bundle's files and of what they say about cars; another one is refused."""
 
 MANIFEST_FILE = "manifest.json"

@@ -11,7 +11,6 @@ from data.calibrate import calibrate, folds_of
 from data.generator import generate
 from data.market import ReferenceMarket
 from data.schema import LISTING_DATE, PRICE, car_columns
-from data.suspicion import without_implausible_km
 from model_store.cli import DEFAULT_ROWS
 from model_store.console import DEFAULT_SEED
 from model_store.encoding import UNKNOWN_MODEL
@@ -35,7 +34,8 @@ def priced(
     encoded = trained.encoder.encode_columns(stated, rows)
     output = PackedForest.from_estimator(trained.estimator).predict(encoded.matrix)
     mean = encoded.baseline_log + output.mean
-    quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std)
+    difficulty = PackedForest.from_estimator(trained.difficulty).predict(encoded.matrix).mean
+    quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
     return Predictions(
         actual=listings[PRICE].to_numpy(dtype=np.float64),
         price=np.exp(mean),
@@ -75,13 +75,14 @@ def default_model_held_out(listings: pd.DataFrame) -> Figures:
 
 
 def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
-    """Interval scores of ours and of quantile-forest, trained on the same encoding and target.
+    """Interval scores of ours and of quantile-forest, from the same listings and target.
 
-    Both learn from odometers that a training believes (`data.suspicion`).
+    The peer learns from the table as it comes; ours leaves out odometers that cannot be true
+    (`data.suspicion`), although a test part has them too: a low figure must never make a car
+    cheaper.
     """
     ours = figures(priced(train_bundle(train, seed=SEED), test))
-    table = without_implausible_km(train).reset_index(drop=True)
-    fitted = cross_fit(table, folds=FOLDS, seed=SEED, advance=lambda _: None)
+    fitted = cross_fit(train, folds=FOLDS, seed=SEED, advance=lambda _: None)
     peer = RandomForestQuantileRegressor(
         200, min_samples_leaf=10, max_features=0.35, random_state=SEED, n_jobs=-1
     )

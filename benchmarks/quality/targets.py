@@ -41,6 +41,7 @@ def _intervals(experiment: str) -> tuple[Target, ...]:
 TARGETS: tuple[Target, ...] = (
     Target(experiment="reference split", figure="r2", at_least=0.922),
     Target(experiment="reference split", figure="mae_mad", at_most=5_750),
+    *_intervals("reference split"),
     Target(experiment="reference split, required fields", figure="r2", at_least=0.908),
     Target(experiment="reference unfiltered", figure="r2", at_least=0.92),
     Target(experiment="reference unfiltered", figure="mae_mad", at_most=8_500),
@@ -50,6 +51,7 @@ TARGETS: tuple[Target, ...] = (
     Target(experiment="listings", figure="r2_log", at_least=0.89),
     *_intervals("listings"),
     Target(experiment="listings, 2025 from before", figure="median_ape", at_most=10.3),
+    *_intervals("listings, 2025 from before"),
     Target(experiment="listings, peer", figure="winkler_ratio", at_most=1.03),
     Target(experiment="default model", figure="median_ape", at_most=10.5),
     *_intervals("default model"),

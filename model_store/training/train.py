@@ -21,7 +21,8 @@ from model_store.card_evidence import Evidence
 from model_store.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
 from model_store.scores import scores
 from model_store.training.crossfit import CrossFitted, cross_fit
-from model_store.training.forest_choice import OutOfBag, fit_forest
+from model_store.training.difficulty import fit_difficulty
+from model_store.training.forest_choice import fit_forest
 from model_store.training.trained import TrainedModel
 
 FEWEST_LISTINGS = 200
@@ -53,27 +54,38 @@ def train_bundle(
     table = without_implausible_km(listings).reset_index(drop=True)
     fitted = cross_fit(table, folds=_folds(table), seed=seed, advance=advance)
     encoded = fitted.encoded
+    alike = near_duplicates(table)
     forest, unseen = fit_forest(
         encoded.matrix,
         fitted.residual,
         encoded.baseline_log,
-        alike=near_duplicates(table),
+        alike=alike,
         seed=seed,
         jobs=jobs,
         advance=advance,
     )
     mean = encoded.baseline_log + unseen.mean
     actual = encoded.baseline_log + fitted.residual
+    second, difficulty = fit_difficulty(
+        encoded.matrix, actual - mean, unseen, alike=alike, seed=seed, jobs=jobs
+    )
+    advance("difficulty")
     telling = _telling(fitted)
     calibration = IntervalCalibration.fit(
-        encoded.level[telling], mean[telling], unseen.std[telling], actual[telling]
+        encoded.level[telling],
+        mean[telling],
+        unseen.std[telling],
+        difficulty[telling],
+        actual[telling],
     )
+    quantiles = calibration.quantiles_log(encoded.level, mean, unseen.std, difficulty)
     advance("calibration")
     return TrainedModel(
         estimator=forest,
+        difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        metrics=_metrics(fitted, unseen, calibration),
+        metrics=_metrics(actual, mean, quantiles),
         training={
             "rows": len(table),
             "digest": digest(table),
@@ -82,13 +94,13 @@ def train_bundle(
             "seed": seed,
             **_dates(table, fitted.month_slopes),
         },
-        evidence=_evidence(table, forest, fitted, unseen, calibration),
+        evidence=_evidence(table, forest, fitted, mean, quantiles),
     )
 
 
 def steps(listings: pd.DataFrame) -> int:
     """How often `train_bundle` calls `advance`."""
-    return 2 + _folds(listings) + 5 + 1
+    return 2 + _folds(listings) + 5 + 2
 
 
 def digest(listings: pd.DataFrame) -> str:
@@ -145,18 +157,17 @@ def _evidence(
     table: pd.DataFrame,
     forest: RandomForestRegressor,
     fitted: CrossFitted,
-    unseen: OutOfBag,
-    calibration: IntervalCalibration,
+    mean: FloatArray,
+    quantiles: FloatArray,
 ) -> Evidence:
     """What the model card rests on; prices at the level of the latest month."""
     encoded = fitted.encoded
-    mean = encoded.baseline_log + unseen.mean
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return Evidence(
         actual_mad=np.exp(encoded.baseline_log + fitted.residual),
         baseline_mad=np.exp(encoded.baseline_log),
         price_mad=np.exp(mean),
-        quantiles_mad=np.exp(calibration.quantiles_log(encoded.level, mean, unseen.std)),
+        quantiles_mad=np.exp(quantiles),
         company=table["company"].to_numpy(dtype=object),
         age_years=age_at_listing(table.assign(**{LISTING_DATE: dates})),
         level=encoded.level,
@@ -166,11 +177,6 @@ def _evidence(
     )
 
 
-def _metrics(
-    fitted: CrossFitted, unseen: OutOfBag, calibration: IntervalCalibration
-) -> dict[str, Any]:
-    mean = fitted.encoded.baseline_log + unseen.mean
-    quantiles = calibration.quantiles_log(fitted.encoded.level, mean, unseen.std)
-    actual = np.exp(fitted.encoded.baseline_log + fitted.residual)
-    found = scores(actual, np.exp(mean), np.exp(quantiles))
+def _metrics(actual: FloatArray, mean: FloatArray, quantiles: FloatArray) -> dict[str, Any]:
+    found = scores(np.exp(actual), np.exp(mean), np.exp(quantiles))
     return {**found, "split": "out of bag, baseline cross-fitted, field dropout on"}

@@ -17,8 +17,9 @@ class TrainedModel:
     Args:
         estimator: predicts the residual of the encoder's baseline on the log price from the
             encoder's matrix.
+        difficulty: predicts from the same matrix how far cars stray from it.
         encoder: turns cars into the matrix and the baseline.
-        calibration: turns mean and deviation of the log price into quantiles.
+        calibration: turns mean, deviation and difficulty of the log price into quantiles.
         metrics: figures of the quality with how they were got.
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
             `months` (first and last month of listing) and `price_index` (see
@@ -27,6 +28,7 @@ class TrainedModel:
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
+    difficulty: RandomForestRegressor
     encoder: CarEncoder
     calibration: IntervalCalibration
     metrics: dict[str, Any]

@@ -3,12 +3,14 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from data.calibrate import folds_of
+from data.calibrate import calibrate, folds_of
 from data.loading import load_listings
+from data.market import ReferenceMarket
 from model_store.cli import evaluate, train
 
 
@@ -29,6 +31,29 @@ def test_the_default_model_holds_on_the_real_market(
     assert found["mae_mad"] <= 22_000
     assert found["r2_log"] >= 0.89
     assert 0.88 <= found["coverage_90"] <= 0.93
+
+
+@pytest.mark.listings
+def test_the_committed_statistics_are_what_the_program_makes_of_the_listings(
+    listings: Path,
+) -> None:
+    table, _ = load_listings(listings)
+    made, committed = (_values(m.to_json()) for m in (calibrate(table), ReferenceMarket.load()))
+    assert made.keys() == committed.keys()
+    for path, value in committed.items():
+        if isinstance(value, float):
+            # The last digit may differ from one processor's arithmetic to another's.
+            assert made[path] == pytest.approx(value, abs=2e-4, rel=1e-4), path
+        else:
+            assert made[path] == value, path
+
+
+def _values(part: Any, path: str = "") -> dict[str, Any]:
+    """All values in nested JSON by their path."""
+    if isinstance(part, dict | list | tuple):
+        items = part.items() if isinstance(part, dict) else enumerate(part)
+        return {k: v for name, sub in items for k, v in _values(sub, f"{path}/{name}").items()}
+    return {path: part}
 
 
 @pytest.mark.listings

@@ -103,6 +103,12 @@ def test_a_market_needs_hundreds_of_listings() -> None:
         calibrate(made_listings(100))
 
 
+def test_a_market_has_more_than_one_brand() -> None:
+    table = made_listings(900)
+    with pytest.raises(ListingsError, match="one brand"):
+        calibrate(table.assign(company="dacia"))
+
+
 def test_rare_models_are_published_together_and_drawn_under_names_of_their_own() -> None:
     table = made_listings(900, seed=8)
     for index in range(40):

@@ -88,6 +88,8 @@ def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
     residual += np.random.default_rng(seed).normal(scale=0.1, size=len(cars))
     estimator = RandomForestRegressor(trees, max_depth=7, min_samples_leaf=3, random_state=seed)
     estimator.fit(encoded.matrix, residual)
+    difficulty = RandomForestRegressor(5, max_depth=3, random_state=seed)
+    difficulty.fit(encoded.matrix, np.abs(residual - estimator.predict(encoded.matrix)) - 1.0)
     held_out = encoder().encode(others := random_cars(300, seed + 1))
     output = PackedForest.from_estimator(estimator).predict(held_out.matrix)
     actual = held_out.baseline_log + level + [_residual(car) for car in others]
@@ -95,11 +97,13 @@ def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
         held_out.level,
         held_out.baseline_log + output.mean,
         output.std,
+        difficulty.predict(held_out.matrix),
         actual + np.random.default_rng(seed + 1).normal(scale=0.1, size=len(others)),
         fewest=50,
     )
     return TrainedModel(
         estimator=estimator,
+        difficulty=difficulty,
         encoder=encoder(),
         calibration=calibration,
         metrics={"split": "none", "coverage_90": 0.9},

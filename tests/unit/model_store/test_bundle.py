@@ -128,7 +128,7 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(
 
 def test_another_schema_is_refused(versions_path: Path, version: ModelVersion) -> None:
     rewrite_manifest(versions_path / version.id, schema_version=1)
-    assert refusal(versions_path, version) == "schema 1, this program reads 3"
+    assert refusal(versions_path, version) == "schema 1, this program reads 4"
 
 
 def test_another_minor_release_of_scikit_learn_is_refused(
@@ -199,7 +199,7 @@ def test_an_encoder_of_another_forest_is_refused(
     path.write_text(json.dumps(given | {"feature_names": given["feature_names"][:-1]}))
     digest = verification.sha256_of(path)
     rewrite_manifest(path.parent, files={**version.files, "encoder.json": digest})
-    assert refusal(versions_path, version) == "forest, encoder and manifest disagree"
+    assert refusal(versions_path, version) == "forests, encoder and manifest disagree"
 
 
 @pytest.mark.parametrize("name", ["2026-01-01T000000-aaaaaa", "../..", "", "ACTIVE"])

@@ -11,7 +11,7 @@ from model_store.encoding import COMPLETE, ODD, THIN, UNKNOWN_BRAND, UNKNOWN_MOD
 from shared.domain.valuation import QUANTILE_LEVELS
 
 ROWS = 20_000
-MIDDLE, DEVIATION = np.array([11.8]), np.array([0.15])
+MIDDLE, DEVIATION, ORDINARY = np.array([11.8]), np.array([0.15]), np.array([0.0])
 CALIBRATED = (COMPLETE, THIN, UNKNOWN_MODEL, UNKNOWN_BRAND)
 """Levels whose quantiles are measured; those of odd cars are a decision."""
 
@@ -23,14 +23,17 @@ def sample(
     np.ndarray[tuple[int], np.dtype[np.float64]],
     np.ndarray[tuple[int], np.dtype[np.float64]],
     np.ndarray[tuple[int], np.dtype[np.float64]],
+    np.ndarray[tuple[int], np.dtype[np.float64]],
 ]:
-    """Levels, means, deviations and real prices; a higher level strays further than it says."""
+    """Levels, means, deviations, difficulties and real prices, which stray as far as all of them
+    but the mean say; a higher level a bit further."""
     rng = np.random.default_rng(seed)
     level = rng.choice(CALIBRATED, ROWS).astype(np.int8)
     mean = rng.normal(11.8, 0.7, ROWS)
     std = rng.uniform(0.05, 0.3, ROWS)
-    actual = mean + std * (1 + 0.3 * level) * rng.standard_t(5, ROWS)
-    return level, mean, std, actual
+    difficulty = rng.normal(-0.3, 0.4, ROWS)
+    strayed = std * np.exp(difficulty) * (1 + 0.3 * level) * rng.standard_t(5, ROWS)
+    return level, mean, std, difficulty, mean + strayed
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,8 @@ def calibration() -> IntervalCalibration:
 def test_every_interval_covers_its_share_at_every_level(
     calibration: IntervalCalibration, low: int, high: int
 ) -> None:
-    level, mean, std, actual = sample(2)
-    quantiles = calibration.quantiles_log(level, mean, std)
+    level, mean, std, difficulty, actual = sample(2)
+    quantiles = calibration.quantiles_log(level, mean, std, difficulty)
     inside = (actual >= quantiles[:, low]) & (actual <= quantiles[:, high])
     promised = QUANTILE_LEVELS[high] - QUANTILE_LEVELS[low]
     for wanted in CALIBRATED:
@@ -53,21 +56,35 @@ def test_every_interval_covers_its_share_at_every_level(
 def test_quantiles_do_not_decrease_and_the_median_is_the_point_estimate(
     calibration: IntervalCalibration,
 ) -> None:
-    level, mean, std, _ = sample(3)
-    quantiles = calibration.quantiles_log(level, mean, std)
+    level, mean, std, difficulty, _ = sample(3)
+    quantiles = calibration.quantiles_log(level, mean, std, difficulty)
     assert quantiles.shape == (ROWS, len(QUANTILE_LEVELS))
     assert (np.diff(quantiles, axis=1) >= 0).all()
     np.testing.assert_array_equal(quantiles[:, MEDIAN_INDEX], mean)
 
 
 def test_a_forest_that_is_too_sure_still_gets_an_interval(calibration: IntervalCalibration) -> None:
-    one = calibration.quantiles_log(np.zeros(1, np.int8), np.array([11.8]), np.zeros(1))
+    one = calibration.quantiles_log(np.zeros(1, np.int8), MIDDLE, np.zeros(1), np.zeros(1))
     assert one[0, -1] > one[0, 0]
 
 
+def test_a_car_that_is_harder_to_price_gets_a_wider_interval(
+    calibration: IntervalCalibration,
+) -> None:
+    widths = [
+        np.diff(
+            calibration.quantiles_log(np.zeros(1, np.int8), MIDDLE, DEVIATION, np.array([hard]))[
+                0, [1, -2]
+            ]
+        )[0]
+        for hard in (0.0, np.log(2.0))
+    ]
+    assert widths[1] == pytest.approx(2 * widths[0])
+
+
 def test_a_level_without_examples_takes_the_one_below() -> None:
-    level, mean, std, actual = sample(4)
-    found = IntervalCalibration.fit(np.zeros_like(level), mean, std, actual)
+    level, mean, std, difficulty, actual = sample(4)
+    found = IntervalCalibration.fit(np.zeros_like(level), mean, std, difficulty, actual)
     complete = found.factors[COMPLETE]
     for wanted in (THIN, UNKNOWN_MODEL, UNKNOWN_BRAND):
         assert found.factors[wanted] == complete
@@ -76,7 +93,9 @@ def test_a_level_without_examples_takes_the_one_below() -> None:
 def test_the_less_is_known_the_wider(calibration: IntervalCalibration) -> None:
     one = {
         level: np.diff(
-            calibration.quantiles_log(np.array([level], np.int8), MIDDLE, DEVIATION)[0, [1, -2]]
+            calibration.quantiles_log(np.array([level], np.int8), MIDDLE, DEVIATION, ORDINARY)[
+                0, [1, -2]
+            ]
         )[0]
         for level in range(5)
     }
@@ -85,18 +104,18 @@ def test_the_less_is_known_the_wider(calibration: IntervalCalibration) -> None:
 
 
 def test_unknown_brands_are_never_surer_than_unknown_models() -> None:
-    level, mean, std, actual = sample(6)
+    level, mean, std, difficulty, actual = sample(6)
     near = np.where(level == UNKNOWN_BRAND, mean + 0.1 * (actual - mean), actual)
-    found = IntervalCalibration.fit(level, mean, std, near)
+    found = IntervalCalibration.fit(level, mean, std, difficulty, near)
     assert found.factors[UNKNOWN_BRAND] == found.factors[UNKNOWN_MODEL]
 
 
 def test_the_interval_of_a_cheap_car_reaches_down_and_that_of_a_dear_one_up() -> None:
-    level, mean, std, actual = sample(7)
-    found = IntervalCalibration.fit(level, mean, std, actual)
+    level, mean, std, difficulty, actual = sample(7)
+    found = IntervalCalibration.fit(level, mean, std, difficulty, actual)
     below, above = found.below, found.above
-    assert below[0] > 1.15 * above[0]
-    assert above[-1] > 1.15 * below[-1]
+    assert below[0] > 1.1 * above[0]
+    assert above[-1] > 1.1 * below[-1]
     assert below[10] == pytest.approx(above[10], rel=0.2)
 
 
@@ -106,8 +125,9 @@ def test_tenths_by_asked_price_hold_as_tenths_by_estimate_do() -> None:
     std = rng.uniform(0.1, 0.2, ROWS)
     mean = rng.normal(11.8, 0.7, ROWS)
     actual = mean + std * rng.standard_t(5, ROWS)
-    calibration = IntervalCalibration.fit(level, mean, std, actual)
-    quantiles = calibration.quantiles_log(level, mean, std)
+    none = np.zeros(ROWS)
+    calibration = IntervalCalibration.fit(level, mean, std, none, actual)
+    quantiles = calibration.quantiles_log(level, mean, std, none)
     inside = (actual >= quantiles[:, 1]) & (actual <= quantiles[:, -2])
     for by in (mean, actual):
         assert min(coverage_by_decile(by, inside)) >= 0.87
@@ -118,11 +138,12 @@ def test_cheap_cars_get_wider_intervals_where_they_stray_further() -> None:
     mean = rng.normal(11.8, 0.7, ROWS)
     std = np.full(ROWS, 0.15)
     actual = mean + std * np.exp(-0.3 * (mean - 11.8)) * rng.standard_normal(ROWS)
-    found = IntervalCalibration.fit(np.zeros(ROWS, np.int8), mean, std, actual)
+    none = np.zeros(ROWS)
+    found = IntervalCalibration.fit(np.zeros(ROWS, np.int8), mean, std, none, actual)
     assert found.below[0] > 1.3 * found.below[-1]
     held_out = rng.normal(11.8, 0.7, ROWS)
     strayed = held_out + std * np.exp(-0.3 * (held_out - 11.8)) * rng.standard_normal(ROWS)
-    quantiles = found.quantiles_log(np.zeros(ROWS, np.int8), held_out, std)
+    quantiles = found.quantiles_log(np.zeros(ROWS, np.int8), held_out, std, none)
     inside = (strayed >= quantiles[:, 1]) & (strayed <= quantiles[:, -2])
     for cars in (held_out < np.quantile(held_out, 0.1), held_out > np.quantile(held_out, 0.9)):
         assert inside[cars].mean() == pytest.approx(0.9, abs=0.03)

@@ -36,7 +36,8 @@ class Quotes:
         encoded = trained.encoder.encode(cars)
         output = PackedForest.from_estimator(trained.estimator).predict(encoded.matrix)
         mean = encoded.baseline_log + output.mean
-        quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std)
+        difficulty = trained.difficulty.predict(encoded.matrix)
+        quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
         self.price = np.exp(mean)
         self.widths = quantiles[:, -2] - quantiles[:, 1]
         self.tops = np.exp(quantiles[:, -2])

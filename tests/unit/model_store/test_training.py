@@ -188,6 +188,20 @@ def test_a_bad_file_gives_one_line_and_leaves_the_active_model_alone(
     assert [each.id for each in registry.list()] == [version.id]
 
 
+def test_undated_listings_are_said_to_be_so_and_have_no_level_to_be_moved_from(
+    listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
+) -> None:
+    path = written(listings.assign(listing_date=None), tmp_path)
+    refused = run(train, "--data", path, "--price-level", "2025-05")
+    assert refused.exit_code == 2
+    assert "has no dates of listing" in refused.stderr.strip().splitlines()[-1]
+    assert registry.list() == []
+    made = run(train, "--data", path)
+    assert made.exit_code == 0
+    newest = f"{listings['year'].max():.0f}-01"
+    assert f"taken for those of {newest}" in made.stderr
+
+
 def test_the_model_is_compared_at_the_price_level_of_each_listings_month(
     listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
 ) -> None:
