@@ -117,6 +117,7 @@ class Front:
             or not length.isdigit()
             or int(length) > self._max_bytes
             or b"origin" in headers
+            or b"content-encoding" in headers
             or b"transfer-encoding" in headers
             or len(headers) != len(scope["headers"])  # one of them came twice
         ):

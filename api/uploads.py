@@ -122,8 +122,10 @@ class UploadBody:
         has_file = False
         for event in _form_events(decoder, blocks):
             if isinstance(event, multipart.File | multipart.Field):
-                if event.name != FILE_PART or not isinstance(event, multipart.File) or has_file:
+                if event.name != FILE_PART or has_file:
                     raise _refused("unknown-part", part=str(event.name)[:80])
+                if not isinstance(event, multipart.File):
+                    raise _refused("file-without-name")
                 has_file = True
                 self.file_name = clean_file_name(event.filename)
             elif isinstance(event, multipart.Data) and event.data:

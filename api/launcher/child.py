@@ -130,9 +130,12 @@ class Child:
         return code
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself, which tells its own children."""
+        """Send a signal to the process itself, which tells its own children.
+
+        Not by `Popen`, which frees the id of a process that has ended in between: `bury` does.
+        """
         if self._process is not None:
-            self._process.send_signal(number)
+            os.kill(self.pid, number)
 
     def kill_group(self) -> None:
         """End the process and its children at once."""

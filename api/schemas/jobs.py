@@ -41,7 +41,10 @@ class JobSchema(Schema):
     eta_s = fields.Float(
         required=True,
         allow_none=True,
-        metadata={"description": "Seconds until the end at the rate of the last minute"},
+        metadata={
+            "description": "Seconds until the end at the rate of the last minute; null while "
+            "jobs do not wait for each other, or nothing has ended yet"
+        },
     )
     attempts = fields.Integer(required=True)
     cancel_requested = fields.Boolean(required=True)

@@ -10,7 +10,7 @@ from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.problems import BodyTooLarge, UnsupportedMediaType
+from api.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
 from shared.settings import Settings
@@ -119,16 +119,23 @@ def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[Fie
     ]
 
 
+IDENTITY = "identity"
+
+
 def load_json() -> Any:
     """The JSON value of this request's body.
 
     Raises:
         UnsupportedMediaType: the content type is not JSON.
+        UnsupportedEncoding: it is compressed.
         BodyTooLarge: above the limit of the application.
         InvalidInput: it is cut off, empty or not JSON.
     """
     if not request.is_json:
         raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
+    encoding = request.headers.get("Content-Encoding", IDENTITY).strip().lower()
+    if encoding != IDENTITY:
+        raise UnsupportedEncoding(expected=IDENTITY, given=encoding[:80])
     try:
         raw = request.get_data()
     except RequestEntityTooLarge:

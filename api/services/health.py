@@ -46,10 +46,17 @@ class Health:
 
     def checks(self) -> list[Check]:
         """Every dependency, looked at now."""
+        broker = _check("broker", self._check_broker, required=True)
+        # Without it nobody knows of workers: asking would take its whole timeout once more.
+        workers = (
+            _check("workers", self._check_workers, required=True)
+            if broker.ok
+            else dataclasses.replace(broker, name="workers", latency_ms=0.0)
+        )
         return [
             _check("model", self._check_model, required=True),
-            _check("broker", self._check_broker, required=True),
-            _check("workers", self._check_workers, required=True),
+            broker,
+            workers,
             _check("cache", self._check_cache, required=False),
         ]
 

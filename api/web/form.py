@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from api.web.french import CHOICES, write_name, write_number
+from api.web.french import write_name, write_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.job import CarRequest
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import CarField, Category, Number
+from shared.schemas.french_choices import FRENCH_CHOICES
 from shared.schemas.messages import describe
 
 CAR = ("company", "model", "year", "km_driven", "fuel", "transmission")
@@ -164,7 +165,7 @@ def _choices(definition: CarField, value: str) -> tuple[Choice, ...]:
         return ()
     selected = definition.member(value)
     return tuple(
-        Choice(value=choice, label=CHOICES[choice], selected=choice == selected)
+        Choice(value=choice, label=FRENCH_CHOICES[choice], selected=choice == selected)
         for choice in definition.choices
     )
 

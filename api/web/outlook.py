@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-from api.web.french import CHOICES, NO_BREAK_SPACE, write_name, write_number, write_price
+from api.web.french import NO_BREAK_SPACE, write_name, write_number, write_price
 from shared.domain.outlook import Comparable, Depreciation, Likeness, Pace
 from shared.domain.valuation import Estimate, interval_of
+from shared.schemas.french_choices import FRENCH_CHOICES
 
 WIDTH, HEIGHT = 340, 150
 """Of the drawing, in its own units."""
@@ -120,7 +121,7 @@ def _comparable(one: Comparable) -> ComparableView:
     years = str(one.year_from)
     if one.year_to != one.year_from:
         years = f"{one.year_from} à {one.year_to}"
-    facts = [_km(one.km_driven), CHOICES[one.fuel], CHOICES[one.transmission].lower()]
+    facts = [_km(one.km_driven), FRENCH_CHOICES[one.fuel], FRENCH_CHOICES[one.transmission].lower()]
     alike = [LIKENESSES[each] for each in one.alike if each in LIKENESSES]
     return ComparableView(
         name=f"{write_name(one.company)} {write_name(one.model)} {years}",

@@ -6,7 +6,6 @@ from typing import Any
 
 from api.web.form import car_name
 from api.web.french import (
-    CHOICES,
     NO_BREAK_SPACE,
     THIN_SPACE,
     round_price,
@@ -28,6 +27,7 @@ from shared.domain.valuation import (
     VerdictPosition,
 )
 from shared.schemas.car import CAR_FIELDS
+from shared.schemas.french_choices import FRENCH_CHOICES
 from shared.schemas.messages import describe_warning
 
 MARGIN = 0.08
@@ -146,7 +146,9 @@ def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, s
 
 def _facts(car: CarFeatures) -> str:
     kilometres = f"{write_number(car.km_driven)}{NO_BREAK_SPACE}km"
-    return " · ".join([CHOICES[car.fuel], f"Boîte {CHOICES[car.transmission].lower()}", kilometres])
+    return " · ".join(
+        [FRENCH_CHOICES[car.fuel], f"Boîte {FRENCH_CHOICES[car.transmission].lower()}", kilometres]
+    )
 
 
 def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> Drawing:
@@ -236,9 +238,9 @@ def _contribution(one: Contribution, scale: float) -> ContributionView:
 
 def _value(one: Contribution) -> str:
     if one.value is None:
-        return "non précisé" if one.feature else ""
+        return "sans précision" if one.feature else ""
     if one.feature in CATEGORIES:
-        return CHOICES.get(str(one.value), str(one.value))
+        return FRENCH_CHOICES.get(str(one.value), str(one.value))
     if isinstance(one.value, str):
         return write_name(one.value)
     if one.feature == "year":

@@ -15,6 +15,8 @@ from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.ports import Clock
 
 RATE_WINDOW_S = 30
+BUSY_AFTER_S = 1.0
+"""An open job of this age: work comes faster than it is done."""
 """Completions are counted per window of this length; the rate is that of the last two."""
 
 LONGEST_LEASE_S = 600
@@ -139,14 +141,19 @@ class RedisJobStore:
             pipeline = self._client.pipeline(transaction=False)
             pipeline.zrank(redis_keys.JOB_ORDER, job_id)
             pipeline.mget([redis_keys.completions(window), redis_keys.completions(window - 1)])
-            position, counts = pipeline.execute()
+            pipeline.zrange(redis_keys.JOB_ORDER, 0, 0, withscores=True)
+            position, counts, oldest = pipeline.execute()
         if position is None:
             return None
-        elapsed_s = self._clock() - (window - 1) * RATE_WINDOW_S
-        per_second = sum(int(count or 0) for count in counts) / elapsed_s
-        return QueuePlace(
-            position=position, eta_s=round((position + 1) / per_second, 1) if per_second else None
-        )
+        now = self._clock()
+        ended = sum(int(count or 0) for count in counts)
+        # Where nothing waits, as many end as come: that says nothing about how fast they can.
+        is_busy = bool(oldest) and now - oldest[0][1] > BUSY_AFTER_S
+        eta_s = None
+        if ended and is_busy:
+            per_second = ended / (now - (window - 1) * RATE_WINDOW_S)
+            eta_s = round((position + 1) / per_second, 1)
+        return QueuePlace(position=position, eta_s=eta_s)
 
     def overdue(self, limit: int) -> list[JobId]:
         """Open jobs whose lease has run out, the oldest first."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from shared.domain.errors import FieldProblem
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import CarField, Category, FoldedText, Number
+from shared.schemas.french_choices import FRENCH_CHOICES
 from shared.schemas.problem_messages import PROBLEM_MESSAGES
 from shared.schemas.upload_messages import ROW_MESSAGES, UPLOAD_MESSAGES
 
@@ -158,13 +159,15 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
 def expected(field: CarField, language: Language) -> str:
     """What a field accepts, in words."""
     if isinstance(field, Category):
-        return ("une valeur parmi " if language == "fr" else "one of ") + ", ".join(field.choices)
+        if language == "fr":
+            return "une valeur parmi " + ", ".join(FRENCH_CHOICES[name] for name in field.choices)
+        return "one of " + ", ".join(field.choices)
     if isinstance(field, Number):
         return _expected_number(field, language)
     if isinstance(field, FoldedText):
         if language == "fr":
-            return f"un texte de 1 à {field.max_length} signes"
-        return f"a text of 1 to {field.max_length} signs"
+            return f"un texte de 1 à {field.max_length} caractères"
+        return f"a text of 1 to {field.max_length} characters"
     return "une valeur" if language == "fr" else "a value"
 
 

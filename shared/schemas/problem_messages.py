@@ -78,7 +78,10 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "en": ("No earlier version", "No version was active before {version}."),
         },
         "broker-unavailable": {
-            "fr": ("File indisponible", "La file d'attente ne répond pas ; réessayez bientôt."),
+            "fr": (
+                "File d'attente indisponible",
+                "La file d'attente ne répond pas ; réessayez bientôt.",
+            ),
             "en": ("Queue unavailable", "The queue does not answer; try again soon."),
         },
         "queue-full": {

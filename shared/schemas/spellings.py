@@ -24,6 +24,7 @@ FUEL_SPELLINGS = {
     "gpl": Fuel.LPG,
     "gnv": Fuel.CNG,
     "gaz naturel": Fuel.CNG,
+    "gaz naturel gnv": Fuel.CNG,
 }
 
 TRANSMISSION_SPELLINGS = {

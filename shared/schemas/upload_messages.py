@@ -45,12 +45,12 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "?columns={meaning}:{other}.",
     },
     "unknown-key-column": {
-        "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
-        "en": "key_column: there is no column {column}. Headers found: {found}.",
+        "fr": "Pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "There is no column {column}. Headers found: {found}.",
     },
     "unknown-column": {
-        "fr": "columns : pas de colonne « {column} ». Titres trouvés : {found}.",
-        "en": "columns: there is no column {column}. Headers found: {found}.",
+        "fr": "Pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "There is no column {column}. Headers found: {found}.",
     },
     "unknown-sheet": {
         "fr": "sheet : pas de feuille « {sheet} ». Feuilles trouvées : {found}.",
@@ -122,6 +122,10 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
     "missing-file-part": {
         "fr": "Le formulaire n'a pas de champ « file » contenant le fichier.",
         "en": "The form has no field `file` with the file.",
+    },
+    "file-without-name": {
+        "fr": "Le champ « file » contient du texte, pas un fichier : curl -F file=@voitures.csv.",
+        "en": "The field `file` holds text, not a file: curl -F file=@cars.csv.",
     },
     "unknown-part": {
         "fr": "Champ de formulaire inconnu : {part}. Seul « file » est lu ; les options sont des "

@@ -87,6 +87,11 @@ def test_without_the_broker_new_work_is_refused_promptly_and_cached_cars_are_ser
         refused = http.post("/jobs", json=new_car(car))
         elapsed_s = time.monotonic() - started
         served = http.post("/predict", json=cached)
+        if how == "freeze":
+            started = time.monotonic()
+            checks = http.get("/readyz").json()["checks"]
+            assert time.monotonic() - started < PROMPT_S
+            assert [check["ok"] for check in checks[:3]] == [True, False, False]
     finally:
         if how == "freeze":
             patient.thaw("broker")

@@ -170,6 +170,15 @@ def test_other_content_types_are_415(http, car, content_type):
     assert "application/json" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/predict", "/jobs"])
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_a_compressed_body_is_refused_by_name(http, car, path, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    response = http.post(path, content=json.dumps(car), headers=headers)
+    assert response.status_code == 415
+    assert encoding in response.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [

@@ -142,6 +142,8 @@ def test_the_place_in_the_queue_counts_the_jobs_before(store, job, now, car):
     place = store.queue_place(later.id)
     assert place.position == 0
     assert place.eta_s > 0
+    now[0] -= 8.5
+    assert store.queue_place(later.id).eta_s is None, "it has come just now"
     store.finish(later.id, JobState.SUCCEEDED)
     assert store.queue_place(later.id) is None
 

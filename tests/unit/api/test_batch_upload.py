@@ -233,7 +233,7 @@ def test_a_raw_body_is_the_file(kind: str) -> None:
         (form(("file", "a.csv", b"1,2\n"), end=False)[:-4], "truncated-form"),
         (form(("file", "a.csv", b"1,2\n"))[:60], "truncated-form"),
         (form(("other", "a.csv", b"1,2\n")), "unknown-part"),
-        (form(("file", None, b"1,2\n")), "unknown-part"),
+        (form(("file", None, b"1,2\n")), "file-without-name"),
         (form(("file", "a.csv", b"1"), ("file", "b.csv", b"2")), "unknown-part"),
         (form(("file", "a.csv", b"1"), ("dry_run", None, b"true")), "unknown-part"),
         (form(), "missing-file-part"),

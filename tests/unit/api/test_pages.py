@@ -228,7 +228,7 @@ def test_without_a_queue_the_page_says_so_with_503(lonely_page):
     answer = lonely_page.post("/", data=CAR)
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
-    assert "File indisponible" in answer.text
+    assert "attente indisponible" in answer.text
     assert 'value="Logan"' in answer.text
 
 

@@ -13,6 +13,8 @@ from shared.domain.errors import InvalidInput
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.car_requests import load_car_request
+from shared.schemas.fields import Category
+from shared.schemas.french_choices import FRENCH_CHOICES
 
 PRICE = 187_342.18
 SHARES = (0.7, 0.75, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
@@ -36,7 +38,14 @@ def test_the_examples_in_the_french_texts_hold():
 
 def test_every_category_value_has_a_french_name():
     named = {value for enum in CATEGORIES.values() for value in enum}
-    assert set(french.CHOICES) == named
+    assert set(FRENCH_CHOICES) == named
+
+
+def test_every_french_name_is_read_as_its_value():
+    """Messages name them as what to write."""
+    for field in CAR_FIELDS.values():
+        if isinstance(field, Category):
+            assert [field.member(FRENCH_CHOICES[each]) for each in field.choices] == field.choices
 
 
 def test_every_field_of_a_car_is_on_the_form_once():

@@ -18,6 +18,7 @@ from api.launcher.child import Child, Command
 from api.launcher.guardian import Guardian
 from api.launcher.output import Output
 from api.launcher.supervisor import GivenUpError, Supervisor
+from tests.conftest import wait_until
 
 DEADLINE_S = 20.0
 
@@ -92,6 +93,21 @@ def test_a_killed_process_is_started_again_and_the_others_stay(
     assert one.children["first"].pid != killed
     assert one.children["second"].pid == other
     assert "first was ended by SIGKILL; it starts again" in one.terminal.getvalue()
+
+
+def test_a_process_that_dies_as_everything_stops_disturbs_nothing(
+    bench: Callable[..., Bench],
+) -> None:
+    """Its end has not been noted when it is told to end, and then it is over."""
+    one = bench({"server": SLEEPER}, {"first": SLEEPER, "second": SLEEPER})
+    one.start()
+    one.until(one.printed("up", 3))
+    for name in ("server", "first"):
+        victim = one.children[name]
+        os.kill(victim.pid, signal.SIGKILL)
+        wait_until(victim.has_ended, what="its end")
+    one.supervisor.stop([5.0, 5.0])
+    assert not any(child.running for child in one.children.values())
 
 
 def test_children_of_a_killed_process_are_killed_too(

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
 from shared import embedded
 from shared.embedded import EmbeddedServerError, ServerName, embedded_url, socket_path
 from shared.settings import Settings
+from tests.conftest import wait_until
 
 CODE_ROOT = Path(__file__).parents[3]
 DEADLINE_S = 20.0
@@ -118,10 +120,23 @@ def test_sigterm_ends_the_server_itself(start: StartServer) -> None:
 def test_a_second_server_on_the_same_data_is_refused(
     start: StartServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    start("broker")
+    process, _ = start("broker")
     monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.0)
-    with pytest.raises(EmbeddedServerError, match="another server already uses"):
+    message = f"another server already uses .*; if it was left behind: kill {process.pid}"
+    with pytest.raises(EmbeddedServerError, match=message):
         embedded.become_server(Settings(home=tmp_path), "broker")
+
+
+def test_a_server_ends_with_the_supervisor_that_was_killed(tmp_path: Path) -> None:
+    """Nobody else would: whoever kills everything by name does not know the server's."""
+    line = f"{sys.executable} -m shared.embedded broker & wait"
+    env = {**os.environ, "CARPRICE_HOME": str(tmp_path), embedded.SUPERVISED: "broker"}
+    with subprocess.Popen(["/bin/sh", "-c", line], cwd=CODE_ROOT, env=env) as supervisor:
+        client = redis.Redis.from_url(embedded_url(Settings(home=tmp_path), "broker"))
+        wait_until_it_answers(client, supervisor)
+        server = client.info("server")["process_id"]
+        supervisor.kill()
+    wait_until(lambda: not psutil.pid_exists(server), what="the server's end")
 
 
 def test_a_home_with_spaces_and_accents_works(start: StartServer, tmp_path: Path) -> None:
