@@ -63,7 +63,9 @@ def setting(
 class Settings:
     """The whole configuration; `docs/settings.md` is generated from these fields."""
 
-    home: Path = setting("CARPRICE_HOME", Path("var"), "Folder of all runtime data but the models (`MODELS_PATH`).")
+    home: Path = setting(
+        "CARPRICE_HOME", Path("var"), "All runtime data; the models: `MODELS_PATH`."
+    )
     host: str = setting("HOST", "127.0.0.1", "Address the API listens on.")
     port: int = setting("PORT", 8000, "Port of the API and the page.", minimum=1)
     flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.", minimum=1)
