@@ -7,6 +7,8 @@ Everything else goes on to Flask, and what has no plain end here (a job, an erro
 there: there is one place for each of these answers.
 """
 
+import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -38,6 +40,9 @@ PATH = "/predict"
 JSON = "application/json"
 PLAIN_MAX_BYTES = 16_384
 """Far above what a car takes; to read more would keep the loop from others."""
+
+BODY_TIMEOUT_S = 10.0
+"""Within which a body must have come: who holds connections open keeps others out."""
 
 _FIXED_HEADERS = [
     (b"content-type", JSON.encode()),
@@ -154,13 +159,15 @@ def _observe(took_s: Sequence[float]) -> None:
 
 
 async def _read(receive: Receive, length: int) -> bytes:
-    """The body; shorter than announced if the client left."""
+    """The body; shorter than announced if the client left, or did not send it in time."""
     data = b""
-    while len(data) < length:
-        message = await receive()
-        if message["type"] == LEFT:
-            break
-        data += message["body"]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while len(data) < length:
+                message = await receive()
+                if message["type"] == LEFT:
+                    break
+                data += message["body"]
     return data
 
 

@@ -98,6 +98,7 @@ class Jobs:
         job = self._store.get(job_id, caller)
         if job.state.is_terminal or timeout_s <= 0 or not self._long_waits.acquire(blocking=False):
             return job
+        del job  # a list of cars takes megabytes, and may wait for long
         try:
             return self._wait(job_id, caller, time.monotonic() + timeout_s)
         finally:
@@ -131,8 +132,10 @@ class Jobs:
 
     def _wait(self, job_id: JobId, caller: CallerId, until: float) -> Job:
         with self._events.listen(job_id) as news:
-            job = self._store.get(job_id, caller)
-            while not job.state.is_terminal and (remaining := until - time.monotonic()) > 0:
-                news.wait(remaining)
+            while True:
                 job = self._store.get(job_id, caller)
-        return job
+                remaining = until - time.monotonic()
+                if job.state.is_terminal or remaining <= 0:
+                    return job
+                del job
+                news.wait(remaining)

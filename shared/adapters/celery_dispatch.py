@@ -36,8 +36,12 @@ from shared.ports import JobStore
 POLL_S = 0.5
 """How long the reader blocks; the bound on noticing a stop or a lost group."""
 
+SLOT_S = 2.0
+"""How long a group holds its slot at most. A reply takes milliseconds: a worker has died, or is
+frozen, and however long the callers of this group may wait, others need not wait with them."""
+
 LOST_GROUP_GRACE_S = 2.0
-"""A group without a reply this long after its last deadline gives its slot back."""
+"""A group without a reply this long after its last deadline is given up."""
 
 PENDING_LIMIT = 5000
 """Requests that may wait in one process."""
@@ -54,6 +58,8 @@ class Group:
 
     id: str
     pendings: dict[str, Pending]
+    holds_slot_until: float
+    """Monotonic seconds; its reply may come later."""
     expires_at: float
     """Monotonic seconds after which it counts as lost."""
 
@@ -179,18 +185,26 @@ class CeleryDispatcher:
     def _next_group(self) -> Group | None:
         """Whatever waits, up to the limits; None if nothing does or no slot is free."""
         with self._lock:
-            if not self._waiting or len(self._groups) >= self._slots:
+            if not self._waiting or not self._has_slot():
                 return None
             taken = self._take()
             group = Group(
                 id=new_id(),
                 pendings={pending.id: pending for pending in taken},
+                holds_slot_until=time.monotonic() + SLOT_S,
                 expires_at=max(pending.expires_at for pending in taken) + LOST_GROUP_GRACE_S,
             )
             for pending in taken:
                 pending.group_id = group.id
             self._groups[group.id] = group
         return group
+
+    def _has_slot(self) -> bool:
+        """Whether another group may be sent; asked with the lock held."""
+        if len(self._groups) < self._slots:
+            return True
+        now = time.monotonic()
+        return sum(now < each.holds_slot_until for each in self._groups.values()) < self._slots
 
     def _take(self) -> list[Pending]:
         """The requests of the next group, one at least."""
@@ -219,11 +233,11 @@ class CeleryDispatcher:
                     (popped,) = asked.answers()
                 self._failures = 0
                 if popped is not None:
-                    self._take_reply(popped[1])
+                    self._take_any_reply(popped[1])
             except BrokerUnavailable as error:
                 self._on_outage(error)
             except Exception as error:
-                log.exception("reply_not_understood", error=str(error))
+                log.exception("replies_not_read", error=str(error))
                 time.sleep(POLL_S)  # a broker that refuses every command must not keep us busy
             self._drop_lost_groups()
             self._send_waiting()
@@ -241,6 +255,16 @@ class CeleryDispatcher:
         for group_id in group_ids:
             self._fail_group(group_id, error)
         time.sleep(POLL_S)
+
+    def _take_any_reply(self, packed: bytes) -> None:
+        """Take a reply; one that cannot be read must not delay those behind it."""
+        try:
+            self._take_reply(packed)
+        except BrokerUnavailable:
+            raise
+        except Exception as error:
+            log.exception("reply_not_understood", error=str(error))
+            DISPATCH_LATE_REPLIES.labels(outcome="unreadable").inc()
 
     def _take_reply(self, packed: bytes) -> None:
         group_id, answered = unpack_reply(packed)

@@ -40,6 +40,15 @@ def test_half_sent_bodies_do_not_stop_the_service(small_service, car, path):
         wait_until(lambda: http.post("/predict", json=car).status_code == 200)
 
 
+def test_a_body_that_does_not_come_is_given_up(small_service):
+    port = urlsplit(small_service.url).port
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(HALF_A_REQUEST % b"/predict")
+        answer = client.recv(65536)
+    assert b" 422 " in answer.splitlines()[0]
+    assert b"truncated-body" in answer
+
+
 def test_a_body_shorter_than_announced_is_refused(small_service):
     port = urlsplit(small_service.url).port
     with socket.create_connection(("127.0.0.1", port)) as client:

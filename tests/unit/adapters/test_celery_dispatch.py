@@ -337,6 +337,29 @@ def test_a_lost_group_gives_its_slot_back(dispatcher, worker, request_):
         lost.wait(0)
 
 
+def test_a_worker_that_died_with_patient_callers_does_not_keep_the_others_waiting(
+    dispatcher, worker, request_, monkeypatch
+):
+    """The first one waits for long; the slot is free before, and his reply still welcome."""
+    monkeypatch.setattr(celery_dispatch, "SLOT_S", 0.2)
+    patient = submit(dispatcher, request_, wait_s=20.0)
+    _, group = worker.take()
+    next_one = submit(dispatcher, request_, wait_s=5.0)
+    worker.answer(worker.take(timeout_s=4)[1])
+    assert next_one.wait(4) == ESTIMATE
+    worker.answer(group)
+    assert patient.wait(10) == ESTIMATE
+
+
+def test_what_cannot_be_read_delays_nobody(dispatcher, worker, servers, request_, monkeypatch):
+    monkeypatch.setattr(celery_dispatch, "POLL_S", 60.0)
+    pending = submit(dispatcher, request_)
+    _, group = worker.take()
+    servers.broker.lpush(group["reply_to"], *[b"\xc1 no reply"] * 50)
+    worker.answer(group)
+    assert pending.wait(10) == ESTIMATE
+
+
 def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
     dispatcher.submit_job(JobId("some-job"))
     headers, kwargs = worker.take()
