@@ -37,6 +37,7 @@ class SaleSchema(Schema):
         minimum=LOWEST_MAD,
         maximum=HIGHEST_MAD,
         decimals=2,
+        thousands=True,
         suffixes=DIRHAMS,
         required=True,
     )

@@ -88,8 +88,8 @@ VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "di
 REJECTED_COLUMNS = ("row_line", "row_error")
 """The columns that the file of rejected rows has after the file's own."""
 
-REPLACED_COLUMNS = frozenset({"row_line", "row_status", "row_error"})
-"""Columns of an earlier result: left out when a corrected file is uploaded again."""
+REPLACED_COLUMNS = (REJECTED_COLUMNS, RESULT_COLUMNS[-2:])
+"""Last columns of an earlier result: left out when a corrected file is uploaded again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,7 +239,7 @@ def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[st
     A name of ours that the file uses for itself gets a prefix, so that no column of the file is
     lost and no name stands twice.
 
-    >>> result_header(("id", "price_mad", "row_error"))
+    >>> result_header(("id", "price_mad"))
     ['id', 'price_mad', 'carprice_price_mad', 'low_mad', 'high_mad', 'row_status', 'row_error']
     """
     own = kept_columns(header)
@@ -272,5 +272,10 @@ def number_columns(header: Sequence[str], own: int) -> list[int]:
 
 
 def kept_columns(header: tuple[str, ...]) -> list[int]:
-    """Indexes of the file's columns that its result files repeat."""
-    return [index for index, name in enumerate(header) if name not in REPLACED_COLUMNS]
+    """Indexes of the file's columns that its result files repeat.
+
+    >>> kept_columns(("id", "row_line", "row_error")), kept_columns(("row_status", "id"))
+    ([0], [0, 1])
+    """
+    is_ours = header[-2:] in REPLACED_COLUMNS
+    return list(range(len(header) - 2 if is_ours else len(header)))

@@ -90,7 +90,14 @@ class CarSchema(Schema):
         example="Manual",
         enum=Transmission,
         spellings=TRANSMISSION_SPELLINGS,
-        aliases=("boite", "boite de vitesses", "boite a vitesses", "boite vitesse", "gearbox"),
+        aliases=(
+            "boite",
+            "boite de vitesses",
+            "boite a vitesses",
+            "boite vitesse",
+            "bv",
+            "gearbox",
+        ),
     )
     km_driven = Number(
         required=True,
@@ -230,6 +237,7 @@ class CarRequestSchema(CarSchema):
         minimum=500,
         maximum=100_000_000,
         decimals=2,
+        thousands=True,
         suffixes=DIRHAMS,
         aliases=("prix", "prix demande", "asking price", "price", "prix dh", "price mad"),
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from shared.domain.batch import BatchOptions
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import Dialect, Finding
+from shared.domain.table import Dialect, Finding, Notice
 from shared.schemas.csv_encoding import TextEvidence, find_encoding
 from shared.schemas.csv_reader import CsvReader, SourceRow, clean
 from shared.schemas.header_fields import field_of, header_place
@@ -41,12 +41,15 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
     given = [column for _, column in options.columns]
     delimiter = _delimiter(head, encoding.value, options.delimiter, given)
     titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given)
+    notices = title_notices(titles)
+    if encoding.basis == "western-letters" and evidence.signs_in_utf8:
+        notices += (Notice(code="mixed-encodings", values=(str(evidence.signs_in_utf8),)),)
     known = Dialect(
         encoding=encoding.value,
         delimiter=delimiter.value,
         titles=len(titles),
         findings={"encoding": encoding, "delimiter": delimiter},
-        notices=title_notices(titles),
+        notices=notices,
     )
     is_whole = whole and len(titles) + 1 + len(rows) < SAMPLE_ROWS
     dialect = examine(Sample(name_columns(header), rows, is_whole), options, known)

@@ -2,6 +2,7 @@
 
 import codecs
 import dataclasses
+import re
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import Finding
@@ -12,6 +13,8 @@ ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-1", "iso8859-
 
 HIGH_BYTES_KEPT = 65_536
 _ASCII = bytes(range(128))
+_ACCENTED_IN_UTF8 = re.compile(rb"\xc3[\x80-\xbf]")
+"""In a Western encoding a capital A with tilde before a sign that follows no letter."""
 _FRENCH = (
     "éèêëàâäîïôöùûüçœæÉÈÊËÀÂÎÏÔÙÛÇŒ°€«»…²\u00a0"
     "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}"
@@ -29,12 +32,15 @@ class TextEvidence:
     """No byte so far contradicts UTF-8."""
     has_utf8_signs: bool = False
     """A sign of several bytes was read as UTF-8 before anything contradicted it."""
+    signs_in_utf8: int = 0
+    """Accented letters in UTF-8 that follow where it was contradicted."""
     _high_bytes: bytes = b""
     """Bytes beyond ASCII from where UTF-8 was contradicted on."""
 
     def see(self, block: bytes) -> None:
         """Take note of the next bytes."""
         if not self.is_utf8:
+            self.signs_in_utf8 += len(_ACCENTED_IN_UTF8.findall(block))
             if len(self._high_bytes) < HIGH_BYTES_KEPT:
                 self._high_bytes += block.translate(None, _ASCII)
             return
@@ -43,7 +49,9 @@ class TextEvidence:
         except UnicodeDecodeError as error:
             self.is_utf8 = False
             self.has_utf8_signs = self.has_utf8_signs or not error.object[: error.start].isascii()
-            self._high_bytes = error.object[error.start :].translate(None, _ASCII)
+            rest = error.object[error.start :]
+            self.signs_in_utf8 = len(_ACCENTED_IN_UTF8.findall(rest))
+            self._high_bytes = rest.translate(None, _ASCII)
         else:
             self.has_utf8_signs = self.has_utf8_signs or not text.isascii()
 

@@ -204,6 +204,7 @@ class Number(CarField):
         minimum, maximum: inclusive bounds; a callable is asked at each use.
         decimals: digits after the point that the normal form keeps; 0 gives an int.
         whole: a fraction is an error, not rounded.
+        thousands: three digits after a sign are thousands, as in whole numbers: "95.000 DH".
         suffixes: units that may follow the number in a text ("25 000 km").
         litres: a number below ten is litres, and is read as a thousand times as many cm3.
         from_date: a date counts as its year.
@@ -216,6 +217,7 @@ class Number(CarField):
         maximum: float | Callable[[], float],
         decimals: int = 0,
         whole: bool = False,
+        thousands: bool = False,
         suffixes: tuple[str, ...] = (),
         litres: bool = False,
         from_date: bool = False,
@@ -226,6 +228,7 @@ class Number(CarField):
         self._maximum = maximum
         self.decimals = decimals
         self.whole = whole
+        self.thousands = thousands
         self.suffixes = suffixes
         self.litres = litres
         self.from_date = from_date
@@ -284,7 +287,7 @@ class Number(CarField):
                 break
         if self.from_date and (date := _DATE.fullmatch(text)):
             text = date["first"] or date["last"]
-        return parse_number(text, whole=self.decimals == 0)
+        return parse_number(text, whole=self.thousands or self.decimals == 0)
 
 
 def next_year() -> float:

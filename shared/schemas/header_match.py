@@ -35,11 +35,14 @@ CONFIDENCE = {
 FISCAL_POWER_MAX_CV = 30
 """Moroccan cars have 4 to 30 fiscal horsepower, and hardly any has so little real power."""
 
+FUEL_ECONOMY_MAX_MPG = 400
+
 Column = Sequence[str]
 _DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
 """The year is in them too; a column that has nothing else is better."""
 
 _EITHER_POWER = frozenset({"puissance", "power"})
+_EITHER_MILEAGE = frozenset({"mileage"})
 
 
 class _Claim(NamedTuple):
@@ -155,6 +158,8 @@ def _is_better(one: _Claim, other: _Claim) -> bool:
 
 
 def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Claim | None:
+    if fold(name) in _EITHER_MILEAGE and _is_odometer(cells_of(index)):
+        return _Claim(index, "km_driven", "cells")
     field = field_of(name)
     if field is None:
         return None
@@ -175,6 +180,16 @@ def _is_fiscal_power(cells: Column) -> bool:
         number = parse_number(text.removesuffix("cv"), whole=True)
         fiscal += number is not None and number <= FISCAL_POWER_MAX_CV
     return bool(folded) and fiscal > len(folded) / 2
+
+
+def _is_odometer(cells: Column) -> bool:
+    """Whether cells of a column called "mileage" tell kilometres: so far leads no gallon."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    far = 0
+    for cell in filled:
+        number = parse_number(fold(cell).removesuffix("km"), whole=True)
+        far += number is not None and number > FUEL_ECONOMY_MAX_MPG
+    return bool(filled) and far > len(filled) / 2
 
 
 def confidence_of(basis: str, field: str, cells: Column) -> float:

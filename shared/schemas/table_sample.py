@@ -67,7 +67,8 @@ def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
         taken = {match.index for match in columns.values()}
         asking = find_asking(sample.header, taken, sample.rows)
     _check_key_column(sample.header, options.key_column)
-    decimal = find_decimal(sample.rows, columns, options.decimal)
+    numbers = columns if asking is None else {**columns, ASKING_PRICE: asking}
+    decimal = find_decimal(sample.rows, numbers, options.decimal)
     notices = (*_option_notices(known.kind, options), *_cell_notices(sample, columns))
     return dataclasses.replace(
         known,

@@ -177,8 +177,10 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] =
 
 BATCH_ERROR_MESSAGES: dict[str, Texts] = {
     "row-rejected": {
-        "fr": "Arrêté à la première ligne refusée, comme demandé (on_error=abort).",
-        "en": "Stopped at the first rejected row, as asked (on_error=abort).",
+        "fr": "Arrêté après une ligne refusée, comme demandé (on_error=abort) ; ce qui était en "
+        "cours a été terminé.",
+        "en": "Stopped after a rejected row, as asked (on_error=abort); what was under way has "
+        "been finished.",
     },
     "attempts-exhausted": {
         "fr": "Abandonné après plusieurs essais ; l'incident est consigné.",
@@ -220,6 +222,12 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "Autres feuilles, non lues : {values}. Choisissez avec ?sheet=.",
         "en": "Other sheets, not read: {values}. Choose one with ?sheet=.",
     },
+    "mixed-encodings": {
+        "fr": "Le fichier mélange deux encodages : {values} lettres accentuées sont en UTF-8 et "
+        "seront lues de travers. Enregistrez-le entier en UTF-8 et déposez-le à nouveau.",
+        "en": "The file mixes two encodings: {values} accented letters are UTF-8 and will be "
+        "misread. Save all of it as UTF-8 and upload it again.",
+    },
     "macros-ignored": {
         "fr": "Les macros du classeur ne sont ni lues ni exécutées.",
         "en": "The workbook's macros are neither read nor run.",
@@ -248,8 +256,8 @@ ROW_MESSAGES: dict[str, Texts] = {
     },
     "attempts-exhausted": BATCH_ERROR_MESSAGES["attempts-exhausted"],
     "cell-too-long": {
-        "fr": "Une cellule dépasse 100 000 signes.",
-        "en": "A cell is longer than 100,000 signs.",
+        "fr": "Une cellule dépasse 100 000 caractères.",
+        "en": "A cell is longer than 100,000 characters.",
     },
 }
 """Of whole rows, unreadable or given up; those of cells are in `shared.schemas.messages`."""

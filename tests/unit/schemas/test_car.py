@@ -262,3 +262,18 @@ def test_a_displacement_below_ten_is_litres_and_the_answer_says_so(
 )  # fmt: skip
 def test_the_year_may_be_told_by_a_date(car: dict[str, Any], date: str) -> None:
     assert load_car_request(car | {"year": date}).car.year == 2020
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("95.000 DH", 95_000.0),
+        ("145.000,50 DH", 145_000.5),
+        ("1,250,000", 1_250_000.0),
+        ("95000.50", 95_000.5),
+        ("95000,5 dhs", 95_000.5),
+        ("95 000", 95_000.0),
+    ],
+)
+def test_three_digits_behind_a_sign_are_thousands_in_a_price(car, text, price):
+    assert load_car_request(car | {"asking_price_mad": text}).asking_price_mad == price

@@ -127,6 +127,32 @@ def test_the_cells_tell_which_power_is_meant(cells: list[str], field: str) -> No
     assert with_column("Puissance", *cells).column_of[field] == 6
 
 
+def test_an_english_mileage_is_an_odometer_where_its_cells_say_so() -> None:
+    def columns(*cells: str) -> dict[str, int]:
+        lines = ["Brand,Model,Year,Fuel,BV,Mileage"]
+        lines += [f'Dacia,Logan,2018,Diesel,Manual,"{cell}"' for cell in cells]
+        return dict(dialect_of("\n".join(lines)).column_of)
+
+    assert columns("120,000", "145000 km", "")["km_driven"] == 5
+    with pytest.raises(UnreadableUpload):
+        columns("23.4", "18", "120000")
+
+
+def test_the_asked_prices_tell_the_decimal_sign_too() -> None:
+    found = with_column("Prix", "145.000,50 DH", "95.000 DH").findings["decimal"]
+    assert (found.value, found.basis) == (",", "decimals-seen")
+
+
+@pytest.mark.parametrize("rows_before", [1, 5000])
+def test_western_letters_that_turn_into_utf8_half_way_are_said(rows_before: int) -> None:
+    before = f"{HEADER};Ville\n" + f"{ROW};Fès\n" * rows_before
+    after = f"{ROW};Fès\n" * 3
+    dialect = dialect_of(before.encode("cp1252") + after.encode())
+    assert dialect.encoding == "cp1252"
+    assert [(each.code, each.values) for each in dialect.notices] == [("mixed-encodings", ("6",))]
+    assert not dialect_of(before.encode("cp1252")).notices
+
+
 def test_a_year_is_read_from_the_better_of_two_columns() -> None:
     assert with_column("Date de mise en circulation", "15/03/2018").column_of["year"] == 2
     text = f"{HEADER}\n{ROW}\n".replace("Année", "Mise en circulation").replace(
