@@ -126,10 +126,19 @@ def load_json() -> Any:
     """The JSON value of this request's body.
 
     Raises:
+        UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge: see `read_json`.
+        InvalidInput: it is cut off, empty or not JSON.
+    """
+    return parse_json(read_json(), request.content_length)
+
+
+def read_json() -> bytes:
+    """This request's body, as it came; it is kept for whoever reads it again.
+
+    Raises:
         UnsupportedMediaType: the content type is not JSON.
         UnsupportedEncoding: it is compressed.
         BodyTooLarge: above the limit of the application.
-        InvalidInput: it is cut off, empty or not JSON.
     """
     if not request.is_json:
         raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
@@ -137,10 +146,9 @@ def load_json() -> Any:
     if encoding != IDENTITY:
         raise UnsupportedEncoding(expected=IDENTITY, given=encoding[:80])
     try:
-        raw = request.get_data()
+        return request.get_data()
     except RequestEntityTooLarge:
         raise BodyTooLarge(maximum=request.max_content_length) from None
-    return parse_json(raw, request.content_length)
 
 
 def parse_json(raw: bytes, announced_bytes: int | None) -> Any:

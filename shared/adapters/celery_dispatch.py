@@ -6,7 +6,6 @@ replies. There is no timer and no thread in between. Alone, a request leaves at 
 groups fill while earlier ones are under way. Replies come back on a list that this process owns.
 """
 
-import dataclasses
 import os
 import threading
 import time
@@ -19,7 +18,7 @@ import redis
 
 from shared.adapters import redis_keys
 from shared.adapters.celery_sender import TaskSender
-from shared.adapters.pending import Deliver, Pending, resolve_all
+from shared.adapters.pending import Deliver, Group, Pending, resolve_all
 from shared.adapters.redis_ahead import Ahead
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.adapters.redis_direct import DirectConnections
@@ -37,12 +36,11 @@ POLL_S = 0.5
 """How long the reader blocks; the bound on noticing a stop or a lost group."""
 
 SLOT_S = 2.0
-"""How long a group holds its slot at most. A reply takes milliseconds: a worker has died, or is
-frozen, and however long the callers of this group may wait, others need not wait with them."""
+"""How long a group holds its slot at most. A reply takes milliseconds: the worker has died or is
+frozen, and others must not wait as long as the most patient caller of this group."""
 
 LOST_GROUP_GRACE_S = 2.0
 """A group without a reply this long after its last deadline is given up."""
-
 PENDING_LIMIT = 5000
 """Requests that may wait in one process."""
 
@@ -50,18 +48,6 @@ GROUP_MAX_BYTES = 256_000
 """Size at which a group is cut; a car takes some 200 bytes, so it is the count that counts."""
 
 log = get_logger("dispatch")
-
-
-@dataclasses.dataclass(slots=True)
-class Group:
-    """Requests that travel together."""
-
-    id: str
-    pendings: dict[str, Pending]
-    holds_slot_until: float
-    """Monotonic seconds; its reply may come later."""
-    expires_at: float
-    """Monotonic seconds after which it counts as lost."""
 
 
 class CeleryDispatcher:
@@ -203,8 +189,8 @@ class CeleryDispatcher:
         """Whether another group may be sent; asked with the lock held."""
         if len(self._groups) < self._slots:
             return True
-        now = time.monotonic()
-        return sum(now < each.holds_slot_until for each in self._groups.values()) < self._slots
+        busy = [each for each in self._groups.values() if time.monotonic() < each.holds_slot_until]
+        return len(busy) < self._slots
 
     def _take(self) -> list[Pending]:
         """The requests of the next group, one at least."""

@@ -1,5 +1,6 @@
-"""One request that waits for its reply."""
+"""Requests that wait for their replies, alone and as a group."""
 
+import dataclasses
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -105,3 +106,15 @@ def resolve_all(outcomes: Iterable[tuple[Pending, Outcome]]) -> list[tuple[Pendi
     for deliver, pendings in told.items():
         deliver(pendings)
     return unwanted
+
+
+@dataclasses.dataclass(slots=True)
+class Group:
+    """Requests that travel together."""
+
+    id: str
+    pendings: dict[str, Pending]
+    holds_slot_until: float
+    """Monotonic seconds; its reply may come later."""
+    expires_at: float
+    """Monotonic seconds after which it counts as lost."""
