@@ -20,8 +20,11 @@ def audit() -> None:
     help="The audit log; that of CARPRICE_HOME if not given.",
 )
 def verify(folder: Path | None) -> None:
-    """Find changed, missing and reordered records; exit code 1 if there are any."""
+    """Find changed, missing and reordered records; exit code 1 if there are any, 2 without a log."""
     folder = folder or Settings.from_env().audit_folder
+    if not folder.is_dir():
+        click.echo(f"carprice: no audit log at {folder}: is CARPRICE_HOME right?", err=True)
+        raise SystemExit(2)
     named = file_pattern(PREDICTIONS, OUTCOMES)
     files = [path for path in sorted(folder.glob("*.jsonl")) if named.fullmatch(path.name)]
     total, broken = 0, 0

@@ -6,7 +6,7 @@ from benchmarks.peers.car_models import Answer, Car, answer
 from benchmarks.peers.fast_model import active_model
 
 
-@bentoml.service(workers=1, traffic={"timeout": 30})
+@bentoml.service(workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}})
 class CarPrice:
     """Values cars."""
 
@@ -14,6 +14,6 @@ class CarPrice:
         self._model = active_model()
 
     @bentoml.api(route="/predict")
-    def predict(self, car: Car, /) -> Answer:
-        """Value one car; the body is the car itself."""
+    async def predict(self, car: Car, /) -> Answer:
+        """Value one car, in the loop as the other peers do; the body is the car itself."""
         return answer(self._model.estimate([car.features()])[0])

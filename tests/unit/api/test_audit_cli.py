@@ -29,6 +29,12 @@ def test_an_untouched_log_is_whole(folder):
     )  # fmt: skip
 
 
+def test_a_wrong_folder_is_no_clean_log(tmp_path):
+    result = verify(tmp_path / "nobody")
+    assert result.exit_code == 2
+    assert "no audit log at" in result.stderr
+
+
 def segment(count):
     """The segment of a batch: its last line proves all."""
     return encode_segment({"id": f"b-{n}", "price_mad": float(n)} for n in range(1, count + 1))
