@@ -20,7 +20,7 @@ def audit() -> None:
     help="The audit log; that of CARPRICE_HOME if not given.",
 )
 def verify(folder: Path | None) -> None:
-    """Find changed, missing and reordered records; exit code 1 if there are any, 2 without a log."""
+    """Find changed, missing and reordered records; exit code 1 if there are any, 2: no log."""
     folder = folder or Settings.from_env().audit_folder
     if not folder.is_dir():
         click.echo(f"carprice: no audit log at {folder}: is CARPRICE_HOME right?", err=True)

@@ -29,8 +29,9 @@ def test_an_untouched_log_is_whole(folder):
     )  # fmt: skip
 
 
-def test_a_wrong_folder_is_no_clean_log(tmp_path):
-    result = verify(tmp_path / "nobody")
+def test_a_wrong_home_is_no_clean_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path / "nobody"))
+    result = CliRunner().invoke(audit, ["verify"])
     assert result.exit_code == 2
     assert "no audit log at" in result.stderr
 
