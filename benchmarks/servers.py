@@ -39,8 +39,9 @@ def granian(name: str, application: str, place: Place, port: int) -> Command:
     """A WSGI peer behind the service's own server, with the options that the service ships."""
     line = read_procfile(ROOT / "Procfile")["api"].replace("api.asgi:app", application)
     line = line.replace("--interface asginl", f"--interface wsgi --blocking-threads {PEER_THREADS}")
+    line = line.replace("granian", f"{OWN_PYTHON} -m granian", 1)
     env = place.env() | {"HOST": "127.0.0.1", "PORT": str(port)}
-    return Command(name=name, arguments=["/bin/sh", "-c", f"exec {OWN_PYTHON} -m {line}"], env=env)
+    return Command(name=name, arguments=["/bin/sh", "-c", f"exec {line}"], env=env)
 
 
 def _uvicorn(module: str) -> Callable[[Place, int], Sequence[Command]]:
