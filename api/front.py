@@ -7,8 +7,6 @@ Everything else goes on to Flask, and what has no plain end here (a job, an erro
 there: there is one place for each of these answers.
 """
 
-import asyncio
-import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from api.auth import Authenticator, Scope
+from api.bodies import Bodies
 from api.container import ApiServices
 from api.cross_site import is_loopback
 from api.current import BEGUN, Begun, preferred_language
@@ -25,7 +24,7 @@ from api.schemas.valuations import CACHE_STATUS, cache_status, write_valuation
 from api.security_headers import DATA_HEADERS
 from api.services.loop_turns import PerTurn
 from api.services.loop_valuations import Finish
-from api.wsgi_bridge import LEFT, Message, Receive, Send, WsgiBridge
+from api.wsgi_bridge import Message, Receive, Send, WsgiBridge
 from api.wsgi_bridge import Scope as AsgiScope
 from shared.domain.ids import CallerId
 from shared.domain.job import Valuation
@@ -40,9 +39,6 @@ PATH = "/predict"
 JSON = "application/json"
 PLAIN_MAX_BYTES = 16_384
 """Far above what a car takes; to read more would keep the loop from others."""
-
-BODY_TIMEOUT_S = 10.0
-"""Within which a body must have come: who holds connections open keeps others out."""
 
 _FIXED_HEADERS = [
     (b"content-type", JSON.encode()),
@@ -78,6 +74,7 @@ class Front:
         self._authenticator = authenticator
         self._flask = WsgiBridge(application, services.settings.api_threads)
         self._answered: PerTurn[float] = PerTurn(_observe)
+        self._bodies = Bodies()
         self._max_bytes = min(PLAIN_MAX_BYTES, services.settings.body_max_bytes)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -143,7 +140,7 @@ class Front:
         )
 
     async def _value(self, plain: Plain, receive: Receive) -> Valuation | Finish:
-        body = await _read(receive, plain.length)
+        body = await self._bodies.read(receive, plain.length)
         request = load_car_request(parse_json(body, plain.length))
         wait = wait_s(plain.prefer, self._services.settings)
         return await self._services.loop_valuations.value(request, plain.caller, wait)
@@ -156,19 +153,6 @@ class Front:
 
 def _observe(took_s: Sequence[float]) -> None:
     observe_http("POST", PATH, 200, *took_s)
-
-
-async def _read(receive: Receive, length: int) -> bytes:
-    """The body; shorter than announced if the client left, or did not send it in time."""
-    data = b""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            while len(data) < length:
-                message = await receive()
-                if message["type"] == LEFT:
-                    break
-                data += message["body"]
-    return data
 
 
 async def _nothing_more() -> Message:
