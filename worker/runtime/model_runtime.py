@@ -12,6 +12,7 @@ from model_store.inference import LoadedModel
 from model_store.registry import ModelRegistry
 from shared.domain.errors import DomainError, ModelNotLoaded
 from shared.logging import get_logger
+from worker.runtime.compiler_memory import let_go_of_compiler
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -159,4 +160,5 @@ def _ready_to_serve(versions_path: Path, version: str) -> LoadedModel:
     case = model.version.self_test[0]
     model.explain(case.car)
     model.comparables(case.car, case.price_mad)
+    let_go_of_compiler()
     return model
