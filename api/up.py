@@ -1,8 +1,6 @@
 """`carprice up`: the whole service in the foreground, from an empty folder to a green `/readyz`."""
 
-import ctypes
 import os
-import signal
 import sys
 import time
 
@@ -38,9 +36,9 @@ from api.launcher.readiness import (
 )
 from api.launcher.supervisor import GivenUpError, Supervisor
 from api.launcher.training import needs_default_model, train_default_model
+from shared.parent_death import end_with_parent
 from shared.settings import Settings, SettingsError
 
-PR_SET_PDEATHSIG = 1
 PATIENCE_S = 45.0
 """After this time without a green `/readyz` the user is told what it says."""
 
@@ -59,8 +57,8 @@ EXAMPLE_CAR = (
 )
 def up(*, with_parent: bool) -> None:
     """Start the whole service here; Ctrl-C stops it."""
-    if with_parent:
-        _stop_with_parent()
+    if with_parent and not end_with_parent():
+        sys.exit(1)
     try:
         settings = with_absolute_paths(Settings.from_env())
         check_keys(settings)
@@ -74,14 +72,6 @@ def up(*, with_parent: bool) -> None:
         sys.exit(2)
     wipe_metrics(metrics_folder(settings, os.environ))
     sys.exit(Run(settings, lock).to_the_end())
-
-
-def _stop_with_parent() -> None:
-    """Let the kernel send SIGTERM when the parent dies, even by SIGKILL."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 class Run:

@@ -37,11 +37,7 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
         raise ListingsError(
             f"{len(listings)} listings are too few for a market; at least {FEWEST_LISTINGS}"
         )
-    if listings["company"].nunique() < FEWEST_BRANDS:
-        raise ListingsError(
-            f"all listings are of one brand ({listings['company'].iloc[0]});"
-            f" a market has at least {FEWEST_BRANDS}"
-        )
+    refuse_single_brand(listings)
     dated = without_implausible_km(listings).reset_index(drop=True)
     as_of = latest_month(dated)
     dated[LISTING_DATE] = dated[LISTING_DATE].fillna(as_of)
@@ -60,6 +56,19 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
         spread=_spread(dated, residual),
         cars=measure(dated),
     )
+
+
+def refuse_single_brand(listings: pd.DataFrame) -> None:
+    """Refuse listings that say nothing of cars in general.
+
+    Raises:
+        ListingsError: all are of one brand.
+    """
+    if listings["company"].nunique() < FEWEST_BRANDS:
+        raise ListingsError(
+            f"all listings are of one brand ({listings['company'].iloc[0]});"
+            f" at least {FEWEST_BRANDS} are needed to price cars in general"
+        )
 
 
 def latest_month(listings: pd.DataFrame) -> str:

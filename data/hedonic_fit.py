@@ -141,7 +141,7 @@ def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
     kept = np.flatnonzero(counts >= fewest)
     if len(kept) == 0:
         return None
-    if term.bend is None and counts.max() == len(listings):
+    if term.bend is None and len(counts) == 1 and counts[0] == len(listings):
         return None  # part of the intercept: no field may get money for what all cars have
     position = np.full(len(names) + 1, -1)
     position[kept] = np.arange(len(kept))

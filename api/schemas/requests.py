@@ -15,6 +15,7 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
 from shared.settings import Settings
 
+IDENTITY = "identity"
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
 
 
@@ -117,9 +118,6 @@ def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[Fie
         )
         for name, messages in by_name.items()
     ]
-
-
-IDENTITY = "identity"
 
 
 def load_json() -> Any:

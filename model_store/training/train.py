@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
-from data.calibrate import latest_month, near_duplicates
+from data.calibrate import latest_month, near_duplicates, refuse_single_brand
 from data.distributions import age_at_listing
 from data.hedonic import FloatArray
 from data.loading import ListingsError
@@ -26,7 +26,6 @@ from model_store.training.forest_choice import fit_forest
 from model_store.training.trained import TrainedModel
 
 FEWEST_LISTINGS = 200
-FEWEST_COMPANIES = 2
 _MANY_LISTINGS = 25_000
 
 
@@ -118,11 +117,7 @@ def _check(listings: pd.DataFrame) -> None:
         raise ListingsError(
             f"{len(listings)} usable listings are too few to train on; at least {FEWEST_LISTINGS}"
         )
-    if listings["company"].nunique() < FEWEST_COMPANIES:
-        raise ListingsError(
-            f"all listings are of one brand ({listings['company'].iloc[0]});"
-            f" at least {FEWEST_COMPANIES} are needed to price cars in general"
-        )
+    refuse_single_brand(listings)
     prices = listings[PRICE].to_numpy()
     if (prices == prices[0]).all():
         raise ListingsError(

@@ -174,22 +174,19 @@ def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Claim |
 
 def _is_fiscal_power(cells: Column) -> bool:
     """Whether the cells of a column called "power" tell fiscal horsepower: `7`, `8 CV`."""
-    folded = [fold(cell) for cell in cells if not is_blank(cell)]
-    fiscal = 0
-    for text in folded:
-        number = parse_number(text.removesuffix("cv"), whole=True)
-        fiscal += number is not None and number <= FISCAL_POWER_MAX_CV
-    return bool(folded) and fiscal > len(folded) / 2
+    return _mostly(cells, "cv", lambda number: number <= FISCAL_POWER_MAX_CV)
 
 
 def _is_odometer(cells: Column) -> bool:
-    """Whether cells of a column called "mileage" tell kilometres: so far leads no gallon."""
-    filled = [cell for cell in cells if not is_blank(cell)]
-    far = 0
-    for cell in filled:
-        number = parse_number(fold(cell).removesuffix("km"), whole=True)
-        far += number is not None and number > FUEL_ECONOMY_MAX_MPG
-    return bool(filled) and far > len(filled) / 2
+    """Whether cells of a column called "mileage" tell kilometres: no gallon takes a car so far."""
+    return _mostly(cells, "km", lambda number: number > FUEL_ECONOMY_MAX_MPG)
+
+
+def _mostly(cells: Column, unit: str, holds: Callable[[float], bool]) -> bool:
+    """Whether more than half of the filled cells are numbers, of this unit or none, that hold."""
+    filled = [fold(cell) for cell in cells if not is_blank(cell)]
+    numbers = [parse_number(text.removesuffix(unit), whole=True) for text in filled]
+    return sum(number is not None and holds(number) for number in numbers) > len(filled) / 2
 
 
 def confidence_of(basis: str, field: str, cells: Column) -> float:

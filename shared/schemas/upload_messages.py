@@ -45,8 +45,8 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "?columns={meaning}:{other}.",
     },
     "unknown-key-column": {
-        "fr": "Pas de colonne « {column} ». Titres trouvés : {found}.",
-        "en": "There is no column {column}. Headers found: {found}.",
+        "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "key_column: there is no column {column}. Headers found: {found}.",
     },
     "unknown-column": {
         "fr": "Pas de colonne « {column} ». Titres trouvés : {found}.",

@@ -125,6 +125,7 @@ class BatchValuation:
         manifest = self._manifest(batch_id)
         head = part_head(self._files.blobs, batch_id, chunk)
         if head is None:
+            self._trials.forget()
             part = self._make_part(manifest, chunk)
             write_part(self._files.blobs, batch_id, chunk, part)
             self._trials.offer()

@@ -27,12 +27,15 @@ class RowTrials:
         self._shadowing = shadowing
         self._drawn: list[Trial] = []
 
+    def forget(self) -> None:
+        """Another chunk begins: rows of one that failed half way are valued, and drawn, again."""
+        self._drawn = []
+
     def draw(self, columns: Mapping[str, Column], quantiles: Any, version: str) -> None:
-        """Remember a share of the rows, as `trials_of` takes them, of this chunk only.
+        """Remember a share of the rows, as `trials_of` takes them.
 
         None of a version that is no longer active: the shadow would be compared with the past.
         """
-        self._drawn = []  # those of a chunk that failed half way are valued again
         if self._shadowing is None:
             return
         try:
@@ -46,7 +49,7 @@ class RowTrials:
         """Have the remembered rows tried."""
         if self._shadowing is not None:
             self._shadowing.put_aside(self._drawn)
-        self._drawn = []
+        self.forget()
 
 
 def trials_of(
