@@ -86,22 +86,22 @@ def submit() -> Response:
     query = load_query(SUBMIT_QUERY)
     is_large = len(read_json()) >= LARGE_BYTES  # a slow sender keeps nobody from his turn
     with _LARGE if is_large else nullcontext():
-        job = _submit(query["include"])
+        submission = _submission(query["include"])
+    job = services().jobs.submit(submission, caller_id())
     wait_s = preferred_wait_s()
     if wait_s is None:
         return accepted(job, query["coverage"])
     return _wait_for(job, wait_s, query["coverage"])
 
 
-def _submit(extras: tuple[Extra, ...]) -> Job:
+def _submission(extras: tuple[Extra, ...]) -> Submission:
     body = load_json()
-    submission = Submission(
+    return Submission(
         requests=load_requests(body, extras),
         is_list=isinstance(body, list),
         body=request.get_data() + request.query_string,
         idempotency_key=idempotency_key(),
     )
-    return services().jobs.submit(submission, caller_id())
 
 
 @blueprint.get("/jobs")
