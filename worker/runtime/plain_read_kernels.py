@@ -14,9 +14,10 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
+from worker.runtime.plain_signs import LINE_MARK, SEPARATOR
 
 LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
-PLUS, MINUS = 43, 45
+QUOTE, PLUS, MINUS = 34, 43, 45
 NUMBER_MAX_DIGITS = 9
 WRONG_WIDTH, RISKY_CELL, CROWDED = -1, -2, -3
 """Why rows are left to the general reader: their number of cells, a cell that a spreadsheet might
@@ -45,7 +46,8 @@ def _is_risky(raw, start, stop):
             if raw[at] < ZERO or raw[at] > ZERO + 9:
                 return True
         return sign == PLUS and stop == start + 1
-    return sign in (61, 64, 9, 0xEF)  # = @ tab, and the first byte of their wide forms
+    # = @ tab, a line feed, and the first byte of their wide forms
+    return sign in (61, 64, 9, LINE_MARK, 0xEF)
 
 
 @numba.njit
@@ -99,6 +101,49 @@ def _code(raw, start, stop, slot, secret, table, keys, arena, filled):
     return code
 
 
+@compiled(types.int64(_text, types.int64, _out))
+def unquote(raw, delimiter, out):
+    """Write rows without the quotes around their cells, with `SEPARATOR` and `LINE_MARK`.
+
+    Args:
+        raw: whole rows; a carriage return stands before a line feed only.
+        delimiter: the sign between cells.
+        out: as long as `raw`; filled.
+
+    Returns:
+        Bytes written; -1 if a quoted cell has a carriage return in it, or a quote stands where it
+        means nothing.
+    """
+    size = len(raw)
+    at = to = 0
+    while at < size:
+        if raw[at] == QUOTE:
+            at += 1
+            while True:
+                if at == size or raw[at] == RETURN:
+                    return -1
+                if raw[at] == QUOTE:
+                    at += 1
+                    if at == size or raw[at] != QUOTE:
+                        break
+                out[to] = LINE_MARK if raw[at] == LINE_FEED else raw[at]
+                to += 1
+                at += 1
+            if at < size and raw[at] != delimiter and raw[at] != LINE_FEED and raw[at] != RETURN:
+                return -1
+        while at < size:
+            sign = raw[at]
+            if sign == QUOTE:
+                return -1
+            at += 1
+            is_between = sign == delimiter
+            out[to] = SEPARATOR if is_between else sign
+            to += 1
+            if is_between or sign == LINE_FEED:
+                break
+    return to
+
+
 @compiled(
     types.int64(
         _text, types.int64, _ints, _flags, types.float64[:, ::1], types.uint64, types.int32[::1],
@@ -112,7 +157,7 @@ def read_rows(
     """Find the rows of plain text, and what their cells hold.
 
     Args:
-        raw: whole lines without quotes; a carriage return stands before a line feed only.
+        raw: rows without quotes around cells; a carriage return stands before a line feed only.
         delimiter: the sign between cells.
         slots: (width,) for each column the place of its field in `codes` and `numbers`, or -1.
         is_number: (fields,) whether the field is a number.
@@ -130,7 +175,7 @@ def read_rows(
     empty_codes = np.full(len(is_number), -1, dtype=np.int64)
     at = line = row = 0
     while at < size:
-        first, start, column, end = at, at, 0, at
+        first, start, column, end, begin = at, at, 0, at, line
         is_empty = True
         while True:
             is_end = at == size or raw[at] == LINE_FEED
@@ -169,12 +214,14 @@ def read_rows(
                 start = at + 1
                 if is_end:
                     break
+            elif raw[at] == LINE_MARK:
+                line += 1
             at += 1
         at += 1
         line += 1
         if not is_empty:
             if column < width:
                 return WRONG_WIDTH
-            places[row, 0], places[row, 1], places[row, 2] = line - 1, first, end
+            places[row, 0], places[row, 1], places[row, 2] = begin, first, end
             row += 1
     return row

@@ -12,8 +12,9 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
+from worker.runtime.plain_signs import LINE_MARK
 
-COMMA, QUOTE, ZERO, POINT, MINUS = 44, 34, 48, 46, 45
+COMMA, QUOTE, ZERO, POINT, MINUS, LINE_FEED = 44, 34, 48, 46, 45, 10
 
 _text = types.Array(types.uint8, 1, "C", readonly=True)
 _out = types.uint8[::1]
@@ -65,23 +66,33 @@ def _put_hundredths(out, at, value):
 
 
 @numba.njit
+def _put_quoted(out, at, text, start, stop):
+    """Write a cell between quotes, each quote in it twice, and its line feeds as such."""
+    out[at] = QUOTE
+    at += 1
+    for source in range(start, stop):
+        if text[source] == QUOTE:
+            out[at] = QUOTE
+            at += 1
+        out[at] = LINE_FEED if text[source] == LINE_MARK else text[source]
+        at += 1
+    out[at] = QUOTE
+    return at + 1
+
+
+@numba.njit
 def _put_own_cells(out, at, raw, start, stop, delimiter):
-    """Write a row's own cells with commas between them; what has a comma in it is quoted."""
+    """Write a row's own cells with commas between them; what needs quotes gets them."""
     if delimiter == COMMA:
         return _put(out, at, raw, start, stop)
     cell = start
     while True:
-        end, has_comma = cell, False
+        end, needs_quotes = cell, False
         while end < stop and raw[end] != delimiter:
-            has_comma |= raw[end] == COMMA
+            needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == LINE_MARK
             end += 1
-        if has_comma:
-            out[at] = QUOTE
-            at = _put(out, at + 1, raw, cell, end)
-            out[at] = QUOTE
-            at += 1
-        else:
-            at = _put(out, at, raw, cell, end)
+        put = _put_quoted if needs_quotes else _put
+        at = put(out, at, raw, cell, end)
         if end == stop:
             return at
         out[at] = COMMA

@@ -1,4 +1,4 @@
-"""Cuts rows off a file: plain rows by place, and from the first others on everything as cells."""
+"""Cuts rows off a file: plain rows by place, others as cells."""
 
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,11 +25,10 @@ class Cutter:
         self._source = source
         self._dialect = dialect
         self._at = start
+        self._can_be_plain = can_be_plain(dialect)
         self._reader: CsvReader | StoredRows | None = None
         self._rows: Iterator[SourceRow] = iter(())
-        if not can_be_plain(dialect):
-            self._read_cells()
-        elif start == START:
+        if self._can_be_plain and start == START:
             self._at = CsvReader.of(source, dialect, start).position
 
     @property
@@ -44,14 +43,17 @@ class Cutter:
             first_row: number of the first of them.
             max_rows: most rows of the chunk.
         """
-        if self._reader is None:
+        if self._can_be_plain:
+            at, self._reader = self.position, None
             found = cut_plain(
-                self._source, self._dialect, self._at, first_row=first_row, max_rows=max_rows
+                self._source, self._dialect, at, first_row=first_row, max_rows=max_rows
             )
             if found is not None:
                 chunk, self._at = found
                 return chunk
-            self._read_cells()
+            self._at = at
+        if self._reader is None:
+            self._open_reader()
         return cut(
             self._rows,
             width=len(self._dialect.header),
@@ -60,7 +62,7 @@ class Cutter:
             max_rows=max_rows,
         )
 
-    def _read_cells(self) -> None:
+    def _open_reader(self) -> None:
         """Go on with the general reader."""
         if self._dialect.kind is FileKind.CSV:
             self._reader = CsvReader.of(self._source, self._dialect, self._at)

@@ -19,7 +19,7 @@ from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
-from worker.services.plain_texts import signs
+from worker.services.plain_texts import readable, signs
 
 TEXTS_MAX = 20_000
 """Distinct texts that are remembered; then the memory starts anew. Those that many rows share are
@@ -141,7 +141,7 @@ class CellTable:
         begin, end = keys[0][1], keys[-1][1] + keys[-1][2]
         held = self.arena[begin:end].tobytes()
         for slot, start, length in keys:
-            yield NAMES[slot], held[start - begin : start - begin + length].decode()
+            yield NAMES[slot], readable(held[start - begin : start - begin + length])
 
 
 def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:

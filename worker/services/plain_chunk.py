@@ -1,8 +1,8 @@
-"""Plain rows: lines of a file in which every line is a row, kept as the bytes that they are.
+"""Plain rows: rows that can be told apart without parsing, kept as the bytes that they are.
 
-Most exports quote nothing. Where no quote, no lone carriage return and no undecodable byte
-stands, rows end where lines end and cells where delimiters are: there is nothing to parse, and
-compiled loops read the bytes as they are. Everything else is left to the general reader.
+Where quotes stand around whole cells only, and no lone carriage return and no undecodable byte
+stands, rows end at the line feeds outside of quotes. Nothing needs to be parsed to cut them, and
+compiled loops read most of them as they are. Everything else is left to the general reader.
 """
 
 import dataclasses
@@ -10,21 +10,17 @@ import io
 from typing import BinaryIO
 
 import msgpack
-import numpy as np
-from numpy.typing import NDArray
 
 from shared.domain.table import Dialect, FileKind
 from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position
 from worker.services.batch_chunk import CHUNK_MAX_CHARS, Chunk, cut
+from worker.services.plain_ends import RowEnds
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
 """Those in which a byte below 128 is never a part of another sign."""
 
 READ_BYTES = 1 << 20
 _MARK = "plain"
-
-Ends = NDArray[np.int64]
-"""Places of line feeds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +35,7 @@ class PlainPlace:
     offset: int
     """Their first byte."""
     size: int
-    """Their bytes: whole lines, of which the file's last one may lack its end."""
+    """Their bytes: whole rows, of which the file's last one may lack its end."""
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -80,7 +76,7 @@ class PlainChunk:
     """Line of the file with which `text` begins, from 1."""
     rows: int
     text: bytes
-    """Whole lines in UTF-8; lines without any value may be among them."""
+    """Whole rows in UTF-8; lines without any value may be among them."""
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -143,18 +139,17 @@ def cut_plain(
         block, size = block + more, size + len(more)
         if not more and block and not block.endswith(b"\n"):
             block += b"\n"
-        lines = _line_ends(block)
-        ends = _row_ends(block, lines, dialect.delimiter)
-        if len(ends) >= max_rows or not more:
+        ends = RowEnds.of(block, dialect.delimiter)
+        if len(ends.rows) >= max_rows or not more:
             break
         if len(block) > CHUNK_MAX_CHARS:
             return None
-    if not len(ends):
+    rows = min(max_rows, len(ends.rows))
+    if not rows or (rows < max_rows and ends.is_quote_open):
         return None
-    rows = min(max_rows, len(ends))
-    text = block[: ends[rows - 1] + 1]
-    lines = lines[: np.searchsorted(lines, len(text))]
-    if not _is_plain(text, lines) or _as_utf8(text, dialect.encoding) is None:
+    ends = ends.first(rows)
+    text = block[: len(ends.signs)]
+    if not _is_plain(text, ends, len(dialect.header)) or _as_utf8(text, dialect.encoding) is None:
         return None
     place = PlainPlace(
         first_row=first_row,
@@ -163,40 +158,17 @@ def cut_plain(
         offset=at.offset,
         size=min(len(text), size),
     )
-    return place, Position(at.offset + len(text), at.line + len(lines))
+    return place, Position(at.offset + len(text), at.line + len(ends.lines))
 
 
-def _line_ends(block: bytes) -> Ends:
-    return np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
-
-
-def _row_ends(block: bytes, ends: Ends, delimiter: str) -> Ends:
-    """Where the lines end that have a value in them.
-
-    Args:
-        block: whole lines.
-        ends: where they end.
-        delimiter: the sign between cells.
-    """
-    if not len(ends):
-        return ends
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    strip = f"{delimiter}\r\n".encode()
-    # Only a line whose first cell is empty can be without values.
-    first_signs = np.frombuffer(block, np.uint8)[starts]
-    doubtful = np.flatnonzero(np.isin(first_signs, np.frombuffer(strip, np.uint8)))
-    blank = [line for line in doubtful if not block[starts[line] : ends[line]].strip(strip)]
-    return np.delete(ends, blank)
-
-
-def _is_plain(text: bytes, ends: Ends) -> bool:
-    """Whether lines are rows, and delimiters the only thing between cells."""
+def _is_plain(text: bytes, ends: RowEnds, width: int) -> bool:
+    """Whether the general reader, too, ends rows where `ends` does."""
     return (
-        b'"' not in text
-        and b"\0" not in text
+        b"\0" not in text
         and (b"\r" not in text or text.count(b"\r") == text.count(b"\r\n"))
         and len(text) <= CHUNK_MAX_CHARS
-        and int(np.diff(ends, prepend=-1).max()) < FIELD_MAX_CHARS
+        and ends.longest_row() < FIELD_MAX_CHARS
+        and ends.are_quotes_sound(width)
     )
 
 

@@ -23,7 +23,7 @@ from worker.services.batch_verdict import verdict_cells
 from worker.services.plain_audit import audit_segment
 from worker.services.plain_cells import SLOTS, CellTable
 from worker.services.plain_rows import PlainRows
-from worker.services.plain_texts import ends, signs
+from worker.services.plain_texts import ends, readable, signs
 
 ENDING_BYTES = 160
 """More than prices and status of a row take in a result file."""
@@ -102,7 +102,7 @@ def _row_keys(
     keys = {}
     for row in rejected.tolist():
         _, start, stop = rows.places[row].tolist()
-        keys[row] = rows.chunk.text[start:stop].decode().split(manifest.dialect.delimiter)[column]
+        keys[row] = readable(rows.text[start:stop]).split(chr(rows.delimiter))[column]
     return keys
 
 
@@ -157,12 +157,13 @@ def _results(
     else:
         good = b",%s,\n" % RowStatus.VALUED.encode()
     longest = max([ENDING_BYTES + max(map(len, verdicts), default=0), *map(len, texts)])
-    # A cell takes at most two quotes besides its own bytes.
-    own_size = len(rows.chunk.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
+    # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
+    own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
+    own_size += rows.text.count(b'"')
     out = np.empty(own_size + longest * len(rows.is_good), dtype=np.uint8)
     own = np.empty((len(rows.is_good), 2), dtype=np.int64)
     written = plain_write_kernels.write_results(
-        signs(rows.chunk.text), ord(manifest.dialect.delimiter), rows.places, endings,
+        signs(rows.text), rows.delimiter, rows.places, endings,
         hundredths, signs(b"".join(verdicts)), ends(verdicts), signs(b"".join(texts)),
         ends(texts), signs(good), own, out,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Plain rows, read by compiled loops: where they stand, and what their cells mean."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,9 +11,13 @@ from data.coded_columns import CodedColumn, Column
 from shared.domain.batch import BatchManifest, kept_columns
 from shared.schemas.asking_price import ASKING_PRICE, asking_column
 from worker.runtime import plain_read_kernels
+from worker.runtime.plain_signs import LINE_MARK, SEPARATOR
 from worker.services.plain_cells import IS_NUMBER, NUMBERS, SLOTS, CellTable
 from worker.services.plain_chunk import PlainChunk
 from worker.services.plain_texts import signs
+
+_MARKS = re.compile(b"[%c%c]" % (SEPARATOR, LINE_MARK))
+"""No text of a person's has them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -20,8 +25,12 @@ class PlainRows:
     """Rows that were read, and what their cells mean; n rows."""
 
     chunk: PlainChunk
+    text: bytes
+    """The chunk's text without quotes around cells; see `plain_read_kernels.unquote`."""
+    delimiter: int
+    """The sign between the cells in `text`."""
     places: NDArray[np.int64]
-    """(n, 3) line in the chunk, first byte, byte after the last cell."""
+    """(n, 3) line in the chunk; first byte in `text`, and the byte after the last cell."""
     codes: NDArray[np.int32]
     """(fields, n) code of each cell; -1: it is a plain number."""
     numbers: NDArray[np.float64]
@@ -56,8 +65,11 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
     header, columns = manifest.dialect.header, manifest.dialect.column_of
     if len(kept_columns(header)) != len(header):
         return None
-    raw = signs(chunk.text)
-    lines = chunk.text.count(b"\n")
+    bare = _without_quotes(chunk.text, manifest.dialect.delimiter)
+    if bare is None:
+        return None
+    text, delimiter = bare
+    lines = text.count(b"\n")
     slots = np.full(len(header), -1, dtype=np.int64)
     for name, index in columns.items():
         slots[index] = SLOTS[name]
@@ -67,9 +79,9 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
     places = np.empty((lines, 3), dtype=np.int64)
     codes = np.full((len(SLOTS), lines), -1, dtype=np.int32)
     numbers = np.zeros((len(SLOTS), lines))
-    table.make_room(lines * (len(columns) + 1), len(chunk.text))
+    table.make_room(lines * (len(columns) + 1), len(text))
     rows = plain_read_kernels.read_rows(
-        raw, ord(manifest.dialect.delimiter), slots, IS_NUMBER, table.limits, table.secret,
+        signs(text), delimiter, slots, IS_NUMBER, table.limits, table.secret,
         table.slots, table.keys, table.arena, table.filled, places, codes, numbers,
     )  # fmt: skip
     table.learn()
@@ -85,6 +97,8 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
         numbers[SLOTS[name]][coded] = table.numbers[codes[SLOTS[name]][coded]]
     return PlainRows(
         chunk=chunk,
+        text=text,
+        delimiter=delimiter,
         places=places[:rows],
         codes=np.ascontiguousarray(codes),
         numbers=np.ascontiguousarray(numbers),
@@ -92,3 +106,14 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
         is_good=is_good,
         asking_mad=None if asking is None else numbers[SLOTS[ASKING_PRICE]].copy(),
     )
+
+
+def _without_quotes(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
+    """Rows without quotes around their cells, and the sign between these; None if that is lost."""
+    if _MARKS.search(text):
+        return None
+    if b'"' not in text:
+        return text, ord(delimiter)
+    out = np.empty(len(text), dtype=np.uint8)
+    size = plain_read_kernels.unquote(signs(text), ord(delimiter), out)
+    return None if size < 0 else (out[:size].tobytes(), SEPARATOR)

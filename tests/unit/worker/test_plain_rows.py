@@ -74,8 +74,23 @@ CELLS = {
         "95.000",
         "1.250.000",
     ],
-    "city": ["Casablanca", "", "Fès", "a;b", "a,b", "a\tb", "\t"],
+    "city": [
+        "Casablanca",
+        "",
+        "Fès",
+        "a;b",
+        "a,b",
+        "a\tb",
+        "\t",
+        'dite "la blanche"',
+        "deux\nlignes",
+        "\nF",
+        "x\r\ny",
+        "\x1e",
+    ],
 }
+QUOTES = ("none", "needed", "all", "some")
+"""Which cells of a file are quoted."""
 
 
 def manifest(
@@ -185,6 +200,15 @@ def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
     return taken
 
 
+def written(cell: str, delimiter: str, quotes: str, *, is_quoted: bool) -> str:
+    """A cell as a file has it."""
+    if quotes == "none":
+        return cell.replace(delimiter, " ").translate({10: " ", 13: " ", 34: "'"})
+    if is_quoted or any(sign in cell for sign in (delimiter, '"', "\n")):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
+
+
 @st.composite
 def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
     """Files of odd cells in all dialects, some of them with quotes, torn rows, empty lines."""
@@ -194,11 +218,38 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
     header = draw(st.sampled_from([HEADER, ASKING_HEADER]))
     lines = [delimiter.join(header)]
     odd = st.sampled_from(
-        ["", delimiter * 3, delimiter * 8, "a" + delimiter * 9, '"', "x", 'a"b', " ", "\r"]
+        [
+            "",
+            delimiter * 3,
+            delimiter * 8,
+            "a" + delimiter * 9,
+            '"',
+            "x",
+            'a"b',
+            " ",
+            "\r",
+            '""',
+            delimiter.join(['""'] * len(header)),
+            '""' + delimiter,
+            '""""',
+            '"a"b',
+            '"a" ' + delimiter,
+            ' "a"',
+            '"\n"',
+            f'"{end}{delimiter}"',
+            '"\x1f"',
+            '"a""b"' + delimiter * (len(header) - 1),
+            '"a\n"' + delimiter * (len(header) - 1),
+        ]
     )
+    quotes = draw(st.sampled_from(QUOTES))
     for _ in range(draw(st.integers(1, 9))):
         cells = [draw(st.sampled_from(CELLS[name])) for name in header]
-        plain = delimiter.join(cell.replace(delimiter, " ") for cell in cells)
+        is_quoted = [quotes == "all" or (quotes == "some" and draw(st.booleans())) for _ in cells]
+        plain = delimiter.join(
+            written(cell, delimiter, quotes, is_quoted=quoted)
+            for cell, quoted in zip(cells, is_quoted, strict=True)
+        )
         tail = draw(st.sampled_from(["", "", "", delimiter, delimiter * 2, delimiter + "x"]))
         lines.append(plain + tail if draw(st.integers(0, 9)) else draw(odd))
     text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
@@ -207,7 +258,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
     return text.encode(encoding, "replace"), batch, draw(st.integers(1, 4))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(files())
 @example((b"ref\n\xff\n", manifest(), 2))
 def test_both_ways_give_the_same_bytes(file: tuple[bytes, BatchManifest, int]) -> None:
@@ -226,12 +277,66 @@ def test_the_usual_file_is_taken_by_the_compiled_loops(delimiter: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b'"R1",Toyota,Corolla,2020,Petrol,Manual,1,,', b"=1,Toyota,,,,,,,", b"too,few", b"\0,,,,,,,,"],
-    ids=["quote", "formula", "torn", "nul"],
+    [
+        b'"R"1,Toyota,Corolla,2020,Petrol,Manual,1,,',
+        b'"\x1f",Toyota,Corolla,2020,Petrol,Manual,1,,',
+        b"\x1e,Toyota,Corolla,2020,Petrol,Manual,1,,",
+        b'"\nR",Toyota,Corolla,2020,Petrol,Manual,1,,',
+        b'"=1",Toyota,,,,,,,',
+        b"=1,Toyota,,,,,,,",
+        b"too,few",
+        b"\0,,,,,,,,",
+    ],
+    ids=[
+        "odd-quote",
+        "separator",
+        "line-mark",
+        "empty-line",
+        "quoted-formula",
+        "formula",
+        "torn",
+        "nul",
+    ],
 )
 def test_rows_that_need_it_are_left_to_the_general_reader(line: bytes) -> None:
     data = good_file(rows=3) + b"\n" + line
     assert check(data, manifest(), rows=3) == [True, False]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_file_whose_cells_are_quoted_is_taken_by_the_compiled_loops(delimiter: str) -> None:
+    row = ["R, 1", "Toyota", 'dite ""C""', "2020", "Petrol", "Manual", "25000", "", "a;b\t|"]
+    line = delimiter.join(f'"{cell}"' for cell in row)
+    data = "\n".join([delimiter.join(HEADER), *[line] * 10]).encode()
+    assert check(data, manifest(delimiter), rows=4) == [True, True, True]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_rows_of_several_lines_are_taken_by_the_compiled_loops(delimiter: str) -> None:
+    """Those with errors, too: each error names the line on which its row begins."""
+    cells = ['"R\n1"', "Toyota", "Corolla", '"18\n90"', "Petrol", "Manual", "25000", "", '"a\n\nb"']
+    lines = [delimiter.join(HEADER), *[delimiter.join(cells)] * 4]
+    assert check("\n".join(lines).encode(), manifest(delimiter), rows=3) == [True, True]
+
+
+def test_rows_of_several_lines_are_cut_even_where_they_must_be_read_as_cells() -> None:
+    row = '"R1",Toyota,Corolla,2020,Petrol,Manual,25000,,"two\r\nlines"'
+    data = "\n".join([",".join(HEADER), *[row] * 4]).encode()
+    assert check(data, manifest(), rows=3) == [False, False]
+    assert all(isinstance(chunk, PlainChunk) for chunk in chunks(data, manifest(), 3))
+
+
+def test_quotes_inside_of_cells_hide_no_line_end() -> None:
+    """Two rows for every reader, although the line feed stands between two quotes."""
+    lines = ['R1,Toyota,Corolla,2020,Petrol,Manual,25000,,17"', 'R2,VW,Golf,2019,,,9000,,19"']
+    data = "\n".join([",".join(HEADER), *lines]).encode()
+    assert check(data, manifest(), rows=3) == [False]
+
+
+def test_after_rows_that_need_it_the_compiled_loops_go_on() -> None:
+    line = b'R"1,Toyota,Corolla,2020,Petrol,Manual,1,,"'
+    data = good_file(rows=3) + b"\n" + line + b"\n" + good_file(rows=5).split(b"\n", 1)[1]
+    assert check(data, manifest(), rows=3) == [True, False, True]
 
 
 def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:

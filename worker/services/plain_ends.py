@@ -1,0 +1,118 @@
+"""Where the rows of a CSV end, found without parsing it: at line feeds outside of quotes."""
+
+import dataclasses
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+Places = NDArray[np.int64]
+"""Places of bytes, in order."""
+
+_QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RowEnds:
+    """The marks of whole lines, if their quotes are what they seem: see `are_quotes_sound`."""
+
+    signs: NDArray[np.uint8]
+    """The bytes of the lines."""
+    delimiter: int
+    quotes: Places
+    lines: Places
+    """All line feeds."""
+    rows: Places
+    """Those line feeds that end a row; lines without any value are no rows."""
+
+    @classmethod
+    def of(cls, block: bytes, delimiter: str) -> "RowEnds":
+        """The marks of a block; what follows its last row's end is no row yet.
+
+        Args:
+            block: it begins between two rows.
+            delimiter: the sign between cells; ASCII.
+        """
+        signs = np.frombuffer(block, np.uint8)
+        lines = np.flatnonzero(signs == _LINE_FEED)
+        quotes = np.flatnonzero(signs == _QUOTE)
+        ends = lines[_is_outside(lines, quotes)] if len(quotes) else lines
+        return cls(
+            signs=signs,
+            delimiter=ord(delimiter),
+            quotes=quotes,
+            lines=lines,
+            rows=_with_values(block, ends, delimiter),
+        )
+
+    def first(self, rows: int) -> "RowEnds":
+        """The marks up to the end of that many rows, of which there are enough."""
+        size = int(self.rows[rows - 1]) + 1
+        return dataclasses.replace(
+            self,
+            signs=self.signs[:size],
+            quotes=self.quotes[: np.searchsorted(self.quotes, size)],
+            lines=self.lines[: np.searchsorted(self.lines, size)],
+            rows=self.rows[:rows],
+        )
+
+    @property
+    def is_quote_open(self) -> bool:
+        """Whether a quote has no other one."""
+        return len(self.quotes) % 2 == 1
+
+    def longest_row(self) -> int:
+        """Bytes of the longest row, with the empty lines before it."""
+        return int(np.diff(self.rows, prepend=-1).max())
+
+    def are_quotes_sound(self, width: int) -> bool:
+        """Whether each quote is the first sign of a cell, or has its other one before it.
+
+        The general reader then takes the same line feeds for ends of rows. A row of several lines
+        must have as many cells as the header: with another number of them, it takes the first
+        quote for one that was left open.
+
+        Args:
+            width: cells of the header.
+        """
+        if not len(self.quotes):
+            return True
+        opening = self.quotes[0::2]
+        before = self.signs[opening[opening > 0] - 1]
+        is_first = np.isin(before, [self.delimiter, _LINE_FEED, _QUOTE])
+        return bool(is_first.all()) and self._have_long_rows(width)
+
+    def _have_long_rows(self, width: int) -> bool:
+        """Whether all rows of several lines have `width` cells."""
+        torn = self.lines[~_is_outside(self.lines, self.quotes)]
+        if not len(torn):
+            return True
+        delimiters = np.flatnonzero(self.signs == self.delimiter)
+        delimiters = delimiters[_is_outside(delimiters, self.quotes)]
+        rows = np.unique(np.searchsorted(self.rows, torn))
+        until = np.searchsorted(delimiters, self.rows)
+        return bool((np.diff(until, prepend=0)[rows] == width - 1).all())
+
+
+def _is_outside(places: Places, quotes: Places) -> NDArray[np.bool_]:
+    """Whether an even number of quotes stands before each place."""
+    return np.asarray(np.searchsorted(quotes, places) % 2 == 0)
+
+
+def _with_values(block: bytes, ends: Places, delimiter: str) -> Places:
+    """Those ends of lines that have a value in them."""
+    if not len(ends):
+        return ends
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    # Only a line whose first cell is empty can be without values.
+    signs = np.frombuffer(block, np.uint8)
+    begins = [ord(delimiter), _LINE_FEED, _RETURN]
+    second = signs[np.minimum(starts + 1, len(signs) - 1)]
+    is_doubtful = np.isin(signs[starts], begins) | ((signs[starts] == _QUOTE) & (second == _QUOTE))
+    nothing = re.compile(rb'(?:(?:"")?%b)*(?:"")?\r*' % re.escape(delimiter.encode()))
+    blank = [
+        line
+        for line in np.flatnonzero(is_doubtful)
+        if nothing.fullmatch(block, starts[line], ends[line])
+    ]
+    return np.delete(ends, blank)
