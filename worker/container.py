@@ -1,5 +1,6 @@
 """The composition root of a worker: builds every service once per process."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -12,9 +13,11 @@ from shared.adapters.jsonl_audit import JsonlAuditLog
 from shared.adapters.redis_batches import RedisBatchStore
 from shared.adapters.redis_cache import RedisValuationCache
 from shared.adapters.redis_claims import RedisClaims
-from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
+from shared.adapters.redis_client import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.adapters.redis_jobs import RedisJobStore
 from shared.domain.ids import new_id
+from shared.names import TaskName
+from shared.ports import Clock
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
 from worker.runtime.shadow_runtime import ShadowRuntime
@@ -60,13 +63,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
     files = BatchFiles(open_blob_store(settings))
-    ledger = RedisBatchStore(
-        broker,
-        clock,
-        lease_s=settings.job_lease_s,
-        window=settings.batch_window,
-        max_attempts=settings.job_max_attempts,
-    )
+    ledger = _ledger(settings, broker, clock)
     shadowing = Shadowing(ShadowRuntime(settings.versions_path, time.monotonic))
     flow = BatchFlow(ledger, sender.send)
     tables = BatchTable(
@@ -109,4 +106,26 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 retention_s=settings.batch_retention_s,
             ),
         ],
+    )
+
+
+def resume_batches(settings: Settings) -> None:
+    """Have all steps of batches sent again that are under way, for the only worker of batches.
+
+    Raises:
+        BrokerUnavailable: leases that run out do it later.
+    """
+    broker = connect(settings.redis_url)
+    with contextlib.closing(broker):
+        if _ledger(settings, broker, time.time).release_all():
+            TaskSender(broker).send(TaskName.SWEEP, {})
+
+
+def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> RedisBatchStore:
+    return RedisBatchStore(
+        broker,
+        clock,
+        lease_s=settings.job_lease_s,
+        window=settings.batch_window,
+        max_attempts=settings.job_max_attempts,
     )

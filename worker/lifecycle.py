@@ -19,6 +19,7 @@ from shared.adapters.redis_workers import RedisWorkers
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
+from shared.names import QueueName
 from shared.settings import Settings
 from worker.runtime.kernel_cache import fill_kernel_cache
 from worker.runtime.model_runtime import ModelRuntime
@@ -32,7 +33,10 @@ log = get_logger("lifecycle")
 
 
 def connect_signals(
-    settings: Settings, runtime: ModelRuntime, start_process: Callable[[], None]
+    settings: Settings,
+    runtime: ModelRuntime,
+    start_process: Callable[[], None],
+    resume_batches: Callable[[], None],
 ) -> None:
     """Hook into Celery's signals.
 
@@ -42,8 +46,10 @@ def connect_signals(
             memory.
         start_process: builds the services of a process; called in each pool process, and in a
             solo worker itself.
+        resume_batches: called where no other worker values batches: whatever its predecessor held
+            when it was killed must not wait for its leases.
     """
-    SignsOfLife(settings, runtime).connect()
+    SignsOfLife(settings, runtime, resume_batches).connect()
 
     @signals.setup_logging.connect(weak=False)
     def keep_logging(**_: Any) -> None:
@@ -110,10 +116,14 @@ class SignsOfLife:
         settings: where the broker is.
         runtime: a worker without a pool is able only while it has a model. The parent of a pool
             does not look: it must not start a thread that its children would inherit halfway.
+        resume_batches: see `connect_signals`.
     """
 
-    def __init__(self, settings: Settings, runtime: ModelRuntime) -> None:
+    def __init__(
+        self, settings: Settings, runtime: ModelRuntime, resume_batches: Callable[[], None]
+    ) -> None:
         self._runtime = runtime
+        self._resume_batches = resume_batches
         self._is_solo = False
         self._workers = RedisWorkers(connect(settings.redis_url))
         self._queues: list[str] = []
@@ -129,6 +139,10 @@ class SignsOfLife:
         self._queues = [queue.name for queue in sender.task_consumer.queues]
         self._name = f"{sender.hostname}:{os.getpid()}"
         self._is_solo = isinstance(sender.pool, solo.TaskPool)
+        with contextlib.suppress(BrokerUnavailable):
+            others = self._workers.take_over(sender.hostname)
+            if QueueName.BULK in self._queues and not others[QueueName.BULK]:
+                self._resume_batches()
         self._beat()
         log.info("worker_ready", name=self._name, queues=self._queues)
 

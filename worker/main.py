@@ -12,7 +12,7 @@ from shared.connections import with_connections
 from shared.logging import configure_logging
 from shared.metrics import MODEL_RELOADS
 from shared.settings import Settings
-from worker.container import WorkerServices, build_services
+from worker.container import WorkerServices, build_services, resume_batches
 from worker.lifecycle import connect_signals
 from worker.runtime.model_runtime import ModelRuntime
 from worker.tasks import batch, maintenance, valuation
@@ -55,7 +55,7 @@ def make_app() -> Celery:
     valuation.register(celery, lambda: process.services().valuation)
     batch.register(celery, lambda: process.services().batches)
     maintenance.register(celery, lambda: process.services().sweeps)
-    connect_signals(settings, runtime, process.start)
+    connect_signals(settings, runtime, process.start, lambda: resume_batches(settings))
     return celery
 
 

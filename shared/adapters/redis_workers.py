@@ -32,13 +32,33 @@ class RedisWorkers:
         self._clock = clock
 
     def beat(self, name: str, queues: Iterable[str]) -> None:
-        """Note that the worker `name` lives and serves `queues`."""
+        """Note that the worker `name` lives and serves `queues`.
+
+        A name is that of the node, a colon, and what tells apart those who bear it one after the
+        other.
+        """
         now = self._clock()
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.zadd(redis_keys.WORKERS, {f"{','.join(sorted(queues))}|{name}": now})
             pipeline.zremrangebyscore(redis_keys.WORKERS, "-inf", now - FORGET_S)
             pipeline.execute()
+
+    def take_over(self, node: str) -> Mapping[str, int]:
+        """Strike off the predecessors of a worker that starts: those of its name have died.
+
+        Args:
+            node: its name in Celery, which no two workers share.
+
+        Returns:
+            How many others serve each queue.
+        """
+        with broker_errors():
+            members = self._client.zrange(redis_keys.WORKERS, 0, -1)
+            dead = [member for member in members if _node_of(member) == node]
+            if dead:
+                self._client.zrem(redis_keys.WORKERS, *dead)
+        return self.alive()
 
     def leave(self, name: str, queues: Iterable[str]) -> None:
         """Note that the worker has stopped."""
@@ -86,3 +106,8 @@ class RedisWorkers:
             return 0.0
         sent_at = json.loads(message)["headers"].get(ENQUEUED_AT_HEADER)
         return max(0.0, self._clock() - sent_at) if sent_at else 0.0
+
+
+def _node_of(member: bytes) -> str:
+    """The node's name in a sign of life."""
+    return member.decode().split("|", 1)[1].rpartition(":")[0]

@@ -20,6 +20,9 @@ from tests.faults.conftest import Patient
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 ROWS, MANY_ROWS = 40_000, 160_000
+LONG_LEASE_S = "3000"
+"""Longer than any test."""
+
 TERMINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
 
@@ -182,18 +185,15 @@ def test_a_cancelled_batch_stays_cancelled_when_its_workers_are_killed(
     assert numbers == sorted(set(numbers)), "in order, each once; chunks may be missing"
 
 
-def test_a_service_that_is_stopped_goes_on_with_its_batches_when_it_starts_again(
+def test_neither_a_killed_worker_nor_a_stopped_service_leaves_leases_to_wait_for(
     models_path: Any,
 ) -> None:
     with short_folder() as home:
-        with (
-            running_service(home, models_path, JOB_LEASE_S="2", BATCH_CHUNK_ROWS="250") as service,
-            service.client() as client,
-        ):
+        options = {"JOB_LEASE_S": LONG_LEASE_S, "BATCH_CHUNK_ROWS": "250"}
+        with running_service(home, models_path, **options) as service, service.client() as client:
             batch_id = upload(client)
             wait_until(lambda: done(client, batch_id) > 0, 60.0, "a start")
-        with (
-            running_service(home, models_path, JOB_LEASE_S="2", BATCH_CHUNK_ROWS="250") as again,
-            again.client() as client,
-        ):
+            Patient(service).kill("bulk")
+            assert moves_on(client, batch_id), "it ended too soon: more rows are needed"
+        with running_service(home, models_path, **options) as again, again.client() as client:
             check_exact(client, again, batch_id)

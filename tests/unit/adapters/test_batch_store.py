@@ -309,3 +309,17 @@ def test_a_broker_that_is_away_is_reported(clock: Clock) -> None:
     for call in (away.ping, away.open_batches, lambda: away.advance(BATCH)):
         with pytest.raises(BrokerUnavailable):
             call()
+
+
+def test_steps_of_a_worker_that_is_gone_are_due_at_once(
+    store: RedisBatchStore, clock: Clock
+) -> None:
+    opened(store)
+    store.advance(BATCH)
+    store.begin(BATCH, "0")
+    clock.now += 1
+    assert store.overdue(BATCH) == []
+    assert store.release_all() == 3
+    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
+    assert store.overdue(BATCH) == [], "leased anew"
+    assert store.begin(BATCH, "0").attempt == 2, "an attempt stays one"

@@ -20,7 +20,7 @@ def start():
 
 
 settings = Settings(home=Path("unused"), redis_url="redis://127.0.0.1:1")
-connect_signals(settings, ModelRuntime(Path("unused"), lambda: 0.0), start)
+connect_signals(settings, ModelRuntime(Path("unused"), lambda: 0.0), start, print)
 signals.worker_process_init.send(sender=None)
 print("goes on")
 """
