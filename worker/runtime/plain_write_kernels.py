@@ -91,8 +91,7 @@ def _put_own_cells(out, at, raw, start, stop, delimiter):
         while end < stop and raw[end] != delimiter:
             needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == LINE_MARK
             end += 1
-        put = _put_quoted if needs_quotes else _put
-        at = put(out, at, raw, cell, end)
+        at = _put_quoted(out, at, raw, cell, end) if needs_quotes else _put(out, at, raw, cell, end)
         if end == stop:
             return at
         out[at] = COMMA
