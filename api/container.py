@@ -93,7 +93,9 @@ def build_services(settings: Settings) -> ApiServices:
     audit = JsonlAuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = RedisJobEvents(broker)
-    # One bound for all who wait: the other half of the threads answers everybody else.
+    lists = RedisCallerLists(broker)
+    # One bound for all who wait. A quarter of the threads reads bodies (`api.slots`), an eighth
+    # sends large answers: the last eighth answers everybody else.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = RedisBatchStore(
@@ -140,6 +142,7 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=Jobs(
             active_model=active_model,
             store=store,
+            lists=lists,
             events=events,
             dispatcher=dispatcher,
             idempotency=idempotency,
@@ -154,9 +157,9 @@ def build_services(settings: Settings) -> ApiServices:
             send=sender.send,
             long_waits=long_waits,
         ),
-        downloads=Slots(settings.api_threads // 4),
+        downloads=Slots(settings.api_threads // 8),
         batches=batches,
-        listing=Listing(RedisCallerLists(broker), batches, idempotency),
+        listing=Listing(lists, batches, idempotency),
         watching=Watching(events, most=settings.api_threads // 4, long_waits=long_waits),
         models=models,
         health=Health(models, workers, cache),

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import chain
+from urllib.parse import quote
 
 from flask import Response, request
 from werkzeug.http import http_date
@@ -30,6 +32,10 @@ SUFFIXES = {
     ResultForm.NDJSON: ".ndjson",
     ResultForm.PARQUET: ".parquet",
 }
+SMALL_BYTES = 262_144
+"""What is no larger is handed to the server whole, and holds no thread while it is sent."""
+
+NAME_MAX = 80
 _UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
 
 
@@ -85,12 +91,39 @@ def _headers_of(batch: Batch, file: StoredFile) -> dict[str, str]:
 
 
 def download(batch: Batch, body: Iterator[bytes], media_type: str, suffix: str) -> Response:
-    """A body that is sent at the client's pace; only so many are at once."""
-    downloads = services().downloads
-    downloads.take()
-    response = Response(body, mimetype=media_type)
-    response.call_on_close(downloads.give_back)
-    stem = _UNSAFE.sub("_", batch.manifest.file_name.rpartition(".")[0])[:80] or batch.manifest.id
-    response.headers["Content-Disposition"] = f'attachment; filename="{stem}-{suffix}"'
+    """A body; a large one is sent at the client's pace, and only so many are at once."""
+    first = _first_blocks(body)
+    after = next(body, None)
+    if after is None:
+        response = Response(b"".join(first), mimetype=media_type)
+    else:
+        downloads = services().downloads
+        downloads.take()
+        response = Response(chain(first, [after], body), mimetype=media_type)
+        response.call_on_close(downloads.give_back)
+    response.headers["Content-Disposition"] = _disposition(batch, suffix)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _first_blocks(body: Iterator[bytes]) -> list[bytes]:
+    """The blocks up to the one that makes a body large."""
+    blocks, size = [], 0
+    for block in body:
+        blocks.append(block)
+        size += len(block)
+        if size > SMALL_BYTES:
+            break
+    return blocks
+
+
+def _disposition(batch: Batch, suffix: str) -> str:
+    """The name to save a file under: in ASCII, and in full for clients that know RFC 6266."""
+    stem = batch.manifest.file_name.rpartition(".")[0]
+    # Neither paths nor signs that turn the reading direction.
+    name = "".join(sign for sign in stem if sign.isprintable() and sign not in '/\\"')[:NAME_MAX]
+    ascii_name = _UNSAFE.sub("_", name) or batch.manifest.id
+    value = f'attachment; filename="{ascii_name}-{suffix}"'
+    if name and name != ascii_name:
+        value += f"; filename*=UTF-8''{quote(f'{name}-{suffix}', safe='')}"
+    return value

@@ -40,6 +40,11 @@ JSON = "application/json"
 PLAIN_MAX_BYTES = 16_384
 """Far above what a car takes; to read more would keep the loop from others."""
 
+PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+PROBE_THREADS, END_THREADS = 4, 32
+"""Kept apart from all others: whoever asks whether the service lives must not wait for slow
+clients, nor must those whose request has been carried out and only lacks its end."""
+
 _FIXED_HEADERS = [
     (b"content-type", JSON.encode()),
     *((name.lower().encode(), value.encode()) for name, value in DATA_HEADERS),
@@ -73,15 +78,19 @@ class Front:
         self._services = services
         self._authenticator = authenticator
         self._flask = WsgiBridge(application, services.settings.api_threads)
+        self._probes = WsgiBridge(application, PROBE_THREADS)
+        self._ends = WsgiBridge(application, END_THREADS)
         self._answered: PerTurn[float] = PerTurn(_observe)
         self._bodies = Bodies()
         self._max_bytes = min(PLAIN_MAX_BYTES, services.settings.body_max_bytes)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        plain = self._plain(scope) if scope["path"] == PATH else None
+        path = scope["path"]
+        plain = self._plain(scope) if path == PATH else None
         if plain is None:
-            await self._flask(scope, receive, send)
+            bridge = self._probes if path in PROBES else self._flask
+            await bridge(scope, receive, send)
             return
         try:
             outcome = await self._value(plain, receive)
@@ -103,7 +112,7 @@ class Front:
 
     async def _hand_over(self, scope: AsgiScope, send: Send, begun: Begun) -> None:
         """Have Flask's view finish what has no plain end; the body has been read."""
-        await self._flask(scope, _nothing_more, send, **{BEGUN: begun})
+        await self._ends(scope, _nothing_more, send, **{BEGUN: begun})
 
     def _plain(self, scope: AsgiScope) -> Plain | None:
         """What a request asks, if nothing but body, key, language and wait is to be looked at.

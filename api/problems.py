@@ -81,6 +81,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.ModelRefused: 409,
     errors.BrokerUnavailable: 503,
     errors.QueueFull: 503,
+    errors.TooManyTransfers: 503,
     errors.AuditUnavailable: 503,
     errors.StorageUnavailable: 503,
     errors.ValuationFailed: 500,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import ClosingIterator
 
-from shared.domain.errors import QueueFull
+from shared.domain.errors import TooManyTransfers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,10 +35,10 @@ class Slots:
         """Take a slot.
 
         Raises:
-            QueueFull: all are taken, and none became free in time.
+            TooManyTransfers: all are taken, and none became free in time.
         """
         if not self._free.acquire(timeout=SLOT_WAIT_S):
-            raise QueueFull(reason="too many slow clients")
+            raise TooManyTransfers
 
     def give_back(self) -> None:
         """Give a slot back."""
@@ -125,5 +125,5 @@ def _announced_bytes(environ: "WSGIEnvironment") -> int:
 
 
 def register(app: "Flask", threads: int) -> None:
-    """Let half of the threads read bodies."""
-    app.wsgi_app = BodySlots(app.wsgi_app, Slots(threads // 2))  # type: ignore[method-assign]
+    """Let a quarter of the threads read bodies."""
+    app.wsgi_app = BodySlots(app.wsgi_app, Slots(threads // 4))  # type: ignore[method-assign]

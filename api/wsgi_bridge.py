@@ -9,7 +9,7 @@ nobody takes is closed, which gives back what it holds.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +28,14 @@ AsgiApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[str, str]]
 
 LEFT = "http.disconnect"
+
+PACE_S, PACE_BYTES = 20.0, 4096
+"""A body of which less than so much comes in so long is given up: nobody may hold a thread, and a
+place among those who send, for ever."""
+
+TAKE_S = 60.0
+"""Whoever takes no part of an answer for this long has left, whatever his connection says."""
+
 UNPREFIXED = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -86,11 +94,11 @@ class RequestBody(RawIOBase):
         """That many bytes, fewer at the end; -1: all.
 
         Raises:
-            ClientDisconnected: the client left before the end.
+            ClientDisconnected: the client left before the end, or hardly sends any more.
         """
         wanted = sys.maxsize if size is None or size < 0 else size
         if len(self._held) < wanted and not self._is_whole:
-            asyncio.run_coroutine_threadsafe(self._pull(wanted), self._loop).result()
+            self._await(asyncio.run_coroutine_threadsafe(self._pull(wanted), self._loop))
         data = bytes(self._held[:wanted])
         del self._held[:wanted]
         if not data and wanted and self._has_left:
@@ -102,6 +110,20 @@ class RequestBody(RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def _await(self, pulling: Future[None]) -> None:
+        """Wait for a part of the body as long as it comes."""
+        while True:
+            before = len(self._held)
+            try:
+                pulling.result(PACE_S)
+            except TimeoutError:
+                if len(self._held) - before >= PACE_BYTES:
+                    continue
+                pulling.cancel()
+                self._held.clear()
+                self._is_whole = self._has_left = True
+            return
 
     async def _pull(self, wanted: int) -> None:
         while len(self._held) < wanted and not self._is_whole:
@@ -171,7 +193,12 @@ class Answer:
         """Send a chunk that is not the last; returns when the client has room for more."""
         if self._has_left:
             raise ClientLeftError
-        asyncio.run_coroutine_threadsafe(self._send_part(chunk, more=True), self._loop).result()
+        sending = asyncio.run_coroutine_threadsafe(self._send_part(chunk, more=True), self._loop)
+        try:
+            sending.result(TAKE_S)
+        except TimeoutError as error:
+            sending.cancel()
+            raise ClientLeftError from error
 
     async def _send_part(self, chunk: bytes, *, more: bool) -> None:
         if self._head is not None:

@@ -9,7 +9,7 @@ class QueueName(StrEnum):
     INTERACTIVE = "interactive"
     """Valuations that somebody waits for."""
     BULK = "bulk"
-    """Chunks of batches, and other forms of their results."""
+    """Chunks of batches, other forms of their results, and jobs of many cars."""
     CONTROL = "control"
     """Short housekeeping: splitting a batch, assembling it, sweeping what was lost."""
 
@@ -19,6 +19,7 @@ class TaskName(StrEnum):
 
     VALUE_CARS = "valuation.value_cars"
     VALUE_JOB = "valuation.value_job"
+    VALUE_LIST = "valuation.value_list"
     SPLIT_BATCH = "batch.split"
     VALUE_CHUNK = "batch.value_chunk"
     ASSEMBLE_BATCH = "batch.assemble"
@@ -29,6 +30,7 @@ class TaskName(StrEnum):
 TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.VALUE_CARS: QueueName.INTERACTIVE,
     TaskName.VALUE_JOB: QueueName.INTERACTIVE,
+    TaskName.VALUE_LIST: QueueName.BULK,
     TaskName.SPLIT_BATCH: QueueName.CONTROL,
     TaskName.VALUE_CHUNK: QueueName.BULK,
     TaskName.ASSEMBLE_BATCH: QueueName.CONTROL,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from shared.domain.audit import AuditRecord
 from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.job import CarRequest, Job, JobHead, JobKind, JobState, QueuePlace
+from shared.domain.job import CarRequest, Job, JobEnd, JobHead, JobKind, JobState, QueuePlace
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
 
 
@@ -95,6 +95,10 @@ class JobStore(Protocol):
         self, job_id: JobId, state: JobState, estimates: Sequence[Estimate] = (), error: str = ""
     ) -> bool:
         """Move to a terminal state, once: False if the job had ended before."""
+        ...
+
+    def finish_all(self, ends: Sequence[JobEnd]) -> list[bool]:
+        """As `finish`, for many jobs in one round trip."""
         ...
 
     def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
@@ -222,6 +226,6 @@ class Dispatcher(Protocol):
         """Ask for one estimate that somebody waits for until `deadline` (Unix time)."""
         ...
 
-    def submit_job(self, job_id: JobId) -> None:
+    def submit_job(self, job_id: JobId, *, is_long: bool) -> None:
         """Put a stored job on the queue; returns once the broker has it."""
         ...

@@ -9,9 +9,10 @@ from api.services.queue_guard import QueueGuard
 from model_store.registry import ActiveModel
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
-from shared.domain.ids import CallerId, JobId, new_id
-from shared.domain.job import CarRequest, Job, JobState, QueuePlace
-from shared.ports import Clock, Dispatcher, JobEvents, JobStore
+from shared.domain.ids import CallerId, JobId, is_id, new_id
+from shared.domain.job import CarRequest, Job, JobHead, JobState, QueuePlace
+from shared.names import QueueName
+from shared.ports import CallerLists, Clock, Dispatcher, JobEvents, JobStore
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +32,7 @@ class Jobs:
     Args:
         active_model: without an active version no job is accepted.
         store: the jobs.
+        lists: tells where jobs stand without their cars.
         events: wakes the threads that wait for a job.
         dispatcher: puts jobs on the queue.
         idempotency: finds the job of a repeated submission.
@@ -44,6 +46,7 @@ class Jobs:
         *,
         active_model: ActiveModel,
         store: JobStore,
+        lists: CallerLists,
         events: JobEvents,
         dispatcher: Dispatcher,
         idempotency: RedisIdempotency,
@@ -54,6 +57,7 @@ class Jobs:
         self._queue_guard = queue_guard
         self._active_model = active_model
         self._store = store
+        self._lists = lists
         self._events = events
         self._dispatcher = dispatcher
         self._idempotency = idempotency
@@ -70,7 +74,6 @@ class Jobs:
         """
         if self._active_model.version_id() is None:
             raise ModelNotLoaded
-        self._queue_guard.check()
         job_id = JobId(new_id())
         if submission.idempotency_key is not None:
             claim = self._idempotency.claim(
@@ -93,12 +96,20 @@ class Jobs:
         """Where an open job stands in the queue."""
         return None if job.state.is_terminal else self._store.queue_place(job.id)
 
-    def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> Job:
-        """Read a job, at the latest after `timeout_s`, earlier when it ends."""
-        job = self._store.get(job_id, caller)
-        if job.state.is_terminal or timeout_s <= 0 or not self._long_waits.acquire(blocking=False):
-            return job
-        del job  # a list of cars takes megabytes, and may wait for long
+    def head(self, job_id: JobId, caller: CallerId) -> JobHead:
+        """Where a job stands, without its cars; raises as `get`."""
+        if is_id(job_id):
+            (head,) = self._lists.heads([job_id])
+            if head is not None and head.caller == caller:
+                return head
+        self._store.get(job_id, caller)  # says what has become of it
+        raise JobNotFound(id=job_id)
+
+    def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> JobHead:
+        """Where a job stands, at the latest after `timeout_s`, earlier when it ends."""
+        head = self.head(job_id, caller)
+        if head.state.is_terminal or timeout_s <= 0 or not self._long_waits.acquire(blocking=False):
+            return head
         try:
             return self._wait(job_id, caller, time.monotonic() + timeout_s)
         finally:
@@ -117,8 +128,9 @@ class Jobs:
             requests=submission.requests,
             is_list=submission.is_list,
         )
+        self._queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
         if self._store.create(job):
-            self._dispatcher.submit_job(job_id)
+            self._dispatcher.submit_job(job_id, is_long=job.is_long)
             return job
         # Another call with the same Idempotency-Key was faster.
         return self._store.get(job_id, caller)
@@ -130,12 +142,11 @@ class Jobs:
         except (JobNotFound, JobExpired):
             return None
 
-    def _wait(self, job_id: JobId, caller: CallerId, until: float) -> Job:
+    def _wait(self, job_id: JobId, caller: CallerId, until: float) -> JobHead:
         with self._events.listen(job_id) as news:
             while True:
-                job = self._store.get(job_id, caller)
+                head = self.head(job_id, caller)
                 remaining = until - time.monotonic()
-                if job.state.is_terminal or remaining <= 0:
-                    return job
-                del job
+                if head.state.is_terminal or remaining <= 0:
+                    return head
                 news.wait(remaining)

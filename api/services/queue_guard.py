@@ -9,10 +9,10 @@ LOOK_INTERVAL_S = 1.0
 
 
 class QueueGuard:
-    """Knows how long the interactive queue is, to within a second.
+    """Knows how long the queues of valuations are, to within a second.
 
     Args:
-        workers: reads the queue's length.
+        workers: reads a queue's length.
         clock: the time of day.
         max_messages: from this length on, work is refused.
     """
@@ -21,19 +21,20 @@ class QueueGuard:
         self._workers = workers
         self._clock = clock
         self._max_messages = max_messages
-        self._looked_at = 0.0
-        self._waiting = 0
+        self._seen: dict[QueueName, tuple[float, int]] = {}
+        """When each queue was looked at, and how many messages waited."""
 
-    def check(self) -> None:
-        """Let new work pass.
+    def check(self, queue: QueueName = QueueName.INTERACTIVE) -> None:
+        """Let new work for a queue pass.
 
         Raises:
             QueueFull: too many messages wait.
             BrokerUnavailable: the broker does not answer.
         """
         now = self._clock()
-        if not 0.0 <= now - self._looked_at < LOOK_INTERVAL_S:
-            self._waiting = self._workers.queue_length(QueueName.INTERACTIVE)
-            self._looked_at = now
-        if self._waiting >= self._max_messages:
-            raise QueueFull(waiting=self._waiting)
+        looked_at, waiting = self._seen.get(queue, (0.0, 0))
+        if not 0.0 <= now - looked_at < LOOK_INTERVAL_S:
+            waiting = self._workers.queue_length(queue)
+            self._seen[queue] = now, waiting
+        if waiting >= self._max_messages:
+            raise QueueFull(waiting=waiting)

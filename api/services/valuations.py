@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import threading
 import time
+from collections.abc import Iterator
 
 from api.services.queue_guard import QueueGuard
 from model_store.registry import ActiveModel
@@ -97,10 +98,12 @@ class Valuations:
         if hit is None:
             CACHE_MISSES.inc()
             self._queue_guard.check()
-            deadline = self._clock() + wait_s
-            return self._ask_worker(
-                Question(id=valuation_id, request=request, caller=caller, deadline=deadline), wait_s
-            )
+            with self._patience(wait_s) as patience_s:
+                deadline = self._clock() + patience_s
+                question = Question(
+                    id=valuation_id, request=request, caller=caller, deadline=deadline
+                )
+                return self._ask_worker(question, patience_s)
         CACHE_HITS.inc()
         valuation = from_cache(valuation_id, request, hit)
         self._audit.append([hit_record(valuation, caller, self._clock(), started)])
@@ -111,21 +114,26 @@ class Valuations:
         pending = self._dispatcher.submit(
             question.id, question.request, question.caller, question.deadline
         )
-        estimate = self._wait(pending, wait_s)
+        estimate = pending.wait(wait_s)
         if estimate is None:
             return self.keep(question, pending)
         observe_valuations([estimate.price_mad])
         return from_worker(question, estimate)
 
-    def _wait(self, pending: PendingEstimate, wait_s: float) -> Estimate | None:
-        """Wait for the estimate; long waits must leave threads for everybody else."""
-        estimate = pending.wait(min(wait_s, SHORT_WAIT_S))
-        if estimate is None and wait_s > SHORT_WAIT_S and self._long_waits.acquire(blocking=False):
-            try:
-                estimate = pending.wait(wait_s - SHORT_WAIT_S)
-            finally:
-                self._long_waits.release()
-        return estimate
+    @contextlib.contextmanager
+    def _patience(self, wait_s: float) -> Iterator[float]:
+        """How long a caller may wait: long waits must leave threads for everybody else.
+
+        It is known before the question is sent, for its deadline goes with it: a worker answers
+        until then, and the job that is made afterwards relies on that.
+        """
+        if wait_s <= SHORT_WAIT_S or not self._long_waits.acquire(blocking=False):
+            yield min(wait_s, SHORT_WAIT_S)
+            return
+        try:
+            yield wait_s
+        finally:
+            self._long_waits.release()
 
     def keep(self, question: Question, pending: PendingEstimate) -> Valuation | Job:
         """Leave a request to the job that it becomes, unless its reply comes just now.
@@ -147,7 +155,7 @@ class Valuations:
             self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])  # counts it
             return from_worker(question, estimate)
         with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
-            self._dispatcher.submit_job(job.id)
+            self._dispatcher.submit_job(job.id, is_long=job.is_long)
         return job
 
     def _create_job(self, question: Question, origin: Origin) -> Job:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-from shared.domain.errors import QueueFull
+from shared.domain.errors import TooManyTransfers
 from shared.ports import JobEvents
 
 HEARTBEAT_S = 5.0
@@ -47,13 +47,13 @@ class Watching:
         """Take a stream; what gives it back, once.
 
         Raises:
-            QueueFull: all are taken.
+            TooManyTransfers: all are taken.
         """
         if not self._free.acquire(blocking=False):
-            raise QueueFull(reason="too many streams")
+            raise TooManyTransfers
         if not self._long_waits.acquire(blocking=False):
             self._free.release()
-            raise QueueFull(reason="too many waiting")
+            raise TooManyTransfers
         return self._give_back
 
     def follow(

@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 
 from api.answers import PREFER, documents_problems, json_response, query_parameters
 from api.auth import Scope, needs
-from api.current import caller_id, services
+from api.current import caller_id, language, services
 from api.schemas.job_list import JobListQuery, load_filter
 from api.schemas.jobs import JobListSchema, JobSchema, dump_head, dump_job
 from api.schemas.requests import (
@@ -24,17 +24,17 @@ from api.schemas.requests import (
     read_json,
 )
 from api.services.jobs import Submission
-from api.views.valuations import accepted
+from api.views.valuations import accepted, mark_accepted
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
-from shared.domain.job import CarRequest, Job
+from shared.domain.job import CarRequest, JobHead
 from shared.domain.valuation import Extra
 from shared.schemas.car_requests import load_car_request
 
-LARGE_BYTES = 65_536
-_LARGE = threading.BoundedSemaphore(2)
-"""Turns of lists of hundreds of cars: one takes megabytes while it is read, and no two of them are
-faster side by side in one interpreter."""
+LARGE_BYTES, LARGE_CARS = 65_536, 100
+_LARGE = threading.Lock()
+"""The turn of lists of hundreds of cars: one takes megabytes while it is read or written, no two of
+them are faster side by side in one interpreter, and single cars are answered between two."""
 
 blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
 SUBMIT_QUERY = ValuationQuery()
@@ -88,10 +88,13 @@ def submit() -> Response:
     with _LARGE if is_large else nullcontext():
         submission = _submission(query["include"])
     job = services().jobs.submit(submission, caller_id())
+    del submission
     wait_s = preferred_wait_s()
     if wait_s is None:
         return accepted(job, query["coverage"])
-    return _wait_for(job, wait_s, query["coverage"])
+    job_id = job.id
+    del job  # a list of cars takes megabytes, and may wait for long
+    return _wait_for(job_id, wait_s, query["coverage"])
 
 
 def _submission(extras: tuple[Extra, ...]) -> Submission:
@@ -142,14 +145,31 @@ def list_all() -> Response:
 def read(job_id: str) -> Response:
     """State, place in the queue, and the result once there is one; `wait` long-polls."""
     query = load_query(WAIT_QUERY)
-    job = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
-    response = json_response(dump_job(job, services().jobs.place(job), query["coverage"]))
-    if not job.state.is_terminal:
+    head = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
+    if not head.state.is_terminal:
+        response = _dumped(head, query["coverage"])
         response.headers["Retry-After"] = "1"
-    response.set_etag(hashlib.blake2b(response.get_data(), digest_size=12).hexdigest())
+        etag = _digest(response.get_data())
+    else:  # it never changes again: who has it need not have it read
+        etag = _digest(f"{job_id} {head.state} {query['coverage']} {language()}".encode())
+        is_known = request.if_none_match.contains_weak(etag)
+        response = Response() if is_known else _dumped(head, query["coverage"])
+    response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
+
+
+def _dumped(head: JobHead, coverage: float) -> Response:
+    """The answer for a job."""
+    jobs = services().jobs
+    with _LARGE if (head.total or 0) > LARGE_CARS else nullcontext():
+        job = jobs.get(JobId(head.id), caller_id())
+        return json_response(dump_job(job, jobs.place(job), coverage))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 @blueprint.delete("/jobs/<job_id>")
@@ -208,13 +228,13 @@ def idempotency_key() -> str | None:
     return key
 
 
-def _wait_for(job: Job, wait_s: float, coverage: float) -> Response:
+def _wait_for(job_id: str, wait_s: float, coverage: float) -> Response:
     limit = services().settings.max_wait_s
-    job = services().jobs.wait(job.id, caller_id(), min(wait_s, limit))
-    if not job.state.is_terminal:
-        response = accepted(job, coverage)
+    head = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
+    response = _dumped(head, coverage)
+    if not head.state.is_terminal:
+        mark_accepted(response, job_id)
     else:
-        response = json_response(dump_job(job, None, coverage))
-        response.headers["Content-Location"] = f"/jobs/{job.id}"
+        response.headers["Content-Location"] = f"/jobs/{job_id}"
     response.headers["Preference-Applied"] = f"wait={min(wait_s, limit):g}"
     return response

@@ -62,7 +62,13 @@ def _value(extras: tuple[Extra, ...]) -> Valuation | Job:
 def accepted(job: Job, coverage: float) -> Response:
     """202: the job goes on, and here is where to find it."""
     body: dict[str, Any] = dump_job(job, services().jobs.place(job), coverage)
-    response = json_response(body, 202)
-    response.headers["Location"] = f"/jobs/{job.id}"
-    response.headers["Retry-After"] = "1"
+    response = json_response(body)
+    mark_accepted(response, job.id)
     return response
+
+
+def mark_accepted(response: Response, job_id: str) -> None:
+    """Make it a 202 that says where to poll."""
+    response.status_code = 202
+    response.headers["Location"] = f"/jobs/{job_id}"
+    response.headers["Retry-After"] = "1"

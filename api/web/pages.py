@@ -99,7 +99,8 @@ def estimation(job_id: str) -> Response:
     """An estimate that was not ready in time: the result, or the waiting page again."""
     if not is_id(job_id):
         raise JobNotFound(id=job_id)
-    job = services().jobs.wait(JobId(job_id), caller_id(), POLL_WAIT_S)
+    services().jobs.wait(JobId(job_id), caller_id(), POLL_WAIT_S)
+    job = services().jobs.get(JobId(job_id), caller_id())
     if job.is_list:
         raise JobNotFound(id=job_id)
     values = values_of(job.requests[0])

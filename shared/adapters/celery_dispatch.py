@@ -25,7 +25,7 @@ from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_replies import Outcome, unpack_reply
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, JobState
+from shared.domain.job import CarRequest, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
@@ -132,13 +132,13 @@ class CeleryDispatcher:
             self._waiting.extend(pendings)
         self._send_waiting()
 
-    def submit_job(self, job_id: JobId) -> None:
+    def submit_job(self, job_id: JobId, *, is_long: bool) -> None:
         """Publish the message of a stored job.
 
         Raises:
             BrokerUnavailable: the broker does not take it.
         """
-        self._sender.send_job(job_id)
+        self._sender.send_job(job_id, is_long=is_long)
 
     def close(self) -> None:
         """Stop the thread and forget the reply list."""
@@ -265,17 +265,20 @@ class CeleryDispatcher:
                 (waiting[each], outcome) for each, outcome in answered if each in waiting
             )
         ]
-        # Those who wait come first: completing a job is a call to the broker.
-        for job_id, outcome in late:
-            self._complete_job(JobId(job_id), outcome)
+        # Those who wait come first: completing jobs is a call to the broker.
+        if late:
+            self._complete_jobs(late)
 
-    def _complete_job(self, job_id: JobId, outcome: Outcome) -> None:
-        """A late reply belongs to the job that was made when the caller stopped waiting."""
-        if isinstance(outcome, Estimate):
-            ended = self._jobs.finish(job_id, JobState.SUCCEEDED, [outcome])
-        else:
-            ended = self._jobs.finish(job_id, JobState.FAILED, error=outcome.code)
-        DISPATCH_LATE_REPLIES.labels(outcome="stored" if ended else "ignored").inc()
+    def _complete_jobs(self, late: Sequence[tuple[str, Outcome]]) -> None:
+        """Late replies belong to the jobs that were made when their callers stopped waiting."""
+        ends = [
+            JobEnd(JobId(job_id), JobState.SUCCEEDED, (outcome,))
+            if isinstance(outcome, Estimate)
+            else JobEnd(JobId(job_id), JobState.FAILED, error=outcome.code)
+            for job_id, outcome in late
+        ]
+        for has_ended in self._jobs.finish_all(ends):
+            DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
 
     # Failures
 

@@ -45,9 +45,10 @@ class TaskSender:
         with broker_errors(), Ahead(self._connections, lpush) as sent:
             sent.answers()
 
-    def send_job(self, job_id: JobId) -> None:
-        """Publish the message of a stored job."""
-        self.send(TaskName.VALUE_JOB, {"job_id": job_id, "enqueued_at": time.time()})
+    def send_job(self, job_id: JobId, *, is_long: bool) -> None:
+        """Publish the message of a stored job; a long one must not keep single cars waiting."""
+        task = TaskName.VALUE_LIST if is_long else TaskName.VALUE_JOB
+        self.send(task, {"job_id": job_id, "enqueued_at": time.time()})
 
     def send_split(self, batch_id: BatchId) -> None:
         """Publish the first step of a batch."""

@@ -86,10 +86,16 @@ class RedisValuationCache:
             for one, each in zip(wanted, packed, strict=True)
         ]
 
-    def _read(self, wanted: Wanted, packed: bytes) -> CachedEstimate:
+    def _read(self, wanted: Wanted, packed: bytes) -> CachedEstimate | None:
+        """What an entry says; one that cannot be read is none, and is written anew."""
         model_version, car, extras = wanted
-        expires_at, wire = msgpack.unpackb(packed)
-        estimate = Estimate.from_wire(wire)
+        try:
+            expires_at, wire = msgpack.unpackb(packed)
+            estimate = Estimate.from_wire(wire)
+        except Exception as error:  # noqa: BLE001 - whatever the bytes are
+            CACHE_FAILURES.labels(operation="read").inc()
+            log.warning("cache_entry_unreadable", error=repr(error))
+            return None
         if not extras:
             self._near.put((model_version, car), expires_at, estimate)
         return self._hit(expires_at, estimate)
@@ -179,7 +185,8 @@ class RedisValuationCache:
         self._client.ping()
 
     def _is_paused(self) -> bool:
-        return self._clock() < self._paused_until
+        # A pause that would be longer began before the clock was set back.
+        return 0.0 < self._paused_until - self._clock() <= PAUSE_S
 
     def _pause(self, operation: str, error: redis.RedisError) -> None:
         CACHE_FAILURES.labels(operation=operation).inc()

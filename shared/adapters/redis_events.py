@@ -88,6 +88,9 @@ class RedisJobEvents:
                     log.warning("job_events_interrupted", error=str(error))
                 self._is_connected = False
                 self._stopping.wait(RETRY_S)
+            except Exception as error:
+                log.exception("job_events_failed", error=str(error))
+                self._stopping.wait(RETRY_S)
 
     def _subscribe(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
@@ -96,7 +99,9 @@ class RedisJobEvents:
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is not None:
-                    self._tell(message["channel"].decode(), message["data"].decode())
+                    # What cannot be read is no id, and nobody's news.
+                    channel, job_id = message["channel"].decode(), message["data"]
+                    self._tell(channel, job_id.decode(errors="replace"))
 
     def _tell(self, channel: str, job_id: str) -> None:
         with self._lock:

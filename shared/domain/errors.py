@@ -191,6 +191,12 @@ class QueueFull(DomainError):
     code = "queue-full"
 
 
+class TooManyTransfers(DomainError):
+    """So many clients send or receive slowly that one more would keep others waiting."""
+
+    code = "too-many-transfers"
+
+
 class AuditUnavailable(DomainError):
     """The audit log cannot be written: an answer that cannot be recorded is not given."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, JobId, ValuationId
@@ -62,6 +62,13 @@ class Origin:
     """Unix time, seconds."""
 
 
+SHORT_JOB_CARS = 100
+"""A job that takes as long as this many plain cars is done in milliseconds."""
+
+EXTRA_CARS = 30
+"""An extra of one car takes as long as that many plain ones."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One accepted request for the valuation of a car or of a list of cars."""
@@ -89,6 +96,23 @@ class Job:
     def done(self) -> int:
         """How many cars are valued."""
         return len(self.estimates)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it would keep single cars waiting for longer than they take themselves."""
+        effort = sum(1 + EXTRA_CARS * len(request.extras) for request in self.requests)
+        return effort > SHORT_JOB_CARS
+
+
+class JobEnd(NamedTuple):
+    """How a job ends."""
+
+    id: JobId
+    state: JobState
+    """A terminal one."""
+    estimates: tuple[Estimate, ...] = ()
+    error: str = ""
+    """Message code of the failure."""
 
 
 class JobKind(StrEnum):

@@ -88,6 +88,16 @@ PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
             "fr": ("File pleine", "Trop de demandes attendent déjà ; réessayez bientôt."),
             "en": ("Queue full", "Too many requests wait already; try again soon."),
         },
+        "too-many-transfers": {
+            "fr": (
+                "Transferts trop nombreux",
+                "Trop de clients envoient ou reçoivent lentement en ce moment ; réessayez bientôt.",
+            ),
+            "en": (
+                "Too many transfers",
+                "Too many clients send or receive slowly right now; try again soon.",
+            ),
+        },
         "audit-unavailable": {
             "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
             "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),

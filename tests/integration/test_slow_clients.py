@@ -40,6 +40,20 @@ def test_half_sent_bodies_do_not_stop_the_service(small_service, car, path):
         wait_until(lambda: http.post("/predict", json=car).status_code == 200)
 
 
+def test_whether_the_service_lives_is_told_while_all_threads_are_held(small_service):
+    """By bodies that do not come, and by those that wait for a place behind them."""
+    port = urlsplit(small_service.url).port
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(HALF_A_REQUEST % b"/jobs")
+        with small_service.client() as http:
+            for path in ("/livez", "/readyz", "/metrics"):
+                assert http.get(path, timeout=5.0).status_code == 200
+            # Its error is told by Flask, in a thread that is kept for that.
+            assert http.post("/predict", json={}, timeout=5.0).status_code == 422
+
+
 def test_a_body_that_does_not_come_is_given_up(small_service):
     port = urlsplit(small_service.url).port
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:

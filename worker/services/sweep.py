@@ -1,6 +1,6 @@
 """Send again what was lost on the way: the second half of "every accepted job ends"."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId
@@ -15,6 +15,14 @@ SWEEP_LIMIT = 1000
 log = get_logger("sweep")
 
 
+class SendJob(Protocol):
+    """Puts a job on the queue."""
+
+    def __call__(self, job_id: JobId, *, is_long: bool) -> None:
+        """Returns once the broker has it; raises `BrokerUnavailable`."""
+        ...
+
+
 class JobSweep:
     """Looks after open jobs whose lease has run out.
 
@@ -24,13 +32,11 @@ class JobSweep:
 
     Args:
         jobs: the stored jobs.
-        send_job: puts one on the queue again.
+        send_job: puts one on the queue again, given whether it is long.
         max_attempts: a job that was started this often is not sent again.
     """
 
-    def __init__(
-        self, jobs: JobStore, send_job: Callable[[JobId], None], *, max_attempts: int
-    ) -> None:
+    def __init__(self, jobs: JobStore, send_job: SendJob, *, max_attempts: int) -> None:
         self._jobs = jobs
         self._send_job = send_job
         self._max_attempts = max_attempts
@@ -57,7 +63,7 @@ class JobSweep:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
             return 0
         try:
-            self._send_job(job_id)
+            self._send_job(job_id, is_long=job.is_long)
         except BrokerUnavailable as error:
             log.warning("job_not_resent", job_id=job_id, error=str(error))
             return 0

@@ -43,7 +43,7 @@ Answered: TypeAlias = tuple[WaitingRequest, Outcome]
 
 
 class ValuationService:
-    """Carries out `valuation.value_cars` and `valuation.value_job`.
+    """Carries out `valuation.value_cars`, `valuation.value_job` and `valuation.value_list`.
 
     The order is always: claim, estimate, audit, then answer; so that no answer goes unrecorded.
     A message may come twice, to two workers at once, or again after its worker died: the claim
@@ -121,17 +121,20 @@ class ValuationService:
         outcomes = self._estimation.estimate([item.request for item in wanted])
         return list(zip(wanted, outcomes, strict=True))
 
-    def value_job(self, job_id: JobId, enqueued_at: float) -> None:
+    def value_job(
+        self, job_id: JobId, enqueued_at: float, queue: QueueName = QueueName.INTERACTIVE
+    ) -> None:
         """Carry out a stored job; does nothing if it has ended or is gone.
 
         Args:
             job_id: the job.
             enqueued_at: Unix time at which the message was sent.
+            queue: on which it travelled.
         """
         job = self._jobs.load(job_id)
         if job is None or job.state.is_terminal:
             return
-        _observe_wait(self._clock(), [enqueued_at])
+        _observe_wait(self._clock(), [enqueued_at], queue)
         if job.cancel_requested:
             self._jobs.finish(job_id, JobState.CANCELLED)
         elif job.attempts >= self._max_attempts:
@@ -259,7 +262,9 @@ def _estimates(outcomes: Sequence[Outcome]) -> list[Estimate]:
     return [outcome for outcome in outcomes if isinstance(outcome, Estimate)]
 
 
-def _observe_wait(now: float, enqueued_at: Sequence[float]) -> None:
-    histogram = QUEUE_WAIT.labels(queue=str(QueueName.INTERACTIVE))
+def _observe_wait(
+    now: float, enqueued_at: Sequence[float], queue: QueueName = QueueName.INTERACTIVE
+) -> None:
+    histogram = QUEUE_WAIT.labels(queue=str(queue))
     for at in enqueued_at:
         histogram.observe(max(0.0, now - at))

@@ -1,11 +1,11 @@
-"""Tasks of the interactive queue."""
+"""Tasks that value cars in groups and jobs."""
 
 from collections.abc import Callable
 
 from celery import Celery
 
 from shared.domain.ids import JobId
-from shared.names import TaskName
+from shared.names import QueueName, TaskName
 from worker.services.valuation import ValuationService
 
 
@@ -21,3 +21,8 @@ def register(app: Celery, service: Callable[[], ValuationService]) -> None:
     def value_job(job_id: str, enqueued_at: float) -> None:
         """Value the cars of a stored job."""
         service().value_job(JobId(job_id), enqueued_at)
+
+    @app.task(name=str(TaskName.VALUE_LIST))
+    def value_list(job_id: str, enqueued_at: float) -> None:
+        """Value the cars of a stored job that takes long."""
+        service().value_job(JobId(job_id), enqueued_at, QueueName.BULK)

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import msgpack
 import pytest
 import redis
 
@@ -150,3 +151,21 @@ def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
     del pool.get_connection
     assert dead.stats()["enabled"] is False
     assert dead.size() is None
+
+
+def test_an_entry_that_cannot_be_read_is_a_miss_until_it_is_written_anew(cache, features, servers):
+    cache.put([(features, (), ESTIMATE)])
+    (key,) = servers.cache.keys("*")
+    for nonsense in (b"\xc1garbage", b"\x01", msgpack.packb([1.0, [1]])):
+        servers.cache.set(key, nonsense)
+        assert cache.get("v1", features, ()) is None
+    cache.put([(features, (), ESTIMATE)])
+    assert cache.get("v1", features, ()) is not None
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer(cache, features, now):
+    cache.put([(features, (), ESTIMATE)])
+    cache._pause("get", redis.ConnectionError())
+    assert cache.get("v1", features, ()) is None
+    now[0] -= 600
+    assert cache.get("v1", features, ()) is not None

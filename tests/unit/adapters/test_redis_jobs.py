@@ -1,8 +1,10 @@
 """Jobs in a real Redis: they end once, belong to their caller, and are never forgotten."""
 
+import dataclasses
 import threading
 
 import pytest
+import redis
 
 from shared.adapters import redis_keys
 from shared.adapters.redis_client import connect
@@ -17,7 +19,7 @@ from shared.domain.errors import (
     JobNotFound,
 )
 from shared.domain.ids import CallerId, JobId, new_id
-from shared.domain.job import Job, JobState
+from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.schemas.car_requests import load_car_request
 from tests.conftest import wait_until
@@ -202,3 +204,49 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
     ):
         with pytest.raises(BrokerUnavailable):
             call()
+
+
+def test_news_that_cannot_be_read_does_not_end_the_listening(store, job, servers):
+    events = RedisJobEvents(servers.broker)
+    with events.listen(job.id) as news:
+        wait_until(
+            lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1,
+            what="subscribed",
+        )
+        servers.broker.publish(redis_keys.JOB_CHANNEL, b"\xff\xfe")
+        store.finish(job.id, JobState.SUCCEEDED)
+        assert news._event.wait(10)
+    events.close()
+
+
+def test_many_jobs_end_in_one_round_trip_each_once(store, job):
+    other = dataclasses.replace(job, id=JobId(new_id()))
+    store.create(other)
+    ends = [
+        JobEnd(job.id, JobState.SUCCEEDED, (ESTIMATE, ESTIMATE)),
+        JobEnd(JobId(new_id()), JobState.SUCCEEDED, (ESTIMATE,)),
+        JobEnd(other.id, JobState.FAILED, error="valuation-failed"),
+    ]
+    assert store.finish_all(ends) == [True, False, True]
+    assert store.finish_all(ends) == [False] * 3
+    assert store.get(job.id, ME).estimates == (ESTIMATE, ESTIMATE)
+    assert store.get(other.id, ME).error == "valuation-failed"
+
+
+def test_a_silent_broker_makes_only_the_first_wait(servers, now, job, monkeypatch):
+    store = RedisJobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
+    asked = []
+
+    def silent(**_):
+        asked.append(1)
+        raise redis.TimeoutError
+
+    monkeypatch.setattr(store, "_create", silent)
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            store.create(job)
+    assert len(asked) == 1
+    store._silent_until = 0.0
+    with pytest.raises(BrokerUnavailable):
+        store.create(job)
+    assert len(asked) == 2

@@ -4,7 +4,7 @@ import contextlib
 import io
 
 from api.slots import BodySlots, Slots
-from shared.domain.errors import QueueFull
+from shared.domain.errors import TooManyTransfers
 
 
 def test_a_body_that_was_read_to_its_announced_end_holds_no_slot():
@@ -23,5 +23,5 @@ def test_a_body_that_was_read_to_its_announced_end_holds_no_slot():
         "CONTENT_LENGTH": "3",
     }
     assert BodySlots(application, slots)(environ, lambda *_: None) == [b""]
-    with contextlib.suppress(QueueFull):
+    with contextlib.suppress(TooManyTransfers):
         slots.take()

@@ -137,6 +137,15 @@ class Bench:
         ]
 
 
+def keeping(sent):
+    """Notes the ids of jobs that are sent."""
+
+    def send_job(job_id, **_):
+        sent.append(job_id)
+
+    return send_job
+
+
 @pytest.fixture
 def bench(servers, tmp_path):
     return Bench(servers, tmp_path)
@@ -313,7 +322,7 @@ def test_to_find_a_job_taken_is_no_attempt_and_it_is_sent_again_when_the_taker_i
     for _ in range(10):
         bench.work_on(job.id)
     sent = []
-    sweep = JobSweep(bench.jobs, sent.append, max_attempts=3)
+    sweep = JobSweep(bench.jobs, keeping(sent), max_attempts=3)
     bench.now += BUSY_S - 1
     assert sweep.sweep() == 0
     bench.now += 2
@@ -344,7 +353,7 @@ def test_what_cannot_be_recorded_is_not_answered(bench, request_, tmp_path):
 
 def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
     sent = []
-    sweep = JobSweep(bench.jobs, sent.append, max_attempts=3)
+    sweep = JobSweep(bench.jobs, keeping(sent), max_attempts=3)
     job = bench.stored(request_)
     for _ in range(360):
         bench.now += 10
@@ -366,7 +375,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
             bench.broker.hset(redis_keys.job(job.id), "state", "NONSENSE")
             sent.append("first")
     bench.now += 31
-    assert JobSweep(bench.jobs, sent.append, max_attempts=3).sweep() == 1
+    assert JobSweep(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1
     assert sent == ["first", job.id]
 
 
@@ -382,3 +391,15 @@ def test_claims_and_replies_do_not_stay(bench, request_):
     bench.service.value_group("group", REPLY_TO, [msgpack.packb(bench.item(request_))])
     for key in bench.broker.scan_iter():
         assert bench.broker.ttl(key) > 0, key
+
+
+def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(bench, request_):
+    job = bench.stored(*[request_] * 101)
+    bench.stored(request_)
+    bench.now += 31
+    sent = {}
+    JobSweep(
+        bench.jobs, lambda each, *, is_long: sent.update({each: is_long}), max_attempts=3
+    ).sweep()
+    assert sorted(sent.values()) == [False, True]
+    assert sent[job.id]
