@@ -25,8 +25,7 @@ from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_replies import Outcome, unpack_reply
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, JobEnd, JobState
-from shared.domain.valuation import Estimate
+from shared.domain.job import CarRequest, JobEnd
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.names import TaskName
@@ -271,12 +270,7 @@ class CeleryDispatcher:
 
     def _complete_jobs(self, late: Sequence[tuple[str, Outcome]]) -> None:
         """Late replies belong to the jobs that were made when their callers stopped waiting."""
-        ends = [
-            JobEnd(JobId(job_id), JobState.SUCCEEDED, (outcome,))
-            if isinstance(outcome, Estimate)
-            else JobEnd(JobId(job_id), JobState.FAILED, error=outcome.code)
-            for job_id, outcome in late
-        ]
+        ends = [JobEnd.of(JobId(job_id), outcome) for job_id, outcome in late]
         for has_ended in self._jobs.finish_all(ends):
             DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
 

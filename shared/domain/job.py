@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from shared.domain.car import CarFeatures
+from shared.domain.errors import DomainError
 from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.valuation import Estimate, Extra
 
@@ -113,6 +114,13 @@ class JobEnd(NamedTuple):
     estimates: tuple[Estimate, ...] = ()
     error: str = ""
     """Message code of the failure."""
+
+    @classmethod
+    def of(cls, job_id: JobId, outcome: Estimate | DomainError) -> "JobEnd":
+        """The end of a job of one car, by what became of that car."""
+        if isinstance(outcome, Estimate):
+            return cls(job_id, JobState.SUCCEEDED, (outcome,))
+        return cls(job_id, JobState.FAILED, error=outcome.code)
 
 
 class JobKind(StrEnum):

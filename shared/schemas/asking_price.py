@@ -7,6 +7,7 @@ from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.text import fold
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.header_match import confidence_of
+from shared.schemas.header_units import foreign_unit
 
 ASKING_PRICE = "asking_price_mad"
 _FIELD = CAR_FIELDS[ASKING_PRICE]
@@ -34,7 +35,9 @@ def find_asking(
     ColumnMatch(index=1, confidence=0.95, basis='alias')
     """
     for index, name in enumerate(header):
-        if index not in taken and name not in _OURS and fold(name) in _HEADERS:
+        if index in taken or name in _OURS or foreign_unit(ASKING_PRICE, name) is not None:
+            continue
+        if fold(name) in _HEADERS:
             basis = "name" if name == ASKING_PRICE else "alias"
             cells = [row[index] for row in rows if index < len(row)]
             return ColumnMatch(

@@ -1,7 +1,8 @@
 """Rows of a CSV file, one at a time, in flat memory, from any place of the file on.
 
 A row that cannot be read sinks no other row: an unclosed quote costs its own line only, and
-bytes that are not of the file's encoding cost the rows that they stand in.
+bytes that are not of the file's encoding cost the rows that they stand in. Cells that no car needs
+may be missing at the end of a row.
 """
 
 import csv
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import Dialect
 
@@ -62,6 +64,8 @@ class CsvReader:
         delimiter: one sign.
         start: where to begin; `position` gives such places.
         width: number of cells that a row must have; None: any.
+        least: a row with so many may lack the others, which are empty then, as spreadsheets leave
+            them out at the end of a line; None: it may lack none.
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class CsvReader:
         *,
         start: Position = START,
         width: int | None = None,
+        least: int | None = None,
     ) -> None:
+        self._least = width if least is None else least
         self._lines = _Lines(stream, encoding, start)
         self._delimiter = delimiter
         self._width = width
@@ -80,8 +86,10 @@ class CsvReader:
     @classmethod
     def of(cls, stream: BinaryIO, dialect: Dialect, start: Position = START) -> "CsvReader":
         """A reader of the data rows of a file whose dialect was detected."""
-        width = len(dialect.header)
-        reader = cls(stream, dialect.encoding, dialect.delimiter, start=start, width=width)
+        width, least = len(dialect.header), least_cells(dialect)
+        reader = cls(
+            stream, dialect.encoding, dialect.delimiter, start=start, width=width, least=least
+        )
         if start == START:
             reader._width = None
             rows = iter(reader)
@@ -120,7 +128,19 @@ class CsvReader:
         """Whether a quote was left open: it swallowed what follows it."""
         if self._lines.ended:
             return True
-        return count > 1 and self._width not in (None, len(cells))
+        return count > 1 and (self._width not in {None, len(cells)} or not self._is_closed(count))
+
+    def _is_closed(self, count: int) -> bool:
+        """Whether nothing but a delimiter follows closing quotes in a record of several lines.
+
+        Text behind one says that it opens another cell: the quote before it was left open.
+        """
+        record = self._lines.window[self._lines.index : self._lines.index + count]
+        try:
+            next(csv.reader(record, delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return False
+        return True
 
     def _first_line_alone(self) -> SourceRow:
         """Give up the record's first line only; the others are read again."""
@@ -140,7 +160,15 @@ class CsvReader:
             return SourceRow(line, cells)
         if len(cells) > self._width and not any(cells[self._width :]):
             return SourceRow(line, cells[: self._width])
+        if self._least is not None and self._least <= len(cells) < self._width:
+            return SourceRow(line, cells + [""] * (self._width - len(cells)))
         return SourceRow(line, cells, "wrong-cell-count")
+
+
+def least_cells(dialect: Dialect) -> int:
+    """How many cells a row has at least: up to the last one that a car needs."""
+    places = [dialect.columns[name].index for name in REQUIRED_FIELDS if name in dialect.columns]
+    return 1 + max(places, default=len(dialect.header) - 1)
 
 
 def clean(text: str) -> str:

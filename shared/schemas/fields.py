@@ -14,7 +14,8 @@ from typing import Any
 from marshmallow import fields
 
 from shared.domain.text import fold, fold_script
-from shared.schemas.numbers import parse_number
+from shared.schemas.dates import year_of
+from shared.schemas.numbers import middle_of, parse_number
 
 ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "required",
@@ -33,11 +34,6 @@ LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """Below ten, a displacement is in litres: no car's engine has so few cm3."""
 CM3_OF_A_LITRE = 1000
 _LITRE_UNIT = re.compile(r"\s*(?:litres?|liters?|l)\.?$", re.IGNORECASE)
-_DATE = re.compile(
-    r"(?P<first>\d{4})[/-]\d{1,2}(?:[/-]\d{1,2}(?:[T ][\d:.+Z-]+)?)?"
-    r"|(?:\d{1,2}[/-]|\d{1,2}[/.-]\d{1,2}[/.-])(?P<last>\d{4})"
-)
-"""2020-03-15, 2020-03-15 00:00:00, 15/03/2020, 03/2020."""
 _CONTROL_SIGNS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 CATEGORY_MAX_SIGNS = 80
 """A longer text is no word for a category: it is refused before anything is done with it."""
@@ -208,6 +204,7 @@ class Number(CarField):
         suffixes: units that may follow the number in a text ("25 000 km").
         litres: a number below ten is litres, and is read as a thousand times as many cm3.
         from_date: a date counts as its year.
+        bands: a band counts as its middle ("120 000 - 129 999"), and "120k" as thousands.
     """
 
     def __init__(
@@ -221,6 +218,7 @@ class Number(CarField):
         suffixes: tuple[str, ...] = (),
         litres: bool = False,
         from_date: bool = False,
+        bands: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -232,6 +230,7 @@ class Number(CarField):
         self.suffixes = suffixes
         self.litres = litres
         self.from_date = from_date
+        self.bands = bands
         least = LITRES_MIN if litres else minimum
         self.document("integer" if whole else "number", minimum=least, maximum=self.maximum)
         if litres:
@@ -285,8 +284,10 @@ class Number(CarField):
             if lowered.endswith(suffix):
                 text = text[: -len(suffix)]
                 break
-        if self.from_date and (date := _DATE.fullmatch(text)):
-            text = date["first"] or date["last"]
+        if self.from_date and (year := year_of(text)) is not None:
+            return year
+        if self.bands and (number := middle_of(text)) is not None:
+            return number
         return parse_number(text, whole=self.thousands or self.decimals == 0)
 
 

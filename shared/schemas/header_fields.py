@@ -53,9 +53,19 @@ def header_place(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> 
     >>> header_place([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
     1
     """
-    known = [
+    known = _known_cells(rows, given)
+    most = max(known)
+    return known.index(most) if most >= HEADER_MIN_FIELDS else 0
+
+
+def has_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> bool:
+    """Whether one of a table's first rows names columns that are known."""
+    return max(_known_cells(rows, given), default=0) >= HEADER_MIN_FIELDS
+
+
+def _known_cells(rows: Sequence[Sequence[str]], given: Collection[str]) -> list[int]:
+    """How many cells of each of the first rows are names of columns."""
+    return [
         len({field_of(cell) or cell for cell in row if cell in given or field_of(cell)} - {""})
         for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
     ]
-    most = max(known)
-    return known.index(most) if most >= HEADER_MIN_FIELDS else 0

@@ -15,6 +15,7 @@ from shared.schemas.car import CAR_FIELDS
 from shared.schemas.csv_reader import COLUMNS_MAX
 from shared.schemas.fields import is_blank
 from shared.schemas.header_fields import FIELD_BY_HEADER, field_of
+from shared.schemas.header_units import foreign_unit
 from shared.schemas.numbers import parse_number
 
 HEADER_MAX_SIGNS = 80
@@ -84,7 +85,8 @@ def match_header(
     claims = dict(_given_claims(header, given, problems))
     _add_claims(header, cells_of, claims, problems)
     found = {field: claim for field, claim in claims.items() if claim is not None}
-    problems += _missing_columns(header, found)
+    if not any(problem.code == "foreign-unit" for problem in problems):
+        problems += _missing_columns(header, found)
     if problems:
         raise UnreadableUpload(problems)
     return {
@@ -135,6 +137,20 @@ def _add_claims(
     for index, name in enumerate(header):
         claim = _claim(index, name, cells_of)
         if claim is None or claim.field in settled or index in taken:
+            continue
+        if (unit := foreign_unit(claim.field, name)) is not None:
+            settled.add(claim.field)
+            problems.append(
+                FieldProblem(
+                    f"/header/{index}",
+                    "foreign-unit",
+                    column=_short(name),
+                    unit=unit,
+                    wanted=CAR_FIELDS[claim.field].unit,
+                    meaning=claim.field,
+                    place=index + 1,
+                )
+            )
             continue
         before = claims.get(claim.field)
         if before is None or _is_better(claim, before):

@@ -12,6 +12,7 @@ from shared.domain.table import ColumnMatch, Dialect, FileKind, Finding, Notice
 from shared.schemas.asking_price import ASKING_PRICE, find_asking
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import Category, Number
+from shared.schemas.header_fields import field_of
 from shared.schemas.header_match import find_column, match_header, shown
 
 NOTICE_VALUES = 5
@@ -44,10 +45,30 @@ class Sample(NamedTuple):
 def name_columns(cells: Sequence[str]) -> list[str]:
     """Header cells as names; a column without one is named by its position.
 
-    >>> name_columns([" Marque ", ""])
-    ['Marque', 'column_2']
+    A name that comes again and means nothing here gets a number. One that means a field of a car
+    stays as it is: which of the columns is meant is for the caller to say.
+
+    >>> name_columns([" Marque ", "", "Note", "Note"])
+    ['Marque', 'column_2', 'Note', 'Note (2)']
     """
-    return [cell.strip() or f"column_{index + 1}" for index, cell in enumerate(cells)]
+    names: list[str] = []
+    seen: Counter[str] = Counter()
+    taken = {cell.strip() for cell in cells}
+    for index, cell in enumerate(cells):
+        name = cell.strip() or f"column_{index + 1}"
+        seen[name] += 1
+        number, numbered = seen[name], name
+        while (
+            number > 1 and not _means_something(name) and (numbered in names or numbered in taken)
+        ):
+            numbered = f"{name} ({number})"
+            number += 1
+        names.append(numbered)
+    return names
+
+
+def _means_something(name: str) -> bool:
+    return field_of(name) is not None or find_asking([name], (), ()) is not None
 
 
 def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:

@@ -44,6 +44,14 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "en": "Both {column} and {other} could be {meaning}; choose one in the query: "
         "?columns={meaning}:{other}.",
     },
+    "foreign-unit": {
+        "fr": "La colonne « {column} » est en « {unit} » ; attendu : {wanted}. Convertissez-la et "
+        "changez son titre. Si elle est déjà en {wanted} : ?columns={meaning}:#{place} ; pour ne "
+        "pas la lire : ?columns={meaning}:.",
+        "en": "Column {column} is in {unit}; expected: {wanted}. Convert it and change its "
+        "header. If it is in {wanted} already: ?columns={meaning}:#{place}; to leave it out: "
+        "?columns={meaning}:.",
+    },
     "unknown-key-column": {
         "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
         "en": "key_column: there is no column {column}. Headers found: {found}.",
@@ -243,8 +251,8 @@ NOTICE_REACH: Texts = {
 
 ROW_MESSAGES: dict[str, Texts] = {
     "wrong-cell-count": {
-        "fr": "La ligne a {found} cellules au lieu de {expected}.",
-        "en": "The row has {found} cells instead of {expected}.",
+        "fr": "Nombre de cellules de la ligne : {found} au lieu de {expected}.",
+        "en": "Number of cells in the row: {found} instead of {expected}.",
     },
     "open-quote": {
         "fr": "Un guillemet ouvert n'est pas refermé.",

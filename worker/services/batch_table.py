@@ -69,7 +69,7 @@ class BatchTable:
             found = read_table(source, table, order, self._spool, _Pulse(self._store, batch_id))
         known = Dialect(kind=manifest.dialect.kind, notices=_notices(found))
         if "sheet" in found:
-            basis = "first-sheet" if options.sheet is None else "given"
+            basis = "first-with-cars" if options.sheet is None else "given"
             sheet = Finding(value=found["sheet"], confidence=1.0, basis=basis)
             known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
         sample = self._sample(batch_id)

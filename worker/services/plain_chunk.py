@@ -12,7 +12,7 @@ from typing import BinaryIO
 import msgpack
 
 from shared.domain.table import Dialect, FileKind
-from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position
+from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position, least_cells
 from worker.services.batch_chunk import CHUNK_MAX_CHARS, Chunk, cut
 from worker.services.plain_ends import RowEnds
 
@@ -87,7 +87,14 @@ class PlainChunk:
         # The empty line keeps a byte order mark at the beginning from being taken for the file's.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
         width = len(dialect.header)
-        reader = CsvReader(stream, "utf-8", dialect.delimiter, start=start, width=width)
+        reader = CsvReader(
+            stream,
+            "utf-8",
+            dialect.delimiter,
+            start=start,
+            width=width,
+            least=least_cells(dialect),
+        )
         chunk = cut(
             iter(reader),
             width=width,

@@ -69,8 +69,8 @@ class RowEnds:
         """Whether each quote is the first sign of a cell, or has its other one before it.
 
         The general reader then takes the same line feeds for ends of rows. A row of several lines
-        must have as many cells as the header: with another number of them, it takes the first
-        quote for one that was left open.
+        must have as many cells as the header, and nothing but a delimiter behind a closing quote:
+        otherwise it takes the first quote for one that was left open.
 
         Args:
             width: cells of the header.
@@ -80,17 +80,21 @@ class RowEnds:
         opening = self.quotes[0::2]
         before = self.signs[opening[opening > 0] - 1]
         is_first = np.isin(before, [self.delimiter, _LINE_FEED, _QUOTE])
-        return bool(is_first.all()) and self._have_long_rows(width)
+        return bool(is_first.all()) and self._are_long_rows_whole(width)
 
-    def _have_long_rows(self, width: int) -> bool:
-        """Whether all rows of several lines have `width` cells."""
-        torn = self.lines[~_is_outside(self.lines, self.quotes)]
-        if not len(torn):
+    def _are_long_rows_whole(self, width: int) -> bool:
+        """Whether all rows of several lines are whole."""
+        is_end = _is_outside(self.lines, self.quotes)
+        ends, inside = self.lines[is_end], self.lines[~is_end]
+        if not len(inside):
             return True
+        after = self.signs[self.quotes[1::2] + 1]
+        if not np.isin(after, [self.delimiter, _LINE_FEED, _RETURN, _QUOTE]).all():
+            return False
         delimiters = np.flatnonzero(self.signs == self.delimiter)
         delimiters = delimiters[_is_outside(delimiters, self.quotes)]
-        rows = np.unique(np.searchsorted(self.rows, torn))
-        until = np.searchsorted(delimiters, self.rows)
+        rows = np.unique(np.searchsorted(ends, inside))
+        until = np.searchsorted(delimiters, ends)
         return bool((np.diff(until, prepend=0)[rows] == width - 1).all())
 
 

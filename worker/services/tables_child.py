@@ -80,7 +80,7 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
     from worker.services.tables_xlsx import Workbook  # noqa: PLC0415 - not for Parquet
 
     workbook = Workbook(source)
-    sheet = workbook.sheet(order["sheet"])
+    sheet = workbook.sheet(order["sheet"], order["headers"])
     table = split_titles(workbook.rows(sheet), order["headers"])
     if table is not None:
         writer.header(table.header)

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.schemas.csv_reader import FIELD_MAX_CHARS
+from shared.schemas.header_fields import field_of
 from worker.services.tables_rows import NUMBER_COLUMN, RowWriter, short
 
 BATCH_MAX_BYTES = 16_000_000
@@ -22,7 +24,7 @@ def convert_parquet(stream: BinaryIO, writer: RowWriter) -> int:
     """Write the rows of a Parquet file as numbered CSV; how many there were.
 
     Raises:
-        UnreadableUpload: it is damaged, or a column holds more than one value a cell.
+        UnreadableUpload: it is damaged, or a column of cars holds more than one value a cell.
     """
     with _refusals():
         file = pq.ParquetFile(
@@ -54,7 +56,7 @@ def _refuse_nested(schema: pa.Schema) -> None:
     problems = [
         FieldProblem(f"/header/{index}", "nested-column", column=field.name, type=str(field.type))
         for index, field in enumerate(schema)
-        if pa.types.is_nested(_value_type(field.type))
+        if pa.types.is_nested(_value_type(field.type)) and field_of(field.name) is not None
     ]
     if problems:
         raise UnreadableUpload(problems)
@@ -75,7 +77,14 @@ def _batch_rows(file: pq.ParquetFile) -> int:
 def _lines(batch: pa.RecordBatch, first_number: int) -> bytes:
     """The rows as lines of CSV."""
     numbers = pa.array(range(first_number, first_number + batch.num_rows))
-    columns = [numbers, *(_texts(column) for column in batch.columns)]
+    fields = map(field_of, batch.schema.names)
+    columns = [
+        numbers,
+        *(
+            _texts(column) if field is not None else _any_texts(column)
+            for field, column in zip(fields, batch.columns, strict=True)
+        ),
+    ]
     # Positions as names: those of the file may stand twice, and are written elsewhere.
     names = [NUMBER_COLUMN, *map(str, range(batch.num_columns))]
     sink = pa.BufferOutputStream()
@@ -85,6 +94,24 @@ def _lines(batch: pa.RecordBatch, first_number: int) -> bytes:
         pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed"),
     )
     return bytes(sink.getvalue())
+
+
+def _any_texts(column: Any) -> Any:
+    """A column that no car needs as texts, whatever is in it: it must cost no row."""
+    kind = _value_type(column.type)
+    if pa.types.is_nested(kind):
+        texts = [None if cell is None else _json(cell) for cell in column.to_pylist()]
+    elif _is_binary(kind):
+        texts = [
+            None if cell is None else cell.decode(errors="replace") for cell in column.to_pylist()
+        ]
+    else:
+        return _texts(column)
+    return _bounded(pc.fill_null(pa.array(texts, pa.large_string()), ""))
+
+
+def _json(cell: Any) -> str:
+    return orjson.dumps(cell, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _texts(column: Any) -> Any:

@@ -6,16 +6,20 @@ macro is looked at, and no document type or entity is accepted.
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.schemas.header_fields import TITLE_ROWS_MAX, has_header
 from worker.services.tables_rows import NumberedRow
 from worker.services.tables_xlsx_values import CellFormats, cell_text
 from worker.services.tables_xlsx_xml import parse_events, read_shared_texts, read_small
 
 CELLS_OF_A_ROW_MAX = 16_384
 """Excel's own limit."""
+SHEETS_LOOKED_INTO = 20
 _LETTERS = re.compile("[A-Z]{1,3}")
 
 
@@ -25,6 +29,7 @@ class Sheet(NamedTuple):
     name: str
     part: str
     """Its file inside the workbook."""
+    is_hidden: bool = False
 
 
 class Workbook:
@@ -46,14 +51,26 @@ class Workbook:
         self._formats = CellFormats.of(styles, uses_1904=uses_1904)
         self._has_texts = "xl/sharedStrings.xml" in names
 
-    def sheet(self, wanted: str | None) -> Sheet:
-        """A sheet by its name or its number; the first one for None.
+    @cached_property
+    def _texts(self) -> list[str]:
+        """The texts that cells refer to."""
+        return read_shared_texts(self._archive) if self._has_texts else []
+
+    def sheet(self, wanted: str | None, given: Collection[str] = ()) -> Sheet:
+        """A sheet by its name or its number.
+
+        For None it is the first one that names columns of cars, of those that are not hidden; the
+        first one if none does.
+
+        Args:
+            wanted: what the caller asks for.
+            given: what the caller calls the columns.
 
         Raises:
             UnreadableUpload: there is none such.
         """
         if wanted is None and self.sheets:
-            return self.sheets[0]
+            return self._likely_sheet(given)
         for sheet in self.sheets:
             if sheet.name == wanted:
                 return sheet
@@ -65,11 +82,20 @@ class Workbook:
         problem = FieldProblem("?sheet", "unknown-sheet", sheet=wanted or "1", found=found)
         raise UnreadableUpload([problem])
 
+    def _likely_sheet(self, given: Collection[str]) -> Sheet:
+        shown = [sheet for sheet in self.sheets if not sheet.is_hidden] or self.sheets
+        if len(shown) == 1:
+            return shown[0]
+        for sheet in shown[:SHEETS_LOOKED_INTO]:
+            first = islice(self.rows(sheet), TITLE_ROWS_MAX)
+            if has_header([row.cells for row in first], given):
+                return sheet
+        return shown[0]
+
     def rows(self, sheet: Sheet) -> Iterator[NumberedRow]:
         """The rows of a sheet that hold something."""
-        texts = read_shared_texts(self._archive) if self._has_texts else []
         with self._archive.open(sheet.part) as part:
-            reader = _SheetReader(texts, self._formats)
+            reader = _SheetReader(self._texts, self._formats)
             for _ in parse_events(part, reader.start, reader.end, reader.text):
                 yield from reader.take()
 
@@ -90,7 +116,8 @@ def _find_sheets(archive: zipfile.ZipFile) -> tuple[list[Sheet], bool]:
         if name == "sheet":
             identity = next((attributes[key] for key in attributes if key.endswith(":id")), "")
             if identity in targets:
-                sheets.append(Sheet(attributes.get("name", ""), targets[identity]))
+                is_hidden = attributes.get("state", "visible") != "visible"
+                sheets.append(Sheet(attributes.get("name", ""), targets[identity], is_hidden))
         elif name == "workbookPr" and attributes.get("date1904", "0") in ("1", "true"):
             flags.add("1904")
 

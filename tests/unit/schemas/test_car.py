@@ -277,3 +277,36 @@ def test_the_year_may_be_told_by_a_date(car: dict[str, Any], date: str) -> None:
 )
 def test_three_digits_behind_a_sign_are_thousands_in_a_price(car, text, price):
     assert load_car_request(car | {"asking_price_mad": text}).asking_price_mad == price
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [
+        ("15/03/18", 2018), ("15-03-18", 2018), ("mars 2018", 2018), ("mars-18", 2018),
+        ("15 mars 2018", 2018), ("janv. 2020", 2020), ("août 2019", 2019), ("déc-99", 1999),
+        ("Sept 2020", 2020),
+    ],
+)  # fmt: skip
+def test_years_stand_in_dates_of_many_forms(car: dict[str, Any], text: str, year: int) -> None:
+    assert load_car_request(car | {"year": text}).car.year == year
+
+
+@pytest.mark.parametrize("text", ["32000", "1/2/3", "43174", "2018 ou 2019"])
+def test_what_only_looks_like_a_date_is_no_year(car: dict[str, Any], text: str) -> None:
+    assert problems_of(car | {"year": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "km"),
+    [
+        ("120 000 - 129 999", 125_000), ("120.000 à 129.999 km", 125_000), ("0 - 4 999", 2_500),
+        ("120k", 120_000), ("12,5 K km", 12_500), ("5000-9999", 7_500),
+    ],
+)  # fmt: skip
+def test_a_band_of_kilometres_counts_as_its_middle(car: dict[str, Any], text: str, km: int) -> None:
+    assert load_car_request(car | {"km_driven": text}).car.km_driven == km
+
+
+@pytest.mark.parametrize("text", ["10 - 5", "1-2-3", "-5", "- 5", "500 000 et plus", "5 -"])
+def test_what_is_no_band_is_no_number_of_kilometres(car: dict[str, Any], text: str) -> None:
+    assert problems_of(car | {"km_driven": text})

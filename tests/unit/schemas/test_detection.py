@@ -232,3 +232,45 @@ def test_a_notice_on_the_first_rows_of_a_long_file_says_how_many_were_looked_at(
 def test_a_sheet_that_is_asked_of_a_text_is_named_as_of_no_use() -> None:
     (notice,) = dialect_of(f"{HEADER}\n{ROW}\n", sheet="Mars").notices
     assert (notice.code, notice.values) == ("options-without-use", ("sheet",))
+
+
+@pytest.mark.parametrize(
+    ("header", "unit", "field"),
+    [
+        ("Kilométrage (miles)", "miles", "km_driven"),
+        ("Kilométrage (en milliers)", "en milliers", "km_driven"),
+        ("Km [x1000]", "x1000", "km_driven"),
+    ],
+)
+def test_a_column_in_another_unit_is_refused_until_the_caller_says_what_it_is(
+    header: str, unit: str, field: str
+) -> None:
+    text = f"{HEADER.replace('Kilométrage', header)}\n{ROW}\n"
+    code, params = refusal(text)
+    assert (code, params["unit"], params["place"]) == ("foreign-unit", unit, 6)
+    assert dialect_of(text, columns=((field, "#6"),)).column_of[field] == 5
+
+
+def test_an_optional_column_in_another_unit_can_be_left_out() -> None:
+    text = f"{HEADER};Puissance (kW)\n{ROW};66\n"
+    assert refusal(text)[0] == "foreign-unit"
+    assert "max_power_bhp" not in dialect_of(text, columns=(("max_power_bhp", ""),)).column_of
+
+
+@pytest.mark.parametrize("header", ["Prix (€)", "Prix €", "Prix (KDH)", "Prix (EUR)"])
+def test_a_price_in_another_currency_is_no_asking_price(header: str) -> None:
+    assert with_column(header, "9500").asking is None
+    assert with_column("Prix (DH)", "95000").asking is not None
+
+
+@pytest.mark.parametrize("header", ["Kilométrage (km)", "Année (mise en circulation)"])
+def test_what_else_stands_in_brackets_does_no_harm(header: str) -> None:
+    first = header.partition(" ")[0]
+    assert dialect_of(f"{HEADER.replace(first, header)}\n{ROW}\n").column_of
+
+
+def test_a_name_that_means_nothing_may_come_twice_one_that_means_a_field_may_not() -> None:
+    text = f"{HEADER};Note;Note;Note (2)\n{ROW};a;b;c\n"
+    assert dialect_of(text).header[-3:] == ("Note", "Note (3)", "Note (2)")
+    assert refusal(f"{HEADER};Marque\n{ROW};x\n")[0] == "duplicate-column"
+    assert refusal(f"{HEADER};Prix;Prix\n{ROW};1;2\n")[0] == "duplicate-column"

@@ -112,7 +112,7 @@ def test_bad_rows_are_reported_cell_by_cell_and_sink_no_other_row(path: BulkPath
     assert "from 1990" in year["message"]
     assert (km["column"], km["value"], km["code"]) == ("km_driven", "a lot", "not-a-number")
     assert (ragged["line"], ragged["column"], ragged["code"]) == (4, None, "wrong-cell-count")
-    assert ragged["message"] == "The row has 7 cells instead of 6."
+    assert ragged["message"] == "Number of cells in the row: 7 instead of 6."
 
 
 def test_the_error_report_speaks_the_language_of_whoever_reads_it(path: BulkPath) -> None:

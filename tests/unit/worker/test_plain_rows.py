@@ -237,6 +237,8 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
             ' "a"',
             '"\n"',
             f'"{end}{delimiter}"',
+            f'R{delimiter}"Toyota' + delimiter * 3,
+            f'R{delimiter}"Dacia{delimiter}a"b',
             '"\x1f"',
             '"a""b"' + delimiter * (len(header) - 1),
             '"a\n"' + delimiter * (len(header) - 1),
@@ -251,6 +253,8 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
             for cell, quoted in zip(cells, is_quoted, strict=True)
         )
         tail = draw(st.sampled_from(["", "", "", delimiter, delimiter * 2, delimiter + "x"]))
+        if draw(st.integers(0, 9)) == 5:
+            plain = delimiter.join(plain.split(delimiter)[: draw(st.integers(5, 9))])
         lines.append(plain + tail if draw(st.integers(0, 9)) else draw(odd))
     text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
     options = {"dry_run": draw(st.booleans()), "language": draw(st.sampled_from(["fr", "en"]))}
@@ -461,3 +465,24 @@ def test_files_with_other_decimals_take_turns_without_forgetting() -> None:
     for validator in validators:
         valuation.part(batch, chunk, validator)
     assert len(seen) == learnt
+
+
+def test_text_behind_a_closing_quote_of_a_later_row_sinks_no_row_between() -> None:
+    """Two open quotes with rows between them: each costs its own line, and no other."""
+    rows = [f"R{n},Toyota,Corolla,2020,Petrol,Manual,{n}000,," for n in range(1, 31)]
+    rows[4] += '"first, of'
+    rows[24] += '"second, hand'
+    data = "\n".join([",".join(HEADER), *rows]).encode()
+    found = list(general_chunks(data, manifest(), 100))
+    assert [len(chunk) for chunk in found] == [30]
+    assert found[0].faults == {4: ("open-quote", 10), 24: ("open-quote", 10)}
+    assert check(data, manifest(), rows=4)
+
+
+def test_cells_that_no_car_needs_may_be_missing_at_the_end() -> None:
+    rows = ["R1,Toyota,Corolla,2020,Petrol,Manual,25000", "R2,VW,Golf,2019,Diesel,Auto"]
+    data = "\n".join([",".join(HEADER), *rows]).encode()
+    (chunk,) = general_chunks(data, manifest(), 100)
+    assert chunk.faults == {1: ("wrong-cell-count", 6)}
+    assert [column[0] for column in chunk.columns[-2:]] == ["", ""]
+    assert check(data, manifest()) == [False]

@@ -186,12 +186,29 @@ def test_a_sheet_is_chosen_by_name_or_number(path: BulkPath) -> None:
     assert rows_of(path, batch)[0]["Réf"] == "R9"
     assert batch.manifest.dialect.findings["sheet"].value == "Été"
     assert batch.manifest.dialect.notices[0].values == ("Notes", "2")
-    assert refusal(path, data)[0] == "missing-column"
-    (_, others) = path.run(data).refusal
+    found = path.run(data).manifest.dialect.findings["sheet"]
+    assert (found.value, found.basis) == ("2", "first-with-cars")
+    assert refusal(path, data, sheet="1")[0] == "missing-column"
+    (_, others) = path.run(data, sheet="1").refusal
     assert (others.pointer, others.code) == ("?sheet", "other-sheets")
     assert others.params == {"sheet": "Notes", "found": "2, Été"}
     code, params = refusal(path, data, sheet="Mars")
     assert (code, params["found"]) == ("unknown-sheet", "Notes, 2, Été")
+
+
+def test_a_hidden_sheet_is_read_only_where_it_is_asked_for(path: BulkPath) -> None:
+    parts = parts_of(
+        {
+            "Archive": sheet_xml([CAR_HEADER, ("R8", *CAR_ROW[1:])]),
+            "Stock": sheet_xml([CAR_HEADER, CAR_ROW]),
+        }
+    )
+    parts["xl/workbook.xml"] = parts["xl/workbook.xml"].replace(
+        'name="Archive"', 'name="Archive" state="hidden"'
+    )
+    data = zipped(parts)
+    assert rows_of(path, path.run(data))[0]["Réf"] == "R1"
+    assert rows_of(path, path.run(data, sheet="Archive"))[0]["Réf"] == "R8"
 
 
 def test_titles_above_a_sheets_header_are_left_out_and_named(path: BulkPath) -> None:
@@ -306,9 +323,18 @@ def test_a_text_that_is_none_or_too_long_costs_its_row_only(path: BulkPath) -> N
     ]  # fmt: skip
 
 
-def test_nested_columns_are_refused_by_name(path: BulkPath) -> None:
-    code, params = refusal(path, parquet(cars(Photos=[["a"], [], ["b"]])))
-    assert (code, params["column"]) == ("nested-column", "Photos")
+def test_a_nested_column_of_cars_is_refused_by_name(path: BulkPath) -> None:
+    code, params = refusal(path, parquet(cars(Ville=[["a"], [], ["b"]])))
+    assert (code, params["column"]) == ("nested-column", "Ville")
+
+
+def test_columns_that_no_car_needs_cost_no_row_whatever_is_in_them(path: BulkPath) -> None:
+    photos = [["a", "é"], None, []]
+    batch = path.run(parquet(cars(Photos=photos, Vignette=[b"\xff\xd8", b"", None])))
+    assert batch.progress.counts.valid == 3
+    rows = rows_of(path, batch)
+    assert [row["Photos"] for row in rows] == ['["a","é"]', "", "[]"]
+    assert [row["Vignette"] for row in rows] == ["\ufffd\ufffd", "", ""]
 
 
 # Hostile files
