@@ -150,6 +150,7 @@ def _head_of(batch: Batch) -> JobHead:
     return JobHead(
         id=batch.manifest.id,
         kind=JobKind.BATCH,
+        file_name=batch.manifest.file_name,
         caller=batch.manifest.caller,
         state=progress.state,
         created_at=batch.manifest.accepted_at,

@@ -148,6 +148,8 @@ class JobHead:
     """Cars or rows."""
     total: int | None
     """None while a file is not read to its end."""
+    file_name: str = ""
+    """As its owner calls it; of a job or a nameless file ""."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,7 +50,9 @@ def test_a_file_is_handed_in_followed_and_fetched(
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= NARROW["width"], "nothing is wider than a telephone"
     page.get_by_role("link", name="Un autre fichier").click()
-    expect(page.get_by_role("region", name="Vos derniers fichiers")).to_contain_text("Terminé")
+    recent = page.get_by_role("region", name="Vos derniers fichiers")
+    expect(recent).to_contain_text("Terminé")
+    expect(recent).to_contain_text("mon parc.csv")
 
 
 def test_a_file_that_is_no_table_of_cars_is_refused_on_the_page(
