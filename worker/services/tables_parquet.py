@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.schemas.csv_reader import FIELD_MAX_CHARS
+from shared.schemas.csv_reader import FIELD_MAX_CHARS, clean
 from shared.schemas.header_fields import field_of
 from worker.services.tables_rows import NUMBER_COLUMN, RowWriter, short
 
@@ -103,7 +103,8 @@ def _any_texts(column: Any) -> Any:
         texts = [None if cell is None else _json(cell) for cell in column.to_pylist()]
     elif _is_binary(kind):
         texts = [
-            None if cell is None else cell.decode(errors="replace") for cell in column.to_pylist()
+            None if cell is None else clean(cell.decode(errors="replace"))
+            for cell in column.to_pylist()
         ]
     else:
         return _texts(column)
