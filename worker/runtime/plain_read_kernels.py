@@ -6,7 +6,7 @@ all distinct texts (`worker.services.plain_cells`).
 """
 
 # Numba infers the types of what it compiles, from the signature that the outermost function states.
-# ruff: noqa: ANN001, ANN201, ANN202, C901, D417, PLR0912, PLR0917
+# ruff: noqa: ANN001, ANN201, ANN202, C901, D417, PLR0912, PLR0915, PLR0917
 # mypy: disable-error-code="no-untyped-def, assignment"
 
 import numba
@@ -19,9 +19,9 @@ from worker.runtime.plain_signs import LINE_MARK, SEPARATOR
 LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
 QUOTE, PLUS, MINUS = 34, 43, 45
 NUMBER_MAX_DIGITS = 9
-WRONG_WIDTH, RISKY_CELL, CROWDED = -1, -2, -3
-"""Why rows are left to the general reader: their number of cells, a cell that a spreadsheet might
-run, or texts that all want the same place in the table."""
+WRONG_WIDTH, TOO_RISKY, CROWDED = -1, -2, -3
+"""Why rows are left to the general reader: their number of cells, too many cells that a spreadsheet
+might run, or texts that all want the same place in the table."""
 
 MOST_STEPS = 256
 """Places that a text may pass on its way to its own. In a table that is half empty nobody gets near
@@ -148,11 +148,12 @@ def unquote(raw, delimiter, out):
     types.int64(
         _text, types.int64, _ints, _flags, types.float64[:, ::1], types.uint64, types.int32[::1],
         types.int64[:, ::1], _out, _ints, types.int64[:, ::1], _codes, _numbers,
+        types.int64[:, ::1], _ints,
     )
 )  # fmt: skip
 def read_rows(
     raw, delimiter, slots, is_number, limits, secret, table, keys, arena, filled, places, codes,
-    numbers,
+    numbers, risky, risky_count,
 ):  # fmt: skip
     """Find the rows of plain text, and what their cells hold.
 
@@ -166,14 +167,17 @@ def read_rows(
         places: (lines, 3) filled with each row's line, first byte, and the byte after it.
         codes: (fields, lines) filled with the code of each cell; -1: it is a plain number.
         numbers: (fields, lines) filled with plain numbers.
+        risky: (most, 2) filled with the first byte, and the byte after it, of each cell that a
+            spreadsheet might run.
+        risky_count: (1,) filled with how many of these there are.
 
     Returns:
-        How many rows there are; `WRONG_WIDTH`, `RISKY_CELL` or `CROWDED`.
+        How many rows there are; `WRONG_WIDTH`, `TOO_RISKY` or `CROWDED`.
     """
     size, width = len(raw), len(slots)
     # Most cells of most files are empty.
     empty_codes = np.full(len(is_number), -1, dtype=np.int64)
-    at = line = row = 0
+    at = line = row = found = 0
     while at < size:
         first, start, column, end, begin = at, at, 0, at, line
         is_empty = True
@@ -188,7 +192,10 @@ def read_rows(
                     if column >= width:
                         return WRONG_WIDTH
                     if _is_risky(raw, start, stop):
-                        return RISKY_CELL
+                        if found == len(risky):
+                            return TOO_RISKY
+                        risky[found, 0], risky[found, 1] = start, stop
+                        found += 1
                 if column < width:
                     end = stop
                     slot = slots[column]
@@ -224,4 +231,5 @@ def read_rows(
                 return WRONG_WIDTH
             places[row, 0], places[row, 1], places[row, 2] = begin, first, end
             row += 1
+    risky_count[0] = found
     return row

@@ -14,7 +14,7 @@ from numba import types
 from data.compilation import compiled
 from worker.runtime.plain_signs import LINE_MARK
 
-COMMA, QUOTE, ZERO, POINT, MINUS, LINE_FEED = 44, 34, 48, 46, 45, 10
+COMMA, QUOTE, APOSTROPHE, ZERO, POINT, MINUS, LINE_FEED = 44, 34, 39, 48, 46, 45, 10
 
 _text = types.Array(types.uint8, 1, "C", readonly=True)
 _out = types.uint8[::1]
@@ -66,10 +66,13 @@ def _put_hundredths(out, at, value):
 
 
 @numba.njit
-def _put_quoted(out, at, text, start, stop):
+def _put_quoted(out, at, text, start, stop, is_escaped):
     """Write a cell between quotes, each quote in it twice, and its line feeds as such."""
     out[at] = QUOTE
     at += 1
+    if is_escaped:
+        out[at] = APOSTROPHE
+        at += 1
     for source in range(start, stop):
         if text[source] == QUOTE:
             out[at] = QUOTE
@@ -81,19 +84,34 @@ def _put_quoted(out, at, text, start, stop):
 
 
 @numba.njit
-def _put_own_cells(out, at, raw, start, stop, delimiter):
-    """Write a row's own cells with commas between them; what needs quotes gets them."""
-    if delimiter == COMMA:
-        return _put(out, at, raw, start, stop)
+def _put_own_cells(out, at, raw, start, stop, delimiter, escapes):
+    """Write a row's own cells with commas between them; what needs quotes gets them.
+
+    Those that begin at the next of `escapes` get an apostrophe.
+
+    Returns:
+        The place after them, and how many apostrophes were written.
+    """
+    escaped = 0
+    if delimiter == COMMA and (len(escapes) == 0 or escapes[0] >= stop):
+        return _put(out, at, raw, start, stop), escaped
     cell = start
     while True:
         end, needs_quotes = cell, False
         while end < stop and raw[end] != delimiter:
             needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == LINE_MARK
             end += 1
-        at = _put_quoted(out, at, raw, cell, end) if needs_quotes else _put(out, at, raw, cell, end)
+        is_escaped = escaped < len(escapes) and escapes[escaped] == cell
+        escaped += is_escaped
+        if needs_quotes:
+            at = _put_quoted(out, at, raw, cell, end, is_escaped)
+        else:
+            if is_escaped:
+                out[at] = APOSTROPHE
+                at += 1
+            at = _put(out, at, raw, cell, end)
         if end == stop:
-            return at
+            return at, escaped
         out[at] = COMMA
         at += 1
         cell = end + 1
@@ -102,12 +120,12 @@ def _put_own_cells(out, at, raw, start, stop, delimiter):
 @compiled(
     types.int64(
         _text, types.int64, types.int64[:, ::1], _ints, types.int64[:, ::1], _text, _ints, _text,
-        _ints, _text, types.int64[:, ::1], _out,
+        _ints, _text, _ints, types.int64[:, ::1], _out,
     )
 )  # fmt: skip
 def write_results(
-    raw, delimiter, places, endings, hundredths, extras, extra_ends, texts, text_ends, good, own,
-    out,
+    raw, delimiter, places, endings, hundredths, extras, extra_ends, texts, text_ends, good,
+    escapes, own, out,
 ):  # fmt: skip
     """Write the lines of a result file.
 
@@ -118,16 +136,20 @@ def write_results(
         extras, extra_ends: what stands after each row's prices, and where it ends.
         texts, text_ends: texts one after the other, and where each ends.
         good: what stands after the prices.
+        escapes: where the cells begin that get an apostrophe, in order.
         own: (rows, 2) filled with where each row's own cells begin and end in `out`.
         out: filled.
 
     Returns:
         Bytes written.
     """
-    at = 0
+    at = escaped = 0
     for row in range(len(endings)):
         own[row, 0] = at
-        at = _put_own_cells(out, at, raw, places[row, 1], places[row, 2], delimiter)
+        at, count = _put_own_cells(
+            out, at, raw, places[row, 1], places[row, 2], delimiter, escapes[escaped:]
+        )
+        escaped += count
         own[row, 1] = at
         ending = endings[row]
         if ending >= 0:

@@ -159,13 +159,13 @@ def _results(
     longest = max([ENDING_BYTES + max(map(len, verdicts), default=0), *map(len, texts)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
     own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
-    own_size += rows.text.count(b'"')
+    own_size += rows.text.count(b'"') + len(rows.escapes)
     out = np.empty(own_size + longest * len(rows.is_good), dtype=np.uint8)
     own = np.empty((len(rows.is_good), 2), dtype=np.int64)
     written = plain_write_kernels.write_results(
         signs(rows.text), rows.delimiter, rows.places, endings,
         hundredths, signs(b"".join(verdicts)), ends(verdicts), signs(b"".join(texts)),
-        ends(texts), signs(good), own, out,
+        ends(texts), signs(good), rows.escapes, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
 

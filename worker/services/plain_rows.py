@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,15 @@ from numpy.typing import NDArray
 from data.coded_columns import CodedColumn, Column
 from shared.domain.batch import BatchManifest, kept_columns
 from shared.schemas.asking_price import ASKING_PRICE, asking_column
+from shared.schemas.csv_cells import escape_formula
 from worker.runtime import plain_read_kernels
 from worker.runtime.plain_signs import LINE_MARK, SEPARATOR
 from worker.services.plain_cells import IS_NUMBER, NUMBERS, SLOTS, CellTable
 from worker.services.plain_chunk import PlainChunk
-from worker.services.plain_texts import signs
+from worker.services.plain_texts import readable, signs
+
+RISKY_MOST = 4
+"""Cells that a spreadsheet might run, by row: telephone numbers, lists with dashes."""
 
 _MARKS = re.compile(b"[%c%c]" % (SEPARATOR, LINE_MARK))
 """No text of a person's has them."""
@@ -39,6 +44,8 @@ class PlainRows:
     """Column of each field that the file has."""
     is_good: NDArray[np.bool_]
     """(n,) whether no cell breaks a rule."""
+    escapes: NDArray[np.int64]
+    """Where the cells begin in `text` that a spreadsheet would run."""
     asking_mad: NDArray[np.float64] | None
     """(n,) what is asked, NaN where nothing is; None if the file does not say."""
 
@@ -79,10 +86,11 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
     places = np.empty((lines, 3), dtype=np.int64)
     codes = np.full((len(SLOTS), lines), -1, dtype=np.int32)
     numbers = np.zeros((len(SLOTS), lines))
+    risky, count = np.empty((RISKY_MOST * lines, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
     table.make_room(lines * (len(columns) + 1), len(text))
     rows = plain_read_kernels.read_rows(
         signs(text), delimiter, slots, IS_NUMBER, table.limits, table.secret,
-        table.slots, table.keys, table.arena, table.filled, places, codes, numbers,
+        table.slots, table.keys, table.arena, table.filled, places, codes, numbers, risky, count,
     )  # fmt: skip
     table.learn()
     if rows == plain_read_kernels.CROWDED:
@@ -104,8 +112,21 @@ def read_rows(chunk: PlainChunk, manifest: BatchManifest, table: CellTable) -> P
         numbers=np.ascontiguousarray(numbers),
         columns=columns,
         is_good=is_good,
+        escapes=_escapes(text, risky[: count[0]]),
         asking_mad=None if asking is None else numbers[SLOTS[ASKING_PRICE]].copy(),
     )
+
+
+def _escapes(text: bytes, risky: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where those cells begin that get an apostrophe; numbers with a sign get none."""
+    starts = [start for start, stop in risky.tolist() if _is_formula(text[start:stop])]
+    return np.array(starts, dtype=np.int64)
+
+
+@lru_cache(maxsize=4096)
+def _is_formula(cell: bytes) -> bool:
+    text = readable(cell)
+    return escape_formula(text) != text
 
 
 def _without_quotes(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
