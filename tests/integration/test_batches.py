@@ -115,7 +115,7 @@ def test_errors_name_line_key_column_value_and_reason_in_both_languages(
     assert year["code"] == "out-of-range"
     assert "1990" in year["message"]
     assert english[-1]["code"] == "wrong-cell-count"
-    assert french[-1]["message"] == "La ligne a 3 cellules au lieu de 9."
+    assert french[-1]["message"] == "Nombre de cellules de la ligne : 3 au lieu de 9."
 
 
 def test_rejected_rows_come_back_with_reasons(http: httpx.Client, priced: dict) -> None:
