@@ -10,6 +10,7 @@ Places = NDArray[np.int64]
 """Places of bytes, in order."""
 
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
+_NONE: Places = np.zeros(0, dtype=np.int64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -35,7 +36,7 @@ class RowEnds:
         """
         signs = np.frombuffer(block, np.uint8)
         lines = np.flatnonzero(signs == _LINE_FEED)
-        quotes = np.flatnonzero(signs == _QUOTE)
+        quotes = np.flatnonzero(signs == _QUOTE) if b'"' in block else _NONE
         ends = lines[_is_outside(lines, quotes)] if len(quotes) else lines
         return cls(
             signs=signs,

@@ -1,7 +1,6 @@
 """Plain rows, read by compiled loops: where they stand, and what their cells mean."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -21,7 +20,7 @@ from worker.services.plain_texts import readable, signs
 RISKY_MOST = 4
 """Cells that a spreadsheet might run, by row: telephone numbers, lists with dashes."""
 
-_MARKS = re.compile(b"[%c%c]" % (SEPARATOR, LINE_MARK))
+_MARKS = (bytes([SEPARATOR]), bytes([LINE_MARK]))
 """No text of a person's has them."""
 
 
@@ -131,7 +130,7 @@ def _is_formula(cell: bytes) -> bool:
 
 def _without_quotes(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
     """Rows without quotes around their cells, and the sign between these; None if that is lost."""
-    if _MARKS.search(text):
+    if any(mark in text for mark in _MARKS):  # faster than one pattern for both
         return None
     if b'"' not in text:
         return text, ord(delimiter)
