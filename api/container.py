@@ -24,17 +24,17 @@ from shared.adapters.audit_search import AuditSearch
 from shared.adapters.audit_stats import AuditStats
 from shared.adapters.batch_files import BatchFiles
 from shared.adapters.blob_stores import open_blob_store
-from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.celery_dispatch import MicroBatchDispatcher
 from shared.adapters.celery_sender import TaskSender
-from shared.adapters.jsonl_audit import JsonlAuditLog
+from shared.adapters.jsonl_audit import AuditLog
 from shared.adapters.outcome_log import OutcomeLog
-from shared.adapters.redis_batches import RedisBatchStore
-from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_batches import BatchLedger
+from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
-from shared.adapters.redis_events import RedisJobEvents
+from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_jobs import RedisJobStore
-from shared.adapters.redis_lists import RedisCallerLists
+from shared.adapters.redis_jobs import JobStore
+from shared.adapters.redis_lists import CallerLists
 from shared.adapters.redis_workers import RedisWorkers
 from shared.domain.ids import new_id
 from shared.settings import Settings
@@ -55,7 +55,7 @@ class ApiServices:
     watching: Watching
     models: Models
     health: Health
-    cache: RedisValuationCache
+    cache: ValuationCache
     audit_stats: AuditStats
     outcomes: Outcomes
 
@@ -72,17 +72,17 @@ def build_services(settings: Settings) -> ApiServices:
     active_model = ActiveModel(settings.versions_path)
     registry = ModelRegistry(settings.versions_path, trial=ModelTrial(settings.versions_path))
     models = Models(registry, active_model)
-    cache = RedisValuationCache(
+    cache = ValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
         settings.cache_ttl_s,
         clock,
         near_entries=settings.cache_near_entries,
     )
-    store = RedisJobStore(
+    store = JobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
     sender = TaskSender(broker)
-    dispatcher = CeleryDispatcher(
+    dispatcher = MicroBatchDispatcher(
         sender,
         broker,
         store,
@@ -90,15 +90,15 @@ def build_services(settings: Settings) -> ApiServices:
         slots=settings.group_slots,
     )
     queue_guard = QueueGuard(workers, clock, settings.queue_max_length)
-    audit = JsonlAuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
+    audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
-    events = RedisJobEvents(broker)
-    lists = RedisCallerLists(broker)
+    events = JobEvents(broker)
+    lists = CallerLists(broker)
     # One bound for all who wait. A quarter of the threads reads bodies (`api.slots`), an eighth
     # sends large answers: the last eighth answers everybody else.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
-    ledger = RedisBatchStore(
+    ledger = BatchLedger(
         broker,
         clock,
         lease_s=settings.job_lease_s,

@@ -51,9 +51,9 @@ PARTS = {
     "find the caller": ("api.front", "Front", "_plain"),
     "JSON": ("api.front", "", "parse_json"),
     "the car's fields": ("api.front", "", "load_car_request"),
-    "cache": ("shared.adapters.redis_cache", "RedisValuationCache", "near"),
+    "cache": ("shared.adapters.redis_cache", "ValuationCache", "near"),
     "what is recorded": ("api.services.loop_valuations", "", "hit_record"),
-    "audit: one line": ("shared.adapters.jsonl_audit", "JsonlAuditLog", "append"),
+    "audit: one line": ("shared.adapters.jsonl_audit", "AuditLog", "append"),
     "count the price": ("api.services.loop_valuations", "", "observe_valuations"),
     "write the answer": ("api.front", "Front", "_write"),
     "count and time the request": ("api.front", "", "observe_http"),
@@ -127,14 +127,14 @@ def fill_cache(settings: Settings) -> None:
     """Put the example's estimate where a worker would put it."""
     from model_store.bundle import load_model  # noqa: PLC0415 - see `report`
     from model_store.registry import ModelRegistry  # noqa: PLC0415
-    from shared.adapters.redis_cache import RedisValuationCache  # noqa: PLC0415
+    from shared.adapters.redis_cache import ValuationCache  # noqa: PLC0415
     from shared.adapters.redis_client import connect  # noqa: PLC0415
     from shared.schemas.car_requests import load_car_request  # noqa: PLC0415
 
     version = ModelRegistry(settings.versions_path).active_version()
     request = load_car_request(CAR)
     estimate = load_model(settings.versions_path, str(version)).estimate([request.car])[0]
-    cache = RedisValuationCache(connect(settings.cache_url), 3600, time.time)
+    cache = ValuationCache(connect(settings.cache_url), 3600, time.time)
     cache.put([(request.car, request.extras, estimate)])
 
 

@@ -17,9 +17,9 @@ from api.services.batch_results import BatchResults
 from api.services.batches import Batches, IncomingFile
 from shared.adapters.batch_files import BatchFiles
 from shared.adapters.blobs import LocalBlobStore
-from shared.adapters.redis_batches import RedisBatchStore
+from shared.adapters.redis_batches import BatchLedger
 from shared.adapters.redis_client import RedisClient
-from shared.adapters.redis_events import RedisJobEvents
+from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
 from shared.domain.errors import BrokerUnavailable
@@ -149,7 +149,7 @@ class BulkPath:
         self.audit_folder = folder / "audit"
         self.blobs = LocalBlobStore(folder / "batches")
         self.files = BatchFiles(self.blobs)
-        self.store = RedisBatchStore(
+        self.store = BatchLedger(
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
         self.flow = BatchFlow(self.store, self.send)
@@ -180,7 +180,7 @@ class BulkPath:
             retention_s=retention_s,
         )
         self.forms = BatchForms(self.files, self.store)
-        self.events = RedisJobEvents(client)
+        self.events = JobEvents(client)
         self.results = BatchResults(
             self.files,
             store=self.store,

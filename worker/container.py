@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from shared.adapters.batch_files import BatchFiles
 from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.celery_sender import TaskSender
-from shared.adapters.jsonl_audit import JsonlAuditLog
-from shared.adapters.redis_batches import RedisBatchStore
-from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.jsonl_audit import AuditLog
+from shared.adapters.redis_batches import BatchLedger
+from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_claims import RedisClaims
 from shared.adapters.redis_client import CACHE_TIMEOUT_S, RedisClient, connect
-from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_jobs import JobStore
+from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.names import TaskName
-from shared.ports import Clock
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
 from worker.runtime.shadow_runtime import ShadowRuntime
@@ -54,12 +54,12 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     """
     clock = time.time
     broker = connect(settings.redis_url)
-    jobs = RedisJobStore(
+    jobs = JobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
     sender = TaskSender(broker)
-    audit = JsonlAuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
-    cache = RedisValuationCache(
+    audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
+    cache = ValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
     files = BatchFiles(open_blob_store(settings))
@@ -121,8 +121,8 @@ def resume_batches(settings: Settings) -> None:
             TaskSender(broker).send(TaskName.SWEEP, {})
 
 
-def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> RedisBatchStore:
-    return RedisBatchStore(
+def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> BatchLedger:
+    return BatchLedger(
         broker,
         clock,
         lease_s=settings.job_lease_s,

@@ -11,12 +11,12 @@ import orjson
 from api.services.storage import storage_errors
 from shared.adapters.batch_files import ERRORS, BatchFiles, table_name
 from shared.adapters.batch_parts import first_results, read_blocks
-from shared.batch_ports import BatchStore
+from shared.adapters.redis_batches import BatchLedger
+from shared.adapters.redis_events import JobEvents
 from shared.domain.batch import Batch, BatchOutcome, ResultForm, ResultTable
 from shared.domain.errors import BrokerUnavailable, FormNotReady, ResultNotReady
 from shared.domain.ids import BatchId
 from shared.names import TaskName
-from shared.ports import JobEvents
 from shared.schemas.messages import Language, describe_row_error
 
 FORM_WAIT_S = 20.0
@@ -53,7 +53,7 @@ class BatchResults:
         self,
         files: BatchFiles,
         *,
-        store: BatchStore,
+        store: BatchLedger,
         events: JobEvents,
         send: Send,
         long_waits: threading.Semaphore,

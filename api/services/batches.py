@@ -14,9 +14,11 @@ from api.services.storage import storage_errors
 from api.services.uploads import Upload
 from model_store.registry import ActiveModel
 from shared.adapters.batch_files import SOURCE, BatchFiles
+from shared.adapters.redis_batches import BatchLedger
+from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.batch_ports import BatchStore
 from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress
+from shared.domain.clock import Clock
 from shared.domain.errors import (
     BatchAlreadyEnded,
     BatchExpired,
@@ -29,7 +31,6 @@ from shared.domain.errors import (
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.ports import Clock, JobEvents
 from shared.schemas.file_kinds import inspect
 
 LIST_TIMES = 8
@@ -78,7 +79,7 @@ class Batches:
         self,
         *,
         files: BatchFiles,
-        store: BatchStore,
+        store: BatchLedger,
         active_model: ActiveModel,
         idempotency: RedisIdempotency,
         events: JobEvents,

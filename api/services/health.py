@@ -7,7 +7,7 @@ from collections.abc import Callable
 import redis
 
 from api.services.models import Models
-from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_workers import RedisWorkers
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.metrics import Snapshot
@@ -39,7 +39,7 @@ class Health:
         cache: the result cache.
     """
 
-    def __init__(self, models: Models, workers: RedisWorkers, cache: RedisValuationCache) -> None:
+    def __init__(self, models: Models, workers: RedisWorkers, cache: ValuationCache) -> None:
         self._models = models
         self._workers = workers
         self._cache = cache

@@ -7,12 +7,16 @@ import time
 
 from api.services.queue_guard import QueueGuard
 from model_store.registry import ActiveModel
+from shared.adapters.celery_dispatch import MicroBatchDispatcher
+from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.adapters.redis_jobs import JobStore
+from shared.adapters.redis_lists import CallerLists
+from shared.domain.clock import Clock
 from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import CarRequest, Job, JobHead, JobState, QueuePlace
 from shared.names import QueueName
-from shared.ports import CallerLists, Clock, Dispatcher, JobEvents, JobStore
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +52,7 @@ class Jobs:
         store: JobStore,
         lists: CallerLists,
         events: JobEvents,
-        dispatcher: Dispatcher,
+        dispatcher: MicroBatchDispatcher,
         idempotency: RedisIdempotency,
         clock: Clock,
         queue_guard: QueueGuard,

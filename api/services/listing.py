@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from api.services.batches import Batches
 from shared.adapters.redis_idempotency import RedisIdempotency
+from shared.adapters.redis_lists import CallerLists
 from shared.domain.batch import Batch
 from shared.domain.errors import BatchExpired, BatchNotFound
 from shared.domain.ids import BatchId, CallerId, first_id
 from shared.domain.job import JobHead, JobKind, JobState
-from shared.ports import CallerLists
 
 LOOKED_AT_MAX = 1000
 """Entries that one call looks at: with a filter that hardly anything passes, pages are short."""

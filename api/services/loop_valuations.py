@@ -16,14 +16,16 @@ from api.services.misses import Asked, Misses
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Question, Valuations, from_cache, from_worker, hit_record
 from model_store.registry import ActiveModel
-from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.celery_dispatch import MicroBatchDispatcher
+from shared.adapters.jsonl_audit import AuditLog
 from shared.adapters.pending import Pending
+from shared.adapters.redis_cache import ValuationCache
+from shared.domain.clock import Clock
 from shared.domain.errors import DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, ValuationId, new_id
 from shared.domain.job import CarRequest, Job, Valuation
 from shared.domain.valuation import CachedEstimate
 from shared.metrics import CACHE_HITS, PREDICTIONS, observe_valuations
-from shared.ports import AuditLog, Clock, ValuationCache
 
 if TYPE_CHECKING:
     from shared.domain.audit import AuditRecord
@@ -54,7 +56,7 @@ class LoopValuations:
         valuations: Valuations,
         active_model: ActiveModel,
         cache: ValuationCache,
-        dispatcher: CeleryDispatcher,
+        dispatcher: MicroBatchDispatcher,
         audit: AuditLog,
         clock: Clock,
         queue_guard: QueueGuard,

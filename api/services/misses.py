@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Question
-from shared.adapters.celery_dispatch import CeleryDispatcher
+from shared.adapters.celery_dispatch import MicroBatchDispatcher
 from shared.adapters.pending import Pending, resolve_all
+from shared.adapters.redis_cache import ValuationCache
 from shared.domain.errors import BrokerUnavailable, DomainError, ValuationFailed
 from shared.domain.valuation import CachedEstimate
 from shared.logging import get_logger
 from shared.metrics import CACHE_MISSES
-from shared.ports import ValuationCache
 
 log = get_logger("misses")
 
@@ -48,7 +48,7 @@ class Misses:
         self,
         cache: ValuationCache,
         queue_guard: QueueGuard,
-        dispatcher: CeleryDispatcher,
+        dispatcher: MicroBatchDispatcher,
         done: Callable[[Sequence[Asked]], None],
     ) -> None:
         self._cache = cache

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from shared.adapters.audit_search import AuditSearch
 from shared.adapters.outcome_log import OutcomeLog
+from shared.adapters.redis_jobs import JobStore
+from shared.domain.clock import Clock
 from shared.domain.errors import (
     BrokerUnavailable,
     FieldProblem,
@@ -17,7 +19,6 @@ from shared.domain.errors import (
 from shared.domain.ids import CallerId, JobId, is_id, time_of
 from shared.domain.outcome import Outcome, OutcomeFigures, OutcomeKind, Sale
 from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
-from shared.ports import Clock, JobStore
 
 DAY_S = 86_400
 CLOCKS_APART_S = 60.0

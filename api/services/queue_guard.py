@@ -1,9 +1,9 @@
 """Backpressure: new work is refused while too much waits already."""
 
 from shared.adapters.redis_workers import RedisWorkers
+from shared.domain.clock import Clock
 from shared.domain.errors import QueueFull
 from shared.names import QueueName
-from shared.ports import Clock
 
 LOOK_INTERVAL_S = 1.0
 

@@ -3,7 +3,7 @@
 import hashlib
 
 from api.services.decompress import MAGIC_BYTES, Decompressor, decompressor_of
-from shared.batch_ports import BlobWriter
+from shared.adapters.blob_stores import BlobWriter
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     FieldProblem,

@@ -8,20 +8,18 @@ from collections.abc import Iterator
 
 from api.services.queue_guard import QueueGuard
 from model_store.registry import ActiveModel
+from shared.adapters.celery_dispatch import MicroBatchDispatcher
+from shared.adapters.jsonl_audit import AuditLog
+from shared.adapters.pending import Pending
+from shared.adapters.redis_cache import ValuationCache
+from shared.adapters.redis_jobs import JobStore
 from shared.domain.audit import AuditRecord
+from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import CarRequest, Job, JobState, Origin, Valuation
 from shared.domain.valuation import CachedEstimate, Estimate
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
-from shared.ports import (
-    AuditLog,
-    Clock,
-    Dispatcher,
-    JobStore,
-    PendingEstimate,
-    ValuationCache,
-)
 
 SHORT_WAIT_S = 1.0
 """Every caller may hold a thread this long; longer only so many at once."""
@@ -57,7 +55,7 @@ class Valuations:
         *,
         active_model: ActiveModel,
         cache: ValuationCache,
-        dispatcher: Dispatcher,
+        dispatcher: MicroBatchDispatcher,
         jobs: JobStore,
         audit: AuditLog,
         clock: Clock,
@@ -135,7 +133,7 @@ class Valuations:
         finally:
             self._long_waits.release()
 
-    def keep(self, question: Question, pending: PendingEstimate) -> Valuation | Job:
+    def keep(self, question: Question, pending: Pending) -> Valuation | Job:
         """Leave a request to the job that it becomes, unless its reply comes just now.
 
         The job exists before the reply stops being ours: whoever gets the reply from then on

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+from shared.adapters.redis_events import JobEvents
 from shared.domain.errors import TooManyTransfers
-from shared.ports import JobEvents
 
 HEARTBEAT_S = 5.0
 """A silent stream says that often that it is alive: so a client that hung up is found out."""

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.batch_ports import BlobStore
+from shared.adapters.blob_stores import BlobStore
 from shared.domain.batch import BatchManifest, BatchProgress, ResultForm, ResultTable
 from shared.domain.errors import FieldProblem
 from shared.domain.ids import BatchId, CallerId

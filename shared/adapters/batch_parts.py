@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 import msgpack
 
 from shared.adapters.batch_files import PARTS, RESULTS, chunk_of
-from shared.batch_ports import BlobStore
+from shared.adapters.blob_stores import BlobStore
 from shared.domain.batch import (
     REJECTED_COLUMNS,
     BatchManifest,

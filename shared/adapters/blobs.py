@@ -15,7 +15,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 class LocalBlobStore:
-    """`shared.batch_ports.BlobStore` on a folder.
+    """A `BlobStore` in a local folder.
 
     A blob is written under a temporary name, flushed to the disk and renamed, and the folder is
     flushed after it: once `write` has returned, a power cut loses nothing, and before, nobody

@@ -22,6 +22,7 @@ from shared.adapters.pending import Deliver, Group, Pending, resolve_all
 from shared.adapters.redis_ahead import Ahead
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_jobs import JobStore
 from shared.adapters.redis_replies import Outcome, unpack_reply
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
@@ -29,7 +30,6 @@ from shared.domain.job import CarRequest, JobEnd
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.names import TaskName
-from shared.ports import JobStore
 
 POLL_S = 0.5
 """How long the reader blocks; the bound on noticing a stop or a lost group."""
@@ -49,8 +49,10 @@ GROUP_MAX_BYTES = 256_000
 log = get_logger("dispatch")
 
 
-class CeleryDispatcher:
-    """`shared.ports.Dispatcher`: group commit for waiting callers, single messages for jobs.
+class MicroBatchDispatcher:
+    """Puts work on the queue: micro-batches for waiting callers, single messages for jobs.
+
+    While the broker is down, every method raises `BrokerUnavailable` within two seconds.
 
     The thread that reads replies starts with the first submission. A forked child begins anew,
     with a thread and a reply list of its own; what waited belongs to its parent.

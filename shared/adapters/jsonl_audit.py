@@ -21,9 +21,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
-from shared.ports import Clock
 
 GENESIS = "0" * 64
 PREDICTIONS = "predictions"
@@ -133,8 +133,10 @@ class ChainCheck:
         return True
 
 
-class JsonlAuditLog:
-    """`shared.ports.AuditLog` on files of this process.
+class AuditLog:
+    """The audit log, in files of this process.
+
+    While the disk is full, `append` raises `AuditUnavailable`, and the answer is not given.
 
     Whoever comes while another thread writes waits, and is written together with all others who
     wait: one call to the system for the whole group, and nobody leaves before his records are in.

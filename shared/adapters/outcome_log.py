@@ -15,12 +15,12 @@ from pathlib import Path
 
 import orjson
 
-from shared.adapters.jsonl_audit import OUTCOMES, JsonlAuditLog
+from shared.adapters.jsonl_audit import OUTCOMES, AuditLog
+from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
 from shared.domain.outcome import Outcome, OutcomeFigures, OutcomeKind, Sale
 from shared.logging import get_logger
-from shared.ports import Clock
 
 INDEX_FILE = "outcomes.sqlite3"
 BUSY_TIMEOUT_S = 2.0
@@ -66,7 +66,7 @@ class OutcomeLog:
 
     def __init__(self, folder: Path, writer: str, clock: Clock) -> None:
         self._folder = folder
-        self._lines = JsonlAuditLog(folder, writer, clock, OUTCOMES)
+        self._lines = AuditLog(folder, writer, clock, OUTCOMES)
 
     def get(self, valuation_id: str) -> Outcome | None:
         """The last word on a valuation; raises `AuditUnavailable` if it cannot be read."""

@@ -15,7 +15,7 @@ Deliver: TypeAlias = Callable[[list["Pending"]], None]
 
 
 class Pending:
-    """`shared.ports.PendingEstimate`.
+    """The future of one submitted valuation.
 
     Either one thread waits in `wait`, or `deliver` is called with all of a group that have their
     outcomes, from the thread that brings them: it must neither block nor raise.

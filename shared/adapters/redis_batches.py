@@ -1,15 +1,15 @@
 """The ledger of batches in Redis: every change is one script, so counters are exact."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from shared.adapters import lua_batches, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
-from shared.batch_ports import NextSteps, StepStart, StepVerdict
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
+from shared.domain.clock import Clock
 from shared.domain.ids import BatchId, CallerId, first_id
 from shared.domain.job import JobState
-from shared.ports import Clock
 
 ENDED_KEPT_S = 3600
 """How long an ended batch stays in Redis; the blobs keep it longer."""
@@ -21,8 +21,40 @@ ABORTED = "row-rejected"
 _ASSEMBLE = -1
 
 
-class RedisBatchStore:
-    """`shared.batch_ports.BatchStore` on the broker's Redis.
+class StepVerdict(StrEnum):
+    """Whether a step of a batch should be carried out now."""
+
+    RUN = "run"
+    DONE = "done"
+    """It was done before."""
+    STOPPED = "stopped"
+    """The batch is ending: cancelled, aborted or ended."""
+    EXHAUSTED = "exhausted"
+    """It was tried too often."""
+    UNKNOWN = "unknown"
+    """The ledger knows no such batch: it was removed, or the broker lost its memory."""
+
+
+class StepStart(NamedTuple):
+    """The answer to a worker that wants to carry out a step."""
+
+    verdict: StepVerdict
+    attempt: int
+
+
+class NextSteps(NamedTuple):
+    """What is to be sent now; it is leased already."""
+
+    chunks: Sequence[int]
+    assemble: bool
+
+
+class BatchLedger:
+    """The ledger of batches: which step is done, which is under way, and the counters.
+
+    A step is `split`, `assemble` or a chunk's number. The ledger accelerates what the blobs
+    record; a ledger that was lost is refilled from them. While the broker is down, every method
+    raises `BrokerUnavailable` within two seconds.
 
     Args:
         client: connection to the broker instance.

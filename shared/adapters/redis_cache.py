@@ -16,10 +16,10 @@ from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_reads import DirectReads
 from shared.domain.car import CarFeatures
+from shared.domain.clock import Clock
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import CACHE_FAILURES
-from shared.ports import Clock
 
 SCHEMA = 2
 """Raised whenever the stored form changes, so that no process reads another's form."""
@@ -34,8 +34,11 @@ Wanted: TypeAlias = tuple[str, CarFeatures, Sequence[Extra]]
 log = get_logger("cache")
 
 
-class RedisValuationCache:
-    """`shared.ports.ValuationCache` on a Redis of its own.
+class ValuationCache:
+    """Estimates by model version, car and extras, in a Redis server of their own.
+
+    While the server is down, reads find nothing and writes do nothing, both counted and logged
+    once a while: a valuation never fails because of the cache.
 
     Args:
         client: connection to the cache instance.

@@ -12,7 +12,7 @@ from shared.adapters.redis_ahead import Ahead, Command
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.adapters.redis_direct import DirectConnections
 from shared.adapters.redis_jobs import LONGEST_LEASE_S
-from shared.ports import Clock
+from shared.domain.clock import Clock
 
 KEEP_S = 2 * LONGEST_LEASE_S
 """How long a message whose records are in the log is remembered: whoever sends it again does so

@@ -35,8 +35,10 @@ class News:
         self._event.set()
 
 
-class RedisJobEvents:
-    """`shared.ports.JobEvents` on a Redis channel.
+class JobEvents:
+    """Tells waiting threads that a job or batch has ended, or has progressed, by a Redis channel.
+
+    While the broker is down, waiters wake at their own interval and read the store.
 
     Args:
         client: connection to the broker instance. The subscription starts with the first

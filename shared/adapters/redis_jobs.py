@@ -10,12 +10,12 @@ import redis
 
 from shared.adapters import lua_jobs, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
 from shared.domain.job import CarRequest, Job, JobEnd, JobState, Origin, QueuePlace
 from shared.domain.valuation import Estimate
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
-from shared.ports import Clock
 
 RATE_WINDOW_S = 30
 BUSY_AFTER_S = 1.0
@@ -32,8 +32,10 @@ TOMBSTONE_TIMES = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
 
 
-class RedisJobStore:
-    """`shared.ports.JobStore` on the broker's Redis.
+class JobStore:
+    """Jobs in the broker's Redis, readable until their retention time is over.
+
+    While the broker is down, every method raises `BrokerUnavailable` within two seconds.
 
     Args:
         client: connection to the broker instance.

@@ -17,10 +17,12 @@ _KEYS: Mapping[JobKind, Callable[[str], str]] = {
 }
 
 
-class RedisCallerLists:
-    """`shared.ports.CallerLists` on the broker's Redis.
+class CallerLists:
+    """The jobs and batches of each caller, the newest first, as long as they can be read.
 
-    Jobs come on the list with `RedisJobStore.create`, batches with `RedisBatchStore.enlist`.
+    While the broker is down, every method raises `BrokerUnavailable` within two seconds.
+
+    Jobs come on the list with `JobStore.create`, batches with `BatchLedger.enlist`.
 
     Args:
         client: connection to the broker instance.

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from shared.adapters import redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
+from shared.domain.clock import Clock
 from shared.names import QueueName
-from shared.ports import Clock
 
 ALIVE_S = 15.0
 """A worker that was silent for longer counts as gone."""

@@ -52,7 +52,7 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class S3BlobStore:
-    """`shared.batch_ports.BlobStore` on a bucket.
+    """A `BlobStore` in a bucket of an S3-compatible object store.
 
     S3 shows an object when all of it is there, and not before; so does this. Reads see the last
     complete write at once. Credentials and region come from AWS's own variables and files.

@@ -23,7 +23,7 @@ from api.auth import Scope, new_key
 from api.keys_cli import _write
 from api.launcher.environment import child_environment
 from api.launcher.processes import read_procfile
-from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_client import connect
 from shared.connections import with_connections
 from shared.domain.valuation import Estimate
@@ -62,7 +62,7 @@ class Api:
 
     client: httpx.Client
     settings: Settings
-    cache: RedisValuationCache
+    cache: ValuationCache
     servers: Servers
     processes: "dict[str, subprocess.Popen[bytes]]"
 
@@ -127,7 +127,7 @@ def running_api():
         )
         client.headers.clear()
         wait_until(lambda: is_alive(client), 60)
-        cache = RedisValuationCache(servers.cache, 3600, time.time)
+        cache = ValuationCache(servers.cache, 3600, time.time)
         yield Api(client, made, cache, servers, {**processes, "api": process})
 
 

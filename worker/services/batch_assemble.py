@@ -19,13 +19,13 @@ from shared.adapters.batch_parts import (
     read_section,
 )
 from shared.adapters.past_cache import drop_from_cache
-from shared.batch_ports import BatchStore, StepVerdict
+from shared.adapters.redis_batches import BatchLedger, StepVerdict
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
+from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
-from shared.ports import Clock
 from worker.services.batch_audit import record_part
 from worker.services.batch_flow import ASSEMBLE
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
@@ -53,7 +53,7 @@ class BatchAssembly:
     """
 
     def __init__(
-        self, files: BatchFiles, store: BatchStore, clock: Clock, *, audit_folder: Path
+        self, files: BatchFiles, store: BatchLedger, clock: Clock, *, audit_folder: Path
     ) -> None:
         self._files = files
         self._store = store

@@ -11,7 +11,7 @@ from typing import Any
 from shared.adapters.audit_segments import Lines, publish_segment
 from shared.adapters.batch_files import audit_name
 from shared.adapters.batch_parts import PartHead
-from shared.batch_ports import BlobStore
+from shared.adapters.blob_stores import BlobStore
 from shared.domain.batch import BatchManifest
 from worker.services.batch_rows import Prices, ValidCars
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared.batch_ports import BatchStore
+from shared.adapters.redis_batches import BatchLedger
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
@@ -27,7 +27,7 @@ class BatchFlow:
         send: puts a task on the queue.
     """
 
-    def __init__(self, store: BatchStore, send: Send) -> None:
+    def __init__(self, store: BatchLedger, send: Send) -> None:
         self._store = store
         self._send = send
 

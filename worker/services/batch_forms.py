@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
 from shared.adapters.batch_files import BatchFiles, table_name
-from shared.batch_ports import BatchStore, BlobWriter
+from shared.adapters.blob_stores import BlobWriter
+from shared.adapters.redis_batches import BatchLedger
 from shared.domain.batch import ResultForm, ResultTable, kept_columns
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId
@@ -44,7 +45,7 @@ class BatchForms:
         store: the ledger.
     """
 
-    def __init__(self, files: BatchFiles, store: BatchStore) -> None:
+    def __init__(self, files: BatchFiles, store: BatchLedger) -> None:
         self._files = files
         self._store = store
 

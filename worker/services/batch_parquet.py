@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from shared.batch_ports import BlobWriter
+from shared.adapters.blob_stores import BlobWriter
 from worker.services.batch_tables import Table
 
 GROUP_ROWS = 50_000

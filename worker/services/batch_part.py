@@ -10,7 +10,7 @@ import msgpack
 
 from shared.adapters.batch_files import audit_name, part_name
 from shared.adapters.batch_parts import HEAD_LENGTH, PartHead, read_head
-from shared.batch_ports import BlobStore
+from shared.adapters.blob_stores import BlobStore
 from shared.domain.batch import RowCounts
 from shared.domain.ids import BatchId
 from shared.metrics import PriceTally

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.batch_ports import BatchStore
+from shared.adapters.redis_batches import BatchLedger
 from shared.domain.errors import AuditUnavailable, BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
@@ -16,7 +16,7 @@ log = get_logger("batch.retry")
 
 
 @contextmanager
-def retried(store: BatchStore, batch_id: BatchId, step: str, attempt: int) -> Iterator[None]:
+def retried(store: BatchLedger, batch_id: BatchId, step: str, attempt: int) -> Iterator[None]:
     """Have the step sent again if it fails; a failure of its own counts as an attempt."""
     try:
         yield

@@ -1,7 +1,7 @@
 """Cut an uploaded file into chunks, a slice of the file at a time."""
 
 from shared.adapters.batch_files import SOURCE, TABLE, BatchFiles, CutState, chunk_name
-from shared.batch_ports import BatchStore, StepVerdict
+from shared.adapters.redis_batches import BatchLedger, StepVerdict
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
@@ -39,7 +39,7 @@ class BatchSplit:
     def __init__(
         self,
         files: BatchFiles,
-        store: BatchStore,
+        store: BatchLedger,
         flow: BatchFlow,
         tables: BatchTable,
         *,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from shared.adapters.audit_segments import remove_stale
 from shared.adapters.batch_files import PARTS, BatchFiles, chunk_of
-from shared.batch_ports import BatchStore
+from shared.adapters.redis_batches import BatchLedger
 from shared.domain.batch import BatchManifest
+from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, time_of
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
-from shared.ports import Clock
 from worker.services.batch_flow import BatchFlow
 from worker.services.batch_part import part_head
 
@@ -43,7 +43,7 @@ class BatchSweep:
     def __init__(
         self,
         files: BatchFiles,
-        store: BatchStore,
+        store: BatchLedger,
         flow: BatchFlow,
         clock: Clock,
         *,

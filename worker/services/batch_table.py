@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.adapters.batch_files import SOURCE, TABLE, BatchFiles
-from shared.batch_ports import BatchStore
+from shared.adapters.redis_batches import BatchLedger
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.ids import BatchId
@@ -29,7 +29,7 @@ class BatchTable:
     """
 
     def __init__(
-        self, files: BatchFiles, store: BatchStore, *, spool: Path, max_bytes: int
+        self, files: BatchFiles, store: BatchLedger, *, spool: Path, max_bytes: int
     ) -> None:
         self._files = files
         self._store = store
@@ -111,7 +111,7 @@ def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:
 class _Pulse:
     """Renews the lease of the step now and then; False once the batch is cancelled."""
 
-    def __init__(self, store: BatchStore, batch_id: BatchId) -> None:
+    def __init__(self, store: BatchLedger, batch_id: BatchId) -> None:
         self._store = store
         self._batch_id = batch_id
         self._next = time.monotonic() + NEWS_S

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from shared.batch_ports import BlobWriter
+from shared.adapters.blob_stores import BlobWriter
 from shared.domain.batch import number_columns
 
 BLOCK_ROWS = 500

@@ -9,13 +9,13 @@ from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import SOURCE, BatchFiles, chunk_name
 from shared.adapters.batch_parts import PartHead
 from shared.adapters.past_cache import drop_from_cache
-from shared.batch_ports import BatchStore, StepVerdict
+from shared.adapters.redis_batches import BatchLedger, StepVerdict
 from shared.domain.batch import BatchManifest, OnError
+from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_tally
 from shared.names import QueueName
-from shared.ports import Clock
 from shared.schemas.asking_price import asking_column
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import next_year
@@ -87,7 +87,7 @@ class BatchValuation:
     def __init__(
         self,
         files: BatchFiles,
-        store: BatchStore,
+        store: BatchLedger,
         flow: BatchFlow,
         *,
         models: Models,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from shared.domain.batch import BatchManifest
+from shared.domain.clock import Clock
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.logging import get_logger
-from shared.ports import Clock
 from shared.schemas.columns import ColumnValidator
 from worker.services.batch_part import Part
 from worker.services.plain_cells import CellTable

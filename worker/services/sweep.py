@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
+from shared.adapters.redis_jobs import JobStore
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
-from shared.ports import JobStore
 
 SWEEP_LIMIT = 1000
 """Most jobs looked at in one sweep."""

@@ -12,7 +12,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 import orjson
 
-from shared.batch_ports import BlobWriter
+from shared.adapters.blob_stores import BlobWriter
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
 from shared.logging import get_logger

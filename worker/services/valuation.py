@@ -6,19 +6,22 @@ from typing import TypeAlias
 
 import msgpack
 
+from shared.adapters.jsonl_audit import AuditLog
+from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_claims import Claim, ClaimState, RedisClaims, done_commands
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_jobs import JobStore
 from shared.adapters.redis_replies import push_reply
 from shared.domain.audit import AuditRecord
 from shared.domain.car import CarFeatures
+from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable, DomainError
 from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.job import CarRequest, Job, JobState
 from shared.domain.valuation import Estimate, Extra
 from shared.metrics import QUEUE_WAIT
 from shared.names import QueueName
-from shared.ports import AuditLog, Clock, JobStore, ValuationCache
 from worker.services.estimation import Estimation, Outcome
 
 
@@ -34,7 +37,7 @@ class WaitingRequest:
 
     @classmethod
     def from_wire(cls, packed: bytes) -> "WaitingRequest":
-        """Rebuild the request from what `CeleryDispatcher.submit` sent."""
+        """Rebuild the request from what `MicroBatchDispatcher.submit` sent."""
         valuation_id, request, caller, deadline, enqueued_at = msgpack.unpackb(packed)
         return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
 

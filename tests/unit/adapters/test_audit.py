@@ -17,8 +17,8 @@ from shared.adapters.audit_segments import (
 )
 from shared.adapters.audit_stats import KEEP_DAYS, AuditStats, DaySums
 from shared.adapters.jsonl_audit import (
+    AuditLog,
     ChainCheck,
-    JsonlAuditLog,
     day_of,
     file_name,
 )
@@ -65,7 +65,7 @@ def chain_holds(lines):
 
 
 def test_a_record_tells_what_was_asked_and_answered(tmp_path, car):
-    JsonlAuditLog(tmp_path, "w", lambda: AT).append([record(car)])
+    AuditLog(tmp_path, "w", lambda: AT).append([record(car)])
     (line,) = lines_of(tmp_path)
     stored = json.loads(line)
     assert stored["features"]["company"] == "toyota"
@@ -75,7 +75,7 @@ def test_a_record_tells_what_was_asked_and_answered(tmp_path, car):
 
 
 def test_the_chain_of_an_untouched_file_holds(tmp_path, car):
-    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log = AuditLog(tmp_path, "w", lambda: AT)
     for number in range(5):
         log.append([record(car, number), record(car, number + 100)])
     assert len(lines_of(tmp_path)) == 10
@@ -93,12 +93,12 @@ def test_the_chain_of_an_untouched_file_holds(tmp_path, car):
     ids=["changed", "missing", "reordered", "torn"],
 )
 def test_a_changed_missing_reordered_or_torn_record_breaks_the_chain(tmp_path, car, tamper):
-    JsonlAuditLog(tmp_path, "w", lambda: AT).append([record(car, n) for n in range(4)])
+    AuditLog(tmp_path, "w", lambda: AT).append([record(car, n) for n in range(4)])
     assert not chain_holds(tamper(lines_of(tmp_path)))
 
 
 def test_threads_share_one_chain(tmp_path, car):
-    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log = AuditLog(tmp_path, "w", lambda: AT)
     threads = [
         threading.Thread(target=lambda: [log.append([record(car)]) for _ in range(50)])
         for _ in range(8)
@@ -114,7 +114,7 @@ def test_threads_share_one_chain(tmp_path, car):
 def test_records_that_wait_while_another_is_written_are_written_together(
     tmp_path, car, monkeypatch
 ):
-    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log = AuditLog(tmp_path, "w", lambda: AT)
     real_write, is_writing, go_on, writes = os.write, threading.Event(), threading.Event(), []
 
     def slow_write(descriptor: int, data: bytes) -> int:
@@ -141,7 +141,7 @@ def test_records_that_wait_while_another_is_written_are_written_together(
 
 
 def test_when_the_disk_refuses_a_group_each_of_it_is_told(tmp_path, car, monkeypatch):
-    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log = AuditLog(tmp_path, "w", lambda: AT)
     log.append([record(car)])
     refused = []
 
@@ -169,7 +169,7 @@ def test_when_the_disk_refuses_a_group_each_of_it_is_told(tmp_path, car, monkeyp
 
 def test_a_new_day_opens_a_new_file(tmp_path, car):
     now = [AT]
-    log = JsonlAuditLog(tmp_path, "w", lambda: now[0])
+    log = AuditLog(tmp_path, "w", lambda: now[0])
     log.append([record(car)])
     now[0] += 86_400
     log.append([record(car)])
@@ -178,7 +178,7 @@ def test_a_new_day_opens_a_new_file(tmp_path, car):
 
 
 def test_a_full_disk_refuses_the_answer_and_leaves_the_file_whole(tmp_path, car, monkeypatch):
-    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log = AuditLog(tmp_path, "w", lambda: AT)
     log.append([record(car)])
     before = lines_of(tmp_path)
     real_write = os.write
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path, car):
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(AuditUnavailable):
-        JsonlAuditLog(blocked / "audit", "w", lambda: AT).append([record(car)])
+        AuditLog(blocked / "audit", "w", lambda: AT).append([record(car)])
 
 
 def segment(count, elapsed_ms):
@@ -370,11 +370,11 @@ def test_a_day_that_is_being_read_holds_no_other_up(tmp_path, monkeypatch):
 
 def test_the_figures_of_a_day_count_every_record_once_however_often_they_are_asked(tmp_path, car):
     stats = AuditStats(tmp_path)
-    log = JsonlAuditLog(tmp_path, "w", lambda: AT)
+    log = AuditLog(tmp_path, "w", lambda: AT)
     log.append([record(car, 1, price=100.0), record(car, 2, price=300.0, cached=True)])
     stats.of_day(day_of(AT))
     log.append([record(car, 3, failed=True)])
-    JsonlAuditLog(tmp_path, "other", lambda: AT).append([record(car, 4, price=200.0)])
+    AuditLog(tmp_path, "other", lambda: AT).append([record(car, 4, price=200.0)])
     for _ in range(2):
         figures = stats.of_day(day_of(AT))
     assert figures["total_predictions"] == 4
@@ -386,7 +386,7 @@ def test_the_figures_of_a_day_count_every_record_once_however_often_they_are_ask
 
 
 def test_a_torn_last_line_is_left_for_later(tmp_path, car):
-    JsonlAuditLog(tmp_path, "w", lambda: AT).append([record(car, 1), record(car, 2)])
+    AuditLog(tmp_path, "w", lambda: AT).append([record(car, 1), record(car, 2)])
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     stats = AuditStats(tmp_path)

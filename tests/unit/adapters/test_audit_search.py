@@ -7,7 +7,7 @@ import pytest
 
 from shared.adapters.audit_search import LATE_S, SOON_S, AuditSearch
 from shared.adapters.audit_segments import encode_segment, write_segment
-from shared.adapters.jsonl_audit import JsonlAuditLog, day_of, file_name
+from shared.adapters.jsonl_audit import AuditLog, day_of, file_name
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import new_id
 
@@ -26,7 +26,7 @@ class Line:
 
 def write(folder, lines, writer="api-1"):
     """Write lines as a process would that lives at the time of the first one."""
-    log = JsonlAuditLog(folder, writer, lambda: lines[0].record["at"])
+    log = AuditLog(folder, writer, lambda: lines[0].record["at"])
     log.append(lines)
     log.close()
 

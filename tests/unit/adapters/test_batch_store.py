@@ -6,10 +6,9 @@ from collections import Counter
 import pytest
 
 from shared.adapters import redis_keys
-from shared.adapters.redis_batches import RedisBatchStore
+from shared.adapters.redis_batches import BatchLedger, StepVerdict
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_lists import RedisCallerLists
-from shared.batch_ports import StepVerdict
+from shared.adapters.redis_lists import CallerLists
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
@@ -34,23 +33,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(servers: Servers, clock: Clock) -> RedisBatchStore:
-    return RedisBatchStore(servers.broker, clock, lease_s=30, window=3, max_attempts=2)
+def store(servers: Servers, clock: Clock) -> BatchLedger:
+    return BatchLedger(servers.broker, clock, lease_s=30, window=3, max_attempts=2)
 
 
-def opened(store: RedisBatchStore, chunks: int = 5) -> None:
+def opened(store: BatchLedger, chunks: int = 5) -> None:
     """A batch whose file is cut."""
     store.create(BATCH, 1.0)
     store.begin(BATCH, "split")
     store.note_cut(BATCH, chunks, chunks * 10)
 
 
-def finish(store: RedisBatchStore, chunk: int, *, abort: bool = False) -> bool:
+def finish(store: BatchLedger, chunk: int, *, abort: bool = False) -> bool:
     store.begin(BATCH, str(chunk))
     return store.finish_chunk(BATCH, chunk, ROWS, abort=abort)
 
 
-def test_chunks_go_out_in_a_window_that_slides(store: RedisBatchStore) -> None:
+def test_chunks_go_out_in_a_window_that_slides(store: BatchLedger) -> None:
     opened(store)
     assert store.advance(BATCH) == ([0, 1, 2], False)
     assert store.advance(BATCH) == ([], False)
@@ -58,7 +57,7 @@ def test_chunks_go_out_in_a_window_that_slides(store: RedisBatchStore) -> None:
     assert store.advance(BATCH) == ([3], False)
 
 
-def test_the_assembly_is_due_once_when_all_chunks_are_done(store: RedisBatchStore) -> None:
+def test_the_assembly_is_due_once_when_all_chunks_are_done(store: BatchLedger) -> None:
     opened(store, chunks=3)
     store.advance(BATCH)
     for chunk in range(3):
@@ -67,7 +66,7 @@ def test_the_assembly_is_due_once_when_all_chunks_are_done(store: RedisBatchStor
     assert store.advance(BATCH) == ([], False)
 
 
-def test_no_assembly_while_the_file_is_still_being_cut(store: RedisBatchStore) -> None:
+def test_no_assembly_while_the_file_is_still_being_cut(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     store.begin(BATCH, "split")
     store.note_cut(BATCH, 1, None)
@@ -78,7 +77,7 @@ def test_no_assembly_while_the_file_is_still_being_cut(store: RedisBatchStore) -
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_chunk_that_is_done_twice_counts_once(store: RedisBatchStore) -> None:
+def test_a_chunk_that_is_done_twice_counts_once(store: BatchLedger) -> None:
     opened(store)
     assert finish(store, 0)
     assert store.begin(BATCH, "0").verdict is StepVerdict.DONE
@@ -88,7 +87,7 @@ def test_a_chunk_that_is_done_twice_counts_once(store: RedisBatchStore) -> None:
     assert progress.counts == ROWS
 
 
-def test_many_workers_at_once_leave_exact_counters(store: RedisBatchStore) -> None:
+def test_many_workers_at_once_leave_exact_counters(store: BatchLedger) -> None:
     chunks = 60
     opened(store, chunks)
     new: Counter[bool] = Counter()
@@ -109,7 +108,7 @@ def test_many_workers_at_once_leave_exact_counters(store: RedisBatchStore) -> No
 
 
 def test_a_step_whose_lease_runs_out_is_due_again_and_each_time_in_vain_waits_longer(
-    store: RedisBatchStore, clock: Clock
+    store: BatchLedger, clock: Clock
 ) -> None:
     opened(store)
     store.advance(BATCH)
@@ -127,10 +126,10 @@ def test_a_step_whose_lease_runs_out_is_due_again_and_each_time_in_vain_waits_lo
 
 
 def test_the_list_of_a_caller_who_hands_in_for_ever_does_not_grow_for_ever(
-    store: RedisBatchStore, clock: Clock, servers: Servers
+    store: BatchLedger, clock: Clock, servers: Servers
 ) -> None:
     caller, keep_s = CallerId("me"), 3600
-    lists = RedisCallerLists(servers.broker)
+    lists = CallerLists(servers.broker)
     made = []
     for _ in range(20):
         clock.now += 600
@@ -140,25 +139,21 @@ def test_the_list_of_a_caller_who_hands_in_for_ever_does_not_grow_for_ever(
     assert kept == made[:12:-1]
 
 
-def test_a_clock_that_is_set_back_an_hour_loses_no_step(
-    store: RedisBatchStore, clock: Clock
-) -> None:
+def test_a_clock_that_is_set_back_an_hour_loses_no_step(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     clock.now -= 3600
     assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
 
 
-def test_attempts_are_counted_and_run_out(store: RedisBatchStore) -> None:
+def test_attempts_are_counted_and_run_out(store: BatchLedger) -> None:
     opened(store)
     store.advance(BATCH)
     verdicts = [store.begin(BATCH, "0").verdict for _ in range(3)]
     assert verdicts == [StepVerdict.RUN, StepVerdict.RUN, StepVerdict.EXHAUSTED]
 
 
-def test_an_attempt_that_is_not_to_blame_is_taken_back(
-    store: RedisBatchStore, clock: Clock
-) -> None:
+def test_an_attempt_that_is_not_to_blame_is_taken_back(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     for _ in range(5):
@@ -168,7 +163,7 @@ def test_an_attempt_that_is_not_to_blame_is_taken_back(
         assert "0" in store.overdue(BATCH)
 
 
-def test_a_slice_that_was_cut_resets_the_attempts_of_the_next(store: RedisBatchStore) -> None:
+def test_a_slice_that_was_cut_resets_the_attempts_of_the_next(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     for chunks in range(1, 6):
         assert store.begin(BATCH, "split").verdict is StepVerdict.RUN
@@ -176,7 +171,7 @@ def test_a_slice_that_was_cut_resets_the_attempts_of_the_next(store: RedisBatchS
 
 
 def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
-    store: RedisBatchStore,
+    store: BatchLedger,
 ) -> None:
     opened(store)
     store.advance(BATCH)
@@ -190,7 +185,7 @@ def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
 
 
 def test_steps_of_a_cancelled_batch_that_were_lost_are_let_go(
-    store: RedisBatchStore, clock: Clock
+    store: BatchLedger, clock: Clock
 ) -> None:
     opened(store)
     store.advance(BATCH)
@@ -200,7 +195,7 @@ def test_steps_of_a_cancelled_batch_that_were_lost_are_let_go(
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: RedisBatchStore) -> None:
+def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: BatchLedger) -> None:
     opened(store)
     store.advance(BATCH)
     store.begin(BATCH, "1")
@@ -213,7 +208,7 @@ def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: RedisBat
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: RedisBatchStore) -> None:
+def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: BatchLedger) -> None:
     done = {0: ROWS, 2: ROWS}
     assert store.restore(BATCH, 1.0, chunks_cut=9, total=90, done=done)
     store.request_cancel(BATCH)
@@ -223,7 +218,7 @@ def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: RedisBatchSto
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_batch_that_is_given_up_fills_no_hole(store: RedisBatchStore, clock: Clock) -> None:
+def test_a_batch_that_is_given_up_fills_no_hole(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     assert finish(store, 2)
@@ -233,7 +228,7 @@ def test_a_batch_that_is_given_up_fills_no_hole(store: RedisBatchStore, clock: C
     assert store.advance(BATCH) == ([], True)
 
 
-def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: RedisBatchStore) -> None:
+def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: BatchLedger) -> None:
     opened(store)
     store.advance(BATCH)
     assert finish(store, 0, abort=True)
@@ -246,7 +241,7 @@ def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: RedisBatc
 
 
 def test_an_ended_batch_ends_once_and_takes_nothing_more(
-    store: RedisBatchStore, servers: Servers
+    store: BatchLedger, servers: Servers
 ) -> None:
     opened(store)
     final = BatchProgress(
@@ -264,7 +259,7 @@ def test_an_ended_batch_ends_once_and_takes_nothing_more(
 
 
 def test_a_ledger_is_refilled_with_what_is_done_and_goes_on_with_the_rest(
-    store: RedisBatchStore,
+    store: BatchLedger,
 ) -> None:
     done = {0: ROWS, 2: ROWS}
     assert store.restore(BATCH, 1.0, chunks_cut=5, total=50, done=done)
@@ -278,7 +273,7 @@ def test_a_ledger_is_refilled_with_what_is_done_and_goes_on_with_the_rest(
 
 
 def test_a_ledger_of_a_file_that_is_not_cut_yet_has_it_cut(
-    store: RedisBatchStore, clock: Clock
+    store: BatchLedger, clock: Clock
 ) -> None:
     assert store.restore(BATCH, 1.0, chunks_cut=0, total=None, done={})
     clock.now += 1
@@ -286,7 +281,7 @@ def test_a_ledger_of_a_file_that_is_not_cut_yet_has_it_cut(
 
 
 def test_the_blobs_are_looked_through_once_an_interval_and_after_a_loss_of_memory(
-    store: RedisBatchStore, servers: Servers
+    store: BatchLedger, servers: Servers
 ) -> None:
     assert store.claim_scan(600)
     assert not store.claim_scan(600)
@@ -294,7 +289,7 @@ def test_the_blobs_are_looked_through_once_an_interval_and_after_a_loss_of_memor
     assert store.claim_scan(600)
 
 
-def test_an_unknown_batch_is_unknown(store: RedisBatchStore) -> None:
+def test_an_unknown_batch_is_unknown(store: BatchLedger) -> None:
     assert store.progress(BATCH) is None
     assert store.begin(BATCH, "0").verdict is StepVerdict.UNKNOWN
     assert store.advance(BATCH) == ([], False)
@@ -303,7 +298,7 @@ def test_an_unknown_batch_is_unknown(store: RedisBatchStore) -> None:
 
 
 def test_a_broker_that_is_away_is_reported(clock: Clock) -> None:
-    away = RedisBatchStore(
+    away = BatchLedger(
         connect("redis://127.0.0.1:1/0"), clock, lease_s=30, window=3, max_attempts=2
     )
     for call in (away.ping, away.open_batches, lambda: away.advance(BATCH)):
@@ -311,9 +306,7 @@ def test_a_broker_that_is_away_is_reported(clock: Clock) -> None:
             call()
 
 
-def test_steps_of_a_worker_that_is_gone_are_due_at_once(
-    store: RedisBatchStore, clock: Clock
-) -> None:
+def test_steps_of_a_worker_that_is_gone_are_due_at_once(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     store.begin(BATCH, "0")

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.batch_files import BatchFiles, CutState, chunk_name, chunk_of, part_name
-from shared.adapters.blob_stores import open_blob_store
+from shared.adapters.blob_stores import BlobStore, open_blob_store
 from shared.adapters.blobs import LocalBlobStore
 from shared.adapters.s3_blobs import ATTEMPTS, PART_BYTES, S3BlobStore
-from shared.batch_ports import BlobStore
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress, OnError
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import Dialect

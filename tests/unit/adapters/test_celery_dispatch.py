@@ -14,11 +14,11 @@ import msgpack
 import pytest
 
 from shared.adapters import celery_dispatch, redis_replies
-from shared.adapters.celery_dispatch import GROUP_MAX_BYTES, CeleryDispatcher
+from shared.adapters.celery_dispatch import GROUP_MAX_BYTES, MicroBatchDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.redis_client import connect
 from shared.adapters.redis_direct import DirectConnections
-from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_jobs import JobStore
 from shared.adapters.redis_replies import error_of, push_reply
 from shared.connections import with_connections
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, QueueFull, ValuationFailed
@@ -67,12 +67,12 @@ def worker(servers):
 
 @pytest.fixture
 def store(servers):
-    return RedisJobStore(servers.broker, time.time, retention_s=100, lease_s=30)
+    return JobStore(servers.broker, time.time, retention_s=100, lease_s=30)
 
 
 @pytest.fixture
 def dispatcher(servers, store):
-    made = CeleryDispatcher(
+    made = MicroBatchDispatcher(
         TaskSender(servers.broker), servers.broker, store, group_max_cars=8, slots=1
     )
     yield made
@@ -259,7 +259,9 @@ def test_when_the_broker_goes_everybody_who_waits_is_told(store, request_):
     with short_folder() as home, running_server(home, "broker") as server:
         client = connect(with_connections(Settings(home=home)).redis_url)
         wait_until(lambda: answers(client))
-        dispatcher = CeleryDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
+        dispatcher = MicroBatchDispatcher(
+            TaskSender(client), client, store, group_max_cars=8, slots=1
+        )
         waiting = [submit(dispatcher, request_) for _ in range(3)]
         server.kill()
         server.wait()
@@ -274,7 +276,9 @@ def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
         client = connect(with_connections(Settings(home=home)).redis_url)
         wait_until(lambda: answers(client))
         client.replicaof("127.0.0.1", "1")  # as after a failover
-        dispatcher = CeleryDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
+        dispatcher = MicroBatchDispatcher(
+            TaskSender(client), client, store, group_max_cars=8, slots=1
+        )
         with pytest.raises(BrokerUnavailable):
             submit(dispatcher, request_).wait(10)
         with pytest.raises(BrokerUnavailable):
@@ -372,7 +376,7 @@ def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
 def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
     url = f"unix://{tmp_path}/nobody.sock"
     client = connect(url)
-    dispatcher = CeleryDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
+    dispatcher = MicroBatchDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
     with pytest.raises(BrokerUnavailable):
         submit(dispatcher, request_).wait(10)
     with pytest.raises(BrokerUnavailable):

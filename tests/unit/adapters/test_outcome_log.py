@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.audit_cli import audit
-from shared.adapters.jsonl_audit import OUTCOMES, JsonlAuditLog
+from shared.adapters.jsonl_audit import OUTCOMES, AuditLog
 from shared.adapters.outcome_log import INDEX_FILE, OutcomeLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
@@ -60,7 +60,7 @@ def test_the_same_sale_is_recorded_once(log, tmp_path):
 def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp_path):
     died, first = outcome_of(90.0), outcome_of(70.0)
     log.put(first)
-    JsonlAuditLog(tmp_path, "api-2", lambda: NOW, OUTCOMES).append([died])
+    AuditLog(tmp_path, "api-2", lambda: NOW, OUTCOMES).append([died])
     cut = tmp_path / "outcomes_2027-01-15.api-3.jsonl"
     cut.write_bytes(b'{"id": "half a li')
     assert log.put(dataclasses.replace(died, recorded_at=NOW + 9)) == (died, OutcomeKind.REPEATED)

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 import redis
 
-from shared.adapters.redis_cache import PAUSE_S, RedisValuationCache
+from shared.adapters.redis_cache import PAUSE_S, ValuationCache
 from shared.adapters.redis_client import connect
 from shared.domain.valuation import Estimate, Extra
 from shared.schemas.car_requests import load_car_request
@@ -24,7 +24,7 @@ def now():
 
 @pytest.fixture
 def cache(servers, now):
-    return RedisValuationCache(servers.cache, 3600, lambda: now[0])
+    return ValuationCache(servers.cache, 3600, lambda: now[0])
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_stats_carry_the_names_of_the_reference_api(cache, features):
 @pytest.fixture
 def near(servers, now):
     """A cache whose process keeps two estimates itself."""
-    return RedisValuationCache(servers.cache, 3600, lambda: now[0], near_entries=2)
+    return ValuationCache(servers.cache, 3600, lambda: now[0], near_entries=2)
 
 
 def test_what_was_read_once_is_found_again_without_the_server_as_long_as_it_lives(
@@ -140,7 +140,7 @@ def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
     pool = client.connection_pool
     connect_once = pool.get_connection
     pool.get_connection = lambda: (attempts.append(1), connect_once())[1]
-    dead = RedisValuationCache(client, 3600, lambda: now[0])
+    dead = ValuationCache(client, 3600, lambda: now[0])
     for _ in range(5):
         assert dead.get("v1", features, ()) is None
         dead.put([(features, (), ESTIMATE)])

@@ -8,9 +8,9 @@ import redis
 
 from shared.adapters import redis_keys
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_events import RedisJobEvents
+from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_jobs import JobStore
 from shared.domain.errors import (
     BrokerUnavailable,
     IdempotencyConflict,
@@ -35,7 +35,7 @@ def now():
 
 @pytest.fixture
 def store(servers, now):
-    return RedisJobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
+    return JobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_nothing_but_the_retained_job_stays_behind(store, job, servers):
 
 
 def test_a_listener_hears_of_the_end(store, job, servers):
-    events = RedisJobEvents(servers.broker)
+    events = JobEvents(servers.broker)
     heard = threading.Event()
 
     def listen():
@@ -189,7 +189,7 @@ def test_a_repeated_key_finds_the_first_id_and_another_body_is_refused(servers):
 
 
 def test_a_dead_broker_is_reported(tmp_path, now, job):
-    dead = RedisJobStore(
+    dead = JobStore(
         connect(f"unix://{tmp_path}/nobody.sock"), lambda: now[0], retention_s=1, lease_s=1
     )
     for call in (
@@ -207,7 +207,7 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
 
 
 def test_news_that_cannot_be_read_does_not_end_the_listening(store, job, servers):
-    events = RedisJobEvents(servers.broker)
+    events = JobEvents(servers.broker)
     with events.listen(job.id) as news:
         wait_until(
             lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1,
@@ -234,7 +234,7 @@ def test_many_jobs_end_in_one_round_trip_each_once(store, job):
 
 
 def test_a_silent_broker_makes_only_the_first_wait(servers, now, job, monkeypatch):
-    store = RedisJobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
+    store = JobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
     asked = []
 
     def silent(**_):

@@ -9,8 +9,8 @@ from api.services import listing
 from api.services.listing import ListFilter, Listing
 from shared.adapters import redis_keys
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_jobs import RedisJobStore
-from shared.adapters.redis_lists import RedisCallerLists
+from shared.adapters.redis_jobs import JobStore
+from shared.adapters.redis_lists import CallerLists
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobKind, JobState
 from shared.schemas.car_requests import load_car_request
@@ -27,17 +27,17 @@ def path(tmp_path, servers: Servers) -> BulkPath:
 
 
 @pytest.fixture
-def store(path: BulkPath) -> RedisJobStore:
-    return RedisJobStore(path.client, path.clock, retention_s=100, lease_s=30)
+def store(path: BulkPath) -> JobStore:
+    return JobStore(path.client, path.clock, retention_s=100, lease_s=30)
 
 
 @pytest.fixture
 def lister(path: BulkPath) -> Listing:
-    return Listing(RedisCallerLists(path.client), path.batches, RedisIdempotency(path.client))
+    return Listing(CallerLists(path.client), path.batches, RedisIdempotency(path.client))
 
 
 @pytest.fixture
-def submit(store: RedisJobStore, path: BulkPath) -> Callable[..., str]:
+def submit(store: JobStore, path: BulkPath) -> Callable[..., str]:
     car = load_car_request(REFERENCE_CAR)
 
     def submit_(caller: CallerId = CALLER, cars: int = 1) -> str:
@@ -86,7 +86,7 @@ def test_nobody_sees_the_jobs_of_somebody_else(lister: Listing, submit, path: Bu
     assert [head.id for head in lister.page(OTHER, ListFilter(), None, 10).heads] == [theirs]
 
 
-def test_filters_are_exact(lister: Listing, submit, store: RedisJobStore, path: BulkPath) -> None:
+def test_filters_are_exact(lister: Listing, submit, store: JobStore, path: BulkPath) -> None:
     ids = [submit(cars=2) for _ in range(6)]
     begin = path.clock.now - 5
     store.start(JobId(ids[1]))

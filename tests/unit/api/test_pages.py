@@ -13,8 +13,8 @@ from api.web.form import example_values
 from api.web.pages import EXTRAS, PAGE_CSP
 from model_store.bundle import save_bundle
 from model_store.registry import ModelRegistry
-from shared.adapters.redis_cache import RedisValuationCache
-from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_cache import ValuationCache
+from shared.adapters.redis_jobs import JobStore
 from shared.connections import with_connections
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
@@ -79,7 +79,7 @@ def estimate(small_model):
 @pytest.fixture
 def cached(servers, estimate):
     """The estimate of `CAR` stands in the cache."""
-    cache = RedisValuationCache(servers.cache, 3600, time.time)
+    cache = ValuationCache(servers.cache, 3600, time.time)
 
     def put(**changes) -> None:
         shown = dataclasses.replace(estimate, **changes)
@@ -177,7 +177,7 @@ def test_a_busy_service_shows_a_page_that_waits_and_then_the_result(page, server
     assert page.get(address).status_code == 202
 
     job_id = JobId(address.rsplit("/", 1)[-1])
-    jobs = RedisJobStore(servers.broker, time.time, retention_s=600, lease_s=30)
+    jobs = JobStore(servers.broker, time.time, retention_s=600, lease_s=30)
     jobs.finish(job_id, JobState.SUCCEEDED, [estimate])
     done = page.get(address)
     assert done.status_code == 200
@@ -194,7 +194,7 @@ def test_a_busy_service_shows_a_page_that_waits_and_then_the_result(page, server
 )
 def test_a_job_without_result_says_so_and_keeps_the_car(page, servers, state, status, said):
     address = page.post("/", data=CAR).headers["Location"]
-    jobs = RedisJobStore(servers.broker, time.time, retention_s=600, lease_s=30)
+    jobs = JobStore(servers.broker, time.time, retention_s=600, lease_s=30)
     jobs.finish(JobId(address.rsplit("/", 1)[-1]), state, error="attempts-exhausted")
     answer = page.get(address)
     assert answer.status_code == status

@@ -9,11 +9,11 @@ import msgpack
 import pytest
 
 from shared.adapters import redis_keys
-from shared.adapters.jsonl_audit import JsonlAuditLog
-from shared.adapters.redis_cache import RedisValuationCache
+from shared.adapters.jsonl_audit import AuditLog
+from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_claims import BUSY_S, ClaimState, RedisClaims
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_jobs import RedisJobStore
+from shared.adapters.redis_jobs import JobStore
 from shared.domain.errors import ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState, Origin
@@ -76,10 +76,10 @@ class Bench:
         self.broker = servers.broker
         self.folder = folder
         self.models = TinyModels()
-        self.jobs = RedisJobStore(servers.broker, clock, retention_s=100, lease_s=30)
+        self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
         self.claims = RedisClaims(servers.broker, clock)
-        self.cache = RedisValuationCache(servers.cache, 60, clock)
-        self.audit = JsonlAuditLog(folder, "w", clock)
+        self.cache = ValuationCache(servers.cache, 60, clock)
+        self.audit = AuditLog(folder, "w", clock)
         self.service = ValuationService(
             estimation=Estimation(self.models),
             audit=self.audit,

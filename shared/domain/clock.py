@@ -1,0 +1,7 @@
+"""The type of clocks that services are given."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns the time of day: Unix time in seconds."""
