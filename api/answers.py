@@ -12,7 +12,7 @@ from api.schemas.problems import ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 PROBLEM_JSON = "application/problem+json"
-PREFER = {
+PREFER_HEADER = {
     "in": "header",
     "name": "Prefer",
     "schema": {"type": "string", "example": "wait=10"},

@@ -9,8 +9,8 @@ from api import cors, cross_site, problems, security_headers, slots
 from api.auth import EXTENSION as AUTHENTICATOR
 from api.auth import Authenticator
 from api.container import ApiServices, build_services
-from api.current import EXTENSION, begun
-from api.front import Front
+from api.current import EXTENSION, handoff
+from api.front import FastPath
 from api.schemas.requests import NoQuery, load_query
 from api.views import (
     batches,
@@ -44,7 +44,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     """The application; nothing connects and no thread starts before the first request.
 
     Args:
-        settings: with both Redis URLs filled in (`shared.connections.with_connections`).
+        settings: with both Redis URLs filled in (`shared.connections.with_server_urls`).
         services: in place of those that `settings` describe.
 
     Raises:
@@ -80,9 +80,9 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     return app
 
 
-def create_front(app: Flask) -> Front:
+def create_asgi_app(app: Flask) -> FastPath:
     """What an ASGI server calls: `app`, and in front of it what is answered without it."""
-    return Front(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
+    return FastPath(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
 
 
 class DocumentedApi(Api):
@@ -117,7 +117,7 @@ def _measure(app: Flask) -> None:
 
     @app.before_request
     def start_clock() -> None:
-        earlier = begun()
+        earlier = handoff()
         g.started = time.perf_counter() if earlier is None else earlier.started
 
     @app.after_request

@@ -9,13 +9,13 @@ if multiprocessing.parent_process() is not None:
     # the imports below would take its whole kill timeout.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-from api.app import create_app, create_front
-from shared.connections import with_connections
+from api.app import create_app, create_asgi_app
+from shared.connections import with_server_urls
 from shared.logging import configure_logging
 from shared.settings import Settings
 
-settings = with_connections(Settings.from_env())
+settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
-app = create_front(create_app(settings))
+app = create_asgi_app(create_app(settings))
 # What is there now stays: the collector need not walk through it while requests wait.
 gc.freeze()

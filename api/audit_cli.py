@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from shared.adapters.jsonl_audit import OUTCOMES, PREDICTIONS, ChainCheck, file_pattern
+from shared.adapters.jsonl_audit import OUTCOMES, PREDICTIONS, ChainVerifier, file_pattern
 from shared.settings import Settings
 
 
@@ -41,19 +41,22 @@ def verify(folder: Path | None) -> None:
 
 def check_file(path: Path) -> tuple[int, str]:
     """How many records of a file follow each other, and what is wrong with the next; or ""."""
-    chain = ChainCheck()
+    chain = ChainVerifier()
     with path.open("rb") as file:
         for line in file:
-            number = chain.proven + chain.open + 1
+            number = chain.verified + chain.open + 1
             if not line.endswith(b"\n"):
-                return chain.proven, f"line {number} is torn: its writer died, or is writing it now"
+                return (
+                    chain.verified,
+                    f"line {number} is torn: its writer died, or is writing it now",
+                )
             if not chain.follow(line):
                 lines = (
                     f"line {number} was"
-                    if chain.proven + 1 >= number
-                    else (f"a line from {chain.proven + 1} to {number} was")
+                    if chain.verified + 1 >= number
+                    else (f"a line from {chain.verified + 1} to {number} was")
                 )
-                return chain.proven, f"{lines} changed, or what stood before it is missing"
+                return chain.verified, f"{lines} changed, or what stood before it is missing"
     if chain.open:
-        return chain.proven, f"what stood after line {chain.proven + chain.open} is missing"
-    return chain.proven, ""
+        return chain.verified, f"what stood after line {chain.verified + chain.open} is missing"
+    return chain.verified, ""

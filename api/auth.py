@@ -22,7 +22,7 @@ from shared.settings import Settings, SettingsError
 P = ParamSpec("P")
 R = TypeVar("R")
 KEY_BYTES = 32
-LOOK_INTERVAL_S = 1.0
+REFRESH_INTERVAL_S = 1.0
 _CALLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -81,20 +81,20 @@ def _load_entry(entry: Mapping[str, Any]) -> tuple[str, Caller]:
     if not _HASH.fullmatch(entry["hash"]):
         raise ValueError(f"{entry['hash']!r} is not a SHA-256 in hexadecimal")
     scopes = frozenset(Scope(scope) for scope in entry["scopes"])
-    return entry["hash"], Caller(id=checked_caller(entry["caller"]), scopes=scopes)
+    return entry["hash"], Caller(id=validate_caller(entry["caller"]), scopes=scopes)
 
 
-def checked_caller(name: str) -> str:
+def validate_caller(name: str) -> str:
     """`name`, if a caller may be called so.
 
-    Names are parts of the names under which jobs and idempotency keys are stored: no sign of them
-    may mean something there.
+    Names are parts of the names under which jobs and idempotency keys are stored, so they may not
+    contain separators.
 
     Raises:
-        ValueError: another sign or length.
+        ValueError: another character or length.
     """
     if not _CALLER.fullmatch(name):
-        raise ValueError(f"caller {name!r}: expected 1 to 64 of the signs A-Z a-z 0-9 . _ -")
+        raise ValueError(f"caller {name!r}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return name
 
 
@@ -112,15 +112,15 @@ class KeyFile:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
-        self._looked_at = clock()
-        self._stamp = self._stat()
+        self._refreshed_at = clock()
+        self._file_stat = self._stat()
         self._keys = load_keys(path)
 
     @property
     def exists(self) -> bool:
         """Whether there is a file. An empty one means: nobody may call."""
         self._refresh()
-        return self._stamp is not None
+        return self._file_stat is not None
 
     def caller(self, key: str) -> Caller | None:
         """The caller to whom a key belongs."""
@@ -133,19 +133,19 @@ class KeyFile:
 
     def _refresh(self) -> None:
         now = self._clock()
-        if now - self._looked_at < LOOK_INTERVAL_S:
+        if now - self._refreshed_at < REFRESH_INTERVAL_S:
             return
-        self._looked_at = now
+        self._refreshed_at = now
         try:
             stamp = self._stat()
-            if stamp == self._stamp:
+            if stamp == self._file_stat:
                 return
             self._keys = load_keys(self._path)
         except (SettingsError, OSError) as error:
             # The keys that were valid stay so: a slip of an editor must not lock everybody out.
             log.exception("api_keys_unreadable", error=str(error))
             return
-        self._stamp = stamp
+        self._file_stat = stamp
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
@@ -180,22 +180,22 @@ class Authenticator:
 
         @app.before_request
         def set_caller() -> None:
-            _call_by(self, request.headers.get("Authorization", ""))
+            _set_caller(self, request.headers.get("Authorization", ""))
 
     @property
-    def is_open(self) -> bool:
+    def allows_anonymous(self) -> bool:
         """Whether everybody who reaches the address may call."""
         return self._is_loopback and not self._key_file.exists
 
     def caller(self, authorization: str) -> Caller | None:
         """The caller behind an `Authorization` header; None if there is no valid key."""
-        if self.is_open:
+        if self.allows_anonymous:
             return LOCAL_CALLER
         scheme, _, key = authorization.partition(" ")
         return self._key_file.caller(key.strip()) if scheme.casefold() == "bearer" else None
 
 
-def accept_password() -> None:
+def accept_basic_auth() -> None:
     """Take the key from the password that a browser asks its user for (RFC 7617); for pages only.
 
     A browser sends a password by itself, with the forms of other sites too: it must not open
@@ -203,10 +203,10 @@ def accept_password() -> None:
     """
     given = request.authorization
     if g.caller is None and given is not None and given.type == "basic":
-        _call_by(_authenticator(), f"Bearer {given.password}")
+        _set_caller(_authenticator(), f"Bearer {given.password}")
 
 
-def _call_by(authenticator: Authenticator, authorization: str) -> None:
+def _set_caller(authenticator: Authenticator, authorization: str) -> None:
     """Let the current call be that of the key in `authorization`."""
     g.authorization = authorization
     g.caller = authenticator.caller(authorization)
@@ -217,7 +217,7 @@ def _authenticator() -> Authenticator:
     return found
 
 
-def needs(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A view decorator: only callers whose key has one of `scopes` pass."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
@@ -231,10 +231,10 @@ def needs(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def lasting_check(*scopes: Scope) -> Callable[[], None]:
+def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
     """What checks again, while a long answer is sent, that its caller may have it.
 
-    A key can be revoked meanwhile. The function that is returned raises as `needs` does.
+    A key can be revoked meanwhile. The function that is returned raises as `require_scope` does.
     """
     authenticator, authorization = _authenticator(), g.authorization
     return lambda: _check(authenticator.caller(authorization), scopes)

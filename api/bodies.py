@@ -4,14 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-from api.wsgi_bridge import LEFT, Receive
+from api.wsgi_bridge import HTTP_DISCONNECT, Receive
 
 BODY_TIMEOUT_S = 10.0
 """Within which a body must have come: who holds connections open keeps others out."""
-LOOK_EVERY_S = 1.0
+SWEEP_INTERVAL_S = 1.0
 
 
-class Bodies:
+class BodyReader:
     """The bodies that are being read.
 
     One look a second finds those that are late: a timer for each request cost a cached answer some
@@ -19,44 +19,44 @@ class Bodies:
     """
 
     def __init__(self) -> None:
-        self._begun: dict[asyncio.Task[Any], float] = {}
-        self._late: set[asyncio.Task[Any]] = set()
-        self._is_looking = False
+        self._started_at: dict[asyncio.Task[Any], float] = {}
+        self._timed_out: set[asyncio.Task[Any]] = set()
+        self._is_sweep_scheduled = False
 
     async def read(self, receive: Receive, length: int) -> bytes:
         """A body; shorter than announced if the client left, or did not send it in time."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - whoever awaits this is one
-        self._begun[task] = time.monotonic()
-        if not self._is_looking:
-            self._look_later()
+        self._started_at[task] = time.monotonic()
+        if not self._is_sweep_scheduled:
+            self._schedule_sweep()
         data = b""
         try:
             while len(data) < length:
                 message = await receive()
-                if message["type"] == LEFT:
+                if message["type"] == HTTP_DISCONNECT:
                     break
                 data += message["body"]
         except asyncio.CancelledError:
-            if task not in self._late:
+            if task not in self._timed_out:
                 raise
             task.uncancel()
         finally:
-            del self._begun[task]
-            self._late.discard(task)
+            del self._started_at[task]
+            self._timed_out.discard(task)
         return data
 
-    def _look_later(self) -> None:
-        self._is_looking = True
-        asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+    def _schedule_sweep(self) -> None:
+        self._is_sweep_scheduled = True
+        asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
 
-    def _look(self) -> None:
+    def _sweep(self) -> None:
         """Give up what is late; look again as long as anybody sends."""
-        latest = time.monotonic() - BODY_TIMEOUT_S
-        for task, begun in self._begun.items():
-            if begun < latest and task not in self._late:
-                self._late.add(task)
+        cutoff = time.monotonic() - BODY_TIMEOUT_S
+        for task, started_at in self._started_at.items():
+            if started_at < cutoff and task not in self._timed_out:
+                self._timed_out.add(task)
                 task.cancel()
-        self._is_looking = False
-        if self._begun:
-            self._look_later()
+        self._is_sweep_scheduled = False
+        if self._started_at:
+            self._schedule_sweep()

@@ -10,26 +10,32 @@ from typing import NamedTuple
 import click
 
 
-class Place(NamedTuple):
+class CommandTarget(NamedTuple):
     """Where a command lives and what it does."""
 
     target: str
     short_help: str
 
 
-COMMANDS: dict[str, Place] = {
-    "up": Place("api.up:up", "Start the whole service here."),
-    "run": Place("api.launcher.one_process:run", "Become one process of the service."),
-    "first-model": Place("api.launcher.training:first_model", "Train unless a model is active."),
-    "key": Place("api.keys_cli:key", "Create, list and revoke API keys."),
-    "audit": Place("api.audit_cli:audit", "Check the audit log."),
-    "outcomes": Place("api.outcomes_cli:outcomes", "How right the estimates were."),
-    "predict": Place("client.cli:predict", "Value one car."),
-    "batch": Place("client.batch_cli:batch", "Value every car of a file."),
-    "train": Place("model_store.cli:train", "Train a model version."),
-    "evaluate": Place("model_store.cli:evaluate", "Measure a model on real listings."),
-    "market": Place("model_store.market_cli:market", "Show or rebuild the reference market."),
-    "models": Place("model_store.models_cli:models", "List, activate and roll back versions."),
+COMMANDS: dict[str, CommandTarget] = {
+    "up": CommandTarget("api.up:up", "Start the whole service here."),
+    "run": CommandTarget("api.launcher.one_process:run", "Become one process of the service."),
+    "first-model": CommandTarget(
+        "api.launcher.training:first_model", "Train unless a model is active."
+    ),
+    "key": CommandTarget("api.keys_cli:key", "Create, list and revoke API keys."),
+    "audit": CommandTarget("api.audit_cli:audit", "Check the audit log."),
+    "outcomes": CommandTarget("api.outcomes_cli:outcomes", "How right the estimates were."),
+    "predict": CommandTarget("client.cli:predict", "Value one car."),
+    "batch": CommandTarget("client.batch_cli:batch", "Value every car of a file."),
+    "train": CommandTarget("model_store.cli:train", "Train a model version."),
+    "evaluate": CommandTarget("model_store.cli:evaluate", "Measure a model on real listings."),
+    "market": CommandTarget(
+        "model_store.market_cli:market", "Show or rebuild the reference market."
+    ),
+    "models": CommandTarget(
+        "model_store.models_cli:models", "List, activate and roll back versions."
+    ),
 }
 """A new command is one more line here."""
 

@@ -11,15 +11,15 @@ from api.services.health import Health
 from api.services.jobs import Jobs
 from api.services.listing import Listing
 from api.services.loop_valuations import LoopValuations
-from api.services.model_trial import ModelTrial
+from api.services.model_trial import ModelSelfTest
 from api.services.models import Models
-from api.services.outcomes import Outcomes
+from api.services.outcomes import SaleReports
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Valuations
-from api.services.watching import Watching
-from api.slots import Slots
+from api.services.watching import StateStreams
+from api.slots import ConcurrencyLimiter
 from model_store.manifest import ModelVersion
-from model_store.registry import ActiveModel, ModelRegistry
+from model_store.registry import ActiveVersionCache, ModelRegistry
 from shared.adapters.audit_search import AuditSearch
 from shared.adapters.audit_stats import AuditStats
 from shared.adapters.batch_files import BatchFiles
@@ -27,15 +27,15 @@ from shared.adapters.blob_stores import open_blob_store
 from shared.adapters.celery_dispatch import MicroBatchDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.jsonl_audit import AuditLog
-from shared.adapters.outcome_log import OutcomeLog
+from shared.adapters.outcome_log import SaleReportLog
 from shared.adapters.redis_batches import BatchLedger
 from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
 from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_lists import CallerLists
-from shared.adapters.redis_workers import RedisWorkers
+from shared.adapters.redis_lists import SubmissionIndex
+from shared.adapters.redis_workers import WorkerRegistry
 from shared.domain.ids import new_id
 from shared.settings import Settings
 
@@ -50,14 +50,14 @@ class ApiServices:
     jobs: Jobs
     batches: Batches
     batch_results: BatchResults
-    downloads: Slots
+    downloads: ConcurrencyLimiter
     listing: Listing
-    watching: Watching
+    state_streams: StateStreams
     models: Models
     health: Health
     cache: ValuationCache
     audit_stats: AuditStats
-    outcomes: Outcomes
+    outcomes: SaleReports
 
     def model_card(self, version_id: str) -> ModelVersion | None:
         """The manifest of a version."""
@@ -68,9 +68,11 @@ def build_services(settings: Settings) -> ApiServices:
     """Wire the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
-    workers = RedisWorkers(broker, clock)
-    active_model = ActiveModel(settings.versions_path)
-    registry = ModelRegistry(settings.versions_path, trial=ModelTrial(settings.versions_path))
+    workers = WorkerRegistry(broker, clock)
+    active_model = ActiveVersionCache(settings.versions_path)
+    registry = ModelRegistry(
+        settings.versions_path, self_test=ModelSelfTest(settings.versions_path)
+    )
     models = Models(registry, active_model)
     cache = ValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
@@ -93,7 +95,7 @@ def build_services(settings: Settings) -> ApiServices:
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
-    lists = CallerLists(broker)
+    lists = SubmissionIndex(broker)
     # One bound for all who wait. A quarter of the threads reads bodies (`api.slots`), an eighth
     # sends large answers: the last eighth answers everybody else.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
@@ -157,17 +159,19 @@ def build_services(settings: Settings) -> ApiServices:
             send=sender.send,
             long_waits=long_waits,
         ),
-        downloads=Slots(settings.api_threads // 8),
+        downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
         listing=Listing(lists, batches, idempotency),
-        watching=Watching(events, most=settings.api_threads // 4, long_waits=long_waits),
+        state_streams=StateStreams(
+            events, max_streams=settings.api_threads // 4, long_waits=long_waits
+        ),
         models=models,
         health=Health(models, workers, cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
-        outcomes=Outcomes(
+        outcomes=SaleReports(
             search=AuditSearch(settings.audit_folder),
-            log=OutcomeLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock),
+            log=SaleReportLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock),
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,

@@ -11,10 +11,10 @@ ALLOWED_HEADERS = (
 EXPOSED_HEADERS = (
     "Cache-Status, Carprice-Results, Content-Range, ETag, Location, Preference-Applied, Retry-After"
 )
-CLOSED_PREFIX = "/models/"
+CORS_EXCLUDED_PREFIX = "/models/"
 
 
-def named_origins(settings: Settings) -> frozenset[str]:
+def allowed_origins(settings: Settings) -> frozenset[str]:
     """The origins that the operator trusts; `*` is in it as itself."""
     return frozenset(
         origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()
@@ -23,14 +23,14 @@ def named_origins(settings: Settings) -> frozenset[str]:
 
 def register(app: Flask, settings: Settings) -> None:
     """Answer preflights and mark answers for the origins of `settings.cors_origins`."""
-    allowed = named_origins(settings)
+    allowed = allowed_origins(settings)
     if not allowed:
         return
 
     @app.after_request
     def allow_origin(response: Response) -> Response:
         origin = request.headers.get("Origin")
-        if origin is None or request.path.startswith(CLOSED_PREFIX):
+        if origin is None or request.path.startswith(CORS_EXCLUDED_PREFIX):
             return response
         if "*" not in allowed and origin not in allowed:
             return response

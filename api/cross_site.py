@@ -13,31 +13,31 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request
 
 from api.auth import LOCAL_CALLER, Authenticator
-from api.cors import CLOSED_PREFIX, named_origins
+from api.cors import CORS_EXCLUDED_PREFIX, allowed_origins
 from api.problems import CrossSiteRefused, HostRefused
 from shared.settings import Settings
 
-CACHED_HOST_MAX_SIGNS = 64
+CACHED_HOST_MAX_CHARS = 64
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-QUESTIONS = frozenset({"/", "/predict", "/jobs"})
+CSRF_EXEMPT_PATHS = frozenset({"/", "/predict", "/jobs"})
 """What anybody may post: the page's form, and JSON, which a browser asks permission for first."""
 
 
 def register(app: Flask, settings: Settings, authenticator: Authenticator) -> None:
     """Refuse such calls before anything else looks at them; after the caller was found."""
-    trusted = named_origins(settings)
+    trusted = allowed_origins(settings)
 
     @app.before_request
     def refuse_foreign_hosts() -> None:
         host = request.environ.get("HTTP_HOST")
-        if host is not None and authenticator.is_open and not is_loopback(host):
+        if host is not None and authenticator.allows_anonymous and not is_loopback(host):
             raise HostRefused
 
     @app.before_request
     def refuse_foreign_changes() -> None:
-        if request.method in SAFE_METHODS or _is_question() or _has_bearer_key():
+        if request.method in SAFE_METHODS or _is_csrf_exempt() or _has_bearer_key():
             return
-        is_trusted = _origin() in trusted and not request.path.startswith(CLOSED_PREFIX)
+        is_trusted = _origin() in trusted and not request.path.startswith(CORS_EXCLUDED_PREFIX)
         if is_cross_site() and not is_trusted:
             raise CrossSiteRefused
 
@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
     >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
     (True, True, False)
     """
-    return _is_loopback_short(host) if len(host) <= CACHED_HOST_MAX_SIGNS else _is_loopback(host)
+    return _is_loopback_cached(host) if len(host) <= CACHED_HOST_MAX_CHARS else _is_loopback(host)
 
 
 def _is_loopback(host: str) -> bool:
@@ -59,7 +59,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-_is_loopback_short = lru_cache(maxsize=256)(_is_loopback)
+_is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
 
 
 def is_cross_site() -> bool:
@@ -78,12 +78,12 @@ def is_cross_site() -> bool:
     return host.casefold() != request.headers.get("Host", "").casefold()
 
 
-def _is_question() -> bool:
-    return request.method == "POST" and request.path in QUESTIONS
+def _is_csrf_exempt() -> bool:
+    return request.method == "POST" and request.path in CSRF_EXEMPT_PATHS
 
 
 def _has_bearer_key() -> bool:
-    """Passwords count for pages only, and are looked at later (`api.auth.accept_password`)."""
+    """Passwords count for pages only, and are looked at later (`api.auth.accept_basic_auth`)."""
     return g.caller is not None and g.caller is not LOCAL_CALLER
 
 

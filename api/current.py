@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from api.services.loop_valuations import Finish
 
 EXTENSION = "carprice"
-BEGUN = "carprice.begun"
-"""Where the environment of a request keeps its `Begun`."""
-CACHED_HEADER_MAX_SIGNS = 100
+HANDOFF_KEY = "carprice.handoff"
+"""Where the environment of a request keeps its `FastPathHandoff`."""
+CACHED_HEADER_MAX_CHARS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Begun:
-    """What `api.front` has begun and a view finishes."""
+class FastPathHandoff:
+    """A request that `api.front` started and a view finishes."""
 
     started: float
     """`time.perf_counter` at the arrival of the request."""
@@ -38,9 +38,9 @@ class Begun:
         return self.finish()
 
 
-def begun() -> Begun | None:
+def handoff() -> FastPathHandoff | None:
     """What this request has come to before Flask saw it; usually nothing."""
-    return cast("Begun | None", request.environ.get(BEGUN))
+    return cast("FastPathHandoff | None", request.environ.get(HANDOFF_KEY))
 
 
 def services() -> "ApiServices":
@@ -62,7 +62,7 @@ def preferred_language(accept_language: str | None) -> Language:
     """`language` by the header's text; None: there is no such header."""
     if accept_language is None:
         return DEFAULT_LANGUAGE
-    if len(accept_language) <= CACHED_HEADER_MAX_SIGNS:
+    if len(accept_language) <= CACHED_HEADER_MAX_CHARS:
         return _cached_preference(accept_language)
     return _preference(accept_language)
 

@@ -14,35 +14,35 @@ from api.current import services
 from api.problems import RangeNotSatisfiable, answer_domain_error
 from api.services.batch_results import StoredFile, is_partial
 from api.uploads import CSV, NDJSON, PARQUET
-from shared.domain.batch import Batch, ResultForm, ResultTable
-from shared.domain.errors import FirstRowsAreCsv
+from shared.domain.batch import Batch, ExportFormat, ResultTable
+from shared.domain.errors import PartialResultIsCsv
 
 RESULTS_HEADER = "Carprice-Results"
 """Says whether a file holds every row."""
 
 MEDIA_TYPES = {
-    ResultForm.CSV: CSV,
-    ResultForm.EXCEL_FR: CSV,
-    ResultForm.NDJSON: NDJSON,
-    ResultForm.PARQUET: PARQUET,
+    ExportFormat.CSV: CSV,
+    ExportFormat.EXCEL_FR: CSV,
+    ExportFormat.NDJSON: NDJSON,
+    ExportFormat.PARQUET: PARQUET,
 }
 SUFFIXES = {
-    ResultForm.CSV: ".csv",
-    ResultForm.EXCEL_FR: "-excel.csv",
-    ResultForm.NDJSON: ".ndjson",
-    ResultForm.PARQUET: ".parquet",
+    ExportFormat.CSV: ".csv",
+    ExportFormat.EXCEL_FR: "-excel.csv",
+    ExportFormat.NDJSON: ".ndjson",
+    ExportFormat.PARQUET: ".parquet",
 }
-SMALL_BYTES = 262_144
+BUFFERED_MAX_BYTES = 262_144
 """What is no larger is handed to the server whole, and holds no thread while it is sent."""
 
-NAME_MAX = 80
+MAX_SAVED_NAME_CHARS = 80
 _UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
 
 
-def first_rows(batch: Batch, form: ResultForm) -> Response:
+def first_rows(batch: Batch, form: ExportFormat) -> Response:
     """What is there of a batch that is under way; it grows, so it has no length and no ranges."""
-    if form is not ResultForm.CSV:
-        raise FirstRowsAreCsv(id=batch.manifest.id)
+    if form is not ExportFormat.CSV:
+        raise PartialResultIsCsv(id=batch.manifest.id)
     rows = services().batch_results.first_rows(batch)
     response = download(batch, rows, CSV, "priced-partial.csv")
     response.headers[RESULTS_HEADER] = "partial"
@@ -51,8 +51,8 @@ def first_rows(batch: Batch, form: ResultForm) -> Response:
     return response
 
 
-def stored(batch: Batch, table: ResultTable, form: ResultForm) -> Response:
-    """A stored file, or the range of it that is asked for."""
+def stored_response(batch: Batch, table: ResultTable, form: ExportFormat) -> Response:
+    """The response with a result file, or with the requested range of it."""
     file = services().batch_results.file(batch, table, form)
     headers = _headers_of(batch, file)
     if headers["ETag"].strip('"') in request.if_none_match:
@@ -98,9 +98,9 @@ def download(batch: Batch, body: Iterator[bytes], media_type: str, suffix: str) 
         response = Response(b"".join(first), mimetype=media_type)
     else:
         downloads = services().downloads
-        downloads.take()
+        downloads.acquire()
         response = Response(chain(first, [after], body), mimetype=media_type)
-        response.call_on_close(downloads.give_back)
+        response.call_on_close(downloads.release)
     response.headers["Content-Disposition"] = _disposition(batch, suffix)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -112,7 +112,7 @@ def _first_blocks(body: Iterator[bytes]) -> list[bytes]:
     for block in body:
         blocks.append(block)
         size += len(block)
-        if size > SMALL_BYTES:
+        if size > BUFFERED_MAX_BYTES:
             break
     return blocks
 
@@ -120,8 +120,10 @@ def _first_blocks(body: Iterator[bytes]) -> list[bytes]:
 def _disposition(batch: Batch, suffix: str) -> str:
     """The name to save a file under: in ASCII, and in full for clients that know RFC 6266."""
     stem = batch.manifest.file_name.rpartition(".")[0]
-    # Neither paths nor signs that turn the reading direction.
-    name = "".join(sign for sign in stem if sign.isprintable() and sign not in '/\\"')[:NAME_MAX]
+    # Neither paths nor characters that turn the reading direction.
+    name = "".join(char for char in stem if char.isprintable() and char not in '/\\"')[
+        :MAX_SAVED_NAME_CHARS
+    ]
     ascii_name = _UNSAFE.sub("_", name) or batch.manifest.id
     value = f'attachment; filename="{ascii_name}-{suffix}"'
     if name and name != ascii_name:

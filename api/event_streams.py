@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import orjson
 from flask import Response, request, stream_with_context
 
-from api.auth import Scope, lasting_check
+from api.auth import Scope, scope_rechecker
 from api.current import caller_id, services
 from api.schemas.batches import dump_batch
 from api.schemas.jobs import dump_job
-from api.services.watching import Sight
+from api.services.watching import StateSnapshot
 from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId, JobId
 from shared.domain.job import JobState
@@ -21,77 +21,81 @@ EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2000
 """After a break, clients come back that soon."""
 
-Look: TypeAlias = Callable[[], Sight[dict[str, Any]]]
+Poll: TypeAlias = Callable[[], StateSnapshot[dict[str, Any]]]
 
 
 def job_event_stream(job_id: str) -> Response:
     """The states of a job of this caller."""
     jobs, caller = services().jobs, caller_id()
 
-    def look() -> Sight[dict[str, Any]]:
+    def poll() -> StateSnapshot[dict[str, Any]]:
         job = jobs.get(JobId(job_id), caller)
         body = dump_job(job, jobs.place(job), DEFAULT_COVERAGE)
-        return _sight(body, job.state, job.done, job.attempts, job.cancel_requested)
+        return _snapshot(body, job.state, job.done, job.attempts, job.cancel_requested)
 
-    return _stream(job_id, look, lasting_check(Scope.PREDICT))
+    return _stream(job_id, poll, scope_rechecker(Scope.PREDICT))
 
 
 def batch_event_stream(batch_id: str) -> Response:
     """The states of a batch of this caller."""
     batches, caller = services().batches, caller_id()
 
-    def look() -> Sight[dict[str, Any]]:
+    def poll() -> StateSnapshot[dict[str, Any]]:
         batch = batches.get(BatchId(batch_id), caller)
         progress = batch.progress
-        return _sight(
+        return _snapshot(
             dump_batch(batch, time.time()),
             progress.state,
             progress.counts.done,
             progress.cancel_requested,
         )
 
-    return _stream(batch_id, look, lasting_check(Scope.BULK))
+    return _stream(batch_id, poll, scope_rechecker(Scope.BULK))
 
 
-def _sight(body: dict[str, Any], state: JobState, *marks: int) -> Sight[dict[str, Any]]:
-    mark = ".".join([str(state), *(str(int(each)) for each in marks)])
-    return Sight(body, mark, state.is_terminal)
+def _snapshot(
+    body: dict[str, Any], state: JobState, *id_parts: int
+) -> StateSnapshot[dict[str, Any]]:
+    event_id = ".".join([str(state), *(str(int(each)) for each in id_parts)])
+    return StateSnapshot(body, event_id, state.is_terminal)
 
 
-def _stream(job_id: str, read: Look, check: Callable[[], None]) -> Response:
+def _stream(job_id: str, read: Poll, check: Callable[[], None]) -> Response:
     """A stream of what `read` finds, for as long as `check` lets the caller pass."""
 
-    def look() -> Sight[dict[str, Any]]:
+    def poll() -> StateSnapshot[dict[str, Any]]:
         check()
         return read()
 
-    known = request.headers.get("Last-Event-ID")
-    first = look()  # a job that is not there is told by a status
-    if first.is_last and first.mark == known:
+    last_event_id = request.headers.get("Last-Event-ID")
+    first = poll()  # a job that is not there is told by a status
+    if first.is_last and first.event_id == last_event_id:
         return Response(status=204)
-    give_back = services().watching.take()
-    response = Response(stream_with_context(_events(job_id, look, known)), mimetype=EVENT_STREAM)
-    response.call_on_close(give_back)
+    release = services().state_streams.acquire()
+    response = Response(
+        stream_with_context(_events(job_id, poll, last_event_id)), mimetype=EVENT_STREAM
+    )
+    response.call_on_close(release)
     response.headers["Cache-Control"] = "private, no-store"
     # Proxies that collect answers would hold back every event.
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
-def _events(job_id: str, look: Look, known: str | None) -> Iterator[bytes]:
+def _events(job_id: str, poll: Poll, last_event_id: str | None) -> Iterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MS
     try:
-        for sight in services().watching.follow(job_id, look, known):
-            yield b":\n\n" if sight is None else _event(sight)
+        for snapshot in services().state_streams.follow(job_id, poll, last_event_id):
+            yield b":\n\n" if snapshot is None else _event(snapshot)
     except DomainError:
         # The client comes back by itself, and is told then what is wrong, if it still is.
         return
 
 
-def _event(sight: Sight[dict[str, Any]]) -> bytes:
-    name = b"end" if sight.is_last else b"progress"
+def _event(snapshot: StateSnapshot[dict[str, Any]]) -> bytes:
+    name = b"end" if snapshot.is_last else b"progress"
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (
-        sight.mark.encode(),
+        snapshot.event_id.encode(),
         name,
-        orjson.dumps(sight.state),
+        orjson.dumps(snapshot.state),
     )

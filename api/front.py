@@ -1,9 +1,9 @@
-"""What the server calls: plain `POST /predict` is answered on the event loop, the rest by Flask.
+"""The ASGI entry: an ordinary `POST /predict` is answered on the event loop, the rest by Flask.
 
 Flask's context, routing, hooks and response object cost more than a cached valuation itself, and so
-does a thread for each request that waits. So the plain case is answered here, by the functions
+does a thread for each request that waits. So the common case is answered here, by the functions
 that Flask's view calls too: JSON of known length, no query, no browser, a caller who may.
-Everything else goes on to Flask, and what has no plain end here (a job, an error) is finished
+Everything else goes on to Flask, and what cannot be finished here (a job, an error) is finished
 there: there is one place for each of these answers.
 """
 
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from api.auth import Authenticator, Scope
-from api.bodies import Bodies
+from api.bodies import BodyReader
 from api.container import ApiServices
 from api.cross_site import is_loopback
-from api.current import BEGUN, Begun, preferred_language
-from api.schemas.requests import parse_json, wait_s
-from api.schemas.valuations import CACHE_STATUS, cache_status, write_valuation
+from api.current import HANDOFF_KEY, FastPathHandoff, preferred_language
+from api.schemas.requests import parse_json, resolve_wait_s
+from api.schemas.valuations import CACHE_STATUS, cache_status, serialize_valuation
 from api.security_headers import DATA_HEADERS
-from api.services.loop_turns import PerTurn
+from api.services.loop_turns import TickBatcher
 from api.services.loop_valuations import Finish
 from api.wsgi_bridge import Message, Receive, Send, WsgiBridge
 from api.wsgi_bridge import Scope as AsgiScope
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 PATH = "/predict"
 JSON = "application/json"
-PLAIN_MAX_BYTES = 16_384
+FAST_PATH_MAX_BYTES = 16_384
 """Far above what a car takes; to read more would keep the loop from others."""
 
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
-PROBE_THREADS, END_THREADS = 4, 32
+PROBE_THREADS, HANDOFF_THREADS = 4, 32
 """Kept apart from all others: whoever asks whether the service lives must not wait for slow
 clients, nor must those whose request has been carried out and only lacks its end."""
 
@@ -53,8 +53,8 @@ _CACHE_STATUS = CACHE_STATUS.lower().encode()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Plain:
-    """All there is to know of a plain request besides its body."""
+class FastPathRequest:
+    """What the fast path knows of a request besides its body."""
 
     started: float
     caller: CallerId
@@ -63,7 +63,7 @@ class Plain:
     prefer: str
 
 
-class Front:
+class FastPath:
     """The ASGI application in front of Flask.
 
     Args:
@@ -79,42 +79,42 @@ class Front:
         self._authenticator = authenticator
         self._flask = WsgiBridge(application, services.settings.api_threads)
         self._probes = WsgiBridge(application, PROBE_THREADS)
-        self._ends = WsgiBridge(application, END_THREADS)
-        self._answered: PerTurn[float] = PerTurn(_observe)
-        self._bodies = Bodies()
-        self._max_bytes = min(PLAIN_MAX_BYTES, services.settings.body_max_bytes)
+        self._handoff_bridge = WsgiBridge(application, HANDOFF_THREADS)
+        self._latencies: TickBatcher[float] = TickBatcher(_observe)
+        self._body_reader = BodyReader()
+        self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope["path"]
-        plain = self._plain(scope) if path == PATH else None
-        if plain is None:
+        fast_request = self._parse_fast_path(scope) if path == PATH else None
+        if fast_request is None:
             bridge = self._probes if path in PROBES else self._flask
             await bridge(scope, receive, send)
             return
         try:
-            outcome = await self._value(plain, receive)
-            if not isinstance(outcome, Valuation):
-                await self._hand_over(scope, send, Begun(plain.started, outcome))
+            result = await self._value(fast_request, receive)
+            if not isinstance(result, Valuation):
+                await self._hand_off(scope, send, FastPathHandoff(fast_request.started, result))
                 return
-            body = self._write(outcome, plain.language)
+            body = self._write(result, fast_request.language)
         except Exception as error:  # noqa: BLE001 - answered by Flask's error handlers
-            await self._hand_over(scope, send, Begun(plain.started, error))
+            await self._hand_off(scope, send, FastPathHandoff(fast_request.started, error))
             return
         headers = [
             *_FIXED_HEADERS,
             (b"content-length", b"%d" % len(body)),
-            (_CACHE_STATUS, cache_status(outcome).encode()),
+            (_CACHE_STATUS, cache_status(result).encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        self._answered.add(time.perf_counter() - plain.started)
+        self._latencies.add(time.perf_counter() - fast_request.started)
 
-    async def _hand_over(self, scope: AsgiScope, send: Send, begun: Begun) -> None:
-        """Have Flask's view finish what has no plain end; the body has been read."""
-        await self._ends(scope, _nothing_more, send, **{BEGUN: begun})
+    async def _hand_off(self, scope: AsgiScope, send: Send, handoff: FastPathHandoff) -> None:
+        """Have Flask's view finish what the fast path cannot; the body has been read."""
+        await self._handoff_bridge(scope, _receive_empty_body, send, **{HANDOFF_KEY: handoff})
 
-    def _plain(self, scope: AsgiScope) -> Plain | None:
+    def _parse_fast_path(self, scope: AsgiScope) -> FastPathRequest | None:
         """What a request asks, if nothing but body, key, language and wait is to be looked at.
 
         None as well for whoever must be refused before his body is read.
@@ -134,13 +134,17 @@ class Front:
         ):
             return None
         host = headers.get(b"host")
-        if self._authenticator.is_open and host is not None and not is_loopback(_text(host)):
+        if (
+            self._authenticator.allows_anonymous
+            and host is not None
+            and not is_loopback(_text(host))
+        ):
             return None
         caller = self._authenticator.caller(_text(headers.get(b"authorization", b"")))
         if caller is None or Scope.PREDICT not in caller.scopes:
             return None
         language = headers.get(b"accept-language")
-        return Plain(
+        return FastPathRequest(
             started=time.perf_counter(),
             caller=CallerId(caller.id),
             length=int(length),
@@ -148,23 +152,23 @@ class Front:
             prefer=_text(headers.get(b"prefer", b"")),
         )
 
-    async def _value(self, plain: Plain, receive: Receive) -> Valuation | Finish:
-        body = await self._bodies.read(receive, plain.length)
-        request = load_car_request(parse_json(body, plain.length))
-        wait = wait_s(plain.prefer, self._services.settings)
-        return await self._services.loop_valuations.value(request, plain.caller, wait)
+    async def _value(self, fast_request: FastPathRequest, receive: Receive) -> Valuation | Finish:
+        body = await self._body_reader.read(receive, fast_request.length)
+        request = load_car_request(parse_json(body, fast_request.length))
+        wait = resolve_wait_s(fast_request.prefer, self._services.settings)
+        return await self._services.loop_valuations.value(request, fast_request.caller, wait)
 
     def _write(self, valuation: Valuation, accept_language: str | None) -> bytes:
         card = self._services.model_card(valuation.estimate.model_version)
         language = preferred_language(accept_language)
-        return orjson.dumps(write_valuation(valuation, DEFAULT_COVERAGE, card, language))
+        return orjson.dumps(serialize_valuation(valuation, DEFAULT_COVERAGE, card, language))
 
 
 def _observe(took_s: Sequence[float]) -> None:
     observe_http("POST", PATH, 200, *took_s)
 
 
-async def _nothing_more() -> Message:
+async def _receive_empty_body() -> Message:
     """The rest of a body that was read."""
     return {"type": "http.request", "body": b"", "more_body": False}
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from api.auth import Scope, checked_caller, load_keys, new_key
+from api.auth import Scope, load_keys, new_key, validate_caller
 from shared.settings import Settings, SettingsError
 
 
 def _checked(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
     try:
-        return None if name is None else checked_caller(name)
+        return None if name is None else validate_caller(name)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

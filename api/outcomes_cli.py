@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from api.schemas.outcomes import dump_figures
-from shared.adapters.outcome_log import OutcomeLog
+from shared.adapters.outcome_log import SaleReportLog
 from shared.domain.errors import AuditUnavailable
-from shared.domain.outcome import OutcomeFigures
+from shared.domain.outcome import SaleAccuracy
 from shared.settings import Settings
 
 HEADER = ("VERSION", "SALES", "CORRECTED", "MEDIAN ERROR", "SALE / ESTIMATE", "IN 90 % INTERVAL")
@@ -24,7 +24,7 @@ HEADER = ("VERSION", "SALES", "CORRECTED", "MEDIAN ERROR", "SALE / ESTIMATE", "I
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def outcomes(folder: Path | None, *, as_json: bool) -> None:
     """How right each model version was on the sales reported to it."""
-    log = OutcomeLog(folder or Settings.from_env().audit_folder, "", time.time)
+    log = SaleReportLog(folder or Settings.from_env().audit_folder, "", time.time)
     try:
         found = log.figures()
     except AuditUnavailable as error:
@@ -43,7 +43,7 @@ def outcomes(folder: Path | None, *, as_json: bool) -> None:
             click.echo("  ".join(cells).rstrip())
 
 
-def _row(figures: OutcomeFigures) -> tuple[str, ...]:
+def _row(figures: SaleAccuracy) -> tuple[str, ...]:
     return (
         figures.model_version,
         f"{figures.outcomes:,}",

@@ -11,7 +11,7 @@ from api.current import language
 from shared.domain import errors
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput
 from shared.logging import get_logger
-from shared.schemas.messages import Language, and_more, describe, describe_problem
+from shared.schemas.messages import Language, describe, describe_problem, format_more_count
 
 TYPE_PREFIX = "/docs/problems#"
 RETRY_AFTER_S = 2
@@ -59,7 +59,7 @@ class BodyTooLarge(DomainError):
     code = "body-too-large"
 
 
-STATUS_OF: dict[type[DomainError], int] = {
+STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.InvalidInput: 422,
     errors.ValuationNotFound: 404,
     errors.ValuationExpired: 410,
@@ -71,7 +71,7 @@ STATUS_OF: dict[type[DomainError], int] = {
     errors.ResultNotReady: 409,
     errors.UnreadableUpload: 422,
     errors.UploadTooLarge: 413,
-    errors.UploadOverpacked: 413,
+    errors.DecompressionBomb: 413,
     errors.UnsupportedUpload: 415,
     errors.BatchAlreadyEnded: 409,
     errors.IdempotencyConflict: 422,
@@ -122,12 +122,12 @@ def answer_domain_error(error: DomainError) -> Response:
     params = dict(error.params)
     extra: dict[str, Any] = {}
     if isinstance(error, InvalidInput):
-        extra["errors"] = [describe_place(problem, language()) for problem in error.problems]
+        extra["errors"] = [dump_field_problem(problem, language()) for problem in error.problems]
         params["first"] = _first_sentence(extra["errors"][0])
-        params["more"] = and_more(len(error.problems) - 1, language())
+        params["more"] = format_more_count(len(error.problems) - 1, language())
     status = status_of(error)
     response = problem(status, error.code, params, **extra)
-    if is_for_now(error):
+    if is_retryable(error):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -142,26 +142,28 @@ def _first_sentence(place: dict[str, Any]) -> str:
 
 
 def status_of(error: DomainError) -> int:
-    """The HTTP status of a domain error, by the nearest class in `STATUS_OF`."""
-    return next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
+    """The HTTP status of a domain error, by the nearest class in `STATUS_BY_ERROR`."""
+    return next(
+        (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR), 500
+    )
 
 
-def is_for_now(error: DomainError) -> bool:
+def is_retryable(error: DomainError) -> bool:
     """Whether the same request may be answered a little later."""
     is_outage = status_of(error) == HTTPStatus.SERVICE_UNAVAILABLE
     return is_outage or isinstance(error, errors.ResultNotReady)
 
 
-def describe_place(place: FieldProblem, lang: Language) -> dict[str, Any]:
+def dump_field_problem(place: FieldProblem, lang: Language) -> dict[str, Any]:
     """One entry of `errors`: where, which rule, and the sentence."""
-    kind, name = place_of(place.pointer)
+    kind, name = split_pointer(place.pointer)
     return {kind: name, "code": place.code, "detail": describe(place, lang)}
 
 
-def place_of(pointer: str) -> tuple[str, str]:
+def split_pointer(pointer: str) -> tuple[str, str]:
     """Where a problem stands: in the body, the query, a header, or the uploaded file."""
-    for sign, kind in (("?", "parameter"), ("@", "header")):
-        if pointer.startswith(sign):
+    for prefix, kind in (("?", "parameter"), ("@", "header")):
+        if pointer.startswith(prefix):
             return kind, pointer[1:]
     return "pointer", pointer
 

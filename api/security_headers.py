@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CSP = "Content-Security-Policy"
-NOTHING_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+DENY_ALL_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """For every answer that is not a page; a page sets its own policy."""
 
 HEADERS = [
@@ -18,7 +18,7 @@ HEADERS = [
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 ]
-DATA_HEADERS = [*HEADERS, (CSP, NOTHING_CSP)]
+DATA_HEADERS = [*HEADERS, (CSP, DENY_ALL_CSP)]
 """All of them, for an answer that is not a page."""
 
 
@@ -32,7 +32,7 @@ def register(app: Flask) -> None:
 
 
 class SecurityHeaders:
-    """WSGI middleware that adds `HEADERS`, and `NOTHING_CSP` where no policy is set."""
+    """WSGI middleware that adds `HEADERS`, and `DENY_ALL_CSP` where no policy is set."""
 
     def __init__(self, application: "WSGIApplication") -> None:
         self._application = application

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
 
-SLOT_WAIT_S = 1.0
+ACQUIRE_TIMEOUT_S = 1.0
 """A body that finds no slot for this long is refused: 503 with Retry-After."""
 
 
-class Slots:
+class ConcurrencyLimiter:
     """A bounded number of threads for one kind of waiting.
 
     Args:
@@ -29,42 +29,42 @@ class Slots:
     """
 
     def __init__(self, count: int) -> None:
-        self._free = threading.BoundedSemaphore(max(1, count))
+        self._semaphore = threading.BoundedSemaphore(max(1, count))
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Take a slot.
 
         Raises:
             TooManyTransfers: all are taken, and none became free in time.
         """
-        if not self._free.acquire(timeout=SLOT_WAIT_S):
+        if not self._semaphore.acquire(timeout=ACQUIRE_TIMEOUT_S):
             raise TooManyTransfers
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Give a slot back."""
-        self._free.release()
+        self._semaphore.release()
 
 
-class BoundedBody(RawIOBase):
+class LimitedBody(RawIOBase):
     """A request's body that takes a slot with its first read.
 
     Args:
         body: the server's `wsgi.input`.
-        slots: of all bodies.
-        announced_bytes: its `Content-Length`; -1 if it has none.
+        limiter: of all bodies.
+        content_length: its `Content-Length`; -1 if it has none.
     """
 
-    def __init__(self, body: Any, slots: Slots, announced_bytes: int = -1) -> None:
+    def __init__(self, body: Any, limiter: ConcurrencyLimiter, content_length: int = -1) -> None:
         super().__init__()
         self._body = body
-        self._slots = slots
-        self._is_taken = False
-        self._left_bytes = announced_bytes
+        self._limiter = limiter
+        self._has_slot = False
+        self._remaining_bytes = content_length
 
     @property
-    def is_taken(self) -> bool:
+    def has_slot(self) -> bool:
         """Whether it has a slot now."""
-        return self._is_taken
+        return self._has_slot
 
     def readable(self) -> bool:
         """It is there to be read."""
@@ -72,12 +72,12 @@ class BoundedBody(RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the client; the end of the body gives the slot back."""
-        if not self._is_taken and self._left_bytes != 0:
-            self._slots.take()
-            self._is_taken = True
+        if not self._has_slot and self._remaining_bytes != 0:
+            self._limiter.acquire()
+            self._has_slot = True
         data: bytes = self._body.read(size)
-        self._left_bytes -= len(data)
-        if not data or self._left_bytes == 0:
+        self._remaining_bytes -= len(data)
+        if not data or self._remaining_bytes == 0:
             self.release()
         return data
 
@@ -89,17 +89,17 @@ class BoundedBody(RawIOBase):
 
     def release(self) -> None:
         """Give the slot back, once."""
-        if self._is_taken:
-            self._is_taken = False
-            self._slots.give_back()
+        if self._has_slot:
+            self._has_slot = False
+            self._limiter.release()
 
 
-class BodySlots:
+class BodyConcurrencyLimit:
     """WSGI middleware: only so many threads wait for bodies at once."""
 
-    def __init__(self, application: "WSGIApplication", slots: Slots) -> None:
+    def __init__(self, application: "WSGIApplication", limiter: ConcurrencyLimiter) -> None:
         self._application = application
-        self._slots = slots
+        self._limiter = limiter
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -107,23 +107,23 @@ class BodySlots:
         """Answer one request."""
         if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
             return self._application(environ, start_response)
-        body = BoundedBody(environ["wsgi.input"], self._slots, _announced_bytes(environ))
+        body = LimitedBody(environ["wsgi.input"], self._limiter, _content_length(environ))
         environ["wsgi.input"] = body
         try:
             answer = self._application(environ, start_response)
         except BaseException:
             body.release()
             raise
-        if isinstance(answer, list) and not body.is_taken:
+        if isinstance(answer, list) and not body.has_slot:
             return answer
         return ClosingIterator(answer, body.release)
 
 
-def _announced_bytes(environ: "WSGIEnvironment") -> int:
+def _content_length(environ: "WSGIEnvironment") -> int:
     length: str = environ.get("CONTENT_LENGTH") or ""
     return int(length) if length.isdecimal() else -1
 
 
 def register(app: "Flask", threads: int) -> None:
     """Let a quarter of the threads read bodies."""
-    app.wsgi_app = BodySlots(app.wsgi_app, Slots(threads // 4))  # type: ignore[method-assign]
+    app.wsgi_app = BodyConcurrencyLimit(app.wsgi_app, ConcurrencyLimiter(threads // 4))  # type: ignore[method-assign]

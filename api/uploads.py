@@ -17,7 +17,7 @@ from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
-FORM = "multipart/form-data"
+MULTIPART = "multipart/form-data"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PARQUET = "application/vnd.apache.parquet"
 RAW_TYPES = (
@@ -34,14 +34,14 @@ BLOCK_BYTES = 1 << 18
 FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
 """Far above what the decoder keeps back of a file's bytes; a part's endless head ends here."""
 
-FILE_NAME_MAX_SIGNS = 200
+FILE_NAME_MAX_CHARS = 200
 _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
     "description": "A CSV of UTF-8, UTF-16 or Windows-1252, an Excel workbook (.xlsx) or Parquet; "
     "plain, gzip or zstd. Its content decides what it is.",
     "content": {
-        FORM: {
+        MULTIPART: {
             "schema": {
                 "type": "object",
                 "properties": {FILE_PART: _BINARY},
@@ -69,10 +69,10 @@ class UploadBody:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._is_form = request.mimetype == FORM
+        self._is_form = request.mimetype == MULTIPART
         self._compression = _content_encoding(request)
         if not self._is_form and request.mimetype not in ("", *RAW_TYPES):
-            raise UnsupportedMediaType(expected=f"{FORM}, {CSV}", given=request.mimetype[:80])
+            raise UnsupportedMediaType(expected=f"{MULTIPART}, {CSV}", given=request.mimetype[:80])
         if self._is_form and self._compression != "identity":
             raise UnsupportedEncoding(expected="identity", given=self._compression)
         _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
@@ -169,4 +169,4 @@ def clean_file_name(name: str) -> str:
     >>> clean_file_name("stock/mars.csv")
     'mars.csv'
     """
-    return name.replace("\\", "/").rpartition("/")[2][:FILE_NAME_MAX_SIGNS]
+    return name.replace("\\", "/").rpartition("/")[2][:FILE_NAME_MAX_CHARS]

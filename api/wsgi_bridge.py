@@ -27,13 +27,13 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[str, str]]
 
-LEFT = "http.disconnect"
+HTTP_DISCONNECT = "http.disconnect"
 
-PACE_S, PACE_BYTES = 20.0, 4096
+STALL_TIMEOUT_S, MIN_STALL_BYTES = 20.0, 4096
 """A body of which less than so much comes in so long is given up: nobody may hold a thread, and a
 place among those who send, for ever."""
 
-TAKE_S = 60.0
+SEND_TIMEOUT_S = 60.0
 """Whoever takes no part of an answer for this long has left, whatever his connection says."""
 
 UNPREFIXED = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
@@ -52,7 +52,7 @@ class WsgiBridge:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, **more: Any) -> None:
-        """Answer one request.
+        """Handle one request.
 
         Args:
             scope: of the request, `http` always.
@@ -62,16 +62,16 @@ class WsgiBridge:
         """
         loop = asyncio.get_running_loop()
         environ = make_environ(scope, RequestBody(loop, receive)) | more
-        answer = Answer(loop, receive, send)
+        answer = ResponseSender(loop, receive, send)
         write = partial(answer.write, self._application, environ)
         try:
             end = await loop.run_in_executor(self._threads, write)
-        except ClientLeftError:
+        except ClientDisconnectedError:
             return
         await answer.finish(end)
 
 
-class ClientLeftError(Exception):
+class ClientDisconnectedError(Exception):
     """Nobody takes the answer any more."""
 
 
@@ -82,9 +82,9 @@ class RequestBody(RawIOBase):
         super().__init__()
         self._loop = loop
         self._receive = receive
-        self._held = bytearray()
-        self._is_whole = False
-        self._has_left = False
+        self._buffer = bytearray()
+        self._is_complete = False
+        self._is_disconnected = False
 
     def readable(self) -> bool:
         """It is there to be read."""
@@ -97,11 +97,11 @@ class RequestBody(RawIOBase):
             ClientDisconnected: the client left before the end, or hardly sends any more.
         """
         wanted = sys.maxsize if size is None or size < 0 else size
-        if len(self._held) < wanted and not self._is_whole:
-            self._await(asyncio.run_coroutine_threadsafe(self._pull(wanted), self._loop))
-        data = bytes(self._held[:wanted])
-        del self._held[:wanted]
-        if not data and wanted and self._has_left:
+        if len(self._buffer) < wanted and not self._is_complete:
+            self._await(asyncio.run_coroutine_threadsafe(self._receive_until(wanted), self._loop))
+        data = bytes(self._buffer[:wanted])
+        del self._buffer[:wanted]
+        if not data and wanted and self._is_disconnected:
             raise ClientDisconnected
         return data
 
@@ -114,42 +114,42 @@ class RequestBody(RawIOBase):
     def _await(self, pulling: Future[None]) -> None:
         """Wait for a part of the body as long as it comes."""
         while True:
-            before = len(self._held)
+            before = len(self._buffer)
             try:
-                pulling.result(PACE_S)
+                pulling.result(STALL_TIMEOUT_S)
             except TimeoutError:
-                if len(self._held) - before >= PACE_BYTES:
+                if len(self._buffer) - before >= MIN_STALL_BYTES:
                     continue
                 pulling.cancel()
-                self._held.clear()
-                self._is_whole = self._has_left = True
+                self._buffer.clear()
+                self._is_complete = self._is_disconnected = True
             return
 
-    async def _pull(self, wanted: int) -> None:
-        while len(self._held) < wanted and not self._is_whole:
+    async def _receive_until(self, wanted: int) -> None:
+        while len(self._buffer) < wanted and not self._is_complete:
             message = await self._receive()
-            self._has_left = message["type"] == LEFT
-            self._is_whole = self._has_left or not message["more_body"]
-            self._held += message.get("body", b"")
+            self._is_disconnected = message["type"] == HTTP_DISCONNECT
+            self._is_complete = self._is_disconnected or not message["more_body"]
+            self._buffer += message.get("body", b"")
 
 
-class Answer:
+class ResponseSender:
     """One answer on its way from a thread to the client."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> None:
         self._loop = loop
         self._receive = receive
         self._send = send
-        self._head: Message | None = None
-        self._announced: int | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._has_left = False
+        self._start_message: Message | None = None
+        self._content_length: int | None = None
+        self._disconnect_watcher: asyncio.Task[None] | None = None
+        self._is_disconnected = False
 
     def write(self, application: "WSGIApplication", environ: "WSGIEnvironment") -> bytes:
         """Have the application answer and send all but the end; to be called in a thread.
 
         Raises:
-            ClientLeftError: nobody takes it.
+            ClientDisconnectedError: nobody takes it.
         """
         chunks = application(environ, self._start)
         try:
@@ -160,16 +160,16 @@ class Answer:
 
     async def finish(self, end: bytes) -> None:
         """Send the end."""
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._disconnect_watcher is not None:
+            self._disconnect_watcher.cancel()
         await self._send_part(end, more=False)
 
     def _start(self, status: str, headers: Headers, _: Any = None, /) -> Callable[[bytes], object]:
         """`start_response`; called again, before the first byte, it replaces what it was told."""
-        self._announced = next(
+        self._content_length = next(
             (int(value) for name, value in headers if name.lower() == "content-length"), None
         )
-        self._head = {
+        self._start_message = {
             "type": "http.response.start",
             "status": int(status[:3]),
             "headers": [
@@ -183,7 +183,7 @@ class Answer:
         written = 0
         for chunk in chunks:
             written += len(chunk)
-            if self._announced is not None and written >= self._announced:
+            if self._content_length is not None and written >= self._content_length:
                 return chunk
             if chunk:
                 self._write_part(chunk)
@@ -191,28 +191,28 @@ class Answer:
 
     def _write_part(self, chunk: bytes) -> None:
         """Send a chunk that is not the last; returns when the client has room for more."""
-        if self._has_left:
-            raise ClientLeftError
+        if self._is_disconnected:
+            raise ClientDisconnectedError
         sending = asyncio.run_coroutine_threadsafe(self._send_part(chunk, more=True), self._loop)
         try:
-            sending.result(TAKE_S)
+            sending.result(SEND_TIMEOUT_S)
         except TimeoutError as error:
             sending.cancel()
-            raise ClientLeftError from error
+            raise ClientDisconnectedError from error
 
     async def _send_part(self, chunk: bytes, *, more: bool) -> None:
-        if self._head is not None:
-            await self._send(self._head)
-            self._head = None
+        if self._start_message is not None:
+            await self._send(self._start_message)
+            self._start_message = None
             if more:
-                self._watch = self._loop.create_task(self._watch_client())
+                self._disconnect_watcher = self._loop.create_task(self._watch_disconnect())
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def _watch_client(self) -> None:
+    async def _watch_disconnect(self) -> None:
         """Note when the client leaves; what it still sends has come too late to be read."""
-        while (await self._receive())["type"] != LEFT:
+        while (await self._receive())["type"] != HTTP_DISCONNECT:
             pass
-        self._has_left = True
+        self._is_disconnected = True
 
 
 def make_environ(scope: Scope, body: RequestBody) -> "WSGIEnvironment":

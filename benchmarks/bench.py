@@ -20,17 +20,17 @@ from benchmarks.processes import (
     ProgramError,
     free_port,
     peak_mb,
-    run_to_the_end,
+    run_to_completion,
     wait_until_ready,
 )
 from benchmarks.queues import queue_server
 from benchmarks.servers import SERVICE
-from benchmarks.subject import OWN_PYTHON, Place, Subject
+from benchmarks.subject import OWN_PYTHON, Subject, Workspace
 from benchmarks.subjects import SUBJECTS
 from shared.embedded import socket_path
 
 START_TIMEOUT_S = 120.0
-FUTILE_ROUNDS = 5
+MAX_EMPTY_ROUNDS = 5
 """Without a single answer, before it is believed that there is none."""
 CARS_PER_ROUND = 100_000
 """Each round gets numbers of cars that no other round has had."""
@@ -97,13 +97,13 @@ class Bench:
 
     Args:
         options: what to do.
-        place: where its files are.
+        workspace: where its files are.
         say: told what happens.
     """
 
-    def __init__(self, options: Options, place: Place, say: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, workspace: Workspace, say: Callable[[str], None]) -> None:
         self.options = options
-        self.place = place
+        self.workspace = workspace
         self.rounds: list[Round] = []
         self.left_out: dict[str, str] = {}
         self.api_memory_mb: float | None = None
@@ -119,16 +119,16 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def next_cars(self) -> int:
+    def next_car_number(self) -> int:
         """The number of the first of some cars that have not been asked for yet."""
         return next(self._first_cars)
 
     def command(self, module: str, *arguments: object, python: str = OWN_PYTHON) -> Command:
         """A program of the suite."""
         line = [python, "-m", module, *map(str, arguments)]
-        return Command(name=module, arguments=line, env=self.place.env())
+        return Command(name=module, arguments=line, env=self.workspace.env())
 
-    def wanted(self, names: Sequence[str]) -> list[str]:
+    def available_subjects(self, names: Sequence[str]) -> list[str]:
         """Which of these subjects take part: chosen, installed and up."""
         chosen = [name for name in names if name in self.options.subjects]
         self._start_all([name for name in chosen if name not in self._running])
@@ -138,7 +138,7 @@ class Bench:
         """A subject that takes part."""
         return self._running[name]
 
-    def alternate(self, names: Sequence[str], measure: Measure) -> None:
+    def run_interleaved(self, names: Sequence[str], measure: Measure) -> None:
         """Let the subjects take turns, each round in another order."""
         for number in range(1, self.options.rounds + 1):
             shift = (number - 1) % max(1, len(names))
@@ -149,14 +149,14 @@ class Bench:
         if name in self.left_out:
             return
         try:
-            one = _with_an_answer(name, number, measure)
+            one = _retry_empty_round(name, number, measure)
         except ProgramError as error:
-            self.leave_out(name, error)
+            self.exclude(name, error)
             return
         self.rounds.append(one)
         self.say(f"  {one.scenario} {number}: {name} {one.per_second:,.0f}/s")
 
-    def leave_out(self, name: str, error: ProgramError) -> None:
+    def exclude(self, name: str, error: ProgramError) -> None:
         """A subject takes no further part; the table will say why."""
         last_line = str(error).strip().splitlines()[-1]
         self.left_out[name] = last_line.replace(str(ROOT), ".")
@@ -177,23 +177,23 @@ class Bench:
                 try:
                     started.append(self._start(SUBJECTS[name]))
                 except ProgramError as error:
-                    self.leave_out(name, error)
+                    self.exclude(name, error)
         for running in started:
             name = running.subject.name
             try:
                 self._wait_until_ready(running)
                 self._running[name] = running
             except ProgramError as error:
-                self.leave_out(name, error)
+                self.exclude(name, error)
 
     def _start(self, subject: Subject) -> Running:
         _check_imports(subject)
         self.say(f"starting {subject.name}")
-        if subject.uses_pipeline and not self.place.pipeline.exists():
-            inputs.train_pipeline(self.place, small=self.options.smoke)
+        if subject.uses_pipeline and not self.workspace.pipeline.exists():
+            inputs.train_pipeline(self.workspace, small=self.options.smoke)
         shared = [self._queue_server()] if subject.uses_queue else []
         port = free_port()
-        commands = subject.programs(self.place, port)
+        commands = subject.programs(self.workspace, port)
         programs = [self._program(command) for command in commands]
         url = f"http://127.0.0.1:{port}"
         return Running(subject=subject, url=url, programs=[*programs, *shared])
@@ -204,24 +204,24 @@ class Bench:
             wait_until_ready(running.url + subject.ready, running.programs, START_TIMEOUT_S)
         else:
             probe = self.command(subject.client, PROBE_S, python=subject.python)
-            run_to_the_end(probe, START_TIMEOUT_S)
+            run_to_completion(probe, START_TIMEOUT_S)
 
     def _queue_server(self) -> Program:
         if self._queue is None:
-            self.place.queue.home.mkdir(parents=True, exist_ok=True)
-            self._queue = self._program(queue_server(self.place))
+            self.workspace.queue.home.mkdir(parents=True, exist_ok=True)
+            self._queue = self._program(queue_server(self.workspace))
             self._await_socket()
         return self._queue
 
     def _await_socket(self) -> None:
         """A worker that starts before its server waits for seconds; the server takes a moment."""
-        path = socket_path(self.place.queue, "broker")
+        path = socket_path(self.workspace.queue, "broker")
         until = time.monotonic() + START_TIMEOUT_S
         while not path.exists() and time.monotonic() < until:
             time.sleep(0.05)
 
     def _program(self, command: Command) -> Program:
-        program = Program(command, self.place.folder / f"{command.name}.log")
+        program = Program(command, self.workspace.folder / f"{command.name}.log")
         self._stack.callback(program.stop)
         return program
 
@@ -244,10 +244,10 @@ def _check_imports(subject: Subject) -> None:
         raise ProgramError(f"cannot be imported: {done.stderr.strip().splitlines()[-1]}")
 
 
-def _with_an_answer(name: str, number: int, measure: Measure) -> Round:
+def _retry_empty_round(name: str, number: int, measure: Measure) -> Round:
     """A round; repeated when the machine had so much else to do that nobody was answered in it."""
     one = measure(name, number)
-    for _ in range(FUTILE_ROUNDS - 1):
+    for _ in range(MAX_EMPTY_ROUNDS - 1):
         if one.operations:
             break
         one = measure(name, number)

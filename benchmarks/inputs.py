@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.processes import Command, run_to_the_end
+from benchmarks.processes import Command, run_to_completion
 from benchmarks.reference_pipeline import save_reference_pipeline
-from benchmarks.subject import OWN_PYTHON, Place
+from benchmarks.subject import OWN_PYTHON, Workspace
 from data.generator import generate
 from data.market import ReferenceMarket
 from data.schema import car_columns
@@ -30,34 +30,37 @@ def train_model(models_path: Path, *, small: bool) -> None:
         arguments = [OWN_PYTHON, "-m", "api.cli", "train", "--activate"]
         env = {"MODELS_PATH": str(models_path)}
         command = Command(name="training", arguments=arguments, env=env)
-        run_to_the_end(command, TRAINING_TIMEOUT_S)
+        run_to_completion(command, TRAINING_TIMEOUT_S)
         return
     listings = generate(ReferenceMarket.load(), SMALL_ROWS, seed=SEED)
     version = save_bundle(train_bundle(listings, seed=SEED, name="smoke run"), models_path)
     ModelRegistry(models_path).activate(version.id, by="benchmarks")
 
 
-def train_pipeline(place: Place, *, small: bool) -> None:
+def train_pipeline(workspace: Workspace, *, small: bool) -> None:
     """Train the pipeline of the reference project's way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if small:
-            save_reference_pipeline(place.pipeline, rows=500, trees=SMALL_TREES)
+            save_reference_pipeline(workspace.pipeline, rows=500, trees=SMALL_TREES)
         else:
-            save_reference_pipeline(place.pipeline)
+            save_reference_pipeline(workspace.pipeline)
 
 
-def write_cars(place: Place, rows: int) -> tuple[Path, Path]:
+def write_cars(workspace: Workspace, rows: int) -> tuple[Path, Path]:
     """Draw cars from the reference market; nothing that a valuation requires is left out.
 
     Returns:
         A CSV file of them, and the ready matrix of the active model for the same rows.
     """
-    csv_path, matrix_path = place.folder / f"cars{rows}.csv", place.folder / f"matrix{rows}.npy"
+    csv_path, matrix_path = (
+        workspace.folder / f"cars{rows}.csv",
+        workspace.folder / f"matrix{rows}.npy",
+    )
     if matrix_path.exists():
         return csv_path, matrix_path
     market = ReferenceMarket.load()
-    model = load_model(place.models_path, _active_version(place.models_path))
+    model = load_model(workspace.models_path, _active_version(workspace.models_path))
     shape = (rows, len(model.encoder.feature_names))
     matrix = np.lib.format.open_memmap(matrix_path, "w+", np.float32, shape)
     with csv_path.open("w", encoding="utf-8", newline="") as file:

@@ -4,8 +4,8 @@ import shutil
 import time
 
 from benchmarks.bench import Running, machine_cpu_s
-from benchmarks.measurements import Round, result_line
-from benchmarks.processes import Command, run_to_the_end
+from benchmarks.measurements import Round, parse_result_line
+from benchmarks.processes import Command, run_to_completion
 
 HOW_TO_GET_WRK = "wrk is needed to generate load (Debian: apt install wrk)"
 TIMEOUT_S = 1800.0
@@ -45,13 +45,13 @@ def measured(
     """
     started_at = time.perf_counter()
     subject_before, machine_before = running.cpu_s(), machine_cpu_s()
-    printed, client_cpu_s = run_to_the_end(command, TIMEOUT_S)
+    printed, client_cpu_s = run_to_completion(command, TIMEOUT_S)
     subject_cpu_s = running.cpu_s() - subject_before
     machine_cpu = machine_cpu_s() - machine_before
     accounted_s = time.perf_counter() - started_at
     if settles:
         running.settle()
-    found = result_line(printed)
+    found = parse_result_line(printed)
     return Round(
         scenario=scenario,
         subject=running.subject.name,

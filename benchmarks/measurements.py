@@ -108,13 +108,15 @@ def values_by_round(
     return {number: value for number, value in found.items() if value is not None}
 
 
-def median_ratio(above: Mapping[int, float], below: Mapping[int, float]) -> float | None:
+def median_ratio(numerator: Mapping[int, float], denominator: Mapping[int, float]) -> float | None:
     """Median over the rounds of the ratio within each: a slow minute is in both of its figures."""
-    ratios = [above[number] / below[number] for number in above if below.get(number)]
+    ratios = [
+        numerator[number] / denominator[number] for number in numerator if denominator.get(number)
+    ]
     return statistics.median(ratios) if ratios else None
 
 
-def result_line(printed: str) -> dict[str, Any]:
+def parse_result_line(printed: str) -> dict[str, Any]:
     """The figures of a program that prints them as `RESULT {json}`.
 
     Raises:

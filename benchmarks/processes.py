@@ -16,7 +16,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 PR_SET_PDEATHSIG = 1
-OWN_PAGES = {"Pss_Anon:", "Pss_Shmem:"}
+PRIVATE_PAGES = {"Pss_Anon:", "Pss_Shmem:"}
 STOP_TIMEOUT_S = 45.0
 """More than the service's own patience with its processes."""
 POLL_S = 0.1
@@ -45,7 +45,7 @@ def peak_mb(pid: int) -> float:
     return int(found[0].split()[1]) * 1024 / 1e6 if found else 0.0
 
 
-def own_mb(pid: int) -> float:
+def private_mb(pid: int) -> float:
     """Memory that a process itself fills, resident now; 0 if it is gone.
 
     Pages of files (programs and libraries) do not count: all processes share them, and the kernel
@@ -56,7 +56,7 @@ def own_mb(pid: int) -> float:
     except OSError:
         return 0.0
     lines = [line.split() for line in rollup.splitlines()]
-    return sum(1024 * int(line[1]) / 1e6 for line in lines if line[0] in OWN_PAGES)
+    return sum(1024 * int(line[1]) / 1e6 for line in lines if line[0] in PRIVATE_PAGES)
 
 
 def free_port() -> int:
@@ -87,7 +87,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=_exit_with_parent,  # noqa: PLW1509 - this process has one thread
             )
 
     def check(self) -> None:
@@ -154,7 +154,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def run_to_the_end(command: Command, timeout_s: float) -> tuple[str, float]:
+def run_to_completion(command: Command, timeout_s: float) -> tuple[str, float]:
     """Run a program that ends by itself.
 
     Returns:
@@ -174,7 +174,7 @@ def run_to_the_end(command: Command, timeout_s: float) -> tuple[str, float]:
             text=True,
             check=False,
             timeout=timeout_s,
-            preexec_fn=_end_with_parent,
+            preexec_fn=_exit_with_parent,
         )
     except subprocess.TimeoutExpired as error:
         raise ProgramError(f"{command.name} did not end within {timeout_s:.0f} s") from error
@@ -185,6 +185,6 @@ def run_to_the_end(command: Command, timeout_s: float) -> tuple[str, float]:
     return done.stdout, cpu_s - before.children_user - before.children_system
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """Let the kernel end a program when this one is gone, even by SIGKILL."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -26,7 +26,7 @@ from benchmarks import inputs
 from benchmarks.peers.bare_flask import app as bare_app
 from benchmarks.processes import Command, Program
 from benchmarks.subject import OWN_PYTHON
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.embedded import ServerName, socket_path
 from shared.settings import Settings
 
@@ -44,18 +44,18 @@ CAR = {
     "max_power_bhp": 120,
 }
 BODY = json.dumps(CAR).encode()
-PLAIN, FLASK = "application/json", "application/json; charset=utf-8"
+FAST_PATH_TYPE, FLASK_TYPE = "application/json", "application/json; charset=utf-8"
 """The same to a client; what is not quite plain is answered by Flask (`api.front`)."""
 
-PARTS = {
-    "find the caller": ("api.front", "Front", "_plain"),
+TIMED_FUNCTIONS = {
+    "find the caller": ("api.front", "FastPath", "_parse_fast_path"),
     "JSON": ("api.front", "", "parse_json"),
     "the car's fields": ("api.front", "", "load_car_request"),
-    "cache": ("shared.adapters.redis_cache", "ValuationCache", "near"),
+    "cache": ("shared.adapters.redis_cache", "ValuationCache", "get_local"),
     "what is recorded": ("api.services.loop_valuations", "", "hit_record"),
     "audit: one line": ("shared.adapters.jsonl_audit", "AuditLog", "append"),
     "count the price": ("api.services.loop_valuations", "", "observe_valuations"),
-    "write the answer": ("api.front", "Front", "_write"),
+    "write the answer": ("api.front", "FastPath", "_write"),
     "count and time the request": ("api.front", "", "observe_http"),
 }
 """Module, class (or none) and function of each part."""
@@ -98,20 +98,20 @@ def servers(home: Path) -> Iterator[None]:
 
 def report() -> None:
     """Measure and print."""
-    from api.app import create_app, create_front  # noqa: PLC0415 - after the environment is set
+    from api.app import create_app, create_asgi_app  # noqa: PLC0415 - after the environment is set
     from shared.logging import configure_logging  # noqa: PLC0415
 
-    settings = with_connections(Settings.from_env())
+    settings = with_server_urls(Settings.from_env())
     configure_logging("warning", "api")
-    near = create_front(create_app(settings))
-    far = create_front(create_app(dataclasses.replace(settings, cache_near_entries=0)))
+    near = create_asgi_app(create_app(settings))
+    far = create_asgi_app(create_app(dataclasses.replace(settings, cache_near_entries=0)))
     bare = WsgiBridge(bare_app, 1)
     fill_cache(settings)
     subjects: dict[str, tuple[AsgiApplication, str]] = {
-        "hit, from the process' own memory": (near, PLAIN),
-        "hit, from the cache server": (far, PLAIN),
-        "the same through Flask": (far, FLASK),
-        "bare Flask route, called the same way": (bare, PLAIN),
+        "hit, from the process' own memory": (near, FAST_PATH_TYPE),
+        "hit, from the cache server": (far, FAST_PATH_TYPE),
+        "the same through Flask": (far, FLASK_TYPE),
+        "bare Flask route, called the same way": (bare, FAST_PATH_TYPE),
     }
     with asyncio.Runner() as runner:
         for front in (near, far):
@@ -145,7 +145,9 @@ async def check(app: AsgiApplication) -> None:
         raise RuntimeError(f"not a hit: {status} {headers}")
 
 
-async def call(app: AsgiApplication, content_type: str = PLAIN) -> tuple[int, dict[bytes, bytes]]:
+async def call(
+    app: AsgiApplication, content_type: str = FAST_PATH_TYPE
+) -> tuple[int, dict[bytes, bytes]]:
     """One request, as a server would make it; status and headers."""
     scope = {
         "type": "http",
@@ -189,14 +191,14 @@ async def parts_us(app: AsgiApplication) -> dict[str, float]:
     """CPU time of each part within a hit; the clock's own cost, under 1 us, is in it."""
     spent: dict[str, float] = defaultdict(float)
     with contextlib.ExitStack() as stack:
-        for name, (module, owner, function) in PARTS.items():
+        for name, (module, owner, function) in TIMED_FUNCTIONS.items():
             target = sys.modules[module]
             stack.enter_context(
                 timed(getattr(target, owner) if owner else target, function, name, spent)
             )
         for _ in range(CALLS):
             await call(app)
-    return {name: 1e6 * spent[name] / CALLS for name in PARTS}
+    return {name: 1e6 * spent[name] / CALLS for name in TIMED_FUNCTIONS}
 
 
 @contextlib.contextmanager

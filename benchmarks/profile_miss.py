@@ -18,11 +18,11 @@ import psutil
 from benchmarks import inputs
 from benchmarks.bench import Running
 from benchmarks.load import wrk
-from benchmarks.measurements import result_line
-from benchmarks.processes import Program, free_port, run_to_the_end, wait_until_ready
+from benchmarks.measurements import parse_result_line
+from benchmarks.processes import Program, free_port, run_to_completion, wait_until_ready
 from benchmarks.servers import SERVICE
 from benchmarks.soak_samples import kind_of
-from benchmarks.subject import Place
+from benchmarks.subject import Workspace
 from benchmarks.subjects import SUBJECTS
 
 CONNECTIONS = (1, 16, 64)
@@ -36,13 +36,13 @@ def main() -> None:
     """Print the CPU microseconds per miss by process, and cars per group."""
     folder = Path(tempfile.mkdtemp(prefix="cpb-"))
     models = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "models"
-    place = Place(folder=folder, models_path=models, pipeline=folder / "none")
+    workspace = Workspace(folder=folder, models_path=models, pipeline=folder / "none")
     try:
         (folder / "home").mkdir()
         if not models.exists():
             inputs.train_model(models, small=False)
         port = free_port()
-        (command,) = SUBJECTS[SERVICE].programs(place, port)
+        (command,) = SUBJECTS[SERVICE].programs(workspace, port)
         program = Program(command, folder / "up.log")
         running = Running(
             subject=SUBJECTS[SERVICE], url=f"http://127.0.0.1:{port}", programs=[program]
@@ -76,11 +76,11 @@ def one_round(
     """CPU microseconds per miss by kind of process, and how the groups were."""
     first = (number * len(CONNECTIONS) + CONNECTIONS.index(connections)) * CARS_PER_ROUND
     cpu_before, groups_before = cpu_s(program), groups(running.url)
-    printed, _ = run_to_the_end(
+    printed, _ = run_to_completion(
         wrk(running, "predict", ROUND_S, connections, first, 0), START_TIMEOUT_S
     )
     cpu_after, groups_after = cpu_s(program), groups(running.url)
-    figures = result_line(printed)
+    figures = parse_result_line(printed)
     answered = figures["finished"]
     spent = {kind: 1e6 * (cpu_after[kind] - cpu_before[kind]) / answered for kind in cpu_after}
     cars, messages = (groups_after[name] - groups_before[name] for name in ("sum", "count"))

@@ -5,59 +5,59 @@ from pathlib import Path
 
 from benchmarks.processes import Command
 from benchmarks.servers import granian
-from benchmarks.subject import OWN_PYTHON, PEERS_PYTHON, Place, Subject
+from benchmarks.subject import OWN_PYTHON, PEERS_PYTHON, Subject, Workspace
 from shared.settings import Settings
 
 
-def queue_server(place: Place) -> Command:
+def queue_server(workspace: Workspace) -> Command:
     """The server of the peers' queues: the binary and the configuration of the service's broker."""
     return Command(
         name="queue",
         arguments=[OWN_PYTHON, "-m", "shared.embedded", "broker"],
-        env={"CARPRICE_HOME": str(place.queue.home)},
+        env={"CARPRICE_HOME": str(workspace.queue.home)},
     )
 
 
-def _celery(name: str, application: str, place: Place, python: str = OWN_PYTHON) -> Command:
+def _celery(name: str, application: str, workspace: Workspace, python: str = OWN_PYTHON) -> Command:
     options = ["--pool", "solo", "--hostname", f"{name}@%h", "--loglevel", "warning"]
     options += ["--without-gossip", "--without-mingle"]
     arguments = [python, "-m", "celery", "--quiet", "-A", application, "worker", *options]
-    return Command(name=name, arguments=arguments, env=place.env())
+    return Command(name=name, arguments=arguments, env=workspace.env())
 
 
-def _plain_celery(place: Place, port: int) -> Sequence[Command]:
+def _plain_celery(workspace: Workspace, port: int) -> Sequence[Command]:
     application = "benchmarks.peers.celery_plain"
     numbers = range(1, Settings().interactive_workers + 1)
-    workers = [_celery(f"plain-{n}", f"{application}:celery", place) for n in numbers]
-    return [granian("plain-api", f"{application}:app", place, port), *workers]
+    workers = [_celery(f"plain-{n}", f"{application}:celery", workspace) for n in numbers]
+    return [granian("plain-api", f"{application}:app", workspace, port), *workers]
 
 
-def _celery_empty(place: Place, _: int) -> Sequence[Command]:
-    return [_celery("empty", "benchmarks.peers.celery_empty:celery", place)]
+def _celery_empty(workspace: Workspace, _: int) -> Sequence[Command]:
+    return [_celery("empty", "benchmarks.peers.celery_empty:celery", workspace)]
 
 
-def _rq(place: Place, _: int) -> Sequence[Command]:
+def _rq(workspace: Workspace, _: int) -> Sequence[Command]:
     program = str(Path(PEERS_PYTHON).with_name("rq"))
-    arguments = [program, "worker", "--url", place.env()["BENCH_REDIS_URL"], "--quiet"]
+    arguments = [program, "worker", "--url", workspace.env()["BENCH_REDIS_URL"], "--quiet"]
     arguments += ["--worker-class", "rq.worker.SimpleWorker", "empty"]
-    return [Command(name="rq", arguments=arguments, env=place.env())]
+    return [Command(name="rq", arguments=arguments, env=workspace.env())]
 
 
-def _dramatiq(place: Place, _: int) -> Sequence[Command]:
+def _dramatiq(workspace: Workspace, _: int) -> Sequence[Command]:
     arguments = [PEERS_PYTHON, "-m", "dramatiq", "benchmarks.peers.dramatiq_empty"]
     arguments += ["--processes", "1", "--threads", "1"]
-    return [Command(name="dramatiq", arguments=arguments, env=place.env())]
+    return [Command(name="dramatiq", arguments=arguments, env=workspace.env())]
 
 
-def _taskiq(place: Place, _: int) -> Sequence[Command]:
+def _taskiq(workspace: Workspace, _: int) -> Sequence[Command]:
     program = str(Path(PEERS_PYTHON).with_name("taskiq"))
     arguments = [program, "worker", "benchmarks.peers.taskiq_empty:broker", "--workers", "1"]
     arguments += ["--log-level", "WARNING"]
-    return [Command(name="taskiq", arguments=arguments, env=place.env())]
+    return [Command(name="taskiq", arguments=arguments, env=workspace.env())]
 
 
 def _empty(
-    name: str, label: str, programs: Callable[[Place, int], Sequence[Command]], *imports: str
+    name: str, label: str, programs: Callable[[Workspace, int], Sequence[Command]], *imports: str
 ) -> Subject:
     """A queue whose task is empty, and the module that is its one client."""
     return Subject(

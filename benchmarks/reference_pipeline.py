@@ -21,15 +21,15 @@ ROWS = 2_900
 TREES = 200
 """Together they give about 720,000 nodes, as many as the reference project's forest has."""
 SEED = 42
-FEW_VALUES = ["company", "fuel", "transmission", "owner", "seller_type"]
-MANY_VALUES = ["model"]
+LOW_CARDINALITY = ["company", "fuel", "transmission", "owner", "seller_type"]
+HIGH_CARDINALITY = ["model"]
 NUMBERS = ["year", "km_driven", "mileage_mpg", "engine_cc", "max_power_bhp", "torque_nm"]
 
 
 def save_reference_pipeline(path: Path, *, rows: int = ROWS, trees: int = TREES) -> None:
     """Train the pipeline on generated listings and store it."""
     listings = generate(ReferenceMarket.load(), rows, seed=SEED)
-    table = listings[FEW_VALUES + MANY_VALUES + NUMBERS]
+    table = listings[LOW_CARDINALITY + HIGH_CARDINALITY + NUMBERS]
     pipeline = _pipeline(trees)
     pipeline.fit(table, listings[PRICE])
     joblib.dump(pipeline, path)
@@ -40,8 +40,8 @@ def _pipeline(trees: int) -> Pipeline:
     unknown = {"handle_unknown": "use_encoded_value", "unknown_value": -1}
     encode = ColumnTransformer(
         [
-            ("few", OneHotEncoder(handle_unknown="ignore", sparse_output=False), FEW_VALUES),
-            ("many", OrdinalEncoder(**unknown), MANY_VALUES),
+            ("few", OneHotEncoder(handle_unknown="ignore", sparse_output=False), LOW_CARDINALITY),
+            ("many", OrdinalEncoder(**unknown), HIGH_CARDINALITY),
             ("numbers", SimpleImputer(keep_empty_features=True), NUMBERS),
         ]
     )

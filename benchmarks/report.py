@@ -21,7 +21,7 @@ TITLES = {
     "flat-jobs": "Much stored: submit and poll, 16 connections",
     "flat-stats": "Much stored: `/predictions/stats`, one connection",
 }
-OWN_OF = {"inference": "packed", "beside": "alone", "behind": "alone"}
+BASELINE_SUBJECTS = {"inference": "packed", "beside": "alone", "behind": "alone"}
 """The subject whose ratio to the others stands in the last column, where it is not the service."""
 
 
@@ -105,7 +105,7 @@ def _left_out(reasons: Mapping[str, str]) -> str:
 
 
 def _own_subject(scenario: str) -> str:
-    return OWN_OF.get(scenario.partition("-")[0], SERVICE)
+    return BASELINE_SUBJECTS.get(scenario.partition("-")[0], SERVICE)
 
 
 def _unit(scenario: str) -> str:

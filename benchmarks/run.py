@@ -29,7 +29,7 @@ from benchmarks.scenarios.inference import inference
 from benchmarks.scenarios.neighbours import neighbours
 from benchmarks.scenarios.roundtrip import roundtrip
 from benchmarks.servers import SERVICE
-from benchmarks.subject import Place
+from benchmarks.subject import Workspace
 from benchmarks.subjects import SUBJECTS
 from benchmarks.targets import judge, judge_memory
 
@@ -55,19 +55,19 @@ NEEDS_WRK = {"hit", "miss", "jobs", "flat", "neighbours"}
 
 def main() -> None:
     """Measure, write the results, print the table."""
-    given = _arguments().parse_args()
-    options = _options(given)
+    args = _arguments().parse_args()
+    options = _options(args)
     if find_wrk() is None and set(options.scenarios) & NEEDS_WRK:
         sys.exit(f"benchmarks: {HOW_TO_GET_WRK}")
     signal.signal(signal.SIGTERM, _end)
     folder = Path(tempfile.mkdtemp(prefix="cpb-"))
     try:
-        result = run(options, folder, given.models)
+        result = run(options, folder, args.models)
     except ProgramError as error:
         sys.exit(f"benchmarks: {error}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(write(result, given.output))
+    print(write(result, args.output))
 
 
 def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, A
     """
     started_at = dt.datetime.now(dt.UTC)
     described = machine.describe_machine()
-    place = Place(
+    workspace = Workspace(
         folder=folder,
         models_path=models_path or folder / "models",
         pipeline=folder / "pipeline.joblib",
@@ -91,14 +91,14 @@ def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, A
     (folder / "home").mkdir()
     if models_path is None:
         say("training the model")
-        inputs.train_model(place.models_path, small=options.smoke)
-    with Bench(options, place, say) as bench:
+        inputs.train_model(workspace.models_path, small=options.smoke)
+    with Bench(options, workspace, say) as bench:
         for name in options.scenarios:
             say(f"scenario {name}")
             try:
                 SCENARIOS[name](bench)
             except ProgramError as error:
-                bench.leave_out(name, error)
+                bench.exclude(name, error)
         bench.note_api_memory()
         say("stopping")
     if SERVICE in bench.left_out:
@@ -160,17 +160,17 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(given: argparse.Namespace) -> Options:
-    smoke: bool = given.smoke
+def _options(args: argparse.Namespace) -> Options:
+    smoke: bool = args.smoke
     return Options(
-        scenarios=given.scenario or [name for name in SCENARIOS if name not in ONLY_ON_REQUEST],
-        subjects=given.subject or list(SUBJECTS),
-        rounds=given.rounds or (1 if smoke else 3),
-        seconds=given.seconds or (1.0 if smoke else 4.0),
+        scenarios=args.scenario or [name for name in SCENARIOS if name not in ONLY_ON_REQUEST],
+        subjects=args.subject or list(SUBJECTS),
+        rounds=args.rounds or (1 if smoke else 3),
+        seconds=args.seconds or (1.0 if smoke else 4.0),
         warm_up_s=0.0 if smoke else 1.0,
         connections=MISS_CONNECTIONS[1:2] if smoke else MISS_CONNECTIONS,
-        rows=given.rows or (SMOKE_ROWS if smoke else FULL_ROWS),
-        stored=given.stored or (SMOKE_STORED if smoke else FULL_STORED),
+        rows=args.rows or (SMOKE_ROWS if smoke else FULL_ROWS),
+        stored=args.stored or (SMOKE_STORED if smoke else FULL_STORED),
         smoke=smoke,
     )
 

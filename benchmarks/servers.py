@@ -5,7 +5,7 @@ from pathlib import Path
 
 from api.launcher.processes import read_procfile
 from benchmarks.processes import ROOT, Command, free_port
-from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Place, Subject
+from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Subject, Workspace
 
 SERVICE = "carprice"
 FULL_SERVICE = "carprice-full"
@@ -13,19 +13,21 @@ PEER_THREADS = 128
 """Of a WSGI peer: as many as the service has behind its event loop."""
 
 
-def _service(place: Place, port: int) -> Sequence[Command]:
-    return _service_at(place, port, place.folder / "home")
+def _service(workspace: Workspace, port: int) -> Sequence[Command]:
+    return _service_at(workspace, port, workspace.folder / "home")
 
 
-def _full_service(place: Place, port: int) -> Sequence[Command]:
-    return _service_at(place, port, place.full_home, FULL_SERVICE)
+def _full_service(workspace: Workspace, port: int) -> Sequence[Command]:
+    return _service_at(workspace, port, workspace.full_home, FULL_SERVICE)
 
 
-def _service_at(place: Place, port: int, home: Path, name: str = SERVICE) -> Sequence[Command]:
+def _service_at(
+    workspace: Workspace, port: int, home: Path, name: str = SERVICE
+) -> Sequence[Command]:
     env = {
         "CARPRICE_HOME": str(home),
-        "MODELS_PATH": str(place.models_path),
-        "NUMBA_CACHE_DIR": place.numba,
+        "MODELS_PATH": str(workspace.models_path),
+        "NUMBA_CACHE_DIR": workspace.numba,
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "FLOWER_PORT": str(free_port()),
@@ -35,21 +37,21 @@ def _service_at(place: Place, port: int, home: Path, name: str = SERVICE) -> Seq
     return [Command(name=name, arguments=[OWN_PYTHON, "-m", "api.cli", "up"], env=env)]
 
 
-def granian(name: str, application: str, place: Place, port: int) -> Command:
+def granian(name: str, application: str, workspace: Workspace, port: int) -> Command:
     """A WSGI peer behind the service's own server, with the options that the service ships."""
     line = read_procfile(ROOT / "Procfile")["api"].replace("api.asgi:app", application)
     line = line.replace("--interface asginl", f"--interface wsgi --blocking-threads {PEER_THREADS}")
     line = line.replace("granian", f"{OWN_PYTHON} -m granian", 1)
-    env = place.env() | {"HOST": "127.0.0.1", "PORT": str(port)}
+    env = workspace.env() | {"HOST": "127.0.0.1", "PORT": str(port)}
     return Command(name=name, arguments=["/bin/sh", "-c", f"exec {line}"], env=env)
 
 
-def _uvicorn(module: str) -> Callable[[Place, int], Sequence[Command]]:
-    def programs(place: Place, port: int) -> Sequence[Command]:
+def _uvicorn(module: str) -> Callable[[Workspace, int], Sequence[Command]]:
+    def programs(workspace: Workspace, port: int) -> Sequence[Command]:
         application = f"benchmarks.peers.{module}:app"
         options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         options += ["--no-access-log", "--log-level", "warning"]
-        env = place.env()
+        env = workspace.env()
         if module == "reference_way":  # all cores, as n_jobs=-1 asks for
             env = {name: value for name, value in env.items() if name not in ONE_THREAD}
         arguments = [PEERS_PYTHON, "-m", "uvicorn", application, *options]
@@ -58,15 +60,15 @@ def _uvicorn(module: str) -> Callable[[Place, int], Sequence[Command]]:
     return programs
 
 
-def _bare_flask(place: Place, port: int) -> Sequence[Command]:
-    return [granian("bare-flask", "benchmarks.peers.bare_flask:app", place, port)]
+def _bare_flask(workspace: Workspace, port: int) -> Sequence[Command]:
+    return [granian("bare-flask", "benchmarks.peers.bare_flask:app", workspace, port)]
 
 
-def _bentoml(place: Place, port: int) -> Sequence[Command]:
+def _bentoml(workspace: Workspace, port: int) -> Sequence[Command]:
     service = "benchmarks.peers.bentoml_service:CarPrice"
     options = ["--host", "127.0.0.1", "--port", str(port)]
     arguments = [PEERS_PYTHON, "-m", "bentoml", "serve", service, *options]
-    return [Command(name="bentoml", arguments=arguments, env=place.env())]
+    return [Command(name="bentoml", arguments=arguments, env=workspace.env())]
 
 
 def _in_process(name: str, label: str, *imports: str, uses_pipeline: bool = False) -> Subject:

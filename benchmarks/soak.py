@@ -20,7 +20,7 @@ from benchmarks import inputs, machine
 from benchmarks.processes import Program, free_port, wait_until_ready
 from benchmarks.scenarios.soak_load import Load, Tally
 from benchmarks.servers import SERVICE
-from benchmarks.soak_judgement import SHORT_LIVES, Bound, bounds, judge
+from benchmarks.soak_judgement import SHORT_RETENTION_ENV, LimitCheck, judge, limit_checks
 from benchmarks.soak_report import markdown
 from benchmarks.soak_samples import (
     Sample,
@@ -31,10 +31,10 @@ from benchmarks.soak_samples import (
     sample_processes,
     sample_server,
 )
-from benchmarks.subject import Place
+from benchmarks.subject import Workspace
 from benchmarks.subjects import SUBJECTS
 from shared.adapters.redis_client import connect
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
@@ -49,46 +49,46 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--models", type=Path, help="a registry with an active model to serve")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
-    given = parser.parse_args()
+    args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cps-"))
     try:
-        result = soak(folder, 60 * given.minutes, given.models)
+        result = soak(folder, 60 * args.minutes, args.models)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    given.output.mkdir(parents=True, exist_ok=True)
-    (given.output / "soak.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / "soak.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = markdown(result)
-    (given.output / "soak.md").write_text(text, encoding="utf-8")
+    (args.output / "soak.md").write_text(text, encoding="utf-8")
     print(text)
     sys.exit(0 if result["is_well"] else 1)
 
 
 def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
     """Start the service in a folder, load it, look at it; nothing outlives this."""
-    place = Place(
+    workspace = Workspace(
         folder=folder, models_path=models or folder / "models", pipeline=folder / "pipeline.joblib"
     )
     home = folder / "home"
     home.mkdir()
     if models is None:
-        inputs.train_model(place.models_path, small=False)
+        inputs.train_model(workspace.models_path, small=False)
     described = {"machine": machine.describe_machine(), "versions": machine.versions()}
     port = free_port()
-    (command,) = SUBJECTS[SERVICE].programs(place, port)
-    command = dataclasses.replace(command, env={**command.env, **SHORT_LIVES})
+    (command,) = SUBJECTS[SERVICE].programs(workspace, port)
+    command = dataclasses.replace(command, env={**command.env, **SHORT_RETENTION_ENV})
     url = f"http://127.0.0.1:{port}"
     with contextlib.ExitStack() as stack:
         program = Program(command, folder / "up.log")
         stack.callback(program.stop)
         wait_until_ready(f"{url}/readyz", [program], START_TIMEOUT_S)
-        looker = Looker(program, home, f"http://127.0.0.1:{command.env['FLOWER_PORT']}")
+        sampler = SoakSampler(program, home, f"http://127.0.0.1:{command.env['FLOWER_PORT']}")
         load = Load(url)
         load.start()
         try:
-            samples = _watch(looker, seconds)
+            samples = _watch(sampler, seconds)
         finally:
             load.stop()
-        samples.append((seconds, looker.take()))
+        samples.append((seconds, sampler.take()))
         counts = _audit_counts(home / "audit")
     return {**described, "seconds": seconds, **_verdict(samples, load.tally, counts)}
 
@@ -99,7 +99,7 @@ def _verdict(
     """Hold what was found and answered against what should be."""
     lines = judge(samples)
     requests = tally.answers.total()
-    limits = bounds([sample for _, sample in samples], requests, tally.answers)
+    limits = limit_checks([sample for _, sample in samples], requests, tally.answers)
     wrong_records = [each for each in tally.recorded if counts[each] != 1]
     wrong = [line.name for line in lines if line.is_flat is False]
     wrong += [bound.name for bound in limits if bound.holds is False]
@@ -117,11 +117,11 @@ def _verdict(
     }
 
 
-def _described(bound: Bound) -> dict[str, Any]:
+def _described(bound: LimitCheck) -> dict[str, Any]:
     return dataclasses.asdict(bound) | {"holds": bound.holds}
 
 
-class Looker:
+class SoakSampler:
     """Looks at everything.
 
     Args:
@@ -131,7 +131,7 @@ class Looker:
     """
 
     def __init__(self, program: Program, home: Path, flower_url: str) -> None:
-        settings = with_connections(Settings(home=home))
+        settings = with_server_urls(Settings(home=home))
         self._program = program
         self._home = home
         self._flower_url = flower_url
@@ -150,12 +150,12 @@ class Looker:
         return merged(looks)
 
 
-def _watch(looker: Looker, seconds: float) -> list[tuple[float, Sample]]:
+def _watch(sampler: SoakSampler, seconds: float) -> list[tuple[float, Sample]]:
     """Look at everything at an interval, for so long."""
     interval_s = max(SHORTEST_INTERVAL_S, seconds / SAMPLES)
     samples, started_at = [], time.monotonic()
     while (at_s := time.monotonic() - started_at) < seconds:
-        samples.append((at_s, looker.take()))
+        samples.append((at_s, sampler.take()))
         time.sleep(interval_s)
     return samples
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from celery.events.state import State
 
 from benchmarks.soak_samples import PROCFILE, Sample
-from shared.adapters.redis_jobs import TOMBSTONE_TIMES
+from shared.adapters.redis_jobs import TOMBSTONE_TTL_FACTOR
 from shared.settings import Settings
 
 JUDGED_SHARE = 0.5
 """The last part of a soak is judged: before it, caches and pools fill."""
-FEWEST_SAMPLES = 10
+MIN_SAMPLES = 10
 ALLOWED_SHARE, ALLOWED_TRAFFIC_SHARE = 0.03, 0.2
 """A line may rise by this share of its mean, or by that one if it follows how many requests come,
 which the machine decides; what is left behind by each request rises by much more …"""
@@ -28,24 +28,24 @@ FOLLOWS_TRAFFIC = {
 }
 
 RETENTION_S = 30
-SHORT_LIVES = {
+SHORT_RETENTION_ENV = {
     "JOB_RETENTION_S": str(RETENTION_S),
     "BATCH_RETENTION_S": str(RETENTION_S),
     "CACHE_TTL_S": str(2 * RETENTION_S),
 }
 """What is stored for a day otherwise expires within the soak, so that a level can be seen."""
-LONGEST_LIFE_S = TOMBSTONE_TIMES * RETENTION_S
+MAX_TTL_S = TOMBSTONE_TTL_FACTOR * RETENTION_S
 """After it, the oldest of the other keys expire: ids of jobs that have been forgotten."""
 
 _max_tasks = re.search(r"--max_tasks=(\d+)", PROCFILE["flower"])
-FLOWER_SETTLED = 2 * State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
+FLOWER_WARM_EVENTS = 2 * State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
 """Flower holds so many tasks, and so many times more events; then the oldest go. As many again come
 before its memory, which it writes to disk every minute, has all the room that this takes."""
 
 API_THREADS = "api: threads (pool)"
 NEW_THREAD_S = 60.0
 """So long a new thread takes its memory bit by bit."""
-MOST_API_THREADS = Settings().api_threads + 32
+MAX_API_THREADS = Settings().api_threads + 32
 """Those that work on requests, made when they are needed, and the servers' own."""
 
 LIMITS_MB = {
@@ -65,7 +65,7 @@ cache evicts at 128 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TrendLine:
     """One measured quantity over the judged part of a soak."""
 
     name: str
@@ -82,7 +82,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bound:
+class LimitCheck:
     """The largest value of a quantity in all of a soak, and its limit."""
 
     name: str
@@ -97,7 +97,7 @@ class Bound:
         return None if self.at_most is None else self.value <= self.at_most
 
 
-def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
+def judge(samples: Sequence[tuple[float, Sample]]) -> list[TrendLine]:
     """Hold each quantity's last part against a level line.
 
     Args:
@@ -108,19 +108,21 @@ def judge(samples: Sequence[tuple[float, Sample]]) -> list[Line]:
     settled_s = {
         "flower: memory MB": _time_when_flower_settles(samples),
         "api: memory MB": _time_when_threads_settle(samples),
-    } | dict.fromkeys(FOLLOWS_TRAFFIC, float(LONGEST_LIFE_S))
+    } | dict.fromkeys(FOLLOWS_TRAFFIC, float(MAX_TTL_S))
     lines = []
     for name in names:
         begin_s = max(half_s, settled_s.get(name, 0.0))
         points = [(at, one[name]) for at, one in samples if name in one]
         judged = [point for point in points if point[0] >= begin_s]
-        is_too_short = begin_s > half_s and len(judged) < FEWEST_SAMPLES
+        is_too_short = begin_s > half_s and len(judged) < MIN_SAMPLES
         lines.append(_line(name, points if is_too_short else judged, is_too_short=is_too_short))
     return lines
 
 
 def _time_when_flower_settles(samples: Sequence[tuple[float, Sample]]) -> float:
-    found = (at for at, one in samples if one.get("flower: events (grows)", 0.0) >= FLOWER_SETTLED)
+    found = (
+        at for at, one in samples if one.get("flower: events (grows)", 0.0) >= FLOWER_WARM_EVENTS
+    )
     return next(found, float("inf"))
 
 
@@ -132,7 +134,7 @@ def _time_when_threads_settle(samples: Sequence[tuple[float, Sample]]) -> float:
     return made_s + NEW_THREAD_S if made_s else 0.0
 
 
-def _line(name: str, points: Sequence[tuple[float, float]], *, is_too_short: bool) -> Line:
+def _line(name: str, points: Sequence[tuple[float, float]], *, is_too_short: bool) -> TrendLine:
     times, values = zip(*points, strict=True)
     span_s = times[-1] - times[0]
     slope = statistics.linear_regression(times, values).slope if span_s > 0 else 0.0
@@ -141,7 +143,7 @@ def _line(name: str, points: Sequence[tuple[float, float]], *, is_too_short: boo
     share = ALLOWED_TRAFFIC_SHARE if name in FOLLOWS_TRAFFIC else ALLOWED_SHARE
     allowed = max(share * statistics.fmean(values), ALLOWED_RISE[unit])
     remark = _remark(name, is_too_short=is_too_short)
-    return Line(
+    return TrendLine(
         name=name.replace(" MB", "").partition(" (")[0],
         unit=unit,
         first=values[0],
@@ -161,7 +163,9 @@ def _remark(name: str, *, is_too_short: bool) -> str:
     return "the soak was too short" if is_too_short else ""
 
 
-def bounds(samples: Sequence[Sample], requests: int, asked: Mapping[str, int]) -> list[Bound]:
+def limit_checks(
+    samples: Sequence[Sample], requests: int, asked: Mapping[str, int]
+) -> list[LimitCheck]:
     """The largest values, and those limits that follow from what was asked.
 
     Args:
@@ -171,7 +175,7 @@ def bounds(samples: Sequence[Sample], requests: int, asked: Mapping[str, int]) -
     """
     names = sorted({name for sample in samples for name in sample if ": largest " in name})
     largest = [
-        Bound(
+        LimitCheck(
             name=name.replace(" MB", ""),
             unit="MB",
             value=max(sample.get(name, 0.0) for sample in samples),
@@ -182,7 +186,7 @@ def bounds(samples: Sequence[Sample], requests: int, asked: Mapping[str, int]) -
     last = samples[-1]
     most = {"claims": requests, "ended batches": asked.get("batch", 0)}
     kept = [
-        Bound(
+        LimitCheck(
             name=f"broker server: {name}, at the end",
             unit="",
             value=last[f"broker server: {name} (kept)"],
@@ -190,10 +194,10 @@ def bounds(samples: Sequence[Sample], requests: int, asked: Mapping[str, int]) -
         )
         for name, at_most in most.items()
     ]
-    threads = Bound(
+    threads = LimitCheck(
         name="api: threads",
         unit="",
         value=max(sample.get(API_THREADS, 0.0) for sample in samples),
-        at_most=MOST_API_THREADS,
+        at_most=MAX_API_THREADS,
     )
     return [*largest, threads, *kept]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.soak_judgement import ALLOWED_SHARE, ALLOWED_TRAFFIC_SHARE, LONGEST_LIFE_S
+from benchmarks.soak_judgement import ALLOWED_SHARE, ALLOWED_TRAFFIC_SHARE, MAX_TTL_S
 
-WORDS = {True: "yes", False: "**no**", None: ""}
+VERDICT_WORDS = {True: "yes", False: "**no**", None: ""}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -33,14 +33,14 @@ def _levels(result: Mapping[str, Any]) -> str:
     rows = "".join(
         f"| {one['name']} | {one['first']:,.6g} {one['unit']} | {one['last']:,.6g} | "
         f"{one['rise']:+.3g} | {one['per_hour']:+.3g} | "
-        f"{one['remark'] or WORDS[one['is_flat']]} |\n"
+        f"{one['remark'] or VERDICT_WORDS[one['is_flat']]} |\n"
         for one in result["lines"]
     )
     return (
         "## Levels\n\n"
         "The second half, fitted by a straight line; processes of a kind are added up. Memory is "
         "what processes fill themselves, without pages of files. What follows the traffic is "
-        f"judged from second {LONGEST_LIFE_S} on, when keys have begun to expire, and may rise by "
+        f"judged from second {MAX_TTL_S} on, when keys have begun to expire, and may rise by "
         f"{ALLOWED_TRAFFIC_SHARE:.0%}, the rest by {ALLOWED_SHARE:.0%}; Flower is judged when it "
         "has had twice the events that it can hold. Claims are kept for 20 minutes and ended "
         "batches for an hour, longer than a soak: they are held against the number of requests, "
@@ -54,7 +54,7 @@ def _levels(result: Mapping[str, Any]) -> str:
 def _limits(result: Mapping[str, Any]) -> str:
     rows = "".join(
         f"| {one['name']} | {one['value']:,.4g} {one['unit']} | {_limit(one)} | "
-        f"{WORDS[one['holds']]} |\n"
+        f"{VERDICT_WORDS[one['holds']]} |\n"
         for one in result["limits"]
     )
     return (

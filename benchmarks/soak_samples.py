@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 
 from api.launcher.processes import read_procfile
-from benchmarks.processes import ROOT, Program, own_mb
-from shared.adapters.redis_batches import ENDED_KEPT_S
-from shared.adapters.redis_claims import KEEP_S
+from benchmarks.processes import ROOT, Program, private_mb
+from shared.adapters.redis_batches import ENDED_TTL_S
+from shared.adapters.redis_claims import DONE_TTL_S
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_keys import PREFIX
 
@@ -30,14 +30,14 @@ KINDS = {
     "flower": " flower ",
     "api": _api_module.group() if _api_module else "granian",
 }
-LONG_KEPT = {"audit-claim": ("claims", KEEP_S), "batch": ("ended batches", ENDED_KEPT_S)}
+LONG_TTL_FAMILIES = {"audit-claim": ("claims", DONE_TTL_S), "batch": ("ended batches", ENDED_TTL_S)}
 """Families of keys that live longer than a soak lasts: their names, and for how many seconds."""
-SIZED = 100
+SIZE_SAMPLE_KEYS = 100
 """So many keys of a family tell how large one is …"""
-TABLES_BYTES = 48
+KEY_OVERHEAD_BYTES = 48
 """… apart from its places in the server's tables of keys and of times to expire."""
 KEPT_MB = "broker server: claims and ended batches MB (kept)"
-SCAN_STEP, FOR_EVER = 1_000, -1
+SCAN_STEP, NO_EXPIRY = 1_000, -1
 FLOWER_EVENT = re.compile(r"^flower_events_total\{.*\} (\S+)$", re.MULTILINE)
 FLOWER_TIMEOUT_S = 10.0
 
@@ -50,7 +50,7 @@ def sample_processes(program: Program) -> Sample:
     for process in program.family():
         try:
             kind = kind_of(" ".join(process.cmdline()))
-            own, resident = own_mb(process.pid), process.memory_info().rss / 1e6
+            own, resident = private_mb(process.pid), process.memory_info().rss / 1e6
             found[f"{kind}: memory MB"] += own
             found[f"{kind}: threads"] += process.num_threads()
             found[f"{kind}: open files"] += process.num_fds()
@@ -80,7 +80,7 @@ def sample_broker(client: RedisClient) -> Sample:
     families: dict[str, list[bytes]] = collections.defaultdict(list)
     for key in client.scan_iter(count=SCAN_STEP):
         families[family_of(key)].append(key)
-    kept = {name: families.pop(family, []) for family, (name, _) in LONG_KEPT.items()}
+    kept = {name: families.pop(family, []) for family, (name, _) in LONG_TTL_FAMILIES.items()}
     others = [key for keys in families.values() for key in keys]
     numbers = {f"broker server: {name} (kept)": len(keys) for name, keys in kept.items()}
     kept_mb = sum(_size_mb(client, keys) for keys in kept.values())
@@ -106,10 +106,10 @@ def family_of(key: bytes) -> str:
 def _size_mb(client: RedisClient, keys: Sequence[bytes]) -> float:
     """Memory of many keys that are alike, by the mean of some."""
     pipeline = client.pipeline(transaction=False)
-    for key in islice(keys, SIZED):
+    for key in islice(keys, SIZE_SAMPLE_KEYS):
         pipeline.memory_usage(key)
     sizes = [size for size in pipeline.execute() if size]
-    return len(keys) * (sum(sizes) / len(sizes) + TABLES_BYTES) / 1e6 if sizes else 0.0
+    return len(keys) * (sum(sizes) / len(sizes) + KEY_OVERHEAD_BYTES) / 1e6 if sizes else 0.0
 
 
 def _members(client: RedisClient, keys: Sequence[bytes]) -> int:
@@ -128,7 +128,7 @@ def _members(client: RedisClient, keys: Sequence[bytes]) -> int:
     for key, kind, ttl in zip(keys, found[::2], found[1::2], strict=True):
         if kind in sizes:
             count += sizes[kind](key)
-        elif kind == b"hash" and ttl == FOR_EVER:
+        elif kind == b"hash" and ttl == NO_EXPIRY:
             count += client.hlen(key)
     return count
 

@@ -17,7 +17,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Workspace:
     """Where a run keeps its files."""
 
     folder: Path
@@ -71,7 +71,7 @@ class Subject:
 
     name: str
     label: str
-    programs: Callable[[Place, int], Sequence[Command]]
+    programs: Callable[[Workspace, int], Sequence[Command]]
     ready: str = "/ready"
     imports: tuple[str, ...] = ()
     client: str = ""

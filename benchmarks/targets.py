@@ -24,8 +24,8 @@ class Target:
     """The median of a ratio of two figures, each of the same round, and its limit."""
 
     text: str
-    above: Figure
-    below: Figure | None = None
+    numerator: Figure
+    denominator: Figure | None = None
     """None: the figure itself has a limit, so wide that every machine stays far from it."""
     at_least: float | None = None
     at_most: float | None = None
@@ -45,22 +45,25 @@ class Verdict:
 def _faster(text: str, scenario: str, peer: str, at_least: float) -> Target:
     return Target(
         text=text,
-        above=Figure(scenario=scenario, subject=SERVICE),
-        below=Figure(scenario=scenario, subject=peer),
+        numerator=Figure(scenario=scenario, subject=SERVICE),
+        denominator=Figure(scenario=scenario, subject=peer),
         at_least=at_least,
     )
 
 
-def _shorter(text: str, above: Figure, below: Figure, at_most: float) -> Target:
-    return Target(text=text, above=above, below=below, at_most=at_most)
+def _shorter(text: str, numerator: Figure, denominator: Figure, at_most: float) -> Target:
+    return Target(text=text, numerator=numerator, denominator=denominator, at_most=at_most)
 
 
 def _flat(text: str, scenario: str) -> Target:
     """CPU time per answer: it is the least disturbed figure."""
-    above = Figure(scenario=scenario, subject=FULL_SERVICE, name="cpu_us")
-    below = Figure(scenario=scenario, subject=SERVICE, name="cpu_us")
+    numerator = Figure(scenario=scenario, subject=FULL_SERVICE, name="cpu_us")
+    denominator = Figure(scenario=scenario, subject=SERVICE, name="cpu_us")
     return Target(
-        text=f"{text}: CPU time, much stored against little", above=above, below=below, at_most=1.2
+        text=f"{text}: CPU time, much stored against little",
+        numerator=numerator,
+        denominator=denominator,
+        at_most=1.2,
     )
 
 
@@ -94,7 +97,7 @@ TARGETS: Sequence[Target] = (
         _call(10_000, "sklearn"),
         0.5,
     ),
-    Target(text="One contribution call, ms", above=_call(1, "contributions"), at_most=20),
+    Target(text="One contribution call, ms", numerator=_call(1, "contributions"), at_most=20),
     _faster("Bulk: rows/s end to end against the bare forest", "bulk", "bare-predict", 1.5),
     _shorter(
         "Bulk: time of ten times the rows",
@@ -105,7 +108,7 @@ TARGETS: Sequence[Target] = (
     *(
         Target(
             text=f"{text}: most memory of any process, MB",
-            above=Figure(scenario=scenario, subject=SERVICE, name="peak_mb"),
+            numerator=Figure(scenario=scenario, subject=SERVICE, name="peak_mb"),
             at_most=700,
         )
         for text, scenario in (("Bulk", "bulk"), ("Bulk, ten times the rows", "bulk-tenfold"))
@@ -118,7 +121,7 @@ TARGETS: Sequence[Target] = (
     ),
     Target(
         text="100 rows behind a large batch, seconds",
-        above=Figure(scenario="behind", subject="beside-batch", name="duration_s"),
+        numerator=Figure(scenario="behind", subject="beside-batch", name="duration_s"),
         at_most=2,
     ),
     _flat("Hit", "flat-hit"),
@@ -144,9 +147,13 @@ def judge_memory(api_memory_mb: float | None) -> Verdict:
 
 
 def _judge(target: Target, rounds: Sequence[Round]) -> Verdict:
-    above = _values(target.above, rounds)
-    below = dict.fromkeys(above, 1.0) if target.below is None else _values(target.below, rounds)
-    ratio = median_ratio(above, below)
+    numerator = _values(target.numerator, rounds)
+    denominator = (
+        dict.fromkeys(numerator, 1.0)
+        if target.denominator is None
+        else _values(target.denominator, rounds)
+    )
+    ratio = median_ratio(numerator, denominator)
     sign, limit, compare = _limit(target)
     return Verdict(
         text=target.text,

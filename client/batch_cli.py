@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from client.batch_run import BatchRun
 from client.carprice import CarPriceClient
-from client.cli import connection_options, fail, failures
-from client.cli_texts import outcome, say, state
+from client.cli import connection_options, exit_on_error, fail
+from client.cli_texts import outcome, state, translate
 from client.models import Batch
 
 EXIT_ROWS = 1
@@ -23,7 +23,7 @@ EXIT_ROWS = 1
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 5
 STANDARD_INPUT = Path("-")
-FORM_OF_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 
 
 @click.command()
@@ -91,11 +91,11 @@ def batch(
     Uploads, waits and downloads. Interrupted, the same command goes on where it stopped. Ends
     with 0 if every row was valued, 1 if not, 2 on errors.
     """
-    wanted = chosen_form(output, form, excel_fr=excel_fr, language=lang)
+    wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang)
     check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
     with (
-        failures(lang),
-        readable(file, output) as source,
+        exit_on_error(lang),
+        replayable_input(file, output) as source,
         CarPriceClient(url, api_key=api_key, language=lang) as client,
     ):
         run = BatchRun(
@@ -113,27 +113,27 @@ def batch(
             if rejected is not None:
                 rejected_form = "excel-fr" if excel_fr else "csv"
                 client.download_rejected(ended.id, rejected, form=rejected_form)
-            run.forget()
+            run.clear_state()
         except KeyboardInterrupt:
-            click.echo(f"\n{say('interrupted', lang)}", err=True)
+            click.echo(f"\n{translate('interrupted', lang)}", err=True)
             sys.exit(EXIT_INTERRUPTED)
         _summarise(client, ended, output, lang)
     is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
     sys.exit(0 if is_clean else EXIT_ROWS)
 
 
-def chosen_form(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
+def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
     """The form of the results; ends with one line if there is no such form."""
-    chosen = form or FORM_OF_SUFFIX.get(output.suffix.lower())
+    chosen = form or FORMAT_BY_SUFFIX.get(output.suffix.lower())
     if chosen is None:
-        fail(say("no-form", language, path=output))
+        fail(translate("no-form", language, path=output))
     if excel_fr and chosen != "csv":
-        fail(say("no-excel", language, form=chosen))
+        fail(translate("no-excel", language, form=chosen))
     return "excel-fr" if excel_fr else chosen
 
 
 @contextmanager
-def readable(file: Path, output: Path) -> Iterator[Path]:
+def replayable_input(file: Path, output: Path) -> Iterator[Path]:
     """A file that can be read twice: standard input is kept beside the output meanwhile."""
     if file != STANDARD_INPUT:
         yield file
@@ -161,12 +161,12 @@ def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: str)
             continue
         for name, other in taken.items():
             if _is_same_file(path, other):
-                fail(say("same-file", language, option=option, path=path, name=name))
+                fail(translate("same-file", language, option=option, path=path, name=name))
         folder = path.resolve().parent
         if not folder.is_dir():
-            fail(say("no-folder", language, option=option, path=path, folder=folder))
+            fail(translate("no-folder", language, option=option, path=path, folder=folder))
         if not os.access(folder, os.W_OK | os.X_OK):
-            fail(say("closed-folder", language, option=option, path=path, folder=folder))
+            fail(translate("closed-folder", language, option=option, path=path, folder=folder))
         taken[option] = path
 
 
@@ -201,11 +201,11 @@ class Bar:
 
     def sending(self, sent: int, size: int) -> None:
         """So many of the file's bytes are sent."""
-        self._show("B", say("sending", self._language), sent, size)
+        self._show("B", translate("sending", self._language), sent, size)
 
     def valuing(self, batch: Batch) -> None:
         """Where the batch stands."""
-        unit = say("row", self._language)
+        unit = translate("row", self._language)
         self._show(unit, state(batch.state, self._language), batch.done, batch.total)
 
     def _show(self, unit: str, what: str, done: int, total: int | None) -> None:
@@ -226,14 +226,14 @@ class Bar:
 def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str) -> None:
     """What came out, and the first things that are wrong."""
     verb = "valid" if ended.outcome == "dry_run" else "valued"
-    summary = say(
+    summary = translate(
         "summary",
         language,
         outcome=outcome(ended.outcome, language),
         done=ended.done,
         total=ended.total or ended.done,
         valid=ended.valid,
-        verb=say(verb, language),
+        verb=translate(verb, language),
         invalid=ended.invalid,
         failed=ended.failed,
         output=output,
@@ -246,7 +246,7 @@ def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str
     shown = list(islice(client.batch_errors(ended.id), ERRORS_SHOWN + 1))
     for error in shown[:ERRORS_SHOWN]:
         code = "cell" if error.column else "line"
-        place = say(code, language, line=str(error.line), column=error.column)
-        click.echo(say("entry", language, place=place, message=error.message), err=True)
+        place = translate(code, language, line=str(error.line), column=error.column)
+        click.echo(translate("entry", language, place=place, message=error.message), err=True)
     if len(shown) > ERRORS_SHOWN:
-        click.echo(say("more", language), err=True)
+        click.echo(translate("more", language), err=True)

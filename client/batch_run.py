@@ -14,13 +14,13 @@ from client.carprice import CarPriceClient
 from client.errors import ExpiredError, NotFoundError, ServiceUnreachableError, UnavailableError
 from client.models import Batch
 
-PATIENCE_S = 120.0
+RECONNECT_TIMEOUT_S = 120.0
 """How long a service that went away may take to come back."""
 
 POLL_S = 1.0
 
 
-class Watcher(Protocol):
+class ProgressListener(Protocol):
     """Shows how a run is going."""
 
     def sending(self, sent: int, size: int) -> None:
@@ -32,23 +32,23 @@ class Watcher(Protocol):
         ...
 
 
-class Sent:
+class UploadProgress:
     """Counts what is sent of a file.
 
     Args:
-        watcher: is told.
+        listener: is told.
         size: of the file, bytes.
     """
 
-    def __init__(self, watcher: Watcher, size: int) -> None:
+    def __init__(self, listener: ProgressListener, size: int) -> None:
         self.bytes = 0
-        self._watcher = watcher
+        self._listener = listener
         self._size = size
 
     def add(self, block: int) -> None:
         """So many bytes more."""
         self.bytes += block
-        self._watcher.sending(self.bytes, self._size)
+        self._listener.sending(self.bytes, self._size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,16 +75,16 @@ class BatchRun:
         """What a later call needs to go on."""
         return self.output.with_name(f".{self.output.name}.carprice.json")
 
-    def run(self, watcher: Watcher) -> Batch:
+    def run(self, listener: ProgressListener) -> Batch:
         """Upload unless that is done, wait for the end, download."""
-        batch = self._find() or self._upload(watcher)
-        watcher.valuing(batch)
+        batch = self._find() or self._upload(listener)
+        listener.valuing(batch)
         if not batch.has_ended:
-            batch = self._wait(batch.id, watcher)
+            batch = self._wait(batch.id, listener)
         self.client.download_results(batch.id, self.output, form=self.form)
         return batch
 
-    def forget(self) -> None:
+    def clear_state(self) -> None:
         """The run has come to its end: the same command starts a new one."""
         self.state_file.unlink(missing_ok=True)
 
@@ -97,19 +97,19 @@ class BatchRun:
             # It may have been interrupted after the service had the file, before it said so.
             found = self.client.find_batch(state["key"]) if "key" in state else None
         except (NotFoundError, ExpiredError):
-            self.forget()
+            self.clear_state()
             return None
         if found is not None:
             self._write_state({"key": state["key"], "batch_id": found.id})
         return found
 
-    def _upload(self, watcher: Watcher) -> Batch:
+    def _upload(self, listener: ProgressListener) -> Batch:
         """Upload the file; the key makes a repeated upload the same batch."""
         key = self._state().get("key") or f"{self._fingerprint[:32]}-{uuid4().hex[:8]}"
         self._write_state({"key": key})
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + RECONNECT_TIMEOUT_S
         while True:
-            sent = Sent(watcher, self.file.stat().st_size)
+            sent = UploadProgress(listener, self.file.stat().st_size)
             try:
                 batch = self.client.upload_batch(
                     self.file, name=self.name, idempotency_key=key, on_sent=sent.add, **self.options
@@ -123,20 +123,20 @@ class BatchRun:
                 self._write_state({"key": key, "batch_id": batch.id})
                 return batch
 
-    def _wait(self, batch_id: str, watcher: Watcher) -> Batch:
+    def _wait(self, batch_id: str, listener: ProgressListener) -> Batch:
         """Wait for the end, also through a restart of the service."""
-        patient_until = time.monotonic() + PATIENCE_S
+        reconnect_deadline = time.monotonic() + RECONNECT_TIMEOUT_S
 
         def note(batch: Batch) -> None:
-            nonlocal patient_until
-            patient_until = time.monotonic() + PATIENCE_S
-            watcher.valuing(batch)
+            nonlocal reconnect_deadline
+            reconnect_deadline = time.monotonic() + RECONNECT_TIMEOUT_S
+            listener.valuing(batch)
 
         while True:
             try:
                 return self.client.wait_batch(batch_id, poll_s=POLL_S, on_progress=note)
             except (ServiceUnreachableError, UnavailableError):
-                if time.monotonic() > patient_until:
+                if time.monotonic() > reconnect_deadline:
                     raise
                 time.sleep(POLL_S)
 

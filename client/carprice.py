@@ -178,7 +178,7 @@ class CarPriceClient:
                 "POST",
                 "/batches",
                 # A file that was read half before a failure is not sent again from there.
-                repeatable=False,
+                is_idempotent=False,
                 content=_blocks(source, on_sent),
                 params=_option_params(options),
                 headers={
@@ -293,4 +293,4 @@ def _blocks(source: BinaryIO, on_sent: Callable[[int], None] | None) -> Iterator
 
 def _ascii(name: str) -> str:
     """A file name as it can stand in a header."""
-    return "".join(sign if sign.isascii() and sign not in '"\\' else "_" for sign in name)
+    return "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from client.carprice import CarPriceClient
-from client.cli_texts import reason, say
+from client.cli_texts import reason, translate
 from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
 from client.printing import valuation_lines, warning_lines
 
@@ -42,18 +42,18 @@ CAR_OPTIONS = {
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _own_url() -> str:
+def _default_url() -> str:
     """Where a copy of the service that was started with this environment listens."""
     return f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
 
 
 def connection_options(command: Command) -> Command:
-    """Options that say where the service is."""
+    """Options that name the service and the language."""
     for option in (
         click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True,
                      help="Language of messages."),
         click.option("--api-key", envvar="CARPRICE_API_KEY", help="[env: CARPRICE_API_KEY]"),
-        click.option("--url", envvar="CARPRICE_URL", default=_own_url,
+        click.option("--url", envvar="CARPRICE_URL", default=_default_url,
                      show_default="http://127.0.0.1:8000, or PORT",
                      help="Address of the service. [env: CARPRICE_URL]"),
     ):  # fmt: skip
@@ -69,12 +69,12 @@ def car_options(command: Command) -> Command:
 
 
 @contextmanager
-def failures(language: str) -> Iterator[None]:
+def exit_on_error(language: str) -> Iterator[None]:
     """Say what failed in one line, without a stack trace."""
     try:
         yield
     except ServiceUnreachableError as error:
-        fail(say("not-running", language, error=error))
+        fail(translate("not-running", language, error=error))
     except ProblemError as error:
         fail("\n".join(problem_lines(error)))
     except CarPriceError as error:
@@ -140,7 +140,7 @@ def predict(
     The car is given by the options, or as a JSON object in FILE, like {"company": "Toyota", …}
     (- is standard input); an option overrides what stands there.
     """
-    with failures(lang):
+    with exit_on_error(lang):
         car = _load_car(file, lang) | {
             name: value for name, value in fields.items() if value is not None
         }
@@ -162,7 +162,7 @@ def _load_car(file: str | None, language: str) -> dict[str, Any]:
     try:
         car = json.loads(text)
     except ValueError as error:
-        fail(say("not-json", language, file=file, error=error))
+        fail(translate("not-json", language, file=file, error=error))
     if not isinstance(car, dict):
-        fail(say("no-object", language, file=file))
+        fail(translate("no-object", language, file=file))
     return car

@@ -1,4 +1,4 @@
-"""What the commands say around the service's own answers, in English and French."""
+"""Texts that the commands print around the service's own answers, in English and French."""
 
 import errno
 from collections.abc import Mapping
@@ -79,7 +79,7 @@ FRENCH_REASONS = {
 }
 
 
-def say(code: str, language: str, **params: object) -> str:
+def translate(code: str, language: str, **params: object) -> str:
     """A sentence; whole numbers are grouped as the language does."""
     shown = {
         name: number(value, language) if isinstance(value, int) else value

@@ -11,12 +11,12 @@ from client.errors import (
     TooManyRequestsError,
     UnavailableError,
 )
-from client.transport import Transport, pause_s
+from client.transport import Transport, retry_delay_s
 
-ATTEMPTS = 5
+MAX_STALLED_ATTEMPTS = 5
 """Calls in a row that bring nothing new, then the download fails."""
 
-FORM_PATIENCE_S = 3600.0
+EXPORT_TIMEOUT_S = 3600.0
 """How long the service may take to make another form of a large file."""
 
 PARAMS: Mapping[str, Mapping[str, str]] = {
@@ -36,21 +36,21 @@ def download(transport: Transport, batch_id: str, name: str, path: Path, *, form
     """
     part = path.with_name(f"{path.name}.{batch_id}-{form}.part")
     attempt, have = 1, _size(part)
-    until = time.monotonic() + FORM_PATIENCE_S
+    until = time.monotonic() + EXPORT_TIMEOUT_S
     while True:
         try:
             _fetch(transport, f"/batches/{batch_id}/{name}", part, PARAMS[form])
         except ConflictError as error:
             if error.code != "form-not-ready" or time.monotonic() > until:
                 raise
-            time.sleep(pause_s(error, attempt))
+            time.sleep(retry_delay_s(error, attempt))
         except (ServiceUnreachableError, UnavailableError, TooManyRequestsError) as error:
             attempt, had, have = attempt + 1, have, _size(part)
             if have > had:
                 attempt = 1
-            elif attempt > ATTEMPTS:
+            elif attempt > MAX_STALLED_ATTEMPTS:
                 raise
-            time.sleep(pause_s(error, attempt))
+            time.sleep(retry_delay_s(error, attempt))
         else:
             part.replace(path)
             return path

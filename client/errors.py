@@ -84,7 +84,7 @@ class UnavailableError(ProblemError):
     """The service cannot do it now; try again after `retry_after_s` (503)."""
 
 
-_KINDS: dict[int, type[ProblemError]] = {
+_ERROR_BY_STATUS: dict[int, type[ProblemError]] = {
     401: NotAuthorisedError,
     403: NotAuthorisedError,
     404: NotFoundError,
@@ -99,7 +99,7 @@ _KINDS: dict[int, type[ProblemError]] = {
 }
 
 
-def problem_of(response: httpx.Response) -> ProblemError:
+def problem_from_response(response: httpx.Response) -> ProblemError:
     """The exception for an answer that is a failure; its body must have been read."""
     try:
         body = response.json()
@@ -107,7 +107,7 @@ def problem_of(response: httpx.Response) -> ProblemError:
         body = {}
     if not isinstance(body, dict):
         body = {}
-    kind = _KINDS.get(response.status_code, ProblemError)
+    kind = _ERROR_BY_STATUS.get(response.status_code, ProblemError)
     return kind(
         status=response.status_code,
         code=str(body.get("type", "")).rpartition("#")[2] or f"http-{response.status_code}",

@@ -13,12 +13,12 @@ from client.errors import (
     ServiceUnreachableError,
     TooManyRequestsError,
     UnavailableError,
-    problem_of,
+    problem_from_response,
 )
 
 CONNECT_TIMEOUT_S = 5.0
-PAUSE_S = 0.5
-PAUSE_MAX_S = 10.0
+RETRY_DELAY_S = 0.5
+MAX_RETRY_DELAY_S = 10.0
 
 
 class Transport:
@@ -61,28 +61,28 @@ class Transport:
         self._client.close()
 
     def call(
-        self, method: str, path: str, *, repeatable: bool = True, **options: Any
+        self, method: str, path: str, *, is_idempotent: bool = True, **options: Any
     ) -> httpx.Response:
         """One call and its whole answer.
 
         Args:
             method: HTTP method.
             path: below the base URL.
-            repeatable: whether doing it twice is the same as doing it once.
+            is_idempotent: whether doing it twice is the same as doing it once.
             options: of `httpx.Client.request`.
 
         Raises:
             ProblemError: the service refused.
             ServiceUnreachableError: no answer.
         """
-        attempts = self._retries if repeatable else 0
+        attempts = self._retries if is_idempotent else 0
         for attempt in range(attempts + 1):
             try:
                 return self._call(method, path, options)
             except (ServiceUnreachableError, UnavailableError, TooManyRequestsError) as error:
                 if attempt == attempts:
                     raise
-                time.sleep(pause_s(error, attempt))
+                time.sleep(retry_delay_s(error, attempt))
         raise AssertionError("not reached")
 
     @contextmanager
@@ -94,7 +94,7 @@ class Transport:
         416 is given back like a success: it tells that there is nothing more to read.
         """
         with (
-            self._reaching(),
+            self._wrap_transport_errors(),
             self._client.stream("GET", path, params=params, headers=headers) as response,
         ):
             if (
@@ -102,18 +102,18 @@ class Transport:
                 and response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
             ):
                 response.read()
-                raise problem_of(response)
+                raise problem_from_response(response)
             yield response
 
     def _call(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
-        with self._reaching():
+        with self._wrap_transport_errors():
             response = self._client.request(method, path, **options)
         if response.is_error:
-            raise problem_of(response)
+            raise problem_from_response(response)
         return response
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def _wrap_transport_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TransportError as error:
@@ -123,7 +123,7 @@ class Transport:
             raise CarPriceError(f"{self._base_url}: {error}") from error
 
 
-def pause_s(error: CarPriceError, attempt: int) -> float:
+def retry_delay_s(error: CarPriceError, attempt: int) -> float:
     """How long to wait before a call is repeated."""
     asked_s: float | None = getattr(error, "retry_after_s", None)
-    return min(asked_s or PAUSE_S * 2**attempt, PAUSE_MAX_S)
+    return min(asked_s or RETRY_DELAY_S * 2**attempt, MAX_RETRY_DELAY_S)

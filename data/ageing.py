@@ -11,17 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from data.car_codes import coder_for
+from data.car_codes import ordinal_encoder_for
 from data.hedonic import SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
-from data.hedonic_tables import HedonicTables
+from data.hedonic_tables import HedonicPredictor
 
 _TERM = (VEHICLE, "year")
-_FIRST_STEADY_YEAR = 1998
+_FIRST_ISOTONIC_YEAR = 1998
 """Older cars become collectable: there a falling price may be real."""
 _DIGITS = 4
 
 
-def with_steady_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicModel:
+def with_isotonic_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicModel:
     """A copy of `model` whose effects of single years of single models do not break the order.
 
     Args:
@@ -32,14 +32,16 @@ def with_steady_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicMo
     if name is None:
         return model
     cells = dict(model.cells[name])
-    plain = dataclasses.replace(model, cells={**model.cells, name: {}})
-    curves = _curves(plain, listings)
+    without_year_term = dataclasses.replace(model, cells={**model.cells, name: {}})
+    curves = _curves(without_year_term, listings)
     for vehicle, curve in curves.items():
         keys = [f"{vehicle}{SEPARATOR}{int(year)}" for year in YEARS]
-        known = [i for i, key in enumerate(keys) if key in cells and YEARS[i] >= _FIRST_STEADY_YEAR]
+        known = [
+            i for i, key in enumerate(keys) if key in cells and YEARS[i] >= _FIRST_ISOTONIC_YEAR
+        ]
         prices = [curve[i] + cells[keys[i]].coefficients[0] for i in known]
-        rising = _rising(prices, [cells[keys[i]].count for i in known])
-        for index, price in zip(known, rising, strict=True):
+        isotonic = _isotonic_fit(prices, [cells[keys[i]].count for i in known])
+        for index, price in zip(known, isotonic, strict=True):
             shift = round(float(price - curve[index]), _DIGITS)
             cells[keys[index]] = Cell(cells[keys[index]].count, (shift,))
     return dataclasses.replace(model, cells={**model.cells, name: cells})
@@ -57,9 +59,9 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
         for index, field in enumerate(fields)
     }
     columns["year"] = [int(year) for _ in rows for year in YEARS]
-    tables = HedonicTables(model, coder_for(model))
-    coded = tables.coder.code(columns, len(rows) * repeat)
-    curves = tables.log_price(tables.parts(coded)).reshape(len(rows), repeat)
+    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
+    coded = predictor.ordinal_encoder.code(columns, len(rows) * repeat)
+    curves = predictor.log_price(predictor.parts(coded)).reshape(len(rows), repeat)
     return dict(zip(model.vehicle_years, curves, strict=True))
 
 
@@ -76,7 +78,7 @@ def _most_frequent(listings: pd.DataFrame, field: str) -> dict[tuple[str, str], 
     return dict(zip(zip(best["company"], best["model"], strict=True), best[field], strict=True))
 
 
-def _rising(values: Sequence[float], weights: Sequence[int]) -> list[float]:
+def _isotonic_fit(values: Sequence[float], weights: Sequence[int]) -> list[float]:
     """The closest sequence that does not fall (pool adjacent violators)."""
     pools: list[list[float]] = []
     for value, weight in zip(values, weights, strict=True):

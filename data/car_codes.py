@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from data.brand_classes import BRAND_CLASSES
-from data.coded_columns import CodedColumn, Column, as_codes, as_numbers
+from data.coded_columns import CategoricalColumn, Column, as_codes, as_numbers
 from data.hedonic import (
     BRAND_CLASS,
     FIRST_YEAR,
@@ -22,9 +22,9 @@ from data.hedonic import (
     IntArray,
 )
 from data.vehicle_brands import VehicleBrands
-from data.vehicles import Generations, VehicleIndex, of_year
+from data.vehicles import Generations, VehicleIndex, generation_for_year
 
-PLAIN_KEYS = (
+COLUMN_KEYS = (
     "company",
     "fuel",
     "transmission",
@@ -37,8 +37,8 @@ PLAIN_KEYS = (
     "doors",
     BRAND_CLASS,
 )
-KEYS = (*PLAIN_KEYS, "year", VEHICLE, SPEC)
-PARTS_OF = {VEHICLE: ("company", "model"), SPEC: ("company", "model", "fuel", "transmission")}
+KEYS = (*COLUMN_KEYS, "year", VEHICLE, SPEC)
+KEY_COLUMNS = {VEHICLE: ("company", "model"), SPEC: ("company", "model", "fuel", "transmission")}
 NUMBERS = (
     "year",
     "km_driven",
@@ -50,13 +50,13 @@ NUMBERS = (
     "doors",
 )
 _YEAR, _VEHICLE, _SPEC = KEYS.index("year"), KEYS.index(VEHICLE), KEYS.index(SPEC)
-_BRAND_KEYS = (PLAIN_KEYS.index("company"), PLAIN_KEYS.index(BRAND_CLASS))
+_BRAND_KEYS = (COLUMN_KEYS.index("company"), COLUMN_KEYS.index(BRAND_CLASS))
 _YEAR_NUMBER = NUMBERS.index("year")
-_FUEL, _TRANSMISSION = PLAIN_KEYS.index("fuel"), PLAIN_KEYS.index("transmission")
+_FUEL, _TRANSMISSION = COLUMN_KEYS.index("fuel"), COLUMN_KEYS.index("transmission")
 _COLUMN_OF = {BRAND_CLASS: "company"}
 """The column of a key that is none itself."""
-_WHOLE_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
-_LONGEST_CACHE = 100_000
+_INTEGER_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
+_MAX_CACHE_SIZE = 100_000
 
 Words = tuple[str, ...]
 
@@ -74,7 +74,7 @@ class CodedCars:
     words: Mapping[int, Words]
 
 
-class CarCoder:
+class CarOrdinalEncoder:
     """Turns the car's fields into small integers; 0 is "missing or never seen"."""
 
     def __init__(
@@ -87,7 +87,7 @@ class CarCoder:
     ) -> None:
         self.vocabularies = {
             key: {value: code for code, value in enumerate(vocabularies.get(key, ()), start=1)}
-            for key in PLAIN_KEYS
+            for key in COLUMN_KEYS
         }
         self._codes_by_value = [
             (_COLUMN_OF.get(key, key), _codes_by_value(key, words))
@@ -136,7 +136,7 @@ class CarCoder:
     def code(self, columns: Mapping[str, Column], n: int) -> CodedCars:
         """Code `n` cars given as columns of normal-form values; absent columns are missing."""
         company, model = columns["company"], columns["model"]
-        if isinstance(company, CodedColumn) and isinstance(model, CodedColumn):
+        if isinstance(company, CategoricalColumn) and isinstance(model, CategoricalColumn):
             return self._code_arrays(columns, company, model, n)
         return self._code_lists(cast("Mapping[str, Sequence[Any]]", columns), n)
 
@@ -158,7 +158,11 @@ class CarCoder:
         return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", absent)))
 
     def _code_arrays(
-        self, columns: Mapping[str, Column], company: CodedColumn, model: CodedColumn, n: int
+        self,
+        columns: Mapping[str, Column],
+        company: CategoricalColumn,
+        model: CategoricalColumn,
+        n: int,
     ) -> CodedCars:
         """Columns as arrays."""
         numbers = np.array([as_numbers(columns.get(name), n) for name in NUMBERS])
@@ -176,28 +180,28 @@ class CarCoder:
     def _known_words(self, editions: Column) -> dict[int, Words]:
         if not self._words:
             return {}
-        if isinstance(editions, CodedColumn):
+        if isinstance(editions, CategoricalColumn):
             used = np.unique(editions.codes).tolist()
-            of_code = {code: self._words_of(editions.values[code]) for code in used}
+            of_code = {code: self._known_words_of(editions.values[code]) for code in used}
             stated = np.isin(editions.codes, [code for code in used if of_code[code]])
             return {at: of_code[editions.codes[at]] for at in np.flatnonzero(stated).tolist()}
         return {
             position: words
             for position, edition in enumerate(editions)
-            if edition and (words := self._words_of(edition))
+            if edition and (words := self._known_words_of(edition))
         }
 
-    def _words_of(self, edition: str | None) -> Words:
+    def _known_words_of(self, edition: str | None) -> Words:
         found = self._editions.get(edition)
         if found is None:
-            found = tuple(word for word in words_of(edition) if word in self._words)
-            if len(self._editions) >= _LONGEST_CACHE:
+            found = tuple(word for word in tokenize_edition(edition) if word in self._words)
+            if len(self._editions) >= _MAX_CACHE_SIZE:
                 self._editions.clear()
             self._editions[edition] = found
         return found
 
     def _vehicle_codes(
-        self, company: CodedColumn, model: CodedColumn, years: FloatArray
+        self, company: CategoricalColumn, model: CategoricalColumn, years: FloatArray
     ) -> IntArray:
         """Each pair of names is looked up once, however many cars have it."""
         pairs = company.codes * len(model.values) + model.codes
@@ -206,7 +210,7 @@ class CarCoder:
         plain = [codes if isinstance(codes, int) else -1 for codes in known]
         found = np.array(plain, dtype=np.int64)[place]
         for at in np.flatnonzero(found < 0).tolist():
-            found[at] = of_year(cast("Generations", known[place[at]]), years[at])
+            found[at] = generation_for_year(cast("Generations", known[place[at]]), years[at])
         return found
 
 
@@ -217,10 +221,10 @@ def _codes_by_value(key: str, words: Mapping[Any, int]) -> Mapping[Any, int]:
     return {brand: words[name] for brand, name in BRAND_CLASSES.items() if name in words}
 
 
-def words_of(edition: str | None) -> list[str]:
+def tokenize_edition(edition: str | None) -> list[str]:
     """The words of an edition, each once, in order.
 
-    >>> words_of("1.5 dci laureate 1.5")
+    >>> tokenize_edition("1.5 dci laureate 1.5")
     ['1.5', 'dci', 'laureate']
     """
     return list(dict.fromkeys((edition or "").replace(SEPARATOR, " ").split()))
@@ -237,12 +241,12 @@ def _year_codes(years: FloatArray) -> IntArray:
     return np.where(np.isnan(years), 0, known.astype(np.int64) - FIRST_YEAR + 1)
 
 
-def coder_for(model: HedonicModel) -> CarCoder:
-    """The coder that knows every value that stands in a cell of `model`."""
-    words: dict[str, set[str]] = {key: set() for key in (*PLAIN_KEYS, SPEC, WORD)}
+def ordinal_encoder_for(model: HedonicModel) -> CarOrdinalEncoder:
+    """The ordinal_encoder that knows every value that stands in a cell of `model`."""
+    words: dict[str, set[str]] = {key: set() for key in (*COLUMN_KEYS, SPEC, WORD)}
     for term in model.terms:
         for cell in model.cells[term.name]:
-            for key, value in zip(term.keys, split_cell(cell, term.keys), strict=True):
+            for key, value in zip(term.keys, split_cell_key(cell, term.keys), strict=True):
                 if key in words and value.strip(SEPARATOR):
                     words[key].add(value)
                 if key == SPEC:
@@ -250,48 +254,48 @@ def coder_for(model: HedonicModel) -> CarCoder:
                     words["fuel"].add(fuel)
                     words["transmission"].add(gearbox)
     vocabularies = {
-        key: [int(v) if key in _WHOLE_KEYS else v for v in sorted(words[key] - {""})]
-        for key in PLAIN_KEYS
+        key: [int(v) if key in _INTEGER_KEYS else v for v in sorted(words[key] - {""})]
+        for key in COLUMN_KEYS
     }
-    vehicles = [_pair(vehicle) for vehicle in model.vehicle_years]
-    specs = [_quadruple(spec) for spec in sorted(words[SPEC])]
+    vehicles = [_split_vehicle(vehicle) for vehicle in model.vehicle_years]
+    specs = [_split_spec(spec) for spec in sorted(words[SPEC])]
     years = list(model.vehicle_years.values())
-    return CarCoder(vocabularies, vehicles, years, specs, words[WORD])
+    return CarOrdinalEncoder(vocabularies, vehicles, years, specs, words[WORD])
 
 
-def split_cell(cell: str, keys: Sequence[str]) -> list[str]:
+def split_cell_key(cell: str, keys: Sequence[str]) -> list[str]:
     """The value of each key in a cell's name; a derived key keeps its parts joined.
 
-    >>> split_cell("dacia|logan|2018", ["vehicle", "year"])
+    >>> split_cell_key("dacia|logan|2018", ["vehicle", "year"])
     ['dacia|logan', '2018']
     """
     values = cell.split(SEPARATOR)
     found = []
     for key in keys:
-        width = len(PARTS_OF.get(key, (key,)))
+        width = len(KEY_COLUMNS.get(key, (key,)))
         found.append(SEPARATOR.join(values[:width]))
         values = values[width:]
     return found
 
 
-def _pair(vehicle: str) -> tuple[str, str]:
+def _split_vehicle(vehicle: str) -> tuple[str, str]:
     company, model = vehicle.split(SEPARATOR)
     return company, model
 
 
-def _quadruple(spec: str) -> tuple[str, str, str, str]:
+def _split_spec(spec: str) -> tuple[str, str, str, str]:
     company, model, fuel, gearbox = spec.split(SEPARATOR)
     return company, model, fuel, gearbox
 
 
-def code_of(key: str, value: str, coder: CarCoder) -> int:
+def cell_value_code(key: str, value: str, ordinal_encoder: CarOrdinalEncoder) -> int:
     """The code of a key's value as it stands in a cell's name."""
     if key == VEHICLE:
-        return coder.vehicle_code(*_pair(value), None)
+        return ordinal_encoder.vehicle_code(*_split_vehicle(value), None)
     if key == SPEC:
-        return coder.spec_code(*_quadruple(value))
+        return ordinal_encoder.spec_code(*_split_spec(value))
     if value == "":
         return 0
     if key == "year":
         return int(value) - FIRST_YEAR + 1
-    return coder.vocabularies[key][int(value) if key in _WHOLE_KEYS else value]
+    return ordinal_encoder.vocabularies[key][int(value) if key in _INTEGER_KEYS else value]

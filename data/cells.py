@@ -5,32 +5,32 @@ from collections.abc import Callable, Mapping
 
 from shared.schemas.numbers import parse_number
 
-Clean = Callable[[str], str | None]
+CellCleaner = Callable[[str], str | None]
 
 MILES_PER_GALLON_IN_KMPL = 2.35214583
 NEWTON_METRES_IN_KGM = 9.80665
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_BAND = re.compile(
+_RANGE = re.compile(
     r"^\s*([\d\s\u00a0\u202f.]+?)\s*(?:-|à|\u2013)\s*([\d\s\u00a0\u202f.]+?)\s*(?:km)?\s*$",
     re.IGNORECASE,
 )
-_OPEN_BAND = re.compile(r"^\s*(?:plus de|moins de|more than|less than)\s+", re.IGNORECASE)
+_OPEN_RANGE = re.compile(r"^\s*(?:plus de|moins de|more than|less than)\s+", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _MONTH = re.compile(r"^((?:19|20)\d\d)[-/](\d{1,2})(?!\d)")
 _DAY_FIRST = re.compile(r"^(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d\d)")
 _CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.IGNORECASE)
 
 
-def band_middle(text: str) -> str:
+def range_midpoint(text: str) -> str:
     """The middle of a band, the bound of an open one; any other text as it is.
 
-    >>> band_middle("100 000 - 109 999"), band_middle("Plus de 500 000"), band_middle("25 000 km")
-    ('105000', '500 000', '25 000 km')
+    >>> range_midpoint("100 000 - 109 999"), range_midpoint("Plus de 500 000")
+    ('105000', '500 000')
     """
-    match = _BAND.match(text)
+    match = _RANGE.match(text)
     if match is None:
-        return _OPEN_BAND.sub("", text)
+        return _OPEN_RANGE.sub("", text)
     low, high = (parse_number(bound, whole=True) for bound in match.groups())
     return text if low is None or high is None else str(round((low + high) / 2))
 
@@ -88,10 +88,10 @@ def money(text: str) -> float | None:
     return parse_number(_CURRENCY.sub("", text).strip(), whole=True)
 
 
-def month_of(text: str) -> str | None:
+def parse_month(text: str) -> str | None:
     """The month of a date, as YYYY-MM.
 
-    >>> month_of("2024-03-17"), month_of("17/03/2024"), month_of("hier")
+    >>> parse_month("2024-03-17"), parse_month("17/03/2024"), parse_month("hier")
     ('2024-03', '2024-03', None)
     """
     if match := _MONTH.match(text):
@@ -103,10 +103,10 @@ def month_of(text: str) -> str | None:
     return f"{year}-{int(month):02d}" if 1 <= int(month) <= 12 else None  # noqa: PLR2004
 
 
-def translated(words: Mapping[str, str]) -> Clean:
+def value_mapper(words: Mapping[str, str]) -> CellCleaner:
     """A cleaner that replaces whole cells, compared without case; others stay as they are.
 
-    >>> translated({"yes": "First"})("Yes")
+    >>> value_mapper({"yes": "First"})("Yes")
     'First'
     """
     return lambda text: words.get(text.strip().casefold(), text)

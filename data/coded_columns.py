@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from data.growing_array import GrowingArray
 
 
-class CodedValues:
+class CategoryTable:
     """Distinct values that codes stand for; it may grow at its end.
 
     Args:
@@ -19,13 +19,13 @@ class CodedValues:
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
-        self._translated: dict[int, tuple[Mapping[Any, Any], GrowingArray[np.float64]]] = {}
+        self._mapped: dict[int, tuple[Mapping[Any, Any], GrowingArray[np.float64]]] = {}
 
-    def translated(self, words: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
+    def mapped(self, words: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
         """What `words` says of each value, `missing` if nothing; each value is asked for once."""
-        if (known := self._translated.get(id(words))) is None:
+        if (known := self._mapped.get(id(words))) is None:
             # The words are kept with it, so that no others ever have their id.
-            known = self._translated[id(words)] = words, GrowingArray(np.float64)
+            known = self._mapped[id(words)] = words, GrowingArray(np.float64)
         _, found = known
         if len(found) < len(self.values):
             found.extend([words.get(value, missing) for value in self.values[len(found) :]])
@@ -33,10 +33,10 @@ class CodedValues:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class CodedColumn:
+class CategoricalColumn:
     """A column of n values as codes: for columns with few distinct values and many rows."""
 
-    table: CodedValues
+    table: CategoryTable
     codes: NDArray[np.int64]
     """(n,)"""
 
@@ -51,13 +51,13 @@ class CodedColumn:
         return [values[code] for code in self.codes[rows].tolist()]
 
 
-Column: TypeAlias = Sequence[Any] | CodedColumn | NDArray[np.float64]
+Column: TypeAlias = Sequence[Any] | CategoricalColumn | NDArray[np.float64]
 """Values with None where missing; or codes of values; or numbers with NaN where missing."""
 
 
 def values_at(column: Column, rows: Sequence[int]) -> list[Any]:
     """The values of a column in these rows, None where missing; whole numbers as such."""
-    if isinstance(column, CodedColumn):
+    if isinstance(column, CategoricalColumn):
         return column.values_at(np.array(rows, dtype=np.int64))
     if isinstance(column, np.ndarray):
         return [_whole(value) for value in column[list(rows)].tolist()]
@@ -79,8 +79,8 @@ def as_codes(
     column: Column, words: Mapping[Any, float], *, missing: float = 0.0
 ) -> NDArray[np.float64]:
     """What `words` says of each value of a column, `missing` if nothing."""
-    if isinstance(column, CodedColumn):
-        return np.asarray(column.table.translated(words, missing)[column.codes])
+    if isinstance(column, CategoricalColumn):
+        return np.asarray(column.table.mapped(words, missing)[column.codes])
     distinct, inverse = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
     found = [words.get(value, missing) for value in distinct.tolist()]
     return np.array(found, dtype=np.float64)[inverse]
@@ -92,8 +92,8 @@ def is_missing(column: Column | None, n: int) -> NDArray[np.bool_] | list[bool]:
         return [True] * n
     if isinstance(column, np.ndarray):
         return np.asarray(np.isnan(column))
-    if isinstance(column, CodedColumn):
-        return np.asarray(column.table.translated(_IS_NONE, 0.0)[column.codes] > 0)
+    if isinstance(column, CategoricalColumn):
+        return np.asarray(column.table.mapped(_IS_NONE, 0.0)[column.codes] > 0)
     return [value is None for value in column]
 
 

@@ -18,7 +18,7 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
     """Compile a function for one signature when its module is imported, not at its first call."""
 
     def compile_now(function: Any) -> Any:
-        with _no_search_for_blas():
+        with _without_scipy_linalg():
             try:
                 return numba.njit(signature, cache=True, error_model="numpy")(function)
             except (RuntimeError, OSError):  # no folder for the cache can be written
@@ -28,7 +28,7 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
 
 
 @contextlib.contextmanager
-def _no_search_for_blas() -> Iterator[None]:
+def _without_scipy_linalg() -> Iterator[None]:
     """Keep numba from importing all of scipy.linalg.
 
     At its first compilation numba does so only to see whether matrix products could be compiled.

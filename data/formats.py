@@ -30,7 +30,7 @@ class ListingFormat:
     name: str
     columns: Mapping[str, str]
     signature: frozenset[str] = frozenset()
-    cleaners: Mapping[str, cells.Clean] = dataclasses.field(default_factory=dict)
+    cleaners: Mapping[str, cells.CellCleaner] = dataclasses.field(default_factory=dict)
     mad_per_unit: float = 1.0
 
     def fits(self, headers: Sequence[str]) -> bool:
@@ -76,7 +76,7 @@ _MORE_ALIASES = {
     "year model": "year",
     "condition du vehicule": "condition",
 }
-_BANDS = {"km_driven": cells.band_middle, "year": cells.first_year}
+_RANGE_CLEANERS = {"km_driven": cells.range_midpoint, "year": cells.first_year}
 _ARABIC_CITIES = {
     "الدار البيضاء": "casablanca",
     "الرباط": "rabat",
@@ -95,11 +95,11 @@ _ARABIC_CITIES = {
     "وجدة": "oujda",
     "بني ملال": "beni mellal",
 }
-_MARKETPLACE_CELLS: Mapping[str, cells.Clean] = {
-    **_BANDS,
+_MARKETPLACE_CELLS: Mapping[str, cells.CellCleaner] = {
+    **_RANGE_CLEANERS,
     "fiscal_power_cv": cells.first_number,
     "doors": cells.first_number,
-    "city": cells.translated(_ARABIC_CITIES),
+    "city": cells.value_mapper(_ARABIC_CITIES),
 }
 
 _EXPORT = {
@@ -169,8 +169,8 @@ FORMATS: tuple[ListingFormat, ...] = (
         signature=frozenset({"brand", "mileage", "fiscal power", "first owner", "price"}),
         cleaners={
             **_MARKETPLACE_CELLS,
-            "owner": cells.translated({"yes": "First", "no": "Second or more"}),
-            "origin": cells.translated(
+            "owner": cells.value_mapper({"yes": "First", "no": "Second or more"}),
+            "origin": cells.value_mapper(
                 {
                     "ww in morocco": "WW Morocco",
                     "customs-cleared car": "Customs cleared",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T", bound=np.generic)
 
-_FIRST_LENGTH = 1024
+_INITIAL_CAPACITY = 1024
 
 
 class GrowingArray(Generic[T]):
@@ -19,7 +19,7 @@ class GrowingArray(Generic[T]):
     """
 
     def __init__(self, dtype: type[T]) -> None:
-        self._held: NDArray[T] = np.empty(_FIRST_LENGTH, dtype=dtype)
+        self._buffer: NDArray[T] = np.empty(_INITIAL_CAPACITY, dtype=dtype)
         self._length = 0
 
     def __len__(self) -> int:
@@ -29,7 +29,7 @@ class GrowingArray(Generic[T]):
     @property
     def all(self) -> NDArray[T]:
         """What is there now, without a copy; it must not be written to."""
-        return self._held[: self._length]
+        return self._buffer[: self._length]
 
     def extend(self, values: Sequence[Any] | NDArray[T]) -> None:
         """Add elements at the end.
@@ -39,9 +39,9 @@ class GrowingArray(Generic[T]):
         [1, 2, 3]
         """
         length = self._length + len(values)
-        if length > len(self._held):
-            grown = np.empty(max(length, 2 * len(self._held)), dtype=self._held.dtype)
+        if length > len(self._buffer):
+            grown = np.empty(max(length, 2 * len(self._buffer)), dtype=self._buffer.dtype)
             grown[: self._length] = self.all
-            self._held = grown
-        self._held[self._length : length] = values
+            self._buffer = grown
+        self._buffer[self._length : length] = values
         self._length = length

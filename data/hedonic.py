@@ -33,7 +33,7 @@ WORD = "word"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Bend:
+class PiecewiseLinear:
     """A piecewise linear curve of one number, as columns that are zero at `origin`.
 
     Column `i` grows from 0 to 1 between knots `i` and `i + 1`; outside all knots the curve is
@@ -83,7 +83,7 @@ class Term:
     name: str
     field: str
     keys: tuple[str, ...] = ()
-    bend: Bend | None = None
+    bend: PiecewiseLinear | None = None
     stiffness: float = 1.0
     falling: bool = False
 
@@ -110,7 +110,7 @@ class Term:
             name=given["name"],
             field=given["field"],
             keys=tuple(given["keys"]),
-            bend=Bend.from_json(given["bend"]) if given["bend"] else None,
+            bend=PiecewiseLinear.from_json(given["bend"]) if given["bend"] else None,
             stiffness=given["stiffness"],
             falling=given["falling"],
         )

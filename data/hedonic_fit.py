@@ -9,9 +9,9 @@ import pandas as pd
 import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
-from data.ageing import with_steady_ageing
+from data.ageing import with_isotonic_ageing
 from data.brand_classes import BRAND_CLASSES
-from data.car_codes import PARTS_OF, words_of
+from data.car_codes import KEY_COLUMNS, tokenize_edition
 from data.hedonic import (
     BRAND_CLASS,
     SEPARATOR,
@@ -22,14 +22,14 @@ from data.hedonic import (
     IntArray,
     Term,
 )
-from data.usual_fit import with_usual_effects
+from data.usual_fit import with_imputed_effects
 
 _ITERATIONS = (80, 40, 40)
 """Of each round of reweighting; a round starts from the solution of the one before."""
-_HUBER_WIDTHS = 1.5
-_SMALLEST_RESIDUAL = 1e-9
+_HUBER_DELTA = 1.5
+_MIN_RESIDUAL = 1e-9
 _DIGITS = 4
-_SMALLEST_SHARE = 0.05
+_MIN_STATED_SHARE = 0.05
 """A number that fewer listings state is not used: who states it is not like the others."""
 
 
@@ -56,7 +56,7 @@ def fit_hedonic(
     log_price: FloatArray,
     terms: Sequence[Term],
     *,
-    fewest: int = 10,
+    min_count: int = 10,
     nuisance: FloatArray | None = None,
 ) -> HedonicFit:
     """Estimate every term from `listings`.
@@ -64,12 +64,12 @@ def fit_hedonic(
     Args:
         listings: canonical columns (`data.schema`), normal-form values.
         log_price: (n,) natural log of the price in MAD.
-        terms: what to estimate; terms and cells with fewer than `fewest` listings are left out.
-        fewest: listings behind every published coefficient.
+        terms: what to estimate; terms and cells with fewer than `min_count` listings are left out.
+        min_count: listings behind every published coefficient.
         nuisance: (n, m) columns to be explained besides the terms (the date of the listing), so
             that they do not leak into the effects; the model's intercept is for all of them 0.
     """
-    blocks = [block for term in terms if (block := _block(listings, term, fewest)) is not None]
+    blocks = [block for term in terms if (block := _block(listings, term, min_count)) is not None]
     extra = np.empty((len(listings), 0)) if nuisance is None else nuisance
     design = scipy.sparse.hstack(
         [block.design / np.sqrt(block.term.stiffness) for block in blocks]
@@ -90,9 +90,9 @@ def fit_hedonic(
         intercept=round(intercept, _DIGITS),
         terms=tuple(block.term for block in blocks),
         cells=cells,
-        vehicle_years=_vehicle_years(listings, fewest),
+        vehicle_years=_vehicle_years(listings, min_count),
     )
-    model = with_usual_effects(with_steady_ageing(model, listings), listings, fewest)
+    model = with_imputed_effects(with_isotonic_ageing(model, listings), listings, min_count)
     return HedonicFit(model=model, nuisance=scaled[start:])
 
 
@@ -120,14 +120,14 @@ def _robust_ridge(
         solution *= free
         residual = target - intercept - design @ solution
         intercept += float(np.average(residual, weights=weights))
-        width = _HUBER_WIDTHS * 1.4826 * float(np.median(np.abs(residual)))
+        width = _HUBER_DELTA * 1.4826 * float(np.median(np.abs(residual)))
         # Where most prices are met exactly (all of them the same, say) they keep their weight.
-        width = max(width, _SMALLEST_RESIDUAL)
-        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), _SMALLEST_RESIDUAL))
+        width = max(width, _MIN_RESIDUAL)
+        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), _MIN_RESIDUAL))
     return intercept, solution
 
 
-def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
+def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:
     """The term's design columns; None when too few listings know it, or all say the same."""
     names, rows, codes = _cell_codes(listings, term)
     values = np.ones((len(rows), 1))
@@ -135,10 +135,10 @@ def _block(listings: pd.DataFrame, term: Term, fewest: int) -> _Block | None:
         numbers = listings[term.bend.variable].to_numpy(dtype=np.float64)[rows]
         values = term.bend.columns(numbers)
         codes = np.where(np.isnan(numbers), -1, codes)
-        if np.sum(codes >= 0) < _SMALLEST_SHARE * len(listings):
+        if np.sum(codes >= 0) < _MIN_STATED_SHARE * len(listings):
             return None
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
-    kept = np.flatnonzero(counts >= fewest)
+    kept = np.flatnonzero(counts >= min_count)
     if len(kept) == 0:
         return None
     if term.bend is None and len(counts) == 1 and counts[0] == len(listings):
@@ -172,10 +172,10 @@ def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray
         return [""], rows, np.zeros(len(listings), dtype=np.int64)
     columns = []
     if WORD in term.keys:
-        words = [words_of(edition) for edition in listings["edition"]]
+        words = [tokenize_edition(edition) for edition in listings["edition"]]
         rows = np.repeat(rows, [len(found) for found in words])
         columns.append(pd.Series([word for found in words for word in found], dtype=object))
-    fields = [part for key in term.keys if key != WORD for part in PARTS_OF.get(key, (key,))]
+    fields = [part for key in term.keys if key != WORD for part in KEY_COLUMNS.get(key, (key,))]
     columns[:0] = [_text(_column(listings, field).iloc[rows]) for field in fields]
     joined = columns[0]
     for column in columns[1:]:
@@ -206,9 +206,11 @@ def _cells(block: _Block, scaled: FloatArray) -> dict[str, Cell]:
     }
 
 
-def _vehicle_years(listings: pd.DataFrame, fewest: int) -> dict[str, float]:
+def _vehicle_years(listings: pd.DataFrame, min_count: int) -> dict[str, float]:
     grouped = listings.groupby(_text(listings["company"]) + SEPARATOR + _text(listings["model"]))
     years = grouped["year"].agg(["size", "median"])
     return {
-        str(name): float(row["median"]) for name, row in years.iterrows() if row["size"] >= fewest
+        str(name): float(row["median"])
+        for name, row in years.iterrows()
+        if row["size"] >= min_count
     }

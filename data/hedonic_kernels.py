@@ -36,7 +36,7 @@ def sum_parts(
         offsets: (columns,) first cell of each column.
         multipliers: (columns,) the curve that a column is multiplied by.
         part_ends: (parts,) where each part's columns end.
-        variables, lows, spans, origins, at_origin: (curves,) as in `hedonic_tables.Curves`.
+        variables, lows, spans, origins, at_origin: (curves,) as in `hedonic_tables.PiecewiseBasis`.
         parts: (n, parts) filled.
     """
     curves = np.empty(len(variables))

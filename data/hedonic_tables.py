@@ -8,34 +8,50 @@ from typing import Any
 
 import numpy as np
 
-from data.car_codes import KEYS, NUMBERS, CarCoder, CodedCars, code_of, split_cell
-from data.hedonic import WORD, YEARS, Bend, Cell, FloatArray, HedonicModel, IntArray, Term
-from data.usual_effects import UsualEffects
+from data.car_codes import (
+    KEYS,
+    NUMBERS,
+    CarOrdinalEncoder,
+    CodedCars,
+    cell_value_code,
+    split_cell_key,
+)
+from data.hedonic import (
+    WORD,
+    YEARS,
+    Cell,
+    FloatArray,
+    HedonicModel,
+    IntArray,
+    PiecewiseLinear,
+    Term,
+)
+from data.usual_effects import ImputedEffects
 from data.word_effects import EDITION, WordEffects
 
-FEW = 8
+MAX_PURE_PYTHON_ROWS = 8
 """Up to here Python adds faster than arrays are set up, in the same order and to the same bit."""
 
 logger = logging.getLogger(__name__)
 
 
-class HedonicTables:
+class HedonicPredictor:
     """The model as flat arrays.
 
-    `part_fields` are the car's fields that effects are attributed to; `parts` gives one column
+    `effect_fields` are the car's fields that effects are attributed to; `parts` gives one column
     for each, and their sum plus `intercept` is the log price.
     """
 
-    def __init__(self, model: HedonicModel, coder: CarCoder) -> None:
+    def __init__(self, model: HedonicModel, ordinal_encoder: CarOrdinalEncoder) -> None:
         self.model = model
-        self.coder = coder
+        self.ordinal_encoder = ordinal_encoder
         self.intercept = model.intercept
         terms = sorted(model.terms, key=lambda term: term.field)
-        self._bends: list[Bend] = []
-        self._words = WordEffects(model, coder)
+        self._piecewise_curves: list[PiecewiseLinear] = []
+        self._words = WordEffects(model, ordinal_encoder)
         self._layout(terms)
-        self._usual = UsualEffects(model, coder, self.part_fields)
-        self._curves = Curves(self._bends)
+        self._imputed = ImputedEffects(model, ordinal_encoder, self.effect_fields)
+        self._curves = PiecewiseBasis(self._piecewise_curves)
         columns, keys = np.nonzero(self._strides)
         self._cells = (
             self._values,
@@ -55,9 +71,9 @@ class HedonicTables:
         fields: list[str] = []
         filled = 1
         for term in (term for term in terms if WORD not in term.keys):
-            tensor, keys = _tensor(term, self.model.cells[term.name], self.coder)
+            tensor, keys = _tensor(term, self.model.cells[term.name], self.ordinal_encoder)
             columns = self._columns_of(term)
-            stride = _strides(keys, self.coder.sizes)
+            stride = _strides(keys, self.ordinal_encoder.sizes)
             for column, block in zip(columns, tensor, strict=True):
                 blocks.append(block)
                 strides.append(stride)
@@ -75,33 +91,33 @@ class HedonicTables:
         self._strides = np.array(strides)
         self._offsets = np.array(offsets)
         self._multipliers = np.array(multipliers)
-        self.part_fields = tuple(dict.fromkeys(fields))
-        counts = [fields.count(field) for field in self.part_fields]
+        self.effect_fields = tuple(dict.fromkeys(fields))
+        counts = [fields.count(field) for field in self.effect_fields]
         self._part_ends = np.cumsum(counts, dtype=np.int64)
 
     def _columns_of(self, term: Term) -> list[int]:
         """Columns that the term's coefficients are multiplied by; 0 is the column of ones."""
         if term.bend is None or term.bend.variable == "year":
             return [0]
-        if term.bend not in self._bends:
-            self._bends.append(term.bend)
-        before = self._bends[: self._bends.index(term.bend)]
+        if term.bend not in self._piecewise_curves:
+            self._piecewise_curves.append(term.bend)
+        before = self._piecewise_curves[: self._piecewise_curves.index(term.bend)]
         first = 1 + sum(bend.width for bend in before)
         return list(range(first, first + term.width))
 
     def parts(self, cars: CodedCars) -> FloatArray:
-        """Effects on the log price (n, len(part_fields))."""
-        parts = np.empty((len(cars.codes), len(self.part_fields)))
-        fastest_sum()(cars.codes, cars.numbers, *self._cells, *self._curves.arrays, parts)
+        """Effects on the log price (n, len(effect_fields))."""
+        parts = np.empty((len(cars.codes), len(self.effect_fields)))
+        fastest_sum_parts()(cars.codes, cars.numbers, *self._cells, *self._curves.arrays, parts)
         if cars.words:
-            self._words.fill(parts[:, self.part_fields.index(EDITION)], cars)
-        if self._usual:
-            self._usual.fill(parts, cars)
+            self._words.fill(parts[:, self.effect_fields.index(EDITION)], cars)
+        if self._imputed:
+            self._imputed.fill(parts, cars)
         return parts
 
     def log_price(self, parts: FloatArray) -> FloatArray:
         """Log price (n,) from `parts`."""
-        if len(parts) <= FEW:
+        if len(parts) <= MAX_PURE_PYTHON_ROWS:
             # Not `sum`, which newer Pythons have add up with a correction.
             return np.array([reduce(add, row, self.intercept) for row in parts.tolist()])
         total = np.full(len(parts), self.intercept)
@@ -110,16 +126,20 @@ class HedonicTables:
         return total
 
 
-class Curves:
-    """The columns of several bends at once, after a column of ones."""
+class PiecewiseBasis:
+    """The columns of several piecewise_curves at once, after a column of ones."""
 
-    def __init__(self, bends: Sequence[Bend]) -> None:
-        numbers = [NUMBERS.index(bend.variable) for bend in bends for _ in range(bend.width)]
+    def __init__(self, piecewise_curves: Sequence[PiecewiseLinear]) -> None:
+        numbers = [
+            NUMBERS.index(bend.variable) for bend in piecewise_curves for _ in range(bend.width)
+        ]
         self._numbers = np.array([0, *numbers])
-        self._lows = np.array([0.0, *(low for bend in bends for low in bend.knots[:-1])])
-        highs = np.array([1.0, *(high for bend in bends for high in bend.knots[1:])])
+        self._lows = np.array([0.0, *(low for bend in piecewise_curves for low in bend.knots[:-1])])
+        highs = np.array([1.0, *(high for bend in piecewise_curves for high in bend.knots[1:])])
         self._spans = highs - self._lows
-        self._origins = np.array([1.0, *(b.origin for b in bends for _ in range(b.width))])
+        self._origins = np.array(
+            [1.0, *(b.origin for b in piecewise_curves for _ in range(b.width))]
+        )
         self._at_origin = np.clip((self._origins - self._lows) / self._spans, 0.0, 1.0)
         self._at_origin[0] = 0.0
 
@@ -160,7 +180,7 @@ def sum_parts(  # noqa: PLR0917 - the signature of the compiled one
 
 
 @lru_cache(maxsize=1)
-def fastest_sum() -> Callable[..., Any]:
+def fastest_sum_parts() -> Callable[..., Any]:
     """The compiled sum, or the numpy one where numba cannot be imported."""
     try:
         from data import hedonic_kernels  # noqa: PLC0415 - optional and slow to import
@@ -181,17 +201,17 @@ def _strides(keys: Sequence[str], sizes: Mapping[str, int]) -> IntArray:
 
 
 def _tensor(
-    term: Term, cells: Mapping[str, Cell], coder: CarCoder
+    term: Term, cells: Mapping[str, Cell], ordinal_encoder: CarOrdinalEncoder
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """The term's coefficients as flat blocks (slots, cells), and the keys that address them.
 
     A bend along the year is unrolled: the year becomes one more key.
     """
-    size = int(np.prod([coder.sizes[key] for key in term.keys], dtype=np.int64))
-    strides = _strides(term.keys, coder.sizes)[[KEYS.index(key) for key in term.keys]]
+    size = int(np.prod([ordinal_encoder.sizes[key] for key in term.keys], dtype=np.int64))
+    strides = _strides(term.keys, ordinal_encoder.sizes)[[KEYS.index(key) for key in term.keys]]
     tensor = np.zeros((size, term.width))
     for name, cell in cells.items():
-        where = int(np.dot(strides, _locate(name, term.keys, coder))) if term.keys else 0
+        where = int(np.dot(strides, _locate(name, term.keys, ordinal_encoder))) if term.keys else 0
         tensor[where] = cell.coefficients
     if term.bend is None or term.bend.variable != "year":
         return tensor.T, term.keys
@@ -199,7 +219,10 @@ def _tensor(
     return (tensor @ curve.T).reshape(1, -1), (*term.keys, "year")
 
 
-def _locate(cell: str, keys: Sequence[str], coder: CarCoder) -> tuple[int, ...]:
+def _locate(cell: str, keys: Sequence[str], ordinal_encoder: CarOrdinalEncoder) -> tuple[int, ...]:
     """The codes of a cell's name."""
-    values = split_cell(cell, keys)
-    return tuple(code_of(key, value, coder) for key, value in zip(keys, values, strict=True))
+    values = split_cell_key(cell, keys)
+    return tuple(
+        cell_value_code(key, value, ordinal_encoder)
+        for key, value in zip(keys, values, strict=True)
+    )

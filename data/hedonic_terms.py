@@ -6,28 +6,32 @@ back more than general ones, so that a cell with few listings leans on its paren
 
 import dataclasses
 
-from data.hedonic import BRAND_CLASS, SPEC, VEHICLE, WORD, Bend, Term
+from data.hedonic import BRAND_CLASS, SPEC, VEHICLE, WORD, PiecewiseLinear, Term
 
-YEAR = Bend(
+YEAR = PiecewiseLinear(
     variable="year",
     knots=(1990, 1998, 2003, 2006, 2009, 2012, 2015, 2017, 2019, 2021, 2023, 2026),
     origin=2015,
 )
 """Depreciation of the market as a whole."""
-COARSE_YEAR = Bend(variable="year", knots=(1990, 2005, 2012, 2018, 2026), origin=2015)
+COARSE_YEAR = PiecewiseLinear(variable="year", knots=(1990, 2005, 2012, 2018, 2026), origin=2015)
 """Depreciation of one brand, model, fuel, ...: how it departs from the market's."""
-KM = Bend(
+KM = PiecewiseLinear(
     variable="km_driven",
     knots=(0, 50_000, 100_000, 150_000, 200_000, 300_000),
     origin=130_000,
 )
-FISCAL = Bend(variable="fiscal_power_cv", knots=(3, 6, 8, 11, 15, 24), origin=8)
-ENGINE = Bend(variable="engine_cc", knots=(600, 1000, 1300, 1600, 2000, 3000, 5000), origin=1500)
-POWER = Bend(variable="max_power_bhp", knots=(30, 60, 80, 110, 150, 220, 400), origin=100)
-TORQUE = Bend(variable="torque_nm", knots=(50, 120, 200, 300, 450, 800), origin=180)
-MILEAGE = Bend(variable="mileage_mpg", knots=(15, 35, 50, 65, 80), origin=45)
+FISCAL = PiecewiseLinear(variable="fiscal_power_cv", knots=(3, 6, 8, 11, 15, 24), origin=8)
+ENGINE = PiecewiseLinear(
+    variable="engine_cc", knots=(600, 1000, 1300, 1600, 2000, 3000, 5000), origin=1500
+)
+POWER = PiecewiseLinear(
+    variable="max_power_bhp", knots=(30, 60, 80, 110, 150, 220, 400), origin=100
+)
+TORQUE = PiecewiseLinear(variable="torque_nm", knots=(50, 120, 200, 300, 450, 800), origin=180)
+MILEAGE = PiecewiseLinear(variable="mileage_mpg", knots=(15, 35, 50, 65, 80), origin=45)
 
-_GENERAL = (
+_NUMERIC_TERMS = (
     Term(name="km", field="km_driven", bend=KM, stiffness=0.3, falling=True),
     Term(name="fiscal_power", field="fiscal_power_cv", bend=FISCAL, stiffness=0.3),
     Term(name="engine", field="engine_cc", bend=ENGINE, stiffness=0.3),
@@ -37,7 +41,7 @@ _GENERAL = (
     Term(name="year", field="year", bend=YEAR, stiffness=0.3),
 )
 
-_SHIFTS = tuple(
+_CATEGORICAL_TERMS = tuple(
     Term(name="_x_".join(keys), field=field, keys=keys, stiffness=stiffness)
     for keys, field, stiffness in (
         (("fuel",), "fuel", 2.0),
@@ -64,7 +68,7 @@ _SHIFTS = tuple(
     )
 )
 
-_AGEING = tuple(
+_AGEING_TERMS = tuple(
     Term(name="_x_".join(keys) + "_ageing", field="year", keys=keys, bend=COARSE_YEAR, stiffness=s)
     for keys, s in (
         ((BRAND_CLASS,), 2.0),
@@ -83,10 +87,10 @@ _POWER = tuple(
     for key in ("company", "fuel")
 )
 
-TERMS: tuple[Term, ...] = (*_GENERAL, *_SHIFTS, *_AGEING, *_POWER)
+TERMS: tuple[Term, ...] = (*_NUMERIC_TERMS, *_CATEGORICAL_TERMS, *_AGEING_TERMS, *_POWER)
 
 
-def stiffened(factor: float) -> tuple[Term, ...]:
+def with_scaled_penalty(factor: float) -> tuple[Term, ...]:
     """`TERMS` with every cell held back `factor` times as much; curves of all cars stay."""
     return tuple(
         dataclasses.replace(term, stiffness=term.stiffness * factor) if term.keys else term

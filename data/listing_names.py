@@ -10,7 +10,7 @@ from shared.domain.text import fold
 _TWO_WORD_BRANDS = frozenset(
     {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
 )
-_LONGEST_MODEL_WORDS = 3
+_MAX_MODEL_WORDS = 3
 
 
 def split_name(name: str) -> tuple[str, str, str]:
@@ -31,7 +31,7 @@ def split_name(name: str) -> tuple[str, str, str]:
 def _model_length(company: str, words: list[str]) -> int:
     """How many of the words name the model."""
     known = _known_vehicles()
-    for length in range(min(_LONGEST_MODEL_WORDS, len(words)), 1, -1):
+    for length in range(min(_MAX_MODEL_WORDS, len(words)), 1, -1):
         if (company, " ".join(words[:length])) in known:
             return length
     return 1

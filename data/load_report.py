@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-SUSPECTS_NAMED = 20
+MAX_SUSPECT_ROWS = 20
 """Suspicious rows that the report names, the first ones."""
-_SUSPECTS_TOLD = 5
+_MAX_SUSPECTS_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class LoadReport:
     suspects: int
     """Rows kept whose price is probably a typing error."""
     suspect_rows: tuple[int, ...]
-    """Where the first `SUSPECTS_NAMED` of them stand; the headers are row 1."""
+    """Where the first `MAX_SUSPECT_ROWS` of them stand; the headers are row 1."""
     unused_columns: tuple[str, ...]
     months: tuple[str, str] | None
     """First and last month of listing; None where nothing is dated."""
@@ -45,8 +45,8 @@ class LoadReport:
         if self.dropped:
             lines.append(f"  dropped   {_counts(self.dropped)}")
         if self.suspects:
-            told = ", ".join(map(str, self.suspect_rows[:_SUSPECTS_TOLD]))
-            more = ", …" if self.suspects > _SUSPECTS_TOLD else ""
+            told = ", ".join(map(str, self.suspect_rows[:_MAX_SUSPECTS_SHOWN]))
+            more = ", …" if self.suspects > _MAX_SUSPECTS_SHOWN else ""
             lines.append(f"  flagged   {self.suspects:,} suspicious prices (rows {told}{more})")
         if self.blanked:
             lines.append(f"  unread    {_counts(self.blanked)}")

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from marshmallow import ValidationError
 
-from data.cells import money, month_of
+from data.cells import money, parse_month
 from data.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
 from data.listing_files import ListingsError, RawTable, read_table
 from data.listing_names import split_name
-from data.load_report import SUSPECTS_NAMED, LoadReport
+from data.load_report import MAX_SUSPECT_ROWS, LoadReport
 from data.schema import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
 from data.suspicion import suspicious_prices
 from shared.domain.text import fold
@@ -22,11 +22,11 @@ from shared.schemas.fields import is_blank
 
 __all__ = ["ListingsError", "LoadReport", "load_listings"]
 
-_NEEDED = ("company", "model", "year")
-_SMALLEST_PRICE_MAD = 1_000
-_LARGEST_PRICE_MAD = 100_000_000
-_HEADERS_TOLD = 20
-_TELLING_COLUMNS = 8
+_REQUIRED_COLUMNS = ("company", "model", "year")
+_MIN_PRICE_MAD = 1_000
+_MAX_PRICE_MAD = 100_000_000
+_MAX_HEADERS_SHOWN = 20
+_MIN_DUPLICATE_COLUMNS = 8
 """A row of so many used columns that repeats another word for word is the same listing, read
 twice. With fewer columns two cars may well look alike."""
 
@@ -44,9 +44,9 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     layout = detect_format(raw.headers)
     columns, unused = _columns(raw, layout)
     _check_columns(raw, columns)
-    values = {name: _normalised(name, cells, layout) for name, cells in columns.items()}
+    values = {name: _parse_column(name, cells, layout) for name, cells in columns.items()}
     values.setdefault(SOURCE, [layout.name] * len(raw.rows))
-    kept, dropped = _usable(values, _repeats(columns))
+    kept, dropped = _select_usable(values, _find_duplicates(columns))
     if not kept:
         raise ListingsError(
             f"{raw.name}: none of its {len(raw.rows)} rows can be used"
@@ -64,9 +64,9 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
         rows_read=len(raw.rows),
         rows_kept=len(kept),
         dropped=dropped,
-        blanked=_blanked(columns, values),
+        blanked=_count_unreadable(columns, values),
         suspects=len(suspects),
-        suspect_rows=tuple(raw.numbers[kept[i]] for i in suspects[:SUSPECTS_NAMED]),
+        suspect_rows=tuple(raw.numbers[kept[i]] for i in suspects[:MAX_SUSPECT_ROWS]),
         unused_columns=unused,
         months=_months(table),
     )
@@ -95,15 +95,15 @@ def _columns(
 
 def _check_columns(raw: RawTable, columns: Columns) -> None:
     """Refuse a table without the columns that nothing can be done without."""
-    missing = [name for name in (PRICE, *_NEEDED) if name not in columns]
+    missing = [name for name in (PRICE, *_REQUIRED_COLUMNS) if name not in columns]
     if not missing:
         return
-    found = ", ".join(raw.headers[:_HEADERS_TOLD])
+    found = ", ".join(raw.headers[:_MAX_HEADERS_SHOWN])
     hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in missing else ""
     raise ListingsError(f"{raw.name}: no column for {', '.join(missing)}; found: {found}{hint}")
 
 
-def _normalised(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
+def _parse_column(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
     """Cells in normal form, None where blank or unreadable; each distinct text is read once."""
     cleaner = layout.cleaners.get(name)
 
@@ -112,7 +112,7 @@ def _normalised(name: str, cells: Sequence[str], layout: ListingFormat) -> list[
             price = money(cell)
             return None if price is None else price * layout.mad_per_unit
         if name == LISTING_DATE:
-            return month_of(cell)
+            return parse_month(cell)
         if name == PRICE_SUSPECT:
             return cell.strip().casefold() in {"1", "true", "yes", "oui"}
         if name == SOURCE:
@@ -135,24 +135,24 @@ def _deserialized(name: str, text: str) -> Any:
     return value
 
 
-def _repeats(columns: Columns) -> list[bool]:
+def _find_duplicates(columns: Columns) -> list[bool]:
     """Whether each row says word for word what an earlier one says."""
     rows = list(zip(*columns.values(), strict=True))
-    if len(columns) < _TELLING_COLUMNS:
+    if len(columns) < _MIN_DUPLICATE_COLUMNS:
         return [False] * len(rows)
     first_of: dict[tuple[str, ...], int] = {}
     return [first_of.setdefault(row, index) != index for index, row in enumerate(rows)]
 
 
-def _usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
+def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
     """Indices of the rows that can be used, and why the others cannot."""
     reasons: Counter[str] = Counter()
     kept = []
     for index, price in enumerate(values[PRICE]):
-        missing = next((name for name in _NEEDED if values[name][index] is None), None)
+        missing = next((name for name in _REQUIRED_COLUMNS if values[name][index] is None), None)
         if price is None or not np.isfinite(price):
             reasons["without a price"] += 1
-        elif not _SMALLEST_PRICE_MAD <= price <= _LARGEST_PRICE_MAD:
+        elif not _MIN_PRICE_MAD <= price <= _MAX_PRICE_MAD:
             reasons["with an impossible price"] += 1
         elif missing:
             reasons[f"without a valid {missing}"] += 1
@@ -163,11 +163,11 @@ def _usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[st
     return kept, dict(reasons)
 
 
-def _blanked(columns: Columns, values: Values) -> dict[str, int]:
+def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
     """Cells of optional fields that say something which could not be read, by field."""
     found = {}
     for name in columns:
-        if name not in CAR_FIELDS or name in _NEEDED:
+        if name not in CAR_FIELDS or name in _REQUIRED_COLUMNS:
             continue
         pairs = zip(columns[name], values[name], strict=True)
         lost = sum(value is None and not is_blank(cell) for cell, value in pairs)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from data.distributions import Distributions
-from data.hedonic import Bend, HedonicModel
+from data.hedonic import HedonicModel, PiecewiseLinear
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
 _LINE_DEPTH = 4
@@ -115,14 +115,14 @@ def month_number(month: str) -> float:
     return float(int(year) * MONTHS_A_YEAR + int(number))
 
 
-def date_curve(first: str, last: str) -> Bend:
+def date_curve(first: str, last: str) -> PiecewiseLinear:
     """The price level by month of listing, zero at `last`; bends once a year."""
     start, end = month_number(first), month_number(last)
     knots = [end]
     while knots[0] - MONTHS_A_YEAR > start:
         knots.insert(0, knots[0] - MONTHS_A_YEAR)
     knots.insert(0, min(start, knots[0] - 1.0))
-    return Bend(variable="listing_month", knots=tuple(knots), origin=end)
+    return PiecewiseLinear(variable="listing_month", knots=tuple(knots), origin=end)
 
 
 def _dump(value: Any, depth: int = 0) -> str:

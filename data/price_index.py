@@ -39,7 +39,7 @@ def market_index(market: ReferenceMarket) -> dict[str, float]:
     return {month: float(level) for month, (_, level) in market.price_index.items()}
 
 
-def levels_at(index: PriceIndex, months: Iterable[str]) -> FloatArray:
+def interpolate_index(index: PriceIndex, months: Iterable[str]) -> FloatArray:
     """The level in each month, (n,): between known months interpolated, outside the nearest."""
     numbers = np.array([month_number(month) for month in index])
     logs = np.log(np.array(list(index.values())))
@@ -49,35 +49,37 @@ def levels_at(index: PriceIndex, months: Iterable[str]) -> FloatArray:
 
 def restated(index: PriceIndex, month: str) -> dict[str, float]:
     """The same index, stated in the prices of another month."""
-    (base,) = levels_at(index, [month])
+    (base,) = interpolate_index(index, [month])
     return {name: round(float(level / base), _DIGITS) for name, level in index.items()}
 
 
-def continued(index: PriceIndex, further: PriceIndex, month: str) -> tuple[dict[str, float], float]:
+def splice_index(
+    index: PriceIndex, reference_index: PriceIndex, month: str
+) -> tuple[dict[str, float], float]:
     """An index that goes on to a later month by another one, and the prices' growth until then.
 
     Args:
         index: of the listings, 1 at their last month; empty where they carry no dates.
-        further: an index that covers that month and `month`.
+        reference_index: an index that covers that month and `month`.
         month: the month whose prices are wanted.
 
     Returns:
         The index, 1 at `month`, and the factor from the old level to the new one.
 
     Raises:
-        ListingsError: `further` does not reach so far.
+        ListingsError: `reference_index` does not reach so far.
     """
     last = max(index, default=month)
-    covered = sorted(further)
+    covered = sorted(reference_index)
     if not covered or not covered[0] <= last <= covered[-1] or not last <= month <= covered[-1]:
         span = f"{covered[0]} to {covered[-1]}" if covered else "nothing"
         raise ListingsError(
             f"listings until {last} cannot be restated in prices of {month}: the reference"
             f" market's index covers {span}"
         )
-    later = restated(further, last)
+    later = restated(reference_index, last)
     joined = {**index, last: 1.0, **{name: later[name] for name in covered if name > last}}
-    (factor,) = levels_at(joined, [month])
+    (factor,) = interpolate_index(joined, [month])
     return restated(joined, month), float(factor)
 
 

@@ -10,9 +10,9 @@ _FACTOR = 4.0
 """A price this many times above or below its like is suspect..."""
 _DEVIATIONS = 6.0
 """...if it is also this many robust deviations away."""
-_FEWEST = 5
-_LEAST_KM_A_YEAR = 3_500.0
-_GRACE_YEARS = 3.0
+_MIN_GROUP_SIZE = 5
+_MIN_KM_PER_YEAR = 3_500.0
+_IGNORED_YEARS = 3.0
 
 
 def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -21,7 +21,9 @@ def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
     ageing = _slope(listings["year"].to_numpy(dtype=np.float64), log_price)
     level = pd.Series(log_price - ageing * listings["year"].to_numpy(dtype=np.float64))
     groups = level.groupby([listings["company"].to_numpy(), listings["model"].to_numpy()])
-    centre = groups.transform("median").where(groups.transform("size") >= _FEWEST, level.median())
+    centre = groups.transform("median").where(
+        groups.transform("size") >= _MIN_GROUP_SIZE, level.median()
+    )
     distance = (level - centre).abs().to_numpy()
     spread = 1.4826 * float(np.median(distance))
     return np.asarray((distance > np.log(_FACTOR)) & (distance > _DEVIATIONS * spread))
@@ -38,7 +40,7 @@ def implausible_km(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
     age = listed - listings["year"].to_numpy(dtype=np.float64)
     return np.asarray(
         listings["km_driven"].to_numpy(dtype=np.float64)
-        < _LEAST_KM_A_YEAR * np.maximum(age - _GRACE_YEARS, 0.0)
+        < _MIN_KM_PER_YEAR * np.maximum(age - _IGNORED_YEARS, 0.0)
     )
 
 

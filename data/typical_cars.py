@@ -14,16 +14,16 @@ from typing import Any
 from shared.domain.car import CarFeatures, Fuel, Transmission
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
-FEWEST_LISTINGS = 10
+MIN_LISTINGS = 10
 YEAR_TERM = "vehicle_x_year"
-_MEDIAN_KM = 4
+_MEDIAN_KM_COLUMN = 4
 """Place of the median in a row of `km_by_age`: after the count and three lower quantiles."""
 _FIRST_AND_LAST_YEAR = (0, -1)
-WIDEST_SPAN = 5
+MAX_YEAR_SPAN = 5
 """Listings of more years than this have nothing typical in common."""
 _PACE_AGES = range(3, 11)
 """Ages over which the market's pace is taken: younger cars are few, older ones stand still."""
-_RARE = "("
+_RARE_PREFIX = "("
 _NOT_A_MODEL = frozenset({"other", "autre", "autres"})
 
 
@@ -51,13 +51,15 @@ def typical_market(path: Path = REFERENCE_MARKET) -> TypicalMarket:
     """Read the typical cars from a file of market statistics, once."""
     market = json.loads(path.read_text(encoding="utf-8"))
     distributions = market["cars"]
-    km_by_age = {int(age): row[_MEDIAN_KM] for age, row in distributions["km_by_age"].items()}
+    km_by_age = {
+        int(age): row[_MEDIAN_KM_COLUMN] for age, row in distributions["km_by_age"].items()
+    }
     listed_in = int(market["data_as_of"][:4])
     years_of = _years(market["hedonic"])
     cars = [
         typical
         for name, group in distributions["groups"].items()
-        if _is_one_model(name) and group["count"] >= FEWEST_LISTINGS
+        if _is_one_model(name) and group["count"] >= MIN_LISTINGS
         for typical in _typical_cars(name, group, years_of.get(name, {}), km_by_age, listed_in)
     ]
     return TypicalMarket(cars=tuple(cars), km_per_year=_km_per_year(km_by_age))
@@ -93,7 +95,7 @@ def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
     """First, middle and last year of most listings, and how many there are; [] if too far apart."""
     years = group["years"]
     first, last = (round(years[place]) for place in _FIRST_AND_LAST_YEAR)
-    if last - first >= WIDEST_SPAN:
+    if last - first >= MAX_YEAR_SPAN:
         return []
     return [(first, round(years[len(years) // 2]), last, group["count"])]
 
@@ -123,7 +125,7 @@ def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:
         if term["name"] == YEAR_TERM:
             for key, (count, *_) in term["cells"].items():
                 name, _, year = key.rpartition("|")
-                if count >= FEWEST_LISTINGS:
+                if count >= MIN_LISTINGS:
                     found.setdefault(name, {})[int(year)] = count
     return found
 
@@ -131,7 +133,7 @@ def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:
 def _is_one_model(name: str) -> bool:
     """Whether a group is one model, not a place for the rare ones."""
     model = name.partition("|")[2]
-    return not model.startswith(_RARE) and model not in _NOT_A_MODEL
+    return not model.startswith(_RARE_PREFIX) and model not in _NOT_A_MODEL
 
 
 def _km_per_year(km_by_age: Mapping[int, float]) -> int:

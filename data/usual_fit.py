@@ -5,46 +5,48 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from data.car_codes import coder_for
+from data.car_codes import ordinal_encoder_for
 from data.hedonic import SEPARATOR, Cell, FloatArray, HedonicModel
-from data.hedonic_tables import HedonicTables
+from data.hedonic_tables import HedonicPredictor
 from data.schema import car_columns
 from shared.domain.car import REQUIRED_FIELDS
 
-_NEARLY_ALL = 0.96
+_MIN_STATED_SHARE = 0.96
 _PRIOR = 3.0
 """Listings that the more general cell weighs."""
 _DIGITS = 4
 _LEVELS = (("company",), ("company", "model"), ("company", "model", "fuel"))
 
 
-def with_usual_effects(model: HedonicModel, listings: pd.DataFrame, fewest: int) -> HedonicModel:
+def with_imputed_effects(
+    model: HedonicModel, listings: pd.DataFrame, min_count: int
+) -> HedonicModel:
     """A copy of `model` that knows what a field is worth where it is not stated.
 
     Args:
         model: the fitted model.
         listings: what it was fitted on. A field that fewer than nearly all of them state is left
             out: the model has learnt from those that do not.
-        fewest: listings behind every figure.
+        min_count: listings behind every figure.
     """
-    tables = HedonicTables(model, coder_for(model))
+    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
     fields = [
         field
-        for field in tables.part_fields
-        if field not in REQUIRED_FIELDS and listings[field].notna().mean() >= _NEARLY_ALL
+        for field in predictor.effect_fields
+        if field not in REQUIRED_FIELDS and listings[field].notna().mean() >= _MIN_STATED_SHARE
     ]
     if not fields:
         return model
-    parts = tables.parts(tables.coder.code(car_columns(listings), len(listings)))
+    parts = predictor.parts(predictor.ordinal_encoder.code(car_columns(listings), len(listings)))
     usual = {}
     for field in fields:
         stated = listings[field].notna().to_numpy()
-        effect = parts[stated, tables.part_fields.index(field)]
-        usual[field] = _cells(listings[stated], effect, fewest)
+        effect = parts[stated, predictor.effect_fields.index(field)]
+        usual[field] = _cells(listings[stated], effect, min_count)
     return dataclasses.replace(model, usual=usual)
 
 
-def _cells(listings: pd.DataFrame, effect: FloatArray, fewest: int) -> dict[str, Cell]:
+def _cells(listings: pd.DataFrame, effect: FloatArray, min_count: int) -> dict[str, Cell]:
     """Mean effect by cell, each drawn to the more general one above it."""
     above = np.full(len(listings), float(effect.mean()))
     found = {"": _cell(len(effect), above[0])}
@@ -57,7 +59,7 @@ def _cells(listings: pd.DataFrame, effect: FloatArray, fewest: int) -> dict[str,
         cells = table.groupby("name").agg(
             size=("effect", "size"), total=("effect", "sum"), above=("above", "first")
         )
-        cells = cells[cells["size"] >= fewest]
+        cells = cells[cells["size"] >= min_count]
         means = (cells["total"] + _PRIOR * cells["above"]) / (cells["size"] + _PRIOR)
         found |= {
             str(name): _cell(int(size), float(mean))

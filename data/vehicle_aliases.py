@@ -54,7 +54,7 @@ MODEL_ALIASES: Mapping[str, Mapping[str, str]] = {
 }
 """By company, then by the name that sellers write: the name of the statistics."""
 
-OTHER_BRANDS: Mapping[tuple[str, str], tuple[str, str]] = {
+BRAND_CORRECTIONS: Mapping[tuple[str, str], tuple[str, str]] = {
     **{("citroen", name): ("ds automobiles", "ds3") for name in ("ds3", "ds 3")},
     **{("citroen", name): ("ds automobiles", "ds5") for name in ("ds5", "ds 5")},
     **{("citroen", name): ("ds automobiles", "ds7") for name in ("ds7", "ds 7")},

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.hedonic import IntArray
 
-Words = Mapping[Any, int]
+CodesByCompany = Mapping[Any, int]
 
 
 class VehicleBrands:
@@ -21,7 +21,9 @@ class VehicleBrands:
         words: by the place of a key among all keys: the key's codes by company.
     """
 
-    def __init__(self, vehicles: Sequence[tuple[str, str]], words: Mapping[int, Words]) -> None:
+    def __init__(
+        self, vehicles: Sequence[tuple[str, str]], words: Mapping[int, CodesByCompany]
+    ) -> None:
         self._codes = {
             place: [0, *(codes.get(company, 0) for company, _ in vehicles)]
             for place, codes in words.items()

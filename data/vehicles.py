@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
-from data.vehicle_aliases import MODEL_ALIASES, OTHER_BRANDS
-from shared.domain.near_names import NearNames
+from data.vehicle_aliases import BRAND_CORRECTIONS, MODEL_ALIASES
+from shared.domain.near_names import FuzzyNameIndex
 
 _SERIES = re.compile(r"^(\d)( series|er)?$")
 _SERIES_DIGITS = re.compile(r"^(?:serie )?(\d)\d\d ?[a-z]{0,2}$")
 _CLASS = re.compile(r"^(?:classe |class )?([a-z]{1,3})(?: class| klasse| ?\d{2,3} ?[a-z]{0,2})?$")
 _GENERATION = re.compile(r"^(.+) (\d{1,2})$")
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
-_LONGEST_CACHE = 100_000
+_MAX_CACHE_SIZE = 100_000
 BMW, MERCEDES = "bmw", "mercedes benz"
 
 Generations: TypeAlias = tuple[tuple[float, int], ...]
@@ -34,7 +34,7 @@ def candidates(company: str, model: str) -> Iterable[str]:
         for length in range(len(spelled), 0, -1):
             shortened = " ".join(spelled[:length])
             yield shortened
-            yield from _other_names(company, shortened)
+            yield from _aliases(company, shortened)
     for prefix in _brand_prefixes(company):
         if model.startswith(prefix):
             yield from candidates(company, model[len(prefix) :])
@@ -47,7 +47,7 @@ def _brand_prefixes(company: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{name} " for name in (company, words[0], words[-1])))
 
 
-def _other_names(company: str, model: str) -> Iterator[str]:
+def _aliases(company: str, model: str) -> Iterator[str]:
     """What the brand itself, or another source, calls the model."""
     if (alias := MODEL_ALIASES.get(company, {}).get(model)) is not None:
         yield alias
@@ -57,7 +57,7 @@ def _other_names(company: str, model: str) -> Iterator[str]:
         yield f"classe {match[1]}"
 
 
-def of_year(generations: Generations, year: float | None) -> int:
+def generation_for_year(generations: Generations, year: float | None) -> int:
     """The code of the generation that was sold in a year; without one, of the newest."""
     if year is None:
         return generations[-1][1]
@@ -78,41 +78,43 @@ class VehicleIndex:
             (company, model.replace(" ", "")): code
             for (company, model), code in self._codes.items()
         }
-        self._beginnings = _compact_names(self._codes)
+        self._prefix_index = _compact_names(self._codes)
         self._generations = _generations(self._codes, years)
-        self._near = _near_names(self._codes)
+        self._fuzzy_matchers = _build_fuzzy_matchers(self._codes)
         self._cache: dict[tuple[str, str], Codes] = {}
 
     def code(self, company: str, model: str, year: float | None) -> int:
         """The code of the vehicle, 0 if it is not known."""
         found = self.codes(company, model)
-        return found if isinstance(found, int) else of_year(found, year)
+        return found if isinstance(found, int) else generation_for_year(found, year)
 
     def codes(self, company: str, model: str) -> Codes:
         """The code of the vehicle, 0 if it is not known; of one sold in generations: all theirs."""
         found = self._cache.get((company, model))
         if found is None:
             found = self._find(company, model)
-            if len(self._cache) >= _LONGEST_CACHE:
+            if len(self._cache) >= _MAX_CACHE_SIZE:
                 self._cache.clear()
             self._cache[company, model] = found
         return found
 
     def _find(self, company: str, model: str) -> Codes:
         first = model.split(" ", maxsplit=1)[0]
-        if self._may_be_known(company, model, first):
+        if self._may_match(company, model, first):
             for name in (model, *candidates(company, model)):
-                if found := self._exactly(company, name):
+                if found := self._exact_match(company, name):
                     return found
-        if (pair := OTHER_BRANDS.get((company, model))) is not None:
-            return self._exactly(*pair)
+        if (pair := BRAND_CORRECTIONS.get((company, model))) is not None:
+            return self._exact_match(*pair)
         # A slip is looked for last: it must never hide another name of the model.
-        near = self._near[company].find(first) if company in self._near else None
-        return self._exactly(company, near) if near is not None else 0
+        near = (
+            self._fuzzy_matchers[company].find(first) if company in self._fuzzy_matchers else None
+        )
+        return self._exact_match(company, near) if near is not None else 0
 
-    def _may_be_known(self, company: str, model: str, first: str) -> bool:
+    def _may_match(self, company: str, model: str, first: str) -> bool:
         """False where no candidate can be known: all of them begin with the first word."""
-        names = self._beginnings.get(company)
+        names = self._prefix_index.get(company)
         if names is None:
             return False
         at = bisect_left(names, first)
@@ -120,7 +122,7 @@ class VehicleIndex:
             return True
         return company in {BMW, MERCEDES} or model.startswith(_brand_prefixes(company))
 
-    def _exactly(self, company: str, name: str) -> Codes:
+    def _exact_match(self, company: str, name: str) -> Codes:
         """The code, or the codes of all generations, of a name as it is known; 0 if it is not."""
         pair = (company, name)
         if pair in self._codes:
@@ -140,13 +142,13 @@ def _compact_names(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     }
 
 
-def _near_names(pairs: Iterable[tuple[str, str]]) -> dict[str, NearNames]:
+def _build_fuzzy_matchers(pairs: Iterable[tuple[str, str]]) -> dict[str, FuzzyNameIndex]:
     """By company: its models, and those that are sold in numbered generations."""
     names: dict[str, set[str]] = {}
     for company, model in pairs:
         match = _GENERATION.match(model)
         names.setdefault(company, set()).add(match[1] if match else model)
-    return {company: NearNames(found) for company, found in names.items()}
+    return {company: FuzzyNameIndex(found) for company, found in names.items()}
 
 
 def _generations(

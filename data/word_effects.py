@@ -1,13 +1,20 @@
 """What the words of an edition are worth: "1.5", "dci", "laureate", in general and by model."""
 
-from data.car_codes import KEYS, CarCoder, CodedCars, Words, code_of, split_cell
+from data.car_codes import (
+    KEYS,
+    CarOrdinalEncoder,
+    CodedCars,
+    Words,
+    cell_value_code,
+    split_cell_key,
+)
 from data.hedonic import VEHICLE, WORD, FloatArray, HedonicModel
 
 EDITION = "edition"
 """The field that the words belong to."""
 _VEHICLE = KEYS.index(VEHICLE)
 _ANY_VEHICLE = -1
-_LONGEST_CACHE = 100_000
+_MAX_CACHE_SIZE = 100_000
 
 
 class WordEffects:
@@ -17,14 +24,16 @@ class WordEffects:
     False if the model has no such term.
     """
 
-    def __init__(self, model: HedonicModel, coder: CarCoder) -> None:
+    def __init__(self, model: HedonicModel, ordinal_encoder: CarOrdinalEncoder) -> None:
         self._cells: dict[tuple[int, str], float] = {}
         terms = [term for term in model.terms if WORD in term.keys]
         for term in terms:
             for name, cell in model.cells[term.name].items():
-                values = dict(zip(term.keys, split_cell(name, term.keys), strict=True))
+                values = dict(zip(term.keys, split_cell_key(name, term.keys), strict=True))
                 vehicle = (
-                    code_of(VEHICLE, values[VEHICLE], coder) if VEHICLE in values else _ANY_VEHICLE
+                    cell_value_code(VEHICLE, values[VEHICLE], ordinal_encoder)
+                    if VEHICLE in values
+                    else _ANY_VEHICLE
                 )
                 self._cells[vehicle, values[WORD]] = cell.coefficients[0]
         self._known = bool(terms)
@@ -47,7 +56,7 @@ class WordEffects:
                 cells.get((_ANY_VEHICLE, word), 0.0) + cells.get((vehicle, word), 0.0)
                 for word in words
             )
-            if len(self._cache) >= _LONGEST_CACHE:
+            if len(self._cache) >= _MAX_CACHE_SIZE:
                 self._cache.clear()
             self._cache[vehicle, words] = found
         return found

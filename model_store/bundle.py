@@ -32,27 +32,27 @@ FOREST_FILE = "forest.npz"
 ENCODER_FILE = "encoder.json"
 CALIBRATION_FILE = "calibration.json"
 DIFFICULTY_FILE = "difficulty.npz"
-FILES = (ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE)
+BUNDLE_FILES = (ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE)
 
 
 def save_bundle(
     trained: "TrainedModel",
     versions_path: Path,
-    more_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
+    extra_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
 ) -> ModelVersion:
     """Store a trained model as a new version: completely, or not at all.
 
     Args:
         trained: what training handed over.
         versions_path: the registry's folder.
-        more_files: given the manifest of the model's own files, more files of the version by
+        extra_files: given the manifest of the model's own files, more files of the version by
             name: its model card. Their digests stand in the manifest as well.
     """
     versions_path.mkdir(parents=True, exist_ok=True)
-    with _folder_in_the_making(versions_path) as folder:
+    with _staging_folder(versions_path) as folder:
         _write_files(folder, trained)
-        version = _describe(folder, trained)
-        for name, content in more_files(version).items():
+        version = _build_manifest(folder, trained)
+        for name, content in extra_files(version).items():
             (folder / name).write_bytes(content)
         version = dataclasses.replace(version, files=_digests(folder))
         (folder / MANIFEST_FILE).write_text(
@@ -81,11 +81,11 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
     registry = ModelRegistry(versions_path)
     manifest, folder = registry.get(version), registry.folder(version)
     check_version(folder, manifest)
-    missing = [name for name in FILES if name not in manifest.files]
+    missing = [name for name in BUNDLE_FILES if name not in manifest.files]
     if missing:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
     try:
-        model = _read(folder, manifest)
+        model = _read_bundle(folder, manifest)
         model.self_test()
     except ModelRefused:
         raise
@@ -109,7 +109,7 @@ def load_estimator(versions_path: Path, version: str) -> Any:
     return joblib.load(registry.folder(version) / ESTIMATOR_FILE)
 
 
-def largest_difference(forest: PackedForest, estimator: Any, *, rows: int = 1000) -> float:
+def max_abs_difference(forest: PackedForest, estimator: Any, *, rows: int = 1000) -> float:
     """Largest difference between the packed forest's and the estimator's predictions.
 
     On random rows whose features are thresholds of the forest, or the next float32 above one:
@@ -128,7 +128,7 @@ def largest_difference(forest: PackedForest, estimator: Any, *, rows: int = 1000
 
 
 @contextlib.contextmanager
-def _folder_in_the_making(versions_path: Path) -> Iterator[Path]:
+def _staging_folder(versions_path: Path) -> Iterator[Path]:
     """A folder whose name no reader takes for a version; removed if it is still there."""
     folder = Path(tempfile.mkdtemp(dir=versions_path, prefix=".new-"))
     try:
@@ -152,7 +152,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
 
 
-def _describe(folder: Path, trained: "TrainedModel") -> ModelVersion:
+def _build_manifest(folder: Path, trained: "TrainedModel") -> ModelVersion:
     """The manifest of the files in `folder`, with prices found by the files themselves."""
     import sklearn  # noqa: PLC0415 - serving gets along without
 
@@ -176,11 +176,11 @@ def _describe(folder: Path, trained: "TrainedModel") -> ModelVersion:
         self_test=(),
     )
     return dataclasses.replace(
-        version, self_test=expected_prices(_read(folder, version).prices_mad)
+        version, self_test=expected_prices(_read_bundle(folder, version).prices_mad)
     )
 
 
-def _read(folder: Path, version: ModelVersion) -> LoadedModel:
+def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
     encoder = CarEncoder.from_json(json.loads((folder / ENCODER_FILE).read_bytes()))
     forest = PackedForest.load(folder / FOREST_FILE)
     difficulty = PackedForest.load(folder / DIFFICULTY_FILE)

@@ -14,25 +14,25 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model_store.encoding import COMPLETE, ODD, THIN, UNKNOWN_BRAND, UNKNOWN_MODEL
+from model_store.encoding import COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_BRAND, UNKNOWN_MODEL
 from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = npt.NDArray[np.float64]
 MEDIAN_INDEX = QUANTILE_LEVELS.index(0.50)
-FEWEST_TO_CALIBRATE = 100
+MIN_CALIBRATION_CARS = 100
 """Cars behind the quantiles of a level of information."""
 _BINS = 20
 _PRIOR = 100.0
 """Cars that the whole weighs against a bin."""
 _TAIL = 0.05
 """Share of the cars on either side of the 90 % interval."""
-_LEAN = 0.45
+_TAIL_SKEW = 0.45
 """By how much of it the tail below is shortened for the cheapest cars, and that above for the
 dearest; the other one is longer by as much."""
-_ODD_FACTOR = 2.0
+_OUT_OF_RANGE_FACTOR = 2.0
 """How much wider the interval is of a car whose like no listing shows."""
-_LEAST_REACH = 1e-3
-LEAST_STD = 0.02
+_MIN_TAIL_MULTIPLIER = 1e-3
+MIN_STD = 0.02
 """Smallest standard deviation (log scale) that is believed."""
 
 
@@ -63,7 +63,7 @@ class IntervalCalibration:
         self, mean: FloatArray, std: FloatArray, difficulty: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """What a unit of the factors is worth on the log scale below and above, (n,) each."""
-        spread = np.maximum(std, LEAST_STD) * np.exp(difficulty)
+        spread = np.maximum(std, MIN_STD) * np.exp(difficulty)
         _, knots, below_at, above_at = self._arrays
         below = np.interp(mean, knots, below_at)
         above = np.interp(mean, knots, above_at)
@@ -100,7 +100,7 @@ class IntervalCalibration:
         difficulty: FloatArray,
         actual: FloatArray,
         *,
-        fewest: int = FEWEST_TO_CALIBRATE,
+        min_count: int = MIN_CALIBRATION_CARS,
     ) -> Self:
         """Calibrate on cars that were not used to predict themselves.
 
@@ -110,14 +110,14 @@ class IntervalCalibration:
             std: (n,) total standard deviation of the forest, log scale.
             difficulty: (n,) log of the expected error in such deviations.
             actual: (n,) log of the real prices.
-            fewest: a level with fewer cars takes the quantiles of the level below it. Those of
-                `ODD` cars are a decision: training has hardly any.
+            min_count: a level with fewer cars takes the quantiles of the level below it. Those of
+                `OUT_OF_RANGE` cars are a decision: training has hardly any.
         """
         spread, _ = cls(factors=()).scales(mean, std, difficulty)
-        knots, below, above = _reaches(mean, (actual - mean) / spread)
+        knots, below, above = _tail_multipliers(mean, (actual - mean) / spread)
         raw = cls(factors=(), knots_log=knots, below=below, above=above)
         scores = (actual - mean) / np.where(actual < mean, *raw.scales(mean, std, difficulty))
-        return dataclasses.replace(raw, factors=_rows(scores, level, fewest))
+        return dataclasses.replace(raw, factors=_factors_by_level(scores, level, min_count))
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -139,7 +139,7 @@ class IntervalCalibration:
         )
 
 
-def _reaches(
+def _tail_multipliers(
     mean: FloatArray, scaled: FloatArray
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
     """How far the scaled residual reaches by bins of the price: middles, below, above.
@@ -154,40 +154,40 @@ def _reaches(
     bins = np.searchsorted(edges, mean)
     below, above = [], []
     for number, rank in enumerate(ranks):
-        lean = _LEAN * (1.0 - 2.0 * rank)
+        lean = _TAIL_SKEW * (1.0 - 2.0 * rank)
         inside = scaled[bins == number]
-        below.append(_reach(-inside, -scaled, _TAIL * (1.0 - lean)))
-        above.append(_reach(inside, scaled, _TAIL * (1.0 + lean)))
+        below.append(_tail_multiplier(-inside, -scaled, _TAIL * (1.0 - lean)))
+        above.append(_tail_multiplier(inside, scaled, _TAIL * (1.0 + lean)))
     return tuple(np.quantile(mean, ranks).tolist()), tuple(below), tuple(above)
 
 
-def _reach(inside: FloatArray, everywhere: FloatArray, tail: float) -> float:
+def _tail_multiplier(inside: FloatArray, everywhere: FloatArray, tail: float) -> float:
     """What the given share of a bin exceeds, drawn to what it is for all cars."""
     overall = float(np.quantile(everywhere, 1.0 - tail))
     own = float(np.quantile(inside, 1.0 - tail)) if len(inside) else overall
     drawn = (len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR)
-    return max(drawn, _LEAST_REACH)
+    return max(drawn, _MIN_TAIL_MULTIPLIER)
 
 
-def _rows(
-    scores: FloatArray, level: npt.NDArray[np.int8], fewest: int
+def _factors_by_level(
+    scores: FloatArray, level: npt.NDArray[np.int8], min_count: int
 ) -> tuple[tuple[float, ...], ...]:
     """The factors of each level, the less is known the wider."""
     rows = {COMPLETE: _factors(scores)}
     for wanted, known in (
         (COMPLETE, COMPLETE),
-        (THIN, COMPLETE),
-        (UNKNOWN_MODEL, THIN),
+        (INCOMPLETE, COMPLETE),
+        (UNKNOWN_MODEL, INCOMPLETE),
         (UNKNOWN_BRAND, UNKNOWN_MODEL),
     ):
         chosen = scores[level == wanted]
-        rows[wanted] = _factors(chosen) if len(chosen) >= fewest else rows[known]
+        rows[wanted] = _factors(chosen) if len(chosen) >= min_count else rows[known]
     rows[UNKNOWN_BRAND] = np.where(
         np.arange(len(QUANTILE_LEVELS)) < MEDIAN_INDEX,
         np.minimum(rows[UNKNOWN_BRAND], rows[UNKNOWN_MODEL]),
         np.maximum(rows[UNKNOWN_BRAND], rows[UNKNOWN_MODEL]),
     )
-    rows[ODD] = _ODD_FACTOR * rows[THIN]
+    rows[OUT_OF_RANGE] = _OUT_OF_RANGE_FACTOR * rows[INCOMPLETE]
     return tuple(tuple(rows[number].tolist()) for number in sorted(rows))
 
 

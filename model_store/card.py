@@ -18,8 +18,8 @@ from model_store.card_blocks import (
     table,
 )
 from model_store.card_evidence import (
-    Evidence,
-    GroupFigures,
+    CardPredictions,
+    GroupMetrics,
     by_age,
     by_brand,
     by_estimate,
@@ -41,13 +41,13 @@ _LIMITS = (
     "A model that is not in the data is priced from brand and features, and the answer says so.",
     "Dear and rare cars are few: their errors in dirhams are the largest.",
 )
-_DRAWN = (
+_SYNTHETIC_DATA_NOTE = (
     "This version is trained on a GENERATED market: listings drawn by a seeded program from "
     "statistics of real asking prices (every figure from ten listings or more). The figures below "
     "say how well the forest finds those statistics again. They are no measurement on real cars: "
     "that is what 'carprice evaluate' is for, and docs/market.md states its result."
 )
-_COLLECTED = (
+_OPERATOR_DATA_NOTE = (
     "This version is trained on listings that its operator supplied. The figures below are of "
     "those listings, each priced by trees and a baseline that did not see it."
 )
@@ -58,26 +58,31 @@ _LICENCES = (
 )
 
 
-def write_card(version: ModelVersion, evidence: Evidence) -> dict[str, bytes]:
+def write_card(version: ModelVersion, predictions: CardPredictions) -> dict[str, bytes]:
     """The files of the card by name: `card.json`, `card.md` and the plots.
 
     Args:
         version: the manifest so far, without the card's own files.
-        evidence: the training listings as the model prices them unseen.
+        predictions: the training listings as the model prices them unseen.
     """
-    prices, ages = by_estimate(evidence), by_age(evidence)
+    prices, ages = by_estimate(predictions), by_age(predictions)
     plots = {
-        "card-predicted.png": card_plots.predicted_against_actual(evidence),
+        "card-predicted.png": card_plots.predicted_against_actual(predictions),
         "card-error-by-price.png": card_plots.error_bars(prices, "Estimated (thousand MAD)"),
         "card-coverage-by-price.png": card_plots.coverage_points(
             prices, "Estimated (thousand MAD)"
         ),
         "card-error-by-age.png": card_plots.error_bars(ages, "Age (years)"),
-        "card-error-by-brand.png": card_plots.error_bars(by_brand(evidence), "Brand"),
-        "card-importance.png": card_plots.importance_bars(evidence),
+        "card-error-by-brand.png": card_plots.error_bars(by_brand(predictions), "Brand"),
+        "card-importance.png": card_plots.importance_bars(predictions),
     }
     title = f"Model card {version.id}"
-    blocks = [*_about(version), *_data(version), *_quality(version, evidence), *_plots(evidence)]
+    blocks = [
+        *_about(version),
+        *_data(version),
+        *_quality(version, predictions),
+        *_plots(predictions),
+    ]
     content = {"title": title, "blocks": blocks}
     return {
         CARD_FILE: json.dumps(content, ensure_ascii=False).encode(),
@@ -123,14 +128,16 @@ def _data(version: ModelVersion) -> list[Block]:
     ]
     return [
         heading("Training data"),
-        paragraph(_DRAWN if training["name"] == REFERENCE_MARKET else _COLLECTED),
+        paragraph(
+            _SYNTHETIC_DATA_NOTE if training["name"] == REFERENCE_MARKET else _OPERATOR_DATA_NOTE
+        ),
         table(("", ""), rows),
         heading("Licences"),
         bullets(*_LICENCES),
     ]
 
 
-def _quality(version: ModelVersion, evidence: Evidence) -> list[Block]:
+def _quality(version: ModelVersion, predictions: CardPredictions) -> list[Block]:
     metrics = version.metrics
     return [
         heading("Quality"),
@@ -142,16 +149,16 @@ def _quality(version: ModelVersion, evidence: Evidence) -> list[Block]:
                 ("mean absolute error", f"{metrics['mae_mad']:,.0f} MAD ({metrics['mape']} %)"),
                 ("R²", metrics["r2"]),
                 ("R² of the log price", metrics["r2_log"]),
-                ("the same, baseline alone", _baseline_r2(evidence)),
+                ("the same, baseline alone", _baseline_r2(predictions)),
                 ("inside the 90 % interval", f"{100 * metrics['coverage_90']:.1f} %"),
             ],
         ),
         paragraph("By what was told of the car:"),
-        _group_table("information", by_level(evidence)),
+        _group_table("information", by_level(predictions)),
     ]
 
 
-def _plots(evidence: Evidence) -> list[Block]:
+def _plots(predictions: CardPredictions) -> list[Block]:
     return [
         heading("Estimates and asking prices"),
         image("card-predicted.png", "Estimates against asking prices, counted in hexagons"),
@@ -165,13 +172,13 @@ def _plots(evidence: Evidence) -> list[Block]:
         image(
             "card-coverage-by-price.png", "Coverage of the 90 % interval by tenth of the estimates"
         ),
-        _group_table("estimated (thousand MAD)", by_estimate(evidence)),
+        _group_table("estimated (thousand MAD)", by_estimate(predictions)),
         heading("By age"),
         image("card-error-by-age.png", "Median absolute error by age of the car"),
-        _group_table("age (years)", by_age(evidence)),
+        _group_table("age (years)", by_age(predictions)),
         heading("By brand"),
         image("card-error-by-brand.png", "Median absolute error by brand"),
-        _group_table("brand", by_brand(evidence)),
+        _group_table("brand", by_brand(predictions)),
         heading("What the forest looks at"),
         image("card-importance.png", "Weight of each column in the forest"),
         paragraph(
@@ -181,8 +188,8 @@ def _plots(evidence: Evidence) -> list[Block]:
     ]
 
 
-def _group_table(across: str, groups: Sequence[GroupFigures]) -> Block:
-    header = (across, "listings", "median error", "bias", "inside 90 %")
+def _group_table(x_label: str, groups: Sequence[GroupMetrics]) -> Block:
+    header = (x_label, "listings", "median error", "bias", "inside 90 %")
     rows = [
         (
             group.label,
@@ -196,5 +203,5 @@ def _group_table(across: str, groups: Sequence[GroupFigures]) -> Block:
     return table(header, rows)
 
 
-def _baseline_r2(evidence: Evidence) -> float:
-    return round(r2(np.log(evidence.actual_mad), np.log(evidence.baseline_mad)), 4)
+def _baseline_r2(predictions: CardPredictions) -> float:
+    return round(r2(np.log(predictions.actual_mad), np.log(predictions.baseline_mad)), 4)

@@ -11,21 +11,27 @@ from model_store.scores import HIGH_90, LOW_90
 
 FloatArray = npt.NDArray[np.float64]
 
-SMALLEST_GROUP = 10
+MIN_GROUP_SIZE = 10
 """Nothing is told of fewer listings than this: a figure must not describe a single one."""
-BRANDS_SHOWN = 15
+MAX_BRANDS_SHOWN = 15
 DECILES = 10
 AGE_BANDS: tuple[tuple[str, int], ...] = (
     ("0-1", 0), ("2-3", 2), ("4-5", 4), ("6-7", 6), ("8-9", 8), ("10-11", 10), ("12-14", 12),
     ("15-19", 15), ("20+", 20),
 )  # fmt: skip
 """Label and lowest age of each band, years."""
-LEVELS = ("all details", "details missing", "unusual figures", "model unknown", "brand unknown")
+INFORMATION_LEVELS = (
+    "all details",
+    "details missing",
+    "unusual figures",
+    "model unknown",
+    "brand unknown",
+)
 """Names of the levels of information (`model_store.encoding`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
+class CardPredictions:
     """Prices of the training listings by trees and a baseline that did not see them.
 
     Args:
@@ -56,7 +62,7 @@ class Evidence:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class GroupFigures:
+class GroupMetrics:
     """How well a group of listings is priced."""
 
     label: str
@@ -69,53 +75,55 @@ class GroupFigures:
     """Share of asking prices inside the 90 % interval."""
 
 
-def by_estimate(evidence: Evidence) -> list[GroupFigures]:
+def by_estimate(predictions: CardPredictions) -> list[GroupMetrics]:
     """Tenths of the listings by their estimate, the cheapest first; labelled in thousand MAD."""
-    edges = np.quantile(evidence.price_mad, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
-    bands = np.searchsorted(edges, evidence.price_mad, side="right")
+    edges = np.quantile(predictions.price_mad, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
+    bands = np.searchsorted(edges, predictions.price_mad, side="right")
     thousands = [f"{edge / 1000:,.0f}" for edge in edges]
     labels = [f"up to {thousands[0]}"]
     labels += [f"{low}-{high}" for low, high in pairwise(thousands)]
-    return _figures(evidence, bands, [*labels, f"over {thousands[-1]}"])
+    return _group_metrics(predictions, bands, [*labels, f"over {thousands[-1]}"])
 
 
-def by_age(evidence: Evidence) -> list[GroupFigures]:
+def by_age(predictions: CardPredictions) -> list[GroupMetrics]:
     """Bands of the car's age, the youngest first."""
     lowest = [low for _, low in AGE_BANDS]
-    ages = np.clip(evidence.age_years, 0.0, None)
+    ages = np.clip(predictions.age_years, 0.0, None)
     bands = np.searchsorted(lowest, ages, side="right") - 1
-    return _figures(evidence, bands, [label for label, _ in AGE_BANDS])
+    return _group_metrics(predictions, bands, [label for label, _ in AGE_BANDS])
 
 
-def by_brand(evidence: Evidence) -> list[GroupFigures]:
+def by_brand(predictions: CardPredictions) -> list[GroupMetrics]:
     """The brands with the most listings, then all others together."""
     names, brand_of, counts = np.unique(
-        evidence.company.astype(str), return_inverse=True, return_counts=True
+        predictions.company.astype(str), return_inverse=True, return_counts=True
     )
-    order = np.argsort(-counts, kind="stable")[:BRANDS_SHOWN]
+    order = np.argsort(-counts, kind="stable")[:MAX_BRANDS_SHOWN]
     place = np.full(len(names), len(order))
     place[order] = np.arange(len(order))
-    return _figures(evidence, place[brand_of], [*(str(names[i]) for i in order), "all others"])
+    return _group_metrics(
+        predictions, place[brand_of], [*(str(names[i]) for i in order), "all others"]
+    )
 
 
-def by_level(evidence: Evidence) -> list[GroupFigures]:
+def by_level(predictions: CardPredictions) -> list[GroupMetrics]:
     """How much was told of the car."""
-    return _figures(evidence, evidence.level, LEVELS)
+    return _group_metrics(predictions, predictions.level, INFORMATION_LEVELS)
 
 
-def _figures(
-    evidence: Evidence, group_of: npt.NDArray[np.integer], labels: Sequence[str]
-) -> list[GroupFigures]:
+def _group_metrics(
+    predictions: CardPredictions, group_of: npt.NDArray[np.integer], labels: Sequence[str]
+) -> list[GroupMetrics]:
     """Figures of every group that is large enough to speak of."""
-    error = (evidence.price_mad / evidence.actual_mad - 1.0) * 100
-    inside = evidence.is_inside_90
+    error = (predictions.price_mad / predictions.actual_mad - 1.0) * 100
+    inside = predictions.is_inside_90
     found = []
     for number, label in enumerate(labels):
         members = group_of == number
-        if (count := int(members.sum())) < SMALLEST_GROUP:
+        if (count := int(members.sum())) < MIN_GROUP_SIZE:
             continue
         found.append(
-            GroupFigures(
+            GroupMetrics(
                 label=label,
                 listings=count,
                 median_ape=round(float(np.median(np.abs(error[members]))), 1),

@@ -14,7 +14,7 @@ from data.generator import generate
 from data.load_report import LoadReport
 from data.loading import load_listings
 from data.market import ReferenceMarket
-from data.price_index import continued, market_index
+from data.price_index import market_index, splice_index
 from data.schema import LISTING_DATE, PRICE
 from model_store.bundle import load_model, save_bundle
 from model_store.console import (
@@ -22,11 +22,11 @@ from model_store.console import (
     FILE,
     BadInputError,
     as_json_option,
-    clear_errors,
+    click_errors,
     print_json,
+    print_report,
     processors,
     report_json,
-    tell,
 )
 from model_store.evaluation import evaluate_model
 from model_store.manifest import REFERENCE_MARKET, ModelVersion
@@ -74,7 +74,7 @@ def train(
     path: Path | None, *, activate: bool, seed: int, price_level: str | None, as_json: bool
 ) -> None:
     """Train a model version: on the reference market, or on listings of your own."""
-    with clear_errors():
+    with click_errors():
         data = _training_data(path, seed, price_level)
         version = _trained_version(data, seed)
         registry = _registry()
@@ -82,8 +82,8 @@ def train(
         if is_active:
             registry.activate(version.id, by=getpass.getuser())
     if as_json:
-        outcome = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
-        print_json({**outcome, "data": report_json(data.report)})
+        result = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
+        print_json({**result, "data": report_json(data.report)})
         return
     state = "active" if is_active else "not active: `carprice models activate`"
     click.echo(f"{version.id} ({state})")
@@ -107,9 +107,9 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
     `mape` and `median_ape` are percentages, `coverage_90` is the share of prices inside the 90 %
     interval.
     """
-    with clear_errors():
+    with click_errors():
         listings, report = load_listings(path)
-        tell(report)
+        print_report(report)
         wanted = version or _registry().active_version()
         if wanted is None:
             raise BadInputError("no model is active: `carprice train --activate` makes one")
@@ -122,10 +122,10 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
     if path is None:
         if price_level is not None:
             raise BadInputError("--price-level needs --data: the reference market has its own")
-        drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, mirrored=True)
+        drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, antithetic=True)
         return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
     listings, report = load_listings(path)
-    tell(report)
+    print_report(report)
     if listings[LISTING_DATE].isna().all():
         _without_dates(path, latest_month(listings), price_level)
     return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
@@ -156,33 +156,33 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
     os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
     # Imported here: scikit-learn and matplotlib take seconds, and a wrong file is told at once.
     from model_store.card import write_card  # noqa: PLC0415
-    from model_store.training.train import steps, train_bundle  # noqa: PLC0415
+    from model_store.training.train import count_steps, train_bundle  # noqa: PLC0415
 
     with tqdm(
-        total=steps(data.listings) + 1, desc="Training", unit="step", disable=None
+        total=count_steps(data.listings) + 1, desc="Training", unit="step", disable=None
     ) as progress:
 
-        def advance(step: str) -> None:
+        def on_progress(step: str) -> None:
             progress.set_postfix_str(step)
             progress.update()
 
         def fit(listings: "pd.DataFrame") -> "TrainedModel":
             return train_bundle(
-                listings, seed=seed, name=data.name, jobs=processors(), advance=advance
+                listings, seed=seed, name=data.name, jobs=processors(), on_progress=on_progress
             )
 
-        trained = _at_price_level(data, fit)
-        evidence = trained.evidence
+        trained = _fit_at_price_level(data, fit)
+        predictions = trained.predictions
         version = save_bundle(
             trained,
             settings.versions_path,
-            lambda made: {} if evidence is None else write_card(made, evidence),
+            lambda made: {} if predictions is None else write_card(made, predictions),
         )
-        advance("card, saved")
+        on_progress("card, saved")
     return version
 
 
-def _at_price_level(
+def _fit_at_price_level(
     data: _TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
 ) -> "TrainedModel":
     """Fit a model that quotes the prices of the wanted month, and knows the levels of others."""
@@ -193,9 +193,9 @@ def _at_price_level(
     if data.price_level is None:
         return fit(data.listings)
     dated = {latest_month(data.listings): 1.0}
-    _, factor = continued(dated, published, data.price_level)
+    _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
-    index, _ = continued(trained.training["price_index"] or dated, published, data.price_level)
+    index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
     return _with_training(trained, price_index=index, data_as_of=data.price_level)
 
 

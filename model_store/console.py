@@ -28,7 +28,7 @@ class BadInputError(click.ClickException):
     exit_code = 2
 
 
-def tell(report: LoadReport) -> None:
+def print_report(report: LoadReport) -> None:
     """Say on standard error what became of a listings file."""
     click.echo(report.summary(), err=True)
 
@@ -49,7 +49,7 @@ def processors() -> int:
 
 
 @contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
+def click_errors() -> Iterator[None]:
     """Expected failures as one line and exit code 2."""
     try:
         yield

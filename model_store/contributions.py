@@ -27,9 +27,11 @@ def explanation(
         rounding leaves over stand in the base.
     """
     fields = list(effects_log)
-    effects_mad = np.round(shares_mad(base_log, [effects_log[field] for field in fields]), 2)
+    effects_mad = np.round(
+        shapley_values_mad(base_log, [effects_log[field] for field in fields]), 2
+    )
     contributions = [
-        Contribution(feature=field, value=_plain(getattr(car, field)), effect_mad=effect)
+        Contribution(feature=field, value=_as_json_value(getattr(car, field)), effect_mad=effect)
         for field, effect in zip(fields, effects_mad.tolist(), strict=True)
         if effect
     ]
@@ -40,7 +42,7 @@ def explanation(
     )
 
 
-def shares_mad(base_log: float, effects_log: Sequence[float]) -> NDArray[np.float64]:
+def shapley_values_mad(base_log: float, effects_log: Sequence[float]) -> NDArray[np.float64]:
     """Shapley values of the game whose worth is exp(base_log + effects of the fields that play).
 
     Each has its effect's sign, and their sum is exp(base_log + all effects) - exp(base_log).
@@ -57,6 +59,6 @@ def shares_mad(base_log: float, effects_log: Sequence[float]) -> NDArray[np.floa
     return np.asarray(np.exp(base_log) * (weights[:, None] * (factors - 1.0) * others).sum(axis=0))
 
 
-def _plain(value: Any) -> Any:
+def _as_json_value(value: Any) -> Any:
     """A category as the text that stands for it."""
     return str(value) if isinstance(value, StrEnum) else value

@@ -17,14 +17,14 @@ from shared.domain.car import CarFeatures
 from shared.domain.outlook import Depreciation, DepreciationPoint, Pace
 from shared.domain.valuation import QUANTILE_LEVELS
 
-LARGEST_OWN_PACE = 3.0
+MAX_PACE_RATIO = 3.0
 """A car that was driven more than so many times the market's pace is not taken to go on so."""
-YEARS_ON = (1, 2, 3, 4, 5)
+HORIZON_YEARS = (1, 2, 3, 4, 5)
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 
 
 def depreciation(
-    model: CarPricer, car: CarFeatures, years: Sequence[int] = YEARS_ON
+    model: CarPricer, car: CarFeatures, years: Sequence[int] = HORIZON_YEARS
 ) -> Depreciation:
     """The same car some years on, at today's price level.
 
@@ -44,9 +44,11 @@ def depreciation(
     ]
     quantiles = model.quantiles_mad([car, *aged])
     prices = quantiles[:, _MEDIAN]
-    falls = smooth_fall(np.asarray(years, dtype=np.float64), np.log(prices[0] / prices[1:]))
+    declines = fit_depreciation_curve(
+        np.asarray(years, dtype=np.float64), np.log(prices[0] / prices[1:])
+    )
     # Each year keeps the spread of its own interval.
-    quantiles[1:] *= (prices[0] * np.exp(-falls) / prices[1:])[:, None]
+    quantiles[1:] *= (prices[0] * np.exp(-declines) / prices[1:])[:, None]
     falling = np.minimum.accumulate(quantiles)[1:].round(2).tolist()
     return Depreciation(
         km_per_year=km_per_year,
@@ -63,23 +65,25 @@ def depreciation(
     )
 
 
-def smooth_fall(years: NDArray[np.float64], falls: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The curve through 0 closest to `falls` that never rises and loses less each year.
+def fit_depreciation_curve(
+    years: NDArray[np.float64], declines: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The curve through 0 closest to `declines` that never rises and loses less each year.
 
     Args:
         years: (n,) years on, rising.
-        falls: (n,) logarithm of today's price over that year's.
+        declines: (n,) logarithm of today's price over that year's.
 
     Returns:
-        (n,) falls on `first * years - slowing * years**2` with `slowing` not negative; a steady
+        (n,) declines on `first * years - slowing * years**2` with `slowing` not negative; a steady
         rate where the best such curve would turn back up, and no fall at all where even that
         would rise.
     """
     columns = np.stack([years, -(years**2)], axis=1)
-    first, slowing = np.linalg.lstsq(columns, falls, rcond=None)[0]
+    first, slowing = np.linalg.lstsq(columns, declines, rcond=None)[0]
     turns_up = first - 2 * slowing * years[-1] < 0
     if slowing < 0 or turns_up:
-        first, slowing = max(0.0, float(years @ falls / (years @ years))), 0.0
+        first, slowing = max(0.0, float(years @ declines / (years @ years))), 0.0
     return np.asarray(columns @ np.array([first, slowing]))
 
 
@@ -87,6 +91,6 @@ def _km_per_year(model: CarPricer, car: CarFeatures) -> tuple[int, Pace]:
     """The car's own pace once it is a year old, unless it is beyond what cars are driven."""
     usual = typical_market().km_per_year
     age_years = int(model.version.data_as_of[:4]) - car.year
-    if age_years < 1 or car.km_driven > LARGEST_OWN_PACE * usual * age_years:
+    if age_years < 1 or car.km_driven > MAX_PACE_RATIO * usual * age_years:
         return usual, Pace.MARKET
     return round(car.km_driven / age_years), Pace.OWN

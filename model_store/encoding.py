@@ -14,17 +14,17 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from data.car_codes import KEYS, NUMBERS, CodedCars, coder_for
-from data.coded_columns import CodedColumn, Column, as_codes, is_missing
+from data.car_codes import KEYS, NUMBERS, CodedCars, ordinal_encoder_for
+from data.coded_columns import CategoricalColumn, Column, as_codes, is_missing
 from data.hedonic import YEARS, HedonicModel
-from data.hedonic_tables import HedonicTables
+from data.hedonic_tables import HedonicPredictor
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
-from shared.domain.mileage import MOST_KM_A_YEAR
+from shared.domain.mileage import MAX_KM_PER_YEAR
 
 MISSING = -1.0
 """Stands for a value that is not known; unlike NaN it is the same in every runtime."""
 
-COMPLETE, THIN, ODD, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
+COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
 """Levels of information: all details given; some missing; a number beyond all that training has
 seen; a model never seen in training; a brand never seen either."""
 
@@ -65,10 +65,10 @@ class CarEncoder:
         hedonic: the baseline.
         feature_names: columns of the matrix: numbers and categories by the name of the car's
             field, `effect_<field>` for a part of the baseline, `baseline_log` for all of it.
-        detail_fields: optional fields without which a car counts as `THIN`.
-        ranges: the usual range of numbers by name. A car beyond one counts as `ODD`, as does one
-            that has been driven further a year than any car is; of the years only the newest
-            counts, for that.
+        detail_fields: optional fields without which a car counts as `INCOMPLETE`.
+        ranges: the usual range of numbers by name. A car beyond one counts as
+            `OUT_OF_RANGE`, as does one that has been driven further a year than any car is; of the years only
+            the newest counts, for that.
     """
 
     hedonic: HedonicModel
@@ -77,12 +77,12 @@ class CarEncoder:
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        tables = HedonicTables(self.hedonic, coder_for(self.hedonic))
-        object.__setattr__(self, "_tables", tables)
+        predictor = HedonicPredictor(self.hedonic, ordinal_encoder_for(self.hedonic))
+        object.__setattr__(self, "_predictor", predictor)
         known = (
             *NUMBERS,
             *_CATEGORY_CODES,
-            *(EFFECT_PREFIX + field for field in tables.part_fields),
+            *(EFFECT_PREFIX + field for field in predictor.effect_fields),
             BASELINE,
         )
         # The last column stands for effects that this baseline does not have: zero.
@@ -91,17 +91,17 @@ class CarEncoder:
         bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
         # The furthest that a car of each year has come, by the code of the year; 0 is no year.
         ages = np.maximum(bounds[1, _YEAR] - np.array([YEARS[0], *YEARS]), 0.0)
-        furthest = np.minimum(MOST_KM_A_YEAR * (ages + 1.0), bounds[1, _KM])
+        furthest = np.minimum(MAX_KM_PER_YEAR * (ages + 1.0), bounds[1, _KM])
         bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
-        object.__setattr__(self, "_furthest_km", furthest)
+        object.__setattr__(self, "_max_km_by_year", furthest)
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
-        object.__setattr__(self, "_picked", np.array(picked))
+        object.__setattr__(self, "_feature_columns", np.array(picked))
 
     @property
-    def tables(self) -> HedonicTables:
+    def predictor(self) -> HedonicPredictor:
         """The baseline laid out for speed."""
-        return self.__dict__["_tables"]  # type: ignore[no-any-return]
+        return self.__dict__["_predictor"]  # type: ignore[no-any-return]
 
     @property
     def feature_fields(self) -> Mapping[str, tuple[str, ...]]:
@@ -120,28 +120,28 @@ class CarEncoder:
             columns: by field name; a field that is absent is missing in every car.
             n: number of cars.
         """
-        coded = self.tables.coder.code(columns, n)
-        parts = self.tables.parts(coded)
-        baseline_log = self.tables.log_price(parts)
+        coded = self.predictor.ordinal_encoder.code(columns, n)
+        parts = self.predictor.parts(coded)
+        baseline_log = self.predictor.log_price(parts)
         return EncodedCars(
             self._matrix(columns, coded, parts, baseline_log),
             baseline_log,
-            self._level(coded, columns),
+            self._information_level(coded, columns),
         )
 
-    def baseline_terms(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
+    def baseline_effects(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
         """The baseline as an intercept and the share of each field, all on the log scale.
 
         Their sum is `baseline_log` of the encoded car.
         """
         columns = {name: (getattr(car, name),) for name in FIELD_NAMES}
-        parts = self.tables.parts(self.tables.coder.code(columns, 1))[0]
-        shares = dict(zip(self.tables.part_fields, parts.tolist(), strict=True))
-        return self.tables.intercept, shares
+        parts = self.predictor.parts(self.predictor.ordinal_encoder.code(columns, 1))[0]
+        shares = dict(zip(self.predictor.effect_fields, parts.tolist(), strict=True))
+        return self.predictor.intercept, shares
 
     def vehicle_code(self, car: CarFeatures) -> int:
         """The car's model as training knew it, whatever its spelling; 0 if it was not seen."""
-        return self.tables.coder.vehicle_code(car.company, car.model, car.year)
+        return self.predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -170,35 +170,39 @@ class CarEncoder:
         baseline_log: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
         n = len(baseline_log)
-        everything = np.empty((n, self.__dict__["_width"]))
+        all_columns = np.empty((n, self.__dict__["_width"]))
         numbers = coded.numbers
         width = numbers.shape[1]
-        everything[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
+        all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
         categories = _category_codes(columns, n)
-        everything[:, width : width + len(categories)] = categories.T
-        everything[:, width + len(categories) : -2] = parts
-        everything[:, -2] = baseline_log
-        everything[:, -1] = 0.0
-        return np.asarray(everything.take(self.__dict__["_picked"], axis=1), dtype=np.float32)
+        all_columns[:, width : width + len(categories)] = categories.T
+        all_columns[:, width + len(categories) : -2] = parts
+        all_columns[:, -2] = baseline_log
+        all_columns[:, -1] = 0.0
+        return np.asarray(
+            all_columns.take(self.__dict__["_feature_columns"], axis=1), dtype=np.float32
+        )
 
-    def _level(self, coded: CodedCars, columns: Mapping[str, Column]) -> npt.NDArray[np.int8]:
+    def _information_level(
+        self, coded: CodedCars, columns: Mapping[str, Column]
+    ) -> npt.NDArray[np.int8]:
         level = np.zeros(len(coded.codes), dtype=np.int8)
         for name in self.detail_fields:
-            level[is_missing(columns.get(name), len(level))] = THIN
-        level[self._odd(coded)] = ODD
+            level[is_missing(columns.get(name), len(level))] = INCOMPLETE
+        level[self._out_of_range(coded)] = OUT_OF_RANGE
         unknown = coded.codes[:, _VEHICLE] == 0
         if unknown.any():
             level[unknown] = UNKNOWN_MODEL
             level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
         return level
 
-    def _odd(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
+    def _out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
         """Which cars state a number that no training car came near, (n,)."""
         low, high = self.__dict__["_bounds"]
         numbers = coded.numbers
         # Comparisons with NaN, a missing number, are false.
         odd = ((numbers < low) | (numbers > high)).any(axis=1)
-        odd |= numbers[:, _KM] > self.__dict__["_furthest_km"][coded.codes[:, _YEAR_KEY]]
+        odd |= numbers[:, _KM] > self.__dict__["_max_km_by_year"][coded.codes[:, _YEAR_KEY]]
         return np.asarray(odd)
 
 
@@ -208,7 +212,7 @@ def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.flo
     found: list[Sequence[float] | npt.NDArray[np.float64]] = []
     for name, codes in _CATEGORY_CODES.items():
         column = columns.get(name, absent)
-        if isinstance(column, CodedColumn):
+        if isinstance(column, CategoricalColumn):
             found.append(as_codes(column, codes, missing=MISSING))
         else:
             found.append([codes[value] for value in column])

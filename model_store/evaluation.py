@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data.hedonic import FloatArray
-from data.price_index import levels_at
+from data.price_index import interpolate_index
 from data.schema import LISTING_DATE, PRICE, car_columns
 from model_store.inference import LoadedModel
 from model_store.scores import scores
@@ -45,7 +45,7 @@ def _levels(index: dict[str, float], listings: pd.DataFrame, quoted: str) -> Flo
     """Each listing's price level in terms of the one that the model quotes, (n,)."""
     if not index:
         return np.ones(len(listings))
-    return levels_at(index, listings[LISTING_DATE].fillna(quoted))
+    return interpolate_index(index, listings[LISTING_DATE].fillna(quoted))
 
 
 def _outside(index: dict[str, float], listings: pd.DataFrame) -> int:

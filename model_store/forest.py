@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import forest_numpy
-from model_store.forest_levels import LevelledTrees
+from model_store.forest_levels import CompleteTrees
 from model_store.forest_packing import FEATURE_BITS, MAX_FEATURES, NODE, packed_arrays
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Traversal(Protocol):
         leaves: NDArray[np.float64],
         roots: NDArray[np.int64],
         depths: NDArray[np.int64],
-        levels: LevelledTrees | None,
+        complete_trees: CompleteTrees | None,
         /,
     ) -> NDArray[np.float64]:
         """(n, 2): per row, the sums over the trees of the leaf's mean and second moment."""
@@ -55,7 +55,7 @@ class PackedForest:
     roots: NDArray[np.int64]
     depths: NDArray[np.int64]
     feature_count: int
-    _levels: LevelledTrees | None = dataclasses.field(init=False, default=None)
+    _complete_trees: CompleteTrees | None = dataclasses.field(init=False, default=None)
     """The same trees for many rows, if they are shallow."""
 
     def __post_init__(self) -> None:
@@ -66,8 +66,8 @@ class PackedForest:
                 checks, so that nothing may reach it that points outside.
         """
         self._check_arrays()
-        levels = LevelledTrees.of(self.nodes, self.leaves, self.roots, self.depths)
-        object.__setattr__(self, "_levels", levels)
+        complete_trees = CompleteTrees.of(self.nodes, self.leaves, self.roots, self.depths)
+        object.__setattr__(self, "_complete_trees", complete_trees)
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> Self:
@@ -114,7 +114,7 @@ class PackedForest:
         self._check_matrix(matrix)
         walk = traversal or fastest_traversal()
         rows = np.ascontiguousarray(matrix)
-        sums = walk(rows, self.nodes, self.leaves, self.roots, self.depths, self._levels)
+        sums = walk(rows, self.nodes, self.leaves, self.roots, self.depths, self._complete_trees)
         mean, second_moment = (sums / len(self.roots)).T
         return ForestOutput(mean=mean, std=np.sqrt(np.maximum(second_moment - mean * mean, 0.0)))
 
@@ -147,7 +147,7 @@ class PackedForest:
 
     def _check_arrays(self) -> None:
         count = len(self.nodes)
-        sound = (
+        is_valid = (
             self.nodes.dtype == NODE
             and self.leaves.shape == (count, 2)
             and self.covers.shape == (count,)
@@ -157,7 +157,7 @@ class PackedForest:
             and self.depths.min() >= 0
             and int(self.features.max()) < self.feature_count
         )
-        if not sound or not _children_are_inside(self.left_children):
+        if not is_valid or not _children_are_inside(self.left_children):
             raise ValueError("forest.npz does not describe a forest")
 
 

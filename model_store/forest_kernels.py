@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from data.compilation import compiled
 from model_store.forest_level_kernels import BLOCK_ROWS, add_blocks
-from model_store.forest_levels import LevelledTrees
+from model_store.forest_levels import CompleteTrees
 from model_store.forest_packing import FEATURE_BITS, MAX_FEATURES, NODE
 
 _LANES = 8
@@ -122,13 +122,15 @@ def traverse(
     leaves: NDArray[np.float64],
     roots: NDArray[np.int64],
     depths: NDArray[np.int64],
-    levels: LevelledTrees | None,
+    complete_trees: CompleteTrees | None,
 ) -> NDArray[np.float64]:
     """See `forest.Traversal`."""
     sums = np.zeros((len(matrix), 2))
     done = 0
-    if levels is not None and len(matrix) >= BLOCK_ROWS:
-        add_blocks(matrix, levels.features, levels.thresholds, levels.leaves, sums)
+    if complete_trees is not None and len(matrix) >= BLOCK_ROWS:
+        add_blocks(
+            matrix, complete_trees.features, complete_trees.thresholds, complete_trees.leaves, sums
+        )
         done = len(matrix) - len(matrix) % BLOCK_ROWS
     _walk(matrix[done:], nodes, leaves, roots, depths, sums[done:])
     return sums

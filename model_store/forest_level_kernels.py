@@ -19,7 +19,7 @@ from data.compilation import compiled
 BLOCK_ROWS = 256
 """Rows that are asked together: their features and answers stay in the nearest cache."""
 
-_BOTTOM = 7
+_FIRST_LOWER_BLOCK = 7
 """The first question of the fourth level: seven are above it."""
 
 _matrix = types.Array(types.float32, 2, "C", readonly=True)
@@ -28,7 +28,7 @@ _leaves = types.Array(types.float64, 3, "C", readonly=True)
 
 
 @numba.njit(inline="never")
-def _ask_three_levels(columns, features, thresholds, top, places):
+def _evaluate_three_levels(columns, features, thresholds, top, places):
     """Which of eight places each row comes to, below question `top` and the six under it."""
     left, right = 2 * top + 1, 2 * top + 2
     a, b, c = columns[features[top]], columns[features[left]], columns[features[right]]
@@ -52,7 +52,7 @@ def add_blocks(matrix, features, thresholds, leaves, sums):
 
     Args:
         matrix: (n, k) as for `forest.Traversal`.
-        features, thresholds, leaves: of `LevelledTrees`.
+        features, thresholds, leaves: of `CompleteTrees`.
         sums: (n, 2); rows after the last whole block stay as they are.
     """
     columns = np.empty((matrix.shape[1], BLOCK_ROWS), dtype=np.float32)
@@ -63,10 +63,14 @@ def add_blocks(matrix, features, thresholds, leaves, sums):
             for column in range(matrix.shape[1]):
                 columns[column, row] = matrix[start + row, column]
         for tree in range(len(features)):
-            _ask_three_levels(columns, features[tree], thresholds[tree], 0, top)
+            _evaluate_three_levels(columns, features[tree], thresholds[tree], 0, top)
             for part in range(8):
-                _ask_three_levels(
-                    columns, features[tree], thresholds[tree], _BOTTOM + part, below[part]
+                _evaluate_three_levels(
+                    columns,
+                    features[tree],
+                    thresholds[tree],
+                    _FIRST_LOWER_BLOCK + part,
+                    below[part],
                 )
             for row in range(BLOCK_ROWS):
                 part = np.uint64(top[row])

@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 
 from model_store.forest_packing import FEATURE_BITS, MAX_FEATURES
 
-LEVELS = 6
+MAX_DEPTH = 6
 """Inner levels of a complete tree. Its questions double with each level, so that deeper trees are
 walked faster than they are asked in full."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LevelledTrees:
+class CompleteTrees:
     """T trees without gaps: the children of question `i` are `2 i + 1` and `2 i + 2`.
 
     A leaf above the last level is repeated below itself, under questions that are never true.
     """
 
     features: NDArray[np.uint8]
-    """(T, 2**LEVELS - 1)"""
+    """(T, 2**MAX_DEPTH - 1)"""
     thresholds: NDArray[np.float32]
-    """(T, 2**LEVELS - 1); a row goes to the right child when its feature is above."""
+    """(T, 2**MAX_DEPTH - 1); a row goes to the right child when its feature is above."""
     leaves: NDArray[np.float64]
-    """(T, 2**LEVELS, 2) as in `PackedForest`."""
+    """(T, 2**MAX_DEPTH, 2) as in `PackedForest`."""
 
     @classmethod
     def of(
@@ -36,11 +36,11 @@ class LevelledTrees:
         depths: NDArray[np.int64],
     ) -> Self | None:
         """Lay out packed trees; None if one of them is too deep."""
-        if depths.max() > LEVELS:
+        if depths.max() > MAX_DEPTH:
             return None
         at = np.asarray(roots, dtype=np.int64)[:, None]
         features, thresholds = [], []
-        for _ in range(LEVELS):
+        for _ in range(MAX_DEPTH):
             node = nodes[at]
             features.append(node["link"] & np.uint32(MAX_FEATURES - 1))
             thresholds.append(node["threshold"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.forest_levels import LevelledTrees
+from model_store.forest_levels import CompleteTrees
 from model_store.forest_packing import FEATURE_BITS, MAX_FEATURES
 
 _BLOCK_ROWS = 512
@@ -21,7 +21,7 @@ def traverse(
     leaves: NDArray[np.float64],
     roots: NDArray[np.int64],
     depths: NDArray[np.int64],
-    _levels: LevelledTrees | None = None,
+    _complete_trees: CompleteTrees | None = None,
 ) -> NDArray[np.float64]:
     """See `forest.Traversal`."""
     sums = np.empty((len(matrix), 2))

@@ -50,7 +50,7 @@ def packed_arrays(estimator: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+def floor_to_float32(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     """The largest float32 at most each threshold: then `x <= t` keeps its truth for every x.
 
     scikit-learn compares float32 features with float64 thresholds; rounding to the nearest
@@ -88,7 +88,7 @@ def _packed_tree(
     is_leaf = tree.children_left[order] < 0
     left = np.where(is_leaf, own, position[tree.children_left[order]])
     feature = np.where(is_leaf, 0, tree.feature[order])
-    threshold = np.where(is_leaf, np.float32(np.inf), rounded_down(tree.threshold[order]))
+    threshold = np.where(is_leaf, np.float32(np.inf), floor_to_float32(tree.threshold[order]))
     mean = tree.value[order, 0, 0]
     second_moment = tree.impurity[order] + mean * mean
     cover = tree.weighted_n_node_samples[order]

@@ -35,22 +35,22 @@ class ForestPaths:
     """A leaf's value divided by the number of trees; 0 at inner nodes."""
     levels: tuple[Indices, ...]
     """The nodes of each level below the roots, the two children of a node side by side."""
-    most_features: int
+    max_path_features: int
     """The largest number of features on one path."""
     feature_count: int
 
     @classmethod
     def of(cls, forest: PackedForest) -> Self:
         """Walk all trees of a forest together, level by level."""
-        arrays, levels, most_features = _at_roots(forest), [], 0
+        arrays, levels, max_path_features = _at_roots(forest), [], 0
         frontier = _Frontier.at_roots(forest)
         while frontier.descend(forest, arrays):
             levels.append(frontier.nodes)
-            most_features = max(most_features, frontier.most_features)
+            max_path_features = max(max_path_features, frontier.max_path_features)
         return cls(
             starts=np.append(forest.roots, forest.node_count),
             levels=tuple(levels),
-            most_features=most_features,
+            max_path_features=max_path_features,
             feature_count=forest.feature_count,
             **arrays,
         )
@@ -79,9 +79,9 @@ class _Frontier:
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     share: NDArray[np.float64]
-    asked_at: Indices
+    last_split_node: Indices
     """(nodes, features) each; where the feature was last asked for, the root: never."""
-    asked_count: Indices
+    path_feature_count: Indices
     """(nodes,) how many features the path asks for."""
 
     @classmethod
@@ -92,14 +92,14 @@ class _Frontier:
             low=np.full(shape, -np.inf, np.float32),
             high=np.full(shape, np.inf, np.float32),
             share=np.ones(shape),
-            asked_at=np.repeat(forest.roots[:, None], forest.feature_count, axis=1),
-            asked_count=np.zeros(forest.tree_count, np.int64),
+            last_split_node=np.repeat(forest.roots[:, None], forest.feature_count, axis=1),
+            path_feature_count=np.zeros(forest.tree_count, np.int64),
         )
 
     @property
-    def most_features(self) -> int:
+    def max_path_features(self) -> int:
         """The largest number of features that a path of this level asks for."""
-        return int(self.asked_count.max())
+        return int(self.path_feature_count.max())
 
     def descend(self, forest: PackedForest, arrays: dict[str, NDArray[Any]]) -> bool:
         """Move to the children and describe them in `arrays`; False where there are none."""
@@ -119,9 +119,9 @@ class _Frontier:
         parents, feature = np.repeat(parents, 2), np.repeat(feature, 2)
         at = np.arange(len(feature)), feature
         self.share[at] *= forest.covers[self.nodes] / forest.covers[parents]
-        previous = self.asked_at[at]
-        self.asked_count += arrays["parent"][previous] == previous
-        self.asked_at[at] = self.nodes
+        previous = self.last_split_node[at]
+        self.path_feature_count += arrays["parent"][previous] == previous
+        self.last_split_node[at] = self.nodes
         described = {
             "feature": feature,
             "low": self.low[at],
@@ -136,5 +136,5 @@ class _Frontier:
 
     def _take(self, places: Indices) -> None:
         """Keep the paths at `places`, once for each child."""
-        for name in ("low", "high", "share", "asked_at", "asked_count"):
+        for name in ("low", "high", "share", "last_split_node", "path_feature_count"):
             setattr(self, name, getattr(self, name)[places])

@@ -5,7 +5,7 @@ from shared.adapters.blob_stores import open_blob_store
 from shared.settings import Settings
 
 
-def versions_of_running_batches(settings: Settings) -> set[str]:
+def versions_in_use(settings: Settings) -> set[str]:
     """The version of every batch that has been accepted and has not ended.
 
     Raises:

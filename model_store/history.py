@@ -24,7 +24,7 @@ class Action(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class ActivationRecord:
     """One move of the pointer."""
 
     at: str
@@ -39,21 +39,21 @@ class Change:
         return dataclasses.asdict(self)
 
 
-def read_history(versions_path: Path) -> list[Change]:
+def read_history(versions_path: Path) -> list[ActivationRecord]:
     """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
     try:
         text = (versions_path / HISTORY_FILE).read_text("utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    return [change for line in text.splitlines() if (change := _change(line)) is not None]
+    return [change for line in text.splitlines() if (change := _parse_line(line)) is not None]
 
 
-def append_change(versions_path: Path, change: Change) -> None:
+def append_activation(versions_path: Path, change: ActivationRecord) -> None:
     """Add a move, durably."""
     append_line(versions_path / HISTORY_FILE, json.dumps(change.to_json()))
 
 
-def earlier_version(changes: Sequence[Change], active: str | None) -> str:
+def rollback_target(changes: Sequence[ActivationRecord], active: str | None) -> str:
     """The version below the active one on the stack of activations.
 
     Raises:
@@ -72,7 +72,9 @@ def earlier_version(changes: Sequence[Change], active: str | None) -> str:
     return stack[-1]
 
 
-def _effective(changes: Sequence[Change], active: str | None) -> Iterator[Change]:
+def _effective(
+    changes: Sequence[ActivationRecord], active: str | None
+) -> Iterator[ActivationRecord]:
     """The history without lines whose move of the pointer a crash prevented."""
     for number, change in enumerate(changes, start=1):
         found = changes[number].previous if number < len(changes) else active
@@ -80,10 +82,10 @@ def _effective(changes: Sequence[Change], active: str | None) -> Iterator[Change
             yield change
 
 
-def _change(line: str) -> Change | None:
+def _parse_line(line: str) -> ActivationRecord | None:
     try:
         given = json.loads(line)
-        return Change(**given | {"action": Action(given["action"])})
+        return ActivationRecord(**given | {"action": Action(given["action"])})
     except (ValueError, TypeError, KeyError):
         logger.warning("history_line_unreadable: %r", line[:80])
         return None

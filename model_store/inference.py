@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.coded_columns import Column
 from model_store.calibration import IntervalCalibration
-from model_store.comparables import TypicalTable
+from model_store.comparables import ComparablesIndex
 from model_store.contributions import explanation
 from model_store.depreciation import depreciation
 from model_store.encoding import UNKNOWN_MODEL, CarEncoder, EncodedCars
@@ -84,7 +84,7 @@ class LoadedModel:
     def explain(self, car: CarFeatures) -> Explanation:
         """Why the price is what it is; base and effects sum to it, to the cent."""
         encoded = self.encoder.encode([car])
-        base_log, effects_log = self.encoder.baseline_terms(car)
+        base_log, effects_log = self.encoder.baseline_effects(car)
         effects_log = dict(effects_log)
         fields_of = self.encoder.feature_fields
         shapley_values = self._tree_shap.explain(encoded.matrix[0]).tolist()
@@ -132,9 +132,9 @@ class LoadedModel:
         return TreeShap.of(self.forest)
 
     @cached_property
-    def _typical_table(self) -> TypicalTable:
+    def _typical_table(self) -> ComparablesIndex:
         """Prepared at the first question for comparables."""
-        return TypicalTable.of(self)
+        return ComparablesIndex.of(self)
 
     def _table(self, encoded: EncodedCars) -> EstimateTable:
         output = self.forest.predict(encoded.matrix)

@@ -15,14 +15,14 @@ from model_store.console import (
     DEFAULT_SEED,
     FILE,
     as_json_option,
-    clear_errors,
+    click_errors,
     print_json,
+    print_report,
     report_json,
-    tell,
 )
 
-_BRANDS_TOLD = 15
-_MODELS_OF_A_BRAND_TOLD = 8
+_MAX_BRANDS_SHOWN = 15
+_MAX_MODELS_SHOWN = 8
 
 
 @click.group()
@@ -42,9 +42,9 @@ def market() -> None:
 @as_json_option
 def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
     """Rebuild the reference market from a listings file."""
-    with clear_errors():
+    with click_errors():
         listings, report = load_listings(path)
-        tell(report)
+        print_report(report)
         found = calibrate_market(listings)
         found.save(output)
     models = len(found.hedonic.vehicle_years)
@@ -69,7 +69,7 @@ def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(path: Path, *, as_json: bool) -> None:
     """What the statistics cover: brands, models, months and the price level."""
-    with clear_errors():
+    with click_errors():
         found = ReferenceMarket.load(path)
     brands = _models_by_brand(found)
     index = market_index(found)
@@ -95,7 +95,7 @@ def show(path: Path, *, as_json: bool) -> None:
 @click.option("--gaps", is_flag=True, help="Leave out required fields too, as often as sellers do.")
 def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
     """Draw listings from the reference market: a file that `carprice batch` prices."""
-    with clear_errors():
+    with click_errors():
         table = generate_listings(ReferenceMarket.load(), rows, seed=seed, gaps=gaps)
         table.to_csv(output, index=False)
     click.echo(f"{output}: {rows} listings")
@@ -119,11 +119,11 @@ def _summary(
         f"{sum(map(len, brands.values()))} models of {len(brands)} brands",
         "",
     ]
-    for brand, models in list(brands.items())[:_BRANDS_TOLD]:
-        more = f", … ({len(models)})" if len(models) > _MODELS_OF_A_BRAND_TOLD else ""
-        lines.append(f"  {brand:<16} {', '.join(models[:_MODELS_OF_A_BRAND_TOLD])}{more}")
-    if len(brands) > _BRANDS_TOLD:
-        lines.append(f"  … and {len(brands) - _BRANDS_TOLD} more brands")
+    for brand, models in list(brands.items())[:_MAX_BRANDS_SHOWN]:
+        more = f", … ({len(models)})" if len(models) > _MAX_MODELS_SHOWN else ""
+        lines.append(f"  {brand:<16} {', '.join(models[:_MAX_MODELS_SHOWN])}{more}")
+    if len(brands) > _MAX_BRANDS_SHOWN:
+        lines.append(f"  … and {len(brands) - _MAX_BRANDS_SHOWN} more brands")
     lines += ["", "Price level by month (cars of the same year of registration):"]
     january = [month for month in index if month.endswith("-01")]
     lines += [f"  {month}  {index[month]:.3f}" for month in dict.fromkeys([first, *january])]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from model_store.card_blocks import MARKDOWN_FILE
-from model_store.held_versions import versions_of_running_batches
+from model_store.held_versions import versions_in_use
 from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
 from model_store.shadow_cli import shadow
@@ -18,7 +18,7 @@ from shared.domain.errors import DomainError
 from shared.schemas.messages import describe_problem
 from shared.settings import Settings
 
-LARGEST_DIFFERENCE = 1e-6
+MAX_DIFFERENCE = 1e-6
 """The packed forest must agree with scikit-learn's to this, on the log scale."""
 
 
@@ -45,24 +45,24 @@ def list_versions(*, as_json: bool) -> None:
 @click.argument("version")
 def show(version: str) -> None:
     """The whole manifest of VERSION ("active" for the active one), as JSON."""
-    with _clear_errors():
+    with _click_errors():
         registry = _registry()
-        _print_json(registry.get(_resolved(registry, version)).to_json())
+        _print_json(registry.get(_resolve_version(registry, version)).to_json())
 
 
 @models.command()
 @click.argument("version")
 def activate(version: str) -> None:
     """Make VERSION the active one; running workers take it within two seconds."""
-    with _clear_errors():
-        click.echo(f"Active: {_movable().activate(version, by=_user()).id}")
+    with _click_errors():
+        click.echo(f"Active: {_checked_registry().activate(version, by=_user()).id}")
 
 
 @models.command()
 def rollback() -> None:
     """Return to the version that was active before this one."""
-    with _clear_errors():
-        click.echo(f"Active: {_movable().rollback(by=_user()).id}")
+    with _click_errors():
+        click.echo(f"Active: {_checked_registry().rollback(by=_user()).id}")
 
 
 @models.command()
@@ -85,9 +85,9 @@ def history(*, as_json: bool) -> None:
 @click.argument("version")
 def card(version: str) -> None:
     """The model card of VERSION ("active" for the active one), as Markdown."""
-    with _clear_errors():
+    with _click_errors():
         registry = _registry()
-        version = _resolved(registry, version)
+        version = _resolve_version(registry, version)
         text = registry.card_file(version, MARKDOWN_FILE).decode()
         folder = registry.folder(version)
     click.echo(text, nl=False)
@@ -103,9 +103,9 @@ def prune(keep: int, *, as_json: bool) -> None:
     Whatever is in use stays, however old: the active version, the one before it, and those that
     batches under way were accepted with.
     """
-    with _clear_errors():
+    with _click_errors():
         settings = Settings.from_env()
-        removed = _registry().prune(keep, held=versions_of_running_batches(settings))
+        removed = _registry().prune(keep, pinned=versions_in_use(settings))
     if as_json:
         _print_json(list(removed))
     else:
@@ -117,18 +117,18 @@ def prune(keep: int, *, as_json: bool) -> None:
 def verify(version: str) -> None:
     """Check the digests of VERSION, its self-test, and its forest against scikit-learn's."""
     # Imported here: this command alone needs a forest.
-    from model_store.bundle import largest_difference, load_estimator, load_model  # noqa: PLC0415
+    from model_store.bundle import load_estimator, load_model, max_abs_difference  # noqa: PLC0415
 
-    with _clear_errors():
+    with _click_errors():
         registry, settings = _registry(), Settings.from_env()
-        version = _resolved(registry, version)
+        version = _resolve_version(registry, version)
         check_version(registry.folder(version), registry.get(version))
         click.echo("digests, schema, libraries: right")
         model = load_model(settings.versions_path, version)
         click.echo(f"self-test: {len(model.version.self_test)} prices found again")
         estimator = load_estimator(settings.versions_path, version)
-        difference = largest_difference(model.forest, estimator)
-    if difference > LARGEST_DIFFERENCE:
+        difference = max_abs_difference(model.forest, estimator)
+    if difference > MAX_DIFFERENCE:
         raise click.ClickException(f"the packed forest is off by {difference:.2g} on the log scale")
     click.echo(f"packed forest: equals {model.version.estimator} within {difference:.1g}")
 
@@ -165,16 +165,16 @@ def _registry() -> ModelRegistry:
     return ModelRegistry(Settings.from_env().versions_path)
 
 
-def _movable() -> ModelRegistry:
+def _checked_registry() -> ModelRegistry:
     """The registry, with the self-test before every move of its pointer."""
     # Imported here: looking at the registry needs no forest.
     from model_store.bundle import load_model  # noqa: PLC0415
 
     path = Settings.from_env().versions_path
-    return ModelRegistry(path, trial=lambda version: load_model(path, version))
+    return ModelRegistry(path, self_test=lambda version: load_model(path, version))
 
 
-def _resolved(registry: ModelRegistry, version: str) -> str:
+def _resolve_version(registry: ModelRegistry, version: str) -> str:
     if version != "active":
         return version
     active = registry.active_version()
@@ -195,7 +195,7 @@ def _print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def _clear_errors() -> Iterator[None]:
+def _click_errors() -> Iterator[None]:
     """Expected failures as one line on standard error and exit code 1."""
     try:
         yield

@@ -18,7 +18,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from model_store.atomic_files import write_atomically
-from model_store.history import Action, Change, append_change, earlier_version, read_history
+from model_store.history import (
+    Action,
+    ActivationRecord,
+    append_activation,
+    read_history,
+    rollback_target,
+)
 from model_store.manifest import ModelVersion, is_version_id
 from model_store.verification import check_version
 from shared.domain.errors import (
@@ -32,7 +38,7 @@ from shared.domain.ids import ModelVersionId
 
 ACTIVE_FILE = "ACTIVE"
 LOCK_FILE = ".lock"
-GRACE = dt.timedelta(minutes=1)
+PRUNE_GRACE_PERIOD = dt.timedelta(minutes=1)
 """So long a version that has been replaced is not removed."""
 _CARD_FILE = re.compile(r"card[a-z-]*\.(?:json|md|png)")
 
@@ -45,22 +51,22 @@ class ModelRegistry:
     Args:
         versions_path: the folder; it need not exist yet.
         now: the time of day, for the history.
-        trial: runs a version's self-test before the pointer moves to it; raises `ModelRefused`.
+        self_test: runs a version's self-test before the pointer moves to it; raises `ModelRefused`.
     """
 
     def __init__(
         self,
         versions_path: Path,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
-        trial: Callable[[str], object] = lambda _: None,
+        self_test: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._path = versions_path
         self._now = now
-        self._trial = trial
+        self._self_test = self_test
 
     def list(self) -> Sequence[ModelVersion]:
         """All versions whose manifest can be read, the newest first."""
-        return list(self._readable(self._version_names()))
+        return list(self._read_manifests(self._version_names()))
 
     def get(self, version: str) -> ModelVersion:
         """One version's manifest.
@@ -152,7 +158,7 @@ class ModelRegistry:
         with self._locked():
             self._check_etag(expected_etag)
             manifest = self.check(version)
-            self._trial(version)
+            self._self_test(version)
             self._point_to(manifest.id, Action.ACTIVATE, by)
         return manifest
 
@@ -166,12 +172,12 @@ class ModelRegistry:
         """
         with self._locked():
             self._check_etag(expected_etag)
-            manifest = self.check(earlier_version(self.history(), self.active_version()))
-            self._trial(manifest.id)
+            manifest = self.check(rollback_target(self.history(), self.active_version()))
+            self._self_test(manifest.id)
             self._point_to(manifest.id, Action.ROLLBACK, by)
         return manifest
 
-    def prune(self, keep: int, held: Collection[str] = ()) -> Sequence[str]:
+    def prune(self, keep: int, pinned: Collection[str] = ()) -> Sequence[str]:
         """Remove old versions for good; none that is in use.
 
         What stays: the newest `keep`, every version that a pointer names, the one that `rollback`
@@ -179,22 +185,22 @@ class ModelRegistry:
 
         Args:
             keep: how many of the newest stay.
-            held: versions that somebody else needs, running batches for example.
+            pinned: versions that somebody else needs, running batches for example.
 
         Returns:
             The removed ones, the oldest first.
         """
         with self._locked():
-            needed = {*held, *self._pointed_versions(), *self._recently_active()}
+            needed = {*pinned, *self._referenced_versions(), *self._recently_active()}
             with contextlib.suppress(NoEarlierModel):
-                needed.add(earlier_version(self.history(), self.active_version()))
+                needed.add(rollback_target(self.history(), self.active_version()))
             newest_first = self._version_names()
             old = [name for name in reversed(newest_first[keep:]) if name not in needed]
             for name in old:
                 self._remove(name)
         return old
 
-    def history(self) -> Sequence[Change]:
+    def history(self) -> Sequence[ActivationRecord]:
         """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
         return read_history(self._path)
 
@@ -217,7 +223,7 @@ class ModelRegistry:
         shutil.rmtree(doomed)
         logger.info("model_pruned: %s", version)
 
-    def _pointed_versions(self) -> set[str]:
+    def _referenced_versions(self) -> set[str]:
         """What the pointers name: files in capitals that hold one line."""
         # A version's folder is "in capitals" too when the T of its time is its only letter.
         pointers = (path for path in self._path.iterdir() if path.name.isupper() and path.is_file())
@@ -225,11 +231,11 @@ class ModelRegistry:
 
     def _recently_active(self) -> set[str]:
         """Versions that processes may still answer with, or have just accepted a batch for."""
-        since = (self._now() - GRACE).isoformat(timespec="seconds")
+        since = (self._now() - PRUNE_GRACE_PERIOD).isoformat(timespec="seconds")
         recent = [change for change in self.history() if change.at >= since]
         return {name for change in recent for name in (change.version, change.previous) if name}
 
-    def _readable(self, names: Iterable[str]) -> Iterator[ModelVersion]:
+    def _read_manifests(self, names: Iterable[str]) -> Iterator[ModelVersion]:
         for name in names:
             try:
                 yield self.get(name)
@@ -248,14 +254,14 @@ class ModelRegistry:
         previous = self.active_version()
         if version == previous:
             return
-        change = Change(
+        change = ActivationRecord(
             at=self._now().isoformat(timespec="seconds"),
             action=action,
             version=version,
             previous=previous,
             by=by,
         )
-        append_change(self._path, change)
+        append_activation(self._path, change)
         write_atomically(self._path / ACTIVE_FILE, f"{version}\n".encode())
         logger.info("model_%sd: %s after %s by %s", action, version, previous, by)
 
@@ -268,7 +274,7 @@ class ModelRegistry:
             yield
 
 
-class ActiveModel:
+class ActiveVersionCache:
     """Says which version is active, for callers that ask with every request.
 
     Reads the pointer at most once per `interval_s`; the answer is at most that old.

@@ -11,7 +11,7 @@ TOLERANCE = 1e-4
 
 Prices = Callable[[Sequence[CarFeatures]], Sequence[float]]
 
-CARS: tuple[CarFeatures, ...] = (
+SELF_TEST_CARS: tuple[CarFeatures, ...] = (
     CarFeatures(
         company="dacia",
         model="logan",
@@ -63,7 +63,7 @@ def expected_prices(prices: Prices) -> tuple[SelfTestCase, ...]:
     """The cases for a new version's manifest."""
     return tuple(
         SelfTestCase(car=car, price_mad=price)
-        for car, price in zip(CARS, prices(CARS), strict=True)
+        for car, price in zip(SELF_TEST_CARS, prices(SELF_TEST_CARS), strict=True)
     )
 
 

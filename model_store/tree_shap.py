@@ -55,10 +55,12 @@ class TreeShap:
     def of(cls, forest: PackedForest) -> Self:
         """Prepare a forest: once per model, some tens of milliseconds."""
         paths = ForestPaths.of(forest)
-        points, weights = np.polynomial.legendre.leggauss(max(1, (paths.most_features + 1) // 2))
+        points, weights = np.polynomial.legendre.leggauss(
+            max(1, (paths.max_path_features + 1) // 2)
+        )
         return cls(
             paths=paths,
-            base=_answer_without_features(forest),
+            base=_expected_value(forest),
             points=(points + 1.0) / 2.0,
             weights=weights / 2.0,
         )
@@ -88,7 +90,7 @@ def fastest_engine() -> Engine:
     return tree_shap_kernels.shapley_values
 
 
-def _answer_without_features(forest: PackedForest) -> float:
+def _expected_value(forest: PackedForest) -> float:
     """Mean over the trees of the leaves' means, weighted by cover."""
     is_leaf = forest.left_children == np.arange(forest.node_count)
     tree = np.searchsorted(forest.roots, np.flatnonzero(is_leaf), side="right") - 1

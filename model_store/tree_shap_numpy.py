@@ -13,8 +13,8 @@ def shapley_values(
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """See `tree_shap.Engine`."""
-    asked = row[paths.feature]
-    known = ((asked > paths.low) & (asked <= paths.high)).astype(np.float64)
+    feature_values = row[paths.feature]
+    known = ((feature_values > paths.low) & (feature_values <= paths.high)).astype(np.float64)
     factor = np.multiply.outer(points, known - paths.share) + paths.share
     slope = (known - paths.share) / factor
     ratio = factor / factor[:, paths.previous]

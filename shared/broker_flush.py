@@ -10,16 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-from shared.embedded import APPEND_ONLY, socket_path
+from shared.embedded import AOF_FOLDER, socket_path
 from shared.settings import Settings, SettingsError
 
-FLUSH_EVERY_S = 1.0
+FLUSH_INTERVAL_S = 1.0
 """Pause after each flush: a loss of power costs the broker what came in it and during the flush."""
 
 ANSWER_TIMEOUT_S = 2.0
 
 
-def flush_files(folder: Path) -> None:
+def fsync_aof_files(folder: Path) -> None:
     """Flush the append-only files of a folder to the disk, as many as there are just now.
 
     Raises:
@@ -45,14 +45,14 @@ def main() -> int:
         return _fail(str(error), 2)
     try:
         while True:
-            flush_files(settings.home.resolve() / "broker" / APPEND_ONLY)
-            time.sleep(FLUSH_EVERY_S)
+            fsync_aof_files(settings.home.resolve() / "broker" / AOF_FOLDER)
+            time.sleep(FLUSH_INTERVAL_S)
     except OSError as error:
-        cure = _write_anew(settings)
+        cure = _rewrite_aof(settings)
         return _fail(f"the disk does not take what the broker acknowledged: {error}; {cure}")
 
 
-def _write_anew(settings: Settings) -> str:
+def _rewrite_aof(settings: Settings) -> str:
     """Have the server write all it remembers into new files; what the disk lost is in there."""
     # The client library would take four times the memory of this process, for one line.
     try:

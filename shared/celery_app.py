@@ -7,13 +7,13 @@ from kombu import Queue
 
 from shared.names import TASK_QUEUES, QueueName, TaskName
 
-HARD_LIMIT_S = 300
+TASK_TIME_LIMIT_S = 300
 """Most tasks are never near this long: a chunk takes well under a second."""
 
-LONG_LIMIT_S = 3600
+LONG_TASK_TIME_LIMIT_S = 3600
 """For those that go through a whole file: ten million rows take minutes."""
 
-VISIBILITY_TIMEOUT_S = LONG_LIMIT_S + 900
+VISIBILITY_TIMEOUT_S = LONG_TASK_TIME_LIMIT_S + 900
 """A message that is not acknowledged for so long is delivered again: it must outlast any task,
 and the time for which a message waits after being prefetched. What a dead worker held does not
 wait for it: leases send that again."""
@@ -67,8 +67,8 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         # A prefetched message only ages towards the visibility timeout.
         worker_prefetch_multiplier=1,
         # For the pool of the bulk worker; a solo worker has no second process that could watch.
-        task_time_limit=HARD_LIMIT_S,
-        task_soft_time_limit=HARD_LIMIT_S - 30,
+        task_time_limit=TASK_TIME_LIMIT_S,
+        task_soft_time_limit=TASK_TIME_LIMIT_S - 30,
         # A frozen or absent broker is reported within two seconds, not after retries.
         task_publish_retry=False,
         # Without these three, a Redis that is out of memory or slow to start ends the worker.

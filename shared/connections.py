@@ -6,7 +6,7 @@ from shared.embedded import embedded_url
 from shared.settings import Settings
 
 
-def with_connections(settings: Settings) -> Settings:
+def with_server_urls(settings: Settings) -> Settings:
     """The settings with both URLs filled in and an absolute home."""
     settings = dataclasses.replace(settings, home=settings.home.resolve())
     return dataclasses.replace(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from shared.parent_death import end_with_parent
+from shared.parent_death import die_with_parent
 from shared.settings import Settings, SettingsError
 
 ServerName = Literal["broker", "cache"]
@@ -28,11 +28,11 @@ SOCKET_PATH_MAX_BYTES = 100
 LOCK_WAIT_S = 5.0
 """How long a killed predecessor's last child may hold the data folder."""
 
-APPEND_ONLY = "appendonlydir"
+AOF_FOLDER = "appendonlydir"
 """The server's own name for the folder of its append-only files."""
 
 
-SUPERVISED = "HONCHO_PROCESS_NAME"
+SUPERVISOR_VARIABLE = "HONCHO_PROCESS_NAME"
 """Set for the processes of a Procfile."""
 
 
@@ -162,7 +162,7 @@ def lock_data(folder: Path) -> int:
             return handle
 
 
-def become_server(settings: Settings, name: ServerName) -> None:
+def exec_server(settings: Settings, name: ServerName) -> None:
     """Replace this process by the server.
 
     Raises:
@@ -170,7 +170,7 @@ def become_server(settings: Settings, name: ServerName) -> None:
     """
     binary = server_binary()
     # Left behind, it would keep its data locked and answer for the next one.
-    if SUPERVISED in os.environ and not end_with_parent():
+    if SUPERVISOR_VARIABLE in os.environ and not die_with_parent():
         raise EmbeddedServerError("the supervisor has ended")
     prepare_folders(settings, name)
     lock_data(settings.home.resolve() / name)
@@ -185,7 +185,7 @@ def main(arguments: list[str]) -> int:
         return 2
     name: ServerName = "broker" if arguments[0] == "broker" else "cache"
     try:
-        become_server(Settings.from_env(), name)
+        exec_server(Settings.from_env(), name)
     except (EmbeddedServerError, SettingsError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
     return 2

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-FAST_BUCKETS_S = (
+LATENCY_BUCKETS_S = (
     0.0005,
     0.001,
     0.002,
@@ -58,7 +58,7 @@ HTTP_DURATION = Histogram(
     "http_request_duration_seconds",
     "Time to answer an HTTP request.",
     ["method", "endpoint"],
-    buckets=FAST_BUCKETS_S,
+    buckets=LATENCY_BUCKETS_S,
 )
 PREDICTIONS = Counter(
     "predictions_total", "Valuations answered, one per car; status success or error.", ["status"]
@@ -76,7 +76,7 @@ QUEUE_WAIT = Histogram(
     "queue_wait_seconds",
     "Time from submission to the start of the work.",
     ["queue"],
-    buckets=FAST_BUCKETS_S,
+    buckets=LATENCY_BUCKETS_S,
 )
 DISPATCH_GROUP = Histogram(
     "dispatch_group_cars",
@@ -87,7 +87,10 @@ DISPATCH_LATE_REPLIES = Counter(
     "dispatch_late_replies_total", "Replies for a request that no longer waited.", ["outcome"]
 )
 INFERENCE = Histogram(
-    "inference_seconds", "Time to estimate one group or chunk.", ["queue"], buckets=FAST_BUCKETS_S
+    "inference_seconds",
+    "Time to estimate one group or chunk.",
+    ["queue"],
+    buckets=LATENCY_BUCKETS_S,
 )
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
@@ -149,11 +152,11 @@ SHADOW_OVERLAP = Histogram(
     buckets=(0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0),
 )
 SHADOW_SECONDS = Histogram(
-    "shadow_seconds", "Time of one trial of the shadow.", ["version"], buckets=FAST_BUCKETS_S
+    "shadow_seconds", "Time of one trial of the shadow.", ["version"], buckets=LATENCY_BUCKETS_S
 )
 
 
-class PriceTally(NamedTuple):
+class PriceHistogram(NamedTuple):
     """What the histogram of prices needs to know of many prices."""
 
     counts: Sequence[int]
@@ -161,8 +164,8 @@ class PriceTally(NamedTuple):
     sum_mad: float
 
     @classmethod
-    def of(cls, prices_mad: Sequence[float]) -> "PriceTally":
-        """The tally of these prices; a bound belongs to the bucket below it."""
+    def of(cls, prices_mad: Sequence[float]) -> "PriceHistogram":
+        """The histogram of these prices; a bound belongs to the bucket below it."""
         ordered = sorted(prices_mad)
         ends = [bisect_right(ordered, bound) for bound in PRICE_BUCKETS_MAD]
         counts = [end - start for start, end in pairwise((0, *ends, len(ordered)))]
@@ -196,19 +199,19 @@ def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:
         buckets[place].inc(count)
 
 
-def observe_tally(tally: PriceTally) -> None:
-    """Count the valuations of a tally: the same as one by one, at the price of a few."""
-    _VALUATIONS.inc(sum(tally.counts))
+def observe_price_histogram(histogram: PriceHistogram) -> None:
+    """Count the valuations of a histogram: the same as one by one, at the price of a few."""
+    _VALUATIONS.inc(sum(histogram.counts))
     # The library observes single values only; a bucket is a value of its own, as it writes them.
     buckets = PREDICTED_PRICES._buckets  # noqa: SLF001
-    for bucket, count in zip(buckets, tally.counts, strict=True):
+    for bucket, count in zip(buckets, histogram.counts, strict=True):
         if count:
             bucket.inc(count)
-    PREDICTED_PRICES._sum.inc(tally.sum_mad)  # noqa: SLF001
+    PREDICTED_PRICES._sum.inc(histogram.sum_mad)  # noqa: SLF001
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
+class ServiceSnapshot:
     """The state of the service at one moment; None: could not be read."""
 
     model_version: str | None
@@ -222,7 +225,7 @@ class Snapshot:
 class SnapshotCollector(Collector):
     """Gauges read at the moment of the scrape; they need no bookkeeping between processes."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: ServiceSnapshot) -> None:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
@@ -247,16 +250,16 @@ class SnapshotCollector(Collector):
                 "Estimates in the result cache.",
                 value=state.cached_estimates,
             )
-        yield _by_queue("queue_messages", "Messages that wait.", state.queue_messages)
-        yield _by_queue(
+        yield _gauge_by_queue("queue_messages", "Messages that wait.", state.queue_messages)
+        yield _gauge_by_queue(
             "queue_oldest_message_age_seconds",
             "Age of the oldest message that waits.",
             state.queue_oldest_age_s,
         )
-        yield _by_queue("workers_up", "Workers that gave a sign of life.", state.workers)
+        yield _gauge_by_queue("workers_up", "Workers that gave a sign of life.", state.workers)
 
 
-def _by_queue(name: str, meaning: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+def _gauge_by_queue(name: str, meaning: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, meaning, labels=["queue"])
     for queue, value in values.items():
         family.add_metric([queue], value)
@@ -273,7 +276,7 @@ def host_registry() -> CollectorRegistry:
     return registry
 
 
-def exposition(snapshot: Snapshot) -> bytes:
+def exposition(snapshot: ServiceSnapshot) -> bytes:
     """The text that Prometheus scrapes: all processes of this host, then the snapshot."""
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(snapshot))

@@ -23,7 +23,7 @@ class TaskName(StrEnum):
     SPLIT_BATCH = "batch.split"
     VALUE_CHUNK = "batch.value_chunk"
     ASSEMBLE_BATCH = "batch.assemble"
-    MAKE_FORM = "batch.make_form"
+    MAKE_EXPORT = "batch.make_form"
     SWEEP = "maintenance.sweep"
 
 
@@ -34,7 +34,7 @@ TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.SPLIT_BATCH: QueueName.CONTROL,
     TaskName.VALUE_CHUNK: QueueName.BULK,
     TaskName.ASSEMBLE_BATCH: QueueName.CONTROL,
-    TaskName.MAKE_FORM: QueueName.BULK,
+    TaskName.MAKE_EXPORT: QueueName.BULK,
     TaskName.SWEEP: QueueName.CONTROL,
 }
 """The queue that each task travels on."""

@@ -7,7 +7,7 @@ import signal
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent() -> bool:
+def die_with_parent() -> bool:
     """Have the kernel send this process SIGTERM when its parent dies, even by SIGKILL.
 
     It holds for whatever program this process becomes, not for its children.

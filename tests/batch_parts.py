@@ -21,17 +21,17 @@ from shared.adapters.redis_batches import BatchLedger
 from shared.adapters.redis_client import RedisClient
 from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
+from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.names import TaskName
-from worker.services.batch_assemble import BatchAssembly
-from worker.services.batch_flow import BatchFlow
-from worker.services.batch_forms import BatchForms
-from worker.services.batch_split import BatchSplit
-from worker.services.batch_sweep import BatchSweep
-from worker.services.batch_table import BatchTable
+from worker.services.batch_assemble import BatchAssembler
+from worker.services.batch_flow import BatchStepSender
+from worker.services.batch_forms import BatchExporter
+from worker.services.batch_split import BatchSplitter
+from worker.services.batch_sweep import BatchSweeper
+from worker.services.batch_table import TableImporter
 from worker.services.batch_value import BatchValuation
 
 CALLER = CallerId("somebody")
@@ -152,34 +152,39 @@ class BulkPath:
         self.store = BatchLedger(
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
-        self.flow = BatchFlow(self.store, self.send)
-        self.tables = BatchTable(
+        self.step_sender = BatchStepSender(self.store, self.send)
+        self.tables = TableImporter(
             self.files, self.store, spool=folder / "spool", max_bytes=max_bytes
         )
-        self.split = BatchSplit(
-            self.files, self.store, self.flow, self.tables, chunk_rows=chunk_rows, slice_chunks=3
+        self.split = BatchSplitter(
+            self.files,
+            self.store,
+            self.step_sender,
+            self.tables,
+            chunk_rows=chunk_rows,
+            slice_chunks=3,
         )
         self.value = BatchValuation(
             self.files,
             self.store,
-            self.flow,
+            self.step_sender,
             models=self.model,
             audit_folder=self.audit_folder,
             clock=self.clock,
             max_attempts=max_attempts,
         )
-        self.assemble = BatchAssembly(
+        self.assemble = BatchAssembler(
             self.files, self.store, self.clock, audit_folder=self.audit_folder
         )
-        self.sweep = BatchSweep(
+        self.sweep = BatchSweeper(
             self.files,
             self.store,
-            self.flow,
+            self.step_sender,
             self.clock,
             audit_folder=self.audit_folder,
             retention_s=retention_s,
         )
-        self.forms = BatchForms(self.files, self.store)
+        self.forms = BatchExporter(self.files, self.store)
         self.events = JobEvents(client)
         self.results = BatchResults(
             self.files,
@@ -211,8 +216,8 @@ class BulkPath:
         """Make a form at once, as if a worker had waited for the order."""
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
-        assert task is TaskName.MAKE_FORM
-        self.forms.run(order["batch_id"], ResultTable(order["table"]), ResultForm(order["form"]))
+        assert task is TaskName.MAKE_EXPORT
+        self.forms.run(order["batch_id"], ResultTable(order["table"]), ExportFormat(order["form"]))
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""

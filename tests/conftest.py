@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from shared.adapters.redis_client import RedisClient, connect
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +123,7 @@ def session_servers() -> Iterator[Servers]:
     """One broker and one cache for the tests of the adapters."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
-        settings = with_connections(Settings(home=home))
+        settings = with_server_urls(Settings(home=home))
         for name in ("broker", "cache"):
             stack.enter_context(running_server(home, name))
         servers = Servers(settings, connect(settings.redis_url), connect(settings.cache_url))
@@ -172,7 +172,7 @@ class Service:
     @property
     def settings(self) -> Settings:
         """The settings that find its servers."""
-        return with_connections(Settings(home=self.home, models_path=self.models_path))
+        return with_server_urls(Settings(home=self.home, models_path=self.models_path))
 
 
 @contextlib.contextmanager

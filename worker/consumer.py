@@ -12,15 +12,15 @@ from kombu import Message
 from kombu.asynchronous.hub import Hub
 from kombu.asynchronous.timer import Timer
 
-EVENT_INTERVAL_S = 0.5
+EVENT_FLUSH_INTERVAL_S = 0.5
 """How much later Flower learns of a task; the events carry the times at which they happened."""
 
 
-FORGET_INTERVAL_S = 10.0
+TIMER_PURGE_INTERVAL_S = 10.0
 """How often timers of tasks that have ended are thrown away."""
 
 
-class ThriftyConsumer(Consumer):
+class EventBatchingConsumer(Consumer):
     """Spares the broker what nobody needs, for tasks that take a millisecond.
 
     Events of many tasks are sent as one message, twice a second at most. Celery sends those of each
@@ -50,7 +50,7 @@ class ThriftyConsumer(Consumer):
             # A message of somebody else may name no queue of ours: that is for Celery to judge.
             queue = queues.get(message.delivery_info.get("routing_key"))
             if queue is not None and queue.no_ack:
-                message.ack = _nothing
+                message.ack = _noop_ack
             handle(message)
 
         return receive
@@ -58,14 +58,14 @@ class ThriftyConsumer(Consumer):
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start anew with a connection: the timer of the last one is gone."""
         self._is_flush_due = False
-        hub.call_repeatedly(FORGET_INTERVAL_S, forget_ended, hub.timer)
+        hub.call_repeatedly(TIMER_PURGE_INTERVAL_S, purge_canceled_timers, hub.timer)
         super().register_with_event_loop(hub)
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # as Celery's own
         """See to it that what has been collected is sent before long."""
         if self.hub and not self._is_flush_due:
             self._is_flush_due = True
-            self.hub.call_later(EVENT_INTERVAL_S, self._flush_collected)
+            self.hub.call_later(EVENT_FLUSH_INTERVAL_S, self._flush_buffered_events)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """As Celery's, without eight lines on what it may do with running tasks one day."""
@@ -79,17 +79,17 @@ class ThriftyConsumer(Consumer):
             self._flush_events()
         super().stop()
 
-    def _flush_collected(self, *_: Any) -> None:
+    def _flush_buffered_events(self, *_: Any) -> None:
         self._is_flush_due = False
         self._flush_events()
 
 
-def forget_ended(timer: Timer) -> None:
+def purge_canceled_timers(timer: Timer) -> None:
     """Throw away the timers that were called off; to be called in the thread that fires them."""
     queue = timer._queue  # noqa: SLF001 - kombu drops them as they come due, and in no other way
     queue[:] = [each for each in queue if not each.entry.canceled]
     heapq.heapify(queue)
 
 
-def _nothing(**_: Any) -> None:
+def _noop_ack(**_: Any) -> None:
     """Acknowledge what the broker has forgotten already."""

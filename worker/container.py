@@ -21,19 +21,19 @@ from shared.names import TaskName
 from shared.settings import Settings
 from worker.runtime.model_runtime import ModelRuntime
 from worker.runtime.shadow_runtime import ShadowRuntime
-from worker.services.batch_assemble import BatchAssembly
-from worker.services.batch_flow import BatchFlow
-from worker.services.batch_forms import BatchForms
-from worker.services.batch_split import BatchSplit
-from worker.services.batch_sweep import BatchSweep
-from worker.services.batch_table import BatchTable
+from worker.services.batch_assemble import BatchAssembler
+from worker.services.batch_flow import BatchStepSender
+from worker.services.batch_forms import BatchExporter
+from worker.services.batch_split import BatchSplitter
+from worker.services.batch_sweep import BatchSweeper
+from worker.services.batch_table import TableImporter
 from worker.services.batch_value import BatchValuation
 from worker.services.estimation import Estimation
-from worker.services.shadowing import Shadowing
-from worker.services.sweep import JobSweep
+from worker.services.shadowing import ShadowEvaluator
+from worker.services.sweep import JobSweeper
 from worker.services.valuation import ValuationService
 from worker.tasks.batch import BatchServices
-from worker.tasks.maintenance import Sweep
+from worker.tasks.maintenance import Sweeper
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class WorkerServices:
 
     valuation: ValuationService
     batches: BatchServices
-    sweeps: Sequence[Sweep]
+    sweeps: Sequence[Sweeper]
 
 
 def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
@@ -64,14 +64,14 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     )
     files = BatchFiles(open_blob_store(settings))
     ledger = _ledger(settings, broker, clock)
-    shadowing = Shadowing(ShadowRuntime(settings.versions_path, time.monotonic))
-    flow = BatchFlow(ledger, sender.send)
-    tables = BatchTable(
+    shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
+    step_sender = BatchStepSender(ledger, sender.send)
+    tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
     return WorkerServices(
         valuation=ValuationService(
-            estimation=Estimation(runtime, shadowing),
+            estimation=Estimation(runtime, shadow_evaluator),
             audit=audit,
             claims=RedisClaims(broker, clock),
             cache=cache,
@@ -81,26 +81,28 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             max_attempts=settings.job_max_attempts,
         ),
         batches=BatchServices(
-            split=BatchSplit(files, ledger, flow, tables, chunk_rows=settings.batch_chunk_rows),
+            split=BatchSplitter(
+                files, ledger, step_sender, tables, chunk_rows=settings.batch_chunk_rows
+            ),
             value=BatchValuation(
                 files,
                 ledger,
-                flow,
+                step_sender,
                 models=runtime,
                 audit_folder=settings.audit_folder,
                 clock=clock,
                 max_attempts=settings.job_max_attempts,
-                shadowing=shadowing,
+                shadow_evaluator=shadow_evaluator,
             ),
-            assemble=BatchAssembly(files, ledger, clock, audit_folder=settings.audit_folder),
-            forms=BatchForms(files, ledger),
+            assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
+            forms=BatchExporter(files, ledger),
         ),
         sweeps=[
-            JobSweep(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
-            BatchSweep(
+            JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
+            BatchSweeper(
                 files,
                 ledger,
-                flow,
+                step_sender,
                 clock,
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
@@ -117,7 +119,7 @@ def resume_batches(settings: Settings) -> None:
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):
-        if _ledger(settings, broker, time.time).release_all():
+        if _ledger(settings, broker, time.time).expire_all_leases():
             TaskSender(broker).send(TaskName.SWEEP, {})
 
 

@@ -15,7 +15,7 @@ from celery.concurrency import get_implementation, prefork, solo
 from prometheus_client import push_to_gateway, start_http_server
 
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_workers import RedisWorkers
+from shared.adapters.redis_workers import WorkerRegistry
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
@@ -23,7 +23,7 @@ from shared.names import QueueName
 from shared.settings import Settings
 from worker.runtime.kernel_cache import fill_kernel_cache
 from worker.runtime.model_runtime import ModelRuntime
-from worker.services.plain_value import plain_engine
+from worker.services.plain_value import fast_csv_engine
 
 PUSH_INTERVAL_S = 15.0
 BULK_NICENESS = 10
@@ -49,7 +49,7 @@ def connect_signals(
         resume_batches: called where no other worker values batches: whatever its predecessor held
             when it was killed must not wait for its leases.
     """
-    SignsOfLife(settings, runtime, resume_batches).connect()
+    HeartbeatReporter(settings, runtime, resume_batches).connect()
 
     @signals.setup_logging.connect(weak=False)
     def keep_logging(**_: Any) -> None:
@@ -61,7 +61,7 @@ def connect_signals(
         with contextlib.suppress(ModelNotLoaded):
             runtime.warm_up()
         if get_implementation(sender.pool_cls) is prefork.TaskPool:
-            _prepare_bulk()
+            _prepare_bulk_worker()
         # What is here now stays: the collector must not touch, and so copy, the shared pages.
         gc.collect()
         gc.freeze()
@@ -77,7 +77,7 @@ def connect_signals(
             start_http_server(settings.metrics_port, registry=host_registry())
         if settings.pushgateway_url:
             threading.Thread(
-                target=_push_for_ever, args=(settings.pushgateway_url,), daemon=True
+                target=_push_metrics_loop, args=(settings.pushgateway_url,), daemon=True
             ).start()
 
     @signals.task_prerun.connect(weak=False)
@@ -102,14 +102,14 @@ def _start_or_exit(start_process: Callable[[], None]) -> None:
         raise SystemExit(1) from error
 
 
-def _prepare_bulk() -> None:
+def _prepare_bulk_worker() -> None:
     """Prepare a worker for batches, which yields to whoever waits for an answer."""
     os.nice(BULK_NICENESS)
     # Compiled once, here, and shared by the processes of the pool.
-    plain_engine()
+    fast_csv_engine()
 
 
-class SignsOfLife:
+class HeartbeatReporter:
     """Tells the API, with Celery's own heartbeat, that this worker is there and able to answer.
 
     Args:
@@ -125,7 +125,7 @@ class SignsOfLife:
         self._runtime = runtime
         self._resume_batches = resume_batches
         self._is_solo = False
-        self._workers = RedisWorkers(connect(settings.redis_url))
+        self._workers = WorkerRegistry(connect(settings.redis_url))
         self._queues: list[str] = []
         self._name = ""
 
@@ -140,7 +140,7 @@ class SignsOfLife:
         self._name = f"{sender.hostname}:{os.getpid()}"
         self._is_solo = isinstance(sender.pool, solo.TaskPool)
         with contextlib.suppress(BrokerUnavailable):
-            others = self._workers.take_over(sender.hostname)
+            others = self._workers.remove_predecessors(sender.hostname)
             if QueueName.BULK in self._queues and not others[QueueName.BULK]:
                 self._resume_batches()
         self._beat()
@@ -153,15 +153,15 @@ class SignsOfLife:
         with contextlib.suppress(BrokerUnavailable, ModelNotLoaded):
             if self._is_solo:
                 self._runtime.current()
-            self._workers.beat(self._name, self._queues)
+            self._workers.heartbeat(self._name, self._queues)
 
     def _leave(self, **_: Any) -> None:
         with contextlib.suppress(BrokerUnavailable):
-            self._workers.leave(self._name, self._queues)
+            self._workers.unregister(self._name, self._queues)
         self._name = ""
 
 
-def _push_for_ever(url: str) -> None:
+def _push_metrics_loop(url: str) -> None:
     """Push this host's metrics at an interval; a gateway that is down is tried again.
 
     They are those of all its processes, so all push the same under the host's name.

@@ -8,7 +8,7 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 
 from shared.celery_app import make_celery
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.logging import configure_logging
 from shared.metrics import MODEL_RELOADS
 from shared.settings import Settings
@@ -18,7 +18,7 @@ from worker.runtime.model_runtime import ModelRuntime
 from worker.tasks import batch, maintenance, valuation
 
 
-class Process:
+class WorkerProcess:
     """The services of this process; built anew in each child of a pool."""
 
     def __init__(self, settings: Settings, runtime: ModelRuntime) -> None:
@@ -39,19 +39,19 @@ class Process:
 
 def make_app() -> Celery:
     """The configured application with its tasks."""
-    settings = with_connections(Settings.from_env())
+    settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "worker")
     # Celery warns of root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
     celery = make_celery(settings.redis_url)
-    celery.conf.worker_consumer = "worker.consumer:ThriftyConsumer"
+    celery.conf.worker_consumer = "worker.consumer:EventBatchingConsumer"
     runtime = ModelRuntime(
         settings.versions_path,
         time.monotonic,
         on_reload=lambda outcome: MODEL_RELOADS.labels(outcome=outcome).inc(),
     )
-    process = Process(settings, runtime)
+    process = WorkerProcess(settings, runtime)
     valuation.register(celery, lambda: process.services().valuation)
     batch.register(celery, lambda: process.services().batches)
     maintenance.register(celery, lambda: process.services().sweeps)

@@ -12,14 +12,14 @@ from pathlib import Path
 RESTART_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Waits before the first, second … restart in a row; the last one repeats."""
 
-SETTLED_AFTER_S = 30.0
+STABLE_AFTER_S = 30.0
 """A process that lived this long starts again at the first delay."""
 
-CRASHES_ALLOWED = 5
+MAX_CRASHES = 5
 CRASH_WINDOW_S = 30.0
 """A process that ends by itself this often within this time will not recover by itself."""
 
-ASKED_TO_END = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+EXTERNAL_STOP_CODES = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 """Ends that came from outside say nothing about the process itself."""
 
 READ_BYTES = 65_536
@@ -48,7 +48,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restarts_in_a_row = 0
-        self._crashes: collections.deque[float] = collections.deque(maxlen=CRASHES_ALLOWED)
+        self._crashes: collections.deque[float] = collections.deque(maxlen=MAX_CRASHES)
         self._unfinished_line = b""
 
     @property
@@ -94,7 +94,7 @@ class Child:
             self._unfinished_line = b""
         return complete
 
-    def last_lines(self) -> list[bytes]:
+    def drain_output(self) -> list[bytes]:
         """Everything that is left to read of a process that has ended."""
         last: list[bytes] = []
         while self.output_open and (lines := self.lines()):
@@ -109,12 +109,12 @@ class Child:
         self.output_open = chunk != b""
         return chunk
 
-    def has_ended(self) -> bool:
-        """Whether the process is over; its id stays reserved until `bury`."""
+    def has_exited(self) -> bool:
+        """Whether the process is over; its id stays reserved until `reap`."""
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is not None
 
-    def bury(self) -> int:
+    def reap(self) -> int:
         """Note the end: kill what is left of its group, then free its id.
 
         Returns:
@@ -132,7 +132,7 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process itself, which tells its own children.
 
-        Not by `Popen`, which frees the id of a process that has ended in between: `bury` does.
+        Not by `Popen`, which frees the id of a process that has ended in between: `reap` does.
         """
         if self._process is not None:
             os.kill(self.pid, number)
@@ -141,16 +141,16 @@ class Child:
         """End the process and its children at once."""
         os.killpg(self.pid, signal.SIGKILL)
 
-    def plan_restart(self, code: int) -> float:
+    def schedule_restart(self, code: int) -> float:
         """Decide when to start again after an end with this exit code.
 
         Returns:
             Seconds from now.
         """
         now = time.monotonic()
-        if code not in ASKED_TO_END:
+        if code not in EXTERNAL_STOP_CODES:
             self._crashes.append(now)
-        if now - self._started_at > SETTLED_AFTER_S:
+        if now - self._started_at > STABLE_AFTER_S:
             self._restarts_in_a_row = 0
         delay_s = RESTART_DELAYS_S[min(self._restarts_in_a_row, len(RESTART_DELAYS_S) - 1)]
         self._restarts_in_a_row += 1
@@ -158,13 +158,13 @@ class Child:
         return delay_s
 
     @property
-    def keeps_crashing(self) -> bool:
+    def is_crash_looping(self) -> bool:
         """Whether it ended by itself too often in too short a time."""
-        full = len(self._crashes) == CRASHES_ALLOWED
+        full = len(self._crashes) == MAX_CRASHES
         return full and self._crashes[-1] - self._crashes[0] < CRASH_WINDOW_S
 
 
-def describe_end(code: int) -> str:
+def describe_exit(code: int) -> str:
     """An exit code in words."""
     if code >= 0:
         return f"ended with exit code {code}"

@@ -13,7 +13,7 @@ from shared.settings import Settings
 CODE_ROOT = Path(__file__).parents[2]
 """Folder of the Procfile and of the packages."""
 
-ONE_THREAD_VARIABLES = (
+SINGLE_THREAD_ENV = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -52,7 +52,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     }
     programs = str(Path(sys.executable).parent)
     return {
-        **dict.fromkeys(ONE_THREAD_VARIABLES, "1"),
+        **dict.fromkeys(SINGLE_THREAD_ENV, "1"),
         **inherited,
         **resolved,
         "REDIS_URL": settings.redis_url or embedded_url(settings, "broker"),
@@ -65,7 +65,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     }
 
 
-def one_host_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+def single_host_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of a run with all processes on one host.
 
     The API's `/metrics` speaks for all of them there; workers with a port of their own would

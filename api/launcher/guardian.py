@@ -1,7 +1,7 @@
 """Ends the processes of a run whose supervisor was killed.
 
 The supervisor cannot catch SIGKILL, and its children have children of their own (pool processes,
-server workers) which would live on and keep the port. So the guardian, a process in a session of
+server workers) which would live on and keep the port. So the watchdog, a process in a session of
 its own, reads the process groups of the run from a pipe that only the supervisor writes: when
 the pipe ends while groups are still registered, the supervisor is gone and the groups are killed.
 """
@@ -17,11 +17,11 @@ from typing import BinaryIO
 CODE_ROOT = Path(__file__).parents[2]
 
 
-class Guardian:
+class Watchdog:
     """The supervisor's end of the pipe."""
 
     def __init__(self, keep_open: Sequence[int] = ()) -> None:
-        """Start the guardian.
+        """Start the watchdog.
 
         Args:
             keep_open: file descriptors that stay open until the last group is gone (locks).
@@ -33,23 +33,23 @@ class Guardian:
     def watch(self, group: int) -> None:
         """Kill this process group if the supervisor dies."""
         self._groups.add(group)
-        self._tell(f"+{group}")
+        self._send_line(f"+{group}")
 
-    def forget(self, group: int) -> None:
+    def unwatch(self, group: int) -> None:
         """This process group has ended."""
         self._groups.discard(group)
-        self._tell(f"-{group}")
+        self._send_line(f"-{group}")
 
-    def revive(self) -> None:
+    def restart_if_dead(self) -> None:
         """Start again if the guardian itself was killed."""
         if self._process.poll() is not None:
-            self.dismiss()
+            self.close()
             self._process = self._start()
             for group in self._groups:
-                self._tell(f"+{group}")
+                self._send_line(f"+{group}")
 
-    def dismiss(self) -> None:
-        """End the guardian, and with it whatever group is still registered."""
+    def close(self) -> None:
+        """End the watchdog, and with it whatever group is still registered."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
@@ -64,7 +64,7 @@ class Guardian:
             bufsize=0,
         )
 
-    def _tell(self, line: str) -> None:
+    def _send_line(self, line: str) -> None:
         """A dead guardian is revived, and told everything, by the supervisor's next round."""
         if self._process.stdin is not None:
             try:
@@ -73,7 +73,7 @@ class Guardian:
                 return
 
 
-def groups_left(lines: Iterable[bytes]) -> set[int]:
+def remaining_groups(lines: Iterable[bytes]) -> set[int]:
     """The process groups that were registered and not taken back."""
     groups: set[int] = set()
     for line in lines:
@@ -98,7 +98,7 @@ def main(pipe: BinaryIO) -> None:
     """Wait for the end of the supervisor."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    kill_groups(groups_left(pipe))
+    kill_groups(remaining_groups(pipe))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from honcho.printer import Message, Printer
 LOG_FILE_MAX_BYTES = 10_000_000
 LOG_FILES_KEPT = 3
 SHOWN_LEVELS = {"warning", "error", "critical"}
-NOT_SHOWN_FIELDS = {"event", "level", "at", "process", "exception"}
-OWN_NAME = "carprice"
-OUTAGE = re.compile(
+HIDDEN_FIELDS = {"event", "level", "at", "process", "exception"}
+SUPERVISOR_NAME = "carprice"
+OUTAGE_PATTERN = re.compile(
     r"connection (refused|reset|closed|aborted)|connection to broker|cannot connect to"
     r"|error \d+ connecting|error while reading from|connectionerror|timeout (reading|connecting)"
     r"|loading the dataset|broker_?unavailable|broken pipe",
@@ -28,9 +28,9 @@ OUTAGE = re.compile(
 """What the libraries say while a server does not answer."""
 OUTAGE_QUIET_S = 60.0
 """After this time without a word about it, the next word is about another outage."""
-STACK_END = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
+TRACEBACK_END = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
 """The last line of a stack: the exception's class, and what it says."""
-STACK_LINK = re.compile(r"(During handling of|The above exception was|Traceback \()")
+TRACEBACK_LINK = re.compile(r"(During handling of|The above exception was|Traceback \()")
 
 
 def terminal_text(line: str) -> str | None:
@@ -53,7 +53,7 @@ def terminal_text(line: str) -> str | None:
 
 def _readable(record: dict[str, Any]) -> str:
     """A log record in one line."""
-    rest = [f"{key}={value}" for key, value in record.items() if key not in NOT_SHOWN_FIELDS]
+    rest = [f"{key}={value}" for key, value in record.items() if key not in HIDDEN_FIELDS]
     last_line = str(record.get("exception", "")).strip().splitlines()[-1:]
     return " ".join([f"{record['level']}: {record['event']}", *rest, *last_line])
 
@@ -63,15 +63,15 @@ class TerminalFilter:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._in_stack = False
+        self._in_traceback = False
         self._outage_at = float("-inf")
 
     def text(self, line: str) -> str | None:
         """How a line appears; None if it goes to the file only."""
         shown = terminal_text(line)
-        if shown is None or self._is_stack(shown):
+        if shown is None or self._is_traceback(shown):
             return None
-        if not OUTAGE.search(shown):
+        if not OUTAGE_PATTERN.search(shown):
             return shown
         now, before = time.monotonic(), self._outage_at
         self._outage_at = now
@@ -79,14 +79,14 @@ class TerminalFilter:
             return None
         return f"a server does not answer; trying again (see logs/{self._name}.log)"
 
-    def _is_stack(self, line: str) -> bool:
+    def _is_traceback(self, line: str) -> bool:
         """Whether a line is of a stack; its last line, which says what happened, is not."""
-        if STACK_LINK.match(line):
-            self._in_stack = True
+        if TRACEBACK_LINK.match(line):
+            self._in_traceback = True
             return True
-        if self._in_stack and (line.startswith(" ") or not STACK_END.match(line)):
+        if self._in_traceback and (line.startswith(" ") or not TRACEBACK_END.match(line)):
             return True
-        self._in_stack = False
+        self._in_traceback = False
         return False
 
 
@@ -102,9 +102,11 @@ class Output:
             terminal: standard output when not given.
         """
         self._terminal = sys.stdout if terminal is None else terminal
-        self._printer = Printer(self._terminal, width=max(map(len, [OWN_NAME, *names])))
+        self._printer = Printer(self._terminal, width=max(map(len, [SUPERVISOR_NAME, *names])))
         self._colours = dict(zip(names, get_colours(), strict=False))
-        self._files = {name: _log_file(folder / f"{name}.log") for name in [OWN_NAME, *names]}
+        self._files = {
+            name: _log_file(folder / f"{name}.log") for name in [SUPERVISOR_NAME, *names]
+        }
         self._filters = {name: TerminalFilter(name) for name in names}
         self._terminal_gone = False
 
@@ -119,8 +121,8 @@ class Output:
     def say(self, text: str) -> None:
         """A line of the supervisor's own."""
         now = dt.datetime.now(tz=dt.UTC)
-        self._files[OWN_NAME].info("%s %s", now.isoformat(timespec="seconds"), text)
-        self._print(OWN_NAME, text)
+        self._files[SUPERVISOR_NAME].info("%s %s", now.isoformat(timespec="seconds"), text)
+        self._print(SUPERVISOR_NAME, text)
 
     def announce(self, text: str) -> None:
         """Several lines for a person, without a prefix."""

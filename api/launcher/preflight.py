@@ -11,11 +11,11 @@ from api.auth import load_keys
 from shared.adapters.redis_client import connect
 from shared.settings import Settings
 
-HIGHEST_PORT = 65_535
+MAX_PORT = 65_535
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-FREE_MIN_BYTES = 50_000_000
+MIN_FREE_BYTES = 50_000_000
 """Metrics are memory mapped: on a full disk the processes would die without a word."""
-DYING_RUN_WAIT_S = 10.0
+HOME_LOCK_TIMEOUT_S = 10.0
 """How long the last processes of a killed run may take to go."""
 
 
@@ -81,8 +81,8 @@ def check_ports(settings: Settings) -> None:
 
 def _check_port(variable: str, host: str, port: int) -> None:
     """Bind once, as the server will."""
-    if not 1 <= port <= HIGHEST_PORT:
-        raise CannotStartError(f"{variable}={port}: expected a number from 1 to {HIGHEST_PORT}")
+    if not 1 <= port <= MAX_PORT:
+        raise CannotStartError(f"{variable}={port}: expected a number from 1 to {MAX_PORT}")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -103,7 +103,7 @@ def _check_port(variable: str, host: str, port: int) -> None:
 
 def _suggestion(port: int) -> int:
     """A port that the user may like better."""
-    return port + 1 if port < HIGHEST_PORT else port - 1
+    return port + 1 if port < MAX_PORT else port - 1
 
 
 def prepare_home(settings: Settings) -> None:
@@ -123,10 +123,10 @@ def prepare_home(settings: Settings) -> None:
     if not os.access(home, os.W_OK | os.X_OK):
         raise CannotStartError(f"CARPRICE_HOME={home} cannot be written: name another folder")
     free = shutil.disk_usage(home).free
-    if free < FREE_MIN_BYTES:
+    if free < MIN_FREE_BYTES:
         raise CannotStartError(
             f"CARPRICE_HOME={home} has {free // 1_000_000} MB of disk left, "
-            f"at least {FREE_MIN_BYTES // 1_000_000} are needed: free some, or name another folder"
+            f"at least {MIN_FREE_BYTES // 1_000_000} are needed: free some, or name another folder"
         )
 
 
@@ -137,7 +137,7 @@ def wipe_metrics(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def take_home(home: Path) -> int:
+def lock_home(home: Path) -> int:
     """Lock the home for as long as the returned file descriptor is open anywhere.
 
     A lock file that a killed run left behind is no obstacle: the kernel released the lock.
@@ -146,10 +146,10 @@ def take_home(home: Path) -> int:
         CannotStartError: another run uses this home.
     """
     handle = os.open(home / "run" / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    give_up_at = time.monotonic() + DYING_RUN_WAIT_S
+    deadline = time.monotonic() + HOME_LOCK_TIMEOUT_S
     while not _locked(handle):
         holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
-        if _alive(holder) or time.monotonic() > give_up_at:
+        if _alive(holder) or time.monotonic() > deadline:
             os.close(handle)
             raise CannotStartError(
                 f"{home} is in use by process {holder or '?'}: stop that one, or choose another "

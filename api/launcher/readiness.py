@@ -40,10 +40,10 @@ def servers_answer(paths: Sequence[Path]) -> bool:
     return all(server_answers(path) for path in paths)
 
 
-def server_place(url: str) -> str:
+def server_location(url: str) -> str:
     """Where a server is, without its password: `host:port`, or the path of its socket.
 
-    >>> server_place("rediss://:secret@queue.example/0")
+    >>> server_location("rediss://:secret@queue.example/0")
     'queue.example:6379'
     """
     parts = urlsplit(url)
@@ -52,7 +52,7 @@ def server_place(url: str) -> str:
     return f"{parts.hostname}:{parts.port or REDIS_PORT}"
 
 
-def broker_trouble(url: str) -> str | None:
+def broker_error(url: str) -> str | None:
     """Why the server at this address takes no commands; None if it does."""
     client = connect(url)
     try:
@@ -74,15 +74,15 @@ def api_state(address: str) -> tuple[bool, str]:
     except (OSError, http.client.HTTPException) as error:
         return False, f"no answer from http://{address}/readyz ({error})"
     else:
-        return answer.status == http.HTTPStatus.OK, what_is_missing(text)
+        return answer.status == http.HTTPStatus.OK, failed_checks(text)
     finally:
         connection.close()
 
 
-def what_is_missing(answer: str) -> str:
+def failed_checks(answer: str) -> str:
     """The dependencies that an answer of `/readyz` names as not ready; anything else as it is.
 
-    >>> what_is_missing('{"checks": [{"name": "workers", "ok": false, "detail": "none"}]}')
+    >>> failed_checks('{"checks": [{"name": "workers", "ok": false, "detail": "none"}]}')
     'workers (none)'
     """
     try:

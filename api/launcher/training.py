@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from api.launcher.environment import CODE_ROOT, ONE_THREAD_VARIABLES
-from api.launcher.guardian import Guardian, kill_groups
+from api.launcher.environment import CODE_ROOT, SINGLE_THREAD_ENV
+from api.launcher.guardian import Watchdog, kill_groups
 from api.launcher.preflight import CannotStartError
 from model_store.manifest import REFERENCE_MARKET
 from model_store.registry import ModelRegistry
@@ -54,34 +54,34 @@ def _is_default(registry: ModelRegistry, version: str) -> bool:
 
 
 def train_default_model(
-    env: Mapping[str, str], guardian: Guardian, stop_wanted: Callable[[], bool]
+    env: Mapping[str, str], watchdog: Watchdog, should_stop: Callable[[], bool]
 ) -> None:
     """Run `carprice train --activate`, its progress on this terminal.
 
     Args:
         env: the environment of the run; training may use all cores.
-        guardian: ends the training if this process is killed.
-        stop_wanted: asked a few times a second.
+        watchdog: ends the training if this process is killed.
+        should_stop: asked a few times a second.
 
     Raises:
         CannotStartError: the training failed.
     """
     training = subprocess.Popen(
         [sys.executable, "-m", "api.cli", "train", "--activate"],
-        env={name: text for name, text in env.items() if name not in ONE_THREAD_VARIABLES},
+        env={name: text for name, text in env.items() if name not in SINGLE_THREAD_ENV},
         cwd=CODE_ROOT,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
-    guardian.watch(training.pid)
-    while training.poll() is None and not stop_wanted():
+    watchdog.watch(training.pid)
+    while training.poll() is None and not should_stop():
         time.sleep(POLL_S)
     was_stopped = training.poll() is None
     if was_stopped:
         # Nothing is lost: a version becomes visible in one step, when it is complete.
         kill_groups([training.pid])
     code = training.wait()
-    guardian.forget(training.pid)
+    watchdog.unwatch(training.pid)
     if code != 0 and not was_stopped:
         raise CannotStartError("training the default model failed: see its message above")
 

@@ -9,7 +9,7 @@ from shared.domain.batch import BatchManifest
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.messages import Language
-from shared.schemas.upload_messages import NOTICE_MESSAGES, NOTICE_REACH
+from shared.schemas.upload_messages import NOTICE_MESSAGES, NOTICE_SCOPE
 
 
 class FindingSchema(Schema):
@@ -116,7 +116,7 @@ def _dump_notice(
         column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
     )
     if notice.rows is not None:
-        detail += NOTICE_REACH[language].format(rows=notice.rows)
+        detail += NOTICE_SCOPE[language].format(rows=notice.rows)
     return {"code": notice.code, "field": notice.field, "detail": detail, "rows": notice.rows}
 
 

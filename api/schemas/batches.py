@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.current import language
-from api.problems import describe_place
+from api.problems import dump_field_problem
 from api.schemas.batch_input import BatchInputSchema, dump_input
 from api.schemas.jobs import iso
 from api.schemas.problems import PlaceSchema
@@ -22,8 +22,8 @@ _DELIMITER_NAMES = {
     "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
 }  # fmt: skip
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
-COLUMNS_MAX_SIGNS = 4_000
-SHEET_MAX_SIGNS = 100
+COLUMNS_MAX_CHARS = 4_000
+SHEET_MAX_CHARS = 100
 FORMATS = ("csv", "ndjson", "parquet")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
@@ -44,8 +44,8 @@ class EncodingField(fields.String):
         return name
 
 
-class SignField(fields.String):
-    """A sign, or its name."""
+class CharacterField(fields.String):
+    """A character, or its name."""
 
     def __init__(self, names: dict[str, str], **options: Any) -> None:
         super().__init__(**options)
@@ -53,10 +53,10 @@ class SignField(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options) or ""
-        sign = self._names.get(text, text)
-        if sign not in self._names.values():
+        character = self._names.get(text, text)
+        if character not in self._names.values():
             raise ValidationError("one of " + ", ".join(self._names))
-        return sign
+        return character
 
 
 class ColumnsField(fields.Field[Any]):
@@ -66,7 +66,7 @@ class ColumnsField(fields.Field[Any]):
         self, value: Any, attr: Any, data: Any, **options: Any
     ) -> tuple[tuple[str, str], ...]:
         text = str(super()._deserialize(value, attr, data, **options))
-        pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_SIGNS else None
+        pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None:
             raise ValidationError("km_driven:Compteur,year:#5")
         return pairs
@@ -100,12 +100,12 @@ class UploadQuery(Schema):
     encoding = EncodingField(
         load_default=None, metadata={"description": "Detected if not given.", "example": "cp1252"}
     )
-    delimiter = SignField(
+    delimiter = CharacterField(
         _DELIMITER_NAMES,
         load_default=None,
         metadata={"description": "Sign or name: " + " ".join(map(repr, DELIMITERS))},
     )
-    decimal = SignField(
+    decimal = CharacterField(
         _DECIMAL_NAMES, load_default=None, metadata={"description": "`,` or `.`, or its name."}
     )
     columns = ColumnsField(
@@ -121,7 +121,7 @@ class UploadQuery(Schema):
     sheet = fields.String(
         load_default=None,
         validate=validate.Length(
-            min=1, max=SHEET_MAX_SIGNS, error=f"1-{SHEET_MAX_SIGNS} characters"
+            min=1, max=SHEET_MAX_CHARS, error=f"1-{SHEET_MAX_CHARS} characters"
         ),
         metadata={"description": "Sheet of a workbook, by name or number; the first if not given."},
     )
@@ -276,7 +276,7 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
         texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
         answer["error"] = {"code": progress.error, "detail": texts[language()]}
         if batch.refusal:
-            places = [describe_place(place, language()) for place in batch.refusal]
+            places = [dump_field_problem(place, language()) for place in batch.refusal]
             answer["error"]["errors"] = places
     return answer
 

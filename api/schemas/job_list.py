@@ -11,7 +11,7 @@ from shared.domain.ids import is_id
 from shared.domain.job import JobKind, JobState
 
 PAGE_DEFAULT, PAGE_MAX = 20, 100
-_LOST_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
+_UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
 """The plus of a time zone, which is a blank where nobody escaped it."""
 
 
@@ -21,7 +21,7 @@ class TimeField(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options) or ""
         try:
-            moment = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text))
+            moment = datetime.fromisoformat(_UNESCAPED_PLUS.sub(r"\1+\2", text))
         except ValueError:
             raise ValidationError("2026-11-22, 2026-11-22T08:30:00Z") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

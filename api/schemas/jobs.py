@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 from api.current import language
 from api.schemas.valuations import ValuationSchema, dump_valuation
 from shared.domain.ids import ValuationId
-from shared.domain.job import Job, JobHead, JobKind, JobState, QueuePlace, Valuation
+from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition, Valuation
 from shared.schemas.messages import describe_problem
 
 
@@ -98,7 +98,7 @@ JOB_RESULT_SCHEMAS = (ValuationSchema,)
 """Schemas that `JobSchema` refers to by name."""
 
 
-def dump_job(job: Job, place: QueuePlace | None, coverage: float) -> dict[str, Any]:
+def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str, Any]:
     """The answer for one job."""
     answer: dict[str, Any] = {
         "id": job.id,
@@ -122,7 +122,7 @@ def dump_job(job: Job, place: QueuePlace | None, coverage: float) -> dict[str, A
     return answer
 
 
-def dump_head(head: JobHead) -> dict[str, Any]:
+def dump_head(head: JobSummary) -> dict[str, Any]:
     """An entry of a list."""
     folder = "jobs" if head.kind is JobKind.JOB else "batches"
     return {

@@ -8,12 +8,12 @@ from marshmallow import RAISE, Schema, ValidationError, fields
 from api.schemas.jobs import iso
 from api.schemas.outlook import IntervalSchema
 from shared.domain.errors import FieldProblem, InvalidInput
-from shared.domain.outcome import Outcome, OutcomeFigures, Sale
+from shared.domain.outcome import Sale, SaleAccuracy, SaleReport
 from shared.domain.valuation import DEFAULT_COVERAGE
 from shared.schemas.car import DIRHAMS
 from shared.schemas.fields import Number
 
-LOWEST_MAD, HIGHEST_MAD = 1_000, 100_000_000
+MIN_SALE_PRICE_MAD, MAX_SALE_PRICE_MAD = 1_000, 100_000_000
 _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
 
 
@@ -34,8 +34,8 @@ class SaleSchema(Schema):
         label_en="Sale price",
         example=142_000,
         unit="MAD",
-        minimum=LOWEST_MAD,
-        maximum=HIGHEST_MAD,
+        minimum=MIN_SALE_PRICE_MAD,
+        maximum=MAX_SALE_PRICE_MAD,
         decimals=2,
         thousands=True,
         suffixes=DIRHAMS,
@@ -114,7 +114,7 @@ def _problem(name: str, body: dict[str, Any]) -> FieldProblem:
     return FieldProblem(pointer, _CODES.get(name, "only-the-sale"), value=body.get(name))
 
 
-def dump_outcome(outcome: Outcome) -> dict[str, Any]:
+def dump_outcome(outcome: SaleReport) -> dict[str, Any]:
     """The answer for one report."""
     return {
         "id": outcome.valuation_id,
@@ -134,7 +134,7 @@ def dump_outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def dump_figures(figures: OutcomeFigures) -> dict[str, Any]:
+def dump_figures(figures: SaleAccuracy) -> dict[str, Any]:
     """The answer for one model version."""
     return {
         "model_version": figures.model_version,

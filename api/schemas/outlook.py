@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from shared.domain.outlook import Comparable, Depreciation, Likeness, Pace
+from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
 from shared.domain.valuation import COVERAGES, interval_of
 
 
@@ -55,7 +55,7 @@ class ComparableSchema(Schema):
         required=True, metadata={"description": "0: the same in everything; at most 3"}
     )
     alike = fields.List(
-        fields.Enum(Likeness, by_value=True),
+        fields.Enum(SimilarityReason, by_value=True),
         required=True,
         metadata={"description": "In what it is like the car"},
     )

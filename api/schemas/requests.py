@@ -149,17 +149,17 @@ def read_json() -> bytes:
         raise BodyTooLarge(maximum=request.max_content_length) from None
 
 
-def parse_json(raw: bytes, announced_bytes: int | None) -> Any:
+def parse_json(raw: bytes, content_length: int | None) -> Any:
     """The JSON value of a body.
 
     Args:
         raw: what came.
-        announced_bytes: its `Content-Length`, if it had one.
+        content_length: its `Content-Length`, if it had one.
 
     Raises:
         InvalidInput: it is cut off, empty or not JSON.
     """
-    if announced_bytes is not None and len(raw) < announced_bytes:
+    if content_length is not None and len(raw) < content_length:
         raise InvalidInput([FieldProblem("", "truncated-body")])
     if not raw.strip():
         raise InvalidInput([FieldProblem("", "empty-body")])
@@ -177,7 +177,7 @@ def preferred_wait_s() -> float | None:
     return _preferred_wait_s(request.headers.get("Prefer", ""))
 
 
-def wait_s(prefer: str, settings: Settings) -> float:
+def resolve_wait_s(prefer: str, settings: Settings) -> float:
     """How long a caller of `/predict` is ready to wait, by his `Prefer` header, seconds."""
     wanted = _preferred_wait_s(prefer)
     return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)

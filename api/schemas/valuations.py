@@ -95,10 +95,10 @@ class ValuationSchema(Schema):
 def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
     """The answer for one valuation, in the language of this request's caller."""
     card = services().model_card(valuation.estimate.model_version)
-    return write_valuation(valuation, coverage, card, language())
+    return serialize_valuation(valuation, coverage, card, language())
 
 
-def write_valuation(
+def serialize_valuation(
     valuation: Valuation, coverage: float, card: ModelVersion | None, lang: Language
 ) -> dict[str, Any]:
     """The answer for one valuation.
@@ -121,10 +121,10 @@ def write_valuation(
             "high": interval.high_mad,
             "coverage": interval.coverage,
         },
-        "model": _write_model(estimate.model_version, card),
+        "model": _serialize_model(estimate.model_version, card),
         "model_known": estimate.model_known,
         "cached": valuation.cached,
-        "warnings": _write_warnings(valuation, lang),
+        "warnings": _serialize_warnings(valuation, lang),
     }
     if request.asking_price_mad is not None:
         verdict = estimate.verdict(request.asking_price_mad)
@@ -146,7 +146,7 @@ def cache_status(valuation: Valuation) -> str:
     return "carprice; fwd=miss; stored"
 
 
-def _write_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
+def _serialize_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
     """The model's identity, from its manifest."""
     return {
         "version": version_id,
@@ -155,7 +155,7 @@ def _write_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
     }
 
 
-def _write_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
+def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
     """What was accepted without being used, in words."""
     warnings = list(valuation.request.warnings)
     if not valuation.estimate.model_known:

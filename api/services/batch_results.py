@@ -10,16 +10,16 @@ import orjson
 
 from api.services.storage import storage_errors
 from shared.adapters.batch_files import ERRORS, BatchFiles, table_name
-from shared.adapters.batch_parts import first_results, read_blocks
+from shared.adapters.batch_parts import partial_results, read_blocks
 from shared.adapters.redis_batches import BatchLedger
 from shared.adapters.redis_events import JobEvents
-from shared.domain.batch import Batch, BatchOutcome, ResultForm, ResultTable
-from shared.domain.errors import BrokerUnavailable, FormNotReady, ResultNotReady
+from shared.domain.batch import Batch, BatchOutcome, ExportFormat, ResultTable
+from shared.domain.errors import BrokerUnavailable, ExportNotReady, ResultNotReady
 from shared.domain.ids import BatchId
 from shared.names import TaskName
 from shared.schemas.messages import Language, describe_row_error
 
-FORM_WAIT_S = 20.0
+EXPORT_WAIT_S = 20.0
 """How long a caller waits for a form that is being made, before being asked to come again."""
 
 Send = Callable[[TaskName, dict[str, Any]], None]
@@ -65,12 +65,12 @@ class BatchResults:
         self._long_waits = long_waits
 
     @storage_errors()
-    def file(self, batch: Batch, table: ResultTable, form: ResultForm) -> StoredFile:
+    def file(self, batch: Batch, table: ResultTable, form: ExportFormat) -> StoredFile:
         """A result table of a batch that has ended; a form nobody asked for yet is made now.
 
         Raises:
             ResultNotReady: the batch is under way.
-            FormNotReady: the form is being made, which takes longer than a caller can wait.
+            ExportNotReady: the form is being made, which takes longer than a caller can wait.
             BrokerUnavailable: the form cannot be ordered.
             StorageUnavailable: the store does not answer.
         """
@@ -78,7 +78,7 @@ class BatchResults:
             raise _not_ready(batch)
         batch_id, name = batch.manifest.id, table_name(table, form)
         size = self._files.blobs.size(batch_id, name)
-        if size is None and form is not ResultForm.CSV:
+        if size is None and form is not ExportFormat.CSV:
             size = self._wait_for(batch_id, table, form)
         if size is None:
             raise _not_ready(batch)
@@ -91,7 +91,7 @@ class BatchResults:
 
     def first_rows(self, batch: Batch) -> Iterator[bytes]:
         """The CSV of a batch that is under way, up to the first chunk that is not valued yet."""
-        return first_results(self._files.blobs, batch.manifest)
+        return partial_results(self._files.blobs, batch.manifest)
 
     @storage_errors()
     def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
@@ -106,35 +106,35 @@ class BatchResults:
             raise _not_ready(batch)
         return _with_messages(self._files, batch_id, language)
 
-    def _wait_for(self, batch_id: BatchId, table: ResultTable, form: ResultForm) -> int | None:
+    def _wait_for(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> int | None:
         """The size of a form once it is made."""
         name = table_name(table, form)
-        with self._events.listen(batch_id, progress=True) as news:
-            self._order(batch_id, table, form)
-            until = time.monotonic() + FORM_WAIT_S
+        with self._events.listen(batch_id, progress=True) as listener:
+            self._request_export(batch_id, table, form)
+            until = time.monotonic() + EXPORT_WAIT_S
             may_wait = self._long_waits.acquire(blocking=False)
             try:
                 size = self._files.blobs.size(batch_id, name)
                 while size is None and may_wait and (rest := until - time.monotonic()) > 0:
-                    news.wait(rest)
+                    listener.wait(rest)
                     size = self._files.blobs.size(batch_id, name)
             finally:
                 if may_wait:
                     self._long_waits.release()
         if size is None:
-            raise FormNotReady(id=batch_id, form=name)
+            raise ExportNotReady(id=batch_id, form=name)
         return size
 
-    def _order(self, batch_id: BatchId, table: ResultTable, form: ResultForm) -> None:
+    def _request_export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
         """Have a form made, unless that is under way."""
         name = table_name(table, form)
-        if not self._store.claim_form(batch_id, name):
+        if not self._store.claim_export(batch_id, name):
             return
         try:
             order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
-            self._send(TaskName.MAKE_FORM, order)
+            self._send(TaskName.MAKE_EXPORT, order)
         except BrokerUnavailable:
-            self._store.end_form(batch_id, name)
+            self._store.finish_export(batch_id, name)
             raise
 
 

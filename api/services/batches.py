@@ -12,7 +12,7 @@ import orjson
 
 from api.services.storage import storage_errors
 from api.services.uploads import Upload
-from model_store.registry import ActiveModel
+from model_store.registry import ActiveVersionCache
 from shared.adapters.batch_files import SOURCE, BatchFiles
 from shared.adapters.redis_batches import BatchLedger
 from shared.adapters.redis_events import JobEvents
@@ -31,7 +31,7 @@ from shared.domain.errors import (
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.schemas.file_kinds import inspect
+from shared.schemas.file_kinds import check_readable
 
 LIST_TIMES = 8
 """A caller's list outlives the last batch on it by this multiple of the retention time."""
@@ -80,7 +80,7 @@ class Batches:
         *,
         files: BatchFiles,
         store: BatchLedger,
-        active_model: ActiveModel,
+        active_model: ActiveVersionCache,
         idempotency: RedisIdempotency,
         events: JobEvents,
         send_split: Callable[[BatchId], None],
@@ -207,7 +207,7 @@ class Batches:
             dialect = upload.close()
         if dialect.kind is not FileKind.CSV:
             with self._files.blobs.read(batch_id, SOURCE) as source:
-                inspect(dialect.kind, source, self._max_bytes)
+                check_readable(dialect.kind, source, self._max_bytes)
         return upload, dialect
 
     def _repeated(self, manifest: BatchManifest, key: str | None) -> Batch | None:
@@ -227,7 +227,7 @@ class Batches:
 
     def _start(self, manifest: BatchManifest) -> Batch:
         # The list comes first: of an upload that is taken back here, it alone forgets by itself.
-        self._store.enlist(manifest.id, manifest.caller, self._list_kept_s)
+        self._store.index_by_caller(manifest.id, manifest.caller, self._list_kept_s)
         self._store.create(manifest.id, manifest.accepted_at)
         try:
             self._send_split(manifest.id)
@@ -255,12 +255,12 @@ class Batches:
 
     def _wait(self, batch: Batch, caller: CallerId, until: float) -> Batch:
         batch_id = batch.manifest.id
-        with self._events.listen(batch_id) as news:
+        with self._events.listen(batch_id) as listener:
             batch = self.get(batch_id, caller)
             while not batch.progress.state.is_terminal:
                 remaining_s = until - time.monotonic()
                 if remaining_s <= 0:
                     break
-                news.wait(remaining_s)
+                listener.wait(remaining_s)
                 batch = self.get(batch_id, caller)
         return batch

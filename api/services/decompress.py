@@ -10,10 +10,10 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZSTD_SKIPPED = tuple(bytes([sign]) + b"\x2a\x4d\x18" for sign in range(0x50, 0x60))
+_ZSTD_SKIPPABLE = tuple(bytes([low_byte]) + b"\x2a\x4d\x18" for low_byte in range(0x50, 0x60))
 MAGIC_BYTES = 4
 
-INFLATE_BYTES = 1 << 20
+MAX_INFLATE_BYTES = 1 << 20
 """Most bytes that come out of one call of gzip's decompressor."""
 
 ZSTD_FEED_BYTES = 256
@@ -48,18 +48,18 @@ def compression_of(first: bytes) -> str:
     """`gzip`, `zstd` or `identity`, by the first `MAGIC_BYTES` bytes of a file."""
     if first.startswith(GZIP_MAGIC):
         return "gzip"
-    return "zstd" if first.startswith((ZSTD_MAGIC, *_ZSTD_SKIPPED)) else "identity"
+    return "zstd" if first.startswith((ZSTD_MAGIC, *_ZSTD_SKIPPABLE)) else "identity"
 
 
 def decompressor_of(first: bytes) -> Decompressor | None:
     """The decompressor for a file that begins so; None if it is not compressed."""
     compression = compression_of(first)
     if compression == "gzip":
-        return Gunzip()
-    return Unzstd() if compression == "zstd" else None
+        return GzipStreamDecompressor()
+    return ZstdStreamDecompressor() if compression == "zstd" else None
 
 
-class Gunzip:
+class GzipStreamDecompressor:
     """Decompresses gzip data, several members in a row included."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Gunzip:
                     return
                 self._member = zlib.decompressobj(wbits=31)
             try:
-                piece = self._member.decompress(data, INFLATE_BYTES)
+                piece = self._member.decompress(data, MAX_INFLATE_BYTES)
             except zlib.error:
                 raise _refused("wrong-gzip") from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
@@ -87,7 +87,7 @@ class Gunzip:
             raise _refused("truncated-gzip")
 
 
-class Unzstd:
+class ZstdStreamDecompressor:
     """Decompresses zstd data, several frames in a row included."""
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ import redis
 
 from api.services.models import Models
 from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_workers import RedisWorkers
+from shared.adapters.redis_workers import WorkerRegistry
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
-from shared.metrics import Snapshot
+from shared.metrics import ServiceSnapshot
 from shared.names import QueueName
 
 
@@ -39,7 +39,7 @@ class Health:
         cache: the result cache.
     """
 
-    def __init__(self, models: Models, workers: RedisWorkers, cache: ValuationCache) -> None:
+    def __init__(self, models: Models, workers: WorkerRegistry, cache: ValuationCache) -> None:
         self._models = models
         self._workers = workers
         self._cache = cache
@@ -68,15 +68,15 @@ class Health:
         """Whether the result cache answers."""
         return self._cache.size() is not None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ServiceSnapshot:
         """The state that the metrics show; what cannot be read is left out."""
         version = self._models.active()
         try:
             messages, ages = self._workers.waiting()
-            workers = self._workers.alive()
+            workers = self._workers.live_counts()
         except BrokerUnavailable:
             messages, ages, workers = {}, {}, {}
-        return Snapshot(
+        return ServiceSnapshot(
             model_version=version.id if version else None,
             model_trained_on=version.created_at.date().isoformat() if version else "",
             cached_estimates=self._cache.size(),
@@ -96,10 +96,10 @@ class Health:
         return ""
 
     def _check_workers(self) -> str:
-        alive = self._workers.alive()
-        if not alive[QueueName.INTERACTIVE]:
+        live_counts = self._workers.live_counts()
+        if not live_counts[QueueName.INTERACTIVE]:
             raise WorkersMissing
-        return ", ".join(f"{queue}: {count}" for queue, count in alive.items())
+        return ", ".join(f"{queue}: {count}" for queue, count in live_counts.items())
 
     def _check_cache(self) -> str:
         self._cache.ping()

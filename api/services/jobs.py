@@ -6,16 +6,16 @@ import threading
 import time
 
 from api.services.queue_guard import QueueGuard
-from model_store.registry import ActiveModel
+from model_store.registry import ActiveVersionCache
 from shared.adapters.celery_dispatch import MicroBatchDispatcher
 from shared.adapters.redis_events import JobEvents
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_lists import CallerLists
+from shared.adapters.redis_lists import SubmissionIndex
 from shared.domain.clock import Clock
 from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, is_id, new_id
-from shared.domain.job import CarRequest, Job, JobHead, JobState, QueuePlace
+from shared.domain.job import CarRequest, Job, JobState, JobSummary, QueuePosition
 from shared.names import QueueName
 
 
@@ -48,9 +48,9 @@ class Jobs:
     def __init__(
         self,
         *,
-        active_model: ActiveModel,
+        active_model: ActiveVersionCache,
         store: JobStore,
-        lists: CallerLists,
+        lists: SubmissionIndex,
         events: JobEvents,
         dispatcher: MicroBatchDispatcher,
         idempotency: RedisIdempotency,
@@ -96,20 +96,20 @@ class Jobs:
         """Read a job; raises `JobNotFound` or `JobExpired`."""
         return self._store.get(job_id, caller)
 
-    def place(self, job: Job) -> QueuePlace | None:
+    def place(self, job: Job) -> QueuePosition | None:
         """Where an open job stands in the queue."""
-        return None if job.state.is_terminal else self._store.queue_place(job.id)
+        return None if job.state.is_terminal else self._store.queue_position(job.id)
 
-    def head(self, job_id: JobId, caller: CallerId) -> JobHead:
+    def head(self, job_id: JobId, caller: CallerId) -> JobSummary:
         """Where a job stands, without its cars; raises as `get`."""
         if is_id(job_id):
-            (head,) = self._lists.heads([job_id])
+            (head,) = self._lists.summaries([job_id])
             if head is not None and head.caller == caller:
                 return head
         self._store.get(job_id, caller)  # says what has become of it
         raise JobNotFound(id=job_id)
 
-    def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> JobHead:
+    def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> JobSummary:
         """Where a job stands, at the latest after `timeout_s`, earlier when it ends."""
         head = self.head(job_id, caller)
         if head.state.is_terminal or timeout_s <= 0 or not self._long_waits.acquire(blocking=False):
@@ -146,11 +146,11 @@ class Jobs:
         except (JobNotFound, JobExpired):
             return None
 
-    def _wait(self, job_id: JobId, caller: CallerId, until: float) -> JobHead:
-        with self._events.listen(job_id) as news:
+    def _wait(self, job_id: JobId, caller: CallerId, until: float) -> JobSummary:
+        with self._events.listen(job_id) as listener:
             while True:
                 head = self.head(job_id, caller)
                 remaining = until - time.monotonic()
                 if head.state.is_terminal or remaining <= 0:
                     return head
-                news.wait(remaining)
+                listener.wait(remaining)

@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 from api.services.batches import Batches
 from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_lists import CallerLists
+from shared.adapters.redis_lists import SubmissionIndex
 from shared.domain.batch import Batch
 from shared.domain.errors import BatchExpired, BatchNotFound
-from shared.domain.ids import BatchId, CallerId, first_id
-from shared.domain.job import JobHead, JobKind, JobState
+from shared.domain.ids import BatchId, CallerId, min_id_at
+from shared.domain.job import JobKind, JobState, JobSummary
 
-LOOKED_AT_MAX = 1000
+MAX_SCANNED = 1000
 """Entries that one call looks at: with a filter that hardly anything passes, pages are short."""
 
-BLOCK = 100
-WAITED_BEFORE_S = 60.0
+FETCH_SIZE = 100
+ID_AGE_MARGIN_S = 60.0
 """A call that waited in vain becomes a job under the id that it began with."""
 
-ROUTES = {JobKind.JOB: "jobs", JobKind.BATCH: "batches"}
+IDEMPOTENCY_ROUTES = {JobKind.JOB: "jobs", JobKind.BATCH: "batches"}
 """What `Idempotency-Key` is kept under, by kind."""
 
 
@@ -42,13 +42,13 @@ class ListFilter:
 class Page(NamedTuple):
     """Entries, and where the next page begins: the id before it, None at the end."""
 
-    heads: list[JobHead]
+    summaries: list[JobSummary]
     cursor: str | None
 
 
 class _Entry(NamedTuple):
     id: str
-    head: JobHead | None
+    head: JobSummary | None
 
 
 class Listing:
@@ -60,7 +60,9 @@ class Listing:
         idempotency: finds what a key stands for.
     """
 
-    def __init__(self, lists: CallerLists, batches: Batches, idempotency: RedisIdempotency) -> None:
+    def __init__(
+        self, lists: SubmissionIndex, batches: Batches, idempotency: RedisIdempotency
+    ) -> None:
         self._lists = lists
         self._batches = batches
         self._idempotency = idempotency
@@ -76,33 +78,35 @@ class Listing:
         """
         if wanted.idempotency_key is not None:
             return Page(list(self._of_key(caller, wanted)), None)
-        heads: list[JobHead] = []
+        summaries: list[JobSummary] = []
         entries = self._entries(caller, wanted, cursor)
         last = None
-        for last in islice(entries, LOOKED_AT_MAX):
-            if last.head is not None and _passes(last.head, wanted):
-                heads.append(last.head)
-                if len(heads) == limit:
+        for last in islice(entries, MAX_SCANNED):
+            if last.head is not None and _matches_filter(last.head, wanted):
+                summaries.append(last.head)
+                if len(summaries) == limit:
                     break
         is_over = last is None or next(entries, None) is None
-        return Page(heads, None if is_over or last is None else last.id)
+        return Page(summaries, None if is_over or last is None else last.id)
 
-    def _of_key(self, caller: CallerId, wanted: ListFilter) -> Iterator[JobHead]:
+    def _of_key(self, caller: CallerId, wanted: ListFilter) -> Iterator[JobSummary]:
         for kind in wanted.kinds:
-            found = self._idempotency.find(caller, ROUTES[kind], wanted.idempotency_key or "")
+            found = self._idempotency.find(
+                caller, IDEMPOTENCY_ROUTES[kind], wanted.idempotency_key or ""
+            )
             if found is not None:
                 head = self._heads(kind, caller, [found])[0]
-                if head is not None and _passes(head, wanted):
+                if head is not None and _matches_filter(head, wanted):
                     yield head
 
     def _entries(
         self, caller: CallerId, wanted: ListFilter, cursor: str | None
     ) -> Iterator[_Entry]:
         """All entries of the time and kinds that are wanted, the newest first."""
-        after = first_id(max(wanted.created_from - WAITED_BEFORE_S, 0.0))
+        after = min_id_at(max(wanted.created_from - ID_AGE_MARGIN_S, 0.0))
         before = "~"  # after every id
         if wanted.created_to != float("inf"):
-            before = first_id(wanted.created_to)
+            before = min_id_at(wanted.created_to)
         if cursor is not None:
             before = min(before, cursor)
         return heapq.merge(
@@ -114,40 +118,40 @@ class Listing:
     def _of_kind(
         self, kind: JobKind, caller: CallerId, after: str, before: str
     ) -> Iterator[_Entry]:
-        while ids := self._lists.ids(kind, caller, after=after, before=before, limit=BLOCK):
+        while ids := self._lists.ids(kind, caller, after=after, before=before, limit=FETCH_SIZE):
             # Batches are files: one is read when its turn comes.
-            size = BLOCK if kind is JobKind.JOB else 1
+            size = FETCH_SIZE if kind is JobKind.JOB else 1
             for start in range(0, len(ids), size):
                 block = ids[start : start + size]
                 yield from map(_Entry, block, self._heads(kind, caller, block))
             before = ids[-1]
 
-    def _heads(self, kind: JobKind, caller: CallerId, ids: list[str]) -> list[JobHead | None]:
-        """The heads of these; what is gone comes off the list."""
+    def _heads(self, kind: JobKind, caller: CallerId, ids: list[str]) -> list[JobSummary | None]:
+        """The summaries of these; what is gone comes off the list."""
         if kind is JobKind.JOB:
-            found = self._lists.heads(ids)
+            found = self._lists.summaries(ids)
         else:
             found = [self._batch_head(caller, each) for each in ids]
         gone = [each for each, head in zip(ids, found, strict=True) if head is None]
-        self._lists.drop(kind, caller, gone)
+        self._lists.remove(kind, caller, gone)
         return [head if head is not None and head.caller == caller else None for head in found]
 
-    def _batch_head(self, caller: CallerId, batch_id: str) -> JobHead | None:
+    def _batch_head(self, caller: CallerId, batch_id: str) -> JobSummary | None:
         try:
             return _head_of(self._batches.get(BatchId(batch_id), caller))
         except (BatchNotFound, BatchExpired):
             return None
 
 
-def _passes(head: JobHead, wanted: ListFilter) -> bool:
+def _matches_filter(head: JobSummary, wanted: ListFilter) -> bool:
     return head.state in wanted.states and (
         wanted.created_from <= head.created_at < wanted.created_to
     )
 
 
-def _head_of(batch: Batch) -> JobHead:
+def _head_of(batch: Batch) -> JobSummary:
     progress = batch.progress
-    return JobHead(
+    return JobSummary(
         id=batch.manifest.id,
         kind=JobKind.BATCH,
         file_name=batch.manifest.file_name,

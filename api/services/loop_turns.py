@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class TurnEnd(asyncio.Future[None]):
+class TickFuture(asyncio.Future[None]):
     """The end of a turn, for all who take part: none of them can cancel it for the others."""
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a future
@@ -15,7 +15,7 @@ class TurnEnd(asyncio.Future[None]):
         return False
 
 
-class PerTurn(Generic[T]):
+class TickBatcher(Generic[T]):
     """Does something once for all that come during one turn of the loop: a write, a hand-over.
 
     The more come at once, the less each of them costs; one alone waits for nobody.
@@ -27,18 +27,18 @@ class PerTurn(Generic[T]):
     def __init__(self, do: Callable[[list[T]], None]) -> None:
         self._do = do
         self._items: list[T] = []
-        self._done: TurnEnd | None = None
+        self._done: TickFuture | None = None
 
     def add(self, item: T) -> asyncio.Future[None]:
         """Take part in this turn; the future has the end of it, and is everybody's."""
         if self._done is None:
             loop = asyncio.get_running_loop()
-            self._done = TurnEnd(loop=loop)
-            loop.call_soon(self._end_turn)
+            self._done = TickFuture(loop=loop)
+            loop.call_soon(self._flush_tick)
         self._items.append(item)
         return self._done
 
-    def _end_turn(self) -> None:
+    def _flush_tick(self) -> None:
         items, done = self._items, self._done
         self._items, self._done = [], None
         if done is None:

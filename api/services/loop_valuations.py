@@ -1,8 +1,8 @@
 """One car, for callers on an event loop: nothing here waits for another machine or process.
 
-What this process has a copy of is answered at once. For the rest a thread asks (`Misses`), while
-the loop serves others and keeps the time: no server that hangs makes a caller wait longer than he
-said.
+What this process has a copy of is answered at once. For the rest a thread asks (`MissDispatcher`),
+while the loop serves others and keeps the time: no server that hangs makes a caller
+wait longer than he said.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from api.services.loop_turns import PerTurn
-from api.services.misses import Asked, Misses
+from api.services.loop_turns import TickBatcher
+from api.services.misses import CacheLookup, MissDispatcher
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Question, Valuations, from_cache, from_worker, hit_record
-from model_store.registry import ActiveModel
+from model_store.registry import ActiveVersionCache
 from shared.adapters.celery_dispatch import MicroBatchDispatcher
 from shared.adapters.jsonl_audit import AuditLog
-from shared.adapters.pending import Pending
+from shared.adapters.pending import EstimateFuture
 from shared.adapters.redis_cache import ValuationCache
 from shared.domain.clock import Clock
 from shared.domain.errors import DomainError, ModelNotLoaded
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Finish: TypeAlias = Callable[[], Valuation | Job]
 """What is left to do for a request whose wait is over; it calls the broker."""
 
-LEAST_WAIT_S = 0.5
+MIN_WAIT_S = 0.5
 """Time for the cache server, which is asked for those too who would not wait for a worker."""
 
 
@@ -54,7 +54,7 @@ class LoopValuations:
         self,
         *,
         valuations: Valuations,
-        active_model: ActiveModel,
+        active_model: ActiveVersionCache,
         cache: ValuationCache,
         dispatcher: MicroBatchDispatcher,
         audit: AuditLog,
@@ -67,10 +67,10 @@ class LoopValuations:
         self._dispatcher = dispatcher
         self._clock = clock
         self._audit = audit
-        self._records: PerTurn[AuditRecord] = PerTurn(self._record)
-        self._prices: PerTurn[float] = PerTurn(observe_valuations)
-        misses = Misses(cache, queue_guard, dispatcher, self._done)
-        self._misses: PerTurn[Asked] = PerTurn(misses.ask)
+        self._records: TickBatcher[AuditRecord] = TickBatcher(self._record)
+        self._prices: TickBatcher[float] = TickBatcher(observe_valuations)
+        misses = MissDispatcher(cache, queue_guard, dispatcher, self._done)
+        self._misses: TickBatcher[CacheLookup] = TickBatcher(misses.submit)
         self._answers: dict[str, asyncio.Future[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -96,7 +96,7 @@ class LoopValuations:
         if version is None:
             raise ModelNotLoaded
         valuation_id = ValuationId(new_id())
-        hit = self._cache.near(version, request.car)
+        hit = self._cache.get_local(version, request.car)
         if hit is not None:
             return await self._answer_hit(valuation_id, request, caller, hit, started)
         question = Question(
@@ -128,25 +128,25 @@ class LoopValuations:
         self._audit.append(records)
         observe_valuations([each.estimate.price_mad for each in records if each.estimate])
 
-    async def _ask(self, question: Question, version: str, wait_s: float) -> Asked:
+    async def _ask(self, question: Question, version: str, wait_s: float) -> CacheLookup:
         """Ask cache server and workers; returns with an answer or when the wait is over."""
         loop = self._loop = asyncio.get_running_loop()
         pending = self._dispatcher.prepare(
             question.id, question.request, question.caller, question.deadline, self._delivered
         )
-        asked = Asked(question=question, version=version, pending=pending)
+        asked = CacheLookup(question=question, version=version, pending=pending)
         answer = self._answers[question.id] = loop.create_future()
         self._misses.add(asked)
-        timer = loop.call_later(max(wait_s, LEAST_WAIT_S), self._wake, [question.id])
+        timer = loop.call_later(max(wait_s, MIN_WAIT_S), self._wake, [question.id])
         await answer
         timer.cancel()
         return asked
 
-    def _done(self, asked: Sequence[Asked]) -> None:
+    def _done(self, asked: Sequence[CacheLookup]) -> None:
         self._wake_loop([each.question.id for each in asked])
 
-    def _delivered(self, pendings: Sequence[Pending]) -> None:
-        self._wake_loop([each.id for each in pendings])
+    def _delivered(self, futures: Sequence[EstimateFuture]) -> None:
+        self._wake_loop([each.id for each in futures])
 
     def _wake_loop(self, ids: Sequence[str]) -> None:
         """Wake those who wait, once for all of them; called by other threads."""
@@ -159,7 +159,7 @@ class LoopValuations:
             if answer is not None and not answer.done():  # a server may cancel who waits
                 answer.set_result(None)
 
-    def _keep(self, question: Question, pending: Pending) -> Valuation | Job:
+    def _keep(self, question: Question, pending: EstimateFuture) -> Valuation | Job:
         try:
             return self._valuations.keep(question, pending)
         except DomainError:

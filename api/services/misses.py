@@ -1,4 +1,4 @@
-"""What an event loop cannot answer from its own memory, asked for by one thread for all who wait.
+"""What an event loop cannot answer from its own memory, fetched by one thread for all who wait.
 
 A thread of its own, because cache and broker may keep it waiting; only one, because all who wait
 by the time it comes back share the next round trip.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from api.services.queue_guard import QueueGuard
 from api.services.valuations import Question
 from shared.adapters.celery_dispatch import MicroBatchDispatcher
-from shared.adapters.pending import Pending, resolve_all
+from shared.adapters.pending import EstimateFuture, set_results
 from shared.adapters.redis_cache import ValuationCache
 from shared.domain.errors import BrokerUnavailable, DomainError, ValuationFailed
 from shared.domain.valuation import CachedEstimate
@@ -24,16 +24,16 @@ log = get_logger("misses")
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
-class Asked:
+class CacheLookup:
     """A question on its way to the cache server and, if that has no answer, to the workers."""
 
     question: Question
     version: str
-    pending: Pending
+    pending: EstimateFuture
     hit: CachedEstimate | None = None
 
 
-class Misses:
+class MissDispatcher:
     """Asks the cache server, then the workers.
 
     Args:
@@ -41,7 +41,7 @@ class Misses:
         queue_guard: refuses new work while the queue is too long.
         dispatcher: puts work on the queue; it delivers its outcomes itself.
         done: told, from the thread, of those that the cache has answered, and of those whose wait
-            was over before they were asked for.
+            was over before they were looked up.
     """
 
     def __init__(
@@ -49,73 +49,73 @@ class Misses:
         cache: ValuationCache,
         queue_guard: QueueGuard,
         dispatcher: MicroBatchDispatcher,
-        done: Callable[[Sequence[Asked]], None],
+        done: Callable[[Sequence[CacheLookup]], None],
     ) -> None:
         self._cache = cache
         self._queue_guard = queue_guard
         self._dispatcher = dispatcher
         self._done = done
-        self._asked: queue.SimpleQueue[list[Asked]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[CacheLookup]] = queue.SimpleQueue()
         self._is_running = False
 
-    def ask(self, asked: list[Asked]) -> None:
+    def submit(self, lookups: list[CacheLookup]) -> None:
         """Ask for these, without waiting; from one thread only, the loop's."""
         if not self._is_running:
             self._is_running = True
             threading.Thread(target=self._run, name="misses", daemon=True).start()
-        self._asked.put(asked)
+        self._queue.put(lookups)
 
     def _run(self) -> None:
         while True:
-            asked = [*self._asked.get(), *self._rest()]
+            lookups = [*self._queue.get(), *self._drain_queue()]
             try:
-                self._take(asked)
+                self._process(lookups)
             except Exception as error:
                 log.exception("misses_failed", error=str(error))
-                _fail(asked, ValuationFailed(reason="not asked for"))
+                _fail(lookups, ValuationFailed(reason="not dispatched"))
 
-    def _rest(self) -> list[Asked]:
+    def _drain_queue(self) -> list[CacheLookup]:
         """Whatever else has come by now."""
-        more: list[Asked] = []
-        while not self._asked.empty():
-            more += self._asked.get()
+        more: list[CacheLookup] = []
+        while not self._queue.empty():
+            more += self._queue.get()
         return more
 
-    def _take(self, asked: list[Asked]) -> None:
-        missing = self._without_hits(asked)
+    def _process(self, lookups: list[CacheLookup]) -> None:
+        missing = self._cache_misses(lookups)
         if not missing:
             return
-        failure = self._ask_workers(missing)
+        failure = self._submit_misses(missing)
         if isinstance(failure, BrokerUnavailable):
             # To learn that takes up to two seconds. Who came meanwhile need not wait for it again.
-            _fail(self._without_hits(self._rest()), failure)
+            _fail(self._cache_misses(self._drain_queue()), failure)
         now = time.time()
         if overdue := [each for each in missing if each.question.deadline <= now]:
             self._done(overdue)
 
-    def _without_hits(self, asked: list[Asked]) -> list[Asked]:
+    def _cache_misses(self, lookups: list[CacheLookup]) -> list[CacheLookup]:
         """Those that the cache has nothing for."""
-        if not asked:
+        if not lookups:
             return []
-        wanted = [(each.version, each.question.request.car, ()) for each in asked]
-        for each, hit in zip(asked, self._cache.get_all(wanted), strict=True):
+        wanted = [(each.version, each.question.request.car, ()) for each in lookups]
+        for each, hit in zip(lookups, self._cache.get_all(wanted), strict=True):
             each.hit = hit
-        if found := [each for each in asked if each.hit is not None]:
+        if found := [each for each in lookups if each.hit is not None]:
             self._done(found)
-        return [each for each in asked if each.hit is None]
+        return [each for each in lookups if each.hit is None]
 
-    def _ask_workers(self, asked: list[Asked]) -> DomainError | None:
+    def _submit_misses(self, lookups: list[CacheLookup]) -> DomainError | None:
         """Put questions on the queue; what went wrong, which they have been told."""
-        CACHE_MISSES.inc(len(asked))
-        pendings = [each.pending for each in asked]
+        CACHE_MISSES.inc(len(lookups))
+        futures = [each.pending for each in lookups]
         try:
             self._queue_guard.check()
-            self._dispatcher.submit_all(pendings)
+            self._dispatcher.submit_all(futures)
         except DomainError as error:
-            _fail(asked, error)
+            _fail(lookups, error)
             return error
-        return pendings[0].failure
+        return futures[0].failure
 
 
-def _fail(asked: Sequence[Asked], error: DomainError) -> None:
-    resolve_all((each.pending, error) for each in asked)
+def _fail(lookups: Sequence[CacheLookup], error: DomainError) -> None:
+    set_results((each.pending, error) for each in lookups)

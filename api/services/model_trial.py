@@ -8,11 +8,11 @@ from pathlib import Path
 from shared.domain.errors import ModelRefused
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
-TRIAL_TIMEOUT_S = 60.0
+SELF_TEST_TIMEOUT_S = 60.0
 """Compiling the forest's loops for the first time takes a good part of it on a slow machine."""
 
 
-class ModelTrial:
+class ModelSelfTest:
     """Runs `model_store.trial` for a version.
 
     Args:
@@ -20,7 +20,7 @@ class ModelTrial:
         timeout_s: so long may it take.
     """
 
-    def __init__(self, versions_path: Path, timeout_s: float = TRIAL_TIMEOUT_S) -> None:
+    def __init__(self, versions_path: Path, timeout_s: float = SELF_TEST_TIMEOUT_S) -> None:
         self._path = versions_path.resolve()
         self._timeout_s = timeout_s
 

@@ -1,11 +1,11 @@
 """The model registry, as callers of the API see and change it."""
 
 from model_store.manifest import ModelVersion
-from model_store.registry import ActiveModel, ModelRegistry
+from model_store.registry import ActiveVersionCache, ModelRegistry
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 from shared.domain.ids import CallerId, ModelVersionId
 
-PAGE_FILE, MARKDOWN_FILE = "card.json", "card.md"
+CARD_DATA_FILE, MARKDOWN_FILE = "card.json", "card.md"
 """The model card of a version, to be shown as a page and to be read as it is."""
 
 
@@ -17,7 +17,7 @@ class Models:
         active_model: the version that answers now.
     """
 
-    def __init__(self, registry: ModelRegistry, active_model: ActiveModel) -> None:
+    def __init__(self, registry: ModelRegistry, active_model: ActiveVersionCache) -> None:
         self._registry = registry
         self._active_model = active_model
         self._cards: dict[str, ModelVersion] = {}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from shared.adapters.audit_search import AuditSearch
-from shared.adapters.outcome_log import OutcomeLog
+from shared.adapters.outcome_log import SaleReportLog
 from shared.adapters.redis_jobs import JobStore
 from shared.domain.clock import Clock
 from shared.domain.errors import (
@@ -16,20 +16,20 @@ from shared.domain.errors import (
     ValuationExpired,
     ValuationNotFound,
 )
-from shared.domain.ids import CallerId, JobId, is_id, time_of
-from shared.domain.outcome import Outcome, OutcomeFigures, OutcomeKind, Sale
+from shared.domain.ids import CallerId, JobId, id_timestamp, is_id
+from shared.domain.outcome import Sale, SaleAccuracy, SaleReport, SaleReportKind
 from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
 
 DAY_S = 86_400
-CLOCKS_APART_S = 60.0
+MAX_CLOCK_SKEW_S = 60.0
 """An id of the near future was made by a host whose clock is ahead."""
-LONGEST_QUOTED = 64
-LONGEST_BEFORE = dt.timedelta(days=366)
+MAX_QUOTED_CHARS = 64
+MAX_SALE_LEAD = dt.timedelta(days=366)
 """A sale further back was made in another market than the one that was estimated."""
 _NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 
-class Outcomes:
+class SaleReports:
     """Takes reports of sales.
 
     Args:
@@ -44,7 +44,7 @@ class Outcomes:
         self,
         *,
         search: AuditSearch,
-        log: OutcomeLog,
+        log: SaleReportLog,
         jobs: JobStore,
         clock: Clock,
         window_s: int,
@@ -57,7 +57,7 @@ class Outcomes:
 
     def report(
         self, valuation_id: str, sale: Sale, caller: CallerId, *, is_admin: bool
-    ) -> tuple[Outcome, OutcomeKind]:
+    ) -> tuple[SaleReport, SaleReportKind]:
         """Record a sale; the same one again changes nothing, another one is a correction.
 
         Args:
@@ -73,8 +73,8 @@ class Outcomes:
             AuditUnavailable: the outcome cannot be recorded.
         """
         self._check(valuation_id)
-        _check_day(valuation_id, sale)
-        valuation = self._log.get(valuation_id) or self._join(valuation_id, sale)
+        _check_sale_date(valuation_id, sale)
+        valuation = self._log.get(valuation_id) or self._join_audit_record(valuation_id, sale)
         if valuation is None or not (is_admin or valuation.caller == caller):
             raise ValuationNotFound(id=valuation_id)
         outcome, kind = self._log.put(
@@ -85,7 +85,7 @@ class Outcomes:
         _count(outcome, kind)
         return outcome, kind
 
-    def figures(self) -> Sequence[OutcomeFigures]:
+    def figures(self) -> Sequence[SaleAccuracy]:
         """How right each model version was, the newest first."""
         return self._log.figures()
 
@@ -94,19 +94,19 @@ class Outcomes:
         base, dash, number = valuation_id.partition("-")
         is_numbered = not dash or _NUMBER.fullmatch(number) is not None
         if not is_id(base) or not is_numbered:
-            raise ValuationNotFound(id=valuation_id[:LONGEST_QUOTED])
-        age_s = self._clock() - time_of(base)
+            raise ValuationNotFound(id=valuation_id[:MAX_QUOTED_CHARS])
+        age_s = self._clock() - id_timestamp(base)
         if age_s > self._window_s:
             raise ValuationExpired(id=valuation_id, days=self._window_s // DAY_S)
-        if age_s < -CLOCKS_APART_S:
+        if age_s < -MAX_CLOCK_SKEW_S:
             raise ValuationNotFound(id=valuation_id)
 
-    def _join(self, valuation_id: str, sale: Sale) -> Outcome | None:
+    def _join_audit_record(self, valuation_id: str, sale: Sale) -> SaleReport | None:
         """The outcome of a valuation from its audit record; None without one, or without price."""
         record = self._search.find(valuation_id, self._ended_at(valuation_id))
         if record is None or record.get("price_mad") is None:
             return None
-        return Outcome(
+        return SaleReport(
             valuation_id=valuation_id,
             caller=CallerId(record["caller"]),
             sale=sale,
@@ -126,18 +126,20 @@ class Outcomes:
         return job.finished_at if job else None
 
 
-def _check_day(valuation_id: str, sale: Sale) -> None:
-    valued_on = dt.datetime.fromtimestamp(time_of(valuation_id.partition("-")[0]), dt.UTC).date()
-    if sale.sold_at < valued_on - LONGEST_BEFORE:
+def _check_sale_date(valuation_id: str, sale: Sale) -> None:
+    valued_on = dt.datetime.fromtimestamp(
+        id_timestamp(valuation_id.partition("-")[0]), dt.UTC
+    ).date()
+    if sale.sold_at < valued_on - MAX_SALE_LEAD:
         day = sale.sold_at.isoformat()
         raise InvalidInput([FieldProblem("/sold_at", "sold-long-before", value=day)])
 
 
-def _count(outcome: Outcome, kind: OutcomeKind) -> None:
+def _count(outcome: SaleReport, kind: SaleReportKind) -> None:
     """Add to the metrics; a histogram cannot take back, so corrections are counted only."""
     version = outcome.model_version
     OUTCOMES.labels(model_version=version, kind=str(kind)).inc()
-    if kind is OutcomeKind.NEW:
+    if kind is SaleReportKind.NEW:
         OUTCOME_ERROR.labels(model_version=version).observe(outcome.ape)
         OUTCOME_RATIO.labels(model_version=version).observe(outcome.ratio)
         inside = "yes" if outcome.is_inside else "no"

@@ -1,11 +1,11 @@
 """Backpressure: new work is refused while too much waits already."""
 
-from shared.adapters.redis_workers import RedisWorkers
+from shared.adapters.redis_workers import WorkerRegistry
 from shared.domain.clock import Clock
 from shared.domain.errors import QueueFull
 from shared.names import QueueName
 
-LOOK_INTERVAL_S = 1.0
+REFRESH_INTERVAL_S = 1.0
 
 
 class QueueGuard:
@@ -17,7 +17,7 @@ class QueueGuard:
         max_messages: from this length on, work is refused.
     """
 
-    def __init__(self, workers: RedisWorkers, clock: Clock, max_messages: int) -> None:
+    def __init__(self, workers: WorkerRegistry, clock: Clock, max_messages: int) -> None:
         self._workers = workers
         self._clock = clock
         self._max_messages = max_messages
@@ -32,8 +32,8 @@ class QueueGuard:
             BrokerUnavailable: the broker does not answer.
         """
         now = self._clock()
-        looked_at, waiting = self._seen.get(queue, (0.0, 0))
-        if not 0.0 <= now - looked_at < LOOK_INTERVAL_S:
+        read_at, waiting = self._seen.get(queue, (0.0, 0))
+        if not 0.0 <= now - read_at < REFRESH_INTERVAL_S:
             waiting = self._workers.queue_length(queue)
             self._seen[queue] = now, waiting
         if waiting >= self._max_messages:

@@ -6,16 +6,16 @@ from api.services.decompress import MAGIC_BYTES, Decompressor, decompressor_of
 from shared.adapters.blob_stores import BlobWriter
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
+    DecompressionBomb,
     FieldProblem,
     UnreadableUpload,
-    UploadOverpacked,
     UploadTooLarge,
 )
 from shared.domain.table import Dialect, FileKind
-from shared.schemas.csv_dialect import HEAD_BYTES, detect
-from shared.schemas.csv_encoding import TextEvidence
+from shared.schemas.csv_dialect import HEAD_BYTES, detect_dialect
+from shared.schemas.csv_encoding import EncodingDetector
 from shared.schemas.csv_reader import LINE_MAX_BYTES
-from shared.schemas.file_kinds import RATIO_FREE_BYTES, RATIO_MAX, kind_of
+from shared.schemas.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES, detect_kind
 
 
 class Upload:
@@ -33,11 +33,11 @@ class Upload:
         self._max_bytes = max_bytes
         self._digest = hashlib.sha256()
         self._decompressor: Decompressor | None = None
-        self._text: _TextWatch | None = None
-        self._first = b""
-        self._has_begun = False
-        self._first_plain = b""
-        self._is_known = False
+        self._text: _CsvSniffer | None = None
+        self._raw_head = b""
+        self._is_compression_detected = False
+        self._decompressed_head = b""
+        self._is_kind_detected = False
         self.received = 0
         """Bytes as sent."""
         self.size = 0
@@ -52,115 +52,118 @@ class Upload:
         """Take the next bytes as they were sent.
 
         Raises:
-            UploadTooLarge, UploadOverpacked, UnreadableUpload, UnsupportedUpload: no more need
+            UploadTooLarge, DecompressionBomb, UnreadableUpload, UnsupportedUpload: no more need
                 be sent.
         """
         self.received += len(block)
         self._digest.update(block)
         if self.received > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
-        if not self._has_begun:
-            self._first += block
-            if len(self._first) < MAGIC_BYTES:
+        if not self._is_compression_detected:
+            self._raw_head += block
+            if len(self._raw_head) < MAGIC_BYTES:
                 return
-            block = self._begin()
-        self._unpack(block)
+            block = self._detect_compression()
+        self._decompress(block)
 
     def close(self) -> Dialect:
         """Check what is known at the end only; how the file writes its table.
 
         A workbook's or Parquet's table is not known yet: a worker opens it.
         """
-        if not self._has_begun:
-            self._unpack(self._begin())
+        if not self._is_compression_detected:
+            self._decompress(self._detect_compression())
         if self._decompressor is not None:
             self._decompressor.close()
-        if not self._is_known:
-            self._keep(self._know())
+        if not self._is_kind_detected:
+            self._write(self._detect_kind())
         if self._text is None:
-            return Dialect(kind=kind_of(self._first_plain))
+            return Dialect(kind=detect_kind(self._decompressed_head))
         return self._text.close()
 
-    def _begin(self) -> bytes:
+    def _detect_compression(self) -> bytes:
         """Find out whether the file is compressed; its first bytes."""
-        first, self._first, self._has_begun = self._first, b"", True
+        first, self._raw_head, self._is_compression_detected = self._raw_head, b"", True
         self._decompressor = decompressor_of(first)
         return first
 
-    def _unpack(self, block: bytes) -> None:
+    def _decompress(self, block: bytes) -> None:
         if self._decompressor is None:
-            self._take(block)
+            self._consume(block)
             return
-        for plain in self._decompressor.feed(block):
-            self._take(plain)
-            if self.size > RATIO_FREE_BYTES and self.size > RATIO_MAX * self.received:
-                raise UploadOverpacked(ratio=RATIO_MAX)
+        for decompressed in self._decompressor.feed(block):
+            self._consume(decompressed)
+            if (
+                self.size > RATIO_CHECK_MIN_BYTES
+                and self.size > MAX_COMPRESSION_RATIO * self.received
+            ):
+                raise DecompressionBomb(ratio=MAX_COMPRESSION_RATIO)
 
-    def _take(self, plain: bytes) -> None:
+    def _consume(self, decompressed: bytes) -> None:
         """Check and keep decompressed bytes."""
-        self.size += len(plain)
+        self.size += len(decompressed)
         if self.size > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
-        if not self._is_known:
-            self._first_plain += plain
-            if len(self._first_plain) < MAGIC_BYTES:
+        if not self._is_kind_detected:
+            self._decompressed_head += decompressed
+            if len(self._decompressed_head) < MAGIC_BYTES:
                 return
-            plain = self._know()
-        self._keep(plain)
+            decompressed = self._detect_kind()
+        self._write(decompressed)
 
-    def _know(self) -> bytes:
-        """Find out what kind of file it is; its first plain bytes."""
-        self._is_known = True
-        first = self._first_plain
-        if kind_of(first) is FileKind.CSV:
-            self._text = _TextWatch(self._options)
-        self._first_plain = first[:MAGIC_BYTES]
+    def _detect_kind(self) -> bytes:
+        """Find out what kind of file it is; its first decompressed bytes."""
+        self._is_kind_detected = True
+        first = self._decompressed_head
+        if detect_kind(first) is FileKind.CSV:
+            self._text = _CsvSniffer(self._options)
+        self._decompressed_head = first[:MAGIC_BYTES]
         return first
 
-    def _keep(self, plain: bytes) -> None:
+    def _write(self, decompressed: bytes) -> None:
         if self._text is not None:
-            self._text.see(plain)
-        self._target.write(plain)
+            self._text.feed(decompressed)
+        self._target.write(decompressed)
 
 
-class _TextWatch:
+class _CsvSniffer:
     """Looks at a text as it passes by: its beginning, its encoding, the length of its lines."""
 
     def __init__(self, options: BatchOptions) -> None:
         self._options = options
-        self._evidence = TextEvidence()
-        self._line = _LineLength()
+        self._detector = EncodingDetector()
+        self._line = _LineLengthLimit()
         self._head = b""
         self._head_is_checked = False
         self._is_longer = False
 
-    def see(self, plain: bytes) -> None:
+    def feed(self, decompressed: bytes) -> None:
         """Take note of the next bytes."""
-        self._evidence.see(plain)
+        self._detector.feed(decompressed)
         if len(self._head) < HEAD_BYTES:
             room = HEAD_BYTES - len(self._head)
-            self._head += plain[:room]
-            self._is_longer = len(plain) > room
+            self._head += decompressed[:room]
+            self._is_longer = len(decompressed) > room
         else:
-            self._is_longer = self._is_longer or bool(plain)
+            self._is_longer = self._is_longer or bool(decompressed)
             if not self._head_is_checked:
                 self._head_is_checked = True
-                detect(self._head, self._evidence, self._options, whole=False)
-        self._line.see(plain)
+                detect_dialect(self._head, self._detector, self._options, whole=False)
+        self._line.feed(decompressed)
 
     def close(self) -> Dialect:
         """How the text writes its table."""
-        return detect(self._head, self._evidence, self._options, whole=not self._is_longer)
+        return detect_dialect(self._head, self._detector, self._options, whole=not self._is_longer)
 
 
-class _LineLength:
+class _LineLengthLimit:
     """Watches that no line is too long to be one."""
 
     def __init__(self) -> None:
         self._length = 0
         self._lines = 0
 
-    def see(self, block: bytes) -> None:
+    def feed(self, block: bytes) -> None:
         end = max(block.rfind(b"\n"), block.rfind(b"\r"))
         first_end = block.find(b"\n")
         reach = self._length + (len(block) if end < 0 else max(first_end, 0))

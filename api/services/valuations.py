@@ -7,17 +7,17 @@ import time
 from collections.abc import Iterator
 
 from api.services.queue_guard import QueueGuard
-from model_store.registry import ActiveModel
+from model_store.registry import ActiveVersionCache
 from shared.adapters.celery_dispatch import MicroBatchDispatcher
 from shared.adapters.jsonl_audit import AuditLog
-from shared.adapters.pending import Pending
+from shared.adapters.pending import EstimateFuture
 from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_jobs import JobStore
 from shared.domain.audit import AuditRecord
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, Job, JobState, Origin, Valuation
+from shared.domain.job import CarRequest, DispatchOrigin, Job, JobState, Valuation
 from shared.domain.valuation import CachedEstimate, Estimate
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 
@@ -53,7 +53,7 @@ class Valuations:
     def __init__(
         self,
         *,
-        active_model: ActiveModel,
+        active_model: ActiveVersionCache,
         cache: ValuationCache,
         dispatcher: MicroBatchDispatcher,
         jobs: JobStore,
@@ -133,7 +133,7 @@ class Valuations:
         finally:
             self._long_waits.release()
 
-    def keep(self, question: Question, pending: Pending) -> Valuation | Job:
+    def keep(self, question: Question, pending: EstimateFuture) -> Valuation | Job:
         """Leave a request to the job that it becomes, unless its reply comes just now.
 
         The job exists before the reply stops being ours: whoever gets the reply from then on
@@ -143,7 +143,7 @@ class Valuations:
             BrokerUnavailable: the job cannot be kept.
             DomainError: the worker has just reported a failure.
         """
-        job = self._create_job(question, Origin(pending.group_id, question.deadline))
+        job = self._create_job(question, DispatchOrigin(pending.group_id, question.deadline))
         try:
             estimate = pending.abandon()
         except DomainError as error:
@@ -156,7 +156,7 @@ class Valuations:
             self._dispatcher.submit_job(job.id, is_long=job.is_long)
         return job
 
-    def _create_job(self, question: Question, origin: Origin) -> Job:
+    def _create_job(self, question: Question, origin: DispatchOrigin) -> Job:
         job = Job(
             id=JobId(question.id),
             caller=question.caller,

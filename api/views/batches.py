@@ -7,7 +7,7 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.answers import documents_problems, json_response, query_parameters
-from api.auth import Scope, needs
+from api.auth import Scope, require_scope
 from api.current import caller_id, language, services
 from api.schemas.batches import (
     BatchSchema,
@@ -28,7 +28,7 @@ UPLOAD_QUERY = UploadQuery()
 WAIT_QUERY = BatchWaitQuery()
 NO_QUERY = NoQuery()
 POLL_S = 1
-FORM_ALLOWANCE_BYTES = 65_536
+MULTIPART_OVERHEAD_BYTES = 65_536
 """What a multipart form adds to its file."""
 
 
@@ -54,13 +54,13 @@ FORM_ALLOWANCE_BYTES = 65_536
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
     status_503="No model, queue down, or disk full",
 )
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def upload() -> Response:
     """The first bytes are checked before 202; rows are checked in the background."""
     query = load_query(UPLOAD_QUERY)
     key = idempotency_key()
     # The limit of JSON bodies is not for files, which are streamed.
-    request.max_content_length = services().settings.upload_max_bytes + FORM_ALLOWANCE_BYTES
+    request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     incoming = IncomingFile(
         file=UploadBody(request),
         options=load_options(query, language()),
@@ -83,7 +83,7 @@ def upload() -> Response:
     status_422="Invalid parameter",
     status_503="Queue or store down",
 )
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def read(batch_id: str) -> Response:
     """State, counts, speed, and what was found out about the file; `wait` long-polls."""
     query = load_query(WAIT_QUERY)
@@ -105,7 +105,7 @@ def read(batch_id: str) -> Response:
     status_410="Expired",
     status_503="Queue or store down",
 )
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
     """The batch ends after the chunks that are under way."""
     load_query(NO_QUERY)

@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Blueprint, Response, render_template
 
 from api.assets import AssetFolder
-from api.problems import HTTP_CODES, STATUS_OF
+from api.problems import HTTP_CODES, STATUS_BY_ERROR
 from api.security_headers import CSP
 from shared.schemas.messages import FIELD_MESSAGES, INPUT_MESSAGES, WARNING_MESSAGES
 from shared.schemas.problem_messages import PROBLEM_MESSAGES
@@ -18,7 +18,7 @@ SIDECAR_FILES = (
     "redoc/bundles/redoc.standalone.js",
 )
 OWN_FILES = ("swagger.js", "redoc.css", "page.css", "icon.svg", "chevron.svg")
-OUTSIDE = {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"}
+URL_REPLACEMENTS = {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"}
 """The one address that ReDoc would load something from: its maker's logo."""
 
 COMMON_CSP = (
@@ -55,7 +55,7 @@ def _paths() -> dict[str, Path]:
     }
 
 
-ASSETS = AssetFolder(_paths(), "/docs/static/", OUTSIDE)
+ASSETS = AssetFolder(_paths(), "/docs/static/", URL_REPLACEMENTS)
 
 
 @blueprint.get("/docs")
@@ -74,7 +74,7 @@ def redoc() -> Response:
 def problems() -> Response:
     """What every problem type means: the address that a problem's `type` points to."""
     status_of_code = {code: status for status, code in HTTP_CODES.items()} | {
-        kind.code: status for kind, status in STATUS_OF.items()
+        kind.code: status for kind, status in STATUS_BY_ERROR.items()
     }
     return _page(
         "problems.html",

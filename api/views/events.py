@@ -7,7 +7,7 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from api.answers import documents_problems
-from api.auth import Scope, needs
+from api.auth import Scope, require_scope
 from api.event_streams import EVENT_STREAM, batch_event_stream, job_event_stream
 from api.schemas.requests import NoQuery, load_query
 
@@ -51,7 +51,7 @@ def _stream_of(what: str, scope: Scope) -> Callable[[View], View]:
             status_410="Expired",
             status_422="A query parameter",
             status_503=f"Too many streams, or {store} down",
-        )(needs(scope)(view))
+        )(require_scope(scope)(view))
         view = blueprint.alt_response(204, description="Nothing more will happen")(view)
         view = blueprint.response(200, content_type=EVENT_STREAM, schema={"type": "string"})(view)
         view = blueprint.doc(

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from api.answers import PREFER, documents_problems, json_response, query_parameters
-from api.auth import Scope, needs
+from api.answers import PREFER_HEADER, documents_problems, json_response, query_parameters
+from api.auth import Scope, require_scope
 from api.current import caller_id, language, services
 from api.schemas.job_list import JobListQuery, load_filter
 from api.schemas.jobs import JobListSchema, JobSchema, dump_head, dump_job
@@ -27,12 +27,12 @@ from api.services.jobs import Submission
 from api.views.valuations import accepted, mark_accepted
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
-from shared.domain.job import CarRequest, JobHead
+from shared.domain.job import CarRequest, JobSummary
 from shared.domain.valuation import Extra
 from shared.schemas.car_requests import load_car_request
 
-LARGE_BYTES, LARGE_CARS = 65_536, 100
-_LARGE = threading.Lock()
+LARGE_BODY_BYTES, LARGE_CARS = 65_536, 100
+_LARGE_LIST_LOCK = threading.Lock()
 """The turn of lists of hundreds of cars: one takes megabytes while it is read or written, no two of
 them are faster side by side in one interpreter, and single cars are answered between two."""
 
@@ -55,7 +55,7 @@ IDEMPOTENCY_KEY_MAX = 200
             "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
             "description": "Repeating a submission with the same key gives the same job (24 h).",
         },
-        PREFER,
+        PREFER_HEADER,
     ],
     requestBody={
         "required": True,
@@ -80,12 +80,12 @@ IDEMPOTENCY_KEY_MAX = 200
     status_422="Invalid car or parameter, or the Idempotency-Key came with another body",
     status_503="No model, or queue down",
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def submit() -> Response:
     """The job is stored and on the queue before 202 is answered."""
     query = load_query(SUBMIT_QUERY)
-    is_large = len(read_json()) >= LARGE_BYTES  # a slow sender keeps nobody from his turn
-    with _LARGE if is_large else nullcontext():
+    is_large = len(read_json()) >= LARGE_BODY_BYTES  # a slow sender keeps nobody from his turn
+    with _LARGE_LIST_LOCK if is_large else nullcontext():
         submission = _submission(query["include"])
     job = services().jobs.submit(submission, caller_id())
     del submission
@@ -121,7 +121,7 @@ def _submission(extras: tuple[Extra, ...]) -> Submission:
 @documents_problems(
     blueprint, status_422="Invalid parameter", status_503="Queue down, or the store of batches"
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def list_all() -> Response:
     """A page of the caller's own; nobody else's is ever in it."""
     query = load_query(LIST_QUERY)
@@ -129,7 +129,7 @@ def list_all() -> Response:
     links = {}
     if page.cursor is not None:
         links["next"] = "/jobs?" + urlencode(dict(request.args) | {"cursor": page.cursor})
-    items = [dump_head(head) for head in page.heads]
+    items = [dump_head(head) for head in page.summaries]
     response = json_response({"items": items, "next_cursor": page.cursor, "links": links})
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -141,29 +141,29 @@ def list_all() -> Response:
 @documents_problems(
     blueprint, status_404="No such job", status_410="Expired", status_422="Invalid parameter"
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def read(job_id: str) -> Response:
     """State, place in the queue, and the result once there is one; `wait` long-polls."""
     query = load_query(WAIT_QUERY)
     head = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
     if not head.state.is_terminal:
-        response = _dumped(head, query["coverage"])
+        response = _job_response(head, query["coverage"])
         response.headers["Retry-After"] = "1"
         etag = _digest(response.get_data())
     else:  # it never changes again: who has it need not have it read
         etag = _digest(f"{job_id} {head.state} {query['coverage']} {language()}".encode())
         is_known = request.if_none_match.contains_weak(etag)
-        response = Response() if is_known else _dumped(head, query["coverage"])
+        response = Response() if is_known else _job_response(head, query["coverage"])
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
 
 
-def _dumped(head: JobHead, coverage: float) -> Response:
+def _job_response(head: JobSummary, coverage: float) -> Response:
     """The answer for a job."""
     jobs = services().jobs
-    with _LARGE if (head.total or 0) > LARGE_CARS else nullcontext():
+    with _LARGE_LIST_LOCK if (head.total or 0) > LARGE_CARS else nullcontext():
         job = jobs.get(JobId(head.id), caller_id())
         return json_response(dump_job(job, jobs.place(job), coverage))
 
@@ -183,7 +183,7 @@ def _digest(content: bytes) -> str:
     status_410="Expired",
     status_422="A query parameter",
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def cancel(job_id: str) -> Response:
     """A job that waits ends at once; one that runs ends at its next step."""
     load_query(NO_QUERY)
@@ -231,7 +231,7 @@ def idempotency_key() -> str | None:
 def _wait_for(job_id: str, wait_s: float, coverage: float) -> Response:
     limit = services().settings.max_wait_s
     head = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
-    response = _dumped(head, coverage)
+    response = _job_response(head, coverage)
     if not head.state.is_terminal:
         mark_accepted(response, job_id)
     else:

@@ -7,11 +7,11 @@ from flask import Response, render_template, request
 from flask_smorest import Blueprint
 
 from api.answers import documents_problems
-from api.auth import Scope, accept_password, needs
+from api.auth import Scope, accept_basic_auth, require_scope
 from api.current import services
 from api.schemas.requests import NoQuery, load_query
 from api.security_headers import CSP
-from api.services.models import MARKDOWN_FILE, PAGE_FILE
+from api.services.models import CARD_DATA_FILE, MARKDOWN_FILE
 from api.views.docs import ASSETS
 from shared.domain.errors import ModelNotLoaded
 
@@ -27,7 +27,7 @@ NO_QUERY = NoQuery()
 blueprint = Blueprint(
     "model cards", __name__, description="What a version is, how good it is, and for whom."
 )
-blueprint.before_request(accept_password)
+blueprint.before_request(accept_basic_auth)
 
 
 @blueprint.get("/models/<version>/card")
@@ -44,7 +44,7 @@ blueprint.before_request(accept_password)
     status_422="A query parameter",
     status_503="`active` was asked for, and no version is",
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def card(version: str) -> Response:
     """Intended use, limits, data and measured quality of a version; `active` stands for one.
 
@@ -53,9 +53,9 @@ def card(version: str) -> Response:
     load_query(NO_QUERY)
     accept = request.accept_mimetypes
     if accept.quality("text/html") > accept.quality("text/markdown"):
-        response = _page(_resolved(version))
+        response = _page(_resolve_version(version))
     else:
-        content = services().models.card_file(_resolved(version), MARKDOWN_FILE)
+        content = services().models.card_file(_resolve_version(version), MARKDOWN_FILE)
         response = _file(content, MEDIA_TYPES["md"])
     response.vary.add("Accept")
     return response
@@ -78,15 +78,15 @@ def card(version: str) -> Response:
     status_422="A query parameter",
     status_503="`active` was asked for, and no version is",
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def card_file(version: str, name: str) -> Response:
     """A plot, or the card as `card.md` and `card.json`."""
     load_query(NO_QUERY)
-    content = services().models.card_file(_resolved(version), name)
+    content = services().models.card_file(_resolve_version(version), name)
     return _file(content, MEDIA_TYPES[name.rpartition(".")[2]])
 
 
-def _resolved(version: str) -> str:
+def _resolve_version(version: str) -> str:
     if version != ACTIVE:
         return version
     active = services().models.active_id()
@@ -96,7 +96,7 @@ def _resolved(version: str) -> str:
 
 
 def _page(version: str) -> Response:
-    content = orjson.loads(services().models.card_file(version, PAGE_FILE))
+    content = orjson.loads(services().models.card_file(version, CARD_DATA_FILE))
     html = render_template("card.html", asset_url=ASSETS.url, version=version, **content)
     response = Response(html, mimetype="text/html")
     response.headers[CSP] = CARD_CSP

@@ -7,10 +7,10 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from api.answers import documents_problems, json_response
-from api.auth import Scope, needs
+from api.auth import Scope, require_scope
 from api.current import caller_id, services
 from api.schemas.requests import NoQuery, load_query
-from api.services.models import PAGE_FILE
+from api.services.models import CARD_DATA_FILE
 from model_store.manifest import ModelVersion
 from model_store.registry import etag_of
 from shared.domain.errors import ModelNotLoaded
@@ -52,7 +52,7 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
     """The answer for one version."""
     # The price index has a figure for every month: the manifest and the card hold it.
     training = {name: told for name, told in version.training.items() if name != "price_index"}
-    links = {"card": f"/models/{version.id}/card"} if PAGE_FILE in version.files else {}
+    links = {"card": f"/models/{version.id}/card"} if CARD_DATA_FILE in version.files else {}
     return {
         "version": version.id,
         "active": version.id == active_id,
@@ -73,7 +73,7 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
 @blueprint.doc(summary="List the versions")
 @blueprint.response(200, ModelListSchema)
 @documents_problems(blueprint, status_422="A query parameter")
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def list_models() -> Response:
     """All versions in the registry, the newest first."""
     load_query(NO_QUERY)
@@ -86,7 +86,7 @@ def list_models() -> Response:
 @blueprint.doc(summary="The active version")
 @blueprint.response(200, ModelVersionSchema)
 @documents_problems(blueprint, status_422="A query parameter", status_503="No version is active")
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def active_model() -> Response:
     """The version that answers now; its ETag is what `If-Match` of an activation names."""
     load_query(NO_QUERY)
@@ -117,7 +117,7 @@ def active_model() -> Response:
     status_412="Another version is active than If-Match says",
     status_422="A query parameter",
 )
-@needs(Scope.ADMIN)
+@require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
     """Every worker answers with it within two seconds; no request is dropped."""
     load_query(NO_QUERY)
@@ -136,7 +136,7 @@ def activate(version: str) -> Response:
     status_412="If-Match does not hold",
     status_422="A query parameter",
 )
-@needs(Scope.ADMIN)
+@require_scope(Scope.ADMIN)
 def rollback() -> Response:
     """Activate the version that was active before the present one."""
     load_query(NO_QUERY)

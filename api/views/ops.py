@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.answers import documents_problems, json_response, query_parameters
-from api.auth import Scope, needs
+from api.auth import Scope, require_scope
 from api.current import services
 from api.schemas.requests import NoQuery, load_query
 from shared.domain.errors import FieldProblem, InvalidInput
@@ -132,7 +132,7 @@ def cache_stats() -> Response:
 @blueprint.doc(summary="Predictions of a day", parameters=[query_parameters(DayQuery)])
 @blueprint.response(200, {"type": "object"})
 @documents_problems(blueprint, status_422="Not a day")
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def prediction_stats() -> Response:
     """Counts, prices and latency, from the audit log."""
     day = load_query(DAY_QUERY).get("date") or datetime.now(UTC).date().isoformat()

@@ -4,7 +4,7 @@ from flask import Response, g
 from flask_smorest import Blueprint
 
 from api.answers import documents_problems, json_response
-from api.auth import Scope, needs
+from api.auth import Scope, require_scope
 from api.current import caller_id, services
 from api.schemas.outcomes import (
     OutcomeSchema,
@@ -15,7 +15,7 @@ from api.schemas.outcomes import (
     load_sale,
 )
 from api.schemas.requests import NoQuery, load_json, load_query
-from shared.domain.outcome import OutcomeKind
+from shared.domain.outcome import SaleReportKind
 
 blueprint = Blueprint("outcomes", __name__, description="Sale prices, and how right estimates are.")
 NO_QUERY = NoQuery()
@@ -37,7 +37,7 @@ NO_QUERY = NoQuery()
     status_422="Not a sale",
     status_503="It cannot be recorded",
 )
-@needs(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN)
 def report(valuation_id: str) -> Response:
     """For ids of `/predict`, of jobs (`id-n` in a list) and of rows of batches (`batch-row`).
 
@@ -50,14 +50,14 @@ def report(valuation_id: str) -> Response:
         caller_id(),
         is_admin=Scope.ADMIN in g.caller.scopes,
     )
-    return json_response(dump_outcome(outcome), 201 if kind is OutcomeKind.NEW else 200)
+    return json_response(dump_outcome(outcome), 201 if kind is SaleReportKind.NEW else 200)
 
 
 @blueprint.get("/outcomes/stats")
 @blueprint.doc(summary="How right the estimates were")
 @blueprint.response(200, OutcomeStatsSchema)
 @documents_problems(blueprint, status_422="A query parameter", status_503="The index is locked")
-@needs(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN)
 def stats() -> Response:
     """Error, bias and coverage of each model version over all reported sales."""
     load_query(NO_QUERY)

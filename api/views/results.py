@@ -7,14 +7,14 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.answers import documents_problems, query_parameters
-from api.auth import Scope, needs
+from api.auth import Scope, require_scope
 from api.current import caller_id, language, services
-from api.downloads import RESULTS_HEADER, download, first_rows, stored
+from api.downloads import RESULTS_HEADER, download, first_rows, stored_response
 from api.problems import NotAcceptable
 from api.schemas.batches import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.schemas.requests import NoQuery, load_query
 from api.uploads import CSV, NDJSON, PARQUET
-from shared.domain.batch import Batch, ResultForm, ResultTable
+from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.ids import BatchId
 
 blueprint = Blueprint("results", __name__, description="What comes out of a file of cars.")
@@ -44,7 +44,7 @@ PARTIAL_NOTE = (
 
 
 def _documents_file(**more: str) -> Callable[[View], View]:
-    """Document a view that answers with a stored file, or a range of it.
+    """Document a view that answers with a result file, or a range of it.
 
     Args:
         more: further statuses, as for `documents_problems`.
@@ -81,16 +81,16 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     parameters=[query_parameters(ResultsQuery), *RANGE_PARAMETERS],
 )
 @_documents_file(status_406="None of CSV, NDJSON and Parquet is accepted")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
     """The results of a batch that has ended; with `partial`, also before."""
     query = load_query(RESULTS_QUERY)
-    form = _wanted_form(query.get("format"), query["dialect"])
+    form = _requested_format(query.get("format"), query["dialect"])
     batch = _get(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
         response = first_rows(batch, form)
     else:
-        response = stored(batch, ResultTable.RESULTS, form)
+        response = stored_response(batch, ResultTable.RESULTS, form)
     response.vary.add("Accept")
     return response
 
@@ -103,11 +103,11 @@ def results(batch_id: str) -> Response:
     parameters=[query_parameters(RejectedQuery), *RANGE_PARAMETERS],
 )
 @_documents_file()
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """The rejected rows of a batch that has ended."""
-    form = _wanted_form("csv", load_query(REJECTED_QUERY)["dialect"])
-    return stored(_get(batch_id), ResultTable.REJECTED, form)
+    form = _requested_format("csv", load_query(REJECTED_QUERY)["dialect"])
+    return stored_response(_get(batch_id), ResultTable.REJECTED, form)
 
 
 @blueprint.get("/batches/<batch_id>/errors")
@@ -123,7 +123,7 @@ def rejected(batch_id: str) -> Response:
     status_422="Invalid parameter",
     status_503="Too many downloads, or the store cannot be read",
 )
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def row_errors(batch_id: str) -> Response:
     """What is wrong, where, in the language of the caller."""
     load_query(NO_QUERY)
@@ -140,7 +140,7 @@ def _get(batch_id: str) -> Batch:
     return services().batches.get(BatchId(batch_id), caller_id())
 
 
-def _wanted_form(form: str | None, dialect: str) -> ResultForm:
+def _requested_format(form: str | None, dialect: str) -> ExportFormat:
     """The form by parameter, else by `Accept`."""
     if form is None:
         by_type = {CSV: "csv", NDJSON: "ndjson", PARQUET: "parquet"}
@@ -150,6 +150,6 @@ def _wanted_form(form: str | None, dialect: str) -> ResultForm:
         if accepted is None:
             raise NotAcceptable(available=", ".join(by_type))
         form = by_type[accepted]
-    wanted = ResultForm(form)
-    is_excel = wanted is ResultForm.CSV and dialect == ResultForm.EXCEL_FR
-    return ResultForm.EXCEL_FR if is_excel else wanted
+    wanted = ExportFormat(form)
+    is_excel = wanted is ExportFormat.CSV and dialect == ExportFormat.EXCEL_FR
+    return ExportFormat.EXCEL_FR if is_excel else wanted

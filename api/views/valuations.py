@@ -6,11 +6,11 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from api import current
-from api.answers import PREFER, documents_problems, json_response, query_parameters
-from api.auth import Scope, needs
+from api.answers import PREFER_HEADER, documents_problems, json_response, query_parameters
+from api.auth import Scope, require_scope
 from api.current import caller_id, services
 from api.schemas.jobs import JobSchema, dump_job
-from api.schemas.requests import ValuationQuery, load_json, load_query, wait_s
+from api.schemas.requests import ValuationQuery, load_json, load_query, resolve_wait_s
 from api.schemas.valuations import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
 from shared.domain.job import Job, Valuation
 from shared.domain.valuation import Extra
@@ -24,7 +24,7 @@ QUERY = ValuationQuery()
 @blueprint.post("/predict")
 @blueprint.doc(
     summary="Value one car",
-    parameters=[query_parameters(ValuationQuery), PREFER],
+    parameters=[query_parameters(ValuationQuery), PREFER_HEADER],
     requestBody={
         "required": True,
         "content": {"application/json": {"schema": CarRequestSchema}},
@@ -39,7 +39,7 @@ QUERY = ValuationQuery()
     status_422="Invalid car or parameter",
     status_503="No model, queue down or full, or the answer cannot be recorded",
 )
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def predict() -> Response:
     """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
     query = load_query(QUERY)
@@ -52,10 +52,10 @@ def predict() -> Response:
 
 
 def _value(extras: tuple[Extra, ...]) -> Valuation | Job:
-    if (begun := current.begun()) is not None:
-        return begun.result()
+    if (handoff := current.handoff()) is not None:
+        return handoff.result()
     car_request = load_car_request(load_json(), extras=extras)
-    wait = wait_s(request.headers.get("Prefer", ""), services().settings)
+    wait = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
     return services().valuations.value(car_request, caller_id(), wait)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from api.problems import describe_place
+from api.problems import dump_field_problem
 from shared.domain.errors import FieldProblem
 from shared.schemas.car import CAR_FIELDS
 
@@ -12,7 +12,9 @@ MISSING = "missing-column"
 def sentences(problems: Sequence[FieldProblem]) -> list[str]:
     """One sentence for each problem."""
     return [
-        _missing_columns(one) if one.code == MISSING else str(describe_place(one, "fr")["detail"])
+        _missing_columns(one)
+        if one.code == MISSING
+        else str(dump_field_problem(one, "fr")["detail"])
         for one in problems
     ]
 

@@ -9,11 +9,11 @@ from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.answers import json_response
-from api.auth import Scope, accept_password, needs
+from api.auth import Scope, accept_basic_auth, require_scope
 from api.current import caller_id, services
-from api.downloads import first_rows, stored
+from api.downloads import first_rows, stored_response
 from api.event_streams import batch_event_stream
-from api.problems import RETRY_AFTER_S, is_for_now, status_of
+from api.problems import RETRY_AFTER_S, is_retryable, status_of
 from api.schemas.batch_input import dump_input
 from api.schemas.batches import dump_batch
 from api.security_headers import CSP
@@ -21,9 +21,9 @@ from api.services.batches import IncomingFile
 from api.services.listing import ListFilter
 from api.uploads import UploadBody
 from api.web.file_problems import sentences
-from api.web.french import write_number
-from api.web.pages import ASSETS, REFUSALS
-from shared.domain.batch import Batch, BatchOptions, ResultForm, ResultTable
+from api.web.french import format_number
+from api.web.pages import ASSETS, REFUSAL_STATUSES
+from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
@@ -31,7 +31,7 @@ from shared.domain.errors import (
     StorageUnavailable,
 )
 from shared.domain.ids import BatchId
-from shared.domain.job import JobHead, JobKind
+from shared.domain.job import JobKind, JobSummary
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.messages import describe_problem
 from shared.schemas.upload_messages import BATCH_ERROR_MESSAGES
@@ -42,13 +42,13 @@ FILES_CSP = (
 )
 REFRESH_S = 2
 """Without a script, the page of a file that is being valued asks again after this pause."""
-RECENT = 10
-FORM_ALLOWANCE_BYTES = 65_536
-FORMS = {
-    "csv": ResultForm.CSV,
-    "excel": ResultForm.EXCEL_FR,
-    "json": ResultForm.NDJSON,
-    "parquet": ResultForm.PARQUET,
+MAX_RECENT = 10
+MULTIPART_OVERHEAD_BYTES = 65_536
+EXPORT_FORMATS = {
+    "csv": ExportFormat.CSV,
+    "excel": ExportFormat.EXCEL_FR,
+    "json": ExportFormat.NDJSON,
+    "parquet": ExportFormat.PARQUET,
 }
 """The forms by the last part of their address."""
 
@@ -69,22 +69,22 @@ OUTCOMES = {
 }
 
 blueprint = Blueprint("files", __name__)
-blueprint.add_app_template_filter(write_number, "whole")
-blueprint.before_request(accept_password)
+blueprint.add_app_template_filter(format_number, "whole")
+blueprint.before_request(accept_basic_auth)
 
 
 @blueprint.app_template_filter("day")
-def write_moment(at: float) -> str:
+def format_datetime(at: float) -> str:
     """A Unix time as people write it, in the clock of this machine.
 
-    >>> write_moment(0.0)[2:6]
+    >>> format_datetime(0.0)[2:6]
     '/01/'
     """
     return time.strftime("%d/%m/%Y à %H:%M", time.localtime(at))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
+class ErrorNotice:
     """Why a file is not taken."""
 
     title: str
@@ -92,17 +92,17 @@ class Trouble:
 
 
 @blueprint.get("/fichiers")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def form() -> Response:
     """The form, and what was handed in last."""
     return _form_page()
 
 
 @blueprint.post("/fichiers")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def hand_in() -> Response:
     """Take a file; its page comes next."""
-    request.max_content_length = services().settings.upload_max_bytes + FORM_ALLOWANCE_BYTES
+    request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     options = BatchOptions(dry_run="verifier" in request.args, language="fr")
     incoming = IncomingFile(file=UploadBody(request), options=options)
     batch = services().batches.accept(incoming, caller_id())
@@ -111,7 +111,7 @@ def hand_in() -> Response:
 
 
 @blueprint.get("/fichiers/<batch_id>")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def show(batch_id: str) -> Response:
     """Where a file stands, what was found out about it, and its downloads."""
     batch = _get(batch_id)
@@ -119,7 +119,7 @@ def show(batch_id: str) -> Response:
 
 
 @blueprint.post("/fichiers/<batch_id>/annuler")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
     """Stop; what is done stays."""
     if not _get(batch_id).progress.state.is_terminal:
@@ -130,7 +130,7 @@ def cancel(batch_id: str) -> Response:
 
 
 @blueprint.get("/fichiers/<batch_id>/suivi")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def follow(batch_id: str) -> Response:
     """The progress, as events; as JSON for a script that cannot have them."""
     if "etat" in request.args:
@@ -142,22 +142,22 @@ def follow(batch_id: str) -> Response:
 
 
 @blueprint.get("/fichiers/<batch_id>/resultats/<form>")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def results(batch_id: str, form: str) -> Response:
     """The results in one form; before the end, the first rows as CSV."""
     batch = _get(batch_id)
-    if form not in FORMS:
+    if form not in EXPORT_FORMATS:
         raise NotFound
     if not batch.progress.state.is_terminal:
-        return first_rows(batch, ResultForm.CSV)
-    return stored(batch, ResultTable.RESULTS, FORMS[form])
+        return first_rows(batch, ExportFormat.CSV)
+    return stored_response(batch, ResultTable.RESULTS, EXPORT_FORMATS[form])
 
 
 @blueprint.get("/fichiers/<batch_id>/refusees")
-@needs(Scope.BULK)
+@require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """The rejected rows, as a French Excel opens them."""
-    return stored(_get(batch_id), ResultTable.REJECTED, ResultForm.EXCEL_FR)
+    return stored_response(_get(batch_id), ResultTable.REJECTED, ExportFormat.EXCEL_FR)
 
 
 @blueprint.errorhandler(DomainError)
@@ -167,10 +167,10 @@ def show_domain_error(error: DomainError) -> Response:
     details = [detail]
     if isinstance(error, InvalidInput):
         details = sentences(error.problems)
-    response = _form_page(Trouble(title=title, details=details), status=status_of(error))
+    response = _form_page(ErrorNotice(title=title, details=details), status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
-    if is_for_now(error):
+    if is_retryable(error):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
@@ -180,23 +180,23 @@ def show_http_error(error: HTTPException) -> Response:
     """A request that no page answers."""
     code = "not-found" if error.code == HTTPStatus.NOT_FOUND else "bad-request"
     title, detail = describe_problem(code, {}, "fr")
-    return _form_page(Trouble(title=title, details=[detail]), status=error.code or 500)
+    return _form_page(ErrorNotice(title=title, details=[detail]), status=error.code or 500)
 
 
 def _get(batch_id: str) -> Batch:
     return services().batches.get(BatchId(batch_id), caller_id())
 
 
-def _form_page(trouble: Trouble | None = None, status: int = 200) -> Response:
-    recent = [] if status in REFUSALS else _recent()
+def _form_page(trouble: ErrorNotice | None = None, status: int = 200) -> Response:
+    recent = [] if status in REFUSAL_STATUSES else _recent()
     return _html("files.html", status, trouble=trouble, recent=recent, states=STATES)
 
 
-def _recent() -> list[JobHead]:
+def _recent() -> list[JobSummary]:
     """What was handed in last; nothing while it cannot be read: the form is there all the same."""
     wanted = ListFilter(kinds=(JobKind.BATCH,))
     try:
-        return services().listing.page(caller_id(), wanted, None, RECENT).heads
+        return services().listing.page(caller_id(), wanted, None, MAX_RECENT).summaries
     except (BrokerUnavailable, StorageUnavailable):
         return []
 
@@ -215,7 +215,7 @@ def _view(batch: Batch) -> dict[str, Any]:
         "has_ended": progress.state.is_terminal,
         "is_checked_only": batch.manifest.options.dry_run,
         "counts": counts,
-        "shown": {name: write_number(count or 0) for name, count in counts.items()},
+        "shown": {name: format_number(count or 0) for name, count in counts.items()},
         "columns": columns,
         "unused": found["unused"],
         "notices": [notice["detail"] for notice in found["notices"]],

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from api.web.french import write_name, write_number
+from api.web.french import format_name, format_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.job import CarRequest
@@ -19,7 +19,7 @@ VERSION = (
     "edition", "engine_cc", "fiscal_power_cv", "max_power_bhp", "torque_nm", "doors",
 )  # fmt: skip
 HISTORY = ("owner", "condition", "origin", "seller_type", "city")
-LEFT_OUT = frozenset({"mileage_mpg"})
+OMITTED_FIELDS = frozenset({"mileage_mpg"})
 """Miles per gallon: stands in the files of other countries, and in no Moroccan listing."""
 
 PROMPTS = {
@@ -37,7 +37,7 @@ HINTS = {
     "edition": "Finition ou motorisation, telle que dans l'annonce",
     "fiscal_power_cv": "Sur la carte grise",
 }
-FIRST_GROUPED = 10_000
+MIN_GROUPED = 10_000
 """Years and displacements are not grouped."""
 
 UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
@@ -129,19 +129,19 @@ def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ())
 def example_values() -> dict[str, str]:
     """A car that shows what the page can do."""
     shown = (*CAR, "engine_cc", "max_power_bhp", "owner", ASKING_PRICE)
-    return {name: _written(CAR_FIELDS[name].example) for name in shown}
+    return {name: _format_value(CAR_FIELDS[name].example) for name in shown}
 
 
-def values_of(request: CarRequest) -> dict[str, str]:
+def form_values(request: CarRequest) -> dict[str, str]:
     """What would have to be typed to ask this again."""
     car = request.car.to_dict() | {ASKING_PRICE: request.asking_price_mad}
-    return {name: _typed(name, value) for name, value in car.items() if value is not None}
+    return {name: _format_input(name, value) for name, value in car.items() if value is not None}
 
 
 def car_name(car: CarFeatures, values: Mapping[str, str]) -> str:
     """What the car is called: as it was typed, or else as people spell it."""
-    brand = values.get("company", "").strip() or write_name(car.company)
-    model = values.get("model", "").strip() or write_name(car.model)
+    brand = values.get("company", "").strip() or format_name(car.company)
+    model = values.get("model", "").strip() or format_name(car.model)
     return f"{brand} {model} {car.year}"
 
 
@@ -183,14 +183,14 @@ def _error(problem: FieldProblem) -> str:
     return describe(problem, "fr")
 
 
-def _typed(name: str, value: Any) -> str:
-    return write_name(value) if name in {"company", "model", "city"} else _written(value)
+def _format_input(name: str, value: Any) -> str:
+    return format_name(value) if name in {"company", "model", "city"} else _format_value(value)
 
 
-def _written(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """A value as a person writes it."""
     if isinstance(value, float) and not value.is_integer():
         return str(value).replace(".", ",")
     if isinstance(value, int | float):
-        return write_number(value) if value >= FIRST_GROUPED else str(int(value))
+        return format_number(value) if value >= MIN_GROUPED else str(int(value))
     return str(value)

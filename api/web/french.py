@@ -7,7 +7,7 @@ THIN_SPACE = "\u202f"
 NO_BREAK_SPACE = "\u00a0"
 MINUS = "\u2212"
 APOSTROPHE = "\u2019"
-FIRST_PLURAL = 2
+MIN_PLURAL = 2
 """1,9 million is singular in French."""
 
 MONTHS = (
@@ -25,11 +25,11 @@ _SPELLINGS = {
 _SHORT_WORDS = frozenset(
     {"fox", "gol", "ka", "kia", "mii", "one", "rio", "uno", "up", "fe", "zoe", "mx", "van"}
 )
-LONGEST_ABBREVIATION = 3
+MAX_ABBREVIATION_CHARS = 3
 _LETTER_PREFIX = re.compile(r"^([a-z]) (?=[a-z])")
 _LOWER_CASE_MODEL = re.compile(r"(i|ix)\d+")
 _ELISION = re.compile(r"(?<=\w)'(?=\w)")
-_SPACED_SIGN = re.compile(r" (?=[;:?!»%])|(?<=«) ")
+_SPACED_PUNCTUATION = re.compile(r" (?=[;:?!»%])|(?<=«) ")
 
 
 def typographic(text: str) -> str:
@@ -38,13 +38,13 @@ def typographic(text: str) -> str:
     >>> typographic("L'année est obligatoire ; attendu : 2020.")
     'L\u2019année est obligatoire\u202f; attendu\u202f: 2020.'
     """
-    return _SPACED_SIGN.sub(THIN_SPACE, _ELISION.sub(APOSTROPHE, text))
+    return _SPACED_PUNCTUATION.sub(THIN_SPACE, _ELISION.sub(APOSTROPHE, text))
 
 
-def write_number(value: float, decimals: int = 0) -> str:
+def format_number(value: float, decimals: int = 0) -> str:
     """A number with its thousands grouped.
 
-    >>> write_number(1234567.4), write_number(-1600.5, 1)
+    >>> format_number(1234567.4), format_number(-1600.5, 1)
     ('1\u202f234\u202f567', '\u22121\u202f600,5')
     """
     text = f"{abs(value):,.{decimals}f}".replace(",", THIN_SPACE).replace(".", ",")
@@ -61,37 +61,37 @@ def round_price(price_mad: float) -> int:
     return round(price_mad / 100) * 100
 
 
-def write_price(price_mad: float) -> str:
+def format_price(price_mad: float) -> str:
     """A price, rounded and with its currency.
 
-    >>> write_price(187_342.18)
+    >>> format_price(187_342.18)
     '187\u202f300\u00a0MAD'
     """
-    return f"{write_number(round_price(price_mad))}{NO_BREAK_SPACE}MAD"
+    return f"{format_number(round_price(price_mad))}{NO_BREAK_SPACE}MAD"
 
 
-def write_signed_price(amount_mad: float) -> str:
+def format_signed_price(amount_mad: float) -> str:
     """A price difference with its sign."""
-    amount = write_price(amount_mad)
+    amount = format_price(amount_mad)
     return f"+{amount}" if round_price(amount_mad) > 0 else amount
 
 
-def write_centimes(price_mad: float) -> str:
+def format_centimes(price_mad: float) -> str:
     """The same price as it is said in Morocco, in millions of centimes.
 
-    >>> write_centimes(187_300)
+    >>> format_centimes(187_300)
     '18,7 millions de centimes'
     """
     millions = round(price_mad / 10_000, 1)
-    unit = "millions" if millions >= FIRST_PLURAL else "million"
+    unit = "millions" if millions >= MIN_PLURAL else "million"
     decimals = 0 if millions == int(millions) else 1
-    return f"{write_number(millions, decimals)} {unit} de centimes"
+    return f"{format_number(millions, decimals)} {unit} de centimes"
 
 
-def write_month(month: str) -> str:
+def format_month(month: str) -> str:
     """A month `YYYY-MM` in words; any other text as it is.
 
-    >>> write_month("2025-08")
+    >>> format_month("2025-08")
     'août 2025'
     """
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
@@ -99,26 +99,26 @@ def write_month(month: str) -> str:
     return f"{MONTHS[int(month[5:]) - 1]} {month[:4]}"
 
 
-def write_name(folded: str) -> str:
+def format_name(folded: str) -> str:
     """A folded brand, model or city as people spell it.
 
-    >>> write_name("mercedes benz"), write_name("x trail"), write_name("classe gla")
+    >>> format_name("mercedes benz"), format_name("x trail"), format_name("classe gla")
     ('Mercedes-Benz', 'X-Trail', 'Classe GLA')
-    >>> write_name("kia"), write_name("grand i10"), write_name("serie 3")
+    >>> format_name("kia"), format_name("grand i10"), format_name("serie 3")
     ('Kia', 'Grand i10', 'Série 3')
     """
     if folded in _SPELLINGS:
         return _SPELLINGS[folded]
     words = _LETTER_PREFIX.sub(r"\1-", folded).split(" ")
-    return " ".join(_write_word(word) for word in words)
+    return " ".join(_format_word(word) for word in words)
 
 
-def _write_word(word: str) -> str:
+def _format_word(word: str) -> str:
     if word in _SPELLINGS:
         return _SPELLINGS[word]
     if _LOWER_CASE_MODEL.fullmatch(word):
         return word
-    if len(word) <= LONGEST_ABBREVIATION and word not in _SHORT_WORDS:
+    if len(word) <= MAX_ABBREVIATION_CHARS and word not in _SHORT_WORDS:
         return word.upper()
     return "-".join(
         _SPELLINGS.get(part, part.upper() if part == "hr" else part.capitalize())

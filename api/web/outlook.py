@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from api.web.french import NO_BREAK_SPACE, write_name, write_number, write_price
-from shared.domain.outlook import Comparable, Depreciation, Likeness, Pace
+from api.web.french import NO_BREAK_SPACE, format_name, format_number, format_price
+from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
 from shared.domain.valuation import Estimate, interval_of
 from shared.schemas.french_choices import FRENCH_CHOICES
 
@@ -18,12 +18,12 @@ PACES = {
     Pace.MARKET: "au rythme habituel du marché",
 }
 LIKENESSES = {
-    Likeness.MODEL: "même modèle",
-    Likeness.COMPANY: "même marque",
-    Likeness.YEAR: "même année",
-    Likeness.NEAR_YEAR: "année proche",
-    Likeness.KM: "kilométrage proche",
-    Likeness.PRICE: "prix proche",
+    SimilarityReason.MODEL: "même modèle",
+    SimilarityReason.COMPANY: "même marque",
+    SimilarityReason.YEAR: "même année",
+    SimilarityReason.NEAR_YEAR: "année proche",
+    SimilarityReason.KM: "kilométrage proche",
+    SimilarityReason.PRICE: "prix proche",
 }
 """What is worth saying; fuel and gearbox stand beside it anyway."""
 
@@ -98,8 +98,8 @@ def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int
                 when="Aujourd'hui" if count == 0 else f"Dans {_years(count)}",
                 short="Auj." if count == 0 else f"+{count}",
                 kilometres=_km(km),
-                price=write_price(price),
-                interval=f"{write_price(interval.low_mad)} à {write_price(interval.high_mad)}",
+                price=format_price(price),
+                interval=f"{format_price(interval.low_mad)} à {format_price(interval.high_mad)}",
                 x=across(count),
                 y=up(price),
             )
@@ -124,11 +124,11 @@ def _comparable(one: Comparable) -> ComparableView:
     facts = [_km(one.km_driven), FRENCH_CHOICES[one.fuel], FRENCH_CHOICES[one.transmission].lower()]
     alike = [LIKENESSES[each] for each in one.alike if each in LIKENESSES]
     return ComparableView(
-        name=f"{write_name(one.company)} {write_name(one.model)} {years}",
+        name=f"{format_name(one.company)} {format_name(one.model)} {years}",
         facts=" · ".join(facts),
         alike=", ".join(alike),
-        price=write_price(one.price_mad),
-        listings=f"{write_number(one.listings)}{NO_BREAK_SPACE}annonces",
+        price=format_price(one.price_mad),
+        listings=f"{format_number(one.listings)}{NO_BREAK_SPACE}annonces",
     )
 
 
@@ -142,4 +142,4 @@ def _years(count: int) -> str:
 
 def _km(kilometres: int) -> str:
     """Kilometres to the nearest hundred: what is to come, and what is typical, is no finer."""
-    return f"{write_number(round(kilometres, -2))}{NO_BREAK_SPACE}km"
+    return f"{format_number(round(kilometres, -2))}{NO_BREAK_SPACE}km"

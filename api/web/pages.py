@@ -10,14 +10,14 @@ from flask import Blueprint, Response, render_template, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.assets import AssetFolder
-from api.auth import Scope, accept_password, needs
+from api.auth import Scope, accept_basic_auth, require_scope
 from api.current import caller_id, services
 from api.problems import RETRY_AFTER_S, answer_domain_error, answer_http_error, status_of
 from api.schemas.requests import NoQuery, load_query
 from api.security_headers import CSP
-from api.services.models import PAGE_FILE
-from api.web.form import build_form, example_values, values_of
-from api.web.french import typographic, write_month
+from api.services.models import CARD_DATA_FILE
+from api.web.form import build_form, example_values, form_values
+from api.web.french import format_month, typographic
 from api.web.result import Result, build_result
 from api.web.vehicles import Suggestions, suggestions
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
@@ -36,7 +36,7 @@ REFRESH_S = 1
 """The waiting page asks again after this pause."""
 POLL_WAIT_S = 2.0
 """How long a look at a running estimate waits for its end."""
-REFUSALS = frozenset(
+REFUSAL_STATUSES = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST}
 )
 """Whoever is answered so has no say: nothing of the body is read."""
@@ -53,7 +53,7 @@ ASSETS = AssetFolder(
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(typographic)
-blueprint.before_request(accept_password)
+blueprint.before_request(accept_basic_auth)
 log = get_logger("pages")
 
 
@@ -77,10 +77,10 @@ def home() -> Response:
 
 
 @blueprint.post("/")
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def estimate() -> Response:
     """Value the car of the form. A failure shows the form again, as it was filled in."""
-    values = _typed_values()
+    values = _submitted_values()
     car_request = load_car_request(values, extras=EXTRAS)
     wait_s = services().settings.predict_wait_s
     answer = services().valuations.value(car_request, caller_id(), wait_s)
@@ -94,7 +94,7 @@ def estimate() -> Response:
 
 
 @blueprint.get("/estimations/<job_id>")
-@needs(Scope.PREDICT)
+@require_scope(Scope.PREDICT)
 def estimation(job_id: str) -> Response:
     """An estimate that was not ready in time: the result, or the waiting page again."""
     if not is_id(job_id):
@@ -103,7 +103,7 @@ def estimation(job_id: str) -> Response:
     job = services().jobs.get(JobId(job_id), caller_id())
     if job.is_list:
         raise JobNotFound(id=job_id)
-    values = values_of(job.requests[0])
+    values = form_values(job.requests[0])
     if not job.state.is_terminal:
         return _waiting(job, values)
     if job.state is not JobState.SUCCEEDED:
@@ -128,12 +128,12 @@ def show_domain_error(error: DomainError) -> Response:
     A caller who is refused gets an empty form: a body that takes its time would hold a thread.
     """
     status = status_of(error)
-    is_readable = request.method == "POST" and status not in REFUSALS
-    values = _typed_values() if is_readable else {}
+    is_readable = request.method == "POST" and status not in REFUSAL_STATUSES
+    values = _submitted_values() if is_readable else {}
     if isinstance(error, InvalidInput):
         return _page(values, problems=error.problems, status=status)
     is_outage = status == HTTPStatus.SERVICE_UNAVAILABLE
-    notice = _pause_notice(error.code) if is_outage else _notice(error.code, error.params)
+    notice = _outage_notice(error.code) if is_outage else _notice(error.code, error.params)
     response = _page(values, notice=notice, status=status)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         # The browser asks for the key, and sends it as the password.
@@ -179,7 +179,7 @@ def prefers_html() -> bool:
     return accept.quality("text/html") > accept.quality("application/json")
 
 
-def _typed_values() -> dict[str, str]:
+def _submitted_values() -> dict[str, str]:
     """What stands in the fields that are not blank."""
     return {name: value.strip() for name, value in request.form.items() if value.strip()}
 
@@ -189,7 +189,7 @@ def _notice(code: str, params: dict[str, Any]) -> Notice:
     return Notice(title=title, detail=detail)
 
 
-def _pause_notice(code: str) -> Notice:
+def _outage_notice(code: str) -> Notice:
     """What a visitor can do about an outage: nothing but wait; its name is for the operator."""
     cause, _ = describe_problem(code, {}, "fr")
     return Notice(
@@ -233,9 +233,9 @@ def _page(
         notice=notice,
         refresh=refresh,
         suggestions=_suggestions(active),
-        data_as_of=write_month(card.data_as_of) if card else "",
+        data_as_of=format_month(card.data_as_of) if card else "",
         model_version=version,
-        has_card=card is not None and PAGE_FILE in card.files,
+        has_card=card is not None and CARD_DATA_FILE in card.files,
         asset_url=ASSETS.url,
         address=request.host_url,
     )

@@ -8,12 +8,12 @@ from api.web.form import car_name
 from api.web.french import (
     NO_BREAK_SPACE,
     THIN_SPACE,
+    format_centimes,
+    format_name,
+    format_number,
+    format_price,
+    format_signed_price,
     round_price,
-    write_centimes,
-    write_name,
-    write_number,
-    write_price,
-    write_signed_price,
 )
 from api.web.outlook import ComparableView, OutlookView, build_comparables, build_outlook
 from shared.domain.car import CATEGORIES, CarFeatures
@@ -34,7 +34,7 @@ MARGIN = 0.08
 """Free room beside the interval in the drawing, as a share of its width."""
 REACH = 0.6
 """How far the drawing stretches to show an asking price outside, as a share of the width."""
-MOST_CONTRIBUTIONS = 6
+MAX_CONTRIBUTIONS = 6
 SUSPICIOUS_PERCENTILE = 5.0
 """Below it a cheap car deserves a warning."""
 
@@ -127,15 +127,15 @@ def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, s
         car=car_name(request.car, values),
         facts=_facts(request.car),
         price_mad=round_price(estimate.price_mad),
-        price=write_number(round_price(estimate.price_mad)),
-        centimes=write_centimes(estimate.price_mad),
-        low=write_number(round_price(interval.low_mad)),
-        high=write_number(round_price(interval.high_mad)),
+        price=format_number(round_price(estimate.price_mad)),
+        centimes=format_centimes(estimate.price_mad),
+        low=format_number(round_price(interval.low_mad)),
+        high=format_number(round_price(interval.high_mad)),
         drawing=_drawing(estimate, interval, asking),
         model_known=estimate.model_known,
         verdict=None if asking is None else _verdict(estimate.verdict(asking), estimate),
         warnings=tuple(_warning(dict(warning)) for warning in request.warnings),
-        base=write_price(explanation.base_mad) if explanation else "",
+        base=format_price(explanation.base_mad) if explanation else "",
         contributions=_contributions(explanation) if explanation else (),
         outlook=build_outlook(estimate, estimate.depreciation, request.car.km_driven)
         if estimate.depreciation
@@ -145,7 +145,7 @@ def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, s
 
 
 def _facts(car: CarFeatures) -> str:
-    kilometres = f"{write_number(car.km_driven)}{NO_BREAK_SPACE}km"
+    kilometres = f"{format_number(car.km_driven)}{NO_BREAK_SPACE}km"
     return " · ".join(
         [FRENCH_CHOICES[car.fuel], f"Boîte {FRENCH_CHOICES[car.transmission].lower()}", kilometres]
     )
@@ -178,7 +178,7 @@ def _verdict(verdict: Verdict, estimate: Estimate) -> VerdictView:
     return VerdictView(
         position=str(verdict.position).replace("_", "-"),
         title=VERDICTS[verdict.position],
-        asking=f"{write_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
+        asking=f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
         difference=_difference(verdict.difference_mad, estimate.price_mad),
         percentile=_percentile(verdict.percentile),
         is_suspicious=verdict.percentile <= SUSPICIOUS_PERCENTILE,
@@ -191,8 +191,8 @@ def _difference(difference_mad: float, price_mad: float) -> str:
         return "Au niveau de l'estimation"
     direction = "de plus" if difference_mad > 0 else "de moins"
     sign = "+" if share > 0 else "\u2212"
-    amount = write_price(abs(difference_mad))
-    percent = f"{sign}{write_number(abs(share))}{THIN_SPACE}%"
+    amount = format_price(abs(difference_mad))
+    percent = f"{sign}{format_number(abs(share))}{THIN_SPACE}%"
     return f"{amount} {direction} que l'estimation ({percent})"
 
 
@@ -216,7 +216,7 @@ def _warning(warning: dict[str, Any]) -> str:
 def _contributions(explanation: Explanation) -> tuple[ContributionView, ...]:
     """The largest effects, then the sum of the others."""
     by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
-    largest, others = by_size[:MOST_CONTRIBUTIONS], by_size[MOST_CONTRIBUTIONS:]
+    largest, others = by_size[:MAX_CONTRIBUTIONS], by_size[MAX_CONTRIBUTIONS:]
     if others:
         rest = sum(one.effect_mad for one in others)
         largest.append(Contribution(feature="", value=None, effect_mad=rest))
@@ -229,7 +229,7 @@ def _contribution(one: Contribution, scale: float) -> ContributionView:
     return ContributionView(
         label=CAR_FIELDS[one.feature].label_fr if one.feature else "Autres éléments",
         value=_value(one),
-        effect=write_signed_price(one.effect_mad),
+        effect=format_signed_price(one.effect_mad),
         is_gain=one.effect_mad >= 0,
         start=50.0 if one.effect_mad >= 0 else round(50 - width, 2),
         width=width,
@@ -242,8 +242,8 @@ def _value(one: Contribution) -> str:
     if one.feature in CATEGORIES:
         return FRENCH_CHOICES.get(str(one.value), str(one.value))
     if isinstance(one.value, str):
-        return write_name(one.value)
+        return format_name(one.value)
     if one.feature == "year":
         return str(one.value)
     unit = CAR_FIELDS[one.feature].unit
-    return f"{write_number(one.value)}{NO_BREAK_SPACE}{unit}".strip()
+    return f"{format_number(one.value)}{NO_BREAK_SPACE}{unit}".strip()

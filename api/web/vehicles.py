@@ -5,7 +5,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from api.web.french import write_name
+from api.web.french import format_name
 from shared.domain.text import fold
 from shared.logging import get_logger
 
@@ -33,9 +33,9 @@ def suggestions(version_folder: Path) -> Suggestions:
     try:
         encoder = json.loads((version_folder / ENCODER_FILE).read_bytes())
         pairs = [key.split("|") for key in encoder["hedonic"]["vehicle_years"]]
-        brands = sorted({write_name(brand) for brand, _ in pairs}, key=fold)
+        brands = sorted({format_name(brand) for brand, _ in pairs}, key=fold)
         models = sorted(
-            (write_name(brand), write_name(model)) for brand, model in pairs if _is_name(model)
+            (format_name(brand), format_name(model)) for brand, model in pairs if _is_name(model)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("suggestions_unavailable", folder=str(version_folder), error=str(error))

@@ -29,7 +29,7 @@ async def client(seconds: float) -> None:
     """Round trips one after the other."""
     await broker.startup()
     latencies = Latencies(seconds)
-    while latencies.go_on:
+    while latencies.should_continue:
         with latencies.measure():
             task = await nothing.kiq()
             await task.wait_result(check_interval=POLL_S, timeout=30)

@@ -14,7 +14,7 @@ from benchmarks.quality import experiments
 from benchmarks.quality.figures import figures
 from benchmarks.quality.reference_split import reference_split
 from benchmarks.quality.targets import Results, markdown
-from data.calibrate import folds_of
+from data.calibrate import assign_folds
 from data.loading import load_listings
 from data.market import ReferenceMarket
 from model_store.training.train import train_bundle
@@ -83,11 +83,11 @@ def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
 
 def _of_listings(table: pd.DataFrame) -> Iterator[Step]:
     market = ReferenceMarket.load()
-    held_out = folds_of(table, experiments.FOLDS, experiments.SEED) == 0
+    held_out = assign_folds(table, experiments.FOLDS, experiments.SEED) == 0
     train, test = table[~held_out].reset_index(drop=True), table[held_out]
     yield "default model", lambda: experiments.default_model(market, table)
     yield "default model, held out", lambda: experiments.default_model_held_out(table)
-    yield "listings, 2025 from before", lambda: experiments.from_before(table, "2025-01")
+    yield "listings, 2025 from before", lambda: experiments.time_split(table, "2025-01")
     yield "listings, peer", lambda: experiments.winkler_against_peer(train, test)
     yield "listings", lambda: experiments.cross_validated(table)
 

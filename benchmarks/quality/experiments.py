@@ -7,7 +7,7 @@ import pandas as pd
 from quantile_forest import RandomForestQuantileRegressor
 
 from benchmarks.quality.figures import Predictions, figures, joined, winkler
-from data.calibrate import calibrate, folds_of
+from data.calibrate import assign_folds, calibrate
 from data.generator import generate
 from data.market import ReferenceMarket
 from data.schema import LISTING_DATE, PRICE, car_columns
@@ -46,7 +46,7 @@ def priced(
 
 def cross_validated(listings: pd.DataFrame, *, seed: int = SEED, folds: int = FOLDS) -> Figures:
     """Each fold priced by a model of the others; near duplicates share a fold."""
-    fold_of = folds_of(listings, folds, seed)
+    fold_of = assign_folds(listings, folds, seed)
     parts = []
     for fold in range(folds):
         trained = train_bundle(listings[fold_of != fold].reset_index(drop=True), seed=SEED)
@@ -54,7 +54,7 @@ def cross_validated(listings: pd.DataFrame, *, seed: int = SEED, folds: int = FO
     return figures(joined(parts))
 
 
-def from_before(listings: pd.DataFrame, month: str) -> Figures:
+def time_split(listings: pd.DataFrame, month: str) -> Figures:
     """Listings from `month` on, priced by a model of those before it."""
     early = (listings[LISTING_DATE] < month).to_numpy()
     trained = train_bundle(listings[early].reset_index(drop=True), seed=SEED)
@@ -63,13 +63,13 @@ def from_before(listings: pd.DataFrame, month: str) -> Figures:
 
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
     """Listings priced by the model that `carprice train` makes of a market's statistics."""
-    drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, mirrored=True)
+    drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, antithetic=True)
     return figures(priced(train_bundle(drawn, seed=DEFAULT_SEED), listings))
 
 
 def default_model_held_out(listings: pd.DataFrame) -> Figures:
     """The same, with the statistics from four fifths of the listings, measured on the rest."""
-    inside = folds_of(listings, FOLDS, SEED) != 0
+    inside = assign_folds(listings, FOLDS, SEED) != 0
     market = calibrate(listings[inside].reset_index(drop=True))
     return default_model(market, listings[~inside])
 
@@ -82,7 +82,7 @@ def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
     cheaper.
     """
     ours = figures(priced(train_bundle(train, seed=SEED), test))
-    fitted = cross_fit(train, folds=FOLDS, seed=SEED, advance=lambda _: None)
+    fitted = cross_fit(train, folds=FOLDS, seed=SEED, on_progress=lambda _: None)
     peer = RandomForestQuantileRegressor(
         200, min_samples_leaf=10, max_features=0.35, random_state=SEED, n_jobs=-1
     )

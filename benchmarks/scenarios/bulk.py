@@ -3,8 +3,8 @@
 from benchmarks import inputs
 from benchmarks.bench import Bench
 from benchmarks.load import measured
-from benchmarks.measurements import Round, result_line
-from benchmarks.processes import run_to_the_end
+from benchmarks.measurements import Round, parse_result_line
+from benchmarks.processes import run_to_completion
 from benchmarks.servers import SERVICE
 
 BARE = "bare-predict"
@@ -23,7 +23,7 @@ def tenfold(bench: Bench) -> None:
 
 
 def _end_to_end(bench: Bench, scenario: str, rows: int) -> None:
-    csv_path, matrix_path = inputs.write_cars(bench.place, rows)
+    csv_path, matrix_path = inputs.write_cars(bench.workspace, rows)
 
     def measure(name: str, number: int) -> Round:
         if name == BARE:
@@ -32,15 +32,15 @@ def _end_to_end(bench: Bench, scenario: str, rows: int) -> None:
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, csv_path)
         return measured(running, command, scenario=scenario, number=number)
 
-    names = bench.wanted([SERVICE])
+    names = bench.available_subjects([SERVICE])
     # The bare loop runs alone: nothing of the service has work to do meanwhile.
-    bench.alternate([*names, BARE], measure)
+    bench.run_interleaved([*names, BARE], measure)
 
 
 def _bare(bench: Bench, scenario: str, matrix: str, number: int) -> Round:
     command = bench.command("benchmarks.scenarios.bare_predict", matrix)
-    printed, cpu_s = run_to_the_end(command, BARE_TIMEOUT_S)
-    found = result_line(printed)
+    printed, cpu_s = run_to_completion(command, BARE_TIMEOUT_S)
+    found = parse_result_line(printed)
     return Round(
         scenario=scenario,
         subject=BARE,

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.scenarios.soak_load import HEADERS, car
-from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name
+from shared.adapters.jsonl_audit import GENESIS_HASH, chain, day_of, file_name
 from shared.adapters.redis_client import RedisClient, connect
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.domain.ids import new_id
 from shared.settings import Settings
 
@@ -43,7 +43,7 @@ end
 def main(home: Path, url: str, count: int) -> None:
     """Fill the broker and the log; print what there is now."""
     job_id = finished_job(url)
-    settings = with_connections(Settings(home=home))
+    settings = with_server_urls(Settings(home=home))
     ids = [new_id(time.time() - SPREAD_S * (1 - n / count)) for n in range(count)]
     copy_keys(connect(settings.redis_url, reply_timeout_s=WAIT_S), job_id, ids)
     copy_line(settings.audit_folder, job_id, ids)
@@ -83,7 +83,7 @@ def copy_keys(broker: RedisClient, job_id: str, ids: list[str]) -> None:
 def copy_line(folder: Path, job_id: str, ids: list[str]) -> None:
     """Write a log of a process of its own with one line for each id."""
     record = _record(folder, job_id)
-    block, _, _ = chain((orjson.dumps(record | {"id": each}) for each in ids), GENESIS)
+    block, _, _ = chain((orjson.dumps(record | {"id": each}) for each in ids), GENESIS_HASH)
     (folder / file_name(day_of(time.time()), f"worker-0-{new_id()}")).write_bytes(block)
 
 

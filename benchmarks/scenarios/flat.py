@@ -5,7 +5,7 @@ import urllib.request
 from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
-from benchmarks.processes import ProgramError, run_to_the_end
+from benchmarks.processes import ProgramError, run_to_completion
 from benchmarks.scenarios.http import HIT_CONNECTIONS, JOB_CONNECTIONS, predict, submit_and_poll
 from benchmarks.servers import FULL_SERVICE, SERVICE
 
@@ -18,13 +18,15 @@ STATS = "/predictions/stats"
 
 def flat(bench: Bench) -> None:
     """The same requests to both, in turns."""
-    bench.place.full_home.mkdir()
-    if bench.wanted([FULL_SERVICE]):
+    bench.workspace.full_home.mkdir()
+    if bench.available_subjects([FULL_SERVICE]):
         url, stored = bench.running(FULL_SERVICE).url, bench.options.stored
         bench.say(f"storing {stored:,} jobs and audit lines")
         module = "benchmarks.scenarios.fill_store"
-        run_to_the_end(bench.command(module, bench.place.full_home, url, stored), FILL_TIMEOUT_S)
-    predict(bench, SUBJECTS, "flat-hit", HIT_CONNECTIONS, cars=bench.next_cars())
+        run_to_completion(
+            bench.command(module, bench.workspace.full_home, url, stored), FILL_TIMEOUT_S
+        )
+    predict(bench, SUBJECTS, "flat-hit", HIT_CONNECTIONS, cars=bench.next_car_number())
     predict(bench, SUBJECTS, "flat-miss", MISS_CONNECTIONS)
     submit_and_poll(bench, SUBJECTS, "flat-jobs", JOB_CONNECTIONS)
     _stats(bench)
@@ -38,10 +40,10 @@ def _stats(bench: Bench) -> None:
         command = wrk(running, "get", bench.options.seconds, 1, STATS)
         return measured(running, command, scenario="flat-stats", number=number)
 
-    names = bench.wanted(SUBJECTS)
+    names = bench.available_subjects(SUBJECTS)
     for name in names:
         _read_the_log(bench.running(name).url)
-    bench.alternate(names, measure)
+    bench.run_interleaved(names, measure)
 
 
 def _read_the_log(url: str) -> None:

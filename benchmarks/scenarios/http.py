@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
-from benchmarks.processes import run_to_the_end
+from benchmarks.processes import run_to_completion
 from benchmarks.servers import SERVICE
 
 HIT_CONNECTIONS = 64
@@ -32,7 +32,7 @@ JOB_SUBJECTS = (SERVICE, "celery-plain")
 
 def hit(bench: Bench) -> None:
     """The same few cars over and over: everything comes from the cache."""
-    cars = bench.next_cars()
+    cars = bench.next_car_number()
     predict(bench, HIT_SUBJECTS, "hit", HIT_CONNECTIONS, cars=cars)
 
 
@@ -54,19 +54,19 @@ def jobs(bench: Bench) -> None:
 
 def submit_and_poll(bench: Bench, subjects: Sequence[str], scenario: str, connections: int) -> None:
     """Measure `/jobs`."""
-    names = bench.wanted(subjects)
+    names = bench.available_subjects(subjects)
     seconds = bench.options.seconds
     for name in names if bench.options.warm_up_s else ():
         running = bench.running(name)
         warm_up = bench.options.warm_up_s
-        run_to_the_end(wrk(running, "jobs", warm_up, connections, bench.next_cars()), 60)
+        run_to_completion(wrk(running, "jobs", warm_up, connections, bench.next_car_number()), 60)
 
     def measure(name: str, number: int) -> Round:
         running = bench.running(name)
-        command = wrk(running, "jobs", seconds, connections, bench.next_cars())
+        command = wrk(running, "jobs", seconds, connections, bench.next_car_number())
         return measured(running, command, scenario=scenario, number=number)
 
-    bench.alternate(names, measure)
+    bench.run_interleaved(names, measure)
 
 
 def predict(
@@ -77,7 +77,7 @@ def predict(
     cars: int | None = None,
 ) -> None:
     """Measure `/predict`; `cars`: number of the first of the few cars to repeat."""
-    names = bench.wanted(subjects)
+    names = bench.available_subjects(subjects)
     different = 0 if cars is None else DIFFERENT_CARS
 
     def measure(name: str, number: int) -> Round:
@@ -85,13 +85,13 @@ def predict(
 
     def ask(name: str, number: int, seconds: float) -> Round:
         running = bench.running(name)
-        first = bench.next_cars() if cars is None else cars
+        first = bench.next_car_number() if cars is None else cars
         command = wrk(running, "predict", seconds, connections, first, different)
         return measured(running, command, scenario=scenario, number=number)
 
     for name in names if bench.options.warm_up_s else ():
         ask(name, 0, bench.options.warm_up_s)
-    bench.alternate(names, measure)
+    bench.run_interleaved(names, measure)
 
 
 def _round_s(name: str, seconds: float, connections: int) -> float:

@@ -5,7 +5,7 @@ import json
 from benchmarks import inputs
 from benchmarks.bench import Bench
 from benchmarks.measurements import Round
-from benchmarks.processes import run_to_the_end
+from benchmarks.processes import run_to_completion
 
 SIZES = (1, 64, 10_000)
 TIMEOUT_S = 240.0
@@ -13,13 +13,13 @@ TIMEOUT_S = 240.0
 
 def inference(bench: Bench) -> None:
     """Measure all engines in a process of their own."""
-    if not bench.place.pipeline.exists():
-        inputs.train_pipeline(bench.place, small=bench.options.smoke)
+    if not bench.workspace.pipeline.exists():
+        inputs.train_pipeline(bench.workspace, small=bench.options.smoke)
     options = bench.options
     command = bench.command(
         "benchmarks.scenarios.inference_engines", options.rounds, options.seconds, *SIZES
     )
-    printed, _ = run_to_the_end(command, TIMEOUT_S)
+    printed, _ = run_to_completion(command, TIMEOUT_S)
     for line in printed.splitlines():
         if line.startswith("ROUND "):
             bench.rounds.append(Round(**json.loads(line.removeprefix("ROUND "))))

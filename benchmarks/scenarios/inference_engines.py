@@ -22,9 +22,9 @@ from model_store.inference import LoadedModel
 from shared.domain.car import FIELD_NAMES, CarFeatures
 
 SEED = 11
-SHARE_OF_A_ROUND = 0.1
+ROUND_SHARE = 0.1
 """Of the seconds of a round, for each engine and size."""
-FEWEST_CALLS = 3
+MIN_CALLS = 3
 
 Engines = Mapping[str, Callable[[], object]]
 
@@ -76,7 +76,7 @@ def measure(rows: int, call: Callable[[], object], seconds: float) -> dict[str, 
     """Repeat a call for a while."""
     durations_ms: list[float] = []
     cpu_started_s, started_at = time.process_time(), time.perf_counter()
-    while len(durations_ms) < FEWEST_CALLS or time.perf_counter() - started_at < seconds:
+    while len(durations_ms) < MIN_CALLS or time.perf_counter() - started_at < seconds:
         before = time.perf_counter()
         call()
         durations_ms.append(1000 * (time.perf_counter() - before))
@@ -98,7 +98,7 @@ def main(rounds: int, seconds: float, sizes: Sequence[int]) -> None:
             call()
         for number in range(1, rounds + 1):
             for name, call in found.items():
-                figures = measure(rows, call, seconds * SHARE_OF_A_ROUND)
+                figures = measure(rows, call, seconds * ROUND_SHARE)
                 one = {"scenario": f"inference-{rows}", "subject": name, "number": number}
                 print(f"ROUND {json.dumps(one | figures)}", flush=True)
 

@@ -15,14 +15,14 @@ from benchmarks import inputs
 from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
-from benchmarks.processes import ProgramError, run_to_the_end
+from benchmarks.processes import ProgramError, run_to_completion
 from benchmarks.scenarios.bulk_client import FINISHED
 from benchmarks.servers import SERVICE
 
 CONNECTIONS = 16
 LARGE_BATCHES = 2
 """So many large files are under way at once, so that one is while the next one arrives."""
-LEAST_LARGE_ROWS = 250_000
+MIN_LARGE_ROWS = 250_000
 """A file of fewer rows can be priced before the next one has been handed in."""
 POLL_S = 0.1
 SMALL_ROWS = 100
@@ -34,16 +34,16 @@ ALONE, BESIDE = "alone", "beside-batch"
 
 def neighbours(bench: Bench) -> None:
     """Latency of `/predict`, and the time of a small batch, alone and beside a large one."""
-    if not bench.wanted([SERVICE]):
+    if not bench.available_subjects([SERVICE]):
         return
     running = bench.running(SERVICE)
-    cars, _ = inputs.write_cars(bench.place, bench.options.rows)
+    cars, _ = inputs.write_cars(bench.workspace, bench.options.rows)
     large = _repeated(cars, bench.options.rows)
     small = _first_rows(cars, SMALL_ROWS)
     seconds = bench.options.seconds
 
     def one_car(name: str, number: int) -> Round:
-        command = wrk(running, "predict", seconds, CONNECTIONS, bench.next_cars(), 0)
+        command = wrk(running, "predict", seconds, CONNECTIONS, bench.next_car_number(), 0)
         with _batches(bench, large if name == BESIDE else None):
             found = measured(running, command, scenario="beside", number=number, settles=False)
         running.settle()
@@ -56,9 +56,9 @@ def neighbours(bench: Bench) -> None:
         running.settle()
         return dataclasses.replace(found, subject=name)
 
-    run_to_the_end(wrk(running, "predict", 1, CONNECTIONS, bench.next_cars(), 0), WAIT_S)
-    bench.alternate([ALONE, BESIDE], one_car)
-    bench.alternate([ALONE, BESIDE], small_batch)
+    run_to_completion(wrk(running, "predict", 1, CONNECTIONS, bench.next_car_number(), 0), WAIT_S)
+    bench.run_interleaved([ALONE, BESIDE], one_car)
+    bench.run_interleaved([ALONE, BESIDE], small_batch)
 
 
 @contextlib.contextmanager
@@ -149,11 +149,11 @@ class _LargeBatches:
 
 def _repeated(path: Path, rows: int) -> Path:
     """A file whose rows come so often that they are a large batch; itself if they are many."""
-    if rows >= LEAST_LARGE_ROWS:
+    if rows >= MIN_LARGE_ROWS:
         return path
     header, _, body = path.read_bytes().partition(b"\n")
     large = path.with_name("large.csv")
-    large.write_bytes(header + b"\n" + body * math.ceil(LEAST_LARGE_ROWS / rows))
+    large.write_bytes(header + b"\n" + body * math.ceil(MIN_LARGE_ROWS / rows))
     return large
 
 

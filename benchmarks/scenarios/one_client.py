@@ -28,7 +28,7 @@ class Latencies:
         self._all_ms: list[float] = []
 
     @property
-    def go_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Whether there is time for another call."""
         if self._calls <= WARM_UP_CALLS:
             self._started_at = time.perf_counter()
@@ -60,7 +60,7 @@ class Latencies:
 def main(call: Callable[[], object]) -> None:
     """Repeat a call for as many seconds as the first argument says."""
     latencies = Latencies(float(sys.argv[1]))
-    while latencies.go_on:
+    while latencies.should_continue:
         with latencies.measure():
             call()
     latencies.report()

@@ -16,7 +16,7 @@ def roundtrip(bench: Bench) -> None:
         command = _client(bench, name)
         return measured(bench.running(name), command, scenario="roundtrip", number=number)
 
-    bench.alternate(bench.wanted(SUBJECTS), measure)
+    bench.run_interleaved(bench.available_subjects(SUBJECTS), measure)
 
 
 def _client(bench: Bench, name: str) -> Command:
@@ -24,5 +24,5 @@ def _client(bench: Bench, name: str) -> Command:
     seconds = bench.options.seconds
     if running.subject.client:
         return bench.command(running.subject.client, seconds, python=running.subject.python)
-    cars = bench.next_cars()
+    cars = bench.next_car_number()
     return bench.command("benchmarks.scenarios.one_client", seconds, running.url, cars)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from data.car_codes import coder_for
+from data.car_codes import ordinal_encoder_for
 from data.hedonic import FloatArray, HedonicModel, IntArray, Term
 from data.hedonic_fit import HedonicFit, fit_hedonic
-from data.hedonic_tables import HedonicTables
-from data.hedonic_terms import stiffened
+from data.hedonic_tables import HedonicPredictor
+from data.hedonic_terms import with_scaled_penalty
 from data.schema import car_columns
 
-FEWEST = 3
+MIN_CELL_LISTINGS = 3
 """Listings behind a cell; what is trained stays with its owner, what is published needs more."""
-STIFFNESS_FACTORS = (1.0, 2.0, 4.0)
-_FEW_LISTINGS = 10_000
+PENALTY_FACTORS = (1.0, 2.0, 4.0)
+_MAX_FULL_CV_LISTINGS = 10_000
 """Up to here the factors are compared on every fold, beyond it the first one tells them apart."""
 
 
@@ -43,7 +43,7 @@ class FoldedListings:
             self.table.iloc[kept].reset_index(drop=True),
             self.log_price[kept],
             terms,
-            fewest=FEWEST,
+            min_count=MIN_CELL_LISTINGS,
             nuisance=self.months[kept],
         )
 
@@ -52,7 +52,7 @@ class FoldedListings:
         return np.flatnonzero(self.fold_of == fold)
 
 
-def best_terms(listings: FoldedListings, folds: int) -> tuple[Sequence[Term], list[HedonicFit]]:
+def tune_penalty(listings: FoldedListings, folds: int) -> tuple[Sequence[Term], list[HedonicFit]]:
     """The terms as stiff as is best for these listings, with the fits without a fold so far.
 
     Few listings, or many cells, want to be held back more. Measured by the mean absolute error of
@@ -62,10 +62,10 @@ def best_terms(listings: FoldedListings, folds: int) -> tuple[Sequence[Term], li
         listings: to choose by.
         folds: their number; the fits are of the first ones.
     """
-    trials = folds if len(listings.table) <= _FEW_LISTINGS else 1
+    trials = folds if len(listings.table) <= _MAX_FULL_CV_LISTINGS else 1
     found = []
-    for factor in STIFFNESS_FACTORS:
-        terms = stiffened(factor)
+    for factor in PENALTY_FACTORS:
+        terms = with_scaled_penalty(factor)
         fits = [listings.fit(terms, without=fold) for fold in range(trials)]
         errors = [_errors(listings, fit, fold) for fold, fit in enumerate(fits)]
         found.append((float(np.mean(np.concatenate(errors))), terms, fits))
@@ -82,5 +82,7 @@ def _errors(listings: FoldedListings, fit: HedonicFit, fold: int) -> FloatArray:
 
 
 def _log_price(model: HedonicModel, listings: pd.DataFrame) -> FloatArray:
-    tables = HedonicTables(model, coder_for(model))
-    return tables.log_price(tables.parts(tables.coder.code(car_columns(listings), len(listings))))
+    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
+    return predictor.log_price(
+        predictor.parts(predictor.ordinal_encoder.code(car_columns(listings), len(listings)))
+    )

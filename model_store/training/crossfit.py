@@ -7,25 +7,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.calibrate import folds_of, latest_month
+from data.calibrate import assign_folds, latest_month
 from data.car_codes import NUMBERS
 from data.hedonic import FloatArray
 from data.market import date_curve, month_number
 from data.schema import LISTING_DATE, PRICE, car_columns
 from model_store.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
-from model_store.training.baseline import FoldedListings, best_terms
-from model_store.training.dropout import UNKNOWN, with_dropout
+from model_store.training.baseline import FoldedListings, tune_penalty
+from model_store.training.dropout import UNKNOWN_NAME, with_dropout
 from shared.domain.car import CATEGORIES
 
-_DETAILS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
-_COMMON = 0.5
-_EXTREME = 0.001
+_DETAIL_FIELDS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
+_MIN_DETAIL_SHARE = 0.5
+_RANGE_TAIL = 0.001
 """Share of the listings beyond each end of the usual range of a number."""
-_RARE = 0.05
+_MIN_FEATURE_SHARE = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class CrossFitted:
+class CrossFitResult:
     """Encoder for new cars, and the training cars encoded without looking at themselves.
 
     Args:
@@ -44,48 +44,48 @@ class CrossFitted:
 
 
 def cross_fit(
-    listings: pd.DataFrame, *, folds: int, seed: int, advance: Callable[[str], None]
-) -> CrossFitted:
+    listings: pd.DataFrame, *, folds: int, seed: int, on_progress: Callable[[str], None]
+) -> CrossFitResult:
     """Fit the baseline once for all listings and once without each fold.
 
     Args:
         listings: a canonical table.
         folds: number of folds; near duplicates share theirs.
         seed: of the folds and of the field dropout.
-        advance: told after each fit.
+        on_progress: told after each fit.
     """
     known = FoldedListings(
         table=listings,
         log_price=np.log(listings[PRICE].to_numpy(dtype=np.float64)),
         months=_months(listings),
-        fold_of=folds_of(listings, folds, seed),
+        fold_of=assign_folds(listings, folds, seed),
     )
-    terms, fits = best_terms(known, folds)
-    advance("stiffness")
+    terms, fits = tune_penalty(known, folds)
+    on_progress("stiffness")
     fit = known.fit(terms)
     features = _features(listings, tuple(term.field for term in fit.model.terms))
     encoder = CarEncoder(fit.model, features, _detail_fields(listings), _ranges(listings))
-    advance("baseline")
-    thinned = with_dropout(listings, seed=seed)
+    on_progress("baseline")
+    with_missing = with_dropout(listings, seed=seed)
     encoded = _empty(len(listings), len(features))
     residual = np.empty(len(listings))
     for fold in range(folds):
         inside = known.members(fold)
-        partial = fits[fold] if fold < len(fits) else known.fit(terms, without=fold)
-        blind = CarEncoder(partial.model, features, encoder.detail_fields, encoder.ranges)
-        part = blind.encode_columns(car_columns(thinned.iloc[inside]), len(inside))
+        fold_fit = fits[fold] if fold < len(fits) else known.fit(terms, without=fold)
+        fold_encoder = CarEncoder(fold_fit.model, features, encoder.detail_fields, encoder.ranges)
+        part = fold_encoder.encode_columns(car_columns(with_missing.iloc[inside]), len(inside))
         encoded.matrix[inside] = part.matrix
         encoded.baseline_log[inside] = part.baseline_log
         encoded.level[inside] = part.level
-        dated = known.months[inside] @ partial.nuisance
+        dated = known.months[inside] @ fold_fit.nuisance
         residual[inside] = known.log_price[inside] - part.baseline_log - dated
-        advance(f"fold {fold + 1} of {folds}")
-    return CrossFitted(
+        on_progress(f"fold {fold + 1} of {folds}")
+    return CrossFitResult(
         encoder=encoder,
         encoded=encoded,
         residual=residual,
         month_slopes=fit.nuisance,
-        masked=(thinned["model"] == UNKNOWN).to_numpy(),
+        masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
     )
 
 
@@ -109,7 +109,7 @@ def _months(listings: pd.DataFrame) -> FloatArray:
 
 def _features(listings: pd.DataFrame, fields: tuple[str, ...]) -> tuple[str, ...]:
     """Columns that say something about these listings, in a fixed order."""
-    numbers = [name for name in NUMBERS if listings[name].notna().mean() >= _RARE]
+    numbers = [name for name in NUMBERS if listings[name].notna().mean() >= _MIN_FEATURE_SHARE]
     categories = [name for name in CATEGORIES if _varies(listings[name])]
     effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _varies(listings[field])]
     return (*numbers, *categories, *effects, BASELINE)
@@ -121,7 +121,9 @@ def _varies(column: pd.Series) -> bool:
 
 def _detail_fields(listings: pd.DataFrame) -> tuple[str, ...]:
     """Optional fields that most of these listings state: a car without them is thinly described."""
-    return tuple(name for name in _DETAILS if listings[name].notna().mean() >= _COMMON)
+    return tuple(
+        name for name in _DETAIL_FIELDS if listings[name].notna().mean() >= _MIN_DETAIL_SHARE
+    )
 
 
 def _ranges(listings: pd.DataFrame) -> dict[str, tuple[float, float]]:
@@ -132,7 +134,7 @@ def _ranges(listings: pd.DataFrame) -> dict[str, tuple[float, float]]:
     found = {}
     for name in NUMBERS:
         values = listings[name].dropna()
-        if len(values) >= _RARE * len(listings):
-            low, high = values.quantile(_EXTREME), values.quantile(1.0 - _EXTREME)
+        if len(values) >= _MIN_FEATURE_SHARE * len(listings):
+            low, high = values.quantile(_RANGE_TAIL), values.quantile(1.0 - _RANGE_TAIL)
             found[name] = (0.0 if name == "km_driven" else float(low), float(high))
     return found

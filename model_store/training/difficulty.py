@@ -10,22 +10,22 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
 from data.hedonic import FloatArray, IntArray
-from model_store.calibration import LEAST_STD
+from model_store.calibration import MIN_STD
 from model_store.training.forest_choice import Matrix, OutOfBag, out_of_bag
 
 _TREES = 24
 _DEPTH = 8
-_FEWEST_IN_LEAF = 15
-_SMALLEST_ERROR = 0.05
+_MIN_SAMPLES_LEAF = 15
+_MIN_ERROR = 0.05
 """In deviations: an error of none is luck, and its logarithm would outweigh all others."""
 
 
 def fit_difficulty(
     matrix: Matrix,
     error: FloatArray,
-    unseen: OutOfBag,
+    oob: OutOfBag,
     *,
-    alike: IntArray,
+    duplicate_groups: IntArray,
     seed: int,
     jobs: int,
 ) -> tuple[RandomForestRegressor, FloatArray]:
@@ -34,8 +34,8 @@ def fit_difficulty(
     Args:
         matrix: (n, k) encoded cars.
         error: (n,) log price less the estimate by trees that did not see the car.
-        unseen: those trees' means and deviations.
-        alike: (n,) a number for each row, shared by near duplicates.
+        oob: those trees' means and deviations.
+        duplicate_groups: (n,) a number for each row, shared by near duplicates.
         seed: of the trees.
         jobs: threads that fit trees.
 
@@ -43,16 +43,16 @@ def fit_difficulty(
         The forest, which predicts the log of the error in deviations, and (n,) what its trees say
         about each car that they did not see.
     """
-    deviations = np.abs(error) / np.maximum(unseen.std, LEAST_STD)
+    deviations = np.abs(error) / np.maximum(oob.std, MIN_STD)
     forest = RandomForestRegressor(
         n_estimators=_TREES,
         max_depth=_DEPTH,
-        min_samples_leaf=max(_FEWEST_IN_LEAF, len(matrix) // 500),
+        min_samples_leaf=max(_MIN_SAMPLES_LEAF, len(matrix) // 500),
         max_features=0.35,
         max_samples=0.6,
         n_jobs=jobs,
         random_state=seed,
-    ).fit(matrix, np.log(deviations + _SMALLEST_ERROR))
+    ).fit(matrix, np.log(deviations + _MIN_ERROR))
     # What is stored must not depend on the number of threads that made it.
     forest.set_params(n_jobs=1)
-    return forest, out_of_bag(forest, matrix, alike).mean
+    return forest, out_of_bag(forest, matrix, duplicate_groups).mean

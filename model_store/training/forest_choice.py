@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 from data.hedonic import FloatArray, IntArray
 
 _TREES = 200
-_TRIAL_TREES = 40
+_SEARCH_TREES = 40
 _DEPTHS = (6, 8, 10, 12)
 _TOLERANCE = 1.01
 _TREE_STEPS = (50, 100, 150, 200)
@@ -37,10 +37,10 @@ def fit_forest(
     residual: FloatArray,
     baseline_log: FloatArray,
     *,
-    alike: IntArray,
+    duplicate_groups: IntArray,
     seed: int,
     jobs: int,
-    advance: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> tuple[RandomForestRegressor, OutOfBag]:
     """Fit the smallest forest within one percent of the best mean absolute error out of bag.
 
@@ -48,40 +48,42 @@ def fit_forest(
         matrix: (n, k) encoded cars.
         residual: (n,) what the forest learns, log scale.
         baseline_log: (n,) what it is added to.
-        alike: (n,) a number for each row, shared by near duplicates.
+        duplicate_groups: (n,) a number for each row, shared by near duplicates.
         seed: of the trees.
         jobs: threads that fit trees.
-        advance: told after each fit.
+        on_progress: told after each fit.
     """
-    target = clipped(residual)
+    target = clip_outliers(residual)
     actual = np.exp(baseline_log + residual)
 
     def error(forest: RandomForestRegressor) -> float:
-        mean = out_of_bag(forest, matrix, alike).mean
+        mean = out_of_bag(forest, matrix, duplicate_groups).mean
         return float(np.mean(np.abs(np.exp(baseline_log + mean) - actual)))
 
     errors = {}
     for depth in _DEPTHS:
-        trial = _forest(_TRIAL_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
+        trial = _forest(_SEARCH_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
         errors[depth] = error(trial)
-        advance(f"depth {depth}")
+        on_progress(f"depth {depth}")
     limit = min(errors.values()) * _TOLERANCE
     depth = min(depth for depth, found in errors.items() if found <= limit)
     forest = _forest(_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
     # What is stored must not depend on the number of threads that made it.
     forest.set_params(n_jobs=1)
-    advance("forest")
-    return forest, out_of_bag(forest, matrix, alike)
+    on_progress("forest")
+    return forest, out_of_bag(forest, matrix, duplicate_groups)
 
 
-def clipped(residual: FloatArray) -> FloatArray:
+def clip_outliers(residual: FloatArray) -> FloatArray:
     """Residuals without the typing errors among the prices."""
     centre = float(np.median(residual))
     reach = _CLIP_DEVIATIONS * 1.4826 * float(np.median(np.abs(residual - centre)))
     return np.clip(residual, centre - reach, centre + reach)
 
 
-def out_of_bag(forest: RandomForestRegressor, matrix: Matrix, alike: IntArray) -> OutOfBag:
+def out_of_bag(
+    forest: RandomForestRegressor, matrix: Matrix, duplicate_groups: IntArray
+) -> OutOfBag:
     """Mean and total deviation for each row over the trees that saw neither it nor one like it.
 
     A near duplicate that a tree has seen gives the price away, or, where it was listed as far on
@@ -93,13 +95,13 @@ def out_of_bag(forest: RandomForestRegressor, matrix: Matrix, alike: IntArray) -
     for tree, seen in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         unseen = np.ones(rows, dtype=bool)
         unseen[seen] = False
-        known = np.zeros(alike.max() + 1, dtype=bool)
-        known[alike[seen]] = True
+        known = np.zeros(duplicate_groups.max() + 1, dtype=bool)
+        known[duplicate_groups[seen]] = True
         leaves = tree.tree_.apply(matrix[unseen])
         value = tree.tree_.value[leaves, 0, 0]
         sums = np.array([np.ones(len(leaves)), value, value**2, tree.tree_.impurity[leaves]])
         loose[:, unseen] += sums
-        strict[:, unseen] += sums * ~known[alike[unseen]]
+        strict[:, unseen] += sums * ~known[duplicate_groups[unseen]]
     votes, total, square, impurity = np.where(strict[0] > 0, strict, loose)
     votes = np.maximum(votes, 1)
     mean = total / votes

@@ -9,24 +9,24 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
-from data.calibrate import latest_month, near_duplicates, refuse_single_brand
+from data.calibrate import latest_month, near_duplicate_groups, require_several_brands
 from data.distributions import age_at_listing
 from data.hedonic import FloatArray
 from data.loading import ListingsError
 from data.price_index import fitted_index
 from data.schema import LISTING_COLUMNS, LISTING_DATE, PRICE
 from data.suspicion import without_implausible_km
-from model_store.calibration import FEWEST_TO_CALIBRATE, IntervalCalibration
-from model_store.card_evidence import Evidence
+from model_store.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
+from model_store.card_evidence import CardPredictions
 from model_store.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
 from model_store.scores import scores
-from model_store.training.crossfit import CrossFitted, cross_fit
+from model_store.training.crossfit import CrossFitResult, cross_fit
 from model_store.training.difficulty import fit_difficulty
 from model_store.training.forest_choice import fit_forest
 from model_store.training.trained import TrainedModel
 
-FEWEST_LISTINGS = 200
-_MANY_LISTINGS = 25_000
+MIN_LISTINGS = 200
+_MAX_FIVE_FOLD_LISTINGS = 25_000
 
 
 def train_bundle(
@@ -35,7 +35,7 @@ def train_bundle(
     seed: int,
     name: str = "listings",
     jobs: int = 2,
-    advance: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
     """Train a model; the same listings and seed give the same model to the bit.
 
@@ -44,41 +44,41 @@ def train_bundle(
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
         jobs: threads that fit trees.
-        advance: told after each step, for a progress bar; see `steps`.
+        on_progress: told after each step, for a progress bar; see `count_steps`.
 
     Raises:
         ListingsError: too few listings, of a single brand, or all at one price.
     """
     _check(listings)
     table = without_implausible_km(listings).reset_index(drop=True)
-    fitted = cross_fit(table, folds=_folds(table), seed=seed, advance=advance)
+    fitted = cross_fit(table, folds=_folds(table), seed=seed, on_progress=on_progress)
     encoded = fitted.encoded
-    alike = near_duplicates(table)
-    forest, unseen = fit_forest(
+    duplicate_groups = near_duplicate_groups(table)
+    forest, oob = fit_forest(
         encoded.matrix,
         fitted.residual,
         encoded.baseline_log,
-        alike=alike,
+        duplicate_groups=duplicate_groups,
         seed=seed,
         jobs=jobs,
-        advance=advance,
+        on_progress=on_progress,
     )
-    mean = encoded.baseline_log + unseen.mean
+    mean = encoded.baseline_log + oob.mean
     actual = encoded.baseline_log + fitted.residual
     second, difficulty = fit_difficulty(
-        encoded.matrix, actual - mean, unseen, alike=alike, seed=seed, jobs=jobs
+        encoded.matrix, actual - mean, oob, duplicate_groups=duplicate_groups, seed=seed, jobs=jobs
     )
-    advance("difficulty")
-    telling = _telling(fitted)
+    on_progress("difficulty")
+    is_calibration = _calibration_mask(fitted)
     calibration = IntervalCalibration.fit(
-        encoded.level[telling],
-        mean[telling],
-        unseen.std[telling],
-        difficulty[telling],
-        actual[telling],
+        encoded.level[is_calibration],
+        mean[is_calibration],
+        oob.std[is_calibration],
+        difficulty[is_calibration],
+        actual[is_calibration],
     )
-    quantiles = calibration.quantiles_log(encoded.level, mean, unseen.std, difficulty)
-    advance("calibration")
+    quantiles = calibration.quantiles_log(encoded.level, mean, oob.std, difficulty)
+    on_progress("calibration")
     return TrainedModel(
         estimator=forest,
         difficulty=second,
@@ -93,12 +93,12 @@ def train_bundle(
             "seed": seed,
             **_dates(table, fitted.month_slopes),
         },
-        evidence=_evidence(table, forest, fitted, mean, quantiles),
+        predictions=_card_predictions(table, forest, fitted, mean, quantiles),
     )
 
 
-def steps(listings: pd.DataFrame) -> int:
-    """How often `train_bundle` calls `advance`."""
+def count_steps(listings: pd.DataFrame) -> int:
+    """How often `train_bundle` calls `on_progress`."""
     return 2 + _folds(listings) + 5 + 2
 
 
@@ -109,15 +109,15 @@ def digest(listings: pd.DataFrame) -> str:
 
 
 def _folds(listings: pd.DataFrame) -> int:
-    return 3 if len(listings) > _MANY_LISTINGS else 5
+    return 3 if len(listings) > _MAX_FIVE_FOLD_LISTINGS else 5
 
 
 def _check(listings: pd.DataFrame) -> None:
-    if len(listings) < FEWEST_LISTINGS:
+    if len(listings) < MIN_LISTINGS:
         raise ListingsError(
-            f"{len(listings)} usable listings are too few to train on; at least {FEWEST_LISTINGS}"
+            f"{len(listings)} usable listings are too few to train on; at least {MIN_LISTINGS}"
         )
-    refuse_single_brand(listings)
+    require_several_brands(listings)
     prices = listings[PRICE].to_numpy()
     if (prices == prices[0]).all():
         raise ListingsError(
@@ -125,18 +125,18 @@ def _check(listings: pd.DataFrame) -> None:
         )
 
 
-def _telling(fitted: CrossFitted) -> npt.NDArray[np.bool_]:
+def _calibration_mask(fitted: CrossFitResult) -> npt.NDArray[np.bool_]:
     """The cars that intervals are calibrated on, (n,).
 
     Models and brands that are truly unknown stray further than well-known ones without their
     name: where there are enough of them, they alone say how far.
     """
-    telling = np.ones(len(fitted.masked), dtype=np.bool_)
+    is_calibration = np.ones(len(fitted.masked), dtype=np.bool_)
     for level in (UNKNOWN_MODEL, UNKNOWN_BRAND):
         unknown = fitted.encoded.level == level
-        if np.sum(unknown & ~fitted.masked) >= FEWEST_TO_CALIBRATE:
-            telling &= ~(unknown & fitted.masked)
-    return telling
+        if np.sum(unknown & ~fitted.masked) >= MIN_CALIBRATION_CARS:
+            is_calibration &= ~(unknown & fitted.masked)
+    return is_calibration
 
 
 def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:
@@ -148,17 +148,17 @@ def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:
     return {"months": [first, last], "price_index": fitted_index(first, last, month_slopes)}
 
 
-def _evidence(
+def _card_predictions(
     table: pd.DataFrame,
     forest: RandomForestRegressor,
-    fitted: CrossFitted,
+    fitted: CrossFitResult,
     mean: FloatArray,
     quantiles: FloatArray,
-) -> Evidence:
+) -> CardPredictions:
     """What the model card rests on; prices at the level of the latest month."""
     encoded = fitted.encoded
     dates = table[LISTING_DATE].fillna(latest_month(table))
-    return Evidence(
+    return CardPredictions(
         actual_mad=np.exp(encoded.baseline_log + fitted.residual),
         baseline_mad=np.exp(encoded.baseline_log),
         price_mad=np.exp(mean),

@@ -6,7 +6,7 @@ from typing import Any
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from model_store.calibration import IntervalCalibration
-from model_store.card_evidence import Evidence
+from model_store.card_evidence import CardPredictions
 from model_store.encoding import CarEncoder
 
 
@@ -24,7 +24,7 @@ class TrainedModel:
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
             `months` (first and last month of listing) and `price_index` (see
             `data.price_index`).
-        evidence: the training listings as the model prices them unseen, for its card.
+        predictions: the training listings as the model prices them unseen, for its card.
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
@@ -33,4 +33,4 @@ class TrainedModel:
     calibration: IntervalCalibration
     metrics: dict[str, Any]
     training: dict[str, Any]
-    evidence: Evidence | None = None
+    predictions: CardPredictions | None = None

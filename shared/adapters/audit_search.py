@@ -15,15 +15,15 @@ import orjson
 
 from shared.adapters.jsonl_audit import PREDICTIONS, day_of, file_pattern
 from shared.domain.errors import AuditUnavailable
-from shared.domain.ids import time_of
+from shared.domain.ids import id_timestamp
 
-EARLY_S = 2.0
+REORDER_SLACK_S = 2.0
 """Records of several threads may stand in the file in a slightly other order than their times."""
-SOON_S = 60.0
+ANSWER_WINDOW_S = 60.0
 """Nobody waits longer for an answer; only jobs are recorded later."""
-LATE_S = 3600.0
+JOB_WINDOW_S = 3600.0
 """How late the record of a job is looked for, if nothing says when it ended."""
-MOST_BYTES = 64 << 20
+MAX_SCAN_BYTES = 64 << 20
 """Of one file that are looked through at most."""
 _HEAD_BYTES = 512
 _AT = re.compile(rb'"at":([0-9.e+]+)')
@@ -60,13 +60,16 @@ class AuditSearch:
 
     def _find(self, valuation_id: str, ended_at: float | None) -> dict[str, Any] | None:
         base, _, number = valuation_id.partition("-")
-        made_at = time_of(base)
+        made_at = id_timestamp(base)
         mark = b'{"id":"' + valuation_id.encode() + b'",'
-        if number and (found := self._in_batch(base, int(number), made_at, mark)) is not None:
+        if number and (found := self._find_in_batch(base, int(number), made_at, mark)) is not None:
             return found
-        spans = [(made_at - EARLY_S, made_at + SOON_S), (made_at, made_at + LATE_S)]
+        spans = [
+            (made_at - REORDER_SLACK_S, made_at + ANSWER_WINDOW_S),
+            (made_at, made_at + JOB_WINDOW_S),
+        ]
         if ended_at is not None:
-            spans.insert(1, (ended_at - SOON_S, ended_at + SOON_S))
+            spans.insert(1, (ended_at - ANSWER_WINDOW_S, ended_at + ANSWER_WINDOW_S))
         for start, end in spans:
             for path in self._files(start, end):
                 if (found := _search(path, mark, start, end)) is not None:
@@ -79,12 +82,12 @@ class AuditSearch:
         for day in dict.fromkeys((day_of(start), day_of(end))):
             yield from (self._folder / name for name in days.get(day, ()) if ".batch-" not in name)
 
-    def _in_batch(
+    def _find_in_batch(
         self, batch_id: str, row: int, made_at: float, mark: bytes
     ) -> dict[str, Any] | None:
         """The record of a row: its chunk's file is the last one that begins at or before it."""
         days = self._days()
-        for day in dict.fromkeys((day_of(made_at), day_of(made_at + LATE_S))):
+        for day in dict.fromkeys((day_of(made_at), day_of(made_at + JOB_WINDOW_S))):
             start = f"{PREDICTIONS}_{day}.batch-{batch_id}-"
             names = [name for name in days.get(day, ()) if name.startswith(start)]
             names.sort(key=lambda name: int(name.removeprefix(start).partition(".")[0]))
@@ -119,7 +122,7 @@ def _search(path: Path, mark: bytes, start: float, end: float) -> dict[str, Any]
         with log:
             first = 0 if start <= 0 else _offset_at(log, start)
             last = len(log) if end == float("inf") else _offset_at(log, end)
-            place = log.find(mark, first, min(last + _HEAD_BYTES, first + MOST_BYTES))
+            place = log.find(mark, first, min(last + _HEAD_BYTES, first + MAX_SCAN_BYTES))
             if place < 0 or (place > 0 and log[place - 1 : place] != b"\n"):
                 return None
             stop = log.find(b"\n", place)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.adapters.blobs import flush_folder
-from shared.adapters.jsonl_audit import GENESIS, chain, day_of, file_name, link
+from shared.adapters.blobs import fsync_folder
+from shared.adapters.jsonl_audit import GENESIS_HASH, chain, day_of, file_name, link
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
@@ -26,21 +26,21 @@ def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
     """
     lines = [orjson.dumps(record) + b"\n" for record in records]
     before = b"".join(lines[:-1])
-    return before + sealed(before, lines[-1]) if lines else b""
+    return before + seal_last_line(before, lines[-1]) if lines else b""
 
 
-def sealed(before: bytes | memoryview, last: bytes) -> bytes:
+def seal_last_line(before: bytes | memoryview, last: bytes) -> bytes:
     """The last line of a segment, which carries the hash of all.
 
     Args:
         before: all lines but the last.
         last: the last line.
     """
-    line, _, _ = chain([last.rstrip(b"\n")], link(GENESIS, before))
+    line, _, _ = chain([last.rstrip(b"\n")], link(GENESIS_HASH, before))
     return line
 
 
-class Lines(NamedTuple):
+class SegmentLines(NamedTuple):
     """The lines of a segment, wherever they lie."""
 
     file: Path | None
@@ -50,7 +50,7 @@ class Lines(NamedTuple):
     records: int
 
 
-def publish_segment(folder: Path, segment: str, at: float, lines: Lines) -> None:
+def publish_segment(folder: Path, segment: str, at: float, lines: SegmentLines) -> None:
     """Make lines a file of the audit log, at once; a segment that is there stays as it is.
 
     A file of the same disk becomes one by a second name; of another it is copied.
@@ -75,17 +75,17 @@ def publish_segment(folder: Path, segment: str, at: float, lines: Lines) -> None
 
 def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:
     """Publish lines that lie in no file; see `publish_segment`."""
-    publish_segment(folder, segment, at, Lines(None, lambda: lines, lines.count(b"\n")))
+    publish_segment(folder, segment, at, SegmentLines(None, lambda: lines, lines.count(b"\n")))
 
 
-def flush_names(folder: Path) -> None:
+def fsync_segment_names(folder: Path) -> None:
     """Have the names of all published segments on the disk, when this returns.
 
     Raises:
         AuditUnavailable: the disk refuses.
     """
     try:
-        flush_folder(folder)
+        fsync_folder(folder)
     except FileNotFoundError:  # nothing was published
         return
     except OSError as error:

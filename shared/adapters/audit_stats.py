@@ -14,13 +14,13 @@ from shared.adapters.jsonl_audit import FILE_PATTERN
 from shared.logging import get_logger
 
 READ_BYTES = 1 << 20
-KEEP_DAYS = 8
+MAX_CACHED_DAYS = 8
 """Days whose sums stay in memory: those that were asked for last."""
 
 log = get_logger("audit.stats")
 
 
-class _Read(NamedTuple):
+class _ReadOffset(NamedTuple):
     """What was read of a file."""
 
     inode: int
@@ -36,7 +36,7 @@ class _FileChanged(Exception):
 class DaySums:
     """Running sums over the records of one day."""
 
-    files: dict[str, _Read] = dataclasses.field(default_factory=dict)
+    files: dict[str, _ReadOffset] = dataclasses.field(default_factory=dict)
     successes: int = 0
     failures: int = 0
     cache_hits: int = 0
@@ -78,11 +78,11 @@ class _Day:
         """The sums over these files; what is known of them is not read again."""
         with self._lock:
             try:
-                _read_on(paths, self._sums, strict=True)
+                _read_appended(paths, self._sums, strict=True)
             except _FileChanged:
                 # Rare: a file was replaced or taken away. The day's lines are counted anew.
                 self._sums = DaySums()
-                _read_on(paths, self._sums, strict=False)
+                _read_appended(paths, self._sums, strict=False)
             return dataclasses.replace(self._sums, versions=self._sums.versions.copy())
 
 
@@ -112,12 +112,12 @@ class AuditStats:
         with self._lock:
             found = self._days.setdefault(day, _Day())
             self._days.move_to_end(day)
-            if len(self._days) > KEEP_DAYS:
+            if len(self._days) > MAX_CACHED_DAYS:
                 self._days.popitem(last=False)
             return found
 
 
-def _read_on(paths: Sequence[Path], sums: DaySums, *, strict: bool) -> None:
+def _read_appended(paths: Sequence[Path], sums: DaySums, *, strict: bool) -> None:
     """Count what was added to the files since the last time.
 
     Args:
@@ -140,7 +140,7 @@ def _read_file(path: Path, sums: DaySums, *, strict: bool) -> None:
     """Count the complete lines that were added."""
     with path.open("rb") as file:
         state = os.fstat(file.fileno())
-        known = sums.files.get(path.name, _Read(state.st_ino, 0))
+        known = sums.files.get(path.name, _ReadOffset(state.st_ino, 0))
         if known.inode != state.st_ino or known.offset > state.st_size:
             raise _FileChanged
         file.seek(known.offset)
@@ -150,7 +150,7 @@ def _read_file(path: Path, sums: DaySums, *, strict: bool) -> None:
             for line in lines:
                 _count(line, sums, path, strict=strict)
         # A line without its end is still being written, or was torn by a crash.
-        sums.files[path.name] = _Read(state.st_ino, file.tell() - len(rest))
+        sums.files[path.name] = _ReadOffset(state.st_ino, file.tell() - len(rest))
 
 
 def _count(line: bytes, sums: DaySums, path: Path, *, strict: bool) -> None:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.adapters.blob_stores import BlobStore
-from shared.domain.batch import BatchManifest, BatchProgress, ResultForm, ResultTable
+from shared.domain.batch import BatchManifest, BatchProgress, ExportFormat, ResultTable
 from shared.domain.errors import FieldProblem
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Dialect, FileKind
@@ -42,7 +42,7 @@ REJECTED = "rejected.csv"
 TOMBSTONE = "tombstone.json"
 
 
-class CutState(NamedTuple):
+class SplitState(NamedTuple):
     """How far a file is cut into chunks."""
 
     offset: int
@@ -54,13 +54,13 @@ class CutState(NamedTuple):
     is_whole: bool
 
 
-def table_name(table: ResultTable, form: ResultForm) -> str:
+def table_name(table: ResultTable, form: ExportFormat) -> str:
     """Blob of a result table in one form.
 
-    >>> table_name(ResultTable.RESULTS, ResultForm.EXCEL_FR)
+    >>> table_name(ResultTable.RESULTS, ExportFormat.EXCEL_FR)
     'results.excel-fr.csv'
     """
-    suffix = "excel-fr.csv" if form is ResultForm.EXCEL_FR else str(form)
+    suffix = "excel-fr.csv" if form is ExportFormat.EXCEL_FR else str(form)
     return f"{table}.{suffix}"
 
 
@@ -142,16 +142,16 @@ class BatchFiles:
         members = self._read(batch_id, FINAL)
         return BatchProgress.from_json(members) if members else None
 
-    def write_cut(self, batch_id: BatchId, state: CutState) -> None:
+    def write_split_state(self, batch_id: BatchId, state: SplitState) -> None:
         """Note how far the file is cut."""
         self._write(batch_id, SPLIT, state._asdict())
 
-    def cut(self, batch_id: BatchId) -> CutState:
+    def split_state(self, batch_id: BatchId) -> SplitState:
         """How far the file is cut."""
         members = self._read(batch_id, SPLIT)
-        return CutState(**members) if members else CutState(0, 0, 0, 0, is_whole=False)
+        return SplitState(**members) if members else SplitState(0, 0, 0, 0, is_whole=False)
 
-    def bury(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
+    def reap(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
         """Delete all of a batch but the memory that it was there."""
         self._write(batch_id, TOMBSTONE, {"caller": caller, "at": at})
         self.blobs.discard(batch_id, keep=[TOMBSTONE])
@@ -166,7 +166,7 @@ class BatchFiles:
         self.blobs.remove(batch_id, [MANIFEST])
         self.blobs.discard(batch_id)
 
-    def drop_work(self, batch_id: BatchId) -> None:
+    def delete_intermediates(self, batch_id: BatchId) -> None:
         """Delete what a batch that has ended needs no more: source, chunks, parts, records."""
         names = [
             name for folder in (CHUNKS, PARTS, AUDIT) for name in self.blobs.names(batch_id, folder)

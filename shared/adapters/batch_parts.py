@@ -18,12 +18,12 @@ from shared.domain.batch import (
     REJECTED_COLUMNS,
     BatchManifest,
     RowCounts,
-    kept_columns,
     result_header,
+    source_columns,
 )
 from shared.domain.ids import BatchId
-from shared.metrics import PriceTally
-from shared.schemas.asking_price import asking_column
+from shared.metrics import PriceHistogram
+from shared.schemas.asking_price import asking_column_index
 from shared.schemas.csv_cells import escape_header
 
 HEAD_LENGTH = struct.Struct(">I")
@@ -38,15 +38,15 @@ class PartHead(NamedTuple):
     """Bytes of the sections."""
     recorded: int
     """How many rows have an audit record, in the blob beside the part."""
-    tally: PriceTally
+    histogram: PriceHistogram
 
 
-def read_head(blob: BinaryIO) -> PartHead:
+def decode_part_head(blob: BinaryIO) -> PartHead:
     """Read a part's head; its first section comes next."""
     (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
-    (valid, invalid, failed), lengths, recorded, tally = msgpack.unpackb(blob.read(length))
+    (valid, invalid, failed), lengths, recorded, histogram = msgpack.unpackb(blob.read(length))
     counts = RowCounts(valid=valid, invalid=invalid, failed=failed)
-    return PartHead(counts, tuple(lengths), recorded, PriceTally(*tally))
+    return PartHead(counts, tuple(lengths), recorded, PriceHistogram(*histogram))
 
 
 def read_section(blob: BinaryIO, length: int) -> bytes:
@@ -64,19 +64,19 @@ def read_section(blob: BinaryIO, length: int) -> bytes:
 def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
     """What the result files begin with: results, errors, rejected."""
     header = manifest.dialect.header
-    own = escape_header([header[index] for index in kept_columns(header)])
-    verdicts = asking_column(manifest.dialect) is not None
+    own = escape_header([header[index] for index in source_columns(header)])
+    verdicts = asking_column_index(manifest.dialect) is not None
     ours = result_header(header, verdicts=verdicts)[len(own) :]
     return _csv_line([*own, *ours]), b"", _csv_line([*own, *REJECTED_COLUMNS])
 
 
-def first_parts(blobs: BlobStore, batch_id: BatchId) -> list[str]:
+def contiguous_parts(blobs: BlobStore, batch_id: BatchId) -> list[str]:
     """The parts from the first one up to the first that is not there yet."""
     names = enumerate(blobs.names(batch_id, PARTS))
     return [name for _, name in takewhile(lambda one: one[0] == chunk_of(one[1]), names)]
 
 
-def first_results(blobs: BlobStore, manifest: BatchManifest) -> Iterator[bytes]:
+def partial_results(blobs: BlobStore, manifest: BatchManifest) -> Iterator[bytes]:
     """The results of a batch that is under way, up to the first chunk that is not done.
 
     They are how the result file will begin. If the batch ends meanwhile, the parts go and that
@@ -85,10 +85,10 @@ def first_results(blobs: BlobStore, manifest: BatchManifest) -> Iterator[bytes]:
     head, _, _ = header_lines(manifest)
     yield head
     sent = len(head)
-    for name in first_parts(blobs, manifest.id):
+    for name in contiguous_parts(blobs, manifest.id):
         try:
             with blobs.read(manifest.id, name) as part:
-                section = read_section(part, read_head(part).lengths[0])
+                section = read_section(part, decode_part_head(part).lengths[0])
         except FileNotFoundError:
             yield from read_blocks(blobs.read(manifest.id, RESULTS), sent, None)
             return

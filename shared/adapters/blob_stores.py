@@ -37,12 +37,12 @@ class BlobStore(Protocol):
         batch_id: BatchId,
         blobs: Mapping[str, Sequence[bytes | memoryview]],
         *,
-        unread: Collection[str] = (),
+        uncached: Collection[str] = (),
     ) -> None:
         """Write whole blobs, given in pieces, with fewer waits than one by one.
 
         They become visible in this order; all are durable when this returns. Those named by
-        `unread` are not read soon: memory need not be spent on them.
+        `uncached` are not read soon: memory need not be spent on them.
         """
         ...
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from shared.adapters.past_cache import write_past_cache
+from shared.adapters.past_cache import write_direct
 from shared.domain.ids import BatchId, is_id
 
 _BUFFER_BYTES = 1 << 20
@@ -32,37 +32,37 @@ class LocalBlobStore:
     def write(self, batch_id: BatchId, name: str) -> Iterator[BinaryIO]:
         """Write a blob, atomically."""
         path = self._path(batch_id, name)
-        with _beside(path) as (temporary, file):
+        with _temporary_file(path) as (temporary, file):
             yield file
-            _flush(file)
+            _fsync(file)
             temporary.replace(path)
-            flush_folder(path.parent)
+            fsync_folder(path.parent)
 
     def write_all(
         self,
         batch_id: BatchId,
         blobs: Mapping[str, Sequence[bytes | memoryview]],
         *,
-        unread: Collection[str] = (),
+        uncached: Collection[str] = (),
     ) -> None:
         """Write whole blobs; each folder is flushed once."""
         with ExitStack() as stack:
             moves = []
             for name, pieces in blobs.items():
                 path = self._path(batch_id, name)
-                temporary, file = stack.enter_context(_beside(path))
-                if name in unread:
-                    write_past_cache(file.fileno(), pieces)
+                temporary, file = stack.enter_context(_temporary_file(path))
+                if name in uncached:
+                    write_direct(file.fileno(), pieces)
                 else:
                     file.writelines(pieces)
                 moves.append((temporary, file, path))
             # The disk may work on all of them while it is waited for the first.
             for _, file, _ in moves:
-                _flush(file)
+                _fsync(file)
             for temporary, _, path in moves:
                 temporary.replace(path)
             for folder in dict.fromkeys(path.parent for _, _, path in moves):
-                flush_folder(folder)
+                fsync_folder(folder)
 
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
         """Open a blob."""
@@ -126,7 +126,7 @@ class LocalBlobStore:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file in the folder of `path`, to be renamed to it; gone if the context ends badly."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A step that was sent twice may write the same blob twice at once.
@@ -139,7 +139,7 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         raise
 
 
-def _flush(file: BinaryIO) -> None:
+def _fsync(file: BinaryIO) -> None:
     """Have all of a file on the disk."""
     file.flush()
     os.fsync(file.fileno())
@@ -158,7 +158,7 @@ def _remove_if_empty(folder: Path) -> None:
         return
 
 
-def flush_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Make a rename durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -7,9 +7,9 @@ from typing import Any
 import msgpack
 import orjson
 
-from shared.adapters.redis_ahead import Ahead
+from shared.adapters.redis_ahead import PipelinedCommands
 from shared.adapters.redis_client import RedisClient, broker_errors
-from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_direct import ConnectionCache
 from shared.adapters.redis_workers import ENQUEUED_AT_HEADER
 from shared.celery_app import make_celery
 from shared.domain.ids import BatchId, JobId, new_id
@@ -31,7 +31,7 @@ class TaskSender:
     """
 
     def __init__(self, client: RedisClient) -> None:
-        self._connections = DirectConnections(client)
+        self._connections = ConnectionCache(client)
         self._templates = _compose_templates()
 
     def send(self, task: TaskName, kwargs: dict[str, Any]) -> None:
@@ -40,10 +40,10 @@ class TaskSender:
         Raises:
             BrokerUnavailable: it does not take the message.
         """
-        message = _fill_in(self._templates[task], kwargs)
+        message = _render_message(self._templates[task], kwargs)
         lpush = ("LPUSH", str(TASK_QUEUES[task]), message)
-        with broker_errors(), Ahead(self._connections, lpush) as sent:
-            sent.answers()
+        with broker_errors(), PipelinedCommands(self._connections, lpush) as sent:
+            sent.responses()
 
     def send_job(self, job_id: JobId, *, is_long: bool) -> None:
         """Publish the message of a stored job; a long one must not keep single cars waiting."""
@@ -73,7 +73,7 @@ def _compose_templates() -> dict[TaskName, dict[str, Any]]:
     return templates
 
 
-def _fill_in(template: dict[str, Any], kwargs: dict[str, Any]) -> bytes:
+def _render_message(template: dict[str, Any], kwargs: dict[str, Any]) -> bytes:
     """A message of its own from the template of its task."""
     message_id = new_id()
     own_headers = {"id": message_id, "root_id": message_id, ENQUEUED_AT_HEADER: time.time()}

@@ -25,7 +25,7 @@ from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
-GENESIS = "0" * 64
+GENESIS_HASH = "0" * 64
 PREDICTIONS = "predictions"
 """Begins the names of the files that hold the answers."""
 OUTCOMES = "outcomes"
@@ -42,7 +42,7 @@ def file_pattern(*kinds: str) -> re.Pattern[str]:
 FILE_PATTERN = file_pattern(PREDICTIONS)
 
 
-class Record(Protocol):
+class JsonRecord(Protocol):
     """What a line is made of."""
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def verify_line(line: bytes, prev: str) -> str | None:
 
 
 @dataclasses.dataclass(slots=True)
-class _Block:
+class _PendingWrite:
     """Encoded records of one caller on their way to the file."""
 
     bodies: list[bytes]
@@ -108,28 +108,28 @@ class _Block:
     failure: str = "not written"
 
 
-class ChainCheck:
+class ChainVerifier:
     """Follows the chain of one file, line by line."""
 
     def __init__(self) -> None:
-        self._prev = GENESIS
-        self._covered = hashlib.sha256(GENESIS.encode())
-        self.proven = 0
-        """Lines that are proven to be what was written."""
+        self._prev = GENESIS_HASH
+        self._block_digest = hashlib.sha256(GENESIS_HASH.encode())
+        self.verified = 0
+        """Lines that are verified to be what was written."""
         self.open = 0
         """Lines after them that the next link has to prove."""
 
     def follow(self, line: bytes) -> bool:
         """Take the next line; False if it, or an open one before it, was tampered with."""
         if _HASH_MEMBER not in line:
-            self._covered.update(line)
+            self._block_digest.update(line)
             self.open += 1
             return line.startswith(b"{") and line.endswith(b"}\n")
-        digest = verify_line(line, self._covered.hexdigest() if self.open else self._prev)
+        digest = verify_line(line, self._block_digest.hexdigest() if self.open else self._prev)
         if digest is None:
             return False
-        self._prev, self._covered = digest, hashlib.sha256(digest.encode())
-        self.proven, self.open = self.proven + self.open + 1, 0
+        self._prev, self._block_digest = digest, hashlib.sha256(digest.encode())
+        self.verified, self.open = self.verified + self.open + 1, 0
         return True
 
 
@@ -154,18 +154,18 @@ class AuditLog:
         self._writer = writer
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: deque[_Block] = deque()  # its appends are atomic
+        self._waiting: deque[_PendingWrite] = deque()  # its appends are atomic
         self._day = ""
         self._descriptor = -1
-        self._prev = GENESIS
+        self._prev = GENESIS_HASH
 
-    def append(self, records: Sequence[Record]) -> None:
+    def append(self, records: Sequence[JsonRecord]) -> None:
         """Write the records as one block, flushed to the operating system.
 
         Raises:
             AuditUnavailable: the disk refuses; nothing of the block stays in the file.
         """
-        block = _Block([orjson.dumps(record.to_json()) for record in records])
+        block = _PendingWrite([orjson.dumps(record.to_json()) for record in records])
         self._waiting.append(block)
         with self._lock:
             if self._waiting and not block.is_written:
@@ -191,7 +191,7 @@ class AuditLog:
         blocks = [self._waiting.popleft() for _ in range(len(self._waiting))]
         bodies = [body for block in blocks for body in block.bodies]
         try:
-            self._roll(day_of(self._clock()))
+            self._rotate(day_of(self._clock()))
             lines, last, count = chain(bodies, self._prev)
             self._write(lines)
         except OSError as error:
@@ -204,7 +204,7 @@ class AuditLog:
             block.is_written = True
         AUDIT_RECORDS.inc(count)
 
-    def _roll(self, day: str) -> None:
+    def _rotate(self, day: str) -> None:
         """Open the day's file; its chain starts anew.
 
         A clock that goes back over midnight stays in the later file: the earlier one is closed.
@@ -216,7 +216,7 @@ class AuditLog:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._descriptor, self._day, self._prev = descriptor, day, GENESIS
+        self._descriptor, self._day, self._prev = descriptor, day, GENESIS_HASH
 
     def _write(self, lines: bytes) -> None:
         """Write all of the lines or leave the file as it was."""

@@ -94,7 +94,7 @@ return {'run', attempt}
 )
 
 # ARGV: chunks cut, total or "", lease end.
-NOTE_CUT = (
+RECORD_SPLIT = (
     _HEAD
     + """
 if not state or ended then return 0 end

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from shared.domain.valuation import Estimate
 
 
-class NearEstimates:
+class LocalEstimateCache:
     """A bounded memory; the least recently used go first.
 
     Args:

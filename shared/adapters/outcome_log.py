@@ -19,7 +19,7 @@ from shared.adapters.jsonl_audit import OUTCOMES, AuditLog
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
-from shared.domain.outcome import Outcome, OutcomeFigures, OutcomeKind, Sale
+from shared.domain.outcome import Sale, SaleAccuracy, SaleReport, SaleReportKind
 from shared.logging import get_logger
 
 INDEX_FILE = "outcomes.sqlite3"
@@ -55,7 +55,7 @@ SELECT AVG(ape) FROM (
 log = get_logger("outcomes")
 
 
-class OutcomeLog:
+class SaleReportLog:
     """Keeps outcomes; safe for threads and processes of one host.
 
     Args:
@@ -68,12 +68,12 @@ class OutcomeLog:
         self._folder = folder
         self._lines = AuditLog(folder, writer, clock, OUTCOMES)
 
-    def get(self, valuation_id: str) -> Outcome | None:
+    def get(self, valuation_id: str) -> SaleReport | None:
         """The last word on a valuation; raises `AuditUnavailable` if it cannot be read."""
         with self._index() as index:
             return _get(index, valuation_id)
 
-    def put(self, outcome: Outcome) -> tuple[Outcome, OutcomeKind]:
+    def put(self, outcome: SaleReport) -> tuple[SaleReport, SaleReportKind]:
         """Record a sale: once, however often it is reported; another one is a correction.
 
         Returns:
@@ -84,23 +84,23 @@ class OutcomeLog:
         """
         with self._index() as index:
             index.execute("BEGIN IMMEDIATE")
-            self._take_in(index)
+            self._index_new_lines(index)
             known = _get(index, outcome.valuation_id)
             if known is not None and known.sale == outcome.sale:
                 index.commit()
-                return known, OutcomeKind.REPEATED
+                return known, SaleReportKind.REPEATED
             if known is not None:
                 outcome = dataclasses.replace(outcome, is_correction=True)
             self._lines.append([outcome])
-            self._take_in(index)
+            self._index_new_lines(index)
             index.commit()
-        return outcome, OutcomeKind.NEW if known is None else OutcomeKind.CORRECTION
+        return outcome, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
 
-    def figures(self) -> list[OutcomeFigures]:
+    def figures(self) -> list[SaleAccuracy]:
         """How right each model version was, the newest first."""
         with self._index() as index:
             return [
-                OutcomeFigures(
+                SaleAccuracy(
                     model_version=version,
                     outcomes=count,
                     corrections=corrections,
@@ -136,18 +136,18 @@ class OutcomeLog:
                 index.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in (_TABLE, _BY_ERROR, _FILES):
                 index.execute(statement)
-            self._take_in(index)
+            self._index_new_lines(index)
             index.execute(f"PRAGMA user_version = {INDEX_VERSION}")
         index.commit()
 
-    def _take_in(self, index: sqlite3.Connection) -> None:
+    def _index_new_lines(self, index: sqlite3.Connection) -> None:
         """Enter the lines that the index does not have yet, those of dead writers included."""
         taken = dict(index.execute("SELECT name, bytes FROM files"))
-        found: list[Outcome] = []
+        found: list[SaleReport] = []
         for path in sorted(self._folder.glob(f"{OUTCOMES}_*.jsonl")):
             start = taken.get(path.name, 0)
             if path.stat().st_size > start:
-                lines = _whole_lines(path, start)
+                lines = _complete_lines(path, start)
                 found += _read(lines, path.name)
                 index.execute(_PUT_FILE, (path.name, start + len(lines)))
         for outcome in sorted(found, key=lambda outcome: outcome.recorded_at):
@@ -159,7 +159,7 @@ def _version(index: sqlite3.Connection) -> int:
     return found
 
 
-def _whole_lines(path: Path, start: int) -> bytes:
+def _complete_lines(path: Path, start: int) -> bytes:
     """What stands in a file from `start` on; a line that its writer did not finish is none."""
     with path.open("rb") as file:
         file.seek(start)
@@ -167,20 +167,20 @@ def _whole_lines(path: Path, start: int) -> bytes:
     return text[: text.rfind(b"\n") + 1]
 
 
-def _read(lines: bytes, name: str) -> Iterator[Outcome]:
+def _read(lines: bytes, name: str) -> Iterator[SaleReport]:
     for line in lines.splitlines():
         try:
-            yield Outcome.from_json(orjson.loads(line))
+            yield SaleReport.from_json(orjson.loads(line))
         except (KeyError, TypeError, ValueError) as error:
             log.warning("outcome_line_unreadable", file=name, error=repr(error))
 
 
-def _get(index: sqlite3.Connection, valuation_id: str) -> Outcome | None:
+def _get(index: sqlite3.Connection, valuation_id: str) -> SaleReport | None:
     row = index.execute(_GET, (valuation_id,)).fetchone()
     if row is None:
         return None
     caller, sale_price_mad, sold_at, price_mad, low_mad, high_mad, version, at, corrected = row
-    return Outcome(
+    return SaleReport(
         valuation_id=valuation_id,
         caller=CallerId(caller),
         sale=Sale(price_mad=sale_price_mad, sold_at=dt.date.fromisoformat(sold_at)),
@@ -193,7 +193,7 @@ def _get(index: sqlite3.Connection, valuation_id: str) -> Outcome | None:
     )
 
 
-def _put(index: sqlite3.Connection, outcome: Outcome) -> None:
+def _put(index: sqlite3.Connection, outcome: SaleReport) -> None:
     fields = list(outcome.to_json().values())
     identity, at, caller, *rest, version, corrected = fields
     derived = (outcome.ape, outcome.ratio, outcome.is_inside)

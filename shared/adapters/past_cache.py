@@ -23,13 +23,13 @@ ALIGNED_BYTES = 4096
 _DIRECT = getattr(os, "O_DIRECT", 0)
 """Zero where the system has no such flag: everything goes through the cache then."""
 
-_NO_SUCH_WAY = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
+_UNSUPPORTED_ERRNOS = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 """What file systems say that have no such writes, or want something else of places and lengths."""
 
 _memory = threading.local()
 
 
-def write_past_cache(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
+def write_direct(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
     """Write bytes into a new file, past the cache where its file system does that.
 
     Args:
@@ -43,16 +43,16 @@ def write_past_cache(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
     try:
         rest = [_write_blocks(handle, pieces)]
     except OSError as error:
-        if error.errno not in _NO_SUCH_WAY:
+        if error.errno not in _UNSUPPORTED_ERRNOS:
             raise
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
         rest = pieces
     for piece in rest:
-        _write_whole(handle, memoryview(piece))
+        _write_fully(handle, memoryview(piece))
 
 
-def drop_from_cache(file: BinaryIO, start: int = 0, size: int = 0) -> None:
+def drop_from_page_cache(file: BinaryIO, start: int = 0, size: int = 0) -> None:
     """Let go of a part of a file that has been read for the last time; size 0: up to its end.
 
     Its pages serve what is written next. Does nothing where the file is none of this machine.
@@ -72,14 +72,14 @@ def _write_blocks(handle: int, pieces: Sequence[bytes | memoryview]) -> memoryvi
                 block[filled : filled + len(taken)] = taken
                 filled, rest = filled + len(taken), rest[len(taken) :]
                 if filled == BLOCK_BYTES:
-                    _write_whole(handle, block)
+                    _write_fully(handle, block)
                     filled = 0
         whole = filled - filled % ALIGNED_BYTES
-        _write_whole(handle, block[:whole])
+        _write_fully(handle, block[:whole])
     return block[whole:filled]
 
 
-def _write_whole(handle: int, data: memoryview) -> None:
+def _write_fully(handle: int, data: memoryview) -> None:
     while data:
         data = data[os.write(handle, data) :]
 

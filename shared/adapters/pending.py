@@ -10,14 +10,14 @@ from shared.domain.errors import DomainError
 from shared.domain.ids import ValuationId
 from shared.domain.valuation import Estimate
 
-Outcome: TypeAlias = Estimate | DomainError
-Deliver: TypeAlias = Callable[[list["Pending"]], None]
+EstimateResult: TypeAlias = Estimate | DomainError
+DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
 
 
-class Pending:
+class EstimateFuture:
     """The future of one submitted valuation.
 
-    Either one thread waits in `wait`, or `deliver` is called with all of a group that have their
+    Either one thread waits in `wait`, or `on_done` is called with all of a group that have their
     outcomes, from the thread that brings them: it must neither block nor raise.
 
     The latch is a bare lock, taken from the start and released by the outcome: an `Event` costs
@@ -27,7 +27,7 @@ class Pending:
         valuation_id: the request's id.
         wire: the request as it travels.
         expires_at: monotonic seconds after which nobody waits for it.
-        deliver: told of the outcome, in place of a thread that waits.
+        on_done: told of the outcome, in place of a thread that waits.
     """
 
     __slots__ = (
@@ -35,10 +35,10 @@ class Pending:
         "_latch",
         "_lock",
         "_outcome",
-        "deliver",
         "expires_at",
         "group_id",
         "id",
+        "on_done",
         "wire",
     )
 
@@ -47,17 +47,17 @@ class Pending:
         valuation_id: ValuationId,
         wire: bytes,
         expires_at: float,
-        deliver: Deliver | None = None,
+        on_done: DoneCallback | None = None,
     ) -> None:
         self.id = valuation_id
         self.wire = wire
         self.expires_at = expires_at
-        self.deliver = deliver
+        self.on_done = on_done
         self.group_id = ""
         self._latch = threading.Lock()
         self._latch.acquire()
         self._lock = threading.Lock()
-        self._outcome: Outcome | None = None
+        self._outcome: EstimateResult | None = None
         self._abandoned = False
 
     def wait(self, timeout_s: float) -> Estimate | None:
@@ -84,7 +84,7 @@ class Pending:
             self._abandoned = True
         return self.estimate()
 
-    def resolve(self, outcome: Outcome) -> bool:
+    def set_result(self, outcome: EstimateResult) -> bool:
         """Hand over the outcome, once; False if nobody waits for it any more."""
         with self._lock:
             if self._abandoned or self._outcome is not None:
@@ -94,27 +94,29 @@ class Pending:
         return True
 
 
-def resolve_all(outcomes: Iterable[tuple[Pending, Outcome]]) -> list[tuple[Pending, Outcome]]:
-    """Hand over many outcomes and tell each `deliver` once; those that nobody waits for."""
-    unwanted: list[tuple[Pending, Outcome]] = []
-    told: dict[Deliver, list[Pending]] = defaultdict(list)
+def set_results(
+    outcomes: Iterable[tuple[EstimateFuture, EstimateResult]],
+) -> list[tuple[EstimateFuture, EstimateResult]]:
+    """Hand over many outcomes and tell each `on_done` once; those that nobody waits for."""
+    unwanted: list[tuple[EstimateFuture, EstimateResult]] = []
+    told: dict[DoneCallback, list[EstimateFuture]] = defaultdict(list)
     for pending, outcome in outcomes:
-        if not pending.resolve(outcome):
+        if not pending.set_result(outcome):
             unwanted.append((pending, outcome))
-        elif pending.deliver is not None:
-            told[pending.deliver].append(pending)
-    for deliver, pendings in told.items():
-        deliver(pendings)
+        elif pending.on_done is not None:
+            told[pending.on_done].append(pending)
+    for on_done, futures in told.items():
+        on_done(futures)
     return unwanted
 
 
 @dataclasses.dataclass(slots=True)
-class Group:
+class MicroBatch:
     """Requests that travel together."""
 
     id: str
-    pendings: dict[str, Pending]
-    holds_slot_until: float
+    futures: dict[str, EstimateFuture]
+    slot_expires_at: float
     """Monotonic seconds; its reply may come later."""
     expires_at: float
     """Monotonic seconds after which it counts as lost."""

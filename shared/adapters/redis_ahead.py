@@ -1,17 +1,17 @@
-"""Commands whose answers are read later: the caller works while the server does."""
+"""Commands whose responses are read later: the caller works while the server does."""
 
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_direct import ConnectionCache
 
 Command: TypeAlias = tuple[Any, ...]
 
 
-class Ahead:
+class PipelinedCommands:
     """Commands under way on a connection of their own; a context, so that none stays half read.
 
-    Entering it sends the commands; a connection whose answers were not all read is closed.
+    Entering it sends the commands; a connection whose responses were not all read is closed.
 
     Args:
         connections: lend the connection.
@@ -21,20 +21,20 @@ class Ahead:
         redis.RedisError: the commands cannot be sent, or one of them was refused.
     """
 
-    def __init__(self, connections: DirectConnections, *commands: Command) -> None:
+    def __init__(self, connections: ConnectionCache, *commands: Command) -> None:
         self._connections = connections
         self._commands = commands
         self._connection: Any = None
         self._unread = 0
 
     def __enter__(self) -> Self:
-        self._connection = self._connections.take()
+        self._connection = self._connections.acquire()
         self._unread = len(self._commands)
         try:
             packed = self._connection.pack_commands(self._commands)
             self._connection.send_packed_command(packed)
         except BaseException:
-            self._give_back()
+            self._release_connection()
             raise
         return self
 
@@ -44,10 +44,10 @@ class Ahead:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_back()
+        self._release_connection()
 
-    def answers(self) -> list[Any]:
-        """Wait for the answers; to be called once."""
+    def responses(self) -> list[Any]:
+        """Wait for the responses; to be called once."""
         found = []
         while self._unread:
             answer = self._connection.read_response()
@@ -55,5 +55,5 @@ class Ahead:
             found.append(answer)
         return found
 
-    def _give_back(self) -> None:
-        self._connections.give_back(self._connection, is_clean=not self._unread)
+    def _release_connection(self) -> None:
+        self._connections.release(self._connection, is_clean=not self._unread)

@@ -8,10 +8,10 @@ from shared.adapters import lua_batches, redis_keys
 from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
-from shared.domain.ids import BatchId, CallerId, first_id
+from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
 
-ENDED_KEPT_S = 3600
+ENDED_TTL_S = 3600
 """How long an ended batch stays in Redis; the blobs keep it longer."""
 
 OVERDUE_LIMIT = 64
@@ -21,7 +21,7 @@ ABORTED = "row-rejected"
 _ASSEMBLE = -1
 
 
-class StepVerdict(StrEnum):
+class StepDecision(StrEnum):
     """Whether a step of a batch should be carried out now."""
 
     RUN = "run"
@@ -35,14 +35,14 @@ class StepVerdict(StrEnum):
     """The ledger knows no such batch: it was removed, or the broker lost its memory."""
 
 
-class StepStart(NamedTuple):
+class StepAttempt(NamedTuple):
     """The answer to a worker that wants to carry out a step."""
 
-    verdict: StepVerdict
+    verdict: StepDecision
     attempt: int
 
 
-class NextSteps(NamedTuple):
+class DueSteps(NamedTuple):
     """What is to be sent now; it is leased already."""
 
     chunks: Sequence[int]
@@ -93,10 +93,10 @@ class BatchLedger:
         """Open the ledger of a batch."""
         self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
 
-    def enlist(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
+    def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
         """Put a batch on its caller's list, and take off it what is older than `keep_s`."""
-        name = redis_keys.batches_of(caller)
-        oldest = first_id(self._clock() - keep_s)
+        name = redis_keys.batches_by_caller(caller)
+        oldest = min_id_at(self._clock() - keep_s)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             # Before it is put there: of a batch that is looked after, age does not matter.
@@ -105,22 +105,22 @@ class BatchLedger:
             pipeline.expire(name, keep_s)
             pipeline.execute()
 
-    def claim_form(self, batch_id: BatchId, form: str) -> bool:
+    def claim_export(self, batch_id: BatchId, form: str) -> bool:
         """Whether a derived form is to be ordered now."""
-        name = redis_keys.batch_form(batch_id, form)
+        name = redis_keys.batch_export(batch_id, form)
         with broker_errors():
             return bool(self._client.set(name, 1, nx=True, ex=self._lease_s))
 
-    def renew_form(self, batch_id: BatchId, form: str) -> None:
+    def renew_export(self, batch_id: BatchId, form: str) -> None:
         """Note that a derived form is being made."""
         with broker_errors():
-            self._client.set(redis_keys.batch_form(batch_id, form), 1, ex=self._lease_s)
+            self._client.set(redis_keys.batch_export(batch_id, form), 1, ex=self._lease_s)
 
-    def end_form(self, batch_id: BatchId, form: str) -> None:
+    def finish_export(self, batch_id: BatchId, form: str) -> None:
         """Note that a derived form is made, or cannot be."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=True)
-            pipeline.delete(redis_keys.batch_form(batch_id, form))
+            pipeline.delete(redis_keys.batch_export(batch_id, form))
             pipeline.publish(redis_keys.PROGRESS_CHANNEL, batch_id)
             pipeline.execute()
 
@@ -148,17 +148,17 @@ class BatchLedger:
             stored = self._client.hgetall(redis_keys.batch(batch_id))
         return _progress(stored) if stored else None
 
-    def begin(self, batch_id: BatchId, step: str) -> StepStart:
+    def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
         """Note an attempt and renew the step's lease."""
         verdict, attempt = self._run(
             "BEGIN", batch_id, step, self._clock(), self._lease_end(), self._max_attempts
         )
-        return StepStart(StepVerdict(verdict.decode()), attempt)
+        return StepAttempt(StepDecision(verdict.decode()), attempt)
 
-    def note_cut(self, batch_id: BatchId, chunks_cut: int, total: int | None) -> None:
+    def record_split(self, batch_id: BatchId, chunks_cut: int, total: int | None) -> None:
         """Note how many chunks are cut."""
         rows = "" if total is None else total
-        self._run("NOTE_CUT", batch_id, chunks_cut, rows, self._lease_end())
+        self._run("RECORD_SPLIT", batch_id, chunks_cut, rows, self._lease_end())
 
     def finish_chunk(
         self, batch_id: BatchId, chunk: int, counts: RowCounts, *, abort: bool
@@ -169,19 +169,21 @@ class BatchLedger:
         arguments = (chunk, *numbers, error, batch_id, redis_keys.PROGRESS_CHANNEL)
         return bool(self._run("FINISH_CHUNK", batch_id, *arguments))
 
-    def postpone(self, batch_id: BatchId, step: str, delay_s: float, *, blame: bool) -> None:
+    def postpone(
+        self, batch_id: BatchId, step: str, delay_s: float, *, count_attempt: bool
+    ) -> None:
         """Let the step be sent again after a while."""
-        self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not blame))
+        self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
 
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Give a step that is under way a new lease."""
         with broker_errors():
             self._client.zadd(redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
-    def advance(self, batch_id: BatchId) -> NextSteps:
+    def advance(self, batch_id: BatchId) -> DueSteps:
         """Lease what can go out now."""
         steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
-        return NextSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
+        return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
     def overdue(self, batch_id: BatchId) -> list[str]:
         """Steps whose lease has run out, leased anew."""
@@ -190,7 +192,7 @@ class BatchLedger:
         )
         return [step.decode() for step in steps]
 
-    def release_all(self) -> int:
+    def expire_all_leases(self) -> int:
         """Let all steps count as overdue, since nobody works on any; how many there are."""
         with broker_errors():
             released = 0
@@ -221,7 +223,7 @@ class BatchLedger:
                 str(progress.outcome),
                 progress.finished_at or self._clock(),
                 progress.error or "",
-                ENDED_KEPT_S,
+                ENDED_TTL_S,
                 redis_keys.JOB_CHANNEL,
             )
         )
@@ -235,7 +237,7 @@ class BatchLedger:
     def claim_scan(self, interval_s: int) -> bool:
         """Whether the blobs should be looked through now."""
         with broker_errors():
-            claimed = self._client.set(redis_keys.BATCHES_SCANNED, 1, nx=True, ex=interval_s)
+            claimed = self._client.set(redis_keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)
 
     def _lease_end(self) -> float:
@@ -247,7 +249,7 @@ class BatchLedger:
             redis_keys.batch(batch_id),
             redis_keys.batch_chunks(batch_id),
             redis_keys.batch_leases(batch_id),
-            redis_keys.batch_tries(batch_id),
+            redis_keys.batch_attempts(batch_id),
             redis_keys.OPEN_BATCHES,
         ]
         with broker_errors():

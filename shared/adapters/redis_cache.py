@@ -10,11 +10,11 @@ import msgpack
 import redis
 
 from shared.adapters import redis_keys
-from shared.adapters.near_estimates import NearEstimates
-from shared.adapters.redis_ahead import Ahead, Command
+from shared.adapters.near_estimates import LocalEstimateCache
+from shared.adapters.redis_ahead import Command, PipelinedCommands
 from shared.adapters.redis_client import RedisClient
-from shared.adapters.redis_direct import DirectConnections
-from shared.adapters.redis_reads import DirectReads
+from shared.adapters.redis_direct import ConnectionCache
+from shared.adapters.redis_reads import MgetReader
 from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
@@ -24,11 +24,11 @@ from shared.metrics import CACHE_FAILURES
 SCHEMA = 2
 """Raised whenever the stored form changes, so that no process reads another's form."""
 
-PAUSE_S = 1.0
+CIRCUIT_OPEN_S = 1.0
 """How long a cache that failed is left alone: a dead one must not slow every request."""
 
-Entry: TypeAlias = tuple[CarFeatures, Sequence[Extra], Estimate]
-Wanted: TypeAlias = tuple[str, CarFeatures, Sequence[Extra]]
+CacheEntry: TypeAlias = tuple[CarFeatures, Sequence[Extra], Estimate]
+CacheQuery: TypeAlias = tuple[str, CarFeatures, Sequence[Extra]]
 """Model version, car, extras."""
 
 log = get_logger("cache")
@@ -51,45 +51,45 @@ class ValuationCache:
         self, client: RedisClient, ttl_s: int, clock: Clock, *, near_entries: int = 0
     ) -> None:
         self._client = client
-        self._near = NearEstimates(near_entries)
-        self._connections = DirectConnections(client)
-        self._reads = DirectReads(self._connections)
+        self._local_cache = LocalEstimateCache(near_entries)
+        self._connections = ConnectionCache(client)
+        self._reads = MgetReader(self._connections)
         self._ttl_s = ttl_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._paused_until = 0.0
+        self._circuit_open_until = 0.0
 
     def get(
         self, model_version: str, car: CarFeatures, extras: Sequence[Extra]
     ) -> CachedEstimate | None:
         """The cached estimate, in one round trip or none; None when absent or the cache is down."""
-        if not extras and (copy := self.near(model_version, car)) is not None:
+        if not extras and (copy := self.get_local(model_version, car)) is not None:
             return copy
         return self.get_all([(model_version, car, extras)])[0]
 
-    def near(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
+    def get_local(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
         """The estimate without extras that this process has a copy of."""
-        copy = self._near.get((model_version, car), self._clock())
+        copy = self._local_cache.get((model_version, car), self._clock())
         return None if copy is None else self._hit(*copy)
 
-    def get_all(self, wanted: Sequence[Wanted]) -> list[CachedEstimate | None]:
+    def get_all(self, wanted: Sequence[CacheQuery]) -> list[CachedEstimate | None]:
         """The cached estimates, in one round trip, copies not considered.
 
-        Extras make an estimate large: such ones are not kept near.
+        Extras make an estimate large: such ones are not kept in the local cache.
         """
-        if self._is_paused():
+        if self._is_circuit_open():
             return [None] * len(wanted)
         try:
             packed = self._reads.get([_key(*each).encode() for each in wanted])
         except redis.RedisError as error:
-            self._pause("get", error)
+            self._open_circuit("get", error)
             return [None] * len(wanted)
         return [
             None if each is None else self._read(one, each)
             for one, each in zip(wanted, packed, strict=True)
         ]
 
-    def _read(self, wanted: Wanted, packed: bytes) -> CachedEstimate | None:
+    def _read(self, wanted: CacheQuery, packed: bytes) -> CachedEstimate | None:
         """What an entry says; one that cannot be read is none, and is written anew."""
         model_version, car, extras = wanted
         try:
@@ -100,37 +100,37 @@ class ValuationCache:
             log.warning("cache_entry_unreadable", error=repr(error))
             return None
         if not extras:
-            self._near.put((model_version, car), expires_at, estimate)
+            self._local_cache.put((model_version, car), expires_at, estimate)
         return self._hit(expires_at, estimate)
 
     def _hit(self, expires_at: float, estimate: Estimate) -> CachedEstimate:
         return CachedEstimate(estimate, max(0, round(expires_at - self._clock())))
 
-    def put(self, entries: Sequence[Entry]) -> None:
+    def put(self, entries: Sequence[CacheEntry]) -> None:
         """Store estimates, in one round trip; does nothing while the cache is down."""
-        with self.putting(entries):
+        with self.put_concurrently(entries):
             pass
 
     @contextmanager
-    def putting(self, entries: Sequence[Entry]) -> Iterator[None]:
+    def put_concurrently(self, entries: Sequence[CacheEntry]) -> Iterator[None]:
         """Store estimates while the block runs; they are under way before it begins."""
         with ExitStack() as stack:
             sent = None
-            if entries and not self._is_paused():
+            if entries and not self._is_circuit_open():
                 try:
                     sent = stack.enter_context(
-                        Ahead(self._connections, *self._put_commands(entries))
+                        PipelinedCommands(self._connections, *self._put_commands(entries))
                     )
                 except redis.RedisError as error:
-                    self._pause("put", error)
+                    self._open_circuit("put", error)
             yield
             try:
                 if sent is not None:
-                    sent.answers()
+                    sent.responses()
             except redis.RedisError as error:
-                self._pause("put", error)
+                self._open_circuit("put", error)
 
-    def _put_commands(self, entries: Sequence[Entry]) -> list[Command]:
+    def _put_commands(self, entries: Sequence[CacheEntry]) -> list[Command]:
         expires_at = self._clock() + self._ttl_s
         return [
             (
@@ -153,7 +153,7 @@ class ValuationCache:
             size = self._client.dbsize()
         except redis.RedisError as error:
             return {"enabled": False, "error": type(error).__name__}
-        near_hits = self._near.hits
+        near_hits = self._local_cache.hits
         hits, misses = info["keyspace_hits"] + near_hits, info["keyspace_misses"]
         return {
             "enabled": True,
@@ -166,7 +166,7 @@ class ValuationCache:
             "total_commands_processed": info["total_commands_processed"],
             "hits": hits,
             "near_hits": near_hits,
-            "near_entries": len(self._near),
+            "near_entries": len(self._local_cache),
             "misses": misses,
             "hit_rate": round(100 * hits / (hits + misses), 2) if hits + misses else 0.0,
             "ttl_s": self._ttl_s,
@@ -187,15 +187,15 @@ class ValuationCache:
         """
         self._client.ping()
 
-    def _is_paused(self) -> bool:
+    def _is_circuit_open(self) -> bool:
         # A pause that would be longer began before the clock was set back.
-        return 0.0 < self._paused_until - self._clock() <= PAUSE_S
+        return 0.0 < self._circuit_open_until - self._clock() <= CIRCUIT_OPEN_S
 
-    def _pause(self, operation: str, error: redis.RedisError) -> None:
+    def _open_circuit(self, operation: str, error: redis.RedisError) -> None:
         CACHE_FAILURES.labels(operation=operation).inc()
         with self._lock:
-            was_paused = self._is_paused()
-            self._paused_until = self._clock() + PAUSE_S
+            was_paused = self._is_circuit_open()
+            self._circuit_open_until = self._clock() + CIRCUIT_OPEN_S
         if not was_paused:
             log.warning("cache_unavailable", operation=operation, error=str(error))
 

@@ -8,27 +8,27 @@ from enum import StrEnum
 import redis
 
 from shared.adapters import redis_keys
-from shared.adapters.redis_ahead import Ahead, Command
+from shared.adapters.redis_ahead import Command, PipelinedCommands
 from shared.adapters.redis_client import RedisClient, broker_errors
-from shared.adapters.redis_direct import DirectConnections
-from shared.adapters.redis_jobs import LONGEST_LEASE_S
+from shared.adapters.redis_direct import ConnectionCache
+from shared.adapters.redis_jobs import MAX_LEASE_S
 from shared.domain.clock import Clock
 
-KEEP_S = 2 * LONGEST_LEASE_S
+DONE_TTL_S = 2 * MAX_LEASE_S
 """How long a message whose records are in the log is remembered: whoever sends it again does so
 when a lease has run out."""
 
-UNDONE_KEEP_S = 86_400
+UNFINISHED_TTL_S = 86_400
 """How long one is remembered whose worker died before that: there are few, and all workers may be
 away for long."""
 
-BUSY_S = 30
+CLAIM_TIMEOUT_S = 30
 """Valuing a message takes milliseconds: after this time, whoever claimed it has died."""
 
 # Hash of a claim: `first` and `latest`, when it was claimed, and `done`.
 # KEYS: claim.  ARGV: now, seconds after which a claim is in doubt, time to live, claim it (1) or
 # look only (0).  Returns the state, the time of the first claim and that of the latest one.
-_LOOK = """
+_CLAIM_SCRIPT = """
 local first = redis.call('HGET', KEYS[1], 'first')
 local latest = redis.call('HGET', KEYS[1], 'latest')
 local state = 'fresh'
@@ -77,9 +77,9 @@ class Claim:
     latest_at: float
 
     @property
-    def in_doubt_at(self) -> float:
+    def stale_at(self) -> float:
         """When a claim that is busy now will be taken for one whose worker has died."""
-        return self.latest_at + BUSY_S
+        return self.latest_at + CLAIM_TIMEOUT_S
 
 
 class RedisClaims:
@@ -91,23 +91,25 @@ class RedisClaims:
     """
 
     def __init__(self, client: RedisClient, clock: Clock) -> None:
-        self._connections = DirectConnections(client)
+        self._connections = ConnectionCache(client)
         self._clock = clock
-        self._look = client.register_script(_LOOK)
+        self._claim_script = client.register_script(_CLAIM_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
         """Claim a message; found FRESH or DOUBTFUL, its records are the caller's to write."""
         return self._found(message_id, claim=True)
 
     @contextmanager
-    def beginning(self, message_id: str, now: float) -> Iterator[Callable[[], Claim]]:
+    def begin_concurrently(self, message_id: str, now: float) -> Iterator[Callable[[], Claim]]:
         """Claim a message and work on it meanwhile: entering sends, the function reads.
 
         Nothing that cannot be taken back may happen before the claim is read.
         """
         with ExitStack() as stack:
             with broker_errors():
-                asked = stack.enter_context(Ahead(self._connections, self._ask(message_id, now)))
+                asked = stack.enter_context(
+                    PipelinedCommands(self._connections, self._claim_command(message_id, now))
+                )
             yield lambda: self._read(message_id, asked)
 
     def peek(self, message_id: str) -> Claim:
@@ -116,26 +118,38 @@ class RedisClaims:
 
     def done(self, message_id: str) -> None:
         """Note that the records are in the log."""
-        with broker_errors(), Ahead(self._connections, *done_commands(message_id)) as sent:
-            sent.answers()
+        with (
+            broker_errors(),
+            PipelinedCommands(self._connections, *done_commands(message_id)) as sent,
+        ):
+            sent.responses()
 
-    def _ask(self, message_id: str, now: float) -> Command:
+    def _claim_command(self, message_id: str, now: float) -> Command:
         key = redis_keys.audit_claim(message_id)
-        return ("EVALSHA", self._look.sha, 1, key, now, BUSY_S, UNDONE_KEEP_S, 1)
+        return (
+            "EVALSHA",
+            self._claim_script.sha,
+            1,
+            key,
+            now,
+            CLAIM_TIMEOUT_S,
+            UNFINISHED_TTL_S,
+            1,
+        )
 
-    def _read(self, message_id: str, asked: Ahead) -> Claim:
+    def _read(self, message_id: str, asked: PipelinedCommands) -> Claim:
         try:
             with broker_errors():
-                (found,) = asked.answers()
+                (found,) = asked.responses()
         except redis.exceptions.NoScriptError:  # the broker is new: it is told the script
             return self.begin(message_id)
         return _to_claim(message_id, found)
 
     def _found(self, message_id: str, *, claim: bool) -> Claim:
         with broker_errors():
-            found = self._look(
+            found = self._claim_script(
                 keys=[redis_keys.audit_claim(message_id)],
-                args=[self._clock(), BUSY_S, UNDONE_KEEP_S, int(claim)],
+                args=[self._clock(), CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, int(claim)],
             )
         return _to_claim(message_id, found)
 
@@ -143,7 +157,7 @@ class RedisClaims:
 def done_commands(message_id: str) -> list[Command]:
     """What notes that the records of a message are in the log."""
     key = redis_keys.audit_claim(message_id)
-    return [("HSET", key, "done", 1), ("EXPIRE", key, KEEP_S)]
+    return [("HSET", key, "done", 1), ("EXPIRE", key, DONE_TTL_S)]
 
 
 def _to_claim(message_id: str, found: list[bytes]) -> Claim:

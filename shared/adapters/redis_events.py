@@ -1,4 +1,4 @@
-"""News of jobs, by publish and subscribe: one subscription per process wakes its threads."""
+"""Events of jobs, by publish and subscribe: one subscription per process wakes its threads."""
 
 import threading
 from collections import defaultdict
@@ -18,19 +18,19 @@ POLL_S = 1.0
 log = get_logger("events")
 
 
-class News:
+class EventListener:
     """One thread's ear for one job."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def wait(self, timeout_s: float) -> bool:
-        """True if there may be news: a message came, or it is time to look again."""
+        """True if there may be an event: a message came, or it is time to look again."""
         heard = self._event.wait(min(timeout_s, POLL_S))
         self._event.clear()
         return heard or timeout_s > POLL_S
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake the thread."""
         self._event.set()
 
@@ -48,32 +48,32 @@ class JobEvents:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._listeners: dict[tuple[str, str], set[News]] = defaultdict(set)
+        self._listeners: dict[tuple[str, str], set[EventListener]] = defaultdict(set)
         """Ears by channel and id."""
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._is_connected = True
 
     @contextmanager
-    def listen(self, job_id: str, *, progress: bool = False) -> Iterator[News]:
+    def listen(self, job_id: str, *, progress: bool = False) -> Iterator[EventListener]:
         """Listen for the end of a job, and for its progress if asked, while the block runs."""
-        news = News()
+        listener = EventListener()
         channels = [redis_keys.JOB_CHANNEL, *([redis_keys.PROGRESS_CHANNEL] if progress else [])]
         with self._lock:
             for channel in channels:
-                self._listeners[channel, job_id].add(news)
+                self._listeners[channel, job_id].add(listener)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="job-events", daemon=True)
                 self._thread.start()
         try:
-            yield news
+            yield listener
         finally:
             with self._lock:
                 for channel in channels:
-                    self._forget((channel, job_id), news)
+                    self._forget((channel, job_id), listener)
 
-    def _forget(self, key: tuple[str, str], news: News) -> None:
-        self._listeners[key].discard(news)
+    def _forget(self, key: tuple[str, str], listener: EventListener) -> None:
+        self._listeners[key].discard(listener)
         if not self._listeners[key]:
             del self._listeners[key]
 
@@ -101,11 +101,11 @@ class JobEvents:
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is not None:
-                    # What cannot be read is no id, and nobody's news.
+                    # What cannot be read is no id, and nobody's event.
                     channel, job_id = message["channel"].decode(), message["data"]
-                    self._tell(channel, job_id.decode(errors="replace"))
+                    self._notify(channel, job_id.decode(errors="replace"))
 
-    def _tell(self, channel: str, job_id: str) -> None:
+    def _notify(self, channel: str, job_id: str) -> None:
         with self._lock:
-            for news in self._listeners.get((channel, job_id), ()):
-                news.tell()
+            for listener in self._listeners.get((channel, job_id), ()):
+                listener.notify()

@@ -8,10 +8,10 @@ from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.errors import IdempotencyConflict
 from shared.domain.ids import CallerId
 
-KEEP_S = 86_400
+IDEMPOTENCY_TTL_S = 86_400
 
 
-class Claim(NamedTuple):
+class KeyClaim(NamedTuple):
     """What a key stands for."""
 
     id: str
@@ -28,7 +28,9 @@ class RedisIdempotency:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    def claim(self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str) -> Claim:
+    def claim(
+        self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str
+    ) -> KeyClaim:
         """The id that this key stands for: `new_id`, or the one that came first.
 
         Args:
@@ -48,14 +50,14 @@ class RedisIdempotency:
                 json.dumps([fingerprint, new_id]),
                 nx=True,
                 get=True,
-                ex=KEEP_S,
+                ex=IDEMPOTENCY_TTL_S,
             )
         if stored is None:
-            return Claim(new_id, is_new=True)
+            return KeyClaim(new_id, is_new=True)
         first_fingerprint, first_id = json.loads(stored)
         if first_fingerprint != fingerprint:
             raise IdempotencyConflict(key=key)
-        return Claim(first_id, is_new=False)
+        return KeyClaim(first_id, is_new=False)
 
     def find(self, caller: CallerId, route: str, key: str) -> str | None:
         """The id that this key stands for; None if it never came, or too long ago."""
@@ -71,7 +73,7 @@ class RedisIdempotency:
         """
         with broker_errors():
             self._client.set(
-                _name(caller, route, key), json.dumps([fingerprint, new_id]), ex=KEEP_S
+                _name(caller, route, key), json.dumps([fingerprint, new_id]), ex=IDEMPOTENCY_TTL_S
             )
 
 

@@ -13,7 +13,7 @@ from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
-from shared.domain.job import CarRequest, Job, JobEnd, JobState, Origin, QueuePlace
+from shared.domain.job import CarRequest, DispatchOrigin, Job, JobEnd, JobState, QueuePosition
 from shared.domain.valuation import Estimate
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 
@@ -22,13 +22,13 @@ BUSY_AFTER_S = 1.0
 """An open job of this age: work comes faster than it is done."""
 """Completions are counted per window of this length; the rate is that of the last two."""
 
-LONGEST_LEASE_S = 600
+MAX_LEASE_S = 600
 """A lease that grows grows to this length; claims on messages are kept for twice as long."""
 
-SILENCE_S = 1.0
+CIRCUIT_OPEN_S = 1.0
 """How long a silent broker is not asked again to store a job."""
 
-TOMBSTONE_TIMES = 8
+TOMBSTONE_TTL_FACTOR = 8
 """A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
 
 
@@ -51,7 +51,7 @@ class JobStore:
         self._clock = clock
         self._retention_s = retention_s
         self._lease_s = lease_s
-        self._silent_until = 0.0
+        self._circuit_open_until = 0.0
         self._create = client.register_script(lua_jobs.CREATE)
         self._start = client.register_script(lua_jobs.START)
         self._finish = client.register_script(lua_jobs.FINISH)
@@ -60,21 +60,21 @@ class JobStore:
     def create(self, job: Job) -> bool:
         """Store the job, open and under lease, in one step; False if it is there already."""
         fields = [part for pair in _to_hash(job).items() for part in pair]
-        with self._not_silent(), broker_errors():
+        with self._circuit_breaker(), broker_errors():
             created = self._create(
                 keys=[
                     redis_keys.job(job.id),
                     redis_keys.OPEN_JOBS,
                     redis_keys.JOB_ORDER,
                     redis_keys.job_tombstone(job.id),
-                    redis_keys.jobs_of(job.caller),
+                    redis_keys.jobs_by_caller(job.caller),
                 ],
                 args=[
                     job.id,
                     self._clock() + self._lease_s,
                     job.created_at,
                     job.caller,
-                    self._retention_s * TOMBSTONE_TIMES,
+                    self._retention_s * TOMBSTONE_TTL_FACTOR,
                     redis_keys.job(""),
                     *fields,
                 ],
@@ -82,19 +82,19 @@ class JobStore:
         return bool(created)
 
     @contextmanager
-    def _not_silent(self) -> Iterator[None]:
+    def _circuit_breaker(self) -> Iterator[None]:
         """Refuse at once for a moment after the broker was silent.
 
         All whose wait ends become jobs, and there are more of them than threads: they would wait
         for each other's time-outs, one after the other.
         """
-        if time.monotonic() < self._silent_until:
+        if time.monotonic() < self._circuit_open_until:
             raise BrokerUnavailable(reason="silent a moment ago")
         try:
             yield
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, redis.TimeoutError):
-                self._silent_until = time.monotonic() + SILENCE_S
+                self._circuit_open_until = time.monotonic() + CIRCUIT_OPEN_S
             raise
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
@@ -137,19 +137,22 @@ class JobStore:
         """Move to a terminal state; False if the job had ended before or is gone."""
         end = JobEnd(job_id, state, tuple(estimates), error)
         with broker_errors():
-            ended = self._send_end(end, self._client)
-        return _counted(end, has_ended=ended == 1)
+            ended = self._run_finish_script(end, self._client)
+        return _count_job_end(end, has_ended=ended == 1)
 
     def finish_all(self, ends: Sequence[JobEnd]) -> list[bool]:
         """As `finish`, for many jobs in one round trip."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for end in ends:
-                self._send_end(end, pipeline)
+                self._run_finish_script(end, pipeline)
             found = pipeline.execute()
-        return [_counted(end, has_ended=ended == 1) for end, ended in zip(ends, found, strict=True)]
+        return [
+            _count_job_end(end, has_ended=ended == 1)
+            for end, ended in zip(ends, found, strict=True)
+        ]
 
-    def _send_end(self, end: JobEnd, client: RedisClient) -> Any:
+    def _run_finish_script(self, end: JobEnd, client: RedisClient) -> Any:
         packed = msgpack.packb([estimate.to_wire() for estimate in end.estimates])
         return self._finish(
             keys=self._keys(end.id),
@@ -169,7 +172,7 @@ class JobStore:
             JOBS.labels(state=str(JobState.CANCELLED)).inc()
         return job
 
-    def queue_place(self, job_id: JobId) -> QueuePlace | None:
+    def queue_position(self, job_id: JobId) -> QueuePosition | None:
         """How many open jobs were accepted before this one, and how long they may take."""
         window = self._window()
         with broker_errors():
@@ -188,13 +191,13 @@ class JobStore:
         if ended and is_busy:
             per_second = ended / (now - (window - 1) * RATE_WINDOW_S)
             eta_s = round((position + 1) / per_second, 1)
-        return QueuePlace(position=position, eta_s=eta_s)
+        return QueuePosition(position=position, eta_s=eta_s)
 
     def overdue(self, limit: int) -> list[JobId]:
         """Open jobs whose lease has run out, the oldest first."""
         now = self._clock()
         # A lease that ends later than any can was given before the clock went back.
-        impossible = now + 2 * max(self._lease_s, LONGEST_LEASE_S)
+        impossible = now + 2 * max(self._lease_s, MAX_LEASE_S)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for low, high in (("-inf", now), (impossible, "+inf")):
@@ -209,7 +212,7 @@ class JobStore:
         """
         with broker_errors():
             resent = self._client.hincrby(redis_keys.job(job_id), "resent", 1)
-            longest_s = max(self._lease_s, LONGEST_LEASE_S)
+            longest_s = max(self._lease_s, MAX_LEASE_S)
             lease_s = min(self._lease_s * 2 ** min(resent, 32), longest_s)
             self._client.zadd(redis_keys.OPEN_JOBS, {job_id: self._clock() + lease_s}, xx=True)
 
@@ -246,7 +249,7 @@ class JobStore:
         return [self._clock(), self._retention_s, job_id, redis_keys.JOB_CHANNEL]
 
 
-def _counted(end: JobEnd, *, has_ended: bool) -> bool:
+def _count_job_end(end: JobEnd, *, has_ended: bool) -> bool:
     """Count a job whose end this was."""
     if has_ended:
         JOBS.labels(state=str(end.state)).inc()
@@ -287,5 +290,5 @@ def _from_hash(job_id: JobId, stored: dict[bytes, bytes]) -> Job:
             Estimate.from_wire(e) for e in msgpack.unpackb(stored.get(b"estimates", b"\x90"))
         ),
         error=stored.get(b"error", b"").decode() or None,
-        origin=Origin(*origin) if (origin := msgpack.unpackb(stored[b"origin"])) else None,
+        origin=DispatchOrigin(*origin) if (origin := msgpack.unpackb(stored[b"origin"])) else None,
     )

@@ -26,17 +26,17 @@ PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
 """Channel on which the ids of jobs and batches are published that have got on."""
 
 
-def jobs_of(caller: str) -> str:
+def jobs_by_caller(caller: str) -> str:
     """Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
     return f"{PREFIX}jobs-of:{caller}"
 
 
-def batches_of(caller: str) -> str:
-    """As `jobs_of`, of batches."""
+def batches_by_caller(caller: str) -> str:
+    """As `jobs_by_caller`, of batches."""
     return f"{PREFIX}batches-of:{caller}"
 
 
-def batch_form(batch_id: str, form: str) -> str:
+def batch_export(batch_id: str, form: str) -> str:
     """Stands while a derived form of a batch's results is ordered or being made."""
     return f"{PREFIX}batch-form:{batch_id}:{form}"
 
@@ -71,7 +71,7 @@ def batch_leases(batch_id: str) -> str:
     return f"{PREFIX}batch-leases:{batch_id}"
 
 
-def batch_tries(batch_id: str) -> str:
+def batch_attempts(batch_id: str) -> str:
     """Hash of how often each step of a batch was begun, and sent again in vain."""
     return f"{PREFIX}batch-tries:{batch_id}"
 
@@ -79,7 +79,7 @@ def batch_tries(batch_id: str) -> str:
 OPEN_BATCHES = f"{PREFIX}batches:open"
 """Sorted set of the batches that have not ended, by the time they were accepted."""
 
-BATCHES_SCANNED = f"{PREFIX}batches:scanned"
+BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 """Stands while the blobs were looked through not long ago; gone with a lost memory."""
 
 WORKERS = f"{PREFIX}workers"

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_direct import ConnectionCache
 
 
-class DirectReads:
+class MgetReader:
     """MGET without what is around it.
 
     Args:
         connections: lend a connection to each thread that reads.
     """
 
-    def __init__(self, connections: DirectConnections) -> None:
+    def __init__(self, connections: ConnectionCache) -> None:
         self._connections = connections
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -23,12 +23,12 @@ class DirectReads:
         """
         words = [b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1)]
         words += [b"$%d\r\n%b\r\n" % (len(key), key) for key in keys]
-        connection = self._connections.take()
+        connection = self._connections.acquire()
         is_clean = False
         try:
             connection.send_packed_command([b"".join(words)], check_health=False)
             values: list[bytes | None] = connection.read_response()
             is_clean = True
         finally:
-            self._connections.give_back(connection, is_clean=is_clean)
+            self._connections.release(connection, is_clean=is_clean)
         return values

@@ -10,16 +10,16 @@ from shared.adapters.redis_client import RedisClient, broker_errors
 from shared.domain.clock import Clock
 from shared.names import QueueName
 
-ALIVE_S = 15.0
+HEARTBEAT_TIMEOUT_S = 15.0
 """A worker that was silent for longer counts as gone."""
 
-FORGET_S = 3600.0
+HEARTBEAT_RETENTION_S = 3600.0
 
 ENQUEUED_AT_HEADER = "enqueued_at"
 """Message header with the Unix time at which the message was sent."""
 
 
-class RedisWorkers:
+class WorkerRegistry:
     """Who works, and what waits.
 
     Args:
@@ -31,7 +31,7 @@ class RedisWorkers:
         self._client = client
         self._clock = clock
 
-    def beat(self, name: str, queues: Iterable[str]) -> None:
+    def heartbeat(self, name: str, queues: Iterable[str]) -> None:
         """Note that the worker `name` lives and serves `queues`.
 
         A name is that of the node, a colon, and what tells apart those who bear it one after the
@@ -41,10 +41,10 @@ class RedisWorkers:
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.zadd(redis_keys.WORKERS, {f"{','.join(sorted(queues))}|{name}": now})
-            pipeline.zremrangebyscore(redis_keys.WORKERS, "-inf", now - FORGET_S)
+            pipeline.zremrangebyscore(redis_keys.WORKERS, "-inf", now - HEARTBEAT_RETENTION_S)
             pipeline.execute()
 
-    def take_over(self, node: str) -> Mapping[str, int]:
+    def remove_predecessors(self, node: str) -> Mapping[str, int]:
         """Strike off the predecessors of a worker that starts: those of its name have died.
 
         Args:
@@ -58,18 +58,18 @@ class RedisWorkers:
             dead = [member for member in members if _node_of(member) == node]
             if dead:
                 self._client.zrem(redis_keys.WORKERS, *dead)
-        return self.alive()
+        return self.live_counts()
 
-    def leave(self, name: str, queues: Iterable[str]) -> None:
+    def unregister(self, name: str, queues: Iterable[str]) -> None:
         """Note that the worker has stopped."""
         with broker_errors():
             self._client.zrem(redis_keys.WORKERS, f"{','.join(sorted(queues))}|{name}")
 
-    def alive(self) -> Mapping[str, int]:
+    def live_counts(self) -> Mapping[str, int]:
         """How many workers serve each queue."""
         with broker_errors():
             members = self._client.zrange(
-                redis_keys.WORKERS, self._clock() - ALIVE_S, "+inf", byscore=True
+                redis_keys.WORKERS, self._clock() - HEARTBEAT_TIMEOUT_S, "+inf", byscore=True
             )
         counts = Counter(
             queue for member in members for queue in member.decode().split("|")[0].split(",")

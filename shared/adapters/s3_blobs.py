@@ -21,7 +21,7 @@ PART_BYTES = 8 << 20
 never holds more. Ten thousand parts, the most that S3 takes, are 80 GB."""
 
 READ_AHEAD_BYTES = 1 << 20
-REMOVED_AT_ONCE = 1000
+MAX_KEYS_PER_DELETE = 1000
 """Most keys that S3 deletes by one request."""
 
 ATTEMPTS = 2
@@ -42,7 +42,7 @@ def _storage_errors() -> Iterator[None]:
         raise OSError(errno.EIO, f"object store: {error}") from error
 
 
-def _translated(method: Callable[P, R]) -> Callable[P, R]:
+def _wrap_storage_errors(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         with _storage_errors():
@@ -96,7 +96,7 @@ class S3BlobStore:
         batch_id: BatchId,
         blobs: Mapping[str, Sequence[bytes | memoryview]],
         *,
-        unread: Collection[str] = (),  # noqa: ARG002 - none takes memory here
+        uncached: Collection[str] = (),  # noqa: ARG002 - none takes memory here
     ) -> None:
         """Write whole blobs, in order."""
         for name, pieces in blobs.items():
@@ -104,15 +104,15 @@ class S3BlobStore:
                 for piece in pieces:
                     blob.write(piece)
 
-    @_translated
+    @_wrap_storage_errors
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
         """Open a blob; what is read of it is fetched by range."""
         file = self._files.open(
             self._path(batch_id, name), "rb", block_size=READ_AHEAD_BYTES, cache_type="readahead"
         )
-        return cast("BinaryIO", io.BufferedReader(_TranslatedReads(file), READ_AHEAD_BYTES))
+        return cast("BinaryIO", io.BufferedReader(_RawObjectReader(file), READ_AHEAD_BYTES))
 
-    @_translated
+    @_wrap_storage_errors
     def size(self, batch_id: BatchId, name: str) -> int | None:
         """Size in bytes; None if there is no such blob."""
         try:
@@ -123,7 +123,7 @@ class S3BlobStore:
     def local_path(self, batch_id: BatchId, name: str) -> None:
         """An object is no file."""
 
-    @_translated
+    @_wrap_storage_errors
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""
         path = self._path(batch_id, folder).rstrip("/")
@@ -134,12 +134,12 @@ class S3BlobStore:
             if entry["type"] == "file"
         )
 
-    @_translated
+    @_wrap_storage_errors
     def remove(self, batch_id: BatchId, names: Sequence[str]) -> None:
         """Delete blobs; S3 does not mind one that is not there."""
         self._delete([self._key(batch_id, name) for name in names])
 
-    @_translated
+    @_wrap_storage_errors
     def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
         """Delete all of a batch with the parts that writers which died have sent."""
         kept = {self._path(batch_id, name) for name in keep}
@@ -148,7 +148,7 @@ class S3BlobStore:
         self._delete([path[skip:] for path in found if path not in kept])
         self._abort_uploads(self._key(batch_id, ""))
 
-    @_translated
+    @_wrap_storage_errors
     def batches(self) -> Iterator[BatchId]:
         """Every batch, in order of age."""
         names = [entry["name"].rpartition("/")[2] for entry in self._list(self._root)]
@@ -162,8 +162,8 @@ class S3BlobStore:
         return [entry for entry in found if entry["name"] != path]
 
     def _delete(self, keys: Sequence[str]) -> None:
-        for start in range(0, len(keys), REMOVED_AT_ONCE):
-            objects = [{"Key": key} for key in keys[start : start + REMOVED_AT_ONCE]]
+        for start in range(0, len(keys), MAX_KEYS_PER_DELETE):
+            objects = [{"Key": key} for key in keys[start : start + MAX_KEYS_PER_DELETE]]
             answer = self._files.call_s3(
                 "delete_objects", Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
@@ -199,46 +199,46 @@ class S3Writer:
     def __init__(self, files: Any, path: str) -> None:
         self._files = files
         self._path = path
-        self._small = io.BytesIO()
-        self._large: Any = None
+        self._buffer = io.BytesIO()
+        self._multipart: Any = None
 
-    @_translated
+    @_wrap_storage_errors
     def write(self, data: bytes | memoryview, /) -> int:
         """Append bytes."""
-        if self._large is None:
-            if self._small.tell() + len(data) <= PART_BYTES:
-                return self._small.write(data)
-            self._large = self._files.open(
+        if self._multipart is None:
+            if self._buffer.tell() + len(data) <= PART_BYTES:
+                return self._buffer.write(data)
+            self._multipart = self._files.open(
                 self._path, "wb", block_size=PART_BYTES, autocommit=False
             )
-            self._large.write(self._small.getvalue())
-            self._small = io.BytesIO()
-        return int(self._large.write(data))
+            self._multipart.write(self._buffer.getvalue())
+            self._buffer = io.BytesIO()
+        return int(self._multipart.write(data))
 
-    @_translated
+    @_wrap_storage_errors
     def commit(self) -> None:
         """Make the object visible."""
-        if self._large is None:
-            self._files.pipe_file(self._path, self._small.getvalue())
+        if self._multipart is None:
+            self._files.pipe_file(self._path, self._buffer.getvalue())
             return
-        self._large.close()
-        self._large.commit()
+        self._multipart.close()
+        self._multipart.commit()
 
     def discard(self) -> None:
         """Forget the object; parts that cannot be taken back now go when its batch is deleted."""
-        if self._large is None:
+        if self._multipart is None:
             return
         try:
             with _storage_errors():
-                self._large.discard()
+                self._multipart.discard()
         except OSError:
             return
         finally:
             # Python would flush and complete it otherwise, when it is collected.
-            self._large.closed = True
+            self._multipart.closed = True
 
 
-class _TranslatedReads(io.RawIOBase):
+class _RawObjectReader(io.RawIOBase):
     """An object that is read, whose errors are those of a file."""
 
     def __init__(self, file: Any) -> None:
@@ -256,7 +256,7 @@ class _TranslatedReads(io.RawIOBase):
     def tell(self) -> int:
         return int(self._file.tell())
 
-    @_translated
+    @_wrap_storage_errors
     def readinto(self, buffer: Any) -> int:
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data

@@ -55,7 +55,7 @@ class ResultTable(StrEnum):
     """The rejected rows."""
 
 
-class ResultForm(StrEnum):
+class ExportFormat(StrEnum):
     """How a result table is written."""
 
     CSV = "csv"
@@ -88,7 +88,7 @@ VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "di
 REJECTED_COLUMNS = ("row_line", "row_error")
 """The columns that the file of rejected rows has after the file's own."""
 
-REPLACED_COLUMNS = (REJECTED_COLUMNS, RESULT_COLUMNS[-2:])
+STALE_COLUMNS = (REJECTED_COLUMNS, RESULT_COLUMNS[-2:])
 """Last columns of an earlier result: left out when a corrected file is uploaded again."""
 
 
@@ -242,7 +242,7 @@ def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[st
     >>> result_header(("id", "price_mad"))
     ['id', 'price_mad', 'carprice_price_mad', 'low_mad', 'high_mad', 'row_status', 'row_error']
     """
-    own = kept_columns(header)
+    own = source_columns(header)
     taken = {header[index] for index in own}
     ours = []
     prices, ends = RESULT_COLUMNS[:3], RESULT_COLUMNS[3:]
@@ -271,11 +271,11 @@ def number_columns(header: Sequence[str], own: int) -> list[int]:
     ]
 
 
-def kept_columns(header: tuple[str, ...]) -> list[int]:
+def source_columns(header: tuple[str, ...]) -> list[int]:
     """Indexes of the file's columns that its result files repeat.
 
-    >>> kept_columns(("id", "row_line", "row_error")), kept_columns(("row_status", "id"))
+    >>> source_columns(("id", "row_line", "row_error")), source_columns(("row_status", "id"))
     ([0], [0, 1])
     """
-    is_ours = header[-2:] in REPLACED_COLUMNS
+    is_ours = header[-2:] in STALE_COLUMNS
     return list(range(len(header) - 2 if is_ours else len(header)))

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from shared.domain.near_names import NearNames
+from shared.domain.near_names import FuzzyNameIndex
 
 BRANDS = frozenset({
     "abarth", "acura", "alfa romeo", "alpine", "aston martin", "audi", "baic", "bentley", "bmw",
@@ -64,7 +64,7 @@ _ALIASES = {
     "mc laren": "mclaren",
     "seat cupra": "cupra",
 }
-_NEAR = NearNames({*BRANDS, "mercedes", "citroen"})
+_FUZZY_BRANDS = FuzzyNameIndex({*BRANDS, "mercedes", "citroen"})
 
 
 def canonical_brand(folded: str) -> str:
@@ -81,5 +81,5 @@ def canonical_brand(folded: str) -> str:
 @lru_cache(maxsize=4096)
 def _nearest(folded: str) -> str:
     """The known brand that is a slip away, or the name itself."""
-    near = _NEAR.find(folded)
+    near = _FUZZY_BRANDS.find(folded)
     return folded if near is None else _ALIASES.get(near, near)

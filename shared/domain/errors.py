@@ -101,13 +101,13 @@ class ResultNotReady(DomainError):
     code = "result-not-ready"
 
 
-class FirstRowsAreCsv(ResultNotReady):
+class PartialResultIsCsv(ResultNotReady):
     """The batch is under way: its first rows are there, as plain CSV only."""
 
     code = "first-rows-are-csv"
 
 
-class FormNotReady(ResultNotReady):
+class ExportNotReady(ResultNotReady):
     """The result is there, and its file `form` is being made."""
 
     code = "form-not-ready"
@@ -119,7 +119,7 @@ class UploadTooLarge(DomainError):
     code = "upload-too-large"
 
 
-class UploadOverpacked(DomainError):
+class DecompressionBomb(DomainError):
     """The file unpacks to more than `ratio` times its size, as only decompression bombs do."""
 
     code = "upload-overpacked"

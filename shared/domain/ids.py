@@ -13,48 +13,48 @@ ModelVersionId = NewType("ModelVersionId", str)
 ID_LENGTH = 26
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-"""Two signs for each ten bits: half the steps."""
+"""Two characters for each ten bits: half the steps."""
 
 
 def new_id(now_s: float | None = None) -> str:
-    """26 signs of Crockford base 32: 48 bits of milliseconds, then 80 random bits.
+    """26 characters of Crockford base 32: 48 bits of milliseconds, then 80 random bits.
 
     Ids made later sort later, and nobody can guess another caller's.
     """
     at_s = time.time() if now_s is None else now_s
-    return _spell(_moment(at_s) | int.from_bytes(os.urandom(10)))
+    return _encode_base32(_timestamp_bits(at_s) | int.from_bytes(os.urandom(10)))
 
 
-def first_id(at_s: float) -> str:
+def min_id_at(at_s: float) -> str:
     """No id that was made at this Unix time or later sorts before it.
 
-    >>> first_id(1_700_000_000.5) <= new_id(1_700_000_000.5) < first_id(1_700_000_000.6)
+    >>> min_id_at(1_700_000_000.5) <= new_id(1_700_000_000.5) < min_id_at(1_700_000_000.6)
     True
     """
-    return _spell(_moment(at_s))
+    return _encode_base32(_timestamp_bits(at_s))
 
 
-def _moment(at_s: float) -> int:
+def _timestamp_bits(at_s: float) -> int:
     """A time as the upper bits of an id, within what an id can hold."""
     return min(max(int(at_s * 1000), 0), (1 << 48) - 1) << 80
 
 
-def _spell(number: int) -> str:
+def _encode_base32(number: int) -> str:
     return "".join([_PAIRS[number >> bits & 1023] for bits in range(120, -10, -10)])
 
 
-def time_of(some_id: str) -> float:
+def id_timestamp(some_id: str) -> float:
     """When an id was made, Unix time in seconds.
 
-    >>> time_of(new_id(1_700_000_000.5))
+    >>> id_timestamp(new_id(1_700_000_000.5))
     1700000000.5
     """
     number = 0
-    for sign in some_id:
-        number = number * 32 + _ALPHABET.index(sign)
+    for character in some_id:
+        number = number * 32 + _ALPHABET.index(character)
     return (number >> 80) / 1000
 
 
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id; anything else need not be looked up."""
-    return len(text) == ID_LENGTH and all(sign in _ALPHABET for sign in text)
+    return len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)

@@ -55,7 +55,7 @@ class CarRequest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Origin:
+class DispatchOrigin:
     """The group in which a car travelled before it became a job, and how long it was wanted."""
 
     group_id: str
@@ -66,7 +66,7 @@ class Origin:
 SHORT_JOB_CARS = 100
 """A job that takes as long as this many plain cars is done in milliseconds."""
 
-EXTRA_CARS = 30
+EXTRA_COST_CARS = 30
 """An extra of one car takes as long as that many plain ones."""
 
 
@@ -90,7 +90,7 @@ class Job:
     """One per request, in order, once the job has succeeded."""
     error: str | None = None
     """Message code of the failure."""
-    origin: Origin | None = None
+    origin: DispatchOrigin | None = None
     """Where its only car was first sent, if the caller stopped waiting for that."""
 
     @property
@@ -101,7 +101,7 @@ class Job:
     @property
     def is_long(self) -> bool:
         """Whether it would keep single cars waiting for longer than they take themselves."""
-        effort = sum(1 + EXTRA_CARS * len(request.extras) for request in self.requests)
+        effort = sum(1 + EXTRA_COST_CARS * len(request.extras) for request in self.requests)
         return effort > SHORT_JOB_CARS
 
 
@@ -133,7 +133,7 @@ class JobKind(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class JobHead:
+class JobSummary:
     """A job or batch in a list: where it stands, without its contents."""
 
     id: str
@@ -153,7 +153,7 @@ class JobHead:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class QueuePlace:
+class QueuePosition:
     """Where an open job stands in the queue."""
 
     position: int

@@ -1,15 +1,15 @@
 """Odometers that do not fit the age of the car: typing errors, mostly."""
 
-MOST_KM_A_YEAR = 100_000
+MAX_KM_PER_YEAR = 100_000
 """More than a taxi in two shifts drives."""
-LEAST_KM_A_YEAR = 2_000
+MIN_KM_PER_YEAR = 2_000
 """Fewer are usually thousands: "150" stands for 150,000."""
-NEW_YEARS = 3
+NEW_CAR_MAX_AGE_YEARS = 3
 """Cars of this age may have been driven as little as they please."""
 _HIGH, _LOW = "km-high", "km-low"
 
 
-def odd_mileage(*, year: int, km_driven: int, this_year: int) -> str | None:
+def mileage_warning_code(*, year: int, km_driven: int, this_year: int) -> str | None:
     """The code of the warning that an odometer deserves; None for a usual one.
 
     Args:
@@ -18,8 +18,8 @@ def odd_mileage(*, year: int, km_driven: int, this_year: int) -> str | None:
         this_year: the year of the question.
     """
     age = max(this_year - year, 0)
-    if km_driven > MOST_KM_A_YEAR * (age + 1):
+    if km_driven > MAX_KM_PER_YEAR * (age + 1):
         return _HIGH
-    if km_driven < LEAST_KM_A_YEAR * (age - NEW_YEARS):
+    if km_driven < MIN_KM_PER_YEAR * (age - NEW_CAR_MAX_AGE_YEARS):
         return _LOW
     return None

@@ -8,7 +8,7 @@ from typing import Any
 from shared.domain.ids import CallerId
 
 
-class OutcomeKind(StrEnum):
+class SaleReportKind(StrEnum):
     """What a report changed; the label of a metric."""
 
     NEW = "new"
@@ -26,7 +26,7 @@ class Sale:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class SaleReport:
     """A sale joined to the audit record of the valuation."""
 
     valuation_id: str
@@ -75,7 +75,7 @@ class Outcome:
         }
 
     @classmethod
-    def from_json(cls, given: dict[str, Any]) -> "Outcome":
+    def from_json(cls, given: dict[str, Any]) -> "SaleReport":
         """Rebuild from a line of the log."""
         return cls(
             valuation_id=given["id"],
@@ -94,7 +94,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class OutcomeFigures:
+class SaleAccuracy:
     """How right one model version was."""
 
     model_version: str

@@ -54,7 +54,7 @@ class Depreciation:
         )
 
 
-class Likeness(StrEnum):
+class SimilarityReason(StrEnum):
     """In what a typical car is like the one that was asked about."""
 
     MODEL = "same_model"
@@ -86,7 +86,7 @@ class Comparable:
     """How many listings the statistics come from."""
     distance: float
     """0: the same in everything; grows with the difference."""
-    alike: tuple[Likeness, ...]
+    alike: tuple[SimilarityReason, ...]
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
@@ -99,7 +99,7 @@ class Comparable:
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild from `to_wire`'s list."""
         given = dict(zip(_COMPARABLE_FIELDS, values, strict=True))
-        return cls(**given | {"alike": tuple(Likeness(one) for one in given["alike"])})
+        return cls(**given | {"alike": tuple(SimilarityReason(one) for one in given["alike"])})
 
 
 _COMPARABLE_FIELDS = tuple(field.name for field in dataclasses.fields(Comparable))

@@ -15,7 +15,7 @@ class FileKind(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Detection:
     """Something that was found out about a file."""
 
     value: str
@@ -65,12 +65,12 @@ class Dialect:
     """By field of the car."""
     asking: ColumnMatch | None = None
     """The column of the price that is asked for each car, if there is one."""
-    findings: Mapping[str, Finding] = dataclasses.field(default_factory=dict)
+    findings: Mapping[str, Detection] = dataclasses.field(default_factory=dict)
     """By what was found out: `encoding`, `delimiter`, `decimal`, `sheet`."""
     notices: tuple[Notice, ...] = ()
 
     @property
-    def column_of(self) -> dict[str, int]:
+    def column_indexes(self) -> dict[str, int]:
         """Index of the column of each field that the file has."""
         return {field: match.index for field, match in self.columns.items()}
 
@@ -106,7 +106,7 @@ class Dialect:
             kind=FileKind(members["kind"]),
             columns={name: ColumnMatch(**match) for name, match in members["columns"].items()},
             asking=ColumnMatch(**members["asking"]) if members.get("asking") else None,
-            findings={name: Finding(**found) for name, found in members["findings"].items()},
+            findings={name: Detection(**found) for name, found in members["findings"].items()},
             notices=tuple(
                 Notice(**each | {"values": tuple(each["values"])}) for each in members["notices"]
             ),

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-CACHED_MAX_SIGNS = 80
+CACHED_MAX_CHARS = 80
 """Names are shorter. Longer texts come from mistakes and attacks: they are never kept."""
 CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
@@ -13,12 +13,12 @@ _STRETCH_MARK = "\N{ARABIC TATWEEL}"
 
 
 def fold(text: str) -> str:
-    """Lower case, without accents, every other sign a single space.
+    """Lower case, without accents, every other character a single space.
 
     >>> fold("  Citroën C4-Picasso ")
     'citroen c4 picasso'
     """
-    return _fold_short(text) if len(text) <= CACHED_MAX_SIGNS else _fold(text)
+    return _fold_short(text) if len(text) <= CACHED_MAX_CHARS else _fold(text)
 
 
 def _fold(text: str) -> str:
@@ -44,7 +44,7 @@ def _without_accents(text: str) -> str:
     # Twice: what is taken apart may be a capital ("\N{MATHEMATICAL BOLD CAPITAL A}" becomes "A").
     for _ in range(2):
         text = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in text if not unicodedata.combining(sign))
+    return "".join(character for character in text if not unicodedata.combining(character))
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)

@@ -16,12 +16,12 @@ _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
 """A result that is uploaded again has our estimate in it, which nobody asks."""
 
 
-def asking_column(dialect: Dialect) -> int | None:
+def asking_column_index(dialect: Dialect) -> int | None:
     """Index of the column of asking prices; None if there is none."""
     return None if dialect.asking is None else dialect.asking.index
 
 
-def find_asking(
+def find_asking_column(
     header: Sequence[str], taken: Collection[int], rows: Sequence[Sequence[str]]
 ) -> ColumnMatch | None:
     """The first column that is called like an asking price; None if none is.
@@ -31,7 +31,7 @@ def find_asking(
         taken: indexes of those that are fields of the car.
         rows: some rows of the file; their cells say how well the column fits.
 
-    >>> find_asking(["Marque", "Prix"], {0}, [])
+    >>> find_asking_column(["Marque", "Prix"], {0}, [])
     ColumnMatch(index=1, confidence=0.95, basis='alias')
     """
     for index, name in enumerate(header):

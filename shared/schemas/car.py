@@ -108,7 +108,7 @@ class CarSchema(Schema):
         minimum=0,
         maximum=2_000_000,
         suffixes=("kms", "km"),
-        bands=True,
+        ranges=True,
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
     edition = FoldedText(

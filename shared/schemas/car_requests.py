@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.job import CarRequest
-from shared.domain.mileage import odd_mileage
+from shared.domain.mileage import mileage_warning_code
 from shared.domain.valuation import Extra
 from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.schemas.fields import Category, Number
@@ -17,8 +17,8 @@ from shared.schemas.quick_load import QuickLoader
 
 _QUICK_LOADER = QuickLoader(CAR_FIELDS)
 
-MOST_WARNINGS = 20
-WARNING_NAME_MAX_SIGNS = 60
+MAX_WARNINGS = 20
+WARNING_NAME_MAX_CHARS = 60
 _OPTIONAL_CATEGORIES = {
     name: field
     for name, field in CAR_FIELDS.items()
@@ -49,7 +49,7 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         car=car,
         asking_price_mad=asking_price_mad,
         extras=extras,
-        warnings=(*_warnings(body, pointer), *_doubts(car, pointer)),
+        warnings=(*_warnings(body, pointer), *_plausibility_warnings(car, pointer)),
     )
 
 
@@ -75,7 +75,7 @@ def _messages(error: ValidationError) -> dict[str, list[str]]:
 
 
 def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
-    """What was not used or read otherwise: the first `MOST_WARNINGS`, and how many more.
+    """What was not used or read otherwise: the first `MAX_WARNINGS`, and how many more.
 
     The warnings travel with the car to the worker and back: they must not be as many as the
     members of a body.
@@ -91,7 +91,7 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
         if name in body and field.is_litres(body[name])
     ]
     unknown = [name for name in body if name not in CAR_FIELDS]
-    named = unknown[: MOST_WARNINGS - len(known)]
+    named = unknown[: MAX_WARNINGS - len(known)]
     warnings: list[dict[str, Any]] = [
         {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
         for name in named
@@ -102,17 +102,19 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
     return warnings
 
 
-def _doubts(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
+def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
     """What is possible, but seldom meant."""
-    code = odd_mileage(year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year)
+    code = mileage_warning_code(
+        year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year
+    )
     return [] if code is None else [{"pointer": f"{pointer}/km_driven", "code": code}]
 
 
 def shorten(name: str) -> str:
-    """The name of a member nobody knows, at most `WARNING_NAME_MAX_SIGNS` signs of it."""
-    if len(name) <= WARNING_NAME_MAX_SIGNS:
+    """The name of a member nobody knows, at most `WARNING_NAME_MAX_CHARS` characters of it."""
+    if len(name) <= WARNING_NAME_MAX_CHARS:
         return name
-    return name[: WARNING_NAME_MAX_SIGNS - 1] + "…"
+    return name[: WARNING_NAME_MAX_CHARS - 1] + "…"
 
 
 def escape_pointer(name: str) -> str:

@@ -26,7 +26,7 @@ class CellError(NamedTuple):
     code: str
 
 
-class _Refused(str):
+class _ErrorCode(str):
     """The code of a broken rule, where a value would stand."""
 
     __slots__ = ()
@@ -38,27 +38,27 @@ class _Memo(dict[str, Any]):
     def __init__(self, field: CarField, decimal: str) -> None:
         super().__init__()
         self._field = field
-        self._rewrite = _REWRITE.get(decimal) if isinstance(field, Number) else None
-        self.has_refused = False
+        self._rewrite = _STRIP_GROUPING.get(decimal) if isinstance(field, Number) else None
+        self.has_errors = False
 
     def __missing__(self, cell: str) -> Any:
-        value = self[cell] = self.normal_form(cell)
+        value = self[cell] = self.normalize(cell)
         return value
 
-    def normal_form(self, cell: str) -> Any:
-        """The cell's normal form; `_Refused` if it has none."""
+    def normalize(self, cell: str) -> Any:
+        """The cell's normal form; `_ErrorCode` if it has none."""
         text = self._rewrite(cell) if self._rewrite else cell
         try:
             return self._field.read(text)
         except ValidationError as error:
-            self.has_refused = True
-            return _Refused(error.messages[0])
+            self.has_errors = True
+            return _ErrorCode(error.messages[0])
 
 
 _DOT_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+)(?![\d.])")
 _COMMA_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,])")
 
-_REWRITE = {
+_STRIP_GROUPING = {
     ",": lambda cell: _DOT_GROUPS.sub(lambda m: m[1] + m[2].replace(".", ""), cell),
     ".": lambda cell: _COMMA_GROUPS.sub(lambda m: m[1] + m[2].replace(",", ""), cell),
 }
@@ -89,22 +89,22 @@ class ColumnValidator:
             memo = self._memos[name]
             if len(memo) > MEMO_MAX_VALUES:
                 memo.clear()
-                memo.has_refused = False
+                memo.has_errors = False
             column = list(map(memo.__getitem__, cells))
-            if memo.has_refused:
-                errors += _take_refused(name, column)
+            if memo.has_errors:
+                errors += _extract_errors(name, column)
             values[name] = column
         return values, errors
 
-    def normal_form(self, name: str, cell: str) -> tuple[Any, str | None]:
+    def normalize(self, name: str, cell: str) -> tuple[Any, str | None]:
         """Normal form of one cell of a field's column, or None and the code of the broken rule."""
-        value = self._memos[name].normal_form(cell)
-        return (None, str(value)) if type(value) is _Refused else (value, None)
+        value = self._memos[name].normalize(cell)
+        return (None, str(value)) if type(value) is _ErrorCode else (value, None)
 
 
-def _take_refused(name: str, column: list[Any]) -> Iterable[CellError]:
+def _extract_errors(name: str, column: list[Any]) -> Iterable[CellError]:
     """The refused cells of a column; their values become None."""
-    refused = [row for row, value in enumerate(column) if type(value) is _Refused]
+    refused = [row for row, value in enumerate(column) if type(value) is _ErrorCode]
     errors = [CellError(row, name, str(column[row])) for row in refused]
     for row in refused:
         column[row] = None

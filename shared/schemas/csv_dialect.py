@@ -8,11 +8,11 @@ from typing import NamedTuple
 from shared.domain.batch import BatchOptions
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import Dialect, Finding, Notice
-from shared.schemas.csv_encoding import TextEvidence, find_encoding
-from shared.schemas.csv_reader import CsvReader, SourceRow, clean
-from shared.schemas.header_fields import field_of, header_place
-from shared.schemas.table_sample import Sample, examine, name_columns, title_notices
+from shared.domain.table import Detection, Dialect, Notice
+from shared.schemas.csv_encoding import EncodingDetector, detect_encoding
+from shared.schemas.csv_reader import CsvReader, SourceRow, replace_unreadable
+from shared.schemas.header_fields import field_for_header, find_header
+from shared.schemas.table_sample import Sample, complete_dialect, name_columns, title_notices
 
 HEAD_BYTES = 1 << 18
 """How much of a file is looked at."""
@@ -21,12 +21,14 @@ DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50
 
 
-def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole: bool) -> Dialect:
+def detect_dialect(
+    head: bytes, detector: EncodingDetector, options: BatchOptions, *, whole: bool
+) -> Dialect:
     """The dialect of a file; what the options say is believed.
 
     Args:
         head: the file's first bytes.
-        evidence: of the whole file, as far as it has arrived.
+        detector: of the whole file, as far as it has arrived.
         options: the caller's.
         whole: whether `head` is the whole file.
 
@@ -35,15 +37,15 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
     """
     if not head:
         raise _unreadable("empty-file")
-    encoding = find_encoding(head, evidence, options.encoding)
+    encoding = detect_encoding(head, detector, options.encoding)
     if not whole:
-        head = _whole_lines(head, encoding.value)
+        head = _complete_lines(head, encoding.value)
     given = [column for _, column in options.columns]
-    delimiter = _delimiter(head, encoding.value, options.delimiter, given)
+    delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given)
     titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given)
     notices = title_notices(titles)
-    if encoding.basis == "western-letters" and evidence.signs_in_utf8:
-        notices += (Notice(code="mixed-encodings", values=(str(evidence.signs_in_utf8),)),)
+    if encoding.basis == "western-letters" and detector.stray_utf8_chars:
+        notices += (Notice(code="mixed-encodings", values=(str(detector.stray_utf8_chars),)),)
     known = Dialect(
         encoding=encoding.value,
         delimiter=delimiter.value,
@@ -52,7 +54,7 @@ def detect(head: bytes, evidence: TextEvidence, options: BatchOptions, *, whole:
         notices=notices,
     )
     is_whole = whole and len(titles) + 1 + len(rows) < SAMPLE_ROWS
-    dialect = examine(Sample(name_columns(header), rows, is_whole), options, known)
+    dialect = complete_dialect(Sample(name_columns(header), rows, is_whole), options, known)
     if whole and not rows:
         raise _unreadable("no-rows")
     return dialect
@@ -65,7 +67,7 @@ def _table(
     rows = [row.cells for row in sample_rows(head, encoding, delimiter)]
     if not rows:
         raise _unreadable("empty-file")
-    place = header_place(rows, given)
+    place = find_header(rows, given)
     return rows[:place], rows[place:]
 
 
@@ -73,7 +75,8 @@ def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
     """The first rows of a text, header included."""
     rows = CsvReader(io.BytesIO(head), encoding, delimiter)
     return [
-        row._replace(cells=[clean(cell) for cell in row.cells]) for row in islice(rows, SAMPLE_ROWS)
+        row._replace(cells=[replace_unreadable(cell) for cell in row.cells])
+        for row in islice(rows, SAMPLE_ROWS)
     ]
 
 
@@ -81,7 +84,7 @@ def _unreadable(code: str) -> UnreadableUpload:
     return UnreadableUpload([FieldProblem("/file", code)])
 
 
-def _whole_lines(head: bytes, encoding: str) -> bytes:
+def _complete_lines(head: bytes, encoding: str) -> bytes:
     """`head` without its last line, which may be cut off.
 
     Raises:
@@ -97,7 +100,7 @@ def _whole_lines(head: bytes, encoding: str) -> bytes:
     return head[: end + len(newline)]
 
 
-class _Score(NamedTuple):
+class _DelimiterScore(NamedTuple):
     """How well a delimiter fits; more is better, the first number first."""
 
     known: int
@@ -107,27 +110,27 @@ class _Score(NamedTuple):
     width: int
 
 
-def _delimiter(
+def _detect_delimiter(
     head: bytes, encoding: str, wanted: str | None, given: Sequence[str] = ()
-) -> Finding:
-    """The sign that gives the most columns we know, then the most even rows."""
+) -> Detection:
+    """The candidate that gives the most columns we know, then the most even rows."""
     if wanted:
-        return Finding(value=wanted, confidence=1.0, basis="given")
-    scores = {sign: _score(head, encoding, sign, given) for sign in DELIMITERS}
+        return Detection(value=wanted, confidence=1.0, basis="given")
+    scores = {candidate: _score(head, encoding, candidate, given) for candidate in DELIMITERS}
     best = max(DELIMITERS, key=scores.__getitem__)
     score = scores[best]
     if score.width <= 1:
-        return Finding(value=best, confidence=0.2, basis="one-column")
+        return Detection(value=best, confidence=0.2, basis="one-column")
     if not score.known:
-        return Finding(value=best, confidence=round(0.5 * score.even, 2), basis="even-rows")
+        return Detection(value=best, confidence=round(0.5 * score.even, 2), basis="even-rows")
     share = min(score.known / len(REQUIRED_FIELDS), 1.0)
     confidence = round((0.5 + 0.5 * share) * (0.5 + 0.5 * score.even), 2)
-    return Finding(value=best, confidence=confidence, basis="known-headers")
+    return Detection(value=best, confidence=confidence, basis="known-headers")
 
 
-def _score(head: bytes, encoding: str, delimiter: str, given: Sequence[str]) -> _Score:
+def _score(head: bytes, encoding: str, delimiter: str, given: Sequence[str]) -> _DelimiterScore:
     _, rows = _table(head, encoding, delimiter, given)
     header = rows[0]
-    known = sum(field_of(name) is not None for name in header)
+    known = sum(field_for_header(name) is not None for name in header)
     even = sum(len(row) == len(header) for row in rows) / len(rows)
-    return _Score(known, even if len(header) > 1 else 0.0, len(header))
+    return _DelimiterScore(known, even if len(header) > 1 else 0.0, len(header))

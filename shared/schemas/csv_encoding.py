@@ -5,16 +5,16 @@ import dataclasses
 import re
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import Finding
+from shared.domain.table import Detection
 from shared.schemas.csv_reader import BOMS
 
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-1", "iso8859-15", "cp1256")
 """Codec names, as `codecs.lookup` gives them."""
 
-HIGH_BYTES_KEPT = 65_536
+MAX_HIGH_BYTES = 65_536
 _ASCII = bytes(range(128))
 _ACCENTED_IN_UTF8 = re.compile(rb"\xc3[\x80-\xbf]")
-"""In a Western encoding a capital A with tilde before a sign that follows no letter."""
+"""In a Western encoding a capital A with tilde before a character that follows no letter."""
 _FRENCH = (
     "éèêëàâäîïôöùûüçœæÉÈÊËÀÂÎÏÔÙÛÇŒ°€«»…²\u00a0"
     "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}"
@@ -22,7 +22,7 @@ _FRENCH = (
 
 
 @dataclasses.dataclass(slots=True)
-class TextEvidence:
+class EncodingDetector:
     """What the bytes of a file say of its encoding, gathered while it passes by."""
 
     _decoder: codecs.IncrementalDecoder = dataclasses.field(
@@ -30,53 +30,55 @@ class TextEvidence:
     )
     is_utf8: bool = True
     """No byte so far contradicts UTF-8."""
-    has_utf8_signs: bool = False
-    """A sign of several bytes was read as UTF-8 before anything contradicted it."""
-    signs_in_utf8: int = 0
+    has_multibyte_chars: bool = False
+    """A character of several bytes was read as UTF-8 before anything contradicted it."""
+    stray_utf8_chars: int = 0
     """Accented letters in UTF-8 that follow where it was contradicted."""
     _high_bytes: bytes = b""
     """Bytes beyond ASCII from where UTF-8 was contradicted on."""
 
-    def see(self, block: bytes) -> None:
+    def feed(self, block: bytes) -> None:
         """Take note of the next bytes."""
         if not self.is_utf8:
-            self.signs_in_utf8 += len(_ACCENTED_IN_UTF8.findall(block))
-            if len(self._high_bytes) < HIGH_BYTES_KEPT:
+            self.stray_utf8_chars += len(_ACCENTED_IN_UTF8.findall(block))
+            if len(self._high_bytes) < MAX_HIGH_BYTES:
                 self._high_bytes += block.translate(None, _ASCII)
             return
         try:
             text = self._decoder.decode(block)
         except UnicodeDecodeError as error:
             self.is_utf8 = False
-            self.has_utf8_signs = self.has_utf8_signs or not error.object[: error.start].isascii()
+            self.has_multibyte_chars = (
+                self.has_multibyte_chars or not error.object[: error.start].isascii()
+            )
             rest = error.object[error.start :]
-            self.signs_in_utf8 = len(_ACCENTED_IN_UTF8.findall(rest))
+            self.stray_utf8_chars = len(_ACCENTED_IN_UTF8.findall(rest))
             self._high_bytes = rest.translate(None, _ASCII)
         else:
-            self.has_utf8_signs = self.has_utf8_signs or not text.isascii()
+            self.has_multibyte_chars = self.has_multibyte_chars or not text.isascii()
 
     @property
-    def finding(self) -> Finding:
-        """UTF-8 unless the first sign beyond ASCII was none: then Windows' Western encoding."""
+    def finding(self) -> Detection:
+        """UTF-8 unless the first non-ASCII character is not: then Windows' Western encoding."""
         if self.is_utf8:
-            if self.has_utf8_signs:
-                return Finding(value="utf-8", confidence=0.99, basis="valid-utf-8")
-            return Finding(value="utf-8", confidence=1.0, basis="ascii")
-        if self.has_utf8_signs:
-            return Finding(value="utf-8", confidence=0.6, basis="utf-8-with-faults")
+            if self.has_multibyte_chars:
+                return Detection(value="utf-8", confidence=0.99, basis="valid-utf-8")
+            return Detection(value="utf-8", confidence=1.0, basis="ascii")
+        if self.has_multibyte_chars:
+            return Detection(value="utf-8", confidence=0.6, basis="utf-8-with-faults")
         french = len(self._high_bytes) - len(self._high_bytes.translate(None, _FRENCH))
         share = french / max(len(self._high_bytes), 1)
-        return Finding(
+        return Detection(
             value="cp1252", confidence=round(0.4 + 0.5 * share, 2), basis="western-letters"
         )
 
 
-def find_encoding(head: bytes, evidence: TextEvidence, wanted: str | None) -> Finding:
+def detect_encoding(head: bytes, detector: EncodingDetector, wanted: str | None) -> Detection:
     """The encoding of a file.
 
     Args:
         head: its first bytes.
-        evidence: of the whole file, as far as it has arrived.
+        detector: of the whole file, as far as it has arrived.
         wanted: what the caller says; believed.
 
     Raises:
@@ -86,20 +88,20 @@ def find_encoding(head: bytes, evidence: TextEvidence, wanted: str | None) -> Fi
     if wanted == "utf-16":
         wanted = marked if marked in ("utf-16-le", "utf-16-be") else "utf-16-le"
     if wanted:
-        return Finding(value=wanted, confidence=1.0, basis="given")
+        return Detection(value=wanted, confidence=1.0, basis="given")
     if marked:
-        return Finding(value=marked, confidence=1.0, basis="byte-order-mark")
-    wide = _wide_encoding(head)
+        return Detection(value=marked, confidence=1.0, basis="byte-order-mark")
+    wide = _detect_utf16(head)
     if wide:
-        return Finding(value=wide, confidence=0.95, basis="zero-bytes")
+        return Detection(value=wide, confidence=0.95, basis="zero-bytes")
     nul = head.find(b"\0")
     if nul >= 0:
         line = head.count(b"\n", 0, nul) + 1
         raise UnreadableUpload([FieldProblem("/file", "binary-file", line=line)])
-    return evidence.finding
+    return detector.finding
 
 
-def _wide_encoding(head: bytes) -> str | None:
+def _detect_utf16(head: bytes) -> str | None:
     """UTF-16 without a mark: of plain text, every second byte is 0, from the first line on."""
     half = len(head) // 2
     if not half or b"\n" in head[: max(head.find(b"\0") - 1, 0)]:

@@ -26,7 +26,7 @@ BOMS = {
     "utf-16-le": b"\xff\xfe",
     "utf-16-be": b"\xfe\xff",
 }
-_WIDE = frozenset({"utf-16-le", "utf-16-be"})
+_UTF16 = frozenset({"utf-16-le", "utf-16-be"})
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 _UNREADABLE_WIDE = re.compile("[\0\ufffd]")
 
@@ -61,10 +61,10 @@ class CsvReader:
     Args:
         stream: the file, seekable, in bytes.
         encoding: codec name.
-        delimiter: one sign.
+        delimiter: one character.
         start: where to begin; `position` gives such places.
         width: number of cells that a row must have; None: any.
-        least: a row with so many may lack the others, which are empty then, as spreadsheets leave
+        min_cells: a row with so many may lack the rest, which are empty then, as spreadsheets leave
             them out at the end of a line; None: it may lack none.
     """
 
@@ -76,19 +76,24 @@ class CsvReader:
         *,
         start: Position = START,
         width: int | None = None,
-        least: int | None = None,
+        min_cells: int | None = None,
     ) -> None:
-        self._least = width if least is None else least
-        self._lines = _Lines(stream, encoding, start)
+        self._min_cells = width if min_cells is None else min_cells
+        self._lines = _LineBuffer(stream, encoding, start)
         self._delimiter = delimiter
         self._width = width
 
     @classmethod
     def of(cls, stream: BinaryIO, dialect: Dialect, start: Position = START) -> "CsvReader":
         """A reader of the data rows of a file whose dialect was detected."""
-        width, least = len(dialect.header), least_cells(dialect)
+        width, min_cells = len(dialect.header), min_row_cells(dialect)
         reader = cls(
-            stream, dialect.encoding, dialect.delimiter, start=start, width=width, least=least
+            stream,
+            dialect.encoding,
+            dialect.delimiter,
+            start=start,
+            width=width,
+            min_cells=min_cells,
         )
         if start == START:
             reader._width = None
@@ -115,8 +120,8 @@ class CsvReader:
             except csv.Error:
                 cells = None
             count, before = rows.line_num - before, rows.line_num
-            if cells is None or self._is_torn(cells, count):
-                yield self._first_line_alone()
+            if cells is None or self._has_open_quote(cells, count):
+                yield self._skip_broken_line()
                 rows, before = csv.reader(lines.feed(), delimiter=self._delimiter), 0
                 continue
             row = self._row(cells, count) if any(cells) else None
@@ -124,9 +129,9 @@ class CsvReader:
             if row is not None:
                 yield row
 
-    def _is_torn(self, cells: list[str], count: int) -> bool:
+    def _has_open_quote(self, cells: list[str], count: int) -> bool:
         """Whether a quote was left open: it swallowed what follows it."""
-        if self._lines.ended:
+        if self._lines.at_eof:
             return True
         return count > 1 and (self._width not in {None, len(cells)} or not self._is_closed(count))
 
@@ -142,60 +147,62 @@ class CsvReader:
             return False
         return True
 
-    def _first_line_alone(self) -> SourceRow:
+    def _skip_broken_line(self) -> SourceRow:
         """Give up the record's first line only; the others are read again."""
         first = self._lines.window[self._lines.index]
         line = self._lines.number + 1
         self._lines.index += 1
         fault = "cell-too-long" if len(first) > FIELD_MAX_CHARS else "open-quote"
         cells = first.rstrip("\r\n").split(self._delimiter)
-        return SourceRow(line, [clean(cell[:FIELD_MAX_CHARS]) for cell in cells], fault)
+        return SourceRow(
+            line, [replace_unreadable(cell[:FIELD_MAX_CHARS]) for cell in cells], fault
+        )
 
     def _row(self, cells: list[str], count: int) -> SourceRow:
         lines = self._lines
         line = lines.number + 1
         if lines.suspicious and lines.is_unreadable(count):
-            return SourceRow(line, [clean(cell) for cell in cells], "unreadable-text")
+            return SourceRow(line, [replace_unreadable(cell) for cell in cells], "unreadable-text")
         if self._width is None or len(cells) == self._width:
             return SourceRow(line, cells)
         if len(cells) > self._width and not any(cells[self._width :]):
             return SourceRow(line, cells[: self._width])
-        if self._least is not None and self._least <= len(cells) < self._width:
+        if self._min_cells is not None and self._min_cells <= len(cells) < self._width:
             return SourceRow(line, cells + [""] * (self._width - len(cells)))
         return SourceRow(line, cells, "wrong-cell-count")
 
 
-def least_cells(dialect: Dialect) -> int:
-    """How many cells a row has at least: up to the last one that a car needs."""
+def min_row_cells(dialect: Dialect) -> int:
+    """How many cells a row has at minimum: up to the last one that a car needs."""
     places = [dialect.columns[name].index for name in REQUIRED_FIELDS if name in dialect.columns]
     return 1 + max(places, default=len(dialect.header) - 1)
 
 
-def clean(text: str) -> str:
-    """The text with signs that cannot be written replaced."""
+def replace_unreadable(text: str) -> str:
+    """The text with characters that cannot be written replaced."""
     return _UNREADABLE.sub(REPLACEMENT, text)
 
 
-class _Lines:
+class _LineBuffer:
     """Decoded lines of a file with their line ends, read in blocks.
 
     `window` holds the lines at hand, `window[index]` is the first one of the record that is
-    being read, and `ended` says that the file's end was met.
+    being read, and `at_eof` says that the file's end was met.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str, start: Position) -> None:
         self._stream = stream
         self._encoding = encoding
-        self._is_wide = encoding in _WIDE
-        self._errors = "replace" if self._is_wide else "surrogateescape"
-        self._unreadable = _UNREADABLE_WIDE if self._is_wide else _UNREADABLE
+        self._is_utf16 = encoding in _UTF16
+        self._errors = "replace" if self._is_utf16 else "surrogateescape"
+        self._unreadable = _UNREADABLE_WIDE if self._is_utf16 else _UNREADABLE
         self._rest = b""
         self._lines_before = start.line
         self._bytes_before = self._skip_bom(start.offset)
         self.window: list[str] = []
         self.index = 0
         self.suspicious = False
-        self.ended = False
+        self.at_eof = False
 
     @property
     def number(self) -> int:
@@ -209,19 +216,19 @@ class _Lines:
 
     def feed(self) -> Iterator[str]:
         """The lines from the record that is being read on, to the end of the file."""
-        self.ended = False
+        self.at_eof = False
         yield from self.window[self.index :]
         while fresh := self._next_lines():
             yield from fresh
-        self.ended = True
+        self.at_eof = True
 
     def is_unreadable(self, count: int) -> bool:
-        """Whether signs that no text has stand in the record's `count` lines."""
+        """Whether characters that no text has stand in the record's `count` lines."""
         record = self.window[self.index : self.index + count]
         return any(map(self._unreadable.search, record))
 
     def _size(self, lines: list[str]) -> int:
-        errors = "strict" if self._is_wide else self._errors
+        errors = "strict" if self._is_utf16 else self._errors
         return len("".join(lines).encode(self._encoding, errors))
 
     def _skip_bom(self, offset: int) -> int:
@@ -268,7 +275,7 @@ class _Lines:
 
     def _end_of_lines(self, data: bytes) -> int:
         """Length of the part of `data` that ends with a line end; 0 if there is none."""
-        if not self._is_wide:
+        if not self._is_utf16:
             # A carriage return at the very end may be the first half of a line end.
             return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, len(data) - 1) + 1
         newline = "\n".encode(self._encoding)

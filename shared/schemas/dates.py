@@ -16,10 +16,10 @@ _DATE = re.compile(
 _CENTURY = 100
 
 
-def year_of(text: str) -> int | None:
+def parse_year(text: str) -> int | None:
     """The year of a date; None if `text` is none.
 
-    >>> year_of("15/03/18"), year_of("mars 2018"), year_of("2018")
+    >>> parse_year("15/03/18"), parse_year("mars 2018"), parse_year("2018")
     (2018, 2018, None)
     """
     found = _DATE.fullmatch(text)

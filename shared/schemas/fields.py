@@ -14,8 +14,8 @@ from typing import Any
 from marshmallow import fields
 
 from shared.domain.text import fold, fold_script
-from shared.schemas.dates import year_of
-from shared.schemas.numbers import middle_of, parse_number
+from shared.schemas.dates import parse_year
+from shared.schemas.numbers import parse_number, range_midpoint
 
 ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "required",
@@ -28,20 +28,20 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "out-of-range": "out-of-range",
     "unknown-category": "unknown-category",
 }
-BLANKS = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
-NUMBER_MAX_SIGNS = 40
+NA_VALUES = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
+NUMBER_MAX_CHARS = 40
 LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """Below ten, a displacement is in litres: no car's engine has so few cm3."""
-CM3_OF_A_LITRE = 1000
+CM3_PER_LITRE = 1000
 _LITRE_UNIT = re.compile(r"\s*(?:litres?|liters?|l)\.?$", re.IGNORECASE)
-_CONTROL_SIGNS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-CATEGORY_MAX_SIGNS = 80
+_CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+CATEGORY_MAX_CHARS = 80
 """A longer text is no word for a category: it is refused before anything is done with it."""
 
 
 def is_blank(value: Any) -> bool:
     """Whether a value says nothing: null, or a text like "" and "N/A"."""
-    return value is None or (isinstance(value, str) and value.strip().casefold() in BLANKS)
+    return value is None or (isinstance(value, str) and value.strip().casefold() in NA_VALUES)
 
 
 class CarField(fields.Field[Any]):
@@ -114,10 +114,10 @@ class CarField(fields.Field[Any]):
 
 
 class FoldedText(CarField):
-    """Free text, folded; at most `max_length` signs.
+    """Free text, folded; at most `max_length` characters.
 
     Args:
-        max_length: signs.
+        max_length: characters.
         translations: what names in other letters mean, keys as `fold_script` writes them; a name
             that does not stand there is kept in its letters. Without, it counts as no value.
     """
@@ -139,18 +139,18 @@ class FoldedText(CarField):
             raise self.make_error("not-text")
         if len(value) > self.max_length:
             raise self.make_error("too-long")
-        if _CONTROL_SIGNS.search(value):
+        if _CONTROL_CHARS.search(value):
             raise self.make_error("not-text")
-        folded = fold(value) or self._in_other_letters(value)
+        folded = fold(value) or self._transliterate(value)
         if not folded and self.required:
             raise self.make_error("not-text")
         return folded or None
 
-    def _in_other_letters(self, value: str) -> str:
+    def _transliterate(self, value: str) -> str:
         """A name without a Latin letter or digit: translated, or as it is."""
         if self.translations is None:
             return ""
-        # Some signs are written out as many; what is kept must be accepted again.
+        # Some characters are written out as many; what is kept must be accepted again.
         name = fold_script(value)[: self.max_length].strip()
         return self.translations.get(name, name)
 
@@ -186,7 +186,7 @@ class Category(CarField):
 
     def member(self, text: str) -> StrEnum | None:
         """The value that `text` spells; None if nobody knows that word."""
-        return self.spellings.get(fold(text)) if len(text) <= CATEGORY_MAX_SIGNS else None
+        return self.spellings.get(fold(text)) if len(text) <= CATEGORY_MAX_CHARS else None
 
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is a word that this field accepts without knowing it."""
@@ -204,7 +204,7 @@ class Number(CarField):
         suffixes: units that may follow the number in a text ("25 000 km").
         litres: a number below ten is litres, and is read as a thousand times as many cm3.
         from_date: a date counts as its year.
-        bands: a band counts as its middle ("120 000 - 129 999"), and "120k" as thousands.
+        ranges: a band counts as its middle ("120 000 - 129 999"), and "120k" as thousands.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class Number(CarField):
         suffixes: tuple[str, ...] = (),
         litres: bool = False,
         from_date: bool = False,
-        bands: bool = False,
+        ranges: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -230,9 +230,9 @@ class Number(CarField):
         self.suffixes = suffixes
         self.litres = litres
         self.from_date = from_date
-        self.bands = bands
-        least = LITRES_MIN if litres else minimum
-        self.document("integer" if whole else "number", minimum=least, maximum=self.maximum)
+        self.ranges = ranges
+        lower_bound = LITRES_MIN if litres else minimum
+        self.document("integer" if whole else "number", minimum=lower_bound, maximum=self.maximum)
         if litres:
             words = f"{self.metadata['description']}; below {LITRES_LIMIT:g} it is litres"
             self.document("number", description=words)
@@ -263,20 +263,20 @@ class Number(CarField):
     def _cm3(self, value: Any) -> float | None:
         """A number of litres in cm3; None if `value` is none."""
         if isinstance(value, str):
-            if len(value) > NUMBER_MAX_SIGNS:
+            if len(value) > NUMBER_MAX_CHARS:
                 return None
             number = parse_number(_LITRE_UNIT.sub("", value.strip()), whole=False)
         else:
             number = value if type(value) in (int, float) else None
         is_litres = number is not None and LITRES_MIN <= number < LITRES_LIMIT
-        return number * CM3_OF_A_LITRE if is_litres and number is not None else None
+        return number * CM3_PER_LITRE if is_litres and number is not None else None
 
     def _number(self, value: Any) -> int | float | None:
         if isinstance(value, bool):
             return None
         if isinstance(value, int | float):
             return value
-        if not isinstance(value, str) or len(value) > NUMBER_MAX_SIGNS:
+        if not isinstance(value, str) or len(value) > NUMBER_MAX_CHARS:
             return None
         text = value.strip()
         lowered = text.casefold()
@@ -284,9 +284,9 @@ class Number(CarField):
             if lowered.endswith(suffix):
                 text = text[: -len(suffix)]
                 break
-        if self.from_date and (year := year_of(text)) is not None:
+        if self.from_date and (year := parse_year(text)) is not None:
             return year
-        if self.bands and (number := middle_of(text)) is not None:
+        if self.ranges and (number := range_midpoint(text)) is not None:
             return number
         return parse_number(text, whole=self.thousands or self.decimals == 0)
 

@@ -9,16 +9,16 @@ import zipfile
 from typing import BinaryIO
 
 from shared.domain.errors import (
+    DecompressionBomb,
     FieldProblem,
     UnreadableUpload,
     UnsupportedUpload,
-    UploadOverpacked,
     UploadTooLarge,
 )
 from shared.domain.table import FileKind
 
-RATIO_MAX = 200
-RATIO_FREE_BYTES = 64_000_000
+MAX_COMPRESSION_RATIO = 200
+RATIO_CHECK_MIN_BYTES = 64_000_000
 """Up to this size any compression ratio is fine; cars never compress better than that."""
 
 ZIP_ENTRIES_MAX = 2_000
@@ -51,14 +51,14 @@ _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 _OLE_HEAD_BYTES = 1 << 20
 
 
-def kind_of(first: bytes) -> FileKind:
+def detect_kind(first: bytes) -> FileKind:
     """What a file is that begins so.
 
     Raises:
         UnsupportedUpload: it is of a kind that is not read.
     """
     if first.startswith((_XLSX, _OLE)):
-        return FileKind.XLSX  # an old or locked workbook is told from its end, by `inspect`
+        return FileKind.XLSX  # an old or locked workbook is told from its end, by `check_readable`
     if first.startswith(_PARQUET):
         return FileKind.PARQUET
     for magic, name in _FOREIGN.items():
@@ -67,7 +67,7 @@ def kind_of(first: bytes) -> FileKind:
     return FileKind.CSV
 
 
-def inspect(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
+def check_readable(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
     """Refuse a file that no worker need open.
 
     Args:
@@ -78,7 +78,7 @@ def inspect(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
     Raises:
         UnsupportedUpload: it is of another kind, or locked.
         UnreadableUpload: it is cut off or damaged.
-        UploadTooLarge, UploadOverpacked: it unzips to too much.
+        UploadTooLarge, DecompressionBomb: it unzips to too much.
     """
     if kind is FileKind.XLSX:
         _inspect_workbook(stream, max_bytes)
@@ -101,8 +101,8 @@ def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
     zipped = stream.seek(0, os.SEEK_END)
     if unzipped > max_bytes:
         raise UploadTooLarge(maximum=max_bytes)
-    if unzipped > RATIO_FREE_BYTES and unzipped > RATIO_MAX * zipped:
-        raise UploadOverpacked(ratio=RATIO_MAX)
+    if unzipped > RATIO_CHECK_MIN_BYTES and unzipped > MAX_COMPRESSION_RATIO * zipped:
+        raise DecompressionBomb(ratio=MAX_COMPRESSION_RATIO)
 
 
 def _zip_entries(stream: BinaryIO) -> list[zipfile.ZipInfo]:

@@ -13,7 +13,7 @@ TITLE_ROWS_MAX = 20
 HEADER_MIN_FIELDS = 3
 """A cell may look like a name by chance ("Première main"), three in one row do not."""
 
-HEADER_READ_MAX_SIGNS = 200
+HEADER_READ_MAX_CHARS = 200
 """A longer text is no name of a column: nothing is done with it."""
 
 _BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
@@ -30,27 +30,27 @@ FIELD_BY_HEADER: dict[str, str] = {
 """The field of every folded spelling."""
 
 
-def field_of(header: str) -> str | None:
+def field_for_header(header: str) -> str | None:
     """The car's field that a column header means; None if it means none.
 
-    >>> field_of("Kilométrage (km)"), field_of("KM"), field_of("colour")
+    >>> field_for_header("Kilométrage (km)"), field_for_header("KM"), field_for_header("colour")
     ('km_driven', 'km_driven', None)
     """
-    if len(header) > HEADER_READ_MAX_SIGNS:
+    if len(header) > HEADER_READ_MAX_CHARS:
         return None
     return FIELD_BY_HEADER.get(fold(header)) or FIELD_BY_HEADER.get(
         fold(_BRACKETS.sub(" ", header))
     )
 
 
-def header_place(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
+def find_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
     """Which of a table's first rows is its header; those above it are titles.
 
     Args:
         rows: the first rows.
         given: what the caller calls the columns; a header may be known by them alone.
 
-    >>> header_place([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
+    >>> find_header([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
     1
     """
     known = _known_cells(rows, given)
@@ -66,6 +66,13 @@ def has_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> bo
 def _known_cells(rows: Sequence[Sequence[str]], given: Collection[str]) -> list[int]:
     """How many cells of each of the first rows are names of columns."""
     return [
-        len({field_of(cell) or cell for cell in row if cell in given or field_of(cell)} - {""})
+        len(
+            {
+                field_for_header(cell) or cell
+                for cell in row
+                if cell in given or field_for_header(cell)
+            }
+            - {""}
+        )
         for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
     ]

@@ -14,11 +14,11 @@ from shared.domain.text import fold
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.csv_reader import COLUMNS_MAX
 from shared.schemas.fields import is_blank
-from shared.schemas.header_fields import FIELD_BY_HEADER, field_of
+from shared.schemas.header_fields import FIELD_BY_HEADER, field_for_header
 from shared.schemas.header_units import foreign_unit
 from shared.schemas.numbers import parse_number
 
-HEADER_MAX_SIGNS = 80
+HEADER_MAX_CHARS = 80
 HEADERS_SHOWN = 40
 ALIASES_SHOWN = 2
 """Of each column, where several are missing."""
@@ -42,11 +42,11 @@ Column = Sequence[str]
 _DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
 """The year is in them too; a column that has nothing else is better."""
 
-_EITHER_POWER = frozenset({"puissance", "power"})
-_EITHER_MILEAGE = frozenset({"mileage"})
+_AMBIGUOUS_POWER = frozenset({"puissance", "power"})
+_AMBIGUOUS_MILEAGE = frozenset({"mileage"})
 
 
-class _Claim(NamedTuple):
+class _Candidate(NamedTuple):
     """A column that may be a field."""
 
     place: int
@@ -101,17 +101,17 @@ def match_header(
 
 def _given_claims(
     header: Sequence[str], given: Iterable[tuple[str, str]], problems: list[FieldProblem]
-) -> Iterator[tuple[str, _Claim | None]]:
+) -> Iterator[tuple[str, _Candidate | None]]:
     """What the caller says; None for a field that no column may be."""
     for field, wanted in given:
         index = find_column(header, wanted) if wanted else None
         if wanted and index is None:
             problems.append(
                 FieldProblem(
-                    "?columns", "unknown-column", column=_short(wanted), found=shown(header)
+                    "?columns", "unknown-column", column=_short(wanted), found=format_header(header)
                 )
             )
-        yield field, None if index is None else _Claim(index, field, "given")
+        yield field, None if index is None else _Candidate(index, field, "given")
 
 
 def find_column(header: Sequence[str], wanted: str) -> int | None:
@@ -128,7 +128,7 @@ def find_column(header: Sequence[str], wanted: str) -> int | None:
 def _add_claims(
     header: Sequence[str],
     cells_of: Callable[[int], Column],
-    claims: dict[str, _Claim | None],
+    claims: dict[str, _Candidate | None],
     problems: list[FieldProblem],
 ) -> None:
     """Find the columns of the fields that the caller says nothing of."""
@@ -167,25 +167,25 @@ def _add_claims(
             )
 
 
-def _is_better(one: _Claim, other: _Claim) -> bool:
+def _is_better(one: _Candidate, other: _Candidate) -> bool:
     """A field's own name is better than any alias; a date, or what the cells tell, is weak."""
     ranks = {"name": 2, "date": 0, "cells": 0}
     return ranks.get(one.basis, 1) > ranks.get(other.basis, 1)
 
 
-def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Claim | None:
-    if fold(name) in _EITHER_MILEAGE and _is_odometer(cells_of(index)):
-        return _Claim(index, "km_driven", "cells")
-    field = field_of(name)
+def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
+    if fold(name) in _AMBIGUOUS_MILEAGE and _is_odometer(cells_of(index)):
+        return _Candidate(index, "km_driven", "cells")
+    field = field_for_header(name)
     if field is None:
         return None
     if name == field:
-        return _Claim(index, field, "name")
-    if fold(name) in _EITHER_POWER and _is_fiscal_power(cells_of(index)):
-        return _Claim(index, "fiscal_power_cv", "cells")
+        return _Candidate(index, field, "name")
+    if fold(name) in _AMBIGUOUS_POWER and _is_fiscal_power(cells_of(index)):
+        return _Candidate(index, "fiscal_power_cv", "cells")
     if fold(name) in _DATE_HEADERS:
-        return _Claim(index, field, "date")
-    return _Claim(index, field, "alias" if fold(name) in FIELD_BY_HEADER else "alias-and-unit")
+        return _Candidate(index, field, "date")
+    return _Candidate(index, field, "alias" if fold(name) in FIELD_BY_HEADER else "alias-and-unit")
 
 
 def _is_fiscal_power(cells: Column) -> bool:
@@ -238,7 +238,7 @@ def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
     return problems
 
 
-def _missing_columns(header: Sequence[str], found: Mapping[str, _Claim]) -> list[FieldProblem]:
+def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> list[FieldProblem]:
     """One problem for all needed columns that are not there."""
     missing = [name for name in REQUIRED_FIELDS if name not in found]
     if not missing:
@@ -256,7 +256,7 @@ def _missing_columns(header: Sequence[str], found: Mapping[str, _Claim]) -> list
             columns=", ".join(
                 f"{name} ({', '.join(CAR_FIELDS[name].aliases[:named])})" for name in missing
             ),
-            found=shown(header),
+            found=format_header(header),
             mapping=f"columns={mapping or missing[0] + ':#3'}",
         )
     ]
@@ -272,11 +272,11 @@ def _closest(field: str, free: Mapping[str, str]) -> str | None:
     return None
 
 
-def shown(header: Sequence[str]) -> str:
+def format_header(header: Sequence[str]) -> str:
     """The names of a header as they stand in a message."""
     names = ", ".join(_short(name) for name in islice(header, HEADERS_SHOWN))
     return names + ", …" if len(header) > HEADERS_SHOWN else names
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= HEADER_MAX_SIGNS else name[: HEADER_MAX_SIGNS - 1] + "…"
+    return name if len(name) <= HEADER_MAX_CHARS else name[: HEADER_MAX_CHARS - 1] + "…"

@@ -25,7 +25,7 @@ _FOREIGN = {
 }
 """Folded, by field."""
 
-_SIGNS = re.compile("[€$£]")
+_CURRENCY_SYMBOLS = re.compile("[€$£]")
 """Of currencies that are not the dirham's; folding leaves them out."""
 
 _BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
@@ -42,7 +42,7 @@ def foreign_unit(field: str, header: str) -> str | None:
     units = _FOREIGN.get(field)
     if units is None:
         return None
-    if field == "asking_price_mad" and (sign := _SIGNS.search(header)) is not None:
-        return sign[0]
+    if field == "asking_price_mad" and (symbol := _CURRENCY_SYMBOLS.search(header)) is not None:
+        return symbol[0]
     inside = (found.strip() for found in _BRACKETED.findall(header))
     return next((unit for unit in inside if fold(unit) in units), None)

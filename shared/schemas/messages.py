@@ -16,8 +16,8 @@ LANGUAGES: tuple[Language, ...] = ("fr", "en")
 DEFAULT_LANGUAGE: Language = "fr"
 """The reference API's callers read French."""
 
-GROUPED_FROM = 10_000
-VALUE_MAX_SIGNS = 60
+GROUPING_MIN = 10_000
+QUOTED_MAX_CHARS = 60
 """A wrong value is quoted up to this length."""
 
 FIELD_MESSAGES: dict[str, dict[Language, str]] = {
@@ -173,15 +173,15 @@ def expected(field: CarField, language: Language) -> str:
 
 def _expected_number(field: Number, language: Language) -> str:
     unit = f" {field.unit}" if field.unit else ""
-    low, high = f"{field.minimum:g}", _grouped(field.maximum, language)
+    low, high = f"{field.minimum:g}", _format_thousands(field.maximum, language)
     if language == "fr":
         return f"un nombre {'entier ' if field.whole else ''}de {low} à {high}{unit}"
     return f"a {'whole ' if field.whole else ''}number from {low} to {high}{unit}"
 
 
-def _grouped(number: float, language: Language) -> str:
+def _format_thousands(number: float, language: Language) -> str:
     """A large number with its thousands grouped; years have none."""
-    if number < GROUPED_FROM:
+    if number < GROUPING_MIN:
         return f"{number:.0f}"
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}" if language == "fr" else ",")
 
@@ -194,14 +194,14 @@ FRENCH_RULES = (
     (re.compile(r"\bYYYY-MM-DD\b"), "AAAA-MM-JJ"),
 )
 """How the rules of query parameters read in French."""
-_JSON_PLACE = re.compile(r"line (\d+) column (\d+)")
+_JSON_ERROR_POSITION = re.compile(r"line (\d+) column (\d+)")
 
 
 def _translated(name: str, text: Any, language: Language) -> Any:
     """A message parameter that was written in English, in the language of the message."""
     if language == "en" or not isinstance(text, str):
         return text
-    if name == "reason" and (place := _JSON_PLACE.search(text)):
+    if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
         return f"ligne {place[1]}, colonne {place[2]}"
     if name == "expected":
         for rule, french in FRENCH_RULES:
@@ -214,8 +214,8 @@ def quote(value: Any, language: Language) -> str:
     if value is None:
         return "rien" if language == "fr" else "nothing"
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    if len(text) > VALUE_MAX_SIGNS:
-        text = text[: VALUE_MAX_SIGNS - 1] + "…"
+    if len(text) > QUOTED_MAX_CHARS:
+        text = text[: QUOTED_MAX_CHARS - 1] + "…"
     if not isinstance(value, str):
         return text
     return f"« {text} »" if language == "fr" else f"'{text}'"
@@ -254,10 +254,10 @@ def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
     )
 
 
-def and_more(count: int, language: Language) -> str:
+def format_more_count(count: int, language: Language) -> str:
     """What follows the first of several sentences; nothing if there is only one.
 
-    >>> and_more(2, "en"), and_more(0, "en")
+    >>> format_more_count(2, "en"), format_more_count(0, "en")
     (' (And 2 more: see errors.)', '')
     """
     if not count:

@@ -9,21 +9,21 @@ _GROUPED_BY_DOT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 _GROUPED_BY_COMMA = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
-_BAND = re.compile(
+_RANGE = re.compile(
     r"(?P<low>\d[\d\s\u00a0\u202f.,]*)(?:km)?\s*(?:-|–|à|to)\s*(?P<high>\d.*)", re.IGNORECASE
 )
 _THOUSANDS = re.compile(r"(?P<number>\d+(?:[.,]\d)?)\s*k", re.IGNORECASE)
 
 
-def middle_of(text: str) -> float | None:
+def range_midpoint(text: str) -> float | None:
     """The middle of a band, or thousands that are written as such; None if `text` is neither.
 
-    >>> middle_of("120 000 - 129 999"), middle_of("120k"), middle_of("120 000")
+    >>> range_midpoint("120 000 - 129 999"), range_midpoint("120k"), range_midpoint("120 000")
     (124999.5, 120000.0, None)
     """
     if (thousands := _THOUSANDS.fullmatch(text.strip())) is not None:
         return 1000 * float(thousands["number"].replace(",", "."))
-    band = _BAND.fullmatch(text.strip())
+    band = _RANGE.fullmatch(text.strip())
     if band is None:
         return None
     low, high = parse_number(band["low"], whole=True), parse_number(band["high"], whole=True)

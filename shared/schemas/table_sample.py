@@ -8,20 +8,20 @@ from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import ColumnMatch, Dialect, FileKind, Finding, Notice
-from shared.schemas.asking_price import ASKING_PRICE, find_asking
+from shared.domain.table import ColumnMatch, Detection, Dialect, FileKind, Notice
+from shared.schemas.asking_price import ASKING_PRICE, find_asking_column
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.fields import Category, Number
-from shared.schemas.header_fields import field_of
-from shared.schemas.header_match import find_column, match_header, shown
+from shared.schemas.header_fields import field_for_header
+from shared.schemas.header_match import find_column, format_header, match_header
 
-NOTICE_VALUES = 5
+NOTICE_MAX_VALUES = 5
 """Most values that a notice quotes."""
 
-NOTICE_SIGNS = 40
+NOTICE_MAX_CHARS = 40
 """How much of each it quotes."""
 
-NO_USE: Mapping[FileKind, Sequence[str]] = {
+IGNORED_OPTIONS: Mapping[FileKind, Sequence[str]] = {
     FileKind.CSV: ("sheet",),
     FileKind.XLSX: ("encoding", "delimiter"),
     FileKind.PARQUET: ("encoding", "delimiter", "sheet"),
@@ -59,7 +59,7 @@ def name_columns(cells: Sequence[str]) -> list[str]:
         seen[name] += 1
         number, numbered = seen[name], name
         while (
-            number > 1 and not _means_something(name) and (numbered in names or numbered in taken)
+            number > 1 and not _is_known_column(name) and (numbered in names or numbered in taken)
         ):
             numbered = f"{name} ({number})"
             number += 1
@@ -67,11 +67,11 @@ def name_columns(cells: Sequence[str]) -> list[str]:
     return names
 
 
-def _means_something(name: str) -> bool:
-    return field_of(name) is not None or find_asking([name], (), ()) is not None
+def _is_known_column(name: str) -> bool:
+    return field_for_header(name) is not None or find_asking_column([name], (), ()) is not None
 
 
-def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
+def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
     """The dialect of a file whose form is known, with what its table says.
 
     Args:
@@ -86,7 +86,7 @@ def examine(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
     asking = columns.pop(ASKING_PRICE, None)
     if ASKING_PRICE not in dict(options.columns):
         taken = {match.index for match in columns.values()}
-        asking = find_asking(sample.header, taken, sample.rows)
+        asking = find_asking_column(sample.header, taken, sample.rows)
     _check_key_column(sample.header, options.key_column)
     numbers = columns if asking is None else {**columns, ASKING_PRICE: asking}
     decimal = find_decimal(sample.rows, numbers, options.decimal)
@@ -110,14 +110,18 @@ def key_index(header: Sequence[str], key_column: str | None) -> int | None:
 def _check_key_column(header: Sequence[str], key_column: str | None) -> None:
     if key_column is not None and key_index(header, key_column) is None:
         raise UnreadableUpload(
-            [FieldProblem("/header", "unknown-key-column", column=key_column, found=shown(header))]
+            [
+                FieldProblem(
+                    "/header", "unknown-key-column", column=key_column, found=format_header(header)
+                )
+            ]
         )
 
 
-def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | None) -> Finding:
+def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | None) -> Detection:
     """The decimal sign that the numbers of the sample prove; `auto` if they prove none."""
     if wanted:
-        return Finding(value=wanted, confidence=1.0, basis="given")
+        return Detection(value=wanted, confidence=1.0, basis="given")
     votes: Counter[str] = Counter()
     for name, match in columns.items():
         if isinstance(CAR_FIELDS[name], Number):
@@ -125,24 +129,28 @@ def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | N
                 votes[","] += _COMMA_DECIMALS.search(cell) is not None
                 votes["."] += _DOT_DECIMALS.search(cell) is not None
     if not votes.total():
-        return Finding(value="auto", confidence=0.5, basis="no-decimals-seen")
+        return Detection(value="auto", confidence=0.5, basis="no-decimals-seen")
     sign, count = votes.most_common(1)[0]
     if count < votes.total():
-        return Finding(value="auto", confidence=0.5, basis="both-signs-seen")
-    return Finding(value=sign, confidence=round(1 - 1 / (2 + count), 2), basis="decimals-seen")
+        return Detection(value="auto", confidence=0.5, basis="both-signs-seen")
+    return Detection(value=sign, confidence=round(1 - 1 / (2 + count), 2), basis="decimals-seen")
 
 
 def title_notices(titles: Rows) -> tuple[Notice, ...]:
     """That rows above the header are left out; quoted by what stands first in each."""
     if not titles:
         return ()
-    values = tuple(next(filter(None, row), "")[:NOTICE_SIGNS] for row in titles[:NOTICE_VALUES])
+    values = tuple(
+        next(filter(None, row), "")[:NOTICE_MAX_CHARS] for row in titles[:NOTICE_MAX_VALUES]
+    )
     return (Notice(code="titles-left-out", values=values),)
 
 
 def _option_notices(kind: FileKind, options: BatchOptions) -> Iterator[Notice]:
     """That options were given which mean nothing for such a file."""
-    without_use = tuple(name for name in NO_USE[kind] if getattr(options, name) is not None)
+    without_use = tuple(
+        name for name in IGNORED_OPTIONS[kind] if getattr(options, name) is not None
+    )
     if without_use:
         yield Notice(code="options-without-use", values=without_use)
 
@@ -161,7 +169,7 @@ def _cell_notices(sample: Sample, columns: Mapping[str, ColumnMatch]) -> Iterato
         else:
             continue
         if odd:
-            quoted = tuple(value[:NOTICE_SIGNS] for value in odd[:NOTICE_VALUES])
+            quoted = tuple(value[:NOTICE_MAX_CHARS] for value in odd[:NOTICE_MAX_VALUES])
             yield Notice(code=code, field=name, values=quoted, rows=looked_at)
 
 

@@ -243,7 +243,7 @@ NOTICE_MESSAGES: dict[str, Texts] = {
 }
 """What the owner of a file should know although it is no error."""
 
-NOTICE_REACH: Texts = {
+NOTICE_SCOPE: Texts = {
     "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",
     "en": " Seen in the first {rows} rows; those that follow are read in the same way.",
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.quality.experiments import from_before
+from benchmarks.quality.experiments import time_split
 from benchmarks.quality.figures import Predictions, coverage_by_decile, figures, joined, winkler
 from benchmarks.quality.reference_split import filtered
 from benchmarks.quality.targets import TARGETS, Target, markdown
@@ -55,7 +55,7 @@ def test_the_reference_filter_leaves_out_gaps_and_what_is_far_off() -> None:
 def test_later_listings_are_priced_by_a_model_of_earlier_ones() -> None:
     listings = generate(ReferenceMarket.load(), 800, seed=3)
     month = sorted(listings["listing_date"])[600]
-    found = from_before(listings, month)
+    found = time_split(listings, month)
     assert found["rows"] == int((listings["listing_date"] >= month).sum())
     assert 5 < found["median_ape"] < 40
 

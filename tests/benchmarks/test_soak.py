@@ -3,14 +3,14 @@
 import os
 from collections.abc import Sequence
 
-from benchmarks.processes import own_mb
+from benchmarks.processes import private_mb
 from benchmarks.soak_judgement import (
     API_THREADS,
-    FLOWER_SETTLED,
+    FLOWER_WARM_EVENTS,
     LIMITS_MB,
-    LONGEST_LIFE_S,
-    bounds,
+    MAX_TTL_S,
     judge,
+    limit_checks,
 )
 from benchmarks.soak_samples import family_of, kind_of, sample_broker
 from shared.adapters import redis_keys
@@ -47,7 +47,7 @@ def test_what_is_meant_to_grow_is_not_judged() -> None:
 
 
 def test_keys_that_each_request_leaves_behind_are_seen_in_spite_of_uneven_traffic() -> None:
-    name, settled = "broker server: other keys", int(LONGEST_LIFE_S / STEP_S)
+    name, settled = "broker server: other keys", int(MAX_TTL_S / STEP_S)
     uneven = [1_000.0 + 80 * (i % 5) for i in range(2 * settled)]
     leaking = [1_000.0 + 40 * i for i in range(2 * settled)]
     assert flatness_of(**{name: uneven}) == {name: True}
@@ -62,7 +62,7 @@ def test_a_soak_shorter_than_a_key_lives_does_not_judge_keys() -> None:
 def test_flower_is_judged_once_it_is_full() -> None:
     events, memory = "flower: events (grows)", "flower: memory MB"
     fills = [100.0 + i for i in range(20)]
-    counted = [FLOWER_SETTLED * i / 20 for i in range(40)]
+    counted = [FLOWER_WARM_EVENTS * i / 20 for i in range(40)]
     then_flat = flatness_of(**{events: counted, memory: [*fills, *[120.0] * 20]})
     then_rising = flatness_of(
         **{events: counted, memory: [*fills, *(120.0 + i for i in range(20))]}
@@ -87,13 +87,13 @@ def test_one_process_above_its_limit_is_told_whenever_that_was() -> None:
     name, limit = next(iter(LIMITS_MB.items()))
     kept = {"broker server: claims (kept)": 5.0, "broker server: ended batches (kept)": 1.0}
     samples = [{name: limit + 1.0} | kept, {name: limit - 1.0} | kept]
-    too_large = {one.name for one in bounds(samples, 5, {"batch": 1}) if one.holds is False}
+    too_large = {one.name for one in limit_checks(samples, 5, {"batch": 1}) if one.holds is False}
     assert too_large == {name.replace(" MB", "")}
 
 
 def test_more_claims_than_requests_are_told() -> None:
     kept = {"broker server: claims (kept)": 5.0, "broker server: ended batches (kept)": 1.0}
-    (told,) = (one for one in bounds([kept], 4, {"batch": 1}) if one.holds is False)
+    (told,) = (one for one in limit_checks([kept], 4, {"batch": 1}) if one.holds is False)
     assert "claims" in told.name
 
 
@@ -119,7 +119,7 @@ def test_keys_and_processes_are_known_by_what_they_are_for() -> None:
 
 
 def test_own_memory_is_what_a_process_fills_itself() -> None:
-    before = own_mb(os.getpid())
+    before = private_mb(os.getpid())
     filled = bytearray(b"x" * 50_000_000)
-    assert own_mb(os.getpid()) - before > 40, len(filled)
-    assert own_mb(2**22 + 1) == 0.0
+    assert private_mb(os.getpid()) - before > 40, len(filled)
+    assert private_mb(2**22 + 1) == 0.0

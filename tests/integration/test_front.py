@@ -25,7 +25,7 @@ from api.launcher.environment import child_environment
 from api.launcher.processes import read_procfile
 from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_client import connect
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.domain.valuation import Estimate
 from shared.schemas.car_requests import load_car_request
 from shared.settings import Settings
@@ -105,7 +105,7 @@ def running_api():
         home = stack.enter_context(short_folder())
         versions = home / "models"
         (versions / "versions").mkdir(parents=True)
-        made = with_connections(
+        made = with_server_urls(
             Settings(home=home, models_path=versions, port=free_port(), cache_near_entries=4)
         )
         made.versions_path.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from scripts.write_dashboards import dashboards
-from shared.metrics import Snapshot, SnapshotCollector
+from shared.metrics import ServiceSnapshot, SnapshotCollector
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring"
@@ -35,7 +35,7 @@ KEPT_NAMES = {
 
 def our_metrics() -> set[str]:
     """Every name that a scrape of the service can show."""
-    snapshot = Snapshot(
+    snapshot = ServiceSnapshot(
         model_version="v",
         model_trained_on="2026-01-01",
         cached_estimates=1,

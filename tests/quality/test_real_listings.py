@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from data.calibrate import calibrate, folds_of
+from data.calibrate import assign_folds, calibrate
 from data.loading import load_listings
 from data.market import ReferenceMarket
 from model_store.cli import evaluate, train
@@ -62,7 +62,7 @@ def test_a_model_trained_on_part_of_the_listings_holds_on_the_rest(
 ) -> None:
     monkeypatch.setenv("MODELS_PATH", str(tmp_path))
     table, _ = load_listings(listings)
-    fold = folds_of(table, 5, seed=3)
+    fold = assign_folds(table, 5, seed=3)
     for name, rows in (("seen.csv", table[fold != 0]), ("unseen.csv", table[fold == 0])):
         rows.to_csv(tmp_path / name, index=False)
     assert CliRunner().invoke(train, ["--data", str(tmp_path / "seen.csv")]).exit_code == 0

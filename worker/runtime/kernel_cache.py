@@ -20,7 +20,7 @@ from pathlib import Path
 
 from shared.logging import get_logger
 
-SHARES: tuple[tuple[str, ...], ...] = (
+COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
     ("model_store.tree_shap_kernels", "data.hedonic_kernels"),
     (
         "model_store.forest_level_kernels",
@@ -31,7 +31,7 @@ SHARES: tuple[tuple[str, ...], ...] = (
 )
 """All modules of kernels, in shares that take about the same time."""
 
-STAMP = "compiled-for"
+FINGERPRINT_FILE = "compiled-for"
 TIMEOUT_S = 120.0
 """Many times what compiling takes; a worker does not wait longer for another's compilers."""
 
@@ -49,8 +49,8 @@ def fill_kernel_cache(folder: Path) -> bool:
     """
     try:
         wanted = _fingerprint()
-        with _alone_in(folder):
-            stamp = folder / STAMP
+        with _exclusive_lock(folder):
+            stamp = folder / FINGERPRINT_FILE
             if stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
                 return False
             _compile()
@@ -71,7 +71,7 @@ def _fingerprint() -> str:
         binding.get_host_cpu_name(),
         binding.get_host_cpu_features().flatten(),
     ]
-    for module in (name for share in SHARES for name in share):
+    for module in (name for share in COMPILE_GROUPS for name in share):
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             raise ImportError(f"no source of {module}")
@@ -82,10 +82,10 @@ def _fingerprint() -> str:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep other workers of the host waiting; a lock of one that dies is gone with it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / f"{STAMP}.lock").open("w") as lock:
+    with (folder / f"{FINGERPRINT_FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -104,7 +104,7 @@ def _compile() -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        for share in SHARES
+        for share in COMPILE_GROUPS
     ]
     try:
         for compiler in compilers:

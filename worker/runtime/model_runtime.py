@@ -12,13 +12,13 @@ from model_store.inference import LoadedModel
 from model_store.registry import ModelRegistry
 from shared.domain.errors import DomainError, ModelNotLoaded
 from shared.logging import get_logger
-from worker.runtime.compiler_memory import let_go_of_compiler
+from worker.runtime.compiler_memory import release_llvm_pages
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
 """A version that failed to load is tried again after this time, or when another is activated."""
 
-PINNED_MODELS = 3
+MAX_PINNED_MODELS = 3
 """Versions kept for batches that were accepted with them."""
 
 log = get_logger("model_runtime")
@@ -66,7 +66,7 @@ class ModelRuntime:
         self._pinned: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed_version: str | None = None
         self._retry_at = 0.0
-        self._watched_by: int | None = None
+        self._watcher_pid: int | None = None
 
     def current(self) -> LoadedModel:
         """The active version.
@@ -74,7 +74,7 @@ class ModelRuntime:
         Raises:
             ModelNotLoaded: none is active, or the only one ever activated cannot be loaded.
         """
-        if self._watched_by != os.getpid():
+        if self._watcher_pid != os.getpid():
             self._start_watching()
         if self._current is None:
             self.refresh()
@@ -92,10 +92,10 @@ class ModelRuntime:
         with self._lock:
             if self._current is not None and self._current.version.id == version:
                 return self._current
-            model = self._pinned.get(version) or _ready_to_serve(self._path, version)
+            model = self._pinned.get(version) or _load_and_warm_up(self._path, version)
             self._pinned[version] = model
             self._pinned.move_to_end(version)
-            if len(self._pinned) > PINNED_MODELS:
+            if len(self._pinned) > MAX_PINNED_MODELS:
                 self._pinned.popitem(last=False)
             return model
 
@@ -115,24 +115,24 @@ class ModelRuntime:
         """Load the version that the pointer names, unless it is served already."""
         with self._lock:
             wanted = self._registry.active_version()
-            if wanted is None or self._is_settled(wanted):
+            if wanted is None or self._needs_no_reload(wanted):
                 return
             try:
                 model = self.load(wanted)
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the old one goes on
-                self._give_up_for_now(wanted, error)
+                self._record_load_failure(wanted, error)
                 return
             self._current, self._failed_version = model, None
             log.info("model_loaded", version=wanted, trees=model.forest.tree_count)
             self._on_reload(ReloadOutcome.SUCCESS)
 
-    def _is_settled(self, wanted: str) -> bool:
+    def _needs_no_reload(self, wanted: str) -> bool:
         """Whether there is nothing to do about a version: it serves, or has failed just now."""
         if self._current is not None and self._current.version.id == wanted:
             return True
         return wanted == self._failed_version and self._clock() < self._retry_at
 
-    def _give_up_for_now(self, version: str, error: Exception) -> None:
+    def _record_load_failure(self, version: str, error: Exception) -> None:
         self._failed_version, self._retry_at = version, self._clock() + RETRY_AFTER_S
         serving = self._current.version.id if self._current else None
         reason = error.params.get("reason", error.code) if isinstance(error, DomainError) else error
@@ -141,8 +141,8 @@ class ModelRuntime:
 
     def _start_watching(self) -> None:
         with self._lock:
-            if self._watched_by != os.getpid():
-                self._watched_by = os.getpid()
+            if self._watcher_pid != os.getpid():
+                self._watcher_pid = os.getpid()
                 threading.Thread(target=self._watch, name="model-watch", daemon=True).start()
 
     def _watch(self) -> None:
@@ -154,11 +154,11 @@ class ModelRuntime:
                 log.warning("model_pointer_unreadable", error=str(error))
 
 
-def _ready_to_serve(versions_path: Path, version: str) -> LoadedModel:
+def _load_and_warm_up(versions_path: Path, version: str) -> LoadedModel:
     """Load a version, and do what its first requests would otherwise have to wait for."""
     model = load_model(versions_path, version)
     case = model.version.self_test[0]
     model.explain(case.car)
     model.comparables(case.car, case.price_mad)
-    let_go_of_compiler()
+    release_llvm_pages()
     return model

@@ -14,16 +14,16 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
-from worker.runtime.plain_signs import LINE_MARK, SEPARATOR
+from worker.runtime.plain_signs import EMBEDDED_LINE_FEED, SEPARATOR
 
 LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
 QUOTE, PLUS, MINUS = 34, 43, 45
 NUMBER_MAX_DIGITS = 9
-WRONG_WIDTH, TOO_RISKY, CROWDED = -1, -2, -3
+COLUMN_COUNT_MISMATCH, TOO_MANY_FORMULAS, PROBE_LIMIT_EXCEEDED = -1, -2, -3
 """Why rows are left to the general reader: their number of cells, too many cells that a spreadsheet
 might run, or texts that all want the same place in the table."""
 
-MOST_STEPS = 256
+MAX_PROBE_STEPS = 256
 """Places that a text may pass on its way to its own. In a table that is half empty nobody gets near
 it by chance; whoever guesses the secret wins no more than this."""
 
@@ -38,7 +38,7 @@ _flags = types.boolean[::1]
 
 
 @numba.njit
-def _is_risky(raw, start, stop):
+def _may_be_formula(raw, start, stop):
     """Whether a spreadsheet might take a cell for a formula; a number with a sign is none."""
     sign = raw[start]
     if sign in (PLUS, MINUS):
@@ -47,11 +47,11 @@ def _is_risky(raw, start, stop):
                 return True
         return sign == PLUS and stop == start + 1
     # = @ tab, a line feed, and the first byte of their wide forms
-    return sign in (61, 64, 9, LINE_MARK, 0xEF)
+    return sign in (61, 64, 9, EMBEDDED_LINE_FEED, 0xEF)
 
 
 @numba.njit
-def _plain_number(raw, start, stop):
+def _parse_whole_number(raw, start, stop):
     """The whole number that a cell writes in digits, with ".0" after it or not; else -1."""
     if stop - start > 2 and raw[stop - 1] == ZERO and raw[stop - 2] == POINT:  # noqa: PLR2004
         stop -= 2
@@ -67,8 +67,8 @@ def _plain_number(raw, start, stop):
 
 
 @numba.njit
-def _code(raw, start, stop, slot, secret, table, keys, arena, filled):
-    """The code of a cell's text in its column, a new text gets the next one; or `CROWDED`."""
+def _intern(raw, start, stop, slot, secret, table, keys, arena, filled):
+    """The code of a cell's text in its column, a new one if needed; or `PROBE_LIMIT_EXCEEDED`."""
     mask = np.uint64(len(table) - 1)
     mixed = (secret ^ np.uint64(slot)) * _PRIME
     for at in range(start, stop):
@@ -79,8 +79,8 @@ def _code(raw, start, stop, slot, secret, table, keys, arena, filled):
     steps = 0
     while table[place] >= 0:
         steps += 1
-        if steps > MOST_STEPS:
-            return CROWDED
+        if steps > MAX_PROBE_STEPS:
+            return PROBE_LIMIT_EXCEEDED
         code = table[place]
         if keys[code, 0] == slot and keys[code, 2] == length:
             first, same = keys[code, 1], True
@@ -103,7 +103,7 @@ def _code(raw, start, stop, slot, secret, table, keys, arena, filled):
 
 @compiled(types.int64(_text, types.int64, _out))
 def unquote(raw, delimiter, out):
-    """Write rows without the quotes around their cells, with `SEPARATOR` and `LINE_MARK`.
+    """Write rows without the quotes around their cells, with `SEPARATOR` and `EMBEDDED_LINE_FEED`.
 
     Args:
         raw: whole rows; a carriage return stands before a line feed only.
@@ -126,7 +126,7 @@ def unquote(raw, delimiter, out):
                     at += 1
                     if at == size or raw[at] != QUOTE:
                         break
-                out[to] = LINE_MARK if raw[at] == LINE_FEED else raw[at]
+                out[to] = EMBEDDED_LINE_FEED if raw[at] == LINE_FEED else raw[at]
                 to += 1
                 at += 1
             if at < size and raw[at] != delimiter and raw[at] != LINE_FEED and raw[at] != RETURN:
@@ -152,8 +152,8 @@ def unquote(raw, delimiter, out):
     )
 )  # fmt: skip
 def read_rows(
-    raw, delimiter, slots, is_number, limits, secret, table, keys, arena, filled, places, codes,
-    numbers, risky, risky_count,
+    raw, delimiter, slots, is_number, limits, secret, table, keys, arena, filled, positions, codes,
+    numbers, formula_spans, formula_count,
 ):  # fmt: skip
     """Find the rows of plain text, and what their cells hold.
 
@@ -163,16 +163,17 @@ def read_rows(
         slots: (width,) for each column the place of its field in `codes` and `numbers`, or -1.
         is_number: (fields,) whether the field is a number.
         limits: (fields, 2) least and greatest value.
-        secret, table, keys, arena, filled: of `CellTable`.
-        places: (lines, 3) filled with each row's line, first byte, and the byte after it.
+        secret, table, keys, arena, filled: of `StringInterner`.
+        positions: (lines, 3) filled with each row's line, first byte, and the byte after it.
         codes: (fields, lines) filled with the code of each cell; -1: it is a plain number.
         numbers: (fields, lines) filled with plain numbers.
-        risky: (most, 2) filled with the first byte, and the byte after it, of each cell that a
-            spreadsheet might run.
-        risky_count: (1,) filled with how many of these there are.
+        formula_spans: (most, 2) filled with the first byte, and the byte after it, of each cell
+            that a spreadsheet might run.
+        formula_count: (1,) filled with how many of these there are.
 
     Returns:
-        How many rows there are; `WRONG_WIDTH`, `TOO_RISKY` or `CROWDED`.
+        How many rows there are; `COLUMN_COUNT_MISMATCH`, `TOO_MANY_FORMULAS` or
+        `PROBE_LIMIT_EXCEEDED`.
     """
     size, width = len(raw), len(slots)
     # Most cells of most files are empty.
@@ -190,11 +191,11 @@ def read_rows(
                 if stop > start:
                     is_empty = False
                     if column >= width:
-                        return WRONG_WIDTH
-                    if _is_risky(raw, start, stop):
-                        if found == len(risky):
-                            return TOO_RISKY
-                        risky[found, 0], risky[found, 1] = start, stop
+                        return COLUMN_COUNT_MISMATCH
+                    if _may_be_formula(raw, start, stop):
+                        if found == len(formula_spans):
+                            return TOO_MANY_FORMULAS
+                        formula_spans[found, 0], formula_spans[found, 1] = start, stop
                         found += 1
                 if column < width:
                     end = stop
@@ -202,14 +203,14 @@ def read_rows(
                     if slot >= 0:
                         value = -1
                         if is_number[slot]:
-                            value = _plain_number(raw, start, stop)
+                            value = _parse_whole_number(raw, start, stop)
                         if value >= 0 and limits[slot, 0] <= value <= limits[slot, 1]:
                             codes[slot, row] = -1
                             numbers[slot, row] = value
                         else:
                             known = empty_codes[slot] if start == stop else -1
                             if known < 0:
-                                known = _code(
+                                known = _intern(
                                     raw, start, stop, slot, secret, table, keys, arena, filled
                                 )
                                 if known < 0:
@@ -221,15 +222,15 @@ def read_rows(
                 start = at + 1
                 if is_end:
                     break
-            elif raw[at] == LINE_MARK:
+            elif raw[at] == EMBEDDED_LINE_FEED:
                 line += 1
             at += 1
         at += 1
         line += 1
         if not is_empty:
             if column < width:
-                return WRONG_WIDTH
-            places[row, 0], places[row, 1], places[row, 2] = begin, first, end
+                return COLUMN_COUNT_MISMATCH
+            positions[row, 0], positions[row, 1], positions[row, 2] = begin, first, end
             row += 1
-    risky_count[0] = found
+    formula_count[0] = found
     return row

@@ -3,5 +3,5 @@
 SEPARATOR = 31
 """The unit separator, between cells: a cell may have the file's delimiter in it."""
 
-LINE_MARK = 30
+EMBEDDED_LINE_FEED = 30
 """The record separator, for a line feed inside of a cell."""

@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
-from worker.runtime.plain_signs import LINE_MARK
+from worker.runtime.plain_signs import EMBEDDED_LINE_FEED
 
 COMMA, QUOTE, APOSTROPHE, ZERO, POINT, MINUS, LINE_FEED = 44, 34, 39, 48, 46, 45, 10
 
@@ -25,7 +25,7 @@ _flags = types.boolean[::1]
 
 
 @numba.njit
-def _put(out, at, text, start, stop):
+def _copy_bytes(out, at, text, start, stop):
     """Copy bytes; a signed place might count from the end, and would be looked at twice."""
     to, source = np.uint64(at), np.uint64(start)
     for offset in range(np.uint64(stop - start)):
@@ -34,7 +34,7 @@ def _put(out, at, text, start, stop):
 
 
 @numba.njit
-def _put_whole(out, at, value):
+def _write_int(out, at, value):
     """Write a whole number from 0 up."""
     digits, rest = 1, value
     while rest > 9:  # noqa: PLR2004
@@ -49,13 +49,13 @@ def _put_whole(out, at, value):
 
 
 @numba.njit
-def _put_hundredths(out, at, value):
-    """Write hundredths as Python writes the float: one or two digits after the point."""
+def _write_cents(out, at, value):
+    """Write cents as Python writes the float: one or two digits after the point."""
     if value < 0:
         out[at] = MINUS
         at += 1
         value = -value
-    at = _put_whole(out, at, value // 100)
+    at = _write_int(out, at, value // 100)
     cents = value % 100
     out[at] = POINT
     out[at + 1] = ZERO + cents // 10
@@ -66,7 +66,7 @@ def _put_hundredths(out, at, value):
 
 
 @numba.njit
-def _put_quoted(out, at, text, start, stop, is_escaped):
+def _write_quoted(out, at, text, start, stop, is_escaped):
     """Write a cell between quotes, each quote in it twice, and its line feeds as such."""
     out[at] = QUOTE
     at += 1
@@ -77,14 +77,14 @@ def _put_quoted(out, at, text, start, stop, is_escaped):
         if text[source] == QUOTE:
             out[at] = QUOTE
             at += 1
-        out[at] = LINE_FEED if text[source] == LINE_MARK else text[source]
+        out[at] = LINE_FEED if text[source] == EMBEDDED_LINE_FEED else text[source]
         at += 1
     out[at] = QUOTE
     return at + 1
 
 
 @numba.njit
-def _put_own_cells(out, at, raw, start, stop, delimiter, escapes):
+def _write_input_cells(out, at, raw, start, stop, delimiter, escapes):
     """Write a row's own cells with commas between them; what needs quotes gets them.
 
     Those that begin at the next of `escapes` get an apostrophe.
@@ -94,22 +94,22 @@ def _put_own_cells(out, at, raw, start, stop, delimiter, escapes):
     """
     escaped = 0
     if delimiter == COMMA and (len(escapes) == 0 or escapes[0] >= stop):
-        return _put(out, at, raw, start, stop), escaped
+        return _copy_bytes(out, at, raw, start, stop), escaped
     cell = start
     while True:
         end, needs_quotes = cell, False
         while end < stop and raw[end] != delimiter:
-            needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == LINE_MARK
+            needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == EMBEDDED_LINE_FEED
             end += 1
         is_escaped = escaped < len(escapes) and escapes[escaped] == cell
         escaped += is_escaped
         if needs_quotes:
-            at = _put_quoted(out, at, raw, cell, end, is_escaped)
+            at = _write_quoted(out, at, raw, cell, end, is_escaped)
         else:
             if is_escaped:
                 out[at] = APOSTROPHE
                 at += 1
-            at = _put(out, at, raw, cell, end)
+            at = _copy_bytes(out, at, raw, cell, end)
         if end == stop:
             return at, escaped
         out[at] = COMMA
@@ -124,15 +124,15 @@ def _put_own_cells(out, at, raw, start, stop, delimiter, escapes):
     )
 )  # fmt: skip
 def write_results(
-    raw, delimiter, places, endings, hundredths, extras, extra_ends, texts, text_ends, good,
+    raw, delimiter, positions, suffix_ids, cents, extras, extra_ends, texts, text_ends, good,
     escapes, own, out,
 ):  # fmt: skip
     """Write the lines of a result file.
 
     Args:
-        raw, delimiter, places: as in `read_rows`, one place for each row.
-        endings: (rows,) which of `texts` ends the row; -1: its prices and `good` do.
-        hundredths: (columns, rows) prices; no columns if nothing is priced.
+        raw, delimiter, positions: as in `read_rows`, one place for each row.
+        suffix_ids: (rows,) which of `texts` ends the row; -1: its prices and `good` do.
+        cents: (columns, rows) prices; no columns if nothing is priced.
         extras, extra_ends: what stands after each row's prices, and where it ends.
         texts, text_ends: texts one after the other, and where each ends.
         good: what stands after the prices.
@@ -144,22 +144,24 @@ def write_results(
         Bytes written.
     """
     at = escaped = 0
-    for row in range(len(endings)):
+    for row in range(len(suffix_ids)):
         own[row, 0] = at
-        at, count = _put_own_cells(
-            out, at, raw, places[row, 1], places[row, 2], delimiter, escapes[escaped:]
+        at, count = _write_input_cells(
+            out, at, raw, positions[row, 1], positions[row, 2], delimiter, escapes[escaped:]
         )
         escaped += count
         own[row, 1] = at
-        ending = endings[row]
-        if ending >= 0:
-            at = _put(out, at, texts, text_ends[ending - 1] if ending else 0, text_ends[ending])
+        suffix_id = suffix_ids[row]
+        if suffix_id >= 0:
+            at = _copy_bytes(
+                out, at, texts, text_ends[suffix_id - 1] if suffix_id else 0, text_ends[suffix_id]
+            )
             continue
-        for column in range(len(hundredths)):
+        for column in range(len(cents)):
             out[at] = COMMA
-            at = _put_hundredths(out, at + 1, hundredths[column, row])
-        at = _put(out, at, extras, extra_ends[row - 1] if row else 0, extra_ends[row])
-        at = _put(out, at, good, 0, len(good))
+            at = _write_cents(out, at + 1, cents[column, row])
+        at = _copy_bytes(out, at, extras, extra_ends[row - 1] if row else 0, extra_ends[row])
+        at = _copy_bytes(out, at, good, 0, len(good))
     return at
 
 
@@ -170,21 +172,21 @@ def write_results(
     )
 )  # fmt: skip
 def write_audit(
-    order, is_good, first_row, codes, numbers, is_decimal, names, name_ends, fragments,
-    fragment_ends, hundredths, frame, frame_ends, out, last,
+    order, is_valid, first_row, codes, numbers, is_decimal, names, name_ends, fragments,
+    fragment_ends, cents, template, template_ends, out, last,
 ):  # fmt: skip
     """Write the audit records of the rows that are valued.
 
     Args:
-        order: (fields,) places in `codes` in the order of the file's columns.
-        is_good: (rows,) whether the row is valued.
+        order: (fields,) positions in `codes` in the order of the file's columns.
+        is_valid: (rows,) whether the row is valued.
         first_row: number of the first row.
         codes, numbers: as in `read_rows`.
         is_decimal: (fields,) whether the field's normal form is a fraction.
         names, name_ends: the beginning of each field's JSON member.
         fragments, fragment_ends: the JSON member of each code; empty for no value.
-        hundredths: (3, rows) price, low, high.
-        frame, frame_ends: what is the same in all records, cut where something is put in.
+        cents: (3, rows) price, low, high.
+        template, template_ends: what is the same in all records, cut where something is put in.
         out: filled.
         last: (1,) filled with where the last record begins.
 
@@ -192,15 +194,15 @@ def write_audit(
         Bytes written.
     """
     at = 0
-    for row in range(len(is_good)):
-        if not is_good[row]:
+    for row in range(len(is_valid)):
+        if not is_valid[row]:
             continue
         last[0] = at
-        at = _put(out, at, frame, 0, frame_ends[0])
-        at = _put_whole(out, at, first_row + row)
-        at = _put(out, at, frame, frame_ends[0], frame_ends[1])
-        at = _put_whole(out, at, first_row + row)
-        at = _put(out, at, frame, frame_ends[1], frame_ends[2])
+        at = _copy_bytes(out, at, template, 0, template_ends[0])
+        at = _write_int(out, at, first_row + row)
+        at = _copy_bytes(out, at, template, template_ends[0], template_ends[1])
+        at = _write_int(out, at, first_row + row)
+        at = _copy_bytes(out, at, template, template_ends[1], template_ends[2])
         members = 0
         for slot in order:
             code = codes[slot, row]
@@ -209,8 +211,10 @@ def write_audit(
                 out[at] = COMMA
                 at += 1
             if code < 0:
-                at = _put(out, at, names, name_ends[slot - 1] if slot else 0, name_ends[slot])
-                at = _put_whole(out, at, np.int64(numbers[slot, row]))
+                at = _copy_bytes(
+                    out, at, names, name_ends[slot - 1] if slot else 0, name_ends[slot]
+                )
+                at = _write_int(out, at, np.int64(numbers[slot, row]))
                 if is_decimal[slot]:
                     out[at], out[at + 1] = POINT, ZERO
                     at += 2
@@ -219,11 +223,11 @@ def write_audit(
                 if start == fragment_ends[code]:
                     at = before
                     continue
-                at = _put(out, at, fragments, start, fragment_ends[code])
+                at = _copy_bytes(out, at, fragments, start, fragment_ends[code])
             members += 1
         for column in range(3):
-            start, stop = frame_ends[2 + column], frame_ends[3 + column]
-            at = _put(out, at, frame, start, stop)
-            at = _put_hundredths(out, at, hundredths[column, row])
-        at = _put(out, at, frame, frame_ends[5], frame_ends[6])
+            start, stop = template_ends[2 + column], template_ends[3 + column]
+            at = _copy_bytes(out, at, template, start, stop)
+            at = _write_cents(out, at, cents[column, row])
+        at = _copy_bytes(out, at, template, template_ends[5], template_ends[6])
     return at

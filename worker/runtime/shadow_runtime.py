@@ -30,7 +30,7 @@ class ShadowRuntime:
         self._pointer = ShadowPointer(versions_path)
         self._registry = ModelRegistry(versions_path)
         self._clock = clock
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._shadow, self._active = self._read()
         self._model: LoadedModel | None = None
         self._failed: tuple[str, float] | None = None
@@ -38,8 +38,8 @@ class ShadowRuntime:
     def share(self) -> float:
         """The share of the cars to be tried; 0 while there is no shadow, or nobody can know."""
         now = self._clock()
-        if now - self._looked_at >= CHECK_INTERVAL_S:
-            self._looked_at = now
+        if now - self._checked_at >= CHECK_INTERVAL_S:
+            self._checked_at = now
             self._shadow, self._active = self._read()
         return self._shadow.share if self._shadow else 0.0
 
@@ -56,7 +56,7 @@ class ShadowRuntime:
         version = self.version()
         if version is None:
             self._model = None
-        elif (self._model is None or self._model.version.id != version) and self._may_try(version):
+        elif (self._model is None or self._model.version.id != version) and self._may_load(version):
             self._model = self._load(version)
         return self._model
 
@@ -68,7 +68,7 @@ class ShadowRuntime:
             log.warning("shadow_pointer_unreadable", error=str(error))
             return None, None
 
-    def _may_try(self, version: str) -> bool:
+    def _may_load(self, version: str) -> bool:
         """Whether this version has not failed just now."""
         if self._failed is not None and self._failed[0] == version:
             return self._clock() - self._failed[1] >= RETRY_AFTER_S

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from shared.adapters.audit_segments import flush_names
+from shared.adapters.audit_segments import fsync_segment_names
 from shared.adapters.batch_files import (
     ERRORS,
     REJECTED,
@@ -13,13 +13,13 @@ from shared.adapters.batch_files import (
     chunk_of,
 )
 from shared.adapters.batch_parts import (
-    first_parts,
+    contiguous_parts,
+    decode_part_head,
     header_lines,
-    read_head,
     read_section,
 )
-from shared.adapters.past_cache import drop_from_cache
-from shared.adapters.redis_batches import BatchLedger, StepVerdict
+from shared.adapters.past_cache import drop_from_page_cache
+from shared.adapters.redis_batches import BatchLedger, StepDecision
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
@@ -28,9 +28,9 @@ from shared.logging import get_logger
 from shared.metrics import BATCHES
 from worker.services.batch_audit import record_part
 from worker.services.batch_flow import ASSEMBLE
-from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
+from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retry_on_failure
 
-RENEW_PARTS = 100
+RENEW_EVERY_PARTS = 100
 """Parts after which the lease is renewed: some seconds of copying."""
 
 ROWS_MISSING = "rows-missing"
@@ -38,11 +38,11 @@ ROWS_MISSING = "rows-missing"
 log = get_logger("batch.assemble")
 
 
-class EndedMeanwhile(Exception):
+class BatchEndedElsewhere(Exception):
     """Another worker has ended the batch: what is being written here must not replace it."""
 
 
-class BatchAssembly:
+class BatchAssembler:
     """Ends batches.
 
     Args:
@@ -63,16 +63,16 @@ class BatchAssembly:
     def run(self, batch_id: BatchId) -> None:
         """Write the result files and the final word, unless that is done."""
         start = self._store.begin(batch_id, ASSEMBLE)
-        if start.verdict not in (StepVerdict.RUN, StepVerdict.EXHAUSTED):
+        if start.verdict not in (StepDecision.RUN, StepDecision.EXHAUSTED):
             return
-        with retried(self._store, batch_id, ASSEMBLE, start.attempt):
+        with retry_on_failure(self._store, batch_id, ASSEMBLE, start.attempt):
             manifest = self._files.manifest(batch_id)
             if manifest is None:
                 self._close(batch_id)
                 return
             try:
-                self._run(manifest, give_up=start.verdict is StepVerdict.EXHAUSTED)
-            except EndedMeanwhile:
+                self._run(manifest, give_up=start.verdict is StepDecision.EXHAUSTED)
+            except BatchEndedElsewhere:
                 log.info("batch_assembled_elsewhere", batch_id=batch_id)
 
     def _close(self, batch_id: BatchId) -> None:
@@ -95,19 +95,19 @@ class BatchAssembly:
         if self._store.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
-        self._files.drop_work(batch_id)
+        self._files.delete_intermediates(batch_id)
 
     def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
         """Write the result files of the first rows, without a hole; how the batch ends."""
         progress = self._store.progress(manifest.id)
         if progress is None:
             raise FileNotFoundError(f"ledger of {manifest.id}")
-        names = first_parts(self._files.blobs, manifest.id)
+        names = contiguous_parts(self._files.blobs, manifest.id)
         counts = self._copy(manifest, names)
         error = ATTEMPTS_EXHAUSTED if give_up else progress.error
         if error is None and not progress.cancel_requested and counts.done != progress.total:
             error = ROWS_MISSING
-        return conclude(manifest, progress, counts, error, self._clock())
+        return final_progress(manifest, progress, counts, error, self._clock())
 
     def _copy(self, manifest: BatchManifest, names: Sequence[str]) -> RowCounts:
         """Write the three result files; nothing of them is seen before all is in them.
@@ -124,23 +124,23 @@ class BatchAssembly:
             for output, head in zip(outputs, header_lines(manifest), strict=True):
                 output.write(head)
             for number, name in enumerate(names):
-                if number % RENEW_PARTS == 0:
+                if number % RENEW_EVERY_PARTS == 0:
                     self._store.renew(batch_id, ASSEMBLE)
                 with blobs.read(batch_id, name) as part:
-                    head_of_part = read_head(part)
+                    head_of_part = decode_part_head(part)
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
-                    drop_from_cache(part)
+                    drop_from_page_cache(part)
                 record_part(self._audit_folder, blobs, manifest, chunk_of(name), head_of_part)
-                counts = _sum(counts, head_of_part.counts)
+                counts = _add_counts(counts, head_of_part.counts)
             # The other names of the records go with the parts.
-            flush_names(self._audit_folder)
+            fsync_segment_names(self._audit_folder)
             if self._files.final(batch_id) is not None:
-                raise EndedMeanwhile
+                raise BatchEndedElsewhere
         return counts
 
 
-def conclude(
+def final_progress(
     manifest: BatchManifest,
     progress: BatchProgress,
     counts: RowCounts,
@@ -173,7 +173,7 @@ def conclude(
     )
 
 
-def _sum(one: RowCounts, other: RowCounts) -> RowCounts:
+def _add_counts(one: RowCounts, other: RowCounts) -> RowCounts:
     return RowCounts(
         valid=one.valid + other.valid,
         invalid=one.invalid + other.invalid,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.audit_segments import Lines, publish_segment
+from shared.adapters.audit_segments import SegmentLines, publish_segment
 from shared.adapters.batch_files import audit_name
 from shared.adapters.batch_parts import PartHead
 from shared.adapters.blob_stores import BlobStore
@@ -85,5 +85,5 @@ def record_part(
         folder,
         f"batch-{manifest.id}-{chunk}",
         manifest.accepted_at,
-        Lines(blobs.local_path(manifest.id, name), read, head.recorded),
+        SegmentLines(blobs.local_path(manifest.id, name), read, head.recorded),
     )

@@ -36,7 +36,7 @@ class Chunk:
         return packed
 
     @classmethod
-    def from_members(cls, members: Sequence[Any]) -> "Chunk":
+    def from_packed(cls, members: Sequence[Any]) -> "Chunk":
         """The inverse of `pack`, given what was packed."""
         first_row, lines, columns, faults = members
         return cls(

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from shared.domain.table import Dialect, FileKind
 from shared.schemas.csv_reader import START, CsvReader, Position, SourceRow
 from worker.services.batch_chunk import Chunk, cut
-from worker.services.plain_chunk import PlainPlace, can_be_plain, cut_plain
-from worker.services.tables_rows import STORED, StoredRows
+from worker.services.plain_chunk import ByteSpan, find_byte_span, supports_fast_csv
+from worker.services.tables_rows import STORED_DIALECT, StoredTableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Cutter:
+class ChunkReader:
     """Cuts a file from a place on. What is cut depends on the file and the place alone.
 
     Args:
@@ -25,10 +25,10 @@ class Cutter:
         self._source = source
         self._dialect = dialect
         self._at = start
-        self._can_be_plain = can_be_plain(dialect)
-        self._reader: CsvReader | StoredRows | None = None
+        self._supports_fast_csv = supports_fast_csv(dialect)
+        self._reader: CsvReader | StoredTableReader | None = None
         self._rows: Iterator[SourceRow] = iter(())
-        if self._can_be_plain and start == START:
+        if self._supports_fast_csv and start == START:
             self._at = CsvReader.of(source, dialect, start).position
 
     @property
@@ -36,16 +36,16 @@ class Cutter:
         """The place after the last row that was cut."""
         return self._reader.position if self._reader else self._at
 
-    def cut(self, *, first_row: int, max_rows: int) -> PlainPlace | Chunk | None:
+    def cut(self, *, first_row: int, max_rows: int) -> ByteSpan | Chunk | None:
         """The next rows; None at the end.
 
         Args:
             first_row: number of the first of them.
             max_rows: most rows of the chunk.
         """
-        if self._can_be_plain:
+        if self._supports_fast_csv:
             at, self._reader = self.position, None
-            found = cut_plain(
+            found = find_byte_span(
                 self._source, self._dialect, at, first_row=first_row, max_rows=max_rows
             )
             if found is not None:
@@ -57,7 +57,7 @@ class Cutter:
         return cut(
             self._rows,
             width=len(self._dialect.header),
-            delimiter=self._dialect.delimiter or STORED.delimiter,
+            delimiter=self._dialect.delimiter or STORED_DIALECT.delimiter,
             first_row=first_row,
             max_rows=max_rows,
         )
@@ -67,5 +67,5 @@ class Cutter:
         if self._dialect.kind is FileKind.CSV:
             self._reader = CsvReader.of(self._source, self._dialect, self._at)
         else:
-            self._reader = StoredRows(self._source, self._dialect, self._at)
+            self._reader = StoredTableReader(self._source, self._dialect, self._at)
         self._rows = iter(self._reader)

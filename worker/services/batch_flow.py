@@ -19,7 +19,7 @@ Send = Callable[[TaskName, dict[str, Any]], None]
 """Puts a task with its arguments on the queue; raises `BrokerUnavailable`."""
 
 
-class BatchFlow:
+class BatchStepSender:
     """Keeps a batch going, a window of chunks at a time.
 
     Args:

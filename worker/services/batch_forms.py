@@ -11,13 +11,13 @@ from typing import BinaryIO
 from shared.adapters.batch_files import BatchFiles, table_name
 from shared.adapters.blob_stores import BlobWriter
 from shared.adapters.redis_batches import BatchLedger
-from shared.domain.batch import ResultForm, ResultTable, kept_columns
+from shared.domain.batch import ExportFormat, ResultTable, source_columns
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from worker.services.batch_tables import Table, write_excel_fr, write_ndjson
 
-RENEW_S = 5.0
+RENEW_INTERVAL_S = 5.0
 """How often it is noted that a form is still being made."""
 
 log = get_logger("batch.forms")
@@ -30,14 +30,14 @@ def write_parquet(table: Table, target: BlobWriter) -> None:
     batch_parquet.write_parquet(table, target)
 
 
-WRITERS: Mapping[ResultForm, Callable[[Table, BlobWriter], None]] = {
-    ResultForm.EXCEL_FR: write_excel_fr,
-    ResultForm.NDJSON: write_ndjson,
-    ResultForm.PARQUET: write_parquet,
+WRITERS: Mapping[ExportFormat, Callable[[Table, BlobWriter], None]] = {
+    ExportFormat.EXCEL_FR: write_excel_fr,
+    ExportFormat.NDJSON: write_ndjson,
+    ExportFormat.PARQUET: write_parquet,
 }
 
 
-class BatchForms:
+class BatchExporter:
     """Makes forms.
 
     Args:
@@ -49,7 +49,7 @@ class BatchForms:
         self._files = files
         self._store = store
 
-    def run(self, batch_id: BatchId, table: ResultTable, form: ResultForm) -> None:
+    def run(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
         """Make a form unless it is there; a failure is on record, and the next caller orders anew.
 
         Args:
@@ -66,32 +66,32 @@ class BatchForms:
         except OSError as error:
             log.warning("batch_form_not_stored", batch_id=batch_id, form=name, error=str(error))
         finally:
-            self._store.end_form(batch_id, name)
+            self._store.finish_export(batch_id, name)
 
-    def _make(self, batch_id: BatchId, table: ResultTable, form: ResultForm) -> None:
+    def _make(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
         manifest = self._files.manifest(batch_id)
         if manifest is None:
             raise FileNotFoundError(f"manifest of {batch_id}")
         started = time.monotonic()
-        own = len(kept_columns(manifest.dialect.header))
+        own = len(source_columns(manifest.dialect.header))
         name = table_name(table, form)
         with (
-            self._files.blobs.read(batch_id, table_name(table, ResultForm.CSV)) as source,
+            self._files.blobs.read(batch_id, table_name(table, ExportFormat.CSV)) as source,
             self._files.blobs.write(batch_id, name) as target,
         ):
-            lines = self._noted(source, batch_id, name)
+            lines = self._lines_with_renewal(source, batch_id, name)
             WRITERS[form](Table(lines, own), target)
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 
-    def _noted(self, source: BinaryIO, batch_id: BatchId, name: str) -> Iterator[str]:
+    def _lines_with_renewal(self, source: BinaryIO, batch_id: BatchId, name: str) -> Iterator[str]:
         """The lines of a table; noting now and then that they are being read."""
         noted = time.monotonic()
         for number, line in enumerate(source):
-            if number % 1000 == 0 and time.monotonic() - noted > RENEW_S:
+            if number % 1000 == 0 and time.monotonic() - noted > RENEW_INTERVAL_S:
                 noted = time.monotonic()
                 try:
-                    self._store.renew_form(batch_id, name)
+                    self._store.renew_export(batch_id, name)
                 except BrokerUnavailable as error:  # at worst the form is made twice
                     log.warning("batch_form_not_renewed", batch_id=batch_id, error=str(error))
             yield line.decode()

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import msgpack
 
 from shared.adapters.batch_files import audit_name, part_name
-from shared.adapters.batch_parts import HEAD_LENGTH, PartHead, read_head
+from shared.adapters.batch_parts import HEAD_LENGTH, PartHead, decode_part_head
 from shared.adapters.blob_stores import BlobStore
 from shared.domain.batch import RowCounts
 from shared.domain.ids import BatchId
-from shared.metrics import PriceTally
+from shared.metrics import PriceHistogram
 
-NOTHING_VALUED = PriceTally.of(())
+EMPTY_PRICE_TALLY = PriceHistogram.of(())
 
 
 class Part(NamedTuple):
@@ -27,7 +27,7 @@ class Part(NamedTuple):
     rejected: bytes
     audit: bytes | memoryview = b""
     """The audit segment of the rows that were valued."""
-    tally: PriceTally = NOTHING_VALUED
+    histogram: PriceHistogram = EMPTY_PRICE_TALLY
     """Their prices, for the metrics."""
 
     @property
@@ -40,24 +40,24 @@ class Part(NamedTuple):
         """What stands before the sections."""
         results, errors, rejected = map(len, self.sections)
         recorded = self.counts.valid if self.audit else 0
-        return PartHead(self.counts, (results, errors, rejected), recorded, self.tally)
+        return PartHead(self.counts, (results, errors, rejected), recorded, self.histogram)
 
 
 def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> None:
     """Write a part: from now on its chunk is done."""
-    counts, lengths, recorded, tally = part.head
+    counts, lengths, recorded, histogram = part.head
     packed = msgpack.packb(
-        [[counts.valid, counts.invalid, counts.failed], lengths, recorded, tally]
+        [[counts.valid, counts.invalid, counts.failed], lengths, recorded, histogram]
     )
     records = {audit_name(chunk): [part.audit]} if part.audit else {}
     whole = [HEAD_LENGTH.pack(len(packed)), packed, *part.sections]
-    blobs.write_all(batch_id, records | {part_name(chunk): whole}, unread=records)
+    blobs.write_all(batch_id, records | {part_name(chunk): whole}, uncached=records)
 
 
-def part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:
+def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:
     """The head of a chunk's part; None if the chunk is not done."""
     try:
         with blobs.read(batch_id, part_name(chunk)) as blob:
-            return read_head(blob)
+            return decode_part_head(blob)
     except FileNotFoundError:
         return None

@@ -9,14 +9,16 @@ from shared.domain.ids import BatchId
 from shared.logging import get_logger
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
-OUTAGE_PAUSE_S = 5.0
-"""After a full disk or the like: the step is not to blame, and is tried until it works."""
+OUTAGE_RETRY_DELAY_S = 5.0
+"""After a full disk or the like: the step is not at fault, and is tried until it works."""
 
 log = get_logger("batch.retry")
 
 
 @contextmanager
-def retried(store: BatchLedger, batch_id: BatchId, step: str, attempt: int) -> Iterator[None]:
+def retry_on_failure(
+    store: BatchLedger, batch_id: BatchId, step: str, attempt: int
+) -> Iterator[None]:
     """Have the step sent again if it fails; a failure of its own counts as an attempt."""
     try:
         yield
@@ -26,10 +28,10 @@ def retried(store: BatchLedger, batch_id: BatchId, step: str, attempt: int) -> I
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
-        store.postpone(batch_id, step, attempt, blame=True)
+        store.postpone(batch_id, step, attempt, count_attempt=True)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
-        store.postpone(batch_id, step, OUTAGE_PAUSE_S, blame=False)
+        store.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
     except Exception:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=attempt)
-        store.postpone(batch_id, step, attempt, blame=True)
+        store.postpone(batch_id, step, attempt, count_attempt=True)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.domain.batch import BatchManifest, RowCounts, RowStatus, kept_columns
+from shared.domain.batch import BatchManifest, RowCounts, RowStatus, source_columns
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
-from shared.metrics import PriceTally
-from shared.schemas.asking_price import asking_column
+from shared.metrics import PriceHistogram
+from shared.schemas.asking_price import asking_column_index
 from shared.schemas.columns import CellError, ColumnValidator
 from shared.schemas.csv_cells import escape_column
 from shared.schemas.messages import Language, describe_row_error
@@ -20,7 +20,7 @@ from shared.schemas.table_sample import key_index
 from worker.services.batch_chunk import Chunk
 from worker.services.batch_part import Part
 from worker.services.batch_retry import ATTEMPTS_EXHAUSTED
-from worker.services.batch_verdict import no_verdicts
+from worker.services.batch_verdict import empty_verdict_cells
 
 VALUE_MAX_CHARS = 200
 """A wrong value is quoted up to this length in the error report."""
@@ -62,7 +62,7 @@ class ValidCars(NamedTuple):
 
 def validate(chunk: Chunk, manifest: BatchManifest, validator: ColumnValidator) -> ValidCars:
     """Validate all rows of a chunk, column by column."""
-    columns = manifest.dialect.column_of
+    columns = manifest.dialect.column_indexes
     values, cell_errors = validator.validate(
         {field: chunk.columns[index] for field, index in columns.items()}
     )
@@ -130,18 +130,18 @@ def make_part(
         prices: of the other rows; none if they were not valued.
         audit: the audit segment of those other rows.
     """
-    reasons = reasons_of(errors, manifest)
+    reasons = rejection_reasons(errors, manifest)
     rows = len(chunk)
-    kept = kept_columns(manifest.dialect.header)
+    kept = source_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
     good = RowStatus.VALID if manifest.options.dry_run else RowStatus.VALUED
-    if asking_column(manifest.dialect) is not None and not prices.verdicts:
-        prices = prices._replace(verdicts=no_verdicts(0))
-    ours = _our_columns(rows, reasons, prices, good)
+    if asking_column_index(manifest.dialect) is not None and not prices.verdicts:
+        prices = prices._replace(verdicts=empty_verdict_cells(0))
+    added_columns = _added_columns(rows, reasons, prices, good)
     rejected = sorted(errors)
     return Part(
         RowCounts(valid=rows - len(errors), invalid=len(errors)),
-        csv_lines([*own, *ours]),
+        csv_lines([*own, *added_columns]),
         error_lines(errors),
         csv_lines(
             [
@@ -151,11 +151,11 @@ def make_part(
             ]
         ),
         audit,
-        PriceTally.of(prices.price_mad),
+        PriceHistogram.of(prices.price_mad),
     )
 
 
-def reasons_of(errors: RowErrors, manifest: BatchManifest) -> dict[int, str]:
+def rejection_reasons(errors: RowErrors, manifest: BatchManifest) -> dict[int, str]:
     """Why each row is rejected, for people; many rows are rejected for the same reason."""
     language = _language(manifest)
     known: dict[tuple[str, str | None, str | None], str] = {}
@@ -178,11 +178,18 @@ def make_failed_part(chunk: Chunk, manifest: BatchManifest) -> Part:
     errors = {row: [_row_error(chunk, row, key, ATTEMPTS_EXHAUSTED, None)] for row in range(rows)}
     reason = describe_row_error(errors[0][0], _language(manifest))
     blank = [""] * rows
-    kept = kept_columns(manifest.dialect.header)
+    kept = source_columns(manifest.dialect.header)
     own = [escape_column(chunk.columns[index]) for index in kept]
-    verdicts = [] if asking_column(manifest.dialect) is None else no_verdicts(rows)
-    ours = [blank, blank, blank, *verdicts, [str(RowStatus.FAILED)] * rows, [reason] * rows]
-    return Part(RowCounts(failed=rows), csv_lines([*own, *ours]), error_lines(errors), b"")
+    verdicts = [] if asking_column_index(manifest.dialect) is None else empty_verdict_cells(rows)
+    added_columns = [
+        blank,
+        blank,
+        blank,
+        *verdicts,
+        [str(RowStatus.FAILED)] * rows,
+        [reason] * rows,
+    ]
+    return Part(RowCounts(failed=rows), csv_lines([*own, *added_columns]), error_lines(errors), b"")
 
 
 def error_lines(errors: RowErrors) -> bytes:
@@ -190,7 +197,7 @@ def error_lines(errors: RowErrors) -> bytes:
     return b"".join(orjson.dumps(error) + b"\n" for row in sorted(errors) for error in errors[row])
 
 
-def _our_columns(
+def _added_columns(
     rows: int, reasons: dict[int, str], prices: Prices, good: RowStatus
 ) -> list[Sequence[Any]]:
     """Price, low, high, status and error of all rows; `good` is the status of those in order."""
@@ -202,10 +209,10 @@ def _our_columns(
     if not reasons and prices.price_mad:
         return [*prices.columns, status, texts]
     spread: list[Sequence[Any]] = []
-    is_good = [row not in reasons for row in range(rows)]
+    is_valid = [row not in reasons for row in range(rows)]
     for column in prices.columns:
         cells: list[Any] = [""] * rows
-        for row, value in zip(compress(range(rows), is_good), column, strict=False):
+        for row, value in zip(compress(range(rows), is_valid), column, strict=False):
             cells[row] = value
         spread.append(cells)
     return [*spread, status, texts]

@@ -9,32 +9,32 @@ from shared.adapters.redis_batches import BatchLedger
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable
-from shared.domain.ids import BatchId, time_of
+from shared.domain.ids import BatchId, id_timestamp
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
-from worker.services.batch_flow import BatchFlow
-from worker.services.batch_part import part_head
+from worker.services.batch_flow import BatchStepSender
+from worker.services.batch_part import read_part_head
 
 SCAN_INTERVAL_S = 600
 """How often all batches in the blob folder are looked through. After a loss of the broker's
 memory that happens at once: the mark of the last time is lost with it."""
 
-UPLOAD_MAX_S = 86_400
+ABANDONED_UPLOAD_TTL_S = 86_400
 """What an upload that never ended left behind is deleted after this time."""
 
-TOMBSTONE_TIMES = 8
+TOMBSTONE_TTL_FACTOR = 8
 """An expired batch answers "expired" for this multiple of its retention time."""
 
 log = get_logger("batch.sweep")
 
 
-class BatchSweep:
+class BatchSweeper:
     """Keeps the promise that every accepted batch ends.
 
     Args:
         files: records and blobs of batches.
         store: the ledger.
-        flow: sends steps.
+        step_sender: sends steps.
         clock: the time of day.
         audit_folder: where the audit log lies.
         retention_s: how long an ended batch can be read.
@@ -44,7 +44,7 @@ class BatchSweep:
         self,
         files: BatchFiles,
         store: BatchLedger,
-        flow: BatchFlow,
+        step_sender: BatchStepSender,
         clock: Clock,
         *,
         audit_folder: Path,
@@ -52,7 +52,7 @@ class BatchSweep:
     ) -> None:
         self._files = files
         self._store = store
-        self._flow = flow
+        self._step_sender = step_sender
         self._clock = clock
         self._audit_folder = audit_folder
         self._retention_s = retention_s
@@ -61,7 +61,7 @@ class BatchSweep:
         """Send what was lost; how many steps were sent again."""
         if self._store.claim_scan(SCAN_INTERVAL_S):
             for batch_id in self._files.blobs.batches():
-                self._look_at(batch_id)
+                self._process_safely(batch_id)
             with contextlib.suppress(OSError):  # the next look comes
                 remove_stale(self._audit_folder, self._clock())
         return sum(self._resend(batch_id) for batch_id in self._store.open_batches())
@@ -71,48 +71,48 @@ class BatchSweep:
         for step in steps:
             log.warning("batch_step_resent", batch_id=batch_id, step=step)
             BATCH_CHUNKS.labels(outcome="resent").inc()
-            self._flow.send_step(batch_id, step)
-        self._flow.advance(batch_id)
+            self._step_sender.send_step(batch_id, step)
+        self._step_sender.advance(batch_id)
         return len(steps)
 
-    def _look_at(self, batch_id: BatchId) -> None:
+    def _process_safely(self, batch_id: BatchId) -> None:
         """Refill, expire or delete one batch, whichever is due; one failure stops no other."""
         try:
-            self._look_after(batch_id)
+            self._process_batch(batch_id)
         except BrokerUnavailable:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("batch_not_swept", batch_id=batch_id, error=repr(error))
 
-    def _look_after(self, batch_id: BatchId) -> None:
+    def _process_batch(self, batch_id: BatchId) -> None:
         now = self._clock()
         tombstone = self._files.tombstone(batch_id)
         if tombstone is not None:
-            if tombstone[1] + self._retention_s * TOMBSTONE_TIMES < now:
+            if tombstone[1] + self._retention_s * TOMBSTONE_TTL_FACTOR < now:
                 self._files.discard(batch_id)
             return
         manifest = self._files.manifest(batch_id)
         if manifest is None:
-            if time_of(batch_id) + UPLOAD_MAX_S < now:
+            if id_timestamp(batch_id) + ABANDONED_UPLOAD_TTL_S < now:
                 self._files.discard(batch_id)
             return
-        keep_s = self._retention_s * TOMBSTONE_TIMES
-        self._store.enlist(batch_id, manifest.caller, keep_s)
+        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
+        self._store.index_by_caller(batch_id, manifest.caller, keep_s)
         final = self._files.final(batch_id)
         if final is None:
             self._restore(manifest)
         elif (final.finished_at or 0) + self._retention_s < now:
-            self._files.bury(batch_id, manifest.caller, now)
+            self._files.reap(batch_id, manifest.caller, now)
 
     def _restore(self, manifest: BatchManifest) -> None:
         """Open the ledger of an unfinished batch again if it is lost."""
         if self._store.progress(manifest.id) is not None:
             return
         blobs = self._files.blobs
-        cut = self._files.cut(manifest.id)
+        cut = self._files.split_state(manifest.id)
         done = {}
         for name in blobs.names(manifest.id, PARTS):
-            head = part_head(blobs, manifest.id, chunk_of(name))
+            head = read_part_head(blobs, manifest.id, chunk_of(name))
             if head is not None:
                 done[chunk_of(name)] = head.counts
         restored = self._store.restore(

@@ -10,15 +10,15 @@ from shared.adapters.redis_batches import BatchLedger
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.ids import BatchId
-from shared.domain.table import Dialect, Finding, Notice
+from shared.domain.table import Detection, Dialect, Notice
 from shared.schemas.csv_dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
-from shared.schemas.table_sample import Sample, examine, name_columns, title_notices
+from shared.schemas.table_sample import Sample, complete_dialect, name_columns, title_notices
 from worker.services.batch_flow import SPLIT
-from worker.services.tables_process import NEWS_S, Order, read_table
-from worker.services.tables_rows import STORED
+from worker.services.tables_process import PROGRESS_INTERVAL_S, TableReadRequest, read_table
+from worker.services.tables_rows import STORED_DIALECT
 
 
-class BatchTable:
+class TableImporter:
     """Opens tables.
 
     Args:
@@ -41,7 +41,7 @@ class BatchTable:
 
         Raises:
             UnreadableUpload: it is no table of cars; that is on record, too.
-            Stopped: the batch was cancelled.
+            ReadCancelled: the batch was cancelled.
         """
         try:
             dialect = self._read(manifest)
@@ -56,7 +56,7 @@ class BatchTable:
 
     def _read(self, manifest: BatchManifest) -> Dialect:
         options, batch_id = manifest.options, manifest.id
-        order = Order(
+        order = TableReadRequest(
             kind=manifest.dialect.kind,
             sheet=options.sheet,
             headers=tuple(column for _, column in options.columns),
@@ -66,15 +66,17 @@ class BatchTable:
             self._files.blobs.read(batch_id, SOURCE) as source,
             self._files.blobs.write(batch_id, TABLE) as table,
         ):
-            found = read_table(source, table, order, self._spool, _Pulse(self._store, batch_id))
+            found = read_table(
+                source, table, order, self._spool, _LeaseRenewal(self._store, batch_id)
+            )
         known = Dialect(kind=manifest.dialect.kind, notices=_notices(found))
         if "sheet" in found:
             basis = "first-with-cars" if options.sheet is None else "given"
-            sheet = Finding(value=found["sheet"], confidence=1.0, basis=basis)
+            sheet = Detection(value=found["sheet"], confidence=1.0, basis=basis)
             known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
         sample = self._sample(batch_id)
         try:
-            dialect = examine(sample, options, known)
+            dialect = complete_dialect(sample, options, known)
         except UnreadableUpload as error:
             raise UnreadableUpload([*error.problems, *_other_sheets(found)]) from None
         if not sample.rows:
@@ -84,7 +86,7 @@ class BatchTable:
     def _sample(self, batch_id: BatchId) -> Sample:
         with self._files.blobs.read(batch_id, TABLE) as table:
             head = table.read(HEAD_BYTES)
-        rows = sample_rows(head, STORED.encoding, STORED.delimiter)
+        rows = sample_rows(head, STORED_DIALECT.encoding, STORED_DIALECT.delimiter)
         if not rows:
             raise UnreadableUpload([FieldProblem("/file", "empty-file")])
         is_whole = len(rows) < SAMPLE_ROWS and len(head) < HEAD_BYTES
@@ -108,18 +110,18 @@ def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:
         yield FieldProblem("?sheet", "other-sheets", sheet=found["sheet"], found=others)
 
 
-class _Pulse:
+class _LeaseRenewal:
     """Renews the lease of the step now and then; False once the batch is cancelled."""
 
     def __init__(self, store: BatchLedger, batch_id: BatchId) -> None:
         self._store = store
         self._batch_id = batch_id
-        self._next = time.monotonic() + NEWS_S
+        self._next = time.monotonic() + PROGRESS_INTERVAL_S
 
     def __call__(self) -> bool:
         if time.monotonic() < self._next:
             return True
-        self._next = time.monotonic() + NEWS_S
+        self._next = time.monotonic() + PROGRESS_INTERVAL_S
         self._store.renew(self._batch_id, SPLIT)
         progress = self._store.progress(self._batch_id)
         return progress is not None and not progress.cancel_requested

@@ -8,22 +8,22 @@ from typing import Any, Protocol
 from shared.adapters.audit_segments import encode_segment
 from shared.adapters.batch_files import SOURCE, BatchFiles, chunk_name
 from shared.adapters.batch_parts import PartHead
-from shared.adapters.past_cache import drop_from_cache
-from shared.adapters.redis_batches import BatchLedger, StepVerdict
+from shared.adapters.past_cache import drop_from_page_cache
+from shared.adapters.redis_batches import BatchLedger, StepDecision
 from shared.domain.batch import BatchManifest, OnError
 from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
-from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_tally
+from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_histogram
 from shared.names import QueueName
-from shared.schemas.asking_price import asking_column
+from shared.schemas.asking_price import asking_column_index
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import next_year
 from worker.services.batch_audit import audit_records, record_part
 from worker.services.batch_chunk import Chunk
-from worker.services.batch_flow import BatchFlow
-from worker.services.batch_part import Part, part_head, write_part
-from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retried
+from worker.services.batch_flow import BatchStepSender
+from worker.services.batch_part import Part, read_part_head, write_part
+from worker.services.batch_retry import ATTEMPTS_EXHAUSTED, retry_on_failure
 from worker.services.batch_rows import (
     NO_PRICES,
     PRICE_INDEXES,
@@ -34,12 +34,12 @@ from worker.services.batch_rows import (
     validate,
 )
 from worker.services.batch_verdict import asked, verdict_cells
-from worker.services.plain_chunk import PlainChunk, unpack
-from worker.services.plain_value import PlainValuation
-from worker.services.shadow_rows import RowTrials
-from worker.services.shadowing import Shadowing
+from worker.services.plain_chunk import FastCsvChunk, unpack
+from worker.services.plain_value import FastCsvValuation
+from worker.services.shadow_rows import ChunkShadowSampler
+from worker.services.shadowing import ShadowEvaluator
 
-GIVE_UP_ATTEMPTS = 3
+MAX_GIVE_UP_ATTEMPTS = 3
 """Tries to note that a chunk is given up; if even that fails, its batch ends."""
 
 log = get_logger("batch.value")
@@ -54,7 +54,7 @@ class EstimateTable(Protocol):
         ...
 
 
-class Estimator(Protocol):
+class BatchModel(Protocol):
     """A loaded model."""
 
     def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EstimateTable:
@@ -62,10 +62,10 @@ class Estimator(Protocol):
         ...
 
 
-class Models(Protocol):
+class ModelProvider(Protocol):
     """Gives model versions."""
 
-    def load(self, version: str) -> Estimator:
+    def load(self, version: str) -> BatchModel:
         """The model of a version; the last one stays in memory."""
         ...
 
@@ -76,59 +76,59 @@ class BatchValuation:
     Args:
         files: records and blobs of batches.
         store: the ledger.
-        flow: sends what comes next.
+        step_sender: sends what comes next.
         models: the batches' pinned model versions.
         audit_folder: where the audit log lies; each chunk has a file of its own in it.
         clock: the time of day.
         max_attempts: tries before a chunk is given up.
-        shadowing: tries another version on a share of the rows; None: nothing is tried.
+        shadow_evaluator: tries another version on a share of the rows; None: nothing is tried.
     """
 
     def __init__(
         self,
         files: BatchFiles,
         store: BatchLedger,
-        flow: BatchFlow,
+        step_sender: BatchStepSender,
         *,
-        models: Models,
+        models: ModelProvider,
         audit_folder: Path,
         clock: Clock,
         max_attempts: int,
-        shadowing: Shadowing | None = None,
+        shadow_evaluator: ShadowEvaluator | None = None,
     ) -> None:
-        self._trials = RowTrials(shadowing)
+        self._shadow_sampler = ChunkShadowSampler(shadow_evaluator)
         self._files = files
         self._store = store
-        self._flow = flow
+        self._step_sender = step_sender
         self._models = models
         self._audit_folder = audit_folder
         self._clock = clock
         self._max_attempts = max_attempts
         self._validators: dict[tuple[str, float], ColumnValidator] = {}
-        self._plain = PlainValuation(self._quantiles, clock)
+        self._fast_csv = FastCsvValuation(self._quantiles, clock)
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send what comes next."""
         step = str(chunk)
         start = self._store.begin(batch_id, step)
-        if start.verdict is StepVerdict.UNKNOWN:
+        if start.verdict is StepDecision.UNKNOWN:
             return
-        if start.verdict is StepVerdict.RUN:
-            with retried(self._store, batch_id, step, start.attempt):
+        if start.verdict is StepDecision.RUN:
+            with retry_on_failure(self._store, batch_id, step, start.attempt):
                 self._value(batch_id, chunk)
-        elif start.verdict is StepVerdict.EXHAUSTED:
-            with retried(self._store, batch_id, step, start.attempt):
+        elif start.verdict is StepDecision.EXHAUSTED:
+            with retry_on_failure(self._store, batch_id, step, start.attempt):
                 self._give_up(batch_id, chunk, start.attempt)
-        self._flow.advance(batch_id)
+        self._step_sender.advance(batch_id)
 
     def _value(self, batch_id: BatchId, chunk: int) -> None:
         manifest = self._manifest(batch_id)
-        head = part_head(self._files.blobs, batch_id, chunk)
+        head = read_part_head(self._files.blobs, batch_id, chunk)
         if head is None:
-            self._trials.forget()
+            self._shadow_sampler.forget()
             part = self._make_part(manifest, chunk)
             write_part(self._files.blobs, batch_id, chunk, part)
-            self._trials.offer()
+            self._shadow_sampler.submit_sample()
             head = part.head
         self._finish(manifest, chunk, head, "done")
 
@@ -147,8 +147,8 @@ class BatchValuation:
         started = time.perf_counter()
         validator = self._validator(manifest.dialect.decimal)
         chunk = self._chunk(manifest, number)
-        if isinstance(chunk, PlainChunk):
-            part = self._plain.part(manifest, chunk, validator)
+        if isinstance(chunk, FastCsvChunk):
+            part = self._fast_csv.part(manifest, chunk, validator)
             if part is not None:
                 return part
             chunk = chunk.as_cells(manifest.dialect)
@@ -166,7 +166,7 @@ class BatchValuation:
             return NO_PRICES
         quantiles = self._quantiles(manifest.model_version, cars.values, len(cars.rows))
         prices = Prices(*quantiles[:, PRICE_INDEXES].T.tolist())
-        column = asking_column(manifest.dialect)
+        column = asking_column_index(manifest.dialect)
         if column is None:
             return prices
         cells = [chunk.columns[column][row - chunk.first_row] for row in cars.rows]
@@ -178,20 +178,20 @@ class BatchValuation:
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
             quantiles = model.estimate_columns(cars, n).quantiles_mad
-        self._trials.draw(cars, quantiles, version)
+        self._shadow_sampler.draw(cars, quantiles, version)
         return quantiles
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Note the chunk's rows as failed; if not even that works, end the batch."""
         log.error("batch_chunk_dead", batch_id=batch_id, chunk=number, attempt=attempt)
-        if attempt > self._max_attempts + GIVE_UP_ATTEMPTS:
+        if attempt > self._max_attempts + MAX_GIVE_UP_ATTEMPTS:
             self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
             return
         manifest, outcome = self._manifest(batch_id), "done"
-        head = part_head(self._files.blobs, batch_id, number)
+        head = read_part_head(self._files.blobs, batch_id, number)
         if head is None:
             chunk = self._chunk(manifest, number)
-            if isinstance(chunk, PlainChunk):
+            if isinstance(chunk, FastCsvChunk):
                 chunk = chunk.as_cells(manifest.dialect)
             part, outcome = make_failed_part(chunk, manifest), "dead"
             write_part(self._files.blobs, batch_id, number, part)
@@ -204,7 +204,7 @@ class BatchValuation:
             raise FileNotFoundError(f"manifest of {batch_id}")
         return manifest
 
-    def _chunk(self, manifest: BatchManifest, number: int) -> Chunk | PlainChunk:
+    def _chunk(self, manifest: BatchManifest, number: int) -> Chunk | FastCsvChunk:
         blobs = self._files.blobs
         with blobs.read(manifest.id, chunk_name(number)) as blob:
             chunk = unpack(blob.read())
@@ -212,7 +212,7 @@ class BatchValuation:
             return chunk
         with blobs.read(manifest.id, SOURCE) as source:
             rows = chunk.read(source, manifest.dialect.encoding)
-            drop_from_cache(source, chunk.offset, chunk.size)
+            drop_from_page_cache(source, chunk.offset, chunk.size)
         return rows
 
     def _validator(self, decimal: str) -> ColumnValidator:
@@ -230,4 +230,4 @@ def _count_rows(part: PartHead, *, dry_run: bool) -> None:
     BATCH_ROWS.labels(outcome="validated" if dry_run else "valued").inc(part.counts.valid)
     BATCH_ROWS.labels(outcome="rejected").inc(part.counts.invalid)
     BATCH_ROWS.labels(outcome="failed").inc(part.counts.failed)
-    observe_tally(part.tally)
+    observe_price_histogram(part.histogram)

@@ -44,7 +44,7 @@ def asked(cells: Sequence[str], validator: ColumnValidator) -> Floats:
     return np.array(values[ASKING_PRICE], dtype=np.float64)
 
 
-def no_verdicts(rows: int) -> Cells:
+def empty_verdict_cells(rows: int) -> Cells:
     """Empty cells of `VERDICT_COLUMNS`."""
     return [[""] * rows] * len(VERDICT_COLUMNS)
 

@@ -1,4 +1,4 @@
-"""One outcome for each request: an estimate, or why there is none."""
+"""One result for each request: an estimate, or why there is none."""
 
 import dataclasses
 import time
@@ -12,14 +12,14 @@ from shared.domain.valuation import Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import INFERENCE
 from shared.names import QueueName
-from worker.services.shadowing import Shadowing
+from worker.services.shadowing import ShadowEvaluator
 
-Outcome: TypeAlias = Estimate | DomainError
+EstimateResult: TypeAlias = Estimate | DomainError
 
 log = get_logger("estimation")
 
 
-class Models(Protocol):
+class ModelProvider(Protocol):
     """Gives the model that answers now."""
 
     def current(self) -> LoadedModel:
@@ -32,15 +32,17 @@ class Estimation:
 
     Args:
         models: the loaded model.
-        shadowing: tries another version on a share of the cars; None: nothing is tried.
+        shadow_evaluator: tries another version on a share of the cars; None: nothing is tried.
     """
 
-    def __init__(self, models: Models, shadowing: Shadowing | None = None) -> None:
+    def __init__(
+        self, models: ModelProvider, shadow_evaluator: ShadowEvaluator | None = None
+    ) -> None:
         self._models = models
-        self._shadowing = shadowing
+        self._shadow_evaluator = shadow_evaluator
 
-    def estimate(self, requests: Sequence[CarRequest]) -> list[Outcome]:
-        """One outcome per request; a request that breaks the forest never harms the others."""
+    def estimate(self, requests: Sequence[CarRequest]) -> list[EstimateResult]:
+        """One result per request; a request that breaks the forest never harms the others."""
         if not requests:
             return []
         try:
@@ -49,22 +51,24 @@ class Estimation:
             return [error] * len(requests)
         started = time.perf_counter()
         try:
-            outcomes: list[Outcome] = list(_estimate_all(model, requests))
+            results: list[EstimateResult] = list(_estimate_all(model, requests))
         except Exception as error:
             log.exception("group_failed", error=str(error), cars=len(requests))
-            outcomes = [_estimate_alone(model, request) for request in requests]
+            results = [_estimate_alone(model, request) for request in requests]
         INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
-        self._offer(requests, outcomes)
-        return outcomes
+        self._submit_sample(requests, results)
+        return results
 
-    def _offer(self, requests: Sequence[CarRequest], outcomes: Sequence[Outcome]) -> None:
+    def _submit_sample(
+        self, requests: Sequence[CarRequest], results: Sequence[EstimateResult]
+    ) -> None:
         """Let the shadow version try what was answered."""
-        if self._shadowing is not None:
-            self._shadowing.offer(
+        if self._shadow_evaluator is not None:
+            self._shadow_evaluator.submit_sample(
                 [
-                    (request.car, outcome)
-                    for request, outcome in zip(requests, outcomes, strict=True)
-                    if isinstance(outcome, Estimate)
+                    (request.car, result)
+                    for request, result in zip(requests, results, strict=True)
+                    if isinstance(result, Estimate)
                 ]
             )
 
@@ -77,7 +81,7 @@ def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Es
     ]
 
 
-def _estimate_alone(model: LoadedModel, request: CarRequest) -> Outcome:
+def _estimate_alone(model: LoadedModel, request: CarRequest) -> EstimateResult:
     try:
         return _estimate_all(model, [request])[0]
     except Exception as error:

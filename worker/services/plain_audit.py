@@ -6,21 +6,21 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from shared.adapters.audit_segments import sealed
+from shared.adapters.audit_segments import seal_last_line
 from shared.domain.batch import BatchManifest
 from worker.runtime import plain_write_kernels
 from worker.services.batch_audit import shared_members
-from worker.services.plain_cells import IS_DECIMAL, NAMES, SLOTS, CellTable
-from worker.services.plain_rows import PlainRows
-from worker.services.plain_texts import ends, signs
+from worker.services.plain_cells import FIELD_INDEX, IS_DECIMAL, NAMES, StringInterner
+from worker.services.plain_rows import FastCsvRows
+from worker.services.plain_texts import chars, ends
 
-RECORD_BYTES = 160
+RECORD_MAX_BYTES = 160
 """More than prices and row numbers take in an audit record."""
 
-NUMBER_BYTES = 40
+NUMBER_MAX_BYTES = 40
 """More than a field's name and plain number take in it."""
 
-SEAL_BYTES = 400
+SEAL_MAX_BYTES = 400
 """More than two hashes and their names take in the last record."""
 
 _NAMES = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
@@ -29,10 +29,10 @@ _ALL_NAMES = b"".join(_NAMES)
 
 
 def audit_segment(
-    rows: PlainRows,
+    rows: FastCsvRows,
     manifest: BatchManifest,
-    table: CellTable,
-    hundredths: NDArray[np.int64],
+    table: StringInterner,
+    cents: NDArray[np.int64],
     *,
     at: float,
     elapsed_ms: float,
@@ -43,32 +43,32 @@ def audit_segment(
         rows: of a chunk.
         manifest: of their batch.
         table: what their codes mean.
-        hundredths: (3, n) price, low and high of all rows.
+        cents: (3, n) price, low and high of all rows.
         at: Unix time of the estimate.
         elapsed_ms: what the chunk took; it stands in each record.
     """
     if not rows.good:
         return b""
-    frame = _frame(manifest, at, elapsed_ms)
-    order = np.array([SLOTS[name] for name in rows.columns], dtype=np.int64)
+    template = _record_template(manifest, at, elapsed_ms)
+    order = np.array([FIELD_INDEX[name] for name in rows.columns], dtype=np.int64)
     # Memory that is not written to is never taken from the system.
-    longest = max(table.longest_fragment, NUMBER_BYTES)
-    size = sum(map(len, frame)) + RECORD_BYTES + len(order) * (longest + 1)
-    out = np.empty(rows.good * size + SEAL_BYTES, dtype=np.uint8)
+    longest = max(table.longest_fragment, NUMBER_MAX_BYTES)
+    size = sum(map(len, template)) + RECORD_MAX_BYTES + len(order) * (longest + 1)
+    out = np.empty(rows.good * size + SEAL_MAX_BYTES, dtype=np.uint8)
     last = np.zeros(1, dtype=np.int64)
     written = plain_write_kernels.write_audit(
-        order, rows.is_good, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
-        signs(_ALL_NAMES), _NAME_ENDS, table.fragments, table.fragment_ends,
-        hundredths, signs(b"".join(frame)), ends(frame), out, last,
+        order, rows.is_valid, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
+        chars(_ALL_NAMES), _NAME_ENDS, table.fragments, table.fragment_ends,
+        cents, chars(b"".join(template)), ends(template), out, last,
     )  # fmt: skip
-    line = sealed(out[: last[0]].data, out[last[0] : written].tobytes())
+    line = seal_last_line(out[: last[0]].data, out[last[0] : written].tobytes())
     end = last[0] + len(line)
-    out[last[0] : end] = signs(line)
+    out[last[0] : end] = chars(line)
     # What the loop wrote is what goes to the disk: these are the most bytes of a chunk.
     return out[:end].data
 
 
-def _frame(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
+def _record_template(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
     """What is the same in all records, cut where rows, features and prices are put in."""
     shared = orjson.dumps(shared_members(manifest, at, elapsed_ms))
     return (

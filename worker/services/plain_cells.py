@@ -12,25 +12,25 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.coded_columns import CodedValues
+from data.coded_columns import CategoryTable
 from data.growing_array import GrowingArray
 from shared.domain.car import FIELD_NAMES
 from shared.schemas.asking_price import ASKING_PRICE
 from shared.schemas.car import CAR_FIELDS
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Number
-from worker.services.plain_texts import readable, signs
+from worker.services.plain_texts import chars, decode_cell
 
-TEXTS_MAX = 20_000
+MAX_INTERNED_STRINGS = 20_000
 """Distinct texts that are remembered; then the memory starts anew. Those that many rows share are
 a few thousand, and learnt again in milliseconds."""
 
-SLOTS_AT_FIRST = 1 << 20
+INITIAL_HASH_SLOTS = 1 << 20
 """Places of the hash table: enough for all texts that are remembered and those of a usual chunk,
 so that none is learnt again because the table grew. Four megabytes."""
 
 NAMES = (*FIELD_NAMES, ASKING_PRICE)
-SLOTS = {name: slot for slot, name in enumerate(NAMES)}
+FIELD_INDEX = {name: slot for slot, name in enumerate(NAMES)}
 """Each field's place in all arrays by field."""
 
 NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
@@ -38,7 +38,7 @@ IS_NUMBER = np.array([name in NUMBERS for name in NAMES])
 IS_DECIMAL = np.array([name in NUMBERS and NUMBERS[name].decimals > 0 for name in NAMES])
 
 
-class CellTable:
+class StringInterner:
     """Texts by column, their codes, and what they mean.
 
     Args:
@@ -48,11 +48,11 @@ class CellTable:
     def __init__(self, validator: ColumnValidator) -> None:
         self._validator = validator
         self.limits = np.array([_limits(name) for name in NAMES])
-        self.slots: NDArray[np.int32] = np.full(SLOTS_AT_FIRST, -1, dtype=np.int32)
+        self.slots: NDArray[np.int32] = np.full(INITIAL_HASH_SLOTS, -1, dtype=np.int32)
         """The hash table: codes, -1 where free."""
-        self.start_anew()
+        self.reset()
 
-    def start_anew(self) -> None:
+    def reset(self) -> None:
         """Forget all texts, and where each had its place."""
         self.secret = np.uint64(secrets.randbits(64))
         """Whoever sends a file cannot know which texts share a place in the hash table."""
@@ -62,7 +62,7 @@ class CellTable:
         self.arena = np.zeros(1 << 16, dtype=np.uint8)
         self.filled = np.zeros(2, dtype=np.int64)
         """Codes, and bytes of the arena, that are taken."""
-        self.values = CodedValues([])
+        self.values = CategoryTable([])
         """Normal forms; None: no value, or refused."""
         self.refusals: dict[int, str] = {}
         """Message codes of the texts that break a rule."""
@@ -88,28 +88,28 @@ class CellTable:
         """Where each code's member ends."""
         return self._fragment_ends.all
 
-    def make_room(self, cells: int, size: int) -> None:
+    def reserve(self, cells: int, size: int) -> None:
         """Have place for so many more texts of so many bytes together."""
         known, used = self.filled.tolist()
-        if known > TEXTS_MAX:
-            self.start_anew()
+        if known > MAX_INTERNED_STRINGS:
+            self.reset()
             known = used = 0
         if 2 * (known + cells) > len(self.slots):
             length = 1 << (2 * (known + cells)).bit_length()
             self.slots = np.full(length, -1, dtype=np.int32)
-            self.start_anew()
+            self.reset()
             known = used = 0
-        self.keys = _grown(self.keys, known + cells)
-        self.arena = _grown(self.arena, used + size)
+        self.keys = _resized(self.keys, known + cells)
+        self.arena = _resized(self.arena, used + size)
 
-    def learn(self) -> None:
+    def validate_new_strings(self) -> None:
         """Validate the texts that came since the last time."""
         known, texts = len(self.values.values), int(self.filled[0])
         if known == texts:
             return
         fragments, lengths, numbers, refused = [], [], [], []
         for code, (name, text) in enumerate(self._texts(known, texts), start=known):
-            value, refusal = self._validator.normal_form(name, text)
+            value, refusal = self._validator.normalize(name, text)
             fragment = b"" if value is None else orjson.dumps({name: value})[1:-1]
             fragments.append(fragment)
             lengths.append(len(fragment))
@@ -120,7 +120,7 @@ class CellTable:
                 self.refusals[code] = refusal
         self.longest_fragment = max(self.longest_fragment, *lengths)
         self._fragment_ends.extend(np.cumsum(lengths) + len(self._fragments))
-        self._fragments.extend(signs(b"".join(fragments)))
+        self._fragments.extend(chars(b"".join(fragments)))
         self._numbers.extend(numbers)
         self._is_refused.extend(refused)
 
@@ -141,10 +141,10 @@ class CellTable:
         begin, end = keys[0][1], keys[-1][1] + keys[-1][2]
         held = self.arena[begin:end].tobytes()
         for slot, start, length in keys:
-            yield NAMES[slot], readable(held[start - begin : start - begin + length])
+            yield NAMES[slot], decode_cell(held[start - begin : start - begin + length])
 
 
-def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:
+def _resized(array: NDArray[Any], length: int) -> NDArray[Any]:
     if length <= len(array):
         return array
     fresh = np.zeros((max(length, 2 * len(array)), *array.shape[1:]), dtype=array.dtype)

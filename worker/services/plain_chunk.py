@@ -12,9 +12,9 @@ from typing import BinaryIO
 import msgpack
 
 from shared.domain.table import Dialect, FileKind
-from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position, least_cells
+from shared.schemas.csv_reader import FIELD_MAX_CHARS, CsvReader, Position, min_row_cells
 from worker.services.batch_chunk import CHUNK_MAX_CHARS, Chunk, cut
-from worker.services.plain_ends import RowEnds
+from worker.services.plain_ends import RowIndex
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
 """Those in which a byte below 128 is never a part of another sign."""
@@ -24,7 +24,7 @@ _MARK = "plain"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PlainPlace:
+class ByteSpan:
     """Where consecutive plain rows lie in their file: a chunk of them is no copy."""
 
     first_row: int
@@ -46,7 +46,7 @@ class PlainPlace:
         packed: bytes = msgpack.packb([_MARK, *dataclasses.astuple(self)])
         return packed
 
-    def read(self, source: BinaryIO, encoding: str) -> "PlainChunk":
+    def read(self, source: BinaryIO, encoding: str) -> "FastCsvChunk":
         """The rows themselves.
 
         Args:
@@ -61,13 +61,13 @@ class PlainPlace:
         utf8 = _as_utf8(text if text.endswith(b"\n") else text + b"\n", encoding)
         if len(text) != self.size or utf8 is None:
             raise EOFError(f"{self.size} bytes from {self.offset} are not what was cut")
-        return PlainChunk(
+        return FastCsvChunk(
             first_row=self.first_row, first_line=self.first_line, rows=self.rows, text=utf8
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PlainChunk:
+class FastCsvChunk:
     """Consecutive plain rows of a file."""
 
     first_row: int
@@ -93,7 +93,7 @@ class PlainChunk:
             dialect.delimiter,
             start=start,
             width=width,
-            least=least_cells(dialect),
+            min_cells=min_row_cells(dialect),
         )
         chunk = cut(
             iter(reader),
@@ -107,26 +107,24 @@ class PlainChunk:
         return chunk
 
 
-def unpack(data: bytes) -> PlainPlace | Chunk:
+def unpack(data: bytes) -> ByteSpan | Chunk:
     """A chunk of either kind from its blob."""
     members = msgpack.unpackb(data)
     if members[0] != _MARK:
-        return Chunk.from_members(members)
+        return Chunk.from_packed(members)
     _, first_row, first_line, rows, offset, size = members
-    return PlainPlace(
-        first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size
-    )
+    return ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
 
 
-def can_be_plain(dialect: Dialect) -> bool:
+def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether a file of this dialect may have plain rows."""
     is_text = dialect.kind is FileKind.CSV
     return is_text and dialect.encoding in ENCODINGS and dialect.delimiter.isascii()
 
 
-def cut_plain(
+def find_byte_span(
     source: BinaryIO, dialect: Dialect, at: Position, *, first_row: int, max_rows: int
-) -> tuple[PlainPlace, Position] | None:
+) -> tuple[ByteSpan, Position] | None:
     """Where the next rows of a file lie; None if they are not plain, or at the end.
 
     Args:
@@ -146,7 +144,7 @@ def cut_plain(
         block, size = block + more, size + len(more)
         if not more and block and not block.endswith(b"\n"):
             block += b"\n"
-        ends = RowEnds.of(block, dialect.delimiter)
+        ends = RowIndex.of(block, dialect.delimiter)
         if len(ends.rows) >= max_rows or not more:
             break
         if len(block) > CHUNK_MAX_CHARS:
@@ -155,10 +153,13 @@ def cut_plain(
     if not rows or (rows < max_rows and ends.is_quote_open):
         return None
     ends = ends.first(rows)
-    text = block[: len(ends.signs)]
-    if not _is_plain(text, ends, len(dialect.header)) or _as_utf8(text, dialect.encoding) is None:
+    text = block[: len(ends.chars)]
+    if (
+        not _is_fast_csv(text, ends, len(dialect.header))
+        or _as_utf8(text, dialect.encoding) is None
+    ):
         return None
-    place = PlainPlace(
+    place = ByteSpan(
         first_row=first_row,
         first_line=at.line + 1,
         rows=rows,
@@ -168,7 +169,7 @@ def cut_plain(
     return place, Position(at.offset + len(text), at.line + len(ends.lines))
 
 
-def _is_plain(text: bytes, ends: RowEnds, width: int) -> bool:
+def _is_fast_csv(text: bytes, ends: RowIndex, width: int) -> bool:
     """Whether the general reader, too, ends rows where `ends` does."""
     return (
         b"\0" not in text

@@ -6,52 +6,52 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-Places = NDArray[np.int64]
-"""Places of bytes, in order."""
+Offsets = NDArray[np.int64]
+"""Offsets of bytes, in order."""
 
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
-_NONE: Places = np.zeros(0, dtype=np.int64)
+_NONE: Offsets = np.zeros(0, dtype=np.int64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class RowEnds:
+class RowIndex:
     """The marks of whole lines, if their quotes are what they seem: see `are_quotes_sound`."""
 
-    signs: NDArray[np.uint8]
+    chars: NDArray[np.uint8]
     """The bytes of the lines."""
     delimiter: int
-    quotes: Places
-    lines: Places
+    quotes: Offsets
+    lines: Offsets
     """All line feeds."""
-    rows: Places
+    rows: Offsets
     """Those line feeds that end a row; lines without any value are no rows."""
 
     @classmethod
-    def of(cls, block: bytes, delimiter: str) -> "RowEnds":
+    def of(cls, block: bytes, delimiter: str) -> "RowIndex":
         """The marks of a block; what follows its last row's end is no row yet.
 
         Args:
             block: it begins between two rows.
             delimiter: the sign between cells; ASCII.
         """
-        signs = np.frombuffer(block, np.uint8)
-        lines = np.flatnonzero(signs == _LINE_FEED)
-        quotes = np.flatnonzero(signs == _QUOTE) if b'"' in block else _NONE
+        chars = np.frombuffer(block, np.uint8)
+        lines = np.flatnonzero(chars == _LINE_FEED)
+        quotes = np.flatnonzero(chars == _QUOTE) if b'"' in block else _NONE
         ends = lines[_is_outside(lines, quotes)] if len(quotes) else lines
         return cls(
-            signs=signs,
+            chars=chars,
             delimiter=ord(delimiter),
             quotes=quotes,
             lines=lines,
-            rows=_with_values(block, ends, delimiter),
+            rows=_drop_blank_lines(block, ends, delimiter),
         )
 
-    def first(self, rows: int) -> "RowEnds":
+    def first(self, rows: int) -> "RowIndex":
         """The marks up to the end of that many rows, of which there are enough."""
         size = int(self.rows[rows - 1]) + 1
         return dataclasses.replace(
             self,
-            signs=self.signs[:size],
+            chars=self.chars[:size],
             quotes=self.quotes[: np.searchsorted(self.quotes, size)],
             lines=self.lines[: np.searchsorted(self.lines, size)],
             rows=self.rows[:rows],
@@ -79,7 +79,7 @@ class RowEnds:
         if not len(self.quotes):
             return True
         opening = self.quotes[0::2]
-        before = self.signs[opening[opening > 0] - 1]
+        before = self.chars[opening[opening > 0] - 1]
         is_first = np.isin(before, [self.delimiter, _LINE_FEED, _QUOTE])
         return bool(is_first.all()) and self._are_long_rows_whole(width)
 
@@ -89,31 +89,31 @@ class RowEnds:
         ends, inside = self.lines[is_end], self.lines[~is_end]
         if not len(inside):
             return True
-        after = self.signs[self.quotes[1::2] + 1]
+        after = self.chars[self.quotes[1::2] + 1]
         if not np.isin(after, [self.delimiter, _LINE_FEED, _RETURN, _QUOTE]).all():
             return False
-        delimiters = np.flatnonzero(self.signs == self.delimiter)
+        delimiters = np.flatnonzero(self.chars == self.delimiter)
         delimiters = delimiters[_is_outside(delimiters, self.quotes)]
         rows = np.unique(np.searchsorted(ends, inside))
         until = np.searchsorted(delimiters, ends)
         return bool((np.diff(until, prepend=0)[rows] == width - 1).all())
 
 
-def _is_outside(places: Places, quotes: Places) -> NDArray[np.bool_]:
+def _is_outside(offsets: Offsets, quotes: Offsets) -> NDArray[np.bool_]:
     """Whether an even number of quotes stands before each place."""
-    return np.asarray(np.searchsorted(quotes, places) % 2 == 0)
+    return np.asarray(np.searchsorted(quotes, offsets) % 2 == 0)
 
 
-def _with_values(block: bytes, ends: Places, delimiter: str) -> Places:
+def _drop_blank_lines(block: bytes, ends: Offsets, delimiter: str) -> Offsets:
     """Those ends of lines that have a value in them."""
     if not len(ends):
         return ends
     starts = np.concatenate(([0], ends[:-1] + 1))
     # Only a line whose first cell is empty can be without values.
-    signs = np.frombuffer(block, np.uint8)
+    chars = np.frombuffer(block, np.uint8)
     begins = [ord(delimiter), _LINE_FEED, _RETURN]
-    second = signs[np.minimum(starts + 1, len(signs) - 1)]
-    is_doubtful = np.isin(signs[starts], begins) | ((signs[starts] == _QUOTE) & (second == _QUOTE))
+    second = chars[np.minimum(starts + 1, len(chars) - 1)]
+    is_doubtful = np.isin(chars[starts], begins) | ((chars[starts] == _QUOTE) & (second == _QUOTE))
     nothing = re.compile(rb'(?:(?:"")?%b)*(?:"")?\r*' % re.escape(delimiter.encode()))
     blank = [
         line

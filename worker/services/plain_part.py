@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
-from shared.metrics import PriceTally
+from shared.metrics import PriceHistogram
 from worker.runtime import plain_write_kernels
 from worker.services.batch_part import Part
 from worker.services.batch_rows import (
@@ -17,22 +17,22 @@ from worker.services.batch_rows import (
     csv_lines,
     error_lines,
     key_column,
-    reasons_of,
+    rejection_reasons,
 )
 from worker.services.batch_verdict import verdict_cells
 from worker.services.plain_audit import audit_segment
-from worker.services.plain_cells import SLOTS, CellTable
-from worker.services.plain_rows import PlainRows
-from worker.services.plain_texts import ends, readable, signs
+from worker.services.plain_cells import FIELD_INDEX, StringInterner
+from worker.services.plain_rows import FastCsvRows
+from worker.services.plain_texts import chars, decode_cell, ends
 
-ENDING_BYTES = 160
+SUFFIX_MAX_BYTES = 160
 """More than prices and status of a row take in a result file."""
 
 
-def make_plain_part(
-    rows: PlainRows,
+def make_fast_csv_part(
+    rows: FastCsvRows,
     manifest: BatchManifest,
-    table: CellTable,
+    table: StringInterner,
     quantiles: NDArray[np.float64] | None,
     *,
     at: float,
@@ -49,34 +49,34 @@ def make_plain_part(
         elapsed_ms: what the chunk took; it stands in each of its records.
     """
     prices = None if quantiles is None else quantiles[:, PRICE_INDEXES].T
-    hundredths = _spread(prices, rows.is_good)
-    rejected = np.flatnonzero(~rows.is_good)
+    cents = _scatter_cents(prices, rows.is_valid)
+    rejected = np.flatnonzero(~rows.is_valid)
     errors = _row_errors(rows, manifest, table, rejected)
-    reasons = reasons_of(errors, manifest)
-    results, own = _results(rows, manifest, hundredths, _verdicts(rows, quantiles), reasons)
+    reasons = rejection_reasons(errors, manifest)
+    results, own = _results(rows, manifest, cents, _verdicts(rows, quantiles), reasons)
     audit: bytes | memoryview = b""
     if prices is not None:
-        audit = audit_segment(rows, manifest, table, hundredths, at=at, elapsed_ms=elapsed_ms)
+        audit = audit_segment(rows, manifest, table, cents, at=at, elapsed_ms=elapsed_ms)
     return Part(
-        RowCounts(valid=len(rows.is_good) - len(rejected), invalid=len(rejected)),
+        RowCounts(valid=len(rows.is_valid) - len(rejected), invalid=len(rejected)),
         results,
         error_lines(errors),
         _rejected(rows, results, own, reasons),
         audit,
-        PriceTally.of(() if prices is None else np.sort(prices[0]).tolist()),
+        PriceHistogram.of(() if prices is None else np.sort(prices[0]).tolist()),
     )
 
 
 def _row_errors(
-    rows: PlainRows, manifest: BatchManifest, table: CellTable, rejected: NDArray[np.int64]
+    rows: FastCsvRows, manifest: BatchManifest, table: StringInterner, rejected: NDArray[np.int64]
 ) -> RowErrors:
     """What is wrong with the rejected rows, as the error report says it."""
     header = manifest.dialect.header
     keys = _row_keys(rows, manifest, rejected)
-    lines = dict(zip(rejected.tolist(), (rows.places[rejected, 0]).tolist(), strict=True))
+    lines = dict(zip(rejected.tolist(), (rows.positions[rejected, 0]).tolist(), strict=True))
     errors: RowErrors = {row: [] for row in lines}
     for name, index in rows.columns.items():
-        codes = rows.codes[SLOTS[name]][rejected]
+        codes = rows.codes[FIELD_INDEX[name]][rejected]
         wrong = table.refused(codes)
         for row, code in zip(rejected[wrong].tolist(), codes[wrong].tolist(), strict=True):
             errors[row].append(
@@ -93,7 +93,7 @@ def _row_errors(
 
 
 def _row_keys(
-    rows: PlainRows, manifest: BatchManifest, rejected: NDArray[np.int64]
+    rows: FastCsvRows, manifest: BatchManifest, rejected: NDArray[np.int64]
 ) -> dict[int, str]:
     """What the caller calls these rows, if there is a column for that."""
     column = key_column(manifest)
@@ -101,53 +101,55 @@ def _row_keys(
         return {}
     keys = {}
     for row in rejected.tolist():
-        _, start, stop = rows.places[row].tolist()
-        keys[row] = readable(rows.text[start:stop]).split(chr(rows.delimiter))[column]
+        _, start, stop = rows.positions[row].tolist()
+        keys[row] = decode_cell(rows.text[start:stop]).split(chr(rows.delimiter))[column]
     return keys
 
 
 def _rejected(
-    rows: PlainRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
+    rows: FastCsvRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
 ) -> bytes:
     """The lines of the file of rejected rows."""
     lines = []
     for row, reason in reasons.items():
         start, stop = own[row].tolist()
-        line = rows.chunk.first_line + int(rows.places[row, 0])
+        line = rows.chunk.first_line + int(rows.positions[row, 0])
         lines.append(b"%s,%d,%s\n" % (results[start:stop], line, _quoted(reason)))
     return b"".join(lines)
 
 
-def _spread(prices: NDArray[np.float64] | None, is_good: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Prices of all rows in hundredths, (3, n); no columns if nothing is valued."""
+def _scatter_cents(
+    prices: NDArray[np.float64] | None, is_valid: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Prices of all rows in cents, (3, n); no columns if nothing is valued."""
     if prices is None:
-        return np.zeros((0, len(is_good)), dtype=np.int64)
-    spread = np.zeros((len(prices), len(is_good)), dtype=np.int64)
-    spread[:, is_good] = np.rint(prices * 100)
+        return np.zeros((0, len(is_valid)), dtype=np.int64)
+    spread = np.zeros((len(prices), len(is_valid)), dtype=np.int64)
+    spread[:, is_valid] = np.rint(prices * 100)
     return spread
 
 
-def _verdicts(rows: PlainRows, quantiles: NDArray[np.float64] | None) -> Sequence[bytes]:
+def _verdicts(rows: FastCsvRows, quantiles: NDArray[np.float64] | None) -> Sequence[bytes]:
     """What stands after each row's prices; nothing if the file asks no prices."""
     if quantiles is None or rows.asking_mad is None:
-        return [b""] * len(rows.is_good)
-    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_good], quantiles)).splitlines()
+        return [b""] * len(rows.is_valid)
+    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles)).splitlines()
     lines = iter(cells)
-    return [b"," + next(lines) if is_good else b"" for is_good in rows.is_good.tolist()]
+    return [b"," + next(lines) if is_valid else b"" for is_valid in rows.is_valid.tolist()]
 
 
 def _results(
-    rows: PlainRows,
+    rows: FastCsvRows,
     manifest: BatchManifest,
-    hundredths: NDArray[np.int64],
+    cents: NDArray[np.int64],
     verdicts: Sequence[bytes],
     reasons: Mapping[int, str],
 ) -> tuple[bytes, NDArray[np.int64]]:
     """The lines of the result file, and where each row's own cells stand in them."""
-    endings = np.full(len(rows.is_good), -1, dtype=np.int64)
+    suffix_ids = np.full(len(rows.is_valid), -1, dtype=np.int64)
     # Many rows are rejected for the same reason.
     kinds = {reason: kind for kind, reason in enumerate(dict.fromkeys(reasons.values()))}
-    endings[list(reasons)] = [kinds[reason] for reason in reasons.values()]
+    suffix_ids[list(reasons)] = [kinds[reason] for reason in reasons.values()]
     blank = b"," * (4 if rows.asking_mad is None else 4 + len(VERDICT_COLUMNS))
     texts = [
         blank + b"%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds
@@ -156,16 +158,16 @@ def _results(
         good = blank + b"%s,\n" % RowStatus.VALID.encode()
     else:
         good = b",%s,\n" % RowStatus.VALUED.encode()
-    longest = max([ENDING_BYTES + max(map(len, verdicts), default=0), *map(len, texts)])
+    longest = max([SUFFIX_MAX_BYTES + max(map(len, verdicts), default=0), *map(len, texts)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
-    own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_good)
+    own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_valid)
     own_size += rows.text.count(b'"') + len(rows.escapes)
-    out = np.empty(own_size + longest * len(rows.is_good), dtype=np.uint8)
-    own = np.empty((len(rows.is_good), 2), dtype=np.int64)
+    out = np.empty(own_size + longest * len(rows.is_valid), dtype=np.uint8)
+    own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = plain_write_kernels.write_results(
-        signs(rows.text), rows.delimiter, rows.places, endings,
-        hundredths, signs(b"".join(verdicts)), ends(verdicts), signs(b"".join(texts)),
-        ends(texts), signs(good), rows.escapes, own, out,
+        chars(rows.text), rows.delimiter, rows.positions, suffix_ids,
+        cents, chars(b"".join(verdicts)), ends(verdicts), chars(b"".join(texts)),
+        ends(texts), chars(good), rows.escapes, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
 

@@ -6,21 +6,21 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.runtime.plain_signs import LINE_MARK
+from worker.runtime.plain_signs import EMBEDDED_LINE_FEED
 
 
-def signs(text: bytes) -> NDArray[np.uint8]:
+def chars(text: bytes) -> NDArray[np.uint8]:
     """The bytes of a text, without a copy."""
     return np.frombuffer(text, np.uint8)
 
 
-def readable(cell: bytes) -> str:
+def decode_cell(cell: bytes) -> str:
     r"""What a cell says.
 
-    >>> readable(b"deux\x1elignes")
+    >>> decode_cell(b"deux\x1elignes")
     'deux\nlignes'
     """
-    return cell.decode().replace(chr(LINE_MARK), "\n")
+    return cell.decode().replace(chr(EMBEDDED_LINE_FEED), "\n")
 
 
 def ends(texts: Sequence[bytes]) -> NDArray[np.int64]:

@@ -13,13 +13,13 @@ from shared.domain.valuation import QUANTILE_LEVELS
 from shared.logging import get_logger
 from shared.schemas.columns import ColumnValidator
 from worker.services.batch_part import Part
-from worker.services.plain_cells import CellTable
-from worker.services.plain_chunk import PlainChunk
+from worker.services.plain_cells import StringInterner
+from worker.services.plain_chunk import FastCsvChunk
 
 if TYPE_CHECKING:
-    from worker.services.plain_rows import PlainRows
+    from worker.services.plain_rows import FastCsvRows
 
-TABLES_MOST = 3
+MAX_INTERNERS = 3
 """Memories of texts, one for each validator: one for each way to write decimals."""
 
 log = get_logger("plain")
@@ -28,14 +28,14 @@ Quantiles = Callable[[str, Mapping[str, Any], int], Any]
 """Prices at `QUANTILE_LEVELS` of n cars by a model version, as an array (n, levels)."""
 
 
-class PlainEngine(NamedTuple):
+class FastCsvEngine(NamedTuple):
     """The compiled loops, behind two functions."""
 
-    read_rows: Callable[[PlainChunk, BatchManifest, CellTable], "PlainRows | None"]
+    read_rows: Callable[[FastCsvChunk, BatchManifest, StringInterner], "FastCsvRows | None"]
     make_part: Callable[..., Part]
 
 
-class PlainValuation:
+class FastCsvValuation:
     """Makes parts of plain chunks. Remembers what texts mean from one chunk to the next.
 
     Args:
@@ -46,13 +46,13 @@ class PlainValuation:
     def __init__(self, quantiles: Quantiles, clock: Clock) -> None:
         self._quantiles = quantiles
         self._clock = clock
-        self._tables: dict[ColumnValidator, CellTable] = {}
+        self._tables: dict[ColumnValidator, StringInterner] = {}
 
     def part(
-        self, manifest: BatchManifest, chunk: PlainChunk, validator: ColumnValidator
+        self, manifest: BatchManifest, chunk: FastCsvChunk, validator: ColumnValidator
     ) -> Part | None:
         """The part of a chunk; None if its rows need the general reader."""
-        engine = plain_engine()
+        engine = fast_csv_engine()
         if engine is None:
             return None
         try:
@@ -63,7 +63,11 @@ class PlainValuation:
             raise
 
     def _part(
-        self, engine: PlainEngine, manifest: BatchManifest, chunk: PlainChunk, table: CellTable
+        self,
+        engine: FastCsvEngine,
+        manifest: BatchManifest,
+        chunk: FastCsvChunk,
+        table: StringInterner,
     ) -> Part | None:
         started = time.perf_counter()
         rows = engine.read_rows(chunk, manifest, table)
@@ -80,17 +84,17 @@ class PlainValuation:
     def _value(self, version: str, cars: Mapping[str, Any], n: int) -> Any:
         return self._quantiles(version, cars, n) if n else np.zeros((0, len(QUANTILE_LEVELS)))
 
-    def _table(self, validator: ColumnValidator) -> CellTable:
+    def _table(self, validator: ColumnValidator) -> StringInterner:
         """The texts that this process knows, by the validator that judged them."""
         if validator not in self._tables:
-            if len(self._tables) == TABLES_MOST:
+            if len(self._tables) == MAX_INTERNERS:
                 self._tables.clear()
-            self._tables[validator] = CellTable(validator)
+            self._tables[validator] = StringInterner(validator)
         return self._tables[validator]
 
 
 @lru_cache(maxsize=1)
-def plain_engine() -> PlainEngine | None:
+def fast_csv_engine() -> FastCsvEngine | None:
     """The compiled loops; None where numba cannot be imported: everything is read as cells then."""
     try:
         # Optional, and slow to import.
@@ -98,4 +102,4 @@ def plain_engine() -> PlainEngine | None:
     except ImportError as error:
         log.warning("plain_rows_fallback", error=str(error))
         return None
-    return PlainEngine(plain_rows.read_rows, plain_part.make_plain_part)
+    return FastCsvEngine(plain_rows.read_rows, plain_part.make_fast_csv_part)

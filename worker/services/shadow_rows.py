@@ -7,55 +7,55 @@ from data.coded_columns import Column, values_at
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.logging import get_logger
-from worker.services.shadowing import Shadowing, Trial
+from worker.services.shadowing import ShadowEvaluator, ShadowSample
 
 _MEDIAN = QUANTILE_LEVELS.index(0.5)
 
 log = get_logger("shadow")
 
 
-class RowTrials:
+class ChunkShadowSampler:
     """Draws rows of the chunk in work, and has them tried once its answers are there to stay.
 
     Whatever fails here fails no chunk.
 
     Args:
-        shadowing: tries cars; None: nothing is tried.
+        shadow_evaluator: tries cars; None: nothing is tried.
     """
 
-    def __init__(self, shadowing: Shadowing | None) -> None:
-        self._shadowing = shadowing
-        self._drawn: list[Trial] = []
+    def __init__(self, shadow_evaluator: ShadowEvaluator | None) -> None:
+        self._shadow_evaluator = shadow_evaluator
+        self._pending_samples: list[ShadowSample] = []
 
     def forget(self) -> None:
         """Another chunk begins: rows of one that failed half way are valued, and drawn, again."""
-        self._drawn = []
+        self._pending_samples = []
 
     def draw(self, columns: Mapping[str, Column], quantiles: Any, version: str) -> None:
-        """Remember a share of the rows, as `trials_of` takes them.
+        """Remember a share of the rows, as `shadow_samples` takes them.
 
         None of a version that is no longer active: the shadow would be compared with the past.
         """
-        if self._shadowing is None:
+        if self._shadow_evaluator is None:
             return
         try:
-            if self._shadowing.compares_with(version):
-                rows = self._shadowing.drawn(len(quantiles))
-                self._drawn = trials_of(columns, quantiles, rows, version)
+            if self._shadow_evaluator.is_baseline(version):
+                rows = self._shadow_evaluator.drawn(len(quantiles))
+                self._pending_samples = shadow_samples(columns, quantiles, rows, version)
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             log.exception("shadow_rows_not_drawn", error=str(error))
 
-    def offer(self) -> None:
+    def submit_sample(self) -> None:
         """Have the remembered rows tried."""
-        if self._shadowing is not None:
-            self._shadowing.put_aside(self._drawn)
+        if self._shadow_evaluator is not None:
+            self._shadow_evaluator.enqueue(self._pending_samples)
         self.forget()
 
 
-def trials_of(
+def shadow_samples(
     columns: Mapping[str, Column], quantiles: Any, rows: Sequence[int], version: str
-) -> list[Trial]:
-    """The trials of some rows.
+) -> list[ShadowSample]:
+    """The samples of some rows.
 
     Args:
         columns: of n cars, by field name; an absent one is missing in every car.

@@ -23,7 +23,7 @@ class SendJob(Protocol):
         ...
 
 
-class JobSweep:
+class JobSweeper:
     """Looks after open jobs whose lease has run out.
 
     A worker that is killed between taking a message and noting it as unacknowledged loses the

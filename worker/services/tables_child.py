@@ -33,8 +33,8 @@ NOTICE_SHEETS = 20
 def main(arguments: Sequence[str]) -> int:
     """Convert the file that the arguments name; 0 if that went well, 3 if it is refused."""
     order = orjson.loads(arguments[0])
-    _limit()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _set_resource_limits()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         with os.fdopen(order["fd"], "rb") as source:
             report = _convert(order, source)
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str]) -> int:
         return _refuse(error.problems)
     except MemoryError:
         return _refuse([FieldProblem("/file", "table-too-large")])
-    _say(report)
+    _write_report(report)
     return 0
 
 
-def _limit() -> None:
+def _set_resource_limits() -> None:
     """Bound what this process may take."""
     with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))
@@ -55,7 +55,7 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """End when the parent does: the other end of standard input is its."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
@@ -95,11 +95,11 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
 
 
 def _refuse(problems: Sequence[FieldProblem]) -> int:
-    _say({"problems": [[each.pointer, each.code, each.params] for each in problems]})
+    _write_report({"problems": [[each.pointer, each.code, each.params] for each in problems]})
     return 3
 
 
-def _say(report: dict[str, Any]) -> None:
+def _write_report(report: dict[str, Any]) -> None:
     sys.stderr.write(orjson.dumps(report).decode() + "\n")
     sys.stderr.flush()
 

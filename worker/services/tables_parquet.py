@@ -11,9 +11,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.schemas.csv_reader import FIELD_MAX_CHARS, clean
-from shared.schemas.header_fields import field_of
-from worker.services.tables_rows import NUMBER_COLUMN, RowWriter, short
+from shared.schemas.csv_reader import FIELD_MAX_CHARS, replace_unreadable
+from shared.schemas.header_fields import field_for_header
+from worker.services.tables_rows import NUMBER_COLUMN, RowWriter, truncate_cell
 
 BATCH_MAX_BYTES = 16_000_000
 BATCH_MAX_ROWS = 8_192
@@ -56,7 +56,7 @@ def _refuse_nested(schema: pa.Schema) -> None:
     problems = [
         FieldProblem(f"/header/{index}", "nested-column", column=field.name, type=str(field.type))
         for index, field in enumerate(schema)
-        if pa.types.is_nested(_value_type(field.type)) and field_of(field.name) is not None
+        if pa.types.is_nested(_value_type(field.type)) and field_for_header(field.name) is not None
     ]
     if problems:
         raise UnreadableUpload(problems)
@@ -77,11 +77,11 @@ def _batch_rows(file: pq.ParquetFile) -> int:
 def _lines(batch: pa.RecordBatch, first_number: int) -> bytes:
     """The rows as lines of CSV."""
     numbers = pa.array(range(first_number, first_number + batch.num_rows))
-    fields = map(field_of, batch.schema.names)
+    fields = map(field_for_header, batch.schema.names)
     columns = [
         numbers,
         *(
-            _texts(column) if field is not None else _any_texts(column)
+            _as_strings(column) if field is not None else _any_as_strings(column)
             for field, column in zip(fields, batch.columns, strict=True)
         ),
     ]
@@ -96,30 +96,30 @@ def _lines(batch: pa.RecordBatch, first_number: int) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _any_texts(column: Any) -> Any:
+def _any_as_strings(column: Any) -> Any:
     """A column that no car needs as texts, whatever is in it: it must cost no row."""
     kind = _value_type(column.type)
     if pa.types.is_nested(kind):
         texts = [None if cell is None else _json(cell) for cell in column.to_pylist()]
     elif _is_binary(kind):
         texts = [
-            None if cell is None else clean(cell.decode(errors="replace"))
+            None if cell is None else replace_unreadable(cell.decode(errors="replace"))
             for cell in column.to_pylist()
         ]
     else:
-        return _texts(column)
-    return _bounded(pc.fill_null(pa.array(texts, pa.large_string()), ""))
+        return _as_strings(column)
+    return _truncate_cells(pc.fill_null(pa.array(texts, pa.large_string()), ""))
 
 
 def _json(cell: Any) -> str:
     return orjson.dumps(cell, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _texts(column: Any) -> Any:
+def _as_strings(column: Any) -> Any:
     """A column as texts, as a CSV of the same table would have them."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _texts(column.dictionary_decode())
+        return _as_strings(column.dictionary_decode())
     if pa.types.is_null(kind):
         return pa.array([""] * len(column), pa.string())
     if pa.types.is_floating(kind):
@@ -134,7 +134,7 @@ def _texts(column: Any) -> Any:
         texts = column.cast(pa.large_binary()).view(pa.large_string())
     else:
         texts = column.cast(pa.string())
-    return _bounded(pc.fill_null(texts, ""))
+    return _truncate_cells(pc.fill_null(texts, ""))
 
 
 def _numbers(column: Any) -> Any:
@@ -154,13 +154,15 @@ def _is_binary(kind: pa.DataType) -> bool:
     )  # fmt: skip
 
 
-def _bounded(texts: Any) -> Any:
+def _truncate_cells(texts: Any) -> Any:
     """Texts of which none is longer than the reader can tell as too long."""
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
     if longest <= FIELD_MAX_CHARS:
         return texts
     cut = [
-        text if len(text) <= FIELD_MAX_CHARS else short(text.decode(errors="replace")).encode()
+        text
+        if len(text) <= FIELD_MAX_CHARS
+        else truncate_cell(text.decode(errors="replace")).encode()
         for text in texts.cast(pa.large_binary()).to_pylist()
     ]
     return pa.array(cut, pa.large_binary()).view(pa.large_string())

@@ -18,18 +18,18 @@ from shared.domain.table import FileKind
 from shared.logging import get_logger
 
 BLOCK_BYTES = 1 << 20
-NEWS_S = 5.0
+PROGRESS_INTERVAL_S = 5.0
 REPORT_MAX_BYTES = 65_536
-CHILD_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
+CHILD_ENV = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
 """Arrow's own pools ask for far more memory than they use, which its limit would count."""
 
-PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+INHERITED_ENV = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 """What the reader may know of the worker's environment, which holds passwords."""
 
 log = get_logger("batch.table")
 
 
-class Order(NamedTuple):
+class TableReadRequest(NamedTuple):
     """What is to be read."""
 
     kind: FileKind
@@ -40,7 +40,7 @@ class Order(NamedTuple):
     """Most bytes that may come out."""
 
 
-class Stopped(Exception):
+class ReadCancelled(Exception):
     """Nobody wants the rows any more."""
 
 
@@ -51,9 +51,9 @@ class ReaderKilled(Exception):
 def read_table(
     source: BinaryIO,
     target: BlobWriter,
-    order: Order,
+    order: TableReadRequest,
     spool: Path,
-    go_on: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> dict[str, Any]:
     """Write the rows of a workbook or Parquet file to `target`; what the reader found besides.
 
@@ -63,17 +63,17 @@ def read_table(
         order: what is to be read.
         spool: folder for a copy of a file that is no local one; it has no name there, so
             nothing is left of it after a crash.
-        go_on: called every few seconds; whether to.
+        should_continue: called every few seconds; whether to.
 
     Raises:
         UnreadableUpload: it is refused, or its reader died of it.
-        Stopped: `go_on` said no.
+        ReadCancelled: `should_continue` said no.
         ReaderKilled: the reader was ended from outside.
     """
-    with _local(source, spool, go_on) as file, tempfile.TemporaryFile() as report:
+    with _local(source, spool, should_continue) as file, tempfile.TemporaryFile() as report:
         child = _start(file, report, order)
         try:
-            _copy(child, target, go_on)
+            _copy(child, target, should_continue)
             status = child.wait()
         finally:
             child.kill()
@@ -93,7 +93,7 @@ def read_table(
     return found
 
 
-def _local(source: BinaryIO, spool: Path, go_on: Callable[[], bool]) -> IO[bytes]:
+def _local(source: BinaryIO, spool: Path, should_continue: Callable[[], bool]) -> IO[bytes]:
     """The file itself if it lies on this machine, or a copy of it."""
     try:
         return os.fdopen(os.dup(source.fileno()), "rb")
@@ -102,35 +102,38 @@ def _local(source: BinaryIO, spool: Path, go_on: Callable[[], bool]) -> IO[bytes
         copy = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 - the caller closes it
         while block := source.read(BLOCK_BYTES):
             copy.write(block)
-            if not go_on():
+            if not should_continue():
                 copy.close()
-                raise Stopped from None
+                raise ReadCancelled from None
         copy.flush()
         return copy
 
 
-def _start(file: IO[bytes], report: IO[bytes], order: Order) -> "subprocess.Popen[bytes]":
-    told = order._asdict() | {"fd": file.fileno()}
+def _start(
+    file: IO[bytes], report: IO[bytes], order: TableReadRequest
+) -> "subprocess.Popen[bytes]":
+    payload = order._asdict() | {"fd": file.fileno()}
     return subprocess.Popen(
-        [sys.executable, "-m", "worker.services.tables_child", orjson.dumps(told).decode()],
+        [sys.executable, "-m", "worker.services.tables_child", orjson.dumps(payload).decode()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=report,
         pass_fds=(file.fileno(),),
-        env={name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        | CHILD_ENVIRONMENT,
+        env={name: os.environ[name] for name in INHERITED_ENV if name in os.environ} | CHILD_ENV,
     )
 
 
-def _copy(child: "subprocess.Popen[bytes]", target: BlobWriter, go_on: Callable[[], bool]) -> None:
+def _copy(
+    child: "subprocess.Popen[bytes]", target: BlobWriter, should_continue: Callable[[], bool]
+) -> None:
     """Write what the child writes, to its end."""
     if child.stdout is None:
         raise RuntimeError("the child has no output")
     rows = child.stdout.fileno()
     while True:
-        ready, _, _ = select.select([rows], [], [], NEWS_S)
-        if not go_on():
-            raise Stopped
+        ready, _, _ = select.select([rows], [], [], PROGRESS_INTERVAL_S)
+        if not should_continue():
+            raise ReadCancelled
         if ready:
             block = os.read(rows, BLOCK_BYTES)
             if not block:

@@ -13,10 +13,10 @@ from typing import BinaryIO, NamedTuple
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import Dialect
 from shared.schemas.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS, CsvReader, Position, SourceRow
-from shared.schemas.file_kinds import RATIO_FREE_BYTES, RATIO_MAX
-from shared.schemas.header_fields import TITLE_ROWS_MAX, header_place
+from shared.schemas.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
+from shared.schemas.header_fields import TITLE_ROWS_MAX, find_header
 
-STORED = Dialect(encoding="utf-8", delimiter=",")
+STORED_DIALECT = Dialect(encoding="utf-8", delimiter=",")
 NUMBER_COLUMN = "row"
 BLOCK_BYTES = 1 << 18
 
@@ -29,7 +29,7 @@ class NumberedRow(NamedTuple):
     cells: Sequence[str]
 
 
-class StoredRows:
+class StoredTableReader:
     """Reads stored rows again, from any place on; see `CsvReader`.
 
     Args:
@@ -40,7 +40,9 @@ class StoredRows:
 
     def __init__(self, stream: BinaryIO, dialect: Dialect, start: Position) -> None:
         width = (NUMBER_COLUMN, *dialect.header)
-        stored = Dialect(encoding=STORED.encoding, delimiter=STORED.delimiter, header=width)
+        stored = Dialect(
+            encoding=STORED_DIALECT.encoding, delimiter=STORED_DIALECT.delimiter, header=width
+        )
         self._reader = CsvReader.of(stream, stored, start)
 
     @property
@@ -64,7 +66,9 @@ class RowWriter:
 
     def __init__(self, target: BinaryIO, source_bytes: int, max_bytes: int) -> None:
         self._target = target
-        self._limit = min(max_bytes, max(RATIO_FREE_BYTES, RATIO_MAX * source_bytes))
+        self._limit = min(
+            max_bytes, max(RATIO_CHECK_MIN_BYTES, MAX_COMPRESSION_RATIO * source_bytes)
+        )
         self._written = 0
         self._text = io.StringIO()
         self._lines = csv.writer(self._text, lineterminator="\n")
@@ -86,7 +90,7 @@ class RowWriter:
         """Write rows, each as wide as the header or wider."""
         for number, cells in rows:
             blank = [""] * (width - len(cells))
-            self._lines.writerow([number, *map(short, cells), *blank])
+            self._lines.writerow([number, *map(truncate_cell, cells), *blank])
             if self._text.tell() > BLOCK_BYTES:
                 self.flush()
         self.flush()
@@ -109,7 +113,7 @@ class RowWriter:
         self._target.write(lines)
 
 
-def short(cell: str) -> str:
+def truncate_cell(cell: str) -> str:
     """A cell that is longer than any may be, in one line that the reader marks as too long."""
     if len(cell) <= FIELD_MAX_CHARS:
         return cell
@@ -138,5 +142,5 @@ def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTab
     if not first:
         return None
     cells = [row.cells for row in first]
-    place = header_place(cells, given)
+    place = find_header(cells, given)
     return TitledTable(cells[:place], cells[place], chain(first[place + 1 :], rows))

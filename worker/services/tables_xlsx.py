@@ -15,11 +15,11 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.schemas.header_fields import TITLE_ROWS_MAX, has_header
 from worker.services.tables_rows import NumberedRow
 from worker.services.tables_xlsx_values import CellFormats, cell_text
-from worker.services.tables_xlsx_xml import parse_events, read_shared_texts, read_small
+from worker.services.tables_xlsx_xml import parse_events, read_shared_strings, read_small_part
 
-CELLS_OF_A_ROW_MAX = 16_384
+EXCEL_MAX_COLUMNS = 16_384
 """Excel's own limit."""
-SHEETS_LOOKED_INTO = 20
+MAX_SHEETS_INSPECTED = 20
 _LETTERS = re.compile("[A-Z]{1,3}")
 
 
@@ -47,14 +47,16 @@ class Workbook:
         names = set(self._archive.namelist())
         self.has_macros = "xl/vbaProject.bin" in names
         self.sheets, uses_1904 = _find_sheets(self._archive)
-        styles = read_small(self._archive, "xl/styles.xml") if "xl/styles.xml" in names else b""
+        styles = (
+            read_small_part(self._archive, "xl/styles.xml") if "xl/styles.xml" in names else b""
+        )
         self._formats = CellFormats.of(styles, uses_1904=uses_1904)
-        self._has_texts = "xl/sharedStrings.xml" in names
+        self._has_shared_strings = "xl/sharedStrings.xml" in names
 
     @cached_property
     def _texts(self) -> list[str]:
         """The texts that cells refer to."""
-        return read_shared_texts(self._archive) if self._has_texts else []
+        return read_shared_strings(self._archive) if self._has_shared_strings else []
 
     def sheet(self, wanted: str | None, given: Collection[str] = ()) -> Sheet:
         """A sheet by its name or its number.
@@ -70,7 +72,7 @@ class Workbook:
             UnreadableUpload: there is none such.
         """
         if wanted is None and self.sheets:
-            return self._likely_sheet(given)
+            return self._guess_sheet(given)
         for sheet in self.sheets:
             if sheet.name == wanted:
                 return sheet
@@ -82,11 +84,11 @@ class Workbook:
         problem = FieldProblem("?sheet", "unknown-sheet", sheet=wanted or "1", found=found)
         raise UnreadableUpload([problem])
 
-    def _likely_sheet(self, given: Collection[str]) -> Sheet:
+    def _guess_sheet(self, given: Collection[str]) -> Sheet:
         shown = [sheet for sheet in self.sheets if not sheet.is_hidden] or self.sheets
         if len(shown) == 1:
             return shown[0]
-        for sheet in shown[:SHEETS_LOOKED_INTO]:
+        for sheet in shown[:MAX_SHEETS_INSPECTED]:
             first = islice(self.rows(sheet), TITLE_ROWS_MAX)
             if has_header([row.cells for row in first], given):
                 return sheet
@@ -114,10 +116,10 @@ def _find_sheets(archive: zipfile.ZipFile) -> tuple[list[Sheet], bool]:
 
     def entry(name: str, attributes: dict[str, str]) -> None:
         if name == "sheet":
-            identity = next((attributes[key] for key in attributes if key.endswith(":id")), "")
-            if identity in targets:
+            relation_id = next((attributes[key] for key in attributes if key.endswith(":id")), "")
+            if relation_id in targets:
                 is_hidden = attributes.get("state", "visible") != "visible"
-                sheets.append(Sheet(attributes.get("name", ""), targets[identity], is_hidden))
+                sheets.append(Sheet(attributes.get("name", ""), targets[relation_id], is_hidden))
         elif name == "workbookPr" and attributes.get("date1904", "0") in ("1", "true"):
             flags.add("1904")
 
@@ -191,7 +193,7 @@ class _SheetReader:
             if column is None:
                 column = self._column_of[letters] = _column_index(letters)
             self._column = max(self._column, column)
-        if self._column >= CELLS_OF_A_ROW_MAX:
+        if self._column >= EXCEL_MAX_COLUMNS:
             raise UnreadableUpload([FieldProblem("/file", "wrong-workbook")])
 
     def _end_cell(self) -> None:

@@ -12,11 +12,11 @@ from worker.services.tables_xlsx_xml import parse_events
 _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
 """Numbers of the built-in formats that show a date or time."""
 _QUOTED = re.compile(r'"[^"]*"|\[[^\[\]]*\]|\\.')
-_DATE_SIGNS = re.compile("[ymdhs]", re.IGNORECASE)
-_LAST_DAY = 2_958_465
+_DATE_CHARS = re.compile("[ymdhs]", re.IGNORECASE)
+_MAX_EXCEL_DAY = 2_958_465
 """31 December 9999."""
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
-_EXACT_LIMIT = 1e15
+_MAX_EXACT_INTEGER = 1e15
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _BOOLEANS = {"1": "true", "0": "false"}
 
@@ -39,7 +39,7 @@ def cell_text(kind: str, value: str, texts: list[str]) -> str:
 
 
 def _unescape(text: str) -> str:
-    """`_x000D_` is how a workbook writes signs that XML has not."""
+    """`_x000D_` is how a workbook writes characters that XML has not."""
     if "_x" not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
@@ -76,15 +76,15 @@ class CellFormats:
         """
         if style in self.date_styles:
             return self._date(number)
-        return number if number.isdigit() else _plain(number)
+        return number if number.isdigit() else _format_number(number)
 
     def _date(self, number: str) -> str:
         try:
             days = float(number)
         except ValueError:
             return number
-        if not 0 < days < _LAST_DAY:
-            return _plain(number)
+        if not 0 < days < _MAX_EXCEL_DAY:
+            return _format_number(number)
         moment = self.epoch + timedelta(seconds=round(days * 86_400))
         if days < 1:
             return moment.time().isoformat()
@@ -92,13 +92,13 @@ class CellFormats:
 
 
 @lru_cache(maxsize=65_536)
-def _plain(number: str) -> str:
+def _format_number(number: str) -> str:
     """A number with the fifteen digits that Excel shows."""
     try:
         value = float(number)
     except ValueError:
         return number
-    if value.is_integer() and abs(value) < _EXACT_LIMIT:
+    if value.is_integer() and abs(value) < _MAX_EXACT_INTEGER:
         return str(int(value))
     text = f"{value:.15g}"
     # "25.125" could be a grouped 25,125; with one more zero it could not.
@@ -110,14 +110,14 @@ class _StyleReader:
 
     def __init__(self) -> None:
         self.date_styles: list[str] = []
-        self._own_formats: dict[str, str] = {}
+        self._custom_formats: dict[str, str] = {}
         self._in_cell_styles = False
         self._count = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
         if name == "numFmt":
-            self._own_formats[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
+            self._custom_formats[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
         elif name == "cellXfs":
             self._in_cell_styles = True
         elif name == "xf" and self._in_cell_styles:
@@ -130,8 +130,8 @@ class _StyleReader:
         if name == "cellXfs":
             self._in_cell_styles = False
 
-    def _is_date(self, identity: str) -> bool:
-        code = self._own_formats.get(identity)
+    def _is_date(self, format_id: str) -> bool:
+        code = self._custom_formats.get(format_id)
         if code is not None:
-            return _DATE_SIGNS.search(_QUOTED.sub("", code)) is not None
-        return identity.isdigit() and int(identity) in _DATE_FORMATS
+            return _DATE_CHARS.search(_QUOTED.sub("", code)) is not None
+        return format_id.isdigit() and int(format_id) in _DATE_FORMATS

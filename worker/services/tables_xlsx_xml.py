@@ -9,8 +9,8 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 
 BLOCK_BYTES = 1 << 16
 SMALL_PART_MAX_BYTES = 16_000_000
-TEXTS_MAX = 4_000_000
-TEXTS_MAX_CHARS = 100_000_000
+MAX_SHARED_STRINGS = 4_000_000
+MAX_SHARED_STRING_CHARS = 100_000_000
 """Shared texts are kept in memory; the reader's own limit of memory ends what these let by."""
 
 StartHandler = Callable[[str, dict[str, str]], None]
@@ -18,7 +18,7 @@ EndHandler = Callable[[str], None]
 TextHandler = Callable[[str], None]
 
 
-def damaged(code: str = "wrong-workbook") -> UnreadableUpload:
+def workbook_error(code: str = "wrong-workbook") -> UnreadableUpload:
     """The error of a workbook that cannot be read."""
     return UnreadableUpload([FieldProblem("/file", code)])
 
@@ -49,7 +49,7 @@ def parse_events(
         parser.Parse(b"", True)  # noqa: FBT003
         yield
     except (expat.ExpatError, zipfile.BadZipFile, EOFError):
-        raise damaged() from None
+        raise workbook_error() from None
 
 
 def _open(
@@ -75,27 +75,27 @@ def _local(name: str) -> str:
 
 
 def _refuse(*_: Any) -> None:
-    raise damaged()
+    raise workbook_error()
 
 
-def read_small(archive: zipfile.ZipFile, part: str) -> bytes:
+def read_small_part(archive: zipfile.ZipFile, part: str) -> bytes:
     """A part that is small in any honest workbook."""
     if archive.getinfo(part).file_size > SMALL_PART_MAX_BYTES:
-        raise damaged("table-too-large")
+        raise workbook_error("table-too-large")
     return archive.read(part)
 
 
-def read_shared_texts(archive: zipfile.ZipFile) -> list[str]:
+def read_shared_strings(archive: zipfile.ZipFile) -> list[str]:
     """The texts that cells point at, by number."""
-    reader = _SharedTexts()
+    reader = _SharedStringsParser()
     with archive.open("xl/sharedStrings.xml") as stream:
         for _ in parse_events(stream, reader.start, reader.end, reader.text):
-            if len(reader.texts) > TEXTS_MAX or reader.chars > TEXTS_MAX_CHARS:
-                raise damaged("table-too-large")
+            if len(reader.texts) > MAX_SHARED_STRINGS or reader.chars > MAX_SHARED_STRING_CHARS:
+                raise workbook_error("table-too-large")
     return reader.texts
 
 
-class _SharedTexts:
+class _SharedStringsParser:
     """Collects texts; hints on their pronunciation (`rPh`) are none."""
 
     def __init__(self) -> None:

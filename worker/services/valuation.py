@@ -10,7 +10,7 @@ from shared.adapters.jsonl_audit import AuditLog
 from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_claims import Claim, ClaimState, RedisClaims, done_commands
 from shared.adapters.redis_client import RedisClient
-from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_direct import ConnectionCache
 from shared.adapters.redis_jobs import JobStore
 from shared.adapters.redis_replies import push_reply
 from shared.domain.audit import AuditRecord
@@ -22,7 +22,7 @@ from shared.domain.job import CarRequest, Job, JobState
 from shared.domain.valuation import Estimate, Extra
 from shared.metrics import QUEUE_WAIT
 from shared.names import QueueName
-from worker.services.estimation import Estimation, Outcome
+from worker.services.estimation import EstimateResult, Estimation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class WaitingRequest:
         return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
 
 
-Answered: TypeAlias = tuple[WaitingRequest, Outcome]
+AnsweredRequest: TypeAlias = tuple[WaitingRequest, EstimateResult]
 
 
 class ValuationService:
@@ -80,7 +80,7 @@ class ValuationService:
         self._claims = claims
         self._cache = cache
         self._jobs = jobs
-        self._connections = DirectConnections(client)
+        self._connections = ConnectionCache(client)
         self._clock = clock
         self._max_attempts = max_attempts
 
@@ -97,7 +97,7 @@ class ValuationService:
             items: the requests, as `WaitingRequest.from_wire` reads them.
         """
         now = self._clock()
-        with self._claims.beginning(group_id, now) as claimed:
+        with self._claims.begin_concurrently(group_id, now) as claimed:
             waiting = [WaitingRequest.from_wire(item) for item in items]
             _observe_wait(now, [item.enqueued_at for item in waiting])
             # The forest works while the claim is under way.
@@ -114,15 +114,19 @@ class ValuationService:
         except AuditUnavailable as error:
             answered = [(item, error) for item, _ in answered]
         # First the cache: whoever has an answer and asks again finds it there.
-        with self._cache.putting(_cacheable((item.request, outcome) for item, outcome in answered)):
-            replies = [(item.id, outcome) for item, outcome in answered]
+        with self._cache.put_concurrently(
+            _cacheable((item.request, result) for item, result in answered)
+        ):
+            replies = [(item.id, result) for item, result in answered]
             push_reply(self._connections, reply_to, group_id, replies, commands)
 
-    def _answer(self, waiting: Sequence[WaitingRequest], claimed_at: float) -> list[Answered]:
+    def _answer(
+        self, waiting: Sequence[WaitingRequest], claimed_at: float
+    ) -> list[AnsweredRequest]:
         """Ask the forest for those who waited still when the group was claimed."""
         wanted = [item for item in waiting if item.deadline >= claimed_at]
-        outcomes = self._estimation.estimate([item.request for item in wanted])
-        return list(zip(wanted, outcomes, strict=True))
+        results = self._estimation.estimate([item.request for item in wanted])
+        return list(zip(wanted, results, strict=True))
 
     def value_job(
         self, job_id: JobId, enqueued_at: float, queue: QueueName = QueueName.INTERACTIVE
@@ -144,7 +148,7 @@ class ValuationService:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
         elif (claim := self._claim(job)).state is ClaimState.BUSY:
             # Whoever has it either ends it or is dead; to find it taken is no attempt.
-            self._jobs.postpone(job_id, claim.in_doubt_at)
+            self._jobs.postpone(job_id, claim.stale_at)
         elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
 
@@ -162,21 +166,21 @@ class ValuationService:
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
 
     def _carry_out(self, job: Job, claim: Claim) -> None:
-        outcomes = self._estimation.estimate(job.requests)
+        results = self._estimation.estimate(job.requests)
         if self._jobs.is_cancel_requested(job.id):
             self._jobs.finish(job.id, JobState.CANCELLED)
             return
-        failure = next((o for o in outcomes if isinstance(o, DomainError)), None)
+        failure = next((o for o in results if isinstance(o, DomainError)), None)
         try:
-            self._record(claim, self._job_records(job, outcomes))
+            self._record(claim, self._job_records(job, results))
             self._claims.done(claim.message_id)
         except AuditUnavailable as error:
             failure = error
         if failure is not None:
             self._jobs.finish(job.id, JobState.FAILED, error=failure.code)
             return
-        self._cache.put(_cacheable(zip(job.requests, outcomes, strict=True)))
-        self._jobs.finish(job.id, JobState.SUCCEEDED, _estimates(outcomes))
+        self._cache.put(_cacheable(zip(job.requests, results, strict=True)))
+        self._jobs.finish(job.id, JobState.SUCCEEDED, _estimates(results))
 
     # Audit
 
@@ -190,7 +194,7 @@ class ValuationService:
         if records:
             self._audit.append(records)
 
-    def _group_records(self, answered: Sequence[Answered]) -> list[AuditRecord]:
+    def _group_records(self, answered: Sequence[AnsweredRequest]) -> list[AuditRecord]:
         now = self._clock()
         return [
             _audit_record(
@@ -198,26 +202,26 @@ class ValuationService:
                 at=now,
                 caller=item.caller,
                 request=item.request,
-                outcome=outcome,
+                result=result,
                 since=item.enqueued_at,
             )
-            for item, outcome in answered
+            for item, result in answered
         ]
 
-    def _job_records(self, job: Job, outcomes: Sequence[Outcome]) -> list[AuditRecord]:
+    def _job_records(self, job: Job, results: Sequence[EstimateResult]) -> list[AuditRecord]:
         now = self._clock()
-        ids = [f"{job.id}-{number}" for number in range(1, len(outcomes) + 1)]
+        ids = [f"{job.id}-{number}" for number in range(1, len(results) + 1)]
         return [
             _audit_record(
                 ValuationId(each_id if job.is_list else job.id),
                 at=now,
                 caller=job.caller,
                 request=request,
-                outcome=outcome,
+                result=result,
                 since=job.created_at,
                 job_id=job.id,
             )
-            for each_id, request, outcome in zip(ids, job.requests, outcomes, strict=True)
+            for each_id, request, result in zip(ids, job.requests, results, strict=True)
         ]
 
 
@@ -234,7 +238,7 @@ def _audit_record(
     at: float,
     caller: CallerId,
     request: CarRequest,
-    outcome: Outcome,
+    result: EstimateResult,
     since: float,
     job_id: JobId | None = None,
 ) -> AuditRecord:
@@ -243,8 +247,8 @@ def _audit_record(
         at=at,
         caller=caller,
         car=request.car,
-        estimate=outcome if isinstance(outcome, Estimate) else None,
-        error=outcome.code if isinstance(outcome, DomainError) else None,
+        estimate=result if isinstance(result, Estimate) else None,
+        error=result.code if isinstance(result, DomainError) else None,
         cached=False,
         response_time_ms=1000 * (at - since),
         job_id=job_id,
@@ -252,17 +256,17 @@ def _audit_record(
 
 
 def _cacheable(
-    answered: Iterable[tuple[CarRequest, Outcome]],
+    answered: Iterable[tuple[CarRequest, EstimateResult]],
 ) -> list[tuple[CarFeatures, Sequence[Extra], Estimate]]:
     return [
-        (request.car, request.extras, outcome)
-        for request, outcome in answered
-        if isinstance(outcome, Estimate)
+        (request.car, request.extras, result)
+        for request, result in answered
+        if isinstance(result, Estimate)
     ]
 
 
-def _estimates(outcomes: Sequence[Outcome]) -> list[Estimate]:
-    return [outcome for outcome in outcomes if isinstance(outcome, Estimate)]
+def _estimates(results: Sequence[EstimateResult]) -> list[Estimate]:
+    return [result for result in results if isinstance(result, Estimate)]
 
 
 def _observe_wait(

@@ -6,27 +6,27 @@ from typing import NamedTuple
 
 from celery import Celery
 
-from shared.celery_app import LONG_LIMIT_S
-from shared.domain.batch import ResultForm, ResultTable
+from shared.celery_app import LONG_TASK_TIME_LIMIT_S
+from shared.domain.batch import ExportFormat, ResultTable
 from shared.domain.ids import BatchId
 from shared.metrics import QUEUE_WAIT
 from shared.names import QueueName, TaskName
-from worker.services.batch_assemble import BatchAssembly
-from worker.services.batch_forms import BatchForms
-from worker.services.batch_split import BatchSplit
+from worker.services.batch_assemble import BatchAssembler
+from worker.services.batch_forms import BatchExporter
+from worker.services.batch_split import BatchSplitter
 from worker.services.batch_value import BatchValuation
 
 
 class BatchServices(NamedTuple):
     """What the tasks call."""
 
-    split: BatchSplit
+    split: BatchSplitter
     value: BatchValuation
-    assemble: BatchAssembly
-    forms: BatchForms
+    assemble: BatchAssembler
+    forms: BatchExporter
 
 
-SOFT_S, HARD_S = LONG_LIMIT_S - 30, LONG_LIMIT_S
+SOFT_S, HARD_S = LONG_TASK_TIME_LIMIT_S - 30, LONG_TASK_TIME_LIMIT_S
 """Limits of the tasks that may go through a whole file: a workbook is opened at one go."""
 
 
@@ -49,7 +49,7 @@ def register(app: Celery, services: Callable[[], BatchServices]) -> None:
         """Put the parts of a batch together and end it."""
         services().assemble.run(BatchId(batch_id))
 
-    @app.task(name=str(TaskName.MAKE_FORM), soft_time_limit=SOFT_S, time_limit=HARD_S)
+    @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def make_form(batch_id: str, table: str, form: str) -> None:
         """Make another form of a result table."""
-        services().forms.run(BatchId(batch_id), ResultTable(table), ResultForm(form))
+        services().forms.run(BatchId(batch_id), ResultTable(table), ExportFormat(form))

@@ -8,7 +8,7 @@ from celery import Celery
 from shared.names import TaskName
 
 
-class Sweep(Protocol):
+class Sweeper(Protocol):
     """Looks for work that was lost and sends it again."""
 
     def sweep(self) -> int:
@@ -16,7 +16,7 @@ class Sweep(Protocol):
         ...
 
 
-def register(app: Celery, sweeps: Callable[[], Sequence[Sweep]]) -> None:
+def register(app: Celery, sweeps: Callable[[], Sequence[Sweeper]]) -> None:
     """Define the tasks on `app`; `sweeps` gives those of the running process."""
 
     @app.task(name=str(TaskName.SWEEP))

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.audit_segments import (
-    Lines,
+    SegmentLines,
     encode_segment,
     publish_segment,
     remove_stale,
     write_segment,
 )
-from shared.adapters.audit_stats import KEEP_DAYS, AuditStats, DaySums
+from shared.adapters.audit_stats import MAX_CACHED_DAYS, AuditStats, DaySums
 from shared.adapters.jsonl_audit import (
     AuditLog,
-    ChainCheck,
+    ChainVerifier,
     day_of,
     file_name,
 )
@@ -60,7 +60,7 @@ def lines_of(folder: Path) -> list[bytes]:
 
 
 def chain_holds(lines):
-    chain = ChainCheck()
+    chain = ChainVerifier()
     return all(map(chain.follow, lines)) and chain.open == 0
 
 
@@ -230,9 +230,9 @@ def test_a_repeated_segment_stays_as_it_was_first_written(tmp_path):
 
 
 def lying_in(file, lines):
-    """Lines that lie in a file already."""
+    """SegmentLines that lie in a file already."""
     file.write_bytes(lines)
-    return Lines(file, file.read_bytes, lines.count(b"\n"))
+    return SegmentLines(file, file.read_bytes, lines.count(b"\n"))
 
 
 def test_a_segment_that_lies_in_a_file_is_not_copied_and_outlives_its_first_name(tmp_path):
@@ -325,11 +325,11 @@ def test_a_file_that_is_taken_away_is_not_counted_any_more(tmp_path):
 
 def test_days_are_read_once_and_those_asked_for_last_stay_in_memory(tmp_path, monkeypatch):
     """Whatever the day's date, and whatever is asked about days without records."""
-    days = [AT - number * 86_400 for number in range(KEEP_DAYS + 1)]
+    days = [AT - number * 86_400 for number in range(MAX_CACHED_DAYS + 1)]
     for at in days:
         write_segment(tmp_path, "batch-1", at, segment(2, 1.5))
     stats = AuditStats(tmp_path)
-    for at in days[:KEEP_DAYS]:
+    for at in days[:MAX_CACHED_DAYS]:
         stats.of_day(day_of(at))
     for number in range(1, 20):
         stats.of_day(day_of(AT + number * 86_400))

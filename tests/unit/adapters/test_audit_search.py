@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from shared.adapters.audit_search import LATE_S, SOON_S, AuditSearch
+from shared.adapters.audit_search import ANSWER_WINDOW_S, JOB_WINDOW_S, AuditSearch
 from shared.adapters.audit_segments import encode_segment, write_segment
 from shared.adapters.jsonl_audit import AuditLog, day_of, file_name
 from shared.domain.errors import AuditUnavailable
@@ -70,16 +70,16 @@ def test_an_answer_after_midnight_is_in_the_next_days_file(tmp_path):
 
 
 def test_a_job_that_ended_late_is_found_where_it_ended(tmp_path):
-    late = Line(new_id(NOON), NOON + 3 * LATE_S)
-    between = lines_of(20, NOON + 2 * LATE_S)
+    late = Line(new_id(NOON), NOON + 3 * JOB_WINDOW_S)
+    between = lines_of(20, NOON + 2 * JOB_WINDOW_S)
     write(tmp_path, [*lines_of(100), *between, late])
     search = AuditSearch(tmp_path)
     assert search.find(late.record["id"]) is None
-    assert search.find(late.record["id"], ended_at=NOON + 3 * LATE_S + 0.2)
+    assert search.find(late.record["id"], ended_at=NOON + 3 * JOB_WINDOW_S + 0.2)
 
 
 def test_a_job_that_waited_some_minutes_is_found_without_a_hint(tmp_path):
-    late = Line(f"{new_id(NOON)}-3", NOON + 10 * SOON_S)
+    late = Line(f"{new_id(NOON)}-3", NOON + 10 * ANSWER_WINDOW_S)
     write(tmp_path, [*lines_of(100), late])
     assert AuditSearch(tmp_path).find(late.record["id"])
 

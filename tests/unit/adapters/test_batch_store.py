@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from shared.adapters import redis_keys
-from shared.adapters.redis_batches import BatchLedger, StepVerdict
+from shared.adapters.redis_batches import BatchLedger, StepDecision
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_lists import CallerLists
+from shared.adapters.redis_lists import SubmissionIndex
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
@@ -41,7 +41,7 @@ def opened(store: BatchLedger, chunks: int = 5) -> None:
     """A batch whose file is cut."""
     store.create(BATCH, 1.0)
     store.begin(BATCH, "split")
-    store.note_cut(BATCH, chunks, chunks * 10)
+    store.record_split(BATCH, chunks, chunks * 10)
 
 
 def finish(store: BatchLedger, chunk: int, *, abort: bool = False) -> bool:
@@ -69,18 +69,18 @@ def test_the_assembly_is_due_once_when_all_chunks_are_done(store: BatchLedger) -
 def test_no_assembly_while_the_file_is_still_being_cut(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     store.begin(BATCH, "split")
-    store.note_cut(BATCH, 1, None)
+    store.record_split(BATCH, 1, None)
     assert store.advance(BATCH) == ([0], False)
     finish(store, 0)
     assert store.advance(BATCH) == ([], False)
-    store.note_cut(BATCH, 1, 10)
+    store.record_split(BATCH, 1, 10)
     assert store.advance(BATCH) == ([], True)
 
 
 def test_a_chunk_that_is_done_twice_counts_once(store: BatchLedger) -> None:
     opened(store)
     assert finish(store, 0)
-    assert store.begin(BATCH, "0").verdict is StepVerdict.DONE
+    assert store.begin(BATCH, "0").verdict is StepDecision.DONE
     assert not store.finish_chunk(BATCH, 0, ROWS, abort=False)
     progress = store.progress(BATCH)
     assert progress is not None
@@ -129,12 +129,12 @@ def test_the_list_of_a_caller_who_hands_in_for_ever_does_not_grow_for_ever(
     store: BatchLedger, clock: Clock, servers: Servers
 ) -> None:
     caller, keep_s = CallerId("me"), 3600
-    lists = CallerLists(servers.broker)
+    lists = SubmissionIndex(servers.broker)
     made = []
     for _ in range(20):
         clock.now += 600
         made.append(BatchId(new_id(clock.now)))
-        store.enlist(made[-1], caller, keep_s)
+        store.index_by_caller(made[-1], caller, keep_s)
     kept = lists.ids(JobKind.BATCH, caller, after="0", before="~", limit=100)
     assert kept == made[:12:-1]
 
@@ -150,15 +150,15 @@ def test_attempts_are_counted_and_run_out(store: BatchLedger) -> None:
     opened(store)
     store.advance(BATCH)
     verdicts = [store.begin(BATCH, "0").verdict for _ in range(3)]
-    assert verdicts == [StepVerdict.RUN, StepVerdict.RUN, StepVerdict.EXHAUSTED]
+    assert verdicts == [StepDecision.RUN, StepDecision.RUN, StepDecision.EXHAUSTED]
 
 
 def test_an_attempt_that_is_not_to_blame_is_taken_back(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     for _ in range(5):
-        assert store.begin(BATCH, "0").verdict is StepVerdict.RUN
-        store.postpone(BATCH, "0", 5.0, blame=False)
+        assert store.begin(BATCH, "0").verdict is StepDecision.RUN
+        store.postpone(BATCH, "0", 5.0, count_attempt=False)
         clock.now += 6
         assert "0" in store.overdue(BATCH)
 
@@ -166,8 +166,8 @@ def test_an_attempt_that_is_not_to_blame_is_taken_back(store: BatchLedger, clock
 def test_a_slice_that_was_cut_resets_the_attempts_of_the_next(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     for chunks in range(1, 6):
-        assert store.begin(BATCH, "split").verdict is StepVerdict.RUN
-        store.note_cut(BATCH, chunks, None)
+        assert store.begin(BATCH, "split").verdict is StepDecision.RUN
+        store.record_split(BATCH, chunks, None)
 
 
 def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
@@ -177,8 +177,8 @@ def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
     store.advance(BATCH)
     store.begin(BATCH, "0")
     assert store.request_cancel(BATCH)
-    assert store.begin(BATCH, "1").verdict is StepVerdict.STOPPED
-    assert store.begin(BATCH, "2").verdict is StepVerdict.STOPPED
+    assert store.begin(BATCH, "1").verdict is StepDecision.STOPPED
+    assert store.begin(BATCH, "2").verdict is StepDecision.STOPPED
     assert store.advance(BATCH) == ([], False)
     assert store.finish_chunk(BATCH, 0, ROWS, abort=False)
     assert store.advance(BATCH) == ([], True)
@@ -200,8 +200,8 @@ def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: BatchLed
     store.advance(BATCH)
     store.begin(BATCH, "1")
     store.request_cancel(BATCH)
-    assert store.begin(BATCH, "0").verdict is StepVerdict.RUN, "chunk 1 is being valued"
-    assert store.begin(BATCH, "2").verdict is StepVerdict.STOPPED
+    assert store.begin(BATCH, "0").verdict is StepDecision.RUN, "chunk 1 is being valued"
+    assert store.begin(BATCH, "2").verdict is StepDecision.STOPPED
     assert finish(store, 1)
     assert store.advance(BATCH) == ([], False)
     assert finish(store, 0)
@@ -213,7 +213,7 @@ def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: BatchLedger) 
     assert store.restore(BATCH, 1.0, chunks_cut=9, total=90, done=done)
     store.request_cancel(BATCH)
     assert store.advance(BATCH) == ([1], False)
-    assert store.begin(BATCH, "1").verdict is StepVerdict.RUN
+    assert store.begin(BATCH, "1").verdict is StepDecision.RUN
     assert finish(store, 1)
     assert store.advance(BATCH) == ([], True)
 
@@ -233,7 +233,7 @@ def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: BatchLedg
     store.advance(BATCH)
     assert finish(store, 0, abort=True)
     for chunk in ("1", "2"):
-        assert store.begin(BATCH, chunk).verdict is StepVerdict.STOPPED
+        assert store.begin(BATCH, chunk).verdict is StepDecision.STOPPED
     assert store.advance(BATCH) == ([], True)
     progress = store.progress(BATCH)
     assert progress is not None
@@ -251,7 +251,7 @@ def test_an_ended_batch_ends_once_and_takes_nothing_more(
     assert not store.finish(BATCH, final)
     assert not store.request_cancel(BATCH)
     assert not store.finish_chunk(BATCH, 4, ROWS, abort=False)
-    assert store.begin(BATCH, "4").verdict is StepVerdict.STOPPED
+    assert store.begin(BATCH, "4").verdict is StepDecision.STOPPED
     assert store.open_batches() == []
     keys = [key.decode() for key in servers.broker.scan_iter("*")]
     assert keys == [redis_keys.batch(BATCH)]
@@ -291,7 +291,7 @@ def test_the_blobs_are_looked_through_once_an_interval_and_after_a_loss_of_memor
 
 def test_an_unknown_batch_is_unknown(store: BatchLedger) -> None:
     assert store.progress(BATCH) is None
-    assert store.begin(BATCH, "0").verdict is StepVerdict.UNKNOWN
+    assert store.begin(BATCH, "0").verdict is StepDecision.UNKNOWN
     assert store.advance(BATCH) == ([], False)
     assert store.overdue(BATCH) == []
     assert not store.request_cancel(BATCH)
@@ -312,7 +312,7 @@ def test_steps_of_a_worker_that_is_gone_are_due_at_once(store: BatchLedger, cloc
     store.begin(BATCH, "0")
     clock.now += 1
     assert store.overdue(BATCH) == []
-    assert store.release_all() == 3
+    assert store.expire_all_leases() == 3
     assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
     assert store.overdue(BATCH) == [], "leased anew"
     assert store.begin(BATCH, "0").attempt == 2, "an attempt stays one"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.batch_files import BatchFiles, CutState, chunk_name, chunk_of, part_name
+from shared.adapters.batch_files import BatchFiles, SplitState, chunk_name, chunk_of, part_name
 from shared.adapters.blob_stores import BlobStore, open_blob_store
 from shared.adapters.blobs import LocalBlobStore
 from shared.adapters.s3_blobs import ATTEMPTS, PART_BYTES, S3BlobStore
@@ -185,7 +185,7 @@ def test_a_manifest_reads_back_as_it_was_written(blobs: BlobStore) -> None:
     files.write_manifest(manifest)
     assert files.manifest(BATCH) == manifest
     assert files.final(BATCH) is None
-    assert files.cut(BATCH) == CutState(0, 0, 0, 0, is_whole=False)
+    assert files.split_state(BATCH) == SplitState(0, 0, 0, 0, is_whole=False)
 
 
 def test_a_buried_batch_leaves_its_caller_only(blobs: BlobStore) -> None:
@@ -194,7 +194,7 @@ def test_a_buried_batch_leaves_its_caller_only(blobs: BlobStore) -> None:
     for name in (part_name(3), chunk_name(3), "results.csv"):
         put(blobs, name)
     assert chunk_of(part_name(3)) == 3
-    files.bury(BATCH, CallerId("somebody"), 7.0)
+    files.reap(BATCH, CallerId("somebody"), 7.0)
     assert files.tombstone(BATCH) == ("somebody", 7.0)
     assert [*blobs.names(BATCH, ""), *blobs.names(BATCH, "parts")] == ["tombstone.json"]
 
@@ -246,7 +246,7 @@ def test_a_buried_batch_keeps_nothing_of_a_writer_that_was_killed(
 ) -> None:
     put(local, "results.csv")
     (tmp_path / "batches" / BATCH / "results.csv.77-1.tmp").write_bytes(b"half")
-    BatchFiles(local).bury(BATCH, CallerId("somebody"), 7.0)
+    BatchFiles(local).reap(BATCH, CallerId("somebody"), 7.0)
     (kept,) = (tmp_path / "batches" / BATCH).iterdir()
     assert kept.name == "tombstone.json"
 
@@ -293,7 +293,7 @@ def test_the_memory_of_a_writer_is_flat(bucket: S3BlobStore) -> None:
         sizes = []
         for _ in range(8):
             blob.write(LARGE[: PART_BYTES // 2])
-            buffer = blob._large.buffer if blob._large else blob._small
+            buffer = blob._multipart.buffer if blob._multipart else blob._buffer
             sizes.append(len(buffer.getvalue()))
     assert max(sizes) <= 2 * PART_BYTES
 
@@ -382,7 +382,7 @@ def test_a_folder_needs_no_library_of_object_stores() -> None:
 
 def test_blobs_that_are_written_together_are_there_together(blobs: BlobStore) -> None:
     written = {"audit/000001": [b"re", b"cords"], "parts/000001": [b"rows"]}
-    blobs.write_all(BATCH, written, unread=["audit/000001"])
+    blobs.write_all(BATCH, written, uncached=["audit/000001"])
     assert content(blobs, "audit/000001") == b"records"
     assert content(blobs, "parts/000001") == b"rows"
 

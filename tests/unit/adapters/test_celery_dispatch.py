@@ -1,4 +1,4 @@
-"""Group commit over a real broker; the test plays the worker, message by message."""
+"""Micro-batching over a real broker; the test plays the worker, message by message."""
 
 import base64
 import dataclasses
@@ -14,13 +14,13 @@ import msgpack
 import pytest
 
 from shared.adapters import celery_dispatch, redis_replies
-from shared.adapters.celery_dispatch import GROUP_MAX_BYTES, MicroBatchDispatcher
+from shared.adapters.celery_dispatch import MICRO_BATCH_MAX_BYTES, MicroBatchDispatcher
 from shared.adapters.celery_sender import TaskSender
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_direct import DirectConnections
+from shared.adapters.redis_direct import ConnectionCache
 from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_replies import error_of, push_reply
-from shared.connections import with_connections
+from shared.adapters.redis_replies import error_from_code, push_reply
+from shared.connections import with_server_urls
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState
@@ -53,11 +53,9 @@ class FakeWorker:
 
     def answer(self, kwargs, code=None):
         """Reply to a group, with estimates or with an error for all."""
-        outcome = error_of(code) if code else ESTIMATE
+        outcome = error_from_code(code) if code else ESTIMATE
         answered = [(msgpack.unpackb(item)[0], outcome) for item in kwargs["items"]]
-        push_reply(
-            DirectConnections(self._broker), kwargs["reply_to"], kwargs["group_id"], answered
-        )
+        push_reply(ConnectionCache(self._broker), kwargs["reply_to"], kwargs["group_id"], answered)
 
 
 @pytest.fixture
@@ -128,7 +126,7 @@ def test_each_waiter_gets_its_own_reply(dispatcher, worker, car):
                 for item in items
             ]
             push_reply(
-                DirectConnections(worker._broker), kwargs["reply_to"], kwargs["group_id"], answered
+                ConnectionCache(worker._broker), kwargs["reply_to"], kwargs["group_id"], answered
             )
 
     thread = threading.Thread(target=work)
@@ -181,7 +179,7 @@ def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, serv
     _, group = worker.take()
     servers.broker.lpush(group["reply_to"], b"not msgpack \xc1")
     push_reply(
-        DirectConnections(servers.broker),
+        ConnectionCache(servers.broker),
         group["reply_to"],
         "nobody",
         [(ValuationId(new_id()), ESTIMATE)],
@@ -200,7 +198,7 @@ def test_a_group_is_cut_at_its_size_in_bytes(dispatcher, worker, car):
     _, first = worker.take()
     request = load_car_request(car)
     heavy = dataclasses.replace(
-        request, car=dataclasses.replace(request.car, edition="x" * (GROUP_MAX_BYTES // 3))
+        request, car=dataclasses.replace(request.car, edition="x" * (MICRO_BATCH_MAX_BYTES // 3))
     )
     others = [submit(dispatcher, heavy) for _ in range(3)]
     worker.answer(first)
@@ -218,18 +216,18 @@ def test_a_worker_that_answers_one_request_twice_is_believed_once(dispatcher, wo
     _, group = worker.take()
     other = dataclasses.replace(ESTIMATE, price_mad=1.0)
     answered = [(pending.id, ESTIMATE), (pending.id, other)]
-    push_reply(DirectConnections(worker._broker), group["reply_to"], group["group_id"], answered)
+    push_reply(ConnectionCache(worker._broker), group["reply_to"], group["group_id"], answered)
     assert pending.wait(10) == ESTIMATE
     assert pending.wait(0) == ESTIMATE
 
 
 def test_a_reply_list_that_nobody_reads_is_bounded_and_ends(servers, monkeypatch):
-    monkeypatch.setattr(redis_replies, "LIST_MAX", 3)
+    monkeypatch.setattr(redis_replies, "MAX_QUEUED_REPLIES", 3)
     for number in range(5):
-        push_reply(DirectConnections(servers.broker), "nobody-reads", str(number), [])
+        push_reply(ConnectionCache(servers.broker), "nobody-reads", str(number), [])
     left = [msgpack.unpackb(reply)[0] for reply in servers.broker.lrange("nobody-reads", 0, -1)]
     assert left == ["4", "3", "2"]
-    assert 0 < servers.broker.ttl("nobody-reads") <= redis_replies.LIST_TTL_S
+    assert 0 < servers.broker.ttl("nobody-reads") <= redis_replies.REPLY_LIST_TTL_S
 
 
 def test_a_forked_child_sends_and_hears_on_its_own(dispatcher, worker, request_):
@@ -257,7 +255,7 @@ def test_a_forked_child_sends_and_hears_on_its_own(dispatcher, worker, request_)
 
 def test_when_the_broker_goes_everybody_who_waits_is_told(store, request_):
     with short_folder() as home, running_server(home, "broker") as server:
-        client = connect(with_connections(Settings(home=home)).redis_url)
+        client = connect(with_server_urls(Settings(home=home)).redis_url)
         wait_until(lambda: answers(client))
         dispatcher = MicroBatchDispatcher(
             TaskSender(client), client, store, group_max_cars=8, slots=1
@@ -273,7 +271,7 @@ def test_when_the_broker_goes_everybody_who_waits_is_told(store, request_):
 
 def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
     with short_folder() as home, running_server(home, "broker"):
-        client = connect(with_connections(Settings(home=home)).redis_url)
+        client = connect(with_server_urls(Settings(home=home)).redis_url)
         wait_until(lambda: answers(client))
         client.replicaof("127.0.0.1", "1")  # as after a failover
         dispatcher = MicroBatchDispatcher(
@@ -287,7 +285,7 @@ def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
 
 
 def test_too_many_waiting_requests_are_refused(dispatcher, worker, request_, monkeypatch):
-    monkeypatch.setattr(celery_dispatch, "PENDING_LIMIT", 2)
+    monkeypatch.setattr(celery_dispatch, "MAX_WAITING_REQUESTS", 2)
     first = submit(dispatcher, request_)
     _, group = worker.take()
     others = [submit(dispatcher, request_) for _ in range(2)]
@@ -298,28 +296,28 @@ def test_too_many_waiting_requests_are_refused(dispatcher, worker, request_, mon
     assert [pending.wait(10) for pending in [first, *others]] == [ESTIMATE] * 3
 
 
-def prepare(dispatcher, request, deliver):
+def prepare(dispatcher, request, on_done):
     deadline = time.time() + 20.0
-    return dispatcher.prepare(ValuationId(new_id()), request, ME, deadline, deliver)
+    return dispatcher.prepare(ValuationId(new_id()), request, ME, deadline, on_done)
 
 
 def test_those_who_are_told_are_told_once_for_all_of_a_group(dispatcher, worker, request_):
     told = queue.SimpleQueue()
-    pendings = [prepare(dispatcher, request_, told.put) for _ in range(5)]
-    left = pendings.pop()
-    dispatcher.submit_all([*pendings, left])
+    futures = [prepare(dispatcher, request_, told.put) for _ in range(5)]
+    left = futures.pop()
+    dispatcher.submit_all([*futures, left])
     waits = submit(dispatcher, request_)
     left.abandon()
     worker.answer(worker.take()[1])
-    assert told.get(timeout=10) == pendings
-    assert [pending.estimate() for pending in pendings] == [ESTIMATE] * 4
+    assert told.get(timeout=10) == futures
+    assert [pending.estimate() for pending in futures] == [ESTIMATE] * 4
     worker.answer(worker.take()[1])
     assert waits.wait(10) == ESTIMATE
     assert told.empty()
 
 
 def test_of_too_many_who_come_together_none_waits(dispatcher, worker, request_, monkeypatch):
-    monkeypatch.setattr(celery_dispatch, "PENDING_LIMIT", 2)
+    monkeypatch.setattr(celery_dispatch, "MAX_WAITING_REQUESTS", 2)
     told = queue.SimpleQueue()
     with pytest.raises(QueueFull):
         dispatcher.submit_all([prepare(dispatcher, request_, told.put) for _ in range(3)])
@@ -345,7 +343,7 @@ def test_a_worker_that_died_with_patient_callers_does_not_keep_the_others_waitin
     dispatcher, worker, request_, monkeypatch
 ):
     """The first one waits for long; the slot is free before, and his reply still welcome."""
-    monkeypatch.setattr(celery_dispatch, "SLOT_S", 0.2)
+    monkeypatch.setattr(celery_dispatch, "SLOT_TIMEOUT_S", 0.2)
     patient = submit(dispatcher, request_, wait_s=20.0)
     _, group = worker.take()
     next_one = submit(dispatcher, request_, wait_s=5.0)

@@ -12,21 +12,21 @@ from click.testing import CliRunner
 
 from api.audit_cli import audit
 from shared.adapters.jsonl_audit import OUTCOMES, AuditLog
-from shared.adapters.outcome_log import INDEX_FILE, OutcomeLog
+from shared.adapters.outcome_log import INDEX_FILE, SaleReportLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
-from shared.domain.outcome import Outcome, OutcomeKind, Sale
+from shared.domain.outcome import Sale, SaleReport, SaleReportKind
 
 NOW = 1_800_000_000.0
 
 
 @pytest.fixture
 def log(tmp_path):
-    return OutcomeLog(tmp_path, "api-1", lambda: NOW)
+    return SaleReportLog(tmp_path, "api-1", lambda: NOW)
 
 
 def outcome_of(price_mad, *, version="v1", valuation_id=None, at=NOW):
-    return Outcome(
+    return SaleReport(
         valuation_id=valuation_id or new_id(),
         caller=CallerId("me"),
         sale=Sale(price_mad=price_mad, sold_at=dt.date(2026, 1, 2)),
@@ -48,9 +48,9 @@ def lines(folder):
 
 def test_the_same_sale_is_recorded_once(log, tmp_path):
     outcome = outcome_of(90.0)
-    assert log.put(outcome) == (outcome, OutcomeKind.NEW)
+    assert log.put(outcome) == (outcome, SaleReportKind.NEW)
     assert log.put(dataclasses.replace(outcome, recorded_at=NOW + 9)) == (
-        outcome, OutcomeKind.REPEATED,
+        outcome, SaleReportKind.REPEATED,
     )  # fmt: skip
     assert log.get(outcome.valuation_id) == outcome
     assert log.get(new_id()) is None
@@ -63,9 +63,12 @@ def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp
     AuditLog(tmp_path, "api-2", lambda: NOW, OUTCOMES).append([died])
     cut = tmp_path / "outcomes_2027-01-15.api-3.jsonl"
     cut.write_bytes(b'{"id": "half a li')
-    assert log.put(dataclasses.replace(died, recorded_at=NOW + 9)) == (died, OutcomeKind.REPEATED)
+    assert log.put(dataclasses.replace(died, recorded_at=NOW + 9)) == (
+        died,
+        SaleReportKind.REPEATED,
+    )
     assert log.get(died.valuation_id) == died
-    assert log.put(first) == (first, OutcomeKind.REPEATED)
+    assert log.put(first) == (first, SaleReportKind.REPEATED)
     cut.unlink()
     assert len(lines(tmp_path)) == 2
 
@@ -76,7 +79,7 @@ def test_an_index_of_an_earlier_program_is_built_anew(log, tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / INDEX_FILE)) as index:
         index.execute("DROP TABLE files")
         index.execute("PRAGMA user_version = 1")
-    assert log.put(outcome) == (outcome, OutcomeKind.REPEATED)
+    assert log.put(outcome) == (outcome, SaleReportKind.REPEATED)
 
 
 def test_another_sale_is_a_correction_and_both_stay_in_the_log(log, tmp_path):
@@ -84,7 +87,7 @@ def test_another_sale_is_a_correction_and_both_stay_in_the_log(log, tmp_path):
     second = dataclasses.replace(first, sale=dataclasses.replace(first.sale, price_mad=95.0))
     log.put(first)
     stored, kind = log.put(second)
-    assert (kind, stored.is_correction) == (OutcomeKind.CORRECTION, True)
+    assert (kind, stored.is_correction) == (SaleReportKind.CORRECTION, True)
     assert log.get(first.valuation_id) == stored
     assert [(line["sale_price_mad"], line["is_correction"]) for line in lines(tmp_path)] == [
         (90.0, False), (95.0, True),
@@ -115,7 +118,7 @@ def test_a_lost_index_is_built_from_the_lines(log, tmp_path):
     )
     figures = log.figures()
     (tmp_path / INDEX_FILE).unlink()
-    again = OutcomeLog(tmp_path, "api-2", lambda: NOW)
+    again = SaleReportLog(tmp_path, "api-2", lambda: NOW)
     assert again.get(first.valuation_id) == corrected
     assert again.figures() == figures
 
@@ -123,7 +126,7 @@ def test_a_lost_index_is_built_from_the_lines(log, tmp_path):
 def test_reports_at_once_are_one_record(tmp_path):
     outcome = outcome_of(90.0)
     kinds = []
-    logs = [OutcomeLog(tmp_path, f"api-{n}", lambda: NOW) for n in range(4)]
+    logs = [SaleReportLog(tmp_path, f"api-{n}", lambda: NOW) for n in range(4)]
     threads = [
         threading.Thread(target=lambda log=log: kinds.append(log.put(outcome)[1])) for log in logs
     ]
@@ -131,7 +134,7 @@ def test_reports_at_once_are_one_record(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(kinds) == [OutcomeKind.NEW] + [OutcomeKind.REPEATED] * 3
+    assert sorted(kinds) == [SaleReportKind.NEW] + [SaleReportKind.REPEATED] * 3
     assert len(lines(tmp_path)) == 1
 
 
@@ -148,4 +151,4 @@ def test_the_lines_are_part_of_what_is_verified(log, tmp_path):
 def test_a_disk_that_refuses_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AuditUnavailable):
-        OutcomeLog(tmp_path / "file", "api-1", lambda: NOW).put(outcome_of(90.0))
+        SaleReportLog(tmp_path / "file", "api-1", lambda: NOW).put(outcome_of(90.0))

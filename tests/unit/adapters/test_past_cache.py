@@ -15,8 +15,8 @@ from shared.adapters import past_cache
 from shared.adapters.past_cache import (
     ALIGNED_BYTES,
     BLOCK_BYTES,
-    drop_from_cache,
-    write_past_cache,
+    drop_from_page_cache,
+    write_direct,
 )
 
 SIGNS = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
@@ -25,7 +25,7 @@ SIGNS = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
 def written(path: Path, pieces: Sequence[bytes | memoryview]) -> bytes:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
-        write_past_cache(handle, pieces)
+        write_direct(handle, pieces)
         os.write(handle, b"; what comes later")
     finally:
         os.close(handle)
@@ -97,7 +97,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "write", full)
     handle = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
     with pytest.raises(OSError, match="No space"):
-        write_past_cache(handle, [SIGNS])
+        write_direct(handle, [SIGNS])
     os.close(handle)
 
 
@@ -122,11 +122,11 @@ def test_what_was_read_for_the_last_time_is_let_go(tmp_path: Path) -> None:
     assert cached_pages(path) > 0
     with path.open("rb") as file:
         assert file.read() == SIGNS
-        drop_from_cache(file)
+        drop_from_page_cache(file)
         assert cached_pages(path) == 0
         file.seek(0)
         assert file.read() == SIGNS
 
 
 def test_what_is_no_file_of_this_machine_is_left_alone() -> None:
-    drop_from_cache(io.BytesIO(b"object"))
+    drop_from_page_cache(io.BytesIO(b"object"))

@@ -1,4 +1,4 @@
-"""Commands whose answers are read later never disturb those that come after them."""
+"""Commands whose responses are read later never disturb those that come after them."""
 
 import os
 import time
@@ -7,31 +7,34 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.adapters.redis_ahead import Ahead
+from shared.adapters.redis_ahead import PipelinedCommands
 from shared.adapters.redis_client import connect
-from shared.adapters.redis_direct import KEPT_MOST, DirectConnections
+from shared.adapters.redis_direct import MAX_IDLE_CONNECTIONS, ConnectionCache
 
 
 @pytest.fixture
 def connections(servers):
     """One connection, so that whoever comes next gets the same."""
-    return DirectConnections(connect(servers.settings.redis_url, max_connections=1))
+    return ConnectionCache(connect(servers.settings.redis_url, max_connections=1))
 
 
 def say(connections, *words):
     """The answer to one command."""
-    with Ahead(connections, words) as sent:
-        return sent.answers()[0]
+    with PipelinedCommands(connections, words) as sent:
+        return sent.responses()[0]
 
 
 def test_answers_come_in_the_order_of_the_commands(connections):
-    with Ahead(connections, ("SET", "a", 1), ("INCR", "a"), ("GET", "a")) as sent:
-        assert sent.answers() == [b"OK", 2, b"2"]
+    with PipelinedCommands(connections, ("SET", "a", 1), ("INCR", "a"), ("GET", "a")) as sent:
+        assert sent.responses() == [b"OK", 2, b"2"]
     assert say(connections, "GET", "a") == b"2"
 
 
 def test_what_was_not_read_is_not_taken_for_the_next_answer(connections):
-    with pytest.raises(ZeroDivisionError), Ahead(connections, ("SET", "a", 1), ("GET", "a")):
+    with (
+        pytest.raises(ZeroDivisionError),
+        PipelinedCommands(connections, ("SET", "a", 1), ("GET", "a")),
+    ):
         raise ZeroDivisionError
     assert say(connections, "PING") == b"PONG"
     assert say(connections, "GET", "a") == b"1"
@@ -40,17 +43,17 @@ def test_what_was_not_read_is_not_taken_for_the_next_answer(connections):
 def test_a_refused_command_is_raised_and_leaves_a_clean_connection(connections):
     with (
         pytest.raises(redis.ResponseError),
-        Ahead(connections, ("INCR", "a", "b"), ("SET", "a", 5)) as sent,
+        PipelinedCommands(connections, ("INCR", "a", "b"), ("SET", "a", 5)) as sent,
     ):
-        sent.answers()
+        sent.responses()
     assert say(connections, "PING") == b"PONG"
 
 
 def test_a_server_that_is_gone_is_raised_and_nothing_is_kept():
     client = connect("unix:///nobody-is-here.sock", max_connections=1)
-    connections = DirectConnections(client)
+    connections = ConnectionCache(client)
     for _ in range(3):
-        with pytest.raises(redis.ConnectionError), Ahead(connections, ("PING",)):
+        with pytest.raises(redis.ConnectionError), PipelinedCommands(connections, ("PING",)):
             pass
 
 
@@ -65,7 +68,7 @@ def test_a_connection_that_the_server_has_closed_is_made_anew(servers, connectio
 
 def test_an_answer_that_comes_too_late_is_nobodys(servers):
     client = connect(servers.settings.redis_url, reply_timeout_s=0.1, max_connections=1)
-    connections = DirectConnections(client)
+    connections = ConnectionCache(client)
     with pytest.raises(redis.TimeoutError):
         say(connections, "BLPOP", "nothing", "0.3")
     time.sleep(0.4)
@@ -73,7 +76,7 @@ def test_an_answer_that_comes_too_late_is_nobodys(servers):
 
 
 def test_a_forked_child_makes_connections_of_its_own(servers):
-    connections = DirectConnections(connect(servers.settings.redis_url))
+    connections = ConnectionCache(connect(servers.settings.redis_url))
     parents = say(connections, "CLIENT", "ID")
     read_end, write_end = os.pipe()
     if os.fork() == 0:
@@ -91,13 +94,13 @@ def test_a_rush_leaves_the_pools_room_to_others(servers):
     """Fifty at once through one user of the client; then as many through another one."""
     client = connect(servers.settings.redis_url, max_connections=50)
     for _ in range(2):
-        connections = DirectConnections(client)
-        lent = [connections.take() for _ in range(50)]
+        connections = ConnectionCache(client)
+        lent = [connections.acquire() for _ in range(50)]
         for nth, connection in enumerate(lent):
-            connections.give_back(connection, is_clean=nth % 2 == 0)
+            connections.release(connection, is_clean=nth % 2 == 0)
         assert say(connections, "PING") == b"PONG"
         del connections
-        spare = 50 - KEPT_MOST
+        spare = 50 - MAX_IDLE_CONNECTIONS
         others = [client.connection_pool.get_connection() for _ in range(spare)]
         for connection in others:
             connection.send_command("PING")
@@ -107,7 +110,7 @@ def test_a_rush_leaves_the_pools_room_to_others(servers):
 
 
 def test_threads_have_connections_of_their_own(servers):
-    connections = DirectConnections(connect(servers.settings.redis_url))
+    connections = ConnectionCache(connect(servers.settings.redis_url))
     with ThreadPoolExecutor(8) as pool:
         said = list(pool.map(lambda n: say(connections, "ECHO", str(n)), range(400)))
     assert said == [str(n).encode() for n in range(400)]

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 import redis
 
-from shared.adapters.redis_cache import PAUSE_S, ValuationCache
+from shared.adapters.redis_cache import CIRCUIT_OPEN_S, ValuationCache
 from shared.adapters.redis_client import connect
 from shared.domain.valuation import Estimate, Extra
 from shared.schemas.car_requests import load_car_request
@@ -96,7 +96,7 @@ def test_what_was_read_once_is_found_again_without_the_server_as_long_as_it_live
 def test_what_is_near_is_found_while_the_server_is_down(near, features):
     near.put([(features, (), ESTIMATE)])
     assert near.get("v1", features, ()) is not None
-    near._pause("get", redis.ConnectionError())
+    near._open_circuit("get", redis.ConnectionError())
     assert near.get("v1", features, ()).estimate == ESTIMATE
 
 
@@ -145,7 +145,7 @@ def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
         assert dead.get("v1", features, ()) is None
         dead.put([(features, (), ESTIMATE)])
     assert len(attempts) == 1
-    now[0] += PAUSE_S
+    now[0] += CIRCUIT_OPEN_S
     assert dead.get("v1", features, ()) is None
     assert len(attempts) == 2
     del pool.get_connection
@@ -165,7 +165,7 @@ def test_an_entry_that_cannot_be_read_is_a_miss_until_it_is_written_anew(cache, 
 
 def test_a_clock_that_is_set_back_makes_no_pause_longer(cache, features, now):
     cache.put([(features, (), ESTIMATE)])
-    cache._pause("get", redis.ConnectionError())
+    cache._open_circuit("get", redis.ConnectionError())
     assert cache.get("v1", features, ()) is None
     now[0] -= 600
     assert cache.get("v1", features, ()) is not None

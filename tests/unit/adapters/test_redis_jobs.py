@@ -137,17 +137,17 @@ def test_the_place_in_the_queue_counts_the_jobs_before(store, job, now, car):
         is_list=False,
     )
     store.create(later)
-    place = store.queue_place(later.id)
+    place = store.queue_position(later.id)
     assert (place.position, place.eta_s) == (1, None)
     now[0] += 10
     store.finish(job.id, JobState.SUCCEEDED)
-    place = store.queue_place(later.id)
+    place = store.queue_position(later.id)
     assert place.position == 0
     assert place.eta_s > 0
     now[0] -= 8.5
-    assert store.queue_place(later.id).eta_s is None, "it has come just now"
+    assert store.queue_position(later.id).eta_s is None, "it has come just now"
     store.finish(later.id, JobState.SUCCEEDED)
-    assert store.queue_place(later.id) is None
+    assert store.queue_position(later.id) is None
 
 
 def test_nothing_but_the_retained_job_stays_behind(store, job, servers):
@@ -162,9 +162,9 @@ def test_a_listener_hears_of_the_end(store, job, servers):
     heard = threading.Event()
 
     def listen():
-        with events.listen(job.id) as news:
+        with events.listen(job.id) as listener:
             while store.get(job.id, ME).state is not JobState.SUCCEEDED:
-                news.wait(30)
+                listener.wait(30)
             heard.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -197,7 +197,7 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
         lambda: dead.load(job.id),
         lambda: dead.start(job.id),
         lambda: dead.finish(job.id, JobState.FAILED),
-        lambda: dead.queue_place(job.id),
+        lambda: dead.queue_position(job.id),
         lambda: dead.overdue(1),
         lambda: dead.renew(job.id),
         lambda: dead.forget(job.id),
@@ -208,14 +208,14 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
 
 def test_news_that_cannot_be_read_does_not_end_the_listening(store, job, servers):
     events = JobEvents(servers.broker)
-    with events.listen(job.id) as news:
+    with events.listen(job.id) as listener:
         wait_until(
             lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1,
             what="subscribed",
         )
         servers.broker.publish(redis_keys.JOB_CHANNEL, b"\xff\xfe")
         store.finish(job.id, JobState.SUCCEEDED)
-        assert news._event.wait(10)
+        assert listener._event.wait(10)
     events.close()
 
 
@@ -246,7 +246,7 @@ def test_a_silent_broker_makes_only_the_first_wait(servers, now, job, monkeypatc
         with pytest.raises(BrokerUnavailable):
             store.create(job)
     assert len(asked) == 1
-    store._silent_until = 0.0
+    store._circuit_open_until = 0.0
     with pytest.raises(BrokerUnavailable):
         store.create(job)
     assert len(asked) == 2

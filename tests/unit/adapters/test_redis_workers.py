@@ -1,7 +1,7 @@
 """Signs of life on a real broker."""
 
 from shared.adapters import redis_keys
-from shared.adapters.redis_workers import ALIVE_S, RedisWorkers
+from shared.adapters.redis_workers import HEARTBEAT_TIMEOUT_S, WorkerRegistry
 from shared.names import QueueName
 from tests.conftest import Servers
 
@@ -10,18 +10,18 @@ BULK = ["control", "bulk"]
 
 def test_a_worker_that_starts_strikes_off_who_bore_its_name(servers: Servers) -> None:
     now = 1_000.0
-    workers = RedisWorkers(servers.broker, lambda: now)
-    workers.beat("bulk@here:1", BULK)
-    workers.beat("bulk@there:1", BULK)
-    workers.beat("interactive.1@here:1", ["interactive"])
-    assert workers.take_over("bulk@here")[QueueName.BULK] == 1
-    assert workers.take_over("bulk@there") == {"interactive": 1, "bulk": 0, "control": 0}
+    workers = WorkerRegistry(servers.broker, lambda: now)
+    workers.heartbeat("bulk@here:1", BULK)
+    workers.heartbeat("bulk@there:1", BULK)
+    workers.heartbeat("interactive.1@here:1", ["interactive"])
+    assert workers.remove_predecessors("bulk@here")[QueueName.BULK] == 1
+    assert workers.remove_predecessors("bulk@there") == {"interactive": 1, "bulk": 0, "control": 0}
     assert servers.broker.zcard(redis_keys.WORKERS) == 1
 
 
 def test_a_worker_that_is_silent_serves_nothing(servers: Servers) -> None:
     now = 1_000.0
-    workers = RedisWorkers(servers.broker, lambda: now)
-    workers.beat("bulk@there:1", BULK)
-    now += ALIVE_S + 1
-    assert workers.take_over("bulk@here")[QueueName.BULK] == 0
+    workers = WorkerRegistry(servers.broker, lambda: now)
+    workers.heartbeat("bulk@there:1", BULK)
+    now += HEARTBEAT_TIMEOUT_S + 1
+    assert workers.remove_predecessors("bulk@here")[QueueName.BULK] == 0

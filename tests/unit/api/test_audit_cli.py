@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from api.audit_cli import audit
 from shared.adapters.audit_segments import encode_segment
-from shared.adapters.jsonl_audit import GENESIS, chain, file_name
+from shared.adapters.jsonl_audit import GENESIS_HASH, chain, file_name
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def folder(tmp_path):
     """Two files of three records each."""
     for writer in ("one", "two"):
         bodies = [b'{"id":"%s-%d","price_mad":1.0}' % (writer.encode(), n) for n in range(3)]
-        block, _, _ = chain(bodies, GENESIS)
+        block, _, _ = chain(bodies, GENESIS_HASH)
         (tmp_path / file_name("2026-01-01", writer)).write_bytes(block)
     return tmp_path
 

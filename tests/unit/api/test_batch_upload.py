@@ -20,10 +20,10 @@ from api.services.uploads import Upload
 from api.uploads import UploadBody, clean_file_name
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
+    DecompressionBomb,
     DomainError,
     UnreadableUpload,
     UnsupportedUpload,
-    UploadOverpacked,
 )
 from shared.domain.table import Dialect, FileKind
 from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
@@ -153,7 +153,7 @@ def test_a_zip_bomb_is_refused_early_and_in_flat_memory(bomb: Any) -> None:
     target = Counting()
     upload = Upload(target, BatchOptions(), 4_000_000_000)
     tracemalloc.start()
-    with pytest.raises(UploadOverpacked):
+    with pytest.raises(DecompressionBomb):
         write(upload, *(data[start : start + 65_536] for start in range(0, len(data), 65_536)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

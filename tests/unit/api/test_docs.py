@@ -9,7 +9,7 @@ import pytest
 
 from api.app import create_app
 from api.views import docs
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.schemas.problem_messages import PROBLEM_MESSAGES
 from shared.settings import Settings
 
@@ -18,7 +18,7 @@ PAGES = ("/docs", "/redoc", "/docs/problems")
 
 @pytest.fixture
 def client(tmp_path):
-    return create_app(with_connections(Settings(home=tmp_path))).test_client()
+    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
 
 
 def addresses(html: str) -> list[str]:
@@ -48,8 +48,8 @@ def test_no_page_may_load_from_elsewhere_or_be_framed(client, page):
 def test_redoc_does_not_ask_for_its_makers_logo(client):
     source = (docs.sidecar_folder() / "redoc/bundles/redoc.standalone.js").read_bytes()
     served = client.get("/docs/static/redoc.standalone.js").data
-    (logo,) = docs.OUTSIDE
-    assert logo in source, "the package has changed: OUTSIDE is out of date"
+    (logo,) = docs.URL_REPLACEMENTS
+    assert logo in source, "the package has changed: URL_REPLACEMENTS is out of date"
     assert logo not in served
 
 

@@ -10,7 +10,7 @@ from api.app import create_app
 from api.auth import Scope, new_key
 from api.cross_site import SAFE_METHODS
 from api.keys_cli import _write
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.metrics import HTTP_REQUESTS
 from shared.settings import Settings
 
@@ -28,7 +28,7 @@ FOREIGN_HOSTS = (
 
 @pytest.fixture
 def settings(tmp_path):
-    return with_connections(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+    return with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from api.services.listing import ListFilter, Listing
 from shared.adapters import redis_keys
 from shared.adapters.redis_idempotency import RedisIdempotency
 from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_lists import CallerLists
+from shared.adapters.redis_lists import SubmissionIndex
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobKind, JobState
 from shared.schemas.car_requests import load_car_request
@@ -33,7 +33,7 @@ def store(path: BulkPath) -> JobStore:
 
 @pytest.fixture
 def lister(path: BulkPath) -> Listing:
-    return Listing(CallerLists(path.client), path.batches, RedisIdempotency(path.client))
+    return Listing(SubmissionIndex(path.client), path.batches, RedisIdempotency(path.client))
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def all_pages(lister: Listing, wanted: ListFilter, limit: int) -> list[str]:
     found, cursor = [], None
     while True:
         page = lister.page(CALLER, wanted, cursor, limit)
-        assert len(page.heads) <= limit
-        found += [head.id for head in page.heads]
+        assert len(page.summaries) <= limit
+        found += [head.id for head in page.summaries]
         cursor = page.cursor
         if cursor is None:
             return found
@@ -76,14 +76,14 @@ def test_a_job_that_comes_meanwhile_moves_no_page(lister: Listing, submit) -> No
     first = lister.page(CALLER, ListFilter(), None, 4)
     submit()
     second = lister.page(CALLER, ListFilter(), first.cursor, 4)
-    assert [head.id for head in (*first.heads, *second.heads)] == ids[:1:-1]
+    assert [head.id for head in (*first.summaries, *second.summaries)] == ids[:1:-1]
 
 
 def test_nobody_sees_the_jobs_of_somebody_else(lister: Listing, submit, path: BulkPath) -> None:
     mine, theirs = submit(), submit(OTHER)
-    path.client.zadd(redis_keys.jobs_of(CALLER), {theirs: 0})
+    path.client.zadd(redis_keys.jobs_by_caller(CALLER), {theirs: 0})
     assert all_pages(lister, ListFilter(), 10) == [mine]
-    assert [head.id for head in lister.page(OTHER, ListFilter(), None, 10).heads] == [theirs]
+    assert [head.id for head in lister.page(OTHER, ListFilter(), None, 10).summaries] == [theirs]
 
 
 def test_filters_are_exact(lister: Listing, submit, store: JobStore, path: BulkPath) -> None:
@@ -96,17 +96,17 @@ def test_filters_are_exact(lister: Listing, submit, store: JobStore, path: BulkP
         assert all_pages(lister, ListFilter(states=(state,)), 2) == expected
     window = ListFilter(created_from=begin + 2, created_to=begin + 4)
     assert all_pages(lister, window, 10) == [ids[3], ids[2]]
-    (done,) = lister.page(CALLER, ListFilter(states=(JobState.SUCCEEDED,)), None, 5).heads
+    (done,) = lister.page(CALLER, ListFilter(states=(JobState.SUCCEEDED,)), None, 5).summaries
     assert (done.done, done.total, done.created_at) == (2, 2, begin + 2)
 
 
 def test_a_filter_that_nothing_passes_costs_a_bounded_look(
     lister: Listing, submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "LOOKED_AT_MAX", 4)
+    monkeypatch.setattr(listing, "MAX_SCANNED", 4)
     ids = [submit() for _ in range(9)]
     page = lister.page(CALLER, ListFilter(states=(JobState.FAILED,)), None, 20)
-    assert (page.heads, page.cursor) == ([], ids[5])
+    assert (page.summaries, page.cursor) == ([], ids[5])
     assert all_pages(lister, ListFilter(states=(JobState.FAILED,)), 20) == []
 
 
@@ -116,10 +116,10 @@ def test_what_is_gone_leaves_the_list_without_anybody_reading_it(
     gone = [submit() for _ in range(6)]
     path.client.delete(*(redis_keys.job(job_id) for job_id in gone))
     kept = [submit() for _ in range(3)]
-    assert path.client.zcard(redis_keys.jobs_of(CALLER)) == 3
+    assert path.client.zcard(redis_keys.jobs_by_caller(CALLER)) == 3
     path.client.delete(redis_keys.job(kept[1]))
     assert all_pages(lister, ListFilter(), 10) == [kept[2], kept[0]]
-    assert path.client.zcard(redis_keys.jobs_of(CALLER)) == 2
+    assert path.client.zcard(redis_keys.jobs_by_caller(CALLER)) == 2
 
 
 def test_batches_stand_among_the_jobs_until_they_expire(
@@ -128,27 +128,27 @@ def test_batches_stand_among_the_jobs_until_they_expire(
     job = submit()
     batch = path.run(cars_csv(7)).manifest.id
     assert {job, batch} == set(all_pages(lister, ListFilter(), 1))
-    (head,) = lister.page(CALLER, BATCHES, None, 5).heads
+    (head,) = lister.page(CALLER, BATCHES, None, 5).summaries
     assert (head.state, head.done, head.total) == (JobState.SUCCEEDED, 7, 7)
     path.client.flushall()
     path.sweep.sweep()
     assert all_pages(lister, BATCHES, 5) == [batch], "the list is refilled from the files"
     path.clock.now += 1001
-    path.client.delete(redis_keys.BATCHES_SCANNED)
+    path.client.delete(redis_keys.BATCH_SCAN_MARKER)
     path.sweep.sweep()
     assert all_pages(lister, BATCHES, 5) == []
 
 
 def test_a_batch_is_found_by_its_idempotency_key(lister: Listing, path: BulkPath) -> None:
     batch = path.accept(cars_csv(3), key="tonight")
-    (head,) = lister.page(CALLER, ListFilter(idempotency_key="tonight"), None, 5).heads
+    (head,) = lister.page(CALLER, ListFilter(idempotency_key="tonight"), None, 5).summaries
     assert (head.id, head.kind) == (batch, JobKind.BATCH)
     for nothing in (
         ListFilter(idempotency_key="yesterday"),
         ListFilter(idempotency_key="tonight", kinds=(JobKind.JOB,)),
     ):
-        assert lister.page(CALLER, nothing, None, 5).heads == []
-    assert lister.page(OTHER, ListFilter(idempotency_key="tonight"), None, 5).heads == []
+        assert lister.page(CALLER, nothing, None, 5).summaries == []
+    assert lister.page(OTHER, ListFilter(idempotency_key="tonight"), None, 5).summaries == []
 
 
 def test_a_page_costs_the_same_however_much_is_stored(
@@ -157,7 +157,7 @@ def test_a_page_costs_the_same_however_much_is_stored(
     ids = [submit() for _ in range(30)]
     rng = random.Random(1)
     older = {new_id(path.clock.now - 1e6 - rng.random()): 0 for _ in range(50_000)}
-    path.client.zadd(redis_keys.jobs_of(CALLER), older)
+    path.client.zadd(redis_keys.jobs_by_caller(CALLER), older)
 
     def calls() -> int:
         stats = path.client.info("commandstats")
@@ -165,5 +165,5 @@ def test_a_page_costs_the_same_however_much_is_stored(
 
     before = calls()
     page = lister.page(CALLER, ListFilter(kinds=(JobKind.JOB,)), None, 20)
-    assert [head.id for head in page.heads] == ids[:9:-1]
+    assert [head.id for head in page.summaries] == ids[:9:-1]
     assert calls() - before <= 103, "one range, and one look at each of a block"

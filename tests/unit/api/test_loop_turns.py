@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from api.services.loop_turns import PerTurn
+from api.services.loop_turns import TickBatcher
 
 
 def test_what_comes_in_one_turn_is_done_at_once():
     done = []
 
     async def come():
-        turn = PerTurn(done.append)
+        turn = TickBatcher(done.append)
         await asyncio.gather(*(turn.add(n) for n in range(3)))
         await turn.add(3)
 
@@ -24,7 +24,7 @@ def test_all_who_take_part_learn_what_went_wrong():
         raise OSError(f"{len(items)} not written")
 
     async def come():
-        turn = PerTurn(refuse)
+        turn = TickBatcher(refuse)
         return await asyncio.gather(turn.add(1), turn.add(2), return_exceptions=True)
 
     assert [str(error) for error in asyncio.run(come())] == ["2 not written"] * 2
@@ -34,7 +34,7 @@ def test_one_who_is_cancelled_takes_nobody_with_him():
     done = []
 
     async def come():
-        turn = PerTurn(done.append)
+        turn = TickBatcher(done.append)
 
         async def take_part(n):
             await turn.add(n)
@@ -53,7 +53,7 @@ def test_one_who_is_cancelled_takes_nobody_with_him():
 
 def test_the_end_of_a_turn_is_not_a_participants_to_cancel():
     async def come():
-        turn = PerTurn(lambda _: None)
+        turn = TickBatcher(lambda _: None)
         end = turn.add(1)
         assert not end.cancel()
         await end

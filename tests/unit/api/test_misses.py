@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from api.services.misses import Asked, Misses
+from api.services.misses import CacheLookup, MissDispatcher
 from api.services.valuations import Question
-from shared.adapters.pending import Pending
+from shared.adapters.pending import EstimateFuture
 from shared.domain.errors import BrokerUnavailable, QueueFull
 from shared.domain.ids import CallerId, ValuationId, new_id
 from shared.domain.valuation import CachedEstimate, Estimate
@@ -51,8 +51,8 @@ class Broker:
         self.may_go_on = threading.Event()
         self.is_there = False
 
-    def submit_all(self, pendings):
-        self.sent.append([pending.id for pending in pendings])
+    def submit_all(self, futures):
+        self.sent.append([pending.id for pending in futures])
         self.is_asked.set()
         if not self.is_there:
             assert self.may_go_on.wait(20)
@@ -64,7 +64,7 @@ class Bench:
 
     def __init__(self):
         self.broker, self.guard, self.answered = Broker(), Guard(), []
-        self.misses = Misses(Cache({7}), self.guard, self.broker, self.answered.extend)
+        self.misses = MissDispatcher(Cache({7}), self.guard, self.broker, self.answered.extend)
 
 
 @pytest.fixture
@@ -80,16 +80,16 @@ def asked(car, km, wait_s=60.0):
         caller=CallerId("me"),
         deadline=time.time() + wait_s,
     )
-    pending = Pending(question.id, b"", time.monotonic() + wait_s)
-    return Asked(question=question, version="v1", pending=pending)
+    pending = EstimateFuture(question.id, b"", time.monotonic() + wait_s)
+    return CacheLookup(question=question, version="v1", pending=pending)
 
 
 def test_who_came_while_an_outage_was_noticed_need_not_wait_for_it_again(bench, car):
     first, meanwhile, cached = asked(car, 1), asked(car, 2), asked(car, 7)
-    bench.misses.ask([first])
+    bench.misses.submit([first])
     assert bench.broker.is_asked.wait(20)
-    bench.misses.ask([meanwhile])
-    bench.misses.ask([cached])
+    bench.misses.submit([meanwhile])
+    bench.misses.submit([cached])
     bench.broker.may_go_on.set()
     wait_until(lambda: meanwhile.pending.failure is not None, what="the failure of both")
     assert isinstance(first.pending.failure, BrokerUnavailable)
@@ -102,10 +102,10 @@ def test_who_came_while_an_outage_was_noticed_need_not_wait_for_it_again(bench, 
 def test_after_an_outage_it_is_asked_again(bench, car):
     bench.broker.may_go_on.set()
     first, second = asked(car, 1), asked(car, 2)
-    bench.misses.ask([first])
+    bench.misses.submit([first])
     wait_until(lambda: first.pending.failure is not None, what="the failure")
     bench.broker.is_there = True
-    bench.misses.ask([second])
+    bench.misses.submit([second])
     wait_until(lambda: len(bench.broker.sent) == 2, what="the second question")
     assert second.pending.failure is None
 
@@ -113,20 +113,20 @@ def test_after_an_outage_it_is_asked_again(bench, car):
 def test_a_full_queue_is_told_to_those_who_asked_and_nobody_else(bench, car):
     bench.guard.error = QueueFull(waiting=9)
     first = asked(car, 1)
-    bench.misses.ask([first])
+    bench.misses.submit([first])
     wait_until(lambda: first.pending.failure is not None, what="the failure")
     assert isinstance(first.pending.failure, QueueFull)
     assert bench.broker.sent == []
     bench.guard.error, bench.broker.is_there = None, True
     second = asked(car, 2)
-    bench.misses.ask([second])
+    bench.misses.submit([second])
     wait_until(lambda: bench.broker.sent == [[second.question.id]], what="the second question")
 
 
 def test_whose_wait_is_over_before_he_was_asked_for_is_told(bench, car):
     bench.broker.is_there = True
     late = asked(car, 1, wait_s=-1.0)
-    bench.misses.ask([late])
+    bench.misses.submit([late])
     wait_until(lambda: bench.answered == [late], what="the word")
     assert late.hit is None
 
@@ -134,9 +134,9 @@ def test_whose_wait_is_over_before_he_was_asked_for_is_told(bench, car):
 def test_the_thread_outlives_whatever_is_broken(bench, car):
     bench.guard.error = ZeroDivisionError()
     first = asked(car, 1)
-    bench.misses.ask([first])
+    bench.misses.submit([first])
     wait_until(lambda: first.pending.failure is not None, what="the failure")
     bench.guard.error, bench.broker.is_there = None, True
     second = asked(car, 2)
-    bench.misses.ask([second])
+    bench.misses.submit([second])
     wait_until(lambda: len(bench.broker.sent) == 1, what="the next question")

@@ -11,7 +11,7 @@ from api.views.model_cards import CARD_CSP
 from model_store.bundle import save_bundle
 from model_store.card import write_card
 from model_store.registry import ModelRegistry
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.settings import Settings
 from tests.unit.model_store import small_models
 
@@ -34,7 +34,7 @@ def models_path(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def settings(models_path, tmp_path):
     """Settings without servers: a card needs none."""
-    return with_connections(Settings(home=tmp_path / "home", models_path=models_path))
+    return with_server_urls(Settings(home=tmp_path / "home", models_path=models_path))
 
 
 @pytest.fixture
@@ -159,5 +159,5 @@ def test_the_card_is_documented_as_it_answers(client):
 
 def test_without_an_active_version_there_is_no_active_card(tmp_path):
     lonely = Settings(home=tmp_path / "home", models_path=tmp_path / "none")
-    client = create_app(with_connections(lonely)).test_client()
+    client = create_app(with_server_urls(lonely)).test_client()
     assert client.get("/models/active/card").status_code == 503

@@ -15,7 +15,7 @@ from model_store.bundle import save_bundle
 from model_store.registry import ModelRegistry
 from shared.adapters.redis_cache import ValuationCache
 from shared.adapters.redis_jobs import JobStore
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.domain.valuation import Estimate
@@ -63,7 +63,7 @@ def page(app, servers):
 def lonely_page(small_model, tmp_path):
     """The page with a model but without any server."""
     home = tmp_path / "home"
-    return create_app(with_connections(Settings(home=home, models_path=small_model))).test_client()
+    return create_app(with_server_urls(Settings(home=home, models_path=small_model))).test_client()
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import pytest
 
 from api.app import create_app
-from api.security_headers import NOTHING_CSP
+from api.security_headers import DENY_ALL_CSP
 from api.web.pages import JSON_GREETING
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.settings import Settings
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -14,7 +14,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 @pytest.fixture
 def client(tmp_path):
     """A service without servers and without a model."""
-    return create_app(with_connections(Settings(home=tmp_path))).test_client()
+    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_an_address_that_nothing_answers_is_a_page_for_people_and_a_problem_for_
 def test_answers_that_are_no_page_allow_a_browser_nothing(client, call):
     method, address = call
     headers = client.open(address, method=method).headers
-    assert headers["Content-Security-Policy"] == NOTHING_CSP
+    assert headers["Content-Security-Policy"] == DENY_ALL_CSP
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
     assert len(headers.getlist("Content-Security-Policy")) == 1

@@ -3,7 +3,13 @@
 import re
 
 from api.web.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparables, build_outlook
-from shared.domain.outlook import Comparable, Depreciation, DepreciationPoint, Likeness, Pace
+from shared.domain.outlook import (
+    Comparable,
+    Depreciation,
+    DepreciationPoint,
+    Pace,
+    SimilarityReason,
+)
 from shared.domain.valuation import Estimate
 
 SHARES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
@@ -77,7 +83,7 @@ def test_a_typical_car_is_told_with_what_is_like_and_how_many_stand_behind_it() 
         price_mad=251_049.0,
         listings=27,
         distance=0.4,
-        alike=(Likeness.MODEL, Likeness.NEAR_YEAR, Likeness.FUEL),
+        alike=(SimilarityReason.MODEL, SimilarityReason.NEAR_YEAR, SimilarityReason.FUEL),
     )
     (view,) = build_comparables([typical])
     assert view.name == "Mercedes-Benz Classe C 2016 à 2018"

@@ -5,8 +5,16 @@ import doctest
 import pytest
 
 from api.web import french
-from api.web.form import CAR, HISTORY, LEFT_OUT, VERSION, build_form, example_values, values_of
-from api.web.result import MOST_CONTRIBUTIONS, Result, build_result
+from api.web.form import (
+    CAR,
+    HISTORY,
+    OMITTED_FIELDS,
+    VERSION,
+    build_form,
+    example_values,
+    form_values,
+)
+from api.web.result import MAX_CONTRIBUTIONS, Result, build_result
 from api.web.vehicles import Suggestions, suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
@@ -51,7 +59,7 @@ def test_every_french_name_is_read_as_its_value():
 def test_every_field_of_a_car_is_on_the_form_once():
     form = build_form({})
     names = [field.name for field in (*form.car, form.asking_price, *form.version, *form.history)]
-    assert sorted(names) == sorted(CAR_FIELDS.keys() - LEFT_OUT)
+    assert sorted(names) == sorted(CAR_FIELDS.keys() - OMITTED_FIELDS)
 
 
 def test_the_required_fields_come_first():
@@ -67,7 +75,7 @@ def test_the_example_is_accepted_as_it_is_written():
 
 def test_a_stored_request_can_be_typed_again():
     request = load_car_request(example_values() | {"company": "VW", "model": "Golf 7"})
-    assert load_car_request(values_of(request)).car == request.car
+    assert load_car_request(form_values(request)).car == request.car
 
 
 def test_a_blank_required_field_is_asked_for_by_name():
@@ -157,7 +165,7 @@ def test_small_contributions_are_summed_up():
         explanation=explanation,
     )
     shown = show(estimate=estimate).contributions
-    assert len(shown) == MOST_CONTRIBUTIONS + 1
+    assert len(shown) == MAX_CONTRIBUTIONS + 1
     assert (shown[-1].label, shown[-1].effect) == ("Autres éléments", "+200\u00a0MAD")
     assert shown[0].effect == "+9\u202f000\u00a0MAD"
     assert shown[1].effect == "\u22128\u202f000\u00a0MAD"

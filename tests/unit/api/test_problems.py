@@ -3,7 +3,7 @@
 import pytest
 
 from api.app import create_app
-from shared.connections import with_connections
+from shared.connections import with_server_urls
 from shared.settings import Settings
 
 CAR = {
@@ -18,7 +18,7 @@ CAR = {
 @pytest.fixture
 def client(tmp_path):
     """A service without servers and without a model."""
-    return create_app(with_connections(Settings(home=tmp_path))).test_client()
+    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
 
 
 def refusal(client, car, language="en"):

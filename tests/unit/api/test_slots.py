@@ -1,19 +1,19 @@
-"""Slots of slow clients."""
+"""ConcurrencyLimiter of slow clients."""
 
 import contextlib
 import io
 
-from api.slots import BodySlots, Slots
+from api.slots import BodyConcurrencyLimit, ConcurrencyLimiter
 from shared.domain.errors import TooManyTransfers
 
 
 def test_a_body_that_was_read_to_its_announced_end_holds_no_slot():
-    slots = Slots(1)
+    slots = ConcurrencyLimiter(1)
 
     def application(environ, start_response):
         environ["wsgi.input"].read(3)
-        slots.take()  # free again, although the answer is still under way
-        slots.give_back()
+        slots.acquire()  # free again, although the answer is still under way
+        slots.release()
         start_response("200 OK", [])
         return [b""]
 
@@ -22,6 +22,6 @@ def test_a_body_that_was_read_to_its_announced_end_holds_no_slot():
         "wsgi.input": io.BytesIO(b"abc"),
         "CONTENT_LENGTH": "3",
     }
-    assert BodySlots(application, slots)(environ, lambda *_: None) == [b""]
+    assert BodyConcurrencyLimit(application, slots)(environ, lambda *_: None) == [b""]
     with contextlib.suppress(TooManyTransfers):
-        slots.take()
+        slots.acquire()

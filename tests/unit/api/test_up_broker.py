@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from api import up as up_module
 from api.launcher.preflight import CannotStartError, check_addresses
-from api.launcher.readiness import broker_trouble, server_place
+from api.launcher.readiness import broker_error, server_location
 from shared.settings import Settings
 
 
 def test_a_brokers_place_is_told_without_its_password() -> None:
-    assert server_place("redis://user:secret@queue:7000/1") == "queue:7000"
-    assert server_place("unix:///run/broker.sock?db=1") == "/run/broker.sock"
+    assert server_location("redis://user:secret@queue:7000/1") == "queue:7000"
+    assert server_location("unix:///run/broker.sock?db=1") == "/run/broker.sock"
 
 
 @pytest.mark.parametrize("variable", ["redis_url", "cache_url"])
@@ -33,8 +33,8 @@ def test_a_broker_that_never_answers_ends_the_start_with_its_place(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"redis://:secret@127.0.0.1:{port}/0"
-    assert broker_trouble(url) is not None
-    monkeypatch.setattr(up_module, "BROKER_PATIENCE_S", 0.0)
+    assert broker_error(url) is not None
+    monkeypatch.setattr(up_module, "BROKER_TIMEOUT_S", 0.0)
     env = {"CARPRICE_HOME": str(tmp_path), "REDIS_URL": url, "PORT": "18643",
            "FLOWER_PORT": "18644", "PATH": os.environ["PATH"]}  # fmt: skip
     done = CliRunner().invoke(up_module.up, env=env)

@@ -9,8 +9,8 @@ from api.launcher.environment import (
     CODE_ROOT,
     child_environment,
     embedded_sockets,
-    one_host_environment,
     process_counts,
+    single_host_environment,
     with_absolute_paths,
 )
 from api.launcher.processes import TIERS, make_tiers
@@ -39,7 +39,7 @@ def test_processes_get_every_setting_and_the_embedded_servers(tmp_path: Path) ->
 
 
 def test_workers_of_one_host_do_not_fight_over_a_metrics_port() -> None:
-    env = one_host_environment(Settings(metrics_port=9100), {"METRICS_PORT": "9100"})
+    env = single_host_environment(Settings(metrics_port=9100), {"METRICS_PORT": "9100"})
     assert Settings.from_env(env).metrics_port == 0
 
 

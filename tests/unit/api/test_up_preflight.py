@@ -18,8 +18,8 @@ from api.launcher.preflight import (
     check_flower,
     check_keys,
     check_ports,
+    lock_home,
     prepare_home,
-    take_home,
     wipe_metrics,
 )
 from shared.settings import Settings
@@ -123,26 +123,26 @@ def test_a_full_disk_is_reported(home: Settings, monkeypatch: pytest.MonkeyPatch
 
 
 def test_two_runs_do_not_share_a_home(home: Settings) -> None:
-    lock = take_home(home.home)
+    lock = lock_home(home.home)
     with pytest.raises(CannotStartError, match=f"in use by process {os.getpid()}"):
-        take_home(home.home)
+        lock_home(home.home)
     os.close(lock)
-    os.close(take_home(home.home))
+    os.close(lock_home(home.home))
 
 
 def test_a_killed_run_leaves_the_home_free(home: Settings) -> None:
     (home.home / "run" / "up.lock").write_text("999999999\n")
-    os.close(take_home(home.home))
+    os.close(lock_home(home.home))
 
 
 def test_a_home_that_is_being_cleared_by_a_dying_run_is_waited_for(home: Settings) -> None:
-    lock = take_home(home.home)
+    lock = lock_home(home.home)
     last_process = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=[lock]
     )
     os.close(lock)
     (home.home / "run" / "up.lock").write_text("999999999\n")
-    os.close(take_home(home.home))
+    os.close(lock_home(home.home))
     assert last_process.wait() == 0
 
 

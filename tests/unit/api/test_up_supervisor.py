@@ -15,9 +15,9 @@ import pytest
 
 from api.launcher import child as child_module
 from api.launcher.child import Child, Command
-from api.launcher.guardian import Guardian
+from api.launcher.guardian import Watchdog
 from api.launcher.output import Output
-from api.launcher.supervisor import GivenUpError, Supervisor
+from api.launcher.supervisor import CrashLoopError, Supervisor
 from tests.conftest import wait_until
 
 DEADLINE_S = 20.0
@@ -39,7 +39,7 @@ class Bench:
         self.supervisor = Supervisor(
             [[self.children[name] for name in tier] for tier in tiers],
             output=Output(folder, list(self.children), self.terminal),
-            guardian=Guardian(),
+            watchdog=Watchdog(),
         )
         self.tiers = len(tiers)
 
@@ -51,7 +51,7 @@ class Bench:
         give_up_at = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < give_up_at, self.terminal.getvalue()
-            self.supervisor.round()
+            self.supervisor.run_once()
 
     def printed(self, text: str, times: int = 1) -> Callable[[], bool]:
         return lambda: self.terminal.getvalue().count(f"| {text}") >= times
@@ -105,7 +105,7 @@ def test_a_process_that_dies_as_everything_stops_disturbs_nothing(
     for name in ("server", "first"):
         victim = one.children[name]
         os.kill(victim.pid, signal.SIGKILL)
-        wait_until(victim.has_ended, what="its end")
+        wait_until(victim.has_exited, what="its end")
     one.supervisor.stop([5.0, 5.0])
     assert not any(child.running for child in one.children.values())
 
@@ -128,7 +128,7 @@ def test_a_process_that_ends_at_once_five_times_stops_everything(
     monkeypatch.setattr(child_module, "RESTART_DELAYS_S", (0.0,))
     one = bench({"broken": "sh -c 'echo no module named x; exit 3'"})
     one.start()
-    with pytest.raises(GivenUpError, match="broken ended with exit code 3 again and again"):
+    with pytest.raises(CrashLoopError, match="broken ended with exit code 3 again and again"):
         one.until(lambda: False)
     assert one.terminal.getvalue().count("no module named x") == 5
 
@@ -173,17 +173,17 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> Non
         textwrap.dedent("""
             import os, pathlib, sys
             from api.launcher.child import Child, Command
-            from api.launcher.guardian import Guardian
+            from api.launcher.guardian import Watchdog
             from api.launcher.output import Output
             from api.launcher.supervisor import Supervisor
             here = pathlib.Path(sys.argv[1])
             line = "sh -c 'sleep 602 & echo grandchild $!; wait'"
             child = Child(Command(name="one", line=line, env=dict(os.environ), cwd=here))
-            guardian = Guardian()
-            with Supervisor([[child]], output=Output(here, ["one"]), guardian=guardian) as it:
+            guardian = Watchdog()
+            with Supervisor([[child]], output=Output(here, ["one"]), watchdog=guardian) as it:
                 it.start_tier(0, ready=lambda: True)
                 while True:
-                    it.round()
+                    it.run_once()
         """)
     )
     process = subprocess.Popen(
@@ -206,12 +206,12 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> Non
 
 def test_a_killed_guardian_is_replaced_and_knows_the_groups() -> None:
     group = subprocess.Popen(["/bin/sleep", "603"], start_new_session=True)
-    guardian = Guardian()
+    guardian = Watchdog()
     guardian.watch(group.pid)
     guardian._process.kill()
     guardian._process.wait()
-    guardian.revive()
-    guardian.dismiss()
+    guardian.restart_if_dead()
+    guardian.close()
     assert group.wait(timeout=DEADLINE_S) == -signal.SIGKILL
 
 

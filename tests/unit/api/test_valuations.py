@@ -12,7 +12,7 @@ from shared.schemas.car_requests import load_car_request
 NOW = 1_000.0
 
 
-class Pending:
+class EstimateFuture:
     """Never gets its reply; knows how long it was waited for."""
 
     group_id = "group"
@@ -29,7 +29,7 @@ class World:
     """Everything around the service: no hit, no reply, any number of jobs."""
 
     def __init__(self, patience):
-        self.pending = Pending()
+        self.pending = EstimateFuture()
         self.deadline = 0.0
         self.created = []
         self.service = Valuations(

@@ -7,7 +7,7 @@ import pytest
 from werkzeug.exceptions import ClientDisconnected
 
 from api import wsgi_bridge
-from api.wsgi_bridge import PACE_BYTES, Answer, ClientLeftError, RequestBody
+from api.wsgi_bridge import MIN_STALL_BYTES, ClientDisconnectedError, RequestBody, ResponseSender
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def body_of(loop, *parts, pause_s):
 
 
 def test_a_body_that_does_not_come_is_given_up(loop, monkeypatch):
-    monkeypatch.setattr(wsgi_bridge, "PACE_S", 0.05)
+    monkeypatch.setattr(wsgi_bridge, "STALL_TIMEOUT_S", 0.05)
     body = body_of(loop, b"{", pause_s=0.0)
     with pytest.raises(ClientDisconnected):
         body.read(10)
@@ -44,19 +44,19 @@ def test_a_body_that_does_not_come_is_given_up(loop, monkeypatch):
 
 
 def test_a_body_that_comes_slowly_is_read_to_its_end(loop, monkeypatch):
-    monkeypatch.setattr(wsgi_bridge, "PACE_S", 0.3)
-    part = b"x" * PACE_BYTES
+    monkeypatch.setattr(wsgi_bridge, "STALL_TIMEOUT_S", 0.3)
+    part = b"x" * MIN_STALL_BYTES
     body = body_of(loop, *[part] * 10, pause_s=0.1)
-    assert body.read(10 * PACE_BYTES) == part * 10
+    assert body.read(10 * MIN_STALL_BYTES) == part * 10
 
 
 def test_an_answer_that_nobody_takes_is_given_up(loop, monkeypatch):
-    monkeypatch.setattr(wsgi_bridge, "TAKE_S", 0.05)
+    monkeypatch.setattr(wsgi_bridge, "SEND_TIMEOUT_S", 0.05)
 
     async def never(*_):
         await asyncio.Event().wait()
 
-    answer = Answer(loop, never, never)
+    answer = ResponseSender(loop, never, never)
     closed = []
 
     def application(_, start_response):
@@ -67,6 +67,6 @@ def test_an_answer_that_nobody_takes_is_given_up(loop, monkeypatch):
         finally:
             closed.append(True)
 
-    with pytest.raises(ClientLeftError):
+    with pytest.raises(ClientDisconnectedError):
         answer.write(application, {})
     assert closed

@@ -64,8 +64,8 @@ def problem(status: int, **headers: str) -> httpx.Response:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "PAUSE_S", 0.0)
-    monkeypatch.setattr(transport, "PAUSE_MAX_S", 0.0)
+    monkeypatch.setattr(transport, "RETRY_DELAY_S", 0.0)
+    monkeypatch.setattr(transport, "MAX_RETRY_DELAY_S", 0.0)
 
 
 def test_a_valuation_is_read_with_its_verdict_and_warnings() -> None:
@@ -226,7 +226,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path) -> 
 def test_a_later_call_goes_on_with_the_download_of_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "ATTEMPTS", 1)
+    monkeypatch.setattr(downloads, "MAX_STALLED_ATTEMPTS", 1)
     files = Files(most=600_000)
 
     def gone(request: httpx.Request) -> httpx.Response:
@@ -324,7 +324,7 @@ def test_a_run_uploads_waits_and_downloads(tmp_path: Path) -> None:
     assert run.run(seen).state == "SUCCEEDED"
     assert seen.states == ["QUEUED", "RUNNING", "SUCCEEDED"]
     assert seen.sent == [(8, 8)]
-    run.forget()
+    run.clear_state()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 

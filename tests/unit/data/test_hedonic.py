@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from data import hedonic_tables
-from data.car_codes import coder_for
-from data.coded_columns import CodedColumn, CodedValues, Column
-from data.hedonic import Bend, HedonicModel
+from data.car_codes import ordinal_encoder_for
+from data.coded_columns import CategoricalColumn, CategoryTable, Column
+from data.hedonic import HedonicModel, PiecewiseLinear
 from data.hedonic_fit import fit_hedonic
-from data.hedonic_tables import HedonicTables
+from data.hedonic_tables import HedonicPredictor
 from data.hedonic_terms import TERMS
 from data.schema import car_columns
 
@@ -26,9 +26,9 @@ def fitted(listings: pd.DataFrame) -> HedonicModel:
 def log_prices(
     model: HedonicModel, columns: Columns
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    tables = HedonicTables(model, coder_for(model))
-    coded = tables.coder.code(columns, len(columns["year"]))
-    return tables.log_price(tables.parts(coded))
+    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
+    coded = predictor.ordinal_encoder.code(columns, len(columns["year"]))
+    return predictor.log_price(predictor.parts(coded))
 
 
 def car(**changes: object) -> dict[str, object]:
@@ -94,7 +94,7 @@ def test_the_model_survives_json(fitted: HedonicModel) -> None:
 
 
 def test_a_bend_is_zero_at_its_origin_and_flat_outside_its_knots() -> None:
-    bend = Bend(variable="km_driven", knots=(0, 100, 200), origin=100)
+    bend = PiecewiseLinear(variable="km_driven", knots=(0, 100, 200), origin=100)
     columns = bend.columns(np.array([100.0, np.nan, -50.0, 0.0, 200.0, 999.0]))
     assert columns.tolist() == [[0, 0], [0, 0], [-1, 0], [-1, 0], [0, 1], [0, 1]]
 
@@ -165,13 +165,15 @@ def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
         "fiscal_power_cv": [None, 8, 6],
     }
     compiled = log_prices(fitted, columns)
-    monkeypatch.setattr(hedonic_tables, "fastest_sum", lambda: hedonic_tables.sum_parts)
+    monkeypatch.setattr(hedonic_tables, "fastest_sum_parts", lambda: hedonic_tables.sum_parts)
     np.testing.assert_array_equal(log_prices(fitted, columns), compiled)
 
 
-def coded_column(values: list[object]) -> CodedColumn:
+def coded_column(values: list[object]) -> CategoricalColumn:
     distinct = list(dict.fromkeys(values))
-    return CodedColumn(CodedValues(distinct), np.array([distinct.index(value) for value in values]))
+    return CategoricalColumn(
+        CategoryTable(distinct), np.array([distinct.index(value) for value in values])
+    )
 
 
 def test_prices_that_are_all_the_same_are_found_again(listings: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from data.calibrate import calibrate
-from data.distributions import SMALLEST_CELL
+from data.distributions import MIN_CELL_COUNT
 from data.generator import REQUIRED_FIELDS, generate
 from data.loading import ListingsError
 from data.market import REFERENCE_MARKET, ReferenceMarket
@@ -46,7 +46,7 @@ def counts(market: ReferenceMarket) -> Iterator[int]:
 
 def test_no_published_figure_comes_from_fewer_than_ten_listings(market: ReferenceMarket) -> None:
     for each in (PUBLISHED, market):
-        assert min(counts(each)) >= SMALLEST_CELL == 10
+        assert min(counts(each)) >= MIN_CELL_COUNT == 10
 
 
 def test_the_published_market_is_small_and_knows_250_models() -> None:
@@ -122,7 +122,7 @@ def test_rare_models_are_published_together_and_drawn_under_names_of_their_own()
 
 
 def test_mirrored_listings_stray_as_far_above_the_market_as_below(market: ReferenceMarket) -> None:
-    drawn = generate(market, 2001, seed=2, mirrored=True)
+    drawn = generate(market, 2001, seed=2, antithetic=True)
     assert len(drawn) == 2001
     cars = drawn.drop(columns="price_mad")
     pd.testing.assert_frame_equal(cars.head(1000), cars[1001:].reset_index(drop=True))

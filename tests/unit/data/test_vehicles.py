@@ -85,7 +85,7 @@ def test_a_model_that_the_brand_itself_has_is_no_other_brands() -> None:
 class ThoroughIndex(VehicleIndex):
     """Looks at all candidates of every name."""
 
-    def _may_be_known(self, *_: str) -> bool:
+    def _may_match(self, *_: str) -> bool:
         return True
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from shared.domain.arabic_names import ARABIC_BRANDS, ARABIC_MODELS
 from shared.domain.brands import canonical_brand
 from shared.domain.ids import ID_LENGTH, is_id, new_id
-from shared.domain.near_names import NearNames
+from shared.domain.near_names import FuzzyNameIndex
 from shared.domain.text import fold, fold_script
 
 
@@ -66,7 +66,7 @@ def test_brands_have_one_name(written, brand):
 
 
 def test_a_slip_is_forgiven_only_where_one_name_is_near():
-    near = NearNames(["corsa", "astra", "corna", "x trail", "serie3"])
+    near = FuzzyNameIndex(["corsa", "astra", "corna", "x trail", "serie3"])
     assert near.find("astrra") == "astra"
     assert near.find("corba") is None, "two names are as near"
     assert near.find("serie4") is None, "a digit is no slip"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.mileage import odd_mileage
+from shared.domain.mileage import mileage_warning_code
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from shared.domain.mileage import odd_mileage
     ],
 )
 def test_what_is_odd_for_a_cars_age(year: int, km_driven: int, expected: str | None) -> None:
-    assert odd_mileage(year=year, km_driven=km_driven, this_year=2026) == expected
+    assert mileage_warning_code(year=year, km_driven=km_driven, this_year=2026) == expected

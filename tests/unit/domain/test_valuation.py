@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.outlook import Comparable, Depreciation, DepreciationPoint, Likeness, Pace
+from shared.domain.outlook import (
+    Comparable,
+    Depreciation,
+    DepreciationPoint,
+    Pace,
+    SimilarityReason,
+)
 from shared.domain.valuation import (
     COVERAGES,
     QUANTILE_LEVELS,
@@ -91,7 +97,7 @@ COMPARABLE = Comparable(
     price_mad=80_000.0,
     listings=12,
     distance=0.5,
-    alike=(Likeness.MODEL, Likeness.PRICE),
+    alike=(SimilarityReason.MODEL, SimilarityReason.PRICE),
 )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from data.hedonic import Bend, Cell, HedonicModel, Term
+from data.hedonic import Cell, HedonicModel, PiecewiseLinear, Term
 from model_store.calibration import IntervalCalibration
-from model_store.card_evidence import Evidence
+from model_store.card_evidence import CardPredictions
 from model_store.encoding import CarEncoder
 from model_store.forest import PackedForest
 from model_store.training.trained import TrainedModel
@@ -60,11 +60,15 @@ def encoder(youth: float = 2.2) -> CarEncoder:
     """
     terms = (
         Term(name="vehicle", field="model", keys=("vehicle",)),
-        Term(name="age", field="year", bend=Bend(variable="year", knots=(1990, 2026), origin=2015)),
+        Term(
+            name="age",
+            field="year",
+            bend=PiecewiseLinear(variable="year", knots=(1990, 2026), origin=2015),
+        ),
         Term(
             name="wear",
             field="km_driven",
-            bend=Bend(variable="km_driven", knots=(0, 400_000), origin=120_000),
+            bend=PiecewiseLinear(variable="km_driven", knots=(0, 400_000), origin=120_000),
         ),
         Term(name="gearbox", field="transmission", keys=("transmission",)),
     )
@@ -99,7 +103,7 @@ def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
         output.std,
         difficulty.predict(held_out.matrix),
         actual + np.random.default_rng(seed + 1).normal(scale=0.1, size=len(others)),
-        fewest=50,
+        min_count=50,
     )
     return TrainedModel(
         estimator=estimator,
@@ -126,13 +130,13 @@ def _residual(car: CarFeatures) -> float:
     return 0.2 * (car.fiscal_power_cv == 8) - 0.3 * is_old_diesel + 0.1 * (car.km_driven < 60_000)
 
 
-def evidence(rows: int = 3000) -> Evidence:
+def evidence(rows: int = 3000) -> CardPredictions:
     """Listings as a model might price them; the brand kia has too few to be told of."""
     rng = np.random.default_rng(7)
     actual = np.exp(rng.normal(11.8, 0.6, rows))
     price = actual * np.exp(rng.normal(0.0, 0.12, rows))
     spread = np.linspace(-0.3, 0.3, 9)
-    return Evidence(
+    return CardPredictions(
         actual_mad=actual,
         baseline_mad=actual * 1.1,
         price_mad=price,

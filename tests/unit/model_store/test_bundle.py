@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from model_store import bundle, verification
-from model_store.bundle import largest_difference, load_estimator, load_model, save_bundle
+from model_store.bundle import load_estimator, load_model, max_abs_difference, save_bundle
 from model_store.manifest import MANIFEST_FILE, ModelVersion, is_version_id
 from model_store.training.trained import TrainedModel
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
@@ -52,7 +52,7 @@ def test_the_manifest_says_what_the_version_is(
 ) -> None:
     assert is_version_id(version.id)
     assert version.created_at.tzinfo is not None
-    assert set(version.files) == set(bundle.FILES)
+    assert set(version.files) == set(bundle.BUNDLE_FILES)
     assert version.libraries["scikit-learn"] == metadata.version("scikit-learn")
     assert version.estimator == "RandomForestRegressor"
     assert version.tree_count == len(trained.estimator.estimators_)
@@ -69,7 +69,7 @@ def test_more_files_are_written_for_the_version_and_stored_with_their_digests(
 ) -> None:
     version = save_bundle(trained, tmp_path, lambda made: {"notes.md": made.id.encode()})
     assert (tmp_path / version.id / "notes.md").read_text() == version.id
-    assert set(version.files) == {*bundle.FILES, "notes.md"}
+    assert set(version.files) == {*bundle.BUNDLE_FILES, "notes.md"}
     (tmp_path / version.id / "notes.md").write_text("something else")
     assert refusal(tmp_path, version).startswith("notes.md has the digest")
 
@@ -88,7 +88,7 @@ def test_versions_saved_in_the_same_second_have_names_of_their_own(
     assert len(ids) == 3
 
 
-@pytest.mark.parametrize("name", bundle.FILES)
+@pytest.mark.parametrize("name", bundle.BUNDLE_FILES)
 def test_one_changed_byte_in_any_file_is_refused(
     versions_path: Path, version: ModelVersion, name: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_changed_estimator_is_never_unpickled(versions_path: Path, version: Mo
         load_estimator(versions_path, version.id)
 
 
-@pytest.mark.parametrize("name", bundle.FILES)
+@pytest.mark.parametrize("name", bundle.BUNDLE_FILES)
 def test_a_missing_file_is_refused(versions_path: Path, version: ModelVersion, name: str) -> None:
     (versions_path / version.id / name).unlink()
     assert refusal(versions_path, version) == f"{name} cannot be read: No such file or directory"
@@ -213,8 +213,8 @@ def test_the_stored_estimator_is_the_one_that_was_packed(
 ) -> None:
     estimator = load_estimator(versions_path, version.id)
     forest = load_model(versions_path, version.id).forest
-    assert largest_difference(forest, estimator) < 1e-12
-    assert largest_difference(forest, small_models.train(seed=5).estimator) > 1e-3
+    assert max_abs_difference(forest, estimator) < 1e-12
+    assert max_abs_difference(forest, small_models.train(seed=5).estimator) > 1e-3
 
 
 def test_serving_imports_nothing_of_training(versions_path: Path, version: ModelVersion) -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from benchmarks.quality.figures import coverage_by_decile
 from model_store.calibration import MEDIAN_INDEX, IntervalCalibration
-from model_store.encoding import COMPLETE, ODD, THIN, UNKNOWN_BRAND, UNKNOWN_MODEL
+from model_store.encoding import COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_BRAND, UNKNOWN_MODEL
 from shared.domain.valuation import QUANTILE_LEVELS
 
 ROWS = 20_000
 MIDDLE, DEVIATION, ORDINARY = np.array([11.8]), np.array([0.15]), np.array([0.0])
-CALIBRATED = (COMPLETE, THIN, UNKNOWN_MODEL, UNKNOWN_BRAND)
+CALIBRATED = (COMPLETE, INCOMPLETE, UNKNOWN_MODEL, UNKNOWN_BRAND)
 """Levels whose quantiles are measured; those of odd cars are a decision."""
 
 
@@ -86,7 +86,7 @@ def test_a_level_without_examples_takes_the_one_below() -> None:
     level, mean, std, difficulty, actual = sample(4)
     found = IntervalCalibration.fit(np.zeros_like(level), mean, std, difficulty, actual)
     complete = found.factors[COMPLETE]
-    for wanted in (THIN, UNKNOWN_MODEL, UNKNOWN_BRAND):
+    for wanted in (INCOMPLETE, UNKNOWN_MODEL, UNKNOWN_BRAND):
         assert found.factors[wanted] == complete
 
 
@@ -99,8 +99,8 @@ def test_the_less_is_known_the_wider(calibration: IntervalCalibration) -> None:
         )[0]
         for level in range(5)
     }
-    assert one[COMPLETE] < one[THIN] < one[UNKNOWN_MODEL] < one[UNKNOWN_BRAND]
-    assert one[ODD] == pytest.approx(2 * one[THIN])
+    assert one[COMPLETE] < one[INCOMPLETE] < one[UNKNOWN_MODEL] < one[UNKNOWN_BRAND]
+    assert one[OUT_OF_RANGE] == pytest.approx(2 * one[INCOMPLETE])
 
 
 def test_unknown_brands_are_never_surer_than_unknown_models() -> None:

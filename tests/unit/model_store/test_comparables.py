@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from data.typical_cars import FEWEST_LISTINGS, typical_market
-from model_store.comparables import FARTHEST, MOST, MOST_OF_ONE_MODEL
+from data.typical_cars import MIN_LISTINGS, typical_market
+from model_store.comparables import MAX_COMPARABLES, MAX_DISTANCE, MAX_PER_MODEL
 from model_store.inference import LoadedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission
-from shared.domain.outlook import Likeness
+from shared.domain.outlook import SimilarityReason
 from tests.unit.model_store import small_models
 
 CLIO = CarFeatures(
@@ -29,19 +29,19 @@ def found_for(model: LoadedModel, car: CarFeatures):
 def test_every_typical_car_stands_for_ten_listings_or_more() -> None:
     cars = typical_market().cars
     assert len(cars) > 500
-    assert min(one.listings for one in cars) >= FEWEST_LISTINGS
+    assert min(one.listings for one in cars) >= MIN_LISTINGS
     assert all(one.year_from <= one.car.year <= one.year_to for one in cars)
     assert 10_000 < typical_market().km_per_year < 30_000
 
 
 def test_the_nearest_comes_first_and_says_why(model: LoadedModel) -> None:
     found = found_for(model, CLIO)
-    assert 1 <= len(found) <= MOST
+    assert 1 <= len(found) <= MAX_COMPARABLES
     assert (found[0].company, found[0].model) == ("renault", "clio")
-    assert Likeness.MODEL in found[0].alike
+    assert SimilarityReason.MODEL in found[0].alike
     distances = [one.distance for one in found]
     assert distances == sorted(distances)
-    assert distances[-1] <= FARTHEST
+    assert distances[-1] <= MAX_DISTANCE
 
 
 @pytest.mark.parametrize("car", small_models.random_cars(15, seed=5), ids=range(15))
@@ -49,7 +49,7 @@ def test_typical_cars_are_those_that_the_model_knows(model: LoadedModel, car: Ca
     found = found_for(model, car)
     names = [f"{one.company}|{one.model}" for one in found]
     assert set(names) <= set(small_models.VEHICLES)
-    assert all(names.count(name) <= MOST_OF_ONE_MODEL for name in names)
+    assert all(names.count(name) <= MAX_PER_MODEL for name in names)
 
 
 def test_a_typical_car_costs_what_the_model_says_of_it(model: LoadedModel) -> None:
@@ -64,7 +64,7 @@ def test_a_typical_car_costs_what_the_model_says_of_it(model: LoadedModel) -> No
 
 def test_another_spelling_of_the_model_is_the_same_model(model: LoadedModel) -> None:
     found = found_for(model, dataclasses.replace(CLIO, model="clio 4 intens"))
-    assert Likeness.MODEL in found[0].alike
+    assert SimilarityReason.MODEL in found[0].alike
 
 
 def test_a_car_like_no_other_has_no_comparables(model: LoadedModel) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.typical_cars import typical_market
-from model_store.depreciation import depreciation, smooth_fall
+from model_store.depreciation import depreciation, fit_depreciation_curve
 from model_store.inference import LoadedModel
-from model_store.self_test import CARS
+from model_store.self_test import SELF_TEST_CARS
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Pace
 from tests.unit.model_store import small_models
@@ -20,7 +20,9 @@ YEARS = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
 USUAL_KM = typical_market().km_per_year
 
 
-@pytest.mark.parametrize("car", [*CARS, *MANY], ids=range(len(CARS) + len(MANY)))
+@pytest.mark.parametrize(
+    "car", [*SELF_TEST_CARS, *MANY], ids=range(len(SELF_TEST_CARS) + len(MANY))
+)
 def test_no_price_and_no_end_of_an_interval_ever_rises(
     model: LoadedModel, car: CarFeatures
 ) -> None:
@@ -73,11 +75,11 @@ def test_a_single_year_is_the_older_car_at_todays_level(model: LoadedModel) -> N
 
 def test_a_smooth_fall_is_left_as_it_is() -> None:
     slowing = 0.2 * YEARS - 0.01 * YEARS**2
-    np.testing.assert_allclose(smooth_fall(YEARS, slowing), slowing)
+    np.testing.assert_allclose(fit_depreciation_curve(YEARS, slowing), slowing)
 
 
 def test_a_step_to_another_generation_is_spread_over_the_years() -> None:
-    found = smooth_fall(YEARS, np.array([0.05, 0.08, 0.57, 0.58, 0.63]))
+    found = fit_depreciation_curve(YEARS, np.array([0.05, 0.08, 0.57, 0.58, 0.63]))
     losses = np.diff(found, prepend=0.0)
     assert losses.max() < 0.2
     assert found[-1] == pytest.approx(0.63, abs=0.1)
@@ -86,6 +88,6 @@ def test_a_step_to_another_generation_is_spread_over_the_years() -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=5, max_size=5))
 def test_whatever_the_noise_the_curve_falls_and_slows(falls: list[float]) -> None:
-    losses = np.diff(smooth_fall(YEARS, np.array(falls)), prepend=0.0)
+    losses = np.diff(fit_depreciation_curve(YEARS, np.array(falls)), prepend=0.0)
     assert (losses >= -1e-9).all()
     assert (np.diff(losses) <= 1e-9).all()

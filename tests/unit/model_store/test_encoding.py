@@ -12,8 +12,8 @@ from model_store.encoding import (
     BASELINE,
     COMPLETE,
     EFFECT_PREFIX,
+    INCOMPLETE,
     MISSING,
-    THIN,
     UNKNOWN_MODEL,
     CarEncoder,
 )
@@ -90,7 +90,7 @@ def test_columns_hold_the_cars_values_and_a_sentinel_where_they_are_missing() ->
 def test_shares_of_the_fields_sum_to_the_baseline(cars: list[CarFeatures]) -> None:
     baselines = ENCODER.encode(cars).baseline_log
     for car, baseline in zip(cars, baselines, strict=True):
-        intercept, shares = ENCODER.baseline_terms(car)
+        intercept, shares = ENCODER.baseline_effects(car)
         assert set(shares) <= set(FIELD_NAMES)
         assert intercept + sum(shares.values()) == pytest.approx(baseline, abs=1e-12)
 
@@ -108,7 +108,7 @@ def test_the_level_says_how_much_is_known() -> None:
     complete = CarFeatures(**{**COROLLA.to_dict(), "fiscal_power_cv": 8})
     unknown = CarFeatures(**{**COROLLA.to_dict(), "model": "no such car"})
     levels = ENCODER.encode([complete, COROLLA, unknown]).level.tolist()
-    assert levels == [COMPLETE, THIN, UNKNOWN_MODEL]
+    assert levels == [COMPLETE, INCOMPLETE, UNKNOWN_MODEL]
     assert ENCODER.vehicle_code(COROLLA)
     assert not ENCODER.vehicle_code(unknown)
 

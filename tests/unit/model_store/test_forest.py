@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 from data import compilation
 from model_store import forest, forest_kernels, forest_numpy
 from model_store.forest import PackedForest, Traversal, fastest_traversal
-from model_store.forest_packing import UnsupportedForestError, rounded_down
+from model_store.forest_packing import UnsupportedForestError, floor_to_float32
 from tests.unit.model_store.small_models import scikit_learn_output
 
 ENGINES = pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_forest_of_bare_roots_answers_its_mean(engine: Traversal) -> None:
 
 def test_thresholds_are_rounded_down_never_up() -> None:
     thresholds = np.random.default_rng(0).normal(size=10_000)
-    rounded = rounded_down(thresholds)
+    rounded = floor_to_float32(thresholds)
     above = np.nextafter(rounded, np.float32(np.inf), dtype=np.float32)
     assert np.all(rounded <= thresholds)
     assert np.all(above > thresholds)

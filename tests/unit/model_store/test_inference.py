@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.contributions import shares_mad
+from model_store.contributions import shapley_values_mad
 from model_store.inference import LoadedModel
-from model_store.self_test import CARS
+from model_store.self_test import SELF_TEST_CARS
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
 from tests.unit.model_store import small_models
 
 MANY = small_models.random_cars(120, seed=3)
-EVERY_KIND = [*CARS, *MANY[:12]]
+EVERY_KIND = [*SELF_TEST_CARS, *MANY[:12]]
 
 
 def as_columns(cars: list[CarFeatures]) -> dict[str, list[Any]]:
@@ -107,7 +107,7 @@ def test_contributions_on_the_log_scale_are_the_baselines_and_the_forests(
 ) -> None:
     """A field that only the baseline knows carries exactly its share of the baseline."""
     car = MANY[0]
-    intercept, shares = model.encoder.baseline_terms(car)
+    intercept, shares = model.encoder.baseline_effects(car)
     encoded = model.encoder.encode([car])
     assert intercept + sum(shares.values()) == pytest.approx(encoded.baseline_log[0])
     explanation = model.explain(car)
@@ -128,7 +128,7 @@ def test_shares_in_mad_are_shapley_values_of_a_product(
         for player in order:
             expected[player] += price * (math.exp(effects[player]) - 1) / len(orders)
             price *= math.exp(effects[player])
-    found = shares_mad(base_log, effects)
+    found = shapley_values_mad(base_log, effects)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
     total = math.exp(base_log + sum(effects)) - math.exp(base_log)
     assert found.sum() == pytest.approx(total, rel=1e-9, abs=1e-6)

@@ -25,7 +25,7 @@ CAR = {
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    return train_bundle(generate(MARKET, ROWS, seed=1, mirrored=True), seed=1)
+    return train_bundle(generate(MARKET, ROWS, seed=1, antithetic=True), seed=1)
 
 
 class Quotes:

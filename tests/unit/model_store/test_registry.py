@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from model_store.manifest import ModelVersion
-from model_store.registry import ActiveModel, ModelRegistry, etag_of
+from model_store.registry import ActiveVersionCache, ModelRegistry, etag_of
 from shared.domain.errors import (
     ActiveModelChanged,
     ModelRefused,
@@ -266,7 +266,7 @@ def test_a_version_that_somebody_holds_or_another_pointer_names_stays(
     first, second, third, fourth = versions
     activated(registry, fourth)
     (versions_path / "CANDIDATE").write_text(f"{first}\n")
-    assert later_registry.prune(1, held=[second]) == [third]
+    assert later_registry.prune(1, pinned=[second]) == [third]
     assert later_registry.prune(1) == [second]
     assert {each.id for each in registry.list()} == {first, fourth}
 
@@ -295,7 +295,7 @@ def test_the_cached_reader_looks_at_most_once_a_second(
     registry: ModelRegistry, versions: list[str], versions_path: Path
 ) -> None:
     now = [100.0]
-    reader = ActiveModel(versions_path, clock=lambda: now[0])
+    reader = ActiveVersionCache(versions_path, clock=lambda: now[0])
     assert reader.version_id() is None
     activated(registry, versions[0])
     now[0] += 0.99

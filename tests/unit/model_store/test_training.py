@@ -19,12 +19,12 @@ from model_store.cli import evaluate, train
 from model_store.market_cli import market
 from model_store.registry import ModelRegistry
 from model_store.training.dropout import with_dropout
-from model_store.training.train import steps, train_bundle
+from model_store.training.train import count_steps, train_bundle
 from model_store.training.trained import TrainedModel
 from tests.unit.model_store import small_models
 
 MARKET = ReferenceMarket.load()
-FEW = 400
+MAX_PURE_PYTHON_ROWS = 400
 """Listings enough for a training in a second, where its prices do not matter."""
 
 
@@ -40,7 +40,7 @@ def told() -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(listings: pd.DataFrame, told: list[str]) -> TrainedModel:
-    return train_bundle(listings, seed=5, advance=told.append)
+    return train_bundle(listings, seed=5, on_progress=told.append)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_progress_is_told_as_often_as_promised(
     listings: pd.DataFrame, trained: TrainedModel, told: list[str]
 ) -> None:
     assert trained.training["rows"] == len(listings)
-    assert len(told) == steps(listings)
+    assert len(told) == count_steps(listings)
 
 
 def test_dropout_blanks_optional_fields_and_changes_no_row_count(listings: pd.DataFrame) -> None:
@@ -112,7 +112,7 @@ def test_too_few_listings_or_one_brand_only_cannot_be_trained_on(listings: pd.Da
 def test_the_first_version_is_active_at_once_and_another_when_asked(
     listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
 ) -> None:
-    path = written(listings.head(FEW), tmp_path)
+    path = written(listings.head(MAX_PURE_PYTHON_ROWS), tmp_path)
     first = run(train, "--data", path, "--seed", 1)
     assert first.exit_code == 0, first.output
     active = registry.active_version()
@@ -232,7 +232,7 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
 ) -> None:
     index = market_index(MARKET)
     until, wanted = min(index), max(index)
-    path = written(listings.head(FEW).assign(listing_date=until), tmp_path)
+    path = written(listings.head(MAX_PURE_PYTHON_ROWS).assign(listing_date=until), tmp_path)
     run(train, "--data", path, "--seed", 1)
     (as_listed,) = registry.list()
     result = run(train, "--data", path, "--seed", 1, "--price-level", wanted, "--activate")
@@ -255,7 +255,7 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
 def test_the_report_on_the_file_is_there_for_programs_too(
     listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
 ) -> None:
-    path = written(listings.head(FEW), tmp_path)
+    path = written(listings.head(MAX_PURE_PYTHON_ROWS), tmp_path)
     with path.open("a") as file:
         file.write("a row without any price\n")
     trained_ = json.loads(run(train, "--data", path, "--json").stdout)

@@ -12,9 +12,9 @@ from shared.domain.batch import BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
 from shared.schemas import csv_reader
-from shared.schemas.asking_price import asking_column
-from shared.schemas.csv_dialect import HEAD_BYTES, detect
-from shared.schemas.csv_encoding import TextEvidence
+from shared.schemas.asking_price import asking_column_index
+from shared.schemas.csv_dialect import HEAD_BYTES, detect_dialect
+from shared.schemas.csv_encoding import EncodingDetector
 from shared.schemas.csv_reader import START, CsvReader, SourceRow
 from shared.schemas.table_sample import key_index
 
@@ -27,9 +27,9 @@ def rows_of(data: bytes, width: int | None = None, encoding: str = "utf-8") -> l
 
 
 def detect_all(data: bytes, **options: str) -> Dialect:
-    evidence = TextEvidence()
-    evidence.see(data)
-    return detect(data, evidence, BatchOptions(**options), whole=True)
+    detector = EncodingDetector()
+    detector.feed(data)
+    return detect_dialect(data, detector, BatchOptions(**options), whole=True)
 
 
 def refusal(data: bytes, **options: str) -> str:
@@ -61,18 +61,18 @@ def test_encoding_and_delimiter_are_found_out(codec: str, encoding: str, delimit
 
 
 def test_a_file_that_is_plain_ascii_for_long_and_then_western_is_western() -> None:
-    evidence = TextEvidence()
+    detector = EncodingDetector()
     head = b"company,model,year,fuel,transmission,km_driven\n" + b"a,b,2020,Diesel,Manual,1\n" * 9
-    evidence.see(head)
-    evidence.see("Citroën,C3,2020,Diesel,Manual,1\n".encode("cp1252"))
-    assert detect(head, evidence, BatchOptions(), whole=False).encoding == "cp1252"
+    detector.feed(head)
+    detector.feed("Citroën,C3,2020,Diesel,Manual,1\n".encode("cp1252"))
+    assert detect_dialect(head, detector, BatchOptions(), whole=False).encoding == "cp1252"
 
 
 def test_a_file_that_changes_encoding_half_way_loses_only_the_rows_in_question() -> None:
     data = "a,é\nb,ç\n".encode() + "c,é\n".encode("cp1252") + b"d,e\n"
-    evidence = TextEvidence()
-    evidence.see(data)
-    assert evidence.finding.value == "utf-8"
+    detector = EncodingDetector()
+    detector.feed(data)
+    assert detector.finding.value == "utf-8"
     read = rows_of(data)
     assert [row.fault for row in read] == [None, None, "unreadable-text", None]
     assert read[2].cells == ["c", "\ufffd"]
@@ -111,10 +111,10 @@ def test_what_is_no_table_of_cars_is_refused_with_a_reason(data: bytes, code: st
 
 
 def test_a_file_whose_first_line_does_not_end_is_none() -> None:
-    evidence = TextEvidence()
-    evidence.see(b"a" * HEAD_BYTES)
+    detector = EncodingDetector()
+    detector.feed(b"a" * HEAD_BYTES)
     with pytest.raises(UnreadableUpload) as refused:
-        detect(b"a" * HEAD_BYTES, evidence, BatchOptions(), whole=False)
+        detect_dialect(b"a" * HEAD_BYTES, detector, BatchOptions(), whole=False)
     (problem,) = refused.value.problems
     assert (problem.pointer, problem.code) == ("/line/1", "line-too-long")
 
@@ -249,7 +249,7 @@ def test_the_column_of_asking_prices_is_found_and_overridden(
 ) -> None:
     data = f"{HEADER};Prix;Prix net\n{ROW};90 000;85 000\n".encode()
     dialect = detect_all(data, columns=columns)
-    assert asking_column(dialect) == index
+    assert asking_column_index(dialect) == index
     assert "asking_price_mad" not in dialect.columns
     assert Dialect.from_json(dialect.to_json()) == dialect
 
@@ -257,4 +257,4 @@ def test_the_column_of_asking_prices_is_found_and_overridden(
 def test_the_usual_english_headers_are_known() -> None:
     header = "brand,model,Year,Fuel type,Gearbox,Mileage (km),Engine size"
     dialect = detect_all(f"{header}\nDacia,Logan,2018,Diesel,Manual,120000,1461\n".encode())
-    assert dialect.column_of["engine_cc"] == header.split(",").index("Engine size")
+    assert dialect.column_indexes["engine_cc"] == header.split(",").index("Engine size")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS, CarFeatures, Fuel, Owner
 from shared.domain.errors import InvalidInput
 from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.schemas.car_requests import MOST_WARNINGS, WARNING_NAME_MAX_SIGNS, load_car_request
-from shared.schemas.fields import CATEGORY_MAX_SIGNS, Category
+from shared.schemas.car_requests import MAX_WARNINGS, WARNING_NAME_MAX_CHARS, load_car_request
+from shared.schemas.fields import CATEGORY_MAX_CHARS, Category
 from shared.schemas.messages import LANGUAGES, describe, describe_warning, expected
 from shared.schemas.numbers import parse_number
 
@@ -104,7 +104,7 @@ def test_the_smallest_displacement_is_that_of_a_moped(car):
 
 
 def test_a_text_too_long_for_a_category_is_an_unknown_word_in_whatever_it_folds_to(car):
-    padded = "essence" + " " * CATEGORY_MAX_SIGNS
+    padded = "essence" + " " * CATEGORY_MAX_CHARS
     assert problems_of(car | {"fuel": padded}) == {("/fuel", "unknown-category")}
     request = load_car_request(car | {"owner": padded})
     assert request.car.owner is None
@@ -130,9 +130,9 @@ def test_a_body_of_unknown_fields_makes_few_and_short_warnings(car):
     many = {f"{'x' * 1000}{index}": 0 for index in range(10_000)}
     request = load_car_request(car | {"owner": "banana"} | many, pointer="/3")
     *named, last = request.warnings
-    assert len(named) == MOST_WARNINGS
+    assert len(named) == MAX_WARNINGS
     assert {"pointer": "/3/owner", "code": "unknown-category"} in named
-    assert all(len(each["pointer"]) <= len("/3/") + WARNING_NAME_MAX_SIGNS for each in named)
+    assert all(len(each["pointer"]) <= len("/3/") + WARNING_NAME_MAX_CHARS for each in named)
     assert last == {"pointer": "/3", "code": "more-unknown-fields", "count": 10_000 - 19}
     assert "9981" in describe_warning(last, "fr")
     assert "9981" in describe_warning(last, "en")

@@ -12,7 +12,7 @@ from shared.schemas.car import CAR_FIELDS
 from shared.schemas.car_requests import load_car_request
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.fields import Category
-from shared.schemas.header_fields import field_of
+from shared.schemas.header_fields import field_for_header
 from shared.schemas.header_match import match_header
 
 NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
@@ -81,13 +81,17 @@ def test_a_cell_gets_the_verdict_and_the_normal_form_of_the_same_text_in_json(
     ],
 )
 def test_headers_in_french_and_english_are_recognised(header: str, field: str | None) -> None:
-    assert field_of(header) == field
+    assert field_for_header(header) == field
 
 
 def test_every_field_is_recognised_by_its_own_name_and_labels() -> None:
     for name in FIELD_NAMES:
         field = CAR_FIELDS[name]
-        assert {field_of(name), field_of(field.label_fr), field_of(field.label_en)} == {name}
+        assert {
+            field_for_header(name),
+            field_for_header(field.label_fr),
+            field_for_header(field.label_en),
+        } == {name}
 
 
 def test_missing_columns_are_one_problem_that_names_them_and_what_was_found() -> None:

@@ -5,10 +5,10 @@ import pytest
 from shared.domain.batch import BatchManifest, BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId, CallerId
-from shared.domain.table import Dialect, Finding
+from shared.domain.table import Detection, Dialect
 from shared.schemas.column_options import parse_columns
-from shared.schemas.csv_dialect import SAMPLE_ROWS, detect
-from shared.schemas.csv_encoding import TextEvidence
+from shared.schemas.csv_dialect import SAMPLE_ROWS, detect_dialect
+from shared.schemas.csv_encoding import EncodingDetector
 
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
 ROW = "Citroën;C3;2019;Essence;Manuelle;45 000"
@@ -16,9 +16,9 @@ ROW = "Citroën;C3;2019;Essence;Manuelle;45 000"
 
 def dialect_of(text: str | bytes, codec: str = "utf-8", **options: object) -> Dialect:
     data = text.encode(codec) if isinstance(text, str) else text
-    evidence = TextEvidence()
-    evidence.see(data)
-    return detect(data, evidence, BatchOptions(**options), whole=True)
+    detector = EncodingDetector()
+    detector.feed(data)
+    return detect_dialect(data, detector, BatchOptions(**options), whole=True)
 
 
 def refusal(text: str, **options: object) -> tuple[str, dict[str, object]]:
@@ -67,7 +67,7 @@ def test_bytes_that_are_hardly_french_lower_the_confidence() -> None:
 
 def test_plain_ascii_reads_the_same_in_every_encoding() -> None:
     found = dialect_of(f"{ENGLISH}\na;b;2020;Diesel;M;1").findings["encoding"]
-    assert found == Finding(value="utf-8", confidence=1.0, basis="ascii")
+    assert found == Detection(value="utf-8", confidence=1.0, basis="ascii")
 
 
 def test_a_file_that_changes_encoding_half_way_is_less_sure() -> None:
@@ -101,7 +101,7 @@ def test_what_the_options_say_is_certain() -> None:
     options = {"encoding": "iso8859-15", "delimiter": ";", "decimal": "."}
     dialect = dialect_of(f"{HEADER}\n{ROW}\n", "iso8859-15", **options)
     for name, value in options.items():
-        assert dialect.findings[name] == Finding(value=value, confidence=1.0, basis="given")
+        assert dialect.findings[name] == Detection(value=value, confidence=1.0, basis="given")
 
 
 def test_a_column_is_surer_by_its_name_than_by_an_alias_and_its_cells_must_fit() -> None:
@@ -124,14 +124,14 @@ def test_a_column_is_surer_by_its_name_than_by_an_alias_and_its_cells_must_fit()
     ],
 )
 def test_the_cells_tell_which_power_is_meant(cells: list[str], field: str) -> None:
-    assert with_column("Puissance", *cells).column_of[field] == 6
+    assert with_column("Puissance", *cells).column_indexes[field] == 6
 
 
 def test_an_english_mileage_is_an_odometer_where_its_cells_say_so() -> None:
     def columns(*cells: str) -> dict[str, int]:
         lines = ["Brand,Model,Year,Fuel,BV,Mileage"]
         lines += [f'Dacia,Logan,2018,Diesel,Manual,"{cell}"' for cell in cells]
-        return dict(dialect_of("\n".join(lines)).column_of)
+        return dict(dialect_of("\n".join(lines)).column_indexes)
 
     assert columns("120,000", "145000 km", "")["km_driven"] == 5
     with pytest.raises(UnreadableUpload):
@@ -154,7 +154,7 @@ def test_western_letters_that_turn_into_utf8_half_way_are_said(rows_before: int)
 
 
 def test_a_year_is_read_from_the_better_of_two_columns() -> None:
-    assert with_column("Date de mise en circulation", "15/03/2018").column_of["year"] == 2
+    assert with_column("Date de mise en circulation", "15/03/2018").column_indexes["year"] == 2
     text = f"{HEADER}\n{ROW}\n".replace("Année", "Mise en circulation").replace(
         "2019", "15/03/2018"
     )
@@ -177,7 +177,7 @@ def test_a_header_in_arabic_can_be_mapped() -> None:
         "company:ماركة,model:#2,year:سنة,fuel:#4,transmission:#5,km_driven:كيلومتر"
     )
     dialect = dialect_of(f"{ARABIC}\n{ROW}\n", columns=pairs)
-    assert list(dialect.column_of.values()) == [0, 1, 2, 3, 4, 5]
+    assert list(dialect.column_indexes.values()) == [0, 1, 2, 3, 4, 5]
     assert {match.basis for match in dialect.columns.values()} == {"given"}
 
 
@@ -190,7 +190,7 @@ def test_a_column_can_be_given_and_taken_away() -> None:
     text = f"{HEADER};Brand;Compteur;Cylindrée\n{ROW};x;9;n/a\n"
     assert refusal(text)[0] == "ambiguous-column"
     pairs = parse_columns("company:Marque,km_driven:#8,engine_cc:")
-    columns = dialect_of(text, columns=pairs).column_of
+    columns = dialect_of(text, columns=pairs).column_indexes
     assert (columns["company"], columns["km_driven"]) == (0, 7)
     assert "engine_cc" not in columns
     code, params = refusal(text, columns=(("year", "Baujahr"),))
@@ -248,13 +248,13 @@ def test_a_column_in_another_unit_is_refused_until_the_caller_says_what_it_is(
     text = f"{HEADER.replace('Kilométrage', header)}\n{ROW}\n"
     code, params = refusal(text)
     assert (code, params["unit"], params["place"]) == ("foreign-unit", unit, 6)
-    assert dialect_of(text, columns=((field, "#6"),)).column_of[field] == 5
+    assert dialect_of(text, columns=((field, "#6"),)).column_indexes[field] == 5
 
 
 def test_an_optional_column_in_another_unit_can_be_left_out() -> None:
     text = f"{HEADER};Puissance (kW)\n{ROW};66\n"
     assert refusal(text)[0] == "foreign-unit"
-    assert "max_power_bhp" not in dialect_of(text, columns=(("max_power_bhp", ""),)).column_of
+    assert "max_power_bhp" not in dialect_of(text, columns=(("max_power_bhp", ""),)).column_indexes
 
 
 @pytest.mark.parametrize("header", ["Prix (€)", "Prix €", "Prix (KDH)", "Prix (EUR)"])
@@ -266,7 +266,7 @@ def test_a_price_in_another_currency_is_no_asking_price(header: str) -> None:
 @pytest.mark.parametrize("header", ["Kilométrage (km)", "Année (mise en circulation)"])
 def test_what_else_stands_in_brackets_does_no_harm(header: str) -> None:
     first = header.partition(" ")[0]
-    assert dialect_of(f"{HEADER.replace(first, header)}\n{ROW}\n").column_of
+    assert dialect_of(f"{HEADER.replace(first, header)}\n{ROW}\n").column_indexes
 
 
 def test_a_name_that_means_nothing_may_come_twice_one_that_means_a_field_may_not() -> None:

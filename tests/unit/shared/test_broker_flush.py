@@ -11,7 +11,7 @@ import pytest
 
 from shared import broker_flush
 from shared.adapters.redis_client import connect
-from shared.broker_flush import flush_files
+from shared.broker_flush import fsync_aof_files
 from tests.conftest import Servers, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -24,17 +24,17 @@ def test_all_append_only_files_are_flushed(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         os, "fsync", lambda handle: flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
     )
-    flush_files(tmp_path)
+    fsync_aof_files(tmp_path)
     assert sorted(Path(path).name for path in flushed) == ["a.base.aof", "a.incr.aof"]
 
 
 def test_a_file_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flush_files(tmp_path / "none")
+    fsync_aof_files(tmp_path / "none")
     (tmp_path / "1.aof").symlink_to(tmp_path / "gone")
     (tmp_path / "2.aof").write_text("x")
     asked: list[int] = []
     monkeypatch.setattr(os, "fsync", asked.append)
-    flush_files(tmp_path)
+    fsync_aof_files(tmp_path)
     assert len(asked) == 1
 
 
@@ -85,8 +85,8 @@ def test_it_flushes_again_and_again_until_it_is_told_to_end(
             raise SystemExit
 
     monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
-    monkeypatch.setattr(broker_flush, "flush_files", flush)
-    monkeypatch.setattr(broker_flush, "FLUSH_EVERY_S", 0.0)
+    monkeypatch.setattr(broker_flush, "fsync_aof_files", flush)
+    monkeypatch.setattr(broker_flush, "FLUSH_INTERVAL_S", 0.0)
     with pytest.raises(SystemExit):
         broker_flush.main()
 

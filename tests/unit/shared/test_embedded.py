@@ -124,13 +124,13 @@ def test_a_second_server_on_the_same_data_is_refused(
     monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.0)
     message = f"another server already uses .*; if it was left behind: kill {process.pid}"
     with pytest.raises(EmbeddedServerError, match=message):
-        embedded.become_server(Settings(home=tmp_path), "broker")
+        embedded.exec_server(Settings(home=tmp_path), "broker")
 
 
 def test_a_server_ends_with_the_supervisor_that_was_killed(tmp_path: Path) -> None:
     """Nobody else would: whoever kills everything by name does not know the server's."""
     line = f"{sys.executable} -m shared.embedded broker & wait"
-    env = {**os.environ, "CARPRICE_HOME": str(tmp_path), embedded.SUPERVISED: "broker"}
+    env = {**os.environ, "CARPRICE_HOME": str(tmp_path), embedded.SUPERVISOR_VARIABLE: "broker"}
     with subprocess.Popen(["/bin/sh", "-c", line], cwd=CODE_ROOT, env=env) as supervisor:
         client = redis.Redis.from_url(embedded_url(Settings(home=tmp_path), "broker"))
         wait_until_it_answers(client, supervisor)

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
-from shared.metrics import FAST_BUCKETS_S, observe_http
+from shared.metrics import LATENCY_BUCKETS_S, observe_http
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from shared.metrics import FAST_BUCKETS_S, observe_http
 def test_many_observations_are_those_of_the_library(values):
     library = CollectorRegistry()
     one_by_one = Histogram(
-        "took", "As the library does it.", buckets=FAST_BUCKETS_S, registry=library
+        "took", "As the library does it.", buckets=LATENCY_BUCKETS_S, registry=library
     )
     for value in values:
         one_by_one.observe(value)
@@ -20,7 +20,7 @@ def test_many_observations_are_those_of_the_library(values):
     observe_http("GET", endpoint, 200, *values)
 
     labels = {"method": "GET", "endpoint": endpoint}
-    for bound in (*FAST_BUCKETS_S, float("inf")):
+    for bound in (*LATENCY_BUCKETS_S, float("inf")):
         le = {"le": "+Inf" if bound == float("inf") else str(bound)}
         together = REGISTRY.get_sample_value(
             "http_request_duration_seconds_bucket", {**labels, **le}

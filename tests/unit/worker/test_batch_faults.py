@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from pyarrow import parquet
 
 from shared.adapters.batch_files import table_name
-from shared.domain.batch import Batch, BatchManifest, ResultForm, ResultTable, RowCounts
+from shared.domain.batch import Batch, BatchManifest, ExportFormat, ResultTable, RowCounts
 from shared.domain.errors import (
     BatchNotFound,
     BrokerUnavailable,
@@ -23,7 +23,12 @@ from shared.domain.errors import (
 )
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
-from shared.metrics import PRICE_BUCKETS_MAD, PriceTally, observe_tally, observe_valuations
+from shared.metrics import (
+    PRICE_BUCKETS_MAD,
+    PriceHistogram,
+    observe_price_histogram,
+    observe_valuations,
+)
 from shared.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
@@ -41,7 +46,7 @@ def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
 
 
 def plain_name(table: ResultTable) -> str:
-    return table_name(table, ResultForm.CSV)
+    return table_name(table, ExportFormat.CSV)
 
 
 def left_on_disk(path: BulkPath) -> list[Path]:
@@ -187,14 +192,14 @@ def test_every_form_of_the_results_holds_every_row_however_long_its_cells(
     path: BulkPath, row: str
 ) -> None:
     batch = path.run(file_of(f"{GOOD_ROW},a", row, f"{GOOD_ROW},b", header=f"{HEADER},note"))
-    lines = whole(path, batch, ResultForm.NDJSON).splitlines()
+    lines = whole(path, batch, ExportFormat.NDJSON).splitlines()
     first, long, last = (orjson.loads(line)["note"] for line in lines)
     assert (first, last) == ("a", "b")
     assert 99_000 < len(long) <= 100_000
-    frame = parquet.read_table(io.BytesIO(whole(path, batch, ResultForm.PARQUET)))
+    frame = parquet.read_table(io.BytesIO(whole(path, batch, ExportFormat.PARQUET)))
     assert frame["note"].to_pylist() == [first, long, last]
     for table in ResultTable:
-        excel = whole(path, batch, ResultForm.EXCEL_FR, table).decode("utf-8-sig")
+        excel = whole(path, batch, ExportFormat.EXCEL_FR, table).decode("utf-8-sig")
         stored = list(csv.reader(io.StringIO(path.text(batch, plain_name(table)))))
         assert len(list(csv.reader(io.StringIO(excel), delimiter=";"))) == len(stored)
 
@@ -205,16 +210,16 @@ def test_no_column_name_is_a_formula_for_a_spreadsheet(path: BulkPath) -> None:
     batch = path.run(file_of(f"{GOOD_ROW},1", f"{BAD_ROW},2", header=f"{HEADER},{quoted}"))
     for table in ResultTable:
         assert f"'{formula}" in rows_of(path, batch, plain_name(table))[0]
-        excel = whole(path, batch, ResultForm.EXCEL_FR, table).decode("utf-8-sig")
+        excel = whole(path, batch, ExportFormat.EXCEL_FR, table).decode("utf-8-sig")
         assert f"'{formula}" in next(csv.reader(io.StringIO(excel), delimiter=";"))
-    assert f"'{formula}" in orjson.loads(whole(path, batch, ResultForm.NDJSON).splitlines()[0])
-    frame = parquet.read_table(io.BytesIO(whole(path, batch, ResultForm.PARQUET)))
+    assert f"'{formula}" in orjson.loads(whole(path, batch, ExportFormat.NDJSON).splitlines()[0])
+    frame = parquet.read_table(io.BytesIO(whole(path, batch, ExportFormat.PARQUET)))
     assert f"'{formula}" in frame.column_names
 
 
 def test_column_names_that_differ_by_an_apostrophe_stay_different(path: BulkPath) -> None:
     batch = path.run(file_of(f"{GOOD_ROW},1,2", header=f"{HEADER},=a,'=a"))
-    (row,) = [orjson.loads(line) for line in whole(path, batch, ResultForm.NDJSON).splitlines()]
+    (row,) = [orjson.loads(line) for line in whole(path, batch, ExportFormat.NDJSON).splitlines()]
     assert (row["''=a"], row["'=a"]) == ("1", "2")
 
 
@@ -257,8 +262,10 @@ def test_many_prices_are_observed_as_they_are_one_by_one() -> None:
 
     one_by_one = added(lambda: observe_valuations(prices))
     assert one_by_one[-1] == len(prices)
-    assert added(lambda: observe_tally(PriceTally.of(prices))) == pytest.approx(one_by_one)
-    assert added(lambda: observe_tally(PriceTally.of(()))) == [0.0] * len(one_by_one)
+    assert added(lambda: observe_price_histogram(PriceHistogram.of(prices))) == pytest.approx(
+        one_by_one
+    )
+    assert added(lambda: observe_price_histogram(PriceHistogram.of(()))) == [0.0] * len(one_by_one)
 
 
 # Chunks that are given up, and the record of what was answered
@@ -296,14 +303,14 @@ def test_rows_that_were_estimated_and_then_given_up_are_not_on_record(
     write_all = path.blobs.write_all
 
     def deadly(
-        batch: BatchId, blobs: Mapping[str, Sequence[bytes]], *, unread: Collection[str] = ()
+        batch: BatchId, blobs: Mapping[str, Sequence[bytes]], *, uncached: Collection[str] = ()
     ) -> None:
         if "parts/000001" in blobs and len(deaths) < 3:
             # The records are durable, the part is not.
             write_all(batch, {"audit/000001": blobs["audit/000001"]})
             deaths.append("parts/000001")
             raise Killed
-        write_all(batch, blobs, unread=unread)
+        write_all(batch, blobs, uncached=uncached)
 
     deaths: list[str] = []
     monkeypatch.setattr(path.blobs, "write_all", deadly)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from shared.adapters.batch_files import part_name
-from shared.adapters.jsonl_audit import ChainCheck
+from shared.adapters.jsonl_audit import ChainVerifier
 from shared.domain.batch import Batch, BatchOutcome, RowCounts
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
@@ -73,9 +73,9 @@ def test_every_valued_row_has_one_audit_record_in_an_unbroken_chain(path: BulkPa
     assert {record["batch_id"] for record in records} == {batch.manifest.id}
     assert records[0]["features"]["fuel"] in ("Petrol", "Diesel", "Hybrid")
     for file in path.audit_folder.glob("*.jsonl"):
-        chain = ChainCheck()
+        chain = ChainVerifier()
         assert all(map(chain.follow, file.read_bytes().splitlines(keepends=True)))
-        assert chain.proven > chain.open == 0
+        assert chain.verified > chain.open == 0
 
 
 def test_nothing_is_left_of_the_work_after_the_end(path: BulkPath) -> None:
@@ -259,16 +259,16 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, call: int) 
     [
         ("store", "begin", 1),
         ("store", "begin", 4),
-        ("store", "note_cut", 1),
-        ("store", "note_cut", 2),
+        ("store", "record_split", 1),
+        ("store", "record_split", 2),
         ("store", "finish_chunk", 2),
         ("store", "advance", 1),
         ("store", "advance", 4),
         ("store", "finish", 1),
-        ("files", "write_cut", 1),
-        ("files", "write_cut", 2),
+        ("files", "write_split_state", 1),
+        ("files", "write_split_state", 2),
         ("files", "write_final", 1),
-        ("files", "drop_work", 1),
+        ("files", "delete_intermediates", 1),
         ("blobs", "write", 1),
         ("blobs", "write", 4),
         ("blobs", "write_all", 1),
@@ -419,7 +419,7 @@ def test_a_file_that_cannot_be_cut_ends_its_batch(
     def broken(_: BatchId) -> None:
         raise RuntimeError("for ever")
 
-    monkeypatch.setattr(path.files, "cut", broken)
+    monkeypatch.setattr(path.files, "split_state", broken)
     batch = path.sweep_until_ended(batch_id)
     assert (batch.progress.state, batch.progress.error) == (JobState.FAILED, "attempts-exhausted")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPT = """
 import re, sys
 import numba
-from worker.runtime.compiler_memory import let_go_of_compiler
+from worker.runtime.compiler_memory import release_llvm_pages
 
 def resident_mb():
     found, ours = 0, False
@@ -23,7 +23,7 @@ def double(x):
 
 assert numba.njit(double)(3) == 6
 before = resident_mb()
-let_go_of_compiler()
+release_llvm_pages()
 after = resident_mb()
 assert numba.njit(lambda x: x + 1)(3) == 4
 print(before, after)

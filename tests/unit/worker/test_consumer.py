@@ -7,7 +7,7 @@ from kombu import Message, Queue
 from kombu.asynchronous import Hub
 
 import worker.consumer
-from worker.consumer import ThriftyConsumer, forget_ended
+from worker.consumer import EventBatchingConsumer, purge_canceled_timers
 
 
 class Events:
@@ -21,7 +21,7 @@ class Events:
 
 @pytest.fixture
 def consumer():
-    made = object.__new__(ThriftyConsumer)  # its constructor wants a whole worker
+    made = object.__new__(EventBatchingConsumer)  # its constructor wants a whole worker
     made.hub = Hub()
     vars(made)["event_dispatcher"] = Events()  # set by Celery's blueprint, unknown to its types
     return made
@@ -31,7 +31,7 @@ def test_the_events_of_many_tasks_are_sent_at_once(consumer):
     for _ in range(5):
         consumer.on_send_event_buffered()
     assert len(consumer.hub.timer) == 1
-    consumer._flush_collected()
+    consumer._flush_buffered_events()
     assert consumer.event_dispatcher.flushes == 1
     consumer.on_send_event_buffered()
     assert len(consumer.hub.timer) == 2
@@ -55,7 +55,7 @@ def test_timers_of_ended_tasks_are_forgotten_and_the_others_fire_in_order(consum
     for n, entry in enumerate(entries):
         if n % 10:
             entry.cancel()
-    forget_ended(timer)
+    purge_canceled_timers(timer)
     assert len(timer) == 10
     for _ in range(10):
         consumer.hub.fire_timers()
@@ -63,7 +63,7 @@ def test_timers_of_ended_tasks_are_forgotten_and_the_others_fire_in_order(consum
 
 
 def test_the_event_loop_forgets_ended_tasks_again_and_again(consumer, monkeypatch):
-    monkeypatch.setattr(worker.consumer, "FORGET_INTERVAL_S", 1e-9)
+    monkeypatch.setattr(worker.consumer, "TIMER_PURGE_INTERVAL_S", 1e-9)
     consumer.blueprint = type("Blueprint", (), {"send_all": lambda *_, **__: None})()
     consumer.register_with_event_loop(consumer.hub)
     for _ in range(3):

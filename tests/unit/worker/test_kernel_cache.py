@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.runtime import kernel_cache
-from worker.runtime.kernel_cache import STAMP, fill_kernel_cache
+from worker.runtime.kernel_cache import FINGERPRINT_FILE, fill_kernel_cache
 
 KERNEL = "data.hedonic_kernels"
 """The one that compiles fastest."""
@@ -17,7 +17,7 @@ KERNEL = "data.hedonic_kernels"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache; one module counts as all kernels."""
-    monkeypatch.setattr(kernel_cache, "SHARES", ((KERNEL,),))
+    monkeypatch.setattr(kernel_cache, "COMPILE_GROUPS", ((KERNEL,),))
     folder = tmp_path / "numba"
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
     return folder
@@ -45,7 +45,7 @@ def test_workers_that_start_together_compile_once_and_the_next_ones_only_load(
 
 def test_a_new_source_is_compiled_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fill_kernel_cache(folder)
-    monkeypatch.setattr(kernel_cache, "SHARES", ((KERNEL, "data.compilation"),))
+    monkeypatch.setattr(kernel_cache, "COMPILE_GROUPS", ((KERNEL, "data.compilation"),))
     assert fill_kernel_cache(folder)
 
 
@@ -57,7 +57,7 @@ def test_every_module_of_kernels_stands_in_the_shares() -> None:
         for path in (root / package).rglob("*.py")
         if "\n@compiled(" in path.read_text(encoding="utf-8")
     }
-    listed = [module for share in kernel_cache.SHARES for module in share]
+    listed = [module for share in kernel_cache.COMPILE_GROUPS for module in share]
     assert sorted(listed) == sorted(with_kernels)
 
 
@@ -72,6 +72,6 @@ def test_a_compiler_that_fails_leaves_no_stamp(
     (tmp_path / "broken_kernels.py").write_text("raise RuntimeError('no code')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(kernel_cache, "SHARES", (("broken_kernels",),))
+    monkeypatch.setattr(kernel_cache, "COMPILE_GROUPS", (("broken_kernels",),))
     assert not fill_kernel_cache(folder)
-    assert not (folder / STAMP).exists()
+    assert not (folder / FINGERPRINT_FILE).exists()

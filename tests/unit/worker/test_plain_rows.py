@@ -15,12 +15,12 @@ from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
-from shared.schemas.asking_price import asking_column, find_asking
+from shared.schemas.asking_price import asking_column_index, find_asking_column
 from shared.schemas.columns import ColumnValidator
 from shared.schemas.csv_reader import START, CsvReader
 from worker.services.batch_audit import audit_records
 from worker.services.batch_chunk import Chunk, cut
-from worker.services.batch_cutter import Cutter
+from worker.services.batch_cutter import ChunkReader
 from worker.services.batch_part import Part
 from worker.services.batch_rows import (
     NO_PRICES,
@@ -31,11 +31,11 @@ from worker.services.batch_rows import (
     validate,
 )
 from worker.services.batch_verdict import asked, verdict_cells
-from worker.services.plain_cells import CellTable
-from worker.services.plain_chunk import PlainChunk, PlainPlace, unpack
-from worker.services.plain_part import make_plain_part
+from worker.services.plain_cells import StringInterner
+from worker.services.plain_chunk import ByteSpan, FastCsvChunk, unpack
+from worker.services.plain_part import make_fast_csv_part
 from worker.services.plain_rows import read_rows
-from worker.services.plain_value import PlainValuation
+from worker.services.plain_value import FastCsvValuation
 
 FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
 HEADER = ("ref", *FIELDS)
@@ -110,7 +110,7 @@ def manifest(
             delimiter=delimiter,
             header=header,
             columns=columns,
-            asking=find_asking(header, (), ()),
+            asking=find_asking_column(header, (), ()),
         ),
         sha256="0" * 64,
         size_bytes=10,
@@ -132,7 +132,7 @@ def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator)
     if cars.rows:
         quantiles = quantiles_of(cars.values["km_driven"])
         prices = Prices(*quantiles[:, PRICE_INDEXES].T.tolist())
-        if asking_column(batch.dialect) is not None:
+        if asking_column_index(batch.dialect) is not None:
             cells = [chunk.columns[-1][row - chunk.first_row] for row in cars.rows]
             verdicts = verdict_cells(asked(cells, validator), quantiles)
             prices = prices._replace(verdicts=verdicts)
@@ -140,7 +140,7 @@ def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator)
     return make_part(chunk, batch, cars.errors, prices, audit=encode_segment(records))
 
 
-def compiled_part(chunk: PlainChunk, batch: BatchManifest, table: CellTable) -> Part | None:
+def compiled_part(chunk: FastCsvChunk, batch: BatchManifest, table: StringInterner) -> Part | None:
     """What the compiled loops make of it; None if they leave it to the general reader."""
     rows = read_rows(chunk, batch, table)
     if rows is None:
@@ -148,7 +148,7 @@ def compiled_part(chunk: PlainChunk, batch: BatchManifest, table: CellTable) -> 
     prices = None
     if not batch.options.dry_run:
         prices = quantiles_of(rows.cars(table)["km_driven"])
-    return make_plain_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
+    return make_fast_csv_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
 
 
 def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chunk]:
@@ -160,18 +160,18 @@ def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chu
         yield chunk
 
 
-def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[PlainChunk | Chunk]:
+def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChunk | Chunk]:
     """The chunks as tasks cut them: each from where the one before stopped."""
     at, first = START, 1
     while True:
-        cutter = Cutter(io.BytesIO(data), batch.dialect, at)
-        chunk = cutter.cut(first_row=first, max_rows=rows)
+        chunk_reader = ChunkReader(io.BytesIO(data), batch.dialect, at)
+        chunk = chunk_reader.cut(first_row=first, max_rows=rows)
         if chunk is None:
             return
-        at, first = cutter.position, first + len(chunk)
+        at, first = chunk_reader.position, first + len(chunk)
         found = unpack(chunk.pack())
         assert found == chunk
-        if isinstance(found, PlainPlace):
+        if isinstance(found, ByteSpan):
             yield found.read(io.BytesIO(data), batch.dialect.encoding)
         else:
             yield found
@@ -180,22 +180,22 @@ def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[PlainChunk 
 def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
     """Both ways, chunk by chunk; which of the chunks the compiled loops took."""
     validator = ColumnValidator(batch.dialect.decimal)
-    table = CellTable(ColumnValidator(batch.dialect.decimal))
+    table = StringInterner(ColumnValidator(batch.dialect.decimal))
     taken = []
     for found, cells in zip(
         chunks(data, batch, rows), general_chunks(data, batch, rows), strict=True
     ):
         expected = general_part(cells, batch, validator)
         part = None
-        if isinstance(found, PlainChunk):
+        if isinstance(found, FastCsvChunk):
             part = compiled_part(found, batch, table)
             assert dataclasses.asdict(found.as_cells(batch.dialect)) == dataclasses.asdict(cells)
         else:
             assert found == cells
         if part is not None:
             assert part[:5] == expected[:5]
-            assert list(part.tally.counts) == list(expected.tally.counts)
-            assert part.tally.sum_mad == pytest.approx(expected.tally.sum_mad)
+            assert list(part.histogram.counts) == list(expected.histogram.counts)
+            assert part.histogram.sum_mad == pytest.approx(expected.histogram.sum_mad)
         taken.append(part is not None)
     return taken
 
@@ -321,7 +321,7 @@ def test_rows_of_several_lines_are_cut_even_where_they_must_be_read_as_cells() -
     row = '"R1",Toyota,Corolla,2020,Petrol,Manual,25000,,"two\r\nlines"'
     data = "\n".join([",".join(HEADER), *[row] * 4]).encode()
     assert check(data, manifest(), rows=3) == [False, False]
-    assert all(isinstance(chunk, PlainChunk) for chunk in chunks(data, manifest(), 3))
+    assert all(isinstance(chunk, FastCsvChunk) for chunk in chunks(data, manifest(), 3))
 
 
 def test_quotes_inside_of_cells_hide_no_line_end() -> None:
@@ -344,8 +344,8 @@ def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
     batch = manifest(header=ASKING_HEADER)
     assert check(data.encode(), batch, rows=9) == [True]
     (chunk,) = chunks(data.encode(), batch, 9)
-    assert isinstance(chunk, PlainChunk)
-    part = compiled_part(chunk, batch, CellTable(ColumnValidator()))
+    assert isinstance(chunk, FastCsvChunk)
+    part = compiled_part(chunk, batch, StringInterner(ColumnValidator()))
     assert part is not None
     quantiles = tuple(quantiles_of([25_000])[0].tolist())
     estimate = Estimate(
@@ -365,10 +365,10 @@ def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
 
 def test_an_estimate_of_ours_is_no_asking_price() -> None:
     header = result_header(ASKING_HEADER, verdicts=True)
-    found = find_asking(header, (), ())
+    found = find_asking_column(header, (), ())
     assert found is not None
     assert found.index == header.index("Prix")
-    assert find_asking(result_header(HEADER), (), ()) is None
+    assert find_asking_column(result_header(HEADER), (), ()) is None
 
 
 def test_signed_numbers_are_no_formulas() -> None:
@@ -377,7 +377,7 @@ def test_signed_numbers_are_no_formulas() -> None:
 
 
 def test_texts_are_learnt_anew_when_they_become_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.services.plain_cells.TEXTS_MAX", 10)
+    monkeypatch.setattr("worker.services.plain_cells.MAX_INTERNED_STRINGS", 10)
     lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,{n} km,,Fes {n}" for n in range(50)]
     data = "\n".join([",".join(HEADER), *lines]).encode()
     assert all(check(data, manifest(), rows=7))
@@ -385,7 +385,7 @@ def test_texts_are_learnt_anew_when_they_become_too_many(monkeypatch: pytest.Mon
 
 def test_a_chunk_that_is_given_up_names_all_its_rows() -> None:
     (chunk,) = chunks(good_file(rows=5), manifest(), 10)
-    assert isinstance(chunk, PlainChunk)
+    assert isinstance(chunk, FastCsvChunk)
     part = make_failed_part(chunk.as_cells(manifest().dialect), manifest())
     assert part.counts.failed == 5
 
@@ -395,16 +395,16 @@ def test_texts_that_all_want_one_place_are_left_to_the_general_reader() -> None:
     lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,1000,," for n in range(400)]
     data = "\n".join([",".join(HEADER), *lines]).encode()
     (chunk,) = chunks(data, manifest(), 1000)
-    assert isinstance(chunk, PlainChunk)
-    crowded = CellTable(ColumnValidator())
-    crowded.make_room(10_000, len(data))
+    assert isinstance(chunk, FastCsvChunk)
+    crowded = StringInterner(ColumnValidator())
+    crowded.reserve(10_000, len(data))
     crowded.slots = crowded.slots[:256]  # full before all texts have a place
-    crowded.make_room = lambda *_: None  # type: ignore[method-assign]
+    crowded.reserve = lambda *_: None  # type: ignore[method-assign]
     assert read_rows(chunk, manifest(), crowded) is None
 
 
 def test_each_table_has_a_secret_of_its_own() -> None:
-    assert CellTable(ColumnValidator()).secret != CellTable(ColumnValidator()).secret
+    assert StringInterner(ColumnValidator()).secret != StringInterner(ColumnValidator()).secret
 
 
 class Interrupted(ColumnValidator):
@@ -414,11 +414,11 @@ class Interrupted(ColumnValidator):
         super().__init__("auto")
         self.until_then = 5
 
-    def normal_form(self, name: str, cell: str) -> tuple[Any, str | None]:
+    def normalize(self, name: str, cell: str) -> tuple[Any, str | None]:
         self.until_then -= 1
         if self.until_then == 0:
             raise TimeoutError
-        return super().normal_form(name, cell)
+        return super().normalize(name, cell)
 
 
 def test_a_chunk_that_was_broken_off_half_way_leaves_no_half_knowledge() -> None:
@@ -427,9 +427,9 @@ def test_a_chunk_that_was_broken_off_half_way_leaves_no_half_knowledge() -> None
     lines = [f"R{n},Toyota,Corolla,{2000 + n},Diesel,auto,{n}000,1500,Fès" for n in range(1, 9)]
     data = "\n".join([",".join(HEADER), *lines, ""]).encode()
     (chunk,) = chunks(data, batch, rows=100)
-    assert isinstance(chunk, PlainChunk)
+    assert isinstance(chunk, FastCsvChunk)
     (cells,) = general_chunks(data, batch, rows=100)
-    valuation = PlainValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
+    valuation = FastCsvValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
     validator = Interrupted()
     with pytest.raises(TimeoutError):
         valuation.part(batch, chunk, validator)
@@ -442,15 +442,15 @@ def test_files_with_other_decimals_take_turns_without_forgetting() -> None:
     seen: list[str] = []
 
     class Watched(ColumnValidator):
-        def normal_form(self, name: str, cell: str) -> tuple[Any, str | None]:
+        def normalize(self, name: str, cell: str) -> tuple[Any, str | None]:
             seen.append(cell)
-            return super().normal_form(name, cell)
+            return super().normalize(name, cell)
 
     batch = manifest()
     data = "\n".join([",".join(HEADER), "R,Toyota,C3,2019,Diesel,auto,5,1,Fès", ""]).encode()
     (chunk,) = chunks(data, batch, rows=100)
-    assert isinstance(chunk, PlainChunk)
-    valuation = PlainValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
+    assert isinstance(chunk, FastCsvChunk)
+    valuation = FastCsvValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
     validators = [Watched(","), Watched(".")]
     for validator in validators:
         valuation.part(batch, chunk, validator)

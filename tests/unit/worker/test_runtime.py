@@ -14,7 +14,12 @@ from model_store.bundle import save_bundle
 from model_store.registry import ModelRegistry
 from shared.domain.errors import ModelNotLoaded, ModelRefused, ModelVersionNotFound
 from tests.unit.model_store import small_models
-from worker.runtime.model_runtime import PINNED_MODELS, RETRY_AFTER_S, ModelRuntime, ReloadOutcome
+from worker.runtime.model_runtime import (
+    MAX_PINNED_MODELS,
+    RETRY_AFTER_S,
+    ModelRuntime,
+    ReloadOutcome,
+)
 
 CARS = small_models.random_cars(5, seed=2)
 NEVER = 1e6
@@ -179,7 +184,7 @@ def test_a_pinned_version_that_fails_says_why(
 
 def test_only_the_last_few_pinned_versions_are_kept(watched: Watched, versions_path: Path) -> None:
     trained = small_models.train(trees=2)
-    versions = [save_bundle(trained, versions_path).id for _ in range(PINNED_MODELS + 1)]
+    versions = [save_bundle(trained, versions_path).id for _ in range(MAX_PINNED_MODELS + 1)]
     first = watched.runtime.load(versions[0])
     for version in versions[1:]:
         watched.runtime.load(version)
@@ -265,7 +270,7 @@ def test_a_child_of_a_watching_parent_watches_for_itself(
     activate(cheap)
     runtime = ModelRuntime(versions_path, time.monotonic, check_interval_s=0.01)
     runtime.warm_up()
-    runtime._watched_by = os.getpid()
+    runtime._watcher_pid = os.getpid()
 
     def work() -> bool:
         runtime.current()

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from data.car_codes import NUMBERS
-from data.coded_columns import CodedColumn, CodedValues, Column
+from data.coded_columns import CategoricalColumn, CategoryTable, Column
 from model_store.bundle import load_model, save_bundle
 from model_store.manifest import ModelVersion
 from model_store.registry import ModelRegistry
@@ -19,8 +19,8 @@ from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
 from worker.runtime.shadow_runtime import RETRY_AFTER_S, ShadowRuntime
-from worker.services.shadow_rows import RowTrials, trials_of
-from worker.services.shadowing import MOST_WAITING, Shadowing, overlap
+from worker.services.shadow_rows import ChunkShadowSampler, shadow_samples
+from worker.services.shadowing import MAX_QUEUED_SAMPLES, ShadowEvaluator, interval_overlap
 
 CARS = small_models.random_cars(20, seed=8)
 
@@ -70,7 +70,7 @@ def counted(trial, outcome):
 def test_what_was_answered_is_compared_with_the_shadow(trial):
     before = counted(trial, "success")
     ratios = sample("shadow_price_ratio_sum", version=trial.other.id)
-    Shadowing(trial.runtime, pause_s=0.0).offer(trial.answered())
+    ShadowEvaluator(trial.runtime, pause_s=0.0).submit_sample(trial.answered())
     wait_until(lambda: counted(trial, "success") == before + len(CARS), what="the trials")
     found = sample("shadow_price_ratio_sum", version=trial.other.id) - ratios
     assert found / len(CARS) == pytest.approx(1.1, abs=0.05)
@@ -83,7 +83,9 @@ def test_only_the_share_is_tried(trial):
     trial.now[0] = 2.0
     draws = iter([0.4, 0.6] * 10)
     before = counted(trial, "success")
-    Shadowing(trial.runtime, draw=lambda: next(draws), pause_s=0.0).offer(trial.answered())
+    ShadowEvaluator(trial.runtime, draw=lambda: next(draws), pause_s=0.0).submit_sample(
+        trial.answered()
+    )
     wait_until(lambda: counted(trial, "success") >= before + 10, what="the trials")
     time.sleep(0.1)
     assert counted(trial, "success") == before + 10
@@ -97,9 +99,9 @@ def test_without_a_shadow_nothing_is_even_looked_at(trial):
         def __getitem__(self, _):
             raise AssertionError
 
-    shadowing = Shadowing(trial.runtime, draw=lambda: 0.0)
-    shadowing.offer(Never(trial.answered()))
-    assert shadowing.drawn(1_000_000) == []
+    shadow_evaluator = ShadowEvaluator(trial.runtime, draw=lambda: 0.0)
+    shadow_evaluator.submit_sample(Never(trial.answered()))
+    assert shadow_evaluator.drawn(1_000_000) == []
 
 
 def test_a_pointer_that_cannot_be_read_fails_no_answer(trial):
@@ -120,8 +122,8 @@ def test_a_shadow_that_cannot_be_loaded_is_a_metric_and_tried_again_later(trial)
     encoder.write_bytes(whole + b" ")
     try:
         before = counted(trial, "failure")
-        shadowing = Shadowing(trial.runtime, pause_s=0.0)
-        shadowing.offer(trial.answered())
+        shadow_evaluator = ShadowEvaluator(trial.runtime, pause_s=0.0)
+        shadow_evaluator.submit_sample(trial.answered())
         wait_until(lambda: counted(trial, "failure") == before + len(CARS), what="the failures")
     finally:
         encoder.write_bytes(whole)
@@ -139,7 +141,7 @@ def test_the_thread_outlives_a_model_that_breaks(trial):
 
     models = iter([Broken(), load_model(trial.path, trial.other.id)])
 
-    class Shadows:
+    class ShadowModelSource:
         def share(self):
             return 1.0
 
@@ -153,26 +155,26 @@ def test_the_thread_outlives_a_model_that_breaks(trial):
             return next(models)
 
     failures, successes = counted(trial, "failure"), counted(trial, "success")
-    shadowing = Shadowing(Shadows(), pause_s=0.0)
-    shadowing.offer(trial.answered())
+    shadow_evaluator = ShadowEvaluator(ShadowModelSource(), pause_s=0.0)
+    shadow_evaluator.submit_sample(trial.answered())
     wait_until(lambda: counted(trial, "failure") == failures + len(CARS), what="the failures")
-    shadowing.offer(trial.answered())
+    shadow_evaluator.submit_sample(trial.answered())
     wait_until(lambda: counted(trial, "success") == successes + len(CARS), what="the trials")
 
 
 def test_too_many_trials_are_left_out_not_kept(trial):
     before = counted(trial, "dropped")
-    shadowing = Shadowing(trial.runtime, pause_s=60.0)
-    shadowing.offer([trial.answered()[0]] * (MOST_WAITING + 7))
+    shadow_evaluator = ShadowEvaluator(trial.runtime, pause_s=60.0)
+    shadow_evaluator.submit_sample([trial.answered()[0]] * (MAX_QUEUED_SAMPLES + 7))
     assert counted(trial, "dropped") == before + 7
 
 
 def test_where_room_is_scarce_the_trials_come_from_all_over(trial):
-    drawn = Shadowing(trial.runtime, draw=lambda: 0.0).drawn(20 * MOST_WAITING)
-    assert len(set(drawn)) == MOST_WAITING
+    drawn = ShadowEvaluator(trial.runtime, draw=lambda: 0.0).drawn(20 * MAX_QUEUED_SAMPLES)
+    assert len(set(drawn)) == MAX_QUEUED_SAMPLES
     assert drawn == sorted(drawn)
     assert min(drawn) < 100
-    assert max(drawn) > 19 * MOST_WAITING
+    assert max(drawn) > 19 * MAX_QUEUED_SAMPLES
 
 
 def columns_of_cars():
@@ -185,7 +187,7 @@ def columns_of_cars():
         else:
             distinct = [*dict.fromkeys(values)]
             codes = np.array([distinct.index(value) for value in values])
-            columns[name] = CodedColumn(CodedValues(distinct), codes)
+            columns[name] = CategoricalColumn(CategoryTable(distinct), codes)
     del columns["doors"]
     return columns
 
@@ -194,7 +196,7 @@ def test_rows_of_a_batch_are_tried_as_the_cars_that_they_are(trial):
     model = load_model(trial.path, trial.active.id)
     columns = columns_of_cars()
     table = model.estimate_columns(columns, len(CARS))
-    trials = trials_of(columns, table.quantiles_mad, [3, 0, 7], trial.active.id)
+    trials = shadow_samples(columns, table.quantiles_mad, [3, 0, 7], trial.active.id)
     assert [car for car, _ in trials] == [
         dataclasses.replace(CARS[row], doors=None) for row in (3, 0, 7)
     ]
@@ -214,36 +216,36 @@ def chunk(trial):
 def test_rows_are_tried_once_their_chunk_is_there_to_stay(trial, chunk):
     """A chunk that fails after its rows were drawn is valued, and drawn from, again."""
     before = counted(trial, "success")
-    shadowing = Shadowing(trial.runtime, pause_s=0.0)
-    rows = RowTrials(shadowing)
+    shadow_evaluator = ShadowEvaluator(trial.runtime, pause_s=0.0)
+    rows = ChunkShadowSampler(shadow_evaluator)
     columns, quantiles = chunk
     for _ in range(3):
         rows.draw(columns, quantiles, trial.active.id)
     time.sleep(0.1)
     assert counted(trial, "success") == before
-    rows.offer()
-    rows.offer()
-    shadowing.offer(trial.answered()[:1])
+    rows.submit_sample()
+    rows.submit_sample()
+    shadow_evaluator.submit_sample(trial.answered()[:1])
     wait_until(lambda: counted(trial, "success") == before + len(CARS) + 1, what="the trials")
 
 
 def test_rows_that_a_former_version_valued_are_not_compared(trial, chunk):
     """The batch keeps the version it was accepted with; the shadow is for the active one."""
-    rows = RowTrials(shadowing := Shadowing(trial.runtime, pause_s=0.0))
+    rows = ChunkShadowSampler(shadow_evaluator := ShadowEvaluator(trial.runtime, pause_s=0.0))
     before = counted(trial, "success")
     columns, quantiles = chunk
     rows.draw(columns, quantiles, "20200101T000000-000000")
-    rows.offer()
-    shadowing.offer(trial.answered()[:1])
+    rows.submit_sample()
+    shadow_evaluator.submit_sample(trial.answered()[:1])
     wait_until(lambda: counted(trial, "success") == before + 1, what="the one trial")
 
 
 def test_rows_that_cannot_be_drawn_fail_no_chunk(trial, chunk):
     columns, quantiles = chunk
-    rows = RowTrials(Shadowing(trial.runtime, pause_s=0.0))
+    rows = ChunkShadowSampler(ShadowEvaluator(trial.runtime, pause_s=0.0))
     before = counted(trial, "success")
     rows.draw({**columns, "year": np.array([])}, quantiles, trial.active.id)
-    rows.offer()
+    rows.submit_sample()
     time.sleep(0.1)
     assert counted(trial, "success") == before
 
@@ -251,9 +253,9 @@ def test_rows_that_cannot_be_drawn_fail_no_chunk(trial, chunk):
 def test_many_rows_do_not_take_the_processor_from_those_who_wait(trial):
     """After each group the others have their turn: a test clock says when the next is due."""
     slept = []
-    shadowing = Shadowing(trial.runtime, pause_s=0.25, sleep=slept.append)
+    shadow_evaluator = ShadowEvaluator(trial.runtime, pause_s=0.25, sleep=slept.append)
     before = counted(trial, "success")
-    shadowing.put_aside(trial.answered() * 8)  # 160 cars are three groups
+    shadow_evaluator.enqueue(trial.answered() * 8)  # 160 cars are three groups
     wait_until(lambda: counted(trial, "success") == before + 8 * len(CARS), what="the trials")
     wait_until(lambda: len(slept) >= 4, what="the last pause")
     assert slept == [0.25] * 4
@@ -264,7 +266,7 @@ def test_a_shadow_that_became_active_is_not_compared_with_itself(trial):
     seconds = sample("shadow_seconds_count", version=trial.other.id)
     model = load_model(trial.path, trial.other.id)
     answered = list(zip(CARS, model.estimate(CARS), strict=True))
-    Shadowing(trial.runtime, pause_s=0.0).offer(answered)
+    ShadowEvaluator(trial.runtime, pause_s=0.0).submit_sample(answered)
     wait_until(
         lambda: sample("shadow_seconds_count", version=trial.other.id) > seconds, what="the trial"
     )
@@ -281,6 +283,6 @@ def test_overlap_is_shared_over_covered():
             model_known=True,
         )
 
-    assert overlap(estimate(100, 200), estimate(100, 200)) == 1.0
-    assert overlap(estimate(100, 200), estimate(150, 250)) == pytest.approx(1 / 3)
-    assert overlap(estimate(100, 200), estimate(300, 400)) == 0.0
+    assert interval_overlap(estimate(100, 200), estimate(100, 200)) == 1.0
+    assert interval_overlap(estimate(100, 200), estimate(150, 250)) == pytest.approx(1 / 3)
+    assert interval_overlap(estimate(100, 200), estimate(300, 400)) == 0.0

@@ -34,7 +34,7 @@ from shared.schemas.fields import Number
 from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers, wait_until
 from tests.workbooks import CAR_HEADER, CAR_ROW, cell, parts_of, sheet_xml, workbook, zipped
-from worker.services.tables_process import Order, Stopped, read_table
+from worker.services.tables_process import ReadCancelled, TableReadRequest, read_table
 from worker.services.tables_xlsx import Workbook
 from worker.services.tables_xlsx_values import CellFormats
 
@@ -64,7 +64,7 @@ def converted(data: bytes, kind: FileKind, spool: Path, **options: Any) -> list[
     """The stored rows of a file that lies in no local folder."""
     order = {"kind": kind, "sheet": None, "headers": (), "max_bytes": 100_000_000} | options
     target = io.BytesIO()
-    read_table(io.BytesIO(data), target, Order(**order), spool, lambda: True)
+    read_table(io.BytesIO(data), target, TableReadRequest(**order), spool, lambda: True)
     return list(csv.reader(io.StringIO(target.getvalue().decode(), newline="")))
 
 
@@ -259,7 +259,7 @@ def test_a_batch_that_is_cancelled_while_it_is_opened_ends(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = path.accept(workbook([CAR_HEADER, *[CAR_ROW] * 5000]))
-    monkeypatch.setattr("worker.services.batch_table.NEWS_S", 0.0)
+    monkeypatch.setattr("worker.services.batch_table.PROGRESS_INTERVAL_S", 0.0)
     begin = path.store.begin
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
@@ -438,8 +438,8 @@ PEAK_OF_A_READER = """
 import io, pathlib, resource, sys
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import FileKind
-from worker.services.tables_process import Order, read_table
-order = Order(FileKind.PARQUET, None, (), 10**12)
+from worker.services.tables_process import TableReadRequest, read_table
+order = TableReadRequest(FileKind.PARQUET, None, (), 10**12)
 with open(sys.argv[1], "rb") as source:
     try:
         read_table(source, io.BytesIO(), order, pathlib.Path(sys.argv[1]).parent, lambda: True)
@@ -472,13 +472,13 @@ def test_a_file_in_another_store_leaves_nothing_in_the_spool(tmp_path: Path) -> 
 
 
 def test_a_reader_whose_rows_nobody_wants_is_ended(tmp_path: Path) -> None:
-    order = Order(FileKind.XLSX, None, (), 100_000_000)
+    order = TableReadRequest(FileKind.XLSX, None, (), 100_000_000)
     source = io.BytesIO(workbook([CAR_HEADER, *[CAR_ROW] * 3000]))
-    with pytest.raises(Stopped):
+    with pytest.raises(ReadCancelled):
         read_table(source, io.BytesIO(), order, tmp_path, lambda: False)
     file = tmp_path / "a.xlsx"
     file.write_bytes(source.getvalue())
-    with file.open("rb") as local, pytest.raises(Stopped):
+    with file.open("rb") as local, pytest.raises(ReadCancelled):
         read_table(local, io.BytesIO(), order, tmp_path, lambda: False)
 
 

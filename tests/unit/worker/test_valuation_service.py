@@ -11,17 +11,17 @@ import pytest
 from shared.adapters import redis_keys
 from shared.adapters.jsonl_audit import AuditLog
 from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_claims import BUSY_S, ClaimState, RedisClaims
+from shared.adapters.redis_claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
 from shared.adapters.redis_client import connect
 from shared.adapters.redis_jobs import JobStore
 from shared.domain.errors import ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import Job, JobState, Origin
+from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import Estimate
 from shared.schemas.car_requests import load_car_request
 from worker.services import valuation
 from worker.services.estimation import Estimation
-from worker.services.sweep import JobSweep
+from worker.services.sweep import JobSweeper
 from worker.services.valuation import ValuationService, WaitingRequest
 
 ME = CallerId("me")
@@ -200,7 +200,7 @@ def test_a_group_whose_worker_died_is_recorded_exactly_once(
                 bench.group(item)
     else:
         bench.claims.begin("group")
-    bench.now += BUSY_S + 1
+    bench.now += CLAIM_TIMEOUT_S + 1
     assert bench.group(item) == [(item[0], 25_000.0)]
     assert bench.recorded() == [item[0]]
     assert bench.claims.peek("group").state is ClaimState.DONE
@@ -232,7 +232,7 @@ def test_a_dead_cache_costs_no_answer(bench, request_):
 def test_a_request_past_its_deadline_is_left_to_its_job(bench, request_):
     item = bench.item(request_, wait_s=-1)
     assert bench.group(item) == []
-    job = bench.job(request_, origin=Origin("group", item[3]), job_id=item[0])
+    job = bench.job(request_, origin=DispatchOrigin("group", item[3]), job_id=item[0])
     assert job.state is JobState.SUCCEEDED
     assert bench.recorded() == [item[0]]
 
@@ -240,7 +240,7 @@ def test_a_request_past_its_deadline_is_left_to_its_job(bench, request_):
 def test_a_job_whose_group_was_recorded_is_answered_without_a_second_record(bench, request_):
     item = bench.item(request_)
     bench.group(item)
-    job = bench.job(request_, origin=Origin("group", item[3]), job_id=item[0])
+    job = bench.job(request_, origin=DispatchOrigin("group", item[3]), job_id=item[0])
     assert job.state is JobState.SUCCEEDED
     assert bench.recorded() == [item[0]]
 
@@ -255,9 +255,9 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
                 [(_waiting(item, request_), Estimation(bench.models).estimate([request_])[0])]
             )
         )
-    origin = Origin("group", item[3])
+    origin = DispatchOrigin("group", item[3])
     assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.QUEUED
-    bench.now += BUSY_S + 1
+    bench.now += CLAIM_TIMEOUT_S + 1
     assert bench.work_on(JobId(item[0])).state is JobState.SUCCEEDED
     assert bench.recorded() == [item[0]]
 
@@ -318,12 +318,12 @@ def test_to_find_a_job_taken_is_no_attempt_and_it_is_sent_again_when_the_taker_i
     bench, request_
 ):
     bench.claims.begin("group")
-    job = bench.job(request_, origin=Origin("group", bench.now + 5))
+    job = bench.job(request_, origin=DispatchOrigin("group", bench.now + 5))
     for _ in range(10):
         bench.work_on(job.id)
     sent = []
-    sweep = JobSweep(bench.jobs, keeping(sent), max_attempts=3)
-    bench.now += BUSY_S - 1
+    sweep = JobSweeper(bench.jobs, keeping(sent), max_attempts=3)
+    bench.now += CLAIM_TIMEOUT_S - 1
     assert sweep.sweep() == 0
     bench.now += 2
     assert sweep.sweep() == 1
@@ -353,7 +353,7 @@ def test_what_cannot_be_recorded_is_not_answered(bench, request_, tmp_path):
 
 def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
     sent = []
-    sweep = JobSweep(bench.jobs, keeping(sent), max_attempts=3)
+    sweep = JobSweeper(bench.jobs, keeping(sent), max_attempts=3)
     job = bench.stored(request_)
     for _ in range(360):
         bench.now += 10
@@ -375,7 +375,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
             bench.broker.hset(redis_keys.job(job.id), "state", "NONSENSE")
             sent.append("first")
     bench.now += 31
-    assert JobSweep(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1
+    assert JobSweeper(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1
     assert sent == ["first", job.id]
 
 
@@ -398,7 +398,7 @@ def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(ben
     bench.stored(request_)
     bench.now += 31
     sent = {}
-    JobSweep(
+    JobSweeper(
         bench.jobs, lambda each, *, is_long: sent.update({each: is_long}), max_attempts=3
     ).sweep()
     assert sorted(sent.values()) == [False, True]
