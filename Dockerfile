@@ -35,5 +35,5 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
-ENTRYPOINT ["python", "-m", "api.cli"]
+ENTRYPOINT ["python", "-m", "cli.main"]
 CMD ["run", "api"]

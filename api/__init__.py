@@ -1,1 +1,1 @@
-"""The HTTP side of the service, its web page and its command line."""
+"""The HTTP side of the service and its pages."""

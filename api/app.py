@@ -5,28 +5,27 @@ import time
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import cors, cross_site, problems, security_headers, slots
-from api.auth import EXTENSION as AUTHENTICATOR
-from api.auth import Authenticator
+from api import limits
+from api.batches import result_views
+from api.batches import views as batches
 from api.container import ApiServices, build_services
-from api.current import EXTENSION, handoff
-from api.front import FastPath
-from api.schemas.requests import NoQuery, load_query
-from api.views import (
-    batches,
-    docs,
-    events,
-    jobs,
-    model_cards,
-    models,
-    ops,
-    outcomes,
-    results,
-    valuations,
-)
-from api.web import files, pages
+from api.events import views as jobs
+from api.http.context import EXTENSION, handoff
+from api.http.requests import NoQuery, load_query
+from api.jobs import views as models
+from api.middleware import cors, cross_site, problems, security_headers
+from api.middleware.authentication import EXTENSION as AUTHENTICATOR
+from api.middleware.authentication import Authenticator
+from api.models import card_views
+from api.models import views as ops
+from api.ops import docs_views
+from api.ops import views as events
+from api.pages import files, home
+from api.sales import views as outcomes
+from api.transport.fast_path import FastPath
+from api.valuations import views as valuations
+from shared.fields.car import CarRequestSchema
 from shared.metrics import observe_http
-from shared.schemas.car import CarRequestSchema
 from shared.settings import Settings
 
 VERSION = "1.0.0"
@@ -44,14 +43,14 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     """The application; nothing connects and no thread starts before the first request.
 
     Args:
-        settings: with both Redis URLs filled in (`shared.connections.with_server_urls`).
+        settings: with both Redis URLs filled in (`shared.redis.servers.with_server_urls`).
         services: in place of those that `settings` describe.
 
     Raises:
         SettingsError: the settings do not fit together.
     """
     authenticator = Authenticator(settings)
-    app = Flask(__name__, template_folder="web/templates", static_folder=None)
+    app = Flask(__name__, template_folder="pages/templates", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.config.update(
@@ -76,7 +75,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
-    slots.register(app, settings.api_threads)
+    limits.register(app, settings.api_threads)
     return app
 
 
@@ -92,7 +91,7 @@ class DocumentedApi(Api):
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Errors are `api.problems`' alone."""
+        """Errors are `api.middleware.problems`' alone."""
 
     def _openapi_json(self) -> Response:
         load_query(NoQuery())
@@ -103,9 +102,19 @@ class DocumentedApi(Api):
 def _register_routes(app: Flask) -> None:
     api = DocumentedApi(app)
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
-    for views in (valuations, outcomes, jobs, batches, results, events, models, model_cards, ops):
+    for views in (
+        valuations,
+        outcomes,
+        jobs,
+        batches,
+        result_views,
+        events,
+        models,
+        card_views,
+        ops,
+    ):
         api.register_blueprint(views.blueprint)
-    for pages_blueprint in (pages.blueprint, files.blueprint, docs.blueprint):
+    for pages_blueprint in (home.blueprint, files.blueprint, docs_views.blueprint):
         app.register_blueprint(pages_blueprint)
 
 

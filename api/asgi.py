@@ -10,8 +10,8 @@ if multiprocessing.parent_process() is not None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 from api.app import create_app, create_asgi_app
-from shared.connections import with_server_urls
 from shared.logging import configure_logging
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 settings = with_server_urls(Settings.from_env())

@@ -5,38 +5,35 @@ import os
 import threading
 import time
 
-from api.services.batch_results import BatchResults
-from api.services.batches import Batches
-from api.services.health import Health
-from api.services.jobs import Jobs
-from api.services.listing import Listing
-from api.services.loop_valuations import LoopValuations
-from api.services.model_trial import ModelSelfTest
-from api.services.models import Models
-from api.services.outcomes import SaleReports
-from api.services.queue_guard import QueueGuard
-from api.services.valuations import Valuations
-from api.services.watching import StateStreams
-from api.slots import ConcurrencyLimiter
-from model_store.manifest import ModelVersion
-from model_store.registry import ActiveVersionCache, ModelRegistry
-from shared.adapters.audit_search import AuditSearch
-from shared.adapters.audit_stats import AuditStats
-from shared.adapters.batch_files import BatchFiles
-from shared.adapters.blob_stores import open_blob_store
-from shared.adapters.celery_dispatch import MicroBatchDispatcher
-from shared.adapters.celery_sender import TaskSender
-from shared.adapters.jsonl_audit import AuditLog
-from shared.adapters.outcome_log import SaleReportLog
-from shared.adapters.redis_batches import BatchLedger
-from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_client import CACHE_TIMEOUT_S, connect
-from shared.adapters.redis_events import JobEvents
-from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_lists import SubmissionIndex
-from shared.adapters.redis_workers import WorkerRegistry
+from api.batches.results import BatchResults
+from api.batches.service import Batches
+from api.events.subscriptions import JobEvents, StateStreams
+from api.jobs.idempotency import RedisIdempotency
+from api.jobs.listing import Listing, SubmissionIndex
+from api.jobs.service import Jobs
+from api.limits import ConcurrencyLimiter
+from api.models.service import Models, ModelSelfTest
+from api.ops.audit_statistics import AuditStats
+from api.ops.health import Health
+from api.queue_guard import QueueGuard
+from api.sales.audit_search import AuditSearch
+from api.sales.log import SaleReportLog
+from api.sales.service import SaleReports
+from api.valuations.loop_service import LoopValuations
+from api.valuations.micro_batches import MicroBatchDispatcher
+from api.valuations.service import Valuations
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.registry import ActiveVersionCache, ModelRegistry
+from shared.audit.log import AuditLog
+from shared.blobs.batch_files import BatchFiles
+from shared.blobs.stores import open_blob_store
 from shared.domain.ids import new_id
+from shared.queue.sender import TaskSender
+from shared.redis.batches import BatchLedger
+from shared.redis.cache import ValuationCache
+from shared.redis.connections import CACHE_TIMEOUT_S, connect
+from shared.redis.jobs import JobStore
+from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 
 
@@ -96,7 +93,7 @@ def build_services(settings: Settings) -> ApiServices:
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
     lists = SubmissionIndex(broker)
-    # One bound for all who wait. A quarter of the threads reads bodies (`api.slots`), an eighth
+    # One bound for all who wait. A quarter of the threads reads bodies (`api.limits`), an eighth
     # sends large answers: the last eighth answers everybody else.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))

@@ -27,7 +27,7 @@ from benchmarks.queues import queue_server
 from benchmarks.servers import SERVICE
 from benchmarks.subject import OWN_PYTHON, Subject, Workspace
 from benchmarks.subjects import SUBJECTS
-from shared.embedded import socket_path
+from shared.redis.servers import socket_path
 
 START_TIMEOUT_S = 120.0
 MAX_EMPTY_ROUNDS = 5

@@ -9,11 +9,11 @@ import pandas as pd
 from benchmarks.processes import Command, run_to_completion
 from benchmarks.reference_pipeline import save_reference_pipeline
 from benchmarks.subject import OWN_PYTHON, Workspace
-from data.generator import generate
-from data.market import ReferenceMarket
-from data.schema import car_columns
-from model_store.bundle import load_model, save_bundle
-from model_store.registry import ModelRegistry
+from data.listings.table import car_columns
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.registry import ModelRegistry
 from model_store.training.train import train_bundle
 from shared.domain.car import FIELD_NAMES
 
@@ -27,7 +27,7 @@ BLOCK_ROWS = 200_000
 def train_model(models_path: Path, *, small: bool) -> None:
     """Train and activate the default model, as `make up` would; a small one for a smoke run."""
     if not small:
-        arguments = [OWN_PYTHON, "-m", "api.cli", "train", "--activate"]
+        arguments = [OWN_PYTHON, "-m", "cli.main", "train", "--activate"]
         env = {"MODELS_PATH": str(models_path)}
         command = Command(name="training", arguments=arguments, env=env)
         run_to_completion(command, TRAINING_TIMEOUT_S)

@@ -21,13 +21,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.wsgi_bridge import AsgiApplication, Message, WsgiBridge
+from api.transport.wsgi_bridge import AsgiApplication, Message, WsgiBridge
 from benchmarks import inputs
 from benchmarks.peers.bare_flask import app as bare_app
 from benchmarks.processes import Command, Program
 from benchmarks.subject import OWN_PYTHON
-from shared.connections import with_server_urls
-from shared.embedded import ServerName, socket_path
+from shared.redis.servers import ServerName, socket_path, with_server_urls
 from shared.settings import Settings
 
 CALLS, REPEATS = 500, 15
@@ -48,15 +47,15 @@ FAST_PATH_TYPE, FLASK_TYPE = "application/json", "application/json; charset=utf-
 """The same to a client; what is not quite plain is answered by Flask (`api.front`)."""
 
 TIMED_FUNCTIONS = {
-    "find the caller": ("api.front", "FastPath", "_parse_fast_path"),
-    "JSON": ("api.front", "", "parse_json"),
+    "find the caller": ("api.transport.fast_path", "FastPath", "_parse_fast_path"),
+    "JSON": ("api.transport.fast_path", "", "parse_json"),
     "the car's fields": ("api.front", "", "load_car_request"),
-    "cache": ("shared.adapters.redis_cache", "ValuationCache", "get_local"),
-    "what is recorded": ("api.services.loop_valuations", "", "hit_record"),
-    "audit: one line": ("shared.adapters.jsonl_audit", "AuditLog", "append"),
-    "count the price": ("api.services.loop_valuations", "", "observe_valuations"),
-    "write the answer": ("api.front", "FastPath", "_write"),
-    "count and time the request": ("api.front", "", "observe_http"),
+    "cache": ("shared.redis.cache", "ValuationCache", "get_local"),
+    "what is recorded": ("api.valuations.loop_service", "", "hit_record"),
+    "audit: one line": ("shared.audit.log", "AuditLog", "append"),
+    "count the price": ("api.valuations.loop_service", "", "observe_valuations"),
+    "write the answer": ("api.transport.fast_path", "FastPath", "_write"),
+    "count and time the request": ("api.transport.fast_path", "", "observe_http"),
 }
 """Module, class (or none) and function of each part."""
 
@@ -86,7 +85,7 @@ def servers(home: Path) -> Iterator[None]:
     """Broker and cache of the service."""
     with contextlib.ExitStack() as stack:
         for name in SERVERS:
-            line = [OWN_PYTHON, "-m", "shared.embedded", name]
+            line = [OWN_PYTHON, "-m", "launcher.embedded", name]
             env = {"CARPRICE_HOME": str(home)}
             program = Program(Command(name=name, arguments=line, env=env), home / f"{name}.log")
             stack.callback(program.stop)
@@ -125,11 +124,11 @@ def report() -> None:
 
 def fill_cache(settings: Settings) -> None:
     """Put the example's estimate where a worker would put it."""
-    from model_store.bundle import load_model  # noqa: PLC0415 - see `report`
-    from model_store.registry import ModelRegistry  # noqa: PLC0415
-    from shared.adapters.redis_cache import ValuationCache  # noqa: PLC0415
-    from shared.adapters.redis_client import connect  # noqa: PLC0415
-    from shared.schemas.car_requests import load_car_request  # noqa: PLC0415
+    from model_store.registry.bundle import load_model  # noqa: PLC0415 - see `report`
+    from model_store.registry.registry import ModelRegistry  # noqa: PLC0415
+    from shared.fields.requests import load_car_request  # noqa: PLC0415
+    from shared.redis.cache import ValuationCache  # noqa: PLC0415
+    from shared.redis.connections import connect  # noqa: PLC0415
 
     version = ModelRegistry(settings.versions_path).active_version()
     request = load_car_request(CAR)

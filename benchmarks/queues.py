@@ -13,7 +13,7 @@ def queue_server(workspace: Workspace) -> Command:
     """The server of the peers' queues: the binary and the configuration of the service's broker."""
     return Command(
         name="queue",
-        arguments=[OWN_PYTHON, "-m", "shared.embedded", "broker"],
+        arguments=[OWN_PYTHON, "-m", "launcher.embedded", "broker"],
         env={"CARPRICE_HOME": str(workspace.queue.home)},
     )
 

@@ -13,9 +13,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from data.generator import generate
-from data.market import ReferenceMarket
-from data.schema import PRICE
+from data.listings.table import PRICE
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
 
 ROWS = 2_900
 TREES = 200

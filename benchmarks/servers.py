@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from api.launcher.processes import read_procfile
 from benchmarks.processes import ROOT, Command, free_port
 from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Subject, Workspace
+from launcher.procfile import read_procfile
 
 SERVICE = "carprice"
 FULL_SERVICE = "carprice-full"
@@ -34,7 +34,7 @@ def _service_at(
         "REDIS_URL": "",
         "CACHE_URL": "",
     }
-    return [Command(name=name, arguments=[OWN_PYTHON, "-m", "api.cli", "up"], env=env)]
+    return [Command(name=name, arguments=[OWN_PYTHON, "-m", "cli.main", "up"], env=env)]
 
 
 def granian(name: str, application: str, workspace: Workspace, port: int) -> Command:

@@ -33,8 +33,8 @@ from benchmarks.soak_samples import (
 )
 from benchmarks.subject import Workspace
 from benchmarks.subjects import SUBJECTS
-from shared.adapters.redis_client import connect
-from shared.connections import with_server_urls
+from shared.redis.connections import connect
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"

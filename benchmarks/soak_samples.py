@@ -11,19 +11,19 @@ from typing import Any
 
 import psutil
 
-from api.launcher.processes import read_procfile
 from benchmarks.processes import ROOT, Program, private_mb
-from shared.adapters.redis_batches import ENDED_TTL_S
-from shared.adapters.redis_claims import DONE_TTL_S
-from shared.adapters.redis_client import RedisClient
-from shared.adapters.redis_keys import PREFIX
+from launcher.procfile import read_procfile
+from shared.redis.batches import ENDED_TTL_S
+from shared.redis.connections import RedisClient
+from shared.redis.keys import PREFIX
+from worker.valuations.claims import DONE_TTL_S
 
 PROCFILE = read_procfile(ROOT / "Procfile")
 _api_module = re.search(r"\bapi\.[\w.:]+", PROCFILE["api"])
 KINDS = {
     "broker": "carprice-broker",
     "cache": "carprice-cache",
-    "flush": "shared.broker_flush",
+    "flush": "launcher.broker_flush",
     "interactive worker": "--queues interactive",
     "bulk worker": "--queues bulk",
     "beat": " beat ",

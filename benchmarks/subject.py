@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import ROOT, Command
-from shared.celery_app import broker_url
-from shared.embedded import embedded_url
+from shared.queue.celery_app import broker_url
+from shared.redis.servers import embedded_url
 from shared.settings import Settings
 
 OWN_PYTHON = sys.executable

@@ -1,1 +1,1 @@
-"""What the API and the workers agree on: domain, names, settings, ports and their adapters."""
+"""What the API and the workers share: domain, fields, queue, Redis, blobs, audit log, settings."""

@@ -13,26 +13,26 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from api.services.batch_results import BatchResults
-from api.services.batches import Batches, IncomingFile
-from shared.adapters.batch_files import BatchFiles
-from shared.adapters.blobs import LocalBlobStore
-from shared.adapters.redis_batches import BatchLedger
-from shared.adapters.redis_client import RedisClient
-from shared.adapters.redis_events import JobEvents
-from shared.adapters.redis_idempotency import RedisIdempotency
+from api.batches.results import BatchResults
+from api.batches.service import Batches, IncomingFile
+from api.events.subscriptions import JobEvents
+from api.jobs.idempotency import RedisIdempotency
+from shared.blobs.batch_files import BatchFiles
+from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
-from shared.names import TaskName
-from worker.services.batch_assemble import BatchAssembler
-from worker.services.batch_flow import BatchStepSender
-from worker.services.batch_forms import BatchExporter
-from worker.services.batch_split import BatchSplitter
-from worker.services.batch_sweep import BatchSweeper
-from worker.services.batch_table import TableImporter
-from worker.services.batch_value import BatchValuation
+from shared.queue.names import TaskName
+from shared.redis.batches import BatchLedger
+from shared.redis.connections import RedisClient
+from worker.batches.assemble import BatchAssembler
+from worker.batches.exports.service import BatchExporter
+from worker.batches.split import BatchSplitter
+from worker.batches.steps import BatchStepSender
+from worker.batches.sweep import BatchSweeper
+from worker.batches.tables.detect import TableImporter
+from worker.batches.value import BatchValuation
 
 CALLER = CallerId("somebody")
 HEADER = "company,model,year,fuel,transmission,km_driven"

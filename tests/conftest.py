@@ -18,8 +18,8 @@ import httpx
 import pytest
 import redis
 
-from shared.adapters.redis_client import RedisClient, connect
-from shared.connections import with_server_urls
+from shared.redis.connections import RedisClient, connect
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +98,7 @@ class Servers:
 def running_server(home: Path, name: str) -> Iterator["subprocess.Popen[bytes]"]:
     """One embedded server, from its start until it answers."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "shared.embedded", name],
+        [sys.executable, "-m", "launcher.embedded", name],
         cwd=ROOT,
         env={**os.environ, "CARPRICE_HOME": str(home)},
         stdout=subprocess.DEVNULL,
@@ -145,7 +145,7 @@ def models_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with the default model, trained as `make up` trains it, and active."""
     path = tmp_path_factory.mktemp("models")
     subprocess.run(
-        [sys.executable, "-m", "api.cli", "train", "--activate"],
+        [sys.executable, "-m", "cli.main", "train", "--activate"],
         cwd=ROOT,
         env={**os.environ, "MODELS_PATH": str(path)},
         check=True,
@@ -181,7 +181,7 @@ def running_service(home: Path, models_path: Path, **env: str) -> Iterator[Servi
     port, flower_port = free_port(), free_port()
     log = (home / "up.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "api.cli", "up"],
+        [sys.executable, "-m", "cli.main", "up"],
         cwd=ROOT,
         env={
             **os.environ,

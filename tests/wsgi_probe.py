@@ -12,7 +12,7 @@ from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected
 
-from api.wsgi_bridge import WsgiBridge
+from api.transport.wsgi_bridge import WsgiBridge
 
 LOG = Path(os.environ.get("PROBE_LOG", os.devnull))
 CHUNK = b"x" * 65_536

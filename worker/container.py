@@ -6,34 +6,33 @@ import os
 import time
 from collections.abc import Sequence
 
-from shared.adapters.batch_files import BatchFiles
-from shared.adapters.blob_stores import open_blob_store
-from shared.adapters.celery_sender import TaskSender
-from shared.adapters.jsonl_audit import AuditLog
-from shared.adapters.redis_batches import BatchLedger
-from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_claims import RedisClaims
-from shared.adapters.redis_client import CACHE_TIMEOUT_S, RedisClient, connect
-from shared.adapters.redis_jobs import JobStore
+from shared.audit.log import AuditLog
+from shared.blobs.batch_files import BatchFiles
+from shared.blobs.stores import open_blob_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
-from shared.names import TaskName
+from shared.queue.names import TaskName
+from shared.queue.sender import TaskSender
+from shared.redis.batches import BatchLedger
+from shared.redis.cache import ValuationCache
+from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
+from shared.redis.jobs import JobStore
 from shared.settings import Settings
-from worker.runtime.model_runtime import ModelRuntime
-from worker.runtime.shadow_runtime import ShadowRuntime
-from worker.services.batch_assemble import BatchAssembler
-from worker.services.batch_flow import BatchStepSender
-from worker.services.batch_forms import BatchExporter
-from worker.services.batch_split import BatchSplitter
-from worker.services.batch_sweep import BatchSweeper
-from worker.services.batch_table import TableImporter
-from worker.services.batch_value import BatchValuation
-from worker.services.estimation import Estimation
-from worker.services.shadowing import ShadowEvaluator
-from worker.services.sweep import JobSweeper
-from worker.services.valuation import ValuationService
-from worker.tasks.batch import BatchServices
-from worker.tasks.maintenance import Sweeper
+from worker.batches.assemble import BatchAssembler
+from worker.batches.exports.service import BatchExporter
+from worker.batches.split import BatchSplitter
+from worker.batches.steps import BatchStepSender
+from worker.batches.sweep import BatchSweeper
+from worker.batches.tables.detect import TableImporter
+from worker.batches.value import BatchValuation
+from worker.model import ModelRuntime
+from worker.shadow.comparison import ShadowEvaluator
+from worker.shadow.runtime import ShadowRuntime
+from worker.tasks import BatchServices, Sweeper
+from worker.valuations.claims import RedisClaims
+from worker.valuations.estimation import Estimation
+from worker.valuations.service import ValuationService
+from worker.valuations.sweep import JobSweeper
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

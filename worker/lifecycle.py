@@ -14,16 +14,16 @@ from celery import signals
 from celery.concurrency import get_implementation, prefork, solo
 from prometheus_client import push_to_gateway, start_http_server
 
-from shared.adapters.redis_client import connect
-from shared.adapters.redis_workers import WorkerRegistry
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
-from shared.names import QueueName
+from shared.queue.names import QueueName
+from shared.redis.connections import connect
+from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
-from worker.runtime.kernel_cache import fill_kernel_cache
-from worker.runtime.model_runtime import ModelRuntime
-from worker.services.plain_value import fast_csv_engine
+from worker.batches.fast_csv.engine import fast_csv_engine
+from worker.kernel_cache import fill_kernel_cache
+from worker.model import ModelRuntime
 
 PUSH_INTERVAL_S = 15.0
 BULK_NICENESS = 10

@@ -7,15 +7,15 @@ import warnings
 from celery import Celery
 from celery.exceptions import SecurityWarning
 
-from shared.celery_app import make_celery
-from shared.connections import with_server_urls
 from shared.logging import configure_logging
 from shared.metrics import MODEL_RELOADS
+from shared.queue.celery_app import make_celery
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
+from worker import tasks
 from worker.container import WorkerServices, build_services, resume_batches
 from worker.lifecycle import connect_signals
-from worker.runtime.model_runtime import ModelRuntime
-from worker.tasks import batch, maintenance, valuation
+from worker.model import ModelRuntime
 
 
 class WorkerProcess:
@@ -52,9 +52,9 @@ def make_app() -> Celery:
         on_reload=lambda outcome: MODEL_RELOADS.labels(outcome=outcome).inc(),
     )
     process = WorkerProcess(settings, runtime)
-    valuation.register(celery, lambda: process.services().valuation)
-    batch.register(celery, lambda: process.services().batches)
-    maintenance.register(celery, lambda: process.services().sweeps)
+    tasks.register_valuation_tasks(celery, lambda: process.services().valuation)
+    tasks.register_batch_tasks(celery, lambda: process.services().batches)
+    tasks.register_maintenance_tasks(celery, lambda: process.services().sweeps)
     connect_signals(settings, runtime, process.start, lambda: resume_batches(settings))
     return celery
 

@@ -11,7 +11,7 @@ from shared.domain.car import (
     SellerType,
     Transmission,
 )
-from shared.domain.text import fold
+from shared.domain.names import fold
 from shared.domain.valuation import Estimate
 
 

@@ -13,8 +13,8 @@ from celery.result import AsyncResult
 from flask import Flask, request
 
 from benchmarks.peers.fast_model import active_model
-from model_store.inference import LoadedModel
-from shared.schemas.car_requests import load_car_request
+from model_store.pricing.inference import LoadedModel
+from shared.fields.requests import load_car_request
 
 WAIT_S = 30.0
 

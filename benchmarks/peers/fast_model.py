@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from model_store.bundle import load_model
-from model_store.inference import LoadedModel
-from model_store.registry import ModelRegistry
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.bundle import load_model
+from model_store.registry.registry import ModelRegistry
 
 MODELS_PATH = Path(os.environ["MODELS_PATH"])
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from benchmarks.peers.car_models import Car
 from benchmarks.peers.fast_model import MODELS_PATH, active_model, active_version
-from model_store.bundle import load_estimator
+from model_store.registry.bundle import load_estimator
 
 
 class Price(BaseModel):

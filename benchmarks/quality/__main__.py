@@ -14,9 +14,9 @@ from benchmarks.quality import experiments
 from benchmarks.quality.figures import figures
 from benchmarks.quality.reference_split import reference_split
 from benchmarks.quality.targets import Results, markdown
-from data.calibrate import assign_folds
-from data.loading import load_listings
-from data.market import ReferenceMarket
+from data.listings.loading import load_listings
+from data.market.calibrate import assign_folds
+from data.market.reference import ReferenceMarket
 from model_store.training.train import train_bundle
 from shared.domain.car import REQUIRED_FIELDS
 

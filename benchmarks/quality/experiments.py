@@ -7,14 +7,14 @@ import pandas as pd
 from quantile_forest import RandomForestQuantileRegressor
 
 from benchmarks.quality.figures import Predictions, figures, joined, winkler
-from data.calibrate import assign_folds, calibrate
-from data.generator import generate
-from data.market import ReferenceMarket
-from data.schema import LISTING_DATE, PRICE, car_columns
-from model_store.cli import DEFAULT_ROWS
-from model_store.console import DEFAULT_SEED
-from model_store.encoding import UNKNOWN_MODEL
-from model_store.forest import PackedForest
+from cli.console import DEFAULT_SEED
+from cli.train import DEFAULT_ROWS
+from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.market.calibrate import assign_folds, calibrate
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+from model_store.forest.forest import PackedForest
+from model_store.pricing.encoding import UNKNOWN_MODEL
 from model_store.training.crossfit import cross_fit
 from model_store.training.train import train_bundle
 from model_store.training.trained import TrainedModel
@@ -78,8 +78,8 @@ def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
     """Interval scores of ours and of quantile-forest, from the same listings and target.
 
     The peer learns from the table as it comes; ours leaves out odometers that cannot be true
-    (`data.suspicion`), although a test part has them too: a low figure must never make a car
-    cheaper.
+    (`data.listings.suspicion`), although a test part has them too: a low figure must never make a
+    car cheaper.
     """
     ours = figures(priced(train_bundle(train, seed=SEED), test))
     fitted = cross_fit(train, folds=FOLDS, seed=SEED, on_progress=lambda _: None)

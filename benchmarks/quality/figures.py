@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.scores import scores
+from model_store.training.evaluation import scores
 from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = NDArray[np.float64]
@@ -50,10 +50,10 @@ def joined(parts: list[Predictions]) -> Predictions:
 def figures(found: Predictions) -> dict[str, float]:
     """The scores, and how well the 90 % interval holds by price and for unknown models.
 
-    Besides `model_store.scores.scores`: `lowest_decile_coverage` by the estimated price, which is
-    what a user knows; `lowest_actual_decile_coverage` by the asked price, which also counts the
-    extremes that no estimate can know of; `unknown_rows`, `unknown_coverage`; `winkler`, the mean
-    interval score in percent of the price.
+    Besides `training.evaluation.scores`: `lowest_decile_coverage` by the estimated
+    price, which is what a user knows; `lowest_actual_decile_coverage` by the asked price, which
+    also counts the extremes that no estimate can know of; `unknown_rows`, `unknown_coverage`;
+    `winkler`, the mean interval score in percent of the price.
     """
     inside, unknown = found.inside, ~found.known
     measured = scores(found.actual, found.price, found.quantiles)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from data.formats import RUPEE_IN_MAD
-from data.loading import load_listings
+from data.listings.formats import RUPEE_IN_MAD
+from data.listings.loading import load_listings
 
 _NUMBERS = (
     "year", "km_driven", "mileage_mpg", "engine_cc", "max_power_bhp", "torque_nm", "seats",

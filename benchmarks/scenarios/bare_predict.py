@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from benchmarks.peers.fast_model import MODELS_PATH, active_version
-from model_store.bundle import load_estimator
+from model_store.registry.bundle import load_estimator
 
 BLOCK_ROWS = 1_000_000
 """Rows of one call: what more would need is memory, not time."""

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.scenarios.soak_load import HEADERS, car
-from shared.adapters.jsonl_audit import GENESIS_HASH, chain, day_of, file_name
-from shared.adapters.redis_client import RedisClient, connect
-from shared.connections import with_server_urls
+from shared.audit.log import GENESIS_HASH, chain, day_of, file_name
 from shared.domain.ids import new_id
+from shared.redis.connections import RedisClient, connect
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 STEP = 1_000

@@ -14,11 +14,11 @@ import joblib
 import pandas as pd
 
 from benchmarks.peers.fast_model import MODELS_PATH, active_model, active_version
-from data.generator import generate
-from data.market import ReferenceMarket
-from data.schema import car_columns
-from model_store.bundle import load_estimator
-from model_store.inference import LoadedModel
+from data.listings.table import car_columns
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.bundle import load_estimator
 from shared.domain.car import FIELD_NAMES, CarFeatures
 
 SEED = 11

@@ -1,1 +1,1 @@
-"""Training: from a table of listings to a forest with its encoder and its calibration."""
+"""Training: from a table of listings to a forest, its encoder and its calibration."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from data.car_codes import ordinal_encoder_for
-from data.hedonic import FloatArray, HedonicModel, IntArray, Term
-from data.hedonic_fit import HedonicFit, fit_hedonic
-from data.hedonic_tables import HedonicPredictor
-from data.hedonic_terms import with_scaled_penalty
-from data.schema import car_columns
+from data.hedonic.codes import ordinal_encoder_for
+from data.hedonic.fit import HedonicFit, fit_hedonic
+from data.hedonic.model import FloatArray, HedonicModel, IntArray, Term
+from data.hedonic.tables import HedonicPredictor
+from data.hedonic.terms import with_scaled_penalty
+from data.listings.table import car_columns
 
 MIN_CELL_LISTINGS = 3
 """Listings behind a cell; what is trained stays with its owner, what is published needs more."""

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.calibrate import assign_folds, latest_month
-from data.car_codes import NUMBERS
-from data.hedonic import FloatArray
-from data.market import date_curve, month_number
-from data.schema import LISTING_DATE, PRICE, car_columns
-from model_store.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
+from data.hedonic.codes import NUMBERS
+from data.hedonic.model import FloatArray
+from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.market.calibrate import assign_folds, latest_month
+from data.market.reference import date_curve, month_number
+from model_store.pricing.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
 from model_store.training.dropout import UNKNOWN_NAME, with_dropout
 from shared.domain.car import CATEGORIES

@@ -9,8 +9,8 @@ cars that the first one had not seen.
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from data.hedonic import FloatArray, IntArray
-from model_store.calibration import MIN_STD
+from data.hedonic.model import FloatArray, IntArray
+from model_store.pricing.calibration import MIN_STD
 from model_store.training.forest_choice import Matrix, OutOfBag, out_of_bag
 
 _TREES = 24

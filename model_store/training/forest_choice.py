@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 
-from data.hedonic import FloatArray, IntArray
+from data.hedonic.model import FloatArray, IntArray
 
 _TREES = 200
 _SEARCH_TREES = 40

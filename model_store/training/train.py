@@ -9,19 +9,19 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
-from data.calibrate import latest_month, near_duplicate_groups, require_several_brands
-from data.distributions import age_at_listing
-from data.hedonic import FloatArray
-from data.loading import ListingsError
-from data.price_index import fitted_index
-from data.schema import LISTING_COLUMNS, LISTING_DATE, PRICE
-from data.suspicion import without_implausible_km
-from model_store.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
-from model_store.card_evidence import CardPredictions
-from model_store.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
-from model_store.scores import scores
+from data.hedonic.model import FloatArray
+from data.listings.loading import ListingsError
+from data.listings.suspicion import without_implausible_km
+from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE
+from data.market.calibrate import latest_month, near_duplicate_groups, require_several_brands
+from data.market.distributions import age_at_listing
+from data.market.price_index import fitted_index
+from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
+from model_store.pricing.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
+from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
 from model_store.training.difficulty import fit_difficulty
+from model_store.training.evaluation import scores
 from model_store.training.forest_choice import fit_forest
 from model_store.training.trained import TrainedModel
 
@@ -40,7 +40,7 @@ def train_bundle(
     """Train a model; the same listings and seed give the same model to the bit.
 
     Args:
-        listings: a canonical table (`data.schema`); suspicious prices may stay in.
+        listings: a canonical table (`data.listings.table`); suspicious prices may stay in.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
         jobs: threads that fit trees.

@@ -5,9 +5,9 @@ from typing import Any
 
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from model_store.calibration import IntervalCalibration
-from model_store.card_evidence import CardPredictions
-from model_store.encoding import CarEncoder
+from model_store.pricing.calibration import IntervalCalibration
+from model_store.pricing.encoding import CarEncoder
+from model_store.training.card_predictions import CardPredictions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class TrainedModel:
         metrics: figures of the quality with how they were got.
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
             `months` (first and last month of listing) and `price_index` (see
-            `data.price_index`).
+            `data.market.price_index`).
         predictions: the training listings as the model prices them unseen, for its card.
     """
 

@@ -1,7 +1,7 @@
-"""What can go wrong, in the words of the domain; `api.problems` gives each its HTTP status.
+"""What can go wrong, as domain errors; `api.middleware.problems` maps each to its HTTP status.
 
 Every class names its problem `code`; the text for people, in French and English, stands in
-`shared.schemas.messages` under that code, filled with the error's `params`.
+`shared.messages.texts` under that code, filled with the error's `params`.
 """
 
 from typing import Any, ClassVar

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import COMMANDS
+from cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"numpy", "scipy", "sklearn", "pandas", "joblib", "numba"}
@@ -22,11 +22,11 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_the_api_never_loads_a_forest() -> None:
-    assert loaded_by("import api.app, api.up") & HEAVY == set()
+    assert loaded_by("import api.app, launcher.up") & HEAVY == set()
 
 
 def test_the_command_line_loads_nothing_before_a_command_is_called() -> None:
-    loaded = loaded_by("import api.cli")
+    loaded = loaded_by("import cli.main")
     assert loaded & (HEAVY | {"flask", "celery", "redis", "httpx", "honcho"}) == set()
 
 
@@ -42,7 +42,7 @@ def test_the_domain_needs_the_standard_library_only() -> None:
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_can_be_called(name: str) -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "api.cli", name, "--help"],
+        [sys.executable, "-m", "cli.main", name, "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -54,7 +54,7 @@ def test_every_command_can_be_called(name: str) -> None:
 
 def test_the_help_lists_every_command() -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "api.cli", "--help"],
+        [sys.executable, "-m", "cli.main", "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from api.launcher.processes import TIER_STOP_TIMEOUTS_S, TIERS, read_procfile
+from launcher.procfile import TIER_STOP_TIMEOUTS_S, TIERS, read_procfile
 from scripts.write_settings import COMPOSE_VARIABLES, OTHER_VARIABLES, page
-from shared.celery_app import make_celery
-from shared.names import TASK_QUEUES, QueueName, TaskName
+from shared.queue.celery_app import make_celery
+from shared.queue.names import TASK_QUEUES, QueueName, TaskName
 from shared.settings import Settings
-from worker.services.tables_child import CPU_MAX_S
-from worker.tasks import batch, maintenance, valuation
+from worker import tasks
+from worker.batches.tables.child import CPU_MAX_S
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = read_procfile(ROOT / "Procfile")
@@ -50,9 +50,9 @@ def no_services() -> Any:
 
 def test_no_message_is_delivered_again_while_its_task_runs() -> None:
     app = make_celery("memory://")
-    batch.register(app, no_services)
-    maintenance.register(app, no_services)
-    valuation.register(app, no_services)
+    tasks.register_batch_tasks(app, no_services)
+    tasks.register_maintenance_tasks(app, no_services)
+    tasks.register_valuation_tasks(app, no_services)
     assert set(TaskName) <= set(app.tasks)
     limits = {name: app.tasks[name].time_limit or app.conf.task_time_limit for name in TaskName}
     assert max(limits.values()) < app.conf.broker_transport_options["visibility_timeout"]
@@ -194,7 +194,7 @@ def test_the_image_is_slim_unprivileged_and_checked() -> None:
     assert "HEALTHCHECK" in final
     assert "pip install" not in final
     assert "--require-hashes -r requirements/runtime.txt" in text
-    assert 'ENTRYPOINT ["python", "-m", "api.cli"]' in final
+    assert 'ENTRYPOINT ["python", "-m", "cli.main"]' in final
 
 
 def test_the_image_gets_every_package_and_nothing_secret() -> None:

@@ -8,8 +8,8 @@ from benchmarks.quality.experiments import time_split
 from benchmarks.quality.figures import Predictions, coverage_by_decile, figures, joined, winkler
 from benchmarks.quality.reference_split import filtered
 from benchmarks.quality.targets import TARGETS, Target, markdown
-from data.generator import generate
-from data.market import ReferenceMarket
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
 from shared.domain.valuation import QUANTILE_LEVELS
 
 SPREAD = np.linspace(0.7, 1.3, len(QUANTILE_LEVELS))

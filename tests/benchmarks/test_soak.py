@@ -13,7 +13,7 @@ from benchmarks.soak_judgement import (
     limit_checks,
 )
 from benchmarks.soak_samples import family_of, kind_of, sample_broker
-from shared.adapters import redis_keys
+from shared.redis import keys
 from tests.conftest import Servers
 
 STEP_S = 10.0
@@ -100,9 +100,9 @@ def test_more_claims_than_requests_are_told() -> None:
 def test_the_broker_is_looked_at_apart_from_what_outlives_a_soak(servers: Servers) -> None:
     broker = servers.broker
     for number in range(3):
-        broker.hset(redis_keys.audit_claim(str(number)), "first", "1")
-        broker.expire(redis_keys.audit_claim(str(number)), 100)
-    broker.zadd(redis_keys.OPEN_JOBS, {"one": 0, "two": 0})
+        broker.hset(keys.audit_claim(str(number)), "first", "1")
+        broker.expire(keys.audit_claim(str(number)), 100)
+    broker.zadd(keys.OPEN_JOBS, {"one": 0, "two": 0})
     found = sample_broker(broker)
     assert found["broker server: claims (kept)"] == 3
     assert found["broker server: other keys"] == 1
@@ -111,8 +111,8 @@ def test_the_broker_is_looked_at_apart_from_what_outlives_a_soak(servers: Server
 
 
 def test_keys_and_processes_are_known_by_what_they_are_for() -> None:
-    assert family_of(redis_keys.batch("one").encode()) == "batch"
-    assert family_of(redis_keys.batch_chunks("one").encode()) == "batch-chunks"
+    assert family_of(keys.batch("one").encode()) == "batch"
+    assert family_of(keys.batch_chunks("one").encode()) == "batch-chunks"
     assert family_of(b"_kombu.binding.celery") == ""
     assert kind_of("python celery -A worker.main worker --queues bulk,control") == "bulk worker"
     assert kind_of("python carprice up") == "supervisor"

@@ -14,7 +14,7 @@ from tests.conftest import Service, running_service, short_folder
 MARKS = {
     "broker": "carprice-broker",
     "cache": "carprice-cache",
-    "flush": "shared.broker_flush",
+    "flush": "launcher.broker_flush",
     "interactive": "--queues interactive",
     "bulk": "--queues bulk",
     "beat": "worker.main beat",

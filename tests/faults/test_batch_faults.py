@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.adapters.redis_client import connect
+from shared.redis.connections import connect
 from tests.batch_parts import cars_csv
 from tests.conftest import Service, running_service, short_folder, wait_until
 from tests.faults.conftest import Patient

@@ -8,7 +8,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from shared.adapters.redis_client import connect
+from shared.redis.connections import connect
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.faults

@@ -15,11 +15,11 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from model_store.bundle import load_model, save_bundle
-from model_store.inference import LoadedModel
-from model_store.manifest import new_version_id
-from model_store.registry import ModelRegistry
-from shared.schemas.car_requests import load_car_request
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.manifest import new_version_id
+from model_store.registry.registry import ModelRegistry
+from shared.fields.requests import load_car_request
 from tests.batch_parts import cars_csv
 from tests.conftest import Service, running_service, short_folder, wait_until
 from tests.unit.model_store import small_models

@@ -320,7 +320,7 @@ def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
 def carprice(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run the command line."""
     return subprocess.run(
-        [sys.executable, "-m", "api.cli", *map(str, arguments)],
+        [sys.executable, "-m", "cli.main", *map(str, arguments)],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
@@ -378,7 +378,7 @@ def test_the_command_goes_on_after_it_was_killed_and_hands_in_nothing_twice(
     file, out = tmp_path / "in.csv", tmp_path / "out.parquet"
     file.write_bytes(cars_csv(30_000, seed=77))
     command = ["batch", str(file), "-o", str(out), "--url", service.url, "--lang", "fr"]
-    first = subprocess.Popen([sys.executable, "-m", "api.cli", *command], cwd=ROOT)
+    first = subprocess.Popen([sys.executable, "-m", "cli.main", *command], cwd=ROOT)
     state = tmp_path / ".out.parquet.carprice.json"
     wait_until(lambda: state.exists() and b"batch_id" in state.read_bytes(), what="the upload")
     first.kill()

@@ -15,7 +15,7 @@ from kombu import Connection, Exchange, Queue
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.embedded import server_binary
+from launcher.embedded import server_binary
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]

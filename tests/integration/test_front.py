@@ -19,15 +19,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.auth import Scope, new_key
-from api.keys_cli import _write
-from api.launcher.environment import child_environment
-from api.launcher.processes import read_procfile
-from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_client import connect
-from shared.connections import with_server_urls
+from api.middleware.authentication import Scope, new_key
+from cli.keys import _write
+from launcher.environment import child_environment
+from launcher.procfile import read_procfile
 from shared.domain.valuation import Estimate
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
+from shared.redis.cache import ValuationCache
+from shared.redis.connections import connect
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import (
     ROOT,

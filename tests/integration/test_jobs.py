@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from shared.adapters import redis_keys
-from shared.adapters.redis_client import connect
+from shared.redis import keys
+from shared.redis.connections import connect
 from tests.conftest import wait_until
 
 
@@ -74,7 +74,7 @@ def test_unknown_jobs_are_404(http, bad):
 
 def test_an_expired_job_is_410(http, car, service):
     job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
-    connect(service.settings.redis_url).delete(redis_keys.job(job["id"]))
+    connect(service.settings.redis_url).delete(keys.job(job["id"]))
     response = http.get(f"/jobs/{job['id']}")
     assert (response.status_code, response.json()["type"]) == (410, "/docs/problems#job-expired")
 

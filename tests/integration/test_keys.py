@@ -19,7 +19,7 @@ THREADS = 8
 def carprice_key(home, *arguments):
     """What `carprice key` prints."""
     return subprocess.run(
-        [sys.executable, "-m", "api.cli", "key", *arguments],
+        [sys.executable, "-m", "cli.main", "key", *arguments],
         cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip

@@ -27,7 +27,7 @@ from tests.conftest import (
 
 pytestmark = pytest.mark.integration
 
-COMMAND = [sys.executable, "-m", "api.cli", "up"]
+COMMAND = [sys.executable, "-m", "cli.main", "up"]
 GONE_TIMEOUT_S = 30.0
 KINDS = (
     "broker",

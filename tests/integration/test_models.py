@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from model_store.bundle import save_bundle
+from model_store.registry.bundle import save_bundle
 from tests.conftest import ROOT, running_service, short_folder, wait_until
 from tests.unit.model_store import small_models
 
@@ -106,7 +106,7 @@ def test_a_version_that_fails_its_self_test_never_becomes_the_active_one(http, t
             told = response.json()["detail"]
         else:
             answer = subprocess.run(
-                [sys.executable, "-m", "api.cli", "models", "activate", other],
+                [sys.executable, "-m", "cli.main", "models", "activate", other],
                 cwd=ROOT,
                 env={**os.environ, "MODELS_PATH": str(two_versions)},
                 check=False,

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from shared.adapters import redis_keys
-from shared.adapters.redis_client import connect
 from shared.domain.ids import new_id
+from shared.redis import keys
+from shared.redis.connections import connect
 from tests.batch_parts import cars_csv
 from tests.conftest import ROOT
 
@@ -86,7 +86,7 @@ def test_jobs_lists_and_rows_of_batches_have_outcomes(http, car):
 
 def test_a_job_is_found_after_it_is_forgotten(http, car, service):
     job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
-    connect(service.settings.redis_url).delete(redis_keys.job(job["id"]))
+    connect(service.settings.redis_url).delete(keys.job(job["id"]))
     assert report(http, job["id"]).status_code == 201
 
 
@@ -140,7 +140,7 @@ def test_what_is_no_sale_is_named(http, car, body, pointer, code):
 def test_the_command_prints_the_figures(http, car, service):
     report(http, http.post("/predict", json=car).json()["id"])
     printed = subprocess.run(
-        [sys.executable, "-m", "api.cli", "outcomes", "--json"],
+        [sys.executable, "-m", "cli.main", "outcomes", "--json"],
         cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(service.home)},
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from api.launcher.readiness import server_answers
-from shared.embedded import socket_path
+from launcher.readiness import server_answers
+from shared.redis.servers import socket_path
 from shared.settings import Settings
 from tests.conftest import ROOT, Servers, free_port, short_folder, stop, wait_until
 
 pytestmark = pytest.mark.integration
 
-CARPRICE = [sys.executable, "-m", "api.cli"]
+CARPRICE = [sys.executable, "-m", "cli.main"]
 
 
 @pytest.fixture

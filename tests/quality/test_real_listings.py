@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from data.calibrate import assign_folds, calibrate
-from data.loading import load_listings
-from data.market import ReferenceMarket
-from model_store.cli import evaluate, train
+from cli.train import evaluate, train
+from data.listings.loading import load_listings
+from data.market.calibrate import assign_folds, calibrate
+from data.market.reference import ReferenceMarket
 
 
 @pytest.fixture

@@ -8,26 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.audit_segments import (
+from api.ops.audit_statistics import MAX_CACHED_DAYS, AuditStats, DaySums
+from shared.audit.log import AuditLog, ChainVerifier, day_of, file_name
+from shared.domain.errors import AuditUnavailable
+from shared.domain.ids import CallerId, ValuationId
+from shared.domain.valuation import AuditRecord, Estimate
+from shared.fields.requests import load_car_request
+from tests.conftest import wait_until
+from worker.batches.audit_segments import (
     SegmentLines,
     encode_segment,
     publish_segment,
     remove_stale,
     write_segment,
 )
-from shared.adapters.audit_stats import MAX_CACHED_DAYS, AuditStats, DaySums
-from shared.adapters.jsonl_audit import (
-    AuditLog,
-    ChainVerifier,
-    day_of,
-    file_name,
-)
-from shared.domain.audit import AuditRecord
-from shared.domain.errors import AuditUnavailable
-from shared.domain.ids import CallerId, ValuationId
-from shared.domain.valuation import Estimate
-from shared.schemas.car_requests import load_car_request
-from tests.conftest import wait_until
 
 AT = 1_790_000_000.0
 

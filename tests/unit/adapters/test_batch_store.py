@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 
-from shared.adapters import redis_keys
-from shared.adapters.redis_batches import BatchLedger, StepDecision
-from shared.adapters.redis_client import connect
-from shared.adapters.redis_lists import SubmissionIndex
+from api.jobs.listing import SubmissionIndex
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobKind, JobState
+from shared.redis import keys as redis_keys
+from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.connections import connect
 from tests.conftest import Servers
 
 BATCH = BatchId(new_id())

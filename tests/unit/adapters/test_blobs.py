@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.batch_files import BatchFiles, SplitState, chunk_name, chunk_of, part_name
-from shared.adapters.blob_stores import BlobStore, open_blob_store
-from shared.adapters.blobs import LocalBlobStore
-from shared.adapters.s3_blobs import ATTEMPTS, PART_BYTES, S3BlobStore
+from shared.blobs.batch_files import BatchFiles, SplitState, chunk_name, chunk_of, part_name
+from shared.blobs.local import LocalBlobStore
+from shared.blobs.s3 import ATTEMPTS, PART_BYTES, S3BlobStore
+from shared.blobs.stores import BlobStore, open_blob_store
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress, OnError
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import Dialect
@@ -320,7 +320,7 @@ def test_a_reader_fetches_what_it_reads_and_little_more(
 def test_a_store_that_is_away_is_an_os_error_like_a_full_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shared.adapters.s3_blobs.ATTEMPTS", 1)  # each one more is a wait
+    monkeypatch.setattr("shared.blobs.s3.ATTEMPTS", 1)  # each one more is a wait
     with running_object_store() as gone:
         blobs = S3BlobStore(f"s3://{BUCKET}/away", gone.endpoint_url)
         put(blobs, "manifest.json")
@@ -344,7 +344,7 @@ def test_a_store_that_is_away_is_an_os_error_like_a_full_disk(
 def test_a_store_that_falls_silent_is_asked_twice_and_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shared.adapters.s3_blobs.REPLY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("shared.blobs.s3.REPLY_TIMEOUT_S", 0.2)
     asked: list[bytes] = []
 
     class Silent(socketserver.BaseRequestHandler):
@@ -372,7 +372,7 @@ def test_a_folder_needs_no_library_of_object_stores() -> None:
     """The API and the workers are small and quick to start without one."""
     code = (
         "import sys, api.container, worker.container; "
-        "from shared.adapters.blob_stores import open_blob_store; "
+        "from shared.blobs.stores import open_blob_store; "
         "from shared.settings import Settings; open_blob_store(Settings()); "
         "print([name for name in ('s3fs', 'botocore', 'aiohttp') if name in sys.modules])"
     )

@@ -13,20 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 import msgpack
 import pytest
 
-from shared.adapters import celery_dispatch, redis_replies
-from shared.adapters.celery_dispatch import MICRO_BATCH_MAX_BYTES, MicroBatchDispatcher
-from shared.adapters.celery_sender import TaskSender
-from shared.adapters.redis_client import connect
-from shared.adapters.redis_direct import ConnectionCache
-from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_replies import error_from_code, push_reply
-from shared.connections import with_server_urls
+from api.valuations import micro_batches
+from api.valuations.micro_batches import MICRO_BATCH_MAX_BYTES, MicroBatchDispatcher
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Estimate
-from shared.names import QueueName, TaskName
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
+from shared.queue import sender
+from shared.queue.names import QueueName, TaskName
+from shared.queue.sender import TaskSender, error_from_code, push_reply
+from shared.redis.connections import ConnectionCache, connect
+from shared.redis.jobs import JobStore
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import answers, running_server, short_folder, wait_until
 
@@ -222,12 +221,12 @@ def test_a_worker_that_answers_one_request_twice_is_believed_once(dispatcher, wo
 
 
 def test_a_reply_list_that_nobody_reads_is_bounded_and_ends(servers, monkeypatch):
-    monkeypatch.setattr(redis_replies, "MAX_QUEUED_REPLIES", 3)
+    monkeypatch.setattr(sender, "MAX_QUEUED_REPLIES", 3)
     for number in range(5):
         push_reply(ConnectionCache(servers.broker), "nobody-reads", str(number), [])
     left = [msgpack.unpackb(reply)[0] for reply in servers.broker.lrange("nobody-reads", 0, -1)]
     assert left == ["4", "3", "2"]
-    assert 0 < servers.broker.ttl("nobody-reads") <= redis_replies.REPLY_LIST_TTL_S
+    assert 0 < servers.broker.ttl("nobody-reads") <= sender.REPLY_LIST_TTL_S
 
 
 def test_a_forked_child_sends_and_hears_on_its_own(dispatcher, worker, request_):
@@ -285,7 +284,7 @@ def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
 
 
 def test_too_many_waiting_requests_are_refused(dispatcher, worker, request_, monkeypatch):
-    monkeypatch.setattr(celery_dispatch, "MAX_WAITING_REQUESTS", 2)
+    monkeypatch.setattr(micro_batches, "MAX_WAITING_REQUESTS", 2)
     first = submit(dispatcher, request_)
     _, group = worker.take()
     others = [submit(dispatcher, request_) for _ in range(2)]
@@ -317,7 +316,7 @@ def test_those_who_are_told_are_told_once_for_all_of_a_group(dispatcher, worker,
 
 
 def test_of_too_many_who_come_together_none_waits(dispatcher, worker, request_, monkeypatch):
-    monkeypatch.setattr(celery_dispatch, "MAX_WAITING_REQUESTS", 2)
+    monkeypatch.setattr(micro_batches, "MAX_WAITING_REQUESTS", 2)
     told = queue.SimpleQueue()
     with pytest.raises(QueueFull):
         dispatcher.submit_all([prepare(dispatcher, request_, told.put) for _ in range(3)])
@@ -343,7 +342,7 @@ def test_a_worker_that_died_with_patient_callers_does_not_keep_the_others_waitin
     dispatcher, worker, request_, monkeypatch
 ):
     """The first one waits for long; the slot is free before, and his reply still welcome."""
-    monkeypatch.setattr(celery_dispatch, "SLOT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(micro_batches, "SLOT_TIMEOUT_S", 0.2)
     patient = submit(dispatcher, request_, wait_s=20.0)
     _, group = worker.take()
     next_one = submit(dispatcher, request_, wait_s=5.0)
@@ -354,7 +353,7 @@ def test_a_worker_that_died_with_patient_callers_does_not_keep_the_others_waitin
 
 
 def test_what_cannot_be_read_delays_nobody(dispatcher, worker, servers, request_, monkeypatch):
-    monkeypatch.setattr(celery_dispatch, "POLL_S", 60.0)
+    monkeypatch.setattr(micro_batches, "POLL_S", 60.0)
     pending = submit(dispatcher, request_)
     _, group = worker.take()
     servers.broker.lpush(group["reply_to"], *[b"\xc1 no reply"] * 50)

@@ -10,12 +10,12 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from api.audit_cli import audit
-from shared.adapters.jsonl_audit import OUTCOMES, AuditLog
-from shared.adapters.outcome_log import INDEX_FILE, SaleReportLog
+from api.sales.log import INDEX_FILE, SaleReportLog
+from cli.audit import audit
+from shared.audit.log import OUTCOMES, AuditLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
-from shared.domain.outcome import Sale, SaleReport, SaleReportKind
+from shared.domain.sale import Sale, SaleReport, SaleReportKind
 
 NOW = 1_800_000_000.0
 

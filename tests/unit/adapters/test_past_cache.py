@@ -11,13 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters import past_cache
-from shared.adapters.past_cache import (
-    ALIGNED_BYTES,
-    BLOCK_BYTES,
-    drop_from_page_cache,
-    write_direct,
-)
+from shared.blobs import direct_io
+from shared.blobs.direct_io import ALIGNED_BYTES, BLOCK_BYTES, drop_from_page_cache, write_direct
 
 SIGNS = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
 
@@ -82,9 +77,9 @@ def test_a_forked_child_writes_what_it_was_told_to(tmp_path: Path) -> None:
     """Both have the same thread's memory, each has its own block."""
     data = b"p" * (2 * BLOCK_BYTES)
     written(tmp_path / "before", [data])
-    parents = past_cache._block()
+    parents = direct_io._block()
     if (child := os.fork()) == 0:
-        past_cache._block()[:] = b"c" * BLOCK_BYTES
+        direct_io._block()[:] = b"c" * BLOCK_BYTES
         os._exit(0)
     os.waitpid(child, 0)
     assert bytes(parents) == b"p" * BLOCK_BYTES

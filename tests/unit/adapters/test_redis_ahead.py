@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.adapters.redis_ahead import PipelinedCommands
-from shared.adapters.redis_client import connect
-from shared.adapters.redis_direct import MAX_IDLE_CONNECTIONS, ConnectionCache
+from shared.redis.connections import (
+    MAX_IDLE_CONNECTIONS,
+    ConnectionCache,
+    PipelinedCommands,
+    connect,
+)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import msgpack
 import pytest
 import redis
 
-from shared.adapters.redis_cache import CIRCUIT_OPEN_S, ValuationCache
-from shared.adapters.redis_client import connect
 from shared.domain.valuation import Estimate, Extra
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
+from shared.redis.cache import CIRCUIT_OPEN_S, ValuationCache
+from shared.redis.connections import connect
 
 ESTIMATE = Estimate(
     price_mad=150_000.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True

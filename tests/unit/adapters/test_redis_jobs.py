@@ -6,11 +6,8 @@ import threading
 import pytest
 import redis
 
-from shared.adapters import redis_keys
-from shared.adapters.redis_client import connect
-from shared.adapters.redis_events import JobEvents
-from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_jobs import JobStore
+from api.events.subscriptions import JobEvents
+from api.jobs.idempotency import RedisIdempotency
 from shared.domain.errors import (
     BrokerUnavailable,
     IdempotencyConflict,
@@ -21,7 +18,10 @@ from shared.domain.errors import (
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
+from shared.redis import keys as redis_keys
+from shared.redis.connections import connect
+from shared.redis.jobs import JobStore
 from tests.conftest import wait_until
 
 ME, OTHER = CallerId("me"), CallerId("other")

@@ -1,8 +1,8 @@
 """Signs of life on a real broker."""
 
-from shared.adapters import redis_keys
-from shared.adapters.redis_workers import HEARTBEAT_TIMEOUT_S, WorkerRegistry
-from shared.names import QueueName
+from shared.queue.names import QueueName
+from shared.redis import keys
+from shared.redis.workers import HEARTBEAT_TIMEOUT_S, WorkerRegistry
 from tests.conftest import Servers
 
 BULK = ["control", "bulk"]
@@ -16,7 +16,7 @@ def test_a_worker_that_starts_strikes_off_who_bore_its_name(servers: Servers) ->
     workers.heartbeat("interactive.1@here:1", ["interactive"])
     assert workers.remove_predecessors("bulk@here")[QueueName.BULK] == 1
     assert workers.remove_predecessors("bulk@there") == {"interactive": 1, "bulk": 0, "control": 0}
-    assert servers.broker.zcard(redis_keys.WORKERS) == 1
+    assert servers.broker.zcard(keys.WORKERS) == 1
 
 
 def test_a_worker_that_is_silent_serves_nothing(servers: Servers) -> None:

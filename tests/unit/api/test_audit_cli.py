@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from api.audit_cli import audit
-from shared.adapters.audit_segments import encode_segment
-from shared.adapters.jsonl_audit import GENESIS_HASH, chain, file_name
+from cli.audit import audit
+from shared.audit.log import GENESIS_HASH, chain, file_name
+from worker.batches.audit_segments import encode_segment
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from api.auth import Authenticator, KeyFile, Scope
-from api.keys_cli import key as key_command
+from api.middleware.authentication import Authenticator, KeyFile, Scope
+from cli.keys import key as key_command
 from shared.settings import Settings, SettingsError
 
 

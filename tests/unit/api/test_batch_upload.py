@@ -15,9 +15,9 @@ from flask import Flask, Request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
-from api.problems import UnsupportedEncoding, UnsupportedMediaType
-from api.services.uploads import Upload
-from api.uploads import UploadBody, clean_file_name
+from api.batches.uploads import Upload
+from api.http.uploads import UploadBody, clean_file_name
+from api.middleware.problems import UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     DecompressionBomb,
@@ -283,7 +283,7 @@ def test_a_body_of_unknown_length_is_taken_to_its_end(data: bytes) -> None:
 
 
 class Broken(Trickle):
-    """A connection whose client leaves, as `api.wsgi_bridge` tells it."""
+    """A connection whose client leaves, as `api.transport.wsgi_bridge` tells it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from api.app import create_app
-from api.views import docs
-from shared.connections import with_server_urls
-from shared.schemas.problem_messages import PROBLEM_MESSAGES
+from api.ops import docs_views
+from shared.messages.problems import PROBLEM_MESSAGES
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 PAGES = ("/docs", "/redoc", "/docs/problems")
@@ -46,9 +46,9 @@ def test_no_page_may_load_from_elsewhere_or_be_framed(client, page):
 
 
 def test_redoc_does_not_ask_for_its_makers_logo(client):
-    source = (docs.sidecar_folder() / "redoc/bundles/redoc.standalone.js").read_bytes()
+    source = (docs_views.sidecar_folder() / "redoc/bundles/redoc.standalone.js").read_bytes()
     served = client.get("/docs/static/redoc.standalone.js").data
-    (logo,) = docs.URL_REPLACEMENTS
+    (logo,) = docs_views.URL_REPLACEMENTS
     assert logo in source, "the package has changed: URL_REPLACEMENTS is out of date"
     assert logo not in served
 
@@ -93,14 +93,14 @@ def test_the_type_of_every_problem_leads_to_its_explanation(client):
 
 
 def test_the_documentation_needs_no_django():
-    program = "import sys, api.views.docs; sys.exit('django' in sys.modules)"
+    program = "import sys, api.ops.docs_views; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(docs, "SIDECAR", "no_such_package")
+    monkeypatch.setattr(docs_views, "SIDECAR", "no_such_package")
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
-        docs.sidecar_folder()
+        docs_views.sidecar_folder()
 
 
 @pytest.mark.parametrize("path", ["/predict", "/jobs"])

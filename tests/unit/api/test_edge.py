@@ -7,11 +7,11 @@ import re
 import pytest
 
 from api.app import create_app
-from api.auth import Scope, new_key
-from api.cross_site import SAFE_METHODS
-from api.keys_cli import _write
-from shared.connections import with_server_urls
+from api.middleware.authentication import Scope, new_key
+from api.middleware.cross_site import SAFE_METHODS
+from cli.keys import _write
 from shared.metrics import HTTP_REQUESTS
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 ELSEWHERE = {"Origin": "https://elsewhere.example"}

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from api.app import create_app
-from model_store.bundle import save_bundle
-from model_store.registry import ModelRegistry
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
 from shared.domain.ids import new_id
 from tests.batch_parts import GOOD_ROW, HEADER
 from tests.unit.model_store import small_models

@@ -5,15 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from api.services import listing
-from api.services.listing import ListFilter, Listing
-from shared.adapters import redis_keys
-from shared.adapters.redis_idempotency import RedisIdempotency
-from shared.adapters.redis_jobs import JobStore
-from shared.adapters.redis_lists import SubmissionIndex
+from api.jobs import listing
+from api.jobs.idempotency import RedisIdempotency
+from api.jobs.listing import ListFilter, Listing, SubmissionIndex
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobKind, JobState
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
+from shared.redis import keys
+from shared.redis.jobs import JobStore
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
 
@@ -81,7 +80,7 @@ def test_a_job_that_comes_meanwhile_moves_no_page(lister: Listing, submit) -> No
 
 def test_nobody_sees_the_jobs_of_somebody_else(lister: Listing, submit, path: BulkPath) -> None:
     mine, theirs = submit(), submit(OTHER)
-    path.client.zadd(redis_keys.jobs_by_caller(CALLER), {theirs: 0})
+    path.client.zadd(keys.jobs_by_caller(CALLER), {theirs: 0})
     assert all_pages(lister, ListFilter(), 10) == [mine]
     assert [head.id for head in lister.page(OTHER, ListFilter(), None, 10).summaries] == [theirs]
 
@@ -114,12 +113,12 @@ def test_what_is_gone_leaves_the_list_without_anybody_reading_it(
     lister: Listing, submit, path: BulkPath
 ) -> None:
     gone = [submit() for _ in range(6)]
-    path.client.delete(*(redis_keys.job(job_id) for job_id in gone))
+    path.client.delete(*(keys.job(job_id) for job_id in gone))
     kept = [submit() for _ in range(3)]
-    assert path.client.zcard(redis_keys.jobs_by_caller(CALLER)) == 3
-    path.client.delete(redis_keys.job(kept[1]))
+    assert path.client.zcard(keys.jobs_by_caller(CALLER)) == 3
+    path.client.delete(keys.job(kept[1]))
     assert all_pages(lister, ListFilter(), 10) == [kept[2], kept[0]]
-    assert path.client.zcard(redis_keys.jobs_by_caller(CALLER)) == 2
+    assert path.client.zcard(keys.jobs_by_caller(CALLER)) == 2
 
 
 def test_batches_stand_among_the_jobs_until_they_expire(
@@ -134,7 +133,7 @@ def test_batches_stand_among_the_jobs_until_they_expire(
     path.sweep.sweep()
     assert all_pages(lister, BATCHES, 5) == [batch], "the list is refilled from the files"
     path.clock.now += 1001
-    path.client.delete(redis_keys.BATCH_SCAN_MARKER)
+    path.client.delete(keys.BATCH_SCAN_MARKER)
     path.sweep.sweep()
     assert all_pages(lister, BATCHES, 5) == []
 
@@ -157,7 +156,7 @@ def test_a_page_costs_the_same_however_much_is_stored(
     ids = [submit() for _ in range(30)]
     rng = random.Random(1)
     older = {new_id(path.clock.now - 1e6 - rng.random()): 0 for _ in range(50_000)}
-    path.client.zadd(redis_keys.jobs_by_caller(CALLER), older)
+    path.client.zadd(keys.jobs_by_caller(CALLER), older)
 
     def calls() -> int:
         stats = path.client.info("commandstats")

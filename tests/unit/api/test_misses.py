@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from api.services.misses import CacheLookup, MissDispatcher
-from api.services.valuations import Question
-from shared.adapters.pending import EstimateFuture
+from api.valuations.micro_batches import EstimateFuture
+from api.valuations.misses import CacheLookup, MissDispatcher
+from api.valuations.service import Question
 from shared.domain.errors import BrokerUnavailable, QueueFull
 from shared.domain.ids import CallerId, ValuationId, new_id
 from shared.domain.valuation import CachedEstimate, Estimate
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
 from tests.conftest import wait_until
 
 ESTIMATE = Estimate(

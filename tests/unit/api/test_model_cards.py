@@ -6,12 +6,12 @@ import json
 import pytest
 
 from api.app import create_app
-from api.auth import Scope, new_key
-from api.views.model_cards import CARD_CSP
-from model_store.bundle import save_bundle
-from model_store.card import write_card
-from model_store.registry import ModelRegistry
-from shared.connections import with_server_urls
+from api.middleware.authentication import Scope, new_key
+from api.models.card_views import CARD_CSP
+from model_store.cards.card import write_card
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.unit.model_store import small_models
 

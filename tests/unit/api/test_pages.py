@@ -8,18 +8,18 @@ import time
 import pytest
 
 from api.app import create_app
-from api.auth import Scope, new_key
-from api.web.form import example_values
-from api.web.pages import EXTRAS, PAGE_CSP
-from model_store.bundle import save_bundle
-from model_store.registry import ModelRegistry
-from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_jobs import JobStore
-from shared.connections import with_server_urls
+from api.middleware.authentication import Scope, new_key
+from api.pages.form import example_values
+from api.pages.home import EXTRAS, PAGE_CSP
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.domain.valuation import Estimate
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
+from shared.redis.cache import ValuationCache
+from shared.redis.jobs import JobStore
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.unit.model_store import small_models
 
@@ -239,7 +239,7 @@ def test_a_form_beyond_all_measure_is_refused_in_french(page):
 
 
 def test_an_unexpected_failure_shows_a_page_without_details(page, monkeypatch):
-    monkeypatch.setattr("api.web.pages.load_car_request", None)
+    monkeypatch.setattr("api.pages.home.load_car_request", None)
     answer = page.post("/", data=CAR)
     assert answer.status_code == 500
     assert "Erreur interne" in answer.text

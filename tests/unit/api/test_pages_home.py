@@ -3,9 +3,9 @@
 import pytest
 
 from api.app import create_app
-from api.security_headers import DENY_ALL_CSP
-from api.web.pages import JSON_GREETING
-from shared.connections import with_server_urls
+from api.middleware.security_headers import DENY_ALL_CSP
+from api.pages.home import JSON_GREETING
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

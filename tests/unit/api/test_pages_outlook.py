@@ -2,7 +2,7 @@
 
 import re
 
-from api.web.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparables, build_outlook
+from api.pages.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparables, build_outlook
 from shared.domain.outlook import (
     Comparable,
     Depreciation,

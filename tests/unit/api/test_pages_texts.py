@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from api.web import french
-from api.web.form import (
+from api.pages import french
+from api.pages.form import (
     CAR,
     HISTORY,
     OMITTED_FIELDS,
@@ -14,15 +14,15 @@ from api.web.form import (
     example_values,
     form_values,
 )
-from api.web.result import MAX_CONTRIBUTIONS, Result, build_result
-from api.web.vehicles import Suggestions, suggestions
+from api.pages.home import Suggestions, suggestions
+from api.pages.result import MAX_CONTRIBUTIONS, Result, build_result
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
-from shared.schemas.car import CAR_FIELDS
-from shared.schemas.car_requests import load_car_request
-from shared.schemas.fields import Category
-from shared.schemas.french_choices import FRENCH_CHOICES
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds import Category
+from shared.fields.requests import load_car_request
+from shared.fields.spellings import FRENCH_CHOICES
 
 PRICE = 187_342.18
 SHARES = (0.7, 0.75, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)

@@ -3,7 +3,7 @@
 import pytest
 
 from api.app import create_app
-from shared.connections import with_server_urls
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 

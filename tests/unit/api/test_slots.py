@@ -3,7 +3,7 @@
 import contextlib
 import io
 
-from api.slots import BodyConcurrencyLimit, ConcurrencyLimiter
+from api.limits import BodyConcurrencyLimit, ConcurrencyLimiter
 from shared.domain.errors import TooManyTransfers
 
 

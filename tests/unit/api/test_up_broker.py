@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from api import up as up_module
-from api.launcher.preflight import CannotStartError, check_addresses
-from api.launcher.readiness import broker_error, server_location
+from launcher import up as up_module
+from launcher.preflight import CannotStartError, check_addresses
+from launcher.readiness import broker_error, server_location
 from shared.settings import Settings
 
 

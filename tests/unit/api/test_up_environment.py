@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.launcher.environment import (
+from launcher.environment import (
     CODE_ROOT,
     child_environment,
     embedded_sockets,
@@ -13,8 +13,8 @@ from api.launcher.environment import (
     single_host_environment,
     with_absolute_paths,
 )
-from api.launcher.processes import TIERS, make_tiers
-from api.launcher.readiness import api_state, local_address, server_answers
+from launcher.procfile import TIERS, make_tiers
+from launcher.readiness import api_state, local_address, server_answers
 from shared.settings import Settings
 
 

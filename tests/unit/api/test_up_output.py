@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.launcher.output import Output, terminal_text
+from launcher.output import Output, terminal_text
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from api.auth import Scope, new_key
-from api.launcher.preflight import (
+from api.middleware.authentication import Scope, new_key
+from launcher.preflight import (
     CannotStartError,
     check_flower,
     check_keys,

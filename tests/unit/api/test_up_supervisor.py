@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.launcher import child as child_module
-from api.launcher.child import Child, Command
-from api.launcher.guardian import Watchdog
-from api.launcher.output import Output
-from api.launcher.supervisor import CrashLoopError, Supervisor
+from launcher import child as child_module
+from launcher.child import Child, Command
+from launcher.output import Output
+from launcher.supervisor import CrashLoopError, Supervisor
+from launcher.watchdog import Watchdog
 from tests.conftest import wait_until
 
 DEADLINE_S = 20.0
@@ -172,10 +172,10 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> Non
     driver.write_text(
         textwrap.dedent("""
             import os, pathlib, sys
-            from api.launcher.child import Child, Command
-            from api.launcher.guardian import Watchdog
-            from api.launcher.output import Output
-            from api.launcher.supervisor import Supervisor
+            from launcher.child import Child, Command
+            from launcher.watchdog import Watchdog
+            from launcher.output import Output
+            from launcher.supervisor import Supervisor
             here = pathlib.Path(sys.argv[1])
             line = "sh -c 'sleep 602 & echo grandchild $!; wait'"
             child = Child(Command(name="one", line=line, env=dict(os.environ), cwd=here))

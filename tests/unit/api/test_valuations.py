@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from api.services.valuations import SHORT_WAIT_S, Valuations
+from api.valuations.service import SHORT_WAIT_S, Valuations
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
 
 NOW = 1_000.0
 

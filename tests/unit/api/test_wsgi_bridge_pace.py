@@ -6,8 +6,13 @@ import threading
 import pytest
 from werkzeug.exceptions import ClientDisconnected
 
-from api import wsgi_bridge
-from api.wsgi_bridge import MIN_STALL_BYTES, ClientDisconnectedError, RequestBody, ResponseSender
+from api.transport import wsgi_bridge
+from api.transport.wsgi_bridge import (
+    MIN_STALL_BYTES,
+    ClientDisconnectedError,
+    RequestBody,
+    ResponseSender,
+)
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from api.cli import main
-from client import batch_cli, cli, cli_texts, downloads, transport
-from client.batch_run import BatchRun
-from client.carprice import CarPriceClient
+from cli import batch as batch_cli
+from cli import predict, texts
+from cli.batch_run import BatchRun
+from cli.main import main
+from client import downloads, transport
+from client.client import CarPriceClient
 from client.errors import (
     ConflictError,
     ExpiredError,
@@ -373,7 +375,7 @@ def test_a_batch_that_the_service_forgot_is_uploaded_again(tmp_path: Path) -> No
 def test_a_service_that_restarts_meanwhile_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.batch_run.POLL_S", 0.0)
+    monkeypatch.setattr("cli.batch_run.POLL_S", 0.0)
     bulk = Bulk()
 
     def go_down() -> None:
@@ -389,7 +391,7 @@ def test_a_car_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
     for text in ("[1]", "{"):
         file = tmp_path / "car.json"
         file.write_text(text)
-        done = CliRunner().invoke(cli.predict, [str(file)])
+        done = CliRunner().invoke(predict.predict, [str(file)])
         assert done.exit_code == 2
         assert "JSON" in done.stderr
 
@@ -401,10 +403,17 @@ def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_the_client_stands_alone() -> None:
     """Nothing of the service is imported, so the folder can be copied anywhere."""
-    for file in Path(cli.__file__).parent.glob("*.py"):
+    for file in Path(transport.__file__).parent.glob("*.py"):
         for line in file.read_text().splitlines():
             assert not line.startswith(
-                ("from api", "from shared", "from worker", "from model_store", "from data")
+                (
+                    "from api",
+                    "from shared",
+                    "from worker",
+                    "from model_store",
+                    "from data",
+                    "from cli",
+                )
             ), file
 
 
@@ -422,7 +431,7 @@ EXPLAINED = VALUATION | {
 
 def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
     """Let the commands talk to `handler` instead of the network."""
-    for module in (cli, batch_cli):
+    for module in (predict, batch_cli):
         monkeypatch.setattr(module, "CarPriceClient", lambda *_, **more: client_of(
         handler, retries=0, language=more["language"]
     ))  # fmt: skip
@@ -449,7 +458,7 @@ def test_predict_prints_lines_that_add_up_in_the_language_asked_for(
     monkeypatch: pytest.MonkeyPatch, language: str, lines: list[str]
 ) -> None:
     serve(monkeypatch, lambda _: httpx.Response(200, json=EXPLAINED))
-    done = CliRunner().invoke(cli.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
     assert done.stdout.splitlines() == lines
     note = "note: " if language == "en" else "remarque : "
     assert done.stderr == f"{note}/colour: Unknown field, ignored.\n"
@@ -466,12 +475,12 @@ def test_each_refused_field_is_a_line_with_its_option(monkeypatch: pytest.Monkey
     ]
     body = {"title": "Input refused", "detail": "2 problems.", "errors": errors}
     serve(monkeypatch, lambda _: httpx.Response(422, json=body))
-    done = CliRunner().invoke(cli.predict, CAR_BY_OPTIONS)
+    done = CliRunner().invoke(predict.predict, CAR_BY_OPTIONS)
     assert (done.exit_code, done.stderr) == (2, "--km-driven: It is required.\n--coverage: No.\n")
 
 
 def test_a_service_that_does_not_run_is_said_so_with_its_address() -> None:
-    done = CliRunner().invoke(cli.predict, [*CAR_BY_OPTIONS, "--url", "http://127.0.0.1:9"])
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--url", "http://127.0.0.1:9"])
     assert done.exit_code == 2
     assert done.stderr.startswith("http://127.0.0.1:9: ")
     assert done.stderr.endswith(": is the service running? (make up)\n")
@@ -544,7 +553,7 @@ def test_a_run_that_was_killed_after_its_upload_does_not_upload_again(tmp_path: 
 def test_an_upload_that_breaks_off_is_sent_again_with_the_same_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.batch_run.POLL_S", 0.0)
+    monkeypatch.setattr("cli.batch_run.POLL_S", 0.0)
     bulk, keys = Bulk(), []
 
     def breaking(request: httpx.Request) -> httpx.Response:
@@ -671,7 +680,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_both_languages_say_the_same_things() -> None:
-    english, french = cli_texts.TEXTS["en"], cli_texts.TEXTS["fr"]
+    english, french = texts.TEXTS["en"], texts.TEXTS["fr"]
     assert english.keys() == french.keys()
     for code, text in english.items():
         fields = [

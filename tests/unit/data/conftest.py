@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.calibrate import calibrate
-from data.market import ReferenceMarket
-from data.schema import listing_table
+from data.listings.table import listing_table
+from data.market.calibrate import calibrate
+from data.market.reference import ReferenceMarket
 
 LEVELS = {
     ("dacia", "logan"): 11.2,

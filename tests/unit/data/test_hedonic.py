@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import hedonic_tables
-from data.car_codes import ordinal_encoder_for
-from data.coded_columns import CategoricalColumn, CategoryTable, Column
-from data.hedonic import HedonicModel, PiecewiseLinear
-from data.hedonic_fit import fit_hedonic
-from data.hedonic_tables import HedonicPredictor
-from data.hedonic_terms import TERMS
-from data.schema import car_columns
+from data.hedonic import tables
+from data.hedonic.codes import ordinal_encoder_for
+from data.hedonic.fit import fit_hedonic
+from data.hedonic.model import HedonicModel, PiecewiseLinear
+from data.hedonic.tables import HedonicPredictor
+from data.hedonic.terms import TERMS
+from data.listings.table import car_columns
+from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 
 from .conftest import made_listings
 
@@ -165,7 +165,7 @@ def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
         "fiscal_power_cv": [None, 8, 6],
     }
     compiled = log_prices(fitted, columns)
-    monkeypatch.setattr(hedonic_tables, "fastest_sum_parts", lambda: hedonic_tables.sum_parts)
+    monkeypatch.setattr(tables, "fastest_sum_parts", lambda: tables.sum_parts)
     np.testing.assert_array_equal(log_prices(fitted, columns), compiled)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.loading import ListingsError, load_listings
+from data.listings.loading import ListingsError, load_listings
 
 AVITO = (
     "Marque;Modèle;Année-Modèle;Kilométrage;Type de carburant;Boite de vitesses;"

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from data.calibrate import calibrate
-from data.distributions import MIN_CELL_COUNT
-from data.generator import REQUIRED_FIELDS, generate
-from data.loading import ListingsError
-from data.market import REFERENCE_MARKET, ReferenceMarket
-from data.schema import LISTING_COLUMNS
-from model_store.market_cli import market as market_command
-from shared.schemas.car_requests import load_car_request
+from cli.market import market as market_command
+from data.listings.loading import ListingsError
+from data.listings.table import LISTING_COLUMNS
+from data.market.calibrate import calibrate
+from data.market.distributions import MIN_CELL_COUNT
+from data.market.generator import REQUIRED_FIELDS, generate
+from data.market.reference import REFERENCE_MARKET, ReferenceMarket
+from shared.fields.requests import load_car_request
 
 from .conftest import made_listings
 

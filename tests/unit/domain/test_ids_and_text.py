@@ -4,11 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.arabic_names import ARABIC_BRANDS, ARABIC_MODELS
-from shared.domain.brands import canonical_brand
 from shared.domain.ids import ID_LENGTH, is_id, new_id
-from shared.domain.near_names import FuzzyNameIndex
-from shared.domain.text import fold, fold_script
+from shared.domain.names import (
+    ARABIC_BRANDS,
+    ARABIC_MODELS,
+    FuzzyNameIndex,
+    canonical_brand,
+    fold,
+    fold_script,
+)
 
 
 def test_ids_are_unique_and_sort_by_time():

@@ -5,7 +5,7 @@ import pytest
 from shared.domain.ids import CallerId, JobId
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Extra
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.mileage import mileage_warning_code
+from shared.domain.car import mileage_warning_code
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What folding keeps in memory."""
 
-from shared.domain.text import CACHED_MAX_CHARS, CACHED_TEXTS, _fold_short, fold
+from shared.domain.names import CACHED_MAX_CHARS, CACHED_TEXTS, _fold_short, fold
 
 
 def test_the_folds_that_are_kept_are_short_ones():

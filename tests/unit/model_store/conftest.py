@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from model_store.bundle import load_model, save_bundle
-from model_store.inference import LoadedModel
-from model_store.manifest import ModelVersion
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.manifest import ModelVersion
 from model_store.training.trained import TrainedModel
 from tests.unit.model_store import small_models
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from data.hedonic import Cell, HedonicModel, PiecewiseLinear, Term
-from model_store.calibration import IntervalCalibration
-from model_store.card_evidence import CardPredictions
-from model_store.encoding import CarEncoder
-from model_store.forest import PackedForest
+from data.hedonic.model import Cell, HedonicModel, PiecewiseLinear, Term
+from model_store.forest.forest import PackedForest
+from model_store.pricing.calibration import IntervalCalibration
+from model_store.pricing.encoding import CarEncoder
+from model_store.training.card_predictions import CardPredictions
 from model_store.training.trained import TrainedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission
 

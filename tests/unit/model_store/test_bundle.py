@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from model_store import bundle, verification
-from model_store.bundle import load_estimator, load_model, max_abs_difference, save_bundle
-from model_store.manifest import MANIFEST_FILE, ModelVersion, is_version_id
+from model_store.registry import bundle, verification
+from model_store.registry.bundle import load_estimator, load_model, max_abs_difference, save_bundle
+from model_store.registry.manifest import MANIFEST_FILE, ModelVersion, is_version_id
 from model_store.training.trained import TrainedModel
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 from tests.unit.model_store import small_models
@@ -219,7 +219,7 @@ def test_the_stored_estimator_is_the_one_that_was_packed(
 
 def test_serving_imports_nothing_of_training(versions_path: Path, version: ModelVersion) -> None:
     program = (
-        "import sys; from pathlib import Path; from model_store.bundle import load_model\n"
+        "import sys; from pathlib import Path; from model_store.registry.bundle import load_model\n"
         "model = load_model(Path(sys.argv[1]), sys.argv[2])\n"
         "model.explain(model.version.self_test[0].car)\n"
         "print(sorted({'sklearn', 'pandas', 'joblib', 'scipy.linalg'} & set(sys.modules)))"

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.figures import coverage_by_decile
-from model_store.calibration import MEDIAN_INDEX, IntervalCalibration
-from model_store.encoding import COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_BRAND, UNKNOWN_MODEL
+from model_store.pricing.calibration import MEDIAN_INDEX, IntervalCalibration
+from model_store.pricing.encoding import (
+    COMPLETE,
+    INCOMPLETE,
+    OUT_OF_RANGE,
+    UNKNOWN_BRAND,
+    UNKNOWN_MODEL,
+)
 from shared.domain.valuation import QUANTILE_LEVELS
 
 ROWS = 20_000

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.bundle import save_bundle
-from model_store.card import write_card
-from model_store.card_evidence import by_age, by_brand, by_estimate, by_level
-from model_store.manifest import ModelVersion
+from model_store.cards.card import write_card
+from model_store.registry.bundle import save_bundle
+from model_store.registry.manifest import ModelVersion
+from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level
 from model_store.training.trained import TrainedModel
 from tests.unit.model_store import small_models
 
@@ -101,7 +101,7 @@ def test_figures_of_a_group_are_what_they_say() -> None:
 
 def test_plots_are_drawn_only_when_a_card_is_written() -> None:
     code = (
-        "import sys, model_store.cli, model_store.card;"
+        "import sys, cli.train, model_store.cards.card;"
         "sys.exit(bool({'matplotlib', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from data.typical_cars import MIN_LISTINGS, typical_market
-from model_store.comparables import MAX_COMPARABLES, MAX_DISTANCE, MAX_PER_MODEL
-from model_store.inference import LoadedModel
+from data.market.typical_cars import MIN_LISTINGS, typical_market
+from model_store.pricing.comparables import MAX_COMPARABLES, MAX_DISTANCE, MAX_PER_MODEL
+from model_store.pricing.inference import LoadedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.outlook import SimilarityReason
 from tests.unit.model_store import small_models

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.typical_cars import typical_market
-from model_store.depreciation import depreciation, fit_depreciation_curve
-from model_store.inference import LoadedModel
-from model_store.self_test import SELF_TEST_CARS
+from data.market.typical_cars import typical_market
+from model_store.pricing.depreciation import depreciation, fit_depreciation_curve
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Pace
 from tests.unit.model_store import small_models

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from data.generator import generate
-from data.market import ReferenceMarket
-from data.schema import car_columns
-from model_store.encoding import (
+from data.listings.table import car_columns
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+from model_store.pricing.encoding import (
     BASELINE,
     COMPLETE,
     EFFECT_PREFIX,

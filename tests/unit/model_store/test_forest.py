@@ -10,13 +10,13 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from data import compilation
-from model_store import forest, forest_kernels, forest_numpy
-from model_store.forest import PackedForest, Traversal, fastest_traversal
-from model_store.forest_packing import UnsupportedForestError, floor_to_float32
+from model_store.forest import forest, kernels, numpy_traversal
+from model_store.forest.forest import PackedForest, Traversal, fastest_traversal
+from model_store.forest.packing import UnsupportedForestError, floor_to_float32
 from tests.unit.model_store.small_models import scikit_learn_output
 
 ENGINES = pytest.mark.parametrize(
-    "engine", [forest_kernels.traverse, forest_numpy.traverse], ids=["numba", "numpy"]
+    "engine", [kernels.traverse, numpy_traversal.traverse], ids=["numba", "numpy"]
 )
 FEATURES = 6
 
@@ -200,11 +200,11 @@ def test_a_forest_with_more_features_than_a_node_can_name_is_refused() -> None:
 
 
 def test_without_numba_the_numpy_engine_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "model_store.forest_kernels", None)
+    monkeypatch.setitem(sys.modules, "model_store.forest.kernels", None)
     monkeypatch.delattr(sys.modules["model_store"], "forest_kernels")
     fastest_traversal.cache_clear()
     try:
-        assert forest.fastest_traversal() is forest_numpy.traverse
+        assert forest.fastest_traversal() is numpy_traversal.traverse
     finally:
         fastest_traversal.cache_clear()
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.contributions import shapley_values_mad
-from model_store.inference import LoadedModel
-from model_store.self_test import SELF_TEST_CARS
+from model_store.explain.contributions import shapley_values_mad
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
 from tests.unit.model_store import small_models

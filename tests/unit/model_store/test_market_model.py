@@ -7,13 +7,13 @@ import pytest
 
 from benchmarks.quality.experiments import priced
 from benchmarks.quality.figures import coverage_by_decile
-from data.generator import generate
-from data.market import ReferenceMarket
-from model_store.encoding import UNKNOWN_MODEL
-from model_store.forest import PackedForest
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+from model_store.forest.forest import PackedForest
+from model_store.pricing.encoding import UNKNOWN_MODEL
 from model_store.training.train import train_bundle
 from model_store.training.trained import TrainedModel
-from shared.schemas.car_requests import load_car_request
+from shared.fields.requests import load_car_request
 
 MARKET = ReferenceMarket.load()
 ROWS = 6_000

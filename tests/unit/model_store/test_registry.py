@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from model_store.manifest import ModelVersion
-from model_store.registry import ActiveVersionCache, ModelRegistry, etag_of
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.registry import ActiveVersionCache, ModelRegistry, etag_of
 from shared.domain.errors import (
     ActiveModelChanged,
     ModelRefused,
@@ -306,7 +306,7 @@ def test_the_cached_reader_looks_at_most_once_a_second(
 
 def test_the_registry_and_the_manifest_are_light() -> None:
     program = (
-        "import sys, model_store.registry\n"
+        "import sys, model_store.registry.registry\n"
         "print(sorted({'numpy', 'sklearn', 'pandas', 'joblib', 'numba'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[3]

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from model_store.bundle import save_bundle
-from model_store.card import write_card
-from model_store.manifest import ModelVersion
-from model_store.models_cli import models
+from cli.models import models
+from model_store.cards.card import write_card
+from model_store.registry.bundle import save_bundle
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.verification import sha256_of
 from model_store.training.trained import TrainedModel
-from model_store.verification import sha256_of
-from shared.adapters.batch_files import BatchFiles
-from shared.adapters.blobs import LocalBlobStore
+from shared.blobs.batch_files import BatchFiles
+from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from model_store.bundle import save_bundle
-from model_store.manifest import ModelVersion
-from model_store.models_cli import models
-from model_store.registry import ModelRegistry
-from model_store.shadow import SHADOW_FILE, SHARE_FILE, Shadow, ShadowPointer
+from cli.models import models
+from model_store.registry.bundle import save_bundle
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.registry import ModelRegistry
+from model_store.registry.shadow import SHADOW_FILE, SHARE_FILE, Shadow, ShadowPointer
 from model_store.training.trained import TrainedModel
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 

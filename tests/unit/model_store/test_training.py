@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from data.generator import generate
-from data.loading import ListingsError
-from data.market import ReferenceMarket
-from data.price_index import market_index
-from data.schema import car_columns
-from model_store.bundle import save_bundle
-from model_store.cli import evaluate, train
-from model_store.market_cli import market
-from model_store.registry import ModelRegistry
+from cli.market import market
+from cli.train import evaluate, train
+from data.listings.loading import ListingsError
+from data.listings.table import car_columns
+from data.market.generator import generate
+from data.market.price_index import market_index
+from data.market.reference import ReferenceMarket
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
 from model_store.training.dropout import with_dropout
 from model_store.training.train import count_steps, train_bundle
 from model_store.training.trained import TrainedModel

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from model_store import tree_shap_kernels, tree_shap_numpy
-from model_store.forest import PackedForest
-from model_store.tree_shap import Engine, TreeShap, fastest_engine
+from model_store.explain import kernels, numpy_sums
+from model_store.explain.tree_shap import Engine, TreeShap, fastest_engine
+from model_store.forest.forest import PackedForest
 
 ENGINES = pytest.mark.parametrize(
     "engine",
-    [tree_shap_kernels.shapley_values, tree_shap_numpy.shapley_values],
+    [kernels.shapley_values, numpy_sums.shapley_values],
     ids=["numba", "numpy"],
 )
 
@@ -126,10 +126,10 @@ def test_a_row_of_another_width_or_type_is_refused(row: Any) -> None:
 
 
 def test_without_numba_the_numpy_engine_explains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "model_store.tree_shap_kernels", None)
+    monkeypatch.setitem(sys.modules, "model_store.explain.kernels", None)
     monkeypatch.delattr(sys.modules["model_store"], "tree_shap_kernels")
     fastest_engine.cache_clear()
     try:
-        assert fastest_engine() is tree_shap_numpy.shapley_values
+        assert fastest_engine() is numpy_sums.shapley_values
     finally:
         fastest_engine.cache_clear()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
-from shared.schemas import csv_reader
-from shared.schemas.asking_price import asking_column_index
-from shared.schemas.csv_dialect import HEAD_BYTES, detect_dialect
-from shared.schemas.csv_encoding import EncodingDetector
-from shared.schemas.csv_reader import START, CsvReader, SourceRow
-from shared.schemas.table_sample import key_index
+from shared.tabular import csv_reader
+from shared.tabular.csv_reader import START, CsvReader, SourceRow
+from shared.tabular.dialect import HEAD_BYTES, detect_dialect
+from shared.tabular.encoding import EncodingDetector
+from shared.tabular.headers import asking_column_index
+from shared.tabular.sample import key_index
 
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
 ROW = "Citroën;C3;2019;Essence;Manuelle;45 000"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS, CarFeatures, Fuel, Owner
 from shared.domain.errors import InvalidInput
-from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.schemas.car_requests import MAX_WARNINGS, WARNING_NAME_MAX_CHARS, load_car_request
-from shared.schemas.fields import CATEGORY_MAX_CHARS, Category
-from shared.schemas.messages import LANGUAGES, describe, describe_warning, expected
-from shared.schemas.numbers import parse_number
+from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
+from shared.fields.kinds import CATEGORY_MAX_CHARS, Category
+from shared.fields.numbers import parse_number
+from shared.fields.requests import MAX_WARNINGS, WARNING_NAME_MAX_CHARS, load_car_request
+from shared.messages.texts import LANGUAGES, describe, describe_warning, expected
 
 
 def problems_of(body):

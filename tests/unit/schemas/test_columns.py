@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import InvalidInput, UnreadableUpload
-from shared.schemas.car import CAR_FIELDS
-from shared.schemas.car_requests import load_car_request
-from shared.schemas.columns import ColumnValidator
-from shared.schemas.fields import Category
-from shared.schemas.header_fields import field_for_header
-from shared.schemas.header_match import match_header
+from shared.fields.car import CAR_FIELDS
+from shared.fields.columns import ColumnValidator
+from shared.fields.kinds import Category
+from shared.fields.requests import load_car_request
+from shared.tabular.headers import field_for_header, match_header
 
 NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
 GOOD = {
@@ -149,7 +148,7 @@ def test_beside_decimal_points_a_comma_only_groups() -> None:
 
 
 def test_what_is_remembered_of_a_column_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.schemas.columns.MEMO_MAX_VALUES", 10)
+    monkeypatch.setattr("shared.fields.columns.MEMO_MAX_VALUES", 10)
     validator = ColumnValidator()
     for start in range(0, 100, 20):
         cells = [str(number) for number in range(start, start + 20)]

@@ -2,13 +2,13 @@
 
 import pytest
 
+from api.batches.schemas import parse_columns
 from shared.domain.batch import BatchManifest, BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Detection, Dialect
-from shared.schemas.column_options import parse_columns
-from shared.schemas.csv_dialect import SAMPLE_ROWS, detect_dialect
-from shared.schemas.csv_encoding import EncodingDetector
+from shared.tabular.dialect import SAMPLE_ROWS, detect_dialect
+from shared.tabular.encoding import EncodingDetector
 
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
 ROW = "Citroën;C3;2019;Essence;Manuelle;45 000"

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.errors import FieldProblem
-from shared.schemas.messages import describe
+from shared.messages.texts import describe
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError, validate
 
-from shared.schemas.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.schemas.fields import Category, FoldedText
-from shared.schemas.quick_load import QuickLoader
+from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
+from shared.fields.kinds import Category, FoldedText
+from shared.fields.requests import QuickLoader
 
 LOADER = QuickLoader(CAR_FIELDS)
 EXAMPLES = {name: field.example for name, field in CAR_FIELDS.items()}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shared import broker_flush
-from shared.adapters.redis_client import connect
-from shared.broker_flush import fsync_aof_files
+from launcher import broker_flush
+from launcher.broker_flush import fsync_aof_files
+from shared.redis.connections import connect
 from tests.conftest import Servers, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -92,7 +92,7 @@ def test_it_flushes_again_and_again_until_it_is_told_to_end(
 
 
 def test_the_process_ends_by_sigterm_and_says_what_is_wrong_with_settings(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "shared.broker_flush"]
+    command = [sys.executable, "-m", "launcher.broker_flush"]
     env = {**os.environ, "CARPRICE_HOME": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=env) as process:
         process.send_signal(signal.SIGTERM)

@@ -14,8 +14,9 @@ import psutil
 import pytest
 import redis
 
-from shared import embedded
-from shared.embedded import EmbeddedServerError, ServerName, embedded_url, socket_path
+from launcher import embedded
+from launcher.embedded import EmbeddedServerError
+from shared.redis.servers import SOCKET_PATH_MAX_BYTES, ServerName, embedded_url, socket_path
 from shared.settings import Settings
 from tests.conftest import wait_until
 
@@ -33,7 +34,7 @@ def start(tmp_path: Path) -> Iterator[StartServer]:
         name: ServerName, home: Path = tmp_path, **env: str
     ) -> tuple[subprocess.Popen[bytes], "redis.Redis"]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "shared.embedded", name],
+            [sys.executable, "-m", "launcher.embedded", name],
             cwd=CODE_ROOT,
             env={**os.environ, **env, "CARPRICE_HOME": str(home)},
         )
@@ -129,7 +130,7 @@ def test_a_second_server_on_the_same_data_is_refused(
 
 def test_a_server_ends_with_the_supervisor_that_was_killed(tmp_path: Path) -> None:
     """Nobody else would: whoever kills everything by name does not know the server's."""
-    line = f"{sys.executable} -m shared.embedded broker & wait"
+    line = f"{sys.executable} -m launcher.embedded broker & wait"
     env = {**os.environ, "CARPRICE_HOME": str(tmp_path), embedded.SUPERVISOR_VARIABLE: "broker"}
     with subprocess.Popen(["/bin/sh", "-c", line], cwd=CODE_ROOT, env=env) as supervisor:
         client = redis.Redis.from_url(embedded_url(Settings(home=tmp_path), "broker"))
@@ -152,7 +153,7 @@ def test_a_home_too_deep_for_a_socket_gets_a_short_private_folder(
     home = tmp_path / ("deep" * 25)
     home.mkdir()
     path = socket_path(Settings(home=home), "cache")
-    assert len(os.fsencode(path)) <= embedded.SOCKET_PATH_MAX_BYTES
+    assert len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES
     _, client = start("cache", home)
     assert client.ping()
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pyarrow import parquet
 
-from shared.adapters.batch_files import table_name
+from shared.blobs.batch_files import table_name
 from shared.domain.batch import Batch, BatchManifest, ExportFormat, ResultTable, RowCounts
 from shared.domain.errors import (
     BatchNotFound,
@@ -29,7 +29,7 @@ from shared.metrics import (
     observe_price_histogram,
     observe_valuations,
 )
-from shared.names import TaskName
+from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
 from tests.unit.worker.test_batch_path import Killed, file_of, kill_at, refs, rows_of
@@ -326,7 +326,7 @@ def test_a_cancelled_batch_has_a_record_for_each_of_its_answers_and_no_other(
     batch_id = path.accept(cars_csv(45))
     while path.queue[0][0] is TaskName.SPLIT_BATCH:
         path.step()
-    monkeypatch.setattr("worker.services.batch_value.record_part", _die)
+    monkeypatch.setattr("worker.batches.value.record_part", _die)
     with pytest.raises(Killed):
         path.step()
     path.batches.cancel(batch_id, CALLER)

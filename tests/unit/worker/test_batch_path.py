@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.adapters.batch_files import part_name
-from shared.adapters.jsonl_audit import ChainVerifier
+from shared.audit.log import ChainVerifier
+from shared.blobs.batch_files import part_name
 from shared.domain.batch import Batch, BatchOutcome, RowCounts
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState
-from shared.names import TaskName
+from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
 

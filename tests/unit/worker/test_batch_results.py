@@ -9,11 +9,11 @@ import orjson
 import pytest
 from pyarrow import parquet
 
-from api.services import batch_results
-from shared.adapters.batch_files import table_name
+from api.batches import results
+from shared.blobs.batch_files import table_name
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import BatchExpired, BrokerUnavailable, ExportNotReady, ResultNotReady
-from shared.names import TaskName
+from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
 
@@ -93,8 +93,8 @@ def test_a_batch_without_any_row_has_every_form(path: BulkPath) -> None:
 def test_large_tables_are_written_in_groups(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.services.batch_parquet.GROUP_ROWS", 30)
-    monkeypatch.setattr("worker.services.batch_tables.BLOCK_ROWS", 7)
+    monkeypatch.setattr("worker.batches.exports.parquet.GROUP_ROWS", 30)
+    monkeypatch.setattr("worker.batches.exports.text.BLOCK_ROWS", 7)
     batch = path.run(cars_csv(100))
     file = parquet.ParquetFile(io.BytesIO(whole(path, batch, ExportFormat.PARQUET)))
     assert file.num_row_groups == 4
@@ -125,7 +125,7 @@ def test_a_form_is_made_once_and_expires_with_its_batch(path: BulkPath) -> None:
 def test_a_form_that_takes_long_is_ordered_once_and_asked_for_again(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_results, "EXPORT_WAIT_S", 0.0)
+    monkeypatch.setattr(results, "EXPORT_WAIT_S", 0.0)
     orders = []
     monkeypatch.setattr(path.results, "_send", lambda *order: orders.append(order))
     batch = path.run(cars_csv(5))
@@ -142,7 +142,7 @@ def test_a_form_that_takes_long_is_ordered_once_and_asked_for_again(
 def test_a_form_that_failed_is_ordered_anew(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_results, "EXPORT_WAIT_S", 0.0)
+    monkeypatch.setattr(results, "EXPORT_WAIT_S", 0.0)
     batch = path.run(cars_csv(5))
     with monkeypatch.context() as broken:
         broken.setattr(path.blobs, "write", _full)
@@ -181,7 +181,7 @@ def test_first_rows_that_are_read_while_the_batch_ends_go_on_to_its_end(path: Bu
     begin = next(rows) + next(rows)
     ended = path.sweep_until_ended(batch_id)
     assert begin + b"".join(rows) == whole(path, ended, ExportFormat.CSV)
-    assert not batch_results.is_partial(ended)
+    assert not results.is_partial(ended)
 
 
 def test_a_batch_that_ended_early_holds_its_first_rows_without_a_hole(path: BulkPath) -> None:
@@ -195,4 +195,4 @@ def test_a_batch_that_ended_early_holds_its_first_rows_without_a_hole(path: Bulk
     rows = list(csv.DictReader(io.StringIO(whole(path, batch, ExportFormat.CSV).decode())))
     assert [row["ref"] for row in rows] == [f"R{number}" for number in range(1, len(rows) + 1)]
     assert len(rows) == batch.progress.counts.done == 20
-    assert batch_results.is_partial(batch)
+    assert results.is_partial(batch)

@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPT = """
 import re, sys
 import numba
-from worker.runtime.compiler_memory import release_llvm_pages
+from worker.model import release_llvm_pages
 
 def resident_mb():
     found, ours = 0, False

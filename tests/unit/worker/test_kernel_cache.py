@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.runtime import kernel_cache
-from worker.runtime.kernel_cache import FINGERPRINT_FILE, fill_kernel_cache
+from worker import kernel_cache
+from worker.kernel_cache import FINGERPRINT_FILE, fill_kernel_cache
 
-KERNEL = "data.hedonic_kernels"
+KERNEL = "data.hedonic.kernels"
 """The one that compiles fastest."""
 
 
@@ -50,7 +50,7 @@ def test_a_new_source_is_compiled_again(folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_every_module_of_kernels_stands_in_the_shares() -> None:
-    root = Path(kernel_cache.__file__).parents[2]
+    root = Path(kernel_cache.__file__).parents[1]
     with_kernels = {
         ".".join(path.relative_to(root).with_suffix("").parts)
         for package in ("data", "model_store", "worker")

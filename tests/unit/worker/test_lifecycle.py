@@ -12,7 +12,7 @@ from celery import signals
 
 from shared.settings import Settings
 from worker.lifecycle import connect_signals
-from worker.runtime.model_runtime import ModelRuntime
+from worker.model import ModelRuntime
 
 
 def start():

@@ -10,19 +10,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.adapters.audit_segments import encode_segment
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
-from shared.schemas.asking_price import asking_column_index, find_asking_column
-from shared.schemas.columns import ColumnValidator
-from shared.schemas.csv_reader import START, CsvReader
-from worker.services.batch_audit import audit_records
-from worker.services.batch_chunk import Chunk, cut
-from worker.services.batch_cutter import ChunkReader
-from worker.services.batch_part import Part
-from worker.services.batch_rows import (
+from shared.fields.columns import ColumnValidator
+from shared.tabular.csv_reader import START, CsvReader
+from shared.tabular.headers import asking_column_index, find_asking_column
+from worker.batches.audit_segments import encode_segment
+from worker.batches.fast_csv.engine import FastCsvValuation
+from worker.batches.fast_csv.interner import StringInterner
+from worker.batches.fast_csv.part import make_fast_csv_part
+from worker.batches.fast_csv.rows import read_rows
+from worker.batches.fast_csv.spans import ByteSpan, FastCsvChunk, unpack
+from worker.batches.parts import Part
+from worker.batches.rows.audit import audit_records
+from worker.batches.rows.chunk import Chunk, cut
+from worker.batches.rows.part import (
     NO_PRICES,
     PRICE_INDEXES,
     Prices,
@@ -30,12 +34,8 @@ from worker.services.batch_rows import (
     make_part,
     validate,
 )
-from worker.services.batch_verdict import asked, verdict_cells
-from worker.services.plain_cells import StringInterner
-from worker.services.plain_chunk import ByteSpan, FastCsvChunk, unpack
-from worker.services.plain_part import make_fast_csv_part
-from worker.services.plain_rows import read_rows
-from worker.services.plain_value import FastCsvValuation
+from worker.batches.rows.verdicts import asked, verdict_cells
+from worker.batches.split import ChunkReader
 
 FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
 HEADER = ("ref", *FIELDS)
@@ -377,7 +377,7 @@ def test_signed_numbers_are_no_formulas() -> None:
 
 
 def test_texts_are_learnt_anew_when_they_become_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.services.plain_cells.MAX_INTERNED_STRINGS", 10)
+    monkeypatch.setattr("worker.batches.fast_csv.interner.MAX_INTERNED_STRINGS", 10)
     lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,{n} km,,Fes {n}" for n in range(50)]
     data = "\n".join([",".join(HEADER), *lines]).encode()
     assert all(check(data, manifest(), rows=7))

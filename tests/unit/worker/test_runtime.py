@@ -10,16 +10,11 @@ from typing import Any
 
 import pytest
 
-from model_store.bundle import save_bundle
-from model_store.registry import ModelRegistry
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import ModelNotLoaded, ModelRefused, ModelVersionNotFound
 from tests.unit.model_store import small_models
-from worker.runtime.model_runtime import (
-    MAX_PINNED_MODELS,
-    RETRY_AFTER_S,
-    ModelRuntime,
-    ReloadOutcome,
-)
+from worker.model import MAX_PINNED_MODELS, RETRY_AFTER_S, ModelRuntime, ReloadOutcome
 
 CARS = small_models.random_cars(5, seed=2)
 NEVER = 1e6

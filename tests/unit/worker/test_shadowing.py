@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from data.car_codes import NUMBERS
-from data.coded_columns import CategoricalColumn, CategoryTable, Column
-from model_store.bundle import load_model, save_bundle
-from model_store.manifest import ModelVersion
-from model_store.registry import ModelRegistry
-from model_store.shadow import SHADOW_FILE, ShadowPointer
+from data.hedonic.codes import NUMBERS
+from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
+from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.registry import ModelRegistry
+from model_store.registry.shadow import SHADOW_FILE, ShadowPointer
 from shared.domain.car import FIELD_NAMES
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
-from worker.runtime.shadow_runtime import RETRY_AFTER_S, ShadowRuntime
-from worker.services.shadow_rows import ChunkShadowSampler, shadow_samples
-from worker.services.shadowing import MAX_QUEUED_SAMPLES, ShadowEvaluator, interval_overlap
+from worker.shadow.batch_rows import ChunkShadowSampler, shadow_samples
+from worker.shadow.comparison import MAX_QUEUED_SAMPLES, ShadowEvaluator, interval_overlap
+from worker.shadow.runtime import RETRY_AFTER_S, ShadowRuntime
 
 CARS = small_models.random_cars(20, seed=8)
 

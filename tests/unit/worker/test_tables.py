@@ -27,16 +27,16 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import DomainError, InvalidInput, UnreadableUpload
 from shared.domain.job import JobState
 from shared.domain.table import FileKind
-from shared.schemas.car import CAR_FIELDS
-from shared.schemas.car_requests import load_car_request
-from shared.schemas.columns import ColumnValidator
-from shared.schemas.fields import Number
+from shared.fields.car import CAR_FIELDS
+from shared.fields.columns import ColumnValidator
+from shared.fields.kinds import Number
+from shared.fields.requests import load_car_request
 from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers, wait_until
 from tests.workbooks import CAR_HEADER, CAR_ROW, cell, parts_of, sheet_xml, workbook, zipped
-from worker.services.tables_process import ReadCancelled, TableReadRequest, read_table
-from worker.services.tables_xlsx import Workbook
-from worker.services.tables_xlsx_values import CellFormats
+from worker.batches.tables.process import ReadCancelled, TableReadRequest, read_table
+from worker.batches.tables.xlsx import Workbook
+from worker.batches.tables.xlsx_values import CellFormats
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_a_batch_that_is_cancelled_while_it_is_opened_ends(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = path.accept(workbook([CAR_HEADER, *[CAR_ROW] * 5000]))
-    monkeypatch.setattr("worker.services.batch_table.PROGRESS_INTERVAL_S", 0.0)
+    monkeypatch.setattr("worker.batches.tables.detect.PROGRESS_INTERVAL_S", 0.0)
     begin = path.store.begin
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
@@ -438,7 +438,7 @@ PEAK_OF_A_READER = """
 import io, pathlib, resource, sys
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import FileKind
-from worker.services.tables_process import TableReadRequest, read_table
+from worker.batches.tables.process import TableReadRequest, read_table
 order = TableReadRequest(FileKind.PARQUET, None, (), 10**12)
 with open(sys.argv[1], "rb") as source:
     try:
@@ -527,7 +527,7 @@ def test_a_reader_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
         order = {"kind": "xlsx", "fd": source.fileno(), "sheet": None, "headers": [],
                  "max_bytes": 1 << 30}  # fmt: skip
         child = subprocess.Popen(
-            [sys.executable, "-m", "worker.services.tables_child", orjson.dumps(order).decode()],
+            [sys.executable, "-m", "worker.batches.tables.child", orjson.dumps(order).decode()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[source.fileno()],
         )  # fmt: skip
     with child:

@@ -8,21 +8,21 @@ from typing import NamedTuple
 import msgpack
 import pytest
 
-from shared.adapters import redis_keys
-from shared.adapters.jsonl_audit import AuditLog
-from shared.adapters.redis_cache import ValuationCache
-from shared.adapters.redis_claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
-from shared.adapters.redis_client import connect
-from shared.adapters.redis_jobs import JobStore
+from shared.audit.log import AuditLog
 from shared.domain.errors import ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import Estimate
-from shared.schemas.car_requests import load_car_request
-from worker.services import valuation
-from worker.services.estimation import Estimation
-from worker.services.sweep import JobSweeper
-from worker.services.valuation import ValuationService, WaitingRequest
+from shared.fields.requests import load_car_request
+from shared.redis import keys
+from shared.redis.cache import ValuationCache
+from shared.redis.connections import connect
+from shared.redis.jobs import JobStore
+from worker.valuations import service
+from worker.valuations.claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
+from worker.valuations.estimation import Estimation
+from worker.valuations.service import ValuationService, WaitingRequest
+from worker.valuations.sweep import JobSweeper
 
 ME = CallerId("me")
 REPLY_TO = "reply"
@@ -195,7 +195,7 @@ def test_a_group_whose_worker_died_is_recorded_exactly_once(
     item = bench.item(request_, wait_s=100)
     if was_written:
         with monkeypatch.context() as death:
-            death.setattr(valuation, "push_reply", lambda *_: sys.exit())
+            death.setattr(service, "push_reply", lambda *_: sys.exit())
             with pytest.raises(SystemExit):
                 bench.group(item)
     else:
@@ -276,7 +276,7 @@ def test_a_job_that_died_recorded_is_recorded_once_even_if_its_claim_is_forgotte
         bench.job(request_, job_id=job_id)
     assert bench.recorded() == [job_id]
     monkeypatch.undo()
-    bench.broker.delete(redis_keys.audit_claim(job_id))
+    bench.broker.delete(keys.audit_claim(job_id))
     assert bench.work_on(job_id).state is JobState.SUCCEEDED
     assert bench.recorded() == [job_id]
 
@@ -286,8 +286,8 @@ def test_a_claim_outlives_the_longest_lease_of_its_job(bench, request_):
     lost = bench.stored(request_)
     for _ in range(40):
         bench.jobs.renew(lost.id)
-    lease_s = bench.broker.zscore(redis_keys.OPEN_JOBS, lost.id) - bench.now
-    assert 30 < lease_s < bench.broker.ttl(redis_keys.audit_claim(job.id)) / 1.5
+    lease_s = bench.broker.zscore(keys.OPEN_JOBS, lost.id) - bench.now
+    assert 30 < lease_s < bench.broker.ttl(keys.audit_claim(job.id)) / 1.5
 
 
 def _waiting(item, request):
@@ -372,7 +372,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
     for _ in range(2):
         job = bench.stored(request_)
         if not sent:
-            bench.broker.hset(redis_keys.job(job.id), "state", "NONSENSE")
+            bench.broker.hset(keys.job(job.id), "state", "NONSENSE")
             sent.append("first")
     bench.now += 31
     assert JobSweeper(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1

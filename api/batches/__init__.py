@@ -1,0 +1,1 @@
+"""`/batches`: upload a file, follow it, download its results."""

@@ -1,0 +1,143 @@
+"""What was found out about an uploaded file, as the client sees it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from shared.domain.batch import BatchManifest
+from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
+from shared.messages.texts import Language
+from shared.messages.uploads import NOTICE_MESSAGES, NOTICE_SCOPE
+from shared.tabular.headers import ASKING_PRICE
+
+
+class FindingSchema(Schema):
+    """Something that was found out, and how sure it is."""
+
+    value = fields.String(required=True)
+    confidence = fields.Float(
+        required=True, metadata={"description": "0, a guess, to 1, certain; no probability."}
+    )
+    basis = fields.String(required=True, metadata={"description": "What it rests on."})
+
+
+class ColumnFindingSchema(Schema):
+    """The column of a field, and how sure that is."""
+
+    column = fields.String(required=True)
+    position = fields.Integer(required=True, metadata={"description": "From 1."})
+    confidence = fields.Float(required=True)
+    basis = fields.String(required=True)
+
+
+class DetectedSchema(Schema):
+    """Each finding on a file; an option of the same name overrides it."""
+
+    encoding = fields.Nested(FindingSchema)
+    delimiter = fields.Nested(FindingSchema)
+    decimal = fields.Nested(FindingSchema)
+    sheet = fields.Nested(FindingSchema)
+    columns = fields.Dict(
+        keys=fields.String(), values=fields.Nested(ColumnFindingSchema), required=True
+    )
+
+
+class NoticeSchema(Schema):
+    """Something the file's owner should know although it is no error."""
+
+    code = fields.String(required=True)
+    field = fields.String(required=True, allow_none=True)
+    detail = fields.String(required=True)
+    rows = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "First rows that it rests on; null: all that it is about."},
+    )
+
+
+class BatchInputSchema(Schema):
+    """The file, and what was found out about it.
+
+    That of a workbook or Parquet file is known once a worker has opened it; until then `header`
+    is empty.
+    """
+
+    file_name = fields.String(required=True)
+    format = fields.Enum(FileKind, by_value=True, required=True)
+    size_bytes = fields.Integer(required=True)
+    sha256 = fields.String(required=True)
+    encoding = fields.String(required=True, allow_none=True)
+    delimiter = fields.String(required=True, allow_none=True)
+    decimal = fields.String(required=True)
+    header = fields.List(fields.String(), required=True)
+    columns = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata={"description": "The file's column of each of the car's fields that it has."},
+    )
+    unused = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Columns that are no field: passed on to the results."},
+    )
+    detected = fields.Nested(DetectedSchema, required=True)
+    notices = fields.List(fields.Nested(NoticeSchema), required=True)
+
+
+def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
+    """The answer's `input`."""
+    dialect = manifest.dialect
+    matches = _matches(dialect)
+    columns = {field: dialect.header[match.index] for field, match in matches.items()}
+    used = {match.index for match in matches.values()}
+    return {
+        "file_name": manifest.file_name,
+        "format": str(dialect.kind),
+        "size_bytes": manifest.size_bytes,
+        "sha256": manifest.sha256,
+        "encoding": dialect.encoding or None,
+        "delimiter": dialect.delimiter or None,
+        "decimal": dialect.decimal,
+        "header": list(dialect.header),
+        "columns": columns,
+        "unused": [name for index, name in enumerate(dialect.header) if index not in used],
+        "detected": _dump_detected(dialect),
+        "notices": [_dump_notice(notice, columns, language) for notice in dialect.notices],
+    }
+
+
+def _dump_notice(
+    notice: Notice, columns: Mapping[str, str], language: Language
+) -> dict[str, str | int | None]:
+    """A notice as a sentence, which says if it rests on the first rows only."""
+    detail = NOTICE_MESSAGES[notice.code][language].format(
+        column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
+    )
+    if notice.rows is not None:
+        detail += NOTICE_SCOPE[language].format(rows=notice.rows)
+    return {"code": notice.code, "field": notice.field, "detail": detail, "rows": notice.rows}
+
+
+def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:
+    """The columns of the car's fields, and of the price that is asked for it."""
+    asking = {ASKING_PRICE: dialect.asking} if dialect.asking else {}
+    return {**dialect.columns, **asking}
+
+
+def _dump_detected(dialect: Dialect) -> dict[str, Any]:
+    findings = {
+        name: {"value": found.value, "confidence": found.confidence, "basis": found.basis}
+        for name, found in dialect.findings.items()
+    }
+    columns = {
+        field: {
+            "column": dialect.header[match.index],
+            "position": match.index + 1,
+            "confidence": match.confidence,
+            "basis": match.basis,
+        }
+        for field, match in _matches(dialect).items()
+    }
+    return {**findings, "columns": columns}

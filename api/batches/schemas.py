@@ -1,0 +1,315 @@
+"""The batch as the client sees it, and the options of an upload."""
+
+import codecs
+import re
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from api.batches.detection_schemas import BatchInputSchema, dump_input
+from api.http.context import language
+from api.http.responses import PlaceSchema
+from api.jobs.schemas import iso
+from api.middleware.problems import dump_field_problem
+from shared.domain.batch import Batch, BatchOptions, BatchOutcome, OnError
+from shared.domain.car import FIELD_NAMES
+from shared.domain.job import JobState
+from shared.messages.texts import Language
+from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.tabular.dialect import DELIMITERS
+from shared.tabular.encoding import ENCODINGS
+from shared.tabular.headers import ASKING_PRICE
+
+_DELIMITER_NAMES = {
+    "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
+}  # fmt: skip
+_DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
+COLUMNS_MAX_CHARS = 4_000
+SHEET_MAX_CHARS = 100
+FORMATS = ("csv", "ndjson", "parquet")
+_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
+
+
+class EncodingField(fields.String):
+    """Any name of an encoding that we read."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options) or ""
+        try:
+            name = codecs.lookup(text).name
+        except (LookupError, ValueError):  # the latter for a NUL in the name
+            name = ""
+        if name == "utf-8-sig":
+            name = "utf-8"
+        if name not in (*ENCODINGS, "utf-16"):
+            raise ValidationError("one of " + ", ".join((*ENCODINGS, "utf-16")))
+        return name
+
+
+class CharacterField(fields.String):
+    """A character, or its name."""
+
+    def __init__(self, names: dict[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self._names = names
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options) or ""
+        character = self._names.get(text, text)
+        if character not in self._names.values():
+            raise ValidationError("one of " + ", ".join(self._names))
+        return character
+
+
+class ColumnsField(fields.Field[Any]):
+    """Which column is which field, in the caller's words."""
+
+    def _deserialize(
+        self, value: Any, attr: Any, data: Any, **options: Any
+    ) -> tuple[tuple[str, str], ...]:
+        text = str(super()._deserialize(value, attr, data, **options))
+        pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_CHARS else None
+        if pairs is None:
+            raise ValidationError("km_driven:Compteur,year:#5")
+        return pairs
+
+
+class UploadQuery(Schema):
+    """Options of a batch, in the query."""
+
+    class Meta:
+        unknown = RAISE
+
+    dry_run = fields.Boolean(
+        load_default=False,
+        truthy=_TRUE,
+        falsy=_FALSE,
+        error_messages={"invalid": "true or false"},
+        metadata={"description": "Validate and report, value nothing."},
+    )
+    on_error = fields.Enum(
+        OnError,
+        by_value=True,
+        load_default=OnError.CONTINUE,
+        error_messages={"unknown": "one of {choices}"},
+        metadata={"description": "What the first rejected row does: nothing, or end the batch."},
+    )
+    key_column = fields.String(
+        load_default=None,
+        validate=validate.Length(min=1, max=200, error="1-200 characters"),
+        metadata={"description": "Header of the column that names rows in the error report."},
+    )
+    encoding = EncodingField(
+        load_default=None, metadata={"description": "Detected if not given.", "example": "cp1252"}
+    )
+    delimiter = CharacterField(
+        _DELIMITER_NAMES,
+        load_default=None,
+        metadata={"description": "Sign or name: " + " ".join(map(repr, DELIMITERS))},
+    )
+    decimal = CharacterField(
+        _DECIMAL_NAMES, load_default=None, metadata={"description": "`,` or `.`, or its name."}
+    )
+    columns = ColumnsField(
+        load_default=(),
+        metadata={
+            "description": "Which column is which field, where the headers do not say it: pairs of "
+            "a field and a header, or a place (`#5`), or nothing for a field that is in no column.",
+            "type": "string",
+            "default": "",
+            "example": "km_driven:Compteur,year:#5,engine_cc:",
+        },
+    )
+    sheet = fields.String(
+        load_default=None,
+        validate=validate.Length(
+            min=1, max=SHEET_MAX_CHARS, error=f"1-{SHEET_MAX_CHARS} characters"
+        ),
+        metadata={"description": "Sheet of a workbook, by name or number; the first if not given."},
+    )
+
+
+class BatchWaitQuery(Schema):
+    """Query parameters of reading a batch."""
+
+    class Meta:
+        unknown = RAISE
+
+    wait = fields.Float(
+        load_default=0.0,
+        validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
+        error_messages={"invalid": "seconds from 0 to 30"},
+        metadata={"description": "Seconds to wait for the end of the batch (long poll)."},
+    )
+
+
+class RejectedQuery(Schema):
+    """Query parameters of reading the rejected rows."""
+
+    class Meta:
+        unknown = RAISE
+
+    dialect = fields.String(
+        load_default="default",
+        validate=validate.OneOf(("default", "excel-fr"), error="default or excel-fr"),
+        metadata={
+            "description": "Of CSV; excel-fr: byte order mark, semicolons and decimal commas.",
+            "enum": ["default", "excel-fr"],
+        },
+    )
+
+
+class ResultsQuery(RejectedQuery):
+    """Query parameters of reading the results."""
+
+    format = fields.String(
+        validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
+        metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
+    )
+    partial = fields.Boolean(  # type: ignore[assignment] # marshmallow takes it off the class
+        load_default=False,
+        truthy=_TRUE,
+        falsy=_FALSE,
+        error_messages={"invalid": "true or false"},
+        metadata={
+            "description": "Of a batch that is under way: the first rows, as CSV, up to where all "
+            "rows are valued."
+        },
+    )
+
+
+class BatchCountsSchema(Schema):
+    """Rows by what became of them."""
+
+    total = fields.Integer(required=True, allow_none=True)
+    done = fields.Integer(required=True)
+    valid = fields.Integer(required=True)
+    invalid = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+
+
+class BatchErrorSchema(Schema):
+    """What ended the batch early."""
+
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+    errors = fields.List(
+        fields.Nested(PlaceSchema),
+        metadata={"description": "Why a workbook or Parquet file cannot be read as cars."},
+    )
+
+
+class BatchSchema(Schema):
+    """One accepted file."""
+
+    id = fields.String(required=True)
+    state = fields.Enum(JobState, by_value=True, required=True)
+    outcome = fields.Enum(BatchOutcome, by_value=True, required=True, allow_none=True)
+    counts = fields.Nested(BatchCountsSchema, required=True)
+    rows_per_second = fields.Float(required=True, allow_none=True)
+    eta_s = fields.Float(required=True, allow_none=True)
+    created_at = fields.DateTime(required=True)
+    started_at = fields.DateTime(required=True, allow_none=True)
+    finished_at = fields.DateTime(required=True, allow_none=True)
+    cancel_requested = fields.Boolean(required=True)
+    model_version = fields.String(required=True)
+    options = fields.Dict(required=True)
+    input = fields.Nested(BatchInputSchema, required=True)
+    error = fields.Nested(BatchErrorSchema)
+    links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+class RowErrorSchema(Schema):
+    """One line of the error report."""
+
+    line = fields.Integer(required=True)
+    row_key = fields.String(required=True, allow_none=True)
+    column = fields.String(required=True, allow_none=True)
+    field = fields.String(required=True, allow_none=True)
+    value = fields.String(required=True, allow_none=True)
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+def load_options(query: dict[str, Any], lang: Language) -> BatchOptions:
+    """The options of an upload."""
+    return BatchOptions(**query, language=lang)
+
+
+def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
+    """The answer for one batch.
+
+    Args:
+        batch: the batch.
+        now: Unix time, for speed and expected end.
+    """
+    manifest, progress = batch.manifest, batch.progress
+    counts = progress.counts
+    speed, eta_s = progress.rows_per_second(now), progress.eta_s(now)
+    answer: dict[str, Any] = {
+        "id": manifest.id,
+        "state": str(progress.state),
+        "outcome": progress.outcome and str(progress.outcome),
+        "counts": {
+            "total": progress.total,
+            "done": counts.done,
+            "valid": counts.valid,
+            "invalid": counts.invalid,
+            "failed": counts.failed,
+        },
+        "rows_per_second": None if speed is None else round(speed, 1),
+        "eta_s": None if eta_s is None else round(eta_s, 1),
+        "created_at": iso(manifest.accepted_at),
+        "started_at": iso(progress.started_at),
+        "finished_at": iso(progress.finished_at),
+        "cancel_requested": progress.cancel_requested,
+        "model_version": manifest.model_version,
+        "options": {
+            "dry_run": manifest.options.dry_run,
+            "on_error": str(manifest.options.on_error),
+            "key_column": manifest.options.key_column,
+            "columns": dict(manifest.options.columns),
+            "sheet": manifest.options.sheet,
+        },
+        "input": dump_input(batch.manifest, language()),
+        "links": _links(batch),
+    }
+    if progress.error is not None:
+        texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
+        answer["error"] = {"code": progress.error, "detail": texts[language()]}
+        if batch.refusal:
+            places = [dump_field_problem(place, language()) for place in batch.refusal]
+            answer["error"]["errors"] = places
+    return answer
+
+
+def _links(batch: Batch) -> dict[str, str]:
+    self_link = f"/batches/{batch.manifest.id}"
+    links = {"self": self_link}
+    if batch.progress.state.is_terminal:
+        links |= {name: f"{self_link}/{name}" for name in ("results", "errors", "rejected")}
+    return links
+
+
+_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))}):")
+
+
+def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
+    """Pairs of a field and what the caller calls its column; None if `text` is none.
+
+    A header may hold commas and colons: a pair begins only where a field's name does.
+
+    >>> parse_columns("year:#5,km_driven:Compteur, km:h")
+    (('year', '#5'), ('km_driven', 'Compteur, km:h'))
+    >>> parse_columns("engine_cc:")
+    (('engine_cc', ''),)
+    """
+    marks = list(_PAIR.finditer(text))
+    if not marks or marks[0].start() > 0:
+        return None
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    pairs = [
+        (mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)
+    ]
+    fields = [field for field, _ in pairs]
+    return tuple(pairs) if len(set(fields)) == len(fields) else None

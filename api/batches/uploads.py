@@ -1,0 +1,176 @@
+"""Receive an uploaded file: limits, decompression and digest, block by block in flat memory."""
+
+import hashlib
+
+from api.http.compression import MAGIC_BYTES, Decompressor, decompressor_of
+from shared.blobs.stores import BlobWriter
+from shared.domain.batch import BatchOptions
+from shared.domain.errors import (
+    DecompressionBomb,
+    FieldProblem,
+    UnreadableUpload,
+    UploadTooLarge,
+)
+from shared.domain.table import Dialect, FileKind
+from shared.tabular.csv_reader import LINE_MAX_BYTES
+from shared.tabular.dialect import HEAD_BYTES, detect_dialect
+from shared.tabular.encoding import EncodingDetector
+from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES, detect_kind
+
+
+class Upload:
+    """One file on its way into the blob store.
+
+    Args:
+        target: where the decompressed bytes go.
+        options: the caller's; needed to judge the file's beginning.
+        max_bytes: limit of the file, as sent and decompressed.
+    """
+
+    def __init__(self, target: BlobWriter, options: BatchOptions, max_bytes: int) -> None:
+        self._target = target
+        self._options = options
+        self._max_bytes = max_bytes
+        self._digest = hashlib.sha256()
+        self._decompressor: Decompressor | None = None
+        self._text: _CsvSniffer | None = None
+        self._raw_head = b""
+        self._is_compression_detected = False
+        self._decompressed_head = b""
+        self._is_kind_detected = False
+        self.received = 0
+        """Bytes as sent."""
+        self.size = 0
+        """Bytes decompressed."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file as sent."""
+        return self._digest.hexdigest()
+
+    def write(self, block: bytes) -> None:
+        """Take the next bytes as they were sent.
+
+        Raises:
+            UploadTooLarge, DecompressionBomb, UnreadableUpload, UnsupportedUpload: no more need
+                be sent.
+        """
+        self.received += len(block)
+        self._digest.update(block)
+        if self.received > self._max_bytes:
+            raise UploadTooLarge(maximum=self._max_bytes)
+        if not self._is_compression_detected:
+            self._raw_head += block
+            if len(self._raw_head) < MAGIC_BYTES:
+                return
+            block = self._detect_compression()
+        self._decompress(block)
+
+    def close(self) -> Dialect:
+        """Check what is known at the end only; how the file writes its table.
+
+        A workbook's or Parquet's table is not known yet: a worker opens it.
+        """
+        if not self._is_compression_detected:
+            self._decompress(self._detect_compression())
+        if self._decompressor is not None:
+            self._decompressor.close()
+        if not self._is_kind_detected:
+            self._write(self._detect_kind())
+        if self._text is None:
+            return Dialect(kind=detect_kind(self._decompressed_head))
+        return self._text.close()
+
+    def _detect_compression(self) -> bytes:
+        """Find out whether the file is compressed; its first bytes."""
+        first, self._raw_head, self._is_compression_detected = self._raw_head, b"", True
+        self._decompressor = decompressor_of(first)
+        return first
+
+    def _decompress(self, block: bytes) -> None:
+        if self._decompressor is None:
+            self._consume(block)
+            return
+        for decompressed in self._decompressor.feed(block):
+            self._consume(decompressed)
+            if (
+                self.size > RATIO_CHECK_MIN_BYTES
+                and self.size > MAX_COMPRESSION_RATIO * self.received
+            ):
+                raise DecompressionBomb(ratio=MAX_COMPRESSION_RATIO)
+
+    def _consume(self, decompressed: bytes) -> None:
+        """Check and keep decompressed bytes."""
+        self.size += len(decompressed)
+        if self.size > self._max_bytes:
+            raise UploadTooLarge(maximum=self._max_bytes)
+        if not self._is_kind_detected:
+            self._decompressed_head += decompressed
+            if len(self._decompressed_head) < MAGIC_BYTES:
+                return
+            decompressed = self._detect_kind()
+        self._write(decompressed)
+
+    def _detect_kind(self) -> bytes:
+        """Find out what kind of file it is; its first decompressed bytes."""
+        self._is_kind_detected = True
+        first = self._decompressed_head
+        if detect_kind(first) is FileKind.CSV:
+            self._text = _CsvSniffer(self._options)
+        self._decompressed_head = first[:MAGIC_BYTES]
+        return first
+
+    def _write(self, decompressed: bytes) -> None:
+        if self._text is not None:
+            self._text.feed(decompressed)
+        self._target.write(decompressed)
+
+
+class _CsvSniffer:
+    """Looks at a text as it passes by: its beginning, its encoding, the length of its lines."""
+
+    def __init__(self, options: BatchOptions) -> None:
+        self._options = options
+        self._detector = EncodingDetector()
+        self._line = _LineLengthLimit()
+        self._head = b""
+        self._head_is_checked = False
+        self._is_longer = False
+
+    def feed(self, decompressed: bytes) -> None:
+        """Take note of the next bytes."""
+        self._detector.feed(decompressed)
+        if len(self._head) < HEAD_BYTES:
+            room = HEAD_BYTES - len(self._head)
+            self._head += decompressed[:room]
+            self._is_longer = len(decompressed) > room
+        else:
+            self._is_longer = self._is_longer or bool(decompressed)
+            if not self._head_is_checked:
+                self._head_is_checked = True
+                detect_dialect(self._head, self._detector, self._options, whole=False)
+        self._line.feed(decompressed)
+
+    def close(self) -> Dialect:
+        """How the text writes its table."""
+        return detect_dialect(self._head, self._detector, self._options, whole=not self._is_longer)
+
+
+class _LineLengthLimit:
+    """Watches that no line is too long to be one."""
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._lines = 0
+
+    def feed(self, block: bytes) -> None:
+        end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+        first_end = block.find(b"\n")
+        reach = self._length + (len(block) if end < 0 else max(first_end, 0))
+        if reach > LINE_MAX_BYTES:
+            line = self._lines + 1
+            raise UnreadableUpload(
+                [FieldProblem(f"/line/{line}", "line-too-long", line=line, maximum=LINE_MAX_BYTES)]
+            )
+        self._length = reach if end < 0 else len(block) - end - 1
+        self._lines += block.count(b"\n")

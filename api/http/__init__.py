@@ -1,0 +1,1 @@
+"""Tools of the views: request context, requests, responses, uploads and downloads."""

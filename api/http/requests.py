@@ -1,0 +1,188 @@
+"""What callers say besides the car: bodies, query parameters and headers."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from flask import request
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.middleware.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
+from shared.settings import Settings
+
+IDENTITY = "identity"
+_PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
+
+
+class ExtrasField(fields.Field[tuple[Extra, ...]]):
+    """A comma-separated list of `Extra`."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "any of " + ", ".join(Extra)
+    }
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> tuple[Extra, ...]:
+        names = [name.strip() for name in str(value).split(",") if name.strip()]
+        try:
+            return tuple(sorted({Extra(name) for name in names}))
+        except ValueError:
+            raise self.make_error("invalid") from None
+
+
+class ValuationQuery(Schema):
+    """Query parameters of the calls that answer with a valuation."""
+
+    class Meta:
+        unknown = RAISE
+
+    include = ExtrasField(
+        load_default=(),
+        metadata={
+            "type": "string",
+            "default": "",
+            "description": "Extras, comma-separated: " + ", ".join(Extra),
+            "example": "contributions,depreciation",
+        },
+    )
+    coverage = fields.Float(
+        load_default=DEFAULT_COVERAGE,
+        validate=validate.OneOf(COVERAGES, error="one of {choices}"),
+        error_messages={"invalid": f"one of {', '.join(map(str, COVERAGES))}"},
+        metadata={"description": "Coverage of the price interval."},
+    )
+
+
+class WaitQuery(ValuationQuery):
+    """Query parameters of the calls that can wait for a job."""
+
+    wait = fields.Float(
+        load_default=0.0,
+        validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
+        error_messages={"invalid": "seconds from 0 to 30"},
+        metadata={"description": "Seconds to wait for the end of the job (long poll)."},
+    )
+
+
+class NoQuery(Schema):
+    """No query parameters."""
+
+    class Meta:
+        unknown = RAISE
+
+
+def load_query(schema: Schema) -> dict[str, Any]:
+    """The query parameters of this request.
+
+    Raises:
+        InvalidInput: a parameter is unknown, given twice or has a wrong value.
+    """
+    if not request.query_string:
+        return dict(_defaults(schema))
+    args = request.args
+    problems = [
+        FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "-")
+        for name in args
+        if name not in schema.fields
+    ]
+    problems += [
+        FieldProblem(f"?{name}", "repeated-parameter", count=len(values))
+        for name, values in args.lists()
+        if name in schema.fields and len(values) > 1
+    ]
+    try:
+        given: dict[str, Any] = schema.load({k: v for k, v in args.items() if k in schema.fields})
+    except ValidationError as error:
+        problems += _query_problems(error, args)
+    if problems:
+        raise InvalidInput(problems)
+    return given
+
+
+@lru_cache(maxsize=64)
+def _defaults(schema: Schema) -> dict[str, Any]:
+    """What a call without a query asks for, as most have none; no parameter is required."""
+    defaults: dict[str, Any] = schema.load({})
+    return defaults
+
+
+def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[FieldProblem]:
+    by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    return [
+        FieldProblem(
+            f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
+        )
+        for name, messages in by_name.items()
+    ]
+
+
+def load_json() -> Any:
+    """The JSON value of this request's body.
+
+    Raises:
+        UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge: see `read_json`.
+        InvalidInput: it is cut off, empty or not JSON.
+    """
+    return parse_json(read_json(), request.content_length)
+
+
+def read_json() -> bytes:
+    """This request's body, as it came; it is kept for whoever reads it again.
+
+    Raises:
+        UnsupportedMediaType: the content type is not JSON.
+        UnsupportedEncoding: it is compressed.
+        BodyTooLarge: above the limit of the application.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
+    encoding = request.headers.get("Content-Encoding", IDENTITY).strip().lower()
+    if encoding != IDENTITY:
+        raise UnsupportedEncoding(expected=IDENTITY, given=encoding[:80])
+    try:
+        return request.get_data()
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(maximum=request.max_content_length) from None
+
+
+def parse_json(raw: bytes, content_length: int | None) -> Any:
+    """The JSON value of a body.
+
+    Args:
+        raw: what came.
+        content_length: its `Content-Length`, if it had one.
+
+    Raises:
+        InvalidInput: it is cut off, empty or not JSON.
+    """
+    if content_length is not None and len(raw) < content_length:
+        raise InvalidInput([FieldProblem("", "truncated-body")])
+    if not raw.strip():
+        raise InvalidInput([FieldProblem("", "empty-body")])
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput([FieldProblem("", "not-json", reason=str(error))]) from None
+
+
+def preferred_wait_s() -> float | None:
+    """The `wait` of the `Prefer` header (RFC 7240), seconds; None without one.
+
+    A preference that cannot be read is ignored, as the RFC asks.
+    """
+    return _preferred_wait_s(request.headers.get("Prefer", ""))
+
+
+def resolve_wait_s(prefer: str, settings: Settings) -> float:
+    """How long a caller of `/predict` is ready to wait, by his `Prefer` header, seconds."""
+    wanted = _preferred_wait_s(prefer)
+    return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
+
+
+def _preferred_wait_s(prefer: str) -> float | None:
+    found = _PREFER_WAIT.search(prefer) if prefer else None
+    return float(found.group(1)) if found else None

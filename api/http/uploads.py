@@ -1,0 +1,172 @@
+"""The bytes of an uploaded file, as they arrive: raw, or one part of a multipart form.
+
+Nothing is spooled: a block goes from the connection to the blob store.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
+from werkzeug.sansio import multipart
+
+from api.http.compression import MAGIC_BYTES, compression_of
+from api.middleware.problems import UnsupportedEncoding, UnsupportedMediaType
+from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
+
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
+MULTIPART = "multipart/form-data"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PARQUET = "application/vnd.apache.parquet"
+RAW_TYPES = (
+    CSV, "text/plain", "text/tab-separated-values", "application/octet-stream", "application/gzip",
+    "application/x-gzip", "application/zstd", "application/x-zstd", XLSX, PARQUET,
+    "application/vnd.ms-excel", "application/vnd.ms-excel.sheet.macroenabled.12",
+    "application/x-parquet",
+)  # fmt: skip
+"""What a file is decides its content; the type only tells it from JSON and the like."""
+
+COMPRESSIONS = {"": "identity", "x-gzip": "gzip"}
+FILE_PART = "file"
+BLOCK_BYTES = 1 << 18
+FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
+"""Far above what the decoder keeps back of a file's bytes; a part's endless head ends here."""
+
+FILE_NAME_MAX_CHARS = 200
+_BINARY = {"type": "string", "format": "binary"}
+UPLOAD_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "A CSV of UTF-8, UTF-16 or Windows-1252, an Excel workbook (.xlsx) or Parquet; "
+    "plain, gzip or zstd. Its content decides what it is.",
+    "content": {
+        MULTIPART: {
+            "schema": {
+                "type": "object",
+                "properties": {FILE_PART: _BINARY},
+                "required": [FILE_PART],
+            }
+        },
+        CSV: {"schema": _BINARY},
+        XLSX: {"schema": _BINARY},
+        PARQUET: {"schema": _BINARY},
+        "application/octet-stream": {"schema": _BINARY},
+    },
+}
+
+
+class UploadBody:
+    """The file in a request; iterating it reads the connection, once.
+
+    Args:
+        request: the request, nothing of whose body was read.
+
+    Raises:
+        UnsupportedMediaType: the request is of a type that holds no file.
+        UnsupportedEncoding: it is compressed in a way that is not read.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._is_form = request.mimetype == MULTIPART
+        self._compression = _content_encoding(request)
+        if not self._is_form and request.mimetype not in ("", *RAW_TYPES):
+            raise UnsupportedMediaType(expected=f"{MULTIPART}, {CSV}", given=request.mimetype[:80])
+        if self._is_form and self._compression != "identity":
+            raise UnsupportedEncoding(expected="identity", given=self._compression)
+        _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
+        self.file_name = clean_file_name(options.get("filename", ""))
+        """As the caller calls it; that of a form's file is known once its bytes come."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The file's bytes as sent.
+
+        Raises:
+            UnreadableUpload: the request ends early, or its form cannot be read.
+        """
+        blocks = self._body()
+        if self._is_form:
+            yield from self._form_file(blocks)
+            return
+        first = b""
+        while len(first) < MAGIC_BYTES and (block := next(blocks, b"")):
+            first += block
+        found = compression_of(first)
+        if self._compression not in ("identity", found):
+            raise _refused(f"wrong-{self._compression}")
+        yield first
+        yield from blocks
+
+    def _body(self) -> Iterator[bytes]:
+        """The request's body; one that is shorter than announced is refused."""
+        expected = self._request.content_length
+        received = 0
+        try:
+            while block := self._request.stream.read(BLOCK_BYTES):
+                received += len(block)
+                yield block
+        except RequestEntityTooLarge:
+            raise UploadTooLarge(maximum=self._request.max_content_length) from None
+        except (ClientDisconnected, OSError):
+            raise _refused("truncated-upload", received=received) from None
+        if expected is not None and received < expected:
+            raise _refused("truncated-upload", received=received)
+
+    def _form_file(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The bytes of the part `file`; any other part is refused."""
+        boundary = self._request.mimetype_params.get("boundary", "")
+        decoder = multipart.MultipartDecoder(
+            boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
+        )
+        has_file = False
+        for event in _form_events(decoder, blocks):
+            if isinstance(event, multipart.File | multipart.Field):
+                if event.name != FILE_PART or has_file:
+                    raise _refused("unknown-part", part=str(event.name)[:80])
+                if not isinstance(event, multipart.File):
+                    raise _refused("file-without-name")
+                has_file = True
+                self.file_name = clean_file_name(event.filename)
+            elif isinstance(event, multipart.Data) and event.data:
+                yield event.data
+        if not has_file:
+            raise _refused("missing-file-part")
+
+
+def _form_events(
+    decoder: multipart.MultipartDecoder, blocks: Iterator[bytes]
+) -> Iterator[multipart.Event]:
+    """The parts of a form and their bytes, to its end."""
+    try:
+        for block in blocks:
+            decoder.receive_data(block)
+            while not isinstance(event := decoder.next_event(), multipart.NeedData):
+                yield event
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), multipart.Epilogue):
+            yield event
+    except (ValueError, RequestEntityTooLarge, UnicodeDecodeError):
+        is_cut = decoder.state not in (multipart.State.PREAMBLE, multipart.State.COMPLETE)
+        raise _refused("truncated-form" if is_cut else "wrong-form") from None
+
+
+def _content_encoding(request: Request) -> str:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = COMPRESSIONS.get(encoding, encoding)
+    if encoding not in ("identity", "gzip", "zstd"):
+        raise UnsupportedEncoding(expected="gzip, zstd", given=encoding[:80])
+    return encoding
+
+
+def _refused(code: str, **params: object) -> UnreadableUpload:
+    return UnreadableUpload([FieldProblem("/file", code, **params)])
+
+
+def clean_file_name(name: str) -> str:
+    """A file's name without its folders.
+
+    >>> clean_file_name("stock/mars.csv")
+    'mars.csv'
+    """
+    return name.replace("\\", "/").rpartition("/")[2][:FILE_NAME_MAX_CHARS]

@@ -1,0 +1,246 @@
+"""`/jobs`: submit, list and poll."""
+
+import hashlib
+import threading
+from contextlib import nullcontext
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from api.http.context import caller_id, language, services
+from api.http.requests import (
+    NoQuery,
+    ValuationQuery,
+    WaitQuery,
+    load_json,
+    load_query,
+    preferred_wait_s,
+    read_json,
+)
+from api.http.responses import PREFER_HEADER, documents_problems, json_response, query_parameters
+from api.jobs.schemas import (
+    JobListQuery,
+    JobListSchema,
+    JobSchema,
+    dump_head,
+    dump_job,
+    load_filter,
+)
+from api.jobs.service import Submission
+from api.middleware.authentication import Scope, require_scope
+from api.valuations.views import accepted, mark_accepted
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.ids import JobId
+from shared.domain.job import CarRequest, JobSummary
+from shared.domain.valuation import Extra
+from shared.fields.requests import load_car_request
+
+LARGE_BODY_BYTES, LARGE_CARS = 65_536, 100
+_LARGE_LIST_LOCK = threading.Lock()
+"""The turn of lists of hundreds of cars: one takes megabytes while it is read or written, no two of
+them are faster side by side in one interpreter, and single cars are answered between two."""
+
+blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
+SUBMIT_QUERY = ValuationQuery()
+LIST_QUERY = JobListQuery()
+WAIT_QUERY = WaitQuery()
+NO_QUERY = NoQuery()
+IDEMPOTENCY_KEY_MAX = 200
+
+
+@blueprint.post("/jobs")
+@blueprint.doc(
+    summary="Submit one car or a list",
+    parameters=[
+        query_parameters(ValuationQuery),
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
+            "description": "Repeating a submission with the same key gives the same job (24 h).",
+        },
+        PREFER_HEADER,
+    ],
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/CarRequest"},
+                        {"type": "array", "items": {"$ref": "#/components/schemas/CarRequest"}},
+                    ]
+                }
+            }
+        },
+    },
+)
+@blueprint.response(202, JobSchema, description="Accepted: poll `Location`")
+@blueprint.alt_response(200, schema=JobSchema, description="Ended within `Prefer: wait`")
+@documents_problems(
+    blueprint,
+    status_413="Body too large",
+    status_415="Not JSON",
+    status_422="Invalid car or parameter, or the Idempotency-Key came with another body",
+    status_503="No model, or queue down",
+)
+@require_scope(Scope.PREDICT)
+def submit() -> Response:
+    """The job is stored and on the queue before 202 is answered."""
+    query = load_query(SUBMIT_QUERY)
+    is_large = len(read_json()) >= LARGE_BODY_BYTES  # a slow sender keeps nobody from his turn
+    with _LARGE_LIST_LOCK if is_large else nullcontext():
+        submission = _submission(query["include"])
+    job = services().jobs.submit(submission, caller_id())
+    del submission
+    wait_s = preferred_wait_s()
+    if wait_s is None:
+        return accepted(job, query["coverage"])
+    job_id = job.id
+    del job  # a list of cars takes megabytes, and may wait for long
+    return _wait_for(job_id, wait_s, query["coverage"])
+
+
+def _submission(extras: tuple[Extra, ...]) -> Submission:
+    body = load_json()
+    return Submission(
+        requests=load_requests(body, extras),
+        is_list=isinstance(body, list),
+        body=request.get_data() + request.query_string,
+        idempotency_key=idempotency_key(),
+    )
+
+
+@blueprint.get("/jobs")
+@blueprint.doc(
+    summary="List jobs and batches",
+    description=(
+        "What the caller handed in and can still be read, the newest first. Follow `next_cursor` "
+        "until it is null; with a filter that hardly anything passes, pages may be short or empty "
+        "before that."
+    ),
+    parameters=[query_parameters(JobListQuery)],
+)
+@blueprint.response(200, JobListSchema)
+@documents_problems(
+    blueprint, status_422="Invalid parameter", status_503="Queue down, or the store of batches"
+)
+@require_scope(Scope.PREDICT)
+def list_all() -> Response:
+    """A page of the caller's own; nobody else's is ever in it."""
+    query = load_query(LIST_QUERY)
+    page = services().listing.page(caller_id(), load_filter(query), query["cursor"], query["limit"])
+    links = {}
+    if page.cursor is not None:
+        links["next"] = "/jobs?" + urlencode(dict(request.args) | {"cursor": page.cursor})
+    items = [dump_head(head) for head in page.summaries]
+    response = json_response({"items": items, "next_cursor": page.cursor, "links": links})
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@blueprint.get("/jobs/<job_id>")
+@blueprint.doc(summary="Read a job", parameters=[query_parameters(WaitQuery)])
+@blueprint.response(200, JobSchema)
+@documents_problems(
+    blueprint, status_404="No such job", status_410="Expired", status_422="Invalid parameter"
+)
+@require_scope(Scope.PREDICT)
+def read(job_id: str) -> Response:
+    """State, place in the queue, and the result once there is one; `wait` long-polls."""
+    query = load_query(WAIT_QUERY)
+    head = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
+    if not head.state.is_terminal:
+        response = _job_response(head, query["coverage"])
+        response.headers["Retry-After"] = "1"
+        etag = _digest(response.get_data())
+    else:  # it never changes again: who has it need not have it read
+        etag = _digest(f"{job_id} {head.state} {query['coverage']} {language()}".encode())
+        is_known = request.if_none_match.contains_weak(etag)
+        response = Response() if is_known else _job_response(head, query["coverage"])
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.make_conditional(request)
+    return response
+
+
+def _job_response(head: JobSummary, coverage: float) -> Response:
+    """The answer for a job."""
+    jobs = services().jobs
+    with _LARGE_LIST_LOCK if (head.total or 0) > LARGE_CARS else nullcontext():
+        job = jobs.get(JobId(head.id), caller_id())
+        return json_response(dump_job(job, jobs.place(job), coverage))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
+
+
+@blueprint.delete("/jobs/<job_id>")
+@blueprint.doc(summary="Cancel a job")
+@blueprint.response(202, JobSchema, description="Cancelled, or asked to end")
+@documents_problems(
+    blueprint,
+    status_403="A page of another site asks",
+    status_404="No such job",
+    status_409="It has ended",
+    status_410="Expired",
+    status_422="A query parameter",
+)
+@require_scope(Scope.PREDICT)
+def cancel(job_id: str) -> Response:
+    """A job that waits ends at once; one that runs ends at its next step."""
+    load_query(NO_QUERY)
+    job = services().jobs.cancel(JobId(job_id), caller_id())
+    return json_response(dump_job(job, services().jobs.place(job), 0.9), 202)
+
+
+def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...]:
+    """One car or a list of them; the problems of all cars in one answer."""
+    if not isinstance(body, list):
+        return (load_car_request(body, extras=extras),)
+    maximum = services().settings.job_max_cars
+    if not body:
+        raise InvalidInput([FieldProblem("", "empty-list", maximum=maximum)])
+    if len(body) > maximum:
+        raise InvalidInput([FieldProblem("", "too-many-cars", maximum=maximum, count=len(body))])
+    requests: list[CarRequest] = []
+    problems: list[FieldProblem] = []
+    for index, car in enumerate(body):
+        try:
+            requests.append(load_car_request(car, pointer=f"/{index}", extras=extras))
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(problems)
+    return tuple(requests)
+
+
+def idempotency_key() -> str | None:
+    """The `Idempotency-Key` header."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
+        raise InvalidInput(
+            [
+                FieldProblem(
+                    "@Idempotency-Key",
+                    "invalid-header",
+                    expected=f"1-{IDEMPOTENCY_KEY_MAX} characters",
+                )
+            ]
+        )
+    return key
+
+
+def _wait_for(job_id: str, wait_s: float, coverage: float) -> Response:
+    limit = services().settings.max_wait_s
+    head = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
+    response = _job_response(head, coverage)
+    if not head.state.is_terminal:
+        mark_accepted(response, job_id)
+    else:
+        response.headers["Content-Location"] = f"/jobs/{job_id}"
+    response.headers["Preference-Applied"] = f"wait={min(wait_s, limit):g}"
+    return response

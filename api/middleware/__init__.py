@@ -1,0 +1,1 @@
+"""What applies to every request: callers, cross-site rules, security headers, problems."""

@@ -1,0 +1,91 @@
+"""What pages of other sites may make a browser send: questions, never changes.
+
+A browser lets every page send forms to any address, and adds what it remembers of that address.
+Whoever has a bearer key is not meant by this: no browser adds one by itself. Without keys the
+only guard is the address, and two things get around that: a page of another site that posts to
+127.0.0.1, and a name of another site that is made to lead there (DNS rebinding).
+"""
+
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import Flask, g, request
+
+from api.middleware.authentication import LOCAL_CALLER, Authenticator
+from api.middleware.cors import CORS_EXCLUDED_PREFIX, allowed_origins
+from api.middleware.problems import CrossSiteRefused, HostRefused
+from shared.settings import Settings
+
+CACHED_HOST_MAX_CHARS = 64
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_EXEMPT_PATHS = frozenset({"/", "/predict", "/jobs"})
+"""What anybody may post: the page's form, and JSON, which a browser asks permission for first."""
+
+
+def register(app: Flask, settings: Settings, authenticator: Authenticator) -> None:
+    """Refuse such calls before anything else looks at them; after the caller was found."""
+    trusted = allowed_origins(settings)
+
+    @app.before_request
+    def refuse_foreign_hosts() -> None:
+        host = request.environ.get("HTTP_HOST")
+        if host is not None and authenticator.allows_anonymous and not is_loopback(host):
+            raise HostRefused
+
+    @app.before_request
+    def refuse_foreign_changes() -> None:
+        if request.method in SAFE_METHODS or _is_csrf_exempt() or _has_bearer_key():
+            return
+        is_trusted = _origin() in trusted and not request.path.startswith(CORS_EXCLUDED_PREFIX)
+        if is_cross_site() and not is_trusted:
+            raise CrossSiteRefused
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a `Host` header names this machine.
+
+    >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
+    (True, True, False)
+    """
+    return _is_loopback_cached(host) if len(host) <= CACHED_HOST_MAX_CHARS else _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+_is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
+
+
+def is_cross_site() -> bool:
+    """Whether a browser says that a page of another origin sent this call.
+
+    `Sec-Fetch-Site` is the browser's own comparison, right behind any proxy; where it is missing,
+    the origin must be the host that was asked. Programs send neither.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = _origin()
+    if origin is None:
+        return False
+    _, _, host = origin.partition("://")
+    return host.casefold() != request.headers.get("Host", "").casefold()
+
+
+def _is_csrf_exempt() -> bool:
+    return request.method == "POST" and request.path in CSRF_EXEMPT_PATHS
+
+
+def _has_bearer_key() -> bool:
+    """Whether the caller sent an API key; passwords are read later, and for pages only."""
+    return g.caller is not None and g.caller is not LOCAL_CALLER
+
+
+def _origin() -> str | None:
+    return request.headers.get("Origin")

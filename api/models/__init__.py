@@ -1,0 +1,1 @@
+"""`/models`: the model registry over HTTP, and model cards."""

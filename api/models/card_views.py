@@ -1,0 +1,115 @@
+"""`/models/{version}/card`: what a version is and how good it is, as a page or as Markdown."""
+
+import hashlib
+
+import orjson
+from flask import Response, render_template, request
+from flask_smorest import Blueprint
+
+from api.http.context import services
+from api.http.requests import NoQuery, load_query
+from api.http.responses import documents_problems
+from api.middleware.authentication import Scope, accept_basic_auth, require_scope
+from api.middleware.security_headers import CSP
+from api.models.service import CARD_DATA_FILE, MARKDOWN_FILE
+from api.ops.docs_views import ASSETS
+from shared.domain.errors import ModelNotLoaded
+
+ACTIVE = "active"
+"""Stands for the active version in an address."""
+MEDIA_TYPES = {"json": "application/json", "md": "text/markdown", "png": "image/png"}
+CARD_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+NO_QUERY = NoQuery()
+
+blueprint = Blueprint(
+    "model cards", __name__, description="What a version is, how good it is, and for whom."
+)
+blueprint.before_request(accept_basic_auth)
+
+
+@blueprint.get("/models/<version>/card")
+@blueprint.doc(
+    summary="A version's model card",
+    responses={
+        "200": {"description": "The card", "content": {"text/html": {}, "text/markdown": {}}}
+    },
+)
+@documents_problems(
+    blueprint,
+    status_404="No such version, or it has no card",
+    status_409="The card is not what was saved",
+    status_422="A query parameter",
+    status_503="`active` was asked for, and no version is",
+)
+@require_scope(Scope.PREDICT)
+def card(version: str) -> Response:
+    """Intended use, limits, data and measured quality of a version; `active` stands for one.
+
+    A page for browsers, Markdown for everybody else.
+    """
+    load_query(NO_QUERY)
+    accept = request.accept_mimetypes
+    if accept.quality("text/html") > accept.quality("text/markdown"):
+        response = _page(_resolve_version(version))
+    else:
+        content = services().models.card_file(_resolve_version(version), MARKDOWN_FILE)
+        response = _file(content, MEDIA_TYPES["md"])
+    response.vary.add("Accept")
+    return response
+
+
+@blueprint.get("/models/<version>/<name>")
+@blueprint.doc(
+    summary="A file of a version's model card",
+    responses={
+        "200": {
+            "description": "The file",
+            "content": {kind: {} for kind in MEDIA_TYPES.values()},
+        }
+    },
+)
+@documents_problems(
+    blueprint,
+    status_404="No such version or file",
+    status_409="The file is not what was saved",
+    status_422="A query parameter",
+    status_503="`active` was asked for, and no version is",
+)
+@require_scope(Scope.PREDICT)
+def card_file(version: str, name: str) -> Response:
+    """A plot, or the card as `card.md` and `card.json`."""
+    load_query(NO_QUERY)
+    content = services().models.card_file(_resolve_version(version), name)
+    return _file(content, MEDIA_TYPES[name.rpartition(".")[2]])
+
+
+def _resolve_version(version: str) -> str:
+    if version != ACTIVE:
+        return version
+    active = services().models.active_id()
+    if active is None:
+        raise ModelNotLoaded
+    return active
+
+
+def _page(version: str) -> Response:
+    content = orjson.loads(services().models.card_file(version, CARD_DATA_FILE))
+    html = render_template("card.html", asset_url=ASSETS.url, version=version, **content)
+    response = Response(html, mimetype="text/html")
+    response.headers[CSP] = CARD_CSP
+    response.headers["Content-Language"] = "en"
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    return response
+
+
+def _file(content: bytes, media_type: str) -> Response:
+    response = Response(content, mimetype=media_type)
+    response.set_etag(hashlib.sha256(content).hexdigest())
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,156 @@
+"""`/models`: the registry over HTTP."""
+
+from typing import Any
+
+from flask import Response, request
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+
+from api.http.context import caller_id, services
+from api.http.requests import NoQuery, load_query
+from api.http.responses import documents_problems, json_response
+from api.middleware.authentication import Scope, require_scope
+from api.models.service import CARD_DATA_FILE
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.registry import etag_of
+from shared.domain.errors import ModelNotLoaded
+
+blueprint = Blueprint("models", __name__, description="Versions of the model.")
+NO_QUERY = NoQuery()
+
+
+class ModelVersionSchema(Schema):
+    """One trained version, from its manifest."""
+
+    version = fields.String(required=True)
+    active = fields.Boolean(required=True)
+    activated_at = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was last made the active one"},
+    )
+    created_at = fields.String(required=True)
+    data_as_of = fields.String(required=True, allow_none=True)
+    basis = fields.String(required=True)
+    estimator = fields.String(required=True)
+    trees = fields.Integer(required=True)
+    nodes = fields.Integer(required=True)
+    training = fields.Dict(required=True)
+    metrics = fields.Dict(required=True)
+    links = fields.Dict(
+        keys=fields.String(), required=True, metadata={"description": "`card`: its model card"}
+    )
+
+
+class ModelListSchema(Schema):
+    """All versions, the newest first."""
+
+    models = fields.List(fields.Nested(ModelVersionSchema), required=True)
+
+
+def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]:
+    """The answer for one version."""
+    # The price index has a figure for every month: the manifest and the card hold it.
+    training = {name: told for name, told in version.training.items() if name != "price_index"}
+    links = {"card": f"/models/{version.id}/card"} if CARD_DATA_FILE in version.files else {}
+    return {
+        "version": version.id,
+        "active": version.id == active_id,
+        "activated_at": services().models.activated_at().get(version.id),
+        "created_at": version.created_at.isoformat(timespec="seconds"),
+        "data_as_of": version.data_as_of,
+        "basis": version.basis,
+        "estimator": version.estimator,
+        "trees": version.tree_count,
+        "nodes": version.node_count,
+        "training": training,
+        "metrics": dict(version.metrics),
+        "links": links,
+    }
+
+
+@blueprint.get("/models")
+@blueprint.doc(summary="List the versions")
+@blueprint.response(200, ModelListSchema)
+@documents_problems(blueprint, status_422="A query parameter")
+@require_scope(Scope.PREDICT)
+def list_models() -> Response:
+    """All versions in the registry, the newest first."""
+    load_query(NO_QUERY)
+    active_id = services().models.active_id()
+    versions = services().models.versions()
+    return json_response({"models": [dump_version(version, active_id) for version in versions]})
+
+
+@blueprint.get("/models/active")
+@blueprint.doc(summary="The active version")
+@blueprint.response(200, ModelVersionSchema)
+@documents_problems(blueprint, status_422="A query parameter", status_503="No version is active")
+@require_scope(Scope.PREDICT)
+def active_model() -> Response:
+    """The version that answers now; its ETag is what `If-Match` of an activation names."""
+    load_query(NO_QUERY)
+    version = services().models.active()
+    if version is None:
+        raise ModelNotLoaded
+    return _with_etag(dump_version(version, version.id))
+
+
+@blueprint.post("/models/<version>/activate")
+@blueprint.doc(
+    summary="Activate a version",
+    parameters=[
+        {
+            "in": "header",
+            "name": "If-Match",
+            "schema": {"type": "string"},
+            "description": "ETag of the active version: activate only if it still is.",
+        }
+    ],
+)
+@blueprint.response(200, ModelVersionSchema)
+@documents_problems(
+    blueprint,
+    status_404="No such version",
+    status_403="A page of another site asks, or the key has another scope",
+    status_409="The version fails its checks",
+    status_412="Another version is active than If-Match says",
+    status_422="A query parameter",
+)
+@require_scope(Scope.ADMIN)
+def activate(version: str) -> Response:
+    """Every worker answers with it within two seconds; no request is dropped."""
+    load_query(NO_QUERY)
+    activated = services().models.activate(version, caller_id(), if_match())
+    return _with_etag(dump_version(activated, activated.id))
+
+
+@blueprint.post("/models/rollback")
+@blueprint.doc(summary="Go back to the version before")
+@blueprint.response(200, ModelVersionSchema)
+@documents_problems(
+    blueprint,
+    status_404="That version is gone",
+    status_403="A page of another site asks, or the key has another scope",
+    status_409="There is none",
+    status_412="If-Match does not hold",
+    status_422="A query parameter",
+)
+@require_scope(Scope.ADMIN)
+def rollback() -> Response:
+    """Activate the version that was active before the present one."""
+    load_query(NO_QUERY)
+    version = services().models.rollback(caller_id(), if_match())
+    return _with_etag(dump_version(version, version.id))
+
+
+def if_match() -> str | None:
+    """The `If-Match` header as it came; `*` holds always."""
+    given = request.headers.get("If-Match", "").strip()
+    return None if given in {"", "*"} else given
+
+
+def _with_etag(body: dict[str, Any]) -> Response:
+    response = json_response(body)
+    response.headers["ETag"] = etag_of(body["version"])
+    return response

@@ -1,0 +1,1 @@
+"""Health, metrics, statistics and the API documentation."""

@@ -1,0 +1,101 @@
+"""The documentation pages: Swagger UI, ReDoc and the list of problems, with no outside address."""
+
+import importlib.util
+from pathlib import Path
+
+from flask import Blueprint, Response, render_template
+
+from api.http.assets import AssetFolder
+from api.middleware.problems import HTTP_CODES, STATUS_BY_ERROR
+from api.middleware.security_headers import CSP
+from shared.messages.problems import PROBLEM_MESSAGES
+from shared.messages.texts import FIELD_MESSAGES, INPUT_MESSAGES, WARNING_MESSAGES
+
+SIDECAR = "drf_spectacular_sidecar"
+SIDECAR_FILES = (
+    "swagger-ui-dist/swagger-ui.css",
+    "swagger-ui-dist/swagger-ui-bundle.js",
+    "redoc/bundles/redoc.standalone.js",
+)
+OWN_FILES = ("swagger.js", "redoc.css", "page.css", "icon.svg", "chevron.svg")
+URL_REPLACEMENTS = {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"}
+"""The one address that ReDoc would load something from: its maker's logo."""
+
+COMMON_CSP = (
+    "default-src 'none'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'"
+)
+SWAGGER_CSP = f"{COMMON_CSP} 'unsafe-inline'"
+"""Swagger UI writes style attributes."""
+REDOC_CSP = f"{COMMON_CSP} 'unsafe-inline'; worker-src blob:"
+"""ReDoc writes style elements, and searches in a worker that it builds itself."""
+
+blueprint = Blueprint("docs", __name__)
+
+
+def sidecar_folder() -> Path:
+    """Where the package with the two programs keeps its files.
+
+    The package is found, never imported: its `__init__` needs Django, which is not installed.
+
+    Raises:
+        ModuleNotFoundError: the package is missing.
+    """
+    spec = importlib.util.find_spec(SIDECAR)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{SIDECAR} is not installed: its files are /docs and /redoc")
+    return Path(spec.submodule_search_locations[0]) / "static" / SIDECAR
+
+
+def _paths() -> dict[str, Path]:
+    own = Path(__file__).parents[1] / "pages" / "static"
+    sidecar = sidecar_folder()
+    return {Path(name).name: sidecar / name for name in SIDECAR_FILES} | {
+        name: own / name for name in OWN_FILES
+    }
+
+
+ASSETS = AssetFolder(_paths(), "/docs/static/", URL_REPLACEMENTS)
+
+
+@blueprint.get("/docs")
+def swagger() -> Response:
+    """Try the calls."""
+    return _page("swagger.html", SWAGGER_CSP)
+
+
+@blueprint.get("/redoc")
+def redoc() -> Response:
+    """Read the reference."""
+    return _page("redoc.html", REDOC_CSP)
+
+
+@blueprint.get("/docs/problems")
+def problems() -> Response:
+    """What every problem type means: the address that a problem's `type` points to."""
+    status_of_code = {code: status for status, code in HTTP_CODES.items()} | {
+        kind.code: status for kind, status in STATUS_BY_ERROR.items()
+    }
+    return _page(
+        "problems.html",
+        COMMON_CSP,
+        problems=PROBLEM_MESSAGES,
+        status_of_code=status_of_code,
+        rules=FIELD_MESSAGES | INPUT_MESSAGES,
+        warnings=WARNING_MESSAGES,
+    )
+
+
+@blueprint.get("/docs/static/<name>")
+def static_file(name: str) -> Response:
+    """Style and program of these pages."""
+    return ASSETS.response(name)
+
+
+def _page(template: str, csp: str, **context: object) -> Response:
+    response = Response(
+        render_template(template, asset_url=ASSETS.url, **context), mimetype="text/html"
+    )
+    response.headers[CSP] = csp
+    response.headers["Cache-Control"] = "no-cache"
+    return response

@@ -1,0 +1,124 @@
+"""Is the service able to answer? Every dependency, with its name and latency."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import redis
+
+from api.models.service import Models
+from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
+from shared.metrics import ServiceSnapshot
+from shared.queue.names import QueueName
+from shared.redis.cache import ValuationCache
+from shared.redis.workers import WorkerRegistry
+
+
+class WorkersMissing(Exception):
+    """No worker serves the interactive queue."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One dependency's state."""
+
+    name: str
+    ok: bool
+    required: bool
+    """Whether the service can answer without it."""
+    latency_ms: float
+    detail: str
+
+
+class Health:
+    """Looks at what the service depends on.
+
+    Args:
+        models: the model registry.
+        workers: the broker, and the workers' signs of life.
+        cache: the result cache.
+    """
+
+    def __init__(self, models: Models, workers: WorkerRegistry, cache: ValuationCache) -> None:
+        self._models = models
+        self._workers = workers
+        self._cache = cache
+
+    def checks(self) -> list[Check]:
+        """Every dependency, looked at now."""
+        broker = _check("broker", self._check_broker, required=True)
+        # Without it nobody knows of workers: asking would take its whole timeout once more.
+        workers = (
+            _check("workers", self._check_workers, required=True)
+            if broker.ok
+            else dataclasses.replace(broker, name="workers", latency_ms=0.0)
+        )
+        return [
+            _check("model", self._check_model, required=True),
+            broker,
+            workers,
+            _check("cache", self._check_cache, required=False),
+        ]
+
+    def model_loaded(self) -> bool:
+        """Whether a model version is active."""
+        return self._models.active_id() is not None
+
+    def cache_enabled(self) -> bool:
+        """Whether the result cache answers."""
+        return self._cache.size() is not None
+
+    def snapshot(self) -> ServiceSnapshot:
+        """The state that the metrics show; what cannot be read is left out."""
+        version = self._models.active()
+        try:
+            messages, ages = self._workers.waiting()
+            workers = self._workers.live_counts()
+        except BrokerUnavailable:
+            messages, ages, workers = {}, {}, {}
+        return ServiceSnapshot(
+            model_version=version.id if version else None,
+            model_trained_on=version.created_at.date().isoformat() if version else "",
+            cached_estimates=self._cache.size(),
+            queue_messages=messages,
+            queue_oldest_age_s=ages,
+            workers=workers,
+        )
+
+    def _check_model(self) -> str:
+        version = self._models.active_id()
+        if version is None:
+            raise ModelNotLoaded
+        return version
+
+    def _check_broker(self) -> str:
+        self._workers.ping()
+        return ""
+
+    def _check_workers(self) -> str:
+        live_counts = self._workers.live_counts()
+        if not live_counts[QueueName.INTERACTIVE]:
+            raise WorkersMissing
+        return ", ".join(f"{queue}: {count}" for queue, count in live_counts.items())
+
+    def _check_cache(self) -> str:
+        self._cache.ping()
+        return ""
+
+
+def _check(name: str, look: Callable[[], str], *, required: bool) -> Check:
+    started = time.perf_counter()
+    try:
+        detail, ok = look(), True
+    except DomainError as error:
+        # Only the kind of failure is told: its text may name addresses.
+        detail, ok = error.code, False
+    except (WorkersMissing, redis.RedisError) as error:
+        detail, ok = type(error).__name__, False
+    return Check(
+        name=name,
+        ok=ok,
+        required=required,
+        latency_ms=round(1000 * (time.perf_counter() - started), 3),
+        detail=detail,
+    )

@@ -1,0 +1,150 @@
+"""Operations: health, readiness, metrics, statistics."""
+
+import re
+from datetime import UTC, date, datetime
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from api.http.context import services
+from api.http.requests import NoQuery, load_query
+from api.http.responses import documents_problems, json_response, query_parameters
+from api.middleware.authentication import Scope, require_scope
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.metrics import exposition
+
+blueprint = Blueprint("operations", __name__, description="Health, metrics and statistics.")
+NO_QUERY = NoQuery()
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class HealthSchema(Schema):
+    """The short health answer."""
+
+    status = fields.String(required=True, metadata={"enum": ["ok", "error"]})
+    model_loaded = fields.Boolean(required=True)
+    cache_enabled = fields.Boolean(required=True)
+
+
+class CheckSchema(Schema):
+    """One dependency."""
+
+    name = fields.String(required=True)
+    ok = fields.Boolean(required=True)
+    required = fields.Boolean(required=True)
+    latency_ms = fields.Float(required=True)
+    detail = fields.String(required=True)
+
+
+class ReadinessSchema(Schema):
+    """Every dependency with its latency."""
+
+    status = fields.String(required=True, metadata={"enum": ["ready", "degraded", "not-ready"]})
+    checks = fields.List(fields.Nested(CheckSchema), required=True)
+
+
+class DayQuery(Schema):
+    """Which day."""
+
+    date = fields.String(metadata={"description": "UTC day, YYYY-MM-DD; today by default"})
+
+
+DAY_QUERY = DayQuery()
+
+
+@blueprint.get("/health")
+@blueprint.doc(summary="Is a model loaded?")
+@blueprint.response(200, HealthSchema)
+@documents_problems(blueprint, status_422="A query parameter")
+def health() -> Response:
+    """The reference API's health answer."""
+    load_query(NO_QUERY)
+    loaded = services().health.model_loaded()
+    return json_response(
+        {
+            "status": "ok" if loaded else "error",
+            "model_loaded": loaded,
+            "cache_enabled": services().health.cache_enabled(),
+        }
+    )
+
+
+@blueprint.get("/livez")
+@blueprint.doc(summary="Is the process up?")
+@blueprint.response(200, Schema.from_dict({"status": fields.String()}, name="LivenessSchema"))
+@documents_problems(blueprint, status_422="A query parameter")
+def live() -> Response:
+    """Says nothing about dependencies: restarting this process would not mend them."""
+    load_query(NO_QUERY)
+    return json_response({"status": "alive"})
+
+
+@blueprint.get("/readyz")
+@blueprint.doc(summary="Can it answer?")
+@blueprint.response(200, ReadinessSchema)
+@blueprint.alt_response(503, schema=ReadinessSchema, description="A required dependency is missing")
+@documents_problems(blueprint, status_422="A query parameter")
+def ready() -> Response:
+    """Every dependency, looked at now; without the cache the service is degraded, not down."""
+    load_query(NO_QUERY)
+    checks = services().health.checks()
+    is_ready = all(check.ok for check in checks if check.required)
+    status = "ready" if all(check.ok for check in checks) else "degraded"
+    body = {
+        "status": status if is_ready else "not-ready",
+        "checks": [
+            {
+                "name": check.name,
+                "ok": check.ok,
+                "required": check.required,
+                "latency_ms": check.latency_ms,
+                "detail": check.detail,
+            }
+            for check in checks
+        ],
+    }
+    return json_response(body, 200 if is_ready else 503)
+
+
+@blueprint.get("/metrics")
+@blueprint.doc(summary="Prometheus metrics")
+@blueprint.response(200, {"type": "string"}, content_type="text/plain")
+@documents_problems(blueprint, status_422="A query parameter")
+def metrics() -> Response:
+    """All processes of this host, in the text format."""
+    load_query(NO_QUERY)
+    return Response(exposition(services().health.snapshot()), content_type=CONTENT_TYPE_LATEST)
+
+
+@blueprint.get("/cache/stats")
+@blueprint.doc(summary="Result cache")
+@blueprint.response(200, {"type": "object"})
+@documents_problems(blueprint, status_422="A query parameter")
+def cache_stats() -> Response:
+    """Size, memory and hit rate."""
+    load_query(NO_QUERY)
+    return json_response(services().cache.stats())
+
+
+@blueprint.get("/predictions/stats")
+@blueprint.doc(summary="Predictions of a day", parameters=[query_parameters(DayQuery)])
+@blueprint.response(200, {"type": "object"})
+@documents_problems(blueprint, status_422="Not a day")
+@require_scope(Scope.PREDICT)
+def prediction_stats() -> Response:
+    """Counts, prices and latency, from the audit log."""
+    day = load_query(DAY_QUERY).get("date") or datetime.now(UTC).date().isoformat()
+    return json_response(services().audit_stats.of_day(_valid_day(day)))
+
+
+def _valid_day(text: str) -> str:
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    raise InvalidInput(
+        [FieldProblem("?date", "invalid-parameter", expected="YYYY-MM-DD", value=text)]
+    )

@@ -1,0 +1,145 @@
+"""The next years and the typical cars as the template shows them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from api.pages.french import NO_BREAK_SPACE, format_name, format_number, format_price
+from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
+from shared.domain.valuation import Estimate, interval_of
+from shared.fields.spellings import FRENCH_CHOICES
+
+WIDTH, HEIGHT = 340, 150
+"""Of the drawing, in its own units."""
+LEFT, RIGHT, TOP, BOTTOM = 14.0, 326.0, 8.0, 122.0
+"""Where its curve lies."""
+
+PACES = {
+    Pace.OWN: "au même rythme qu'aujourd'hui",
+    Pace.MARKET: "au rythme habituel du marché",
+}
+LIKENESSES = {
+    SimilarityReason.MODEL: "même modèle",
+    SimilarityReason.COMPANY: "même marque",
+    SimilarityReason.YEAR: "même année",
+    SimilarityReason.NEAR_YEAR: "année proche",
+    SimilarityReason.KM: "kilométrage proche",
+    SimilarityReason.PRICE: "prix proche",
+}
+"""What is worth saying; fuel and gearbox stand beside it anyway."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class YearView:
+    """One year of the curve."""
+
+    when: str
+    short: str
+    kilometres: str
+    price: str
+    interval: str
+    x: float
+    y: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OutlookView:
+    """The curve of the next years; the first entry of `years` is today."""
+
+    pace: str
+    years: tuple[YearView, ...]
+    curve: str
+    """Points of the line of prices, as SVG writes them."""
+    band: str
+    """Points of the area of the intervals."""
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ComparableView:
+    """One typical car."""
+
+    name: str
+    facts: str
+    alike: str
+    price: str
+    listings: str
+
+
+def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int) -> OutlookView:
+    """The drawing and the table of the next years.
+
+    Args:
+        estimate: today's.
+        depreciation: the years to come.
+        km_driven: today's kilometres.
+    """
+    numbers = [0, *(point.years for point in depreciation.points)]
+    kilometres = [km_driven, *(point.km_driven for point in depreciation.points)]
+    prices = [estimate.price_mad, *(point.price_mad for point in depreciation.points)]
+    rows = [estimate.quantiles_mad, *(point.quantiles_mad for point in depreciation.points)]
+    intervals = [interval_of(row) for row in rows]
+    bottom = min(interval.low_mad for interval in intervals)
+    top = max(interval.high_mad for interval in intervals)
+
+    def across(years: int) -> float:
+        return round(LEFT + (RIGHT - LEFT) * years / numbers[-1], 1)
+
+    def up(price_mad: float) -> float:
+        share = (price_mad - bottom) / max(top - bottom, 1.0)
+        return round(BOTTOM - (BOTTOM - TOP) * share, 1)
+
+    highs = [(across(n), up(one.high_mad)) for n, one in zip(numbers, intervals, strict=True)]
+    lows = [(across(n), up(one.low_mad)) for n, one in zip(numbers, intervals, strict=True)]
+    return OutlookView(
+        pace=f"{PACES[depreciation.pace]}, {_km(depreciation.km_per_year)} par an",
+        years=tuple(
+            YearView(
+                when="Aujourd'hui" if count == 0 else f"Dans {_years(count)}",
+                short="Auj." if count == 0 else f"+{count}",
+                kilometres=_km(km),
+                price=format_price(price),
+                interval=f"{format_price(interval.low_mad)} à {format_price(interval.high_mad)}",
+                x=across(count),
+                y=up(price),
+            )
+            for count, km, price, interval in zip(
+                numbers, kilometres, prices, intervals, strict=True
+            )
+        ),
+        curve=_points([(across(n), up(price)) for n, price in zip(numbers, prices, strict=True)]),
+        band=_points([*highs, *reversed(lows)]),
+    )
+
+
+def build_comparables(found: Sequence[Comparable]) -> tuple[ComparableView, ...]:
+    """The typical cars, in words."""
+    return tuple(_comparable(one) for one in found)
+
+
+def _comparable(one: Comparable) -> ComparableView:
+    years = str(one.year_from)
+    if one.year_to != one.year_from:
+        years = f"{one.year_from} à {one.year_to}"
+    facts = [_km(one.km_driven), FRENCH_CHOICES[one.fuel], FRENCH_CHOICES[one.transmission].lower()]
+    alike = [LIKENESSES[each] for each in one.alike if each in LIKENESSES]
+    return ComparableView(
+        name=f"{format_name(one.company)} {format_name(one.model)} {years}",
+        facts=" · ".join(facts),
+        alike=", ".join(alike),
+        price=format_price(one.price_mad),
+        listings=f"{format_number(one.listings)}{NO_BREAK_SPACE}annonces",
+    )
+
+
+def _points(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in places)
+
+
+def _years(count: int) -> str:
+    return f"{count} an{'s' if count > 1 else ''}"
+
+
+def _km(kilometres: int) -> str:
+    """Kilometres to the nearest hundred: what is to come, and what is typical, is no finer."""
+    return f"{format_number(round(kilometres, -2))}{NO_BREAK_SPACE}km"

@@ -1,0 +1,249 @@
+"""The result as the template shows it: texts, and the drawing's positions in percent."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from api.pages.form import car_name
+from api.pages.french import (
+    NO_BREAK_SPACE,
+    THIN_SPACE,
+    format_centimes,
+    format_name,
+    format_number,
+    format_price,
+    format_signed_price,
+    round_price,
+)
+from api.pages.outlook import ComparableView, OutlookView, build_comparables, build_outlook
+from shared.domain.car import CATEGORIES, CarFeatures
+from shared.domain.job import CarRequest
+from shared.domain.valuation import (
+    Contribution,
+    Estimate,
+    Explanation,
+    PriceInterval,
+    Verdict,
+    VerdictPosition,
+)
+from shared.fields.car import CAR_FIELDS
+from shared.fields.spellings import FRENCH_CHOICES
+from shared.messages.texts import describe_warning
+
+MARGIN = 0.08
+"""Free room beside the interval in the drawing, as a share of its width."""
+REACH = 0.6
+"""How far the drawing stretches to show an asking price outside, as a share of the width."""
+MAX_CONTRIBUTIONS = 6
+SUSPICIOUS_PERCENTILE = 5.0
+"""Below it a cheap car deserves a warning."""
+
+VERDICTS = {
+    VerdictPosition.BELOW: "En dessous du marché",
+    VerdictPosition.FAIR: "Dans le marché",
+    VerdictPosition.ABOVE: "Au-dessus du marché",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Drawing:
+    """Horizontal positions in percent of the drawing's width."""
+
+    low: float
+    fair_low: float
+    price: float
+    fair_high: float
+    high: float
+    asking: float | None
+
+    @property
+    def asking_anchor(self) -> str:
+        """How the asking price's label is aligned, so that it stays inside."""
+        if self.asking is None or 25 <= self.asking <= 75:  # noqa: PLR2004 (quarters of 100)
+            return "middle"
+        return "start" if self.asking < 50 else "end"  # noqa: PLR2004 (half of 100)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class VerdictView:
+    """What is said about an asking price."""
+
+    position: str
+    title: str
+    asking: str
+    difference: str
+    percentile: str
+    is_suspicious: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ContributionView:
+    """One line of the explanation; `start` and `width` place its bar, in percent."""
+
+    label: str
+    value: str
+    effect: str
+    is_gain: bool
+    start: float
+    width: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """Everything that the result shows."""
+
+    car: str
+    facts: str
+    price_mad: int
+    """Rounded, for programs that read the page."""
+    price: str
+    """Without its currency."""
+    centimes: str
+    low: str
+    """End of the 90 % interval, without its currency."""
+    high: str
+    drawing: Drawing
+    model_known: bool
+    verdict: VerdictView | None
+    warnings: tuple[str, ...]
+    base: str
+    contributions: tuple[ContributionView, ...]
+    outlook: OutlookView | None
+    comparables: tuple[ComparableView, ...]
+
+
+def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, str]) -> Result:
+    """The result for one valued car.
+
+    Args:
+        request: the car and the asking price.
+        estimate: what the model says.
+        values: the car as it was typed.
+    """
+    interval = estimate.interval()
+    asking = request.asking_price_mad
+    explanation = estimate.explanation
+    return Result(
+        car=car_name(request.car, values),
+        facts=_facts(request.car),
+        price_mad=round_price(estimate.price_mad),
+        price=format_number(round_price(estimate.price_mad)),
+        centimes=format_centimes(estimate.price_mad),
+        low=format_number(round_price(interval.low_mad)),
+        high=format_number(round_price(interval.high_mad)),
+        drawing=_drawing(estimate, interval, asking),
+        model_known=estimate.model_known,
+        verdict=None if asking is None else _verdict(estimate.verdict(asking), estimate),
+        warnings=tuple(_warning(dict(warning)) for warning in request.warnings),
+        base=format_price(explanation.base_mad) if explanation else "",
+        contributions=_contributions(explanation) if explanation else (),
+        outlook=build_outlook(estimate, estimate.depreciation, request.car.km_driven)
+        if estimate.depreciation
+        else None,
+        comparables=build_comparables(estimate.comparables or ()),
+    )
+
+
+def _facts(car: CarFeatures) -> str:
+    kilometres = f"{format_number(car.km_driven)}{NO_BREAK_SPACE}km"
+    return " · ".join(
+        [FRENCH_CHOICES[car.fuel], f"Boîte {FRENCH_CHOICES[car.transmission].lower()}", kilometres]
+    )
+
+
+def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> Drawing:
+    low, high = interval.low_mad, interval.high_mad
+    width = max(high - low, 1.0)
+    start, end = low, high
+    if asking is not None:
+        start = min(start, max(asking, low - REACH * width))
+        end = max(end, min(asking, high + REACH * width))
+    start, end = start - MARGIN * width, end + MARGIN * width
+
+    def position(price_mad: float) -> float:
+        return round(100 * min(max((price_mad - start) / (end - start), 0.01), 0.99), 2)
+
+    fair = estimate.interval(0.50)
+    return Drawing(
+        low=position(low),
+        fair_low=position(fair.low_mad),
+        price=position(estimate.price_mad),
+        fair_high=position(fair.high_mad),
+        high=position(high),
+        asking=None if asking is None else position(asking),
+    )
+
+
+def _verdict(verdict: Verdict, estimate: Estimate) -> VerdictView:
+    return VerdictView(
+        position=str(verdict.position).replace("_", "-"),
+        title=VERDICTS[verdict.position],
+        asking=f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
+        difference=_difference(verdict.difference_mad, estimate.price_mad),
+        percentile=_percentile(verdict.percentile),
+        is_suspicious=verdict.percentile <= SUSPICIOUS_PERCENTILE,
+    )
+
+
+def _difference(difference_mad: float, price_mad: float) -> str:
+    share = round(100 * difference_mad / price_mad)
+    if share == 0:
+        return "Au niveau de l'estimation"
+    direction = "de plus" if difference_mad > 0 else "de moins"
+    sign = "+" if share > 0 else "\u2212"
+    amount = format_price(abs(difference_mad))
+    percent = f"{sign}{format_number(abs(share))}{THIN_SPACE}%"
+    return f"{amount} {direction} que l'estimation ({percent})"
+
+
+def _percentile(percentile: float) -> str:
+    if percentile <= 2.5:  # noqa: PLR2004 (the lowest level that an estimate states)
+        return "Presque toutes les voitures comparables sont affichées plus cher."
+    if percentile >= 97.5:  # noqa: PLR2004 (the highest level)
+        return "Presque toutes les voitures comparables sont affichées moins cher."
+    share = f"{round(percentile)}{THIN_SPACE}%"
+    return f"Environ {share} des voitures comparables sont affichées moins cher."
+
+
+def _warning(warning: dict[str, Any]) -> str:
+    name = warning["pointer"].rsplit("/", 1)[-1]
+    if not name:
+        return describe_warning(warning, "fr")
+    label = CAR_FIELDS[name].label_fr if name in CAR_FIELDS else name
+    return f"{label}{NO_BREAK_SPACE}: {describe_warning(warning, 'fr')}"
+
+
+def _contributions(explanation: Explanation) -> tuple[ContributionView, ...]:
+    """The largest effects, then the sum of the others."""
+    by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
+    largest, others = by_size[:MAX_CONTRIBUTIONS], by_size[MAX_CONTRIBUTIONS:]
+    if others:
+        rest = sum(one.effect_mad for one in others)
+        largest.append(Contribution(feature="", value=None, effect_mad=rest))
+    scale = 50 / max(1.0, *(abs(one.effect_mad) for one in largest))
+    return tuple(_contribution(one, scale) for one in largest)
+
+
+def _contribution(one: Contribution, scale: float) -> ContributionView:
+    width = round(abs(one.effect_mad) * scale, 2)
+    return ContributionView(
+        label=CAR_FIELDS[one.feature].label_fr if one.feature else "Autres éléments",
+        value=_value(one),
+        effect=format_signed_price(one.effect_mad),
+        is_gain=one.effect_mad >= 0,
+        start=50.0 if one.effect_mad >= 0 else round(50 - width, 2),
+        width=width,
+    )
+
+
+def _value(one: Contribution) -> str:
+    if one.value is None:
+        return "sans précision" if one.feature else ""
+    if one.feature in CATEGORIES:
+        return FRENCH_CHOICES.get(str(one.value), str(one.value))
+    if isinstance(one.value, str):
+        return format_name(one.value)
+    if one.feature == "year":
+        return str(one.value)
+    unit = CAR_FIELDS[one.feature].unit
+    return f"{format_number(one.value)}{NO_BREAK_SPACE}{unit}".strip()

@@ -1,0 +1,1 @@
+"""`/valuations/{id}/outcome`: sale prices that callers report."""

@@ -1,0 +1,207 @@
+"""The sale prices that callers report: chained lines as the truth, a SQLite index to find them.
+
+The lines lie beside the audit log (`outcomes_<day>.<writer>.jsonl`) and are never changed; a
+correction is one more line. The index holds the last word on each valuation, and how much of each
+file it has taken in: so a line whose writer died before the index had it is taken in by the next.
+It can be deleted: it is built again from the lines.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from shared.audit.log import OUTCOMES, AuditLog
+from shared.domain.clock import Clock
+from shared.domain.errors import AuditUnavailable
+from shared.domain.ids import CallerId
+from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
+from shared.logging import get_logger
+
+INDEX_FILE = "outcomes.sqlite3"
+BUSY_TIMEOUT_S = 2.0
+INDEX_VERSION = 2
+"""An index of another version is built anew."""
+
+_TABLE = """
+CREATE TABLE outcomes (
+  id TEXT PRIMARY KEY, caller TEXT, sale_price_mad REAL, sold_at TEXT, price_mad REAL,
+  low_mad REAL, high_mad REAL, model_version TEXT, at REAL, is_correction INTEGER,
+  ape REAL, ratio REAL, is_inside INTEGER
+) WITHOUT ROWID
+"""
+_BY_ERROR = "CREATE INDEX by_error ON outcomes (model_version, ape)"
+_FILES = "CREATE TABLE files (name TEXT PRIMARY KEY, bytes INTEGER) WITHOUT ROWID"
+_PUT_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?)"
+_PUT = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_GET = """
+SELECT caller, sale_price_mad, sold_at, price_mad, low_mad, high_mad, model_version, at,
+  is_correction FROM outcomes WHERE id = ?
+"""
+_FIGURES = """
+SELECT model_version, COUNT(*), SUM(is_correction), AVG(ratio), AVG(is_inside)
+FROM outcomes GROUP BY model_version ORDER BY model_version DESC
+"""
+_MEDIAN = """
+SELECT AVG(ape) FROM (
+  SELECT ape FROM outcomes WHERE model_version = ? ORDER BY ape LIMIT ? OFFSET ?
+)
+"""
+
+log = get_logger("outcomes")
+
+
+class SaleReportLog:
+    """Keeps outcomes; safe for threads and processes of one host.
+
+    Args:
+        folder: the audit log's.
+        writer: name of this process, new at each start; empty for one that only reads.
+        clock: the time of day.
+    """
+
+    def __init__(self, folder: Path, writer: str, clock: Clock) -> None:
+        self._folder = folder
+        self._lines = AuditLog(folder, writer, clock, OUTCOMES)
+
+    def get(self, valuation_id: str) -> SaleReport | None:
+        """The last word on a valuation; raises `AuditUnavailable` if it cannot be read."""
+        with self._index() as index:
+            return _get(index, valuation_id)
+
+    def put(self, outcome: SaleReport) -> tuple[SaleReport, SaleReportKind]:
+        """Record a sale: once, however often it is reported; another one is a correction.
+
+        Returns:
+            What is on record now, and what that changed.
+
+        Raises:
+            AuditUnavailable: the disk refuses; nothing is recorded.
+        """
+        with self._index() as index:
+            index.execute("BEGIN IMMEDIATE")
+            self._index_new_lines(index)
+            known = _get(index, outcome.valuation_id)
+            if known is not None and known.sale == outcome.sale:
+                index.commit()
+                return known, SaleReportKind.REPEATED
+            if known is not None:
+                outcome = dataclasses.replace(outcome, is_correction=True)
+            self._lines.append([outcome])
+            self._index_new_lines(index)
+            index.commit()
+        return outcome, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
+
+    def figures(self) -> list[SaleAccuracy]:
+        """How right each model version was, the newest first."""
+        with self._index() as index:
+            return [
+                SaleAccuracy(
+                    model_version=version,
+                    outcomes=count,
+                    corrections=corrections,
+                    median_ape=_median_ape(index, version, count),
+                    mean_ratio=mean_ratio,
+                    coverage_90=coverage,
+                )
+                for version, count, corrections, mean_ratio, coverage in index.execute(_FIGURES)
+            ]
+
+    def close(self) -> None:
+        """Close the file of lines."""
+        self._lines.close()
+
+    @contextlib.contextmanager
+    def _index(self) -> Iterator[sqlite3.Connection]:
+        """The index, built from the lines if it is not there."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / INDEX_FILE
+            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            with contextlib.closing(connection) as index:
+                if _version(index) != INDEX_VERSION:
+                    self._build(index)
+                yield index
+        except (sqlite3.Error, OSError) as error:
+            raise AuditUnavailable(reason=str(error)) from error
+
+    def _build(self, index: sqlite3.Connection) -> None:
+        index.execute("BEGIN IMMEDIATE")
+        if _version(index) != INDEX_VERSION:  # nobody else has built it meanwhile
+            for table in ("outcomes", "files"):
+                index.execute(f"DROP TABLE IF EXISTS {table}")
+            for statement in (_TABLE, _BY_ERROR, _FILES):
+                index.execute(statement)
+            self._index_new_lines(index)
+            index.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+        index.commit()
+
+    def _index_new_lines(self, index: sqlite3.Connection) -> None:
+        """Enter the lines that the index does not have yet, those of dead writers included."""
+        taken = dict(index.execute("SELECT name, bytes FROM files"))
+        found: list[SaleReport] = []
+        for path in sorted(self._folder.glob(f"{OUTCOMES}_*.jsonl")):
+            start = taken.get(path.name, 0)
+            if path.stat().st_size > start:
+                lines = _complete_lines(path, start)
+                found += _read(lines, path.name)
+                index.execute(_PUT_FILE, (path.name, start + len(lines)))
+        for outcome in sorted(found, key=lambda outcome: outcome.recorded_at):
+            _put(index, outcome)
+
+
+def _version(index: sqlite3.Connection) -> int:
+    found: int = index.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def _complete_lines(path: Path, start: int) -> bytes:
+    """What stands in a file from `start` on; a line that its writer did not finish is none."""
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read()
+    return text[: text.rfind(b"\n") + 1]
+
+
+def _read(lines: bytes, name: str) -> Iterator[SaleReport]:
+    for line in lines.splitlines():
+        try:
+            yield SaleReport.from_json(orjson.loads(line))
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("outcome_line_unreadable", file=name, error=repr(error))
+
+
+def _get(index: sqlite3.Connection, valuation_id: str) -> SaleReport | None:
+    row = index.execute(_GET, (valuation_id,)).fetchone()
+    if row is None:
+        return None
+    caller, sale_price_mad, sold_at, price_mad, low_mad, high_mad, version, at, corrected = row
+    return SaleReport(
+        valuation_id=valuation_id,
+        caller=CallerId(caller),
+        sale=Sale(price_mad=sale_price_mad, sold_at=dt.date.fromisoformat(sold_at)),
+        price_mad=price_mad,
+        low_mad=low_mad,
+        high_mad=high_mad,
+        model_version=version,
+        recorded_at=at,
+        is_correction=bool(corrected),
+    )
+
+
+def _put(index: sqlite3.Connection, outcome: SaleReport) -> None:
+    fields = list(outcome.to_json().values())
+    identity, at, caller, *rest, version, corrected = fields
+    derived = (outcome.ape, outcome.ratio, outcome.is_inside)
+    index.execute(_PUT, (identity, caller, *rest, version, at, corrected, *derived))
+
+
+def _median_ape(index: sqlite3.Connection, version: str, count: int) -> float:
+    """The middle error, or the mean of the two in the middle."""
+    many = 2 - count % 2
+    found = index.execute(_MEDIAN, (version, many, (count - many) // 2)).fetchone()
+    return float(found[0])

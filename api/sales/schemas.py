@@ -1,0 +1,146 @@
+"""Sales as the client reports them, and what became of the estimates."""
+
+import datetime as dt
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields
+
+from api.jobs.schemas import iso
+from api.valuations.schemas import IntervalSchema
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.sale import Sale, SaleAccuracy, SaleReport
+from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.fields.car import DIRHAMS
+from shared.fields.kinds import Number
+
+MIN_SALE_PRICE_MAD, MAX_SALE_PRICE_MAD = 1_000, 100_000_000
+_CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
+
+
+def _not_in_the_future(day: dt.date) -> None:
+    # Somewhere it is tomorrow already.
+    if day > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1):
+        raise ValidationError("in the future")
+
+
+class SaleSchema(Schema):
+    """The sale of a valued car. Nothing about people is taken."""
+
+    class Meta:
+        unknown = RAISE
+
+    sale_price_mad = Number(
+        label_fr="Prix de vente",
+        label_en="Sale price",
+        example=142_000,
+        unit="MAD",
+        minimum=MIN_SALE_PRICE_MAD,
+        maximum=MAX_SALE_PRICE_MAD,
+        decimals=2,
+        thousands=True,
+        suffixes=DIRHAMS,
+        required=True,
+    )
+    sold_at = fields.Date(
+        required=True,
+        format="iso",
+        validate=_not_in_the_future,
+        metadata={"description": "Day of the sale, YYYY-MM-DD", "example": "2026-11-20"},
+    )
+
+
+class OutcomeSchema(Schema):
+    """A sale beside its estimate."""
+
+    id = fields.String(required=True, metadata={"description": "Of the valuation"})
+    sale_price_mad = fields.Float(required=True)
+    sold_at = fields.Date(required=True)
+    recorded_at = fields.DateTime(required=True)
+    is_correction = fields.Boolean(
+        required=True, metadata={"description": "Another sale was reported before"}
+    )
+    price_mad = fields.Float(required=True, metadata={"description": "The estimate"})
+    interval = fields.Nested(IntervalSchema, required=True)
+    inside_interval = fields.Boolean(required=True)
+    absolute_error = fields.Float(
+        required=True, metadata={"description": "As a share of the sale price"}
+    )
+    model_version = fields.String(required=True)
+
+
+class OutcomeFiguresSchema(Schema):
+    """How right one model version was."""
+
+    model_version = fields.String(required=True)
+    outcomes = fields.Integer(required=True)
+    corrections = fields.Integer(required=True)
+    median_absolute_error = fields.Float(
+        required=True, metadata={"description": "As a share of the sale price"}
+    )
+    mean_price_ratio = fields.Float(
+        required=True, metadata={"description": "Sale price over estimate; below 1: too high"}
+    )
+    coverage_90 = fields.Float(
+        required=True, metadata={"description": "Share of the sales inside the 90 % interval"}
+    )
+
+
+class OutcomeStatsSchema(Schema):
+    """Every model version with at least one reported sale, the newest first."""
+
+    versions = fields.List(fields.Nested(OutcomeFiguresSchema), required=True)
+
+
+_SALE = SaleSchema()
+
+
+def load_sale(body: Any) -> Sale:
+    """The sale of a JSON body.
+
+    Raises:
+        InvalidInput: not an object, or a member is missing, wrong or too many.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput([FieldProblem("", "only-the-sale")])
+    try:
+        given = _SALE.load(body)
+    except ValidationError as error:
+        raise InvalidInput([_problem(name, body) for name in error.messages_dict]) from None
+    return Sale(price_mad=given["sale_price_mad"], sold_at=given["sold_at"])
+
+
+def _problem(name: str, body: dict[str, Any]) -> FieldProblem:
+    pointer = "/" + str(name).replace("~", "~0").replace("/", "~1")
+    return FieldProblem(pointer, _CODES.get(name, "only-the-sale"), value=body.get(name))
+
+
+def dump_outcome(outcome: SaleReport) -> dict[str, Any]:
+    """The answer for one report."""
+    return {
+        "id": outcome.valuation_id,
+        "sale_price_mad": outcome.sale.price_mad,
+        "sold_at": outcome.sale.sold_at.isoformat(),
+        "recorded_at": iso(outcome.recorded_at),
+        "is_correction": outcome.is_correction,
+        "price_mad": outcome.price_mad,
+        "interval": {
+            "low": outcome.low_mad,
+            "high": outcome.high_mad,
+            "coverage": DEFAULT_COVERAGE,
+        },
+        "inside_interval": outcome.is_inside,
+        "absolute_error": round(outcome.ape, 4),
+        "model_version": outcome.model_version,
+    }
+
+
+def dump_figures(figures: SaleAccuracy) -> dict[str, Any]:
+    """The answer for one model version."""
+    return {
+        "model_version": figures.model_version,
+        "outcomes": figures.outcomes,
+        "corrections": figures.corrections,
+        "median_absolute_error": round(figures.median_ape, 4),
+        "mean_price_ratio": round(figures.mean_ratio, 4),
+        "coverage_90": round(figures.coverage_90, 4),
+    }

@@ -1,0 +1,146 @@
+"""What cars were really sold for: joined to their valuation, kept, counted."""
+
+import dataclasses
+import datetime as dt
+import re
+from collections.abc import Sequence
+
+from api.sales.audit_search import AuditSearch
+from api.sales.log import SaleReportLog
+from shared.domain.clock import Clock
+from shared.domain.errors import (
+    BrokerUnavailable,
+    FieldProblem,
+    InvalidInput,
+    ValuationExpired,
+    ValuationNotFound,
+)
+from shared.domain.ids import CallerId, JobId, id_timestamp, is_id
+from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
+from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
+from shared.redis.jobs import JobStore
+
+DAY_S = 86_400
+MAX_CLOCK_SKEW_S = 60.0
+"""An id of the near future was made by a host whose clock is ahead."""
+MAX_QUOTED_CHARS = 64
+MAX_SALE_LEAD = dt.timedelta(days=366)
+"""A sale further back was made in another market than the one that was estimated."""
+_NUMBER = re.compile(r"0|[1-9]\d{0,8}")
+
+
+class SaleReports:
+    """Takes reports of sales.
+
+    Args:
+        search: finds the audit record of a valuation.
+        log: keeps the outcomes.
+        jobs: say when a job ended whose record lies far from its id's time.
+        clock: the time of day.
+        window_s: how long after the valuation a sale can be reported.
+    """
+
+    def __init__(
+        self,
+        *,
+        search: AuditSearch,
+        log: SaleReportLog,
+        jobs: JobStore,
+        clock: Clock,
+        window_s: int,
+    ) -> None:
+        self._search = search
+        self._log = log
+        self._jobs = jobs
+        self._clock = clock
+        self._window_s = window_s
+
+    def report(
+        self, valuation_id: str, sale: Sale, caller: CallerId, *, is_admin: bool
+    ) -> tuple[SaleReport, SaleReportKind]:
+        """Record a sale; the same one again changes nothing, another one is a correction.
+
+        Args:
+            valuation_id: as the valuation's answer named it.
+            sale: what the car was sold for.
+            caller: must have asked for the valuation.
+            is_admin: may report for everybody.
+
+        Raises:
+            ValuationNotFound: this caller has no such valuation, or it has no price.
+            ValuationExpired: it is older than the window.
+            InvalidInput: the sale was so long before it that the estimate is of another market.
+            AuditUnavailable: the outcome cannot be recorded.
+        """
+        self._check(valuation_id)
+        _check_sale_date(valuation_id, sale)
+        valuation = self._log.get(valuation_id) or self._join_audit_record(valuation_id, sale)
+        if valuation is None or not (is_admin or valuation.caller == caller):
+            raise ValuationNotFound(id=valuation_id)
+        outcome, kind = self._log.put(
+            dataclasses.replace(
+                valuation, sale=sale, recorded_at=self._clock(), is_correction=False
+            )
+        )
+        _count(outcome, kind)
+        return outcome, kind
+
+    def figures(self) -> Sequence[SaleAccuracy]:
+        """How right each model version was, the newest first."""
+        return self._log.figures()
+
+    def _check(self, valuation_id: str) -> None:
+        """Refuse what cannot be the id of a valuation of the last time."""
+        base, dash, number = valuation_id.partition("-")
+        is_numbered = not dash or _NUMBER.fullmatch(number) is not None
+        if not is_id(base) or not is_numbered:
+            raise ValuationNotFound(id=valuation_id[:MAX_QUOTED_CHARS])
+        age_s = self._clock() - id_timestamp(base)
+        if age_s > self._window_s:
+            raise ValuationExpired(id=valuation_id, days=self._window_s // DAY_S)
+        if age_s < -MAX_CLOCK_SKEW_S:
+            raise ValuationNotFound(id=valuation_id)
+
+    def _join_audit_record(self, valuation_id: str, sale: Sale) -> SaleReport | None:
+        """The outcome of a valuation from its audit record; None without one, or without price."""
+        record = self._search.find(valuation_id, self._ended_at(valuation_id))
+        if record is None or record.get("price_mad") is None:
+            return None
+        return SaleReport(
+            valuation_id=valuation_id,
+            caller=CallerId(record["caller"]),
+            sale=sale,
+            price_mad=record["price_mad"],
+            low_mad=record["low_mad"],
+            high_mad=record["high_mad"],
+            model_version=record["model_version"],
+            recorded_at=self._clock(),
+        )
+
+    def _ended_at(self, valuation_id: str) -> float | None:
+        """When the job behind a valuation ended; None if there is none, or nothing is known."""
+        try:
+            job = self._jobs.load(JobId(valuation_id.partition("-")[0]))
+        except BrokerUnavailable:
+            return None
+        return job.finished_at if job else None
+
+
+def _check_sale_date(valuation_id: str, sale: Sale) -> None:
+    valued_on = dt.datetime.fromtimestamp(
+        id_timestamp(valuation_id.partition("-")[0]), dt.UTC
+    ).date()
+    if sale.sold_at < valued_on - MAX_SALE_LEAD:
+        day = sale.sold_at.isoformat()
+        raise InvalidInput([FieldProblem("/sold_at", "sold-long-before", value=day)])
+
+
+def _count(outcome: SaleReport, kind: SaleReportKind) -> None:
+    """Add to the metrics; a histogram cannot take back, so corrections are counted only."""
+    version = outcome.model_version
+    OUTCOMES.labels(model_version=version, kind=str(kind)).inc()
+    if kind is SaleReportKind.NEW:
+        OUTCOME_ERROR.labels(model_version=version).observe(outcome.ape)
+        OUTCOME_RATIO.labels(model_version=version).observe(outcome.ratio)
+        inside = "yes" if outcome.is_inside else "no"
+        OUTCOME_INSIDE.labels(model_version=version, inside=inside).inc()

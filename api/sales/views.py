@@ -1,0 +1,65 @@
+"""`/valuations/{id}/outcome`: what the car was really sold for."""
+
+from flask import Response, g
+from flask_smorest import Blueprint
+
+from api.http.context import caller_id, services
+from api.http.requests import NoQuery, load_json, load_query
+from api.http.responses import documents_problems, json_response
+from api.middleware.authentication import Scope, require_scope
+from api.sales.schemas import (
+    OutcomeSchema,
+    OutcomeStatsSchema,
+    SaleSchema,
+    dump_figures,
+    dump_outcome,
+    load_sale,
+)
+from shared.domain.sale import SaleReportKind
+
+blueprint = Blueprint("outcomes", __name__, description="Sale prices, and how right estimates are.")
+NO_QUERY = NoQuery()
+
+
+@blueprint.post("/valuations/<valuation_id>/outcome")
+@blueprint.doc(
+    summary="Report a sale",
+    requestBody={"required": True, "content": {"application/json": {"schema": SaleSchema}}},
+)
+@blueprint.response(201, OutcomeSchema, description="Recorded")
+@blueprint.alt_response(200, schema=OutcomeSchema, description="Known already, or corrected")
+@documents_problems(
+    blueprint,
+    status_403="A page of another site asks, or the key has another scope",
+    status_404="No valuation of this caller has this id",
+    status_410="The valuation is too old",
+    status_415="Not JSON",
+    status_422="Not a sale",
+    status_503="It cannot be recorded",
+)
+@require_scope(Scope.PREDICT, Scope.ADMIN)
+def report(valuation_id: str) -> Response:
+    """For ids of `/predict`, of jobs (`id-n` in a list) and of rows of batches (`batch-row`).
+
+    Repeating a report changes nothing; another price or date replaces it as a correction.
+    """
+    load_query(NO_QUERY)
+    outcome, kind = services().outcomes.report(
+        valuation_id,
+        load_sale(load_json()),
+        caller_id(),
+        is_admin=Scope.ADMIN in g.caller.scopes,
+    )
+    return json_response(dump_outcome(outcome), 201 if kind is SaleReportKind.NEW else 200)
+
+
+@blueprint.get("/outcomes/stats")
+@blueprint.doc(summary="How right the estimates were")
+@blueprint.response(200, OutcomeStatsSchema)
+@documents_problems(blueprint, status_422="A query parameter", status_503="The index is locked")
+@require_scope(Scope.PREDICT, Scope.ADMIN)
+def stats() -> Response:
+    """Error, bias and coverage of each model version over all reported sales."""
+    load_query(NO_QUERY)
+    found = services().outcomes.figures()
+    return json_response({"versions": [dump_figures(each) for each in found]})

@@ -1,0 +1,1 @@
+"""Below Flask: the ASGI entry point with the fast path of `/predict`, and the bridge to WSGI."""

@@ -1,0 +1,1 @@
+"""`POST /predict`: value one car while the caller waits."""

@@ -1,0 +1,407 @@
+"""Micro-batching through Celery: one message, one forest call and one reply for many requests."""
+
+import dataclasses
+import os
+import threading
+import time
+import weakref
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import msgpack
+import redis
+
+from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
+from shared.domain.ids import CallerId, JobId, ValuationId, new_id
+from shared.domain.job import CarRequest, JobEnd
+from shared.domain.valuation import Estimate
+from shared.logging import get_logger
+from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
+from shared.queue.names import TaskName
+from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
+from shared.redis import keys
+from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
+from shared.redis.jobs import JobStore
+
+DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
+
+
+class EstimateFuture:
+    """The future of one submitted valuation.
+
+    Either one thread waits in `wait`, or `on_done` is called with all of a group that have their
+    outcomes, from the thread that brings them: it must neither block nor raise.
+
+    The latch is a bare lock, taken from the start and released by the outcome: an `Event` costs
+    several times as much, and every miss has one.
+
+    Args:
+        valuation_id: the request's id.
+        wire: the request as it travels.
+        expires_at: monotonic seconds after which nobody waits for it.
+        on_done: told of the outcome, in place of a thread that waits.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_latch",
+        "_lock",
+        "_outcome",
+        "expires_at",
+        "group_id",
+        "id",
+        "on_done",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        valuation_id: ValuationId,
+        wire: bytes,
+        expires_at: float,
+        on_done: DoneCallback | None = None,
+    ) -> None:
+        self.id = valuation_id
+        self.wire = wire
+        self.expires_at = expires_at
+        self.on_done = on_done
+        self.group_id = ""
+        self._latch = threading.Lock()
+        self._latch.acquire()
+        self._lock = threading.Lock()
+        self._outcome: EstimateResult | None = None
+        self._abandoned = False
+
+    def wait(self, timeout_s: float) -> Estimate | None:
+        """The estimate, or None if it did not come in time; raises what the worker reported."""
+        if self._outcome is None:
+            self._latch.acquire(timeout=max(0.0, timeout_s))
+        return self.estimate()
+
+    def estimate(self) -> Estimate | None:
+        """The estimate, None while it is not there; raises what the worker reported."""
+        outcome = self._outcome
+        if isinstance(outcome, DomainError):
+            raise outcome
+        return outcome
+
+    @property
+    def failure(self) -> DomainError | None:
+        """What went wrong, if anything has."""
+        return self._outcome if isinstance(self._outcome, DomainError) else None
+
+    def abandon(self) -> Estimate | None:
+        """Stop waiting; the estimate if it has just come."""
+        with self._lock:
+            self._abandoned = True
+        return self.estimate()
+
+    def set_result(self, outcome: EstimateResult) -> bool:
+        """Hand over the outcome, once; False if nobody waits for it any more."""
+        with self._lock:
+            if self._abandoned or self._outcome is not None:
+                return False
+            self._outcome = outcome
+        self._latch.release()
+        return True
+
+
+def set_results(
+    outcomes: Iterable[tuple[EstimateFuture, EstimateResult]],
+) -> list[tuple[EstimateFuture, EstimateResult]]:
+    """Hand over many outcomes and tell each `on_done` once; those that nobody waits for."""
+    unwanted: list[tuple[EstimateFuture, EstimateResult]] = []
+    told: dict[DoneCallback, list[EstimateFuture]] = defaultdict(list)
+    for pending, outcome in outcomes:
+        if not pending.set_result(outcome):
+            unwanted.append((pending, outcome))
+        elif pending.on_done is not None:
+            told[pending.on_done].append(pending)
+    for on_done, futures in told.items():
+        on_done(futures)
+    return unwanted
+
+
+@dataclasses.dataclass(slots=True)
+class MicroBatch:
+    """Requests that travel together."""
+
+    id: str
+    futures: dict[str, EstimateFuture]
+    slot_expires_at: float
+    """Monotonic seconds; its reply may come later."""
+    expires_at: float
+    """Monotonic seconds after which it counts as lost."""
+
+
+POLL_S = 0.5
+"""How long the reader blocks; the bound on noticing a stop or a lost group."""
+
+SLOT_TIMEOUT_S = 2.0
+"""How long a group holds its slot at most. A reply takes milliseconds: the worker has died or is
+frozen, and others must not wait as long as the most patient caller of this group."""
+
+LOST_BATCH_GRACE_S = 2.0
+"""A group without a reply this long after its last deadline is given up."""
+MAX_WAITING_REQUESTS = 5000
+"""Requests that may wait in one process."""
+
+MICRO_BATCH_MAX_BYTES = 256_000
+"""Size at which a group is cut; a car takes some 200 bytes, so it is the count that counts."""
+
+log = get_logger("dispatch")
+
+
+class MicroBatchDispatcher:
+    """Puts work on the queue: micro-batches for waiting callers, single messages for jobs.
+
+    While the broker is down, every method raises `BrokerUnavailable` within two seconds.
+
+    The thread that reads replies starts with the first submission. A forked child begins anew,
+    with a thread and a reply list of its own; what waited belongs to its parent.
+
+    Args:
+        sender: publishes messages.
+        client: connection to the broker instance, for the reply list.
+        jobs: completes the job of a request that nobody waits for any more.
+        group_max_cars: most requests in one message.
+        slots: messages under way at once.
+    """
+
+    def __init__(
+        self,
+        sender: TaskSender,
+        client: RedisClient,
+        jobs: JobStore,
+        *,
+        group_max_cars: int,
+        slots: int,
+    ) -> None:
+        self._sender = sender
+        self._client = client
+        self._jobs = jobs
+        self._group_max_cars = group_max_cars
+        self._slots = slots
+        self._reset()
+        begin = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (own := begin()) and own())
+
+    def _reset(self) -> None:
+        """The state of a process that has not sent anything yet."""
+        self._reply_to = keys.reply_list(new_id())
+        self._lock = threading.Lock()
+        self._waiting: deque[EstimateFuture] = deque()
+        self._in_flight: dict[str, MicroBatch] = {}
+        self._is_running = False
+        self._stopping = False
+        self._failures = 0
+
+    def submit(
+        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, deadline: float
+    ) -> EstimateFuture:
+        """Put a request into the open group, and send the group if a slot is free.
+
+        Raises:
+            QueueFull: too many requests of this process wait already.
+        """
+        pending = self.prepare(valuation_id, request, caller, deadline)
+        self.submit_all([pending])
+        return pending
+
+    def prepare(
+        self,
+        valuation_id: ValuationId,
+        request: CarRequest,
+        caller: CallerId,
+        deadline: float,
+        on_done: DoneCallback | None = None,
+    ) -> EstimateFuture:
+        """A request that is ready to be submitted; nothing is sent yet."""
+        now = time.time()
+        wire = msgpack.packb([valuation_id, request.to_wire(), caller, deadline, now])
+        return EstimateFuture(valuation_id, wire, time.monotonic() + deadline - now, on_done)
+
+    def submit_all(self, futures: Sequence[EstimateFuture]) -> None:
+        """Put requests into the open group together, and send what waits if a slot is free.
+
+        Raises:
+            QueueFull: too many requests of this process wait already; none of these does.
+        """
+        with self._lock:
+            if len(self._waiting) + len(futures) > MAX_WAITING_REQUESTS:
+                raise QueueFull(waiting=len(self._waiting))
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="dispatch", daemon=True).start()
+            self._waiting.extend(futures)
+        self._send_waiting()
+
+    def submit_job(self, job_id: JobId, *, is_long: bool) -> None:
+        """Publish the message of a stored job.
+
+        Raises:
+            BrokerUnavailable: the broker does not take it.
+        """
+        self._sender.send_job(job_id, is_long=is_long)
+
+    def close(self) -> None:
+        """Stop the thread and forget the reply list."""
+        self._stopping = True
+        try:
+            self._client.delete(self._reply_to)
+        except redis.RedisError as error:
+            log.info("reply_list_not_deleted", error=str(error))
+
+    # Groups
+
+    def _send_waiting(self) -> None:
+        """Send what waits, as long as a slot is free."""
+        while (group := self._next_micro_batch()) is not None:
+            DISPATCH_GROUP.observe(len(group.futures))
+            try:
+                self._send(group)
+            except BrokerUnavailable as error:
+                self._fail_micro_batch(group.id, error)
+                self._fail_waiting(error)
+            except Exception as error:
+                log.exception("dispatch_failed", error=str(error))
+                self._fail_micro_batch(group.id, ValuationFailed(reason="not published"))
+
+    def _send(self, group: MicroBatch) -> None:
+        items = [pending.wire for pending in group.futures.values()]
+        kwargs = {"group_id": group.id, "reply_to": self._reply_to, "items": items}
+        self._sender.send(TaskName.VALUE_CARS, kwargs)
+
+    def _next_micro_batch(self) -> MicroBatch | None:
+        """Whatever waits, up to the limits; None if nothing does or no slot is free."""
+        with self._lock:
+            if not self._waiting or not self._has_slot():
+                return None
+            taken = self._pop_waiting()
+            group = MicroBatch(
+                id=new_id(),
+                futures={pending.id: pending for pending in taken},
+                slot_expires_at=time.monotonic() + SLOT_TIMEOUT_S,
+                expires_at=max(pending.expires_at for pending in taken) + LOST_BATCH_GRACE_S,
+            )
+            for pending in taken:
+                pending.group_id = group.id
+            self._in_flight[group.id] = group
+        return group
+
+    def _has_slot(self) -> bool:
+        """Whether another group may be sent; asked with the lock held."""
+        if len(self._in_flight) < self._slots:
+            return True
+        busy = [
+            each for each in self._in_flight.values() if time.monotonic() < each.slot_expires_at
+        ]
+        return len(busy) < self._slots
+
+    def _pop_waiting(self) -> list[EstimateFuture]:
+        """The requests of the next group, one at least."""
+        taken = [self._waiting.popleft()]
+        size_bytes = len(taken[0].wire)
+        while self._waiting and len(taken) < self._group_max_cars:
+            size_bytes += len(self._waiting[0].wire)
+            if size_bytes > MICRO_BATCH_MAX_BYTES:
+                break
+            taken.append(self._waiting.popleft())
+        return taken
+
+    def _release(self, group_id: str) -> MicroBatch | None:
+        """Give a group's slot back."""
+        with self._lock:
+            return self._in_flight.pop(group_id, None)
+
+    # Replies
+
+    def _run(self) -> None:
+        connections = ConnectionCache(self._client)
+        brpop = ("BRPOP", self._reply_to, POLL_S)
+        while not self._stopping:
+            try:
+                with broker_errors(), PipelinedCommands(connections, brpop) as asked:
+                    (popped,) = asked.responses()
+                self._failures = 0
+                if popped is not None:
+                    self._handle_reply_safely(popped[1])
+            except BrokerUnavailable as error:
+                self._on_broker_outage(error)
+            except Exception as error:
+                log.exception("replies_not_read", error=str(error))
+                time.sleep(POLL_S)  # a broker that refuses every command must not keep us busy
+            self._expire_micro_batches()
+            self._send_waiting()
+
+    def _on_broker_outage(self, error: BrokerUnavailable) -> None:
+        """One broken connection is mended; a broker that is gone or silent fails who waits."""
+        self._failures += 1
+        is_timeout = isinstance(error.__cause__, redis.TimeoutError)
+        if self._failures == 1 and not is_timeout:
+            return
+        if self._in_flight:
+            log.warning("replies_interrupted", error=str(error))
+        with self._lock:
+            group_ids = list(self._in_flight)
+        for group_id in group_ids:
+            self._fail_micro_batch(group_id, error)
+        time.sleep(POLL_S)
+
+    def _handle_reply_safely(self, packed: bytes) -> None:
+        """Take a reply; one that cannot be read must not delay those behind it."""
+        try:
+            self._handle_reply(packed)
+        except BrokerUnavailable:
+            raise
+        except Exception as error:
+            log.exception("reply_not_understood", error=str(error))
+            DISPATCH_LATE_REPLIES.labels(outcome="unreadable").inc()
+
+    def _handle_reply(self, packed: bytes) -> None:
+        group_id, answered = unpack_reply(packed)
+        group = self._release(group_id)
+        if group is None:
+            DISPATCH_LATE_REPLIES.labels(outcome="unknown").inc()
+        waiting = group.futures if group else {}
+        late: list[tuple[str, EstimateResult]] = [
+            each for each in answered if each[0] not in waiting
+        ]
+        late += [
+            (pending.id, outcome)
+            for pending, outcome in set_results(
+                (waiting[each], outcome) for each, outcome in answered if each in waiting
+            )
+        ]
+        # Those who wait come first: completing jobs is a call to the broker.
+        if late:
+            self._complete_jobs(late)
+
+    def _complete_jobs(self, late: Sequence[tuple[str, EstimateResult]]) -> None:
+        """Late replies belong to the jobs that were made when their callers stopped waiting."""
+        ends = [JobEnd.of(JobId(job_id), outcome) for job_id, outcome in late]
+        for has_ended in self._jobs.finish_all(ends):
+            DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
+
+    # Failures
+
+    def _fail_micro_batch(self, group_id: str, error: DomainError) -> None:
+        group = self._release(group_id)
+        if group is not None:
+            set_results((pending, error) for pending in group.futures.values())
+
+    def _fail_waiting(self, error: DomainError) -> None:
+        """What cannot be sent now must not wait until it has been tried as well."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, deque()
+        set_results((pending, error) for pending in waiting)
+
+    def _expire_micro_batches(self) -> None:
+        """A group whose reply is long overdue must not hold its slot for ever."""
+        now = time.monotonic()
+        with self._lock:
+            lost = [key for key, group in self._in_flight.items() if group.expires_at < now]
+        for group_id in lost:
+            log.warning("group_lost", group_id=group_id)
+            self._fail_micro_batch(group_id, ValuationFailed(reason="no reply"))

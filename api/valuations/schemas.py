@@ -1,0 +1,268 @@
+"""The valuation as the client sees it: the documented schemas, and the fast way to serialise it."""
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from api.http.context import language, services
+from model_store.registry.manifest import ModelVersion
+from shared.domain.job import Valuation
+from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
+from shared.domain.valuation import COVERAGES, Estimate, VerdictPosition, interval_of
+from shared.messages.texts import Language, describe_warning
+
+
+class IntervalSchema(Schema):
+    """Prices between which the real one lies with the stated probability."""
+
+    low = fields.Float(required=True, metadata={"description": "MAD"})
+    high = fields.Float(required=True, metadata={"description": "MAD"})
+    coverage = fields.Float(required=True, metadata={"enum": list(COVERAGES)})
+
+
+class DepreciationSchema(Schema):
+    """The expected price of the same car some years on, at today's price level."""
+
+    years = fields.Integer(required=True)
+    km_driven = fields.Integer(required=True)
+    price_mad = fields.Float(required=True, metadata={"description": "Never rises over the years"})
+    interval = fields.Nested(IntervalSchema, required=True)
+
+
+class PaceSchema(Schema):
+    """How far the car is taken to be driven from now on."""
+
+    km_per_year = fields.Integer(required=True)
+    basis = fields.Enum(
+        Pace,
+        by_value=True,
+        required=True,
+        metadata={"description": "own: as the car was so far; market: as cars usually are"},
+    )
+
+
+class ComparableSchema(Schema):
+    """A typical car of the reference market: statistics of ten or more listings, not one car."""
+
+    company = fields.String(required=True)
+    model = fields.String(required=True)
+    year_from = fields.Integer(required=True)
+    year_to = fields.Integer(required=True)
+    km_driven = fields.Integer(required=True, metadata={"description": "Typical kilometres"})
+    fuel = fields.String(required=True)
+    transmission = fields.String(required=True)
+    price_mad = fields.Float(required=True, metadata={"description": "Typical price by the model"})
+    listings = fields.Integer(
+        required=True, metadata={"description": "How many listings stand behind it, 10 or more"}
+    )
+    distance = fields.Float(
+        required=True, metadata={"description": "0: the same in everything; at most 3"}
+    )
+    alike = fields.List(
+        fields.Enum(SimilarityReason, by_value=True),
+        required=True,
+        metadata={"description": "In what it is like the car"},
+    )
+
+
+def dump_depreciation(depreciation: Depreciation, coverage: float) -> dict[str, Any]:
+    """The members of the answer that tell the next years."""
+    return {
+        "depreciation": [
+            {
+                "years": point.years,
+                "km_driven": point.km_driven,
+                "price_mad": point.price_mad,
+                "interval": dump_interval(point.quantiles_mad, coverage),
+            }
+            for point in depreciation.points
+        ],
+        "depreciation_pace": {
+            "km_per_year": depreciation.km_per_year,
+            "basis": str(depreciation.pace),
+        },
+    }
+
+
+def dump_interval(quantiles_mad: tuple[float, ...], coverage: float) -> dict[str, float]:
+    """One interval."""
+    interval = interval_of(quantiles_mad, coverage)
+    return {"low": interval.low_mad, "high": interval.high_mad, "coverage": interval.coverage}
+
+
+def dump_comparable(one: Comparable) -> dict[str, Any]:
+    """One typical car."""
+    return {
+        "company": one.company,
+        "model": one.model,
+        "year_from": one.year_from,
+        "year_to": one.year_to,
+        "km_driven": one.km_driven,
+        "fuel": one.fuel,
+        "transmission": one.transmission,
+        "price_mad": one.price_mad,
+        "listings": one.listings,
+        "distance": one.distance,
+        "alike": [str(likeness) for likeness in one.alike],
+    }
+
+
+CURRENCY = "MAD"
+CACHE_STATUS = "Cache-Status"
+
+
+class VerdictSchema(Schema):
+    """The asking price held against the market."""
+
+    asking_price_mad = fields.Float(required=True)
+    position = fields.Enum(VerdictPosition, by_value=True, required=True)
+    percentile = fields.Float(
+        required=True, metadata={"description": "Share of comparable cars that ask less, percent"}
+    )
+    difference_mad = fields.Float(
+        required=True, metadata={"description": "Asking price minus estimate"}
+    )
+
+
+class ModelSchema(Schema):
+    """Which model answered, and on what data it stands."""
+
+    version = fields.String(required=True)
+    data_as_of = fields.String(
+        required=True, allow_none=True, metadata={"description": "Newest data of the training"}
+    )
+    basis = fields.String(required=True, metadata={"example": "asking_prices"})
+
+
+class ContributionSchema(Schema):
+    """One feature's signed share of the price."""
+
+    feature = fields.String(required=True)
+    value = fields.Raw(required=True, allow_none=True)
+    effect_mad = fields.Float(required=True)
+
+
+class WarningSchema(Schema):
+    """Something that was accepted without being used."""
+
+    pointer = fields.String(required=True, metadata={"description": "JSON pointer into the body"})
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+
+
+class ValuationSchema(Schema):
+    """What a car is worth."""
+
+    id = fields.String(required=True)
+    price_mad = fields.Float(required=True, metadata={"example": 187000.0})
+    currency = fields.String(required=True, metadata={"example": CURRENCY})
+    interval = fields.Nested(IntervalSchema, required=True)
+    verdict = fields.Nested(VerdictSchema, metadata={"description": "With asking_price_mad"})
+    model = fields.Nested(ModelSchema, required=True)
+    model_known = fields.Boolean(
+        required=True, metadata={"description": "False: the car's model is not in the data"}
+    )
+    cached = fields.Boolean(required=True)
+    warnings = fields.List(fields.Nested(WarningSchema), required=True)
+    base_mad = fields.Float(
+        metadata={"description": "With contributions: the price before any of them"}
+    )
+    contributions = fields.List(fields.Nested(ContributionSchema))
+    depreciation = fields.List(fields.Nested(DepreciationSchema))
+    depreciation_pace = fields.Nested(
+        PaceSchema, metadata={"description": "With depreciation: the kilometres it assumes"}
+    )
+    comparables = fields.List(
+        fields.Nested(ComparableSchema), metadata={"description": "The nearest first, up to five"}
+    )
+
+
+def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
+    """The answer for one valuation, in the language of this request's caller."""
+    card = services().model_card(valuation.estimate.model_version)
+    return serialize_valuation(valuation, coverage, card, language())
+
+
+def serialize_valuation(
+    valuation: Valuation, coverage: float, card: ModelVersion | None, lang: Language
+) -> dict[str, Any]:
+    """The answer for one valuation.
+
+    Args:
+        valuation: what was asked and found.
+        coverage: of the price interval.
+        card: the manifest of the model that answered, if it can be read.
+        lang: of the warnings.
+    """
+    estimate = valuation.estimate
+    request = valuation.request
+    interval = estimate.interval(coverage)
+    answer: dict[str, Any] = {
+        "id": valuation.id,
+        "price_mad": estimate.price_mad,
+        "currency": CURRENCY,
+        "interval": {
+            "low": interval.low_mad,
+            "high": interval.high_mad,
+            "coverage": interval.coverage,
+        },
+        "model": _serialize_model(estimate.model_version, card),
+        "model_known": estimate.model_known,
+        "cached": valuation.cached,
+        "warnings": _serialize_warnings(valuation, lang),
+    }
+    if request.asking_price_mad is not None:
+        verdict = estimate.verdict(request.asking_price_mad)
+        answer["verdict"] = {
+            "asking_price_mad": verdict.asking_price_mad,
+            "position": str(verdict.position),
+            "percentile": verdict.percentile,
+            "difference_mad": verdict.difference_mad,
+        }
+    if request.extras:
+        _add_extras(answer, estimate, coverage)
+    return answer
+
+
+def cache_status(valuation: Valuation) -> str:
+    """The `Cache-Status` header (RFC 9211)."""
+    if valuation.cached:
+        return f"carprice; hit; ttl={valuation.cache_ttl_s}"
+    return "carprice; fwd=miss; stored"
+
+
+def _serialize_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
+    """The model's identity, from its manifest."""
+    return {
+        "version": version_id,
+        "data_as_of": card.data_as_of if card else None,
+        "basis": card.basis if card else "asking_prices",
+    }
+
+
+def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
+    """What was accepted without being used, in words."""
+    warnings = list(valuation.request.warnings)
+    if not valuation.estimate.model_known:
+        warnings.append({"pointer": "/model", "code": "model-unknown"})
+    return [
+        {
+            "pointer": warning["pointer"],
+            "code": warning["code"],
+            "detail": describe_warning(warning, lang),
+        }
+        for warning in warnings
+    ]
+
+
+def _add_extras(answer: dict[str, Any], estimate: Estimate, coverage: float) -> None:
+    if estimate.explanation is not None:
+        answer["base_mad"] = estimate.explanation.base_mad
+        answer["contributions"] = [
+            {"feature": c.feature, "value": c.value, "effect_mad": c.effect_mad}
+            for c in estimate.explanation.contributions
+        ]
+    if estimate.depreciation is not None:
+        answer |= dump_depreciation(estimate.depreciation, coverage)
+    if estimate.comparables is not None:
+        answer["comparables"] = [dump_comparable(one) for one in estimate.comparables]

@@ -1,0 +1,74 @@
+"""`POST /predict`: the synchronous shortcut."""
+
+from typing import Any
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from api.http import context
+from api.http.context import caller_id, services
+from api.http.requests import ValuationQuery, load_json, load_query, resolve_wait_s
+from api.http.responses import PREFER_HEADER, documents_problems, json_response, query_parameters
+from api.jobs.schemas import JobSchema, dump_job
+from api.middleware.authentication import Scope, require_scope
+from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
+from shared.domain.job import Job, Valuation
+from shared.domain.valuation import Extra
+from shared.fields.car import CarRequestSchema
+from shared.fields.requests import load_car_request
+
+blueprint = Blueprint("valuations", __name__, description="The price of one car, at once.")
+QUERY = ValuationQuery()
+
+
+@blueprint.post("/predict")
+@blueprint.doc(
+    summary="Value one car",
+    parameters=[query_parameters(ValuationQuery), PREFER_HEADER],
+    requestBody={
+        "required": True,
+        "content": {"application/json": {"schema": CarRequestSchema}},
+    },
+)
+@blueprint.response(200, ValuationSchema, description="The valuation")
+@blueprint.alt_response(202, schema=JobSchema, description="Not ready in time: poll `Location`")
+@documents_problems(
+    blueprint,
+    status_413="Body too large",
+    status_415="Not JSON",
+    status_422="Invalid car or parameter",
+    status_503="No model, queue down or full, or the answer cannot be recorded",
+)
+@require_scope(Scope.PREDICT)
+def predict() -> Response:
+    """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
+    query = load_query(QUERY)
+    answer = _value(query["include"])
+    if isinstance(answer, Job):
+        return accepted(answer, query["coverage"])
+    response = json_response(dump_valuation(answer, query["coverage"]))
+    response.headers[CACHE_STATUS] = cache_status(answer)
+    return response
+
+
+def _value(extras: tuple[Extra, ...]) -> Valuation | Job:
+    if (handoff := context.handoff()) is not None:
+        return handoff.result()
+    car_request = load_car_request(load_json(), extras=extras)
+    wait = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
+    return services().valuations.value(car_request, caller_id(), wait)
+
+
+def accepted(job: Job, coverage: float) -> Response:
+    """202: the job goes on, and here is where to find it."""
+    body: dict[str, Any] = dump_job(job, services().jobs.place(job), coverage)
+    response = json_response(body)
+    mark_accepted(response, job.id)
+    return response
+
+
+def mark_accepted(response: Response, job_id: str) -> None:
+    """Make it a 202 that says where to poll."""
+    response.status_code = 202
+    response.headers["Location"] = f"/jobs/{job_id}"
+    response.headers["Retry-After"] = "1"

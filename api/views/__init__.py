@@ -1,1 +1,0 @@
-"""Routes: load, call a service, dump."""

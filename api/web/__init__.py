@@ -1,1 +1,0 @@
-"""The pages: server-rendered HTML, French, no outside address."""

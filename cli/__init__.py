@@ -1,0 +1,1 @@
+"""The command line `carprice`: one module per command."""

@@ -1,0 +1,252 @@
+"""The command `batch`: a file through the service, from upload to download."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import click
+from tqdm import tqdm
+
+from cli.batch_run import BatchRun
+from cli.predict import connection_options, exit_on_error, fail
+from cli.texts import outcome, state, translate
+from client.client import CarPriceClient
+from client.models import Batch
+
+EXIT_ROWS = 1
+"""The file was handled, and not every row was valued."""
+EXIT_INTERRUPTED = 130
+ERRORS_SHOWN = 5
+STANDARD_INPUT = Path("-")
+FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+
+
+@click.command()
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the results go; its suffix says in which form: .csv, .ndjson, .jsonl, .parquet.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "ndjson", "parquet"]),
+    help="Of the results, whatever the suffix.",
+)
+@click.option(
+    "--excel-fr",
+    is_flag=True,
+    help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
+)
+@click.option(
+    "--rejected",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where rejected rows go, with the reasons.",
+)
+@click.option("--dry-run", is_flag=True, help="Validate and report, value nothing.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["continue", "abort"]),
+    default="continue",
+    show_default=True,
+    help="What the first rejected row does.",
+)
+@click.option("--key-column", help="Column that names rows in the error report.")
+@click.option("--encoding", help="Of FILE; detected if not given.")
+@click.option("--delimiter", help="Of FILE; detected if not given.")
+@click.option("--decimal", help="Of FILE: comma or point; detected if not given.")
+@click.option(
+    "--columns",
+    metavar="FIELD:HEADER,…",
+    help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
+)
+@click.option("--sheet", help="Of a workbook, by name or number; the first if not given.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@connection_options
+def batch(
+    *,
+    file: Path,
+    output: Path,
+    form: str | None,
+    excel_fr: bool,
+    rejected: Path | None,
+    quiet: bool,
+    url: str,
+    api_key: str | None,
+    lang: str,
+    **options: Any,
+) -> None:
+    """Value every car of FILE, a table with a header and one car a row; - is standard input.
+
+    Uploads, waits and downloads. Interrupted, the same command goes on where it stopped. Ends
+    with 0 if every row was valued, 1 if not, 2 on errors.
+    """
+    wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang)
+    check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
+    with (
+        exit_on_error(lang),
+        replayable_input(file, output) as source,
+        CarPriceClient(url, api_key=api_key, language=lang) as client,
+    ):
+        run = BatchRun(
+            client=client,
+            file=source,
+            output=output,
+            url=url,
+            options=options,
+            form=wanted,
+            name=None if source == file else "stdin.csv",
+        )
+        try:
+            with Bar(lang, quiet=quiet) as bar:
+                ended = run.run(bar)
+            if rejected is not None:
+                rejected_form = "excel-fr" if excel_fr else "csv"
+                client.download_rejected(ended.id, rejected, form=rejected_form)
+            run.clear_state()
+        except KeyboardInterrupt:
+            click.echo(f"\n{translate('interrupted', lang)}", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        _summarise(client, ended, output, lang)
+    is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
+    sys.exit(0 if is_clean else EXIT_ROWS)
+
+
+def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
+    """The form of the results; ends with one line if there is no such form."""
+    chosen = form or FORMAT_BY_SUFFIX.get(output.suffix.lower())
+    if chosen is None:
+        fail(translate("no-form", language, path=output))
+    if excel_fr and chosen != "csv":
+        fail(translate("no-excel", language, form=chosen))
+    return "excel-fr" if excel_fr else chosen
+
+
+@contextmanager
+def replayable_input(file: Path, output: Path) -> Iterator[Path]:
+    """A file that can be read twice: standard input is kept beside the output meanwhile."""
+    if file != STANDARD_INPUT:
+        yield file
+        return
+    kept = output.with_name(f".{output.name}.carprice.stdin")
+    try:
+        with kept.open("wb") as target:
+            shutil.copyfileobj(sys.stdin.buffer, target)
+        yield kept
+    finally:
+        kept.unlink(missing_ok=True)
+
+
+def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: str) -> None:
+    """End with one line if what is written would replace the input or go nowhere.
+
+    Args:
+        file: what is read.
+        outputs: what is written, by option; None where nothing is.
+        language: of the line.
+    """
+    taken = {"FILE": file}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        for name, other in taken.items():
+            if _is_same_file(path, other):
+                fail(translate("same-file", language, option=option, path=path, name=name))
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            fail(translate("no-folder", language, option=option, path=path, folder=folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            fail(translate("closed-folder", language, option=option, path=path, folder=folder))
+        taken[option] = path
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, also through links."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
+
+
+class Bar:
+    """A progress bar on a terminal: first the bytes that are sent, then the rows.
+
+    Args:
+        language: of its words.
+        quiet: draw nothing.
+    """
+
+    def __init__(self, language: str, *, quiet: bool) -> None:
+        self._language = language
+        self._options: dict[str, Any] = {"disable": quiet or None, "file": sys.stderr}
+        self._bar: tqdm[Any] | None = None
+        self._unit = ""
+
+    def __enter__(self) -> Self:
+        """The bar itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal tidy."""
+        self._close()
+
+    def sending(self, sent: int, size: int) -> None:
+        """So many of the file's bytes are sent."""
+        self._show("B", translate("sending", self._language), sent, size)
+
+    def valuing(self, batch: Batch) -> None:
+        """Where the batch stands."""
+        unit = translate("row", self._language)
+        self._show(unit, state(batch.state, self._language), batch.done, batch.total)
+
+    def _show(self, unit: str, what: str, done: int, total: int | None) -> None:
+        if self._unit != unit or self._bar is None:
+            self._close()
+            self._unit = unit
+            self._bar = tqdm(unit=unit, unit_scale=True, **self._options)
+        self._bar.total = total
+        self._bar.set_description_str(what, refresh=False)
+        self._bar.n = done
+        self._bar.refresh()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str) -> None:
+    """What came out, and the first things that are wrong."""
+    verb = "valid" if ended.outcome == "dry_run" else "valued"
+    summary = translate(
+        "summary",
+        language,
+        outcome=outcome(ended.outcome, language),
+        done=ended.done,
+        total=ended.total or ended.done,
+        valid=ended.valid,
+        verb=translate(verb, language),
+        invalid=ended.invalid,
+        failed=ended.failed,
+        output=output,
+    )
+    click.echo(summary, err=True)
+    if ended.error:
+        click.echo(ended.error, err=True)
+    if not ended.invalid and not ended.failed:
+        return
+    shown = list(islice(client.batch_errors(ended.id), ERRORS_SHOWN + 1))
+    for error in shown[:ERRORS_SHOWN]:
+        code = "cell" if error.column else "line"
+        place = translate(code, language, line=str(error.line), column=error.column)
+        click.echo(translate("entry", language, place=place, message=error.message), err=True)
+    if len(shown) > ERRORS_SHOWN:
+        click.echo(translate("more", language), err=True)

@@ -1,0 +1,71 @@
+"""The command line `carprice`: a table of where each command lives.
+
+Nothing is imported before it is called, so the API's package never loads training code, and
+`carprice --help` answers at once.
+"""
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+
+class CommandTarget(NamedTuple):
+    """Where a command lives and what it does."""
+
+    target: str
+    short_help: str
+
+
+COMMANDS: dict[str, CommandTarget] = {
+    "up": CommandTarget("launcher.up:up", "Start the whole service here."),
+    "run": CommandTarget("launcher.run_one:run", "Become one process of the service."),
+    "first-model": CommandTarget(
+        "launcher.first_model:first_model", "Train unless a model is active."
+    ),
+    "key": CommandTarget("cli.keys:key", "Create, list and revoke API keys."),
+    "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
+    "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
+    "predict": CommandTarget("cli.predict:predict", "Value one car."),
+    "batch": CommandTarget("cli.batch:batch", "Value every car of a file."),
+    "train": CommandTarget("cli.train:train", "Train a model version."),
+    "evaluate": CommandTarget("cli.train:evaluate", "Measure a model on real listings."),
+    "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
+    "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),
+}
+"""A new command is one more line here."""
+
+
+PACKAGE = "carpricepredictor-ma"
+"""The distribution whose version is told."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.short_help) for name, place in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=PACKAGE, prog_name="carprice")
+def main() -> None:
+    """Prices of used cars in Morocco."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""`carprice market`: the statistics that the default model is trained from."""
+
+import collections
+from pathlib import Path
+
+import click
+
+from cli.console import (
+    DEFAULT_SEED,
+    FILE,
+    as_json_option,
+    click_errors,
+    print_json,
+    print_report,
+    report_json,
+)
+from data.hedonic.model import SEPARATOR
+from data.listings.loading import load_listings
+from data.market.calibrate import calibrate as calibrate_market
+from data.market.generator import generate as generate_listings
+from data.market.price_index import market_index
+from data.market.reference import REFERENCE_MARKET, ReferenceMarket
+
+_MAX_BRANDS_SHOWN = 15
+_MAX_MODELS_SHOWN = 8
+
+
+@click.group()
+def market() -> None:
+    """The statistics that the default model is trained from."""
+
+
+@market.command()
+@click.argument("path", metavar="LISTINGS", type=FILE)
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    default=REFERENCE_MARKET,
+    help="Where the statistics go; the file in `data/` if not given.",
+)
+@as_json_option
+def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
+    """Rebuild the reference market from a listings file."""
+    with click_errors():
+        listings, report = load_listings(path)
+        print_report(report)
+        found = calibrate_market(listings)
+        found.save(output)
+    models = len(found.hedonic.vehicle_years)
+    if as_json:
+        print_json(
+            {
+                "file": str(output),
+                "models": models,
+                "listings": found.listings,
+                "data_as_of": found.data_as_of,
+                "data": report_json(report),
+            }
+        )
+        return
+    click.echo(
+        f"{output}: {models} models from {found.listings} listings, prices of {found.data_as_of}"
+    )
+
+
+@market.command()
+@click.option("--from", "path", type=FILE, default=REFERENCE_MARKET, help="Another file of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(path: Path, *, as_json: bool) -> None:
+    """What the statistics cover: brands, models, months and the price level."""
+    with click_errors():
+        found = ReferenceMarket.load(path)
+    brands = _models_by_brand(found)
+    index = market_index(found)
+    if as_json:
+        print_json(
+            {
+                "data_as_of": found.data_as_of,
+                "basis": found.basis,
+                "listings": found.listings,
+                "models": sum(map(len, brands.values())),
+                "brands": brands,
+                "price_index": index,
+            }
+        )
+        return
+    click.echo("\n".join(_summary(found, brands, index)))
+
+
+@market.command()
+@click.option("--rows", type=click.IntRange(1, 10_000_000), required=True, help="How many.")
+@click.option("-o", "--output", type=FILE, required=True, help="CSV file to write.")
+@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same file.")
+@click.option("--gaps", is_flag=True, help="Leave out required fields too, as often as sellers do.")
+def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
+    """Draw listings from the reference market: a file that `carprice batch` prices."""
+    with click_errors():
+        table = generate_listings(ReferenceMarket.load(), rows, seed=seed, gaps=gaps)
+        table.to_csv(output, index=False)
+    click.echo(f"{output}: {rows} listings")
+
+
+def _models_by_brand(found: ReferenceMarket) -> dict[str, list[str]]:
+    """Models with statistics of their own, by brand; the brand with the most models first."""
+    brands: dict[str, list[str]] = collections.defaultdict(list)
+    for vehicle in sorted(found.hedonic.vehicle_years):
+        company, model = vehicle.split(SEPARATOR)
+        brands[company].append(model)
+    return dict(sorted(brands.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def _summary(
+    found: ReferenceMarket, brands: dict[str, list[str]], index: dict[str, float]
+) -> list[str]:
+    first = min(index, default="-")
+    lines = [
+        f"{found.listings:,} listings, {first} to {found.data_as_of}; {found.basis}",
+        f"{sum(map(len, brands.values()))} models of {len(brands)} brands",
+        "",
+    ]
+    for brand, models in list(brands.items())[:_MAX_BRANDS_SHOWN]:
+        more = f", … ({len(models)})" if len(models) > _MAX_MODELS_SHOWN else ""
+        lines.append(f"  {brand:<16} {', '.join(models[:_MAX_MODELS_SHOWN])}{more}")
+    if len(brands) > _MAX_BRANDS_SHOWN:
+        lines.append(f"  … and {len(brands) - _MAX_BRANDS_SHOWN} more brands")
+    lines += ["", "Price level by month (cars of the same year of registration):"]
+    january = [month for month in index if month.endswith("-01")]
+    lines += [f"  {month}  {index[month]:.3f}" for month in dict.fromkeys([first, *january])]
+    if found.data_as_of in index and found.data_as_of not in january:
+        lines.append(f"  {found.data_as_of}  {index[found.data_as_of]:.3f}")
+    return lines

@@ -1,0 +1,237 @@
+"""`carprice models`: list, inspect, activate, roll back and prune model versions."""
+
+import contextlib
+import getpass
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from model_store.cards.blocks import MARKDOWN_FILE
+from model_store.registry.held_versions import versions_in_use
+from model_store.registry.manifest import ModelVersion
+from model_store.registry.registry import ModelRegistry
+from model_store.registry.shadow import ShadowPointer
+from model_store.registry.verification import check_version
+from shared.domain.errors import DomainError
+from shared.messages.texts import describe_problem
+from shared.settings import Settings
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Of the valued cars that VERSION values too.",
+)
+@click.option("--off", is_flag=True, help="No shadow any more.")
+def shadow(version: str | None, share: float, *, off: bool) -> None:
+    """Let VERSION value a share of the cars in the background; without VERSION, tell which does.
+
+    Its prices reach nobody: they are compared with the active version's in the metrics.
+    """
+    if off and version is not None:
+        raise click.UsageError("give either VERSION or --off")
+    pointer = ShadowPointer(Settings.from_env().versions_path)
+    if off:
+        pointer.clear()
+    elif version is not None:
+        try:
+            pointer.point_to(version, share)
+        except DomainError as error:
+            title, detail = describe_problem(error.code, error.params, "en")
+            raise click.ClickException(f"{title}: {detail}") from error
+    found = pointer.read()
+    click.echo(
+        f"Shadow: {found.version} on {found.share:.0%} of the cars" if found else "No shadow"
+    )
+
+
+MAX_DIFFERENCE = 1e-6
+"""The packed forest must agree with scikit-learn's to this, on the log scale."""
+
+
+@click.group(name="models")
+def models() -> None:
+    """List, inspect, activate and roll back model versions."""
+
+
+@models.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def list_versions(*, as_json: bool) -> None:
+    """All versions, the newest first; the active one has a star."""
+    registry = _registry()
+    versions, active = registry.list(), registry.active_version()
+    if as_json:
+        _print_json([{**each.to_json(), "active": each.id == active} for each in versions])
+    elif not versions:
+        click.echo("No version yet: `carprice train --activate` makes one.")
+    else:
+        click.echo(_table([_HEADER, *(_row(each, active) for each in versions)]))
+
+
+@models.command()
+@click.argument("version")
+def show(version: str) -> None:
+    """The whole manifest of VERSION ("active" for the active one), as JSON."""
+    with _click_errors():
+        registry = _registry()
+        _print_json(registry.get(_resolve_version(registry, version)).to_json())
+
+
+@models.command()
+@click.argument("version")
+def activate(version: str) -> None:
+    """Make VERSION the active one; running workers take it within two seconds."""
+    with _click_errors():
+        click.echo(f"Active: {_checked_registry().activate(version, by=_user()).id}")
+
+
+@models.command()
+def rollback() -> None:
+    """Return to the version that was active before this one."""
+    with _click_errors():
+        click.echo(f"Active: {_checked_registry().rollback(by=_user()).id}")
+
+
+@models.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def history(*, as_json: bool) -> None:
+    """Who activated what and when, the oldest first."""
+    changes = _registry().history()
+    if as_json:
+        _print_json([change.to_json() for change in changes])
+        return
+    header = ("AT", "ACTION", "VERSION", "BEFORE", "BY")
+    rows = [
+        (change.at, str(change.action), change.version, change.previous or "-", change.by)
+        for change in changes
+    ]
+    click.echo(_table([header, *rows]))
+
+
+@models.command()
+@click.argument("version")
+def card(version: str) -> None:
+    """The model card of VERSION ("active" for the active one), as Markdown."""
+    with _click_errors():
+        registry = _registry()
+        version = _resolve_version(registry, version)
+        text = registry.card_file(version, MARKDOWN_FILE).decode()
+        folder = registry.folder(version)
+    click.echo(text, nl=False)
+    click.echo(f"Its plots lie in {folder}", err=True)
+
+
+@models.command()
+@click.option("--keep", type=click.IntRange(1), required=True, help="So many of the newest stay.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def prune(keep: int, *, as_json: bool) -> None:
+    """Remove old versions for good.
+
+    Whatever is in use stays, however old: the active version, the one before it, and those that
+    batches under way were accepted with.
+    """
+    with _click_errors():
+        settings = Settings.from_env()
+        removed = _registry().prune(keep, pinned=versions_in_use(settings))
+    if as_json:
+        _print_json(list(removed))
+    else:
+        click.echo("\n".join(f"Removed: {version}" for version in removed) or "Nothing to remove.")
+
+
+@models.command()
+@click.argument("version")
+def verify(version: str) -> None:
+    """Check the digests of VERSION, its self-test, and its forest against scikit-learn's."""
+    # Imported here: this command alone needs a forest.
+    from model_store.registry.bundle import load_estimator, load_model, max_abs_difference  # noqa: PLC0415
+
+    with _click_errors():
+        registry, settings = _registry(), Settings.from_env()
+        version = _resolve_version(registry, version)
+        check_version(registry.folder(version), registry.get(version))
+        click.echo("digests, schema, libraries: right")
+        model = load_model(settings.versions_path, version)
+        click.echo(f"self-test: {len(model.version.self_test)} prices found again")
+        estimator = load_estimator(settings.versions_path, version)
+        difference = max_abs_difference(model.forest, estimator)
+    if difference > MAX_DIFFERENCE:
+        raise click.ClickException(f"the packed forest is off by {difference:.2g} on the log scale")
+    click.echo(f"packed forest: equals {model.version.estimator} within {difference:.1g}")
+
+
+models.add_command(shadow)
+
+_HEADER = ("", "VERSION", "CREATED", "DATA", "AS OF", "ROWS", "FOREST", "TREES", "NODES")
+
+
+def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
+    return (
+        "*" if version.id == active else "",
+        version.id,
+        f"{version.created_at:%Y-%m-%d %H:%M}",
+        str(version.training.get("name", "-")),
+        version.data_as_of,
+        str(version.training.get("rows", "-")),
+        version.estimator,
+        str(version.tree_count),
+        str(version.node_count),
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as text, in columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _registry() -> ModelRegistry:
+    return ModelRegistry(Settings.from_env().versions_path)
+
+
+def _checked_registry() -> ModelRegistry:
+    """The registry, with the self-test before every move of its pointer."""
+    # Imported here: looking at the registry needs no forest.
+    from model_store.registry.bundle import load_model  # noqa: PLC0415
+
+    path = Settings.from_env().versions_path
+    return ModelRegistry(path, self_test=lambda version: load_model(path, version))
+
+
+def _resolve_version(registry: ModelRegistry, version: str) -> str:
+    if version != "active":
+        return version
+    active = registry.active_version()
+    if active is None:
+        raise click.ClickException("no version is active; `carprice models list` shows what is")
+    return active
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def _click_errors() -> Iterator[None]:
+    """Expected failures as one line on standard error and exit code 1."""
+    try:
+        yield
+    except DomainError as error:
+        title, detail = describe_problem(error.code, error.params, "en")
+        raise click.ClickException(f"{title}: {detail}") from error

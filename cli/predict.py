@@ -1,0 +1,168 @@
+"""The command `predict`, and what all commands share."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from cli.printing import valuation_lines, warning_lines
+from cli.texts import reason, translate
+from client.client import CarPriceClient
+from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
+
+EXIT_ERROR = 2
+
+CAR_OPTIONS = {
+    "company": "Brand, like Toyota.",
+    "model": "Model, like Corolla.",
+    "year": "Year of first registration.",
+    "fuel": "Petrol, Diesel, Hybrid, Electric, LPG or CNG; French words too.",
+    "transmission": "Manual or Automatic; French words too.",
+    "km_driven": "Odometer, km.",
+    "edition": "Trim or version.",
+    "owner": "First, Second, …",
+    "seller_type": "Individual or Dealer.",
+    "mileage_mpg": "Fuel economy, mpg.",
+    "engine_cc": "Displacement, cc.",
+    "max_power_bhp": "Power, bhp.",
+    "torque_nm": "Torque, Nm.",
+    "fiscal_power_cv": "Fiscal power, CV.",
+    "city": "City of sale.",
+    "condition": "Excellent, Very good, Good, …",
+    "origin": "WW Morocco, Imported new, Customs cleared, …",
+    "doors": "Number of doors.",
+    "asking_price_mad": "Price asked for it, MAD: gives a verdict.",
+}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _default_url() -> str:
+    """Where a copy of the service that was started with this environment listens."""
+    return f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
+
+
+def connection_options(command: Command) -> Command:
+    """Options that name the service and the language."""
+    for option in (
+        click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True,
+                     help="Language of messages."),
+        click.option("--api-key", envvar="CARPRICE_API_KEY", help="[env: CARPRICE_API_KEY]"),
+        click.option("--url", envvar="CARPRICE_URL", default=_default_url,
+                     show_default="http://127.0.0.1:8000, or PORT",
+                     help="Address of the service. [env: CARPRICE_URL]"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def car_options(command: Command) -> Command:
+    """One option for each field of a car."""
+    for name, text in reversed(CAR_OPTIONS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, help=text)(command)
+    return command
+
+
+@contextmanager
+def exit_on_error(language: str) -> Iterator[None]:
+    """Say what failed in one line, without a stack trace."""
+    try:
+        yield
+    except ServiceUnreachableError as error:
+        fail(translate("not-running", language, error=error))
+    except ProblemError as error:
+        fail("\n".join(problem_lines(error)))
+    except CarPriceError as error:
+        fail(str(error))
+    except OSError as error:
+        why = reason(error, language)
+        colon = " : " if language == "fr" else ": "
+        fail(f"{error.filename}{colon}{why}" if error.filename else why)
+
+
+def problem_lines(problem: ProblemError) -> Iterator[str]:
+    """What the service refused: each place that is wrong under the name of its option."""
+    if not problem.errors:
+        yield f"{problem.title}: {problem.detail}"
+    for error in problem.errors:
+        place = _option_of(error)
+        yield f"{place}: {error['detail']}" if place else str(error["detail"])
+
+
+def _option_of(error: Mapping[str, Any]) -> str:
+    """The option that gives the member or parameter of an error; its pointer if none does."""
+    if "parameter" in error:
+        return f"--{error['parameter'].replace('_', '-')}"
+    pointer = str(error.get("pointer") or error.get("header") or "")
+    name = pointer.removeprefix("/")
+    return f"--{name.replace('_', '-')}" if name in CAR_OPTIONS else pointer
+
+
+def fail(message: str) -> NoReturn:
+    """End with an error."""
+    click.echo(message, err=True)
+    sys.exit(EXIT_ERROR)
+
+
+@click.command()
+@click.argument(
+    "file", required=False, metavar="[FILE]", type=click.Path(allow_dash=True, path_type=str)
+)
+@car_options
+@click.option("--coverage", type=float, help="Of the interval: 0.5, 0.8, 0.9 or 0.95.")
+@click.option(
+    "--include",
+    multiple=True,
+    type=click.Choice(["contributions", "depreciation", "comparables"]),
+    help="Also show what each field adds to the price, the prices of the next years, or typical "
+    "cars near it; may be given several times.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+@connection_options
+def predict(
+    *,
+    file: str | None,
+    coverage: float | None,
+    include: tuple[str, ...],
+    as_json: bool,
+    url: str,
+    api_key: str | None,
+    lang: str,
+    **fields: str | None,
+) -> None:
+    """Value one car.
+
+    The car is given by the options, or as a JSON object in FILE, like {"company": "Toyota", …}
+    (- is standard input); an option overrides what stands there.
+    """
+    with exit_on_error(lang):
+        car = _load_car(file, lang) | {
+            name: value for name, value in fields.items() if value is not None
+        }
+        with CarPriceClient(url, api_key=api_key, language=lang) as client:
+            valuation = client.predict(car, include=include, coverage=coverage)
+    if as_json:
+        click.echo(json.dumps(valuation.raw, ensure_ascii=False, indent=2))
+    else:
+        for line in valuation_lines(valuation, lang):
+            click.echo(line)
+        for line in warning_lines(valuation, lang):
+            click.echo(line, err=True)
+
+
+def _load_car(file: str | None, language: str) -> dict[str, Any]:
+    if file is None:
+        return {}
+    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    try:
+        car = json.loads(text)
+    except ValueError as error:
+        fail(translate("not-json", language, file=file, error=error))
+    if not isinstance(car, dict):
+        fail(translate("no-object", language, file=file))
+    return car

@@ -1,0 +1,207 @@
+"""`carprice train` and `carprice evaluate`."""
+
+import dataclasses
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from tqdm import tqdm
+
+from cli.console import (
+    DEFAULT_SEED,
+    FILE,
+    BadInputError,
+    as_json_option,
+    click_errors,
+    print_json,
+    print_report,
+    processors,
+    report_json,
+)
+from data.listings.loading import load_listings
+from data.listings.report import LoadReport
+from data.listings.table import LISTING_DATE, PRICE
+from data.market.calibrate import latest_month
+from data.market.generator import generate
+from data.market.price_index import market_index, splice_index
+from data.market.reference import ReferenceMarket
+from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.manifest import REFERENCE_MARKET, ModelVersion
+from model_store.registry.registry import ModelRegistry
+from model_store.training.evaluation import evaluate_model
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from model_store.training.trained import TrainedModel
+
+DEFAULT_ROWS = 30_000
+"""Listings that the default model is drawn from the reference market."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _TrainingData:
+    """Listings to train on, and what is known of their prices' level beyond themselves."""
+
+    listings: "pd.DataFrame"
+    name: str
+    report: LoadReport | None
+    price_level: str | None
+    """The month whose prices are wanted; None for that of the latest listing."""
+
+
+@click.command()
+@click.option("--data", "path", type=FILE, help="Listings to train on (csv, csv.gz).")
+@click.option(
+    "--activate/--no-activate",
+    default=False,
+    help="Serve the new version at once. The very first version always is.",
+)
+@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same model.")
+@click.option(
+    "--price-level",
+    metavar="YYYY-MM",
+    help="Quote the prices of this month, by the reference market's index, instead of those of the"
+    " latest listing.",
+)
+@as_json_option
+def train(
+    path: Path | None, *, activate: bool, seed: int, price_level: str | None, as_json: bool
+) -> None:
+    """Train a model version: on the reference market, or on listings of your own."""
+    with click_errors():
+        data = _training_data(path, seed, price_level)
+        version = _trained_version(data, seed)
+        registry = _registry()
+        is_active = activate or registry.active_version() is None
+        if is_active:
+            registry.activate(version.id, by=getpass.getuser())
+    if as_json:
+        result = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
+        print_json({**result, "data": report_json(data.report)})
+        return
+    state = "active" if is_active else "not active: `carprice models activate`"
+    click.echo(f"{version.id} ({state})")
+
+
+@click.command()
+@click.option("--data", "path", type=FILE, required=True, help="Real listings (csv, csv.gz).")
+@click.option("--version", help="Model version; the active one if not given.")
+@click.option(
+    "--price-level",
+    type=click.Choice(["listing", "model"]),
+    default="listing",
+    show_default=True,
+    help="Compare each listing with the price at its own month's level, or with what the model"
+    " quotes whatever the listing's date.",
+)
+@as_json_option
+def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool) -> None:
+    """Measure a model on real listings; prints one JSON object.
+
+    `mape` and `median_ape` are percentages, `coverage_90` is the share of prices inside the 90 %
+    interval.
+    """
+    with click_errors():
+        listings, report = load_listings(path)
+        print_report(report)
+        wanted = version or _registry().active_version()
+        if wanted is None:
+            raise BadInputError("no model is active: `carprice train --activate` makes one")
+        model = load_model(Settings.from_env().versions_path, wanted)
+        found = evaluate_model(model, listings, at_listing_level=price_level == "listing")
+    print_json({**found, "data": report_json(report)} if as_json else found)
+
+
+def _training_data(path: Path | None, seed: int, price_level: str | None) -> _TrainingData:
+    if path is None:
+        if price_level is not None:
+            raise BadInputError("--price-level needs --data: the reference market has its own")
+        drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, antithetic=True)
+        return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
+    listings, report = load_listings(path)
+    print_report(report)
+    if listings[LISTING_DATE].isna().all():
+        _without_dates(path, latest_month(listings), price_level)
+    return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
+
+
+def _without_dates(path: Path, assumed: str, price_level: str | None) -> None:
+    """Say what undated prices are taken for.
+
+    Raises:
+        BadInputError: they were to be moved to another month's level.
+    """
+    if price_level is not None:
+        raise BadInputError(
+            f"--price-level needs to know when prices were asked, and {path.name} has no dates of"
+            " listing: add a column listing_date (YYYY-MM)"
+        )
+    click.echo(
+        f"  no dates  prices are taken for those of {assumed}, from the newest year of"
+        " registration; a column listing_date (YYYY-MM) says better",
+        err=True,
+    )
+
+
+def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
+    """Train, and store the version with its card."""
+    settings = Settings.from_env()
+    # The fonts that matplotlib finds are remembered here, not in the user's home.
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
+    # Imported here: scikit-learn and matplotlib take seconds, and a wrong file is told at once.
+    from model_store.cards.card import write_card  # noqa: PLC0415
+    from model_store.training.train import count_steps, train_bundle  # noqa: PLC0415
+
+    with tqdm(
+        total=count_steps(data.listings) + 1, desc="Training", unit="step", disable=None
+    ) as progress:
+
+        def on_progress(step: str) -> None:
+            progress.set_postfix_str(step)
+            progress.update()
+
+        def fit(listings: "pd.DataFrame") -> "TrainedModel":
+            return train_bundle(
+                listings, seed=seed, name=data.name, jobs=processors(), on_progress=on_progress
+            )
+
+        trained = _fit_at_price_level(data, fit)
+        predictions = trained.predictions
+        version = save_bundle(
+            trained,
+            settings.versions_path,
+            lambda made: {} if predictions is None else write_card(made, predictions),
+        )
+        on_progress("card, saved")
+    return version
+
+
+def _fit_at_price_level(
+    data: _TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
+) -> "TrainedModel":
+    """Fit a model that quotes the prices of the wanted month, and knows the levels of others."""
+    published = market_index(ReferenceMarket.load())
+    if data.name == REFERENCE_MARKET:
+        trained = fit(data.listings)
+        return _with_training(trained, price_index=published)
+    if data.price_level is None:
+        return fit(data.listings)
+    dated = {latest_month(data.listings): 1.0}
+    _, factor = splice_index(dated, published, data.price_level)
+    trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
+    index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
+    return _with_training(trained, price_index=index, data_as_of=data.price_level)
+
+
+def _with_training(trained: "TrainedModel", **changes: object) -> "TrainedModel":
+    return dataclasses.replace(trained, training={**trained.training, **changes})
+
+
+def _registry() -> ModelRegistry:
+    return ModelRegistry(Settings.from_env().versions_path)

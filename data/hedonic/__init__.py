@@ -1,0 +1,1 @@
+"""The hedonic price model: its terms, its fit, its tables."""

@@ -1,0 +1,215 @@
+"""Estimating a `HedonicModel` from listings: one ridge regression over all terms at once."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse
+from scipy.sparse.linalg import lsqr
+
+from data.hedonic.ageing import with_isotonic_ageing
+from data.hedonic.codes import BRAND_CLASSES, KEY_COLUMNS, tokenize_edition
+from data.hedonic.model import (
+    BRAND_CLASS,
+    SEPARATOR,
+    WORD,
+    Cell,
+    FloatArray,
+    HedonicModel,
+    IntArray,
+    Term,
+)
+from data.hedonic.usual_fit import with_imputed_effects
+
+_ITERATIONS = (80, 40, 40)
+"""Of each round of reweighting; a round starts from the solution of the one before."""
+_HUBER_DELTA = 1.5
+_MIN_RESIDUAL = 1e-9
+_DIGITS = 4
+_MIN_STATED_SHARE = 0.05
+"""A number that fewer listings state is not used: who states it is not like the others."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class HedonicFit:
+    """A fitted model, and the slopes of the columns that describe the listing, not the car."""
+
+    model: HedonicModel
+    nuisance: FloatArray
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Block:
+    """The columns of one term in the design matrix."""
+
+    term: Term
+    names: tuple[str, ...]
+    counts: IntArray
+    design: scipy.sparse.csr_matrix
+
+
+def fit_hedonic(
+    listings: pd.DataFrame,
+    log_price: FloatArray,
+    terms: Sequence[Term],
+    *,
+    min_count: int = 10,
+    nuisance: FloatArray | None = None,
+) -> HedonicFit:
+    """Estimate every term from `listings`.
+
+    Args:
+        listings: canonical columns (`data.listings.table`), normal-form values.
+        log_price: (n,) natural log of the price in MAD.
+        terms: what to estimate; terms and cells with fewer than `min_count` listings are left out.
+        min_count: listings behind every published coefficient.
+        nuisance: (n, m) columns to be explained besides the terms (the date of the listing), so
+            that they do not leak into the effects; the model's intercept is for all of them 0.
+    """
+    blocks = [block for term in terms if (block := _block(listings, term, min_count)) is not None]
+    extra = np.empty((len(listings), 0)) if nuisance is None else nuisance
+    design = scipy.sparse.hstack(
+        [block.design / np.sqrt(block.term.stiffness) for block in blocks]
+        + [scipy.sparse.csr_matrix(extra)]
+    ).tocsr()
+    falling = np.concatenate(
+        [np.full(block.design.shape[1], block.term.falling) for block in blocks]
+        + [np.zeros(extra.shape[1], dtype=bool)]
+    )
+    intercept, scaled = _robust_ridge(design, log_price, falling)
+    cells: dict[str, Mapping[str, Cell]] = {}
+    start = 0
+    for block in blocks:
+        end = start + block.design.shape[1]
+        cells[block.term.name] = _cells(block, scaled[start:end])
+        start = end
+    model = HedonicModel(
+        intercept=round(intercept, _DIGITS),
+        terms=tuple(block.term for block in blocks),
+        cells=cells,
+        vehicle_years=_vehicle_years(listings, min_count),
+    )
+    model = with_imputed_effects(with_isotonic_ageing(model, listings), listings, min_count)
+    return HedonicFit(model=model, nuisance=scaled[start:])
+
+
+def _robust_ridge(
+    design: scipy.sparse.csr_matrix, target: FloatArray, falling: npt.NDArray[np.bool_]
+) -> tuple[float, FloatArray]:
+    """Ridge with Huber weights: typing errors in a price must not move the market.
+
+    A column marked `falling` whose coefficient comes out positive is held at zero from then on.
+    """
+    weights = np.ones(len(target))
+    free = np.ones(design.shape[1])
+    intercept = float(np.median(target))
+    solution = np.zeros(design.shape[1])
+    for iterations in _ITERATIONS:
+        root = np.sqrt(weights)
+        weighted = design.multiply(root[:, None]).multiply(free).tocsr()
+        solution = (
+            free
+            * lsqr(
+                weighted, (target - intercept) * root, damp=1.0, iter_lim=iterations, x0=solution
+            )[0]
+        )
+        free[falling & (solution > 0)] = 0.0
+        solution *= free
+        residual = target - intercept - design @ solution
+        intercept += float(np.average(residual, weights=weights))
+        width = _HUBER_DELTA * 1.4826 * float(np.median(np.abs(residual)))
+        # Where most prices are met exactly (all of them the same, say) they keep their weight.
+        width = max(width, _MIN_RESIDUAL)
+        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), _MIN_RESIDUAL))
+    return intercept, solution
+
+
+def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:
+    """The term's design columns; None when too few listings know it, or all say the same."""
+    names, rows, codes = _cell_codes(listings, term)
+    values = np.ones((len(rows), 1))
+    if term.bend is not None:
+        numbers = listings[term.bend.variable].to_numpy(dtype=np.float64)[rows]
+        values = term.bend.columns(numbers)
+        codes = np.where(np.isnan(numbers), -1, codes)
+        if np.sum(codes >= 0) < _MIN_STATED_SHARE * len(listings):
+            return None
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    kept = np.flatnonzero(counts >= min_count)
+    if len(kept) == 0:
+        return None
+    if term.bend is None and len(counts) == 1 and counts[0] == len(listings):
+        return None  # part of the intercept: no field may get money for what all cars have
+    position = np.full(len(names) + 1, -1)
+    position[kept] = np.arange(len(kept))
+    columns = position[codes]
+    used = np.flatnonzero(columns >= 0)
+    width = term.width
+    design = scipy.sparse.csr_matrix(
+        (
+            values[used].ravel(),
+            (
+                np.repeat(rows[used], width),
+                (columns[used, None] * width + np.arange(width)).ravel(),
+            ),
+        ),
+        shape=(len(listings), len(kept) * width),
+    )
+    design.eliminate_zeros()
+    return _Block(term, tuple(names[i] for i in kept), counts[kept], design)
+
+
+def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray, IntArray]:
+    """Names of the cells that occur, then pairs of a listing's row and its cell.
+
+    A listing stands in one cell, or in one for each word of its edition.
+    """
+    rows = np.arange(len(listings))
+    if not term.keys:
+        return [""], rows, np.zeros(len(listings), dtype=np.int64)
+    columns = []
+    if WORD in term.keys:
+        words = [tokenize_edition(edition) for edition in listings["edition"]]
+        rows = np.repeat(rows, [len(found) for found in words])
+        columns.append(pd.Series([word for found in words for word in found], dtype=object))
+    fields = [part for key in term.keys if key != WORD for part in KEY_COLUMNS.get(key, (key,))]
+    columns[:0] = [_text(_column(listings, field).iloc[rows]) for field in fields]
+    joined = columns[0]
+    for column in columns[1:]:
+        joined = joined + SEPARATOR + column
+    codes, names = pd.factorize(joined, sort=True)
+    return [str(name) for name in names], rows, codes.astype(np.int64)
+
+
+def _column(listings: pd.DataFrame, field: str) -> pd.Series:
+    """A field of the listings, or the class of their brands."""
+    if field == BRAND_CLASS:
+        return listings["company"].map(BRAND_CLASSES)
+    return listings[field]
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """The values as they stand in a cell's name; missing ones are empty."""
+    codes, values = pd.factorize(column)
+    words = [str(int(v)) if isinstance(v, float) else str(v) for v in values]
+    return pd.Series(np.array([*words, ""], dtype=object)[codes])
+
+
+def _cells(block: _Block, scaled: FloatArray) -> dict[str, Cell]:
+    coefficients = scaled.reshape(len(block.names), -1) / np.sqrt(block.term.stiffness)
+    return {
+        name: Cell(int(count), tuple(round(float(c), _DIGITS) for c in row))
+        for name, count, row in zip(block.names, block.counts, coefficients, strict=True)
+    }
+
+
+def _vehicle_years(listings: pd.DataFrame, min_count: int) -> dict[str, float]:
+    grouped = listings.groupby(_text(listings["company"]) + SEPARATOR + _text(listings["model"]))
+    years = grouped["year"].agg(["size", "median"])
+    return {
+        str(name): float(row["median"])
+        for name, row in years.iterrows()
+        if row["size"] >= min_count
+    }

@@ -1,0 +1,1 @@
+"""Listing files as people have them, read into one table."""

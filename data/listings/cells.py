@@ -1,0 +1,112 @@
+"""What single cells of real files look like, made ready for the car's field definitions."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from shared.fields.numbers import parse_number
+
+CellCleaner = Callable[[str], str | None]
+
+MILES_PER_GALLON_IN_KMPL = 2.35214583
+NEWTON_METRES_IN_KGM = 9.80665
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_RANGE = re.compile(
+    r"^\s*([\d\s\u00a0\u202f.]+?)\s*(?:-|à|\u2013)\s*([\d\s\u00a0\u202f.]+?)\s*(?:km)?\s*$",
+    re.IGNORECASE,
+)
+_OPEN_RANGE = re.compile(r"^\s*(?:plus de|moins de|more than|less than)\s+", re.IGNORECASE)
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_MONTH = re.compile(r"^((?:19|20)\d\d)[-/](\d{1,2})(?!\d)")
+_DAY_FIRST = re.compile(r"^(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d\d)")
+_CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.IGNORECASE)
+
+
+def range_midpoint(text: str) -> str:
+    """The middle of a band, the bound of an open one; any other text as it is.
+
+    >>> range_midpoint("100 000 - 109 999"), range_midpoint("Plus de 500 000")
+    ('105000', '500 000')
+    """
+    match = _RANGE.match(text)
+    if match is None:
+        return _OPEN_RANGE.sub("", text)
+    low, high = (parse_number(bound, whole=True) for bound in match.groups())
+    return text if low is None or high is None else str(round((low + high) / 2))
+
+
+def first_number(text: str) -> str | None:
+    """The first number in a text.
+
+    >>> first_number("1248 CC"), first_number("Plus de 48 CV"), first_number("-")
+    ('1248', '48', None)
+    """
+    match = _NUMBER.search(text)
+    return match[0] if match else None
+
+
+def first_year(text: str) -> str | None:
+    """The first year in a text.
+
+    >>> first_year("2016"), first_year("1980 ou plus ancien"), first_year("03/2019")
+    ('2016', '1980', '2019')
+    """
+    match = _YEAR.search(text)
+    return match[0] if match else None
+
+
+def fuel_economy_mpg(text: str) -> str | None:
+    """Kilometres per litre (or per kilogram of gas) as miles per gallon.
+
+    >>> fuel_economy_mpg("23.4 kmpl")
+    '55.0'
+    """
+    number = first_number(text)
+    kmpl = float(number.replace(",", ".")) if number else 0.0
+    return f"{kmpl * MILES_PER_GALLON_IN_KMPL:.1f}" if kmpl else None
+
+
+def torque_nm(text: str) -> str | None:
+    """Torque at its engine speed, in newton metres or kilogram metres, as newton metres.
+
+    >>> torque_nm("190Nm@ 2000rpm"), torque_nm("22.4 kgm at 1750-2750rpm")
+    ('190.0', '219.7')
+    """
+    number = first_number(text)
+    if number is None:
+        return None
+    factor = NEWTON_METRES_IN_KGM if "kgm" in text.casefold() and "nm" not in text.casefold() else 1
+    return f"{float(number.replace(',', '.')) * factor:.1f}"
+
+
+def money(text: str) -> float | None:
+    """An amount of money without its currency; None if there is none.
+
+    >>> money("145 000 DH"), money("Prix à négocier")
+    (145000.0, None)
+    """
+    return parse_number(_CURRENCY.sub("", text).strip(), whole=True)
+
+
+def parse_month(text: str) -> str | None:
+    """The month of a date, as YYYY-MM.
+
+    >>> parse_month("2024-03-17"), parse_month("17/03/2024"), parse_month("hier")
+    ('2024-03', '2024-03', None)
+    """
+    if match := _MONTH.match(text):
+        year, month = match.groups()
+    elif match := _DAY_FIRST.match(text):
+        _, month, year = match.groups()
+    else:
+        return None
+    return f"{year}-{int(month):02d}" if 1 <= int(month) <= 12 else None  # noqa: PLR2004
+
+
+def value_mapper(words: Mapping[str, str]) -> CellCleaner:
+    """A cleaner that replaces whole cells, compared without case; others stay as they are.
+
+    >>> value_mapper({"yes": "First"})("Yes")
+    'First'
+    """
+    return lambda text: words.get(text.strip().casefold(), text)

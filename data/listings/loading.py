@@ -1,0 +1,181 @@
+"""Reading listing files as people have them into the canonical table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from marshmallow import ValidationError
+
+from data.listings.cells import money, parse_month
+from data.listings.files import ListingsError, RawTable, read_table
+from data.listings.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
+from data.listings.names import split_name
+from data.listings.report import MAX_SUSPECT_ROWS, LoadReport
+from data.listings.suspicion import suspicious_prices
+from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
+from shared.domain.names import fold
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds import is_blank
+
+__all__ = ["ListingsError", "LoadReport", "load_listings"]
+
+_REQUIRED_COLUMNS = ("company", "model", "year")
+_MIN_PRICE_MAD = 1_000
+_MAX_PRICE_MAD = 100_000_000
+_MAX_HEADERS_SHOWN = 20
+_MIN_DUPLICATE_COLUMNS = 8
+"""A row of so many used columns that repeats another word for word is the same listing, read
+twice. With fewer columns two cars may well look alike."""
+
+Columns = Mapping[str, Sequence[str]]
+Values = Mapping[str, Sequence[Any]]
+
+
+def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
+    """Read a listings file (csv or csv.gz), whatever its layout.
+
+    Raises:
+        ListingsError: the file is missing, is not such a table, or no row of it can be used.
+    """
+    raw = read_table(path)
+    layout = detect_format(raw.headers)
+    columns, unused = _columns(raw, layout)
+    _check_columns(raw, columns)
+    values = {name: _parse_column(name, cells, layout) for name, cells in columns.items()}
+    values.setdefault(SOURCE, [layout.name] * len(raw.rows))
+    kept, dropped = _select_usable(values, _find_duplicates(columns))
+    if not kept:
+        raise ListingsError(
+            f"{raw.name}: none of its {len(raw.rows)} rows can be used"
+            f" ({', '.join(f'{count} {reason}' for reason, count in dropped.items())})"
+        )
+    table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
+    if PRICE_SUSPECT not in columns:
+        table[PRICE_SUSPECT] = suspicious_prices(table)
+    suspects = np.flatnonzero(table[PRICE_SUSPECT].to_numpy())
+    report = LoadReport(
+        file=raw.name,
+        layout=layout.name,
+        encoding=raw.encoding,
+        digest=raw.digest,
+        rows_read=len(raw.rows),
+        rows_kept=len(kept),
+        dropped=dropped,
+        blanked=_count_unreadable(columns, values),
+        suspects=len(suspects),
+        suspect_rows=tuple(raw.numbers[kept[i]] for i in suspects[:MAX_SUSPECT_ROWS]),
+        unused_columns=unused,
+        months=_months(table),
+    )
+    return table, report
+
+
+def _columns(
+    raw: RawTable, layout: ListingFormat
+) -> tuple[dict[str, Sequence[str]], tuple[str, ...]]:
+    """Raw cells by canonical column, and the headers that say nothing to us."""
+    columns: dict[str, Sequence[str]] = {}
+    unused = []
+    for index, header in enumerate(raw.headers):
+        name = layout.columns.get(fold(header))
+        if name is None or name in columns:
+            unused.append(header)
+        else:
+            columns[name] = [row[index] for row in raw.rows]
+    if NAME in columns:
+        parts = zip(*map(split_name, columns.pop(NAME)), strict=True)
+        if "model" not in columns:
+            for name, cells in zip(("company", "model", "edition"), parts, strict=True):
+                columns.setdefault(name, cells)
+    return columns, tuple(header for header in unused if header.strip())
+
+
+def _check_columns(raw: RawTable, columns: Columns) -> None:
+    """Refuse a table without the columns that nothing can be done without."""
+    missing = [name for name in (PRICE, *_REQUIRED_COLUMNS) if name not in columns]
+    if not missing:
+        return
+    found = ", ".join(raw.headers[:_MAX_HEADERS_SHOWN])
+    hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in missing else ""
+    raise ListingsError(f"{raw.name}: no column for {', '.join(missing)}; found: {found}{hint}")
+
+
+def _parse_column(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
+    """Cells in normal form, None where blank or unreadable; each distinct text is read once."""
+    cleaner = layout.cleaners.get(name)
+
+    def read(cell: str) -> Any:
+        if name == PRICE:
+            price = money(cell)
+            return None if price is None else price * layout.mad_per_unit
+        if name == LISTING_DATE:
+            return parse_month(cell)
+        if name == PRICE_SUSPECT:
+            return cell.strip().casefold() in {"1", "true", "yes", "oui"}
+        if name == SOURCE:
+            return cell or None
+        text = cleaner(cell) if cleaner else cell
+        return None if text is None or is_blank(text) else _deserialized(name, text)
+
+    known = {cell: read(cell) for cell in dict.fromkeys(cells)}
+    return [known[cell] for cell in cells]
+
+
+def _deserialized(name: str, text: str) -> Any:
+    try:
+        value = CAR_FIELDS[name].deserialize(text)
+    except ValidationError:
+        return None
+    if name == "company" and value is not None and value.isdigit():
+        # Cells have slipped by a column: no brand is a number.
+        return None
+    return value
+
+
+def _find_duplicates(columns: Columns) -> list[bool]:
+    """Whether each row says word for word what an earlier one says."""
+    rows = list(zip(*columns.values(), strict=True))
+    if len(columns) < _MIN_DUPLICATE_COLUMNS:
+        return [False] * len(rows)
+    first_of: dict[tuple[str, ...], int] = {}
+    return [first_of.setdefault(row, index) != index for index, row in enumerate(rows)]
+
+
+def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
+    """Indices of the rows that can be used, and why the others cannot."""
+    reasons: Counter[str] = Counter()
+    kept = []
+    for index, price in enumerate(values[PRICE]):
+        missing = next((name for name in _REQUIRED_COLUMNS if values[name][index] is None), None)
+        if price is None or not np.isfinite(price):
+            reasons["without a price"] += 1
+        elif not _MIN_PRICE_MAD <= price <= _MAX_PRICE_MAD:
+            reasons["with an impossible price"] += 1
+        elif missing:
+            reasons[f"without a valid {missing}"] += 1
+        elif repeats[index]:
+            reasons["repeated"] += 1
+        else:
+            kept.append(index)
+    return kept, dict(reasons)
+
+
+def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
+    """Cells of optional fields that say something which could not be read, by field."""
+    found = {}
+    for name in columns:
+        if name not in CAR_FIELDS or name in _REQUIRED_COLUMNS:
+            continue
+        pairs = zip(columns[name], values[name], strict=True)
+        lost = sum(value is None and not is_blank(cell) for cell, value in pairs)
+        if lost:
+            found[name] = lost
+    return found
+
+
+def _months(table: pd.DataFrame) -> tuple[str, str] | None:
+    dates = table[LISTING_DATE].dropna()
+    return (str(dates.min()), str(dates.max())) if len(dates) else None

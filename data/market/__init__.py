@@ -1,0 +1,1 @@
+"""The reference market: published statistics, and listings drawn from them."""

@@ -1,0 +1,194 @@
+"""How the cars of a market are distributed: what is sold, how old, how far driven.
+
+Every count, share and quantile stands beside the number of listings it was taken from, and none
+was taken from fewer than `MIN_CELL_COUNT`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from data.hedonic.model import SEPARATOR, FloatArray
+from data.listings.table import LISTING_DATE
+
+MIN_CELL_COUNT = 10
+"""Fewest listings behind any published figure."""
+
+YEAR_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
+KM_QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+AGE_BANDS = (0, 2, 4, 7, 10, 14, 19)
+"""Lower ends of the age bands, years."""
+MAX_AGE = 30
+SPEC_FIELDS = ("fuel", "transmission", "fiscal_power_cv")
+MARGINAL_FIELDS = (*SPEC_FIELDS, "edition")
+DETAIL_FIELDS = ("owner", "condition", "origin")
+PATTERN_FIELDS = (
+    "transmission", "km_driven", "fiscal_power_cv", "edition",
+    "owner", "condition", "origin", "city",
+)  # fmt: skip
+RARE = "(rare)"
+"""Stands for all models (of a company, or of all small ones) with too few listings to publish."""
+_KM_PRIOR = 20.0
+
+Counts = Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class GroupDistribution:
+    """The cars of one model (or the rare models of one company)."""
+
+    count: int
+    years: tuple[float, ...]
+    """Year of first registration at `YEAR_QUANTILES`."""
+    km_factor: float
+    """Kilometres against the market's cars of the same age."""
+    specs: Counts
+    """Listings by `fuel|transmission|fiscal power`; the cells too small to publish are the rest."""
+    marginals: Mapping[str, Counts]
+    """Listings by the values of each of `MARGINAL_FIELDS`."""
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild from `dataclasses.asdict`."""
+        return cls(**{**given, "years": tuple(given["years"])})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Distributions:
+    """All that is needed to draw cars, but not their prices."""
+
+    groups: Mapping[str, GroupDistribution]
+    """By `company|model`."""
+    market: GroupDistribution
+    """All listings: what a group too small for its own shares falls back on."""
+    months: Counts
+    km_by_age: Mapping[str, Sequence[float]]
+    """[listings, kilometres at `KM_QUANTILES`...] by age in years."""
+    details: Mapping[str, Mapping[str, Counts]]
+    """Listings by field of `DETAIL_FIELDS`, age band (its lower end) and value."""
+    cities: Counts
+    patterns: Counts
+    """Listings by which of `PATTERN_FIELDS` they state (`field,field,...`)."""
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild from `dataclasses.asdict`."""
+        groups = {
+            name: GroupDistribution.from_json(group) for name, group in given["groups"].items()
+        }
+        return cls(
+            **{**given, "groups": groups, "market": GroupDistribution.from_json(given["market"])}
+        )
+
+
+def measure_distributions(listings: pd.DataFrame) -> Distributions:
+    """Measure the distributions of a canonical table with known listing dates."""
+    ages = age_at_listing(listings)
+    km_by_age = _km_by_age(listings["km_driven"].to_numpy(dtype=np.float64), ages)
+    ratios = _km_ratios(listings["km_driven"].to_numpy(dtype=np.float64), ages, km_by_age)
+    names = group_names(listings)
+    sizes = names.value_counts()
+    published = sorted(sizes.index[sizes >= MIN_CELL_COUNT])
+    members = names.groupby(names).indices
+    bands = np.searchsorted(AGE_BANDS, ages, side="right") - 1
+    return Distributions(
+        groups={
+            name: _group(listings.iloc[members[name]], ratios[members[name]]) for name in published
+        },
+        market=_group(listings, ratios),
+        months=_counts(listings[LISTING_DATE]),
+        km_by_age=km_by_age,
+        details={
+            field: {
+                str(lowest): _counts(listings.loc[bands == band, field])
+                for band, lowest in enumerate(AGE_BANDS)
+            }
+            for field in DETAIL_FIELDS
+        },
+        cities=_counts(listings["city"]),
+        patterns=_counts(_patterns(listings)),
+    )
+
+
+def age_at_listing(listings: pd.DataFrame) -> FloatArray:
+    """Age of each car in years when it was listed, 0 to `MAX_AGE`."""
+    listed = listings[LISTING_DATE].str.slice(0, 4).astype(np.float64)
+    age = listed.to_numpy() - listings["year"].to_numpy(dtype=np.float64)
+    return np.asarray(np.clip(age, 0, MAX_AGE))
+
+
+def group_names(listings: pd.DataFrame) -> pd.Series:
+    """The group of each listing: its model, the rare models of its company, or the rare ones."""
+    names = listings["company"] + SEPARATOR + listings["model"]
+    by_company = names.where(_is_common(names), listings["company"] + SEPARATOR + RARE)
+    return by_company.where(_is_common(by_company), RARE + SEPARATOR + RARE)
+
+
+def _is_common(names: pd.Series) -> pd.Series:
+    return names.map(names.value_counts()) >= MIN_CELL_COUNT
+
+
+def _group(listings: pd.DataFrame, km_ratios: FloatArray) -> GroupDistribution:
+    known = listings[list(SPEC_FIELDS)].notna().all(axis=1)
+    specs = _join_columns(listings.loc[known, field] for field in SPEC_FIELDS)
+    logs = np.log(km_ratios[~np.isnan(km_ratios)])
+    return GroupDistribution(
+        count=len(listings),
+        years=tuple(float(year) for year in np.quantile(listings["year"], YEAR_QUANTILES)),
+        km_factor=round(float(np.exp(logs.sum() / (len(logs) + _KM_PRIOR))), 3),
+        specs=_counts(specs),
+        marginals={field: _counts(listings[field]) for field in MARGINAL_FIELDS},
+    )
+
+
+def _join_columns(columns: Iterable[pd.Series]) -> pd.Series:
+    texts = [column.map(_as_text) for column in columns]
+    joined = texts[0]
+    for text in texts[1:]:
+        joined = joined + SEPARATOR + text
+    return joined
+
+
+def _as_text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) else str(value)
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    """How often each value occurs; values that occur too rarely are left out."""
+    found = values.dropna().map(_as_text).value_counts()
+    return {
+        str(value): int(count) for value, count in sorted(found.items()) if count >= MIN_CELL_COUNT
+    }
+
+
+def _km_by_age(km: FloatArray, ages: FloatArray) -> dict[str, list[float]]:
+    table: dict[str, list[float]] = {}
+    for age in range(MAX_AGE + 1):
+        known = km[(ages == age) & (km > 0)]
+        if len(known) >= MIN_CELL_COUNT:
+            quantiles = np.quantile(known, KM_QUANTILES).round(-2)
+            table[str(age)] = [len(known), *quantiles.tolist()]
+    return table
+
+
+def _km_ratios(
+    km: FloatArray, ages: FloatArray, km_by_age: Mapping[str, Sequence[float]]
+) -> FloatArray:
+    """Kilometres against the median of the same age; NaN where unknown."""
+    middle = 1 + KM_QUANTILES.index(0.50)
+    medians = np.full(MAX_AGE + 1, np.nan)
+    for age, row in km_by_age.items():
+        medians[int(age)] = row[middle]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = km / medians[ages.astype(int)]
+    return np.where(ratios > 0, np.clip(ratios, 0.1, 10.0), np.nan)
+
+
+def _patterns(listings: pd.DataFrame) -> pd.Series:
+    known = listings[list(PATTERN_FIELDS)].notna().to_numpy()
+    return pd.Series(
+        [",".join(np.array(PATTERN_FIELDS)[row]) or "-" for row in known], index=listings.index
+    )

@@ -1,0 +1,258 @@
+"""Drawing listings from the statistics of a market."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data.hedonic.codes import ordinal_encoder_for
+from data.hedonic.model import FIRST_YEAR, SEPARATOR, FloatArray
+from data.hedonic.tables import HedonicPredictor
+from data.listings.table import (
+    LISTING_DATE,
+    NUMERIC_FIELDS,
+    PRICE,
+    SOURCE,
+    car_columns,
+    listing_table,
+)
+from data.market.distributions import (
+    AGE_BANDS,
+    DETAIL_FIELDS,
+    KM_QUANTILES,
+    MAX_AGE,
+    PATTERN_FIELDS,
+    RARE,
+    SPEC_FIELDS,
+    YEAR_QUANTILES,
+    Counts,
+    Distributions,
+    GroupDistribution,
+)
+from data.market.reference import ReferenceMarket
+from shared.fields.car import CAR_FIELDS
+
+ObjectArray = npt.NDArray[np.object_]
+Columns = dict[str, npt.NDArray[Any]]
+
+REQUIRED_FIELDS = tuple(name for name, field in CAR_FIELDS.items() if field.required)
+_SMOOTHING_LISTINGS = 25
+"""Added to each group's frequency, so that rare models are drawn often enough to be learnt."""
+_PRICE_STEP_MAD = 500.0
+_MIN_PRICE_MAD = 5_000.0
+_KM_STEP = 500.0
+
+
+def generate(
+    market: ReferenceMarket, rows: int, *, seed: int, antithetic: bool = False, gaps: bool = True
+) -> pd.DataFrame:
+    """Draw `rows` listings; the same seed gives the same table to the bit.
+
+    Args:
+        market: what to draw from.
+        rows: how many.
+        seed: of every draw.
+        antithetic: draw half as many cars and list each twice, once as far above the market as
+            once below it. The noise of the draw then cancels out of every effect that is
+            estimated from the table, while the spread stays.
+        gaps: leave out what sellers leave out, even fields that a valuation requires; without
+            them those fields are always stated, and the other draws stay the same.
+
+    Returns:
+        A canonical table (`data.listings.table`). A car of a model too rare to have statistics of
+        its own is drawn under a name like "(rare 17)" that no other car has.
+    """
+    rng = np.random.default_rng(seed)
+    names = list(market.cars.groups)
+    weights = np.array([group.count for group in market.cars.groups.values()]) + _SMOOTHING_LISTINGS
+    cars = (rows + 1) // 2 if antithetic else rows
+    drawn = rng.choice(len(names), cars, p=weights / weights.sum())
+    columns = _draw_cars(market, names, drawn, rng)
+    _apply_missingness(market.cars.patterns, columns, rng, kept=() if gaps else REQUIRED_FIELDS)
+    columns[SOURCE] = _full(cars, "reference market")
+    table = listing_table({name: values.tolist() for name, values in columns.items()})
+    levels = rng.random(cars)
+    groups = [names[index] for index in drawn]
+    expected = _expected_log_price(market, table)
+    table[PRICE] = _prices(expected + _residuals(market, table, groups, levels))
+    if not antithetic:
+        return table
+    antithetic_table = table.copy()
+    antithetic_table[PRICE] = _prices(expected + _residuals(market, table, groups, 1.0 - levels))
+    return pd.concat([table, antithetic_table], ignore_index=True).head(rows)
+
+
+def _draw_cars(
+    market: ReferenceMarket,
+    names: Sequence[str],
+    drawn: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Columns:
+    """Every field of the cars, as if all were stated."""
+    rows = len(drawn)
+    columns: Columns = {
+        name: _full(rows, None)
+        for name in ("company", "model", *SPEC_FIELDS, "edition", *DETAIL_FIELDS)
+    }
+    columns["year"] = np.empty(rows)
+    km_factor = np.empty(rows)
+    months = _draw(market.cars.months, rows, rng)
+    listed = np.array([int(month[:4]) for month in months], dtype=np.float64)
+    for index, members in _positions_by_label(drawn):
+        group = market.cars.groups[names[index]]
+        columns["company"][members], columns["model"][members] = names[index].split(SEPARATOR)
+        for field in ("company", "model"):
+            columns[field][members] = _unique_rare_names(columns[field][members], members)
+        columns["year"][members] = _years(group, listed[members], rng)
+        km_factor[members] = group.km_factor
+        for field, values in _specs(group, market.cars.market, len(members), rng).items():
+            columns[field][members] = values
+    ages = np.clip(listed - columns["year"], 0, MAX_AGE)
+    columns["km_driven"] = _kilometres(market.cars, ages, km_factor, rng)
+    for band, members in _positions_by_label(np.searchsorted(AGE_BANDS, ages, side="right") - 1):
+        for field in DETAIL_FIELDS:
+            counts = market.cars.details[field][str(AGE_BANDS[band])]
+            columns[field][members] = _draw(counts, len(members), rng)
+    columns["city"] = _draw(market.cars.cities, rows, rng)
+    columns[LISTING_DATE] = months
+    return columns
+
+
+def _positions_by_label(
+    labels: npt.NDArray[np.int64],
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Each label that occurs, with the positions where it does."""
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    for label, positions in zip(found, np.split(order, starts[1:]), strict=True):
+        yield int(label), positions
+
+
+def _unique_rare_names(names: ObjectArray, positions: npt.NDArray[np.int64]) -> ObjectArray:
+    """Each rare car under a name of its own, so that nobody takes them for one model."""
+    return np.array(
+        [
+            f"{name[:-1]} {position})" if name == RARE else name
+            for name, position in zip(names, positions, strict=True)
+        ],
+        dtype=object,
+    )
+
+
+def _draw(counts: Counts, size: int, rng: np.random.Generator) -> ObjectArray:
+    """Values drawn by their frequency; None where nothing is published."""
+    if not counts:
+        return _full(size, None)
+    weights = np.array(list(counts.values()), dtype=np.float64)
+    values = np.array(list(counts), dtype=object)
+    return np.asarray(values[rng.choice(len(values), size, p=weights / weights.sum())])
+
+
+def _full(size: int, value: object) -> ObjectArray:
+    return np.full(size, value, dtype=object)
+
+
+def _years(group: GroupDistribution, listed: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Years of registration by the group's quantiles, the tails as long as the next step."""
+    years = group.years
+    values = (2 * years[0] - years[1], *years, 2 * years[-1] - years[-2])
+    drawn = np.interp(rng.random(len(listed)), (0.0, *YEAR_QUANTILES, 1.0), values)
+    return np.clip(np.round(drawn), FIRST_YEAR, listed)
+
+
+def _specs(
+    group: GroupDistribution, market: GroupDistribution, size: int, rng: np.random.Generator
+) -> dict[str, ObjectArray]:
+    """Fuel, gearbox and fiscal power together where published together, else one by one."""
+    together = _draw(group.specs, size, rng)
+    share = sum(group.specs.values()) / group.count
+    apart = rng.random(size) >= share
+    columns = {"edition": _draw(group.marginals["edition"], size, rng)}
+    for position, field in enumerate(SPEC_FIELDS):
+        alone = _draw(group.marginals[field] or market.marginals[field], size, rng)
+        values = _full(size, None)
+        values[~apart] = [spec.split(SEPARATOR)[position] for spec in together[~apart]]
+        values[apart] = alone[apart]
+        columns[field] = _as_numbers(values) if field in NUMERIC_FIELDS else values
+    return columns
+
+
+def _as_numbers(values: ObjectArray) -> ObjectArray:
+    return np.array([None if value is None else float(value) for value in values], dtype=object)
+
+
+def _kilometres(
+    cars: Distributions, ages: FloatArray, factor: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Kilometres by the quantiles of the car's age, times its group's factor."""
+    known = np.array([int(age) for age in cars.km_by_age])
+    table = np.array([row[1:] for row in cars.km_by_age.values()])
+    nearest = np.abs(known[None, :] - ages[:, None]).argmin(axis=1)
+    levels = np.array((0.0, *KM_QUANTILES, 1.0))
+    knots = np.column_stack([0.5 * table[:, 0], table, 1.25 * table[:, -1]])[nearest]
+    drawn = rng.random(len(ages))
+    right = np.clip(np.searchsorted(levels, drawn, side="right"), 1, len(levels) - 1)
+    rows = np.arange(len(ages))
+    share = (drawn - levels[right - 1]) / (levels[right] - levels[right - 1])
+    km = knots[rows, right - 1] + share * (knots[rows, right] - knots[rows, right - 1])
+    return np.asarray(np.round(km * factor / _KM_STEP) * _KM_STEP)
+
+
+def _apply_missingness(
+    patterns: Counts, columns: Columns, rng: np.random.Generator, *, kept: Sequence[str]
+) -> None:
+    """Take away what sellers leave out, by how often they state which fields."""
+    rows = len(columns["year"])
+    stated = _draw(patterns, rows, rng)
+    for field in (field for field in PATTERN_FIELDS if field not in kept):
+        absent = np.array([field not in pattern.split(",") for pattern in stated], dtype=bool)
+        values = columns[field].astype(object)
+        values[absent] = None
+        columns[field] = values
+
+
+def _expected_log_price(market: ReferenceMarket, table: pd.DataFrame) -> FloatArray:
+    """Log price by the hedonic model, at the price level of the listing's month."""
+    predictor = HedonicPredictor(market.hedonic, ordinal_encoder_for(market.hedonic))
+    coded = predictor.ordinal_encoder.code(car_columns(table), len(table))
+    index = {month: np.log(row[1]) for month, row in market.price_index.items()}
+    months = np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
+    return np.asarray(predictor.log_price(predictor.parts(coded)) + months)
+
+
+def _prices(log_price: FloatArray) -> FloatArray:
+    """Prices as sellers round them."""
+    steps = np.round(np.exp(log_price) / _PRICE_STEP_MAD)
+    return np.asarray(np.maximum(steps * _PRICE_STEP_MAD, _MIN_PRICE_MAD))
+
+
+def _residuals(
+    market: ReferenceMarket,
+    table: pd.DataFrame,
+    groups: Sequence[str],
+    drawn: FloatArray,
+) -> FloatArray:
+    """How far each price strays from the expected one, on the log scale, at the drawn levels."""
+    spread = market.spread
+    listed = np.array([int(month[:4]) for month in table[LISTING_DATE]], dtype=np.float64)
+    ages = np.clip(listed - table["year"].to_numpy(dtype=np.float64), 0, MAX_AGE)
+    bands = np.searchsorted(AGE_BANDS, ages, side="right") - 1
+    factors = np.array([_figure_or_default(spread.ages, str(lowest), 1.0) for lowest in AGE_BANDS])
+    fallback = float(np.median([row[1] for row in spread.groups.values()]))
+    deviation = np.array([_figure_or_default(spread.groups, group, fallback) for group in groups])
+    rare = np.array([group.endswith(RARE) for group in groups])
+    common = _standard(drawn, spread.levels, spread.shape)
+    standard = np.where(rare, _standard(drawn, spread.levels, spread.rare_shape), common)
+    return np.asarray(standard * deviation * factors[bands])
+
+
+def _standard(drawn: FloatArray, levels: Sequence[float], shape: Sequence[float]) -> FloatArray:
+    """Residuals in deviations at the drawn levels; the tails reach half as far again."""
+    return np.interp(drawn, (0.0, *levels, 1.0), (1.5 * shape[0], *shape, 1.5 * shape[-1]))
+
+
+def _figure_or_default(rows: Mapping[str, Sequence[float]], name: str, default: float) -> float:
+    """The figure that stands beside a count."""
+    return rows[name][1] if name in rows else default

@@ -1,0 +1,140 @@
+"""The reference market: published statistics, and a seeded generator that draws listings from them.
+
+The statistics are committed in `reference_market.json`; `data.market.calibrate` rebuilds them from
+any listings file. Nothing of a single listing is in them.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from data.hedonic.model import HedonicModel, PiecewiseLinear
+from data.market.distributions import Distributions
+
+REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
+_LINE_DEPTH = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PriceSpread:
+    """How far prices stray from the hedonic model, on the log scale.
+
+    Measured on listings that the model had not seen. The deviation of a car is its group's, times
+    the factor of its age band; the shape is the distribution of the residual in deviations.
+    """
+
+    groups: Mapping[str, Sequence[float]]
+    """[listings, deviation] by group."""
+    ages: Mapping[str, Sequence[float]]
+    """[listings, factor] by the lower end of the age band."""
+    levels: tuple[float, ...]
+    shape: tuple[float, ...]
+    """Residual in deviations at `levels`, of models with statistics of their own."""
+    rare_shape: tuple[float, ...]
+    """The same of models that are too rare: priced by their company alone."""
+    counts: tuple[int, int]
+    """Listings behind `shape` and `rare_shape`."""
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild from `dataclasses.asdict`."""
+        tuples = ("levels", "shape", "rare_shape", "counts")
+        return cls(**{**given, **{name: tuple(given[name]) for name in tuples}})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceMarket:
+    """Statistics of a market of used cars.
+
+    Args:
+        data_as_of: month (YYYY-MM) of the latest listing; prices are quoted at its level.
+        basis: what the prices are.
+        listings: number of listings behind the statistics.
+        hedonic: the price model.
+        price_index: [listings, price level] by month, 1 at `data_as_of`, of cars of the same year
+            of registration.
+        spread: residuals of the price model.
+        cars: distributions of the cars.
+    """
+
+    data_as_of: str
+    basis: str
+    listings: int
+    hedonic: HedonicModel
+    price_index: Mapping[str, Sequence[float]]
+    spread: PriceSpread
+    cars: Distributions
+
+    @classmethod
+    def load(cls, path: Path = REFERENCE_MARKET) -> Self:
+        """Read the statistics from a file."""
+        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+    def save(self, path: Path) -> None:
+        """Write the statistics, one cell a line."""
+        path.write_text(_dump(self.to_json()) + "\n", encoding="utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON ready; the inverse of `from_json`."""
+        return {
+            "data_as_of": self.data_as_of,
+            "basis": self.basis,
+            "listings": self.listings,
+            "price_index": dict(self.price_index),
+            "spread": dataclasses.asdict(self.spread),
+            "cars": dataclasses.asdict(self.cars),
+            "hedonic": self.hedonic.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`."""
+        return cls(
+            data_as_of=given["data_as_of"],
+            basis=given["basis"],
+            listings=given["listings"],
+            hedonic=HedonicModel.from_json(given["hedonic"]),
+            price_index=given["price_index"],
+            spread=PriceSpread.from_json(given["spread"]),
+            cars=Distributions.from_json(given["cars"]),
+        )
+
+
+MONTHS_A_YEAR = 12
+
+
+def month_number(month: str) -> float:
+    """A month as a number that grows by one each month.
+
+    >>> month_number("2025-01") - month_number("2024-11")
+    2.0
+    """
+    year, number = month.split("-")
+    return float(int(year) * MONTHS_A_YEAR + int(number))
+
+
+def date_curve(first: str, last: str) -> PiecewiseLinear:
+    """The price level by month of listing, zero at `last`; bends once a year."""
+    start, end = month_number(first), month_number(last)
+    knots = [end]
+    while knots[0] - MONTHS_A_YEAR > start:
+        knots.insert(0, knots[0] - MONTHS_A_YEAR)
+    knots.insert(0, min(start, knots[0] - 1.0))
+    return PiecewiseLinear(variable="listing_month", knots=tuple(knots), origin=end)
+
+
+def _dump(value: Any, depth: int = 0) -> str:
+    """JSON with a line for each cell: objects are spread over lines down to `_LINE_DEPTH`."""
+    if isinstance(value, dict) and depth < _LINE_DEPTH and value:
+        indent = "\n" + " " * (depth + 1)
+        body = ",".join(
+            f"{indent}{json.dumps(name, ensure_ascii=False)}: {_dump(item, depth + 1)}"
+            for name, item in value.items()
+        )
+        return "{" + body + "\n" + " " * depth + "}"
+    if isinstance(value, list) and depth < _LINE_DEPTH and any(isinstance(i, dict) for i in value):
+        indent = "\n" + " " * (depth + 1)
+        return "[" + ",".join(indent + _dump(item, depth + 1) for item in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ":"))

@@ -1,0 +1,1 @@
+"""Names of vehicles, and cars as codes."""

@@ -1,0 +1,1 @@
+"""`make up`: checks, embedded servers, and one supervisor over the processes of the Procfile."""

@@ -1,0 +1,99 @@
+"""The first model of a fresh home."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import click
+
+from launcher.environment import CODE_ROOT, SINGLE_THREAD_ENV
+from launcher.preflight import CannotStartError
+from launcher.watchdog import Watchdog, kill_groups
+from model_store.registry.manifest import REFERENCE_MARKET
+from model_store.registry.registry import ModelRegistry
+from shared.domain.errors import ModelRefused, ModelVersionNotFound
+from shared.settings import Settings
+
+POLL_S = 0.1
+
+
+def needs_default_model(settings: Settings) -> bool:
+    """Whether the default model must be trained before anything can be served.
+
+    So it is in a fresh home, and after an update of the program that cannot read the default model
+    of the one before. A model of somebody's own listings is never replaced without being asked.
+
+    Raises:
+        CannotStartError: the active model is such a one, and cannot be served.
+    """
+    registry = ModelRegistry(settings.versions_path)
+    active = registry.active_version()
+    if active is None:
+        return True
+    try:
+        registry.check(active)
+    except (ModelRefused, ModelVersionNotFound) as error:
+        if _is_default(registry, active):
+            return True
+        reason = error.params.get("reason", "it is gone")
+        raise CannotStartError(
+            f"the active model {active} cannot be served: {reason}"
+            " (`carprice models activate VERSION` takes another one, `carprice train --activate`"
+            " makes a new one)"
+        ) from error
+    return False
+
+
+def _is_default(registry: ModelRegistry, version: str) -> bool:
+    try:
+        return registry.get(version).training.get("name") == REFERENCE_MARKET
+    except (ModelRefused, ModelVersionNotFound):
+        return False
+
+
+def train_default_model(
+    env: Mapping[str, str], watchdog: Watchdog, should_stop: Callable[[], bool]
+) -> None:
+    """Run `carprice train --activate`, its progress on this terminal.
+
+    Args:
+        env: the environment of the run; training may use all cores.
+        watchdog: ends the training if this process is killed.
+        should_stop: asked a few times a second.
+
+    Raises:
+        CannotStartError: the training failed.
+    """
+    training = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "train", "--activate"],
+        env={name: text for name, text in env.items() if name not in SINGLE_THREAD_ENV},
+        cwd=CODE_ROOT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    watchdog.watch(training.pid)
+    while training.poll() is None and not should_stop():
+        time.sleep(POLL_S)
+    was_stopped = training.poll() is None
+    if was_stopped:
+        # Nothing is lost: a version becomes visible in one step, when it is complete.
+        kill_groups([training.pid])
+    code = training.wait()
+    watchdog.unwatch(training.pid)
+    if code != 0 and not was_stopped:
+        raise CannotStartError("training the default model failed: see its message above")
+
+
+@click.command(name="first-model")
+def first_model() -> None:
+    """Train and activate the default model, unless one is active."""
+    try:
+        is_needed = needs_default_model(Settings.from_env())
+    except CannotStartError as error:
+        raise click.ClickException(str(error)) from error
+    if not is_needed:
+        click.echo("a model is active")
+        return
+    os.execv(sys.executable, [sys.executable, "-m", "cli.main", "train", "--activate"])  # noqa: S606

@@ -1,0 +1,51 @@
+"""The processes of the Procfile, in the order in which they start and stop."""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from honcho.environ import parse_procfile
+
+from launcher.child import Child, Command
+
+TIERS = (("broker", "cache", "flush"), ("interactive", "bulk"), ("api", "beat", "flower"))
+"""What starts first stops last: a worker that ends its task still needs the broker."""
+
+TIER_STOP_TIMEOUTS_S = (10.0, 40.0, 20.0)
+"""Longer than what each needs by its own settings (a worker's soft shutdown, granian's wait)."""
+
+
+def read_procfile(procfile: Path) -> dict[str, str]:
+    """The command of each kind of process."""
+    return dict(parse_procfile(procfile.read_text(encoding="utf-8")).processes)
+
+
+def make_tiers(
+    procfile: Path, counts: Mapping[str, int], env: Mapping[str, str]
+) -> list[list[Child]]:
+    """A child for every process to run, by tier.
+
+    Args:
+        procfile: the file with one command per kind of process.
+        counts: how many of each kind; one where nothing is said.
+        env: the environment of all of them.
+    """
+    commands = read_procfile(procfile)
+    return [
+        list(
+            itertools.chain.from_iterable(
+                _children(kind, commands[kind], counts.get(kind, 1), env, procfile.parent)
+                for kind in tier
+            )
+        )
+        for tier in TIERS
+    ]
+
+
+def _children(kind: str, line: str, count: int, env: Mapping[str, str], cwd: Path) -> list[Child]:
+    """The children of one line of the Procfile; several are numbered."""
+    names = [kind] if count == 1 else [f"{kind}.{number + 1}" for number in range(count)]
+    return [
+        Child(Command(name=name, line=line, env={**env, "HONCHO_PROCESS_NAME": name}, cwd=cwd))
+        for name in names
+    ]

@@ -1,0 +1,92 @@
+"""Asks the running service, and the servers under it, whether they are ready."""
+
+import http.client
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from shared.redis.connections import connect
+
+PROBE_TIMEOUT_S = 1.0
+REDIS_PORT = 6379
+UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked about, not bound
+"""Where to reach a server that listens on every address."""
+
+
+def local_address(host: str, port: int) -> str:
+    """`host:port` of the API, as this machine reaches it."""
+    reachable = UNSPECIFIED.get(host, host)
+    return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
+
+
+def server_answers(path: Path) -> bool:
+    """Whether a Redis-protocol server on this socket takes commands (its data is loaded)."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def servers_answer(paths: Sequence[Path]) -> bool:
+    """Whether all of these servers take commands."""
+    return all(server_answers(path) for path in paths)
+
+
+def server_location(url: str) -> str:
+    """Where a server is, without its password: `host:port`, or the path of its socket.
+
+    >>> server_location("rediss://:secret@queue.example/0")
+    'queue.example:6379'
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    return f"{parts.hostname}:{parts.port or REDIS_PORT}"
+
+
+def broker_error(url: str) -> str | None:
+    """Why the server at this address takes no commands; None if it does."""
+    client = connect(url)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return str(error)
+    finally:
+        client.close()
+    return None
+
+
+def api_state(address: str) -> tuple[bool, str]:
+    """Whether `/readyz` is green; if not, what is missing, or what the connection says."""
+    connection = http.client.HTTPConnection(address, timeout=PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer from http://{address}/readyz ({error})"
+    else:
+        return answer.status == http.HTTPStatus.OK, failed_checks(text)
+    finally:
+        connection.close()
+
+
+def failed_checks(answer: str) -> str:
+    """The dependencies that an answer of `/readyz` names as not ready; anything else as it is.
+
+    >>> failed_checks('{"checks": [{"name": "workers", "ok": false, "detail": "none"}]}')
+    'workers (none)'
+    """
+    try:
+        checks = json.loads(answer)["checks"]
+        return ", ".join(f"{one['name']} ({one['detail']})" for one in checks if not one["ok"])
+    except (ValueError, KeyError, TypeError):
+        return answer

@@ -1,0 +1,157 @@
+"""Starts the processes in tiers, keeps them running, and stops them in the opposite order.
+
+One thread and one loop: output, ends of processes and restarts are looked at a few times a second.
+"""
+
+import selectors
+import signal
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Final, Self
+
+from launcher.child import Child, describe_exit
+from launcher.output import Output
+from launcher.watchdog import Watchdog
+
+POLL_INTERVAL_S = 0.1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNAL_DEBOUNCE_S = 1.0
+"""A terminal, a shell and `make` may each pass on the same signal."""
+
+
+class CrashLoopError(RuntimeError):
+    """A process crashes again and again; the message is the last line that the user reads."""
+
+
+class Supervisor:
+    """Runs tiers of children until a stop signal arrives or one of them is beyond help."""
+
+    def __init__(
+        self, tiers: Sequence[Sequence[Child]], *, output: Output, watchdog: Watchdog
+    ) -> None:
+        """Prepare; nothing starts yet.
+
+        Args:
+            tiers: what starts first stops last.
+            output: where lines of the children go.
+            watchdog: told of every process group, in case this process is killed.
+        """
+        self._tiers: Final = tiers
+        self._output: Final = output
+        self._watchdog: Final = watchdog
+        self._selector: Final = selectors.DefaultSelector()
+        self.stop_requests = 0
+        self._last_request_at = float("-inf")
+
+    def __enter__(self) -> Self:
+        """Take over the stop signals."""
+        self._previous_handlers = {
+            number: signal.signal(number, self._on_stop) for number in STOP_SIGNALS
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever happened: leave no process, and give the signals back."""
+        for child in self._running():
+            child.kill_group()
+            self._reap(child)
+        self._watchdog.close()
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last_request_at > SIGNAL_DEBOUNCE_S:
+            self.stop_requests += 1
+        self._last_request_at = now
+
+    def start_tier(self, index: int, ready: Callable[[], bool]) -> None:
+        """Start one tier and wait until it is ready (or a stop is asked for).
+
+        Raises:
+            CrashLoopError: one of its processes crashes again and again.
+        """
+        for child in self._tiers[index]:
+            self._start(child)
+        while not self.stop_requests and not ready():
+            self.run_once()
+
+    def run_once(self) -> None:
+        """Relay output, note ends, restart what is due.
+
+        Raises:
+            CrashLoopError: one of the processes crashes again and again.
+        """
+        self._relay(POLL_INTERVAL_S)
+        self._watchdog.restart_if_dead()
+        for child in self._running():
+            if child.has_exited():
+                self._handle_exit(child)
+        for child in self._children():
+            if child.restart_at is not None and child.restart_at <= time.monotonic():
+                self._start(child)
+
+    def stop(self, tier_timeouts_s: Sequence[float]) -> None:
+        """End all tiers, the last one first; each gets its time, then it is killed.
+
+        A second stop signal ends everything at once.
+        """
+        for tier, timeout_s in reversed(list(zip(self._tiers, tier_timeouts_s, strict=True))):
+            for child in tier:
+                child.restart_at = None
+                child.signal(signal.SIGTERM)
+            self._wait_for_exit(tier, time.monotonic() + timeout_s)
+
+    def _wait_for_exit(self, tier: Sequence[Child], deadline: float) -> None:
+        """Wait for the ends of a tier's processes."""
+        while running := [child for child in tier if child.running]:
+            if self.stop_requests > 1 or time.monotonic() > deadline:
+                self._output.say(f"{', '.join(c.name for c in running)} killed: still running")
+                for child in running:
+                    child.kill_group()
+            self._relay(POLL_INTERVAL_S)
+            for child in running:
+                if child.has_exited():
+                    self._reap(child)
+
+    def _start(self, child: Child) -> None:
+        child.start()
+        self._watchdog.watch(child.pid)
+        self._selector.register(child.output_fd, selectors.EVENT_READ, child)
+
+    def _handle_exit(self, child: Child) -> None:
+        """Say what happened to a child that should be running, and plan its return."""
+        code = self._reap(child)
+        delay_s = child.schedule_restart(code)
+        if child.is_crash_looping:
+            raise CrashLoopError(
+                f"{child.name} {describe_exit(code)} again and again: see its lines above"
+            )
+        self._output.say(f"{child.name} {describe_exit(code)}; it starts again in {delay_s:g} s")
+
+    def _reap(self, child: Child) -> int:
+        """Pass on the last words, then note the end."""
+        if child.output_open:
+            self._selector.unregister(child.output_fd)
+        for line in child.drain_output():
+            self._output.relay(child.name, line)
+        group = child.pid
+        code = child.reap()
+        self._watchdog.unwatch(group)
+        return code
+
+    def _relay(self, timeout_s: float) -> None:
+        """Pass on what the children print within this time."""
+        for key, _ in self._selector.select(timeout_s):
+            child = key.data
+            for line in child.lines():
+                self._output.relay(child.name, line)
+            if not child.output_open:
+                self._selector.unregister(key.fd)
+
+    def _children(self) -> list[Child]:
+        return [child for tier in self._tiers for child in tier]
+
+    def _running(self) -> list[Child]:
+        return [child for child in self._children() if child.running]

@@ -1,0 +1,174 @@
+"""`carprice up`: the whole service in the foreground, from an empty folder to a green `/readyz`."""
+
+import os
+import sys
+import time
+
+import click
+
+from launcher.environment import (
+    CODE_ROOT,
+    embedded_sockets,
+    metrics_folder,
+    process_counts,
+    single_host_environment,
+    with_absolute_paths,
+)
+from launcher.first_model import needs_default_model, train_default_model
+from launcher.output import Output
+from launcher.preflight import (
+    CannotStartError,
+    check_addresses,
+    check_flower,
+    check_keys,
+    check_ports,
+    lock_home,
+    prepare_home,
+    wipe_metrics,
+)
+from launcher.procfile import TIER_STOP_TIMEOUTS_S, make_tiers
+from launcher.readiness import (
+    api_state,
+    broker_error,
+    local_address,
+    server_location,
+    servers_answer,
+)
+from launcher.supervisor import CrashLoopError, Supervisor
+from launcher.watchdog import Watchdog, die_with_parent
+from shared.settings import Settings, SettingsError
+
+READY_WARNING_S = 45.0
+"""After this time without a green `/readyz` the user is told what it says."""
+
+BROKER_TIMEOUT_S = 60.0
+"""How long a broker of somebody else may take to answer before the start is given up."""
+
+EXAMPLE_CAR = (
+    '{"company":"Toyota","model":"Corolla","year":2020,"fuel":"Petrol","seller_type":"Individual",'
+    '"transmission":"Manual","km_driven":25000,"engine_cc":1600,"max_power_bhp":120}'
+)
+
+
+@click.command()
+@click.option(
+    "--with-parent", is_flag=True, help="Stop when the program that started this one ends."
+)
+def up(*, with_parent: bool) -> None:
+    """Start the whole service here; Ctrl-C stops it."""
+    if with_parent and not die_with_parent():
+        sys.exit(1)
+    try:
+        settings = with_absolute_paths(Settings.from_env())
+        check_keys(settings)
+        check_flower(settings)
+        check_addresses(settings)
+        prepare_home(settings)
+        lock = lock_home(settings.home)
+        check_ports(settings)
+    except (SettingsError, CannotStartError) as error:
+        click.echo(f"carprice: {error}", err=True)
+        sys.exit(2)
+    wipe_metrics(metrics_folder(settings, os.environ))
+    sys.exit(ServiceRun(settings, lock).run_until_stopped())
+
+
+class ServiceRun:
+    """One run of the service."""
+
+    def __init__(self, settings: Settings, lock: int) -> None:
+        """Prepare; nothing starts yet.
+
+        Args:
+            settings: with absolute paths.
+            lock: descriptor of the home's lock, kept until the last process is gone.
+        """
+        self._settings = settings
+        self._env = single_host_environment(settings, os.environ)
+        self._embedded = embedded_sockets(settings)
+        self._tiers = make_tiers(CODE_ROOT / "Procfile", process_counts(settings), self._env)
+        names = [child.name for tier in self._tiers for child in tier]
+        self._output = Output(settings.home / "logs", names)
+        self._watchdog = Watchdog(keep_open=[lock])
+
+    def run_until_stopped(self) -> int:
+        """Start, serve, stop.
+
+        Returns:
+            The exit code: 0 after a stop that was asked for.
+        """
+        exit_code = 0
+        with Supervisor(self._tiers, output=self._output, watchdog=self._watchdog) as supervisor:
+            final_message = "stopped"
+            try:
+                self._start(supervisor)
+                while not supervisor.stop_requests:
+                    supervisor.run_once()
+                self._output.say("stopping: work under way is finished first (again: at once)")
+            except (CrashLoopError, CannotStartError) as error:
+                final_message, exit_code = f"stopped: {error}", 1
+            supervisor.stop(TIER_STOP_TIMEOUTS_S)
+        self._output.say(final_message)
+        return exit_code
+
+    def _start(self, supervisor: Supervisor) -> None:
+        """Train if need be, start the tiers, tell the user once the service is ready."""
+        if self._settings.redis_url:
+            self._await_broker(supervisor, self._settings.redis_url)
+        if needs_default_model(self._settings):
+            self._output.say("no model to serve: training the default one (once, under a minute)")
+            train_default_model(self._env, self._watchdog, lambda: supervisor.stop_requests > 0)
+        self._output.say("starting")
+        supervisor.start_tier(0, ready=lambda: servers_answer(self._embedded))
+        for index in range(1, len(self._tiers)):
+            supervisor.start_tier(index, ready=lambda: True)
+        self._await_readiness(supervisor)
+
+    def _await_broker(self, supervisor: Supervisor, url: str) -> None:
+        """Start nothing before the broker that was named answers.
+
+        Raises:
+            CannotStartError: it did not for `BROKER_TIMEOUT_S`.
+        """
+        place = f"the broker at {server_location(url)} (REDIS_URL)"
+        deadline = time.monotonic() + BROKER_TIMEOUT_S
+        is_reported = False
+        while not supervisor.stop_requests and (trouble := broker_error(url)):
+            if not is_reported:
+                self._output.say(f"waiting for {place}")
+                is_reported = True
+            if time.monotonic() > deadline:
+                raise CannotStartError(
+                    f"{place} did not answer for {BROKER_TIMEOUT_S:.0f} s: {trouble}"
+                )
+            supervisor.run_once()
+
+    def _await_readiness(self, supervisor: Supervisor) -> None:
+        """Keep the processes going until `/readyz` is green."""
+        address = local_address(self._settings.host, self._settings.port)
+        warn_at = time.monotonic() + READY_WARNING_S
+        ready, state = False, ""
+        while not ready and not supervisor.stop_requests:
+            supervisor.run_once()
+            ready, state = api_state(address)
+            if not ready and time.monotonic() > warn_at:
+                self._output.say(f"not ready yet: {state}")
+                warn_at = float("inf")
+        if ready:
+            self._output.announce(welcome(self._settings, address))
+
+
+def welcome(settings: Settings, address: str) -> str:
+    """The addresses, and a first call to try."""
+    return f"""
+  Page and API   http://{address}
+  Swagger        http://{address}/docs
+  ReDoc          http://{address}/redoc
+  Metrics        http://{address}/metrics
+  Flower         http://{local_address(settings.flower_address, settings.flower_port)}
+  Logs           {settings.home / "logs"}
+
+  Try:  curl http://{address}/predict -H 'Content-Type: application/json' -d '{EXAMPLE_CAR}'
+
+  Ctrl-C stops everything.
+"""

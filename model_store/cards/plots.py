@@ -1,0 +1,126 @@
+"""The plots of a model card, as PNG files: the same predictions gives the same bytes."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model_store.training.card_predictions import MIN_GROUP_SIZE, CardPredictions, GroupMetrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE_INCHES = (7.2, 4.2)
+_DPI = 100
+_COLOUR = "#1d6b52"
+_SECOND_COLOUR = "#b4532a"
+_NOMINAL_90 = 90.0
+_PRICE_AXIS_QUANTILES = (0.005, 0.995)
+_MAX_GRID, _MIN_GRID = 40, 8
+_MAX_FEATURES_SHOWN = 15
+_TICKS = (1.0, 2.0, 5.0)
+
+
+def predicted_against_actual(predictions: CardPredictions) -> bytes:
+    """Where estimates and asking prices meet.
+
+    Listings are counted in hexagons; one with fewer than ten of them stays empty, so that nobody
+    finds a single listing in the plot.
+    """
+    axes = _axes("Asked (MAD)", "Estimated (MAD)")
+    rows = len(predictions.actual_mad)
+    grid = int(np.clip(np.sqrt(rows) / 4, _MIN_GRID, _MAX_GRID))
+    # The extremes are single listings too: the axes end before them.
+    ends = np.quantile(predictions.actual_mad, _PRICE_AXIS_QUANTILES)
+    hexagons = axes.hexbin(
+        predictions.actual_mad,
+        predictions.price_mad,
+        gridsize=grid,
+        extent=(*np.log10(ends), *np.log10(ends)),
+        xscale="log",
+        yscale="log",
+        mincnt=MIN_GROUP_SIZE,
+        bins="log",
+        cmap="viridis",
+        linewidths=0.2,
+    )
+    _format_price_axes(axes)
+    axes.plot(ends, ends, color=_SECOND_COLOUR, linewidth=1.2, label="estimate = asked")
+    axes.legend(loc="upper left", frameon=False)
+    axes.figure.colorbar(hexagons, ax=axes, label="listings")
+    return _png(axes)
+
+
+def error_bars(groups: Sequence[GroupMetrics], x_label: str) -> bytes:
+    """Median absolute error of each group."""
+    axes = _axes(x_label, "Median absolute error (%)")
+    places = np.arange(len(groups))
+    axes.bar(places, [group.median_ape for group in groups], color=_COLOUR)
+    _label_groups(axes, groups)
+    return _png(axes)
+
+
+def coverage_points(groups: Sequence[GroupMetrics], x_label: str) -> bytes:
+    """Share of asking prices inside the 90 % interval, in each group."""
+    axes = _axes(x_label, "Inside the 90 % interval (%)")
+    shares = [100 * group.coverage_90 for group in groups]
+    axes.axhline(_NOMINAL_90, color=_SECOND_COLOUR, linewidth=1.2, label="nominal")
+    axes.plot(np.arange(len(groups)), shares, "o-", color=_COLOUR, label="measured")
+    axes.set_ylim(min([80.0, *shares]) - 2, 100)
+    axes.legend(loc="lower right", frameon=False)
+    _label_groups(axes, groups)
+    return _png(axes)
+
+
+def importance_bars(predictions: CardPredictions) -> bytes:
+    """Which columns the forest splits by, the heaviest on top."""
+    axes = _axes("Weight in the forest (%)", "")
+    ordered = sorted(predictions.importance.items(), key=lambda item: item[1])[
+        -_MAX_FEATURES_SHOWN:
+    ]
+    axes.barh([name for name, _ in ordered], [100 * weight for _, weight in ordered], color=_COLOUR)
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    return _png(axes)
+
+
+def _label_groups(axes: "Axes", groups: Sequence[GroupMetrics]) -> None:
+    axes.set_xticks(np.arange(len(groups)), [group.label for group in groups], rotation=35)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right")
+        label.set_rotation_mode("anchor")
+    axes.grid(visible=True, axis="y", alpha=0.3)
+
+
+def _format_price_axes(axes: "Axes") -> None:
+    """Prices on both logarithmic axes as people write them: 20,000, not 2 x 10^4."""
+    from matplotlib import ticker  # noqa: PLC0415
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=_TICKS))
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _axes(x_label: str, y_label: str) -> "Axes":
+    """Empty axes on a canvas of their own: no window, no state between plots."""
+    # Imported here: matplotlib costs half a second and is needed only while training.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return axes
+
+
+def _png(axes: "Axes") -> bytes:
+    file = io.BytesIO()
+    # Without the program's name and version, so that the bytes tell the content only.
+    axes.figure.canvas.print_figure(file, format="png", metadata={"Software": None})
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Contributions of the features to a price."""

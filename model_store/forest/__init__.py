@@ -1,0 +1,1 @@
+"""The packed forest: arrays and kernels."""

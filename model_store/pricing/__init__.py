@@ -1,0 +1,1 @@
+"""From a car to its price, its interval and its outlook."""

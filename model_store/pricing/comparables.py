@@ -1,0 +1,153 @@
+"""Up to five typical cars of the reference market that are like a given car."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.market.typical_cars import TypicalCar, typical_market
+from model_store.pricing.outlook_model import CarPricer
+from shared.domain.car import CarFeatures
+from shared.domain.outlook import Comparable, SimilarityReason
+
+MAX_COMPARABLES = 5
+MAX_PER_MODEL = 2
+"""So that a buyer also sees what else the money buys."""
+MAX_DISTANCE = 3.0
+"""What is less like the car than this is no comparable."""
+
+YEAR_SCALE = 2.0
+KM_SCALE = 60_000.0
+LOG_PRICE_SCALE = 0.15
+"""Each of these differences alone makes a distance of 1."""
+MODEL_DISTANCE, COMPANY_DISTANCE, FUEL_DISTANCE, TRANSMISSION_DISTANCE = 0.7, 1.2, 0.7, 0.7
+"""What another model (of the same company, or of another one), fuel or gearbox adds."""
+
+NEAR_YEARS = 2
+NEAR_KM = 30_000
+NEAR_LOG_PRICE = 0.10
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class ComparablesIndex:
+    """The typical cars that a model version knows, priced by it. Made at the first question."""
+
+    cars: Sequence[TypicalCar]
+    vehicle_code_of: Callable[[CarFeatures], int]
+    """The vehicle as the model knows it, whatever its spelling; 0: not known."""
+    codes: Sequence[int]
+    year: NDArray[np.float64]
+    km: NDArray[np.float64]
+    price_mad: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: CarPricer) -> "ComparablesIndex":
+        """Price every typical car that `model` has seen in training, in one forest call."""
+        vehicle_code_of = model.encoder.vehicle_code
+        known = [one for one in typical_market().cars if vehicle_code_of(one.car)]
+        return cls(
+            cars=known,
+            vehicle_code_of=vehicle_code_of,
+            codes=[vehicle_code_of(one.car) for one in known],
+            year=np.array([one.car.year for one in known], dtype=np.float64),
+            km=np.array([one.car.km_driven for one in known], dtype=np.float64),
+            price_mad=np.array(model.prices_mad([one.car for one in known])),
+        )
+
+    def nearest(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
+        """The nearest typical cars, the nearest first; fewer or none where nothing is near.
+
+        Args:
+            car: what was asked about.
+            price_mad: its estimate.
+        """
+        is_model = self._is_model(car)
+        distance = self._distance(car, price_mad, is_model)
+        found: list[Comparable] = []
+        of_model: dict[tuple[str, str], int] = {}
+        for place in np.argsort(distance, kind="stable").tolist():
+            if distance[place] > MAX_DISTANCE or len(found) == MAX_COMPARABLES:
+                break
+            other = self.cars[place].car
+            name = (other.company, other.model)
+            of_model[name] = of_model.get(name, 0) + 1
+            if of_model[name] <= MAX_PER_MODEL:
+                one = self._comparable(place, car, price_mad, is_model=is_model[place])
+                found.append(dataclasses.replace(one, distance=round(float(distance[place]), 3)))
+        return tuple(found)
+
+    def _is_model(self, car: CarFeatures) -> list[bool]:
+        """Which typical cars are of the same model; `golf` is any generation of it."""
+        code, name = self.vehicle_code_of(car), car.model + " "
+        return [
+            one.car.company == car.company
+            and (known == code or one.car.model == car.model or one.car.model.startswith(name))
+            for one, known in zip(self.cars, self.codes, strict=True)
+        ]
+
+    def _distance(
+        self, car: CarFeatures, price_mad: float, is_model: Sequence[bool]
+    ) -> NDArray[np.float64]:
+        differs = np.array(
+            [
+                _categorical_distance(one.car, car, is_model=same)
+                for one, same in zip(self.cars, is_model, strict=True)
+            ]
+        )
+        squares = (
+            ((self.year - car.year) / YEAR_SCALE) ** 2
+            + ((self.km - car.km_driven) / KM_SCALE) ** 2
+            + (np.log(self.price_mad / price_mad) / LOG_PRICE_SCALE) ** 2
+        )
+        return np.asarray(np.sqrt(squares + differs))
+
+    def _comparable(
+        self, place: int, car: CarFeatures, price_mad: float, *, is_model: bool
+    ) -> Comparable:
+        typical = self.cars[place]
+        other, price = typical.car, float(self.price_mad[place])
+        return Comparable(
+            company=other.company,
+            model=other.model,
+            year_from=typical.year_from,
+            year_to=typical.year_to,
+            km_driven=other.km_driven,
+            fuel=str(other.fuel),
+            transmission=str(other.transmission),
+            price_mad=price,
+            listings=typical.listings,
+            distance=0.0,
+            alike=_likenesses(other, car, abs(float(np.log(price / price_mad))), is_model=is_model),
+        )
+
+
+def _categorical_distance(other: CarFeatures, car: CarFeatures, *, is_model: bool) -> float:
+    """Square of the distance by company, model, fuel and gearbox."""
+    square = 0.0
+    if other.company != car.company:
+        square += COMPANY_DISTANCE**2
+    elif not is_model:
+        square += MODEL_DISTANCE**2
+    if other.fuel != car.fuel:
+        square += FUEL_DISTANCE**2
+    if other.transmission != car.transmission:
+        square += TRANSMISSION_DISTANCE**2
+    return square
+
+
+def _likenesses(
+    other: CarFeatures, car: CarFeatures, log_price_apart: float, *, is_model: bool
+) -> tuple[SimilarityReason, ...]:
+    years_apart = abs(other.year - car.year)
+    truths = {
+        SimilarityReason.MODEL: is_model,
+        SimilarityReason.COMPANY: other.company == car.company and not is_model,
+        SimilarityReason.YEAR: years_apart == 0,
+        SimilarityReason.NEAR_YEAR: 0 < years_apart <= NEAR_YEARS,
+        SimilarityReason.KM: abs(other.km_driven - car.km_driven) <= NEAR_KM,
+        SimilarityReason.PRICE: log_price_apart <= NEAR_LOG_PRICE,
+        SimilarityReason.FUEL: other.fuel == car.fuel,
+        SimilarityReason.TRANSMISSION: other.transmission == car.transmission,
+    }
+    return tuple(one for one, is_true in truths.items() if is_true)

@@ -1,0 +1,224 @@
+"""How a car becomes the numbers that a forest eats, and the baseline price that it corrects.
+
+The baseline is a hedonic model (`data.hedonic.model`): a sum of effects on the log price. The
+forest predicts what the baseline misses, so the final log price is `baseline_log` plus the mean of
+the trees. Everything here is numpy; a worker needs neither scikit-learn nor pandas to encode.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from data.hedonic.codes import KEYS, NUMBERS, CodedCars, ordinal_encoder_for
+from data.hedonic.model import YEARS, HedonicModel
+from data.hedonic.tables import HedonicPredictor
+from data.vehicles.columns import CategoricalColumn, Column, as_codes, is_missing
+from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures
+
+MISSING = -1.0
+"""Stands for a value that is not known; unlike NaN it is the same in every runtime."""
+
+COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
+"""Levels of information: all details given; some missing; a number beyond all that training has
+seen; a model never seen in training; a brand never seen either."""
+
+EFFECT_PREFIX = "effect_"
+BASELINE = "baseline_log"
+_VEHICLE, _COMPANY = KEYS.index("vehicle"), KEYS.index("company")
+_YEAR_KEY = KEYS.index("year")
+_YEAR, _KM = NUMBERS.index("year"), NUMBERS.index("km_driven")
+_values_of = attrgetter(*FIELD_NAMES)
+_CATEGORY_CODES: dict[str, dict[str | None, float]] = {
+    name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
+    for name, enum in CATEGORIES.items()
+}
+"""A number for each category, in the order of its definition."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncodedCars:
+    """A group of n cars, ready for the forest.
+
+    Args:
+        matrix: float32 (n, k), C-contiguous, columns as in `CarEncoder.feature_names`;
+            `MISSING` where a value is not known, never NaN.
+        baseline_log: float64 (n,), log price in MAD by the baseline.
+        level: int8 (n,), from `COMPLETE` to `UNKNOWN_BRAND`.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    baseline_log: npt.NDArray[np.float64]
+    level: npt.NDArray[np.int8]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CarEncoder:
+    """Encodes cars; the same car gives the same bits alone and among thousands.
+
+    Args:
+        hedonic: the baseline.
+        feature_names: columns of the matrix: numbers and categories by the name of the car's
+            field, `effect_<field>` for a part of the baseline, `baseline_log` for all of it.
+        detail_fields: optional fields without which a car counts as `INCOMPLETE`.
+        ranges: the usual range of numbers by name. A car beyond one counts as
+            `OUT_OF_RANGE`, as does one that has been driven further a year than any car is; of the
+            years only the newest counts, for that.
+    """
+
+    hedonic: HedonicModel
+    feature_names: tuple[str, ...]
+    detail_fields: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        predictor = HedonicPredictor(self.hedonic, ordinal_encoder_for(self.hedonic))
+        object.__setattr__(self, "_predictor", predictor)
+        known = (
+            *NUMBERS,
+            *_CATEGORY_CODES,
+            *(EFFECT_PREFIX + field for field in predictor.effect_fields),
+            BASELINE,
+        )
+        # The last column stands for effects that this baseline does not have: zero.
+        picked = [known.index(name) if name in known else -1 for name in self.feature_names]
+        everywhere = (-np.inf, np.inf)
+        bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
+        # The furthest that a car of each year has come, by the code of the year; 0 is no year.
+        ages = np.maximum(bounds[1, _YEAR] - np.array([YEARS[0], *YEARS]), 0.0)
+        furthest = np.minimum(MAX_KM_PER_YEAR * (ages + 1.0), bounds[1, _KM])
+        bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
+        object.__setattr__(self, "_max_km_by_year", furthest)
+        object.__setattr__(self, "_bounds", bounds)
+        object.__setattr__(self, "_width", len(known) + 1)
+        object.__setattr__(self, "_feature_columns", np.array(picked))
+
+    @property
+    def predictor(self) -> HedonicPredictor:
+        """The baseline laid out for speed."""
+        return self.__dict__["_predictor"]  # type: ignore[no-any-return]
+
+    @property
+    def feature_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """The car's fields behind each column of the matrix."""
+        return MappingProxyType({name: _fields_of(name) for name in self.feature_names})
+
+    def encode(self, cars: Sequence[CarFeatures]) -> EncodedCars:
+        """Encode a group of cars, in order."""
+        columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
+        return self.encode_columns(columns, len(cars))
+
+    def encode_columns(self, columns: Mapping[str, Column], n: int) -> EncodedCars:
+        """Encode `n` cars given as columns of normal-form values, None where missing.
+
+        Args:
+            columns: by field name; a field that is absent is missing in every car.
+            n: number of cars.
+        """
+        coded = self.predictor.ordinal_encoder.code(columns, n)
+        parts = self.predictor.parts(coded)
+        baseline_log = self.predictor.log_price(parts)
+        return EncodedCars(
+            self._matrix(columns, coded, parts, baseline_log),
+            baseline_log,
+            self._information_level(coded, columns),
+        )
+
+    def baseline_effects(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
+        """The baseline as an intercept and the share of each field, all on the log scale.
+
+        Their sum is `baseline_log` of the encoded car.
+        """
+        columns = {name: (getattr(car, name),) for name in FIELD_NAMES}
+        parts = self.predictor.parts(self.predictor.ordinal_encoder.code(columns, 1))[0]
+        shares = dict(zip(self.predictor.effect_fields, parts.tolist(), strict=True))
+        return self.predictor.intercept, shares
+
+    def vehicle_code(self, car: CarFeatures) -> int:
+        """The car's model as training knew it, whatever its spelling; 0 if it was not seen."""
+        return self.predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON ready; the inverse of `from_json`."""
+        return {
+            "hedonic": self.hedonic.to_json(),
+            "feature_names": list(self.feature_names),
+            "detail_fields": list(self.detail_fields),
+            "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild the encoder from `to_json`."""
+        return cls(
+            hedonic=HedonicModel.from_json(given["hedonic"]),
+            feature_names=tuple(given["feature_names"]),
+            detail_fields=tuple(given["detail_fields"]),
+            ranges={name: (low, high) for name, (low, high) in given["ranges"].items()},
+        )
+
+    def _matrix(
+        self,
+        columns: Mapping[str, Column],
+        coded: CodedCars,
+        parts: npt.NDArray[np.float64],
+        baseline_log: npt.NDArray[np.float64],
+    ) -> npt.NDArray[np.float32]:
+        n = len(baseline_log)
+        all_columns = np.empty((n, self.__dict__["_width"]))
+        numbers = coded.numbers
+        width = numbers.shape[1]
+        all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
+        categories = _category_codes(columns, n)
+        all_columns[:, width : width + len(categories)] = categories.T
+        all_columns[:, width + len(categories) : -2] = parts
+        all_columns[:, -2] = baseline_log
+        all_columns[:, -1] = 0.0
+        return np.asarray(
+            all_columns.take(self.__dict__["_feature_columns"], axis=1), dtype=np.float32
+        )
+
+    def _information_level(
+        self, coded: CodedCars, columns: Mapping[str, Column]
+    ) -> npt.NDArray[np.int8]:
+        level = np.zeros(len(coded.codes), dtype=np.int8)
+        for name in self.detail_fields:
+            level[is_missing(columns.get(name), len(level))] = INCOMPLETE
+        level[self._out_of_range(coded)] = OUT_OF_RANGE
+        unknown = coded.codes[:, _VEHICLE] == 0
+        if unknown.any():
+            level[unknown] = UNKNOWN_MODEL
+            level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
+        return level
+
+    def _out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
+        """Which cars state a number that no training car came near, (n,)."""
+        low, high = self.__dict__["_bounds"]
+        numbers = coded.numbers
+        # Comparisons with NaN, a missing number, are false.
+        odd = ((numbers < low) | (numbers > high)).any(axis=1)
+        odd |= numbers[:, _KM] > self.__dict__["_max_km_by_year"][coded.codes[:, _YEAR_KEY]]
+        return np.asarray(odd)
+
+
+def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:
+    """The numbers of the categories, (categories, n)."""
+    absent = (None,) * n
+    found: list[Sequence[float] | npt.NDArray[np.float64]] = []
+    for name, codes in _CATEGORY_CODES.items():
+        column = columns.get(name, absent)
+        if isinstance(column, CategoricalColumn):
+            found.append(as_codes(column, codes, missing=MISSING))
+        else:
+            found.append([codes[value] for value in column])
+    return np.array(found)
+
+
+def _fields_of(feature: str) -> tuple[str, ...]:
+    if feature == BASELINE:
+        return ("company", "model", "year")
+    return (feature.removeprefix(EFFECT_PREFIX),)

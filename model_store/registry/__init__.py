@@ -1,0 +1,1 @@
+"""Model versions: manifests, files, verification, the active version."""

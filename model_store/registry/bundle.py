@@ -1,0 +1,198 @@
+"""Saving a trained model as a version, and loading a version to serve it."""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model_store.forest.forest import PackedForest
+from model_store.pricing.calibration import IntervalCalibration
+from model_store.pricing.encoding import CarEncoder
+from model_store.pricing.inference import LoadedModel
+from model_store.registry.atomic_files import sync_file, sync_folder
+from model_store.registry.manifest import MANIFEST_FILE, ModelVersion, new_version_id
+from model_store.registry.registry import ModelRegistry
+from model_store.registry.self_test import expected_prices
+from model_store.registry.verification import check_version, sha256_of
+from shared.domain.errors import ModelRefused
+
+if TYPE_CHECKING:
+    from model_store.training.trained import TrainedModel
+
+ESTIMATOR_FILE = "bundle.joblib"
+FOREST_FILE = "forest.npz"
+ENCODER_FILE = "encoder.json"
+CALIBRATION_FILE = "calibration.json"
+DIFFICULTY_FILE = "difficulty.npz"
+BUNDLE_FILES = (ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE)
+
+
+def save_bundle(
+    trained: "TrainedModel",
+    versions_path: Path,
+    extra_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
+) -> ModelVersion:
+    """Store a trained model as a new version: completely, or not at all.
+
+    Args:
+        trained: what training handed over.
+        versions_path: the registry's folder.
+        extra_files: given the manifest of the model's own files, more files of the version by
+            name: its model card. Their digests stand in the manifest as well.
+    """
+    versions_path.mkdir(parents=True, exist_ok=True)
+    with _staging_folder(versions_path) as folder:
+        _write_files(folder, trained)
+        version = _build_manifest(folder, trained)
+        for name, content in extra_files(version).items():
+            (folder / name).write_bytes(content)
+        version = dataclasses.replace(version, files=_digests(folder))
+        (folder / MANIFEST_FILE).write_text(
+            json.dumps(version.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        for path in folder.iterdir():
+            sync_file(path)
+        sync_folder(folder)
+        folder.chmod(0o755)
+        folder.rename(versions_path / version.id)
+    sync_folder(versions_path)
+    return version
+
+
+def load_model(versions_path: Path, version: str) -> LoadedModel:
+    """Load a version that passes every check.
+
+    Digests are checked before any file is opened, and nothing is unpickled: the scikit-learn
+    estimator stays closed.
+
+    Raises:
+        ModelVersionNotFound: there is no such version.
+        ModelRefused: a file is missing or changed, the schema or scikit-learn's minor release is
+            another one, or the self-test finds another price.
+    """
+    registry = ModelRegistry(versions_path)
+    manifest, folder = registry.get(version), registry.folder(version)
+    check_version(folder, manifest)
+    missing = [name for name in BUNDLE_FILES if name not in manifest.files]
+    if missing:
+        raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
+    try:
+        model = _read_bundle(folder, manifest)
+        model.self_test()
+    except ModelRefused:
+        raise
+    except Exception as error:
+        # Its files are what was saved, and still they do not work with this program.
+        reason = f"cannot be used: {type(error).__name__}: {error}"
+        raise ModelRefused(version=version, reason=reason) from error
+    return model
+
+
+def load_estimator(versions_path: Path, version: str) -> Any:
+    """Unpickle the scikit-learn estimator of a version that passes every check, for experts.
+
+    Raises:
+        ModelVersionNotFound, ModelRefused: see `load_model`.
+    """
+    import joblib  # noqa: PLC0415 - serving gets along without
+
+    registry = ModelRegistry(versions_path)
+    check_version(registry.folder(version), registry.get(version))
+    return joblib.load(registry.folder(version) / ESTIMATOR_FILE)
+
+
+def max_abs_difference(forest: PackedForest, estimator: Any, *, rows: int = 1000) -> float:
+    """Largest difference between the packed forest's and the estimator's predictions.
+
+    On random rows whose features are thresholds of the forest, or the next float32 above one:
+    where a difference would show first.
+    """
+    random = np.random.default_rng(rows)
+    inner = np.flatnonzero(np.isfinite(forest.nodes["threshold"]))
+    matrix = np.full((rows, forest.feature_count), -1.0, dtype=np.float32)
+    for feature in range(forest.feature_count):
+        thresholds = forest.nodes["threshold"][inner[forest.features[inner] == feature]]
+        if len(thresholds):
+            picked = random.choice(thresholds, rows)
+            above = np.nextafter(picked, np.float32(np.inf), dtype=np.float32)
+            matrix[:, feature] = np.where(random.random(rows) < 0.5, picked, above)  # noqa: PLR2004
+    return float(np.abs(forest.predict(matrix).mean - estimator.predict(matrix)).max())
+
+
+@contextlib.contextmanager
+def _staging_folder(versions_path: Path) -> Iterator[Path]:
+    """A folder whose name no reader takes for a version; removed if it is still there."""
+    folder = Path(tempfile.mkdtemp(dir=versions_path, prefix=".new-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_files(folder: Path, trained: "TrainedModel") -> None:
+    import joblib  # noqa: PLC0415 - serving gets along without
+
+    joblib.dump(trained.estimator, folder / ESTIMATOR_FILE, compress=3)
+    PackedForest.from_estimator(trained.estimator).save(folder / FOREST_FILE)
+    PackedForest.from_estimator(trained.difficulty).save(folder / DIFFICULTY_FILE)
+    for name, part in ((ENCODER_FILE, trained.encoder), (CALIBRATION_FILE, trained.calibration)):
+        (folder / name).write_text(json.dumps(part.to_json()), encoding="utf-8")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest of every file in a version's folder."""
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+
+
+def _build_manifest(folder: Path, trained: "TrainedModel") -> ModelVersion:
+    """The manifest of the files in `folder`, with prices found by the files themselves."""
+    import sklearn  # noqa: PLC0415 - serving gets along without
+
+    created_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    forest = PackedForest.load(folder / FOREST_FILE)
+    version = ModelVersion(
+        id=new_version_id(created_at),
+        created_at=created_at,
+        files=_digests(folder),
+        libraries={
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+        estimator=type(trained.estimator).__name__,
+        tree_count=forest.tree_count,
+        node_count=forest.node_count,
+        feature_names=tuple(trained.encoder.feature_names),
+        training=trained.training,
+        metrics=trained.metrics,
+        self_test=(),
+    )
+    return dataclasses.replace(
+        version, self_test=expected_prices(_read_bundle(folder, version).prices_mad)
+    )
+
+
+def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
+    encoder = CarEncoder.from_json(json.loads((folder / ENCODER_FILE).read_bytes()))
+    forest = PackedForest.load(folder / FOREST_FILE)
+    difficulty = PackedForest.load(folder / DIFFICULTY_FILE)
+    features = {forest.feature_count, difficulty.feature_count, len(version.feature_names)}
+    if features != {len(encoder.feature_names)} or encoder.feature_names != version.feature_names:
+        raise ModelRefused(version=version.id, reason="forests, encoder and manifest disagree")
+    return LoadedModel(
+        version=version,
+        forest=forest,
+        difficulty=difficulty,
+        encoder=encoder,
+        calibration=IntervalCalibration.from_json(
+            json.loads((folder / CALIBRATION_FILE).read_bytes())
+        ),
+    )

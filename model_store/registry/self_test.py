@@ -1,0 +1,86 @@
+"""The cars whose prices travel with a model and are checked before it serves."""
+
+from collections.abc import Callable, Sequence
+
+from model_store.registry.manifest import ModelVersion, SelfTestCase
+from shared.domain.car import CarFeatures, Condition, Fuel, Origin, Owner, SellerType, Transmission
+from shared.domain.errors import ModelRefused
+
+TOLERANCE = 1e-4
+"""Largest relative difference of a price: another processor may round a logarithm differently."""
+
+Prices = Callable[[Sequence[CarFeatures]], Sequence[float]]
+
+SELF_TEST_CARS: tuple[CarFeatures, ...] = (
+    CarFeatures(
+        company="dacia",
+        model="logan",
+        year=2018,
+        fuel=Fuel.DIESEL,
+        transmission=Transmission.MANUAL,
+        km_driven=120_000,
+        fiscal_power_cv=6,
+    ),
+    CarFeatures(
+        company="toyota",
+        model="corolla",
+        year=2020,
+        fuel=Fuel.PETROL,
+        transmission=Transmission.MANUAL,
+        km_driven=25_000,
+        seller_type=SellerType.INDIVIDUAL,
+        engine_cc=1600.0,
+        max_power_bhp=120.0,
+    ),
+    CarFeatures(
+        company="mercedes benz",
+        model="c class",
+        year=2013,
+        fuel=Fuel.DIESEL,
+        transmission=Transmission.AUTOMATIC,
+        km_driven=185_000,
+        edition="avantgarde",
+        owner=Owner.SECOND,
+        fiscal_power_cv=8,
+        city="casablanca",
+        condition=Condition.VERY_GOOD,
+        origin=Origin.WW_MOROCCO,
+        doors=5,
+    ),
+    CarFeatures(
+        company="a brand that nobody knows",
+        model="nor this model",
+        year=2009,
+        fuel=Fuel.HYBRID,
+        transmission=Transmission.AUTOMATIC,
+        km_driven=240_000,
+    ),
+)
+"""Few and many details, cheap and dear, known and unknown: each path through the encoder."""
+
+
+def expected_prices(prices: Prices) -> tuple[SelfTestCase, ...]:
+    """The cases for a new version's manifest."""
+    return tuple(
+        SelfTestCase(car=car, price_mad=price)
+        for car, price in zip(SELF_TEST_CARS, prices(SELF_TEST_CARS), strict=True)
+    )
+
+
+def check_prices(version: ModelVersion, prices: Prices) -> None:
+    """Value the manifest's cars again.
+
+    Raises:
+        ModelRefused: there are none, or a price is not the one that the manifest states.
+    """
+    if not version.self_test:
+        raise ModelRefused(version=version.id, reason="the manifest has no self-test")
+    found = prices([case.car for case in version.self_test])
+    for case, price in zip(version.self_test, found, strict=True):
+        # Written so that NaN fails as well.
+        if not abs(price - case.price_mad) <= TOLERANCE * case.price_mad:
+            reason = (
+                f"self-test: {case.car.company} {case.car.model} is priced {price:.2f} MAD, "
+                f"the manifest says {case.price_mad:.2f}"
+            )
+            raise ModelRefused(version=version.id, reason=reason)

@@ -1,0 +1,75 @@
+"""Checks that a version must pass before any of its files is opened. Standard library only."""
+
+import hashlib
+from importlib import metadata
+from pathlib import Path
+
+from model_store.registry.manifest import SCHEMA_VERSION, ModelVersion
+from shared.domain.errors import ModelRefused
+
+SCIKIT_LEARN = "scikit-learn"
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_version(folder: Path, version: ModelVersion) -> None:
+    """Check a version's schema, libraries and files.
+
+    Raises:
+        ModelRefused: `reason` says in words what is wrong and what was expected.
+    """
+    check_schema(version)
+    check_scikit_learn(version)
+    check_files(folder, version)
+
+
+def check_schema(version: ModelVersion) -> None:
+    """Refuse another schema than this program's."""
+    if version.schema_version != SCHEMA_VERSION:
+        raise ModelRefused(
+            version=version.id,
+            reason=f"schema {version.schema_version}, this program reads {SCHEMA_VERSION}",
+        )
+
+
+def check_scikit_learn(version: ModelVersion) -> None:
+    """Refuse a forest trained by another minor release than the installed one.
+
+    Serving never unpickles the estimator, but who opens it must get what was trained. Where
+    scikit-learn is not installed (an API process may do without) there is nothing to compare.
+    """
+    try:
+        installed = metadata.version(SCIKIT_LEARN)
+    except metadata.PackageNotFoundError:
+        return
+    trained = version.libraries.get(SCIKIT_LEARN, "unknown")
+    if _minor(trained) != _minor(installed):
+        raise ModelRefused(
+            version=version.id,
+            reason=f"trained with {SCIKIT_LEARN} {trained}, installed is {installed}; train again",
+        )
+
+
+def check_files(folder: Path, version: ModelVersion) -> None:
+    """Refuse files that are missing or that are not, byte for byte, what was saved."""
+    for name, digest in version.files.items():
+        if Path(name).name != name:
+            raise ModelRefused(version=version.id, reason=f"{name!r} is not a file name")
+        try:
+            found = sha256_of(folder / name)
+        except OSError as error:
+            reason = f"{name} cannot be read: {error.strerror}"
+            raise ModelRefused(version=version.id, reason=reason) from error
+        if found != digest:
+            raise ModelRefused(
+                version=version.id,
+                reason=f"{name} has the digest {found[:12]}, the manifest says {digest[:12]}",
+            )
+
+
+def _minor(release: str) -> tuple[str, ...]:
+    return tuple(release.split(".")[:2])

@@ -1,0 +1,89 @@
+"""Measuring the quality of prices: scores of estimates, and a loaded model on listings."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.hedonic.model import FloatArray
+from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.market.price_index import interpolate_index
+from model_store.pricing.inference import LoadedModel
+from shared.domain.valuation import QUANTILE_LEVELS
+
+LOW_90, HIGH_90 = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
+"""Columns of the quantiles between which nine of ten prices lie."""
+
+
+def scores(actual: FloatArray, price: FloatArray, quantiles: FloatArray) -> dict[str, float]:
+    """Compare prices with what was asked.
+
+    Args:
+        actual: (n,) real prices, MAD.
+        price: (n,) estimates, MAD.
+        quantiles: (n, 9) prices at `QUANTILE_LEVELS`, MAD.
+
+    Returns:
+        `rows`, `r2`, `r2_log`, `mae_mad`, `rmse_mad`, `mape` and `median_ape` (percent), and
+        `coverage_90`, the share of real prices inside the 90 % interval.
+    """
+    error = price - actual
+    ape = np.abs(error) / actual * 100
+    inside = (actual >= quantiles[:, LOW_90]) & (actual <= quantiles[:, HIGH_90])
+    return {
+        "rows": len(actual),
+        "r2": round(r2(actual, price), 4),
+        "r2_log": round(r2(np.log(actual), np.log(price)), 4),
+        "mae_mad": round(float(np.mean(np.abs(error))), 1),
+        "rmse_mad": round(float(np.sqrt(np.mean(error**2))), 1),
+        "mape": round(float(np.mean(ape)), 2),
+        "median_ape": round(float(np.median(ape)), 2),
+        "coverage_90": round(float(np.mean(inside)), 4),
+    }
+
+
+def r2(actual: FloatArray, estimate: FloatArray) -> float:
+    """Share of the variance explained; 0 where nothing varies."""
+    variance = float(np.sum((actual - actual.mean()) ** 2))
+    return 1.0 - float(np.sum((actual - estimate) ** 2)) / variance if variance > 0 else 0.0
+
+
+def evaluate_model(
+    model: LoadedModel, listings: pd.DataFrame, *, at_listing_level: bool = True
+) -> dict[str, Any]:
+    """Price every listing from its car's fields alone and compare with what was asked.
+
+    Args:
+        model: any version.
+        listings: a canonical table; a field that a listing does not state is priced as missing.
+        at_listing_level: bring each price to the level of the listing's month by the version's
+            own index; a month beyond the index has the level of the nearest one.
+
+    Returns:
+        The figures of `scores`, then `version`, `data_as_of`, `price_level` (`listing` or `model`)
+        and `outside_index`, listings of months that the index lacks.
+    """
+    table = model.estimate_columns(car_columns(listings), len(listings))
+    index = model.version.price_index if at_listing_level else {}
+    levels = _levels(index, listings, model.version.data_as_of)
+    actual = listings[PRICE].to_numpy(dtype=np.float64)
+    found = scores(actual, table.price_mad * levels, table.quantiles_mad * levels[:, None])
+    return {
+        **found,
+        "version": model.version.id,
+        "data_as_of": model.version.data_as_of,
+        "price_level": "listing" if index else "model",
+        "outside_index": _outside(index, listings),
+    }
+
+
+def _levels(index: dict[str, float], listings: pd.DataFrame, quoted: str) -> FloatArray:
+    """Each listing's price level in terms of the one that the model quotes, (n,)."""
+    if not index:
+        return np.ones(len(listings))
+    return interpolate_index(index, listings[LISTING_DATE].fillna(quoted))
+
+
+def _outside(index: dict[str, float], listings: pd.DataFrame) -> int:
+    dates = listings[LISTING_DATE].dropna()
+    return int(((dates < min(index)) | (dates > max(index))).sum()) if index else 0

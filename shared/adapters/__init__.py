@@ -1,1 +1,0 @@
-"""The ports' implementations: Redis, Celery, files, and the null ones."""

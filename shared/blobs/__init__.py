@@ -1,0 +1,1 @@
+"""Files of batches, in a folder or in an object store."""

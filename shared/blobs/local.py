@@ -1,0 +1,167 @@
+"""Blobs of batches in a local folder: one folder a batch, one file a blob."""
+
+import os
+import shutil
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.blobs.direct_io import write_direct
+from shared.domain.ids import BatchId, is_id
+
+_BUFFER_BYTES = 1 << 20
+
+
+class LocalBlobStore:
+    """A `BlobStore` in a local folder.
+
+    A blob is written under a temporary name, flushed to the disk and renamed, and the folder is
+    flushed after it: once `write` has returned, a power cut loses nothing, and before, nobody
+    has seen anything.
+
+    Args:
+        root: where the batches lie; made when it is missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def write(self, batch_id: BatchId, name: str) -> Iterator[BinaryIO]:
+        """Write a blob, atomically."""
+        path = self._path(batch_id, name)
+        with _temporary_file(path) as (temporary, file):
+            yield file
+            _fsync(file)
+            temporary.replace(path)
+            fsync_folder(path.parent)
+
+    def write_all(
+        self,
+        batch_id: BatchId,
+        blobs: Mapping[str, Sequence[bytes | memoryview]],
+        *,
+        uncached: Collection[str] = (),
+    ) -> None:
+        """Write whole blobs; each folder is flushed once."""
+        with ExitStack() as stack:
+            moves = []
+            for name, pieces in blobs.items():
+                path = self._path(batch_id, name)
+                temporary, file = stack.enter_context(_temporary_file(path))
+                if name in uncached:
+                    write_direct(file.fileno(), pieces)
+                else:
+                    file.writelines(pieces)
+                moves.append((temporary, file, path))
+            # The disk may work on all of them while it is waited for the first.
+            for _, file, _ in moves:
+                _fsync(file)
+            for temporary, _, path in moves:
+                temporary.replace(path)
+            for folder in dict.fromkeys(path.parent for _, _, path in moves):
+                fsync_folder(folder)
+
+    def read(self, batch_id: BatchId, name: str) -> BinaryIO:
+        """Open a blob."""
+        return self._path(batch_id, name).open("rb")
+
+    def size(self, batch_id: BatchId, name: str) -> int | None:
+        """Size in bytes; None if there is no such blob."""
+        try:
+            return self._path(batch_id, name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def local_path(self, batch_id: BatchId, name: str) -> Path | None:
+        """The file that a blob is."""
+        return self._path(batch_id, name)
+
+    def names(self, batch_id: BatchId, folder: str) -> list[str]:
+        """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""
+        path = self._path(batch_id, folder)
+        try:
+            entries = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
+        except FileNotFoundError:
+            return []
+        prefix = f"{folder}/" if folder else ""
+        return [prefix + name for name in entries if not name.endswith(".tmp")]
+
+    def remove(self, batch_id: BatchId, names: Sequence[str]) -> None:
+        """Delete blobs, and the folders that are empty then."""
+        folders = set()
+        for name in names:
+            path = self._path(batch_id, name)
+            path.unlink(missing_ok=True)
+            folders.add(path.parent)
+        for folder in folders:
+            _remove_if_empty(folder)
+
+    def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
+        """Delete the folder of a batch with all that writers which died left in it."""
+        folder = self._path(batch_id, "")
+        try:
+            entries = [entry for entry in os.scandir(folder) if entry.name not in keep]
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+        _remove_if_empty(folder)
+
+    def batches(self) -> Iterator[BatchId]:
+        """Every batch, in order of age."""
+        if not self._root.is_dir():
+            return
+        for name in sorted(folder.name for folder in self._root.iterdir()):
+            if is_id(name):
+                yield BatchId(name)
+
+    def _path(self, batch_id: BatchId, name: str) -> Path:
+        return self._root / batch_id / name
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in the folder of `path`, to be renamed to it; gone if the context ends badly."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A step that was sent twice may write the same blob twice at once.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
+            yield temporary, file
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _fsync(file: BinaryIO) -> None:
+    """Have all of a file on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing but what writers that died left behind."""
+    try:
+        entries = list(folder.iterdir())
+        if all(entry.name.endswith(".tmp") for entry in entries):
+            for entry in entries:
+                entry.unlink(missing_ok=True)
+            folder.rmdir()
+    except OSError:
+        # Somebody writes into it just now, or has removed it: both are fine.
+        return
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

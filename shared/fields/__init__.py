@@ -1,0 +1,1 @@
+"""The single definition of a car's fields."""

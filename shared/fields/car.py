@@ -1,0 +1,250 @@
+"""The car's fields: the one definition behind JSON body, CSV column, form field and OpenAPI."""
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema
+
+from shared.domain.car import (
+    Condition,
+    Fuel,
+    Origin,
+    Owner,
+    SellerType,
+    Transmission,
+)
+from shared.domain.names import ARABIC_BRANDS, ARABIC_MODELS, canonical_brand
+from shared.fields.kinds import CarField, Category, FoldedText, Number, next_year
+from shared.fields.spellings import (
+    CONDITION_SPELLINGS,
+    FUEL_SPELLINGS,
+    ORIGIN_SPELLINGS,
+    OWNER_SPELLINGS,
+    SELLER_SPELLINGS,
+    TRANSMISSION_SPELLINGS,
+)
+
+
+class Company(FoldedText):
+    """A brand, under its canonical name ("VW" is Volkswagen)."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
+        folded = super()._deserialize(value, attr, data, **options)
+        return canonical_brand(folded) if folded else None
+
+
+class CarSchema(Schema):
+    """A car. Unknown fields are accepted and reported, not used."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    company = Company(
+        required=True,
+        label_fr="Marque",
+        label_en="Brand",
+        example="Toyota",
+        translations=ARABIC_BRANDS,
+        aliases=("marque", "brand", "make", "constructeur", "fabricant"),
+    )
+    model = FoldedText(
+        required=True,
+        label_fr="Modèle",
+        label_en="Model",
+        example="Corolla",
+        translations=ARABIC_MODELS,
+        aliases=("modele", "car model"),
+    )
+    year = Number(
+        required=True,
+        label_fr="Année",
+        label_en="Year of first registration",
+        example=2020,
+        minimum=1990,
+        maximum=next_year,
+        whole=True,
+        from_date=True,
+        aliases=(
+            "annee",
+            "annee modele",
+            "annee de mise en circulation",
+            "date de mise en circulation",
+            "mise en circulation",
+            "model year",
+            "an",
+        ),
+    )
+    fuel = Category(
+        required=True,
+        label_fr="Carburant",
+        label_en="Fuel",
+        example="Petrol",
+        enum=Fuel,
+        spellings=FUEL_SPELLINGS,
+        aliases=("carburant", "energie", "type de carburant", "fuel type", "motorisation"),
+    )
+    transmission = Category(
+        required=True,
+        label_fr="Boîte de vitesses",
+        label_en="Gearbox",
+        example="Manual",
+        enum=Transmission,
+        spellings=TRANSMISSION_SPELLINGS,
+        aliases=(
+            "boite",
+            "boite de vitesses",
+            "boite a vitesses",
+            "boite vitesse",
+            "bv",
+            "gearbox",
+        ),
+    )
+    km_driven = Number(
+        required=True,
+        label_fr="Kilométrage",
+        label_en="Odometer",
+        example=25000,
+        unit="km",
+        minimum=0,
+        maximum=2_000_000,
+        suffixes=("kms", "km"),
+        ranges=True,
+        aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
+    )
+    edition = FoldedText(
+        label_fr="Version",
+        label_en="Edition or trim",
+        example="1.6 VVT-i",
+        max_length=120,
+        aliases=("version", "finition", "trim", "variant"),
+    )
+    owner = Category(
+        label_fr="Main",
+        label_en="Owner",
+        example="First",
+        enum=Owner,
+        spellings=OWNER_SPELLINGS,
+        aliases=("main", "premiere main", "proprietaire", "nombre de mains", "owner type"),
+    )
+    seller_type = Category(
+        label_fr="Vendeur",
+        label_en="Seller",
+        example="Individual",
+        enum=SellerType,
+        spellings=SELLER_SPELLINGS,
+        aliases=("vendeur", "type de vendeur", "seller"),
+    )
+    mileage_mpg = Number(
+        label_fr="Autonomie par gallon",
+        label_en="Fuel economy",
+        example=40.0,
+        unit="mpg",
+        minimum=1,
+        maximum=400,
+        decimals=1,
+        suffixes=("mpg",),
+        aliases=("mpg", "fuel economy"),
+    )
+    engine_cc = Number(
+        label_fr="Cylindrée",
+        label_en="Displacement",
+        example=1600,
+        unit="cc",
+        minimum=50,
+        maximum=10_000,
+        decimals=1,
+        suffixes=("cm3", "cc"),
+        litres=True,
+        aliases=("cylindree", "engine", "engine size", "cc", "displacement"),
+    )
+    max_power_bhp = Number(
+        label_fr="Puissance réelle",
+        label_en="Power",
+        example=120,
+        unit="bhp",
+        minimum=1,
+        maximum=2_000,
+        decimals=1,
+        suffixes=("bhp", "ch", "hp"),
+        aliases=("puissance", "puissance ch", "max power", "power", "bhp"),
+    )
+    torque_nm = Number(
+        label_fr="Couple",
+        label_en="Torque",
+        example=160,
+        unit="Nm",
+        minimum=1,
+        maximum=3_000,
+        decimals=1,
+        suffixes=("nm",),
+        aliases=("couple", "torque"),
+    )
+    fiscal_power_cv = Number(
+        label_fr="Puissance fiscale",
+        label_en="Fiscal power",
+        example=7,
+        unit="CV",
+        minimum=1,
+        maximum=100,
+        whole=True,
+        suffixes=("cv", "ch"),
+        aliases=("puissance fiscale", "cv", "chevaux fiscaux", "fiscal power"),
+    )
+    city = FoldedText(
+        label_fr="Ville",
+        label_en="City",
+        example="Casablanca",
+        aliases=("ville", "localite"),
+    )
+    condition = Category(
+        label_fr="État",
+        label_en="Condition",
+        example="Excellent",
+        enum=Condition,
+        spellings=CONDITION_SPELLINGS,
+        aliases=("etat", "etat du vehicule"),
+    )
+    origin = Category(
+        label_fr="Origine",
+        label_en="Origin",
+        example="WW Morocco",
+        enum=Origin,
+        spellings=ORIGIN_SPELLINGS,
+        aliases=("origine", "provenance"),
+    )
+    doors = Number(
+        label_fr="Portes",
+        label_en="Doors",
+        example=5,
+        minimum=1,
+        maximum=9,
+        whole=True,
+        aliases=("portes", "nombre de portes"),
+    )
+
+
+DIRHAMS = ("mad", "dhs", "dh", "درهم")
+"""How people write the currency behind a price."""
+
+
+class CarRequestSchema(CarSchema):
+    """A car, and optionally the price asked for it."""
+
+    asking_price_mad = Number(
+        label_fr="Prix demandé",
+        label_en="Asking price",
+        example=145000,
+        unit="MAD",
+        minimum=500,
+        maximum=100_000_000,
+        decimals=2,
+        thousands=True,
+        suffixes=DIRHAMS,
+        aliases=("prix", "prix demande", "asking price", "price", "prix dh", "price mad"),
+    )
+
+
+CAR_REQUEST_SCHEMA = CarRequestSchema()
+CAR_FIELDS: dict[str, CarField] = {
+    name: field for name, field in CAR_REQUEST_SCHEMA.fields.items() if isinstance(field, CarField)
+}
+"""Every field of a request for a valuation, by name, in the order of the definition."""

@@ -1,0 +1,155 @@
+"""From what a caller sent to a request for a valuation: checked, named, warned about."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import ValidationError
+
+from shared.domain.car import CarFeatures, mileage_warning_code
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.job import CarRequest
+from shared.domain.valuation import Extra
+from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
+from shared.fields.kinds import CarField, Category, Number
+
+
+class QuickLoader:
+    """Loads what is valid.
+
+    Args:
+        fields: all fields of the schema, by name. None of them has what is left out here:
+            another name in the data, or validators.
+    """
+
+    def __init__(self, fields: Mapping[str, CarField]) -> None:
+        for name, field in fields.items():
+            if field.data_key is not None or field.attribute is not None or field.validators:
+                raise ValueError(f"{name}: a data key, attribute or validator is not known here")
+        self._readers = {name: field.read for name, field in fields.items()}
+        self._required = [name for name, field in fields.items() if field.required]
+
+    def load(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Every field's normal form, None for those that say nothing; None if a rule is broken."""
+        given: dict[str, Any] = dict.fromkeys(self._readers)
+        try:
+            for name, value in body.items():
+                if (read := self._readers.get(name)) is not None:
+                    given[name] = read(value)
+        except ValidationError:
+            return None
+        for name in self._required:
+            if given[name] is None:
+                return None
+        return given
+
+
+_QUICK_LOADER = QuickLoader(CAR_FIELDS)
+
+MAX_WARNINGS = 20
+WARNING_NAME_MAX_CHARS = 60
+_OPTIONAL_CATEGORIES = {
+    name: field
+    for name, field in CAR_FIELDS.items()
+    if isinstance(field, Category) and not field.required
+}
+_LITRES = {
+    name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number) and field.litres
+}
+
+
+def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
+    """Validate one car.
+
+    Args:
+        body: what the caller sent, any JSON value.
+        pointer: JSON pointer of `body` inside the whole document, for the problems.
+        extras: what is asked for besides the price.
+
+    Raises:
+        InvalidInput: with one problem per broken rule.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput([FieldProblem(pointer, "not-an-object")])
+    given = _QUICK_LOADER.load(body) or _load(body, pointer)
+    asking_price_mad = given.pop("asking_price_mad")
+    car = CarFeatures(**given)
+    return CarRequest(
+        car=car,
+        asking_price_mad=asking_price_mad,
+        extras=extras,
+        warnings=(*_warnings(body, pointer), *_plausibility_warnings(car, pointer)),
+    )
+
+
+def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+    try:
+        given: dict[str, Any] = CAR_REQUEST_SCHEMA.load(body)
+    except ValidationError as error:
+        raise InvalidInput(_problems(error, body, pointer)) from None
+    return given
+
+
+def _problems(error: ValidationError, body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:
+    return [
+        FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
+        for name, codes in _messages(error).items()
+        for code in codes
+    ]
+
+
+def _messages(error: ValidationError) -> dict[str, list[str]]:
+    messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    return messages
+
+
+def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
+    """What was not used or read otherwise: the first `MAX_WARNINGS`, and how many more.
+
+    The warnings travel with the car to the worker and back: they must not be as many as the
+    members of a body.
+    """
+    known = [
+        {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
+        for name, field in _OPTIONAL_CATEGORIES.items()
+        if name in body and field.is_unknown(body[name])
+    ]
+    known += [
+        {"pointer": f"{pointer}/{name}", "code": "litres"}
+        for name, field in _LITRES.items()
+        if name in body and field.is_litres(body[name])
+    ]
+    unknown = [name for name in body if name not in CAR_FIELDS]
+    named = unknown[: MAX_WARNINGS - len(known)]
+    warnings: list[dict[str, Any]] = [
+        {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
+        for name in named
+    ]
+    warnings += known
+    if more := len(unknown) - len(named):
+        warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
+    return warnings
+
+
+def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
+    """What is possible, but seldom meant."""
+    code = mileage_warning_code(
+        year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year
+    )
+    return [] if code is None else [{"pointer": f"{pointer}/km_driven", "code": code}]
+
+
+def shorten(name: str) -> str:
+    """The name of a member nobody knows, at most `WARNING_NAME_MAX_CHARS` characters of it."""
+    if len(name) <= WARNING_NAME_MAX_CHARS:
+        return name
+    return name[: WARNING_NAME_MAX_CHARS - 1] + "…"
+
+
+def escape_pointer(name: str) -> str:
+    """A member's name as it stands in a JSON pointer (RFC 6901).
+
+    >>> escape_pointer("a/b~c")
+    'a~1b~0c'
+    """
+    return name.replace("~", "~0").replace("/", "~1")

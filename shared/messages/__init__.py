@@ -1,0 +1,1 @@
+"""The texts of every problem, in French and English."""

@@ -1,0 +1,293 @@
+"""The texts of every problem, in French and English, by code."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from shared.domain.errors import FieldProblem
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds import CarField, Category, FoldedText, Number
+from shared.fields.spellings import FRENCH_CHOICES
+from shared.messages.problems import PROBLEM_MESSAGES
+from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
+
+Language = Literal["fr", "en"]
+LANGUAGES: tuple[Language, ...] = ("fr", "en")
+DEFAULT_LANGUAGE: Language = "fr"
+"""The reference API's callers read French."""
+
+GROUPING_MIN = 10_000
+QUOTED_MAX_CHARS = 60
+"""A wrong value is quoted up to this length."""
+
+FIELD_MESSAGES: dict[str, dict[Language, str]] = {
+    "required": {
+        "fr": "Champ « {label} » obligatoire : attendu {expected}.",
+        "en": "{label} is required: expected {expected}.",
+    },
+    "not-text": {
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
+    },
+    "too-long": {
+        "fr": "Champ « {label} » trop long : attendu {expected}.",
+        "en": "{label} is too long: expected {expected}.",
+    },
+    "not-a-number": {
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
+    },
+    "not-whole": {
+        "fr": "Champ « {label} » : attendu {expected}, sans décimales (reçu : {value}).",
+        "en": "{label}: expected {expected}, without decimals (got {value}).",
+    },
+    "out-of-range": {
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
+    },
+    "unknown-category": {
+        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+        "en": "{label}: expected {expected} (got {value}).",
+    },
+    "invalid": {
+        "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
+        "en": "{label}: refused value (got {value}).",
+    },
+}
+
+WARNING_MESSAGES: dict[str, dict[Language, str]] = {
+    "unknown-field": {
+        "fr": "Champ inconnu, ignoré.",
+        "en": "Unknown field, ignored.",
+    },
+    "more-unknown-fields": {
+        "fr": "Autres champs inconnus, ignorés : {count}.",
+        "en": "More unknown fields, ignored: {count}.",
+    },
+    "unknown-category": {
+        "fr": "Valeur inconnue, ignorée ; attendu : {expected}.",
+        "en": "Unknown value, ignored; expected {expected}.",
+    },
+    "litres": {
+        "fr": "Moins de dix : lu en litres et converti en cm3.",
+        "en": "Less than ten: read as litres and converted to cc.",
+    },
+    "km-high": {
+        "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
+        "est peu fiable, même avec un intervalle élargi.",
+        "en": "Very high for the car's age; please check: with so many kilometres, the estimate "
+        "is not reliable, even with a wider interval.",
+    },
+    "km-low": {
+        "fr": "Très bas pour l'âge de la voiture ; à vérifier : sont-ce des milliers ?",
+        "en": "Very low for the car's age; please check: are these thousands?",
+    },
+    "model-unknown": {
+        "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
+        "plus large ; si la marque est absente aussi, le prix peut être loin du vrai.",
+        "en": "Model not in the data: the price comes from the other fields, and the interval is "
+        "wider; if the brand is missing too, it can be far from the true price.",
+    },
+}
+
+INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
+    "not-an-object": {
+        "fr": "Un objet JSON décrivant une voiture est attendu.",
+        "en": "A JSON object that describes a car is expected.",
+    },
+    "not-a-car-or-list": {
+        "fr": "Un objet JSON décrivant une voiture, ou une liste de voitures, est attendu.",
+        "en": "A JSON object that describes a car, or a list of cars, is expected.",
+    },
+    "sale-price": {
+        "fr": "Prix de vente en MAD attendu : un nombre de 1 000 à 100 000 000 (reçu : {value}).",
+        "en": "Expected the sale price in MAD, a number from 1,000 to 100,000,000 (got {value}).",
+    },
+    "sold-at": {
+        "fr": "Date de vente attendue : AAAA-MM-JJ, au plus tard aujourd'hui (reçu : {value}).",
+        "en": "Expected the date of the sale, YYYY-MM-DD, today at the latest (got {value}).",
+    },
+    "sold-long-before": {
+        "fr": "Date de vente attendue : au plus un an avant l'estimation (reçu : {value}), dont le "
+        "prix est celui du marché de son jour.",
+        "en": "Expected a date of sale at most a year before the estimate (got {value}), whose "
+        "price is that of its own day's market.",
+    },
+    "only-the-sale": {
+        "fr": "Seuls le prix et la date de la vente sont acceptés ; rien d'autre n'est conservé.",
+        "en": "Only price and date of the sale are accepted; nothing else is kept.",
+    },
+    "empty-list": {
+        "fr": "La liste doit contenir de 1 à {maximum} voitures.",
+        "en": "The list must hold 1 to {maximum} cars.",
+    },
+    "too-many-cars": {
+        "fr": "Au plus {maximum} voitures par tâche (reçu : {count}) ; utilisez /batches.",
+        "en": "At most {maximum} cars a job (got {count}); use /batches.",
+    },
+    "empty-body": {
+        "fr": "Le corps de la requête est vide ; un objet JSON est attendu.",
+        "en": "The body is empty; a JSON object is expected.",
+    },
+    "truncated-body": {
+        "fr": "Le corps est plus court que Content-Length ne l'annonce ; renvoyez-le.",
+        "en": "The body is shorter than Content-Length says; send it again.",
+    },
+    "not-json": {
+        "fr": "Le corps n'est pas du JSON valable : {reason}.",
+        "en": "The body is not valid JSON: {reason}.",
+    },
+    "unknown-parameter": {
+        "fr": "Paramètre inconnu ; connus : {known}.",
+        "en": "Unknown query parameter; known are {known}.",
+    },
+    "invalid-parameter": {
+        "fr": "Valeur refusée ; attendu : {expected} (reçu : {value}).",
+        "en": "Refused value; expected {expected} (got {value}).",
+    },
+    "repeated-parameter": {
+        "fr": "Paramètre donné {count} fois ; une seule est permise.",
+        "en": "Query parameter given {count} times; once is allowed.",
+    },
+    "invalid-header": {
+        "fr": "En-tête refusé ; attendu : {expected}.",
+        "en": "Refused header; expected {expected}.",
+    },
+}
+
+
+def expected(field: CarField, language: Language) -> str:
+    """What a field accepts, in words."""
+    if isinstance(field, Category):
+        if language == "fr":
+            return "une valeur parmi " + ", ".join(FRENCH_CHOICES[name] for name in field.choices)
+        return "one of " + ", ".join(field.choices)
+    if isinstance(field, Number):
+        return _expected_number(field, language)
+    if isinstance(field, FoldedText):
+        if language == "fr":
+            return f"un texte de 1 à {field.max_length} caractères"
+        return f"a text of 1 to {field.max_length} characters"
+    return "une valeur" if language == "fr" else "a value"
+
+
+def _expected_number(field: Number, language: Language) -> str:
+    unit = f" {field.unit}" if field.unit else ""
+    low, high = f"{field.minimum:g}", _format_thousands(field.maximum, language)
+    if language == "fr":
+        return f"un nombre {'entier ' if field.whole else ''}de {low} à {high}{unit}"
+    return f"a {'whole ' if field.whole else ''}number from {low} to {high}{unit}"
+
+
+def _format_thousands(number: float, language: Language) -> str:
+    """A large number with its thousands grouped; years have none."""
+    if number < GROUPING_MIN:
+        return f"{number:.0f}"
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}" if language == "fr" else ",")
+
+
+FRENCH_RULES = (
+    (re.compile(r"\b(?:one|any) of "), "une valeur parmi "),
+    (re.compile(r"\bseconds from (\d+) to (\d+)"), r"de \1 à \2 secondes"),
+    (re.compile(r"\b(\d+)-(\d+) characters"), r"de \1 à \2 caractères"),
+    (re.compile(r" or "), " ou "),
+    (re.compile(r"\bYYYY-MM-DD\b"), "AAAA-MM-JJ"),
+)
+"""How the rules of query parameters read in French."""
+_JSON_ERROR_POSITION = re.compile(r"line (\d+) column (\d+)")
+
+
+def _translated(name: str, text: Any, language: Language) -> Any:
+    """A message parameter that was written in English, in the language of the message."""
+    if language == "en" or not isinstance(text, str):
+        return text
+    if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
+        return f"ligne {place[1]}, colonne {place[2]}"
+    if name == "expected":
+        for rule, french in FRENCH_RULES:
+            text = rule.sub(french, text)
+    return text
+
+
+def quote(value: Any, language: Language) -> str:
+    """A wrong value as it stands in a message, shortened."""
+    if value is None:
+        return "rien" if language == "fr" else "nothing"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(text) > QUOTED_MAX_CHARS:
+        text = text[: QUOTED_MAX_CHARS - 1] + "…"
+    if not isinstance(value, str):
+        return text
+    return f"« {text} »" if language == "fr" else f"'{text}'"
+
+
+def describe_field_error(field: CarField, code: str, value: Any, language: Language) -> str:
+    """The sentence for one broken rule of one field."""
+    return FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
+        label=field.label(language),
+        expected=expected(field, language),
+        value=quote(value, language),
+    )
+
+
+def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
+    """The sentence for one entry of a batch's error report."""
+    if error["field"] is not None:
+        field = CAR_FIELDS[error["field"]]
+        return describe_field_error(field, error["code"], error["value"], language)
+    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error, language))
+
+
+def describe(problem: FieldProblem, language: Language) -> str:
+    """The sentence for one place of an input."""
+    field = CAR_FIELDS.get(problem.params.get("field", ""))
+    if field is not None:
+        return describe_field_error(field, problem.code, problem.params.get("value"), language)
+    return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
+
+
+def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
+    """The sentence for something that was accepted without being used."""
+    field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
+    return WARNING_MESSAGES[warning["code"]][language].format(
+        expected=expected(field, language) if field else "", count=warning.get("count", 0)
+    )
+
+
+def format_more_count(count: int, language: Language) -> str:
+    """What follows the first of several sentences; nothing if there is only one.
+
+    >>> format_more_count(2, "en"), format_more_count(0, "en")
+    (' (And 2 more: see errors.)', '')
+    """
+    if not count:
+        return ""
+    return (
+        f" (Et {count} de plus : voir « errors ».)"
+        if language == "fr"
+        else f" (And {count} more: see errors.)"
+    )
+
+
+def describe_problem(code: str, params: Mapping[str, Any], language: Language) -> tuple[str, str]:
+    """Title and detail of a whole problem."""
+    texts = PROBLEM_MESSAGES.get(code, PROBLEM_MESSAGES["internal-error"])
+    title, detail = texts[language]
+    return title, detail.format_map(_Quoted(params, language))
+
+
+class _Quoted(dict[str, Any]):
+    """Message parameters; a missing one shows as an ellipsis instead of an error."""
+
+    def __init__(self, params: Mapping[str, Any], language: Language) -> None:
+        super().__init__(
+            {
+                name: quote(value, language)
+                if name == "value"
+                else _translated(name, value, language)
+                for name, value in params.items()
+            }
+        )
+
+    def __missing__(self, name: str) -> str:
+        return "…"

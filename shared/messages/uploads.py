@@ -1,0 +1,271 @@
+"""The texts of what can be wrong with an uploaded file, in French and English, by code."""
+
+from typing import Literal
+
+Texts = dict[Literal["fr", "en"], str]
+
+UPLOAD_MESSAGES: dict[str, Texts] = {
+    "empty-file": {
+        "fr": "Le fichier est vide ; attendu : une ligne de titres, puis une voiture par ligne.",
+        "en": "The file is empty; expected a header line, then one car a line.",
+    },
+    "no-rows": {
+        "fr": "Le fichier n'a que sa ligne de titres ; au moins une voiture est attendue.",
+        "en": "The file has a header line only; expected at least one car.",
+    },
+    "binary-file": {
+        "fr": "Ligne {line} : octets nuls ; un fichier texte CSV est attendu.",
+        "en": "Line {line} holds NUL bytes; expected a CSV text file.",
+    },
+    "line-too-long": {
+        "fr": "La ligne {line} dépasse {maximum} octets ; un CSV avec une voiture par ligne est "
+        "attendu.",
+        "en": "Line {line} is longer than {maximum} bytes; expected a CSV with one car a line.",
+    },
+    "too-many-columns": {
+        "fr": "Au plus {maximum} colonnes (trouvé : {count}).",
+        "en": "At most {maximum} columns (found {count}).",
+    },
+    "missing-column": {
+        "fr": "Colonnes nécessaires qui manquent (avec les titres reconnus) : {columns}. Titres "
+        "trouvés : {found}. Si l'un d'eux désigne une de ces colonnes, dites-le : {mapping} "
+        "(champ:titre, ou champ:#3 pour la troisième colonne ; entre eux, des virgules).",
+        "en": "Needed columns that are missing (with headers that are recognised): {columns}. "
+        "Headers found: {found}. If one of these means such a column, say so: {mapping} "
+        "(field:header, or field:#3 for the third column; several separated by commas).",
+    },
+    "duplicate-column": {
+        "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first}.",
+        "en": "Header {column} (column {position}) is already that of column {first}.",
+    },
+    "ambiguous-column": {
+        "fr": "« {column} » et « {other} » peuvent tous deux être {meaning} ; choisissez "
+        "dans l'URL : ?columns={meaning}:{other}.",
+        "en": "Both {column} and {other} could be {meaning}; choose one in the query: "
+        "?columns={meaning}:{other}.",
+    },
+    "foreign-unit": {
+        "fr": "La colonne « {column} » est en « {unit} » ; attendu : {wanted}. Convertissez-la et "
+        "changez son titre. Si elle est déjà en {wanted} : ?columns={meaning}:#{place} ; pour ne "
+        "pas la lire : ?columns={meaning}:.",
+        "en": "Column {column} is in {unit}; expected: {wanted}. Convert it and change its "
+        "header. If it is in {wanted} already: ?columns={meaning}:#{place}; to leave it out: "
+        "?columns={meaning}:.",
+    },
+    "unknown-key-column": {
+        "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "key_column: there is no column {column}. Headers found: {found}.",
+    },
+    "unknown-column": {
+        "fr": "Pas de colonne « {column} ». Titres trouvés : {found}.",
+        "en": "There is no column {column}. Headers found: {found}.",
+    },
+    "unknown-sheet": {
+        "fr": "sheet : pas de feuille « {sheet} ». Feuilles trouvées : {found}.",
+        "en": "sheet: there is no sheet {sheet}. Sheets found: {found}.",
+    },
+    "other-sheets": {
+        "fr": "La feuille « {sheet} » a été lue ; les voitures sont peut-être sur une autre : "
+        "{found}. Choisissez avec sheet=.",
+        "en": "The sheet {sheet} was read; the cars may be on another one: {found}. Choose it by "
+        "sheet=.",
+    },
+    "nested-column": {
+        "fr": "La colonne « {column} » contient {type} ; un texte, un nombre, une date ou un "
+        "booléen par cellule est attendu.",
+        "en": "Column {column} holds {type}; expected one text, number, date or boolean a cell.",
+    },
+    "wrong-workbook": {
+        "fr": "Le classeur est endommagé, ou n'est pas un classeur Excel.",
+        "en": "The workbook is damaged, or is no Excel workbook.",
+    },
+    "truncated-workbook": {
+        "fr": "Le classeur s'arrête avant sa fin.",
+        "en": "The workbook stops before its end.",
+    },
+    "wrong-parquet": {
+        "fr": "Le fichier Parquet est endommagé, ou d'une variante inconnue.",
+        "en": "The Parquet file is damaged, or of an unknown variant.",
+    },
+    "truncated-parquet": {
+        "fr": "Le fichier Parquet s'arrête avant sa fin.",
+        "en": "The Parquet file stops before its end.",
+    },
+    "table-too-large": {
+        "fr": "Le tableau dépasse ce qui peut être lu une fois déballé ; envoyez-le en CSV.",
+        "en": "Unpacked, the table is more than can be read; send it as CSV.",
+    },
+    "truncated-upload": {
+        "fr": "L'envoi s'interrompt avant sa fin, après {received} octets.",
+        "en": "The upload breaks off before its end, after {received} bytes.",
+    },
+    "truncated-form": {
+        "fr": "Le formulaire multipart s'arrête avant sa fin.",
+        "en": "The multipart form stops before its end.",
+    },
+    "wrong-form": {
+        "fr": "Le formulaire multipart ne peut pas être lu.",
+        "en": "The multipart form cannot be read.",
+    },
+    "truncated-gzip": {
+        "fr": "Les données gzip s'arrêtent avant leur fin.",
+        "en": "The gzip data stop before their end.",
+    },
+    "wrong-gzip": {
+        "fr": "Ce ne sont pas des données gzip valables.",
+        "en": "These are not valid gzip data.",
+    },
+    "truncated-zstd": {
+        "fr": "Les données zstd s'arrêtent avant leur fin.",
+        "en": "The zstd data stop before their end.",
+    },
+    "wrong-zstd": {
+        "fr": "Ce ne sont pas des données zstd valables.",
+        "en": "These are not valid zstd data.",
+    },
+    "zstd-window": {
+        "fr": "La fenêtre zstd dépasse {maximum} Mo ; compressez sans --long ni --ultra.",
+        "en": "The zstd window is larger than {maximum} MB; compress without --long or --ultra.",
+    },
+    "missing-file-part": {
+        "fr": "Le formulaire n'a pas de champ « file » contenant le fichier.",
+        "en": "The form has no field `file` with the file.",
+    },
+    "file-without-name": {
+        "fr": "Le champ « file » contient du texte, pas un fichier : curl -F file=@voitures.csv.",
+        "en": "The field `file` holds text, not a file: curl -F file=@cars.csv.",
+    },
+    "unknown-part": {
+        "fr": "Champ de formulaire inconnu : {part}. Seul « file » est lu ; les options sont des "
+        "paramètres de l'URL.",
+        "en": "Unknown form field {part}. Only `file` is read; options are query parameters.",
+    },
+}
+"""Of `UnreadableUpload`; one sentence a place."""
+
+UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = {
+    "unreadable-upload": {
+        "fr": ("Fichier illisible", "{first}{more}"),
+        "en": ("Unreadable file", "{first}{more}"),
+    },
+    "upload-too-large": {
+        "fr": ("Fichier trop grand", "Au plus {maximum} octets, décompressés."),
+        "en": ("File too large", "At most {maximum} bytes, decompressed."),
+    },
+    "upload-overpacked": {
+        "fr": (
+            "Fichier trop compressé",
+            "Plus de {ratio} fois sa taille une fois décompressé ; envoyez-le sans compression.",
+        ),
+        "en": (
+            "File packed too densely",
+            "It unpacks to more than {ratio} times its size; send it uncompressed.",
+        ),
+    },
+    "unsupported-upload": {
+        "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),
+        "en": ("Unsupported format", "Expected {expected} (got {given})."),
+    },
+    "batch-already-ended": {
+        "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
+        "en": ("Batch already ended", "Batch {id} has ended: there is nothing to cancel."),
+    },
+    "storage-unavailable": {
+        "fr": (
+            "Stockage indisponible",
+            "Le fichier ne peut pas être gardé ou lu ; réessayez plus tard.",
+        ),
+        "en": ("Storage unavailable", "The file cannot be stored or read; try again later."),
+    },
+    "range-not-satisfiable": {
+        "fr": ("Plage impossible", "Le fichier a {size} octets."),
+        "en": ("Range not satisfiable", "The file has {size} bytes."),
+    },
+}
+
+BATCH_ERROR_MESSAGES: dict[str, Texts] = {
+    "row-rejected": {
+        "fr": "Arrêté après une ligne refusée, comme demandé (on_error=abort) ; ce qui était en "
+        "cours a été terminé.",
+        "en": "Stopped after a rejected row, as asked (on_error=abort); what was under way has "
+        "been finished.",
+    },
+    "attempts-exhausted": {
+        "fr": "Abandonné après plusieurs essais ; l'incident est consigné.",
+        "en": "Given up after several attempts; the incident is on record.",
+    },
+    "rows-missing": {
+        "fr": "Des lignes manquent dans les résultats ; l'incident est consigné.",
+        "en": "Rows are missing in the results; the incident is on record.",
+    },
+    "line-too-long": {
+        "fr": "Une ligne est trop longue pour un CSV.",
+        "en": "A line is too long for a CSV.",
+    },
+    "unreadable-table": {
+        "fr": "Le fichier ne peut pas être lu comme un tableau de voitures ; voir « errors ».",
+        "en": "The file cannot be read as a table of cars; see errors.",
+    },
+}
+"""What ended a batch early."""
+
+NOTICE_MESSAGES: dict[str, Texts] = {
+    "litres": {
+        "fr": "Colonne {column} : lue en litres là où le nombre est inférieur à dix ({values}).",
+        "en": "Column {column}: read as litres where the number is less than ten ({values}).",
+    },
+    "unknown-category": {
+        "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
+        "en": "Column {column}: unknown words, ignored ({values}).",
+    },
+    "titles-left-out": {
+        "fr": "Lignes au-dessus des titres de colonnes, laissées de côté : {values}.",
+        "en": "Rows above the header, left out: {values}.",
+    },
+    "options-without-use": {
+        "fr": "Sans effet sur un fichier de ce format : {values}.",
+        "en": "Of no use for a file of this format: {values}.",
+    },
+    "other-sheets": {
+        "fr": "Autres feuilles, non lues : {values}. Choisissez avec ?sheet=.",
+        "en": "Other sheets, not read: {values}. Choose one with ?sheet=.",
+    },
+    "mixed-encodings": {
+        "fr": "Le fichier mélange deux encodages : {values} lettres accentuées sont en UTF-8 et "
+        "seront lues de travers. Enregistrez-le entier en UTF-8 et déposez-le à nouveau.",
+        "en": "The file mixes two encodings: {values} accented letters are UTF-8 and will be "
+        "misread. Save all of it as UTF-8 and upload it again.",
+    },
+    "macros-ignored": {
+        "fr": "Les macros du classeur ne sont ni lues ni exécutées.",
+        "en": "The workbook's macros are neither read nor run.",
+    },
+}
+"""What the owner of a file should know although it is no error."""
+
+NOTICE_SCOPE: Texts = {
+    "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",
+    "en": " Seen in the first {rows} rows; those that follow are read in the same way.",
+}
+"""What follows a notice that rests on the first rows."""
+
+ROW_MESSAGES: dict[str, Texts] = {
+    "wrong-cell-count": {
+        "fr": "Nombre de cellules de la ligne : {found} au lieu de {expected}.",
+        "en": "Number of cells in the row: {found} instead of {expected}.",
+    },
+    "open-quote": {
+        "fr": "Un guillemet ouvert n'est pas refermé.",
+        "en": "A quote is opened and not closed.",
+    },
+    "unreadable-text": {
+        "fr": "La ligne contient des octets qui ne sont pas du texte dans l'encodage du fichier.",
+        "en": "The row holds bytes that are no text in the file's encoding.",
+    },
+    "attempts-exhausted": BATCH_ERROR_MESSAGES["attempts-exhausted"],
+    "cell-too-long": {
+        "fr": "Une cellule dépasse 100 000 caractères.",
+        "en": "A cell is longer than 100,000 characters.",
+    },
+}
+"""Of whole rows, unreadable or given up; those of cells are in `shared.messages.texts`."""

@@ -1,0 +1,1 @@
+"""The Celery application, names of queues and tasks, sending of messages."""

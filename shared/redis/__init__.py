@@ -1,0 +1,1 @@
+"""Everything kept in Redis: connections, keys, jobs, batch ledger, result cache."""

@@ -1,0 +1,279 @@
+"""The ledger of batches in Redis: every change is one script, so counters are exact."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
+from shared.domain.clock import Clock
+from shared.domain.ids import BatchId, CallerId, min_id_at
+from shared.domain.job import JobState
+from shared.redis import batch_scripts
+from shared.redis import keys as redis_keys
+from shared.redis.connections import RedisClient, broker_errors
+
+ENDED_TTL_S = 3600
+"""How long an ended batch stays in Redis; the blobs keep it longer."""
+
+OVERDUE_LIMIT = 64
+ABORTED = "row-rejected"
+"""Error of a batch that ends at its first rejected row, as asked."""
+
+_ASSEMBLE = -1
+
+
+class StepDecision(StrEnum):
+    """Whether a step of a batch should be carried out now."""
+
+    RUN = "run"
+    DONE = "done"
+    """It was done before."""
+    STOPPED = "stopped"
+    """The batch is ending: cancelled, aborted or ended."""
+    EXHAUSTED = "exhausted"
+    """It was tried too often."""
+    UNKNOWN = "unknown"
+    """The ledger knows no such batch: it was removed, or the broker lost its memory."""
+
+
+class StepAttempt(NamedTuple):
+    """The answer to a worker that wants to carry out a step."""
+
+    verdict: StepDecision
+    attempt: int
+
+
+class DueSteps(NamedTuple):
+    """What is to be sent now; it is leased already."""
+
+    chunks: Sequence[int]
+    assemble: bool
+
+
+class BatchLedger:
+    """The ledger of batches: which step is done, which is under way, and the counters.
+
+    A step is `split`, `assemble` or a chunk's number. The ledger accelerates what the blobs
+    record; a ledger that was lost is refilled from them. While the broker is down, every method
+    raises `BrokerUnavailable` within two seconds.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+        lease_s: after this time without news a step is overdue.
+        window: chunks of one batch under way at once.
+        max_attempts: tries before a step counts as exhausted.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        clock: Clock,
+        *,
+        lease_s: int,
+        window: int,
+        max_attempts: int,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._lease_s = lease_s
+        self._window = window
+        self._max_attempts = max_attempts
+        self._scripts = {
+            name: client.register_script(source)
+            for name, source in vars(batch_scripts).items()
+            if name.isupper() and not name.startswith("_")
+        }
+
+    def ping(self) -> None:
+        """Check that Redis answers."""
+        with broker_errors():
+            self._client.ping()
+
+    def create(self, batch_id: BatchId, accepted_at: float) -> None:
+        """Open the ledger of a batch."""
+        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
+
+    def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
+        """Put a batch on its caller's list, and take off it what is older than `keep_s`."""
+        name = redis_keys.batches_by_caller(caller)
+        oldest = min_id_at(self._clock() - keep_s)
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            # Before it is put there: of a batch that is looked after, age does not matter.
+            pipeline.zremrangebylex(name, "-", f"({oldest}")
+            pipeline.zadd(name, {batch_id: 0})
+            pipeline.expire(name, keep_s)
+            pipeline.execute()
+
+    def claim_export(self, batch_id: BatchId, form: str) -> bool:
+        """Whether a derived form is to be ordered now."""
+        name = redis_keys.batch_export(batch_id, form)
+        with broker_errors():
+            return bool(self._client.set(name, 1, nx=True, ex=self._lease_s))
+
+    def renew_export(self, batch_id: BatchId, form: str) -> None:
+        """Note that a derived form is being made."""
+        with broker_errors():
+            self._client.set(redis_keys.batch_export(batch_id, form), 1, ex=self._lease_s)
+
+    def finish_export(self, batch_id: BatchId, form: str) -> None:
+        """Note that a derived form is made, or cannot be."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.delete(redis_keys.batch_export(batch_id, form))
+            pipeline.publish(redis_keys.PROGRESS_CHANNEL, batch_id)
+            pipeline.execute()
+
+    def restore(
+        self,
+        batch_id: BatchId,
+        accepted_at: float,
+        *,
+        chunks_cut: int,
+        total: int | None,
+        done: Mapping[int, RowCounts],
+    ) -> bool:
+        """Open a ledger again; False if it is there."""
+        chunks = [
+            number
+            for chunk, counts in done.items()
+            for number in (chunk, counts.valid, counts.invalid, counts.failed)
+        ]
+        arguments = (accepted_at, self._clock(), chunks_cut, "" if total is None else total)
+        return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
+
+    def progress(self, batch_id: BatchId) -> BatchProgress | None:
+        """Where the batch stands."""
+        with broker_errors():
+            stored = self._client.hgetall(redis_keys.batch(batch_id))
+        return _progress(stored) if stored else None
+
+    def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
+        """Note an attempt and renew the step's lease."""
+        verdict, attempt = self._run(
+            "BEGIN", batch_id, step, self._clock(), self._lease_end(), self._max_attempts
+        )
+        return StepAttempt(StepDecision(verdict.decode()), attempt)
+
+    def record_split(self, batch_id: BatchId, chunks_cut: int, total: int | None) -> None:
+        """Note how many chunks are cut."""
+        rows = "" if total is None else total
+        self._run("RECORD_SPLIT", batch_id, chunks_cut, rows, self._lease_end())
+
+    def finish_chunk(
+        self, batch_id: BatchId, chunk: int, counts: RowCounts, *, abort: bool
+    ) -> bool:
+        """Mark a chunk done and add its counts, once."""
+        numbers = (counts.valid, counts.invalid, counts.failed)
+        error = ABORTED if abort else ""
+        arguments = (chunk, *numbers, error, batch_id, redis_keys.PROGRESS_CHANNEL)
+        return bool(self._run("FINISH_CHUNK", batch_id, *arguments))
+
+    def postpone(
+        self, batch_id: BatchId, step: str, delay_s: float, *, count_attempt: bool
+    ) -> None:
+        """Let the step be sent again after a while."""
+        self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
+
+    def renew(self, batch_id: BatchId, step: str) -> None:
+        """Give a step that is under way a new lease."""
+        with broker_errors():
+            self._client.zadd(redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
+
+    def advance(self, batch_id: BatchId) -> DueSteps:
+        """Lease what can go out now."""
+        steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
+        return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
+
+    def overdue(self, batch_id: BatchId) -> list[str]:
+        """Steps whose lease has run out, leased anew."""
+        steps = self._run(
+            "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
+        )
+        return [step.decode() for step in steps]
+
+    def expire_all_leases(self) -> int:
+        """Let all steps count as overdue, since nobody works on any; how many there are."""
+        with broker_errors():
+            released = 0
+            for batch_id in self.open_batches():
+                leases = redis_keys.batch_leases(batch_id)
+                steps = self._client.zrange(leases, 0, -1)
+                if steps:
+                    self._client.zadd(leases, dict.fromkeys(steps, self._clock()), xx=True)
+                released += len(steps)
+        return released
+
+    def abort(self, batch_id: BatchId, error: str) -> None:
+        """End the batch early for an error of its own."""
+        self._run("ABORT", batch_id, error)
+
+    def request_cancel(self, batch_id: BatchId) -> bool:
+        """Ask for the end; False if there is nothing to cancel."""
+        return bool(self._run("CANCEL", batch_id))
+
+    def finish(self, batch_id: BatchId, progress: BatchProgress) -> bool:
+        """Close the ledger; False if it was closed before."""
+        return bool(
+            self._run(
+                "FINISH",
+                batch_id,
+                batch_id,
+                str(progress.state),
+                str(progress.outcome),
+                progress.finished_at or self._clock(),
+                progress.error or "",
+                ENDED_TTL_S,
+                redis_keys.JOB_CHANNEL,
+            )
+        )
+
+    def open_batches(self) -> list[BatchId]:
+        """The batches that have not ended, the oldest first."""
+        with broker_errors():
+            ids = self._client.zrange(redis_keys.OPEN_BATCHES, 0, -1)
+        return [BatchId(batch_id.decode()) for batch_id in ids]
+
+    def claim_scan(self, interval_s: int) -> bool:
+        """Whether the blobs should be looked through now."""
+        with broker_errors():
+            claimed = self._client.set(redis_keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
+        return bool(claimed)
+
+    def _lease_end(self) -> float:
+        return self._clock() + self._lease_s
+
+    def _run(self, name: str, batch_id: BatchId, *arguments: Any) -> Any:
+        script = self._scripts[name]
+        keys = [
+            redis_keys.batch(batch_id),
+            redis_keys.batch_chunks(batch_id),
+            redis_keys.batch_leases(batch_id),
+            redis_keys.batch_attempts(batch_id),
+            redis_keys.OPEN_BATCHES,
+        ]
+        with broker_errors():
+            return script(keys=keys, args=list(arguments))
+
+
+def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
+    def number(name: bytes) -> int:
+        return int(stored.get(name, 0))
+
+    def seconds(name: bytes) -> float | None:
+        return float(stored[name]) if name in stored else None
+
+    outcome = stored.get(b"outcome", b"").decode()
+    return BatchProgress(
+        state=JobState(stored[b"state"].decode()),
+        outcome=BatchOutcome(outcome) if outcome else None,
+        counts=RowCounts(
+            valid=number(b"valid"), invalid=number(b"invalid"), failed=number(b"failed")
+        ),
+        total=number(b"total") if b"total" in stored else None,
+        started_at=seconds(b"started_at"),
+        finished_at=seconds(b"finished_at"),
+        cancel_requested=stored.get(b"cancel_requested") == b"1",
+        error=stored.get(b"error", b"").decode() or None,
+    )

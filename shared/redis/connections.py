@@ -1,0 +1,203 @@
+"""Connections to Redis with the promised timeouts, and commands without pool overhead."""
+
+import os
+import select
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.domain.errors import BrokerUnavailable
+
+RedisClient: TypeAlias = Any
+"""A `redis.Redis`. Its annotations cannot say that our clients always answer bytes, at once."""
+
+CONNECT_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 1.5
+"""How long a command may take, so that a silent broker is reported within two seconds."""
+
+CACHE_TIMEOUT_S = 0.25
+"""A cache that takes longer than the forest is no help."""
+
+REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
+
+
+def connect(
+    url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S, max_connections: int = 256
+) -> RedisClient:
+    """A client with a connection pool of its own; nothing is sent yet.
+
+    It never repeats a command by itself: the client library's ten silent repeats would count
+    an INCR whose reply was lost several times.
+    """
+    options = {} if url.startswith("unix://") else {"socket_keepalive": True}
+    return redis.Redis.from_url(
+        url,
+        **options,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=reply_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=25,
+        max_connections=max_connections,
+    )
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn a dead, frozen, full or read-only Redis into `BrokerUnavailable`."""
+    try:
+        yield
+    except REDIS_ERRORS as error:
+        raise BrokerUnavailable(reason=str(error)) from error
+    except redis.OutOfMemoryError as error:
+        raise BrokerUnavailable(reason="the broker is out of memory") from error
+    except redis.ReadOnlyError as error:
+        raise BrokerUnavailable(reason="the broker may only be read") from error
+    except redis.ResponseError as error:
+        if "OOM" in str(error) or "MISCONF" in str(error):
+            raise BrokerUnavailable(reason=str(error)) from error
+        raise
+
+
+MAX_IDLE_CONNECTIONS = 16
+"""Connections that are kept. Those of a rush go back to the pool, which all users of a client
+share: it has room for so many, and whoever hoards them shuts the others out."""
+
+
+class ConnectionCache:
+    """The connections of one process to a server.
+
+    A connection that the server has closed while nobody used it is found out before it is lent. A
+    forked child begins without any.
+
+    Args:
+        client: its pool makes the connections and bounds their number.
+    """
+
+    def __init__(self, client: RedisClient) -> None:
+        self._pool = client.connection_pool
+        self._idle: deque[Any] = deque()  # its appends and pops are atomic
+        self._pid = os.getpid()
+
+    def acquire(self) -> Any:
+        """A connection that is ready to send on; it may have to be made.
+
+        Raises:
+            redis.RedisError: none can be made.
+        """
+        if self._pid != os.getpid():
+            self._idle, self._pid = deque(), os.getpid()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._pool.get_connection()
+        if _has_unread_data(connection):
+            connection.disconnect()
+        return connection
+
+    def release(self, connection: Any, *, is_clean: bool) -> None:
+        """Keep a connection for the next, as far as there is room; not one that is not clean."""
+        if is_clean and len(self._idle) < MAX_IDLE_CONNECTIONS:
+            self._idle.append(connection)
+            return
+        if not is_clean:
+            connection.disconnect()
+        self._pool.release(connection)
+
+
+def _has_unread_data(connection: Any) -> bool:
+    """Whether the server has closed a connection, or says something that nobody asked for."""
+    socket = connection._sock  # noqa: SLF001 - the connection's own question takes five times as long
+    if socket is None:  # it connects as it sends
+        return False
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+Command: TypeAlias = tuple[Any, ...]
+
+
+class PipelinedCommands:
+    """Commands under way on a connection of their own; a context, so that none stays half read.
+
+    Entering it sends the commands; a connection whose responses were not all read is closed.
+
+    Args:
+        connections: lend the connection.
+        commands: what to send, each as its words.
+
+    Raises:
+        redis.RedisError: the commands cannot be sent, or one of them was refused.
+    """
+
+    def __init__(self, connections: ConnectionCache, *commands: Command) -> None:
+        self._connections = connections
+        self._commands = commands
+        self._connection: Any = None
+        self._unread = 0
+
+    def __enter__(self) -> Self:
+        self._connection = self._connections.acquire()
+        self._unread = len(self._commands)
+        try:
+            packed = self._connection.pack_commands(self._commands)
+            self._connection.send_packed_command(packed)
+        except BaseException:
+            self._release_connection()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release_connection()
+
+    def responses(self) -> list[Any]:
+        """Wait for the responses; to be called once."""
+        found = []
+        while self._unread:
+            answer = self._connection.read_response()
+            self._unread -= 1
+            found.append(answer)
+        return found
+
+    def _release_connection(self) -> None:
+        self._connections.release(self._connection, is_clean=not self._unread)
+
+
+class MgetReader:
+    """MGET without what is around it.
+
+    Args:
+        connections: lend a connection to each thread that reads.
+    """
+
+    def __init__(self, connections: ConnectionCache) -> None:
+        self._connections = connections
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of keys, in one round trip; None where there is none.
+
+        Raises:
+            redis.RedisError: the server does not answer, or refuses.
+        """
+        words = [b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1)]
+        words += [b"$%d\r\n%b\r\n" % (len(key), key) for key in keys]
+        connection = self._connections.acquire()
+        is_clean = False
+        try:
+            connection.send_packed_command([b"".join(words)], check_health=False)
+            values: list[bytes | None] = connection.read_response()
+            is_clean = True
+        finally:
+            self._connections.release(connection, is_clean=is_clean)
+        return values

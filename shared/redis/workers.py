@@ -1,0 +1,113 @@
+"""Signs of life of the workers, and the length of the queues they serve."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from shared.domain.clock import Clock
+from shared.queue.names import QueueName
+from shared.redis import keys
+from shared.redis.connections import RedisClient, broker_errors
+
+HEARTBEAT_TIMEOUT_S = 15.0
+"""A worker that was silent for longer counts as gone."""
+
+HEARTBEAT_RETENTION_S = 3600.0
+
+ENQUEUED_AT_HEADER = "enqueued_at"
+"""Message header with the Unix time at which the message was sent."""
+
+
+class WorkerRegistry:
+    """Who works, and what waits.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock = time.time) -> None:
+        self._client = client
+        self._clock = clock
+
+    def heartbeat(self, name: str, queues: Iterable[str]) -> None:
+        """Note that the worker `name` lives and serves `queues`.
+
+        A name is that of the node, a colon, and what tells apart those who bear it one after the
+        other.
+        """
+        now = self._clock()
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.zadd(keys.WORKERS, {f"{','.join(sorted(queues))}|{name}": now})
+            pipeline.zremrangebyscore(keys.WORKERS, "-inf", now - HEARTBEAT_RETENTION_S)
+            pipeline.execute()
+
+    def remove_predecessors(self, node: str) -> Mapping[str, int]:
+        """Strike off the predecessors of a worker that starts: those of its name have died.
+
+        Args:
+            node: its name in Celery, which no two workers share.
+
+        Returns:
+            How many others serve each queue.
+        """
+        with broker_errors():
+            members = self._client.zrange(keys.WORKERS, 0, -1)
+            dead = [member for member in members if _node_of(member) == node]
+            if dead:
+                self._client.zrem(keys.WORKERS, *dead)
+        return self.live_counts()
+
+    def unregister(self, name: str, queues: Iterable[str]) -> None:
+        """Note that the worker has stopped."""
+        with broker_errors():
+            self._client.zrem(keys.WORKERS, f"{','.join(sorted(queues))}|{name}")
+
+    def live_counts(self) -> Mapping[str, int]:
+        """How many workers serve each queue."""
+        with broker_errors():
+            members = self._client.zrange(
+                keys.WORKERS, self._clock() - HEARTBEAT_TIMEOUT_S, "+inf", byscore=True
+            )
+        counts = Counter(
+            queue for member in members for queue in member.decode().split("|")[0].split(",")
+        )
+        return {str(queue): counts[str(queue)] for queue in QueueName}
+
+    def waiting(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
+        """Messages per queue, and the age in seconds of the oldest one in each."""
+        queues = [str(queue) for queue in QueueName]
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for queue in queues:
+                pipeline.llen(queue)
+                pipeline.lindex(queue, -1)
+            answers = pipeline.execute()
+        lengths = dict(zip(queues, answers[0::2], strict=True))
+        ages = {
+            queue: self._age(message) for queue, message in zip(queues, answers[1::2], strict=True)
+        }
+        return lengths, ages
+
+    def queue_length(self, queue: QueueName) -> int:
+        """Messages that wait in one queue."""
+        with broker_errors():
+            return int(self._client.llen(str(queue)))
+
+    def ping(self) -> None:
+        """Reach the broker once; `BrokerUnavailable` if it does not answer."""
+        with broker_errors():
+            self._client.ping()
+
+    def _age(self, message: bytes | None) -> float:
+        if message is None:
+            return 0.0
+        sent_at = json.loads(message)["headers"].get(ENQUEUED_AT_HEADER)
+        return max(0.0, self._clock() - sent_at) if sent_at else 0.0
+
+
+def _node_of(member: bytes) -> str:
+    """The node's name in a sign of life."""
+    return member.decode().split("|", 1)[1].rpartition(":")[0]

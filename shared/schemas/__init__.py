@@ -1,1 +1,0 @@
-"""The one definition of the car's fields, and the texts of every problem."""

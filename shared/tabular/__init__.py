@@ -1,0 +1,1 @@
+"""How a file writes its table: encoding, dialect, headers, rows."""

@@ -1,0 +1,434 @@
+"""Which column of a file is which field of the car, and how sure that is."""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from marshmallow import ValidationError
+
+from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
+from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.names import fold
+from shared.domain.table import ColumnMatch, Dialect
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds import is_blank
+from shared.fields.numbers import parse_number
+from shared.tabular.csv_reader import COLUMNS_MAX
+
+TITLE_ROWS_MAX = 20
+"""Above its header, a table may have a title: the header is looked for among so many rows."""
+
+HEADER_MIN_FIELDS = 3
+"""A cell may look like a name by chance ("Première main"), three in one row do not."""
+
+HEADER_READ_MAX_CHARS = 200
+"""A longer text is no name of a column: nothing is done with it."""
+
+_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
+FIELD_BY_HEADER: dict[str, str] = {
+    fold(spelling): name
+    for name in FIELD_NAMES
+    for spelling in (
+        *CAR_FIELDS[name].aliases,
+        CAR_FIELDS[name].label_fr,
+        CAR_FIELDS[name].label_en,
+        name,
+    )
+}
+"""The field of every folded spelling."""
+
+
+def field_for_header(header: str) -> str | None:
+    """The car's field that a column header means; None if it means none.
+
+    >>> field_for_header("Kilométrage (km)"), field_for_header("KM"), field_for_header("colour")
+    ('km_driven', 'km_driven', None)
+    """
+    if len(header) > HEADER_READ_MAX_CHARS:
+        return None
+    return FIELD_BY_HEADER.get(fold(header)) or FIELD_BY_HEADER.get(
+        fold(_BRACKETS.sub(" ", header))
+    )
+
+
+def find_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
+    """Which of a table's first rows is its header; those above it are titles.
+
+    Args:
+        rows: the first rows.
+        given: what the caller calls the columns; a header may be known by them alone.
+
+    >>> find_header([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
+    1
+    """
+    known = _known_cells(rows, given)
+    most = max(known)
+    return known.index(most) if most >= HEADER_MIN_FIELDS else 0
+
+
+def has_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> bool:
+    """Whether one of a table's first rows names columns that are known."""
+    return max(_known_cells(rows, given), default=0) >= HEADER_MIN_FIELDS
+
+
+def _known_cells(rows: Sequence[Sequence[str]], given: Collection[str]) -> list[int]:
+    """How many cells of each of the first rows are names of columns."""
+    return [
+        len(
+            {
+                field_for_header(cell) or cell
+                for cell in row
+                if cell in given or field_for_header(cell)
+            }
+            - {""}
+        )
+        for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
+    ]
+
+
+_THOUSANDS = ("millier", "milliers", "en milliers", "thousand", "thousands", "x1000", "x 1000", "k")
+_FOREIGN = {
+    "km_driven": ("mi", "mile", "miles", "en miles", *_THOUSANDS),
+    "mileage_mpg": ("l 100", "l 100km", "l 100 km", "km l", "kmpl", "kml"),
+    "engine_cc": ("ci", "cid", "cu in", "in3", "inch3"),
+    "max_power_bhp": ("kw", "kilowatt", "kilowatts"),
+    "torque_nm": ("lb ft", "lbft", "ft lb", "ftlb", "kgm", "mkg", "kg m"),
+    "asking_price_mad": (
+        "eur",
+        "euro",
+        "euros",
+        "usd",
+        "dollars",
+        "gbp",
+        "kdh",
+        "kmad",
+        *_THOUSANDS,
+    ),
+}
+"""Folded, by field."""
+
+_CURRENCY_SYMBOLS = re.compile("[€$£]")
+"""Of currencies that are not the dirham's; folding leaves them out."""
+
+_BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+
+
+def foreign_unit(field: str, header: str) -> str | None:
+    """The unit that a column's name has in brackets, if it is not one of the field's.
+
+    >>> foreign_unit("km_driven", "Kilométrage (miles)"), foreign_unit("km_driven", "Km (km)")
+    ('miles', None)
+    >>> foreign_unit("asking_price_mad", "Prix €")
+    '€'
+    """
+    units = _FOREIGN.get(field)
+    if units is None:
+        return None
+    if field == "asking_price_mad" and (symbol := _CURRENCY_SYMBOLS.search(header)) is not None:
+        return symbol[0]
+    inside = (found.strip() for found in _BRACKETED.findall(header))
+    return next((unit for unit in inside if fold(unit) in units), None)
+
+
+HEADER_MAX_CHARS = 80
+HEADERS_SHOWN = 40
+ALIASES_SHOWN = 2
+"""Of each column, where several are missing."""
+
+CONFIDENCE = {
+    "given": 1.0,
+    "name": 1.0,
+    "alias": 0.95,
+    "alias-and-unit": 0.9,
+    "date": 0.85,
+    "cells": 0.85,
+}
+"""What a header alone says; cells that the field refuses lower it to half at worst."""
+
+FISCAL_POWER_MAX_CV = 30
+"""Moroccan cars have 4 to 30 fiscal horsepower, and hardly any has so little real power."""
+
+FUEL_ECONOMY_MAX_MPG = 400
+
+Column = Sequence[str]
+_DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
+"""The year is in them too; a column that has nothing else is better."""
+
+_AMBIGUOUS_POWER = frozenset({"puissance", "power"})
+_AMBIGUOUS_MILEAGE = frozenset({"mileage"})
+
+
+class _Candidate(NamedTuple):
+    """A column that may be a field."""
+
+    place: int
+    field: str
+    basis: str
+
+
+def match_header(
+    header: Sequence[str],
+    given: Iterable[tuple[str, str]] = (),
+    rows: Sequence[Sequence[str]] = (),
+) -> dict[str, ColumnMatch]:
+    """The column of each field that the file has.
+
+    Of several columns for one field, the one that bears the field's own name counts.
+
+    Args:
+        header: the names of the file's columns.
+        given: what the caller says of them: pairs of a field and a header, a place (`#3`), or
+            "" for a field that is in no column.
+        rows: some rows of the file; their cells say how well the columns fit.
+
+    Raises:
+        UnreadableUpload: a needed column is missing, a name stands twice, or two columns could
+            be the same field.
+    """
+    if len(header) > COLUMNS_MAX:
+        raise UnreadableUpload(
+            [FieldProblem("/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(header))]
+        )
+    problems = _repeated_names(header)
+
+    def cells_of(index: int) -> Column:
+        return [row[index] for row in rows if index < len(row)]
+
+    claims = dict(_given_claims(header, given, problems))
+    _add_claims(header, cells_of, claims, problems)
+    found = {field: claim for field, claim in claims.items() if claim is not None}
+    if not any(problem.code == "foreign-unit" for problem in problems):
+        problems += _missing_columns(header, found)
+    if problems:
+        raise UnreadableUpload(problems)
+    return {
+        field: ColumnMatch(
+            index=claim.place,
+            confidence=confidence_of(claim.basis, field, cells_of(claim.place)),
+            basis=claim.basis,
+        )
+        for field, claim in found.items()
+    }
+
+
+def _given_claims(
+    header: Sequence[str], given: Iterable[tuple[str, str]], problems: list[FieldProblem]
+) -> Iterator[tuple[str, _Candidate | None]]:
+    """What the caller says; None for a field that no column may be."""
+    for field, wanted in given:
+        index = find_column(header, wanted) if wanted else None
+        if wanted and index is None:
+            problems.append(
+                FieldProblem(
+                    "?columns", "unknown-column", column=_short(wanted), found=format_header(header)
+                )
+            )
+        yield field, None if index is None else _Candidate(index, field, "given")
+
+
+def find_column(header: Sequence[str], wanted: str) -> int | None:
+    """Index of a column by its place (`#3`), its name, or its name in another spelling."""
+    if wanted in header:
+        return list(header).index(wanted)
+    place = wanted.removeprefix("#")
+    if wanted.startswith("#") and place.isascii() and place.isdigit() and len(place) < len("10000"):
+        return int(place) - 1 if 1 <= int(place) <= len(header) else None
+    names = [fold(name) for name in header]
+    return names.index(fold(wanted)) if fold(wanted) in names else None
+
+
+def _add_claims(
+    header: Sequence[str],
+    cells_of: Callable[[int], Column],
+    claims: dict[str, _Candidate | None],
+    problems: list[FieldProblem],
+) -> None:
+    """Find the columns of the fields that the caller says nothing of."""
+    settled = set(claims)
+    taken = {claim.place for claim in claims.values() if claim is not None}
+    for index, name in enumerate(header):
+        claim = _claim(index, name, cells_of)
+        if claim is None or claim.field in settled or index in taken:
+            continue
+        if (unit := foreign_unit(claim.field, name)) is not None:
+            settled.add(claim.field)
+            problems.append(
+                FieldProblem(
+                    f"/header/{index}",
+                    "foreign-unit",
+                    column=_short(name),
+                    unit=unit,
+                    wanted=CAR_FIELDS[claim.field].unit,
+                    meaning=claim.field,
+                    place=index + 1,
+                )
+            )
+            continue
+        before = claims.get(claim.field)
+        if before is None or _is_better(claim, before):
+            claims[claim.field] = claim
+        elif name != header[before.place] and not _is_better(before, claim):
+            problems.append(
+                FieldProblem(
+                    f"/header/{index}",
+                    "ambiguous-column",
+                    column=_short(name),
+                    other=_short(header[before.place]),
+                    meaning=claim.field,
+                )
+            )
+
+
+def _is_better(one: _Candidate, other: _Candidate) -> bool:
+    """A field's own name is better than any alias; a date, or what the cells tell, is weak."""
+    ranks = {"name": 2, "date": 0, "cells": 0}
+    return ranks.get(one.basis, 1) > ranks.get(other.basis, 1)
+
+
+def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
+    if fold(name) in _AMBIGUOUS_MILEAGE and _is_odometer(cells_of(index)):
+        return _Candidate(index, "km_driven", "cells")
+    field = field_for_header(name)
+    if field is None:
+        return None
+    if name == field:
+        return _Candidate(index, field, "name")
+    if fold(name) in _AMBIGUOUS_POWER and _is_fiscal_power(cells_of(index)):
+        return _Candidate(index, "fiscal_power_cv", "cells")
+    if fold(name) in _DATE_HEADERS:
+        return _Candidate(index, field, "date")
+    return _Candidate(index, field, "alias" if fold(name) in FIELD_BY_HEADER else "alias-and-unit")
+
+
+def _is_fiscal_power(cells: Column) -> bool:
+    """Whether the cells of a column called "power" tell fiscal horsepower: `7`, `8 CV`."""
+    return _mostly(cells, "cv", lambda number: number <= FISCAL_POWER_MAX_CV)
+
+
+def _is_odometer(cells: Column) -> bool:
+    """Whether cells of a column called "mileage" tell kilometres: no gallon takes a car so far."""
+    return _mostly(cells, "km", lambda number: number > FUEL_ECONOMY_MAX_MPG)
+
+
+def _mostly(cells: Column, unit: str, holds: Callable[[float], bool]) -> bool:
+    """Whether more than half of the filled cells are numbers, of this unit or none, that hold."""
+    filled = [fold(cell) for cell in cells if not is_blank(cell)]
+    numbers = [parse_number(text.removesuffix(unit), whole=True) for text in filled]
+    return sum(number is not None and holds(number) for number in numbers) > len(filled) / 2
+
+
+def confidence_of(basis: str, field: str, cells: Column) -> float:
+    """How sure it is that a column with these cells is a field, by what its header tells."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    share = sum(_is_valid(field, cell) for cell in filled) / len(filled) if filled else 1.0
+    return round(CONFIDENCE[basis] * (0.5 + 0.5 * share), 2)
+
+
+def _is_valid(field: str, cell: str) -> bool:
+    try:
+        CAR_FIELDS[field].deserialize(cell)
+    except ValidationError:
+        return False
+    return True
+
+
+def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
+    first: dict[str, int] = {}
+    problems = []
+    for index, name in enumerate(header):
+        if name in first:
+            problems.append(
+                FieldProblem(
+                    f"/header/{index}",
+                    "duplicate-column",
+                    column=_short(name),
+                    position=index + 1,
+                    first=first[name] + 1,
+                )
+            )
+        first.setdefault(name, index)
+    return problems
+
+
+def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> list[FieldProblem]:
+    """One problem for all needed columns that are not there."""
+    missing = [name for name in REQUIRED_FIELDS if name not in found]
+    if not missing:
+        return []
+    taken = {claim.place for claim in found.values()}
+    free = {fold(name): name for index, name in enumerate(header) if index not in taken}
+    near = {name: column for name in missing if (column := _closest(name, free))}
+    mapping = ",".join(f"{name}:{column}" for name, column in near.items())
+    named = ALIASES_SHOWN if len(missing) > 1 else None
+    return [
+        FieldProblem(
+            "/header",
+            "missing-column",
+            fields=missing,
+            columns=", ".join(
+                f"{name} ({', '.join(CAR_FIELDS[name].aliases[:named])})" for name in missing
+            ),
+            found=format_header(header),
+            mapping=f"columns={mapping or missing[0] + ':#3'}",
+        )
+    ]
+
+
+def _closest(field: str, free: Mapping[str, str]) -> str | None:
+    """The header that looks most like a spelling of the field, if one does."""
+    spellings = (spelling for spelling, name in FIELD_BY_HEADER.items() if name == field)
+    for spelling in spellings:
+        near = difflib.get_close_matches(spelling, free, n=1, cutoff=0.8)
+        if near:
+            return _short(free[near[0]])
+    return None
+
+
+def format_header(header: Sequence[str]) -> str:
+    """The names of a header as they stand in a message."""
+    names = ", ".join(_short(name) for name in islice(header, HEADERS_SHOWN))
+    return names + ", …" if len(header) > HEADERS_SHOWN else names
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= HEADER_MAX_CHARS else name[: HEADER_MAX_CHARS - 1] + "…"
+
+
+ASKING_PRICE = "asking_price_mad"
+_FIELD = CAR_FIELDS[ASKING_PRICE]
+_HEADERS = frozenset(map(fold, (ASKING_PRICE, *_FIELD.aliases, _FIELD.label_fr, _FIELD.label_en)))
+_OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
+"""A result that is uploaded again has our estimate in it, which nobody asks."""
+
+
+def asking_column_index(dialect: Dialect) -> int | None:
+    """Index of the column of asking prices; None if there is none."""
+    return None if dialect.asking is None else dialect.asking.index
+
+
+def find_asking_column(
+    header: Sequence[str], taken: Collection[int], rows: Sequence[Sequence[str]]
+) -> ColumnMatch | None:
+    """The first column that is called like an asking price; None if none is.
+
+    Args:
+        header: the names of the file's columns.
+        taken: indexes of those that are fields of the car.
+        rows: some rows of the file; their cells say how well the column fits.
+
+    >>> find_asking_column(["Marque", "Prix"], {0}, [])
+    ColumnMatch(index=1, confidence=0.95, basis='alias')
+    """
+    for index, name in enumerate(header):
+        if index in taken or name in _OURS or foreign_unit(ASKING_PRICE, name) is not None:
+            continue
+        if fold(name) in _HEADERS:
+            basis = "name" if name == ASKING_PRICE else "alias"
+            cells = [row[index] for row in rows if index < len(row)]
+            return ColumnMatch(
+                index=index, confidence=confidence_of(basis, ASKING_PRICE, cells), basis=basis
+            )
+    return None

@@ -1,0 +1,1 @@
+"""Files of cars: split into chunks, value each chunk, assemble the results."""

@@ -1,0 +1,169 @@
+"""Put the parts of a batch together, in the order of its file, and end it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from shared.blobs.batch_files import ERRORS, REJECTED, RESULTS, BatchFiles, chunk_of
+from shared.blobs.direct_io import drop_from_page_cache
+from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines, read_section
+from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
+from shared.domain.clock import Clock
+from shared.domain.ids import BatchId
+from shared.domain.job import JobState
+from shared.logging import get_logger
+from shared.metrics import BATCHES
+from shared.redis.batches import BatchLedger, StepDecision
+from worker.batches.audit_segments import fsync_segment_names
+from worker.batches.rows.audit import record_part
+from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, retry_on_failure
+
+RENEW_EVERY_PARTS = 100
+"""Parts after which the lease is renewed: some seconds of copying."""
+
+ROWS_MISSING = "rows-missing"
+
+log = get_logger("batch.assemble")
+
+
+class BatchEndedElsewhere(Exception):
+    """Another worker has ended the batch: what is being written here must not replace it."""
+
+
+class BatchAssembler:
+    """Ends batches.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger.
+        clock: the time of day.
+        audit_folder: where the audit log lies.
+    """
+
+    def __init__(
+        self, files: BatchFiles, store: BatchLedger, clock: Clock, *, audit_folder: Path
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._clock = clock
+        self._audit_folder = audit_folder
+
+    def run(self, batch_id: BatchId) -> None:
+        """Write the result files and the final word, unless that is done."""
+        start = self._store.begin(batch_id, ASSEMBLE)
+        if start.verdict not in (StepDecision.RUN, StepDecision.EXHAUSTED):
+            return
+        with retry_on_failure(self._store, batch_id, ASSEMBLE, start.attempt):
+            manifest = self._files.manifest(batch_id)
+            if manifest is None:
+                self._close(batch_id)
+                return
+            try:
+                self._run(manifest, give_up=start.verdict is StepDecision.EXHAUSTED)
+            except BatchEndedElsewhere:
+                log.info("batch_assembled_elsewhere", batch_id=batch_id)
+
+    def _close(self, batch_id: BatchId) -> None:
+        """End a ledger without a batch: its upload was refused, or its files are deleted."""
+        log.warning("batch_without_manifest", batch_id=batch_id)
+        progress = BatchProgress(
+            state=JobState.FAILED,
+            outcome=BatchOutcome.ABORTED,
+            finished_at=self._clock(),
+            error=ROWS_MISSING,
+        )
+        self._store.finish(batch_id, progress)
+
+    def _run(self, manifest: BatchManifest, *, give_up: bool) -> None:
+        batch_id = manifest.id
+        final = self._files.final(batch_id)
+        if final is None:
+            final = self._end(manifest, give_up=give_up)
+            self._files.write_final(batch_id, final)
+        if self._store.finish(batch_id, final):
+            BATCHES.labels(state=str(final.state)).inc()
+            log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
+        self._files.delete_intermediates(batch_id)
+
+    def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
+        """Write the result files of the first rows, without a hole; how the batch ends."""
+        progress = self._store.progress(manifest.id)
+        if progress is None:
+            raise FileNotFoundError(f"ledger of {manifest.id}")
+        names = contiguous_parts(self._files.blobs, manifest.id)
+        counts = self._copy(manifest, names)
+        error = ATTEMPTS_EXHAUSTED if give_up else progress.error
+        if error is None and not progress.cancel_requested and counts.done != progress.total:
+            error = ROWS_MISSING
+        return final_progress(manifest, progress, counts, error, self._clock())
+
+    def _copy(self, manifest: BatchManifest, names: Sequence[str]) -> RowCounts:
+        """Write the three result files; nothing of them is seen before all is in them.
+
+        What a part answers is in the audit log first, whoever made the part and died.
+        """
+        blobs, batch_id = self._files.blobs, manifest.id
+        counts = RowCounts()
+        with ExitStack() as files:
+            outputs = [
+                files.enter_context(blobs.write(batch_id, name))
+                for name in (RESULTS, ERRORS, REJECTED)
+            ]
+            for output, head in zip(outputs, header_lines(manifest), strict=True):
+                output.write(head)
+            for number, name in enumerate(names):
+                if number % RENEW_EVERY_PARTS == 0:
+                    self._store.renew(batch_id, ASSEMBLE)
+                with blobs.read(batch_id, name) as part:
+                    head_of_part = decode_part_head(part)
+                    for output, length in zip(outputs, head_of_part.lengths, strict=True):
+                        output.write(read_section(part, length))
+                    drop_from_page_cache(part)
+                record_part(self._audit_folder, blobs, manifest, chunk_of(name), head_of_part)
+                counts = _add_counts(counts, head_of_part.counts)
+            # The other names of the records go with the parts.
+            fsync_segment_names(self._audit_folder)
+            if self._files.final(batch_id) is not None:
+                raise BatchEndedElsewhere
+        return counts
+
+
+def final_progress(
+    manifest: BatchManifest,
+    progress: BatchProgress,
+    counts: RowCounts,
+    error: str | None,
+    now: float,
+) -> BatchProgress:
+    """How a batch ends whose rows met these ends."""
+    if error is not None:
+        state, outcome = JobState.FAILED, BatchOutcome.ABORTED
+    elif progress.cancel_requested and counts.done != progress.total:
+        state, outcome = JobState.CANCELLED, BatchOutcome.CANCELLED
+    elif counts.failed:
+        outcome = BatchOutcome.PARTIAL
+        state = JobState.SUCCEEDED if counts.valid else JobState.FAILED
+        error = None if counts.valid else ATTEMPTS_EXHAUSTED
+    elif manifest.options.dry_run:
+        state, outcome = JobState.SUCCEEDED, BatchOutcome.DRY_RUN
+    else:
+        state = JobState.SUCCEEDED
+        outcome = BatchOutcome.WITH_ERRORS if counts.invalid else BatchOutcome.COMPLETE
+    return BatchProgress(
+        state=state,
+        outcome=outcome,
+        counts=counts,
+        total=progress.total,
+        started_at=progress.started_at,
+        finished_at=now,
+        cancel_requested=progress.cancel_requested,
+        error=error,
+    )
+
+
+def _add_counts(one: RowCounts, other: RowCounts) -> RowCounts:
+    return RowCounts(
+        valid=one.valid + other.valid,
+        invalid=one.invalid + other.invalid,
+        failed=one.failed + other.failed,
+    )

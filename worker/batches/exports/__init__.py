@@ -1,0 +1,1 @@
+"""Result files in other formats: Excel CSV, NDJSON, Parquet."""

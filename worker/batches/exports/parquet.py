@@ -1,0 +1,84 @@
+"""A result table as Parquet: typed columns, in row groups that fit into memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from shared.blobs.stores import BlobWriter
+from worker.batches.exports.text import Table
+
+GROUP_ROWS = 50_000
+GROUP_CHARS = 32_000_000
+"""A row group ends at whichever of the two comes first."""
+
+
+class CountingSink:
+    """A blob as the binary file that pyarrow writes to: it only asks where it is.
+
+    Args:
+        target: the blob.
+    """
+
+    closed = False
+
+    def __init__(self, target: BlobWriter) -> None:
+        self._target = target
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        self._target.write(bytes(data))
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How many bytes there are."""
+        return self._position
+
+    def flush(self) -> None:
+        """The blob is flushed when it is whole."""
+
+    def close(self) -> None:
+        """The blob is closed by whoever opened it."""
+
+
+def write_parquet(table: Table, target: BlobWriter) -> None:
+    """Write the table as Parquet: the file's columns are texts, prices are doubles or null."""
+    numbers = frozenset(table.numbers)
+    schema = pa.schema(
+        [
+            (name, pa.float64() if index in numbers else pa.string())
+            for index, name in enumerate(table.header)
+        ]
+    )
+    sink = pa.PythonFile(CountingSink(target), mode="w")
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for rows in _groups(table.rows):
+            writer.write_table(_group(rows, table, schema), row_group_size=len(rows))
+
+
+def _groups(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    group: list[list[str]] = []
+    chars = 0
+    for row in rows:
+        group.append(row)
+        chars += sum(map(len, row))
+        if len(group) == GROUP_ROWS or chars > GROUP_CHARS:
+            yield group
+            group, chars = [], 0
+    if group:
+        yield group
+
+
+def _group(rows: list[list[str]], table: Table, schema: pa.Schema) -> pa.Table:
+    columns: list[Any] = []
+    for index, cells in enumerate(zip(*rows, strict=True)):
+        values: Any = cells
+        if index in table.numbers:
+            values = [float(cell) if cell else None for cell in cells]
+        elif index in table.texts:
+            values = [cell or None for cell in cells]
+        columns.append(pa.array(values, schema.field(index).type))
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,97 @@
+"""Other forms of a result table: made from the CSV when somebody asks, and kept like it.
+
+A form is a stored file and not a stream that is made while it is sent: so it has a length, can
+be downloaded in ranges, costs the API no time, and is made once.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO
+
+from shared.blobs.batch_files import BatchFiles, table_name
+from shared.blobs.stores import BlobWriter
+from shared.domain.batch import ExportFormat, ResultTable, source_columns
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import BatchId
+from shared.logging import get_logger
+from shared.redis.batches import BatchLedger
+from worker.batches.exports.text import Table, write_excel_fr, write_ndjson
+
+RENEW_INTERVAL_S = 5.0
+"""How often it is noted that a form is still being made."""
+
+log = get_logger("batch.forms")
+
+
+def write_parquet(table: Table, target: BlobWriter) -> None:
+    """Write the table as Parquet."""
+    from worker.batches.exports import parquet  # noqa: PLC0415 - memory that only Parquet needs
+
+    parquet.write_parquet(table, target)
+
+
+WRITERS: Mapping[ExportFormat, Callable[[Table, BlobWriter], None]] = {
+    ExportFormat.EXCEL_FR: write_excel_fr,
+    ExportFormat.NDJSON: write_ndjson,
+    ExportFormat.PARQUET: write_parquet,
+}
+
+
+class BatchExporter:
+    """Makes forms.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger.
+    """
+
+    def __init__(self, files: BatchFiles, store: BatchLedger) -> None:
+        self._files = files
+        self._store = store
+
+    def run(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
+        """Make a form unless it is there; a failure is on record, and the next caller orders anew.
+
+        Args:
+            batch_id: a batch that has ended.
+            table: which of its tables.
+            form: any but `CSV`.
+        """
+        name = table_name(table, form)
+        try:
+            if self._files.blobs.size(batch_id, name) is None:
+                self._make(batch_id, table, form)
+        except FileNotFoundError:
+            log.warning("batch_form_without_batch", batch_id=batch_id, form=name)
+        except OSError as error:
+            log.warning("batch_form_not_stored", batch_id=batch_id, form=name, error=str(error))
+        finally:
+            self._store.finish_export(batch_id, name)
+
+    def _make(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
+        manifest = self._files.manifest(batch_id)
+        if manifest is None:
+            raise FileNotFoundError(f"manifest of {batch_id}")
+        started = time.monotonic()
+        own = len(source_columns(manifest.dialect.header))
+        name = table_name(table, form)
+        with (
+            self._files.blobs.read(batch_id, table_name(table, ExportFormat.CSV)) as source,
+            self._files.blobs.write(batch_id, name) as target,
+        ):
+            lines = self._lines_with_renewal(source, batch_id, name)
+            WRITERS[form](Table(lines, own), target)
+        elapsed_s = round(time.monotonic() - started, 3)
+        log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
+
+    def _lines_with_renewal(self, source: BinaryIO, batch_id: BatchId, name: str) -> Iterator[str]:
+        """The lines of a table; noting now and then that they are being read."""
+        noted = time.monotonic()
+        for number, line in enumerate(source):
+            if number % 1000 == 0 and time.monotonic() - noted > RENEW_INTERVAL_S:
+                noted = time.monotonic()
+                try:
+                    self._store.renew_export(batch_id, name)
+                except BrokerUnavailable as error:  # at worst the form is made twice
+                    log.warning("batch_form_not_renewed", batch_id=batch_id, error=str(error))
+            yield line.decode()

@@ -1,0 +1,1 @@
+"""The fast chunk engine: rows of simple CSV files, read by compiled loops."""

@@ -1,0 +1,236 @@
+"""Compiled loops that read the cells of plain CSV rows.
+
+Compiled by numba when this module is imported, like the walk through the forest. Cells are never
+Python objects in here: a cell is the number that it writes, or the code of its text in a table of
+all distinct texts (`worker.batches.fast_csv.interner`).
+"""
+
+# Numba infers the types of what it compiles, from the signature that the outermost function states.
+# ruff: noqa: ANN001, ANN201, ANN202, C901, D417, PLR0912, PLR0915, PLR0917
+# mypy: disable-error-code="no-untyped-def, assignment"
+
+import numba
+import numpy as np
+from numba import types
+
+from data.compilation import compiled
+from worker.batches.fast_csv.placeholders import EMBEDDED_LINE_FEED, SEPARATOR
+
+LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
+QUOTE, PLUS, MINUS = 34, 43, 45
+NUMBER_MAX_DIGITS = 9
+COLUMN_COUNT_MISMATCH, TOO_MANY_FORMULAS, PROBE_LIMIT_EXCEEDED = -1, -2, -3
+"""Why rows are left to the general reader: their number of cells, too many cells that a spreadsheet
+might run, or texts that all want the same place in the table."""
+
+MAX_PROBE_STEPS = 256
+"""Places that a text may pass on its way to its own. In a table that is half empty nobody gets near
+it by chance; whoever guesses the secret wins no more than this."""
+
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+
+_text = types.Array(types.uint8, 1, "C", readonly=True)
+_out = types.uint8[::1]
+_ints = types.int64[::1]
+_codes = types.int32[:, ::1]
+_numbers = types.float64[:, ::1]
+_flags = types.boolean[::1]
+
+
+@numba.njit
+def _may_be_formula(raw, start, stop):
+    """Whether a spreadsheet might take a cell for a formula; a number with a sign is none."""
+    sign = raw[start]
+    if sign in (PLUS, MINUS):
+        for at in range(start + 1, stop):
+            if raw[at] < ZERO or raw[at] > ZERO + 9:
+                return True
+        return sign == PLUS and stop == start + 1
+    # = @ tab, a line feed, and the first byte of their wide forms
+    return sign in (61, 64, 9, EMBEDDED_LINE_FEED, 0xEF)
+
+
+@numba.njit
+def _parse_whole_number(raw, start, stop):
+    """The whole number that a cell writes in digits, with ".0" after it or not; else -1."""
+    if stop - start > 2 and raw[stop - 1] == ZERO and raw[stop - 2] == POINT:  # noqa: PLR2004
+        stop -= 2
+    if stop == start or stop - start > NUMBER_MAX_DIGITS:
+        return -1
+    value = 0
+    for at in range(start, stop):
+        digit = np.int64(raw[at]) - ZERO
+        if digit < 0 or digit > 9:  # noqa: PLR2004
+            return -1
+        value = 10 * value + digit
+    return value
+
+
+@numba.njit
+def _intern(raw, start, stop, slot, secret, table, keys, arena, filled):
+    """The code of a cell's text in its column, a new one if needed; or `PROBE_LIMIT_EXCEEDED`."""
+    mask = np.uint64(len(table) - 1)
+    mixed = (secret ^ np.uint64(slot)) * _PRIME
+    for at in range(start, stop):
+        mixed = (mixed ^ np.uint64(raw[at])) * _PRIME
+    # The upper bits depend on all of the text, the lower ones on the secret's lower ones only.
+    place = (mixed >> np.uint64(32)) & mask
+    length = stop - start
+    steps = 0
+    while table[place] >= 0:
+        steps += 1
+        if steps > MAX_PROBE_STEPS:
+            return PROBE_LIMIT_EXCEEDED
+        code = table[place]
+        if keys[code, 0] == slot and keys[code, 2] == length:
+            first, same = keys[code, 1], True
+            for offset in range(length):
+                if arena[first + offset] != raw[start + offset]:
+                    same = False
+                    break
+            if same:
+                return code
+        place = (place + np.uint64(1)) & mask
+    code = filled[0]
+    table[place] = code
+    keys[code, 0], keys[code, 1], keys[code, 2] = slot, filled[1], length
+    for offset in range(length):
+        arena[filled[1] + offset] = raw[start + offset]
+    filled[0] += 1
+    filled[1] += length
+    return code
+
+
+@compiled(types.int64(_text, types.int64, _out))
+def unquote(raw, delimiter, out):
+    """Write rows without the quotes around their cells, with `SEPARATOR` and `EMBEDDED_LINE_FEED`.
+
+    Args:
+        raw: whole rows; a carriage return stands before a line feed only.
+        delimiter: the sign between cells.
+        out: as long as `raw`; filled.
+
+    Returns:
+        Bytes written; -1 if a quoted cell has a carriage return in it, or a quote stands where it
+        means nothing.
+    """
+    size = len(raw)
+    at = to = 0
+    while at < size:
+        if raw[at] == QUOTE:
+            at += 1
+            while True:
+                if at == size or raw[at] == RETURN:
+                    return -1
+                if raw[at] == QUOTE:
+                    at += 1
+                    if at == size or raw[at] != QUOTE:
+                        break
+                out[to] = EMBEDDED_LINE_FEED if raw[at] == LINE_FEED else raw[at]
+                to += 1
+                at += 1
+            if at < size and raw[at] != delimiter and raw[at] != LINE_FEED and raw[at] != RETURN:
+                return -1
+        while at < size:
+            sign = raw[at]
+            if sign == QUOTE:
+                return -1
+            at += 1
+            is_between = sign == delimiter
+            out[to] = SEPARATOR if is_between else sign
+            to += 1
+            if is_between or sign == LINE_FEED:
+                break
+    return to
+
+
+@compiled(
+    types.int64(
+        _text, types.int64, _ints, _flags, types.float64[:, ::1], types.uint64, types.int32[::1],
+        types.int64[:, ::1], _out, _ints, types.int64[:, ::1], _codes, _numbers,
+        types.int64[:, ::1], _ints,
+    )
+)  # fmt: skip
+def read_rows(
+    raw, delimiter, slots, is_number, limits, secret, table, keys, arena, filled, positions, codes,
+    numbers, formula_spans, formula_count,
+):  # fmt: skip
+    """Find the rows of plain text, and what their cells hold.
+
+    Args:
+        raw: rows without quotes around cells; a carriage return stands before a line feed only.
+        delimiter: the sign between cells.
+        slots: (width,) for each column the place of its field in `codes` and `numbers`, or -1.
+        is_number: (fields,) whether the field is a number.
+        limits: (fields, 2) least and greatest value.
+        secret, table, keys, arena, filled: of `StringInterner`.
+        positions: (lines, 3) filled with each row's line, first byte, and the byte after it.
+        codes: (fields, lines) filled with the code of each cell; -1: it is a plain number.
+        numbers: (fields, lines) filled with plain numbers.
+        formula_spans: (most, 2) filled with the first byte, and the byte after it, of each cell
+            that a spreadsheet might run.
+        formula_count: (1,) filled with how many of these there are.
+
+    Returns:
+        How many rows there are; `COLUMN_COUNT_MISMATCH`, `TOO_MANY_FORMULAS` or
+        `PROBE_LIMIT_EXCEEDED`.
+    """
+    size, width = len(raw), len(slots)
+    # Most cells of most files are empty.
+    empty_codes = np.full(len(is_number), -1, dtype=np.int64)
+    at = line = row = found = 0
+    while at < size:
+        first, start, column, end, begin = at, at, 0, at, line
+        is_empty = True
+        while True:
+            is_end = at == size or raw[at] == LINE_FEED
+            if is_end or raw[at] == delimiter:
+                stop = at
+                if is_end and stop > start and raw[stop - 1] == RETURN:
+                    stop -= 1
+                if stop > start:
+                    is_empty = False
+                    if column >= width:
+                        return COLUMN_COUNT_MISMATCH
+                    if _may_be_formula(raw, start, stop):
+                        if found == len(formula_spans):
+                            return TOO_MANY_FORMULAS
+                        formula_spans[found, 0], formula_spans[found, 1] = start, stop
+                        found += 1
+                if column < width:
+                    end = stop
+                    slot = slots[column]
+                    if slot >= 0:
+                        value = -1
+                        if is_number[slot]:
+                            value = _parse_whole_number(raw, start, stop)
+                        if value >= 0 and limits[slot, 0] <= value <= limits[slot, 1]:
+                            codes[slot, row] = -1
+                            numbers[slot, row] = value
+                        else:
+                            known = empty_codes[slot] if start == stop else -1
+                            if known < 0:
+                                known = _intern(
+                                    raw, start, stop, slot, secret, table, keys, arena, filled
+                                )
+                                if known < 0:
+                                    return known
+                                if start == stop:
+                                    empty_codes[slot] = known
+                            codes[slot, row] = known
+                column += 1
+                start = at + 1
+                if is_end:
+                    break
+            elif raw[at] == EMBEDDED_LINE_FEED:
+                line += 1
+            at += 1
+        at += 1
+        line += 1
+        if not is_empty:
+            if column < width:
+                return COLUMN_COUNT_MISMATCH
+            positions[row, 0], positions[row, 1], positions[row, 2] = begin, first, end
+            row += 1
+    formula_count[0] = found
+    return row

@@ -1,0 +1,1 @@
+"""The general chunk engine: rows parsed as cells, validated by column."""

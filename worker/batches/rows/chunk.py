@@ -1,0 +1,79 @@
+"""A chunk: rows of a file by column, between cutting and valuing."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgpack
+
+from shared.tabular.csv_reader import FIELD_MAX_CHARS, SourceRow
+
+CHUNK_MAX_CHARS = 8_000_000
+"""A chunk of long rows ends early, so that its worker's memory stays small."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """Consecutive rows of a file."""
+
+    first_row: int
+    """Number of its first row in the file, from 1; the header does not count."""
+    lines: list[int]
+    """Line of the file on which each row begins, from 1."""
+    columns: list[list[str]]
+    """Cells by column, all as long as `lines`."""
+    faults: dict[int, tuple[str, int]]
+    """Rows that cannot be read: their index, the message code, and their number of cells."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.lines)
+
+    def pack(self) -> bytes:
+        """The chunk as it lies in its blob."""
+        faults = [[index, *fault] for index, fault in self.faults.items()]
+        packed: bytes = msgpack.packb([self.first_row, self.lines, self.columns, faults])
+        return packed
+
+    @classmethod
+    def from_packed(cls, members: Sequence[Any]) -> "Chunk":
+        """The inverse of `pack`, given what was packed."""
+        first_row, lines, columns, faults = members
+        return cls(
+            first_row=first_row,
+            lines=lines,
+            columns=columns,
+            faults={index: (code, cells) for index, code, cells in faults},
+        )
+
+
+def cut(
+    rows: Iterator[SourceRow], *, width: int, delimiter: str, first_row: int, max_rows: int
+) -> Chunk | None:
+    """The next chunk of a file's rows; None at the end.
+
+    Every row has `width` cells in it: a short one is filled up, and what a long one has too
+    much stands in its last cell, so that nothing of it is lost up to the limit of a cell.
+    """
+    lines: list[int] = []
+    table: list[list[str]] = []
+    faults: dict[int, tuple[str, int]] = {}
+    chars = 0
+    for line, cells, fault in rows:
+        if fault is not None:
+            faults[len(lines)] = (fault, len(cells))
+        lines.append(line)
+        table.append(cells if len(cells) == width else _fit(cells, width, delimiter))
+        chars += sum(map(len, cells))
+        if len(lines) >= max_rows or chars >= CHUNK_MAX_CHARS:
+            break
+    if not lines:
+        return None
+    columns: list[Any] = list(map(list, zip(*table, strict=True)))
+    return Chunk(first_row=first_row, lines=lines, columns=columns, faults=faults)
+
+
+def _fit(cells: list[str], width: int, delimiter: str) -> list[str]:
+    if len(cells) < width:
+        return cells + [""] * (width - len(cells))
+    return [*cells[: width - 1], delimiter.join(cells[width - 1 :])[:FIELD_MAX_CHARS]]

@@ -1,0 +1,126 @@
+"""Look after open batches: send lost steps again, refill a lost ledger, delete what is old."""
+
+import contextlib
+from pathlib import Path
+
+from shared.blobs.batch_files import PARTS, BatchFiles, chunk_of
+from shared.domain.batch import BatchManifest
+from shared.domain.clock import Clock
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import BatchId, id_timestamp
+from shared.logging import get_logger
+from shared.metrics import BATCH_CHUNKS
+from shared.redis.batches import BatchLedger
+from worker.batches.audit_segments import remove_stale
+from worker.batches.parts import read_part_head
+from worker.batches.steps import BatchStepSender
+
+SCAN_INTERVAL_S = 600
+"""How often all batches in the blob folder are looked through. After a loss of the broker's
+memory that happens at once: the mark of the last time is lost with it."""
+
+ABANDONED_UPLOAD_TTL_S = 86_400
+"""What an upload that never ended left behind is deleted after this time."""
+
+TOMBSTONE_TTL_FACTOR = 8
+"""An expired batch answers "expired" for this multiple of its retention time."""
+
+log = get_logger("batch.sweep")
+
+
+class BatchSweeper:
+    """Keeps the promise that every accepted batch ends.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger.
+        step_sender: sends steps.
+        clock: the time of day.
+        audit_folder: where the audit log lies.
+        retention_s: how long an ended batch can be read.
+    """
+
+    def __init__(
+        self,
+        files: BatchFiles,
+        store: BatchLedger,
+        step_sender: BatchStepSender,
+        clock: Clock,
+        *,
+        audit_folder: Path,
+        retention_s: int,
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._step_sender = step_sender
+        self._clock = clock
+        self._audit_folder = audit_folder
+        self._retention_s = retention_s
+
+    def sweep(self) -> int:
+        """Send what was lost; how many steps were sent again."""
+        if self._store.claim_scan(SCAN_INTERVAL_S):
+            for batch_id in self._files.blobs.batches():
+                self._process_safely(batch_id)
+            with contextlib.suppress(OSError):  # the next look comes
+                remove_stale(self._audit_folder, self._clock())
+        return sum(self._resend(batch_id) for batch_id in self._store.open_batches())
+
+    def _resend(self, batch_id: BatchId) -> int:
+        steps = self._store.overdue(batch_id)
+        for step in steps:
+            log.warning("batch_step_resent", batch_id=batch_id, step=step)
+            BATCH_CHUNKS.labels(outcome="resent").inc()
+            self._step_sender.send_step(batch_id, step)
+        self._step_sender.advance(batch_id)
+        return len(steps)
+
+    def _process_safely(self, batch_id: BatchId) -> None:
+        """Refill, expire or delete one batch, whichever is due; one failure stops no other."""
+        try:
+            self._process_batch(batch_id)
+        except BrokerUnavailable:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("batch_not_swept", batch_id=batch_id, error=repr(error))
+
+    def _process_batch(self, batch_id: BatchId) -> None:
+        now = self._clock()
+        tombstone = self._files.tombstone(batch_id)
+        if tombstone is not None:
+            if tombstone[1] + self._retention_s * TOMBSTONE_TTL_FACTOR < now:
+                self._files.discard(batch_id)
+            return
+        manifest = self._files.manifest(batch_id)
+        if manifest is None:
+            if id_timestamp(batch_id) + ABANDONED_UPLOAD_TTL_S < now:
+                self._files.discard(batch_id)
+            return
+        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
+        self._store.index_by_caller(batch_id, manifest.caller, keep_s)
+        final = self._files.final(batch_id)
+        if final is None:
+            self._restore(manifest)
+        elif (final.finished_at or 0) + self._retention_s < now:
+            self._files.reap(batch_id, manifest.caller, now)
+
+    def _restore(self, manifest: BatchManifest) -> None:
+        """Open the ledger of an unfinished batch again if it is lost."""
+        if self._store.progress(manifest.id) is not None:
+            return
+        blobs = self._files.blobs
+        cut = self._files.split_state(manifest.id)
+        done = {}
+        for name in blobs.names(manifest.id, PARTS):
+            head = read_part_head(blobs, manifest.id, chunk_of(name))
+            if head is not None:
+                done[chunk_of(name)] = head.counts
+        restored = self._store.restore(
+            manifest.id,
+            manifest.accepted_at,
+            chunks_cut=cut.chunks,
+            total=cut.rows if cut.is_whole else None,
+            done=done,
+        )
+        if restored:
+            log.warning("batch_restored", batch_id=manifest.id, chunks_done=len(done))

@@ -1,0 +1,1 @@
+"""Workbooks and Parquet files, read by a child process."""

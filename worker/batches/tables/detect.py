@@ -1,0 +1,127 @@
+"""Open the workbook or Parquet file of a batch: store its rows as text, find out its columns."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.blobs.batch_files import SOURCE, TABLE, BatchFiles
+from shared.domain.batch import BatchManifest
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.ids import BatchId
+from shared.domain.table import Detection, Dialect, Notice
+from shared.redis.batches import BatchLedger
+from shared.tabular.dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
+from shared.tabular.sample import Sample, complete_dialect, name_columns, title_notices
+from worker.batches.steps import SPLIT
+from worker.batches.tables.process import PROGRESS_INTERVAL_S, TableReadRequest, read_table
+from worker.batches.tables.rows import STORED_DIALECT
+
+
+class TableImporter:
+    """Opens tables.
+
+    Args:
+        files: records and blobs of batches.
+        store: the ledger; told that the work goes on.
+        spool: folder for copies of files that lie elsewhere.
+        max_bytes: most bytes of a table as text.
+    """
+
+    def __init__(
+        self, files: BatchFiles, store: BatchLedger, *, spool: Path, max_bytes: int
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._spool = spool
+        self._max_bytes = max_bytes
+
+    def open(self, manifest: BatchManifest) -> BatchManifest:
+        """The manifest with what its table says; the rows are stored then.
+
+        Raises:
+            UnreadableUpload: it is no table of cars; that is on record, too.
+            ReadCancelled: the batch was cancelled.
+        """
+        try:
+            dialect = self._read(manifest)
+        except UnreadableUpload as error:
+            self._files.write_refusal(manifest.id, error.problems)
+            raise
+        self._files.write_table(manifest.id, dialect)
+        opened = self._files.manifest(manifest.id)
+        if opened is None:
+            raise FileNotFoundError(f"manifest of {manifest.id}")
+        return opened
+
+    def _read(self, manifest: BatchManifest) -> Dialect:
+        options, batch_id = manifest.options, manifest.id
+        order = TableReadRequest(
+            kind=manifest.dialect.kind,
+            sheet=options.sheet,
+            headers=tuple(column for _, column in options.columns),
+            max_bytes=self._max_bytes,
+        )
+        with (
+            self._files.blobs.read(batch_id, SOURCE) as source,
+            self._files.blobs.write(batch_id, TABLE) as table,
+        ):
+            found = read_table(
+                source, table, order, self._spool, _LeaseRenewal(self._store, batch_id)
+            )
+        known = Dialect(kind=manifest.dialect.kind, notices=_notices(found))
+        if "sheet" in found:
+            basis = "first-with-cars" if options.sheet is None else "given"
+            sheet = Detection(value=found["sheet"], confidence=1.0, basis=basis)
+            known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
+        sample = self._sample(batch_id)
+        try:
+            dialect = complete_dialect(sample, options, known)
+        except UnreadableUpload as error:
+            raise UnreadableUpload([*error.problems, *_other_sheets(found)]) from None
+        if not sample.rows:
+            raise UnreadableUpload([FieldProblem("/file", "no-rows")])
+        return dialect
+
+    def _sample(self, batch_id: BatchId) -> Sample:
+        with self._files.blobs.read(batch_id, TABLE) as table:
+            head = table.read(HEAD_BYTES)
+        rows = sample_rows(head, STORED_DIALECT.encoding, STORED_DIALECT.delimiter)
+        if not rows:
+            raise UnreadableUpload([FieldProblem("/file", "empty-file")])
+        is_whole = len(rows) < SAMPLE_ROWS and len(head) < HEAD_BYTES
+        cells = [row.cells[1:] for row in rows]
+        return Sample(name_columns(cells[0]), cells[1:], is_whole)
+
+
+def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
+    notices = [*title_notices(found.get("titles", ()))]
+    if found.get("others"):
+        notices.append(Notice(code="other-sheets", values=tuple(found["others"])))
+    if found.get("has_macros"):
+        notices.append(Notice(code="macros-ignored"))
+    return tuple(notices)
+
+
+def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    """Where the cars may be if the sheet that was read has none."""
+    if found.get("others"):
+        others = ", ".join(found["others"])
+        yield FieldProblem("?sheet", "other-sheets", sheet=found["sheet"], found=others)
+
+
+class _LeaseRenewal:
+    """Renews the lease of the step now and then; False once the batch is cancelled."""
+
+    def __init__(self, store: BatchLedger, batch_id: BatchId) -> None:
+        self._store = store
+        self._batch_id = batch_id
+        self._next = time.monotonic() + PROGRESS_INTERVAL_S
+
+    def __call__(self) -> bool:
+        if time.monotonic() < self._next:
+            return True
+        self._next = time.monotonic() + PROGRESS_INTERVAL_S
+        self._store.renew(self._batch_id, SPLIT)
+        progress = self._store.progress(self._batch_id)
+        return progress is not None and not progress.cancel_requested

@@ -1,0 +1,146 @@
+"""The rows of a workbook or Parquet file as they are stored for cutting: numbered CSV.
+
+UTF-8, comma, a header line, then one record a row; the first column is the row's number in the
+sheet or file, so that reports name the place that its owner sees.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import BinaryIO, NamedTuple
+
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.table import Dialect
+from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS, CsvReader, Position, SourceRow
+from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
+from shared.tabular.headers import TITLE_ROWS_MAX, find_header
+
+STORED_DIALECT = Dialect(encoding="utf-8", delimiter=",")
+NUMBER_COLUMN = "row"
+BLOCK_BYTES = 1 << 18
+
+
+class NumberedRow(NamedTuple):
+    """A row of a sheet or file."""
+
+    number: int
+    """Its number there, from 1."""
+    cells: Sequence[str]
+
+
+class StoredTableReader:
+    """Reads stored rows again, from any place on; see `CsvReader`.
+
+    Args:
+        stream: the stored table.
+        dialect: with its header.
+        start: where to begin.
+    """
+
+    def __init__(self, stream: BinaryIO, dialect: Dialect, start: Position) -> None:
+        width = (NUMBER_COLUMN, *dialect.header)
+        stored = Dialect(
+            encoding=STORED_DIALECT.encoding, delimiter=STORED_DIALECT.delimiter, header=width
+        )
+        self._reader = CsvReader.of(stream, stored, start)
+
+    @property
+    def position(self) -> Position:
+        """The place after the last row that was given out."""
+        return self._reader.position
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        for _, (number, *cells), fault in self._reader:
+            yield SourceRow(int(number), cells, fault)
+
+
+class RowWriter:
+    """Writes numbered rows, no more of them than a file of the source's size can mean.
+
+    Args:
+        target: where they go.
+        source_bytes: size of the file they come from.
+        max_bytes: most bytes that may be written.
+    """
+
+    def __init__(self, target: BinaryIO, source_bytes: int, max_bytes: int) -> None:
+        self._target = target
+        self._limit = min(
+            max_bytes, max(RATIO_CHECK_MIN_BYTES, MAX_COMPRESSION_RATIO * source_bytes)
+        )
+        self._written = 0
+        self._text = io.StringIO()
+        self._lines = csv.writer(self._text, lineterminator="\n")
+
+    def header(self, names: Sequence[str]) -> None:
+        """Write the header line.
+
+        Raises:
+            UnreadableUpload: it has too many columns.
+        """
+        if len(names) > COLUMNS_MAX:
+            problem = FieldProblem(
+                "/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(names)
+            )
+            raise UnreadableUpload([problem])
+        self._lines.writerow([NUMBER_COLUMN, *names])
+
+    def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
+        """Write rows, each as wide as the header or wider."""
+        for number, cells in rows:
+            blank = [""] * (width - len(cells))
+            self._lines.writerow([number, *map(truncate_cell, cells), *blank])
+            if self._text.tell() > BLOCK_BYTES:
+                self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is written."""
+        self.block(self._text.getvalue().encode("utf-8", "replace"))
+        self._text.seek(0)
+        self._text.truncate()
+
+    def block(self, lines: bytes) -> None:
+        """Hand over lines.
+
+        Raises:
+            UnreadableUpload: they are too many.
+        """
+        self._written += len(lines)
+        if self._written > self._limit:
+            raise UnreadableUpload([FieldProblem("/file", "table-too-large")])
+        self._target.write(lines)
+
+
+def truncate_cell(cell: str) -> str:
+    """A cell that is longer than any may be, in one line that the reader marks as too long."""
+    if len(cell) <= FIELD_MAX_CHARS:
+        return cell
+    return cell[: FIELD_MAX_CHARS + 1].translate(_ONE_LINE)
+
+
+_ONE_LINE = str.maketrans({"\n": " ", "\r": " ", '"': "'", ",": ";"})
+
+
+class TitledTable(NamedTuple):
+    """A sheet's table and what stands above it."""
+
+    titles: Sequence[Sequence[str]]
+    header: Sequence[str]
+    rows: Iterator[NumberedRow]
+
+
+def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTable | None:
+    """Find the header among a sheet's first rows; None if there are no rows at all.
+
+    Args:
+        rows: those of the sheet that hold something.
+        given: what the caller calls the columns; a header may be known by them alone.
+    """
+    first = list(islice(rows, TITLE_ROWS_MAX))
+    if not first:
+        return None
+    cells = [row.cells for row in first]
+    place = find_header(cells, given)
+    return TitledTable(cells[:place], cells[place], chain(first[place + 1 :], rows))

@@ -1,1 +1,0 @@
-"""The loaded model of a worker process."""

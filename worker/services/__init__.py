@@ -1,1 +1,0 @@
-"""What the workers do, free of Celery."""

@@ -1,0 +1,1 @@
+"""The shadow model version: evaluated on a sample of requests after their responses."""

@@ -1,1 +1,0 @@
-"""Celery tasks: ids in, one service call."""

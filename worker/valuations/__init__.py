@@ -1,0 +1,1 @@
+"""Single cars and jobs: claim, estimate, record, answer."""

@@ -1,0 +1,275 @@
+"""Value a group of waiting requests, or a stored job: estimate, audit, cache, answer."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import msgpack
+
+from shared.audit.log import AuditLog
+from shared.domain.car import CarFeatures
+from shared.domain.clock import Clock
+from shared.domain.errors import AuditUnavailable, DomainError
+from shared.domain.ids import CallerId, JobId, ValuationId
+from shared.domain.job import CarRequest, Job, JobState
+from shared.domain.valuation import AuditRecord, Estimate, Extra
+from shared.metrics import QUEUE_WAIT
+from shared.queue.names import QueueName
+from shared.queue.sender import push_reply
+from shared.redis.cache import ValuationCache
+from shared.redis.connections import ConnectionCache, RedisClient
+from shared.redis.jobs import JobStore
+from worker.valuations.claims import Claim, ClaimState, RedisClaims, done_commands
+from worker.valuations.estimation import EstimateResult, Estimation
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WaitingRequest:
+    """One request of a group, as it came off the queue."""
+
+    id: ValuationId
+    request: CarRequest
+    caller: CallerId
+    deadline: float
+    enqueued_at: float
+
+    @classmethod
+    def from_wire(cls, packed: bytes) -> "WaitingRequest":
+        """Rebuild the request from what `MicroBatchDispatcher.submit` sent."""
+        valuation_id, request, caller, deadline, enqueued_at = msgpack.unpackb(packed)
+        return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
+
+
+AnsweredRequest: TypeAlias = tuple[WaitingRequest, EstimateResult]
+
+
+class ValuationService:
+    """Carries out `valuation.value_cars`, `valuation.value_job` and `valuation.value_list`.
+
+    The order is always: claim, estimate, audit, then answer; so that no answer goes unrecorded.
+    A message may come twice, to two workers at once, or again after its worker died: the claim
+    lets one of them write the records, and whoever comes later answers without writing them.
+
+    Args:
+        estimation: asks the forest.
+        audit: where every answer is recorded first.
+        claims: who records a message's answers.
+        cache: result cache.
+        jobs: the stored jobs.
+        client: connection to the broker instance, for the replies.
+        clock: the time of day.
+        max_attempts: a job that was tried this often fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimation: Estimation,
+        audit: AuditLog,
+        claims: RedisClaims,
+        cache: ValuationCache,
+        jobs: JobStore,
+        client: RedisClient,
+        clock: Clock,
+        max_attempts: int,
+    ) -> None:
+        self._estimation = estimation
+        self._audit = audit
+        self._claims = claims
+        self._cache = cache
+        self._jobs = jobs
+        self._connections = ConnectionCache(client)
+        self._clock = clock
+        self._max_attempts = max_attempts
+
+    def value_group(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
+        """Answer a group of waiting requests with one forest call and one reply.
+
+        A request that was past its deadline when the group was first claimed is left out: its
+        caller waits no more, and what became of it is a job with a message of its own, which
+        sees by the same comparison that the group has left it out.
+
+        Args:
+            group_id: names the group in the reply.
+            reply_to: list on which the API process waits.
+            items: the requests, as `WaitingRequest.from_wire` reads them.
+        """
+        now = self._clock()
+        with self._claims.begin_concurrently(group_id, now) as claimed:
+            waiting = [WaitingRequest.from_wire(item) for item in items]
+            _observe_wait(now, [item.enqueued_at for item in waiting])
+            # The forest works while the claim is under way.
+            answered = self._answer(waiting, now)
+            claim = claimed()
+        if claim.state is ClaimState.BUSY:
+            return
+        if claim.state is not ClaimState.FRESH:  # deadlines were compared with another time
+            answered = self._answer(waiting, claim.first_at)
+        commands = []
+        try:
+            self._record(claim, self._group_records(answered))
+            commands = done_commands(group_id)
+        except AuditUnavailable as error:
+            answered = [(item, error) for item, _ in answered]
+        # First the cache: whoever has an answer and asks again finds it there.
+        with self._cache.put_concurrently(
+            _cacheable((item.request, result) for item, result in answered)
+        ):
+            replies = [(item.id, result) for item, result in answered]
+            push_reply(self._connections, reply_to, group_id, replies, commands)
+
+    def _answer(
+        self, waiting: Sequence[WaitingRequest], claimed_at: float
+    ) -> list[AnsweredRequest]:
+        """Ask the forest for those who waited still when the group was claimed."""
+        wanted = [item for item in waiting if item.deadline >= claimed_at]
+        results = self._estimation.estimate([item.request for item in wanted])
+        return list(zip(wanted, results, strict=True))
+
+    def value_job(
+        self, job_id: JobId, enqueued_at: float, queue: QueueName = QueueName.INTERACTIVE
+    ) -> None:
+        """Carry out a stored job; does nothing if it has ended or is gone.
+
+        Args:
+            job_id: the job.
+            enqueued_at: Unix time at which the message was sent.
+            queue: on which it travelled.
+        """
+        job = self._jobs.load(job_id)
+        if job is None or job.state.is_terminal:
+            return
+        _observe_wait(self._clock(), [enqueued_at], queue)
+        if job.cancel_requested:
+            self._jobs.finish(job_id, JobState.CANCELLED)
+        elif job.attempts >= self._max_attempts:
+            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+        elif (claim := self._claim(job)).state is ClaimState.BUSY:
+            # Whoever has it either ends it or is dead; to find it taken is no attempt.
+            self._jobs.postpone(job_id, claim.stale_at)
+        elif self._jobs.start(job_id) is JobState.RUNNING:
+            self._carry_out(job, claim)
+
+    def _claim(self, job: Job) -> Claim:
+        """Claim a job; one whose car was valued in a group is recorded where the group was."""
+        if job.origin is None:
+            return _with_doubt(job, self._claims.begin(job.id))
+        group = self._claims.peek(job.origin.group_id)
+        was_left_out = group.state is ClaimState.FRESH or job.origin.deadline < group.first_at
+        if not was_left_out and group.state is not ClaimState.DOUBTFUL:
+            return group
+        claim = _with_doubt(job, self._claims.begin(job.id))
+        if was_left_out or claim.state is not ClaimState.FRESH:
+            return claim
+        return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
+
+    def _carry_out(self, job: Job, claim: Claim) -> None:
+        results = self._estimation.estimate(job.requests)
+        if self._jobs.is_cancel_requested(job.id):
+            self._jobs.finish(job.id, JobState.CANCELLED)
+            return
+        failure = next((o for o in results if isinstance(o, DomainError)), None)
+        try:
+            self._record(claim, self._job_records(job, results))
+            self._claims.done(claim.message_id)
+        except AuditUnavailable as error:
+            failure = error
+        if failure is not None:
+            self._jobs.finish(job.id, JobState.FAILED, error=failure.code)
+            return
+        self._cache.put(_cacheable(zip(job.requests, results, strict=True)))
+        self._jobs.finish(job.id, JobState.SUCCEEDED, _estimates(results))
+
+    # Audit
+
+    def _record(self, claim: Claim, records: list[AuditRecord]) -> None:
+        """Append the records that the log does not have yet."""
+        if claim.state is ClaimState.DONE:
+            return
+        if claim.state is ClaimState.DOUBTFUL:
+            known = self._audit.recorded([record.id for record in records])
+            records = [record for record in records if record.id not in known]
+        if records:
+            self._audit.append(records)
+
+    def _group_records(self, answered: Sequence[AnsweredRequest]) -> list[AuditRecord]:
+        now = self._clock()
+        return [
+            _audit_record(
+                item.id,
+                at=now,
+                caller=item.caller,
+                request=item.request,
+                result=result,
+                since=item.enqueued_at,
+            )
+            for item, result in answered
+        ]
+
+    def _job_records(self, job: Job, results: Sequence[EstimateResult]) -> list[AuditRecord]:
+        now = self._clock()
+        ids = [f"{job.id}-{number}" for number in range(1, len(results) + 1)]
+        return [
+            _audit_record(
+                ValuationId(each_id if job.is_list else job.id),
+                at=now,
+                caller=job.caller,
+                request=request,
+                result=result,
+                since=job.created_at,
+                job_id=job.id,
+            )
+            for each_id, request, result in zip(ids, job.requests, results, strict=True)
+        ]
+
+
+def _with_doubt(job: Job, claim: Claim) -> Claim:
+    """The claim on a job; where one was forgotten although work has begun, the log must tell."""
+    if claim.state is ClaimState.FRESH and job.attempts:
+        return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
+    return claim
+
+
+def _audit_record(
+    valuation_id: ValuationId,
+    *,
+    at: float,
+    caller: CallerId,
+    request: CarRequest,
+    result: EstimateResult,
+    since: float,
+    job_id: JobId | None = None,
+) -> AuditRecord:
+    return AuditRecord(
+        id=valuation_id,
+        at=at,
+        caller=caller,
+        car=request.car,
+        estimate=result if isinstance(result, Estimate) else None,
+        error=result.code if isinstance(result, DomainError) else None,
+        cached=False,
+        response_time_ms=1000 * (at - since),
+        job_id=job_id,
+    )
+
+
+def _cacheable(
+    answered: Iterable[tuple[CarRequest, EstimateResult]],
+) -> list[tuple[CarFeatures, Sequence[Extra], Estimate]]:
+    return [
+        (request.car, request.extras, result)
+        for request, result in answered
+        if isinstance(result, Estimate)
+    ]
+
+
+def _estimates(results: Sequence[EstimateResult]) -> list[Estimate]:
+    return [result for result in results if isinstance(result, Estimate)]
+
+
+def _observe_wait(
+    now: float, enqueued_at: Sequence[float], queue: QueueName = QueueName.INTERACTIVE
+) -> None:
+    histogram = QUEUE_WAIT.labels(queue=str(queue))
+    for at in enqueued_at:
+        histogram.observe(max(0.0, now - at))

@@ -1,0 +1,73 @@
+"""Send again what was lost on the way: the second half of "every accepted job ends"."""
+
+from typing import Protocol
+
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import JobId
+from shared.domain.job import JobState
+from shared.logging import get_logger
+from shared.metrics import JOBS_RESENT
+from shared.redis.jobs import JobStore
+
+SWEEP_LIMIT = 1000
+"""Most jobs looked at in one sweep."""
+
+log = get_logger("sweep")
+
+
+class SendJob(Protocol):
+    """Puts a job on the queue."""
+
+    def __call__(self, job_id: JobId, *, is_long: bool) -> None:
+        """Returns once the broker has it; raises `BrokerUnavailable`."""
+        ...
+
+
+class JobSweeper:
+    """Looks after open jobs whose lease has run out.
+
+    A worker that is killed between taking a message and noting it as unacknowledged loses the
+    message; an API process that dies between storing a job and sending it sends none. The job's
+    record is still there.
+
+    Args:
+        jobs: the stored jobs.
+        send_job: puts one on the queue again, given whether it is long.
+        max_attempts: a job that was started this often is not sent again.
+    """
+
+    def __init__(self, jobs: JobStore, send_job: SendJob, *, max_attempts: int) -> None:
+        self._jobs = jobs
+        self._send_job = send_job
+        self._max_attempts = max_attempts
+
+    def sweep(self) -> int:
+        """Send overdue jobs again; how many were sent."""
+        return sum(self._sweep_safely(job_id) for job_id in self._jobs.overdue(SWEEP_LIMIT))
+
+    def _sweep_safely(self, job_id: JobId) -> int:
+        """One record that cannot be read must not hold up the others."""
+        try:
+            return self._sweep_job(job_id)
+        except (ValueError, KeyError, TypeError) as error:
+            log.exception("job_not_swept", job_id=job_id, error=str(error))
+            self._jobs.renew(job_id)
+            return 0
+
+    def _sweep_job(self, job_id: JobId) -> int:
+        job = self._jobs.load(job_id)
+        if job is None or job.state.is_terminal:
+            self._jobs.forget(job_id)
+            return 0
+        if job.attempts >= self._max_attempts:
+            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            return 0
+        try:
+            self._send_job(job_id, is_long=job.is_long)
+        except BrokerUnavailable as error:
+            log.warning("job_not_resent", job_id=job_id, error=str(error))
+            return 0
+        self._jobs.renew(job_id)
+        JOBS_RESENT.inc()
+        log.warning("job_resent", job_id=job_id, attempts=job.attempts)
+        return 1
