@@ -9,7 +9,8 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from shared.domain.ids import CallerId
-from shared.domain.job import Job, Valuation
+from shared.domain.job import Job
+from shared.domain.valuation import Valuation
 from shared.messages.texts import DEFAULT_LANGUAGE, LANGUAGES, Language
 
 if TYPE_CHECKING:

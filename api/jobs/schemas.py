@@ -10,7 +10,8 @@ from api.http.context import language
 from api.jobs.listing import ListFilter
 from api.valuations.schemas import ValuationSchema, dump_valuation
 from shared.domain.ids import ValuationId, is_id
-from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition, Valuation
+from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
+from shared.domain.valuation import Valuation
 from shared.messages.texts import describe_problem
 
 

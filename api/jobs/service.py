@@ -14,7 +14,8 @@ from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
 from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, is_id, new_id
-from shared.domain.job import CarRequest, Job, JobState, JobSummary, QueuePosition
+from shared.domain.job import Job, JobState, JobSummary, QueuePosition
+from shared.domain.valuation import CarRequest
 from shared.queue.names import QueueName
 from shared.redis.jobs import JobStore
 

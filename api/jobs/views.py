@@ -33,8 +33,8 @@ from api.middleware.authentication import Scope, require_scope
 from api.valuations.views import accepted, mark_accepted
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
-from shared.domain.job import CarRequest, JobSummary
-from shared.domain.valuation import Extra
+from shared.domain.job import JobSummary
+from shared.domain.valuation import CarRequest, Extra
 from shared.fields.requests import load_car_request
 
 LARGE_BODY_BYTES, LARGE_CARS = 65_536, 100

@@ -7,7 +7,7 @@ from typing import Any
 from api.pages.french import format_name, format_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
-from shared.domain.job import CarRequest
+from shared.domain.valuation import CarRequest
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import CarField, Category, Number
 from shared.fields.spellings import FRENCH_CHOICES

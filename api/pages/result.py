@@ -17,8 +17,8 @@ from api.pages.french import (
 )
 from api.pages.outlook import ComparableView, OutlookView, build_comparables, build_outlook
 from shared.domain.car import CATEGORIES, CarFeatures
-from shared.domain.job import CarRequest
 from shared.domain.valuation import (
+    CarRequest,
     Contribution,
     Estimate,
     Explanation,

@@ -27,8 +27,7 @@ from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.loop_service import Finish
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
 from shared.domain.ids import CallerId
-from shared.domain.job import Valuation
-from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
 from shared.fields.requests import load_car_request
 from shared.metrics import observe_http
 

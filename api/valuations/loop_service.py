@@ -21,8 +21,8 @@ from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
 from shared.domain.errors import DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, ValuationId, new_id
-from shared.domain.job import CarRequest, Job, Valuation
-from shared.domain.valuation import CachedEstimate
+from shared.domain.job import Job
+from shared.domain.valuation import CachedEstimate, CarRequest, Valuation
 from shared.metrics import CACHE_HITS, PREDICTIONS, observe_valuations
 from shared.redis.cache import ValuationCache
 

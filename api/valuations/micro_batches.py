@@ -14,8 +14,8 @@ import redis
 
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, JobEnd
-from shared.domain.valuation import Estimate
+from shared.domain.job import JobEnd
+from shared.domain.valuation import CarRequest, Estimate
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.queue.names import TaskName

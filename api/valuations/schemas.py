@@ -6,9 +6,8 @@ from marshmallow import Schema, fields
 
 from api.http.context import language, services
 from model_store.registry.manifest import ModelVersion
-from shared.domain.job import Valuation
 from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
-from shared.domain.valuation import COVERAGES, Estimate, VerdictPosition, interval_of
+from shared.domain.valuation import COVERAGES, Estimate, Valuation, VerdictPosition, interval_of
 from shared.messages.texts import Language, describe_warning
 
 

@@ -13,8 +13,8 @@ from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, DispatchOrigin, Job, JobState, Valuation
-from shared.domain.valuation import AuditRecord, CachedEstimate, Estimate
+from shared.domain.job import DispatchOrigin, Job, JobState
+from shared.domain.valuation import AuditRecord, CachedEstimate, CarRequest, Estimate, Valuation
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 from shared.redis.cache import ValuationCache
 from shared.redis.jobs import JobStore

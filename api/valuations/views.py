@@ -12,8 +12,8 @@ from api.http.responses import PREFER_HEADER, documents_problems, json_response,
 from api.jobs.schemas import JobSchema, dump_job
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
-from shared.domain.job import Job, Valuation
-from shared.domain.valuation import Extra
+from shared.domain.job import Job
+from shared.domain.valuation import Extra, Valuation
 from shared.fields.car import CarRequestSchema
 from shared.fields.requests import load_car_request
 

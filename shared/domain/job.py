@@ -2,12 +2,11 @@
 
 import dataclasses
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from shared.domain.car import CarFeatures
 from shared.domain.errors import DomainError
-from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.valuation import Estimate, Extra
+from shared.domain.ids import CallerId, JobId
+from shared.domain.valuation import CarRequest, Estimate
 
 
 class JobState(StrEnum):
@@ -26,32 +25,6 @@ class JobState(StrEnum):
 
 
 _TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class CarRequest:
-    """One car to value, and what is asked about it."""
-
-    car: CarFeatures
-    asking_price_mad: float | None = None
-    extras: tuple[Extra, ...] = ()
-    warnings: tuple[dict[str, Any], ...] = ()
-    """What was accepted but not used, for the answer: `{"pointer", "code", ...params}`."""
-
-    def to_wire(self) -> list[Any]:
-        """JSON and msgpack ready; the inverse of `from_wire`."""
-        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
-
-    @classmethod
-    def from_wire(cls, values: list[Any]) -> "CarRequest":
-        """Rebuild the request from `to_wire`'s list."""
-        car, asking_price_mad, extras, warnings = values
-        return cls(
-            car=CarFeatures.from_wire(car),
-            asking_price_mad=asking_price_mad,
-            extras=tuple(Extra(extra) for extra in extras),
-            warnings=tuple(warnings),
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,15 +133,3 @@ class QueuePosition:
     """How many open jobs were accepted before it."""
     eta_s: float | None
     """Seconds until it ends at the rate of the last minute; None: nothing ended lately."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Valuation:
-    """One answered question: the customer's noun."""
-
-    id: ValuationId
-    request: CarRequest
-    estimate: Estimate
-    cached: bool
-    cache_ttl_s: int = 0
-    """How long the cached estimate stays, seconds."""

@@ -197,6 +197,44 @@ class Extra(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CarRequest:
+    """One car to value, and what is asked about it."""
+
+    car: CarFeatures
+    asking_price_mad: float | None = None
+    extras: tuple[Extra, ...] = ()
+    warnings: tuple[dict[str, Any], ...] = ()
+    """What was accepted but not used, for the answer: `{"pointer", "code", ...params}`."""
+
+    def to_wire(self) -> list[Any]:
+        """JSON and msgpack ready; the inverse of `from_wire`."""
+        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
+
+    @classmethod
+    def from_wire(cls, values: list[Any]) -> Self:
+        """Rebuild the request from `to_wire`'s list."""
+        car, asking_price_mad, extras, warnings = values
+        return cls(
+            car=CarFeatures.from_wire(car),
+            asking_price_mad=asking_price_mad,
+            extras=tuple(Extra(extra) for extra in extras),
+            warnings=tuple(warnings),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Valuation:
+    """One answered question: the customer's noun."""
+
+    id: ValuationId
+    request: CarRequest
+    estimate: Estimate
+    cached: bool
+    cache_ttl_s: int = 0
+    """How long the cached estimate stays, seconds."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AuditRecord:
     """Who asked what, when, and what was answered by which model."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from shared.domain.names import fold, fold_script
+from shared.domain.names import canonical_brand, fold, fold_script
 from shared.fields.numbers import parse_number, range_midpoint
 
 _MONTH = "jan|f[eé]v|feb|mar|a[vp]r|ma[iy]|jui|jun|jul|ao[uû]|aug|sep|oct|nov|d[eé]c"
@@ -180,6 +180,14 @@ class FoldedText(CarField):
         # Some characters are written out as many; what is kept must be accepted again.
         name = fold_script(value)[: self.max_length].strip()
         return self.translations.get(name, name)
+
+
+class Company(FoldedText):
+    """A brand, under its canonical name ("VW" is Volkswagen)."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
+        folded = super()._deserialize(value, attr, data, **options)
+        return canonical_brand(folded) if folded else None
 
 
 class Category(CarField):

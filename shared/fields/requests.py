@@ -8,8 +8,7 @@ from marshmallow import ValidationError
 
 from shared.domain.car import CarFeatures, mileage_warning_code
 from shared.domain.errors import FieldProblem, InvalidInput
-from shared.domain.job import CarRequest
-from shared.domain.valuation import Extra
+from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.kinds import CarField, Category, Number
 

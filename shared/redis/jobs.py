@@ -11,8 +11,8 @@ import redis
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
-from shared.domain.job import CarRequest, DispatchOrigin, Job, JobEnd, JobState, QueuePosition
-from shared.domain.valuation import Estimate
+from shared.domain.job import DispatchOrigin, Job, JobEnd, JobState, QueuePosition
+from shared.domain.valuation import CarRequest, Estimate
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.redis import job_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors

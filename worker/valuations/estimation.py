@@ -7,8 +7,7 @@ from typing import Protocol, TypeAlias
 
 from model_store.pricing.inference import LoadedModel
 from shared.domain.errors import DomainError, ValuationFailed
-from shared.domain.job import CarRequest
-from shared.domain.valuation import Estimate, Extra
+from shared.domain.valuation import CarRequest, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import INFERENCE
 from shared.queue.names import QueueName

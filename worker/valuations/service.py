@@ -11,8 +11,8 @@ from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable, DomainError
 from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.job import CarRequest, Job, JobState
-from shared.domain.valuation import AuditRecord, Estimate, Extra
+from shared.domain.job import Job, JobState
+from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
 from shared.metrics import QUEUE_WAIT
 from shared.queue.names import QueueName
 from shared.queue.sender import push_reply
