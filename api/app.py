@@ -10,7 +10,7 @@ from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
 from api.events import views as jobs
-from api.http.context import EXTENSION, handoff
+from api.http.context import EXTENSION
 from api.http.requests import NoQuery, load_query
 from api.jobs import views as models
 from api.middleware import cors, cross_site, problems, security_headers
@@ -91,7 +91,7 @@ class DocumentedApi(Api):
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Errors are `api.middleware.problems`' alone."""
+        """Errors are answered by `api.middleware.problems` only."""
 
     def _openapi_json(self) -> Response:
         load_query(NoQuery())
@@ -126,8 +126,7 @@ def _measure(app: Flask) -> None:
 
     @app.before_request
     def start_clock() -> None:
-        earlier = handoff()
-        g.started = time.perf_counter() if earlier is None else earlier.started
+        g.started = time.perf_counter()
 
     @app.after_request
     def observe(response: Response) -> Response:

@@ -39,6 +39,7 @@ HTTP_URL = TextRule(
 MEMORY = TextRule(
     pattern=re.compile(r"[1-9]\d*([kmg]b?)?", re.IGNORECASE), expected="a size, like 128mb"
 )
+SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
 LOG_LEVEL = TextRule(
     pattern=re.compile("debug|info|warning|error", re.IGNORECASE),
     expected="debug, info, warning or error",
@@ -80,6 +81,12 @@ class Settings:
         128,
         "Requests that Flask works on (or holds waiting) at once; plain `/predict` needs none.",
         minimum=1,
+    )
+    fast_path: str = setting(
+        "FAST_PATH",
+        "on",
+        "`off`: Flask alone answers every request, `/predict` included, more slowly.",
+        rule=SWITCH,
     )
     interactive_workers: int = setting(
         "INTERACTIVE_WORKERS",

@@ -11,8 +11,9 @@ from werkzeug.http import http_date
 
 from api.batches.results import StoredFile, is_partial
 from api.http.context import services
+from api.http.problems import RangeNotSatisfiable
 from api.http.uploads import CSV, NDJSON, PARQUET
-from api.middleware.problems import RangeNotSatisfiable, answer_domain_error
+from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import PartialResultIsCsv
 
@@ -59,7 +60,7 @@ def stored_response(batch: Batch, table: ResultTable, form: ExportFormat) -> Res
     try:
         part = wanted_range(file.size, headers["ETag"], headers.get("Last-Modified"))
     except RangeNotSatisfiable as error:
-        response = answer_domain_error(error)
+        response = answer_error(error)
         response.headers["Content-Range"] = f"bytes */{file.size}"
         return response
     start, stop = part or (0, file.size)

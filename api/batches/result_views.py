@@ -9,11 +9,11 @@ from flask_smorest import Blueprint
 from api.batches.downloads import RESULTS_HEADER, download, first_rows, stored_response
 from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.http.context import caller_id, language, services
+from api.http.problems import NotAcceptable
 from api.http.requests import NoQuery, load_query
 from api.http.responses import documents_problems, query_parameters
 from api.http.uploads import CSV, NDJSON, PARQUET
 from api.middleware.authentication import Scope, require_scope
-from api.middleware.problems import NotAcceptable
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.ids import BatchId
 

@@ -8,9 +8,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.batches.detection_schemas import BatchInputSchema, dump_input
 from api.http.context import language
+from api.http.problems import dump_field_problem
 from api.http.responses import PlaceSchema
 from api.jobs.schemas import iso
-from api.middleware.problems import dump_field_problem
 from shared.domain.batch import Batch, BatchOptions, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState

@@ -1,4 +1,4 @@
-"""What callers say besides the car: bodies, query parameters and headers."""
+"""Reads bodies, query parameters and headers of requests; the car itself: `shared.fields`."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,18 @@ from typing import Any
 import orjson
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_accept_header
 
-from api.middleware.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
+from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
+from shared.messages.texts import DEFAULT_LANGUAGE, LANGUAGES, Language
 from shared.settings import Settings
 
 IDENTITY = "identity"
+CACHED_HEADER_MAX_CHARS = 100
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
 
 
@@ -186,3 +190,25 @@ def resolve_wait_s(prefer: str, settings: Settings) -> float:
 def _preferred_wait_s(prefer: str) -> float | None:
     found = _PREFER_WAIT.search(prefer) if prefer else None
     return float(found.group(1)) if found else None
+
+
+def preferred_language(accept_language: str | None) -> Language:
+    """French or English, by an `Accept-Language` header; None: there is no such header."""
+    if accept_language is None:
+        return DEFAULT_LANGUAGE
+    if len(accept_language) <= CACHED_HEADER_MAX_CHARS:
+        return _cached_preference(accept_language)
+    return _preference(accept_language)
+
+
+def _preference(accept_language: str) -> Language:
+    accepted = parse_accept_header(accept_language, LanguageAccept)
+    for tag, quality in accepted:  # by falling quality, `*` last
+        wanted = tag.partition("-")[0].casefold()
+        for known in LANGUAGES:
+            if wanted == known and quality > 0:
+                return known
+    return DEFAULT_LANGUAGE
+
+
+_cached_preference = lru_cache(maxsize=256)(_preference)

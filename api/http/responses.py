@@ -1,7 +1,7 @@
-"""Responses of views: JSON by orjson, and the documentation of problem documents (RFC 9457)."""
+"""Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from flask import Response
@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 View = TypeVar("View", bound=Callable[..., Any])
+JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 PREFER_HEADER = {
     "in": "header",
@@ -19,9 +20,21 @@ PREFER_HEADER = {
 """The documentation of a header that `/predict` and `/jobs` read."""
 
 
+class HttpResponse(NamedTuple):
+    """A response, as a pure function makes it; without the headers that every response has."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def to_flask(self) -> Response:
+        """The same as Flask's."""
+        return Response(self.body, self.status, self.headers)
+
+
 def json_response(body: Any, status: int = 200) -> Response:
     """A JSON answer."""
-    return Response(orjson.dumps(body), status, mimetype="application/json")
+    return Response(orjson.dumps(body), status, mimetype=JSON)
 
 
 def documents_problems(blueprint: Blueprint, **reasons: str) -> Callable[[View], View]:

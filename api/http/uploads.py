@@ -12,7 +12,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from api.http.compression import MAGIC_BYTES, compression_of
-from api.middleware.problems import UnsupportedEncoding, UnsupportedMediaType
+from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
 
 CSV = "text/csv"

@@ -1,18 +1,25 @@
 """The job as the client sees it, and the query of the list of jobs."""
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeAlias
 
+import orjson
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from api.http.context import language
+from api.http.context import language, services
+from api.http.responses import JSON, HttpResponse
 from api.jobs.listing import ListFilter
-from api.valuations.schemas import ValuationSchema, dump_valuation
+from api.valuations.schemas import ValuationSchema, serialize_valuation
 from shared.domain.ids import ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import Valuation
-from shared.messages.texts import describe_problem
+from shared.messages.texts import Language, describe_problem
+
+ModelIdentity: TypeAlias = Callable[[str], Mapping[str, str | None]]
+"""`ActiveVersionCache.identity`: what an answer says about the model of a version."""
 
 
 class ProgressSchema(Schema):
@@ -102,7 +109,26 @@ JOB_RESULT_SCHEMAS = (ValuationSchema,)
 
 
 def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str, Any]:
-    """The answer for one job."""
+    """The answer for one job, in the language of this request's caller."""
+    return serialize_job(job, place, coverage, services().active_model.identity, language())
+
+
+def serialize_job(
+    job: Job,
+    place: QueuePosition | None,
+    coverage: float,
+    identity: ModelIdentity,
+    lang: Language,
+) -> dict[str, Any]:
+    """The answer for one job.
+
+    Args:
+        job: the job.
+        place: where it stands in the queue, if it is open.
+        coverage: of the price intervals.
+        identity: `ActiveVersionCache.identity`.
+        lang: of the texts.
+    """
     answer: dict[str, Any] = {
         "id": job.id,
         "state": str(job.state),
@@ -117,12 +143,33 @@ def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str
         "links": {"self": f"/jobs/{job.id}"},
     }
     if job.state is JobState.SUCCEEDED:
-        valuations = [dump_valuation(valuation, coverage) for valuation in valuations_of(job)]
+        valuations = [
+            serialize_valuation(each, coverage, identity(each.estimate.model_version), lang)
+            for each in valuations_of(job)
+        ]
         answer["result"] = valuations if job.is_list else valuations[0]
     if job.error is not None:
-        title, detail = describe_problem(job.error, {"id": job.id}, language())
+        title, detail = describe_problem(job.error, {"id": job.id}, lang)
         answer["error"] = {"code": job.error, "title": title, "detail": detail}
     return answer
+
+
+def accepted_response(
+    job: Job,
+    place: QueuePosition | None,
+    coverage: float,
+    identity: ModelIdentity,
+    lang: Language,
+) -> HttpResponse:
+    """202: the job goes on, and here is where to find it; arguments as of `serialize_job`."""
+    headers = [("Content-Type", JSON), *accepted_headers(job.id)]
+    body = orjson.dumps(serialize_job(job, place, coverage, identity, lang))
+    return HttpResponse(HTTPStatus.ACCEPTED, headers, body)
+
+
+def accepted_headers(job_id: str) -> list[tuple[str, str]]:
+    """Where and when to poll for a job."""
+    return [("Location", f"/jobs/{job_id}"), ("Retry-After", "1")]
 
 
 def dump_head(head: JobSummary) -> dict[str, Any]:

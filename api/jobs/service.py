@@ -8,8 +8,7 @@ import time
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
-from api.queue_guard import QueueGuard
-from api.valuations.micro_batches import MicroBatchDispatcher
+from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
 from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded

@@ -24,13 +24,14 @@ from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
     JobSchema,
+    accepted_headers,
     dump_head,
     dump_job,
     load_filter,
 )
 from api.jobs.service import Submission
 from api.middleware.authentication import Scope, require_scope
-from api.valuations.views import accepted, mark_accepted
+from api.valuations.views import accepted
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
 from shared.domain.job import JobSummary
@@ -239,7 +240,8 @@ def _wait_for(job_id: str, wait_s: float, coverage: float) -> Response:
     head = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
     response = _job_response(head, coverage)
     if not head.state.is_terminal:
-        mark_accepted(response, job_id)
+        response.status_code = 202
+        response.headers.update(accepted_headers(job_id))
     else:
         response.headers["Content-Location"] = f"/jobs/{job_id}"
     response.headers["Preference-Applied"] = f"wait={min(wait_s, limit):g}"

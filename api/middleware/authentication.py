@@ -9,9 +9,11 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import wraps
+from functools import lru_cache, wraps
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
@@ -23,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 KEY_BYTES = 32
 REFRESH_INTERVAL_S = 1.0
+CACHED_HOST_MAX_CHARS = 64
 _CALLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -187,12 +190,40 @@ class Authenticator:
         """Whether everybody who reaches the address may call."""
         return self._is_loopback and not self._key_file.exists
 
+    def accepts_host(self, host: str) -> bool:
+        """Whether a `Host` header may be answered: without keys only this machine's names are.
+
+        Otherwise a page of another site could reach the service by a name of its own that leads
+        to this machine (DNS rebinding).
+        """
+        return not self.allows_anonymous or is_loopback(host)
+
     def caller(self, authorization: str) -> Caller | None:
         """The caller behind an `Authorization` header; None if there is no valid key."""
         if self.allows_anonymous:
             return LOCAL_CALLER
         scheme, _, key = authorization.partition(" ")
         return self._key_file.caller(key.strip()) if scheme.casefold() == "bearer" else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a `Host` header names this machine.
+
+    >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
+    (True, True, False)
+    """
+    return _is_loopback_cached(host) if len(host) <= CACHED_HOST_MAX_CHARS else _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+_is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
 
 
 def accept_basic_auth() -> None:

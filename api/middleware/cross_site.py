@@ -6,18 +6,13 @@ only guard is the address, and two things get around that: a page of another sit
 127.0.0.1, and a name of another site that is made to lead there (DNS rebinding).
 """
 
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
 from flask import Flask, g, request
 
+from api.http.problems import CrossSiteRefused, HostRefused
 from api.middleware.authentication import LOCAL_CALLER, Authenticator
 from api.middleware.cors import CORS_EXCLUDED_PREFIX, allowed_origins
-from api.middleware.problems import CrossSiteRefused, HostRefused
 from shared.settings import Settings
 
-CACHED_HOST_MAX_CHARS = 64
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_EXEMPT_PATHS = frozenset({"/", "/predict", "/jobs"})
 """What anybody may post: the page's form, and JSON, which a browser asks permission for first."""
@@ -30,7 +25,7 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
     @app.before_request
     def refuse_foreign_hosts() -> None:
         host = request.environ.get("HTTP_HOST")
-        if host is not None and authenticator.allows_anonymous and not is_loopback(host):
+        if host is not None and not authenticator.accepts_host(host):
             raise HostRefused
 
     @app.before_request
@@ -40,26 +35,6 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
         is_trusted = _origin() in trusted and not request.path.startswith(CORS_EXCLUDED_PREFIX)
         if is_cross_site() and not is_trusted:
             raise CrossSiteRefused
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a `Host` header names this machine.
-
-    >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
-    (True, True, False)
-    """
-    return _is_loopback_cached(host) if len(host) <= CACHED_HOST_MAX_CHARS else _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-_is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
 
 
 def is_cross_site() -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
-from shared.domain.errors import ModelRefused, ModelVersionNotFound
+from shared.domain.errors import ModelRefused
 from shared.domain.ids import CallerId, ModelVersionId
 
 CARD_DATA_FILE, MARKDOWN_FILE = "card.json", "card.md"
@@ -25,7 +25,6 @@ class Models:
     def __init__(self, registry: ModelRegistry, active_model: ActiveVersionCache) -> None:
         self._registry = registry
         self._active_model = active_model
-        self._cards: dict[str, ModelVersion] = {}
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the newest first."""
@@ -38,20 +37,7 @@ class Models:
     def active(self) -> ModelVersion | None:
         """The manifest of the active version."""
         version_id = self.active_id()
-        return None if version_id is None else self.card(version_id)
-
-    def card(self, version_id: str) -> ModelVersion | None:
-        """The manifest of a version, remembered: manifests never change.
-
-        None when it can no longer be read: a valuation of it may outlive it.
-        """
-        card = self._cards.get(version_id)
-        if card is None:
-            try:
-                card = self._cards[version_id] = self._registry.get(version_id)
-            except (ModelVersionNotFound, ModelRefused):
-                return None
-        return card
+        return None if version_id is None else self._active_model.manifest(version_id)
 
     def card_file(self, version_id: str, name: str) -> bytes:
         """A file of a version's model card; see `ModelRegistry.card_file`.

@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Blueprint, Response, render_template
 
 from api.http.assets import AssetFolder
-from api.middleware.problems import HTTP_CODES, STATUS_BY_ERROR
+from api.http.problems import HTTP_CODES, STATUS_BY_ERROR
 from api.middleware.security_headers import CSP
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.texts import FIELD_MESSAGES, INPUT_MESSAGES, WARNING_MESSAGES

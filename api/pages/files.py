@@ -15,11 +15,11 @@ from api.batches.schemas import dump_batch
 from api.batches.service import IncomingFile
 from api.events.streams import batch_event_stream
 from api.http.context import caller_id, services
+from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
 from api.http.responses import json_response
 from api.http.uploads import UploadBody
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.middleware.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
 from api.middleware.security_headers import CSP
 from api.pages.french import format_number
 from api.pages.home import ASSETS, REFUSAL_STATUSES

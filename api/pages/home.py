@@ -13,9 +13,10 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
+from api.http.problems import RETRY_AFTER_S, status_of
 from api.http.requests import NoQuery, load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.middleware.problems import RETRY_AFTER_S, answer_domain_error, answer_http_error, status_of
+from api.middleware.problems import answer_error, answer_http_error
 from api.middleware.security_headers import CSP
 from api.models.service import CARD_DATA_FILE
 from api.pages.form import build_form, example_values, form_values
@@ -123,7 +124,7 @@ def estimate() -> Response:
     values = _submitted_values()
     car_request = load_car_request(values, extras=EXTRAS)
     wait_s = services().settings.predict_wait_s
-    answer = services().valuations.value(car_request, caller_id(), wait_s)
+    answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
     if isinstance(answer, Job):
         return _waiting(answer, values)
     return _page(
@@ -209,7 +210,7 @@ def _greeting() -> Response:
     try:
         load_query(NO_QUERY)
     except InvalidInput as error:
-        return answer_domain_error(error)
+        return answer_error(error)
     return Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
 
 
@@ -265,7 +266,7 @@ def _page(
     """The one page, in the state that the arguments describe."""
     active = services().models.active_id()
     version = model_version or active
-    card = services().model_card(version) if version else None
+    card = services().active_model.manifest(version) if version else None
     html = render_template(
         "estimate.html",
         form=build_form(values, problems or ()),

@@ -12,13 +12,14 @@ from typing import TypeAlias
 import msgpack
 import redis
 
+from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import JobEnd
 from shared.domain.valuation import CarRequest, Estimate
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
-from shared.queue.names import TaskName
+from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
 from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
@@ -30,22 +31,16 @@ DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
 class EstimateFuture:
     """The future of one submitted valuation.
 
-    Either one thread waits in `wait`, or `on_done` is called with all of a group that have their
-    outcomes, from the thread that brings them: it must neither block nor raise.
-
-    The latch is a bare lock, taken from the start and released by the outcome: an `Event` costs
-    several times as much, and every miss has one.
-
     Args:
         valuation_id: the request's id.
-        wire: the request as it travels.
+        wire: the request as it is sent.
         expires_at: monotonic seconds after which nobody waits for it.
-        on_done: told of the outcome, in place of a thread that waits.
+        on_done: called with all futures of a micro-batch that have a result, by the thread that
+            sets the results: it must neither block nor raise.
     """
 
     __slots__ = (
         "_abandoned",
-        "_latch",
         "_lock",
         "_outcome",
         "expires_at",
@@ -60,24 +55,16 @@ class EstimateFuture:
         valuation_id: ValuationId,
         wire: bytes,
         expires_at: float,
-        on_done: DoneCallback | None = None,
+        on_done: DoneCallback,
     ) -> None:
         self.id = valuation_id
         self.wire = wire
         self.expires_at = expires_at
         self.on_done = on_done
         self.group_id = ""
-        self._latch = threading.Lock()
-        self._latch.acquire()
         self._lock = threading.Lock()
         self._outcome: EstimateResult | None = None
         self._abandoned = False
-
-    def wait(self, timeout_s: float) -> Estimate | None:
-        """The estimate, or None if it did not come in time; raises what the worker reported."""
-        if self._outcome is None:
-            self._latch.acquire(timeout=max(0.0, timeout_s))
-        return self.estimate()
 
     def estimate(self) -> Estimate | None:
         """The estimate, None while it is not there; raises what the worker reported."""
@@ -103,24 +90,31 @@ class EstimateFuture:
             if self._abandoned or self._outcome is not None:
                 return False
             self._outcome = outcome
-        self._latch.release()
         return True
 
 
 def set_results(
     outcomes: Iterable[tuple[EstimateFuture, EstimateResult]],
 ) -> list[tuple[EstimateFuture, EstimateResult]]:
-    """Hand over many outcomes and tell each `on_done` once; those that nobody waits for."""
+    """Set many results and call each `on_done` once; return those that nobody waits for."""
+    done: list[EstimateFuture] = []
     unwanted: list[tuple[EstimateFuture, EstimateResult]] = []
-    told: dict[DoneCallback, list[EstimateFuture]] = defaultdict(list)
-    for pending, outcome in outcomes:
-        if not pending.set_result(outcome):
-            unwanted.append((pending, outcome))
-        elif pending.on_done is not None:
-            told[pending.on_done].append(pending)
-    for on_done, futures in told.items():
-        on_done(futures)
+    for future, outcome in outcomes:
+        if future.set_result(outcome):
+            done.append(future)
+        else:
+            unwanted.append((future, outcome))
+    notify(done)
     return unwanted
+
+
+def notify(futures: Iterable[EstimateFuture]) -> None:
+    """Call each `on_done` once, with all of its futures."""
+    futures_of: dict[DoneCallback, list[EstimateFuture]] = defaultdict(list)
+    for future in futures:
+        futures_of[future.on_done].append(future)
+    for on_done, done in futures_of.items():
+        on_done(done)
 
 
 @dataclasses.dataclass(slots=True)
@@ -150,7 +144,43 @@ MAX_WAITING_REQUESTS = 5000
 MICRO_BATCH_MAX_BYTES = 256_000
 """Size at which a group is cut; a car takes some 200 bytes, so it is the count that counts."""
 
+QUEUE_LENGTH_MAX_AGE_S = 1.0
+"""How old the length of a queue may be that new work is refused by."""
+
 log = get_logger("dispatch")
+
+
+class QueueGuard:
+    """Backpressure: refuses new work while too many messages wait in its queue.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+        max_messages: from this length of the queue on, work is refused.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock, max_messages: int) -> None:
+        self._client = client
+        self._clock = clock
+        self._max_messages = max_messages
+        self._lengths: dict[QueueName, tuple[float, int]] = {}
+        """When the length of each queue was read, and the length."""
+
+    def check(self, queue: QueueName = QueueName.INTERACTIVE) -> None:
+        """Return if a queue takes new work.
+
+        Raises:
+            QueueFull: too many messages wait.
+            BrokerUnavailable: the broker does not answer.
+        """
+        now = self._clock()
+        read_at, waiting = self._lengths.get(queue, (0.0, 0))
+        if not 0.0 <= now - read_at < QUEUE_LENGTH_MAX_AGE_S:
+            with broker_errors():
+                waiting = int(self._client.llen(str(queue)))
+            self._lengths[queue] = now, waiting
+        if waiting >= self._max_messages:
+            raise QueueFull(waiting=waiting)
 
 
 class MicroBatchDispatcher:
@@ -197,25 +227,13 @@ class MicroBatchDispatcher:
         self._stopping = False
         self._failures = 0
 
-    def submit(
-        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, deadline: float
-    ) -> EstimateFuture:
-        """Put a request into the open group, and send the group if a slot is free.
-
-        Raises:
-            QueueFull: too many requests of this process wait already.
-        """
-        pending = self.prepare(valuation_id, request, caller, deadline)
-        self.submit_all([pending])
-        return pending
-
     def prepare(
         self,
         valuation_id: ValuationId,
         request: CarRequest,
         caller: CallerId,
         deadline: float,
-        on_done: DoneCallback | None = None,
+        on_done: DoneCallback,
     ) -> EstimateFuture:
         """A request that is ready to be submitted; nothing is sent yet."""
         now = time.time()

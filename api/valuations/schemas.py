@@ -1,11 +1,11 @@
 """The valuation as the client sees it: the documented schemas, and the fast way to serialise it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, fields
 
 from api.http.context import language, services
-from model_store.registry.manifest import ModelVersion
 from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
 from shared.domain.valuation import COVERAGES, Estimate, Valuation, VerdictPosition, interval_of
 from shared.messages.texts import Language, describe_warning
@@ -178,19 +178,19 @@ class ValuationSchema(Schema):
 
 def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
     """The answer for one valuation, in the language of this request's caller."""
-    card = services().model_card(valuation.estimate.model_version)
-    return serialize_valuation(valuation, coverage, card, language())
+    model = services().active_model.identity(valuation.estimate.model_version)
+    return serialize_valuation(valuation, coverage, model, language())
 
 
 def serialize_valuation(
-    valuation: Valuation, coverage: float, card: ModelVersion | None, lang: Language
+    valuation: Valuation, coverage: float, model: Mapping[str, str | None], lang: Language
 ) -> dict[str, Any]:
     """The answer for one valuation.
 
     Args:
         valuation: what was asked and found.
         coverage: of the price interval.
-        card: the manifest of the model that answered, if it can be read.
+        model: identity of the model that answered, see `ActiveVersionCache.identity`.
         lang: of the warnings.
     """
     estimate = valuation.estimate
@@ -205,7 +205,7 @@ def serialize_valuation(
             "high": interval.high_mad,
             "coverage": interval.coverage,
         },
-        "model": _serialize_model(estimate.model_version, card),
+        "model": model,
         "model_known": estimate.model_known,
         "cached": valuation.cached,
         "warnings": _serialize_warnings(valuation, lang),
@@ -228,15 +228,6 @@ def cache_status(valuation: Valuation) -> str:
     if valuation.cached:
         return f"carprice; hit; ttl={valuation.cache_ttl_s}"
     return "carprice; fwd=miss; stored"
-
-
-def _serialize_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
-    """The model's identity, from its manifest."""
-    return {
-        "version": version_id,
-        "data_as_of": card.data_as_of if card else None,
-        "basis": card.basis if card else "asking_prices",
-    }
 
 
 def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:

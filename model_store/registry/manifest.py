@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,6 @@ MANIFEST_FILE = "manifest.json"
 REFERENCE_MARKET = "reference market"
 """Name of the training data of a version that is drawn, not collected; its card says so."""
 ASKING_PRICES = "asking_prices"
-_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,15 +112,6 @@ class ModelVersion:
 def new_version_id(created_at: dt.datetime) -> ModelVersionId:
     """A name that sorts by time and that two trainings in one second do not share."""
     return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
-
-
-def is_version_id(text: str) -> bool:
-    """Whether `text` has the form of a version's id, and so may become part of a path.
-
-    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
-    (True, False)
-    """
-    return _VERSION_ID.fullmatch(text) is not None
 
 
 def _car(fields: Mapping[str, Any]) -> CarFeatures:

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model_store.registry.atomic_files import write_atomically
@@ -25,7 +25,7 @@ from model_store.registry.history import (
     read_history,
     rollback_target,
 )
-from model_store.registry.manifest import ModelVersion, is_version_id
+from model_store.registry.manifest import ASKING_PRICES, ModelVersion
 from model_store.registry.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
@@ -34,7 +34,7 @@ from shared.domain.errors import (
     ModelVersionNotFound,
     NoEarlierModel,
 )
-from shared.domain.ids import ModelVersionId
+from shared.domain.ids import ModelVersionId, is_version_id
 
 ACTIVE_FILE = "ACTIVE"
 LOCK_FILE = ".lock"
@@ -275,9 +275,12 @@ class ModelRegistry:
 
 
 class ActiveVersionCache:
-    """Says which version is active, for callers that ask with every request.
+    """Which version is active, and the manifests of versions, for callers with every request.
 
-    Reads the pointer at most once per `interval_s`; the answer is at most that old.
+    Args:
+        versions_path: the registry's folder.
+        clock: monotonic time in seconds.
+        interval_s: the pointer is read at most once in this time; the answer is at most that old.
     """
 
     def __init__(
@@ -290,6 +293,8 @@ class ActiveVersionCache:
         self._clock = clock
         self._interval_s = interval_s
         self._read: tuple[float, ModelVersionId | None] | None = None
+        self._manifests: dict[str, ModelVersion] = {}
+        self._identities: dict[str, Mapping[str, str | None]] = {}
 
     def version_id(self) -> ModelVersionId | None:
         """The active version's id; None before the first activation."""
@@ -297,6 +302,33 @@ class ActiveVersionCache:
         if read is None or not 0 <= now - read[0] < self._interval_s:
             read = self._read = (now, self._registry.active_version())
         return read[1]
+
+    def manifest(self, version: str) -> ModelVersion | None:
+        """The manifest of any version, kept in memory, for manifests never change.
+
+        None when it can no longer be read: a valuation outlives its version.
+        """
+        found = self._manifests.get(version)
+        if found is None:
+            try:
+                found = self._manifests[version] = self._registry.get(version)
+            except (ModelVersionNotFound, ModelRefused):
+                return None
+        return found
+
+    def identity(self, version: str) -> Mapping[str, str | None]:
+        """What an answer says about its model: `version`, `data_as_of` and `basis`."""
+        found = self._identities.get(version)
+        if found is None:
+            manifest = self.manifest(version)
+            if manifest is None:
+                return {"version": version, "data_as_of": None, "basis": ASKING_PRICES}
+            found = self._identities[version] = {
+                "version": version,
+                "data_as_of": manifest.data_as_of,
+                "basis": manifest.basis,
+            }
+        return found
 
 
 def etag_of(version: str | None) -> str:

@@ -9,11 +9,11 @@ import math
 from pathlib import Path
 
 from model_store.registry.atomic_files import write_atomically
-from model_store.registry.manifest import ModelVersion, is_version_id
+from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from model_store.registry.verification import check_version
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
-from shared.domain.ids import ModelVersionId
+from shared.domain.ids import ModelVersionId, is_version_id
 
 SHADOW_FILE = "SHADOW"
 SHARE_FILE = "shadow-share"

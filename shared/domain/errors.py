@@ -1,4 +1,4 @@
-"""What can go wrong, as domain errors; `api.middleware.problems` maps each to its HTTP status.
+"""What can go wrong, as domain errors; `api.http.problems` maps each to its HTTP status.
 
 Every class names its problem `code`; the text for people, in French and English, stands in
 `shared.messages.texts` under that code, filled with the error's `params`.

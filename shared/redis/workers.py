@@ -91,11 +91,6 @@ class WorkerRegistry:
         }
         return lengths, ages
 
-    def queue_length(self, queue: QueueName) -> int:
-        """Messages that wait in one queue."""
-        with broker_errors():
-            return int(self._client.llen(str(queue)))
-
     def ping(self) -> None:
         """Reach the broker once; `BrokerUnavailable` if it does not answer."""
         with broker_errors():
