@@ -14,8 +14,10 @@ from scripts.write_settings import COMPOSE_VARIABLES, OTHER_VARIABLES, page
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, QueueName, TaskName
 from shared.settings import Settings
-from worker import tasks
 from worker.batches.tables.child import CPU_MAX_S
+from worker.container import WorkerProcess
+from worker.model import ModelRuntime
+from worker.tasks import register_tasks
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = read_procfile(ROOT / "Procfile")
@@ -44,15 +46,10 @@ def test_every_task_has_a_queue() -> None:
     assert set(TASK_QUEUES) == set(TaskName)
 
 
-def no_services() -> Any:
-    raise AssertionError("nothing is to be run")
-
-
 def test_no_message_is_delivered_again_while_its_task_runs() -> None:
     app = make_celery("memory://")
-    tasks.register_batch_tasks(app, no_services)
-    tasks.register_maintenance_tasks(app, no_services)
-    tasks.register_valuation_tasks(app, no_services)
+    settings = Settings()
+    register_tasks(app, WorkerProcess(settings, ModelRuntime(settings.home, lambda: 0.0)))
     assert set(TaskName) <= set(app.tasks)
     limits = {name: app.tasks[name].time_limit or app.conf.task_time_limit for name in TaskName}
     assert max(limits.values()) < app.conf.broker_transport_options["visibility_timeout"]

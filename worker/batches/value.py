@@ -35,8 +35,7 @@ from worker.batches.rows.part import (
 )
 from worker.batches.rows.verdicts import asked, verdict_cells
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, BatchStepSender, retry_on_failure
-from worker.shadow.batch_rows import ChunkShadowSampler
-from worker.shadow.comparison import ShadowEvaluator
+from worker.shadow import ChunkShadowSampler, ShadowEvaluator
 
 MAX_GIVE_UP_ATTEMPTS = 3
 """Tries to note that a chunk is given up; if even that fails, its batch ends."""

@@ -18,9 +18,15 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
-from worker.shadow.batch_rows import ChunkShadowSampler, shadow_samples
-from worker.shadow.comparison import MAX_QUEUED_SAMPLES, ShadowEvaluator, interval_overlap
-from worker.shadow.runtime import RETRY_AFTER_S, ShadowRuntime
+from worker.shadow import (
+    MAX_QUEUED_SAMPLES,
+    RETRY_AFTER_S,
+    ChunkShadowSampler,
+    ShadowEvaluator,
+    ShadowRuntime,
+    interval_overlap,
+    shadow_samples,
+)
 
 CARS = small_models.random_cars(20, seed=8)
 

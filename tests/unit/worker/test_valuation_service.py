@@ -20,8 +20,7 @@ from shared.redis.connections import connect
 from shared.redis.jobs import JobStore
 from worker.valuations import service
 from worker.valuations.claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
-from worker.valuations.estimation import Estimation
-from worker.valuations.service import ValuationService, WaitingRequest
+from worker.valuations.service import Estimation, ValuationService, WaitingRequest
 from worker.valuations.sweep import JobSweeper
 
 ME = CallerId("me")
