@@ -1,0 +1,101 @@
+"""Records how the service behaves from outside: `python -m tests.behaviour.record` writes it.
+
+The parts lie in `snapshot/`, one JSON file each; `test_behaviour.py` records them anew and
+compares.
+"""
+
+import datetime as dt
+import difflib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.behaviour import adapters, answers, batches, interfaces, pages, scenarios
+from tests.behaviour.normal import written
+from tests.behaviour.running import MODELS, service
+
+SNAPSHOT = Path(__file__).parent / "snapshot"
+YEAR_FILE = SNAPSHOT / "YEAR"
+"""Limits of years and warnings of odd kilometres depend on the year of the recording."""
+
+PARTS = (
+    "openapi", "metrics", "settings", "commands", "audit", "messages", "redis", "disk", "answers",
+    "batches", "pages", "keys", "empty",
+)  # fmt: skip
+DEPTHS = {"messages": 4, "redis": 3, "answers": 1, "pages": 1, "keys": 1, "empty": 1}
+"""Levels of a part that have lines of their own, where it is not two."""
+MOST_LINES, LONGEST_LINE = 80, 400
+
+
+def this_year() -> int:
+    """The year of a recording."""
+    return dt.datetime.now(dt.UTC).year
+
+
+def record() -> dict[str, Any]:
+    """Every part, recorded from a service that is started for it."""
+    parts = {
+        "settings": interfaces.record_settings(),
+        "commands": interfaces.record_commands(),
+    }
+    with service() as running:
+        parts["openapi"] = interfaces.record_openapi(running)
+        parts |= scenarios.record(running)
+        parts["answers"] = answers.record(running)
+        parts["batches"] = batches.record(running)
+        parts |= pages.record(running)
+        parts["metrics"] = interfaces.record_metrics(running)
+    return {name: written(parts[name], DEPTHS.get(name, 2)) for name in PARTS}
+
+
+def committed(part: str) -> str:
+    """A part as it was recorded last; empty if it never was."""
+    path = SNAPSHOT / f"{part}.json"
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def difference(part: str, now: str) -> str:
+    """What differs between a part and its file, as people read it; empty if nothing does."""
+    before = committed(part)
+    if before == now:
+        return ""
+    lines = list(
+        difflib.unified_diff(
+            before.splitlines(), now.splitlines(), f"{part}.json", "now", lineterm="", n=1
+        )
+    )
+    shown = "\n".join(_line(line) for line in lines[:MOST_LINES])
+    more = len(lines) - MOST_LINES
+    return f"{shown}\n… {more} more lines" if more > 0 else shown
+
+
+def _line(line: str) -> str:
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"
+
+
+def main() -> None:
+    """Write every part that has changed."""
+    began = time.monotonic()
+    if "--models" in sys.argv[1:]:
+        MODELS.mkdir(exist_ok=True)
+        adapters.make_models(MODELS)
+    SNAPSHOT.mkdir(exist_ok=True)
+    for line in _write(record()):
+        print(line)  # noqa: T201
+    YEAR_FILE.write_text(f"{this_year()}\n", encoding="utf-8")
+    print(f"{time.monotonic() - began:.0f} s")  # noqa: T201
+
+
+def _write(parts: Mapping[str, str]) -> Iterator[str]:
+    for name, text in parts.items():
+        changes = difference(name, text)
+        (SNAPSHOT / f"{name}.json").write_text(text, encoding="utf-8")
+        yield f"{name}: {len(text) // 1000} kB{', changed' if changes else ''}"
+        if changes and "--diff" in sys.argv[1:]:
+            yield changes
+
+
+if __name__ == "__main__":
+    main()
