@@ -40,7 +40,7 @@ ROW_KINDS: tuple[tuple[Any, ...], ...] = (
     ("Toyota", "Corolla", 2020, "Hybride", "Automatique", 25_000),
     ("BMW", "X5", 2015, "Diesel", "Automatique", 180_000),
     ("Citroën", "C3", 2012, "Essence", "Manuelle", 140_000),
-    ("Trabant", "601", 1991, "Essence", "Manuelle", 60_000),
+    ("Trabant", "601", 1995, "Essence", "Manuelle", 60_000),
 )
 
 
@@ -61,7 +61,7 @@ class File:
 def _cars(count: int) -> Iterator[tuple[Any, ...]]:
     for number in range(count):
         brand, model, year, fuel, gearbox, km = ROW_KINDS[number % len(ROW_KINDS)]
-        yield brand, model, year - number % 3, fuel, gearbox, km + 137 * number
+        yield brand, model, year - number % 3, fuel, gearbox, km + 137 * (number % 900)
 
 
 def _french(count: int) -> list[tuple[Any, ...]]:
@@ -84,9 +84,13 @@ def _english(count: int) -> list[tuple[Any, ...]]:
 
 
 def csv(
-    header: Sequence[Any], rows: Sequence[Sequence[Any]], sign: str = ",", *, quotes: str = "needed",
+    header: Sequence[Any],
+    rows: Sequence[Sequence[Any]],
+    sign: str = ",",
+    *,
+    quotes: str = "needed",
     end: str = "\n",
-) -> str:  # fmt: skip
+) -> str:
     """A table as text; quotes stand where they are needed, or around every cell."""
 
     def cell(value: Any) -> str:
@@ -123,6 +127,10 @@ def _parquet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, compression="none")
     return file.getvalue()
+
+
+def _packed(text: str) -> bytes:
+    return gzip.compress(text.encode(), mtime=0)
 
 
 BAD = """Marque;Modèle;Année;Carburant;Boîte;Kilométrage;Cylindrée
@@ -166,11 +174,12 @@ def files() -> Iterator[File]:
                "داسيا;لوغان;2018;ديزل;Manuelle;120000;90000\nBMW;X5;2015;Diesel;BVA;90000;x\n".encode(),
                query="columns=company:%231,model:M,year:A,fuel:F,transmission:B,"
                "km_driven:Compteur,asking_price_mad:Prix%20net")  # fmt: skip
-    yield File(name="same names.csv", data=b"price_mad,company,model,year,fuel,transmission,km_driven,"
-               b"row_status,note,note\n1,Dacia,Logan,2018,Diesel,Manual,1000,x,a,b\n")  # fmt: skip
-    yield File(name="packed.csv.gz", data=gzip.compress(csv(ENGLISH, _english(9)).encode(), mtime=0),
+    yield File(name="same names.csv", data=b"price_mad,company,model,year,fuel,transmission,"
+               b"km_driven,row_status,note,note\n1,Dacia,Logan,2018,Diesel,Manual,1000,x,a,b\n",
+               )  # fmt: skip
+    yield File(name="packed.csv.gz", data=_packed(csv(ENGLISH, _english(9))),
                media_type="application/gzip")  # fmt: skip
-    yield File(name="sent packed.csv", data=gzip.compress(csv(ENGLISH, _english(3)).encode(), mtime=0),
+    yield File(name="sent packed.csv", data=_packed(csv(ENGLISH, _english(3))),
                encoding="gzip")  # fmt: skip
     yield File(name='stock/mars à "Fès".csv', data=csv(ENGLISH, _english(4)).encode(), is_form=True)
     yield File(name="stock.xlsx", data=_workbook([FRENCH, *_french(15)]),

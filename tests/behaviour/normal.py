@@ -29,11 +29,16 @@ VARYING = {
 SIGNIFICANT = 7
 
 
+def today() -> str:
+    """The day, as dates of sales are written."""
+    return dt.datetime.now(dt.UTC).date().isoformat()
+
+
 class Names:
     """Replaces what varies; the same id gets the same name within one document."""
 
     def __init__(self, *, numbered: bool = True) -> None:
-        self._today = dt.datetime.now(dt.UTC).date().isoformat()
+        self._today = today()
         self._numbered = numbered
         self._ids: dict[str, str] = {}
 
@@ -42,8 +47,8 @@ class Names:
         text = re.sub(ID, self._id, text)
         for pattern, name in PATTERNS:
             text = pattern.sub(name, text)
-        # A bare date; versions of models begin with one too.
-        return re.sub(rf"{self._today}(?!T\d)", "<today>", text)
+        # A bare date; versions of models and the times of their making begin with one too.
+        return re.sub(rf"{self._today}(?!T\d| \d\d:)", "<today>", text)
 
     def value(self, value: Any) -> Any:
         """A JSON value with names in place of what varies, and rounded numbers."""

@@ -10,7 +10,7 @@ import httpx
 
 from tests.behaviour.cars import PLAIN
 from tests.behaviour.files import csv
-from tests.behaviour.normal import Headers, Names, digest
+from tests.behaviour.normal import Headers, Names, digest, today
 from tests.behaviour.running import Service, client, wait_until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "fr"}
@@ -49,16 +49,17 @@ def record(service: Service) -> dict[str, Any]:
     with service.client() as http:
         plain = Headers(http.get("/livez").headers.multi_items())
         things = _make_things(http, service)
-        told = {call.name: _answer(http, call, plain) for call in _calls(things)}
-        told |= {call.name: _answer(http, call, plain) for call in _changes(http)}
+        told = {call.name: answer_of(http, call, plain) for call in _calls(things)}
+        told |= {call.name: answer_of(http, call, plain) for call in _changes(http)}
     with client(service.keys_url) as http:
-        keyed = {call.name: _answer(http, call, plain) for call in _keyed_calls(service.keys)}
+        keyed = {call.name: answer_of(http, call, plain) for call in _keyed_calls(service.keys)}
     with client(service.empty_url) as http:
-        empty = {call.name: _answer(http, call, plain) for call in _empty_calls()}
+        empty = {call.name: answer_of(http, call, plain) for call in _empty_calls()}
     return {"pages": {"plain headers": plain.plain, **told}, "keys": keyed, "empty": empty}
 
 
-def _answer(http: httpx.Client, call: Call, plain: Headers) -> dict[str, Any]:
+def answer_of(http: httpx.Client, call: Call, plain: Headers) -> dict[str, Any]:
+    """What a call is answered."""
     answer = http.request(
         call.method, call.path, headers=call.headers, content=call.content, data=call.data,
         files=call.files,
@@ -71,7 +72,7 @@ def _answer(http: httpx.Client, call: Call, plain: Headers) -> dict[str, Any]:
     }
 
 
-def _body(answer: httpx.Response, names: Names) -> Any:
+def _body(answer: httpx.Response, names: Names) -> Any:  # noqa: PLR0911 - one for each kind
     kind = answer.headers.get("Content-Type", "").partition(";")[0]
     if answer.content and kind in {"application/json", "application/problem+json"}:
         value = names.value(answer.json())
@@ -86,10 +87,8 @@ def _body(answer: httpx.Response, names: Names) -> Any:
     if len(text) <= TEXT_MAX:
         return text
     if kind == "text/html":
-        return {
-            "digest": digest(text),
-            "lines": " ".join(digest(line)[:4] for line in text.splitlines()),
-        }
+        lines = " ".join(digest(line)[:4] for line in text.splitlines())
+        return {"digest": digest(text), "lines": lines}
     return f"<{len(text)} signs, {digest(text)}>"
 
 
@@ -148,8 +147,8 @@ def _pages(things: Things) -> Iterator[Call]:
     yield Call(name="home for programs, query", path="/?colour=red")
     yield Call(name="estimate", method="POST", path="/", data=FORM, headers=BROWSER)
     yield Call(name="estimate, wrong", method="POST", path="/", data=wrong, headers=BROWSER)
-    yield Call(name="estimate, unknown model", method="POST", path="/", headers=BROWSER,
-               data=FORM | {"model": "Zorglub", "city": "<Fès>", "km_driven": "1 900 000"})  # fmt: skip
+    odd = FORM | {"model": "Zorglub", "city": "<Fès>", "km_driven": "1 900 000"}
+    yield Call(name="estimate, unknown model", method="POST", path="/", headers=BROWSER, data=odd)
     yield Call(name="estimate, empty", method="POST", path="/", headers=BROWSER)
     yield Call(name="estimation", path=f"/estimations/{things.job}", headers=BROWSER)
     yield Call(name="estimation of a list", path=f"/estimations/{things.cars}", headers=BROWSER)
@@ -167,10 +166,6 @@ def _pages(things: Things) -> Iterator[Call]:
     for name in ("csv", "excel", "json", "pdf"):
         yield Call(name=f"file, {name}", path=f"/fichiers/{things.batch}/resultats/{name}",
                    headers=BROWSER)  # fmt: skip
-    yield Call(name="file handed in", method="POST", path="/fichiers", headers=BROWSER,
-               files={"file": ("Stock été.csv", FILE.encode(), "text/csv")})  # fmt: skip
-    yield Call(name="file to check", method="POST", path="/fichiers?verifier", headers=BROWSER,
-               files={"file": ("x.csv", FILE.encode(), "text/csv")})  # fmt: skip
     yield Call(name="file, wrong", method="POST", path="/fichiers", headers=BROWSER,
                files={"file": ("x.csv", b"a,b\n1,2\n", "text/csv")})  # fmt: skip
     yield Call(name="file, missing", method="POST", path="/fichiers", headers=BROWSER,
@@ -247,11 +242,18 @@ def _jobs(things: Things) -> Iterator[Call]:
         name="list, wrong", path="/jobs?state=x&kind=y&limit=0&cursor=z&from=q", headers=ENGLISH
     )
     sale = f"/valuations/{things.job}/outcome"
-    sold = {"sale_price_mad": 80_500}
-    for name, body in (("new", sold), ("again", sold), ("corrected", {"sale_price_mad": "81 000 DH"}),
-                       ("wrong", {"sale_price_mad": 5, "sold_at": "2030-01-01", "buyer": "x"})):  # fmt: skip
-        yield Call(name=f"sale, {name}", method="POST", path=sale, content=json.dumps(body),
-                   headers=JSON)  # fmt: skip
+    sold = {"sale_price_mad": 80_500, "sold_at": today()}
+    reports: dict[str, dict[str, Any]] = {
+        "new": sold,
+        "again": sold,
+        "corrected": sold | {"sale_price_mad": "81 000 DH"},
+        "wrong price": sold | {"sale_price_mad": 5},
+        "no date": {"sale_price_mad": 80_500},
+        "wrong": {"sale_price_mad": 5, "sold_at": "2030-01-01", "buyer": "x"},
+    }
+    for name, body in reports.items():
+        text = json.dumps(body)
+        yield Call(name=f"sale, {name}", method="POST", path=sale, content=text, headers=JSON)
     yield Call(name="sale of none", method="POST", path=f"/valuations/{NOWHERE}/outcome",
                content=json.dumps(sold), headers=JSON)  # fmt: skip
     yield Call(name="sales by version", path="/outcomes/stats")
@@ -297,13 +299,17 @@ def _problems() -> Iterator[Call]:
 
 
 def _changes(http: httpx.Client) -> Iterator[Call]:
-    """Moves of the pointer, at the end: afterwards the newer model is active again."""
+    """What changes other pages, at the end; afterwards the newer model is active again."""
     active = http.get("/models/active")
     version = active.json()["version"]
     yield Call(name="roll back", method="POST", path="/models/rollback",
                headers={"If-Match": active.headers["ETag"]})  # fmt: skip
     yield Call(name="activate", method="POST", path=f"/models/{version}/activate")
     yield Call(name="models, moved", path="/models")
+    yield Call(name="file handed in", method="POST", path="/fichiers", headers=BROWSER,
+               files={"file": ("Stock été.csv", FILE.encode(), "text/csv")})  # fmt: skip
+    yield Call(name="file to check", method="POST", path="/fichiers?verifier", headers=BROWSER,
+               files={"file": ("x.csv", FILE.encode(), "text/csv")})  # fmt: skip
 
 
 def _keyed_calls(keys: dict[str, str]) -> Iterator[Call]:
@@ -324,8 +330,9 @@ def _keyed_calls(keys: dict[str, str]) -> Iterator[Call]:
                headers=told | JSON)  # fmt: skip
     yield Call(name="file too large", method="POST", path="/batches", content=FILE * 40,
                headers=told | {"Content-Type": "text/csv"})  # fmt: skip
-    yield Call(name="page, body too large", method="POST", path="/", content=b"a=" + b"b" * 2001,
-               headers=told | BROWSER | {"Content-Type": "application/x-www-form-urlencoded"})  # fmt: skip
+    form = told | BROWSER | {"Content-Type": "application/x-www-form-urlencoded"}
+    yield Call(name="page, body too large", method="POST", path="/", headers=form,
+               content=b"a=" + b"b" * 2001)  # fmt: skip
     yield Call(name="too many cars", method="POST", path="/jobs", content=json.dumps([{}] * 4),
                headers=told | JSON)  # fmt: skip
     for origin in ("https://a.example", "https://c.example"):

@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.behaviour import adapters, answers, batches, interfaces, pages, scenarios
+from tests.behaviour import (
+    adapters,
+    answers,
+    batches,
+    interfaces,
+    outputs,
+    pages,
+    scenarios,
+    waiting,
+)
 from tests.behaviour.normal import written
 from tests.behaviour.running import MODELS, service
 
@@ -22,9 +31,9 @@ YEAR_FILE = SNAPSHOT / "YEAR"
 
 PARTS = (
     "openapi", "metrics", "settings", "commands", "audit", "messages", "redis", "disk", "answers",
-    "batches", "pages", "keys", "empty",
+    "batches", "pages", "keys", "empty", "outputs", "waiting",
 )  # fmt: skip
-DEPTHS = {"messages": 4, "redis": 3, "answers": 1, "pages": 1, "keys": 1, "empty": 1}
+DEPTHS = {"messages": 4, "redis": 3, "answers": 1, "pages": 1, "keys": 1, "empty": 1, "commands": 1}
 """Levels of a part that have lines of their own, where it is not two."""
 MOST_LINES, LONGEST_LINE = 80, 400
 
@@ -46,7 +55,9 @@ def record() -> dict[str, Any]:
         parts["answers"] = answers.record(running)
         parts["batches"] = batches.record(running)
         parts |= pages.record(running)
+        parts["outputs"] = outputs.record(running)
         parts["metrics"] = interfaces.record_metrics(running)
+        parts["waiting"] = waiting.record(running)
     return {name: written(parts[name], DEPTHS.get(name, 2)) for name in PARTS}
 
 

@@ -71,7 +71,7 @@ class Home:
             timeout=PATIENCE_S,
         )
 
-    def start(self, kind: str, **env: str) -> None:
+    def start(self, kind: str, **env: str) -> "subprocess.Popen[bytes]":
         """Start one process of the service."""
         log = (self.folder / f"{kind}-{len(self.started)}.log").open("wb")
         with log:
@@ -85,14 +85,16 @@ class Home:
                 start_new_session=True,
             )
         self.started.append(process)
+        return process
 
     def metrics_of(self, kind: str) -> str:
         """Where the metrics of one kind of process lie."""
         return str(self.folder / f"metrics-{kind}")
 
-    def stop_last(self) -> None:
-        """Stop the process that was started last."""
-        _stop(self.started.pop())
+    def stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """Stop one process."""
+        self.started.remove(process)
+        _stop(process)
 
     def socket_of(self, server: str) -> Path:
         """The socket of an embedded server."""
@@ -149,6 +151,7 @@ class Service:
     """A running service, and what is needed to look at it."""
 
     home: Home
+    workers: "list[subprocess.Popen[bytes]]"
     url: str
     worker_urls: dict[str, str]
     keys_url: str
@@ -186,8 +189,10 @@ def service() -> Iterator[Service]:
             main.start(server)
         for server in ("broker", "cache"):
             wait_until(lambda name=server: _answers(main, name), server)
-        main.start("interactive", METRICS_PORT=str(ports[1]))
-        main.start("bulk", METRICS_PORT=str(ports[2]))
+        workers = [
+            main.start(kind, METRICS_PORT=str(port))
+            for kind, port in (("interactive", ports[1]), ("bulk", ports[2]))
+        ]
         main.start("api", PORT=str(ports[0]))
         keys_file = main.folder / "keys.json"
         keyed = {"API_KEYS_FILE": str(keys_file)}
@@ -208,6 +213,7 @@ def service() -> Iterator[Service]:
         wait_until(lambda: _status(f"{urls[0]}/readyz") == httpx.codes.OK, "ready")
         yield Service(
             home=main,
+            workers=workers,
             url=urls[0],
             worker_urls={"interactive": urls[1], "bulk": urls[2]},
             keys_url=urls[3],

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from tests.behaviour.cars import PLAIN
-from tests.behaviour.normal import Names
+from tests.behaviour.normal import Names, today
 from tests.behaviour.running import Service, wait_until
-from tests.behaviour.wire import Watch, readable, told, watching
+from tests.behaviour.wire import Watch, readable, take_all, told, watching
 
 FULL = PLAIN | {
     "company": "Toyota", "model": "Corolla", "edition": "1.6 VVT-i", "owner": "First",
@@ -25,6 +25,7 @@ CSV = (
     'R2,Renault,"Clio, 5 portes",2016,Essence,Manuelle,150000,\n'
     "R3,BMW,X5,1800,Diesel,Automatic,90000,500000\n"
 )
+SALE = {"sale_price_mad": 75_000, "sold_at": today()}
 LEASES = re.compile(r"kombu|unacked|pidbox|celeryev")
 
 
@@ -83,14 +84,12 @@ class Scenarios:
         yield "batch that aborts", lambda: self._upload(CSV, "on_error=abort")
         yield (
             "sale",
-            lambda: self._http.post(
-                f"/valuations/{self._batch}-1/outcome", json={"sale_price_mad": 75_000}
-            ),
+            lambda: self._http.post(f"/valuations/{self._batch}-1/outcome", json=SALE),
         )
         yield (
             "sale, corrected",
             lambda: self._http.post(
-                f"/valuations/{self._batch}-1/outcome", json={"sale_price_mad": 76_000}
+                f"/valuations/{self._batch}-1/outcome", json=SALE | {"sale_price_mad": 76_000}
             ),
         )
 
@@ -133,19 +132,19 @@ def record(service: Service) -> dict[str, Any]:
         for name, call in Scenarios(http, watches[0]).all():
             answer = call()
             calls[name] = {"status": answer.status_code, **_said(watches)}
-        at_rest = {name: _redis_content(service, name) for name in ("broker", "cache")}
+        at_rest = {name: redis_content(service, name) for name in ("broker", "cache")}
         audit, disk = audit_lines(home.folder / "audit"), disk_content(home.folder)
-        home.start("beat")
+        beat = home.start("beat")
         sweep = _until_sweep(watches[0])
-        home.stop_last()
+        home.stop(beat)
     messages = {"calls": calls, "sweep": sweep}
     return {"messages": messages, "redis": at_rest, "audit": audit, "disk": disk}
 
 
 def _said(watches: list[Watch]) -> dict[str, Any]:
     return {
-        name: told(watch.take(), Names(numbered=False))
-        for name, watch in zip(("broker", "cache"), watches, strict=True)
+        name: told(said, Names(numbered=False))
+        for name, said in zip(("broker", "cache"), take_all(watches), strict=True)
     }
 
 
@@ -154,14 +153,16 @@ def _until_sweep(watch: Watch) -> list[Any]:
     found: list[Any] = []
 
     def sent() -> bool:
-        found.extend(one for one in told(watch.take(), Names(numbered=False)) if one[0] == "LPUSH")
+        found.extend(
+            one for one in told(take_all([watch])[0], Names(numbered=False)) if one[0] == "LPUSH"
+        )
         return bool(found)
 
     wait_until(sent, "a sweep")
     return found[:1]
 
 
-def _redis_content(service: Service, server: str) -> list[Any]:
+def redis_content(service: Service, server: str) -> list[Any]:
     """Every key of ours with its type, value and time to live."""
     client = service.home.redis(server)
     content = set()
@@ -205,12 +206,13 @@ def audit_lines(folder: Path) -> list[Any]:
     files = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix == ".jsonl":
-            lines = [_audit_line(line) for line in path.read_text("utf-8").splitlines()]
+            lines = [audit_line(line) for line in path.read_text("utf-8").splitlines()]
             files.append([_file_name(path.relative_to(folder)), *lines[:8], len(lines)])
     return sorted(files, key=lambda told: json.dumps(told[1:]))
 
 
-def _audit_line(line: str) -> str:
+def audit_line(line: str) -> str:
+    """A line of the audit log, without ids, times and digests."""
     line = re.sub(r'"response_time_ms":[\d.e-]+', '"response_time_ms":<number>', line)
     line = re.sub(r'"(prev|hash)":"[0-9a-f]+"', r'"\1":"<hash>"', line)
     line = re.sub(r'"at":[\d.]+', '"at":<time>', line)
@@ -245,6 +247,6 @@ def _record(path: Path, content: bytes) -> Any:
     if path.suffix == ".json":
         return names.value(json.loads(content))
     try:
-        return [_audit_line(line) for line in content.decode().splitlines()]
+        return [audit_line(line) for line in content.decode().splitlines()]
     except UnicodeDecodeError:
         return "<bytes>"

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.behaviour.running import wait_until
 
 PREFIX = b"carprice:"
 QUEUES = {b"interactive", b"bulk", b"control"}
-QUIET_S = 0.4
+QUIET_S = 0.6
 """A scenario is over when for this time nobody has said anything of it."""
 _LINE = re.compile(rb"\+[\d.]+ \[\d+ ([^\]]*)\] (.*)", re.DOTALL)
 _ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -29,7 +29,7 @@ LONGEST = 20
 """Of lists beyond this length the first two members are told."""
 MOST_ALIKE = 10
 """Of more commands of one kind the first two are told."""
-LEFT_OUT = {"SCRIPT", "MULTI", "EXEC", "PING", "CLIENT", "HELLO", "INFO", "DBSIZE", "BRPOP"}
+LEFT_OUT = {"SCRIPT", "MULTI", "EXEC", "PING", "CLIENT", "HELLO", "INFO", "DBSIZE", "BRPOP", "LLEN"}
 
 
 class Watch:
@@ -60,10 +60,12 @@ class Watch:
         end = [b"PUBLISH", b"carprice:1:jobs:ended", some_id.encode()]
         wait_until(lambda: any(one == end for _, one in list(self._commands)), "the end")
 
+    def is_quiet(self, since: float) -> bool:
+        """Whether nothing was said for a while, counted from `since` at the earliest."""
+        return time.monotonic() - max(self._changed_at, since) > QUIET_S
+
     def take(self) -> list[tuple[bool, list[bytes]]]:
-        """What was said since the last call, once it is quiet."""
-        while time.monotonic() - self._changed_at < QUIET_S:
-            time.sleep(0.05)
+        """What was said since the last call."""
         taken, self._commands = self._commands, []
         return taken
 
@@ -176,6 +178,13 @@ def _readable_json(value: dict[str, Any], names: Names) -> Any:
         unpacked = msgpack.unpackb(body) if is_packed else json.loads(body)
         told["body"] = {"base64": readable(unpacked, names)}
     return told
+
+
+def take_all(watches: Sequence[Watch]) -> list[list[tuple[bool, list[bytes]]]]:
+    """What each server was told since the last call, once all is quiet."""
+    began = time.monotonic()
+    wait_until(lambda: all(watch.is_quiet(began) for watch in watches), "quiet")
+    return [watch.take() for watch in watches]
 
 
 @contextlib.contextmanager
