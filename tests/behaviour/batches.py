@@ -86,8 +86,6 @@ def _file(service: Service, http: httpx.Client, file: File, told: Told) -> dict[
         found[form] = _result(answer, form, names, told)
     french = http.get(f"{address}/errors")
     found["errors in French"] = _result(french, "errors in French", names, told)
-        http.get(f"{address}/errors"), "errors in French", names, told
-    )
     return found | {"audit": _audit(service, sent.json()["id"])}
 
 
