@@ -6,6 +6,7 @@ compares.
 
 import datetime as dt
 import difflib
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,7 @@ PARTS = (
 )  # fmt: skip
 DEPTHS = {"messages": 4, "redis": 3, "answers": 1, "pages": 1, "keys": 1, "empty": 1, "commands": 1}
 """Levels of a part that have lines of their own, where it is not two."""
-MOST_LINES, LONGEST_LINE = 80, 400
+MOST_LINES, LONGEST_LINE, CONTEXT = 80, 300, 100
 
 
 def this_year() -> int:
@@ -77,13 +78,34 @@ def difference(part: str, now: str) -> str:
             before.splitlines(), now.splitlines(), f"{part}.json", "now", lineterm="", n=1
         )
     )
-    shown = "\n".join(_line(line) for line in lines[:MOST_LINES])
+    shown = "\n".join(_shortened(lines)[:MOST_LINES])
     more = len(lines) - MOST_LINES
     return f"{shown}\n… {more} more lines" if more > 0 else shown
 
 
-def _line(line: str) -> str:
-    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"
+def _shortened(lines: list[str]) -> list[str]:
+    """Lines of a difference, long ones cut to where they begin to differ from their pair."""
+    told: list[str] = []
+    for sign, group in itertools.groupby(lines, key=lambda line: line[:1]):
+        run = list(group)
+        told += _beside(told, run) if sign == "+" else run
+    return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in told]
+
+
+def _beside(told: list[str], added: list[str]) -> list[str]:
+    """Added lines; where as many were removed before, both are cut at their first difference."""
+    removed = list(itertools.takewhile(lambda line: line.startswith("-"), reversed(told)))[::-1]
+    if len(removed) != len(added):
+        return added
+    first = len(told) - len(removed)
+    for place, (old, new) in enumerate(zip(removed, added, strict=True)):
+        pairs = zip(old[1:], new[1:], strict=False)
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        start = same + 1 - CONTEXT
+        if max(len(old), len(new)) > LONGEST_LINE and start > 1:
+            told[first + place] = f"-…{old[start:]}"
+            added[place] = f"+…{new[start:]}"
+    return added
 
 
 def main() -> None:

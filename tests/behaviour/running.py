@@ -164,8 +164,12 @@ class Service:
 
 
 def client(url: str, **options: Any) -> httpx.Client:
-    """An HTTP client that sends nothing of its own accord."""
-    made = httpx.Client(base_url=url, timeout=60.0, **options)
+    """An HTTP client that sends nothing of its own accord.
+
+    Each call has its own connection: the server closes one whose body it has not read.
+    """
+    limits = httpx.Limits(max_keepalive_connections=0)
+    made = httpx.Client(base_url=url, timeout=60.0, limits=limits, **options)
     for name in ("Accept", "Accept-Encoding", "User-Agent"):
         del made.headers[name]
     return made
