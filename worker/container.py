@@ -24,10 +24,9 @@ from worker.batches.steps import BatchStepSender
 from worker.batches.sweep import BatchSweeper
 from worker.batches.tables.detect import TableImporter
 from worker.batches.value import BatchValuation
-from worker.model import ModelRuntime
+from worker.model import Estimation, ModelRuntime
 from worker.shadow import ShadowEvaluator, ShadowRuntime
-from worker.valuations.claims import RedisClaims
-from worker.valuations.service import Estimation, ValuationService
+from worker.valuations.service import RedisClaims, ValuationService
 from worker.valuations.sweep import JobSweeper
 
 

@@ -26,7 +26,7 @@ def make_app() -> Celery:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
     celery = make_celery(settings.redis_url)
-    celery.conf.worker_consumer = "worker.consumer:EventBatchingConsumer"
+    celery.conf.worker_consumer = "worker.lifecycle:EventBatchingConsumer"
     runtime = ModelRuntime(
         settings.versions_path,
         time.monotonic,

@@ -1,19 +1,26 @@
-"""The model of a worker process: loaded at the start, reloaded without a restart."""
+"""The model of a worker process: loaded at the start, reloaded without a restart, asked here."""
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import load_model
 from model_store.registry.registry import ModelRegistry
-from shared.domain.errors import DomainError, ModelNotLoaded
+from shared.domain.errors import DomainError, ModelNotLoaded, ValuationFailed
+from shared.domain.valuation import CarRequest, Estimate, Extra
 from shared.logging import get_logger
+from shared.metrics import INFERENCE
+from shared.queue.names import QueueName
+from shared.queue.sender import EstimateResult
+from worker.shadow import ShadowEvaluator
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -153,6 +160,81 @@ class ModelRuntime:
                 self.refresh()
             except OSError as error:
                 log.warning("model_pointer_unreadable", error=str(error))
+
+
+class Estimation:
+    """Estimates the prices of many requests by one call of the forest.
+
+    Args:
+        models: gives the loaded model.
+        shadow_evaluator: values a sample with the shadow version; None: nothing is sampled.
+    """
+
+    def __init__(
+        self, models: ModelRuntime, shadow_evaluator: ShadowEvaluator | None = None
+    ) -> None:
+        self._models = models
+        self._shadow_evaluator = shadow_evaluator
+
+    def estimate(self, requests: Sequence[CarRequest]) -> list[EstimateResult]:
+        """One result per request; a request that raises does not affect the others."""
+        if not requests:
+            return []
+        try:
+            model = self._models.current()
+        except DomainError as error:
+            return [error] * len(requests)
+        started = time.perf_counter()
+        try:
+            results: list[EstimateResult] = list(_estimate_all(model, requests))
+        except Exception as error:
+            log.exception("group_failed", error=str(error), cars=len(requests))
+            results = [_estimate_alone(model, request) for request in requests]
+        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        self._submit_sample(requests, results)
+        return results
+
+    def _submit_sample(
+        self, requests: Sequence[CarRequest], results: Sequence[EstimateResult]
+    ) -> None:
+        """Give the shadow version its sample of the answers."""
+        if self._shadow_evaluator is not None:
+            self._shadow_evaluator.submit_sample(
+                [
+                    (request.car, result)
+                    for request, result in zip(requests, results, strict=True)
+                    if isinstance(result, Estimate)
+                ]
+            )
+
+
+def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Estimate]:
+    estimates = model.estimate([request.car for request in requests])
+    return [
+        _with_extras(model, request, estimate) if request.extras else estimate
+        for request, estimate in zip(requests, estimates, strict=True)
+    ]
+
+
+def _estimate_alone(model: LoadedModel, request: CarRequest) -> EstimateResult:
+    try:
+        return _estimate_all(model, [request])[0]
+    except Exception as error:
+        log.exception("car_failed", error=str(error))
+        return ValuationFailed(reason=type(error).__name__)
+
+
+def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) -> Estimate:
+    """Add what was asked for on top of the price."""
+    car = request.car
+    return dataclasses.replace(
+        estimate,
+        explanation=model.explain(car) if Extra.CONTRIBUTIONS in request.extras else None,
+        depreciation=model.depreciation(car) if Extra.DEPRECIATION in request.extras else None,
+        comparables=model.comparables(car, estimate.price_mad)
+        if Extra.COMPARABLES in request.extras
+        else None,
+    )
 
 
 def _load_and_warm_up(versions_path: Path, version: str) -> LoadedModel:

@@ -9,7 +9,7 @@ import orjson
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from werkzeug.datastructures import LanguageAccept
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
 
 from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
@@ -141,6 +141,7 @@ def read_json() -> bytes:
         UnsupportedMediaType: the content type is not JSON.
         UnsupportedEncoding: it is compressed.
         BodyTooLarge: above the limit of the application.
+        InvalidInput: it is cut off.
     """
     if not request.is_json:
         raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
@@ -149,6 +150,8 @@ def read_json() -> bytes:
         raise UnsupportedEncoding(expected=IDENTITY, given=encoding[:80])
     try:
         return request.get_data()
+    except ClientDisconnected:
+        raise InvalidInput([FieldProblem("", "truncated-body")]) from None
     except RequestEntityTooLarge:
         raise BodyTooLarge(maximum=request.max_content_length) from None
 

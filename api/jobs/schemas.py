@@ -164,7 +164,7 @@ def accepted_response(
     """202: the job goes on, and here is where to find it; arguments as of `serialize_job`."""
     headers = [("Content-Type", JSON), *accepted_headers(job.id)]
     body = orjson.dumps(serialize_job(job, place, coverage, identity, lang))
-    return HttpResponse(HTTPStatus.ACCEPTED, headers, body)
+    return HttpResponse(int(HTTPStatus.ACCEPTED), headers, body)
 
 
 def accepted_headers(job_id: str) -> list[tuple[str, str]]:

@@ -181,11 +181,12 @@ class MissDispatcher:
         for each, hit in zip(lookups, self._cache.get_all(wanted), strict=True):
             each.hit = hit
         notify([each.future for each in lookups if each.hit is not None])
-        return [each for each in lookups if each.hit is None]
+        missing = [each for each in lookups if each.hit is None]
+        CACHE_MISSES.inc(len(missing))
+        return missing
 
     def _send(self, lookups: list[CacheLookup]) -> DomainError | None:
         """Hand requests to the dispatcher; return the error that their futures were given."""
-        CACHE_MISSES.inc(len(lookups))
         futures = [each.future for each in lookups]
         try:
             self._queue_guard.check()
