@@ -44,17 +44,17 @@ CAR = {
 }
 BODY = json.dumps(CAR).encode()
 FAST_PATH_TYPE, FLASK_TYPE = "application/json", "application/json; charset=utf-8"
-"""The same to a client; what is not quite plain is answered by Flask (`api.front`)."""
+"""The same to a client; the second one is answered by Flask (`api.transport.fast_path`)."""
 
 TIMED_FUNCTIONS = {
     "find the caller": ("api.transport.fast_path", "FastPath", "_parse_fast_path"),
     "JSON": ("api.transport.fast_path", "", "parse_json"),
-    "the car's fields": ("api.front", "", "load_car_request"),
+    "the car's fields": ("api.transport.fast_path", "", "load_car_request"),
     "cache": ("shared.redis.cache", "ValuationCache", "get_local"),
-    "what is recorded": ("api.valuations.loop_service", "", "hit_record"),
+    "what is recorded": ("api.valuations.service", "", "hit_record"),
     "audit: one line": ("shared.audit.log", "AuditLog", "append"),
-    "count the price": ("api.valuations.loop_service", "", "observe_valuations"),
-    "write the answer": ("api.transport.fast_path", "FastPath", "_write"),
+    "count the price": ("api.valuations.service", "", "observe_valuations"),
+    "write the answer": ("api.transport.fast_path", "FastPath", "_serialize"),
     "count and time the request": ("api.transport.fast_path", "", "observe_http"),
 }
 """Module, class (or none) and function of each part."""
