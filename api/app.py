@@ -30,7 +30,7 @@ from shared.settings import Settings
 
 VERSION = "1.0.0"
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
-"""Those that some route answers."""
+"""The methods of all routes."""
 DESCRIPTION = (
     "Prices of used cars in Morocco: how much, how sure, why, and whether an asking price is fair. "
     "One car at once (`/predict`), one or many by submit and poll (`/jobs`), whole files "
@@ -40,11 +40,11 @@ DESCRIPTION = (
 
 
 def create_app(settings: Settings, services: ApiServices | None = None) -> Flask:
-    """The application; nothing connects and no thread starts before the first request.
+    """Create the application; no connection and no thread starts before the first request.
 
     Args:
         settings: with both Redis URLs filled in (`shared.redis.servers.with_server_urls`).
-        services: in place of those that `settings` describe.
+        services: used instead of those that `settings` describe.
 
     Raises:
         SettingsError: the settings do not fit together.
@@ -80,12 +80,12 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
 
 
 def create_asgi_app(app: Flask) -> FastPath:
-    """What an ASGI server calls: `app`, and in front of it what is answered without it."""
+    """Create the ASGI application: the fast path in front of `app`."""
     return FastPath(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
 
 
 class DocumentedApi(Api):
-    """flask-smorest's documentation, without its own way to answer errors."""
+    """flask-smorest's documentation, without its error handlers."""
 
     ERROR_SCHEMA = None
     DEFAULT_ERROR_RESPONSE_NAME = None
@@ -119,9 +119,9 @@ def _register_routes(app: Flask) -> None:
 
 
 def _measure(app: Flask) -> None:
-    """Count and time every request under its route's template, never its raw path.
+    """Count and time every request under its route's template and a known method.
 
-    Clients can invent methods too, and every label value stays in memory.
+    Clients choose paths and methods, and every label value stays in memory.
     """
 
     @app.before_request

@@ -36,7 +36,7 @@ from shared.settings import Settings
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ApiServices:
-    """What the views call."""
+    """The services that views and the fast path call."""
 
     settings: Settings
     valuations: Valuations
@@ -55,7 +55,7 @@ class ApiServices:
 
 
 def build_services(settings: Settings) -> ApiServices:
-    """Wire the services; connections open and threads start at their first use."""
+    """Build the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
     workers = WorkerRegistry(broker, clock)
@@ -86,8 +86,8 @@ def build_services(settings: Settings) -> ApiServices:
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
     lists = SubmissionIndex(broker)
-    # One bound for all who wait. A quarter of the threads reads bodies (`api.limits`), an eighth
-    # sends large answers: the last eighth answers everybody else.
+    # Half of the threads may wait long. A quarter reads bodies (`api.limits`), an eighth sends
+    # large responses: the last eighth remains for all other requests.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = BatchLedger(

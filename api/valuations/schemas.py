@@ -1,4 +1,4 @@
-"""The valuation as the client sees it: the documented schemas, and the fast way to serialise it."""
+"""Responses with a valuation: the documented schemas, and functions that serialise faster."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +65,7 @@ class ComparableSchema(Schema):
 
 
 def dump_depreciation(depreciation: Depreciation, coverage: float) -> dict[str, Any]:
-    """The members of the answer that tell the next years."""
+    """The members of the response for the next years."""
     return {
         "depreciation": [
             {
@@ -177,7 +177,7 @@ class ValuationSchema(Schema):
 
 
 def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
-    """The answer for one valuation, in the language of this request's caller."""
+    """The response for one valuation, in the language of the current request."""
     model = services().active_model.identity(valuation.estimate.model_version)
     return serialize_valuation(valuation, coverage, model, language())
 
@@ -185,10 +185,10 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
 def serialize_valuation(
     valuation: Valuation, coverage: float, model: Mapping[str, str | None], lang: Language
 ) -> dict[str, Any]:
-    """The answer for one valuation.
+    """The response for one valuation.
 
     Args:
-        valuation: what was asked and found.
+        valuation: the request and its estimate.
         coverage: of the price interval.
         model: identity of the model that answered, see `ActiveVersionCache.identity`.
         lang: of the warnings.
@@ -231,7 +231,7 @@ def cache_status(valuation: Valuation) -> str:
 
 
 def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
-    """What was accepted without being used, in words."""
+    """The texts of the warnings."""
     warnings = list(valuation.request.warnings)
     if not valuation.estimate.model_known:
         warnings.append({"pointer": "/model", "code": "model-unknown"})

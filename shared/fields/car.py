@@ -1,4 +1,4 @@
-"""The car's fields: the one definition behind JSON body, CSV column, form field and OpenAPI."""
+"""The car's fields: the one definition for JSON body, CSV column, form field and OpenAPI."""
 
 from marshmallow import EXCLUDE, Schema
 
@@ -213,7 +213,7 @@ class CarSchema(Schema):
 
 
 DIRHAMS = ("mad", "dhs", "dh", "درهم")
-"""How people write the currency behind a price."""
+"""Spellings of the currency after a price."""
 
 
 class CarRequestSchema(CarSchema):
