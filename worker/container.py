@@ -32,7 +32,7 @@ from worker.valuations.sweep import JobSweeper
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerServices:
-    """What the tasks of one process call."""
+    """The services that the tasks of one process call."""
 
     valuation: ValuationService
     split: BatchSplitter
@@ -63,7 +63,7 @@ class WorkerProcess:
 
 
 def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
-    """Wire the services of this process; connections open at their first use.
+    """Build the services of this process; connections open at their first use.
 
     Args:
         settings: with `redis_url` and `cache_url` filled in.
@@ -127,10 +127,10 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
 
 
 def resume_batches(settings: Settings) -> None:
-    """Have all steps of batches sent again that are under way, for the only worker of batches.
+    """Have all running steps of batches sent again, for the only worker of batches.
 
     Raises:
-        BrokerUnavailable: leases that run out do it later.
+        BrokerUnavailable: the steps are sent again later, when their leases expire.
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):

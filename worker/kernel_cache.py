@@ -1,8 +1,8 @@
-"""Kernels are compiled by short-lived processes, once; workers only load what these leave behind.
+"""Fills numba's cache of compiled kernels by short-lived processes, once per host.
 
-A compiler takes seconds and does not give back its memory. Whichever worker starts first on a host
-has the kernels compiled, one process a core, and notes what for; all others wait for it. Where the
-folder cannot be written, or such a process fails, each worker compiles for itself as it imports.
+Compiling takes seconds and memory that is not freed. The first worker that starts on a host has
+the kernels compiled, by one process per core, and stores a fingerprint; the others wait for it. If
+the folder cannot be written or a process fails, each worker compiles the kernels on import.
 
 `python -m worker.kernel_cache MODULE…` compiles the kernels of these modules.
 """
@@ -29,23 +29,23 @@ COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
         "worker.batches.fast_csv.write_kernels",
     ),
 )
-"""All modules of kernels, in shares that take about the same time."""
+"""All modules with kernels, in groups that take about the same time."""
 
 FINGERPRINT_FILE = "compiled-for"
 TIMEOUT_S = 120.0
-"""Many times what compiling takes; a worker does not wait longer for another's compilers."""
+"""Many times what compiling takes: the limit of a worker's wait."""
 
 log = get_logger("kernel_cache")
 
 
 def fill_kernel_cache(folder: Path) -> bool:
-    """Have all kernels compiled into numba's cache, unless they are there.
+    """Compile all kernels into numba's cache, unless they are there.
 
     Args:
         folder: what `NUMBA_CACHE_DIR` names.
 
     Returns:
-        Whether anything had to be compiled.
+        Whether anything was compiled.
     """
     try:
         wanted = _fingerprint()
@@ -62,7 +62,7 @@ def fill_kernel_cache(folder: Path) -> bool:
 
 
 def _fingerprint() -> str:
-    """What the machine code depends on: the compiler, the processor and the kernels' sources."""
+    """Digest of all that the machine code depends on: compiler, processor, sources."""
     from llvmlite import binding  # noqa: PLC0415 - optional, with numba
 
     parts = [
@@ -75,7 +75,7 @@ def _fingerprint() -> str:
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             raise ImportError(f"no source of {module}")
-        # Numba, too, takes a file of another time for another program.
+        # Numba compares the times of source files too.
         state = Path(spec.origin).stat()
         parts += [spec.origin, str(state.st_mtime_ns), str(state.st_size)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -83,7 +83,7 @@ def _fingerprint() -> str:
 
 @contextmanager
 def _exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keep other workers of the host waiting; a lock of one that dies is gone with it."""
+    """Hold the lock of the host; it is released when its holder dies."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / f"{FINGERPRINT_FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,7 +91,7 @@ def _exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 def _compile() -> None:
-    """Compile all shares at once.
+    """Compile all groups in parallel.
 
     Raises:
         subprocess.SubprocessError: a process failed.
@@ -117,7 +117,7 @@ def _compile() -> None:
 
 
 def main(modules: Sequence[str]) -> None:
-    """Import modules whose kernels are compiled as they are imported."""
+    """Import modules, which compiles their kernels."""
     for module in modules:
         importlib.import_module(module)
 

@@ -40,7 +40,7 @@ TIMER_PURGE_INTERVAL_S = 10.0
 """How often the timers of ended tasks are dropped."""
 
 BULK_NICENESS = 10
-"""Where both want a core, a valuation that somebody waits for gets nine tenths of it."""
+"""On a shared core an interactive worker gets nine tenths of the time."""
 
 log = get_logger("lifecycle")
 
@@ -51,22 +51,21 @@ def connect_signals(
     start_process: Callable[[], None],
     resume_batches: Callable[[], None],
 ) -> None:
-    """Hook into Celery's signals.
+    """Connect to Celery's signals.
 
     Args:
         settings: the worker's settings.
-        runtime: loaded here, before the pool forks, so that its children share the forest's
-            memory.
+        runtime: loaded here, before the pool forks, so that the children share its memory.
         start_process: builds the services of a process; called in each pool process, and in a
             solo worker itself.
-        resume_batches: called where no other worker values batches: whatever its predecessor held
-            when it was killed must not wait for its leases.
+        resume_batches: sends the steps of batches again, called if no other worker serves the bulk
+            queue: the work of a killed predecessor then need not wait for its leases.
     """
     HeartbeatReporter(settings, runtime, resume_batches).connect()
 
     @signals.setup_logging.connect(weak=False)
     def keep_logging(**_: Any) -> None:
-        """Celery leaves the logging as it is while somebody listens to this signal."""
+        """Celery does not configure the logging while this signal has a receiver."""
 
     @signals.worker_init.connect(weak=False)
     def warm_up(sender: Any, **_: Any) -> None:
@@ -75,7 +74,7 @@ def connect_signals(
             runtime.warm_up()
         if get_implementation(sender.pool_cls) is prefork.TaskPool:
             _prepare_bulk_worker()
-        # What is here now stays: the collector must not touch, and so copy, the shared pages.
+        # The collector must not write to, and so copy, the pages that the children share.
         gc.collect()
         gc.freeze()
 
@@ -85,7 +84,7 @@ def connect_signals(
 
     @signals.worker_ready.connect(weak=False)
     def serve_metrics(**_: Any) -> None:
-        # These threads only read files: a child that forks beside them inherits no lock of theirs.
+        # These threads only read files: a forked child inherits no lock that they hold.
         if settings.metrics_port:
             start_http_server(settings.metrics_port, registry=host_registry())
         if settings.pushgateway_url:
@@ -103,10 +102,10 @@ def connect_signals(
 
 
 def _start_or_exit(start_process: Callable[[], None]) -> None:
-    """Start a process, or end it.
+    """Start a process, or exit.
 
-    Celery only logs what a signal's receiver raises. The process would go on to take tasks, fail
-    them all, and call itself ready; one that ends is started again until the cause is gone.
+    Celery only logs what a signal's receiver raises: the process would take tasks and fail them
+    all. A process that exits is started again until the cause is gone.
     """
     try:
         start_process()
@@ -116,19 +115,19 @@ def _start_or_exit(start_process: Callable[[], None]) -> None:
 
 
 def _prepare_bulk_worker() -> None:
-    """Prepare a worker for batches, which yields to whoever waits for an answer."""
+    """Prepare a worker for batches; it runs at a lower priority than interactive workers."""
     os.nice(BULK_NICENESS)
-    # Compiled once, here, and shared by the processes of the pool.
+    # Compiled here once; the processes of the pool share it.
     fast_csv_engine()
 
 
 class HeartbeatReporter:
-    """Tells the API, with Celery's own heartbeat, that this worker is there and able to answer.
+    """Reports, at each heartbeat of Celery, that this worker is able to answer.
 
     Args:
-        settings: where the broker is.
-        runtime: a worker without a pool is able only while it has a model. The parent of a pool
-            does not look: it must not start a thread that its children would inherit halfway.
+        settings: with the URL of the broker.
+        runtime: a solo worker is able to answer while it has a model. The parent of a pool does not
+            check this, because asking would start a thread before a fork.
         resume_batches: see `connect_signals`.
     """
 
@@ -143,7 +142,7 @@ class HeartbeatReporter:
         self._name = ""
 
     def connect(self) -> None:
-        """Hook into the signals of a worker's main process."""
+        """Connect to the signals of a worker's main process."""
         signals.worker_ready.connect(self._ready, weak=False)
         signals.heartbeat_sent.connect(self._beat, weak=False)
         signals.worker_shutting_down.connect(self._leave, weak=False)
@@ -162,7 +161,7 @@ class HeartbeatReporter:
     def _beat(self, **_: Any) -> None:
         if not self._name:
             return
-        # The broker's absence is the API's to report; a worker only waits for its return.
+        # The API reports an outage of the broker; a worker waits for its end.
         with contextlib.suppress(BrokerUnavailable, ModelNotLoaded):
             if self._is_solo:
                 self._runtime.current()
@@ -175,10 +174,7 @@ class HeartbeatReporter:
 
 
 def _push_metrics_loop(url: str) -> None:
-    """Push this host's metrics at an interval; a gateway that is down is tried again.
-
-    They are those of all its processes, so all push the same under the host's name.
-    """
+    """Push the metrics of all processes of this host, under the host's name, at an interval."""
     while not threading.Event().wait(PUSH_INTERVAL_S):
         try:
             push_to_gateway(

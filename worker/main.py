@@ -22,7 +22,7 @@ def make_app() -> Celery:
     """The configured application with its tasks."""
     settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "worker")
-    # Celery warns of root because of pickle; these workers accept msgpack and JSON only.
+    # Celery warns about root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
     celery = make_celery(settings.redis_url)

@@ -1,4 +1,4 @@
-"""The model of a worker process: loaded at the start, reloaded without a restart, asked here."""
+"""The model of a worker process: loaded at the start, reloaded without a restart."""
 
 import contextlib
 import ctypes
@@ -27,7 +27,7 @@ RETRY_AFTER_S = 30.0
 """A version that failed to load is tried again after this time, or when another is activated."""
 
 MAX_PINNED_MODELS = 3
-"""Versions kept for batches that were accepted with them."""
+"""Versions that are kept for batches that were accepted with them."""
 
 log = get_logger("model_runtime")
 
@@ -42,18 +42,18 @@ class ReloadOutcome(StrEnum):
 class ModelRuntime:
     """Holds the loaded model of this process.
 
-    A thread of each process looks at the registry's pointer once a second, loads and tests a new
-    version while the old one goes on serving, and then swaps one reference. A version that cannot
-    be loaded changes nothing.
+    A thread of each process reads the registry's pointer once a second. It loads and tests a new
+    version while the old one serves, then swaps one reference. A version that cannot be loaded
+    changes nothing.
 
-    The object may be made and warmed up in a parent process: its children share the forest's
-    memory, and each starts its own thread when it first asks for the model.
+    The object may be created and warmed up in a parent process: the children share the memory of
+    the forest, and each starts its own thread at its first use of the model.
 
     Args:
         versions_path: the registry's folder.
         clock: monotonic time in seconds.
-        on_reload: told of every attempt to load the active version.
-        check_interval_s: pause between two looks at the pointer.
+        on_reload: called with the outcome of every attempt to load the active version.
+        check_interval_s: time between two reads of the pointer.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ModelRuntime:
         """The active version.
 
         Raises:
-            ModelNotLoaded: none is active, or the only one ever activated cannot be loaded.
+            ModelNotLoaded: none is active, or none could be loaded yet.
         """
         if self._watcher_pid != os.getpid():
             self._start_watching()
@@ -91,7 +91,7 @@ class ModelRuntime:
         return self._current
 
     def load(self, version: str) -> LoadedModel:
-        """A certain version, for work that was accepted with it; the last few are kept.
+        """A given version, for work that was accepted with it; the last few are kept.
 
         Raises:
             ModelVersionNotFound: there is no such version.
@@ -110,7 +110,7 @@ class ModelRuntime:
     def warm_up(self) -> None:
         """Load the active version and the compiled kernels, before the first request or fork.
 
-        Nothing here starts a thread, OpenMP's included, so that forking afterwards is safe.
+        This starts no thread, of OpenMP neither, so that forking afterwards is safe.
 
         Raises:
             ModelNotLoaded: see `current`.
@@ -127,7 +127,7 @@ class ModelRuntime:
                 return
             try:
                 model = self.load(wanted)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong, the old one goes on
+            except Exception as error:  # noqa: BLE001 - the old version goes on serving
                 self._record_load_failure(wanted, error)
                 return
             self._current, self._failed_version = model, None
@@ -135,7 +135,7 @@ class ModelRuntime:
             self._on_reload(ReloadOutcome.SUCCESS)
 
     def _needs_no_reload(self, wanted: str) -> bool:
-        """Whether there is nothing to do about a version: it serves, or has failed just now."""
+        """Whether a version serves already, or failed within `RETRY_AFTER_S`."""
         if self._current is not None and self._current.version.id == wanted:
             return True
         return wanted == self._failed_version and self._clock() < self._retry_at
@@ -238,7 +238,7 @@ def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) ->
 
 
 def _load_and_warm_up(versions_path: Path, version: str) -> LoadedModel:
-    """Load a version, and do what its first requests would otherwise have to wait for."""
+    """Load a version and run what its first requests would have to wait for."""
     model = load_model(versions_path, version)
     case = model.version.self_test[0]
     model.explain(case.car)
@@ -253,10 +253,10 @@ _MADV_DONTNEED = 4  # MADV_DONTNEED
 
 
 def release_llvm_pages() -> None:
-    """Give the pages of LLVM's code back; whoever needs them later finds them in its file.
+    """Release the memory of LLVM's code; the system reads it from the file again when needed.
 
-    Only pages that are mapped to be run and cannot be written: they are the file's, byte for byte.
-    Does nothing where the system has no such list of mappings.
+    Only executable pages that are not writable are released: they equal the file. Does nothing on
+    systems without `/proc/self/maps` or `madvise`.
     """
     with contextlib.suppress(OSError, AttributeError):
         advise = ctypes.CDLL(None).madvise
@@ -265,7 +265,7 @@ def release_llvm_pages() -> None:
 
 
 def _library_code_ranges() -> list[tuple[int, int]]:
-    """Where the library's code is mapped."""
+    """Address ranges of the library's code."""
     found = []
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
         place, rights, *_ = line.split()

@@ -32,15 +32,14 @@ from shared.redis.jobs import MAX_LEASE_S, JobStore
 from worker.model import Estimation
 
 DONE_TTL_S = 2 * MAX_LEASE_S
-"""How long a message whose records are in the log is remembered: whoever sends it again does so
-when a lease has run out."""
+"""Time to live of a claim whose records are written: longer than any lease, after which a message is
+sent again."""
 
 UNFINISHED_TTL_S = 86_400
-"""How long one is remembered whose worker died before that: there are few, and all workers may be
-away for long."""
+"""Time to live of a claim whose worker died before that: all workers may be down for long."""
 
 CLAIM_TIMEOUT_S = 30
-"""Valuing a message takes milliseconds: after this time, whoever claimed it has died."""
+"""To value a message takes milliseconds: after this time its worker has died."""
 
 # Hash of a claim: `first` and `latest`, when it was claimed, and `done`.
 # KEYS: claim.  ARGV: now, seconds after which a claim is in doubt, time to live, claim it (1) or
@@ -65,27 +64,27 @@ return {state, first or ARGV[1], latest or ARGV[1]}
 
 
 class ClaimState(StrEnum):
-    """What is known of the records of a message."""
+    """State of the audit records of a message."""
 
     FRESH = "fresh"
-    """Nobody has begun."""
+    """No worker has started."""
     BUSY = "busy"
-    """Somebody is at it now."""
+    """A worker is writing them."""
     DONE = "done"
     """They are in the log."""
     DOUBTFUL = "doubtful"
-    """Somebody began and died: they may be in the log."""
+    """A worker started and died: they may be in the log."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """The state in which a message was found, and when it had been claimed (Unix times).
+    """The state of a message when it was claimed, and the times of its claims (Unix time).
 
     Attributes:
         message_id: the message.
-        state: how it was found.
-        first_at: when it was claimed first; now if it never was.
-        latest_at: when it was claimed last before this look.
+        state: before this claim.
+        first_at: time of the first claim; now if there was none.
+        latest_at: time of the latest claim before this one.
     """
 
     message_id: str
@@ -95,12 +94,12 @@ class Claim:
 
     @property
     def stale_at(self) -> float:
-        """When a claim that is busy now will be taken for one whose worker has died."""
+        """When a busy claim will count as that of a dead worker."""
         return self.latest_at + CLAIM_TIMEOUT_S
 
 
 class RedisClaims:
-    """Claims on messages, in the broker's Redis.
+    """Claims on messages, in the broker's Redis: one worker writes the audit records of each.
 
     Args:
         client: connection to the broker instance.
@@ -113,14 +112,14 @@ class RedisClaims:
         self._claim_script = client.register_script(_CLAIM_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
-        """Claim a message; found FRESH or DOUBTFUL, its records are the caller's to write."""
+        """Claim a message; if it was FRESH or DOUBTFUL, the caller has to write its records."""
         return self._found(message_id, claim=True)
 
     @contextmanager
     def begin_concurrently(self, message_id: str, now: float) -> Iterator[Callable[[], Claim]]:
-        """Claim a message and work on it meanwhile: entering sends, the function reads.
+        """Send a claim on entry; the returned function reads the response.
 
-        Nothing that cannot be taken back may happen before the claim is read.
+        Work that can be discarded may run in between.
         """
         with ExitStack() as stack:
             with broker_errors():
@@ -130,7 +129,7 @@ class RedisClaims:
             yield lambda: self._read(message_id, asked)
 
     def peek(self, message_id: str) -> Claim:
-        """Look at a message without claiming it."""
+        """Read the state of a message without claiming it."""
         return self._found(message_id, claim=False)
 
     def done(self, message_id: str) -> None:
@@ -158,7 +157,7 @@ class RedisClaims:
         try:
             with broker_errors():
                 (found,) = asked.responses()
-        except redis.exceptions.NoScriptError:  # the broker is new: it is told the script
+        except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
             return self.begin(message_id)
         return _to_claim(message_id, found)
 
@@ -172,7 +171,7 @@ class RedisClaims:
 
 
 def done_commands(message_id: str) -> list[Command]:
-    """What notes that the records of a message are in the log."""
+    """Commands that note that the records of a message are in the log."""
     key = keys.audit_claim(message_id)
     return [("HSET", key, "done", 1), ("EXPIRE", key, DONE_TTL_S)]
 
@@ -184,7 +183,7 @@ def _to_claim(message_id: str, found: list[bytes]) -> Claim:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WaitingRequest:
-    """One request of a group, as it came off the queue."""
+    """One request of a micro-batch, as received from the queue."""
 
     id: ValuationId
     request: CarRequest
@@ -194,7 +193,7 @@ class WaitingRequest:
 
     @classmethod
     def from_wire(cls, packed: bytes) -> "WaitingRequest":
-        """Rebuild the request from what `MicroBatchDispatcher.submit` sent."""
+        """Rebuild the request from what `MicroBatchDispatcher` sent."""
         valuation_id, request, caller, deadline, enqueued_at = msgpack.unpackb(packed)
         return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
 
@@ -205,19 +204,19 @@ AnsweredRequest: TypeAlias = tuple[WaitingRequest, EstimateResult]
 class ValuationService:
     """Carries out `valuation.value_cars`, `valuation.value_job` and `valuation.value_list`.
 
-    The order is always: claim, estimate, audit, then answer; so that no answer goes unrecorded.
-    A message may come twice, to two workers at once, or again after its worker died: the claim
-    lets one of them write the records, and whoever comes later answers without writing them.
+    The order is always: claim, estimate, audit, answer, so that every answer is recorded. A message
+    may be delivered to two workers at once, or again after its worker died: the claim lets one of
+    them write the records, and later ones answer without writing them.
 
     Args:
-        estimation: asks the forest.
-        audit: where every answer is recorded first.
-        claims: who records a message's answers.
+        estimation: calls the forest.
+        audit: the audit log.
+        claims: claims on messages.
         cache: result cache.
         jobs: the stored jobs.
         client: connection to the broker instance, for the replies.
         clock: the time of day.
-        max_attempts: a job that was tried this often fails.
+        max_attempts: a job fails after this many attempts.
     """
 
     def __init__(
@@ -242,27 +241,27 @@ class ValuationService:
         self._max_attempts = max_attempts
 
     def value_group(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
-        """Answer a group of waiting requests with one forest call and one reply.
+        """Answer a micro-batch of waiting requests by one forest call and one reply.
 
-        A request that was past its deadline when the group was first claimed is left out: its
-        caller waits no more, and what became of it is a job with a message of its own, which
-        sees by the same comparison that the group has left it out.
+        A request whose deadline had passed when the micro-batch was first claimed is left out: its
+        caller waits no more, and it has become a job with a message of its own. That job finds out
+        by the same comparison that it was left out here.
 
         Args:
-            group_id: names the group in the reply.
-            reply_to: list on which the API process waits.
+            group_id: id of the micro-batch.
+            reply_to: reply list of the API process.
             items: the requests, as `WaitingRequest.from_wire` reads them.
         """
         now = self._clock()
         with self._claims.begin_concurrently(group_id, now) as claimed:
             waiting = [WaitingRequest.from_wire(item) for item in items]
             _observe_wait(now, [item.enqueued_at for item in waiting])
-            # The forest works while the claim is under way.
+            # The forest runs while the claim is sent.
             answered = self._answer(waiting, now)
             claim = claimed()
         if claim.state is ClaimState.BUSY:
             return
-        if claim.state is not ClaimState.FRESH:  # deadlines were compared with another time
+        if claim.state is not ClaimState.FRESH:  # compare the deadlines with that claim
             answered = self._answer(waiting, claim.first_at)
         commands = []
         try:
@@ -270,7 +269,7 @@ class ValuationService:
             commands = done_commands(group_id)
         except AuditUnavailable as error:
             answered = [(item, error) for item, _ in answered]
-        # First the cache: whoever has an answer and asks again finds it there.
+        # Cache first: a caller who has the answer and asks again finds it there.
         with self._cache.put_concurrently(
             _cacheable((item.request, result) for item, result in answered)
         ):
@@ -280,7 +279,7 @@ class ValuationService:
     def _answer(
         self, waiting: Sequence[WaitingRequest], claimed_at: float
     ) -> list[AnsweredRequest]:
-        """Ask the forest for those who waited still when the group was claimed."""
+        """Estimate the requests whose deadline was not over at `claimed_at`."""
         wanted = [item for item in waiting if item.deadline >= claimed_at]
         results = self._estimation.estimate([item.request for item in wanted])
         return list(zip(wanted, results, strict=True))
@@ -293,7 +292,7 @@ class ValuationService:
         Args:
             job_id: the job.
             enqueued_at: Unix time at which the message was sent.
-            queue: on which it travelled.
+            queue: the queue of the message.
         """
         job = self._jobs.load(job_id)
         if job is None or job.state.is_terminal:
@@ -304,13 +303,13 @@ class ValuationService:
         elif job.attempts >= self._max_attempts:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
         elif (claim := self._claim(job)).state is ClaimState.BUSY:
-            # Whoever has it either ends it or is dead; to find it taken is no attempt.
+            # Its worker either ends it or is dead; this is not counted as an attempt.
             self._jobs.postpone(job_id, claim.stale_at)
         elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
 
     def _claim(self, job: Job) -> Claim:
-        """Claim a job; one whose car was valued in a group is recorded where the group was."""
+        """Claim a job, or use the claim of the micro-batch that has valued its car."""
         if job.origin is None:
             return _with_doubt(job, self._claims.begin(job.id))
         group = self._claims.peek(job.origin.group_id)
@@ -383,7 +382,7 @@ class ValuationService:
 
 
 def _with_doubt(job: Job, claim: Claim) -> Claim:
-    """The claim on a job; where one was forgotten although work has begun, the log must tell."""
+    """The claim of a job, DOUBTFUL if the job has attempts and its earlier claim has expired."""
     if claim.state is ClaimState.FRESH and job.attempts:
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
     return claim
