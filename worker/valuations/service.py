@@ -32,8 +32,8 @@ from shared.redis.jobs import MAX_LEASE_S, JobStore
 from worker.model import Estimation
 
 DONE_TTL_S = 2 * MAX_LEASE_S
-"""Time to live of a claim whose records are written: longer than any lease, after which a message is
-sent again."""
+"""Time to live of a claim whose records are written: longer than any lease, after which its message
+is sent again."""
 
 UNFINISHED_TTL_S = 86_400
 """Time to live of a claim whose worker died before that: all workers may be down for long."""
