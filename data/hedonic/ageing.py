@@ -13,7 +13,7 @@ import pandas as pd
 
 from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 
 _TERM = (VEHICLE, "year")
 _FIRST_ISOTONIC_YEAR = 1998

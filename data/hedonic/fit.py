@@ -10,7 +10,8 @@ import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.hedonic.ageing import with_isotonic_ageing
-from data.hedonic.codes import BRAND_CLASSES, KEY_COLUMNS, tokenize_edition
+from data.hedonic.codes import KEY_COLUMNS, tokenize_edition
+from data.hedonic.imputed_effects import with_imputed_effects
 from data.hedonic.model import (
     BRAND_CLASS,
     SEPARATOR,
@@ -21,7 +22,7 @@ from data.hedonic.model import (
     IntArray,
     Term,
 )
-from data.hedonic.usual_fit import with_imputed_effects
+from data.vehicles.names import BRAND_CLASSES
 
 _ITERATIONS = (80, 40, 40)
 """Of each round of reweighting; a round starts from the solution of the one before."""

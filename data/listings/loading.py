@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 import pandas as pd
 from marshmallow import ValidationError
 
+from data.hedonic.model import SEPARATOR
 from data.listings.cells import money, parse_month
 from data.listings.files import ListingsError, RawTable, read_table
 from data.listings.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
-from data.listings.names import split_name
 from data.listings.report import MAX_SUSPECT_ROWS, LoadReport
 from data.listings.suspicion import suspicious_prices
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
-from shared.domain.names import fold
+from data.market.reference import ReferenceMarket
+from shared.domain.names import canonical_brand, fold
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import is_blank
 
@@ -29,6 +31,10 @@ _MAX_HEADERS_SHOWN = 20
 _MIN_DUPLICATE_COLUMNS = 8
 """A row of so many used columns that repeats another word for word is the same listing, read
 twice. With fewer columns two cars may well look alike."""
+_TWO_WORD_BRANDS = frozenset(
+    {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
+)
+_MAX_MODEL_WORDS = 3
 
 Columns = Mapping[str, Sequence[str]]
 Values = Mapping[str, Sequence[Any]]
@@ -179,3 +185,35 @@ def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
 def _months(table: pd.DataFrame) -> tuple[str, str] | None:
     dates = table[LISTING_DATE].dropna()
     return (str(dates.min()), str(dates.max())) if len(dates) else None
+
+
+def split_name(name: str) -> tuple[str, str, str]:
+    """Company, model and edition of a listing's full name.
+
+    Models of the reference market are known by all their words; of others the first word counts.
+
+    >>> split_name("Maruti Swift Dzire VDI"), split_name("Mercedes-Benz Classe C 220 d")
+    (('maruti', 'swift', 'dzire vdi'), ('mercedes benz', 'classe c', '220 d'))
+    """
+    words = fold(name).split(" ")
+    size = 2 if " ".join(words[:2]) in _TWO_WORD_BRANDS else 1
+    company, rest = " ".join(words[:size]), words[size:]
+    length = _model_length(canonical_brand(company), rest)
+    return company, " ".join(rest[:length]), " ".join(rest[length:])
+
+
+def _model_length(company: str, words: list[str]) -> int:
+    """How many of the words name the model."""
+    known = _known_vehicles()
+    for length in range(min(_MAX_MODEL_WORDS, len(words)), 1, -1):
+        if (company, " ".join(words[:length])) in known:
+            return length
+    return 1
+
+
+@cache
+def _known_vehicles() -> frozenset[tuple[str, str]]:
+    """(company, model) pairs of the reference market."""
+    vehicles = ReferenceMarket.load().hedonic.vehicle_years
+    pairs = (vehicle.split(SEPARATOR) for vehicle in vehicles)
+    return frozenset((company, model) for company, model in pairs)

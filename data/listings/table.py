@@ -60,3 +60,9 @@ def car_columns(listings: pd.DataFrame) -> dict[str, list[Any]]:
         name: [None if value != value else value for value in listings[name].tolist()]  # noqa: PLR0124 - NaN
         for name in FIELD_NAMES
     }
+
+
+def latest_month(listings: pd.DataFrame) -> str:
+    """The month of the latest listing; the latest year of registration where none is dated."""
+    dates = listings[LISTING_DATE].dropna()
+    return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"

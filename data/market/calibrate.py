@@ -6,11 +6,11 @@ import pandas as pd
 from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import HedonicFit, fit_hedonic
 from data.hedonic.model import FloatArray, IntArray, PiecewiseLinear
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
 from data.listings.loading import ListingsError
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.distributions import (
     AGE_BANDS,
     MIN_CELL_COUNT,
@@ -76,12 +76,6 @@ def require_several_brands(listings: pd.DataFrame) -> None:
             f"all listings are of one brand ({listings['company'].iloc[0]});"
             f" at least {MIN_BRANDS} are needed to price cars in general"
         )
-
-
-def latest_month(listings: pd.DataFrame) -> str:
-    """The month of the latest listing; the latest year of registration where none is dated."""
-    dates = listings[LISTING_DATE].dropna()
-    return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"
 
 
 def near_duplicate_groups(listings: pd.DataFrame) -> IntArray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import FIRST_YEAR, SEPARATOR, FloatArray
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import (
     LISTING_DATE,
     NUMERIC_FIELDS,

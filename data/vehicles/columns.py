@@ -122,17 +122,3 @@ def as_codes(
     distinct, inverse = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
     found = [words.get(value, missing) for value in distinct.tolist()]
     return np.array(found, dtype=np.float64)[inverse]
-
-
-def is_missing(column: Column | None, n: int) -> NDArray[np.bool_] | list[bool]:
-    """Which of the n values of a column are missing."""
-    if column is None:
-        return [True] * n
-    if isinstance(column, np.ndarray):
-        return np.asarray(np.isnan(column))
-    if isinstance(column, CategoricalColumn):
-        return np.asarray(column.table.mapped(_IS_NONE, 0.0)[column.codes] > 0)
-    return [value is None for value in column]
-
-
-_IS_NONE: Mapping[Any, float] = {None: 1.0}

@@ -25,7 +25,7 @@ from model_store.registry.verification import check_version, sha256_of
 from shared.domain.errors import ModelRefused
 
 if TYPE_CHECKING:
-    from model_store.training.trained import TrainedModel
+    from model_store.training.train import TrainedModel
 
 ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"

@@ -9,7 +9,7 @@ import pandas as pd
 from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import HedonicFit, fit_hedonic
 from data.hedonic.model import FloatArray, HedonicModel, IntArray, Term
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import with_scaled_penalty
 from data.listings.table import car_columns
 

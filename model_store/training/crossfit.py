@@ -9,19 +9,29 @@ import pandas as pd
 
 from data.hedonic.codes import NUMBERS
 from data.hedonic.model import FloatArray
-from data.listings.table import LISTING_DATE, PRICE, car_columns
-from data.market.calibrate import assign_folds, latest_month
+from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
+from data.market.calibrate import assign_folds
 from data.market.reference import date_curve, month_number
 from model_store.pricing.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
-from model_store.training.dropout import UNKNOWN_NAME, with_dropout
-from shared.domain.car import CATEGORIES
+from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS
 
 _DETAIL_FIELDS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
 _MIN_DETAIL_SHARE = 0.5
 _RANGE_TAIL = 0.001
 """Share of the listings beyond each end of the usual range of a number."""
 _MIN_FEATURE_SHARE = 0.05
+
+FIELD_DROPOUT_RATE = 0.15
+"""Share of the values blanked in each optional field."""
+REQUIRED_ONLY_RATE = 0.10
+"""Share of the cars of which only the required fields stay."""
+UNKNOWN_MODEL_RATE = 0.04
+"""Share of the cars whose model is made unknown."""
+UNKNOWN_BRAND_RATE = 0.015
+"""Share of the cars whose brand is made unknown too."""
+UNKNOWN_NAME = "(unknown)"
+"""A brand or a model that no coder knows: folded names have no brackets."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +97,21 @@ def cross_fit(
         month_slopes=fit.nuisance,
         masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
     )
+
+
+def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """A copy of `listings` with fields blanked at random."""
+    rng = np.random.default_rng(seed)
+    with_missing = listings.copy()
+    bare = rng.random(len(with_missing)) < REQUIRED_ONLY_RATE
+    for name in FIELD_NAMES:
+        blanked = bare | (rng.random(len(with_missing)) < FIELD_DROPOUT_RATE)
+        if name not in REQUIRED_FIELDS:
+            with_missing.loc[blanked, name] = None
+    drawn = rng.random(len(with_missing))
+    with_missing.loc[drawn < UNKNOWN_MODEL_RATE, "model"] = UNKNOWN_NAME
+    with_missing.loc[drawn < UNKNOWN_BRAND_RATE, "company"] = UNKNOWN_NAME
+    return with_missing
 
 
 def _empty(rows: int, width: int) -> EncodedCars:

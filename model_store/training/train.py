@@ -1,5 +1,6 @@
 """Training: from a table of listings to a forest with its encoder and its calibration."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -7,26 +8,50 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from data.hedonic.model import FloatArray
 from data.listings.loading import ListingsError
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE
-from data.market.calibrate import latest_month, near_duplicate_groups, require_several_brands
+from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
+from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
-from model_store.pricing.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
+from model_store.pricing.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
-from model_store.training.difficulty import fit_difficulty
 from model_store.training.evaluation import scores
-from model_store.training.forest_choice import fit_forest
-from model_store.training.trained import TrainedModel
+from model_store.training.forests import fit_difficulty, fit_forest
 
 MIN_LISTINGS = 200
 _MAX_FIVE_FOLD_LISTINGS = 25_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedModel:
+    """A forest with everything that is needed to quote prices with it.
+
+    Args:
+        estimator: predicts the residual of the encoder's baseline on the log price from the
+            encoder's matrix.
+        difficulty: predicts from the same matrix how far cars stray from it.
+        encoder: turns cars into the matrix and the baseline.
+        calibration: turns mean, deviation and difficulty of the log price into quantiles.
+        metrics: figures of the quality with how they were got.
+        training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
+            `months` (first and last month of listing) and `price_index` (see
+            `data.market.price_index`).
+        predictions: the training listings as the model prices them unseen, for its card.
+    """
+
+    estimator: RandomForestRegressor | ExtraTreesRegressor
+    difficulty: RandomForestRegressor
+    encoder: CarEncoder
+    calibration: IntervalCalibration
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+    predictions: CardPredictions | None = None
 
 
 def train_bundle(

@@ -4,14 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.hedonic import tables
+from data.hedonic import predictor
 from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import fit_hedonic
 from data.hedonic.model import HedonicModel, PiecewiseLinear
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
 from data.listings.table import car_columns
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
+from tests.oracles import hedonic_sums
 
 from .conftest import made_listings
 
@@ -165,7 +166,7 @@ def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
         "fiscal_power_cv": [None, 8, 6],
     }
     compiled = log_prices(fitted, columns)
-    monkeypatch.setattr(tables, "fastest_sum_parts", lambda: tables.sum_parts)
+    monkeypatch.setattr(predictor, "sum_parts", hedonic_sums.sum_parts)
     np.testing.assert_array_equal(log_prices(fitted, columns), compiled)
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.hedonic.codes import VehicleIndex
 from data.market.reference import ReferenceMarket
-from data.vehicles.index import VehicleIndex
 
 VEHICLES = [
     ("bmw", "serie 3"),

@@ -11,7 +11,7 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.encoding import CarEncoder
 from model_store.training.card_predictions import CardPredictions
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission
 
 VEHICLES = {"dacia|logan": -0.5, "renault|clio": -0.2, "toyota|corolla": 0.1, "bmw|x5": 1.0}

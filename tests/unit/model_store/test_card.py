@@ -14,7 +14,7 @@ from model_store.cards.card import write_card
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from tests.unit.model_store import small_models
 
 

@@ -12,12 +12,17 @@ from model_store.pricing.depreciation import depreciation, fit_depreciation_curv
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import CarFeatures
-from shared.domain.outlook import Pace
+from shared.domain.outlook import Depreciation, Pace
 from tests.unit.model_store import small_models
 
 MANY = small_models.random_cars(20, seed=3)
 YEARS = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
 USUAL_KM = typical_market().km_per_year
+
+
+def aged(model: LoadedModel, car: CarFeatures, years: tuple[int, ...]) -> Depreciation:
+    as_of = model.version.data_as_of
+    return depreciation(car, model.quantiles_mad, data_as_of=as_of, years=years)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,7 @@ def test_where_older_cars_are_dearer_the_curve_stays_level(model: LoadedModel) -
 
 def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
     car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
-    found = depreciation(model, car, (1, 3))
+    found = aged(model, car, (1, 3))
     assert (found.pace, found.km_per_year) == (Pace.OWN, 20_000)
     assert [point.km_driven for point in found.points] == [220_000, 260_000]
 
@@ -60,7 +65,7 @@ def test_a_car_without_a_habit_is_driven_as_cars_are(
     model: LoadedModel, year: int, km_driven: int
 ) -> None:
     car = dataclasses.replace(MANY[0], year=year, km_driven=km_driven)
-    found = depreciation(model, car, (2,))
+    found = aged(model, car, (2,))
     assert (found.pace, found.km_per_year) == (Pace.MARKET, USUAL_KM)
     assert found.points[0].km_driven == km_driven + 2 * USUAL_KM
 
@@ -69,7 +74,7 @@ def test_a_single_year_is_the_older_car_at_todays_level(model: LoadedModel) -> N
     car = dataclasses.replace(MANY[0], year=2020, km_driven=60_000)
     older = dataclasses.replace(car, year=2018, km_driven=80_000)
     today, then = (each.price_mad for each in model.estimate([car, older]))
-    (point,) = depreciation(model, car, (2,)).points
+    (point,) = aged(model, car, (2,)).points
     assert point.price_mad == pytest.approx(min(today, then), abs=0.02)
 
 

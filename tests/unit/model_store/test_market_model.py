@@ -11,8 +11,7 @@ from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
 from model_store.pricing.encoding import UNKNOWN_MODEL
-from model_store.training.train import train_bundle
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel, train_bundle
 from shared.fields.requests import load_car_request
 
 MARKET = ReferenceMarket.load()

@@ -12,7 +12,7 @@ from model_store.cards.card import write_card
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.verification import sha256_of
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress

@@ -8,9 +8,14 @@ from click.testing import CliRunner
 from cli.models import models
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import SHADOW_FILE, SHARE_FILE, Shadow, ShadowPointer
-from model_store.training.trained import TrainedModel
+from model_store.registry.registry import (
+    SHADOW_FILE,
+    SHARE_FILE,
+    ModelRegistry,
+    Shadow,
+    ShadowPointer,
+)
+from model_store.training.train import TrainedModel
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 
 

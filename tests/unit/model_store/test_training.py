@@ -18,9 +18,8 @@ from data.market.price_index import market_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
-from model_store.training.dropout import with_dropout
-from model_store.training.train import count_steps, train_bundle
-from model_store.training.trained import TrainedModel
+from model_store.training.crossfit import with_dropout
+from model_store.training.train import TrainedModel, count_steps, train_bundle
 from tests.unit.model_store import small_models
 
 MARKET = ReferenceMarket.load()

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from model_store.training.forest_choice import out_of_bag
+from model_store.training.forests import out_of_bag
 
 
 def test_near_duplicates_do_not_give_prices_away() -> None:

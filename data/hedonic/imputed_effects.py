@@ -7,7 +7,7 @@ import pandas as pd
 
 from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import SEPARATOR, Cell, FloatArray, HedonicModel
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import car_columns
 from shared.domain.car import REQUIRED_FIELDS
 

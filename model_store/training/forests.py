@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.ensemble import RandomForestRegressor
 
 from data.hedonic.model import FloatArray, IntArray
+from model_store.pricing.calibration import MIN_STD
 
 _TREES = 200
 _SEARCH_TREES = 40
@@ -15,6 +16,12 @@ _DEPTHS = (6, 8, 10, 12)
 _TOLERANCE = 1.01
 _TREE_STEPS = (50, 100, 150, 200)
 _CLIP_DEVIATIONS = 4.0
+
+_DIFFICULTY_TREES = 24
+_DIFFICULTY_DEPTH = 8
+_DIFFICULTY_MIN_SAMPLES_LEAF = 15
+_MIN_ERROR = 0.05
+"""In deviations: an error of none is luck, and its logarithm would outweigh all others."""
 
 Matrix = npt.NDArray[np.float32]
 
@@ -72,6 +79,44 @@ def fit_forest(
     forest.set_params(n_jobs=1)
     on_progress("forest")
     return forest, out_of_bag(forest, matrix, duplicate_groups)
+
+
+def fit_difficulty(
+    matrix: Matrix,
+    error: FloatArray,
+    oob: OutOfBag,
+    *,
+    duplicate_groups: IntArray,
+    seed: int,
+    jobs: int,
+) -> tuple[RandomForestRegressor, FloatArray]:
+    """Fit the second forest.
+
+    Args:
+        matrix: (n, k) encoded cars.
+        error: (n,) log price less the estimate by trees that did not see the car.
+        oob: those trees' means and deviations.
+        duplicate_groups: (n,) a number for each row, shared by near duplicates.
+        seed: of the trees.
+        jobs: threads that fit trees.
+
+    Returns:
+        The forest, which predicts the log of the error in deviations, and (n,) what its trees say
+        about each car that they did not see.
+    """
+    deviations = np.abs(error) / np.maximum(oob.std, MIN_STD)
+    forest = RandomForestRegressor(
+        n_estimators=_DIFFICULTY_TREES,
+        max_depth=_DIFFICULTY_DEPTH,
+        min_samples_leaf=max(_DIFFICULTY_MIN_SAMPLES_LEAF, len(matrix) // 500),
+        max_features=0.35,
+        max_samples=0.6,
+        n_jobs=jobs,
+        random_state=seed,
+    ).fit(matrix, np.log(deviations + _MIN_ERROR))
+    # What is stored must not depend on the number of threads that made it.
+    forest.set_params(n_jobs=1)
+    return forest, out_of_bag(forest, matrix, duplicate_groups).mean
 
 
 def clip_outliers(residual: FloatArray) -> FloatArray:
