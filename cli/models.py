@@ -196,7 +196,7 @@ def _registry() -> ModelRegistry:
 
 
 def _checked_registry() -> ModelRegistry:
-    """The registry, with the self-test before every move of its pointer."""
+    """The registry; runs the self-test before it activates a version."""
     # Importing the bundle loads the compiled kernels; reading the registry needs none.
     from model_store.registry.bundle import load_model  # noqa: PLC0415
 
@@ -231,7 +231,7 @@ def _resolve_version(registry: ModelRegistry, version: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a user id without a name, in a container
         return "unknown"
 
 
@@ -241,7 +241,7 @@ def _print_json(value: Any) -> None:
 
 @contextlib.contextmanager
 def _click_errors() -> Iterator[None]:
-    """Expected failures as one line on standard error and exit code 1."""
+    """Turn expected errors into one line on standard error and exit code 1."""
     try:
         yield
     except DomainError as error:

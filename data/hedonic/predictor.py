@@ -106,12 +106,12 @@ class HedonicPredictor:
 
     def _columns_of(self, term: Term) -> list[int]:
         """Basis columns that the term's coefficients are multiplied by; 0 is the column of ones."""
-        if term.bend is None or term.bend.variable == "year":
+        if term.curve is None or term.curve.variable == "year":
             return [0]
-        if term.bend not in self._piecewise_curves:
-            self._piecewise_curves.append(term.bend)
-        before = self._piecewise_curves[: self._piecewise_curves.index(term.bend)]
-        first = 1 + sum(bend.width for bend in before)
+        if term.curve not in self._piecewise_curves:
+            self._piecewise_curves.append(term.curve)
+        before = self._piecewise_curves[: self._piecewise_curves.index(term.curve)]
+        first = 1 + sum(curve.width for curve in before)
         return list(range(first, first + term.width))
 
     def parts(self, cars: CodedCars) -> FloatArray:
@@ -140,11 +140,13 @@ class PiecewiseBasis:
 
     def __init__(self, piecewise_curves: Sequence[PiecewiseLinear]) -> None:
         numbers = [
-            NUMBERS.index(bend.variable) for bend in piecewise_curves for _ in range(bend.width)
+            NUMBERS.index(curve.variable) for curve in piecewise_curves for _ in range(curve.width)
         ]
         self._numbers = np.array([0, *numbers])
-        self._lows = np.array([0.0, *(low for bend in piecewise_curves for low in bend.knots[:-1])])
-        highs = np.array([1.0, *(high for bend in piecewise_curves for high in bend.knots[1:])])
+        self._lows = np.array(
+            [0.0, *(low for curve in piecewise_curves for low in curve.knots[:-1])]
+        )
+        highs = np.array([1.0, *(high for curve in piecewise_curves for high in curve.knots[1:])])
         self._spans = highs - self._lows
         self._origins = np.array(
             [1.0, *(b.origin for b in piecewise_curves for _ in range(b.width))]
@@ -206,20 +208,20 @@ class WordEffects:
 class ImputedEffects:
     """Imputed effects of missing fields, by the codes of vehicle and fuel, or of the company.
 
-    Lays out `HedonicModel.usual`; false if the model has none.
+    Lays out `HedonicModel.imputed`; false if the model has none.
     """
 
     def __init__(
         self, model: HedonicModel, ordinal_encoder: CarOrdinalEncoder, effect_fields: Sequence[str]
     ) -> None:
-        fields = [field for field in effect_fields if field in model.usual]
+        fields = [field for field in effect_fields if field in model.imputed]
         self._columns = np.array([effect_fields.index(field) for field in fields], dtype=np.int64)
         self._fuels = ordinal_encoder.sizes["fuel"]
         self._companies_start = ordinal_encoder.sizes[VEHICLE] * self._fuels
         size = self._companies_start + ordinal_encoder.sizes["company"]
         self._values = np.zeros((size, len(fields)))
         for column, field in enumerate(fields):
-            cells = model.usual[field]
+            cells = model.imputed[field]
             values = {key: cell.coefficients[0] for key, cell in cells.items()}
             for key in sorted(values, key=lambda key: len(key.split(SEPARATOR)) if key else 0):
                 self._values[self._slots(key, ordinal_encoder), column] = values[key]
@@ -236,8 +238,8 @@ class ImputedEffects:
         codes = cars.codes
         kind = codes[:, _VEHICLE] * self._fuels + codes[:, _FUEL]
         brand = self._companies_start + codes[:, _COMPANY]
-        usual = self._values[np.where(codes[:, _VEHICLE] > 0, kind, brand)]
-        parts[:, self._columns] = np.where(missing.T, usual, parts[:, self._columns])
+        imputed = self._values[np.where(codes[:, _VEHICLE] > 0, kind, brand)]
+        parts[:, self._columns] = np.where(missing.T, imputed, parts[:, self._columns])
 
     def _slots(self, key: str, ordinal_encoder: CarOrdinalEncoder) -> slice | int:
         """The rows of a cell; more specific cells come later and overwrite them."""
@@ -286,9 +288,9 @@ def _tensor(
     for name, cell in cells.items():
         where = int(np.dot(strides, _locate(name, term.keys, ordinal_encoder))) if term.keys else 0
         tensor[where] = cell.coefficients
-    if term.bend is None or term.bend.variable != "year":
+    if term.curve is None or term.curve.variable != "year":
         return tensor.T, term.keys
-    curve = np.vstack([np.zeros(term.width), term.bend.columns(YEARS)])
+    curve = np.vstack([np.zeros(term.width), term.curve.columns(YEARS)])
     return (tensor @ curve.T).reshape(1, -1), (*term.keys, "year")
 
 

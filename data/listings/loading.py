@@ -1,4 +1,4 @@
-"""Reading listing files as people have them into the canonical table."""
+"""Loads listings files of any layout into the canonical table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ _MIN_PRICE_MAD = 1_000
 _MAX_PRICE_MAD = 100_000_000
 _MAX_HEADERS_SHOWN = 20
 _MIN_DUPLICATE_COLUMNS = 8
-"""A row of so many used columns that repeats another word for word is the same listing, read
-twice. With fewer columns two cars may well look alike."""
+"""Rows with equal text in at least this many columns are duplicates of one listing. With fewer
+columns two different cars can have equal rows."""
 _TWO_WORD_BRANDS = frozenset(
     {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
 )
@@ -41,10 +41,10 @@ Values = Mapping[str, Sequence[Any]]
 
 
 def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
-    """Read a listings file (csv or csv.gz), whatever its layout.
+    """Load a listings file (csv or csv.gz) of any layout.
 
     Raises:
-        ListingsError: the file is missing, is not such a table, or no row of it can be used.
+        ListingsError: the file is missing, is not a listings table, or has no usable row.
     """
     raw = read_table(path)
     layout = detect_format(raw.headers)
@@ -82,7 +82,7 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
 def _columns(
     raw: RawTable, layout: ListingFormat
 ) -> tuple[dict[str, Sequence[str]], tuple[str, ...]]:
-    """Raw cells by canonical column, and the headers that say nothing to us."""
+    """Raw cells by canonical column, and the headers that are not used."""
     columns: dict[str, Sequence[str]] = {}
     unused = []
     for index, header in enumerate(raw.headers):
@@ -100,7 +100,7 @@ def _columns(
 
 
 def _check_columns(raw: RawTable, columns: Columns) -> None:
-    """Refuse a table without the columns that nothing can be done without."""
+    """Raise `ListingsError` if a required column is missing."""
     missing = [name for name in (PRICE, *_REQUIRED_COLUMNS) if name not in columns]
     if not missing:
         return
@@ -110,7 +110,7 @@ def _check_columns(raw: RawTable, columns: Columns) -> None:
 
 
 def _parse_column(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
-    """Cells in normal form, None where blank or unreadable; each distinct text is read once."""
+    """Cells in normal form, None where blank or unreadable; each distinct text is parsed once."""
     cleaner = layout.cleaners.get(name)
 
     def read(cell: str) -> Any:
@@ -136,13 +136,13 @@ def _deserialized(name: str, text: str) -> Any:
     except ValidationError:
         return None
     if name == "company" and value is not None and value.isdigit():
-        # Cells have slipped by a column: no brand is a number.
+        # The cells of this row are shifted by a column: no brand is a number.
         return None
     return value
 
 
 def _find_duplicates(columns: Columns) -> list[bool]:
-    """Whether each row says word for word what an earlier one says."""
+    """Whether each row has the same text as an earlier one."""
     rows = list(zip(*columns.values(), strict=True))
     if len(columns) < _MIN_DUPLICATE_COLUMNS:
         return [False] * len(rows)
@@ -151,7 +151,7 @@ def _find_duplicates(columns: Columns) -> list[bool]:
 
 
 def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
-    """Indices of the rows that can be used, and why the others cannot."""
+    """Indices of the usable rows, and counts of the others by reason."""
     reasons: Counter[str] = Counter()
     kept = []
     for index, price in enumerate(values[PRICE]):
@@ -170,7 +170,7 @@ def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], 
 
 
 def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
-    """Cells of optional fields that say something which could not be read, by field."""
+    """Number of unreadable cells of optional fields, by field."""
     found = {}
     for name in columns:
         if name not in CAR_FIELDS or name in _REQUIRED_COLUMNS:
@@ -188,9 +188,9 @@ def _months(table: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def split_name(name: str) -> tuple[str, str, str]:
-    """Company, model and edition of a listing's full name.
+    """Split a listing's full name into company, model and edition.
 
-    Models of the reference market are known by all their words; of others the first word counts.
+    Models of the reference market may have several words; for others the first word is the model.
 
     >>> split_name("Maruti Swift Dzire VDI"), split_name("Mercedes-Benz Classe C 220 d")
     (('maruti', 'swift', 'dzire vdi'), ('mercedes benz', 'classe c', '220 d'))
@@ -203,7 +203,7 @@ def split_name(name: str) -> tuple[str, str, str]:
 
 
 def _model_length(company: str, words: list[str]) -> int:
-    """How many of the words name the model."""
+    """Number of words that name the model."""
     known = _known_vehicles()
     for length in range(min(_MAX_MODEL_WORDS, len(words)), 1, -1):
         if (company, " ".join(words[:length])) in known:

@@ -1,4 +1,10 @@
-"""Fitting the smallest forest that is as good as a large one, and its out-of-bag statistics."""
+"""Fits the price forest and the difficulty forest; computes out-of-bag statistics.
+
+The standard deviation of the price forest measures how much prices of similar cars differ, but its
+splits are chosen to predict prices, not their uncertainty. The difficulty forest predicts how large
+the out-of-bag errors are in these standard deviations (the difficulty estimate of normalised
+conformal prediction).
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,25 +20,24 @@ _TREES = 200
 _SEARCH_TREES = 40
 _DEPTHS = (6, 8, 10, 12)
 _TOLERANCE = 1.01
-_TREE_STEPS = (50, 100, 150, 200)
 _CLIP_DEVIATIONS = 4.0
 
 _DIFFICULTY_TREES = 24
 _DIFFICULTY_DEPTH = 8
 _DIFFICULTY_MIN_SAMPLES_LEAF = 15
 _MIN_ERROR = 0.05
-"""In deviations: an error of none is luck, and its logarithm would outweigh all others."""
+"""Added to errors, in standard deviations, so that the log of small errors is bounded."""
 
 Matrix = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OutOfBag:
-    """Predictions for the training cars by the trees that did not see them.
+    """Out-of-bag predictions for the training cars.
 
     Args:
         mean: (n,) predicted residual.
-        std: (n,) total standard deviation: spread of the leaves' means plus spread inside leaves.
+        std: (n,) total standard deviation: between the trees and within their leaves.
     """
 
     mean: FloatArray
@@ -49,16 +54,16 @@ def fit_forest(
     jobs: int,
     on_progress: Callable[[str], None],
 ) -> tuple[RandomForestRegressor, OutOfBag]:
-    """Fit the smallest forest within one percent of the best mean absolute error out of bag.
+    """Fit the forest of the smallest depth within 1 % of the best out-of-bag mean absolute error.
 
     Args:
         matrix: (n, k) encoded cars.
-        residual: (n,) what the forest learns, log scale.
-        baseline_log: (n,) what it is added to.
-        duplicate_groups: (n,) a number for each row, shared by near duplicates.
+        residual: (n,) target of the forest, log scale.
+        baseline_log: (n,) baseline that the prediction is added to.
+        duplicate_groups: (n,) group of each row; near duplicates share it.
         seed: of the trees.
-        jobs: threads that fit trees.
-        on_progress: told after each fit.
+        jobs: number of threads that fit trees.
+        on_progress: called after each fit.
     """
     target = clip_outliers(residual)
     actual = np.exp(baseline_log + residual)
@@ -75,7 +80,7 @@ def fit_forest(
     limit = min(errors.values()) * _TOLERANCE
     depth = min(depth for depth, found in errors.items() if found <= limit)
     forest = _forest(_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
-    # What is stored must not depend on the number of threads that made it.
+    # The stored estimator must not depend on the number of threads that fitted it.
     forest.set_params(n_jobs=1)
     on_progress("forest")
     return forest, out_of_bag(forest, matrix, duplicate_groups)
@@ -90,19 +95,19 @@ def fit_difficulty(
     seed: int,
     jobs: int,
 ) -> tuple[RandomForestRegressor, FloatArray]:
-    """Fit the second forest.
+    """Fit the difficulty forest.
 
     Args:
         matrix: (n, k) encoded cars.
-        error: (n,) log price less the estimate by trees that did not see the car.
-        oob: those trees' means and deviations.
-        duplicate_groups: (n,) a number for each row, shared by near duplicates.
+        error: (n,) log price minus the out-of-bag estimate.
+        oob: out-of-bag statistics of the price forest.
+        duplicate_groups: (n,) group of each row; near duplicates share it.
         seed: of the trees.
-        jobs: threads that fit trees.
+        jobs: number of threads that fit trees.
 
     Returns:
-        The forest, which predicts the log of the error in deviations, and (n,) what its trees say
-        about each car that they did not see.
+        The forest, which predicts the log of the error in standard deviations, and its out-of-bag
+        predictions (n,).
     """
     deviations = np.abs(error) / np.maximum(oob.std, MIN_STD)
     forest = RandomForestRegressor(
@@ -114,26 +119,26 @@ def fit_difficulty(
         n_jobs=jobs,
         random_state=seed,
     ).fit(matrix, np.log(deviations + _MIN_ERROR))
-    # What is stored must not depend on the number of threads that made it.
+    # The stored estimator must not depend on the number of threads that fitted it.
     forest.set_params(n_jobs=1)
     return forest, out_of_bag(forest, matrix, duplicate_groups).mean
 
 
 def clip_outliers(residual: FloatArray) -> FloatArray:
-    """Residuals without the typing errors among the prices."""
+    """Clip residuals at `_CLIP_DEVIATIONS` robust standard deviations: typing errors in prices."""
     centre = float(np.median(residual))
-    reach = _CLIP_DEVIATIONS * 1.4826 * float(np.median(np.abs(residual - centre)))
-    return np.clip(residual, centre - reach, centre + reach)
+    limit = _CLIP_DEVIATIONS * 1.4826 * float(np.median(np.abs(residual - centre)))
+    return np.clip(residual, centre - limit, centre + limit)
 
 
 def out_of_bag(
     forest: RandomForestRegressor, matrix: Matrix, duplicate_groups: IntArray
 ) -> OutOfBag:
-    """Mean and total deviation for each row over the trees that saw neither it nor one like it.
+    """Mean and total standard deviation of each row over the trees whose sample has no duplicate.
 
-    A near duplicate that a tree has seen gives the price away, or, where it was listed as far on
-    the other side of the market, pulls the estimate away from it. A row that every tree knows by
-    its duplicates is measured by the trees that did not see itself.
+    A near duplicate in a tree's sample leaks the price; the antithetic duplicate of a generated
+    listing biases the estimate away from it. A row with a duplicate in every tree's sample is
+    predicted by the trees whose sample does not contain the row itself.
     """
     rows = len(matrix)
     strict, loose = np.zeros((4, rows)), np.zeros((4, rows))

@@ -1,4 +1,4 @@
-"""Training: from a table of listings to a forest with its encoder and its calibration."""
+"""Trains a model from a table of listings: forests, encoder and interval calibration."""
 
 import dataclasses
 import hashlib
@@ -30,19 +30,18 @@ _MAX_FIVE_FOLD_LISTINGS = 25_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
-    """A forest with everything that is needed to quote prices with it.
+    """A trained model: the forests, encoder and calibration, with metrics and metadata.
 
     Args:
-        estimator: predicts the residual of the encoder's baseline on the log price from the
-            encoder's matrix.
-        difficulty: predicts from the same matrix how far cars stray from it.
-        encoder: turns cars into the matrix and the baseline.
-        calibration: turns mean, deviation and difficulty of the log price into quantiles.
-        metrics: figures of the quality with how they were got.
+        estimator: predicts the residual of the baseline, log scale, from the encoder's matrix.
+        difficulty: predicts the log of its error in standard deviations from the same matrix.
+        encoder: computes the matrix and the baseline of cars.
+        calibration: computes quantiles from mean, standard deviation and difficulty.
+        metrics: quality figures and the split that they were measured on.
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
             `months` (first and last month of listing) and `price_index` (see
             `data.market.price_index`).
-        predictions: the training listings as the model prices them unseen, for its card.
+        predictions: out-of-bag predictions of the training listings, for the model card.
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
@@ -62,14 +61,14 @@ def train_bundle(
     jobs: int = 2,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
-    """Train a model; the same listings and seed give the same model to the bit.
+    """Train a model; equal listings and seed give an equal model, to the bit.
 
     Args:
-        listings: a canonical table (`data.listings.table`); suspicious prices may stay in.
+        listings: a canonical table (`data.listings.table`); may contain suspicious prices.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
-        jobs: threads that fit trees.
-        on_progress: told after each step, for a progress bar; see `count_steps`.
+        jobs: number of threads that fit trees.
+        on_progress: called after each step, for a progress bar; see `count_steps`.
 
     Raises:
         ListingsError: too few listings, of a single brand, or all at one price.
@@ -123,7 +122,7 @@ def train_bundle(
 
 
 def count_steps(listings: pd.DataFrame) -> int:
-    """How often `train_bundle` calls `on_progress`."""
+    """Number of calls of `on_progress` by `train_bundle`."""
     return 2 + _folds(listings) + 5 + 2
 
 
@@ -151,10 +150,10 @@ def _check(listings: pd.DataFrame) -> None:
 
 
 def _calibration_mask(fitted: CrossFitResult) -> npt.NDArray[np.bool_]:
-    """The cars that intervals are calibrated on, (n,).
+    """Whether each car is used to calibrate intervals, (n,).
 
-    Models and brands that are truly unknown stray further than well-known ones without their
-    name: where there are enough of them, they alone say how far.
+    Truly unknown models and brands have larger errors than known ones whose name field dropout
+    replaced. If there are enough of them, the replaced ones are not used.
     """
     is_calibration = np.ones(len(fitted.masked), dtype=np.bool_)
     for level in (UNKNOWN_MODEL, UNKNOWN_BRAND):
@@ -165,7 +164,7 @@ def _calibration_mask(fitted: CrossFitResult) -> npt.NDArray[np.bool_]:
 
 
 def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:
-    """First and last month of listing, and the price level by month; empty without dates."""
+    """First and last month of listing, and the price index; empty without dates."""
     dates = table[LISTING_DATE].dropna()
     if not len(dates):
         return {"months": None, "price_index": {}}
@@ -180,7 +179,7 @@ def _card_predictions(
     mean: FloatArray,
     quantiles: FloatArray,
 ) -> CardPredictions:
-    """What the model card rests on; prices at the level of the latest month."""
+    """Predictions for the model card, at the price level of the latest month."""
     encoded = fitted.encoded
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return CardPredictions(

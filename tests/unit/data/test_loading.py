@@ -1,4 +1,4 @@
-"""Listing files as people have them, in their own layouts, encodings and spellings."""
+"""Listings files are loaded in several layouts, encodings and spellings."""
 
 import gzip
 from pathlib import Path

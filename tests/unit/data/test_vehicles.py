@@ -1,4 +1,4 @@
-"""A model is found however the seller wrote it."""
+"""A vehicle is found by many spellings of its model."""
 
 import pytest
 from hypothesis import given, settings

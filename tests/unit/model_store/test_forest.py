@@ -1,4 +1,4 @@
-"""The packed forest says what scikit-learn's says."""
+"""The packed forest predicts what scikit-learn's forest predicts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_no_rows_give_no_output(predict: Predict) -> None:
 
 
 @BOTH
-def test_a_forest_of_bare_roots_answers_its_mean(predict: Predict) -> None:
+def test_a_forest_of_single_nodes_predicts_its_mean(predict: Predict) -> None:
     matrix = rows(20, seed=6)
     estimator = RandomForestRegressor(9, random_state=0).fit(matrix, np.full(20, 3.5))
     output = predict(PackedForest.from_estimator(estimator), matrix)
@@ -194,7 +194,7 @@ def test_a_forest_with_two_outputs_is_refused() -> None:
         PackedForest.from_estimator(estimator)
 
 
-def test_a_forest_with_more_features_than_a_node_can_name_is_refused() -> None:
+def test_a_forest_with_more_features_than_a_node_can_address_is_refused() -> None:
     matrix = np.random.default_rng(0).normal(size=(20, 257))
     estimator = RandomForestRegressor(2).fit(matrix, matrix[:, 0])
     with pytest.raises(UnsupportedForestError, match="257 features"):
@@ -206,7 +206,7 @@ def test_something_else_than_a_forest_is_refused() -> None:
         PackedForest.from_estimator(LinearRegression())
 
 
-def test_where_no_folder_can_keep_machine_code_it_is_compiled_all_the_same(
+def test_kernels_are_compiled_without_a_writable_cache_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: Any) -> None:

@@ -34,7 +34,7 @@ def fitted(features: int, kind: type = RandomForestRegressor, **options: Any) ->
 
 
 def answer(tree: Any, row: Any, known: frozenset[int], node: int = 0) -> float:
-    """What a tree says when only some features are known, straight from the definition."""
+    """Expected value of a tree when only some features are known, by the definition."""
     if tree.children_left[node] < 0:
         return float(tree.value[node, 0, 0])
     left, right = tree.children_left[node], tree.children_right[node]
@@ -48,7 +48,7 @@ def answer(tree: Any, row: Any, known: frozenset[int], node: int = 0) -> float:
 
 
 def brute_force(estimator: Any, row: Any) -> tuple[float, list[float]]:
-    """Base and Shapley values by going through every subset of the features."""
+    """Base and Shapley values by enumerating every subset of the features."""
     count = estimator.n_features_in_
     subsets = [
         frozenset(subset)
@@ -101,7 +101,7 @@ def test_base_and_values_sum_to_the_prediction_of_a_large_forest(explain: Explai
 
 
 @BOTH
-def test_a_feature_that_no_tree_asks_for_has_no_effect(explain: Explain) -> None:
+def test_a_feature_that_no_tree_splits_on_has_no_effect(explain: Explain) -> None:
     matrix = rows(200, 4, seed=4)
     matrix[:, 3] = 7.0
     estimator = RandomForestRegressor(5, random_state=0).fit(matrix, matrix[:, 0])
@@ -110,7 +110,7 @@ def test_a_feature_that_no_tree_asks_for_has_no_effect(explain: Explain) -> None
 
 
 @BOTH
-def test_a_forest_of_bare_roots_has_a_base_and_no_effects(explain: Explain) -> None:
+def test_a_forest_of_single_nodes_has_a_base_and_no_effects(explain: Explain) -> None:
     matrix = rows(20, 3, seed=5)
     estimator = RandomForestRegressor(4, random_state=0).fit(matrix, np.full(20, 2.5))
     explainer = TreeShap.of(PackedForest.from_estimator(estimator))
