@@ -40,7 +40,8 @@ def test_every_file_named_exists(page: Path) -> None:
     missing = {
         path
         for path in named
-        if path not in AT_RUN_TIME and not any((base / path).exists() for base in (ROOT, page.parent))
+        if path not in AT_RUN_TIME
+        and not any((base / path).exists() for base in (ROOT, page.parent))
     }
     assert missing == set()
 
