@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps
-# Stamp files: the environment is rebuilt only when a lock file changes.
+# Stamp files: the environment is rebuilt only when a lock file changes; the project is installed
+# again when its commands or packages change.
+PACKAGES := $(VENV)/.packages
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -100,10 +102,13 @@ clean: ## Remove environment, caches and reports (models and ./var stay)
 
 # ---------------------------------------------------------------------------- the environment
 
-$(RUNTIME): requirements/runtime.txt
+$(PACKAGES): requirements/runtime.txt
 	@scripts/make-venv.sh "$(PYTHON)" $(VENV)
 	@echo "carprice: installing what the service needs (once, about a minute)"
 	@$(PIP) --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+$(RUNTIME): pyproject.toml $(PACKAGES)
 	@$(PIP) --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
