@@ -102,6 +102,28 @@ def test_the_index_of_decisions_lists_each_by_its_title() -> None:
         assert f"- [{int(path.name[:4])}. " in lines[decisions.index(path)], path.name
 
 
+def test_each_decision_has_a_status_a_date_and_its_three_sections() -> None:
+    numbers = [int(path.name[:4]) for path in FILES if path.match("docs/adr/[0-9]*.md")]
+    assert len(numbers) == len(set(numbers))
+    for path in FILES:
+        if path.match("docs/adr/[0-9]*.md"):
+            text = path.read_text(encoding="utf-8")
+            head = rf"# {int(path.name[:4])}\. .+\n\nStatus: (accepted|superseded by \d+)\n"
+            assert re.match(head + r"Date: \d{4}-\d\d-\d\d\n", text), path.name
+            sections = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+            assert sections == ["Context", "Decision", "Consequences"], path.name
+
+
+def test_references_to_decisions_name_one_that_exists() -> None:
+    known = {int(path.name[:4]) for path in FILES if path.match("docs/adr/[0-9]*.md")}
+    assert known
+    for path in FILES:
+        if path.suffix in {".py", ".md", ".yml"}:
+            text = path.read_text(encoding="utf-8")
+            for short, long in re.findall(r"\bADR (\d+)|\badr/(\d{4})", text):
+                assert int(short or long) in known, f"{path.name}: {short or long}"
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

@@ -50,10 +50,10 @@ def settings_fields() -> list[dict[str, Any]]:
 def routes(home: Path) -> list[str]:
     """Every route of the Flask application, with its methods."""
     from api.app import create_app  # noqa: PLC0415
-    from shared.connections import with_connections  # noqa: PLC0415
+    from shared.redis.servers import with_server_urls  # noqa: PLC0415
     from shared.settings import Settings  # noqa: PLC0415
 
-    rules = create_app(with_connections(Settings(home=home))).url_map.iter_rules()
+    rules = create_app(with_server_urls(Settings(home=home))).url_map.iter_rules()
     return sorted(f"{rule.rule} {' '.join(sorted(rule.methods or ()))}" for rule in rules)
 
 
@@ -79,9 +79,9 @@ def metrics() -> list[dict[str, Any]]:
 
 def make_models(folder: Path) -> None:
     """Train and save two small models; the newer one has a card and is active."""
-    from model_store.bundle import save_bundle  # noqa: PLC0415
-    from model_store.card import write_card  # noqa: PLC0415
-    from model_store.registry import ModelRegistry  # noqa: PLC0415
+    from model_store.cards.card import write_card  # noqa: PLC0415
+    from model_store.registry.bundle import save_bundle  # noqa: PLC0415
+    from model_store.registry.registry import ModelRegistry  # noqa: PLC0415
     from tests.unit.model_store import small_models  # noqa: PLC0415
 
     def card(made: Any) -> dict[str, bytes]:

@@ -31,11 +31,13 @@ CARPRICE = (
 """The command, as its entry point is called, whatever the installed script still names."""
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on now; held together, so that none comes twice."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -188,7 +190,7 @@ def service() -> Iterator[Service]:
         main = stack.enter_context(
             home(MODELS_PATH=str(models), BULK_PROCESSES="1", LOG_LEVEL="warning")
         )
-        ports = [free_port() for _ in range(5)]
+        ports = free_ports(5)
         for server in ("broker", "cache"):
             main.start(server)
         for server in ("broker", "cache"):
