@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.report import LoadReport
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem

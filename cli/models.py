@@ -11,7 +11,6 @@ import click
 from model_store.cards.blocks import MARKDOWN_FILE
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry, ShadowPointer
-from model_store.registry.verification import check_version
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import DomainError
@@ -152,7 +151,7 @@ def verify(version: str) -> None:
     with _click_errors():
         registry, settings = _registry(), Settings.from_env()
         version = _resolve_version(registry, version)
-        check_version(registry.folder(version), registry.get(version))
+        registry.check(version)
         click.echo("digests, schema, libraries: right")
         model = load_model(settings.versions_path, version)
         click.echo(f"self-test: {len(model.version.self_test)} prices found again")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
 from data.hedonic.predictor import HedonicPredictor
 
@@ -59,9 +58,7 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
         for index, field in enumerate(fields)
     }
     columns["year"] = [int(year) for _ in rows for year in YEARS]
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
-    coded = predictor.ordinal_encoder.code(columns, len(rows) * repeat)
-    curves = predictor.log_price(predictor.parts(coded)).reshape(len(rows), repeat)
+    curves = HedonicPredictor(model).predict(columns, len(rows) * repeat).reshape(-1, repeat)
     return dict(zip(model.vehicle_years, curves, strict=True))
 
 

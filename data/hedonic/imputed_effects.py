@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import SEPARATOR, Cell, FloatArray, HedonicModel
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import car_columns
@@ -29,7 +28,7 @@ def with_imputed_effects(
             the others the model has been fitted with the missing values.
         min_count: fewest listings behind each figure.
     """
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
+    predictor = HedonicPredictor(model)
     fields = [
         field
         for field in predictor.effect_fields

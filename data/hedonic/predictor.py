@@ -15,6 +15,7 @@ from data.hedonic.codes import (
     CodedCars,
     Words,
     cell_value_code,
+    ordinal_encoder_for,
     split_cell_key,
 )
 from data.hedonic.kernels import sum_parts
@@ -30,6 +31,7 @@ from data.hedonic.model import (
     PiecewiseLinear,
     Term,
 )
+from data.vehicles.columns import Column
 
 EDITION = "edition"
 """The field whose words have effects."""
@@ -45,15 +47,15 @@ class HedonicPredictor:
 
     Args:
         model: the fitted model.
-        ordinal_encoder: codes cars for this model.
 
     Attributes:
+        ordinal_encoder: encodes cars for this model.
         effect_fields: the fields that effects are attributed to, one for each column of `parts`.
     """
 
-    def __init__(self, model: HedonicModel, ordinal_encoder: CarOrdinalEncoder) -> None:
+    def __init__(self, model: HedonicModel) -> None:
         self.model = model
-        self.ordinal_encoder = ordinal_encoder
+        self.ordinal_encoder = ordinal_encoder = ordinal_encoder_for(model)
         self.intercept = model.intercept
         terms = sorted(model.terms, key=lambda term: term.field)
         self._piecewise_curves: list[PiecewiseLinear] = []
@@ -113,6 +115,10 @@ class HedonicPredictor:
         before = self._piecewise_curves[: self._piecewise_curves.index(term.curve)]
         first = 1 + sum(curve.width for curve in before)
         return list(range(first, first + term.width))
+
+    def predict(self, columns: Mapping[str, Column], n: int) -> FloatArray:
+        """Log price (n,) of `n` cars given as columns of normal-form values."""
+        return self.log_price(self.parts(self.ordinal_encoder.code(columns, n)))
 
     def parts(self, cars: CodedCars) -> FloatArray:
         """Effects on the log price (n, len(effect_fields))."""

@@ -22,8 +22,6 @@ from shared.domain.names import canonical_brand, fold
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import is_blank
 
-__all__ = ["ListingsError", "LoadReport", "load_listings"]
-
 _REQUIRED_COLUMNS = ("company", "model", "year")
 _MIN_PRICE_MAD = 1_000
 _MAX_PRICE_MAD = 100_000_000

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import HedonicFit, fit_hedonic
 from data.hedonic.model import FloatArray, IntArray, PiecewiseLinear
 from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.distributions import (
@@ -116,10 +115,8 @@ def _residuals(
     fit: HedonicFit, listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
 ) -> FloatArray:
     """Log price minus the prediction at the price level of the listing's month."""
-    predictor = HedonicPredictor(fit.model, ordinal_encoder_for(fit.model))
-    coded = predictor.ordinal_encoder.code(car_columns(listings), len(listings))
-    expected = predictor.log_price(predictor.parts(coded)) + months @ fit.nuisance
-    return np.asarray(log_price - expected)
+    expected = HedonicPredictor(fit.model).predict(car_columns(listings), len(listings))
+    return np.asarray(log_price - (expected + months @ fit.nuisance))
 
 
 def _combined_residuals(in_sample: FloatArray, out_of_fold: FloatArray) -> FloatArray:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import FIRST_YEAR, SEPARATOR, FloatArray
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import (
@@ -215,11 +214,10 @@ def _apply_missingness(
 
 def _expected_log_price(market: ReferenceMarket, table: pd.DataFrame) -> FloatArray:
     """Predicted log price at the price level of the listing's month."""
-    predictor = HedonicPredictor(market.hedonic, ordinal_encoder_for(market.hedonic))
-    coded = predictor.ordinal_encoder.code(car_columns(table), len(table))
     index = {month: np.log(row[1]) for month, row in market.price_index.items()}
     months = np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
-    return np.asarray(predictor.log_price(predictor.parts(coded)) + months)
+    expected = HedonicPredictor(market.hedonic).predict(car_columns(table), len(table))
+    return np.asarray(expected + months)
 
 
 def _prices(log_price: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from data.hedonic.codes import KEYS, NUMBERS, CodedCars, ordinal_encoder_for
+from data.hedonic.codes import KEYS, NUMBERS, CodedCars
 from data.hedonic.model import YEARS, HedonicModel
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
@@ -73,9 +73,18 @@ class CarEncoder:
     feature_names: tuple[str, ...]
     detail_fields: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    _predictor: HedonicPredictor = dataclasses.field(init=False)
+    _feature_columns: npt.NDArray[np.int64] = dataclasses.field(init=False)
+    """(k,) places of the features among all columns that `_matrix` builds."""
+    _width: int = dataclasses.field(init=False)
+    """Number of these columns."""
+    _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
+    """(2, len(NUMBERS)) training ranges."""
+    _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
+    """(len(YEARS) + 1,) by the code of the year of registration; code 0 is a missing year."""
 
     def __post_init__(self) -> None:
-        predictor = HedonicPredictor(self.hedonic, ordinal_encoder_for(self.hedonic))
+        predictor = HedonicPredictor(self.hedonic)
         object.__setattr__(self, "_predictor", predictor)
         known = (
             *NUMBERS,
@@ -87,7 +96,6 @@ class CarEncoder:
         picked = [known.index(name) if name in known else -1 for name in self.feature_names]
         everywhere = (-np.inf, np.inf)
         bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
-        # Maximum mileage by the code of the year of registration; code 0 is a missing year.
         ages = np.maximum(bounds[1, _YEAR] - np.array([YEARS[0], *YEARS]), 0.0)
         furthest = np.minimum(MAX_KM_PER_YEAR * (ages + 1.0), bounds[1, _KM])
         bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
@@ -95,11 +103,6 @@ class CarEncoder:
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
         object.__setattr__(self, "_feature_columns", np.array(picked))
-
-    @property
-    def predictor(self) -> HedonicPredictor:
-        """Computes the baseline."""
-        return self.__dict__["_predictor"]  # type: ignore[no-any-return]
 
     @property
     def feature_fields(self) -> Mapping[str, tuple[str, ...]]:
@@ -118,9 +121,9 @@ class CarEncoder:
             columns: by field name; an absent field is missing in every car.
             n: number of cars.
         """
-        coded = self.predictor.ordinal_encoder.code(columns, n)
-        parts = self.predictor.parts(coded)
-        baseline_log = self.predictor.log_price(parts)
+        coded = self._predictor.ordinal_encoder.code(columns, n)
+        parts = self._predictor.parts(coded)
+        baseline_log = self._predictor.log_price(parts)
         return EncodedCars(
             self._matrix(columns, coded, parts, baseline_log),
             baseline_log,
@@ -133,13 +136,13 @@ class CarEncoder:
         Their sum is `baseline_log` of the encoded car.
         """
         columns = {name: (getattr(car, name),) for name in FIELD_NAMES}
-        parts = self.predictor.parts(self.predictor.ordinal_encoder.code(columns, 1))[0]
-        shares = dict(zip(self.predictor.effect_fields, parts.tolist(), strict=True))
-        return self.predictor.intercept, shares
+        parts = self._predictor.parts(self._predictor.ordinal_encoder.code(columns, 1))[0]
+        shares = dict(zip(self._predictor.effect_fields, parts.tolist(), strict=True))
+        return self._predictor.intercept, shares
 
     def vehicle_code(self, car: CarFeatures) -> int:
         """Code of the car's vehicle in any of its spellings; 0 if training has not seen it."""
-        return self.predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
+        return self._predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -168,7 +171,7 @@ class CarEncoder:
         baseline_log: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
         n = len(baseline_log)
-        all_columns = np.empty((n, self.__dict__["_width"]))
+        all_columns = np.empty((n, self._width))
         numbers = coded.numbers
         width = numbers.shape[1]
         all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
@@ -177,9 +180,7 @@ class CarEncoder:
         all_columns[:, width + len(categories) : -2] = parts
         all_columns[:, -2] = baseline_log
         all_columns[:, -1] = 0.0
-        return np.asarray(
-            all_columns.take(self.__dict__["_feature_columns"], axis=1), dtype=np.float32
-        )
+        return np.asarray(all_columns.take(self._feature_columns, axis=1), dtype=np.float32)
 
     def _information_level(
         self, coded: CodedCars, columns: Mapping[str, Column]
@@ -196,11 +197,11 @@ class CarEncoder:
 
     def _out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
         """Whether each car states a number outside the training range, (n,)."""
-        low, high = self.__dict__["_bounds"]
+        low, high = self._bounds
         numbers = coded.numbers
         # Comparisons with NaN, a missing number, are false.
         outside = ((numbers < low) | (numbers > high)).any(axis=1)
-        outside |= numbers[:, _KM] > self.__dict__["_max_km_by_year"][coded.codes[:, _YEAR_KEY]]
+        outside |= numbers[:, _KM] > self._max_km_by_year[coded.codes[:, _YEAR_KEY]]
         return np.asarray(outside)
 
 

@@ -21,7 +21,7 @@ from model_store.registry.atomic_files import sync_file, sync_folder
 from model_store.registry.manifest import MANIFEST_FILE, ModelVersion, new_version_id
 from model_store.registry.registry import ModelRegistry
 from model_store.registry.self_test import expected_prices
-from model_store.registry.verification import check_version, sha256_of
+from model_store.registry.verification import sha256_of
 from shared.domain.errors import ModelRefused
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
             another one, or the self-test fails.
     """
     registry = ModelRegistry(versions_path)
-    manifest, folder = registry.get(version), registry.folder(version)
-    check_version(folder, manifest)
+    manifest, folder = registry.check(version), registry.folder(version)
     missing = [name for name in BUNDLE_FILES if name not in manifest.files]
     if missing:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
@@ -105,7 +104,7 @@ def load_estimator(versions_path: Path, version: str) -> Any:
     import joblib  # noqa: PLC0415 - serving does not need it
 
     registry = ModelRegistry(versions_path)
-    check_version(registry.folder(version), registry.get(version))
+    registry.check(version)
     return joblib.load(registry.folder(version) / ESTIMATOR_FILE)
 
 

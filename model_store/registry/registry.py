@@ -324,8 +324,7 @@ class ShadowPointer:
         """
         if not (math.isfinite(share) and 0 < share <= 1):
             raise ValueError(f"a share is above 0 and at most 1, not {share}")
-        manifest = self._registry.get(version)
-        check_version(self._registry.folder(version), manifest)
+        manifest = self._registry.check(version)
         if manifest.id == self._registry.active_version():
             raise ModelRefused(version=version, reason="it is the active version already")
         write_atomically(self._path / SHARE_FILE, f"{share}\n".encode())

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import HedonicFit, fit_hedonic
-from data.hedonic.model import FloatArray, HedonicModel, IntArray, Term
+from data.hedonic.model import FloatArray, IntArray, Term
 from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import with_scaled_penalty
 from data.listings.table import car_columns
@@ -77,13 +76,8 @@ def tune_penalty(listings: FoldedListings, folds: int) -> tuple[Sequence[Term], 
 def _errors(listings: FoldedListings, fit: HedonicFit, fold: int) -> FloatArray:
     """Absolute out-of-fold errors of the price, MAD."""
     inside = listings.members(fold)
-    expected = _log_price(fit.model, listings.table.iloc[inside])
+    expected = HedonicPredictor(fit.model).predict(
+        car_columns(listings.table.iloc[inside]), len(inside)
+    )
     expected += listings.months[inside] @ fit.nuisance
     return np.asarray(np.abs(np.exp(listings.log_price[inside]) - np.exp(expected)))
-
-
-def _log_price(model: HedonicModel, listings: pd.DataFrame) -> FloatArray:
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
-    return predictor.log_price(
-        predictor.parts(predictor.ordinal_encoder.code(car_columns(listings), len(listings)))
-    )

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from data.hedonic.model import FloatArray
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
 from data.market.calibrate import near_duplicate_groups, require_several_brands

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from data.hedonic import predictor
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import fit_hedonic
 from data.hedonic.model import HedonicModel, PiecewiseLinear
 from data.hedonic.predictor import HedonicPredictor
@@ -27,9 +26,7 @@ def fitted(listings: pd.DataFrame) -> HedonicModel:
 def log_prices(
     model: HedonicModel, columns: Columns
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
-    coded = predictor.ordinal_encoder.code(columns, len(columns["year"]))
-    return predictor.log_price(predictor.parts(coded))
+    return HedonicPredictor(model).predict(columns, len(columns["year"]))
 
 
 def car(**changes: object) -> dict[str, object]:

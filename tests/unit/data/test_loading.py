@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from data.listings.loading import ListingsError, load_listings
+from data.listings.files import ListingsError
+from data.listings.loading import load_listings
 
 AVITO = (
     "Marque;Modèle;Année-Modèle;Kilométrage;Type de carburant;Boite de vitesses;"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.market import market as market_command
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.table import LISTING_COLUMNS
 from data.market.calibrate import calibrate
 from data.market.distributions import MIN_CELL_COUNT

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cli.market import market
 from cli.train import evaluate, train
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.table import car_columns
 from data.market.generator import generate
 from data.market.price_index import market_index
