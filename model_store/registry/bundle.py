@@ -18,8 +18,8 @@ from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.encoding import CarEncoder
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.atomic_files import sync_file, sync_folder
-from model_store.registry.manifest import MANIFEST_FILE, ModelVersion, new_version_id
-from model_store.registry.registry import ModelRegistry
+from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
+from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
 from model_store.registry.verification import sha256_of
 from shared.domain.errors import ModelRefused

@@ -3,8 +3,6 @@
 import dataclasses
 import datetime as dt
 import json
-import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +17,6 @@ MANIFEST_FILE = "manifest.json"
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"
-_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,20 +106,6 @@ class ModelVersion:
             KeyError, TypeError, ValueError: it is not a manifest.
         """
         return cls.from_json(json.loads((folder / MANIFEST_FILE).read_bytes()))
-
-
-def new_version_id(created_at: dt.datetime) -> ModelVersionId:
-    """A new id that sorts by time; unique also within a second."""
-    return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
-
-
-def is_version_id(text: str) -> bool:
-    """Whether `text` has the form of a version's id, so that it is safe in a path.
-
-    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
-    (True, False)
-    """
-    return _VERSION_ID.fullmatch(text) is not None
 
 
 def _car(fields: Mapping[str, Any]) -> CarFeatures:

@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ from model_store.registry.history import (
     read_history,
     rollback_target,
 )
-from model_store.registry.manifest import ModelVersion, is_version_id
+from model_store.registry.manifest import ModelVersion
 from model_store.registry.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
@@ -49,6 +50,7 @@ SHARE_FILE = "shadow-share"
 LOCK_FILE = ".lock"
 PRUNE_GRACE_PERIOD = dt.timedelta(minutes=1)
 """`prune` keeps a version for this time after it was replaced."""
+_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 _CARD_FILE = re.compile(r"card[a-z-]*\.(?:json|md|png)")
 
 logger = logging.getLogger(__name__)
@@ -365,3 +367,17 @@ class ActiveVersionCache:
 def etag_of(version: str | None) -> str:
     """ETag of the pointer while `version` is active."""
     return f'"{version or "none"}"'
+
+
+def new_version_id(created_at: dt.datetime) -> ModelVersionId:
+    """A new id that sorts by time; unique also within a second."""
+    return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
+
+
+def is_version_id(text: str) -> bool:
+    """Whether `text` has the form of a version's id, so that it is safe in a path.
+
+    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
+    (True, False)
+    """
+    return _VERSION_ID.fullmatch(text) is not None
