@@ -39,7 +39,7 @@ def sum_parts(
         offsets: (columns,) first cell of each column.
         multipliers: (columns,) basis column that a column is multiplied by.
         part_ends: (parts,) end of each part's columns.
-        variables, lows, spans, origins, at_origin: (curves,) see `predictor.PiecewiseBasis`.
+        variables, lows, spans, origins, at_origin: (curves,) see `predictor._basis_arrays`.
         parts: (n, parts) output.
     """
     curves = np.empty(len(variables))

@@ -62,7 +62,7 @@ class HedonicPredictor:
         self._words = WordEffects(model, ordinal_encoder)
         self._layout(terms)
         self._imputed = ImputedEffects(model, ordinal_encoder, self.effect_fields)
-        self._curves = PiecewiseBasis(self._piecewise_curves)
+        self._basis = _basis_arrays(self._piecewise_curves)
         columns, keys = np.nonzero(self._strides)
         self._cells = (
             self._values,
@@ -123,7 +123,7 @@ class HedonicPredictor:
     def parts(self, cars: CodedCars) -> FloatArray:
         """Effects on the log price (n, len(effect_fields))."""
         parts = np.empty((len(cars.codes), len(self.effect_fields)))
-        sum_parts(cars.codes, cars.numbers, *self._cells, *self._curves.arrays, parts)
+        sum_parts(cars.codes, cars.numbers, *self._cells, *self._basis, parts)
         if cars.words:
             self._words.fill(parts[:, self.effect_fields.index(EDITION)], cars)
         if self._imputed:
@@ -139,31 +139,6 @@ class HedonicPredictor:
         for column in range(parts.shape[1]):
             total += parts[:, column]
         return total
-
-
-class PiecewiseBasis:
-    """Basis columns of several piecewise linear curves, after a column of ones."""
-
-    def __init__(self, piecewise_curves: Sequence[PiecewiseLinear]) -> None:
-        numbers = [
-            NUMBERS.index(curve.variable) for curve in piecewise_curves for _ in range(curve.width)
-        ]
-        self._numbers = np.array([0, *numbers])
-        self._lows = np.array(
-            [0.0, *(low for curve in piecewise_curves for low in curve.knots[:-1])]
-        )
-        highs = np.array([1.0, *(high for curve in piecewise_curves for high in curve.knots[1:])])
-        self._spans = highs - self._lows
-        self._origins = np.array(
-            [1.0, *(b.origin for b in piecewise_curves for _ in range(b.width))]
-        )
-        self._at_origin = np.clip((self._origins - self._lows) / self._spans, 0.0, 1.0)
-        self._at_origin[0] = 0.0
-
-    @property
-    def arrays(self) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Number, lower knot, knot distance, origin and value at the origin of each column."""
-        return self._numbers, self._lows, self._spans, self._origins, self._at_origin
 
 
 class WordEffects:
@@ -269,6 +244,23 @@ def _is_missing(field: str, cars: CodedCars) -> NDArray[np.bool_]:
         missing[list(cars.words)] = False
         return missing
     return np.asarray(cars.codes[:, COLUMN_KEYS.index(field)] == 0)
+
+
+def _basis_arrays(
+    curves: Sequence[PiecewiseLinear],
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """The basis columns of several curves, after a column of ones.
+
+    Returns:
+        Index of the number, lower knot, knot distance, origin and value at the origin of each.
+    """
+    numbers = [NUMBERS.index(curve.variable) for curve in curves for _ in range(curve.width)]
+    lows = np.array([0.0, *(low for curve in curves for low in curve.knots[:-1])])
+    spans = np.array([1.0, *(high for curve in curves for high in curve.knots[1:])]) - lows
+    origins = np.array([1.0, *(curve.origin for curve in curves for _ in range(curve.width))])
+    at_origin = np.clip((origins - lows) / spans, 0.0, 1.0)
+    at_origin[0] = 0.0
+    return np.array([0, *numbers]), lows, spans, origins, at_origin
 
 
 def _strides(keys: Sequence[str], sizes: Mapping[str, int]) -> IntArray:
