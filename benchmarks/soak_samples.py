@@ -16,7 +16,7 @@ from launcher.procfile import read_procfile
 from shared.redis.batches import ENDED_TTL_S
 from shared.redis.connections import RedisClient
 from shared.redis.keys import PREFIX
-from worker.valuations.service import DONE_TTL_S
+from worker.valuations.claims import DONE_TTL_S
 
 PROCFILE = read_procfile(ROOT / "Procfile")
 _api_module = re.search(r"\bapi\.[\w.:]+", PROCFILE["api"])

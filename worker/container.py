@@ -26,7 +26,8 @@ from worker.batches.tables.detect import TableImporter
 from worker.batches.value import BatchValuation
 from worker.model import Estimation, ModelRuntime
 from worker.shadow import ShadowEvaluator, ShadowRuntime
-from worker.valuations.service import RedisClaims, ValuationService
+from worker.valuations.claims import RedisClaims
+from worker.valuations.service import ValuationService
 from worker.valuations.sweep import JobSweeper
 
 

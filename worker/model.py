@@ -10,9 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_store.pricing.inference import LoadedModel
-from model_store.registry.bundle import load_model
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError, ModelNotLoaded, ValuationFailed
 from shared.domain.valuation import CarRequest, Estimate, Extra
@@ -21,6 +20,9 @@ from shared.metrics import INFERENCE
 from shared.queue.names import QueueName
 from shared.queue.sender import EstimateResult
 from worker.shadow import ShadowEvaluator
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -76,7 +78,7 @@ class ModelRuntime:
         self._retry_at = 0.0
         self._watcher_pid: int | None = None
 
-    def current(self) -> LoadedModel:
+    def current(self) -> "LoadedModel":
         """The active version.
 
         Raises:
@@ -90,7 +92,7 @@ class ModelRuntime:
             raise ModelNotLoaded
         return self._current
 
-    def load(self, version: str) -> LoadedModel:
+    def load(self, version: str) -> "LoadedModel":
         """A given version, for work that was accepted with it; the last few are kept.
 
         Raises:
@@ -208,7 +210,7 @@ class Estimation:
             )
 
 
-def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Estimate]:
+def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:
     estimates = model.estimate([request.car for request in requests])
     return [
         _with_extras(model, request, estimate) if request.extras else estimate
@@ -216,7 +218,7 @@ def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Es
     ]
 
 
-def _estimate_alone(model: LoadedModel, request: CarRequest) -> EstimateResult:
+def _estimate_alone(model: "LoadedModel", request: CarRequest) -> EstimateResult:
     try:
         return _estimate_all(model, [request])[0]
     except Exception as error:
@@ -224,7 +226,7 @@ def _estimate_alone(model: LoadedModel, request: CarRequest) -> EstimateResult:
         return ValuationFailed(reason=type(error).__name__)
 
 
-def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) -> Estimate:
+def _with_extras(model: "LoadedModel", request: CarRequest, estimate: Estimate) -> Estimate:
     """Add what was asked for on top of the price."""
     car = request.car
     return dataclasses.replace(
@@ -237,8 +239,11 @@ def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) ->
     )
 
 
-def _load_and_warm_up(versions_path: Path, version: str) -> LoadedModel:
+def _load_and_warm_up(versions_path: Path, version: str) -> "LoadedModel":
     """Load a version and run what its first requests would have to wait for."""
+    # Importing the bundle loads the compiled kernels: only after `fill_kernel_cache` has run.
+    from model_store.registry.bundle import load_model  # noqa: PLC0415
+
     model = load_model(versions_path, version)
     case = model.version.self_test[0]
     model.explain(case.car)

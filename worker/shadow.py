@@ -10,18 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from data.vehicles.columns import Column, values_at
-from model_store.pricing.inference import LoadedModel
-from model_store.registry.bundle import load_model
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import Shadow, ShadowPointer
+from model_store.registry.registry import ModelRegistry, Shadow, ShadowPointer
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.errors import DomainError
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.logging import get_logger
 from shared.metrics import SHADOW_OVERLAP, SHADOW_RATIO, SHADOW_SECONDS, SHADOW_VALUATIONS
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -77,7 +77,7 @@ class ShadowRuntime:
         """The active version, with which the shadow is compared, when the pointer was last read."""
         return self._active
 
-    def model(self) -> LoadedModel | None:
+    def model(self) -> "LoadedModel | None":
         """The loaded shadow; None if there is none or it cannot be loaded. May take a second."""
         version = self.version()
         if version is None:
@@ -100,7 +100,10 @@ class ShadowRuntime:
             return self._clock() - self._failed[1] >= RETRY_AFTER_S
         return True
 
-    def _load(self, version: str) -> LoadedModel | None:
+    def _load(self, version: str) -> "LoadedModel | None":
+        # Importing the bundle loads the compiled kernels: only after `fill_kernel_cache` has run.
+        from model_store.registry.bundle import load_model  # noqa: PLC0415
+
         try:
             model = load_model(self._path, version)
         except Exception as error:  # noqa: BLE001 - no error may stop the answers

@@ -1,7 +1,6 @@
 """Identifiers: random, sortable by time, each of its own type."""
 
 import os
-import re
 import time
 from typing import NewType
 
@@ -15,8 +14,6 @@ ID_LENGTH = 26
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 """Two characters per ten bits, which halves the number of steps."""
-
-_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 
 
 def new_id(now_s: float | None = None) -> str:
@@ -62,12 +59,3 @@ def id_timestamp(some_id: str) -> float:
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id."""
     return len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)
-
-
-def is_version_id(text: str) -> bool:
-    """Whether `text` has the form of a version's id, and so may become part of a path.
-
-    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
-    (True, False)
-    """
-    return _VERSION_ID.fullmatch(text) is not None

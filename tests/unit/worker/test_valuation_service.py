@@ -20,13 +20,8 @@ from shared.redis.connections import connect
 from shared.redis.jobs import JobStore
 from worker.model import Estimation
 from worker.valuations import service
-from worker.valuations.service import (
-    CLAIM_TIMEOUT_S,
-    ClaimState,
-    RedisClaims,
-    ValuationService,
-    WaitingRequest,
-)
+from worker.valuations.claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
+from worker.valuations.service import ValuationService, WaitingRequest
 from worker.valuations.sweep import JobSweeper
 
 ME = CallerId("me")
