@@ -1,4 +1,4 @@
-"""Claims on messages: one worker writes the audit records of each, however often it is delivered."""
+"""Claims on messages: one worker writes the audit records of each, even if delivered twice."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
