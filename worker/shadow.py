@@ -125,7 +125,7 @@ class ShadowEvaluator:
         runtime: the shadow version and its share.
         draw: returns a random number from 0 to 1.
         pause_s: seconds before a sample is valued, and between two.
-        sleep: waits so many seconds.
+        sleep: waits the given seconds.
     """
 
     def __init__(

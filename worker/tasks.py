@@ -69,5 +69,5 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
 
     @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def make_form(batch_id: str, table: str, form: str) -> None:
-        """Make another form of a result table."""
+        """Write a result table in another format."""
         process.services.exports.run(BatchId(batch_id), ResultTable(table), ExportFormat(form))

@@ -1,4 +1,4 @@
-"""What belongs to the current request of Flask: services, caller, language."""
+"""The context of Flask's current request: services, caller, language."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +20,7 @@ def services() -> "ApiServices":
 
 
 def caller_id() -> CallerId:
-    """Who calls; set by `api.middleware.authentication` before the view runs."""
+    """The caller; set by `api.middleware.authentication` before the view runs."""
     return CallerId(g.caller.id)
 
 

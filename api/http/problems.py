@@ -44,7 +44,7 @@ class RangeNotSatisfiable(DomainError):
 
 
 class CrossSiteRefused(DomainError):
-    """A page of another site asks for a change."""
+    """A page of another site requests a change."""
 
     code = "cross-site-refused"
 
@@ -113,7 +113,7 @@ log = get_logger("problems")
 
 
 def error_response(error: Exception, language: Language, path: str) -> HttpResponse:
-    """The problem document of whatever was raised; what nobody expected is logged.
+    """The problem document of an error; unexpected errors are logged.
 
     Args:
         error: a domain error, or any other exception.

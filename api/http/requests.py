@@ -39,7 +39,7 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
 
 
 class ValuationQuery(Schema):
-    """Query parameters of the calls that answer with a valuation."""
+    """Query parameters of requests for a valuation."""
 
     class Meta:
         unknown = RAISE
@@ -62,7 +62,7 @@ class ValuationQuery(Schema):
 
 
 class WaitQuery(ValuationQuery):
-    """Query parameters of the calls that can wait for a job."""
+    """Query parameters of requests that can wait for a job."""
 
     wait = fields.Float(
         load_default=0.0,
@@ -109,7 +109,7 @@ def load_query(schema: Schema) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _defaults(schema: Schema) -> dict[str, Any]:
-    """What a call without a query asks for, as most have none; no parameter is required."""
+    """The defaults of all parameters, cached because most requests have no query."""
     defaults: dict[str, Any] = schema.load({})
     return defaults
 
@@ -135,7 +135,7 @@ def load_json() -> Any:
 
 
 def read_json() -> bytes:
-    """This request's body, as it came; it is kept for whoever reads it again.
+    """The raw body of this request; later calls return it again.
 
     Raises:
         UnsupportedMediaType: the content type is not JSON.
@@ -185,7 +185,7 @@ def preferred_wait_s() -> float | None:
 
 
 def resolve_wait_s(prefer: str, settings: Settings) -> float:
-    """How long a caller of `/predict` is ready to wait, by his `Prefer` header, seconds."""
+    """How long a caller of `/predict` waits, by the `Prefer` header, seconds."""
     wanted = _preferred_wait_s(prefer)
     return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
 
@@ -196,7 +196,7 @@ def _preferred_wait_s(prefer: str) -> float | None:
 
 
 def preferred_language(accept_language: str | None) -> Language:
-    """French or English, by an `Accept-Language` header; None: there is no such header."""
+    """French or English, by the `Accept-Language` header; None if there is none."""
     if accept_language is None:
         return DEFAULT_LANGUAGE
     if len(accept_language) <= CACHED_HEADER_MAX_CHARS:

@@ -17,23 +17,23 @@ PREFER_HEADER = {
     "schema": {"type": "string", "example": "wait=10"},
     "description": "Wait so many seconds: 200 with the result if it is there in time, or 202.",
 }
-"""The documentation of a header that `/predict` and `/jobs` read."""
+"""Documentation of a header of `/predict` and `/jobs`."""
 
 
 class HttpResponse(NamedTuple):
-    """A response, as a pure function makes it; without the headers that every response has."""
+    """A response of a pure function, without the headers that all responses have."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
     def to_flask(self) -> Response:
-        """The same as Flask's."""
+        """Convert it to a response of Flask."""
         return Response(self.body, self.status, self.headers)
 
 
 def json_response(body: Any, status: int = 200) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     return Response(orjson.dumps(body), status, mimetype=JSON)
 
 

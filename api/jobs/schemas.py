@@ -161,7 +161,7 @@ def accepted_response(
     identity: ModelIdentity,
     lang: Language,
 ) -> HttpResponse:
-    """202: the job goes on, and here is where to find it; arguments as of `serialize_job`."""
+    """202 with a job and where to poll it; arguments as of `serialize_job`."""
     headers = [("Content-Type", JSON), *accepted_headers(job.id)]
     body = orjson.dumps(serialize_job(job, place, coverage, identity, lang))
     return HttpResponse(int(HTTPStatus.ACCEPTED), headers, body)

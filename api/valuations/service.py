@@ -38,7 +38,7 @@ from shared.redis.jobs import JobStore
 T = TypeVar("T")
 
 SHORT_WAIT_S = 1.0
-"""Every request may hold a thread this long; only so many at once may hold one for longer."""
+"""Every request may hold a thread this long; only `long_waits` of them may hold one longer."""
 
 MIN_WAIT_S = 0.5
 """Time that the cache server gets to answer, even for callers who wait for no worker."""
@@ -422,8 +422,8 @@ class Valuations:
     def _keep(self, lookup: CacheLookup) -> Valuation | Job:
         """Leave a request to the job that it becomes, unless its reply comes just now.
 
-        The job exists before the reply stops being the caller's: whoever gets the reply from then
-        on completes the job. The job's own message completes it should the reply never come.
+        The job is stored before the reply is given up: a reply that comes later completes the job.
+        The job's own message completes it if no reply comes.
 
         Raises:
             BrokerUnavailable: the job cannot be kept.

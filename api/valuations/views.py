@@ -1,4 +1,4 @@
-"""`POST /predict`: the synchronous shortcut."""
+"""`POST /predict`, when Flask answers it."""
 
 from flask import Response, request
 from flask_smorest import Blueprint
@@ -50,6 +50,6 @@ def predict() -> Response:
 
 
 def accepted(job: Job, coverage: float) -> Response:
-    """202: the job goes on, and here is where to find it."""
+    """202 with the job that the request has become, and where to poll it."""
     place, identity = services().jobs.place(job), services().active_model.identity
     return accepted_response(job, place, coverage, identity, language()).to_flask()

@@ -1,4 +1,4 @@
-"""How an uploaded file writes its table of cars, and how sure that is."""
+"""The format of an uploaded table, with the confidence of each detection."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class FileKind(StrEnum):
-    """What an uploaded file is, by its content."""
+    """Kind of an uploaded file, by its content."""
 
     CSV = "csv"
     XLSX = "xlsx"
@@ -16,21 +16,21 @@ class FileKind(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Detection:
-    """Something that was found out about a file."""
+    """A detected property of a file."""
 
     value: str
     confidence: float
-    """From 0, a guess, to 1, certain: it ranks evidence and is no probability."""
+    """From 0 (a guess) to 1 (certain); a rank of the evidence, not a probability."""
     basis: str
-    """What it rests on: `given`, `byte-order-mark`, `valid-utf-8`, …"""
+    """The evidence: `given`, `byte-order-mark`, `valid-utf-8`, …"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnMatch:
-    """The column of a file that is one of the car's fields."""
+    """The column of a file that contains a field of the car."""
 
     index: int
-    """Its place in the header, from 0."""
+    """Index in the header, from 0."""
     confidence: float
     basis: str
     """`given`, `name`, `alias`, `alias-and-unit`, `date` or `cells`."""
@@ -38,35 +38,35 @@ class ColumnMatch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Something in a file that its owner should know although it is no error."""
+    """Information about a file that is not an error."""
 
     code: str
     field: str | None = None
     values: tuple[str, ...] = ()
     rows: int | None = None
-    """How many of the file's first rows it rests on; None: on all that it is about."""
+    """How many of the first rows were examined; None: all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """How a file writes its table."""
+    """The format of a table."""
 
     encoding: str = ""
-    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a file that is no text."""
+    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a binary file."""
     delimiter: str = ""
     decimal: str = "auto"
-    """`,` or `.` where the file's numbers, or the caller, decide it; `auto` otherwise."""
+    """`,` or `.` if known from the numbers or the caller, else `auto`."""
     header: tuple[str, ...] = ()
-    """The file's own column names, in order; empty while a workbook or Parquet is not opened."""
+    """Column names in order; empty until a workbook or Parquet file has been opened."""
     titles: int = 0
-    """Rows above the header of a text: a title, or Excel's `sep=;`."""
+    """Rows above the header of a CSV file: a title, or Excel's `sep=;`."""
     kind: FileKind = FileKind.CSV
     columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
     """By field of the car."""
     asking: ColumnMatch | None = None
-    """The column of the price that is asked for each car, if there is one."""
+    """The column of asking prices, if there is one."""
     findings: Mapping[str, Detection] = dataclasses.field(default_factory=dict)
-    """By what was found out: `encoding`, `delimiter`, `decimal`, `sheet`."""
+    """By property: `encoding`, `delimiter`, `decimal`, `sheet`."""
     notices: tuple[Notice, ...] = ()
 
     @property
