@@ -21,7 +21,7 @@ class BatchOutcome(StrEnum):
     PARTIAL = "partial"
     """Some valid rows could not be valued."""
     ABORTED = "aborted"
-    """Ended early: at the first rejected row if requested, or because the file is unreadable there."""
+    """Ended early, at the first rejected row if requested, or at an unreadable part of the file."""
     CANCELLED = "cancelled"
     DRY_RUN = "dry_run"
     """Every row was validated and none valued, as requested."""

@@ -60,7 +60,7 @@ class SaleReport:
         return self.low_mad <= self.sale.price_mad <= self.high_mad
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it is written to the log, without its hashes; the inverse of `from_json`."""
+        """The record as written to the log, without its hashes; the inverse of `from_json`."""
         return {
             "id": self.valuation_id,
             "at": self.recorded_at,
