@@ -75,6 +75,11 @@ class Dialect:
         return {field: match.index for field, match in self.columns.items()}
 
     @property
+    def asking_index(self) -> int | None:
+        """Index of the column of asking prices; None if the file has none."""
+        return None if self.asking is None else self.asking.index
+
+    @property
     def is_opened(self) -> bool:
         """Whether the header is known; that of a workbook or Parquet is read by a worker."""
         return bool(self.header)

@@ -12,7 +12,7 @@ from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
-from shared.domain.table import ColumnMatch, Dialect
+from shared.domain.table import ColumnMatch
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import is_blank
 from shared.fields.numbers import parse_number
@@ -402,11 +402,6 @@ _FIELD = CAR_FIELDS[ASKING_PRICE]
 _HEADERS = frozenset(map(fold, (ASKING_PRICE, *_FIELD.aliases, _FIELD.label_fr, _FIELD.label_en)))
 _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
 """A result that is uploaded again has our estimate in it, which nobody asks."""
-
-
-def asking_column_index(dialect: Dialect) -> int | None:
-    """Index of the column of asking prices; None if there is none."""
-    return None if dialect.asking is None else dialect.asking.index
 
 
 def find_asking_column(

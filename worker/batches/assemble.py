@@ -14,8 +14,7 @@ from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batches import BatchLedger, StepDecision
-from worker.batches.audit_segments import fsync_segment_names
-from worker.batches.rows.audit import record_part
+from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, retry_on_failure
 
 RENEW_EVERY_PARTS = 100
@@ -119,7 +118,9 @@ class BatchAssembler:
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
                     drop_from_page_cache(part)
-                record_part(self._audit_folder, blobs, manifest, chunk_of(name), head_of_part)
+                publish_part_segment(
+                    self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
+                )
                 counts = _add_counts(counts, head_of_part.counts)
             # The other names of the records go with the parts.
             fsync_segment_names(self._audit_folder)

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from shared.blobs.batch_files import PARTS, BatchFiles, chunk_of
+from shared.blobs.parts import read_part_head
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable
@@ -12,7 +13,6 @@ from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
 from shared.redis.batches import BatchLedger
 from worker.batches.audit_segments import remove_stale
-from worker.batches.parts import read_part_head
 from worker.batches.steps import BatchStepSender
 
 SCAN_INTERVAL_S = 600
