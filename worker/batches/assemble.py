@@ -1,4 +1,4 @@
-"""Put the parts of a batch together, in the order of its file, and end it."""
+"""Assembles the result files from the parts, in the order of the file, and ends the batch."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from worker.batches.audit_segments import fsync_segment_names, publish_part_segm
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, retry_on_failure
 
 RENEW_EVERY_PARTS = 100
-"""Parts after which the lease is renewed: some seconds of copying."""
+"""Parts between two renewals of the lease: some seconds of copying."""
 
 ROWS_MISSING = "rows-missing"
 
@@ -26,7 +26,7 @@ log = get_logger("batch.assemble")
 
 
 class BatchEndedElsewhere(Exception):
-    """Another worker has ended the batch: what is being written here must not replace it."""
+    """Another worker has ended the batch: its result files must not be replaced."""
 
 
 class BatchAssembler:
@@ -35,8 +35,8 @@ class BatchAssembler:
     Args:
         files: records and blobs of batches.
         store: the ledger.
-        clock: the time of day.
-        audit_folder: where the audit log lies.
+        clock: Unix time, seconds.
+        audit_folder: folder of the audit log.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class BatchAssembler:
         self._audit_folder = audit_folder
 
     def run(self, batch_id: BatchId) -> None:
-        """Write the result files and the final word, unless that is done."""
+        """Write the result files and the final record, unless that is done."""
         start = self._store.begin(batch_id, ASSEMBLE)
         if start.verdict not in (StepDecision.RUN, StepDecision.EXHAUSTED):
             return
@@ -63,7 +63,7 @@ class BatchAssembler:
                 log.info("batch_assembled_elsewhere", batch_id=batch_id)
 
     def _close(self, batch_id: BatchId) -> None:
-        """End a ledger without a batch: its upload was refused, or its files are deleted."""
+        """Close a ledger whose batch is gone: the upload was refused, or its files are deleted."""
         log.warning("batch_without_manifest", batch_id=batch_id)
         progress = BatchProgress(
             state=JobState.FAILED,
@@ -85,7 +85,7 @@ class BatchAssembler:
         self._files.delete_intermediates(batch_id)
 
     def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
-        """Write the result files of the first rows, without a hole; how the batch ends."""
+        """Write the result files of the gap-free prefix of the rows; return how the batch ends."""
         progress = self._store.progress(manifest.id)
         if progress is None:
             raise FileNotFoundError(f"ledger of {manifest.id}")
@@ -97,9 +97,9 @@ class BatchAssembler:
         return final_progress(manifest, progress, counts, error, self._clock())
 
     def _copy(self, manifest: BatchManifest, names: Sequence[str]) -> RowCounts:
-        """Write the three result files; nothing of them is seen before all is in them.
+        """Write the three result files, which become visible when all are complete.
 
-        What a part answers is in the audit log first, whoever made the part and died.
+        The audit segment of each part is published before, in case its worker was killed.
         """
         blobs, batch_id = self._files.blobs, manifest.id
         counts = RowCounts()
@@ -122,7 +122,7 @@ class BatchAssembler:
                     self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
                 )
                 counts = _add_counts(counts, head_of_part.counts)
-            # The other names of the records go with the parts.
+            # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
@@ -136,7 +136,7 @@ def final_progress(
     error: str | None,
     now: float,
 ) -> BatchProgress:
-    """How a batch ends whose rows met these ends."""
+    """How a batch with these results ends; `now` is the Unix time."""
     if error is not None:
         state, outcome = JobState.FAILED, BatchOutcome.ABORTED
     elif progress.cancel_requested and counts.done != progress.total:
