@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError
 from shared.domain.ids import BatchId, is_id
 
 PART_BYTES = 8 << 20
-"""A blob up to this size is one request; a larger one is a multipart upload with parts of this size,
-which bounds a writer's memory. S3 takes 10,000 parts, 80 GB."""
+"""A blob up to this size is one request; a larger one is a multipart upload with parts of this
+size, which bounds a writer's memory. S3 takes 10,000 parts, 80 GB."""
 
 READ_AHEAD_BYTES = 1 << 20
 MAX_KEYS_PER_DELETE = 1000

@@ -21,7 +21,7 @@ class BatchOutcome(StrEnum):
     PARTIAL = "partial"
     """Some valid rows could not be valued."""
     ABORTED = "aborted"
-    """Ended early: at the first rejected row, as requested, or at an unreadable place of the file."""
+    """Ended early: at the first rejected row, as requested, or where the file is unreadable."""
     CANCELLED = "cancelled"
     DRY_RUN = "dry_run"
     """Every row was validated and none valued, as requested."""

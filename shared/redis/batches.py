@@ -173,28 +173,28 @@ class BatchLedger:
     def postpone(
         self, batch_id: BatchId, step: str, delay_s: float, *, count_attempt: bool
     ) -> None:
-        """Let the step be sent again after a while."""
+        """Have the step sent again after a delay."""
         self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
 
     def renew(self, batch_id: BatchId, step: str) -> None:
-        """Give a step that is under way a new lease."""
+        """Renew the lease of a running step."""
         with broker_errors():
             self._client.zadd(redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
     def advance(self, batch_id: BatchId) -> DueSteps:
-        """Lease what can go out now."""
+        """Lease the steps that are due, and return them."""
         steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
         return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
     def overdue(self, batch_id: BatchId) -> list[str]:
-        """Steps whose lease has run out, leased anew."""
+        """Steps whose lease has expired; they are leased again."""
         steps = self._run(
             "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
         )
         return [step.decode() for step in steps]
 
     def expire_all_leases(self) -> int:
-        """Let all steps count as overdue, since nobody works on any; how many there are."""
+        """Make all leased steps overdue when no worker is left to hold them; return their number."""
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():
@@ -206,15 +206,15 @@ class BatchLedger:
         return released
 
     def abort(self, batch_id: BatchId, error: str) -> None:
-        """End the batch early for an error of its own."""
+        """End the batch early with an error."""
         self._run("ABORT", batch_id, error)
 
     def request_cancel(self, batch_id: BatchId) -> bool:
-        """Ask for the end; False if there is nothing to cancel."""
+        """Request the cancellation; False if there is nothing to cancel."""
         return bool(self._run("CANCEL", batch_id))
 
     def finish(self, batch_id: BatchId, progress: BatchProgress) -> bool:
-        """Close the ledger; False if it was closed before."""
+        """Close the ledger; False if it is closed."""
         return bool(
             self._run(
                 "FINISH",
@@ -230,13 +230,13 @@ class BatchLedger:
         )
 
     def open_batches(self) -> list[BatchId]:
-        """The batches that have not ended, the oldest first."""
+        """The unfinished batches, oldest first."""
         with broker_errors():
             ids = self._client.zrange(redis_keys.OPEN_BATCHES, 0, -1)
         return [BatchId(batch_id.decode()) for batch_id in ids]
 
     def claim_scan(self, interval_s: int) -> bool:
-        """Whether the blobs should be looked through now."""
+        """Claim the scan of the blob store; False if the last one is recent."""
         with broker_errors():
             claimed = self._client.set(redis_keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)

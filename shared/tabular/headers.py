@@ -309,7 +309,7 @@ def _is_fiscal_power(cells: Column) -> bool:
 
 
 def _is_odometer(cells: Column) -> bool:
-    """Whether the cells of a column named "mileage" are kilometres: too large for miles per gallon."""
+    """Whether the cells of a column named "mileage" are too large for miles per gallon."""
     return _mostly(cells, "km", lambda number: number > FUEL_ECONOMY_MAX_MPG)
 
 
