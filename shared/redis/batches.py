@@ -194,7 +194,7 @@ class BatchLedger:
         return [step.decode() for step in steps]
 
     def expire_all_leases(self) -> int:
-        """Make all leased steps overdue when no worker is left to hold them; return their number."""
+        """Make all leased steps overdue, for when no worker is left; return their number."""
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():

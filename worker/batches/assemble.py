@@ -15,7 +15,7 @@ from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batches import BatchLedger, StepDecision
 from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
-from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, retry_on_failure
+from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
 
 RENEW_EVERY_PARTS = 100
 """Parts between two renewals of the lease: some seconds of copying."""
@@ -49,10 +49,9 @@ class BatchAssembler:
 
     def run(self, batch_id: BatchId) -> None:
         """Write the result files and the final record, unless that is done."""
-        start = self._store.begin(batch_id, ASSEMBLE)
-        if start.verdict not in (StepDecision.RUN, StepDecision.EXHAUSTED):
-            return
-        with retry_on_failure(self._store, batch_id, ASSEMBLE, start.attempt):
+        with step_attempt(self._store, batch_id, ASSEMBLE) as start:
+            if start.verdict not in {StepDecision.RUN, StepDecision.EXHAUSTED}:
+                return
             manifest = self._files.manifest(batch_id)
             if manifest is None:
                 self._close(batch_id)

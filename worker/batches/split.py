@@ -11,8 +11,8 @@ from shared.logging import get_logger
 from shared.redis.batches import BatchLedger, StepDecision
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
-from worker.batches.rows.chunk import Chunk, cut
-from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, retry_on_failure
+from worker.batches.rows.chunk import CellChunk, cut
+from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
 from worker.batches.tables.detect import TableImporter
 from worker.batches.tables.process import ReadCancelled
 from worker.batches.tables.rows import STORED_DIALECT, StoredTableReader
@@ -58,7 +58,7 @@ class ChunkReader:
         """The position after the last row that was cut."""
         return self._reader.position if self._reader else self._at
 
-    def cut(self, *, first_row: int, max_rows: int) -> ByteSpan | Chunk | None:
+    def cut(self, *, first_row: int, max_rows: int) -> ByteSpan | CellChunk | None:
         """The next rows; None at the end.
 
         Args:
@@ -124,11 +124,10 @@ class BatchSplitter:
 
     def run(self, batch_id: BatchId) -> None:
         """Cut the next slice of a batch's file, and send the task that cuts the one after it."""
-        start = self._store.begin(batch_id, SPLIT)
-        if start.verdict is StepDecision.RUN:
-            with retry_on_failure(self._store, batch_id, SPLIT, start.attempt):
+        with step_attempt(self._store, batch_id, SPLIT) as start:
+            if start.verdict is StepDecision.RUN:
                 self._run(batch_id)
-        elif start.verdict is StepDecision.EXHAUSTED:
+        if start.verdict is StepDecision.EXHAUSTED:
             self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
         if start.verdict is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)

@@ -9,7 +9,7 @@ from shared.domain.errors import AuditUnavailable, BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.queue.names import TaskName
-from shared.redis.batches import BatchLedger
+from shared.redis.batches import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"
@@ -62,22 +62,32 @@ OUTAGE_RETRY_DELAY_S = 5.0
 
 
 @contextmanager
-def retry_on_failure(
-    store: BatchLedger, batch_id: BatchId, step: str, attempt: int
-) -> Iterator[None]:
-    """Postpone the step if it fails; a failure of the storage counts as no attempt."""
+def step_attempt(store: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
+    """Begin an attempt of a step, and postpone the step if the body fails.
+
+    A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context.
+
+    Args:
+        store: the ledger.
+        batch_id: of the batch.
+        step: the step.
+
+    Yields:
+        The ledger's decision; the body has to follow it.
+    """
+    start = store.begin(batch_id, step)
     try:
-        yield
+        yield start
     except BrokerUnavailable as error:
         # The ledger is unreachable: the lease expires by itself.
         log.warning("batch_step_interrupted", batch_id=batch_id, step=step, error=str(error))
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
-        store.postpone(batch_id, step, attempt, count_attempt=True)
+        store.postpone(batch_id, step, start.attempt, count_attempt=True)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
         store.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
     except Exception:
-        log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=attempt)
-        store.postpone(batch_id, step, attempt, count_attempt=True)
+        log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
+        store.postpone(batch_id, step, start.attempt, count_attempt=True)

@@ -19,9 +19,9 @@ from shared.redis.batches import BatchLedger, StepDecision
 from worker.batches.audit_segments import publish_part_segment
 from worker.batches.engine import ChunkEngine, EngineName
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
-from worker.batches.rows.chunk import Chunk
+from worker.batches.rows.chunk import CellChunk
 from worker.batches.rows.engine import GeneralEngine
-from worker.batches.steps import ATTEMPTS_EXHAUSTED, BatchStepSender, retry_on_failure
+from worker.batches.steps import ATTEMPTS_EXHAUSTED, BatchStepSender, step_attempt
 from worker.shadow.batch_rows import ChunkShadowSampler
 from worker.shadow.comparison import ShadowEvaluator
 
@@ -100,17 +100,13 @@ class BatchValuation:
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send the next steps."""
-        step = str(chunk)
-        start = self._store.begin(batch_id, step)
-        if start.verdict is StepDecision.UNKNOWN:
-            return
-        if start.verdict is StepDecision.RUN:
-            with retry_on_failure(self._store, batch_id, step, start.attempt):
+        with step_attempt(self._store, batch_id, str(chunk)) as start:
+            if start.verdict is StepDecision.RUN:
                 self._value(batch_id, chunk)
-        elif start.verdict is StepDecision.EXHAUSTED:
-            with retry_on_failure(self._store, batch_id, step, start.attempt):
+            elif start.verdict is StepDecision.EXHAUSTED:
                 self._give_up(batch_id, chunk, start.attempt)
-        self._step_sender.advance(batch_id)
+        if start.verdict is not StepDecision.UNKNOWN:
+            self._step_sender.advance(batch_id)
 
     def _value(self, batch_id: BatchId, number: int) -> None:
         manifest = self._manifest(batch_id)
@@ -158,7 +154,7 @@ class BatchValuation:
 
     def _load(
         self, manifest: BatchManifest, number: int
-    ) -> tuple[ChunkEngine[Any], Chunk | FastCsvChunk]:
+    ) -> tuple[ChunkEngine[Any], CellChunk | FastCsvChunk]:
         """A stored chunk with its rows, and the engine that it was cut for."""
         blobs = self._files.blobs
         with blobs.read(manifest.id, chunk_name(number)) as blob:

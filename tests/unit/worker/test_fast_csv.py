@@ -26,7 +26,7 @@ from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.rows import read_rows
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
 from worker.batches.rows import engine as general_engine
-from worker.batches.rows.chunk import Chunk, cut
+from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.engine import GeneralEngine
 from worker.batches.split import ChunkReader
 
@@ -153,7 +153,7 @@ def compiled_part(
     return fast_csv().try_value(batch, chunk, interner)
 
 
-def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chunk]:
+def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[CellChunk]:
     reader = CsvReader.of(io.BytesIO(data), batch.dialect, START)
     source, first = iter(reader), 1
     width, delimiter = len(batch.dialect.header), batch.dialect.delimiter
@@ -162,7 +162,7 @@ def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chu
         yield chunk
 
 
-def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChunk | Chunk]:
+def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChunk | CellChunk]:
     """The chunks as tasks cut them: each from where the one before stopped."""
     at, first = START, 1
     while True:
@@ -271,14 +271,14 @@ def test_both_engines_write_the_same_bytes(file: tuple[bytes, BatchManifest, int
     check(*file)
 
 
-def good_file(delimiter: str = ",", rows: int = 10) -> bytes:
+def simple_file(delimiter: str = ",", rows: int = 10) -> bytes:
     row = delimiter.join(["R1", "Toyota", "Corolla", "2020", "Petrol", "Manual", "25000", "", ""])
     return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_usual_file_is_handled_by_the_compiled_loops(delimiter: str) -> None:
-    assert check(good_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]
+    assert check(simple_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_the_usual_file_is_handled_by_the_compiled_loops(delimiter: str) -> None
     ],
 )
 def test_rows_that_need_it_are_left_to_the_general_engine(line: bytes) -> None:
-    data = good_file(rows=3) + b"\n" + line
+    data = simple_file(rows=3) + b"\n" + line
     assert check(data, manifest(), rows=3) == [True, False]
 
 
@@ -335,7 +335,7 @@ def test_quotes_inside_of_cells_hide_no_line_end() -> None:
 
 def test_after_rows_that_need_it_the_compiled_loops_go_on() -> None:
     line = b'R"1,Toyota,Corolla,2020,Petrol,Manual,1,,"'
-    data = good_file(rows=3) + b"\n" + line + b"\n" + good_file(rows=5).split(b"\n", 1)[1]
+    data = simple_file(rows=3) + b"\n" + line + b"\n" + simple_file(rows=5).split(b"\n", 1)[1]
     assert check(data, manifest(), rows=3) == [True, False, True]
 
 
@@ -374,7 +374,7 @@ def test_an_estimate_of_ours_is_no_asking_price() -> None:
 
 
 def test_signed_numbers_are_no_formulas() -> None:
-    data = good_file(rows=1) + b"\n+212600000000,Toyota,Corolla,2020,Petrol,Manual,25000,,-\n"
+    data = simple_file(rows=1) + b"\n+212600000000,Toyota,Corolla,2020,Petrol,Manual,25000,,-\n"
     assert check(data, manifest()) == [True]
 
 
@@ -388,7 +388,7 @@ def test_the_interner_is_emptied_when_it_holds_too_many_texts(
 
 
 def test_a_chunk_that_is_given_up_names_all_its_rows() -> None:
-    (chunk,) = chunks(good_file(rows=5), manifest(), 10)
+    (chunk,) = chunks(simple_file(rows=5), manifest(), 10)
     assert isinstance(chunk, FastCsvChunk)
     validator = ColumnValidator()
     engine = FastCsvEngine(estimate, lambda _: validator, lambda: AT, general=general(validator))
@@ -398,7 +398,7 @@ def test_a_chunk_that_is_given_up_names_all_its_rows() -> None:
 
 
 def test_a_chunk_that_the_compiled_loops_cannot_read_falls_back_to_the_general_engine() -> None:
-    data = good_file(rows=3) + b"\n\x1e,Toyota,Corolla,2020,Petrol,Manual,1,,"
+    data = simple_file(rows=3) + b"\n\x1e,Toyota,Corolla,2020,Petrol,Manual,1,,"
     (chunk,) = chunks(data, manifest(), 10)
     assert isinstance(chunk, FastCsvChunk)
     validator, batch = ColumnValidator(), manifest()

@@ -18,14 +18,14 @@ from shared.domain.table import Dialect, FileKind
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, CsvReader, Position, min_row_cells
 from worker.batches.engine import EngineName
 from worker.batches.fast_csv.row_index import RowIndex
-from worker.batches.rows.chunk import CHUNK_MAX_CHARS, Chunk, cut
+from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
 """Encodings in which a byte below 128 is never a part of another character."""
 
 READ_BYTES = 1 << 20
 _SPAN_MARK = "plain"
-"""First member of a packed span; a packed `Chunk` begins with a number."""
+"""First member of a packed span; a packed `CellChunk` begins with a number."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +80,7 @@ class FastCsvChunk:
     text: bytes
     """Whole rows in UTF-8, perhaps with lines without any value between them."""
 
-    def as_cells(self, dialect: Dialect) -> Chunk:
+    def as_cells(self, dialect: Dialect) -> CellChunk:
         """The same rows as the general reader cuts them."""
         # Behind the empty line, a byte order mark of the first row is no mark of the file.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
@@ -107,11 +107,11 @@ class FastCsvChunk:
 
 def unpack_chunk(
     packed: bytes, manifest: BatchManifest, open_source: Callable[[], BinaryIO]
-) -> Chunk | FastCsvChunk:
+) -> CellChunk | FastCsvChunk:
     """The chunk of a blob, with its rows.
 
     Args:
-        packed: content of the blob, from `Chunk.pack` or `ByteSpan.pack`.
+        packed: content of the blob, from `CellChunk.pack` or `ByteSpan.pack`.
         manifest: of the batch.
         open_source: opens the file of the batch.
 
@@ -120,7 +120,7 @@ def unpack_chunk(
     """
     members = msgpack.unpackb(packed)
     if members[0] != _SPAN_MARK:
-        return Chunk.from_packed(members)
+        return CellChunk.from_packed(members)
     _, first_row, first_line, rows, offset, size = members
     span = ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
     with open_source() as source:

@@ -14,7 +14,7 @@ CHUNK_MAX_CHARS = 8_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Chunk:
+class CellChunk:
     """Consecutive rows of a file."""
 
     engine: ClassVar = EngineName.GENERAL
@@ -38,7 +38,7 @@ class Chunk:
         return packed
 
     @classmethod
-    def from_packed(cls, members: Sequence[Any]) -> "Chunk":
+    def from_packed(cls, members: Sequence[Any]) -> "CellChunk":
         """Rebuild the chunk from the members that `pack` encodes."""
         first_row, lines, columns, faults = members
         return cls(
@@ -51,7 +51,7 @@ class Chunk:
 
 def cut(
     rows: Iterator[SourceRow], *, width: int, delimiter: str, first_row: int, max_rows: int
-) -> Chunk | None:
+) -> CellChunk | None:
     """The next chunk of a file's rows; None at the end.
 
     Every row gets `width` cells: a short row is filled up, and the surplus cells of a long row are
@@ -72,7 +72,7 @@ def cut(
     if not lines:
         return None
     columns: list[Any] = list(map(list, zip(*table, strict=True)))
-    return Chunk(first_row=first_row, lines=lines, columns=columns, faults=faults)
+    return CellChunk(first_row=first_row, lines=lines, columns=columns, faults=faults)
 
 
 def _fit(cells: list[str], width: int, delimiter: str) -> list[str]:

@@ -35,7 +35,7 @@ from worker.batches.engine import (
     rejection_reasons,
     row_error,
 )
-from worker.batches.rows.chunk import Chunk
+from worker.batches.rows.chunk import CellChunk
 from worker.batches.steps import ATTEMPTS_EXHAUSTED
 from worker.batches.verdicts import verdict_cells
 
@@ -78,7 +78,7 @@ class GeneralEngine:
         self._validator_for = validator_for
         self._clock = clock
 
-    def value(self, manifest: BatchManifest, chunk: Chunk) -> Part:
+    def value(self, manifest: BatchManifest, chunk: CellChunk) -> Part:
         """Value the rows of a chunk."""
         started = time.perf_counter()
         cars = self._validate(manifest, chunk)
@@ -90,7 +90,7 @@ class GeneralEngine:
         audit = encode_segment(_audit_records(shared, cars, prices))
         return _make_part(manifest, chunk, cars.errors, prices, audit=audit)
 
-    def fail(self, manifest: BatchManifest, chunk: Chunk) -> Part:
+    def fail(self, manifest: BatchManifest, chunk: CellChunk) -> Part:
         """The part of a chunk that is given up: none of its rows has a price or an error."""
         rows = len(chunk)
         keys = _row_keys(manifest, chunk)
@@ -104,7 +104,7 @@ class GeneralEngine:
         results = csv_lines([*_source_cells(manifest, chunk), *added])
         return Part(RowCounts(failed=rows), results, error_lines(errors), b"")
 
-    def _validate(self, manifest: BatchManifest, chunk: Chunk) -> ValidCars:
+    def _validate(self, manifest: BatchManifest, chunk: CellChunk) -> ValidCars:
         """Validate all rows, column by column.
 
         A row that cannot be read as a row has that one error; its cells are not looked at.
@@ -132,7 +132,7 @@ class GeneralEngine:
         rows = [chunk.first_row + row for row in range(len(chunk)) if row not in errors]
         return ValidCars(rows, values, errors)
 
-    def _price(self, manifest: BatchManifest, chunk: Chunk, cars: ValidCars) -> PricedRows:
+    def _price(self, manifest: BatchManifest, chunk: CellChunk, cars: ValidCars) -> PricedRows:
         quantiles = self._estimate(manifest.model_version, cars.values, len(cars.rows))
         prices = PricedRows(*quantiles[:, PRICE_INDEXES].T.tolist())
         column = manifest.dialect.asking_index
@@ -146,13 +146,13 @@ class GeneralEngine:
         return prices._replace(verdicts=verdict_cells(asking_mad, quantiles))
 
 
-def _row_keys(manifest: BatchManifest, chunk: Chunk) -> Sequence[str | None]:
+def _row_keys(manifest: BatchManifest, chunk: CellChunk) -> Sequence[str | None]:
     """The cells that identify the rows in the error report; None without a key column."""
     key = key_column(manifest)
     return [None] * len(chunk) if key is None else chunk.columns[key]
 
 
-def _source_cells(manifest: BatchManifest, chunk: Chunk) -> list[Sequence[str]]:
+def _source_cells(manifest: BatchManifest, chunk: CellChunk) -> list[Sequence[str]]:
     """The file's own columns as the result files repeat them."""
     kept = source_columns(manifest.dialect.header)
     return [escape_column(chunk.columns[index]) for index in kept]
@@ -186,7 +186,7 @@ def _audit_records(
 
 def _make_part(
     manifest: BatchManifest,
-    chunk: Chunk,
+    chunk: CellChunk,
     errors: RowErrors,
     prices: PricedRows,
     *,
