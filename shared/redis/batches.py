@@ -80,9 +80,9 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(source)
+            name: client.register_script(batch_scripts.HEAD + source)
             for name, source in vars(batch_scripts).items()
-            if name.isupper() and not name.startswith("_")
+            if name.isupper() and name != "HEAD"
         }
 
     def ping(self) -> None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from shared.blobs.parts import Part
 from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
+from shared.tabular.cells import csv_lines
 from worker.batches.audit_segments import seal_last_line
 from worker.batches.engine import (
     PRICE_INDEXES,
     RowErrors,
     audit_members,
-    csv_lines,
     error_lines,
     key_column,
     rejection_reasons,
