@@ -15,7 +15,7 @@ from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
 from worker.batches.tables.detect import TableImporter
 from worker.batches.tables.process import ReadCancelled
-from worker.batches.tables.rows import STORED_DIALECT, StoredTableReader
+from worker.batches.tables.rows import StoredTableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,13 +76,7 @@ class ChunkReader:
             self._at = at
         if self._reader is None:
             self._open_reader()
-        return cut(
-            self._rows,
-            width=len(self._dialect.header),
-            delimiter=self._dialect.delimiter or STORED_DIALECT.delimiter,
-            first_row=first_row,
-            max_rows=max_rows,
-        )
+        return cut(self._rows, self._dialect, first_row=first_row, max_rows=max_rows)
 
     def _open_reader(self) -> None:
         """Open the general reader at the current position."""

@@ -15,7 +15,7 @@ import msgpack
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.domain.batch import BatchManifest
 from shared.domain.table import Dialect, FileKind
-from shared.tabular.csv_reader import FIELD_MAX_CHARS, CsvReader, Position, min_row_cells
+from shared.tabular.csv_reader import FIELD_MAX_CHARS, CsvReader, Position
 from worker.batches.engine import EngineName
 from worker.batches.fast_csv.row_index import RowIndex
 from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
@@ -84,22 +84,8 @@ class FastCsvChunk:
         """The same rows as the general reader cuts them."""
         # Behind the empty line, a byte order mark of the first row is no mark of the file.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
-        width = len(dialect.header)
-        reader = CsvReader(
-            stream,
-            "utf-8",
-            dialect.delimiter,
-            start=start,
-            width=width,
-            min_cells=min_row_cells(dialect),
-        )
-        chunk = cut(
-            iter(reader),
-            width=width,
-            delimiter=dialect.delimiter,
-            first_row=self.first_row,
-            max_rows=self.rows,
-        )
+        reader = CsvReader.of(stream, dataclasses.replace(dialect, encoding="utf-8"), start)
+        chunk = cut(iter(reader), dialect, first_row=self.first_row, max_rows=self.rows)
         if chunk is None:
             raise ValueError("a chunk without rows")
         return chunk
