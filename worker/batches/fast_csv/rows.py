@@ -95,6 +95,9 @@ def read_rows(
         interner.reset()
     if rows != chunk.rows:
         return None
+    valid = int(np.count_nonzero(is_valid))
+    # A slice is a view: no array is copied if all rows are valid.
+    kept = slice(None) if valid == rows else is_valid
     return FastCsvRows(
         chunk=chunk,
         text=text,
@@ -104,13 +107,11 @@ def read_rows(
         numbers=numbers,
         columns=columns,
         is_valid=is_valid,
-        valid=int(np.count_nonzero(is_valid)),
+        valid=valid,
         cars={
-            name: numbers[FIELD_INDEX[name]][is_valid]
+            name: numbers[FIELD_INDEX[name]][kept]
             if name in NUMBERS
-            else CategoricalColumn(
-                interner.values, codes[FIELD_INDEX[name]][is_valid].astype(np.int64)
-            )
+            else CategoricalColumn(interner.values, codes[FIELD_INDEX[name]][kept].astype(np.int64))
             for name in columns
         },
         formula_starts=_formula_starts(text, formula_spans[: formula_count[0]]),
