@@ -20,15 +20,13 @@ from worker.batches.fast_csv.interner import (
     StringInterner,
     decode_cell,
 )
+from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
 
-_PLACEHOLDERS = (
-    bytes([read_kernels.SEPARATOR]),
-    bytes([read_kernels.EMBEDDED_LINE_FEED]),
-)
+_PLACEHOLDERS = bytes([SEPARATOR]), bytes([EMBEDDED_LINE_FEED])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -128,7 +126,7 @@ def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
         return text, ord(delimiter)
     out = np.empty(len(text), dtype=np.uint8)
     size = read_kernels.unquote(np.frombuffer(text, np.uint8), ord(delimiter), out)
-    return None if size < 0 else (out[:size].tobytes(), read_kernels.SEPARATOR)
+    return None if size < 0 else (out[:size].tobytes(), SEPARATOR)
 
 
 def _formula_starts(text: bytes, formula_spans: NDArray[np.int64]) -> NDArray[np.int64]:
