@@ -207,12 +207,12 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
 
 
 def test_news_that_cannot_be_read_does_not_end_the_listening(store, job, servers):
-    events = JobEvents(servers.broker)
+    def subscribers() -> int:
+        return servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1]
+
+    events, others = JobEvents(servers.broker), subscribers()
     with events.listen(job.id) as listener:
-        wait_until(
-            lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1,
-            what="subscribed",
-        )
+        wait_until(lambda: subscribers() == others + 1, what="subscribed")
         servers.broker.publish(redis_keys.JOB_CHANNEL, b"\xff\xfe")
         store.finish(job.id, JobState.SUCCEEDED)
         assert listener._event.wait(10)
