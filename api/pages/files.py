@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.batches.detection_schemas import dump_input
@@ -19,9 +19,9 @@ from api.http.responses import json_response
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.middleware.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
-from api.middleware.security_headers import CSP
+from api.ops.docs_views import html_response
 from api.pages.french import format_number
-from api.pages.home import ASSETS, REFUSAL_STATUSES
+from api.pages.home import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import (
     BrokerUnavailable,
@@ -36,10 +36,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import describe_problem
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 
-FILES_CSP = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+FILES_CSP = PAGE_CSP.replace("form-action", "connect-src 'self'; form-action")
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
 MAX_RECENT = 10
@@ -162,7 +159,7 @@ def show_domain_error(error: DomainError) -> Response:
         details = sentences(error.problems)
     response = _form_page(ErrorNotice(title=title, details=details), status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
+        response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     if is_retryable(error):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
@@ -228,12 +225,15 @@ def _errors(batch: Batch) -> list[str]:
 
 
 def _html(template: str, status: int = 200, **values: Any) -> Response:
-    html = render_template(template, asset_url=ASSETS.url, address=request.host_url, **values)
-    response = Response(html, status, mimetype="text/html")
-    response.headers[CSP] = FILES_CSP
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Content-Language"] = "fr"
-    return response
+    return html_response(
+        template,
+        FILES_CSP,
+        status=status,
+        assets=ASSETS,
+        language="fr",
+        address=request.host_url,
+        **values,
+    )
 
 
 def sentences(problems: Sequence[FieldProblem]) -> list[str]:
