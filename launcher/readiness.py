@@ -1,4 +1,4 @@
-"""Asks the running service, and the servers under it, whether they are ready."""
+"""Readiness probes of the API, the embedded servers and an external broker."""
 
 import http.client
 import json
@@ -13,18 +13,18 @@ from shared.redis.connections import connect
 
 PROBE_TIMEOUT_S = 1.0
 REDIS_PORT = 6379
-UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked about, not bound
-"""Where to reach a server that listens on every address."""
+UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
+"""Loopback addresses of servers that listen on all addresses."""
 
 
 def local_address(host: str, port: int) -> str:
-    """`host:port` of the API, as this machine reaches it."""
+    """`host:port` at which this machine reaches the API."""
     reachable = UNSPECIFIED.get(host, host)
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
 
 
 def server_answers(path: Path) -> bool:
-    """Whether a Redis-protocol server on this socket takes commands (its data is loaded)."""
+    """Whether a server on this Unix socket answers PING, that is, has loaded its data."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PROBE_TIMEOUT_S)
         try:
@@ -41,7 +41,7 @@ def servers_answer(paths: Sequence[Path]) -> bool:
 
 
 def server_location(url: str) -> str:
-    """Where a server is, without its password: `host:port`, or the path of its socket.
+    """`host:port` or socket path of a server URL, without its password.
 
     >>> server_location("rediss://:secret@queue.example/0")
     'queue.example:6379'
@@ -53,7 +53,7 @@ def server_location(url: str) -> str:
 
 
 def broker_error(url: str) -> str | None:
-    """Why the server at this address takes no commands; None if it does."""
+    """The error of a PING to this server; None if it answers."""
     client = connect(url)
     try:
         client.ping()
@@ -65,7 +65,7 @@ def broker_error(url: str) -> str | None:
 
 
 def api_state(address: str) -> tuple[bool, str]:
-    """Whether `/readyz` is green; if not, what is missing, or what the connection says."""
+    """Whether `/readyz` answers 200; if not, the failed checks or the connection error."""
     connection = http.client.HTTPConnection(address, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
@@ -80,7 +80,7 @@ def api_state(address: str) -> tuple[bool, str]:
 
 
 def failed_checks(answer: str) -> str:
-    """The dependencies that an answer of `/readyz` names as not ready; anything else as it is.
+    """The failed checks in a body of `/readyz`; a body of another form is returned unchanged.
 
     >>> failed_checks('{"checks": [{"name": "workers", "ok": false, "detail": "none"}]}')
     'workers (none)'
