@@ -8,7 +8,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.http.context import language
 from api.jobs.listing import ListFilter
-from api.valuations.schemas import ValuationSchema, dump_valuation
+from api.valuations.schemas import dump_valuation
 from shared.domain.ids import ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition, Valuation
 from shared.messages.texts import describe_problem
@@ -94,10 +94,6 @@ class JobListSchema(Schema):
         metadata={"description": "`cursor` of the next page; null: this is the last"},
     )
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
-
-
-JOB_RESULT_SCHEMAS = (ValuationSchema,)
-"""Schemas that `JobSchema` references by name."""
 
 
 def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str, Any]:
