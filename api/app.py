@@ -9,19 +9,19 @@ from api import limits
 from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
-from api.events import views as jobs
+from api.events import views as events
 from api.http.context import EXTENSION, handoff
 from api.http.requests import NoQuery, load_query
-from api.jobs import views as models
+from api.jobs import views as jobs
 from api.middleware import cors, cross_site, problems, security_headers
 from api.middleware.authentication import EXTENSION as AUTHENTICATOR
 from api.middleware.authentication import Authenticator
 from api.models import card_views
-from api.models import views as ops
+from api.models import views as models
 from api.ops import docs_views
-from api.ops import views as events
+from api.ops import views as ops
 from api.pages import files, home
-from api.sales import views as outcomes
+from api.sales import views as sales
 from api.transport.fast_path import FastPath
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
@@ -104,7 +104,7 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (
         valuations,
-        outcomes,
+        sales,
         jobs,
         batches,
         result_views,

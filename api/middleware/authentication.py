@@ -94,7 +94,7 @@ def validate_caller(name: str) -> str:
         ValueError: another character or length.
     """
     if not _CALLER.fullmatch(name):
-        raise ValueError(f"caller {name!r}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise ValueError(f"caller {name!r}: expected 1 to 64 of the signs A-Z a-z 0-9 . _ -")
     return name
 
 
