@@ -101,7 +101,7 @@ def test_a_queued_job_is_cancelled_at_once_a_running_one_is_asked_to_stop(store,
 def test_a_running_job_keeps_running_after_a_cancel_request(store, job):
     store.start(job.id)
     asked = store.request_cancel(job.id, ME)
-    assert (asked.state, wished.cancel_requested) == (JobState.RUNNING, True)
+    assert (asked.state, asked.cancel_requested) == (JobState.RUNNING, True)
 
 
 def test_a_job_is_overdue_from_the_end_of_its_lease_until_it_is_renewed_or_ends(store, job, now):
