@@ -13,7 +13,7 @@ from werkzeug.http import http_date, parse_range_header
 
 from api.batches.results import StoredFile, is_partial
 from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
-from api.batches.views import BATCH_PROBLEMS, current_batch
+from api.batches.views import current_batch
 from api.http.context import language, services
 from api.http.requests import NoQuery, load_query
 from api.http.responses import documents_problems, query_parameters
@@ -68,9 +68,10 @@ PARTIAL_NOTE = (
     "the first rows of the file, without a hole, of a batch that is under way, was cancelled or "
     "was aborted."
 )
-FILE_PROBLEMS = BATCH_PROBLEMS | {
+FILE_PROBLEMS = {
+    "status_404": "No such batch",
     "status_409": "Under way: see `Retry-After`",
-    "status_422": "Invalid parameter",
+    "status_410": "Expired",
 }
 
 
@@ -83,6 +84,7 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     text = {"content_type": CSV, "schema": {"type": "string"}}
     statuses = FILE_PROBLEMS | {
         "status_416": "Outside the file",
+        "status_422": "Invalid parameter",
         "status_503": "The form cannot be made, or the store be read now, or too many downloads",
     }
 
@@ -144,7 +146,9 @@ def rejected(batch_id: str) -> Response:
 )
 @documents_problems(
     blueprint,
-    **FILE_PROBLEMS | {"status_503": "Too many downloads, or the store cannot be read"},
+    **FILE_PROBLEMS,
+    status_422="Invalid parameter",
+    status_503="Too many downloads, or the store cannot be read",
 )
 @require_scope(Scope.BULK)
 def row_errors(batch_id: str) -> Response:

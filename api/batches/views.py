@@ -25,8 +25,6 @@ POLL_S = 1
 MULTIPART_OVERHEAD_BYTES = 65_536
 """What a multipart form adds to the size of its file."""
 
-BATCH_PROBLEMS = {"status_404": "No such batch", "status_410": "Expired"}
-
 
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
@@ -80,7 +78,8 @@ def upload() -> Response:
 @blueprint.response(200, BatchSchema)
 @documents_problems(
     blueprint,
-    **BATCH_PROBLEMS,
+    status_404="No such batch",
+    status_410="Expired",
     status_422="Invalid parameter",
     status_503="Queue or store down",
 )
@@ -101,8 +100,9 @@ def read(batch_id: str) -> Response:
 @blueprint.response(202, BatchSchema, description="Asked to end; what is done stays readable")
 @documents_problems(
     blueprint,
-    **BATCH_PROBLEMS,
+    status_404="No such batch",
     status_409="It has ended",
+    status_410="Expired",
     status_503="Queue or store down",
 )
 @require_scope(Scope.BULK)

@@ -17,10 +17,6 @@ from shared.domain.errors import ModelNotLoaded
 
 blueprint = Blueprint("models", __name__, description="Versions of the model.")
 NO_QUERY = NoQuery()
-CHANGE_PROBLEMS = {
-    "status_403": "A page of another site asks, or the key has another scope",
-    "status_422": "A query parameter",
-}
 
 
 class ModelVersionSchema(Schema):
@@ -115,10 +111,11 @@ def active_model() -> Response:
 @blueprint.response(200, ModelVersionSchema)
 @documents_problems(
     blueprint,
-    **CHANGE_PROBLEMS,
     status_404="No such version",
+    status_403="A page of another site asks, or the key has another scope",
     status_409="The version fails its checks",
     status_412="Another version is active than If-Match says",
+    status_422="A query parameter",
 )
 @require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
@@ -133,10 +130,11 @@ def activate(version: str) -> Response:
 @blueprint.response(200, ModelVersionSchema)
 @documents_problems(
     blueprint,
-    **CHANGE_PROBLEMS,
     status_404="That version is gone",
+    status_403="A page of another site asks, or the key has another scope",
     status_409="There is none",
     status_412="If-Match does not hold",
+    status_422="A query parameter",
 )
 @require_scope(Scope.ADMIN)
 def rollback() -> Response:
