@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.redis.servers import embedded_url, socket_path
+from shared.redis.servers import ServerName, embedded_url
 from shared.settings import Settings
 
 CODE_ROOT = Path(__file__).parents[1]
@@ -83,8 +83,7 @@ def process_counts(settings: Settings) -> dict[str, int]:
     }
 
 
-def embedded_sockets(settings: Settings) -> list[Path]:
-    """Sockets of the embedded servers of this run."""
-    broker = [] if settings.redis_url else [socket_path(settings, "broker")]
-    cache = [] if settings.cache_url else [socket_path(settings, "cache")]
-    return broker + cache
+def embedded_urls(settings: Settings) -> list[str]:
+    """URLs of the embedded servers of this run."""
+    given: dict[ServerName, str] = {"broker": settings.redis_url, "cache": settings.cache_url}
+    return [embedded_url(settings, name) for name, url in given.items() if not url]

@@ -2,9 +2,6 @@
 
 import http.client
 import json
-import socket
-from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
@@ -23,23 +20,6 @@ def local_address(host: str, port: int) -> str:
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
 
 
-def server_answers(path: Path) -> bool:
-    """Whether a server on this Unix socket answers PING, that is, has loaded its data."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(PROBE_TIMEOUT_S)
-        try:
-            probe.connect(str(path))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
-
-
-def servers_answer(paths: Sequence[Path]) -> bool:
-    """Whether all of these servers take commands."""
-    return all(server_answers(path) for path in paths)
-
-
 def server_location(url: str) -> str:
     """`host:port` or socket path of a server URL, without its password.
 
@@ -52,8 +32,8 @@ def server_location(url: str) -> str:
     return f"{parts.hostname}:{parts.port or REDIS_PORT}"
 
 
-def broker_error(url: str) -> str | None:
-    """The error of a PING to this server; None if it answers."""
+def server_error(url: str) -> str | None:
+    """The error of a PING to a Redis server; None if it answers, that is, has loaded its data."""
     client = connect(url)
     try:
         client.ping()

@@ -9,7 +9,7 @@ import click
 from launcher.environment import (
     CODE_ROOT,
     child_environment,
-    embedded_sockets,
+    embedded_urls,
     metrics_folder,
     process_counts,
     single_host_environment,
@@ -30,10 +30,9 @@ from launcher.preflight import (
 from launcher.procfile import TIER_STOP_TIMEOUTS_S, make_tiers, read_procfile
 from launcher.readiness import (
     api_state,
-    broker_error,
     local_address,
+    server_error,
     server_location,
-    servers_answer,
 )
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
@@ -106,7 +105,7 @@ class ServiceRun:
         """
         self._settings = settings
         self._env = single_host_environment(settings, os.environ)
-        self._embedded = embedded_sockets(settings)
+        self._embedded = embedded_urls(settings)
         self._tiers = make_tiers(CODE_ROOT / "Procfile", process_counts(settings), self._env)
         names = [child.name for tier in self._tiers for child in tier]
         self._output = Output(settings.home / "logs", names)
@@ -140,7 +139,7 @@ class ServiceRun:
             self._output.say("no model to serve: training the default one (once, under a minute)")
             train_default_model(self._env, self._watchdog, lambda: supervisor.stop_requests > 0)
         self._output.say("starting")
-        supervisor.start_tier(0, ready=lambda: servers_answer(self._embedded))
+        supervisor.start_tier(0, ready=lambda: not any(map(server_error, self._embedded)))
         for index in range(1, len(self._tiers)):
             supervisor.start_tier(index, ready=lambda: True)
         self._await_readiness(supervisor)
@@ -154,7 +153,7 @@ class ServiceRun:
         place = f"the broker at {server_location(url)} (REDIS_URL)"
         deadline = time.monotonic() + BROKER_TIMEOUT_S
         is_reported = False
-        while not supervisor.stop_requests and (trouble := broker_error(url)):
+        while not supervisor.stop_requests and (trouble := server_error(url)):
             if not is_reported:
                 self._output.say(f"waiting for {place}")
                 is_reported = True

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from launcher import up as up_module
 from launcher.preflight import CannotStartError, check_addresses
-from launcher.readiness import broker_error, server_location
+from launcher.readiness import server_error, server_location
 from shared.settings import Settings
 
 
@@ -33,7 +33,7 @@ def test_a_broker_that_does_not_answer_ends_the_start_and_is_named(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"redis://:secret@127.0.0.1:{port}/0"
-    assert broker_error(url) is not None
+    assert server_error(url) is not None
     monkeypatch.setattr(up_module, "BROKER_TIMEOUT_S", 0.0)
     env = {"CARPRICE_HOME": str(tmp_path), "REDIS_URL": url, "PORT": "18643",
            "FLOWER_PORT": "18644", "PATH": os.environ["PATH"]}  # fmt: skip

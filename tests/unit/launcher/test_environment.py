@@ -8,13 +8,13 @@ import pytest
 from launcher.environment import (
     CODE_ROOT,
     child_environment,
-    embedded_sockets,
+    embedded_urls,
     process_counts,
     single_host_environment,
     with_absolute_paths,
 )
 from launcher.procfile import TIERS, make_tiers
-from launcher.readiness import api_state, local_address, server_answers
+from launcher.readiness import api_state, local_address, server_error
 from shared.settings import Settings
 
 
@@ -49,8 +49,8 @@ def test_given_servers_replace_the_embedded_ones() -> None:
     assert process_counts(given)["broker"] == 0
     assert process_counts(given)["cache"] == 1
     assert process_counts(given)["flush"] == 0
-    assert [path.name for path in embedded_sockets(given)] == ["cache.sock"]
-    assert embedded_sockets(Settings(redis_url="redis://a", cache_url="redis://b")) == []
+    assert [url.rpartition("/")[2] for url in embedded_urls(given)] == ["cache.sock"]
+    assert embedded_urls(Settings(redis_url="redis://a", cache_url="redis://b")) == []
 
 
 def test_the_procfile_gives_the_processes_of_a_run() -> None:
@@ -76,7 +76,7 @@ def test_the_local_address_is_one_that_this_machine_can_reach(host: str, address
 
 
 def test_a_service_that_does_not_run_is_not_ready(tmp_path: Path) -> None:
-    assert not server_answers(tmp_path / "none.sock")
+    assert server_error(f"unix://{tmp_path}/none.sock")
     ready, reason = api_state("127.0.0.1:1")
     assert not ready
     assert "no answer from http://127.0.0.1:1/readyz" in reason
