@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from scripts.call_tracer.sitecustomize import STACK_SEPARATOR
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("api", "worker", "shared", "model_store", "data", "client", "cli", "launcher")
 """Names of the product folders; those that do not exist are ignored."""
@@ -65,8 +67,8 @@ class Call(NamedTuple):
     function: str
     caller: str
     """File of the nearest product function on the stack; empty: called by a library."""
-    outermost: str
-    """The name of the outermost product function on the stack."""
+    stack: tuple[str, ...]
+    """Names of the product functions on the stack, outermost first; the last is `function`."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -76,8 +78,9 @@ class Call(NamedTuple):
 
 def parse_call(line: str) -> Call:
     """Read one line of the tracer."""
-    at_ns, process, is_resumed, file, function, caller, outermost = line.split("\t")
-    return Call(int(at_ns), process, is_resumed == "1", file, function, caller, outermost)
+    at_ns, process, is_resumed, file, function, caller, stack = line.split("\t")
+    names = tuple(stack.split(STACK_SEPARATOR))
+    return Call(int(at_ns), process, is_resumed == "1", file, function, caller, names)
 
 
 @dataclasses.dataclass(frozen=True)

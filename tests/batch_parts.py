@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -168,7 +168,7 @@ class BulkPath:
             self.files,
             self.store,
             self.step_sender,
-            models=self.model,
+            models=cast("Any", self.model),
             audit_folder=self.audit_folder,
             clock=self.clock,
             max_attempts=max_attempts,

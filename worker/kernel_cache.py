@@ -1,8 +1,8 @@
-"""Fills numba's cache of compiled kernels by short-lived processes, once per host.
+"""Fills numba's cache: kernels are compiled once per host by short-lived processes.
 
-Compiling takes seconds and memory that is not freed. The first worker that starts on a host has
-the kernels compiled, by one process per core, and stores a fingerprint; the others wait for it. If
-the folder cannot be written or a process fails, each worker compiles the kernels on import.
+LLVM takes seconds and keeps its memory. The first worker that starts on a host has the kernels
+compiled, one process per group, and writes a fingerprint; the others wait and load them from the
+cache. If the folder cannot be written or a process fails, each worker compiles at import.
 
 `python -m worker.kernel_cache MODULE…` compiles the kernels of these modules.
 """
@@ -28,23 +28,23 @@ COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
         "worker.batches.fast_csv.write_kernels",
     ),
 )
-"""All modules with kernels, in groups that take about the same time."""
+"""All modules of kernels, in groups that take about the same time."""
 
 FINGERPRINT_FILE = "compiled-for"
 TIMEOUT_S = 120.0
-"""Many times what compiling takes: the limit of a worker's wait."""
+"""Many times the compile time; a compiler process that takes longer counts as failed."""
 
 log = get_logger("kernel_cache")
 
 
 def fill_kernel_cache(folder: Path) -> bool:
-    """Compile all kernels into numba's cache, unless they are there.
+    """Compile all kernels into numba's cache, unless it is up to date.
 
     Args:
-        folder: what `NUMBA_CACHE_DIR` names.
+        folder: the value of `NUMBA_CACHE_DIR`.
 
     Returns:
-        Whether anything was compiled.
+        Whether anything had to be compiled.
     """
     try:
         wanted = _fingerprint()
@@ -61,8 +61,8 @@ def fill_kernel_cache(folder: Path) -> bool:
 
 
 def _fingerprint() -> str:
-    """Digest of all that the machine code depends on: compiler, processor, sources."""
-    from llvmlite import binding  # noqa: PLC0415 - optional, with numba
+    """What the machine code depends on: the compiler, the processor and the kernels' sources."""
+    from llvmlite import binding  # noqa: PLC0415 - loads LLVM
 
     parts = [
         sys.version,
@@ -70,11 +70,11 @@ def _fingerprint() -> str:
         binding.get_host_cpu_name(),
         binding.get_host_cpu_features().flatten(),
     ]
-    for module in (name for share in COMPILE_GROUPS for name in share):
+    for module in (name for group in COMPILE_GROUPS for name in group):
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             raise ImportError(f"no source of {module}")
-        # Numba compares the times of source files too.
+        # Numba identifies a source by these too.
         state = Path(spec.origin).stat()
         parts += [spec.origin, str(state.st_mtime_ns), str(state.st_size)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -82,7 +82,7 @@ def _fingerprint() -> str:
 
 @contextmanager
 def _exclusive_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of the host; it is released when its holder dies."""
+    """Hold the lock of this host; the kernel releases it when a process dies."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / f"{FINGERPRINT_FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -98,12 +98,12 @@ def _compile() -> None:
     log.info("kernels_compiling")
     compilers = [
         subprocess.Popen(
-            [sys.executable, "-m", "worker.kernel_cache", *share],
+            [sys.executable, "-m", "worker.kernel_cache", *group],
             cwd=Path(__file__).parents[1],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        for share in COMPILE_GROUPS
+        for group in COMPILE_GROUPS
     ]
     try:
         for compiler in compilers:

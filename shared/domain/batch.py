@@ -17,11 +17,11 @@ class BatchOutcome(StrEnum):
     COMPLETE = "complete"
     """Every row was valued."""
     WITH_ERRORS = "with_errors"
-    """Every row was processed; some were rejected for their content."""
+    """Every row was handled; some were rejected for their content."""
     PARTIAL = "partial"
     """Some valid rows could not be valued."""
     ABORTED = "aborted"
-    """Ended early, at the first rejected row if requested, or at an unreadable part of the file."""
+    """Ended early: at the first rejected row, as requested, or where the file is unreadable."""
     CANCELLED = "cancelled"
     DRY_RUN = "dry_run"
     """Every row was validated and none valued, as requested."""
@@ -35,13 +35,13 @@ class OnError(StrEnum):
 
 
 class RowStatus(StrEnum):
-    """The result for one row of the file."""
+    """The result of one row of the file."""
 
     VALUED = "valued"
     VALID = "valid"
     """Would have been valued; the batch is a dry run."""
     REJECTED = "rejected"
-    """Breaks a rule; the row's errors say which."""
+    """Breaks a rule, which the row's errors name."""
     FAILED = "failed"
     """Could not be valued after several attempts."""
 
@@ -56,10 +56,10 @@ class ResultTable(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """File format of a result table."""
+    """Format of a result table."""
 
     CSV = "csv"
-    """UTF-8, comma, line feed: what workers write."""
+    """UTF-8, comma, line feed: the stored format."""
     EXCEL_FR = "excel-fr"
     """CSV for a French Excel: byte order mark, semicolons, decimal commas."""
     NDJSON = "ndjson"
@@ -77,35 +77,35 @@ NUMBER_COLUMNS = frozenset(
         "difference_mad",
     }
 )
-"""The added result columns with numbers; the others contain texts."""
+"""The added result columns that hold numbers; the others hold texts."""
 
 RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
-"""The columns that results add to those of the file."""
+"""The columns of a result after the file's own."""
 
 VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "difference_mad")
-"""Further columns, after the prices, of results for files with asking prices."""
+"""The columns after the prices, if the file has asking prices."""
 
 REJECTED_COLUMNS = ("row_line", "row_error")
-"""The columns that the table of rejected rows adds to those of the file."""
+"""The columns of the rejected rows after the file's own."""
 
 STALE_COLUMNS = (REJECTED_COLUMNS, RESULT_COLUMNS[-2:])
-"""Last columns of an earlier result: dropped when a corrected file is uploaded again."""
+"""Last columns of an earlier result: ignored when a corrected file is uploaded again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchOptions:
-    """The caller's options for the batch."""
+    """The caller's options."""
 
     dry_run: bool = False
     on_error: OnError = OnError.CONTINUE
     key_column: str | None = None
-    """Header of the column that names a row in the error report."""
+    """Header of the column that identifies a row in the error report."""
     encoding: str | None = None
-    """None: detected; the same for `delimiter` and `decimal`."""
+    """None: detected. The same holds for `delimiter` and `decimal`."""
     delimiter: str | None = None
     decimal: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
-    """Pairs of a field and its column's header, or its position as `#3`; "": no column."""
+    """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
     sheet: str | None = None
     """Name of the sheet of a workbook, or its number from 1; None: the first."""
     language: str = "fr"
@@ -114,7 +114,7 @@ class BatchOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchManifest:
-    """What was accepted: stored before the caller gets the batch's id, and immutable."""
+    """The accepted batch: durable before the caller learns its id, and never changed."""
 
     id: BatchId
     caller: CallerId
@@ -133,7 +133,7 @@ class BatchManifest:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
@@ -154,14 +154,14 @@ class BatchManifest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RowCounts:
-    """Number of rows by result."""
+    """Numbers of rows by result."""
 
     valid: int = 0
     """Valued, or valid in a dry run."""
     invalid: int = 0
     """Rejected."""
     failed: int = 0
-    """Not valued after several attempts."""
+    """Given up."""
 
     @property
     def done(self) -> int:
@@ -171,22 +171,22 @@ class RowCounts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchProgress:
-    """Progress of a batch."""
+    """State and counters of a batch."""
 
     state: JobState = JobState.QUEUED
     outcome: BatchOutcome | None = None
     counts: RowCounts = RowCounts()
     total: int | None = None
-    """Rows of the file; None until all of it is read."""
+    """Rows of the file; None until the whole file is split."""
     started_at: float | None = None
     """Unix time, seconds."""
     finished_at: float | None = None
     cancel_requested: bool = False
     error: str | None = None
-    """Error code if the batch ended early."""
+    """Code of the error that ended the batch early."""
 
     def rows_per_second(self, now: float) -> float | None:
-        """Mean speed since the start; None before the first row."""
+        """Mean rows per second since the start; None before the first row."""
         if self.started_at is None or not self.counts.done:
             return None
         elapsed_s = max((self.finished_at or now) - self.started_at, 0.001)
@@ -226,17 +226,17 @@ class Batch:
     manifest: BatchManifest
     progress: BatchProgress
     refusal: tuple[FieldProblem, ...] = ()
-    """The problems of an unreadable workbook or Parquet file."""
+    """Why its workbook or Parquet file cannot be read; empty if it can."""
 
 
 def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[str]:
-    """Header of the results: the columns of the file, then the added ones.
-
-    An added column whose name the file uses gets a prefix, so that all names differ.
+    """Header of the results: the file's own columns, then the added ones.
 
     Args:
         header: of the file.
         verdicts: whether the file has asking prices.
+
+    An added name that the file uses itself gets a prefix, so that all names are unique.
 
     >>> result_header(("id", "price_mad"))
     ['id', 'price_mad', 'carprice_price_mad', 'low_mad', 'high_mad', 'row_status', 'row_error']
@@ -254,11 +254,11 @@ def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[st
 
 
 def number_columns(header: Sequence[str], own: int) -> list[int]:
-    """Indexes of the added columns of a result table that contain numbers.
+    """Indexes of the added columns of a result table that hold numbers.
 
     Args:
         header: of the table.
-        own: number of columns that come from the file.
+        own: number of its columns that are the file's.
 
     >>> number_columns(["id", "price_mad", "carprice_price_mad", "low_mad", "row_status"], 2)
     [2, 3]

@@ -1,4 +1,4 @@
-"""The format of an uploaded table, with the confidence of each detection."""
+"""The dialect of an uploaded file of cars: format, columns, and the confidence of each finding."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ class Detection:
 
     value: str
     confidence: float
-    """From 0 (a guess) to 1 (certain); a rank of the evidence, not a probability."""
+    """From 0, a guess, to 1, certain: a rank of the evidence, no probability."""
     basis: str
     """The evidence: `given`, `byte-order-mark`, `valid-utf-8`, …"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnMatch:
-    """The column of a file that contains a field of the car."""
+    """The column of a file that is one of the car's fields."""
 
     index: int
-    """Index in the header, from 0."""
+    """Its index in the header, from 0."""
     confidence: float
     basis: str
     """`given`, `name`, `alias`, `alias-and-unit`, `date` or `cells`."""
@@ -38,31 +38,31 @@ class ColumnMatch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Information about a file that is not an error."""
+    """A remark on a file that is no error."""
 
     code: str
     field: str | None = None
     values: tuple[str, ...] = ()
     rows: int | None = None
-    """How many of the first rows were examined; None: all."""
+    """Number of the file's first rows that were looked at; None: all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """The format of a table."""
+    """How a file represents its table."""
 
     encoding: str = ""
-    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a binary file."""
+    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a workbook or Parquet file."""
     delimiter: str = ""
     decimal: str = "auto"
-    """`,` or `.` if known from the numbers or the caller, else `auto`."""
+    """`,` or `.` if the numbers of the file prove it or the caller gives it; `auto` otherwise."""
     header: tuple[str, ...] = ()
-    """Column names in order; empty until a workbook or Parquet file has been opened."""
+    """The file's column names, in order; empty while a workbook or Parquet file is not opened."""
     titles: int = 0
-    """Rows above the header of a CSV file: a title, or Excel's `sep=;`."""
+    """Rows above the header of a text file: a title, or Excel's `sep=;`."""
     kind: FileKind = FileKind.CSV
     columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
-    """By field of the car."""
+    """Columns by field of the car."""
     asking: ColumnMatch | None = None
     """The column of asking prices, if there is one."""
     findings: Mapping[str, Detection] = dataclasses.field(default_factory=dict)
@@ -75,24 +75,18 @@ class Dialect:
         return {field: match.index for field, match in self.columns.items()}
 
     @property
+    def asking_index(self) -> int | None:
+        """Index of the column of asking prices; None if the file has none."""
+        return None if self.asking is None else self.asking.index
+
+    @property
     def is_opened(self) -> bool:
-        """Whether the header is known; that of a workbook or Parquet is read by a worker."""
+        """Whether the header is known; a worker reads that of a workbook or Parquet file."""
         return bool(self.header)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return {
-            "encoding": self.encoding,
-            "delimiter": self.delimiter,
-            "decimal": self.decimal,
-            "header": list(self.header),
-            "titles": self.titles,
-            "kind": str(self.kind),
-            "columns": {name: dataclasses.asdict(match) for name, match in self.columns.items()},
-            "asking": dataclasses.asdict(self.asking) if self.asking else None,
-            "findings": {name: dataclasses.asdict(found) for name, found in self.findings.items()},
-            "notices": [dataclasses.asdict(notice) for notice in self.notices],
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:

@@ -1,7 +1,10 @@
-"""Cells as they may be written into a file that a spreadsheet will open."""
+"""Writes the cells of result files, and escapes those that a spreadsheet would run as formulas."""
 
+import csv
+import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from shared.fields.kinds import is_blank
 from shared.fields.numbers import parse_number
@@ -12,26 +15,26 @@ _RISKY_COLUMN = re.compile("(?:^|\0)[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def escape_formula(cell: str) -> str:
-    """A text that a spreadsheet would run gets an apostrophe before it; numbers stay.
+    """Prefix a cell that a spreadsheet would run with an apostrophe; numbers stay.
 
     >>> escape_formula("=HYPERLINK(1)"), escape_formula("-12,5"), escape_formula("-")
     ("'=HYPERLINK(1)", '-12,5', '-')
     """
     if not _FORMULA.match(cell) or is_blank(cell) or parse_number(cell, whole=False) is not None:
         return cell
-    # What comes out must be as readable as what came in.
+    # A result may be uploaded again: no cell may exceed the limit of the reader.
     return ("'" + cell)[:FIELD_MAX_CHARS]
 
 
 def escape_column(cells: Sequence[str]) -> Sequence[str]:
-    """The cells of a column, none of which a spreadsheet would run."""
+    """Escape the cells of a column."""
     if _RISKY_COLUMN.search("\0".join(cells)) is None:
         return cells
     return [escape_formula(cell) for cell in cells]
 
 
 def escape_header(names: Sequence[str]) -> list[str]:
-    """The names of columns, none of which a spreadsheet would run; different ones stay so.
+    """Escape the names of columns; different names stay different.
 
     >>> escape_header(["=a", "'=a", "b"])
     ["''=a", "'=a", 'b']
@@ -45,3 +48,15 @@ def escape_header(names: Sequence[str]) -> list[str]:
         taken.add(safe)
         escaped.append(safe)
     return escaped
+
+
+def csv_lines(columns: Sequence[Sequence[Any]]) -> bytes:
+    """Lines of a result file, given by column: UTF-8, comma, line feed."""
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
+    if "\r" in lines.getvalue():
+        # The writer quotes its own line terminator only; a lone carriage return needs quotes too.
+        lines = io.StringIO()
+        quoted = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        quoted.writerows(zip(*columns, strict=True))
+    return lines.getvalue().encode()

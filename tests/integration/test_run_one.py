@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.readiness import server_answers
-from shared.redis.servers import socket_path
+from launcher.readiness import server_error
+from shared.redis.servers import embedded_url
 from shared.settings import Settings
 from tests.conftest import ROOT, Servers, free_port, short_folder, stop, wait_until
 
@@ -46,7 +46,8 @@ def test_a_container_becomes_its_process(home: Path) -> None:
         env={**os.environ, "CARPRICE_HOME": str(home)},
     )
     try:
-        wait_until(lambda: server_answers(socket_path(Settings(home=home), "broker")))
+        url = embedded_url(Settings(home=home), "broker")
+        wait_until(lambda: server_error(url) is None)
     finally:
         code = stop(process)
     assert code == 0

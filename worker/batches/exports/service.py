@@ -1,26 +1,85 @@
-"""Other forms of a result table: made from the CSV when somebody asks, and kept like it.
+"""Makes exports: a result table in another format, from its CSV, on the first request.
 
-A form is a stored file and not a stream that is made while it is sent: so it has a length, can
-be downloaded in ranges, costs the API no time, and is made once.
+An export is stored like the CSV: it has a length, can be downloaded in ranges, costs the API no
+time, and is made once.
 """
 
+import csv
+import io
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import orjson
 
 from shared.blobs.batch_files import BatchFiles, table_name
 from shared.blobs.stores import BlobWriter
-from shared.domain.batch import ExportFormat, ResultTable, source_columns
+from shared.domain.batch import ExportFormat, ResultTable, number_columns, source_columns
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
-from worker.batches.exports.text import Table, write_excel_fr, write_ndjson
+
+BLOCK_ROWS = 500
+"""Rows of a text format that are written at once."""
 
 RENEW_INTERVAL_S = 5.0
-"""How often it is noted that a form is still being made."""
+"""Time between two renewals of the claim of an export."""
 
 log = get_logger("batch.forms")
+
+
+class Table:
+    """A stored result table.
+
+    Args:
+        lines: of its CSV.
+        own: number of its columns that are the file's; the added ones follow.
+    """
+
+    def __init__(self, lines: Iterable[str], own: int) -> None:
+        self.rows: Iterator[list[str]] = csv.reader(lines)
+        """The rows after the header; can be read once."""
+        self.header = next(self.rows)
+        self.own = own
+        self.numbers = number_columns(self.header, own)
+        """Indexes of the added number columns; their empty cells are null."""
+        self.texts = [index for index in range(own, len(self.header)) if index not in self.numbers]
+        """Indexes of the other added columns; their empty cells are null."""
+
+
+def write_excel_fr(table: Table, target: BlobWriter) -> None:
+    """Write the table as CSV for a French Excel."""
+    text = io.StringIO()
+    lines = csv.writer(text, delimiter=";", lineterminator="\r\n")
+    text.write("\N{ZERO WIDTH NO-BREAK SPACE}")
+    lines.writerow(table.header)
+    for number, row in enumerate(table.rows, start=1):
+        for index in table.numbers:
+            row[index] = row[index].replace(".", ",")
+        lines.writerow(row)
+        if number % BLOCK_ROWS == 0:
+            target.write(text.getvalue().encode())
+            text.seek(0)
+            text.truncate()
+    target.write(text.getvalue().encode())
+
+
+def write_ndjson(table: Table, target: BlobWriter) -> None:
+    """Write one JSON object per row; prices are numbers or null."""
+    lines: list[bytes] = []
+    for row in table.rows:
+        cells: list[Any] = list(row)
+        for index in table.numbers:
+            cells[index] = float(row[index]) if row[index] else None
+        for index in table.texts:
+            cells[index] = row[index] or None
+        lines.append(orjson.dumps(dict(zip(table.header, cells, strict=True))))
+        if len(lines) == BLOCK_ROWS:
+            target.write(b"\n".join(lines) + b"\n")
+            lines.clear()
+    if lines:
+        target.write(b"\n".join(lines) + b"\n")
 
 
 def write_parquet(table: Table, target: BlobWriter) -> None:
@@ -38,7 +97,7 @@ WRITERS: Mapping[ExportFormat, Callable[[Table, BlobWriter], None]] = {
 
 
 class BatchExporter:
-    """Makes forms.
+    """Makes exports.
 
     Args:
         files: records and blobs of batches.
@@ -50,12 +109,12 @@ class BatchExporter:
         self._store = store
 
     def run(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
-        """Make a form unless it is there; a failure is on record, and the next caller orders anew.
+        """Make an export unless it exists; after a failure the next request orders it again.
 
         Args:
             batch_id: a batch that has ended.
             table: which of its tables.
-            form: any but `CSV`.
+            form: any except `CSV`.
         """
         name = table_name(table, form)
         try:
@@ -85,13 +144,13 @@ class BatchExporter:
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 
     def _lines_with_renewal(self, source: BinaryIO, batch_id: BatchId, name: str) -> Iterator[str]:
-        """The lines of a table; noting now and then that they are being read."""
+        """The lines of a table; the claim of the export is renewed while they are read."""
         noted = time.monotonic()
         for number, line in enumerate(source):
             if number % 1000 == 0 and time.monotonic() - noted > RENEW_INTERVAL_S:
                 noted = time.monotonic()
                 try:
                     self._store.renew_export(batch_id, name)
-                except BrokerUnavailable as error:  # at worst the form is made twice
+                except BrokerUnavailable as error:  # at worst the export is made twice
                     log.warning("batch_form_not_renewed", batch_id=batch_id, error=str(error))
             yield line.decode()
