@@ -1,10 +1,10 @@
-"""What is measured: the service, its peers and engines; and what tables call them."""
+"""All subjects: the service, its peers and the inference engines; and their labels."""
 
 from benchmarks.queues import EMPTY_QUEUES, PLAIN_CELERY
 from benchmarks.servers import SERVERS, SERVICES
 
 SUBJECTS = {one.name: one for one in (*SERVICES, PLAIN_CELERY, *SERVERS, *EMPTY_QUEUES)}
-"""All systems that are started, by name."""
+"""All subjects that are started as programs, by name."""
 
 ENGINES = {
     "packed": "packed forest, spread included",
@@ -15,7 +15,7 @@ ENGINES = {
     "depreciation": "the next five years, one car",
     "comparables": "typical cars near it, one car",
 }
-"""What the `inference` scenario compares, all in one process."""
+"""The engines of the `inference` scenario, which run in one process."""
 
 LABELS = (
     {name: subject.label for name, subject in SUBJECTS.items()}

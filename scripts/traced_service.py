@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+
+from scripts.ports import reserve_port
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("api", "worker", "shared", "model_store", "data", "client", "cli", "launcher")
@@ -202,11 +203,11 @@ def _recorder(home: Path) -> Iterator[Recorder]:
 @contextlib.contextmanager
 def _service(home: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
     """Run `carprice up` with the tracer; yield an HTTP client when the service is ready."""
-    port = _free_port()
+    port = reserve_port()
     traced = {
         **env,
         "PORT": str(port),
-        "FLOWER_PORT": str(_free_port()),
+        "FLOWER_PORT": str(reserve_port()),
         "CALL_TRACER": f"{home / 'switch'}:{home / 'calls'}:{ROOT}:{','.join(FOLDERS)}",
         "PYTHONPATH": str(ROOT / "scripts" / "call_tracer"),
     }
@@ -231,12 +232,6 @@ def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]", lo
                 return
         time.sleep(0.1)
     raise RuntimeError(f"the service has not started:\n{log.read_text(encoding='utf-8')}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _csv(seed: int) -> bytes:

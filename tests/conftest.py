@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import httpx
 import pytest
 import redis
 
+from scripts.ports import reserve_port
 from shared.redis.connections import RedisClient, connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -39,13 +39,6 @@ REFERENCE_CAR: dict[str, Any] = {
     "engine_cc": 1600,
     "max_power_bhp": 120,
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
@@ -178,7 +171,7 @@ class Service:
 @contextlib.contextmanager
 def running_service(home: Path, models_path: Path, **env: str) -> Iterator[Service]:
     """Start `carprice up`, wait until it is ready, stop it as Ctrl-C would."""
-    port, flower_port = free_port(), free_port()
+    port, flower_port = reserve_port(), reserve_port()
     log = (home / "up.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "up"],

@@ -4,7 +4,6 @@ The parts lie in `snapshot/`, one JSON file each; `test_behaviour.py` records th
 compares.
 """
 
-import datetime as dt
 import difflib
 import itertools
 import sys
@@ -27,8 +26,6 @@ from tests.behaviour.normal import written
 from tests.behaviour.running import MODELS, service
 
 SNAPSHOT = Path(__file__).parent / "snapshot"
-YEAR_FILE = SNAPSHOT / "YEAR"
-"""Limits of years and warnings of odd kilometres depend on the year of the recording."""
 
 PARTS = (
     "openapi", "metrics", "settings", "commands", "audit", "messages", "redis", "disk", "answers",
@@ -37,11 +34,6 @@ PARTS = (
 DEPTHS = {"messages": 4, "redis": 3, "answers": 1, "pages": 1, "keys": 1, "empty": 1, "commands": 1}
 """Levels of a part that have lines of their own, where it is not two."""
 MOST_LINES, LONGEST_LINE, CONTEXT = 80, 300, 100
-
-
-def this_year() -> int:
-    """The year of a recording."""
-    return dt.datetime.now(dt.UTC).year
 
 
 def record() -> dict[str, Any]:
@@ -117,7 +109,6 @@ def main() -> None:
     SNAPSHOT.mkdir(exist_ok=True)
     for line in _write(record()):
         print(line)  # noqa: T201
-    YEAR_FILE.write_text(f"{this_year()}\n", encoding="utf-8")
     print(f"{time.monotonic() - began:.0f} s")  # noqa: T201
 
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,11 @@ from typing import Any
 import httpx
 import redis
 
+from scripts.ports import reserve_port
 from tests.behaviour.adapters import ROOT, entry_point_name
 
 MODELS = Path(__file__).parent / "models"
+FIXED_YEAR = Path(__file__).parent / "fixed_year"
 NUMBA = ROOT / ".pytest_cache" / "numba"
 PATIENCE_S = 150.0
 _MODULE, _, _ATTRIBUTE = entry_point_name().partition(":")
@@ -29,15 +30,6 @@ CARPRICE = (
     f"import sys; sys.argv[0] = 'carprice'; from {_MODULE} import {_ATTRIBUTE}; {_ATTRIBUTE}()",
 )
 """The command, as its entry point is called, whatever the installed script still names."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on now; held together, so that none comes twice."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -117,7 +109,7 @@ class Home:
             **inherited,
             "TZ": "UTC",
             "HOME": str(self.folder),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{FIXED_YEAR}{os.pathsep}{ROOT}",
             "NUMBA_CACHE_DIR": str(NUMBA),
             **self.env,
             **more,
@@ -190,7 +182,7 @@ def service() -> Iterator[Service]:
         main = stack.enter_context(
             home(MODELS_PATH=str(models), BULK_PROCESSES="1", LOG_LEVEL="warning")
         )
-        ports = free_ports(5)
+        ports = [reserve_port() for _ in range(5)]
         for server in ("broker", "cache"):
             main.start(server)
         for server in ("broker", "cache"):

@@ -4,15 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.behaviour.record import PARTS, YEAR_FILE, difference, record, this_year
+from tests.behaviour.record import PARTS, difference, record
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(
-        YEAR_FILE.read_text("utf-8").strip() != str(this_year()),
-        reason="recorded in another year: python -m tests.behaviour.record",
-    ),
-]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import yaml
 
 from model_store.registry.bundle import save_bundle
 from model_store.registry.shadow import ShadowPointer
-from tests.conftest import REFERENCE_CAR, ROOT, Service, free_port, stop, wait_until
+from scripts.ports import reserve_port
+from tests.conftest import REFERENCE_CAR, ROOT, Service, stop, wait_until
 from tests.unit.model_store import small_models
 
 pytestmark = [
@@ -51,7 +52,7 @@ def prometheus(
 ) -> Iterator[httpx.Client]:
     """A Prometheus that scrapes the API and Flower every second."""
     folder = tmp_path_factory.mktemp("prometheus")
-    port = free_port()
+    port = reserve_port()
     targets = {"carprice-api": service.url, "flower": service.flower_url}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},

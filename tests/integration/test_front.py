@@ -23,6 +23,7 @@ from api.middleware.authentication import Scope, new_key
 from cli.keys import _write
 from launcher.environment import child_environment
 from launcher.procfile import read_procfile
+from scripts.ports import reserve_port
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis.cache import ValuationCache
@@ -33,7 +34,6 @@ from tests.conftest import (
     ROOT,
     Servers,
     answers,
-    free_port,
     running_server,
     short_folder,
     stop,
@@ -106,7 +106,7 @@ def running_api():
         versions = home / "models"
         (versions / "versions").mkdir(parents=True)
         made = with_server_urls(
-            Settings(home=home, models_path=versions, port=free_port(), cache_near_entries=4)
+            Settings(home=home, models_path=versions, port=reserve_port(), cache_near_entries=4)
         )
         made.versions_path.mkdir(parents=True, exist_ok=True)
         (made.versions_path / "ACTIVE").write_text(f"{VERSION}\n")

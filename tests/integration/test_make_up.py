@@ -14,12 +14,12 @@ import httpx
 import psutil
 import pytest
 
+from scripts.ports import reserve_port
 from tests.conftest import (
     REFERENCE_CAR,
     ROOT,
     Servers,
     Service,
-    free_port,
     running_service,
     short_folder,
     wait_until,
@@ -104,7 +104,7 @@ def is_ready(service: Service) -> bool:
 
 
 def test_a_fresh_machine_gets_a_model_a_service_and_its_addresses(home: Path) -> None:
-    ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+    ports = {"PORT": str(reserve_port()), "FLOWER_PORT": str(reserve_port())}
     process = subprocess.Popen(
         ["make", "up"],
         cwd=ROOT,
@@ -165,8 +165,8 @@ def test_a_stop_during_the_first_training_leaves_nothing(home: Path) -> None:
             **os.environ,
             "CARPRICE_HOME": str(home),
             "MODELS_PATH": str(home / "models"),
-            "PORT": str(free_port()),
-            "FLOWER_PORT": str(free_port()),
+            "PORT": str(reserve_port()),
+            "FLOWER_PORT": str(reserve_port()),
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -220,8 +220,8 @@ def test_the_service_stops_when_make_is_killed(home: Path, models_path: Path) ->
             **os.environ,
             "CARPRICE_HOME": str(home),
             "MODELS_PATH": str(models_path),
-            "PORT": str(free_port()),
-            "FLOWER_PORT": str(free_port()),
+            "PORT": str(reserve_port()),
+            "FLOWER_PORT": str(reserve_port()),
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -233,14 +233,14 @@ def test_the_service_stops_when_make_is_killed(home: Path, models_path: Path) ->
 
 
 def test_a_second_run_in_the_same_home_is_refused(service: Service) -> None:
-    line = refused(service.home, PORT=str(free_port()), FLOWER_PORT=str(free_port()))
+    line = refused(service.home, PORT=str(reserve_port()), FLOWER_PORT=str(reserve_port()))
     assert f"in use by process {service.process.pid}" in line
 
 
 def test_a_taken_port_is_named(service: Service, home: Path) -> None:
     port = httpx.URL(service.url).port
     assert port is not None
-    line = refused(home, PORT=str(port), FLOWER_PORT=str(free_port()))
+    line = refused(home, PORT=str(port), FLOWER_PORT=str(reserve_port()))
     assert f"port {port} on 127.0.0.1 cannot be used" in line
     assert f"PORT={port + 1}" in line
     assert processes_of(home) == []

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from launcher.readiness import server_answers
+from scripts.ports import reserve_port
 from shared.redis.servers import socket_path
 from shared.settings import Settings
-from tests.conftest import ROOT, Servers, free_port, short_folder, stop, wait_until
+from tests.conftest import ROOT, Servers, short_folder, stop, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +56,7 @@ def test_a_container_becomes_its_process(home: Path) -> None:
 def test_a_worker_of_a_container_serves_its_own_metrics(
     home: Path, servers: Servers, models_path: Path
 ) -> None:
-    port = free_port()
+    port = reserve_port()
     process = subprocess.Popen(
         [*CARPRICE, "run", "bulk"],
         cwd=ROOT,

@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT, free_port, stop, wait_until
+from scripts.ports import reserve_port
+from tests.conftest import ROOT, stop, wait_until
 from tests.wsgi_probe import CHUNK
 
 CLOSE = b"Connection: close\r\n\r\n"
@@ -75,7 +76,7 @@ def received(client):
 
 @contextlib.contextmanager
 def serving(folder, interface, target):
-    port, log = free_port(), folder / "log"
+    port, log = reserve_port(), folder / "log"
     line = [sys.executable, "-m", "granian", "--http", "1", "--no-ws", "--log-level", "critical"]
     line += ["--interface", interface, "--port", str(port), "--workers-kill-timeout", "10"]
     process = subprocess.Popen(
