@@ -249,7 +249,7 @@ def _jobs(things: Things) -> Iterator[Call]:
         "corrected": sold | {"sale_price_mad": "81 000 DH"},
         "wrong price": sold | {"sale_price_mad": 5},
         "no date": {"sale_price_mad": 80_500},
-        "wrong": {"sale_price_mad": 5, "sold_at": "2030-01-01", "buyer": "x"},
+        "wrong": {"sale_price_mad": 5, "sold_at": "9999-12-31", "buyer": "x"},
     }
     for name, body in reports.items():
         text = json.dumps(body)
