@@ -11,9 +11,9 @@ ENGINES = {
     "estimate": "cars to estimates (encode, forest, nine quantiles)",
     "sklearn": "`forest.predict`, n_jobs=1, ready matrix",
     "pipeline": "reference project's way: dicts, DataFrame, pipeline, n_jobs=-1",
-    "contributions": "why the price is what it is, one car",
-    "depreciation": "the next five years, one car",
-    "comparables": "typical cars near it, one car",
+    "contributions": "contributions of the features (Tree SHAP), one car",
+    "depreciation": "depreciation over five years, one car",
+    "comparables": "comparable cars, one car",
 }
 """The engines of the `inference` scenario, which run in one process."""
 
@@ -22,7 +22,7 @@ LABELS = (
     | ENGINES
     | {
         "bare-predict": "bare single-core `forest.predict`, ready matrix",
-        "alone": "this service, no batch under way",
-        "beside-batch": "this service, a large batch under way",
+        "alone": "this service, no batch in progress",
+        "beside-batch": "this service, a large batch in progress",
     }
 )

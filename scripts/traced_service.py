@@ -117,11 +117,11 @@ class Requests:
         self._seed = 0
 
     def hit(self) -> None:
-        """Ask for a price that the cache holds."""
+        """Request a price that is in the cache."""
         self._predict(CAR, is_hit=True)
 
     def miss(self) -> None:
-        """Ask for the price of a car that nobody asked for before."""
+        """Request the price of a new car."""
         self._km_driven += 1000
         self._predict({**CAR, "km_driven": self._km_driven}, is_hit=False)
 

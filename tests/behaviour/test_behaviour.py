@@ -1,4 +1,4 @@
-"""The service behaves from outside as it did when the snapshot was recorded."""
+"""The external behaviour of the service is that of the snapshot."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,11 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def recorded() -> Mapping[str, str]:
-    """Every part, recorded now."""
+    """The parts of a new recording."""
     return record()
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_is_as_it_was(recorded: Mapping[str, str], part: str) -> None:
+def test_the_behaviour_is_that_of_the_snapshot(recorded: Mapping[str, str], part: str) -> None:
     if changes := difference(part, recorded[part]):
         pytest.fail(f"{part} has changed:\n{changes}", pytrace=False)

@@ -56,7 +56,7 @@ PROMPT_S = 4.0
 """An unresponsive broker is reported within two seconds; this leaves room for a busy machine."""
 
 
-@dataclass(suspended=True)
+@dataclass(frozen=True)
 class Api:
     """The API with its own broker and cache, without workers."""
 
