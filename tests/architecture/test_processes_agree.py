@@ -45,7 +45,7 @@ def test_every_task_has_a_queue() -> None:
 
 
 def no_services() -> Any:
-    raise AssertionError("no task may run here")
+    raise AssertionError("nothing is to be run")
 
 
 def test_no_message_is_delivered_again_while_its_task_runs() -> None:
