@@ -8,12 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_store.pricing.inference import LoadedModel
-from model_store.registry.bundle import load_model
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError, ModelNotLoaded
 from shared.logging import get_logger
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -69,7 +71,7 @@ class ModelRuntime:
         self._retry_at = 0.0
         self._watcher_pid: int | None = None
 
-    def current(self) -> LoadedModel:
+    def current(self) -> "LoadedModel":
         """The active version.
 
         Raises:
@@ -83,7 +85,7 @@ class ModelRuntime:
             raise ModelNotLoaded
         return self._current
 
-    def load(self, version: str) -> LoadedModel:
+    def load(self, version: str) -> "LoadedModel":
         """A certain version, for work that was accepted with it; the last few are kept.
 
         Raises:
@@ -155,8 +157,11 @@ class ModelRuntime:
                 log.warning("model_pointer_unreadable", error=str(error))
 
 
-def _load_and_warm_up(versions_path: Path, version: str) -> LoadedModel:
+def _load_and_warm_up(versions_path: Path, version: str) -> "LoadedModel":
     """Load a version, and do what its first requests would otherwise have to wait for."""
+    # Importing the bundle loads the compiled kernels: only after `fill_kernel_cache` has run.
+    from model_store.registry.bundle import load_model  # noqa: PLC0415
+
     model = load_model(versions_path, version)
     case = model.version.self_test[0]
     model.explain(case.car)

@@ -16,8 +16,7 @@ from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
 from model_store.pricing.encoding import UNKNOWN_MODEL
 from model_store.training.crossfit import cross_fit
-from model_store.training.train import train_bundle
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel, train_bundle
 
 FOLDS = 5
 SEED = 42

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import COMMANDS
+from worker.kernel_cache import COMPILE_GROUPS
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"numpy", "scipy", "sklearn", "pandas", "joblib", "numba"}
@@ -28,6 +29,25 @@ def test_the_api_imports_no_numeric_libraries() -> None:
 def test_the_command_line_imports_libraries_only_when_a_command_runs() -> None:
     loaded = loaded_by("import cli.main")
     assert loaded & (HEAVY | {"flask", "celery", "redis", "httpx", "honcho"}) == set()
+
+
+def test_a_worker_loads_no_kernels_before_the_kernel_cache_is_filled() -> None:
+    assert "numba" not in loaded_by("import worker.main")
+
+
+@pytest.mark.parametrize("command", ["train", "market", "models"])
+def test_the_help_of_a_command_loads_no_kernels(command: str) -> None:
+    assert "numba" not in loaded_by(f"import cli.{command}")
+
+
+@pytest.mark.parametrize("module", [module for group in COMPILE_GROUPS for module in group])
+def test_a_module_of_kernels_imports_no_other_kernels(module: str) -> None:
+    others = [other for group in COMPILE_GROUPS for other in group if other != module]
+    program = f"import {module}, sys; print(*(set({others}) & sys.modules.keys()))"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert answer.stdout.split() == []
 
 
 def test_the_domain_imports_the_standard_library_only() -> None:

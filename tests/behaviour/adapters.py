@@ -91,7 +91,7 @@ def make_models(folder: Path) -> None:
             for name, content in write_card(made, found).items()
         }
 
-    found = small_models.evidence(400)
+    found = small_models.card_predictions(400)
     older = dataclasses.replace(small_models.train(trees=2), metrics=small_models.SCORES)
     newer = dataclasses.replace(small_models.train(trees=12), metrics=small_models.SCORES)
     registry = ModelRegistry(folder)

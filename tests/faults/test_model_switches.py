@@ -17,8 +17,7 @@ import pytest
 
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import load_model, save_bundle
-from model_store.registry.manifest import new_version_id
-from model_store.registry.registry import ModelRegistry
+from model_store.registry.registry import ModelRegistry, new_version_id
 from shared.fields.requests import load_car_request
 from tests.batch_parts import cars_csv
 from tests.conftest import Service, running_service, short_folder, wait_until

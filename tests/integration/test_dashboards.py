@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from model_store.registry.bundle import save_bundle
-from model_store.registry.shadow import ShadowPointer
+from model_store.registry.registry import ShadowPointer
 from scripts.ports import reserve_port
 from tests.conftest import REFERENCE_CAR, ROOT, Service, stop, wait_until
 from tests.unit.model_store import small_models

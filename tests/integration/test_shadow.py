@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from model_store.registry.bundle import save_bundle
-from model_store.registry.shadow import ShadowPointer
+from model_store.registry.registry import ShadowPointer
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
 

@@ -6,13 +6,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from model_store.pricing.inference import LoadedModel
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import SHADOW_OVERLAP, SHADOW_RATIO, SHADOW_SECONDS, SHADOW_VALUATIONS
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 PAUSE_S = 0.1
 """Before a car is tried: by then its answer has been sent. And between two groups of cars: a
@@ -41,7 +43,7 @@ class ShadowModelSource(Protocol):
         """The active version: what the shadow is compared with."""
         ...
 
-    def model(self) -> LoadedModel | None:
+    def model(self) -> "LoadedModel | None":
         """The loaded version."""
         ...
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_store.pricing.inference import LoadedModel
-from model_store.registry.bundle import load_model
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import Shadow, ShadowPointer
+from model_store.registry.registry import ModelRegistry, Shadow, ShadowPointer
 from shared.domain.errors import DomainError
 from shared.logging import get_logger
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -51,7 +52,7 @@ class ShadowRuntime:
         """The active version when the pointers were last looked at."""
         return self._active
 
-    def model(self) -> LoadedModel | None:
+    def model(self) -> "LoadedModel | None":
         """The loaded shadow; None if there is none or it cannot be loaded. May take a second."""
         version = self.version()
         if version is None:
@@ -74,7 +75,10 @@ class ShadowRuntime:
             return self._clock() - self._failed[1] >= RETRY_AFTER_S
         return True
 
-    def _load(self, version: str) -> LoadedModel | None:
+    def _load(self, version: str) -> "LoadedModel | None":
+        # Importing the bundle loads the compiled kernels: only after `fill_kernel_cache` has run.
+        from model_store.registry.bundle import load_model  # noqa: PLC0415
+
         try:
             model = load_model(self._path, version)
         except Exception as error:  # noqa: BLE001 - whatever is wrong, answers must go on

@@ -3,9 +3,8 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from model_store.pricing.inference import LoadedModel
 from shared.domain.errors import DomainError, ValuationFailed
 from shared.domain.job import CarRequest
 from shared.domain.valuation import Estimate, Extra
@@ -13,6 +12,9 @@ from shared.logging import get_logger
 from shared.metrics import INFERENCE
 from shared.queue.names import QueueName
 from worker.shadow.comparison import ShadowEvaluator
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 EstimateResult: TypeAlias = Estimate | DomainError
 
@@ -22,7 +24,7 @@ log = get_logger("estimation")
 class ModelProvider(Protocol):
     """Gives the model that answers now."""
 
-    def current(self) -> LoadedModel:
+    def current(self) -> "LoadedModel":
         """The active version; raises `ModelNotLoaded`."""
         ...
 
@@ -73,7 +75,7 @@ class Estimation:
             )
 
 
-def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Estimate]:
+def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:
     estimates = model.estimate([request.car for request in requests])
     return [
         _with_extras(model, request, estimate) if request.extras else estimate
@@ -81,7 +83,7 @@ def _estimate_all(model: LoadedModel, requests: Sequence[CarRequest]) -> list[Es
     ]
 
 
-def _estimate_alone(model: LoadedModel, request: CarRequest) -> EstimateResult:
+def _estimate_alone(model: "LoadedModel", request: CarRequest) -> EstimateResult:
     try:
         return _estimate_all(model, [request])[0]
     except Exception as error:
@@ -89,7 +91,7 @@ def _estimate_alone(model: LoadedModel, request: CarRequest) -> EstimateResult:
         return ValuationFailed(reason=type(error).__name__)
 
 
-def _with_extras(model: LoadedModel, request: CarRequest, estimate: Estimate) -> Estimate:
+def _with_extras(model: "LoadedModel", request: CarRequest, estimate: Estimate) -> Estimate:
     """Add what was asked for on top of the price."""
     car = request.car
     return dataclasses.replace(

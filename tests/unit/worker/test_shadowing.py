@@ -12,8 +12,7 @@ from data.hedonic.codes import NUMBERS
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.manifest import ModelVersion
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import SHADOW_FILE, ShadowPointer
+from model_store.registry.registry import SHADOW_FILE, ModelRegistry, ShadowPointer
 from shared.domain.car import FIELD_NAMES
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until

@@ -1,12 +1,12 @@
-"""Estimates for training cars come from trees that know neither them nor their duplicates."""
+"""Out-of-bag predictions use trees whose sample has no duplicate of the car."""
 
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from model_store.training.forest_choice import out_of_bag
+from model_store.training.forests import out_of_bag
 
 
-def test_near_duplicates_do_not_give_prices_away() -> None:
+def test_near_duplicates_do_not_leak_prices() -> None:
     rng = np.random.default_rng(3)
     cars = np.repeat(np.arange(300), 2)
     matrix = rng.random((300, 4)).astype(np.float32)[cars]
@@ -18,7 +18,7 @@ def test_near_duplicates_do_not_give_prices_away() -> None:
     assert abs(np.corrcoef(together, noise)[0, 1]) < 0.2
 
 
-def test_a_car_that_every_tree_knows_by_its_duplicates_is_still_estimated() -> None:
+def test_a_car_with_a_duplicate_in_every_sample_is_still_predicted() -> None:
     matrix = np.zeros((50, 1), dtype=np.float32)
     target = np.full(50, 0.25)
     forest = RandomForestRegressor(20, max_samples=0.6, random_state=1).fit(matrix, target)

@@ -1,19 +1,18 @@
-"""Measuring what each field is usually worth (`data.hedonic.tables`)."""
+"""Imputation of effects: the mean effect of each field, used for cars that do not state it."""
 
 import dataclasses
 
 import numpy as np
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import SEPARATOR, Cell, FloatArray, HedonicModel
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import car_columns
 from shared.domain.car import REQUIRED_FIELDS
 
 _MIN_STATED_SHARE = 0.96
 _PRIOR = 3.0
-"""Listings that the more general cell weighs."""
+"""Weight of the more general cell as a number of listings."""
 _DIGITS = 4
 _LEVELS = (("company",), ("company", "model"), ("company", "model", "fuel"))
 
@@ -21,15 +20,15 @@ _LEVELS = (("company",), ("company", "model"), ("company", "model", "fuel"))
 def with_imputed_effects(
     model: HedonicModel, listings: pd.DataFrame, min_count: int
 ) -> HedonicModel:
-    """A copy of `model` that knows what a field is worth where it is not stated.
+    """A copy of `model` with imputed effects of missing fields.
 
     Args:
         model: the fitted model.
-        listings: what it was fitted on. A field that fewer than nearly all of them state is left
-            out: the model has learnt from those that do not.
-        min_count: listings behind every figure.
+        listings: what it was fitted on. Only fields that nearly all of them state are imputed; for
+            the others the model has been fitted with the missing values.
+        min_count: fewest listings behind each figure.
     """
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
+    predictor = HedonicPredictor(model)
     fields = [
         field
         for field in predictor.effect_fields
@@ -38,16 +37,16 @@ def with_imputed_effects(
     if not fields:
         return model
     parts = predictor.parts(predictor.ordinal_encoder.code(car_columns(listings), len(listings)))
-    usual = {}
+    imputed = {}
     for field in fields:
         stated = listings[field].notna().to_numpy()
         effect = parts[stated, predictor.effect_fields.index(field)]
-        usual[field] = _cells(listings[stated], effect, min_count)
-    return dataclasses.replace(model, usual=usual)
+        imputed[field] = _cells(listings[stated], effect, min_count)
+    return dataclasses.replace(model, imputed=imputed)
 
 
 def _cells(listings: pd.DataFrame, effect: FloatArray, min_count: int) -> dict[str, Cell]:
-    """Mean effect by cell, each drawn to the more general one above it."""
+    """Mean effect by cell, shrunk towards the mean of the more general cell."""
     above = np.full(len(listings), float(effect.mean()))
     found = {"": _cell(len(effect), above[0])}
     for keys in _LEVELS:
