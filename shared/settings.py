@@ -1,4 +1,4 @@
-"""Every setting of the service, read once from the environment at the entry of a process."""
+"""Settings of the service, read from environment variables when a process starts."""
 
 import dataclasses
 import math
@@ -10,17 +10,17 @@ from typing import Any, Self
 
 
 class SettingsError(ValueError):
-    """A setting has a value that cannot be used; the message says what to write instead."""
+    """A setting has an invalid value; the message says which values are valid."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TextRule:
-    """What a text may be, and how to say so."""
+    """Allowed values of a text setting, with their description."""
 
     pattern: re.Pattern[str]
     expected: str
     is_secret: bool = False
-    """The value is never shown: it may hold a password."""
+    """Messages do not show the value, as it may contain a password."""
 
 
 SERVER_URL = TextRule(
@@ -54,7 +54,7 @@ def setting(
     minimum: float = 0,
     rule: TextRule | None = None,
 ) -> Any:
-    """A dataclass field that knows its environment variable, its documentation and its limits."""
+    """A dataclass field with environment variable, documentation and limits as metadata."""
     metadata = {"env": env, "meaning": meaning, "unit": unit, "minimum": minimum, "rule": rule}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -203,10 +203,10 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Read the settings from environment variables; an empty one counts as not set.
+        """Read the settings from environment variables; empty variables count as not set.
 
         Raises:
-            SettingsError: a value is not of the setting's type, or outside its limits.
+            SettingsError: a value has the wrong type or is out of range.
         """
         env = os.environ if env is None else env
         given: dict[str, Any] = {}
@@ -218,7 +218,7 @@ class Settings:
 
     @property
     def versions_path(self) -> Path:
-        """Folder of the model versions and of the pointer to the active one."""
+        """Folder of the model versions and of the file `ACTIVE`."""
         return self.models_path or Path(__file__).parents[1] / "model_store" / "versions"
 
     @property
@@ -243,7 +243,7 @@ class Settings:
 
 
 def _parse(field: "dataclasses.Field[Any]", raw: str) -> Any:
-    """Convert a raw text to the type of the setting's default."""
+    """Convert a text to the type of the default of its setting."""
     default = field.default
     if isinstance(default, int | float) and not isinstance(default, bool):
         return _parse_number(field, raw, type(default))

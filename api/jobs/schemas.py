@@ -1,4 +1,4 @@
-"""The job as the client sees it, and the query of the list of jobs."""
+"""Schemas of `/jobs`: the job resource, the list of jobs and batches, and its query."""
 
 import re
 from datetime import UTC, datetime
@@ -8,14 +8,14 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.http.context import language
 from api.jobs.listing import ListFilter
-from api.valuations.schemas import ValuationSchema, dump_valuation
+from api.valuations.schemas import dump_valuation
 from shared.domain.ids import ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition, Valuation
 from shared.messages.texts import describe_problem
 
 
 class ProgressSchema(Schema):
-    """How far the job is."""
+    """Progress of a job, in cars."""
 
     done = fields.Integer(required=True)
     total = fields.Integer(required=True)
@@ -30,7 +30,7 @@ class JobErrorSchema(Schema):
 
 
 class JobSchema(Schema):
-    """One accepted request for a valuation, or for a list of them."""
+    """The job resource."""
 
     id = fields.String(required=True)
     state = fields.Enum(JobState, by_value=True, required=True)
@@ -65,7 +65,7 @@ class JobSchema(Schema):
 
 
 class ListProgressSchema(Schema):
-    """How far an entry is: cars or rows."""
+    """Progress of an entry, in cars or rows."""
 
     done = fields.Integer(required=True)
     total = fields.Integer(required=True, allow_none=True)
@@ -96,12 +96,8 @@ class JobListSchema(Schema):
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
-JOB_RESULT_SCHEMAS = (ValuationSchema,)
-"""Schemas that `JobSchema` refers to by name."""
-
-
 def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str, Any]:
-    """The answer for one job."""
+    """The JSON representation of a job, as `JobSchema` documents it."""
     answer: dict[str, Any] = {
         "id": job.id,
         "state": str(job.state),
@@ -124,23 +120,23 @@ def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str
     return answer
 
 
-def dump_head(head: JobSummary) -> dict[str, Any]:
-    """An entry of a list."""
-    folder = "jobs" if head.kind is JobKind.JOB else "batches"
+def dump_summary(summary: JobSummary) -> dict[str, Any]:
+    """The JSON representation of an entry of the list, as `JobHeadSchema` documents it."""
+    folder = "jobs" if summary.kind is JobKind.JOB else "batches"
     return {
-        "id": head.id,
-        "kind": str(head.kind),
-        "state": str(head.state),
-        "created_at": iso(head.created_at),
-        "started_at": iso(head.started_at),
-        "finished_at": iso(head.finished_at),
-        "progress": {"done": head.done, "total": head.total},
-        "links": {"self": f"/{folder}/{head.id}"},
+        "id": summary.id,
+        "kind": str(summary.kind),
+        "state": str(summary.state),
+        "created_at": iso(summary.created_at),
+        "started_at": iso(summary.started_at),
+        "finished_at": iso(summary.finished_at),
+        "progress": {"done": summary.done, "total": summary.total},
+        "links": {"self": f"/{folder}/{summary.id}"},
     }
 
 
 def valuations_of(job: Job) -> list[Valuation]:
-    """The valuations of a job that has succeeded."""
+    """The valuations of a succeeded job, in the order of the request."""
     return [
         Valuation(
             id=ValuationId(f"{job.id}-{number}" if job.is_list else job.id),
@@ -163,11 +159,11 @@ def iso(at: float | None) -> str | None:
 
 PAGE_DEFAULT, PAGE_MAX = 20, 100
 _UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
-"""The plus of a time zone, which is a blank where nobody escaped it."""
+"""An unescaped plus sign of a time zone, which is decoded as a blank."""
 
 
 class TimeField(fields.String):
-    """A day or a moment, as Unix time; UTC where no time zone is given."""
+    """A date or RFC 3339 time, loaded as Unix time; UTC if no time zone is given."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options) or ""
@@ -179,7 +175,7 @@ class TimeField(fields.String):
 
 
 class CursorField(fields.String):
-    """Where a page begins, as the page before has said it."""
+    """`next_cursor` of the previous page."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options) or ""
@@ -189,11 +185,11 @@ class CursorField(fields.String):
 
 
 class JobListQuery(Schema):
-    """Query parameters of the list."""
+    """Query parameters of the list of jobs."""
 
     class Meta:
         unknown = RAISE
-        include = {  # noqa: RUF012 - marshmallow declares it so; `from` is no name in Python
+        include = {  # noqa: RUF012 - marshmallow requires a dict; `from` is a Python keyword
             "from": TimeField(
                 load_default=0.0,
                 metadata={
@@ -237,7 +233,7 @@ class JobListQuery(Schema):
 
 
 def load_filter(query: dict[str, Any]) -> ListFilter:
-    """Which entries a query asks for."""
+    """The filter of loaded query parameters."""
     return ListFilter(
         kinds=(JobKind(query["kind"]),) if "kind" in query else tuple(JobKind),
         states=(JobState(query["state"]),) if "state" in query else tuple(JobState),

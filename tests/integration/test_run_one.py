@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher.readiness import server_answers
+from launcher.readiness import server_error
 from scripts.ports import reserve_port
-from shared.redis.servers import socket_path
+from shared.redis.servers import embedded_url
 from shared.settings import Settings
 from tests.conftest import ROOT, Servers, short_folder, stop, wait_until
 
@@ -47,7 +47,8 @@ def test_the_run_command_is_replaced_by_its_process(home: Path) -> None:
         env={**os.environ, "CARPRICE_HOME": str(home)},
     )
     try:
-        wait_until(lambda: server_answers(socket_path(Settings(home=home), "broker")))
+        url = embedded_url(Settings(home=home), "broker")
+        wait_until(lambda: server_error(url) is None)
     finally:
         code = stop(process)
     assert code == 0

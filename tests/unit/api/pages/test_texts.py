@@ -1,4 +1,4 @@
-"""What the page says and draws, from plain values."""
+"""Texts and drawing of the pages, from plain values."""
 
 import doctest
 
@@ -172,7 +172,7 @@ def test_small_contributions_are_summed_up():
     assert all(one.start >= 0 and one.start + one.width <= 100 for one in shown)
 
 
-def test_what_was_ignored_is_said():
+def test_ignored_values_are_named():
     values = example_values() | {"owner": "inconnu", "couleur": "rouge"}
     shown = build_result(load_car_request(values), ESTIMATE, values)
     assert [text.split("\u00a0")[0] for text in shown.warnings] == ["couleur", "Main"]

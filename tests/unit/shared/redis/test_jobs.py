@@ -1,4 +1,4 @@
-"""Jobs in a real Redis: they end once, belong to their caller, and are never forgotten."""
+"""Jobs in a real Redis: they end once, belong to their caller and are not lost."""
 
 import dataclasses
 import threading
@@ -64,7 +64,7 @@ def test_another_callers_job_does_not_exist(store, job):
 
 
 @pytest.mark.parametrize("bad", ["", "x", "../../etc/passwd", "0" * 26, "\x00" * 26])
-def test_what_is_no_id_is_not_found(store, bad):
+def test_a_malformed_id_is_not_found(store, bad):
     with pytest.raises(JobNotFound):
         store.get(JobId(bad), ME)
 
@@ -92,19 +92,19 @@ def test_many_threads_end_a_job_only_once(store, job):
     assert sorted(ended) == [False] * 15 + [True]
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_asked(store, job):
+def test_a_queued_job_is_cancelled_at_once_a_running_one_is_asked_to_stop(store, job):
     assert store.request_cancel(job.id, ME).state is JobState.CANCELLED
     with pytest.raises(JobAlreadyEnded):
         store.request_cancel(job.id, ME)
 
 
-def test_cancelling_a_running_job_is_a_wish(store, job):
+def test_a_running_job_keeps_running_after_a_cancel_request(store, job):
     store.start(job.id)
-    wished = store.request_cancel(job.id, ME)
-    assert (wished.state, wished.cancel_requested) == (JobState.RUNNING, True)
+    asked = store.request_cancel(job.id, ME)
+    assert (asked.state, asked.cancel_requested) == (JobState.RUNNING, True)
 
 
-def test_a_job_without_news_is_overdue_until_it_gets_a_lease_or_ends(store, job, now):
+def test_a_job_is_overdue_from_the_end_of_its_lease_until_it_is_renewed_or_ends(store, job, now):
     assert store.overdue(10) == []
     now[0] += 31
     assert store.overdue(10) == [job.id]
@@ -115,7 +115,7 @@ def test_a_job_without_news_is_overdue_until_it_gets_a_lease_or_ends(store, job,
     assert store.overdue(10) == []
 
 
-def test_an_expired_job_is_told_apart_from_one_that_never_was(store, job, servers):
+def test_an_expired_job_differs_from_an_unknown_one(store, job, servers):
     store.finish(job.id, JobState.SUCCEEDED)
     assert 0 < servers.broker.ttl(redis_keys.job(job.id)) <= 100
     servers.broker.delete(redis_keys.job(job.id))
@@ -157,7 +157,7 @@ def test_nothing_but_the_retained_job_stays_behind(store, job, servers):
         assert servers.broker.ttl(key) > 0, key
 
 
-def test_a_listener_hears_of_the_end(store, job, servers):
+def test_a_listener_is_notified_of_the_end(store, job, servers):
     events = JobEvents(servers.broker)
     heard = threading.Event()
 
@@ -206,13 +206,13 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
             call()
 
 
-def test_news_that_cannot_be_read_does_not_end_the_listening(store, job, servers):
-    events = JobEvents(servers.broker)
+def test_an_unreadable_message_does_not_end_the_subscription(store, job, servers):
+    def subscribers() -> int:
+        return servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1]
+
+    events, others = JobEvents(servers.broker), subscribers()
     with events.listen(job.id) as listener:
-        wait_until(
-            lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1,
-            what="subscribed",
-        )
+        wait_until(lambda: subscribers() == others + 1, what="subscribed")
         servers.broker.publish(redis_keys.JOB_CHANNEL, b"\xff\xfe")
         store.finish(job.id, JobState.SUCCEEDED)
         assert listener._event.wait(10)
@@ -233,7 +233,7 @@ def test_many_jobs_end_in_one_round_trip_each_once(store, job):
     assert store.get(other.id, ME).error == "valuation-failed"
 
 
-def test_a_silent_broker_makes_only_the_first_wait(servers, now, job, monkeypatch):
+def test_a_silent_broker_delays_only_the_first_call(servers, now, job, monkeypatch):
     store = JobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
     asked = []
 

@@ -232,7 +232,7 @@ def test_without_a_queue_the_page_says_so_with_503(lonely_page):
     assert 'value="Logan"' in answer.text
 
 
-def test_a_form_beyond_all_measure_is_refused_in_french(page):
+def test_an_oversized_form_is_refused_in_french(page):
     answer = page.post("/", data={"company": "x" * 3_000_000})
     assert answer.status_code == 413
     assert answer.mimetype == "text/html"

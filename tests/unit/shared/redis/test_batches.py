@@ -1,4 +1,4 @@
-"""The ledger of batches on a real broker: every step once, every counter exact."""
+"""The ledger of batches on a real broker: every step runs once, every counter is exact."""
 
 import threading
 from collections import Counter
@@ -49,7 +49,7 @@ def finish(store: BatchLedger, chunk: int, *, abort: bool = False) -> bool:
     return store.finish_chunk(BATCH, chunk, ROWS, abort=abort)
 
 
-def test_chunks_go_out_in_a_window_that_slides(store: BatchLedger) -> None:
+def test_chunks_are_sent_in_a_sliding_window(store: BatchLedger) -> None:
     opened(store)
     assert store.advance(BATCH) == ([0, 1, 2], False)
     assert store.advance(BATCH) == ([], False)
@@ -66,7 +66,7 @@ def test_the_assembly_is_due_once_when_all_chunks_are_done(store: BatchLedger) -
     assert store.advance(BATCH) == ([], False)
 
 
-def test_no_assembly_while_the_file_is_still_being_cut(store: BatchLedger) -> None:
+def test_no_assembly_while_the_file_is_being_split(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     store.begin(BATCH, "split")
     store.record_split(BATCH, 1, None)
@@ -107,7 +107,7 @@ def test_many_workers_at_once_leave_exact_counters(store: BatchLedger) -> None:
     assert new == {True: chunks, False: 5 * chunks}
 
 
-def test_a_step_whose_lease_runs_out_is_due_again_and_each_time_in_vain_waits_longer(
+def test_a_step_is_due_after_its_lease_which_doubles_with_each_resend(
     store: BatchLedger, clock: Clock
 ) -> None:
     opened(store)
@@ -125,7 +125,7 @@ def test_a_step_whose_lease_runs_out_is_due_again_and_each_time_in_vain_waits_lo
     assert "1" in store.overdue(BATCH)
 
 
-def test_the_list_of_a_caller_who_hands_in_for_ever_does_not_grow_for_ever(
+def test_the_index_of_a_caller_is_bounded(
     store: BatchLedger, clock: Clock, servers: Servers
 ) -> None:
     caller, keep_s = CallerId("me"), 3600
@@ -153,7 +153,7 @@ def test_attempts_are_counted_and_run_out(store: BatchLedger) -> None:
     assert verdicts == [StepDecision.RUN, StepDecision.RUN, StepDecision.EXHAUSTED]
 
 
-def test_an_attempt_that_is_not_to_blame_is_taken_back(store: BatchLedger, clock: Clock) -> None:
+def test_a_postponed_attempt_is_not_counted(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     for _ in range(5):
@@ -163,14 +163,14 @@ def test_an_attempt_that_is_not_to_blame_is_taken_back(store: BatchLedger, clock
         assert "0" in store.overdue(BATCH)
 
 
-def test_a_slice_that_was_cut_resets_the_attempts_of_the_next(store: BatchLedger) -> None:
+def test_a_split_slice_resets_the_attempts_of_the_next(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     for chunks in range(1, 6):
         assert store.begin(BATCH, "split").verdict is StepDecision.RUN
         store.record_split(BATCH, chunks, None)
 
 
-def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
+def test_a_cancelled_batch_sends_no_more_chunks_and_ends_after_the_running_ones(
     store: BatchLedger,
 ) -> None:
     opened(store)
@@ -184,9 +184,7 @@ def test_a_cancelled_batch_sends_nothing_more_and_ends_after_what_is_under_way(
     assert store.advance(BATCH) == ([], True)
 
 
-def test_steps_of_a_cancelled_batch_that_were_lost_are_let_go(
-    store: BatchLedger, clock: Clock
-) -> None:
+def test_lost_steps_of_a_cancelled_batch_are_dropped(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     store.request_cancel(BATCH)
@@ -195,7 +193,7 @@ def test_steps_of_a_cancelled_batch_that_were_lost_are_let_go(
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: BatchLedger) -> None:
+def test_a_cancelled_batch_values_the_gaps_before_valued_chunks(store: BatchLedger) -> None:
     opened(store)
     store.advance(BATCH)
     store.begin(BATCH, "1")
@@ -208,7 +206,7 @@ def test_a_cancelled_batch_fills_the_holes_before_what_is_valued(store: BatchLed
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: BatchLedger) -> None:
+def test_a_restored_batch_that_is_cancelled_values_its_gaps(store: BatchLedger) -> None:
     done = {0: ROWS, 2: ROWS}
     assert store.restore(BATCH, 1.0, chunks_cut=9, total=90, done=done)
     store.request_cancel(BATCH)
@@ -218,7 +216,7 @@ def test_a_refilled_batch_that_is_cancelled_fills_its_holes(store: BatchLedger) 
     assert store.advance(BATCH) == ([], True)
 
 
-def test_a_batch_that_is_given_up_fills_no_hole(store: BatchLedger, clock: Clock) -> None:
+def test_an_aborted_batch_values_no_gaps(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     assert finish(store, 2)
@@ -240,7 +238,7 @@ def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: BatchLedg
     assert progress.error == "row-rejected"
 
 
-def test_an_ended_batch_ends_once_and_takes_nothing_more(
+def test_an_ended_batch_ends_once_and_accepts_no_results(
     store: BatchLedger, servers: Servers
 ) -> None:
     opened(store)
@@ -258,7 +256,7 @@ def test_an_ended_batch_ends_once_and_takes_nothing_more(
     assert servers.broker.ttl(redis_keys.batch(BATCH)) > 0
 
 
-def test_a_ledger_is_refilled_with_what_is_done_and_goes_on_with_the_rest(
+def test_a_ledger_is_restored_from_the_blobs_and_continues(
     store: BatchLedger,
 ) -> None:
     done = {0: ROWS, 2: ROWS}
@@ -272,15 +270,13 @@ def test_a_ledger_is_refilled_with_what_is_done_and_goes_on_with_the_rest(
     assert store.open_batches() == [BATCH]
 
 
-def test_a_ledger_of_a_file_that_is_not_cut_yet_has_it_cut(
-    store: BatchLedger, clock: Clock
-) -> None:
+def test_a_restored_ledger_of_an_unsplit_file_splits_it(store: BatchLedger, clock: Clock) -> None:
     assert store.restore(BATCH, 1.0, chunks_cut=0, total=None, done={})
     clock.now += 1
     assert store.overdue(BATCH) == ["split"]
 
 
-def test_the_blobs_are_looked_through_once_an_interval_and_after_a_loss_of_memory(
+def test_the_blobs_are_listed_once_an_interval_and_after_data_loss(
     store: BatchLedger, servers: Servers
 ) -> None:
     assert store.claim_scan(600)
@@ -297,7 +293,7 @@ def test_an_unknown_batch_is_unknown(store: BatchLedger) -> None:
     assert not store.request_cancel(BATCH)
 
 
-def test_a_broker_that_is_away_is_reported(clock: Clock) -> None:
+def test_a_broker_that_does_not_run_is_reported(clock: Clock) -> None:
     away = BatchLedger(
         connect("redis://127.0.0.1:1/0"), clock, lease_s=30, window=3, max_attempts=2
     )
@@ -306,7 +302,7 @@ def test_a_broker_that_is_away_is_reported(clock: Clock) -> None:
             call()
 
 
-def test_steps_of_a_worker_that_is_gone_are_due_at_once(store: BatchLedger, clock: Clock) -> None:
+def test_steps_of_a_dead_worker_are_due_at_once(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     store.begin(BATCH, "0")

@@ -1,4 +1,4 @@
-"""Who gets what at `/`, and what a browser is told about every answer."""
+"""Content negotiation and security headers of `/`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`carprice audit verify` finds what was tampered with."""
+"""`carprice audit verify` finds manipulated records."""
 
 import pytest
 from click.testing import CliRunner
@@ -22,14 +22,14 @@ def verify(folder):
     return CliRunner().invoke(audit, ["verify", "--folder", str(folder)])
 
 
-def test_an_untouched_log_is_whole(folder):
+def test_an_unchanged_log_is_valid(folder):
     result = verify(folder)
     assert (result.exit_code, result.stdout) == (
         0, "6 records in 2 files are whole, 0 files are not\n",
     )  # fmt: skip
 
 
-def test_a_wrong_home_is_no_clean_log(tmp_path, monkeypatch):
+def test_a_missing_log_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("CARPRICE_HOME", str(tmp_path / "nobody"))
     result = CliRunner().invoke(audit, ["verify"])
     assert result.exit_code == 2
@@ -41,7 +41,7 @@ def segment(count):
     return encode_segment({"id": f"b-{n}", "price_mad": float(n)} for n in range(1, count + 1))
 
 
-def test_segments_of_batches_are_whole_too(folder):
+def test_unchanged_segments_of_batches_are_valid(folder):
     for number in range(1, 5):
         (folder / file_name("2026-01-01", f"batch-b-{number}")).write_bytes(segment(number))
     result = verify(folder)
@@ -85,7 +85,7 @@ def test_a_segment_that_was_tampered_with_is_named(folder, tamper, says):
     ],
     ids=["changed", "missing", "reordered", "torn", "garbage"],
 )
-def test_what_was_tampered_with_is_named(folder, tamper, says):
+def test_a_file_that_was_tampered_with_is_named(folder, tamper, says):
     path = folder / file_name("2026-01-01", "two")
     path.write_bytes(b"".join(tamper(path.read_bytes().splitlines(keepends=True))))
     result = verify(folder)

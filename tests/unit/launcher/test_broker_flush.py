@@ -1,4 +1,4 @@
-"""What the broker has written is taken to the disk, whatever becomes of its files meanwhile."""
+"""The append-only files of the broker are flushed to the disk, also while they are rewritten."""
 
 import errno
 import os
@@ -28,7 +28,9 @@ def test_all_append_only_files_are_flushed(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(Path(path).name for path in flushed) == ["a.base.aof", "a.incr.aof"]
 
 
-def test_a_file_that_is_gone_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_removed_meanwhile_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fsync_aof_files(tmp_path / "none")
     (tmp_path / "1.aof").symlink_to(tmp_path / "gone")
     (tmp_path / "2.aof").write_text("x")
@@ -42,7 +44,7 @@ def _broken(_: int) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
 
-def test_what_a_disk_has_lost_is_written_anew_and_said(
+def test_a_failed_fsync_is_reported_and_makes_the_broker_rewrite_its_files(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = servers.settings.home
@@ -60,7 +62,7 @@ def test_what_a_disk_has_lost_is_written_anew_and_said(
     assert any(b"acknowledged" in path.read_bytes() for path in folder.glob("*.base.*"))
 
 
-def test_a_broker_that_is_gone_too_is_said(
+def test_a_failed_fsync_without_a_broker_reports_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "broker" / "appendonlydir"
@@ -72,7 +74,7 @@ def test_a_broker_that_is_gone_too_is_said(
     assert "does not write its files anew" in capsys.readouterr().err
 
 
-def test_it_flushes_again_and_again_until_it_is_told_to_end(
+def test_it_flushes_every_second_until_it_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "broker" / "appendonlydir"
@@ -91,7 +93,7 @@ def test_it_flushes_again_and_again_until_it_is_told_to_end(
         broker_flush.main()
 
 
-def test_the_process_ends_by_sigterm_and_says_what_is_wrong_with_settings(tmp_path: Path) -> None:
+def test_the_process_ends_on_sigterm_and_reports_invalid_settings(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "launcher.broker_flush"]
     env = {**os.environ, "CARPRICE_HOME": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=env) as process:

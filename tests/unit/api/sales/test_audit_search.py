@@ -1,4 +1,4 @@
-"""A record is found by its id, in whichever file it lies; the log is never read through."""
+"""Audit records are found by id, in any file, without reading the whole log."""
 
 import json
 import time
@@ -78,7 +78,7 @@ def test_a_job_that_ended_late_is_found_where_it_ended(tmp_path):
     assert search.find(late.record["id"], ended_at=NOON + 3 * JOB_WINDOW_S + 0.2)
 
 
-def test_a_job_that_waited_some_minutes_is_found_without_a_hint(tmp_path):
+def test_a_job_recorded_minutes_later_is_found_without_its_end(tmp_path):
     late = Line(f"{new_id(NOON)}-3", NOON + 10 * ANSWER_WINDOW_S)
     write(tmp_path, [*lines_of(100), late])
     assert AuditSearch(tmp_path).find(late.record["id"])
@@ -97,7 +97,7 @@ def test_a_row_of_a_batch_is_found_in_its_chunk(tmp_path):
         assert search.find(f"{batch_id}-{row}") is None
 
 
-def test_files_that_come_later_are_seen(tmp_path):
+def test_files_added_later_are_found(tmp_path):
     search = AuditSearch(tmp_path)
     first, second = lines_of(1), lines_of(1, NOON + 1)
     write(tmp_path, first, "one")
@@ -107,7 +107,7 @@ def test_files_that_come_later_are_seen(tmp_path):
     assert search.find(second[0].record["id"])
 
 
-def test_a_line_that_is_being_written_does_no_harm(tmp_path):
+def test_an_incomplete_line_is_ignored(tmp_path):
     lines = lines_of(50)
     write(tmp_path, lines)
     (path,) = tmp_path.iterdir()

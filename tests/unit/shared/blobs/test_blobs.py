@@ -1,4 +1,4 @@
-"""A blob is there as a whole and for good, or not at all; in a folder and in a bucket alike."""
+"""Blobs are written atomically and durably, in a folder and in a bucket alike."""
 
 import contextlib
 import errno
@@ -188,7 +188,7 @@ def test_a_manifest_reads_back_as_it_was_written(blobs: BlobStore) -> None:
     assert files.split_state(BATCH) == SplitState(0, 0, 0, 0, is_whole=False)
 
 
-def test_a_buried_batch_leaves_its_caller_only(blobs: BlobStore) -> None:
+def test_an_expired_batch_leaves_a_tombstone_with_its_caller(blobs: BlobStore) -> None:
     files = BatchFiles(blobs)
     files.write_final(BATCH, BatchProgress())
     for name in (part_name(3), chunk_name(3), "results.csv"):
@@ -241,7 +241,7 @@ def test_a_discarded_batch_leaves_nothing_of_a_writer_that_was_killed(
     assert list((tmp_path / "batches").iterdir()) == []
 
 
-def test_a_buried_batch_keeps_nothing_of_a_writer_that_was_killed(
+def test_an_expired_batch_keeps_nothing_of_a_killed_writer(
     local: LocalBlobStore, tmp_path: Path
 ) -> None:
     put(local, "results.csv")
@@ -341,7 +341,7 @@ def test_a_store_that_is_away_is_an_os_error_like_a_full_disk(
             assert not isinstance(caught.value, FileNotFoundError), "nothing is known to be gone"
 
 
-def test_a_store_that_falls_silent_is_asked_twice_and_no_more(
+def test_a_silent_store_is_asked_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("shared.blobs.s3.REPLY_TIMEOUT_S", 0.2)

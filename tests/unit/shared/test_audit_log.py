@@ -134,7 +134,7 @@ def test_records_that_wait_while_another_is_written_are_written_together(
     assert chain_holds(lines_of(tmp_path))
 
 
-def test_when_the_disk_refuses_a_group_each_of_it_is_told(tmp_path, car, monkeypatch):
+def test_when_the_disk_fails_every_writer_of_the_group_gets_the_error(tmp_path, car, monkeypatch):
     log = AuditLog(tmp_path, "w", lambda: AT)
     log.append([record(car)])
     refused = []
@@ -300,7 +300,7 @@ def test_a_file_that_is_rewritten_in_place_is_counted_once(tmp_path):
     assert stats.of_day(day_of(AT))["total_predictions"] == 5
 
 
-def test_a_damaged_line_costs_itself_only(tmp_path):
+def test_only_a_damaged_line_is_skipped(tmp_path):
     stats = AuditStats(tmp_path)
     path = tmp_path / file_name(day_of(AT), "batch-1")
     path.write_bytes(segment(2, 1.5) + b'garbage\n{"status":"success"}\n' + segment(1, 1.5))
@@ -308,7 +308,7 @@ def test_a_damaged_line_costs_itself_only(tmp_path):
         assert stats.of_day(day_of(AT))["total_predictions"] == 3
 
 
-def test_a_file_that_is_taken_away_is_not_counted_any_more(tmp_path):
+def test_a_removed_file_is_not_counted_any_more(tmp_path):
     stats = AuditStats(tmp_path)
     for name in ("batch-1", "batch-2"):
         write_segment(tmp_path, name, AT, segment(2, 1.5))
@@ -317,7 +317,7 @@ def test_a_file_that_is_taken_away_is_not_counted_any_more(tmp_path):
     assert stats.of_day(day_of(AT))["total_predictions"] == 2
 
 
-def test_days_are_read_once_and_those_asked_for_last_stay_in_memory(tmp_path, monkeypatch):
+def test_the_least_recently_used_day_is_evicted(tmp_path, monkeypatch):
     """Whatever the day's date, and whatever is asked about days without records."""
     days = [AT - number * 86_400 for number in range(MAX_CACHED_DAYS + 1)]
     for at in days:
@@ -340,7 +340,7 @@ def test_days_are_read_once_and_those_asked_for_last_stay_in_memory(tmp_path, mo
     assert len(counted) == 2
 
 
-def test_a_day_that_is_being_read_holds_no_other_up(tmp_path, monkeypatch):
+def test_reading_one_day_does_not_block_another(tmp_path, monkeypatch):
     for at in (AT, AT - 86_400):
         write_segment(tmp_path, "batch-1", at, segment(1, 1.5))
     stats = AuditStats(tmp_path)
@@ -379,7 +379,7 @@ def test_the_figures_of_a_day_count_every_record_once_however_often_they_are_ask
     assert figures["model_versions"] == {"v1": 3}
 
 
-def test_a_torn_last_line_is_left_for_later(tmp_path, car):
+def test_an_incomplete_last_line_is_read_later(tmp_path, car):
     AuditLog(tmp_path, "w", lambda: AT).append([record(car, 1), record(car, 2)])
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Signs of life on a real broker."""
+"""Heartbeats of workers on a real broker."""
 
 from shared.queue.names import QueueName
 from shared.redis import keys
@@ -8,7 +8,7 @@ from tests.conftest import Servers
 BULK = ["control", "bulk"]
 
 
-def test_a_worker_that_starts_strikes_off_who_bore_its_name(servers: Servers) -> None:
+def test_a_starting_worker_removes_the_heartbeats_of_its_predecessors(servers: Servers) -> None:
     now = 1_000.0
     workers = WorkerRegistry(servers.broker, lambda: now)
     workers.heartbeat("bulk@here:1", BULK)
@@ -19,7 +19,7 @@ def test_a_worker_that_starts_strikes_off_who_bore_its_name(servers: Servers) ->
     assert servers.broker.zcard(keys.WORKERS) == 1
 
 
-def test_a_worker_that_is_silent_serves_nothing(servers: Servers) -> None:
+def test_a_worker_without_heartbeat_is_not_counted(servers: Servers) -> None:
     now = 1_000.0
     workers = WorkerRegistry(servers.broker, lambda: now)
     workers.heartbeat("bulk@there:1", BULK)

@@ -1,4 +1,4 @@
-"""What of the processes' output a person sees, and what goes to the files only."""
+"""Which lines of the processes are shown on the terminal, and which only go to log files."""
 
 import io
 import json
@@ -67,7 +67,7 @@ Traceback (most recent call last):
 redis.exceptions.ConnectionError: Error 111 connecting to 127.0.0.1:6379. Connection refused."""
 
 
-def test_an_outage_is_one_line_a_process_and_its_stacks_stay_in_the_files(tmp_path: Path) -> None:
+def test_an_outage_is_shown_as_one_line_per_process_without_tracebacks(tmp_path: Path) -> None:
     terminal = io.StringIO()
     output = Output(tmp_path, ["beat", "flower"], terminal)
     for name in ("beat", "flower"):
@@ -80,7 +80,7 @@ def test_an_outage_is_one_line_a_process_and_its_stacks_stay_in_the_files(tmp_pa
     assert (tmp_path / "beat.log").read_text().count("Traceback") == 10
 
 
-def test_other_stacks_are_their_last_line(tmp_path: Path) -> None:
+def test_other_tracebacks_are_shown_as_their_last_line(tmp_path: Path) -> None:
     terminal = io.StringIO()
     output = Output(tmp_path, ["api"], terminal)
     for line in ("Traceback (most recent call last):", '  File "x.py"', "ValueError: no", "on"):

@@ -1,4 +1,4 @@
-"""What `carprice up` does about a broker that somebody else runs."""
+"""`carprice up` waits for an external broker."""
 
 import os
 import socket
@@ -9,31 +9,31 @@ from click.testing import CliRunner
 
 from launcher import up as up_module
 from launcher.preflight import CannotStartError, check_addresses
-from launcher.readiness import broker_error, server_location
+from launcher.readiness import server_error, server_location
 from shared.settings import Settings
 
 
-def test_a_brokers_place_is_told_without_its_password() -> None:
+def test_the_location_of_a_broker_is_shown_without_its_password() -> None:
     assert server_location("redis://user:secret@queue:7000/1") == "queue:7000"
     assert server_location("unix:///run/broker.sock?db=1") == "/run/broker.sock"
 
 
 @pytest.mark.parametrize("variable", ["redis_url", "cache_url"])
-def test_an_address_with_a_port_that_is_no_number_is_refused(variable: str) -> None:
+def test_a_url_whose_port_is_not_a_number_is_refused(variable: str) -> None:
     with pytest.raises(CannotStartError, match=variable.upper()) as caught:
         check_addresses(Settings(**{variable: "redis://:secret@queue:x"}))
     assert "secret" not in str(caught.value)
     check_addresses(Settings())
 
 
-def test_a_broker_that_never_answers_ends_the_start_with_its_place(
+def test_a_broker_that_does_not_answer_ends_the_start_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"redis://:secret@127.0.0.1:{port}/0"
-    assert broker_error(url) is not None
+    assert server_error(url) is not None
     monkeypatch.setattr(up_module, "BROKER_TIMEOUT_S", 0.0)
     env = {"CARPRICE_HOME": str(tmp_path), "REDIS_URL": url, "PORT": "18643",
            "FLOWER_PORT": "18644", "PATH": os.environ["PATH"]}  # fmt: skip

@@ -79,7 +79,7 @@ def near(servers, now):
     return ValuationCache(servers.cache, 3600, lambda: now[0], near_entries=2)
 
 
-def test_what_was_read_once_is_found_again_without_the_server_as_long_as_it_lives(
+def test_the_local_cache_answers_without_the_server_until_the_entry_expires(
     near, features, servers, now
 ):
     near.put([(features, (), ESTIMATE)])
@@ -93,14 +93,14 @@ def test_what_was_read_once_is_found_again_without_the_server_as_long_as_it_live
     assert near.get("v1", features, ()) is None
 
 
-def test_what_is_near_is_found_while_the_server_is_down(near, features):
+def test_the_local_cache_answers_while_the_server_is_down(near, features):
     near.put([(features, (), ESTIMATE)])
     assert near.get("v1", features, ()) is not None
     near._open_circuit("get", redis.ConnectionError())
     assert near.get("v1", features, ()).estimate == ESTIMATE
 
 
-def test_near_copies_are_bounded_counted_and_without_extras(near, car, servers):
+def test_the_local_cache_is_bounded_counted_and_without_extras(near, car, servers):
     cars = [load_car_request(car | {"km_driven": number}).car for number in range(3)]
     near.put([(each, (), ESTIMATE) for each in cars])
     near.put([(cars[0], (Extra.CONTRIBUTIONS,), ESTIMATE)])
@@ -116,14 +116,14 @@ def test_near_copies_are_bounded_counted_and_without_extras(near, car, servers):
     assert near.get("v1", cars[1], ()) is not None
 
 
-def test_a_read_whose_connection_was_closed_meanwhile_is_made_again(cache, features, servers):
+def test_a_read_on_a_closed_connection_is_repeated(cache, features, servers):
     cache.put([(features, (), ESTIMATE)])
     assert cache.get("v1", features, ()) is not None
     servers.cache.client_kill_filter(_type="normal", skipme=True)
     assert cache.get("v1", features, ()) is not None
 
 
-def test_what_many_threads_read_at_once_is_what_each_asked_for(cache, car):
+def test_concurrent_reads_return_the_value_of_their_key(cache, car):
     cars = [load_car_request(car | {"km_driven": number}).car for number in range(32)]
     prices = {each: float(number) for number, each in enumerate(cars)}
     cache.put([(each, (), replace(ESTIMATE, price_mad=prices[each])) for each in cars])
@@ -132,9 +132,7 @@ def test_what_many_threads_read_at_once_is_what_each_asked_for(cache, car):
     assert [hit.estimate.price_mad for hit in found] == list(prices.values()) * 8
 
 
-def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
-    tmp_path, features, now
-):
+def test_without_a_server_every_call_is_a_miss_and_the_circuit_opens(tmp_path, features, now):
     client = connect(f"unix://{tmp_path}/nobody.sock")
     attempts = []
     pool = client.connection_pool
@@ -153,7 +151,7 @@ def test_without_a_server_every_call_is_a_miss_and_it_is_left_alone_for_a_while(
     assert dead.size() is None
 
 
-def test_an_entry_that_cannot_be_read_is_a_miss_until_it_is_written_anew(cache, features, servers):
+def test_an_unreadable_entry_is_a_miss_until_it_is_replaced(cache, features, servers):
     cache.put([(features, (), ESTIMATE)])
     (key,) = servers.cache.keys("*")
     for nonsense in (b"\xc1garbage", b"\x01", msgpack.packb([1.0, [1]])):
@@ -163,7 +161,7 @@ def test_an_entry_that_cannot_be_read_is_a_miss_until_it_is_written_anew(cache, 
     assert cache.get("v1", features, ()) is not None
 
 
-def test_a_clock_that_is_set_back_makes_no_pause_longer(cache, features, now):
+def test_setting_the_clock_back_does_not_extend_the_pause(cache, features, now):
     cache.put([(features, (), ESTIMATE)])
     cache._open_circuit("get", redis.ConnectionError())
     assert cache.get("v1", features, ()) is None

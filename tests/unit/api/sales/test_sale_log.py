@@ -1,4 +1,4 @@
-"""Outcomes are recorded once, corrected openly, and counted by what was said last."""
+"""Sale reports are recorded once, and corrections replace them in the statistics."""
 
 import contextlib
 import dataclasses
@@ -73,7 +73,7 @@ def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp
     assert len(lines(tmp_path)) == 2
 
 
-def test_an_index_of_an_earlier_program_is_built_anew(log, tmp_path):
+def test_an_index_of_another_version_is_rebuilt(log, tmp_path):
     outcome = outcome_of(90.0)
     log.put(outcome)
     with contextlib.closing(sqlite3.connect(tmp_path / INDEX_FILE)) as index:
@@ -94,7 +94,7 @@ def test_another_sale_is_a_correction_and_both_stay_in_the_log(log, tmp_path):
     ]  # fmt: skip
 
 
-def test_the_figures_are_those_of_the_last_word(log):
+def test_the_figures_count_the_last_report(log):
     for price in (80.0, 125.0, 200.0):
         log.put(outcome_of(price))
     wrong = outcome_of(1.0)
@@ -108,7 +108,7 @@ def test_the_figures_are_those_of_the_last_word(log):
     assert first.mean_ratio == pytest.approx((0.8 + 1.25 + 2.0 + 1.0) / 4)
 
 
-def test_a_lost_index_is_built_from_the_lines(log, tmp_path):
+def test_a_lost_index_is_rebuilt_from_the_log(log, tmp_path):
     first = outcome_of(90.0)
     log.put(first)
     corrected, _ = log.put(
@@ -123,7 +123,7 @@ def test_a_lost_index_is_built_from_the_lines(log, tmp_path):
     assert again.figures() == figures
 
 
-def test_reports_at_once_are_one_record(tmp_path):
+def test_concurrent_equal_reports_are_recorded_once(tmp_path):
     outcome = outcome_of(90.0)
     kinds = []
     logs = [SaleReportLog(tmp_path, f"api-{n}", lambda: NOW) for n in range(4)]
@@ -148,7 +148,7 @@ def test_the_lines_are_part_of_what_is_verified(log, tmp_path):
     assert CliRunner().invoke(audit, verify).exit_code == 1
 
 
-def test_a_disk_that_refuses_is_told(tmp_path):
+def test_a_failing_disk_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AuditUnavailable):
         SaleReportLog(tmp_path / "file", "api-1", lambda: NOW).put(outcome_of(90.0))

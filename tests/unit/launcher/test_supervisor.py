@@ -95,7 +95,7 @@ def test_a_killed_process_is_started_again_and_the_others_stay(
     assert "first was ended by SIGKILL; it starts again" in one.terminal.getvalue()
 
 
-def test_a_process_that_dies_as_everything_stops_disturbs_nothing(
+def test_a_process_that_exits_during_the_stop_is_harmless(
     bench: Callable[..., Bench],
 ) -> None:
     """Its end has not been noted when it is told to end, and then it is over."""
@@ -122,7 +122,7 @@ def test_children_of_a_killed_process_are_killed_too(
     assert "parent was ended by SIGKILL; it starts again" in one.terminal.getvalue()
 
 
-def test_a_process_that_ends_at_once_five_times_stops_everything(
+def test_a_crash_loop_stops_everything(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_module, "RESTART_DELAYS_S", (0.0,))
@@ -133,7 +133,7 @@ def test_a_process_that_ends_at_once_five_times_stops_everything(
     assert one.terminal.getvalue().count("no module named x") == 5
 
 
-def test_a_process_killed_from_outside_many_times_comes_back_every_time(
+def test_a_process_killed_from_outside_is_restarted_every_time(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_module, "RESTART_DELAYS_S", (0.0,))
@@ -144,7 +144,7 @@ def test_a_process_killed_from_outside_many_times_comes_back_every_time(
         os.kill(one.children["victim"].pid, signal.SIGKILL)
 
 
-def test_what_started_first_is_stopped_last(bench: Callable[..., Bench]) -> None:
+def test_tiers_stop_in_reverse_order(bench: Callable[..., Bench]) -> None:
     polite = "sh -c 'trap \"echo bye; exit\" TERM; echo up; while :; do sleep 0.1; done'"
     one = bench({"server": polite}, {"worker": polite}, {"web": polite})
     one.start()
@@ -156,7 +156,7 @@ def test_what_started_first_is_stopped_last(bench: Callable[..., Bench]) -> None
     assert goodbyes == ["web", "worker", "server"]
 
 
-def test_a_process_that_ignores_the_stop_is_killed_after_its_time(
+def test_a_process_that_ignores_sigterm_is_killed_after_the_timeout(
     bench: Callable[..., Bench],
 ) -> None:
     one = bench({"deaf": "sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.1; done'"})
@@ -204,7 +204,7 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> Non
     assert alive == []
 
 
-def test_a_killed_guardian_is_replaced_and_knows_the_groups() -> None:
+def test_a_killed_watchdog_is_replaced_and_knows_the_groups() -> None:
     group = subprocess.Popen(["/bin/sleep", "603"], start_new_session=True)
     guardian = Watchdog()
     guardian.watch(group.pid)

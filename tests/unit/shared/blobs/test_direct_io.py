@@ -1,4 +1,4 @@
-"""What is written past the cache is in the file, whatever its length and wherever the file lies."""
+"""Direct I/O writes complete files of any length on any file system."""
 
 import ctypes
 import errno
@@ -36,14 +36,14 @@ def test_files_of_every_length(tmp_path: Path, around: int, more: int) -> None:
     assert written(tmp_path / "file", pieces) == data + b"; what comes later"
 
 
-def test_nothing_of_one_file_is_left_in_the_next(tmp_path: Path) -> None:
+def test_no_bytes_of_one_file_appear_in_the_next(tmp_path: Path) -> None:
     written(tmp_path / "first", [b"a" * 5000])
     assert written(tmp_path / "second", [b"b" * 10]).startswith(b"b" * 10 + b";")
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("refused", [1, 2])
-def test_where_the_file_system_wants_something_else_the_cache_is_used(
+def test_other_alignments_fall_back_to_the_page_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int, code: int
 ) -> None:
     calls = []
@@ -61,7 +61,9 @@ def test_where_the_file_system_wants_something_else_the_cache_is_used(
     assert len(calls) > refused
 
 
-def test_a_file_system_without_such_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_direct_io_falls_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     control = fcntl.fcntl
 
     def refuse(handle: int, command: int, flags: int = 0) -> int:
@@ -73,7 +75,7 @@ def test_a_file_system_without_such_writes(tmp_path: Path, monkeypatch: pytest.M
     assert written(tmp_path / "file", [b"records", b" and more"]).startswith(b"records and more;")
 
 
-def test_a_forked_child_writes_what_it_was_told_to(tmp_path: Path) -> None:
+def test_a_forked_child_writes_its_own_data(tmp_path: Path) -> None:
     """Both have the same thread's memory, each has its own block."""
     data = b"p" * (2 * BLOCK_BYTES)
     written(tmp_path / "before", [data])
@@ -85,7 +87,7 @@ def test_a_forked_child_writes_what_it_was_told_to(tmp_path: Path) -> None:
     assert bytes(parents) == b"p" * BLOCK_BYTES
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -108,7 +110,7 @@ def cached_pages(path: Path) -> int:
     return sum(state & 1 for state in found)
 
 
-def test_what_was_read_for_the_last_time_is_let_go(tmp_path: Path) -> None:
+def test_pages_of_a_file_read_for_the_last_time_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with path.open("wb") as file:
         file.write(SIGNS)
@@ -123,5 +125,5 @@ def test_what_was_read_for_the_last_time_is_let_go(tmp_path: Path) -> None:
         assert file.read() == SIGNS
 
 
-def test_what_is_no_file_of_this_machine_is_left_alone() -> None:
+def test_objects_of_a_bucket_are_ignored() -> None:
     drop_from_page_cache(io.BytesIO(b"object"))

@@ -1,4 +1,4 @@
-"""Commands whose responses are read later never disturb those that come after them."""
+"""Pipelined commands: unread replies never reach the commands that follow."""
 
 import os
 import time
@@ -27,13 +27,13 @@ def say(connections, *words):
         return sent.responses()[0]
 
 
-def test_answers_come_in_the_order_of_the_commands(connections):
+def test_replies_arrive_in_the_order_of_the_commands(connections):
     with PipelinedCommands(connections, ("SET", "a", 1), ("INCR", "a"), ("GET", "a")) as sent:
         assert sent.responses() == [b"OK", 2, b"2"]
     assert say(connections, "GET", "a") == b"2"
 
 
-def test_what_was_not_read_is_not_taken_for_the_next_answer(connections):
+def test_unread_replies_are_not_taken_for_the_next_reply(connections):
     with (
         pytest.raises(ZeroDivisionError),
         PipelinedCommands(connections, ("SET", "a", 1), ("GET", "a")),
@@ -52,7 +52,7 @@ def test_a_refused_command_is_raised_and_leaves_a_clean_connection(connections):
     assert say(connections, "PING") == b"PONG"
 
 
-def test_a_server_that_is_gone_is_raised_and_nothing_is_kept():
+def test_a_lost_connection_raises_and_is_not_reused():
     client = connect("unix:///nobody-is-here.sock", max_connections=1)
     connections = ConnectionCache(client)
     for _ in range(3):
@@ -60,7 +60,7 @@ def test_a_server_that_is_gone_is_raised_and_nothing_is_kept():
             pass
 
 
-def test_a_connection_that_the_server_has_closed_is_made_anew(servers, connections):
+def test_a_connection_closed_by_the_server_is_replaced(servers, connections):
     assert say(connections, "PING") == b"PONG"
     others = connect(servers.settings.redis_url)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_a_connection_that_the_server_has_closed_is_made_anew(servers, connectio
         assert say(connections, "LPOP", "list") == b"once"
 
 
-def test_an_answer_that_comes_too_late_is_nobodys(servers):
+def test_a_late_reply_is_not_read_by_the_next_command(servers):
     client = connect(servers.settings.redis_url, reply_timeout_s=0.1, max_connections=1)
     connections = ConnectionCache(client)
     with pytest.raises(redis.TimeoutError):
@@ -93,7 +93,7 @@ def test_a_forked_child_makes_connections_of_its_own(servers):
     assert say(connections, "CLIENT", "ID") == parents
 
 
-def test_a_rush_leaves_the_pools_room_to_others(servers):
+def test_idle_connections_beyond_the_maximum_return_to_the_pool(servers):
     """Fifty at once through one user of the client; then as many through another one."""
     client = connect(servers.settings.redis_url, max_connections=50)
     for _ in range(2):

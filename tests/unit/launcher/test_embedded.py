@@ -98,7 +98,7 @@ def test_what_the_broker_acknowledged_survives_kill_9(start: StartServer) -> Non
     assert client.llen("queue") == 1000
 
 
-def test_a_torn_last_command_does_not_keep_the_broker_from_starting(
+def test_the_broker_starts_with_a_truncated_last_command(
     start: StartServer, tmp_path: Path
 ) -> None:
     process, client = start("broker")
@@ -169,7 +169,7 @@ def test_a_socket_folder_that_others_can_write_is_refused(tmp_path: Path) -> Non
         embedded.prepare_folders(Settings(home=tmp_path), "broker")
 
 
-def test_a_platform_without_the_binary_is_told_what_to_do(
+def test_a_platform_without_the_binary_gets_instructions(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")

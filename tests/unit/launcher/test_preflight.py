@@ -1,4 +1,4 @@
-"""What is looked at before anything starts: each failure is one line that says what to do."""
+"""Preflight checks: each failure is one line that says what to do."""
 
 import dataclasses
 import json
@@ -135,7 +135,7 @@ def test_a_killed_run_leaves_the_home_free(home: Settings) -> None:
     os.close(lock_home(home.home))
 
 
-def test_a_home_that_is_being_cleared_by_a_dying_run_is_waited_for(home: Settings) -> None:
+def test_the_lock_waits_for_the_children_of_a_killed_run(home: Settings) -> None:
     lock = lock_home(home.home)
     last_process = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=[lock]

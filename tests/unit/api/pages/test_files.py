@@ -49,7 +49,7 @@ def test_a_file_has_a_page_that_refreshes_itself_without_a_script(page) -> None:
     assert state["state"] == "QUEUED"
 
 
-def test_what_was_handed_in_is_listed_and_can_be_cancelled(page) -> None:
+def test_uploaded_batches_are_listed_and_can_be_cancelled(page) -> None:
     address = hand_in(page, query="?verifier=1").headers["Location"]
     assert f'<a href="{address}">' in page.get("/fichiers").get_data(as_text=True)
     assert page.post(f"{address}/annuler").status_code == 303
@@ -68,7 +68,7 @@ def test_a_refusal_is_a_french_page_with_the_form(page, data: bytes) -> None:
     assert "<b>x</b>" not in text
 
 
-def test_a_file_of_nobody_is_not_found_in_french(page) -> None:
+def test_an_unknown_batch_is_not_found_in_french(page) -> None:
     for path in ("", "/suivi", "/resultats/csv", "/refusees"):
         answer = page.get(f"/fichiers/{new_id()}{path}")
         assert answer.status_code == 404
@@ -85,7 +85,7 @@ def test_results_that_are_not_there_yet_are_a_page_or_the_first_rows(page) -> No
     assert refused.headers["Retry-After"] == "2"
 
 
-def test_a_form_that_does_not_exist_is_not_another_one(page) -> None:
+def test_an_unknown_format_is_not_found(page) -> None:
     address = hand_in(page).headers["Location"]
     answer = page.get(f"{address}/resultats/docx")
     assert answer.status_code == 404
@@ -109,14 +109,14 @@ def test_a_store_that_cannot_be_read_is_an_outage_not_a_defect(page, settings) -
     assert page.get("/fichiers").status_code == 200
 
 
-def test_another_host_learns_nothing_of_what_was_handed_in(page) -> None:
+def test_another_host_learns_nothing_of_the_batches(page) -> None:
     address = hand_in(page).headers["Location"]
     answer = page.get("/fichiers", headers={"Host": "evil.example"})
     assert answer.status_code == 421
     assert address not in answer.get_data(as_text=True)
 
 
-def test_another_site_may_not_hand_in_files(page) -> None:
+def test_another_site_may_not_upload_files(page) -> None:
     answer = page.post("/fichiers", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
 

@@ -1,4 +1,4 @@
-"""The environment and the processes of a run."""
+"""Environment and process counts of a run."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 from launcher.environment import (
     CODE_ROOT,
     child_environment,
-    embedded_sockets,
+    embedded_urls,
     process_counts,
     single_host_environment,
     with_absolute_paths,
 )
 from launcher.procfile import TIERS, make_tiers
-from launcher.readiness import api_state, local_address, server_answers
+from launcher.readiness import api_state, local_address, server_error
 from shared.settings import Settings
 
 
@@ -38,7 +38,7 @@ def test_processes_get_every_setting_and_the_embedded_servers(tmp_path: Path) ->
     assert Settings.from_env(env).port == 9000
 
 
-def test_workers_of_one_host_do_not_fight_over_a_metrics_port() -> None:
+def test_workers_of_one_host_have_no_metrics_port() -> None:
     env = single_host_environment(Settings(metrics_port=9100), {"METRICS_PORT": "9100"})
     assert Settings.from_env(env).metrics_port == 0
 
@@ -49,8 +49,8 @@ def test_given_servers_replace_the_embedded_ones() -> None:
     assert process_counts(given)["broker"] == 0
     assert process_counts(given)["cache"] == 1
     assert process_counts(given)["flush"] == 0
-    assert [path.name for path in embedded_sockets(given)] == ["cache.sock"]
-    assert embedded_sockets(Settings(redis_url="redis://a", cache_url="redis://b")) == []
+    assert [url.rpartition("/")[2] for url in embedded_urls(given)] == ["cache.sock"]
+    assert embedded_urls(Settings(redis_url="redis://a", cache_url="redis://b")) == []
 
 
 def test_the_procfile_gives_the_processes_of_a_run() -> None:
@@ -62,7 +62,7 @@ def test_the_procfile_gives_the_processes_of_a_run() -> None:
     ]
 
 
-def test_processes_that_are_not_wanted_are_left_out() -> None:
+def test_processes_with_a_count_of_zero_are_not_started() -> None:
     counts = dict.fromkeys(TIERS[0], 0)
     assert make_tiers(CODE_ROOT / "Procfile", counts, {})[0] == []
 
@@ -71,12 +71,12 @@ def test_processes_that_are_not_wanted_are_left_out() -> None:
     ("host", "address"),
     [("127.0.0.1", "127.0.0.1:1"), ("0.0.0.0", "127.0.0.1:1"), ("::", "[::1]:1")],
 )
-def test_the_service_is_asked_where_this_machine_reaches_it(host: str, address: str) -> None:
+def test_the_local_address_is_one_that_this_machine_can_reach(host: str, address: str) -> None:
     assert local_address(host, 1) == address
 
 
-def test_nothing_there_is_not_ready(tmp_path: Path) -> None:
-    assert not server_answers(tmp_path / "none.sock")
+def test_a_service_that_does_not_run_is_not_ready(tmp_path: Path) -> None:
+    assert server_error(f"unix://{tmp_path}/none.sock")
     ready, reason = api_state("127.0.0.1:1")
     assert not ready
     assert "no answer from http://127.0.0.1:1/readyz" in reason

@@ -1,4 +1,4 @@
-"""How the page tells the next years and the typical cars."""
+"""The view models of the depreciation curve and the comparable cars."""
 
 import re
 
@@ -59,19 +59,19 @@ def test_the_curve_starts_today_falls_and_stays_in_its_frame() -> None:
     assert (min(y for _, y in band), max(y for _, y in band)) == (TOP, BOTTOM)
 
 
-def test_the_years_are_told_in_french_and_no_finer_than_they_are_known() -> None:
+def test_the_years_are_in_french_and_rounded() -> None:
     year = build_outlook(TODAY, years_on(), 50_000).years[1]
     assert (year.kilometres, year.price) == ("62\u202f300\u00a0km", "90\u202f000\u00a0MAD")
     assert year.interval == "63\u202f000\u00a0MAD à 117\u202f000\u00a0MAD"
 
 
-def test_whose_pace_it_is_is_said() -> None:
+def test_the_pace_is_named_as_own_or_of_the_market() -> None:
     own, market = (build_outlook(TODAY, years_on(pace), 1).pace for pace in Pace)
     assert own == "au même rythme qu'aujourd'hui, 12\u202f300\u00a0km par an"
     assert market.startswith("au rythme habituel du marché")
 
 
-def test_a_typical_car_is_told_with_what_is_like_and_how_many_stand_behind_it() -> None:
+def test_a_comparable_shows_its_similarities_and_number_of_listings() -> None:
     typical = Comparable(
         company="mercedes benz",
         model="classe c",
