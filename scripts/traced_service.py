@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from scripts.call_tracer.sitecustomize import STACK_SEPARATOR
+from scripts.ports import reserve_port
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("api", "worker", "shared", "model_store", "data", "client", "cli", "launcher")
@@ -119,11 +119,11 @@ class Requests:
         self._seed = 0
 
     def hit(self) -> None:
-        """Ask for a price that the cache holds."""
+        """Request a price that is in the cache."""
         self._predict(CAR, is_hit=True)
 
     def miss(self) -> None:
-        """Ask for the price of a car that nobody asked for before."""
+        """Request the price of a new car."""
         self._km_driven += 1000
         self._predict({**CAR, "km_driven": self._km_driven}, is_hit=False)
 
@@ -205,11 +205,11 @@ def _recorder(home: Path) -> Iterator[Recorder]:
 @contextlib.contextmanager
 def _service(home: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
     """Run `carprice up` with the tracer; yield an HTTP client when the service is ready."""
-    port = _free_port()
+    port = reserve_port()
     traced = {
         **env,
         "PORT": str(port),
-        "FLOWER_PORT": str(_free_port()),
+        "FLOWER_PORT": str(reserve_port()),
         "CALL_TRACER": f"{home / 'switch'}:{home / 'calls'}:{ROOT}:{','.join(FOLDERS)}",
         "PYTHONPATH": str(ROOT / "scripts" / "call_tracer"),
     }
@@ -234,12 +234,6 @@ def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]", lo
                 return
         time.sleep(0.1)
     raise RuntimeError(f"the service has not started:\n{log.read_text(encoding='utf-8')}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _csv(seed: int) -> bytes:

@@ -18,7 +18,7 @@ OTHER_VARIABLES = {
     "CARPRICE_LISTINGS": "File of real listings for the tests marked `listings`.",
     "CHROMIUM": "Browser for the tests marked `browser`; default: found on the PATH.",
 }
-"""Variables that `make`, libraries or tests read, not the service."""
+"""Variables that `make`, libraries or tests read, but not the service."""
 
 COMPOSE_VARIABLES = {
     "REDIS_PASSWORD": "Password of the broker. Required.",

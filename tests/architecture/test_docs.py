@@ -1,4 +1,4 @@
-"""Files that the documentation names and links to exist."""
+"""The files and identifiers that the documentation names exist."""
 
 import re
 from pathlib import Path
@@ -25,13 +25,13 @@ def text_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+def test_every_relative_link_points_to_an_existing_file(page: Path) -> None:
     links = [path for path, _ in LINK.findall(text_of(page)) if not path.startswith("/")]
     assert [path for path in links if not (page.parent / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_named_exists(page: Path) -> None:
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
     named = [
         code
         for code in CODE.findall(text_of(page))
@@ -46,7 +46,7 @@ def test_every_file_named_exists(page: Path) -> None:
     assert missing == set()
 
 
-def test_every_identifier_of_the_glossary_stands_in_the_file_it_names() -> None:
+def test_every_identifier_of_the_glossary_is_in_the_file_that_it_names() -> None:
     rows = re.findall(
         r"^\| \*\*[^|]*\(`(\w+)`\) \|.*\| `([\w/]+\.py)` \|$",
         (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"),

@@ -1,4 +1,4 @@
-"""What a process loads when it starts: the API and the command line stay light."""
+"""Modules that processes import at start: API and command line load no numeric libraries."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ HEAVY = {"numpy", "scipy", "sklearn", "pandas", "joblib", "numba"}
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Top-level modules in memory after a statement in a fresh interpreter."""
+    """Return the top-level modules that a statement imports in a new interpreter."""
     program = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     output = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, text=True
@@ -22,11 +22,11 @@ def loaded_by(statement: str) -> set[str]:
     return set(output.split())
 
 
-def test_the_api_never_loads_a_forest() -> None:
+def test_the_api_imports_no_numeric_libraries() -> None:
     assert loaded_by("import api.app, launcher.up") & HEAVY == set()
 
 
-def test_the_command_line_loads_nothing_before_a_command_is_called() -> None:
+def test_the_command_line_imports_libraries_only_when_a_command_runs() -> None:
     loaded = loaded_by("import cli.main")
     assert loaded & (HEAVY | {"flask", "celery", "redis", "httpx", "honcho"}) == set()
 
@@ -50,7 +50,7 @@ def test_a_module_of_kernels_imports_no_other_kernels(module: str) -> None:
     assert answer.stdout.split() == []
 
 
-def test_the_domain_needs_the_standard_library_only() -> None:
+def test_the_domain_imports_the_standard_library_only() -> None:
     modules = ", ".join(
         f"shared.domain.{path.stem}" for path in (ROOT / "shared" / "domain").glob("[!_]*.py")
     )

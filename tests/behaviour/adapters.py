@@ -1,7 +1,7 @@
-"""The only imports of the project's modules in this folder: what no interface can tell.
+"""Accesses the modules of the service, for what no external interface shows.
 
-Everything else is observed from outside: HTTP, the command line, Redis, files. When modules move,
-this is the one file of the folder to change.
+All other files of this folder use HTTP, the command line, Redis and files. When modules move, only
+this file and `fixed_year/sitecustomize.py` change.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def entry_point() -> Any:
-    """The command `carprice`, from the place that `pyproject.toml` names."""
+    """Import the command `carprice` from the module that `pyproject.toml` names."""
     module, _, attribute = entry_point_name().partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def entry_point_name() -> str:
-    """Module and attribute of the command `carprice`."""
+    """Return module and attribute of the command `carprice`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return str(project["scripts"]["carprice"])
 
 
 def settings_fields() -> list[dict[str, Any]]:
-    """Every setting: its variable, name, type, default, unit and limits."""
+    """Return variable, name, type, default, unit and limits of every setting."""
     from shared.settings import Settings  # noqa: PLC0415
 
     return [
@@ -48,7 +48,7 @@ def settings_fields() -> list[dict[str, Any]]:
 
 
 def routes(home: Path) -> list[str]:
-    """Every route of the Flask application, with its methods."""
+    """Return every route of the Flask application with its methods."""
     from api.app import create_app  # noqa: PLC0415
     from shared.redis.servers import with_server_urls  # noqa: PLC0415
     from shared.settings import Settings  # noqa: PLC0415
@@ -58,7 +58,7 @@ def routes(home: Path) -> list[str]:
 
 
 def metrics() -> list[dict[str, Any]]:
-    """Every metric that the project declares: name, type, labels, bounds of its buckets."""
+    """Return name, type, labels, bucket bounds and sample names of every declared metric."""
     importlib.import_module("shared.metrics")
     collectors: dict[Any, Any] = REGISTRY._collector_to_names
     return sorted(
@@ -73,7 +73,7 @@ def metrics() -> list[dict[str, Any]]:
             for one, names in collectors.items()
             if hasattr(one, "_labelnames")
         ),
-        key=lambda told: str(told["name"]),
+        key=lambda metric: str(metric["name"]),
     )
 
 
@@ -85,7 +85,7 @@ def make_models(folder: Path) -> None:
     from tests.unit.model_store import small_models  # noqa: PLC0415
 
     def card(made: Any) -> dict[str, bytes]:
-        """The card; its plots are pictures of one point."""
+        """Write the card with plots of one pixel."""
         return {
             name: PIXEL if name.endswith(".png") else content
             for name, content in write_card(made, found).items()
@@ -96,7 +96,7 @@ def make_models(folder: Path) -> None:
     newer = dataclasses.replace(small_models.train(trees=12), metrics=small_models.SCORES)
     registry = ModelRegistry(folder)
     registry.activate(save_bundle(older, folder).id, by="test")
-    time.sleep(1.1)  # versions are named by the second
+    time.sleep(1.1)  # the name of a version has its time in seconds
     registry.activate(save_bundle(newer, folder, card).id, by="test")
 
 
@@ -104,4 +104,4 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
 )
-"""A PNG of one white pixel: the plots' bytes depend on the fonts of a machine."""
+"""A PNG of one white pixel, because the bytes of real plots depend on the machine's fonts."""

@@ -1,4 +1,4 @@
-"""What `/predict` answers to each of the questions."""
+"""Records the answers of `/predict` to many cars."""
 
 import json
 from typing import Any
@@ -6,27 +6,27 @@ from typing import Any
 import httpx
 
 from tests.behaviour import cars
-from tests.behaviour.normal import Headers, Names, Table, digest_of
+from tests.behaviour.normal import Headers, Placeholders, ValueTable, digest_of
 from tests.behaviour.running import Service
 
 EXTRAS = ("contributions", "depreciation", "comparables")
 SHOWN_IN_FULL = 25
-"""Answers whose extras are kept as they are; of all others there is a digest."""
-VALUED_SIGNS, REFUSED_SIGNS = 60, 250
-"""So much of a question is shown: it is the same in every recording."""
+"""Number of answers whose extras are recorded in full; the others' extras are digests."""
+VALUED_CHARS, REFUSED_CHARS = 60, 250
+"""Recorded characters of a request body; the bodies are the same in every recording."""
 
 
 def record(service: Service) -> Any:
-    """Every question with its answer; what is the same in most of them is told once."""
-    table = Table()
+    """Record every request with its answer; values that many answers share are recorded once."""
+    table = ValueTable()
     answers, extras = [], 0
     with service.client() as http:
-        told = Headers(http.get("/livez").headers.multi_items())
-        for question in cars.questions():
+        headers = Headers(http.get("/livez").headers.multi_items())
+        for request in cars.requests():
             answer = http.post(
-                f"/predict?{question.query}", content=question.body, headers=question.headers
+                f"/predict?{request.query}", content=request.body, headers=request.headers
             )
-            names = Names()
+            names = Placeholders()
             body = names.value(json.loads(answer.content))
             if any(name in body for name in EXTRAS):
                 extras += 1
@@ -35,16 +35,16 @@ def record(service: Service) -> Any:
             if "model" in body:
                 body["model"] = table.name(body["model"])
             is_refused = answer.status_code != httpx.codes.OK
-            asked = question.body.decode("utf-8", "backslashreplace")
+            asked = request.body.decode("utf-8", "backslashreplace")
             answers.append({
-                "query": question.query,
-                "language": question.headers.get("Accept-Language"),
-                "body": asked[: REFUSED_SIGNS if is_refused else VALUED_SIGNS],
+                "query": request.query,
+                "language": request.headers.get("Accept-Language"),
+                "body": asked[: REFUSED_CHARS if is_refused else VALUED_CHARS],
                 "status": answer.status_code,
-                "headers": table.name(told.of(answer.headers.multi_items(), names)),
+                "headers": table.name(headers.of(answer.headers.multi_items(), names)),
                 "answer": body,
             })  # fmt: skip
-    return {"plain headers": told.plain, "names": table.values, "answers": answers}
+    return {"plain headers": headers.plain, "names": table.values, "answers": answers}
 
 
 def _shortened(body: dict[str, Any]) -> dict[str, Any]:

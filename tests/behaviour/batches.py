@@ -1,4 +1,4 @@
-"""Results, reports and refusals of many uploads, in every form."""
+"""Records the results of many uploads in every format."""
 
 import io
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import httpx
 import pyarrow.parquet as pq
 
 from tests.behaviour.files import File, files
-from tests.behaviour.normal import Headers, Names, Table, digest, digest_of
+from tests.behaviour.normal import Headers, Placeholders, ValueTable, digest, digest_of
 from tests.behaviour.running import Service, wait_until
 from tests.behaviour.scenarios import audit_line
 
@@ -28,21 +28,21 @@ ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """How headers are told: what many answers have in common has a name."""
+class HeaderRecorder:
+    """Records headers; those that many responses share are recorded once in a table."""
 
     plain: Headers
-    table: Table
+    table: ValueTable
 
-    def headers(self, answer: httpx.Response, names: Names) -> list[str]:
-        """The name of most headers, and those that say what a file is called."""
+    def headers(self, answer: httpx.Response, names: Placeholders) -> list[str]:
+        """Return the name of the response's headers in the table, and its file name headers."""
         lines = self.plain.of(answer.headers.multi_items(), names)
         own = [line for line in lines if line.startswith(OWN_HEADERS)]
         return [self.table.name([line for line in lines if line not in own]), *own]
 
 
 def _audit(service: Service, batch_id: str) -> list[Any]:
-    """The audit records of a batch: how many, their digest, the first one."""
+    """Return number, digest and first record of each audit file of a batch."""
     files = []
     for path in sorted((service.home.folder / "audit").rglob(f"*{batch_id}*.jsonl")):
         lines = [audit_line(line) for line in path.read_text("utf-8").splitlines()]
@@ -51,18 +51,21 @@ def _audit(service: Service, batch_id: str) -> list[Any]:
 
 
 def record(service: Service) -> Any:
-    """What each file is answered, from the upload to the last of its results."""
+    """Record the responses of each upload and of all its results."""
     with service.client() as http:
         plain = Headers(http.get("/livez").headers.multi_items())
-        table = Table()
-        told = {file.name: _file(service, http, file, Told(plain, table)) for file in files()}
-    return {"plain headers": plain.plain, "names": table.values, **told}
+        table = ValueTable()
+        recorder = HeaderRecorder(plain, table)
+        recorded = {file.name: _file(service, http, file, recorder) for file in files()}
+    return {"plain headers": plain.plain, "names": table.values, **recorded}
 
 
-def _file(service: Service, http: httpx.Client, file: File, told: Told) -> dict[str, Any]:
-    names = Names()
+def _file(
+    service: Service, http: httpx.Client, file: File, recorder: HeaderRecorder
+) -> dict[str, Any]:
+    names = Placeholders()
     sent = send(http, file)
-    accepted = {"status": sent.status_code, "headers": told.headers(sent, names),
+    accepted = {"status": sent.status_code, "headers": recorder.headers(sent, names),
                 "answer": names.value(sent.json())}  # fmt: skip
     if sent.status_code != httpx.codes.ACCEPTED:
         french = send(http, file, language="fr")
@@ -81,25 +84,26 @@ def _file(service: Service, http: httpx.Client, file: File, told: Told) -> dict[
     for form, part in FORMS.items():
         language = {"Accept-Language": "en"} if form == "errors" else {}
         answer = wait_until(
-            lambda part=part, kept=language: _made(http, f"{address}/{part}", kept), form
+            lambda part=part, headers=language: _written(http, f"{address}/{part}", headers), form
         )
-        found[form] = _result(answer, form, names, told)
+        found[form] = _result(answer, form, names, recorder)
     french = http.get(f"{address}/errors")
-    found["errors in French"] = _result(french, "errors in French", names, told)
+    found["errors in French"] = _result(french, "errors in French", names, recorder)
     return found | {"audit": _audit(service, sent.json()["id"])}
 
 
 def send(http: httpx.Client, file: File, language: str = "en") -> httpx.Response:
     """Upload a file."""
-    told = {"Accept-Language": language}
+    headers = {"Accept-Language": language}
     if file.is_form:
         parts = {"file": (file.name, file.data, file.media_type)}
-        return http.post(f"/batches?{file.query}", files=parts, headers=told)
-    told |= {"Content-Type": file.media_type}
-    told["Content-Disposition"] = f'attachment; filename="{file.name}"'.encode().decode("latin-1")
+        return http.post(f"/batches?{file.query}", files=parts, headers=headers)
+    headers |= {"Content-Type": file.media_type}
+    disposition = f'attachment; filename="{file.name}"'
+    headers["Content-Disposition"] = disposition.encode().decode("latin-1")
     if file.encoding:
-        told["Content-Encoding"] = file.encoding
-    pairs = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
+        headers["Content-Encoding"] = file.encoding
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     return http.post(f"/batches?{file.query}", content=file.data, headers=pairs)
 
 
@@ -108,22 +112,24 @@ def _ended(http: httpx.Client, address: str) -> httpx.Response | None:
     return answer if answer.json()["state"] in ENDED else None
 
 
-def _made(http: httpx.Client, address: str, told: dict[str, str]) -> httpx.Response | None:
-    answer = http.get(address, headers=told)
-    is_under_way = answer.status_code == httpx.codes.CONFLICT and "Retry-After" in answer.headers
-    return None if is_under_way else answer
+def _written(http: httpx.Client, address: str, headers: dict[str, str]) -> httpx.Response | None:
+    answer = http.get(address, headers=headers)
+    is_pending = answer.status_code == httpx.codes.CONFLICT and "Retry-After" in answer.headers
+    return None if is_pending else answer
 
 
-def _result(answer: httpx.Response, form: str, names: Names, told_by: Told) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _result(
+    answer: httpx.Response, form: str, names: Placeholders, recorder: HeaderRecorder
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
         "status": answer.status_code,
-        "headers": told_by.headers(answer, names),
+        "headers": recorder.headers(answer, names),
     }
     if form == "parquet" and answer.status_code == httpx.codes.OK:
         table = pq.read_table(io.BytesIO(answer.content))
         rows = names.value(table.to_pylist())
         columns = [f"{field.name}: {field.type}" for field in table.schema]
-        return told | {
+        return result | {
             "columns": columns,
             "rows": len(rows),
             "digest": digest_of(rows),
@@ -134,7 +140,7 @@ def _result(answer: httpx.Response, form: str, names: Names, told_by: Told) -> d
     shown = lines if len(lines) <= LINES_IN_FULL else lines[:FIRST_LINES]
     if form not in {"csv", "errors in French"}:
         shown = lines[:2]
-    return told | {"bytes": len(answer.content), "digest": digest(answer.content), "lines": [
+    return result | {"bytes": len(answer.content), "digest": digest(answer.content), "lines": [
         names.text(line) for line in shown
     ]}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Cars of wide variety, and bodies that are no cars: always the same ones."""
+"""Valid and invalid requests of `/predict`; every recording sends the same ones."""
 
 import json
 import random
@@ -83,7 +83,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "edition": (5, "z" * 121, ["GT"]),
     "city": (7, "c" * 200),
 }  # fmt: skip
-NO_CARS = (
+INVALID_BODIES = (
     b"", b"  \n", b"{", b'{"year": NaN}', b"\xff\xfe\x00", b"null", b"5", b'"Dacia"', b"[]",
     b'[{"company": "Dacia"}]', b"true", b"\xef\xbb\xbf{}", b"{}", b"{'company': 'Dacia'}",
     b'{"company": "Dacia",}', b"[" * 600, b'{"year": 1e999}', b'{"company": "\xe9"}',
@@ -95,18 +95,18 @@ WRONG_QUERIES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """One call of `/predict`."""
+class Request:
+    """One request of `/predict`."""
 
     body: bytes
     query: str
     headers: dict[str, str]
 
 
-def questions() -> Iterator[Question]:
-    """All calls, in the order in which they are made."""
+def requests() -> Iterator[Request]:
+    """Yield all requests in the order in which they are sent."""
     chance = random.Random(SEED)
-    valid = [_question(chance, _car(chance)) for _ in range(VALID)]
+    valid = [_request(chance, _car(chance)) for _ in range(VALID)]
     yield from valid
     yield from _invalid(chance)
     yield from chance.sample(valid, REPEATED)
@@ -148,25 +148,25 @@ def _kilometres(chance: random.Random, year: int) -> Any:
     ))  # fmt: skip
 
 
-def _invalid(chance: random.Random) -> Iterator[Question]:
-    bodies: list[tuple[bytes, str]] = [(body, "") for body in NO_CARS]
-    bodies += [(_written(PLAIN), query) for query in WRONG_QUERIES]
+def _invalid(chance: random.Random) -> Iterator[Request]:
+    bodies: list[tuple[bytes, str]] = [(body, "") for body in INVALID_BODIES]
+    bodies += [(_json(PLAIN), query) for query in WRONG_QUERIES]
     bodies += [
-        (_written(PLAIN | {name: value}), "") for name, values in WRONG.items() for value in values
+        (_json(PLAIN | {name: value}), "") for name, values in WRONG.items() for value in values
     ]
-    bodies += [(_written({k: v for k, v in PLAIN.items() if k != name}), "") for name in REQUIRED]
+    bodies += [(_json({k: v for k, v in PLAIN.items() if k != name}), "") for name in REQUIRED]
     chance.shuffle(bodies)
     bodies = bodies[: INVALID - 20]
     for _ in range(20):
         names = chance.sample(list(WRONG), chance.randint(2, 6))
         car = _car(chance) | {name: chance.choice(WRONG[name]) for name in names}
-        bodies.append((_written(car), chance.choice(QUERIES)))
+        bodies.append((_json(car), chance.choice(QUERIES)))
     for body, query in bodies:
-        yield Question(body=body, query=query, headers=_headers(chance))
+        yield Request(body=body, query=query, headers=_headers(chance))
 
 
-def _question(chance: random.Random, car: dict[str, Any]) -> Question:
-    return Question(body=_written(car), query=chance.choice(QUERIES), headers=_headers(chance))
+def _request(chance: random.Random, car: dict[str, Any]) -> Request:
+    return Request(body=_json(car), query=chance.choice(QUERIES), headers=_headers(chance))
 
 
 def _headers(chance: random.Random) -> dict[str, str]:
@@ -175,5 +175,5 @@ def _headers(chance: random.Random) -> dict[str, str]:
     return headers if language is None else headers | {"Accept-Language": language}
 
 
-def _written(car: Any) -> bytes:
+def _json(car: Any) -> bytes:
     return json.dumps(car, ensure_ascii=False).encode()

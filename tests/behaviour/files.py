@@ -1,4 +1,4 @@
-"""Files of cars in many dialects, encodings and forms: always the same ones."""
+"""Uploads in many formats, encodings and dialects; every recording sends the same ones."""
 
 import gzip
 import io
@@ -53,9 +53,9 @@ class File:
     media_type: str = "text/csv"
     query: str = ""
     encoding: str = ""
-    """The `Content-Encoding` it is sent with."""
+    """Value of `Content-Encoding`."""
     is_form: bool = False
-    """Sent as a part of a form."""
+    """Whether it is a part of a multipart form."""
 
 
 def _cars(count: int) -> Iterator[tuple[Any, ...]]:
@@ -86,26 +86,28 @@ def _english(count: int) -> list[tuple[Any, ...]]:
 def csv(
     header: Sequence[Any],
     rows: Sequence[Sequence[Any]],
-    sign: str = ",",
+    delimiter: str = ",",
     *,
     quotes: str = "needed",
     end: str = "\n",
 ) -> str:
-    """A table as text; quotes stand where they are needed, or around every cell."""
+    """Write a table as CSV; `quotes`: only where they are needed, or around all cells."""
 
     def cell(value: Any) -> str:
         text = str(value)
-        if quotes == "all" or any(one in text for one in (sign, '"', "\n")):
+        if quotes == "all" or any(one in text for one in (delimiter, '"', "\n")):
             return '"' + text.replace('"', '""') + '"'
         return text
 
-    return end.join(sign.join(map(cell, row)) for row in [header, *rows]) + end
+    return end.join(delimiter.join(map(cell, row)) for row in [header, *rows]) + end
 
 
-def _thousands(rows: list[tuple[Any, ...]], sign: str) -> list[tuple[Any, ...]]:
+def _thousands(rows: list[tuple[Any, ...]], separator: str) -> list[tuple[Any, ...]]:
     return [
         tuple(
-            f"{value:,}".replace(",", sign) if isinstance(value, int) and value > 9_999 else value
+            f"{value:,}".replace(",", separator)
+            if isinstance(value, int) and value > 9_999
+            else value
             for value in row
         )
         for row in rows
@@ -113,7 +115,7 @@ def _thousands(rows: list[tuple[Any, ...]], sign: str) -> list[tuple[Any, ...]]:
 
 
 def _workbook(rows: Sequence[Sequence[Any]], *sheets: str) -> bytes:
-    """A workbook that is the same to the byte wherever it is made."""
+    """Write a workbook with the same bytes on every machine."""
     content = {name: sheet_xml(rows) for name in sheets or ("Stock",)}
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -129,7 +131,7 @@ def _parquet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     return file.getvalue()
 
 
-def _packed(text: str) -> bytes:
+def _gzipped(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
@@ -149,7 +151,7 @@ Renault;Clio;mars 2019;GPL;BVM;120 000 - 129 999;
 
 
 def files() -> Iterator[File]:
-    """All uploads, in the order in which they are sent."""
+    """Yield all uploads in the order in which they are sent."""
     yield File(name="plain.csv", data=csv(ENGLISH, _english(40)).encode())
     yield File(name="quoted.csv", data=csv(ENGLISH, _english(25), quotes="all").encode())
     yield File(name="français.csv", data=csv(FRENCH, _thousands(_french(20), " "), ";").encode(),
@@ -177,9 +179,9 @@ def files() -> Iterator[File]:
     yield File(name="same names.csv", data=b"price_mad,company,model,year,fuel,transmission,"
                b"km_driven,row_status,note,note\n1,Dacia,Logan,2018,Diesel,Manual,1000,x,a,b\n",
                )  # fmt: skip
-    yield File(name="packed.csv.gz", data=_packed(csv(ENGLISH, _english(9))),
+    yield File(name="packed.csv.gz", data=_gzipped(csv(ENGLISH, _english(9))),
                media_type="application/gzip")  # fmt: skip
-    yield File(name="sent packed.csv", data=_packed(csv(ENGLISH, _english(3))),
+    yield File(name="sent packed.csv", data=_gzipped(csv(ENGLISH, _english(3))),
                encoding="gzip")  # fmt: skip
     yield File(name='stock/mars à "Fès".csv', data=csv(ENGLISH, _english(4)).encode(), is_form=True)
     yield File(name="stock.xlsx", data=_workbook([FRENCH, *_french(15)]),
@@ -196,7 +198,7 @@ def files() -> Iterator[File]:
 
 
 def _refused() -> Iterator[File]:
-    """What is refused before it is accepted."""
+    """Yield the uploads that are refused at once."""
     yield File(name="empty.csv", data=b"")
     yield File(name="header only.csv", data=b"company,model,year,fuel,transmission,km_driven\n")
     yield File(name="no cars.csv", data=b"a,b,c\n1,2,3\n")

@@ -1,4 +1,4 @@
-"""What the program declares: its OpenAPI document, routes, metrics, settings and commands."""
+"""Records the declared interfaces: OpenAPI document, routes, metrics, settings and commands."""
 
 import re
 import tempfile
@@ -17,14 +17,14 @@ _LABEL = re.compile(r'(\w+)="(?:[^"\\]|\\.)*"')
 
 
 def record_openapi(service: Service) -> dict[str, Any]:
-    """The document without its texts, and all routes."""
+    """Record the document without descriptions, and all routes."""
     with service.client() as http, tempfile.TemporaryDirectory() as folder:
         document = _without_texts(http.get("/openapi.json").json())
         return {**document, "routes": adapters.routes(Path(folder))}
 
 
 def _without_texts(value: Any, *, is_named: bool = False) -> Any:
-    """A document without descriptions; `is_named`: the members are names that somebody chose."""
+    """Remove descriptions; `is_named`: the members are names of fields, schemas or statuses."""
     if isinstance(value, dict):
         return {
             name: _without_texts(one, is_named=name in {"properties", "schemas", "responses"})
@@ -37,7 +37,7 @@ def _without_texts(value: Any, *, is_named: bool = False) -> Any:
 
 
 def record_metrics(service: Service) -> dict[str, Any]:
-    """The metrics that are declared, and those that are scraped of each process."""
+    """Record the declared metrics, and the metrics that each process exposes."""
     urls = {"api": service.url, **service.worker_urls}
     scraped = {
         name: families(httpx.get(f"{url}/metrics", timeout=30).text) for name, url in urls.items()
@@ -46,7 +46,7 @@ def record_metrics(service: Service) -> dict[str, Any]:
 
 
 def families(text: str) -> list[str]:
-    """Name, type and samples with the names of their labels, of each metric of a scrape."""
+    """Return name, type and samples with label names of each metric of a scrape."""
     types: dict[str, str] = {}
     samples: dict[str, set[str]] = {}
     current = ""
@@ -62,44 +62,44 @@ def families(text: str) -> list[str]:
 
 
 def record_settings() -> list[Any]:
-    """Every setting."""
+    """Record every setting."""
     return adapters.settings_fields()
 
 
 def record_commands() -> dict[str, Any]:
-    """Every command with its parameters."""
+    """Record every command with its parameters."""
     return dict(_commands(adapters.entry_point(), "carprice"))
 
 
 def _commands(command: click.Command, name: str) -> list[tuple[str, Any]]:
-    told = [(name, [_parameter(one) for one in command.params])]
+    commands = [(name, [_parameter(one) for one in command.params])]
     if isinstance(command, click.Group):
         context = click.Context(command)
         for each in command.list_commands(context):
             found = command.get_command(context, each)
             assert found is not None
-            told += _commands(found, f"{name} {each}")
-    return told
+            commands += _commands(found, f"{name} {each}")
+    return commands
 
 
 def _parameter(parameter: click.Parameter) -> dict[str, Any]:
-    told = {key: _plain(value) for key, value in parameter.to_info_dict().items() if key != "help"}
-    return told | {"metavar": parameter.metavar}
+    info = {key: _json(value) for key, value in parameter.to_info_dict().items() if key != "help"}
+    return info | {"metavar": parameter.metavar}
 
 
-def _plain(value: Any) -> Any:
-    """A value that JSON can hold; paths in the project without where it lies."""
+def _json(value: Any) -> Any:
+    """Convert to a JSON value; paths in the project become independent of its folder."""
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _json(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_json(one) for one in value]
     if isinstance(value, Path):
-        return _place(str(value))
+        return _short_path(str(value))
     if callable(value):
-        return f"<{_place(str(value()))}>"
-    return _place(value) if isinstance(value, str) else value
+        return f"<{_short_path(str(value()))}>"
+    return _short_path(value) if isinstance(value, str) else value
 
 
-def _place(text: str) -> str:
-    """A path in the project by its last part: folders of code may move."""
+def _short_path(text: str) -> str:
+    """Shorten a path in the project to its last part: code may move to other folders."""
     return f"<project>/{Path(text).name}" if text.startswith(str(adapters.ROOT)) else text

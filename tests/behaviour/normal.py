@@ -1,4 +1,4 @@
-"""What differs from run to run is named instead of told: ids, times, speeds."""
+"""Normal forms of recorded values: placeholders replace ids, times and speeds."""
 
 import datetime as dt
 import hashlib
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 ID = r"(?<![0-9a-zA-Z])0[0-9a-hjkmnp-tv-z]{25}(?![0-9a-zA-Z])"
-"""An id of ours: 26 signs of base 32, the first of this century a zero."""
+"""An id of the service: 26 characters of base 32; the first one is a zero in this century."""
 PATTERNS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?"), "<moment>"),
     (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"), "<date>"),
@@ -25,17 +25,21 @@ VARYING = {
     "average_response_time_ms", "memory_used_mb", "connected_clients",
     "total_commands_processed", "p50_ms", "p95_ms", "p99_ms",
 }  # fmt: skip
-"""Members whose number says how fast or busy the machine was, or chains one record to the last."""
+"""Members that depend on the speed or load of the machine, and the hash chain of the audit log."""
 SIGNIFICANT = 7
 
 
 def today() -> str:
-    """The day, as dates of sales are written."""
+    """Return today's date in UTC, ISO format."""
     return dt.datetime.now(dt.UTC).date().isoformat()
 
 
-class Names:
-    """Replaces what varies; the same id gets the same name within one document."""
+class Placeholders:
+    """Replaces varying values; equal ids get equal placeholders within one document.
+
+    Args:
+        numbered: whether different ids get different placeholders.
+    """
 
     def __init__(self, *, numbered: bool = True) -> None:
         self._today = today()
@@ -43,15 +47,15 @@ class Names:
         self._ids: dict[str, str] = {}
 
     def text(self, text: str) -> str:
-        """A text with names in place of what varies."""
+        """Replace the varying parts of a text."""
         text = re.sub(ID, self._id, text)
         for pattern, name in PATTERNS:
             text = pattern.sub(name, text)
-        # A bare date; versions of models and the times of their making begin with one too.
+        # Only a date on its own: model versions and timestamps also begin with a date.
         return re.sub(rf"{self._today}(?!T\d| \d\d:)", "<today>", text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value with names in place of what varies, and rounded numbers."""
+        """Replace the varying parts of a JSON value and round its numbers."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, bytes):
@@ -86,76 +90,79 @@ def _text(name: Any) -> str:
 
 
 def _is_time(value: float) -> bool:
-    """Whether a number is a Unix time of these years."""
+    """Return whether a number is a Unix time of 2023 to 2033."""
     return 1.7e9 < value < 2.0e9
 
 
 def rounded(value: float) -> float:
-    """A number to seven significant digits: the rest may depend on the processor."""
+    """Round to seven significant digits; the others may depend on the processor."""
     if not math.isfinite(value) or value == 0:
         return value
     return round(value, SIGNIFICANT - 1 - math.floor(math.log10(abs(value))))
 
 
 def digest(data: bytes | str) -> str:
-    """The first sixteen digits of a SHA-256."""
+    """Return the first sixteen hexadecimal digits of the SHA-256."""
     data = data.encode() if isinstance(data, str) else data
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def digest_of(value: Any) -> str:
-    """The digest of a JSON value that has been normalised."""
+    """Return the digest of a JSON value in normal form."""
     return digest(json.dumps(value, ensure_ascii=False, sort_keys=True))
 
 
 HOP_BY_HOP = {"connection"}
-"""Whether a connection stays open depends on how much of a body has come before the answer."""
+"""Headers that depend on timing: whether a connection stays open depends on how much of the body
+has arrived before the response."""
 
 
 class Headers:
-    """Headers of answers, told by what sets them apart from those of a plain answer.
+    """Describes the headers of a response by their difference from those of a plain response.
 
     Args:
-        plain: the headers of the plain answer.
+        plain: the headers of the plain response.
     """
 
     def __init__(self, plain: Iterable[tuple[str, str]]) -> None:
-        told = _told(plain, Names(), length=False)
-        self.plain = sorted(line for line in told if not line.startswith("content-"))
-        self.plain += [line for line in told if line.startswith("content-security-policy")]
+        lines = _header_lines(plain, Placeholders(), length=False)
+        self.plain = sorted(line for line in lines if not line.startswith("content-"))
+        self.plain += [line for line in lines if line.startswith("content-security-policy")]
 
     def of(
-        self, pairs: Iterable[tuple[str, str]], names: Names, *, length: bool = False
+        self, pairs: Iterable[tuple[str, str]], names: Placeholders, *, length: bool = False
     ) -> list[str]:
-        """What an answer has besides, or has not.
+        """Return the additional headers of a response, and `no <name>` for each missing one.
 
         Args:
             pairs: its headers.
-            names: what varies in them.
+            names: the placeholders of the document.
             length: whether the value of `Content-Length` is the same in every run.
         """
-        told = _told(pairs, names, length=length)
-        given = {line.partition(":")[0] for line in told}
-        lacks = [
+        lines = _header_lines(pairs, names, length=length)
+        given = {line.partition(":")[0] for line in lines}
+        missing = [
             f"no {name}" for line in self.plain if (name := line.partition(":")[0]) not in given
         ]
-        return [line for line in told if line not in self.plain] + lacks
+        return [line for line in lines if line not in self.plain] + missing
 
 
-class Table:
-    """Values that come up often, told once, under a name made of their content."""
+class ValueTable:
+    """Values that occur often, recorded once under a name derived from their content."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
 
     def name(self, value: Any) -> str:
-        """The name of a value; it is added if it is new."""
+        """Return the name of a value; add the value if it is new."""
         name = digest_of(value)[:6]
         self.values[name] = value
         return name
 
 
-def _told(pairs: Iterable[tuple[str, str]], names: Names, *, length: bool) -> list[str]:
+def _header_lines(
+    pairs: Iterable[tuple[str, str]], names: Placeholders, *, length: bool
+) -> list[str]:
     return sorted(
         f"{name.lower()}: {_header(name.lower(), value, names, length=length)}"
         for name, value in pairs
@@ -163,7 +170,7 @@ def _told(pairs: Iterable[tuple[str, str]], names: Names, *, length: bool) -> li
     )
 
 
-def _header(name: str, value: str, names: Names, *, length: bool) -> str:
+def _header(name: str, value: str, names: Placeholders, *, length: bool) -> str:
     if name == "content-length" and not length:
         return "<length>"
     if name == "allow":  # a set, in any order
@@ -173,25 +180,27 @@ def _header(name: str, value: str, names: Names, *, length: bool) -> str:
     return re.sub(r"ttl=\d+", "ttl=<seconds>", names.text(value))
 
 
-def written(value: Any, depth: int = 2) -> str:
-    """A recorded part as it stands in its file.
+def formatted(value: Any, depth: int = 2) -> str:
+    """Format a recorded part as JSON for its file.
 
     Args:
         value: the part.
-        depth: levels of members that have lines of their own.
+        depth: number of levels whose members are on separate lines.
     """
-    return _open(value, 0, depth) + "\n"
+    return _indented(value, 0, depth) + "\n"
 
 
-def _open(value: Any, level: int, depth: int) -> str:
+def _indented(value: Any, level: int, depth: int) -> str:
     flat = _flat(value)
     if level > depth or not isinstance(value, dict | list) or len(flat) < SHORT:
         return flat
     pad = "\n" + " " * (level + 1)
     if isinstance(value, dict):
-        lines = [f"{_flat(name)}: {_open(one, level + 1, depth)}" for name, one in value.items()]
+        lines = [
+            f"{_flat(name)}: {_indented(one, level + 1, depth)}" for name, one in value.items()
+        ]
         return "{" + pad + f",{pad}".join(lines) + "\n" + " " * level + "}"
-    lines = [_open(one, level + 1, depth) for one in value]
+    lines = [_indented(one, level + 1, depth) for one in value]
     return "[" + pad + f",{pad}".join(lines) + "\n" + " " * level + "]"
 
 
@@ -200,4 +209,4 @@ def _flat(value: Any) -> str:
 
 
 SHORT = 90
-"""What fits into so many signs stands on one line."""
+"""Number of characters below which a value is on one line."""

@@ -1,4 +1,4 @@
-"""What the commands print, and how they end."""
+"""Records output and exit codes of the commands."""
 
 import json
 import re
@@ -6,20 +6,20 @@ from typing import Any
 
 from tests.behaviour.cars import PLAIN
 from tests.behaviour.files import BAD
-from tests.behaviour.normal import Names, digest
+from tests.behaviour.normal import Placeholders, digest
 from tests.behaviour.running import Service
 
-MOST_SIGNS = 3_000
+MAX_CHARS = 3_000
 
 
 def record(service: Service) -> dict[str, Any]:
-    """Commands of a user and of an operator."""
+    """Run the commands of users and operators."""
     home = service.home
     (home.folder / "stock.csv").write_text(BAD, encoding="utf-8")
-    told: dict[str, Any] = {}
+    recorded: dict[str, Any] = {}
     for arguments, text in _commands():
         ended = home.command(*arguments, text=text, CARPRICE_URL=service.url)
-        told[" ".join(arguments)] = {
+        recorded[" ".join(arguments)] = {
             "code": ended.returncode,
             "out": _text(ended.stdout, str(home.folder)),
             "err": _text(ended.stderr, str(home.folder)),
@@ -29,11 +29,11 @@ def record(service: Service) -> dict[str, Any]:
         for path in sorted(home.folder.iterdir())
         if path.name.startswith(("priced", "rejected"))
     }
-    return {**told, "files": written}
+    return {**recorded, "files": written}
 
 
 def _commands() -> list[tuple[tuple[str, ...], str]]:
-    """Arguments, and what is typed."""
+    """Return the arguments and the standard input of each command."""
     car = json.dumps(PLAIN | {"asking_price_mad": 80_000, "colour": "red"})
     everything = [f"--include={name}" for name in ("contributions", "depreciation", "comparables")]
     batch = ("batch", "stock.csv", "--quiet", "-o")
@@ -53,9 +53,9 @@ def _commands() -> list[tuple[tuple[str, ...], str]]:
 
 
 def _text(text: str, home: str) -> Any:
-    text = Names().text(text.replace(home, "<home>"))
+    text = Placeholders().text(text.replace(home, "<home>"))
     text = re.sub(r"\b\d+ records in \d+ files", "<number> records in <number> files", text)
     text = re.sub(r"\b\d+([.,]\d+)? (s|rows/s|lignes/s)\b", r"<number> \2", text)
-    if len(text) > MOST_SIGNS:
-        return f"<{len(text)} signs, {digest(text)}>"
+    if len(text) > MAX_CHARS:
+        return f"<{len(text)} characters, {digest(text)}>"
     return text.splitlines()

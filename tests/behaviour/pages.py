@@ -1,4 +1,4 @@
-"""Answers of every other kind: pages, problems, headers, ranges, keys, other sites."""
+"""Records all other responses: pages, problems, headers, ranges, API keys, cross-site requests."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import httpx
 
 from tests.behaviour.cars import PLAIN
 from tests.behaviour.files import csv
-from tests.behaviour.normal import Headers, Names, digest, today
+from tests.behaviour.normal import Headers, Placeholders, digest, today
 from tests.behaviour.running import Service, client, wait_until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "fr"}
@@ -33,7 +33,7 @@ FILE = csv(
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call and how it is named."""
+    """One request and its name in the recording."""
 
     name: str
     method: str = "GET"
@@ -45,26 +45,26 @@ class Call:
 
 
 def record(service: Service) -> dict[str, Any]:
-    """The answers of the service, of one that asks for keys, and of one that has nothing."""
+    """Record the service, an API with keys, and an API without Redis and without a model."""
     with service.client() as http:
         plain = Headers(http.get("/livez").headers.multi_items())
-        things = _make_things(http, service)
-        told = {call.name: answer_of(http, call, plain) for call in _calls(things)}
-        told |= {call.name: answer_of(http, call, plain) for call in _changes(http)}
+        resources = _create_resources(http, service)
+        recorded = {call.name: answer_of(http, call, plain) for call in _calls(resources)}
+        recorded |= {call.name: answer_of(http, call, plain) for call in _changes(http)}
     with client(service.keys_url) as http:
         keyed = {call.name: answer_of(http, call, plain) for call in _keyed_calls(service.keys)}
     with client(service.empty_url) as http:
         empty = {call.name: answer_of(http, call, plain) for call in _empty_calls()}
-    return {"pages": {"plain headers": plain.plain, **told}, "keys": keyed, "empty": empty}
+    return {"pages": {"plain headers": plain.plain, **recorded}, "keys": keyed, "empty": empty}
 
 
 def answer_of(http: httpx.Client, call: Call, plain: Headers) -> dict[str, Any]:
-    """What a call is answered."""
+    """Send a request; return status, headers and body of the response."""
     answer = http.request(
         call.method, call.path, headers=call.headers, content=call.content, data=call.data,
         files=call.files,
     )  # fmt: skip
-    names = Names()
+    names = Placeholders()
     return {
         "status": answer.status_code,
         "headers": plain.of(answer.headers.multi_items(), names),
@@ -72,7 +72,7 @@ def answer_of(http: httpx.Client, call: Call, plain: Headers) -> dict[str, Any]:
     }
 
 
-def _body(answer: httpx.Response, names: Names) -> Any:  # noqa: PLR0911 - one for each kind
+def _body(answer: httpx.Response, names: Placeholders) -> Any:  # noqa: PLR0911 - one for each content type
     kind = answer.headers.get("Content-Type", "").partition(";")[0]
     if answer.content and kind in {"application/json", "application/problem+json"}:
         value = names.value(answer.json())
@@ -89,17 +89,17 @@ def _body(answer: httpx.Response, names: Names) -> Any:  # noqa: PLR0911 - one f
     if kind == "text/html":
         lines = " ".join(digest(line)[:4] for line in text.splitlines())
         return {"digest": digest(text), "lines": lines}
-    return f"<{len(text)} signs, {digest(text)}>"
+    return f"<{len(text)} characters, {digest(text)}>"
 
 
-def _event_line(line: str, names: Names) -> Any:
+def _event_line(line: str, names: Placeholders) -> Any:
     name, _, value = line.partition(": ")
     return names.value(json.loads(value)) if name == "data" else names.text(line)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Things:
-    """What the calls are about."""
+class Resources:
+    """Ids and addresses of the resources that the requests name."""
 
     model: str
     older_model: str
@@ -110,8 +110,8 @@ class Things:
     stylesheet: str
 
 
-def _make_things(http: httpx.Client, service: Service) -> Things:
-    """A job, a list of cars, a job whose content has expired, and a batch; all have ended."""
+def _create_resources(http: httpx.Client, service: Service) -> Resources:
+    """Create a job, a list of cars, an expired job and a batch; all have ended."""
     job, cars, lost = (
         http.post("/jobs", json=body, headers={"Prefer": "wait=30"}).json()["id"]
         for body in (PLAIN | {"asking_price_mad": 80_000}, [PLAIN, PLAIN], PLAIN)
@@ -126,19 +126,19 @@ def _make_things(http: httpx.Client, service: Service) -> Things:
     models = [one["version"] for one in http.get("/models").json()["models"]]
     page = http.get("/", headers=BROWSER).text
     stylesheet = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
-    return Things(model=models[0], older_model=models[1], job=job, cars=cars, lost_job=lost,
+    return Resources(model=models[0], older_model=models[1], job=job, cars=cars, lost_job=lost,
                   batch=batch, stylesheet=stylesheet)  # fmt: skip
 
 
-def _calls(things: Things) -> Iterator[Call]:
-    yield from _pages(things)
-    yield from _documents(things)
-    yield from _jobs(things)
-    yield from _results(things)
+def _calls(resources: Resources) -> Iterator[Call]:
+    yield from _pages(resources)
+    yield from _documents(resources)
+    yield from _jobs(resources)
+    yield from _results(resources)
     yield from _problems()
 
 
-def _pages(things: Things) -> Iterator[Call]:
+def _pages(resources: Resources) -> Iterator[Call]:
     form = "/?exemple"
     wrong = FORM | {"year": "1800", "fuel": "", "km_driven": "beaucoup", "doors": "12"}
     yield Call(name="home", path="/", headers=BROWSER)
@@ -150,21 +150,23 @@ def _pages(things: Things) -> Iterator[Call]:
     odd = FORM | {"model": "Zorglub", "city": "<Fès>", "km_driven": "1 900 000"}
     yield Call(name="estimate, unknown model", method="POST", path="/", headers=BROWSER, data=odd)
     yield Call(name="estimate, empty", method="POST", path="/", headers=BROWSER)
-    yield Call(name="estimation", path=f"/estimations/{things.job}", headers=BROWSER)
-    yield Call(name="estimation of a list", path=f"/estimations/{things.cars}", headers=BROWSER)
+    yield Call(name="estimation", path=f"/estimations/{resources.job}", headers=BROWSER)
+    yield Call(name="estimation of a list", path=f"/estimations/{resources.cars}", headers=BROWSER)
     yield Call(name="estimation, none", path=f"/estimations/{NOWHERE}", headers=BROWSER)
-    yield Call(name="estimation, expired", path=f"/estimations/{things.lost_job}", headers=BROWSER)
+    yield Call(
+        name="estimation, expired", path=f"/estimations/{resources.lost_job}", headers=BROWSER
+    )
     yield Call(name="estimation, no id", path="/estimations/x", headers=BROWSER)
     yield Call(name="nothing here, page", path="/nothing", headers=BROWSER)
-    yield Call(name="file", path=f"/fichiers/{things.batch}", headers=BROWSER)
+    yield Call(name="file", path=f"/fichiers/{resources.batch}", headers=BROWSER)
     yield Call(name="file, none", path=f"/fichiers/{NOWHERE}", headers=BROWSER)
-    yield Call(name="file, state", path=f"/fichiers/{things.batch}/suivi?etat", headers=BROWSER)
-    yield Call(name="file, events", path=f"/fichiers/{things.batch}/suivi", headers=BROWSER)
-    yield Call(name="file, cancelled late", method="POST", path=f"/fichiers/{things.batch}/annuler",
-               headers=BROWSER)  # fmt: skip
-    yield Call(name="file, rejected", path=f"/fichiers/{things.batch}/refusees", headers=BROWSER)
+    yield Call(name="file, state", path=f"/fichiers/{resources.batch}/suivi?etat", headers=BROWSER)
+    yield Call(name="file, events", path=f"/fichiers/{resources.batch}/suivi", headers=BROWSER)
+    yield Call(name="file, cancelled late", method="POST",
+               path=f"/fichiers/{resources.batch}/annuler", headers=BROWSER)  # fmt: skip
+    yield Call(name="file, rejected", path=f"/fichiers/{resources.batch}/refusees", headers=BROWSER)
     for name in ("csv", "excel", "json", "pdf"):
-        yield Call(name=f"file, {name}", path=f"/fichiers/{things.batch}/resultats/{name}",
+        yield Call(name=f"file, {name}", path=f"/fichiers/{resources.batch}/resultats/{name}",
                    headers=BROWSER)  # fmt: skip
     yield Call(name="file, wrong", method="POST", path="/fichiers", headers=BROWSER,
                files={"file": ("x.csv", b"a,b\n1,2\n", "text/csv")})  # fmt: skip
@@ -173,7 +175,7 @@ def _pages(things: Things) -> Iterator[Call]:
     yield Call(name="file, no form", method="POST", path="/fichiers", headers=BROWSER, data=FORM)
 
 
-def _documents(things: Things) -> Iterator[Call]:
+def _documents(resources: Resources) -> Iterator[Call]:
     for path in ("/docs", "/redoc", "/docs/problems", "/models/active/card"):
         yield Call(name=path, path=path, headers=BROWSER)
     for name in ("page.css", "page.js", "file.js", "icon.svg", "chevron.svg", "nothing.css"):
@@ -181,13 +183,13 @@ def _documents(things: Things) -> Iterator[Call]:
     for name in ("swagger.js", "redoc.css", "swagger-ui.css", "redoc.standalone.js", "no.js"):
         yield Call(name=f"document asset {name}", path=f"/docs/static/{name}")
     packed = {"Accept-Encoding": "gzip"}
-    yield Call(name="asset by its address", path=things.stylesheet, headers=packed)
+    yield Call(name="asset by its address", path=resources.stylesheet, headers=packed)
     yield Call(name="asset known", path="/assets/page.css", headers={"If-None-Match": "*"})
     yield Call(name="card as Markdown", path="/models/active/card")
-    yield Call(name="card file", path=f"/models/{things.model}/card.json")
-    yield Call(name="card plot", path=f"/models/{things.model}/card-importance.png")
-    yield Call(name="card of the older model", path=f"/models/{things.older_model}/card")
-    yield Call(name="manifest as a card file", path=f"/models/{things.model}/manifest.json")
+    yield Call(name="card file", path=f"/models/{resources.model}/card.json")
+    yield Call(name="card plot", path=f"/models/{resources.model}/card-importance.png")
+    yield Call(name="card of the older model", path=f"/models/{resources.older_model}/card")
+    yield Call(name="manifest as a card file", path=f"/models/{resources.model}/manifest.json")
     yield Call(name="models", path="/models")
     yield Call(name="active model", path="/models/active")
     yield Call(name="health", path="/health")
@@ -211,18 +213,18 @@ def _documents(things: Things) -> Iterator[Call]:
     yield Call(name="another host", path="/models", headers={"Host": "evil.example"})
 
 
-def _jobs(things: Things) -> Iterator[Call]:
-    yield Call(name="job", path=f"/jobs/{things.job}")
-    yield Call(name="job, half", path=f"/jobs/{things.job}?coverage=0.5", headers=ENGLISH)
-    yield Call(name="job of cars", path=f"/jobs/{things.cars}")
-    yield Call(name="job, events", path=f"/jobs/{things.job}/events")
-    yield Call(name="job, events known", path=f"/jobs/{things.job}/events",
+def _jobs(resources: Resources) -> Iterator[Call]:
+    yield Call(name="job", path=f"/jobs/{resources.job}")
+    yield Call(name="job, half", path=f"/jobs/{resources.job}?coverage=0.5", headers=ENGLISH)
+    yield Call(name="job of cars", path=f"/jobs/{resources.cars}")
+    yield Call(name="job, events", path=f"/jobs/{resources.job}/events")
+    yield Call(name="job, events known", path=f"/jobs/{resources.job}/events",
                headers={"Last-Event-ID": "SUCCEEDED.1.1"})  # fmt: skip
-    yield Call(name="job, cancelled late", method="DELETE", path=f"/jobs/{things.job}")
-    yield Call(name="job, expired", path=f"/jobs/{things.lost_job}")
+    yield Call(name="job, cancelled late", method="DELETE", path=f"/jobs/{resources.job}")
+    yield Call(name="job, expired", path=f"/jobs/{resources.lost_job}")
     yield Call(name="job, none", path=f"/jobs/{NOWHERE}", headers=ENGLISH)
     yield Call(name="job, no id", path="/jobs/x")
-    yield Call(name="job, wrong wait", path=f"/jobs/{things.job}?wait=31")
+    yield Call(name="job, wrong wait", path=f"/jobs/{resources.job}?wait=31")
     yield Call(name="job handed in", method="POST", path="/jobs", content=json.dumps(PLAIN),
                headers=JSON | {"Prefer": "wait=30", "Idempotency-Key": "a"})  # fmt: skip
     yield Call(name="job, the key again", method="POST", path="/jobs", content=b"[]",
@@ -241,7 +243,7 @@ def _jobs(things: Things) -> Iterator[Call]:
     yield Call(
         name="list, wrong", path="/jobs?state=x&kind=y&limit=0&cursor=z&from=q", headers=ENGLISH
     )
-    sale = f"/valuations/{things.job}/outcome"
+    sale = f"/valuations/{resources.job}/outcome"
     sold = {"sale_price_mad": 80_500, "sold_at": today()}
     reports: dict[str, dict[str, Any]] = {
         "new": sold,
@@ -249,7 +251,7 @@ def _jobs(things: Things) -> Iterator[Call]:
         "corrected": sold | {"sale_price_mad": "81 000 DH"},
         "wrong price": sold | {"sale_price_mad": 5},
         "no date": {"sale_price_mad": 80_500},
-        "wrong": {"sale_price_mad": 5, "sold_at": "2030-01-01", "buyer": "x"},
+        "wrong": {"sale_price_mad": 5, "sold_at": "9999-12-31", "buyer": "x"},
     }
     for name, body in reports.items():
         text = json.dumps(body)
@@ -259,10 +261,10 @@ def _jobs(things: Things) -> Iterator[Call]:
     yield Call(name="sales by version", path="/outcomes/stats")
 
 
-def _results(things: Things) -> Iterator[Call]:
-    batch = f"/batches/{things.batch}"
+def _results(resources: Resources) -> Iterator[Call]:
+    batch = f"/batches/{resources.batch}"
     results = f"{batch}/results"
-    tag = f'"{things.batch}-results.csv"'
+    tag = f'"{resources.batch}-results.csv"'
     yield Call(name="batch", path=batch)
     yield Call(name="batch, events", path=f"{batch}/events")
     yield Call(name="batch, cancelled late", method="DELETE", path=batch, headers=ENGLISH)
@@ -281,25 +283,27 @@ def _results(things: Things) -> Iterator[Call]:
 
 def _problems() -> Iterator[Call]:
     for language in ("fr", "en"):
-        told = {"Accept-Language": language}
-        yield Call(name=f"nothing here, {language}", path="/nothing", headers=told)
-        yield Call(name=f"wrong method, {language}", method="DELETE", path="/predict", headers=told)
+        headers = {"Accept-Language": language}
+        yield Call(name=f"nothing here, {language}", path="/nothing", headers=headers)
+        yield Call(
+            name=f"wrong method, {language}", method="DELETE", path="/predict", headers=headers
+        )
         yield Call(name=f"wrong type, {language}", method="POST", path="/predict", content="a=b",
-                   headers=told | {"Content-Type": "text/plain"})  # fmt: skip
+                   headers=headers | {"Content-Type": "text/plain"})  # fmt: skip
         yield Call(name=f"packed, {language}", method="POST", path="/predict", content="a",
-                   headers=told | JSON | {"Content-Encoding": "gzip"})  # fmt: skip
+                   headers=headers | JSON | {"Content-Encoding": "gzip"})  # fmt: skip
         yield Call(name=f"too large, {language}", method="POST", path="/predict",
-                   content=b" " * 2_000_001, headers=told | JSON)  # fmt: skip
+                   content=b" " * 2_000_001, headers=headers | JSON)  # fmt: skip
         yield Call(name=f"no version, {language}", method="POST", path="/models/x/activate",
-                   headers=told)  # fmt: skip
+                   headers=headers)  # fmt: skip
         yield Call(name=f"another is active, {language}", method="POST", path="/models/rollback",
-                   headers=told | {"If-Match": '"x"'})  # fmt: skip
-        yield Call(name=f"unknown parameter, {language}", path="/health?x=1&x=2", headers=told)
-        yield Call(name=f"odd address, {language}", path="/" + quote("é\0//"), headers=told)
+                   headers=headers | {"If-Match": '"x"'})  # fmt: skip
+        yield Call(name=f"unknown parameter, {language}", path="/health?x=1&x=2", headers=headers)
+        yield Call(name=f"odd address, {language}", path="/" + quote("é\0//"), headers=headers)
 
 
 def _changes(http: httpx.Client) -> Iterator[Call]:
-    """What changes other pages, at the end; afterwards the newer model is active again."""
+    """Yield requests that change other responses; afterwards the newer model is active again."""
     active = http.get("/models/active")
     version = active.json()["version"]
     yield Call(name="roll back", method="POST", path="/models/rollback",
@@ -313,41 +317,43 @@ def _changes(http: httpx.Client) -> Iterator[Call]:
 
 
 def _keyed_calls(keys: dict[str, str]) -> Iterator[Call]:
-    """Calls of the process that asks for keys."""
+    """Yield the requests to the API with keys."""
     body = json.dumps(PLAIN)
     for name, key in ({"nobody": "", "wrong": "cp_wrong"} | keys).items():
-        told = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         yield Call(name=f"{name}: predict", method="POST", path="/predict", content=body,
-                   headers=told | JSON | {"Prefer": "wait=30"})  # fmt: skip
+                   headers=headers | JSON | {"Prefer": "wait=30"})  # fmt: skip
         yield Call(name=f"{name}: upload", method="POST", path="/batches", content=b"x",
-                   headers=told | {"Content-Type": "text/csv"})  # fmt: skip
-        yield Call(name=f"{name}: list", path="/jobs", headers=told)
-        yield Call(name=f"{name}: activate", method="POST", path="/models/x/activate", headers=told)
-        yield Call(name=f"{name}: health", path="/health", headers=told)
-        yield Call(name=f"{name}: page", path="/fichiers", headers=told | BROWSER)
-    told = {"Authorization": f"Bearer {keys['operator']}"}
+                   headers=headers | {"Content-Type": "text/csv"})  # fmt: skip
+        yield Call(name=f"{name}: list", path="/jobs", headers=headers)
+        yield Call(
+            name=f"{name}: activate", method="POST", path="/models/x/activate", headers=headers
+        )
+        yield Call(name=f"{name}: health", path="/health", headers=headers)
+        yield Call(name=f"{name}: page", path="/fichiers", headers=headers | BROWSER)
+    headers = {"Authorization": f"Bearer {keys['operator']}"}
     yield Call(name="body too large", method="POST", path="/predict", content=b" " * 2001,
-               headers=told | JSON)  # fmt: skip
+               headers=headers | JSON)  # fmt: skip
     yield Call(name="file too large", method="POST", path="/batches", content=FILE * 40,
-               headers=told | {"Content-Type": "text/csv"})  # fmt: skip
-    form = told | BROWSER | {"Content-Type": "application/x-www-form-urlencoded"}
+               headers=headers | {"Content-Type": "text/csv"})  # fmt: skip
+    form = headers | BROWSER | {"Content-Type": "application/x-www-form-urlencoded"}
     yield Call(name="page, body too large", method="POST", path="/", headers=form,
                content=b"a=" + b"b" * 2001)  # fmt: skip
     yield Call(name="too many cars", method="POST", path="/jobs", content=json.dumps([{}] * 4),
-               headers=told | JSON)  # fmt: skip
+               headers=headers | JSON)  # fmt: skip
     for origin in ("https://a.example", "https://c.example"):
         yield Call(name=f"{origin} asks", method="POST", path="/predict", content=body,
-                   headers=told | JSON | {"Origin": origin})  # fmt: skip
+                   headers=headers | JSON | {"Origin": origin})  # fmt: skip
 
 
 def _empty_calls() -> Iterator[Call]:
-    """Calls of the process that has neither servers nor a model."""
+    """Yield the requests to the API without Redis and without a model."""
     body = json.dumps(PLAIN)
     for language in ("fr", "en"):
-        told = {"Accept-Language": language}
+        headers = {"Accept-Language": language}
         yield Call(name=f"predict, {language}", method="POST", path="/predict", content=body,
-                   headers=told | JSON)  # fmt: skip
-        yield Call(name=f"job, {language}", path=f"/jobs/{NOWHERE}", headers=told)
+                   headers=headers | JSON)  # fmt: skip
+        yield Call(name=f"job, {language}", path=f"/jobs/{NOWHERE}", headers=headers)
     yield Call(name="upload", method="POST", path="/batches", content=FILE,
                headers={"Content-Type": "text/csv"})  # fmt: skip
     yield Call(name="hand in a job", method="POST", path="/jobs", content=body, headers=JSON)

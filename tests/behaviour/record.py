@@ -1,10 +1,9 @@
-"""Records how the service behaves from outside: `python -m tests.behaviour.record` writes it.
+"""Records the external behaviour of the service: `python -m tests.behaviour.record`.
 
-The parts lie in `snapshot/`, one JSON file each; `test_behaviour.py` records them anew and
-compares.
+The parts of the recording are JSON files in `snapshot/`; `test_behaviour.py` records them again and
+compares. `--diff` prints the changes, `--models` trains the recorded models again.
 """
 
-import datetime as dt
 import difflib
 import itertools
 import sys
@@ -23,29 +22,22 @@ from tests.behaviour import (
     scenarios,
     waiting,
 )
-from tests.behaviour.normal import written
+from tests.behaviour.normal import formatted
 from tests.behaviour.running import MODELS, service
 
 SNAPSHOT = Path(__file__).parent / "snapshot"
-YEAR_FILE = SNAPSHOT / "YEAR"
-"""Limits of years and warnings of odd kilometres depend on the year of the recording."""
 
 PARTS = (
     "openapi", "metrics", "settings", "commands", "audit", "messages", "redis", "disk", "answers",
     "batches", "pages", "keys", "empty", "outputs", "waiting",
 )  # fmt: skip
 DEPTHS = {"messages": 4, "redis": 3, "answers": 1, "pages": 1, "keys": 1, "empty": 1, "commands": 1}
-"""Levels of a part that have lines of their own, where it is not two."""
-MOST_LINES, LONGEST_LINE, CONTEXT = 80, 300, 100
-
-
-def this_year() -> int:
-    """The year of a recording."""
-    return dt.datetime.now(dt.UTC).year
+"""Number of levels of a part whose members are on separate lines; two by default."""
+MAX_LINES, MAX_LINE_CHARS, CONTEXT_CHARS = 80, 300, 100
 
 
 def record() -> dict[str, Any]:
-    """Every part, recorded from a service that is started for it."""
+    """Start a service and record every part."""
     parts = {
         "settings": interfaces.record_settings(),
         "commands": interfaces.record_commands(),
@@ -59,17 +51,17 @@ def record() -> dict[str, Any]:
         parts["outputs"] = outputs.record(running)
         parts["metrics"] = interfaces.record_metrics(running)
         parts["waiting"] = waiting.record(running)
-    return {name: written(parts[name], DEPTHS.get(name, 2)) for name in PARTS}
+    return {name: formatted(parts[name], DEPTHS.get(name, 2)) for name in PARTS}
 
 
 def committed(part: str) -> str:
-    """A part as it was recorded last; empty if it never was."""
+    """Return the committed recording of a part; empty if there is none."""
     path = SNAPSHOT / f"{part}.json"
     return path.read_text("utf-8") if path.exists() else ""
 
 
 def difference(part: str, now: str) -> str:
-    """What differs between a part and its file, as people read it; empty if nothing does."""
+    """Return the differences between a part and its file as a diff; empty if there are none."""
     before = committed(part)
     if before == now:
         return ""
@@ -78,38 +70,38 @@ def difference(part: str, now: str) -> str:
             before.splitlines(), now.splitlines(), f"{part}.json", "now", lineterm="", n=1
         )
     )
-    shown = "\n".join(_shortened(lines)[:MOST_LINES])
-    more = len(lines) - MOST_LINES
+    shown = "\n".join(_shortened(lines)[:MAX_LINES])
+    more = len(lines) - MAX_LINES
     return f"{shown}\n… {more} more lines" if more > 0 else shown
 
 
 def _shortened(lines: list[str]) -> list[str]:
-    """Lines of a difference, long ones cut to where they begin to differ from their pair."""
-    told: list[str] = []
+    """Cut the long lines of a diff to the part from their first difference on."""
+    shown: list[str] = []
     for sign, group in itertools.groupby(lines, key=lambda line: line[:1]):
         run = list(group)
-        told += _beside(told, run) if sign == "+" else run
-    return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in told]
+        shown += _cut_pairs(shown, run) if sign == "+" else run
+    return [line if len(line) <= MAX_LINE_CHARS else f"{line[:MAX_LINE_CHARS]}…" for line in shown]
 
 
-def _beside(told: list[str], added: list[str]) -> list[str]:
-    """Added lines; where as many were removed before, both are cut at their first difference."""
-    removed = list(itertools.takewhile(lambda line: line.startswith("-"), reversed(told)))[::-1]
+def _cut_pairs(shown: list[str], added: list[str]) -> list[str]:
+    """Return added lines; cut them and the removed lines before them at their first difference."""
+    removed = list(itertools.takewhile(lambda line: line.startswith("-"), reversed(shown)))[::-1]
     if len(removed) != len(added):
         return added
-    first = len(told) - len(removed)
+    first = len(shown) - len(removed)
     for place, (old, new) in enumerate(zip(removed, added, strict=True)):
         pairs = zip(old[1:], new[1:], strict=False)
         same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-        start = same + 1 - CONTEXT
-        if max(len(old), len(new)) > LONGEST_LINE and start > 1:
-            told[first + place] = f"-…{old[start:]}"
+        start = same + 1 - CONTEXT_CHARS
+        if max(len(old), len(new)) > MAX_LINE_CHARS and start > 1:
+            shown[first + place] = f"-…{old[start:]}"
             added[place] = f"+…{new[start:]}"
     return added
 
 
 def main() -> None:
-    """Write every part that has changed."""
+    """Record and write every part."""
     began = time.monotonic()
     if "--models" in sys.argv[1:]:
         MODELS.mkdir(exist_ok=True)
@@ -117,7 +109,6 @@ def main() -> None:
     SNAPSHOT.mkdir(exist_ok=True)
     for line in _write(record()):
         print(line)  # noqa: T201
-    YEAR_FILE.write_text(f"{this_year()}\n", encoding="utf-8")
     print(f"{time.monotonic() - began:.0f} s")  # noqa: T201
 
 

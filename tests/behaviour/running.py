@@ -1,10 +1,9 @@
-"""The processes of the service that the recorder talks to, started by `carprice run`."""
+"""Starts the processes of the recorded service by `carprice run`."""
 
 import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,11 @@ from typing import Any
 import httpx
 import redis
 
+from scripts.ports import reserve_port
 from tests.behaviour.adapters import ROOT, entry_point_name
 
 MODELS = Path(__file__).parent / "models"
+FIXED_YEAR = Path(__file__).parent / "fixed_year"
 NUMBA = ROOT / ".pytest_cache" / "numba"
 PATIENCE_S = 150.0
 _MODULE, _, _ATTRIBUTE = entry_point_name().partition(":")
@@ -28,20 +29,11 @@ CARPRICE = (
     "-c",
     f"import sys; sys.argv[0] = 'carprice'; from {_MODULE} import {_ATTRIBUTE}; {_ATTRIBUTE}()",
 )
-"""The command, as its entry point is called, whatever the installed script still names."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on now; held together, so that none comes twice."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+"""The command line of `carprice`, from the entry point that `pyproject.toml` names now."""
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """Poll until `condition` is true; its value."""
+    """Poll until a condition is true and return its value."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         if value := condition():
@@ -52,7 +44,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """A home folder, the environment of its processes, and the processes."""
+    """A home folder, the environment of its processes, and its running processes."""
 
     folder: Path
     env: dict[str, str]
@@ -90,7 +82,7 @@ class Home:
         return process
 
     def metrics_of(self, kind: str) -> str:
-        """Where the metrics of one kind of process lie."""
+        """Return the folder of the metrics of one kind of process."""
         return str(self.folder / f"metrics-{kind}")
 
     def stop(self, process: "subprocess.Popen[bytes]") -> None:
@@ -99,11 +91,11 @@ class Home:
         _stop(process)
 
     def socket_of(self, server: str) -> Path:
-        """The socket of an embedded server."""
+        """Return the socket of an embedded server."""
         return self.folder / "run" / f"{server}.sock"
 
     def redis(self, server: str) -> "redis.Redis[bytes]":
-        """A connection to an embedded server."""
+        """Connect to an embedded server."""
         return redis.Redis(unix_socket_path=str(self.socket_of(server)))
 
     def _env(self, more: dict[str, str]) -> dict[str, str]:
@@ -117,7 +109,7 @@ class Home:
             **inherited,
             "TZ": "UTC",
             "HOME": str(self.folder),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{FIXED_YEAR}{os.pathsep}{ROOT}",
             "NUMBA_CACHE_DIR": str(NUMBA),
             **self.env,
             **more,
@@ -125,7 +117,7 @@ class Home:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and whatever it has started."""
+    """Stop a process; kill it and its children if it does not end."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -137,7 +129,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def home(**env: str) -> Iterator[Home]:
-    """A home in a folder with a path short enough for Unix sockets."""
+    """Create a home in a folder with a path short enough for Unix sockets."""
     folder = Path(tempfile.mkdtemp(prefix="cpb-"))
     made = Home(folder=folder, env={"CARPRICE_HOME": str(folder), **env})
     try:
@@ -150,7 +142,7 @@ def home(**env: str) -> Iterator[Home]:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A running service, and what is needed to look at it."""
+    """A running service: its processes, addresses and keys."""
 
     home: Home
     workers: "list[subprocess.Popen[bytes]]"
@@ -161,14 +153,15 @@ class Service:
     empty_url: str
 
     def client(self, **options: Any) -> httpx.Client:
-        """An HTTP client that sends nothing of its own accord."""
+        """Create an HTTP client without default headers."""
         return client(self.url, **options)
 
 
 def client(url: str, **options: Any) -> httpx.Client:
-    """An HTTP client that sends nothing of its own accord.
+    """Create an HTTP client without default headers.
 
-    Each call has its own connection: the server closes one whose body it has not read.
+    Each request has its own connection, because the server closes a connection if it has not read
+    the whole body.
     """
     limits = httpx.Limits(max_keepalive_connections=0)
     made = httpx.Client(base_url=url, timeout=60.0, limits=limits, **options)
@@ -179,10 +172,10 @@ def client(url: str, **options: Any) -> httpx.Client:
 
 @contextlib.contextmanager
 def service() -> Iterator[Service]:
-    """The whole service without supervisor, and two more API processes.
+    """Run the service without supervisor and without beat, and two more API processes.
 
-    One of them asks for keys and reads small bodies only. The other one has neither servers nor a
-    model. Beat is not started: nothing happens that was not asked for.
+    One of them requires keys and has small limits for bodies. The other one has no Redis servers
+    and no model.
     """
     with contextlib.ExitStack() as stack:
         models = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cpm-")))
@@ -190,7 +183,7 @@ def service() -> Iterator[Service]:
         main = stack.enter_context(
             home(MODELS_PATH=str(models), BULK_PROCESSES="1", LOG_LEVEL="warning")
         )
-        ports = free_ports(5)
+        ports = [reserve_port() for _ in range(5)]
         for server in ("broker", "cache"):
             main.start(server)
         for server in ("broker", "cache"):
@@ -233,7 +226,7 @@ KEYS = {
     "stock": ("--scope", "bulk"),
     "operator": ("--scope", "predict", "--scope", "bulk", "--scope", "admin"),
 }
-"""Callers and the scopes of their keys."""
+"""Callers and the options of their keys."""
 
 
 def _answers(where: Home, server: str) -> bool:

@@ -1,4 +1,4 @@
-"""Calls of every kind, one after the other, and what they leave in Redis and on the disk."""
+"""Records the messages, Redis keys, audit records and files that requests of each kind cause."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from tests.behaviour.cars import PLAIN
-from tests.behaviour.normal import Names, today
+from tests.behaviour.normal import Placeholders, today
 from tests.behaviour.running import Service, wait_until
-from tests.behaviour.wire import Watch, readable, take_all, told, watching
+from tests.behaviour.wire import Monitor, monitoring, normal_commands, readable, take_all
 
 FULL = PLAIN | {
     "company": "Toyota", "model": "Corolla", "edition": "1.6 VVT-i", "owner": "First",
@@ -26,24 +26,24 @@ CSV = (
     "R3,BMW,X5,1800,Diesel,Automatic,90000,500000\n"
 )
 SALE = {"sale_price_mad": 75_000, "sold_at": today()}
-LEASES = re.compile(r"kombu|unacked|pidbox|celeryev")
+CELERY_KEYS = re.compile(r"kombu|unacked|pidbox|celeryev")
 
 
 class Scenarios:
-    """Calls the service as clients do.
+    """Sends requests of each kind.
 
     Args:
         http: a client of the service.
-        broker: says when a job or batch has ended: a caller who polls would ask more or less often.
+        broker: monitors the end of jobs and batches; the number of polls would vary.
     """
 
-    def __init__(self, http: httpx.Client, broker: Watch) -> None:
+    def __init__(self, http: httpx.Client, broker: Monitor) -> None:
         self._http = http
         self._broker = broker
         self._batch = ""
 
     def all(self) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """Each call by name; every call returns its answer."""
+        """Yield a name and a function that sends the request and returns the response."""
         yield "miss", lambda: self._predict(FULL)
         yield "hit", lambda: self._predict(FULL | {"company": "TOYOTA"})
         yield (
@@ -124,37 +124,39 @@ class Scenarios:
 
 
 def record(service: Service) -> dict[str, Any]:
-    """What is said at each call, and what lies in Redis and in the home at the end."""
+    """Record the Redis commands of each request, and the content of Redis and home at the end."""
     home = service.home
     calls = {}
     sockets = (home.socket_of("broker"), home.socket_of("cache"))
-    with service.client() as http, watching(*sockets) as watches:
-        for name, call in Scenarios(http, watches[0]).all():
+    with service.client() as http, monitoring(*sockets) as monitors:
+        for name, call in Scenarios(http, monitors[0]).all():
             answer = call()
-            calls[name] = {"status": answer.status_code, **_said(watches)}
+            calls[name] = {"status": answer.status_code, **_commands(monitors)}
         at_rest = {name: redis_content(service, name) for name in ("broker", "cache")}
         audit, disk = audit_lines(home.folder / "audit"), disk_content(home.folder)
         beat = home.start("beat")
-        sweep = _until_sweep(watches[0])
+        sweep = _until_sweep(monitors[0])
         home.stop(beat)
     messages = {"calls": calls, "sweep": sweep}
     return {"messages": messages, "redis": at_rest, "audit": audit, "disk": disk}
 
 
-def _said(watches: list[Watch]) -> dict[str, Any]:
+def _commands(monitors: list[Monitor]) -> dict[str, Any]:
     return {
-        name: told(said, Names(numbered=False))
-        for name, said in zip(("broker", "cache"), take_all(watches), strict=True)
+        name: normal_commands(commands, Placeholders(numbered=False))
+        for name, commands in zip(("broker", "cache"), take_all(monitors), strict=True)
     }
 
 
-def _until_sweep(watch: Watch) -> list[Any]:
-    """The message that beat sends."""
+def _until_sweep(monitor: Monitor) -> list[Any]:
+    """Wait for the message that beat sends and return it."""
     found: list[Any] = []
 
     def sent() -> bool:
         found.extend(
-            one for one in told(take_all([watch])[0], Names(numbered=False)) if one[0] == "LPUSH"
+            one
+            for one in normal_commands(take_all([monitor])[0], Placeholders(numbered=False))
+            if one[0] == "LPUSH"
         )
         return bool(found)
 
@@ -163,15 +165,15 @@ def _until_sweep(watch: Watch) -> list[Any]:
 
 
 def redis_content(service: Service, server: str) -> list[Any]:
-    """Every key of ours with its type, value and time to live."""
+    """Return every key of the service with its type, value and time to live."""
     client = service.home.redis(server)
     content = set()
     for key in client.scan_iter(count=1000):
-        name = Names(numbered=False).text(key.decode())
-        if LEASES.search(name) or "completions" in name or ":workers" in name:
+        name = Placeholders(numbered=False).text(key.decode())
+        if CELERY_KEYS.search(name) or "completions" in name or ":workers" in name:
             content.add(json.dumps([_key(name), client.type(key).decode()]))
             continue
-        value = readable(_value(client, key), Names())
+        value = readable(_value(client, key), Placeholders())
         lasting = client.ttl(key)
         entry = [name, client.type(key).decode(), _duration(lasting), value]
         content.add(json.dumps(entry, ensure_ascii=False))
@@ -179,7 +181,7 @@ def redis_content(service: Service, server: str) -> list[Any]:
 
 
 def _key(name: str) -> str:
-    """The name of a key, without hosts, process ids and numbers of windows of time."""
+    """Replace hosts, process ids and time windows in a key."""
     name = re.sub(r"[\w.-]+@[\w.-]+", "<worker>", name)
     return re.sub(r"\d{4,}", "<number>", name)
 
@@ -197,36 +199,36 @@ def _value(client: Any, key: bytes) -> Any:
 
 
 def _duration(seconds: int) -> str:
-    """A time to live, roughly: it runs."""
+    """Round a time to live, which decreases while the recording runs."""
     return "for ever" if seconds < 0 else f"about {(seconds + 30) * 10 / 3600 // 1 / 10} h"
 
 
 def audit_lines(folder: Path) -> list[Any]:
-    """Every line of every file of the audit log, as it stands there."""
+    """Return the first lines and the number of lines of every file of the audit log."""
     files = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix == ".jsonl":
             lines = [audit_line(line) for line in path.read_text("utf-8").splitlines()]
             files.append([_file_name(path.relative_to(folder)), *lines[:8], len(lines)])
-    return sorted(files, key=lambda told: json.dumps(told[1:]))
+    return sorted(files, key=lambda file: json.dumps(file[1:]))
 
 
 def audit_line(line: str) -> str:
-    """A line of the audit log, without ids, times and digests."""
+    """Replace ids, times and hashes in a line of the audit log."""
     line = re.sub(r'"response_time_ms":[\d.e-]+', '"response_time_ms":<number>', line)
     line = re.sub(r'"(prev|hash)":"[0-9a-f]+"', r'"\1":"<hash>"', line)
     line = re.sub(r'"at":[\d.]+', '"at":<time>', line)
-    return Names().text(line)
+    return Placeholders().text(line)
 
 
 def _file_name(path: Path) -> str:
-    name = Names(numbered=False).text(str(path))
+    name = Placeholders(numbered=False).text(str(path))
     name = re.sub(r"\d{4}-\d\d-\d\d", "<day>", name)
     return re.sub(r"(?<=-)\d+(?=-)", "<pid>", name)
 
 
 def disk_content(home: Path) -> dict[str, Any]:
-    """The names of the files in the home, and the records of one batch."""
+    """Return the names of the files in the home, and the content of the files of one batch."""
     names = {
         _file_name(path.relative_to(home))
         for path in home.rglob("*")
@@ -243,7 +245,7 @@ def disk_content(home: Path) -> dict[str, Any]:
 
 
 def _record(path: Path, content: bytes) -> Any:
-    names = Names()
+    names = Placeholders()
     if path.suffix == ".json":
         return names.value(json.loads(content))
     try:

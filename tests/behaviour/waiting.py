@@ -1,4 +1,4 @@
-"""What callers see, and what lies in Redis, while no worker is there."""
+"""Records responses and the content of the broker while no worker runs."""
 
 import json
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ CSV = {"Content-Type": "text/csv"}
 
 
 def record(service: Service) -> dict[str, Any]:
-    """Stop the workers, then ask; the service is of no use afterwards."""
+    """Stop the workers and send requests; the service cannot be used afterwards."""
     for worker in service.workers:
         service.home.stop(worker)
     service.home.redis("broker").flushall()
     with service.client() as http:
         plain = Headers(http.get("/livez").headers.multi_items())
-        told = {call.name: answer_of(http, call, plain) for call in _calls(http)}
-    return {"answers": told, "redis": redis_content(service, "broker")}
+        recorded = {call.name: answer_of(http, call, plain) for call in _calls(http)}
+    return {"answers": recorded, "redis": redis_content(service, "broker")}
 
 
 def _calls(http: httpx.Client) -> Iterator[Call]:

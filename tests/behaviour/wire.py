@@ -1,4 +1,4 @@
-"""What the processes tell each other through Redis, as the servers' MONITOR shows it."""
+"""Records the Redis commands of the processes with MONITOR."""
 
 import base64
 import contextlib
@@ -13,27 +13,38 @@ from typing import Any
 
 import msgpack
 
-from tests.behaviour.normal import Names, digest_of
+from tests.behaviour.normal import Placeholders, digest_of
 from tests.behaviour.running import wait_until
 
 PREFIX = b"carprice:"
 QUEUES = {b"interactive", b"bulk", b"control"}
 QUIET_S = 0.6
-"""A scenario is over when for this time nobody has said anything of it."""
+"""A request is complete when there was no command for this time."""
 _LINE = re.compile(rb"\+[\d.]+ \[\d+ ([^\]]*)\] (.*)", re.DOTALL)
 _ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
-_SIGNS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
 _SHA1 = re.compile(r"\b[0-9a-f]{40}\b")
-LONGEST = 20
-"""Of lists beyond this length the first two members are told."""
-MOST_ALIKE = 10
-"""Of more commands of one kind the first two are told."""
-LEFT_OUT = {"SCRIPT", "MULTI", "EXEC", "PING", "CLIENT", "HELLO", "INFO", "DBSIZE", "BRPOP", "LLEN"}
+MAX_MEMBERS = 20
+"""Length of a list above which only its first two members are recorded."""
+MAX_COMMANDS = 10
+"""Number of commands of one kind above which only the first two are recorded."""
+IGNORED_COMMANDS = {
+    "SCRIPT",
+    "MULTI",
+    "EXEC",
+    "PING",
+    "CLIENT",
+    "HELLO",
+    "INFO",
+    "DBSIZE",
+    "BRPOP",
+    "LLEN",
+}
 
 
-class Watch:
-    """Everything that one server is told, from the moment it is made.
+class Monitor:
+    """Records the commands that a server receives, from its creation on.
 
     Args:
         path: the server's socket.
@@ -49,23 +60,23 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop recording."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(5)
 
     def wait_for_end(self, some_id: str) -> None:
-        """Return when the end of a job or batch has been published."""
+        """Wait until the end of a job or batch has been published."""
         end = [b"PUBLISH", b"carprice:1:jobs:ended", some_id.encode()]
         wait_until(lambda: any(one == end for _, one in list(self._commands)), "the end")
 
     def is_quiet(self, since: float) -> bool:
-        """Whether nothing was said for a while, counted from `since` at the earliest."""
+        """Return whether there was no command for `QUIET_S`, at least since the time `since`."""
         return time.monotonic() - max(self._changed_at, since) > QUIET_S
 
     def take(self) -> list[tuple[bool, list[bytes]]]:
-        """What was said since the last call."""
+        """Return the commands since the last call."""
         taken, self._commands = self._commands, []
         return taken
 
@@ -82,28 +93,28 @@ class Watch:
         if found is None:
             return
         arguments = [_ESCAPE.sub(_unescaped, one) for one in _ARGUMENT.findall(found[2])]
-        if _is_ours(arguments):
+        if _is_recorded(arguments):
             self._commands.append((found[1] == b"lua", arguments))
             self._changed_at = time.monotonic()
 
 
 def _unescaped(found: "re.Match[bytes]") -> bytes:
-    sign = found[1]
-    if len(sign) > 1:
-        return bytes.fromhex(sign[1:].decode())
-    return _SIGNS.get(sign, sign)
+    escape = found[1]
+    if len(escape) > 1:
+        return bytes.fromhex(escape[1:].decode())
+    return _ESCAPED.get(escape, escape)
 
 
-def _is_ours(arguments: list[bytes]) -> bool:
-    if not arguments or arguments[0].decode().upper() in LEFT_OUT:
+def _is_recorded(arguments: list[bytes]) -> bool:
+    if not arguments or arguments[0].decode().upper() in IGNORED_COMMANDS:
         return False
     if any(b"carprice:1:workers" in one or b"completions" in one for one in arguments[1:3]):
         return False
     return any(one.startswith(PREFIX) or one in QUEUES for one in arguments[1:])
 
 
-def told(commands: list[tuple[bool, list[bytes]]], names: Names) -> list[Any]:
-    """Commands in normal form, each kind once, sorted."""
+def normal_commands(commands: list[tuple[bool, list[bytes]]], names: Placeholders) -> list[Any]:
+    """Return the distinct commands in normal form, sorted."""
     seen = {
         json.dumps(_command(arguments, names, by_script=by_script), ensure_ascii=False)
         for by_script, arguments in commands
@@ -116,18 +127,18 @@ def told(commands: list[tuple[bool, list[bytes]]], names: Names) -> list[Any]:
 
 
 def _kind(command: list[Any]) -> str:
-    """The verb and the key, without the digest of a car."""
+    """Return the verb and the key, without the digest of a car."""
     return re.sub(r"[0-9a-f]{32}", "", f"{command[0]} {command[1:2]}")
 
 
 def _few(alike: list[Any]) -> list[Any]:
-    """Commands of one kind; of many, the first ones."""
-    if len(alike) <= MOST_ALIKE:
+    """Return the commands of one kind; only the first two and a digest if there are many."""
+    if len(alike) <= MAX_COMMANDS:
         return alike
     return [*alike[:2], f"{len(alike) - 2} more: {digest_of(alike)}"]
 
 
-def _command(arguments: list[bytes], names: Names, *, by_script: bool) -> list[Any]:
+def _command(arguments: list[bytes], names: Placeholders, *, by_script: bool) -> list[Any]:
     verb = arguments[0].decode().upper()
     return [
         f"script: {verb}" if by_script else verb,
@@ -135,8 +146,8 @@ def _command(arguments: list[bytes], names: Names, *, by_script: bool) -> list[A
     ]
 
 
-def readable(value: Any, names: Names) -> Any:
-    """What bytes say: text, JSON or msgpack, and what lies packed inside."""
+def readable(value: Any, names: Placeholders) -> Any:
+    """Decode bytes as text, JSON or msgpack, including nested values."""
     if isinstance(value, bytes):
         return _readable_bytes(value, names)
     if isinstance(value, dict):
@@ -145,10 +156,10 @@ def readable(value: Any, names: Names) -> Any:
             for name, one in value.items()
         }
     if isinstance(value, list | tuple):
-        told = [readable(one, names) for one in value]
-        if len(told) > LONGEST:
-            return [*told[:2], f"{len(told) - 2} more: {digest_of(told)}"]
-        return told
+        members = [readable(one, names) for one in value]
+        if len(members) > MAX_MEMBERS:
+            return [*members[:2], f"{len(members) - 2} more: {digest_of(members)}"]
+        return members
     return names.value(value)
 
 
@@ -156,7 +167,7 @@ def _varies(name: Any) -> bool:
     return name in {"response_time_ms", b"response_time_ms"}
 
 
-def _readable_bytes(value: bytes, names: Names) -> Any:
+def _readable_bytes(value: bytes, names: Placeholders) -> Any:
     with contextlib.suppress(UnicodeDecodeError, ValueError):
         text = value.decode()
         if not text.isprintable():
@@ -169,31 +180,31 @@ def _readable_bytes(value: bytes, names: Names) -> Any:
     return f"<{len(value)} bytes>"
 
 
-def _readable_json(value: dict[str, Any], names: Names) -> Any:
-    """A JSON text; the body of a Celery message is unpacked."""
-    told = readable(value, names)
+def _readable_json(value: dict[str, Any], names: Placeholders) -> Any:
+    """Decode a JSON object and the body of a Celery message in it."""
+    decoded = readable(value, names)
     if value.get("properties", {}).get("body_encoding") == "base64":
         body = base64.b64decode(value["body"])
         is_packed = value.get("content-type") == "application/x-msgpack"
         unpacked = msgpack.unpackb(body) if is_packed else json.loads(body)
-        told["body"] = {"base64": readable(unpacked, names)}
-    return told
+        decoded["body"] = {"base64": readable(unpacked, names)}
+    return decoded
 
 
-def take_all(watches: Sequence[Watch]) -> list[list[tuple[bool, list[bytes]]]]:
-    """What each server was told since the last call, once all is quiet."""
+def take_all(monitors: Sequence[Monitor]) -> list[list[tuple[bool, list[bytes]]]]:
+    """Wait until all servers are quiet; return the commands of each since the last call."""
     began = time.monotonic()
-    wait_until(lambda: all(watch.is_quiet(began) for watch in watches), "quiet")
-    return [watch.take() for watch in watches]
+    wait_until(lambda: all(monitor.is_quiet(began) for monitor in monitors), "quiet")
+    return [monitor.take() for monitor in monitors]
 
 
 @contextlib.contextmanager
-def watching(*paths: Path) -> Iterator[list[Watch]]:
-    """Watch several servers."""
-    watches = [Watch(path) for path in paths]
+def monitoring(*paths: Path) -> Iterator[list[Monitor]]:
+    """Monitor several servers within the context."""
+    monitors = [Monitor(path) for path in paths]
     try:
         time.sleep(0.2)
-        yield watches
+        yield monitors
     finally:
-        for watch in watches:
-            watch.close()
+        for monitor in monitors:
+            monitor.close()
