@@ -22,7 +22,7 @@ from api.ops import docs_views
 from api.ops import views as ops
 from api.pages import files, home
 from api.sales import views as sales
-from api.transport.fast_path import FastPath
+from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
 from shared.metrics import observe_http
@@ -79,9 +79,9 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     return app
 
 
-def create_asgi_app(app: Flask) -> FastPath:
+def create_asgi_app(app: Flask) -> FastPathMiddleware:
     """Create the ASGI application: the fast path in front of `app`."""
-    return FastPath(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
+    return FastPathMiddleware(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
 
 
 class DocumentedApi(Api):

@@ -27,7 +27,7 @@ from shared.blobs.stores import open_blob_store
 from shared.domain.ids import new_id
 from shared.queue.sender import TaskSender
 from shared.redis.batches import BatchLedger
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.jobs import JobStore
 from shared.redis.workers import WorkerRegistry
@@ -49,7 +49,7 @@ class ApiServices:
     models: Models
     active_model: ActiveVersionCache
     health: Health
-    cache: ValuationCache
+    cache: EstimateCache
     audit_stats: AuditStats
     outcomes: SaleReports
 
@@ -64,7 +64,7 @@ def build_services(settings: Settings) -> ApiServices:
         settings.versions_path, self_test=ModelSelfTest(settings.versions_path)
     )
     models = Models(registry, active_model)
-    cache = ValuationCache(
+    cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
         settings.cache_ttl_s,
         clock,
@@ -99,7 +99,7 @@ def build_services(settings: Settings) -> ApiServices:
     )
     batches = Batches(
         files=batch_files,
-        store=ledger,
+        ledger=ledger,
         active_model=active_model,
         idempotency=idempotency,
         events=events,
@@ -134,7 +134,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         batch_results=BatchResults(
             batch_files,
-            store=ledger,
+            ledger=ledger,
             events=events,
             send=sender.send,
             long_waits=long_waits,

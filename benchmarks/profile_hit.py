@@ -46,14 +46,14 @@ FAST_PATH_TYPE, FLASK_TYPE = "application/json", "application/json; charset=utf-
 """The same to a client; the second one is answered by Flask (`api.transport.fast_path`)."""
 
 TIMED_FUNCTIONS = {
-    "find the caller": ("api.transport.fast_path", "FastPath", "_parse_fast_path"),
+    "find the caller": ("api.transport.fast_path", "FastPathMiddleware", "_parse_fast_path"),
     "JSON": ("api.transport.fast_path", "", "parse_json"),
     "the car's fields": ("api.transport.fast_path", "", "load_car_request"),
-    "cache": ("shared.redis.cache", "ValuationCache", "get_local"),
+    "cache": ("shared.redis.cache", "EstimateCache", "get_local"),
     "what is recorded": ("api.valuations.service", "", "hit_record"),
     "audit: one line": ("shared.audit.log", "AuditLog", "append"),
     "count the price": ("api.valuations.service", "", "observe_valuations"),
-    "write the answer": ("api.transport.fast_path", "FastPath", "_serialize"),
+    "write the answer": ("api.transport.fast_path", "FastPathMiddleware", "_serialize"),
     "count and time the request": ("api.transport.fast_path", "", "observe_http"),
 }
 """Module, class (or none) and function of each part."""
@@ -126,13 +126,13 @@ def fill_cache(settings: Settings) -> None:
     from model_store.registry.bundle import load_model  # noqa: PLC0415 - see `report`
     from model_store.registry.registry import ModelRegistry  # noqa: PLC0415
     from shared.fields.requests import load_car_request  # noqa: PLC0415
-    from shared.redis.cache import ValuationCache  # noqa: PLC0415
+    from shared.redis.cache import EstimateCache  # noqa: PLC0415
     from shared.redis.connections import connect  # noqa: PLC0415
 
     version = ModelRegistry(settings.versions_path).active_version()
     request = load_car_request(CAR)
     estimate = load_model(settings.versions_path, str(version)).estimate([request.car])[0]
-    cache = ValuationCache(connect(settings.cache_url), 3600, time.time)
+    cache = EstimateCache(connect(settings.cache_url), 3600, time.time)
     cache.put([(request.car, request.extras, estimate)])
 
 

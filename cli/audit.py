@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from shared.audit.log import OUTCOMES, PREDICTIONS, ChainVerifier, file_pattern
+from shared.audit.log import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, ChainVerifier, file_pattern
 from shared.settings import Settings
 
 
@@ -25,7 +25,7 @@ def verify(folder: Path | None) -> None:
     if not folder.is_dir():
         click.echo(f"carprice: no audit log at {folder}: is CARPRICE_HOME right?", err=True)
         raise SystemExit(2)
-    named = file_pattern(PREDICTIONS, OUTCOMES)
+    named = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
     files = [path for path in sorted(folder.glob("*.jsonl")) if named.fullmatch(path.name)]
     total, broken = 0, 0
     for path in files:

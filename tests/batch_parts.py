@@ -188,14 +188,14 @@ class BulkPath:
         self.events = JobEvents(client)
         self.results = BatchResults(
             self.files,
-            store=self.store,
+            ledger=self.store,
             events=self.events,
             send=self.make_form,
             long_waits=threading.BoundedSemaphore(4),
         )
         self.batches = Batches(
             files=self.files,
-            store=self.store,
+            ledger=self.store,
             active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
             events=self.events,

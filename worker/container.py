@@ -13,7 +13,7 @@ from shared.domain.ids import new_id
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender
 from shared.redis.batches import BatchLedger
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.jobs import JobStore
 from shared.settings import Settings
@@ -77,7 +77,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     )
     sender = TaskSender(broker)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
-    cache = ValuationCache(
+    cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
     files = BatchFiles(open_blob_store(settings))

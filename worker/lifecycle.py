@@ -144,7 +144,7 @@ class HeartbeatReporter:
     def connect(self) -> None:
         """Connect to the signals of a worker's main process."""
         signals.worker_ready.connect(self._ready, weak=False)
-        signals.heartbeat_sent.connect(self._beat, weak=False)
+        signals.heartbeat_sent.connect(self._report, weak=False)
         signals.worker_shutting_down.connect(self._leave, weak=False)
 
     def _ready(self, sender: Any, **_: Any) -> None:
@@ -155,10 +155,10 @@ class HeartbeatReporter:
             others = self._workers.remove_predecessors(sender.hostname)
             if QueueName.BULK in self._queues and not others[QueueName.BULK]:
                 self._resume_batches()
-        self._beat()
+        self._report()
         log.info("worker_ready", name=self._name, queues=self._queues)
 
-    def _beat(self, **_: Any) -> None:
+    def _report(self, **_: Any) -> None:
         if not self._name:
             return
         # The API reports an outage of the broker; a worker waits for its end.

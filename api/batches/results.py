@@ -61,7 +61,7 @@ class BatchResults:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger, which records exports in progress.
+        ledger: the ledger, which records exports in progress.
         events: wakes the threads that wait for an export.
         send: puts a task on the queue.
         long_waits: bounds the waiting threads; beyond it, a caller is asked to retry at once.
@@ -71,13 +71,13 @@ class BatchResults:
         self,
         files: BatchFiles,
         *,
-        store: BatchLedger,
+        ledger: BatchLedger,
         events: JobEvents,
         send: Send,
         long_waits: threading.Semaphore,
     ) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._events = events
         self._send = send
         self._long_waits = long_waits
@@ -143,13 +143,13 @@ class BatchResults:
     def _request_export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
         """Queue the task that makes an export, unless it is in progress."""
         name = table_name(table, form)
-        if not self._store.claim_export(batch_id, name):
+        if not self._ledger.claim_export(batch_id, name):
             return
         try:
             order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
             self._send(TaskName.MAKE_EXPORT, order)
         except BrokerUnavailable:
-            self._store.finish_export(batch_id, name)
+            self._ledger.finish_export(batch_id, name)
             raise
 
 

@@ -63,7 +63,7 @@ class Batches:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger of batches.
+        ledger: the ledger of batches.
         active_model: names the model version that a new batch is valued by.
         idempotency: maps idempotency keys to batches.
         events: wakes the threads that wait for a batch.
@@ -78,7 +78,7 @@ class Batches:
         self,
         *,
         files: BatchFiles,
-        store: BatchLedger,
+        ledger: BatchLedger,
         active_model: ActiveVersionCache,
         idempotency: RedisIdempotency,
         events: JobEvents,
@@ -89,7 +89,7 @@ class Batches:
         long_waits: threading.Semaphore,
     ) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._active_model = active_model
         self._idempotency = idempotency
         self._events = events
@@ -111,7 +111,7 @@ class Batches:
         version = self._active_model.version_id()
         if version is None:
             raise ModelNotLoaded
-        self._store.ping()
+        self._ledger.ping()
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
@@ -184,7 +184,7 @@ class Batches:
         batch = self.get(batch_id, caller)
         if batch.progress.state.is_terminal:
             raise BatchAlreadyEnded(id=batch_id, state=batch.progress.state)
-        if not self._store.request_cancel(batch_id):
+        if not self._ledger.request_cancel(batch_id):
             if self._files.final(batch_id) is not None:
                 raise BatchAlreadyEnded(id=batch_id)
             # The ledger has lost its data, and the sweep has not restored them yet.
@@ -220,8 +220,8 @@ class Batches:
 
     def _start(self, manifest: BatchManifest) -> Batch:
         # The list is written first because its entries expire if a later step fails.
-        self._store.index_by_caller(manifest.id, manifest.caller, self._list_kept_s)
-        self._store.create(manifest.id, manifest.accepted_at)
+        self._ledger.index_by_caller(manifest.id, manifest.caller, self._list_kept_s)
+        self._ledger.create(manifest.id, manifest.accepted_at)
         try:
             self._send_split(manifest.id)
         except BrokerUnavailable as error:
@@ -236,7 +236,7 @@ class Batches:
     def _progress(self, batch_id: BatchId) -> BatchProgress:
         """From the ledger, or from the blobs if the ledger is down or has lost the batch."""
         try:
-            progress = self._store.progress(batch_id)
+            progress = self._ledger.progress(batch_id)
         except DomainError:
             final = self._files.final(batch_id)
             if final is None:

@@ -74,7 +74,7 @@ class JobEvents:
     def listen(self, job_id: str, *, progress: bool = False) -> Iterator[EventListener]:
         """Listen for the end of a job, and for its progress if asked, while the block runs."""
         listener = EventListener()
-        channels = [keys.JOB_CHANNEL, *([keys.PROGRESS_CHANNEL] if progress else [])]
+        channels = [keys.ENDED_CHANNEL, *([keys.PROGRESS_CHANNEL] if progress else [])]
         with self._lock:
             for channel in channels:
                 self._listeners[channel, job_id].add(listener)
@@ -147,7 +147,7 @@ class JobEvents:
 
     def _subscribe(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(keys.JOB_CHANNEL, keys.PROGRESS_CHANNEL)
+            subscription.subscribe(keys.ENDED_CHANNEL, keys.PROGRESS_CHANNEL)
             self._is_connected = True
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)

@@ -10,7 +10,7 @@ from api.models.service import Models
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.metrics import ServiceSnapshot
 from shared.queue.names import QueueName
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.workers import WorkerRegistry
 
 
@@ -39,7 +39,7 @@ class Health:
         cache: the result cache.
     """
 
-    def __init__(self, models: Models, workers: WorkerRegistry, cache: ValuationCache) -> None:
+    def __init__(self, models: Models, workers: WorkerRegistry, cache: EstimateCache) -> None:
         self._models = models
         self._workers = workers
         self._cache = cache

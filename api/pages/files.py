@@ -20,8 +20,8 @@ from api.http.responses import json_response
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.ops.docs_views import html_response
-from api.pages.french import format_number
 from api.pages.home import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
+from api.pages.typography import format_number
 from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import (
     BrokerUnavailable,

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from api.pages.french import format_name, format_number
+from api.pages.typography import format_name, format_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.valuation import CarRequest

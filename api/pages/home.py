@@ -20,8 +20,8 @@ from api.middleware.problems import answer_error, answer_http_error
 from api.models.service import CARD_DATA_FILE
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
-from api.pages.french import format_month, format_name, typographic
 from api.pages.result import Result, build_result
+from api.pages.typography import format_month, format_name, typographic
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from api.pages.french import NO_BREAK_SPACE, format_name, format_number, format_price
+from api.pages.typography import NO_BREAK_SPACE, format_name, format_number, format_price
 from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
 from shared.domain.valuation import Estimate, interval_of
 from shared.fields.spellings import FRENCH_CHOICES

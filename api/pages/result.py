@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.pages.form import car_name
-from api.pages.french import (
+from api.pages.outlook import ComparableView, OutlookView, build_comparables, build_outlook
+from api.pages.typography import (
     NO_BREAK_SPACE,
     THIN_SPACE,
     format_centimes,
@@ -15,7 +16,6 @@ from api.pages.french import (
     format_signed_price,
     round_price,
 )
-from api.pages.outlook import ComparableView, OutlookView, build_comparables, build_outlook
 from shared.domain.car import CATEGORIES, CarFeatures
 from shared.domain.valuation import (
     CarRequest,

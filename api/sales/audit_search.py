@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from shared.audit.log import PREDICTIONS, day_of, file_pattern
+from shared.audit.log import PREDICTIONS_PREFIX, day_of, file_pattern
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import id_timestamp
 
@@ -28,7 +28,7 @@ MAX_SCAN_BYTES = 64 << 20
 _HEAD_BYTES = 512
 _AT = re.compile(rb'"at":([0-9.e+]+)')
 _ROW = re.compile(rb'\{"id":"[0-9a-z]+-(\d+)"')
-_FILE = file_pattern(PREDICTIONS)
+_FILE = file_pattern(PREDICTIONS_PREFIX)
 
 
 class AuditSearch:
@@ -88,7 +88,7 @@ class AuditSearch:
         """The record of a row of a batch: in the last file whose first row is not after it."""
         days = self._days()
         for day in dict.fromkeys((day_of(made_at), day_of(made_at + JOB_WINDOW_S))):
-            start = f"{PREDICTIONS}_{day}.batch-{batch_id}-"
+            start = f"{PREDICTIONS_PREFIX}_{day}.batch-{batch_id}-"
             names = [name for name in days.get(day, ()) if name.startswith(start)]
             names.sort(key=lambda name: int(name.removeprefix(start).partition(".")[0]))
             place = _last_at_or_before([self._folder / name for name in names], row)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.audit.log import OUTCOMES, AuditLog
+from shared.audit.log import OUTCOMES_PREFIX, AuditLog
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
@@ -65,7 +65,7 @@ class SaleReportLog:
 
     def __init__(self, folder: Path, writer: str, clock: Clock) -> None:
         self._folder = folder
-        self._lines = AuditLog(folder, writer, clock, OUTCOMES)
+        self._lines = AuditLog(folder, writer, clock, OUTCOMES_PREFIX)
 
     def get(self, valuation_id: str) -> SaleReport | None:
         """The last report on a valuation; raises `AuditUnavailable` if it cannot be read."""
@@ -143,7 +143,7 @@ class SaleReportLog:
         """Index all lines that are not indexed yet, including those of dead writers."""
         taken = dict(index.execute("SELECT name, bytes FROM files"))
         found: list[SaleReport] = []
-        for path in sorted(self._folder.glob(f"{OUTCOMES}_*.jsonl")):
+        for path in sorted(self._folder.glob(f"{OUTCOMES_PREFIX}_*.jsonl")):
             start = taken.get(path.name, 0)
             if path.stat().st_size > start:
                 lines = _complete_lines(path, start)

@@ -99,7 +99,7 @@ class BodyReader:
 
 
 _SECURITY_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DATA_HEADERS]
-_HIT_HEADERS = [(b"content-type", JSON.encode()), *_SECURITY_HEADERS]
+_OK_HEADERS = [(b"content-type", JSON.encode()), *_SECURITY_HEADERS]
 _CACHE_STATUS = CACHE_STATUS.lower().encode()
 
 
@@ -117,7 +117,7 @@ class FastPathRequest:
     """The `Prefer` header, empty if there is none."""
 
 
-class FastPath:
+class FastPathMiddleware:
     """The ASGI application in front of Flask.
 
     Args:
@@ -133,7 +133,7 @@ class FastPath:
         self._authenticator = authenticator
         self._flask = WsgiBridge(application, services.settings.api_threads)
         self._probes = WsgiBridge(application, PROBE_THREADS)
-        self._latencies: TickBatcher[float] = TickBatcher(_observe_hits)
+        self._latencies: TickBatcher[float] = TickBatcher(_observe_answers)
         self._body_reader = BodyReader()
         self._path = PATH if services.settings.fast_path == "on" else None
         self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
@@ -158,7 +158,7 @@ class FastPath:
             await self._send(response, fast_request, send)
             return
         headers = [
-            *_HIT_HEADERS,
+            *_OK_HEADERS,
             (b"content-length", b"%d" % len(body)),
             (_CACHE_STATUS, cache_status(result).encode()),
         ]
@@ -227,7 +227,7 @@ class FastPath:
         observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
 
 
-def _observe_hits(took_s: Sequence[float]) -> None:
+def _observe_answers(took_s: Sequence[float]) -> None:
     observe_http("POST", PATH, 200, *took_s)
 
 

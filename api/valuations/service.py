@@ -32,7 +32,7 @@ from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import AuditRecord, CachedEstimate, CarRequest, Estimate, Valuation
 from shared.logging import get_logger
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.jobs import JobStore
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class CacheLookup:
     """Whether the request was handed to the dispatcher."""
 
 
-class MissDispatcher:
+class LookupDispatcher:
     """Asks the cache server, then the workers, from one thread.
 
     All requests that have arrived by the time the thread comes back share the next round trip.
@@ -124,7 +124,7 @@ class MissDispatcher:
     """
 
     def __init__(
-        self, cache: ValuationCache, queue_guard: QueueGuard, dispatcher: MicroBatchDispatcher
+        self, cache: EstimateCache, queue_guard: QueueGuard, dispatcher: MicroBatchDispatcher
     ) -> None:
         self._cache = cache
         self._queue_guard = queue_guard
@@ -272,7 +272,7 @@ class Valuations:
         self,
         *,
         active_model: ActiveVersionCache,
-        cache: ValuationCache,
+        cache: EstimateCache,
         dispatcher: MicroBatchDispatcher,
         jobs: JobStore,
         audit: AuditLog,
@@ -294,7 +294,7 @@ class Valuations:
 
     def _reset(self) -> None:
         """Start without loops and threads, as a forked child has to."""
-        self._misses = MissDispatcher(self._cache, self._queue_guard, self._dispatcher)
+        self._lookups = LookupDispatcher(self._cache, self._queue_guard, self._dispatcher)
         self._job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._lock = threading.Lock()
@@ -353,7 +353,7 @@ class Valuations:
         hit = None if request.extras else self._cache.get_local(version, request.car)
         if hit is None:
             with self._limited_wait(wait_s, holds_thread=holds_thread) as allowed_s:
-                lookup = self._lookup(valuation_id, request, caller, version, allowed_s, state)
+                lookup = self._new_lookup(valuation_id, request, caller, version, allowed_s, state)
                 await state.ask(lookup, allowed_s)
                 if lookup.hit is None:
                     return await self._from_worker(lookup, state)
@@ -368,7 +368,7 @@ class Valuations:
         await state.records.add(hit_record(valuation, caller, self._clock(), started))
         return valuation
 
-    def _lookup(  # noqa: PLR0917 - the parts of one request
+    def _new_lookup(  # noqa: PLR0917 - the parts of one request
         self,
         valuation_id: ValuationId,
         request: CarRequest,
@@ -392,7 +392,7 @@ class Valuations:
         """Return the worker's answer if there is one, else the job that the request becomes."""
         estimate = lookup.future.estimate()
         if estimate is None:
-            return await state.loop.run_in_executor(self._job_threads, self._keep, lookup)
+            return await state.loop.run_in_executor(self._job_threads, self._turn_into_job, lookup)
         state.prices.add(estimate.price_mad)
         return _worker_valuation(lookup, estimate)
 
@@ -419,7 +419,7 @@ class Valuations:
             finally:
                 self._long_waits.release()
 
-    def _keep(self, lookup: CacheLookup) -> Valuation | Job:
+    def _turn_into_job(self, lookup: CacheLookup) -> Valuation | Job:
         """Leave a request to the job that it becomes, unless its reply comes just now.
 
         The job is stored before the reply is given up: a reply that comes later completes the job.
@@ -481,7 +481,7 @@ class Valuations:
             return running
 
     def _new_state(self, loop: asyncio.AbstractEventLoop) -> _LoopState:
-        return _LoopState(loop, self._record, self._misses.submit)
+        return _LoopState(loop, self._record, self._lookups.submit)
 
 
 def _start_loop() -> asyncio.AbstractEventLoop:

@@ -14,7 +14,7 @@ from data.market.calibrate import assign_folds, calibrate
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
-from model_store.pricing.encoding import UNKNOWN_MODEL
+from model_store.pricing.feature_matrix import UNKNOWN_MODEL
 from model_store.training.crossfit import cross_fit
 from model_store.training.train import TrainedModel, train_bundle
 

@@ -10,7 +10,6 @@ import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.hedonic.ageing import with_isotonic_ageing
-from data.hedonic.codes import KEY_COLUMNS, tokenize_edition
 from data.hedonic.imputed_effects import with_imputed_effects
 from data.hedonic.model import (
     BRAND_CLASS,
@@ -22,6 +21,7 @@ from data.hedonic.model import (
     IntArray,
     Term,
 )
+from data.hedonic.ordinal_encoder import KEY_COLUMNS, tokenize_edition
 from data.vehicles.names import BRAND_CLASSES
 
 _ITERATIONS = (80, 40, 40)

@@ -23,7 +23,7 @@ LAST_YEAR = 2035
 YEARS = np.arange(FIRST_YEAR, LAST_YEAR + 1, dtype=np.float64)
 
 BRAND_CLASS = "brand_class"
-"""Derived key: the class of the company (`data.hedonic.codes`)."""
+"""Derived key: the class of the company (`data.hedonic.ordinal_encoder`)."""
 VEHICLE = "vehicle"
 """Derived key: company and model."""
 SPEC = "spec"

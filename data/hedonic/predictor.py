@@ -7,17 +7,6 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from data.hedonic.codes import (
-    COLUMN_KEYS,
-    KEYS,
-    NUMBERS,
-    CarOrdinalEncoder,
-    CodedCars,
-    Words,
-    cell_value_code,
-    ordinal_encoder_for,
-    split_cell_key,
-)
 from data.hedonic.kernels import sum_parts
 from data.hedonic.model import (
     SEPARATOR,
@@ -30,6 +19,17 @@ from data.hedonic.model import (
     IntArray,
     PiecewiseLinear,
     Term,
+)
+from data.hedonic.ordinal_encoder import (
+    COLUMN_KEYS,
+    KEYS,
+    NUMBERS,
+    CarOrdinalEncoder,
+    CodedCars,
+    Words,
+    cell_value_code,
+    ordinal_encoder_for,
+    split_cell_key,
 )
 from data.vehicles.columns import Column
 

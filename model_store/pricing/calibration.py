@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model_store.pricing.encoding import (
+from model_store.pricing.feature_matrix import (
     COMPLETE,
     INCOMPLETE,
     OUT_OF_RANGE,
@@ -47,8 +47,8 @@ class IntervalCalibration:
     """Quantiles of the scaled residual for each level of information.
 
     Args:
-        factors: (5, 9), a row for each level of `model_store.pricing.encoding`, a column for each
-            of `QUANTILE_LEVELS`; not decreasing along a row, 0 at the median.
+        factors: (5, 9), a row for each level of information (`model_store.pricing.feature_matrix`),
+            a column for each of `QUANTILE_LEVELS`; not decreasing along a row, 0 at the median.
         knots_log: log prices between which `below` and `above` are interpolated linearly.
         below, above: multipliers of the scale on either side of the estimate, at the knots. The
             forest underestimates the spread of cheap cars downwards and of dear cars upwards.

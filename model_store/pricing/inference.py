@@ -15,7 +15,7 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.comparables import ComparablesIndex
 from model_store.pricing.depreciation import depreciation
-from model_store.pricing.encoding import UNKNOWN_MODEL, CarEncoder, EncodedCars
+from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, EncodedCars
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures

@@ -15,7 +15,7 @@ import numpy as np
 
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
-from model_store.pricing.encoding import CarEncoder
+from model_store.pricing.feature_matrix import CarEncoder
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.atomic_files import sync_file, sync_folder
 from model_store.registry.manifest import MANIFEST_FILE, ModelVersion

@@ -27,7 +27,7 @@ INFORMATION_LEVELS = (
     "model unknown",
     "brand unknown",
 )
-"""Names of the levels of information (`model_store.pricing.encoding`)."""
+"""Names of the levels of information (`model_store.pricing.feature_matrix`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

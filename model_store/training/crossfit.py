@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.hedonic.codes import NUMBERS
 from data.hedonic.model import FloatArray
+from data.hedonic.ordinal_encoder import NUMBERS
 from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.calibrate import assign_folds
 from data.market.reference import date_curve, month_number
-from model_store.pricing.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
+from model_store.pricing.feature_matrix import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
 from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS
 

@@ -18,7 +18,7 @@ from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
-from model_store.pricing.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
+from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
 from model_store.training.evaluation import scores

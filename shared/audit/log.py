@@ -26,9 +26,9 @@ from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
 GENESIS_HASH = "0" * 64
-PREDICTIONS = "predictions"
+PREDICTIONS_PREFIX = "predictions"
 """Prefix of the names of files with answers."""
-OUTCOMES = "outcomes"
+OUTCOMES_PREFIX = "outcomes"
 """Prefix of the names of files with reported sales."""
 _PREV_MEMBER = b',"prev":"'
 _HASH_MEMBER = b',"hash":"'
@@ -39,7 +39,7 @@ def file_pattern(*kinds: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{'|'.join(kinds)})_(\d{{4}}-\d{{2}}-\d{{2}})\.[\w-]+\.jsonl")
 
 
-FILE_PATTERN = file_pattern(PREDICTIONS)
+FILE_PATTERN = file_pattern(PREDICTIONS_PREFIX)
 
 
 class JsonRecord(Protocol):
@@ -55,7 +55,7 @@ def day_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def file_name(day: str, writer: str, kind: str = PREDICTIONS) -> str:
+def file_name(day: str, writer: str, kind: str = PREDICTIONS_PREFIX) -> str:
     """Name of the file of one writer and day."""
     return f"{kind}_{day}.{writer}.jsonl"
 
@@ -145,10 +145,12 @@ class AuditLog:
         folder: folder of the log; created if it is missing.
         writer: name of this process, new at each start, so that no two processes share a file.
         clock: the time of day; its UTC day names the file.
-        kind: `PREDICTIONS` or `OUTCOMES`.
+        kind: `PREDICTIONS_PREFIX` or `OUTCOMES_PREFIX`.
     """
 
-    def __init__(self, folder: Path, writer: str, clock: Clock, kind: str = PREDICTIONS) -> None:
+    def __init__(
+        self, folder: Path, writer: str, clock: Clock, kind: str = PREDICTIONS_PREFIX
+    ) -> None:
         self._kind = kind
         self._folder = folder
         self._writer = writer

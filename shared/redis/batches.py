@@ -16,7 +16,7 @@ ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
 
 OVERDUE_LIMIT = 64
-ABORTED = "row-rejected"
+ROW_REJECTED = "row-rejected"
 """Error of a batch that ends at its first rejected row, as requested."""
 
 _ASSEMBLE = -1
@@ -39,7 +39,7 @@ class StepDecision(StrEnum):
 class StepAttempt(NamedTuple):
     """The ledger's decision about a step, and the number of the attempt."""
 
-    verdict: StepDecision
+    decision: StepDecision
     attempt: int
 
 
@@ -151,10 +151,10 @@ class BatchLedger:
 
     def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
         """Begin an attempt and renew the step's lease."""
-        verdict, attempt = self._run(
+        decision, attempt = self._run(
             "BEGIN", batch_id, step, self._clock(), self._lease_end(), self._max_attempts
         )
-        return StepAttempt(StepDecision(verdict.decode()), attempt)
+        return StepAttempt(StepDecision(decision.decode()), attempt)
 
     def record_split(self, batch_id: BatchId, chunks_cut: int, total: int | None) -> None:
         """Record the number of chunks cut."""
@@ -166,7 +166,7 @@ class BatchLedger:
     ) -> bool:
         """Mark a chunk done and add its counts, once."""
         numbers = (counts.valid, counts.invalid, counts.failed)
-        error = ABORTED if abort else ""
+        error = ROW_REJECTED if abort else ""
         arguments = (chunk, *numbers, error, batch_id, redis_keys.PROGRESS_CHANNEL)
         return bool(self._run("FINISH_CHUNK", batch_id, *arguments))
 
@@ -186,7 +186,7 @@ class BatchLedger:
         steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
         return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
-    def overdue(self, batch_id: BatchId) -> list[str]:
+    def claim_overdue(self, batch_id: BatchId) -> list[str]:
         """Steps whose lease has expired; they are leased again."""
         steps = self._run(
             "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
@@ -225,7 +225,7 @@ class BatchLedger:
                 progress.finished_at or self._clock(),
                 progress.error or "",
                 ENDED_TTL_S,
-                redis_keys.JOB_CHANNEL,
+                redis_keys.ENDED_CHANNEL,
             )
         )
 

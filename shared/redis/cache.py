@@ -82,7 +82,7 @@ CacheQuery: TypeAlias = tuple[str, CarFeatures, Sequence[Extra]]
 log = get_logger("cache")
 
 
-class ValuationCache:
+class EstimateCache:
     """Estimates by model version, car and extras, in a Redis server of their own.
 
     While the server is down, reads find nothing and writes do nothing; both are counted, and

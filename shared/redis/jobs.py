@@ -156,8 +156,8 @@ class JobStore:
     def _run_finish_script(self, end: JobEnd, client: RedisClient) -> Any:
         packed = msgpack.packb([estimate.to_wire() for estimate in end.estimates])
         return self._finish(
-            keys=self._keys(end.id),
-            args=[*self._end(end.id), str(end.state), packed, end.error],
+            keys=self._script_keys(end.id),
+            args=[*self._script_arguments(end.id), str(end.state), packed, end.error],
             client=client,
         )
 
@@ -165,7 +165,9 @@ class JobStore:
         """Request the cancellation of a job of this caller; raises `JobAlreadyEnded`."""
         self.get(job_id, caller)
         with broker_errors():
-            outcome = self._cancel(keys=self._keys(job_id), args=self._end(job_id))
+            outcome = self._cancel(
+                keys=self._script_keys(job_id), args=self._script_arguments(job_id)
+            )
         if outcome != b"CANCEL_REQUESTED":
             raise JobAlreadyEnded(id=job_id, state=outcome.decode() if outcome else "")
         job = self.get(job_id, caller)
@@ -235,7 +237,7 @@ class JobStore:
             pipeline.zrem(keys.JOB_ORDER, job_id)
             pipeline.execute()
 
-    def _keys(self, job_id: JobId) -> list[str]:
+    def _script_keys(self, job_id: JobId) -> list[str]:
         return [
             keys.job(job_id),
             keys.OPEN_JOBS,
@@ -246,8 +248,8 @@ class JobStore:
     def _window(self) -> int:
         return int(self._clock() // RATE_WINDOW_S)
 
-    def _end(self, job_id: JobId) -> list[Any]:
-        return [self._clock(), self._retention_s, job_id, keys.JOB_CHANNEL]
+    def _script_arguments(self, job_id: JobId) -> list[Any]:
+        return [self._clock(), self._retention_s, job_id, keys.ENDED_CHANNEL]
 
 
 def _count_job_end(end: JobEnd, *, has_ended: bool) -> bool:

@@ -29,7 +29,7 @@ OPEN_JOBS = f"{PREFIX}jobs:open"
 JOB_ORDER = f"{PREFIX}jobs:order"
 """Sorted set of the jobs that have not ended, by the time they were accepted."""
 
-JOB_CHANNEL = f"{PREFIX}jobs:ended"
+ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended jobs and batches are published."""
 
 PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"

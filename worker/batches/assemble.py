@@ -34,30 +34,30 @@ class BatchAssembler:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger.
+        ledger: the ledger.
         clock: Unix time, seconds.
         audit_folder: folder of the audit log.
     """
 
     def __init__(
-        self, files: BatchFiles, store: BatchLedger, clock: Clock, *, audit_folder: Path
+        self, files: BatchFiles, ledger: BatchLedger, clock: Clock, *, audit_folder: Path
     ) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._clock = clock
         self._audit_folder = audit_folder
 
     def run(self, batch_id: BatchId) -> None:
         """Write the result files and the final record, unless that is done."""
-        with step_attempt(self._store, batch_id, ASSEMBLE) as start:
-            if start.verdict not in {StepDecision.RUN, StepDecision.EXHAUSTED}:
+        with step_attempt(self._ledger, batch_id, ASSEMBLE) as start:
+            if start.decision not in {StepDecision.RUN, StepDecision.EXHAUSTED}:
                 return
             manifest = self._files.manifest(batch_id)
             if manifest is None:
                 self._close(batch_id)
                 return
             try:
-                self._run(manifest, give_up=start.verdict is StepDecision.EXHAUSTED)
+                self._run(manifest, give_up=start.decision is StepDecision.EXHAUSTED)
             except BatchEndedElsewhere:
                 log.info("batch_assembled_elsewhere", batch_id=batch_id)
 
@@ -70,7 +70,7 @@ class BatchAssembler:
             finished_at=self._clock(),
             error=ROWS_MISSING,
         )
-        self._store.finish(batch_id, progress)
+        self._ledger.finish(batch_id, progress)
 
     def _run(self, manifest: BatchManifest, *, give_up: bool) -> None:
         batch_id = manifest.id
@@ -78,14 +78,14 @@ class BatchAssembler:
         if final is None:
             final = self._end(manifest, give_up=give_up)
             self._files.write_final(batch_id, final)
-        if self._store.finish(batch_id, final):
+        if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
         self._files.delete_intermediates(batch_id)
 
     def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
         """Write the result files of the gap-free prefix of the rows; return how the batch ends."""
-        progress = self._store.progress(manifest.id)
+        progress = self._ledger.progress(manifest.id)
         if progress is None:
             raise FileNotFoundError(f"ledger of {manifest.id}")
         names = contiguous_parts(self._files.blobs, manifest.id)
@@ -111,7 +111,7 @@ class BatchAssembler:
                 output.write(head)
             for number, name in enumerate(names):
                 if number % RENEW_EVERY_PARTS == 0:
-                    self._store.renew(batch_id, ASSEMBLE)
+                    self._ledger.renew(batch_id, ASSEMBLE)
                 with blobs.read(batch_id, name) as part:
                     head_of_part = decode_part_head(part)
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):

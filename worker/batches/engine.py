@@ -20,7 +20,7 @@ from shared.tabular.sample import key_index
 
 ChunkT_contra = TypeVar("ChunkT_contra", contravariant=True)
 
-Estimate = Callable[[str, Mapping[str, Any], int], Any]
+EstimatePrices = Callable[[str, Mapping[str, Any], int], Any]
 """`estimate(version, columns, n)`: prices in MAD at `QUANTILE_LEVELS`, as an array (n, levels).
 
 `columns` holds the normal forms of n cars by field name; a field without an entry is missing in

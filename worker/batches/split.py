@@ -92,7 +92,7 @@ class BatchSplitter:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger.
+        ledger: the ledger.
         step_sender: sends the next steps.
         tables: converts workbooks and Parquet files to text.
         chunk_rows: maximum rows of a chunk.
@@ -102,7 +102,7 @@ class BatchSplitter:
     def __init__(
         self,
         files: BatchFiles,
-        store: BatchLedger,
+        ledger: BatchLedger,
         step_sender: BatchStepSender,
         tables: TableImporter,
         *,
@@ -110,7 +110,7 @@ class BatchSplitter:
         slice_chunks: int = CHUNKS_PER_SLICE,
     ) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._step_sender = step_sender
         self._tables = tables
         self._chunk_rows = chunk_rows
@@ -118,18 +118,18 @@ class BatchSplitter:
 
     def run(self, batch_id: BatchId) -> None:
         """Cut the next slice of a batch's file, and send the task that cuts the one after it."""
-        with step_attempt(self._store, batch_id, SPLIT) as start:
-            if start.verdict is StepDecision.RUN:
+        with step_attempt(self._ledger, batch_id, SPLIT) as start:
+            if start.decision is StepDecision.RUN:
                 self._run(batch_id)
-        if start.verdict is StepDecision.EXHAUSTED:
-            self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
-        if start.verdict is not StepDecision.UNKNOWN:
+        if start.decision is StepDecision.EXHAUSTED:
+            self._ledger.abort(batch_id, ATTEMPTS_EXHAUSTED)
+        if start.decision is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)
 
     def _run(self, batch_id: BatchId) -> None:
         manifest = self._files.manifest(batch_id)
         if manifest is None:
-            self._store.abort(batch_id, "rows-missing")
+            self._ledger.abort(batch_id, "rows-missing")
             return
         try:
             if manifest.dialect.kind is not FileKind.CSV and not manifest.dialect.is_opened:
@@ -139,9 +139,9 @@ class BatchSplitter:
             return
         except UnreadableUpload as error:
             log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
-            self._store.abort(batch_id, _abort_code(manifest, error))
+            self._ledger.abort(batch_id, _abort_code(manifest, error))
             return
-        self._store.record_split(batch_id, state.chunks, state.rows if state.is_whole else None)
+        self._ledger.record_split(batch_id, state.chunks, state.rows if state.is_whole else None)
         if not state.is_whole:
             self._step_sender.send_step(batch_id, SPLIT)
 

@@ -24,17 +24,17 @@ class BatchStepSender:
     """Sends the steps of batches; a bounded window of chunks of a batch is in work at once.
 
     Args:
-        store: the ledger.
+        ledger: the ledger.
         send: puts a task on the queue.
     """
 
-    def __init__(self, store: BatchLedger, send: Send) -> None:
-        self._store = store
+    def __init__(self, ledger: BatchLedger, send: Send) -> None:
+        self._ledger = ledger
         self._send = send
 
     def advance(self, batch_id: BatchId) -> None:
         """Send the steps that are due."""
-        steps = self._store.advance(batch_id)
+        steps = self._ledger.advance(batch_id)
         for chunk in steps.chunks:
             self.send_step(batch_id, str(chunk))
         if steps.assemble:
@@ -62,20 +62,20 @@ OUTAGE_RETRY_DELAY_S = 5.0
 
 
 @contextmanager
-def step_attempt(store: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
+def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
     """Begin an attempt of a step, and postpone the step if the body fails.
 
     A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context.
 
     Args:
-        store: the ledger.
+        ledger: the ledger.
         batch_id: of the batch.
         step: the step.
 
     Yields:
         The ledger's decision; the body has to follow it.
     """
-    start = store.begin(batch_id, step)
+    start = ledger.begin(batch_id, step)
     try:
         yield start
     except BrokerUnavailable as error:
@@ -84,10 +84,10 @@ def step_attempt(store: BatchLedger, batch_id: BatchId, step: str) -> Iterator[S
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
-        store.postpone(batch_id, step, start.attempt, count_attempt=True)
+        ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
-        store.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
+        ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
     except Exception:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
-        store.postpone(batch_id, step, start.attempt, count_attempt=True)
+        ledger.postpone(batch_id, step, start.attempt, count_attempt=True)

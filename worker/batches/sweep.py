@@ -33,7 +33,7 @@ class BatchSweeper:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger.
+        ledger: the ledger.
         step_sender: sends steps.
         clock: Unix time, seconds.
         audit_folder: folder of the audit log.
@@ -43,7 +43,7 @@ class BatchSweeper:
     def __init__(
         self,
         files: BatchFiles,
-        store: BatchLedger,
+        ledger: BatchLedger,
         step_sender: BatchStepSender,
         clock: Clock,
         *,
@@ -51,7 +51,7 @@ class BatchSweeper:
         retention_s: int,
     ) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._step_sender = step_sender
         self._clock = clock
         self._audit_folder = audit_folder
@@ -59,15 +59,15 @@ class BatchSweeper:
 
     def sweep(self) -> int:
         """Resend lost steps; return their number."""
-        if self._store.claim_scan(SCAN_INTERVAL_S):
+        if self._ledger.claim_scan(SCAN_INTERVAL_S):
             for batch_id in self._files.blobs.batches():
                 self._process_safely(batch_id)
             with contextlib.suppress(OSError):  # the next scan tries again
                 remove_stale(self._audit_folder, self._clock())
-        return sum(self._resend(batch_id) for batch_id in self._store.open_batches())
+        return sum(self._resend(batch_id) for batch_id in self._ledger.open_batches())
 
     def _resend(self, batch_id: BatchId) -> int:
-        steps = self._store.overdue(batch_id)
+        steps = self._ledger.claim_overdue(batch_id)
         for step in steps:
             log.warning("batch_step_resent", batch_id=batch_id, step=step)
             BATCH_CHUNKS.labels(outcome="resent").inc()
@@ -98,7 +98,7 @@ class BatchSweeper:
                 self._files.discard(batch_id)
             return
         keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
-        self._store.index_by_caller(batch_id, manifest.caller, keep_s)
+        self._ledger.index_by_caller(batch_id, manifest.caller, keep_s)
         final = self._files.final(batch_id)
         if final is None:
             self._restore(manifest)
@@ -107,7 +107,7 @@ class BatchSweeper:
 
     def _restore(self, manifest: BatchManifest) -> None:
         """Restore the ledger of an unfinished batch if it is lost."""
-        if self._store.progress(manifest.id) is not None:
+        if self._ledger.progress(manifest.id) is not None:
             return
         blobs = self._files.blobs
         cut = self._files.split_state(manifest.id)
@@ -116,7 +116,7 @@ class BatchSweeper:
             head = read_part_head(blobs, manifest.id, chunk_of(name))
             if head is not None:
                 done[chunk_of(name)] = head.counts
-        restored = self._store.restore(
+        restored = self._ledger.restore(
             manifest.id,
             manifest.accepted_at,
             chunks_cut=cut.chunks,

@@ -39,7 +39,7 @@ class BatchValuation:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger.
+        ledger: the ledger.
         step_sender: sends the next steps.
         models: the model versions.
         audit_folder: folder of the audit log.
@@ -51,7 +51,7 @@ class BatchValuation:
     def __init__(
         self,
         files: BatchFiles,
-        store: BatchLedger,
+        ledger: BatchLedger,
         step_sender: BatchStepSender,
         *,
         models: ModelRuntime,
@@ -62,7 +62,7 @@ class BatchValuation:
     ) -> None:
         self._shadow_sampler = ChunkShadowSampler(shadow_evaluator)
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._step_sender = step_sender
         self._models = models
         self._audit_folder = audit_folder
@@ -75,12 +75,12 @@ class BatchValuation:
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send the next steps."""
-        with step_attempt(self._store, batch_id, str(chunk)) as start:
-            if start.verdict is StepDecision.RUN:
+        with step_attempt(self._ledger, batch_id, str(chunk)) as start:
+            if start.decision is StepDecision.RUN:
                 self._value(batch_id, chunk)
-            elif start.verdict is StepDecision.EXHAUSTED:
+            elif start.decision is StepDecision.EXHAUSTED:
                 self._give_up(batch_id, chunk, start.attempt)
-        if start.verdict is not StepDecision.UNKNOWN:
+        if start.decision is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)
 
     def _value(self, batch_id: BatchId, number: int) -> None:
@@ -101,7 +101,7 @@ class BatchValuation:
         """Write the failed part of a chunk; abort the batch if that fails repeatedly."""
         log.error("batch_chunk_dead", batch_id=batch_id, chunk=number, attempt=attempt)
         if attempt > self._max_attempts + MAX_GIVE_UP_ATTEMPTS:
-            self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
+            self._ledger.abort(batch_id, ATTEMPTS_EXHAUSTED)
             return
         manifest, outcome = self._manifest(batch_id), "done"
         head = read_part_head(self._files.blobs, batch_id, number)
@@ -115,7 +115,7 @@ class BatchValuation:
         """Publish the audit segment of a part, mark its chunk done and count the rows."""
         publish_part_segment(self._audit_folder, self._files.blobs, manifest, chunk, part)
         abort = manifest.options.on_error is OnError.ABORT and part.counts.invalid > 0
-        if self._store.finish_chunk(manifest.id, chunk, part.counts, abort=abort):
+        if self._ledger.finish_chunk(manifest.id, chunk, part.counts, abort=abort):
             BATCH_CHUNKS.labels(outcome=outcome).inc()
             _count_rows(part, dry_run=manifest.options.dry_run)
         else:

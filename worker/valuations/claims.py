@@ -119,7 +119,7 @@ class RedisClaims:
         """Read the state of a message without claiming it."""
         return self._found(message_id, claim=False)
 
-    def done(self, message_id: str) -> None:
+    def mark_done(self, message_id: str) -> None:
         """Note that the records are in the log."""
         with (
             broker_errors(),

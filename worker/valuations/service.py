@@ -16,7 +16,7 @@ from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
 from shared.metrics import QUEUE_WAIT
 from shared.queue.names import QueueName
 from shared.queue.sender import EstimateResult, push_reply
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.jobs import JobStore
 from worker.model import Estimation
@@ -67,7 +67,7 @@ class ValuationService:
         estimation: Estimation,
         audit: AuditLog,
         claims: RedisClaims,
-        cache: ValuationCache,
+        cache: EstimateCache,
         jobs: JobStore,
         client: RedisClient,
         clock: Clock,
@@ -171,7 +171,7 @@ class ValuationService:
         failure = next((o for o in results if isinstance(o, DomainError)), None)
         try:
             self._record(claim, self._job_records(job, results))
-            self._claims.done(claim.message_id)
+            self._claims.mark_done(claim.message_id)
         except AuditUnavailable as error:
             failure = error
         if failure is not None:

@@ -25,7 +25,7 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import push_reply
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, connect
 from tests.conftest import REFERENCE_CAR as CAR
 
@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, servers):
         self._broker = connect(servers.settings.redis_url, reply_timeout_s=5.0)
-        self._cache = ValuationCache(connect(servers.settings.cache_url), 3600, time.time)
+        self._cache = EstimateCache(connect(servers.settings.cache_url), 3600, time.time)
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run)
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from api.valuations.micro_batches import EstimateFuture
-from api.valuations.service import CacheLookup, MissDispatcher
+from api.valuations.service import CacheLookup, LookupDispatcher
 from shared.domain.errors import BrokerUnavailable, QueueFull
 from shared.domain.ids import CallerId, ModelVersionId, ValuationId, new_id
 from shared.domain.valuation import CachedEstimate, Estimate
@@ -63,7 +63,7 @@ class Bench:
 
     def __init__(self):
         self.broker, self.guard, self.answered = Broker(), Guard(), []
-        self.misses = MissDispatcher(Cache({7}), self.guard, self.broker)
+        self.misses = LookupDispatcher(Cache({7}), self.guard, self.broker)
 
     def ask(self, car, km, wait_s=60.0):
         """A request that nobody has answered."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.hedonic.codes import VehicleIndex
+from data.hedonic.ordinal_encoder import VehicleIndex
 from data.market.reference import ReferenceMarket
 
 VEHICLES = [

@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestRegressor
 from data.hedonic.model import Cell, HedonicModel, PiecewiseLinear, Term
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
-from model_store.pricing.encoding import CarEncoder
+from model_store.pricing.feature_matrix import CarEncoder
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.train import TrainedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.quality.figures import coverage_by_decile
 from model_store.pricing.calibration import MEDIAN_INDEX, IntervalCalibration
-from model_store.pricing.encoding import (
+from model_store.pricing.feature_matrix import (
     COMPLETE,
     INCOMPLETE,
     OUT_OF_RANGE,

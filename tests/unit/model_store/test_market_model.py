@@ -10,7 +10,7 @@ from benchmarks.quality.figures import coverage_by_decile
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
-from model_store.pricing.encoding import UNKNOWN_MODEL
+from model_store.pricing.feature_matrix import UNKNOWN_MODEL
 from model_store.training.train import TrainedModel, train_bundle
 from shared.fields.requests import load_car_request
 

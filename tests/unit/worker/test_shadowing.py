@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from data.hedonic.codes import NUMBERS
+from data.hedonic.ordinal_encoder import NUMBERS
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.manifest import ModelVersion

@@ -15,7 +15,7 @@ from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.jobs import JobStore
 from worker.model import Estimation
@@ -78,7 +78,7 @@ class Bench:
         self.models = TinyModels()
         self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
         self.claims = RedisClaims(servers.broker, clock)
-        self.cache = ValuationCache(servers.cache, 60, clock)
+        self.cache = EstimateCache(servers.cache, 60, clock)
         self.audit = AuditLog(folder, "w", clock)
         self.service = ValuationService(
             estimation=Estimation(self.models),

@@ -29,7 +29,7 @@ RENEW_INTERVAL_S = 5.0
 log = get_logger("batch.forms")
 
 
-class Table:
+class StoredResults:
     """A stored result table.
 
     Args:
@@ -48,7 +48,7 @@ class Table:
         """Indexes of the other added columns; their empty cells are null."""
 
 
-def write_excel_fr(table: Table, target: BlobWriter) -> None:
+def write_excel_fr(table: StoredResults, target: BlobWriter) -> None:
     """Write the table as CSV for a French Excel."""
     text = io.StringIO()
     lines = csv.writer(text, delimiter=";", lineterminator="\r\n")
@@ -65,7 +65,7 @@ def write_excel_fr(table: Table, target: BlobWriter) -> None:
     target.write(text.getvalue().encode())
 
 
-def write_ndjson(table: Table, target: BlobWriter) -> None:
+def write_ndjson(table: StoredResults, target: BlobWriter) -> None:
     """Write one JSON object per row; prices are numbers or null."""
     lines: list[bytes] = []
     for row in table.rows:
@@ -82,14 +82,14 @@ def write_ndjson(table: Table, target: BlobWriter) -> None:
         target.write(b"\n".join(lines) + b"\n")
 
 
-def write_parquet(table: Table, target: BlobWriter) -> None:
+def write_parquet(table: StoredResults, target: BlobWriter) -> None:
     """Write the table as Parquet."""
     from worker.batches.exports import parquet  # noqa: PLC0415 - memory that only Parquet needs
 
     parquet.write_parquet(table, target)
 
 
-WRITERS: Mapping[ExportFormat, Callable[[Table, BlobWriter], None]] = {
+WRITERS: Mapping[ExportFormat, Callable[[StoredResults, BlobWriter], None]] = {
     ExportFormat.EXCEL_FR: write_excel_fr,
     ExportFormat.NDJSON: write_ndjson,
     ExportFormat.PARQUET: write_parquet,
@@ -101,12 +101,12 @@ class BatchExporter:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger.
+        ledger: the ledger.
     """
 
-    def __init__(self, files: BatchFiles, store: BatchLedger) -> None:
+    def __init__(self, files: BatchFiles, ledger: BatchLedger) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
 
     def run(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
         """Make an export unless it exists; after a failure the next request orders it again.
@@ -125,7 +125,7 @@ class BatchExporter:
         except OSError as error:
             log.warning("batch_form_not_stored", batch_id=batch_id, form=name, error=str(error))
         finally:
-            self._store.finish_export(batch_id, name)
+            self._ledger.finish_export(batch_id, name)
 
     def _make(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
         manifest = self._files.manifest(batch_id)
@@ -139,7 +139,7 @@ class BatchExporter:
             self._files.blobs.write(batch_id, name) as target,
         ):
             lines = self._lines_with_renewal(source, batch_id, name)
-            WRITERS[form](Table(lines, own), target)
+            WRITERS[form](StoredResults(lines, own), target)
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 
@@ -150,7 +150,7 @@ class BatchExporter:
             if number % 1000 == 0 and time.monotonic() - noted > RENEW_INTERVAL_S:
                 noted = time.monotonic()
                 try:
-                    self._store.renew_export(batch_id, name)
+                    self._ledger.renew_export(batch_id, name)
                 except BrokerUnavailable as error:  # at worst the export is made twice
                     log.warning("batch_form_not_renewed", batch_id=batch_id, error=str(error))
             yield line.decode()

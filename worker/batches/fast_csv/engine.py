@@ -9,7 +9,7 @@ from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
-from worker.batches.engine import Estimate, ValidatorFor
+from worker.batches.engine import EstimatePrices, ValidatorFor
 from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.part import make_part
 from worker.batches.fast_csv.rows import read_rows
@@ -34,7 +34,7 @@ class FastCsvEngine:
 
     def __init__(
         self,
-        estimate: Estimate,
+        estimate: EstimatePrices,
         validator_for: ValidatorFor,
         clock: Clock,
         *,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shared.blobs.parts import Part
 from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
 from shared.tabular.cells import csv_lines
+from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import seal_last_line
 from worker.batches.engine import (
     PRICE_INDEXES,
@@ -33,7 +34,6 @@ from worker.batches.fast_csv.interner import (
     decode_cell,
 )
 from worker.batches.fast_csv.rows import FastCsvRows
-from worker.batches.verdicts import verdict_cells
 
 SUFFIX_MAX_BYTES = 160
 """Upper bound of prices and status of a row in the result file."""

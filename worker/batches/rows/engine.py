@@ -22,10 +22,11 @@ from shared.domain.batch import (
 from shared.domain.clock import Clock
 from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.headers import ASKING_PRICE
+from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import encode_segment
 from worker.batches.engine import (
     PRICE_INDEXES,
-    Estimate,
+    EstimatePrices,
     RowErrors,
     ValidatorFor,
     audit_members,
@@ -36,7 +37,6 @@ from worker.batches.engine import (
 )
 from worker.batches.rows.chunk import CellChunk
 from worker.batches.steps import ATTEMPTS_EXHAUSTED
-from worker.batches.verdicts import verdict_cells
 
 
 class ValidCars(NamedTuple):
@@ -72,7 +72,7 @@ class GeneralEngine:
         clock: Unix time, seconds.
     """
 
-    def __init__(self, estimate: Estimate, validator_for: ValidatorFor, clock: Clock) -> None:
+    def __init__(self, estimate: EstimatePrices, validator_for: ValidatorFor, clock: Clock) -> None:
         self._estimate = estimate
         self._validator_for = validator_for
         self._clock = clock

@@ -23,16 +23,16 @@ class TableImporter:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger, for renewals of the lease.
+        ledger: the ledger, for renewals of the lease.
         spool: folder for temporary copies of files of a remote store.
         max_bytes: maximum bytes of a table as text.
     """
 
     def __init__(
-        self, files: BatchFiles, store: BatchLedger, *, spool: Path, max_bytes: int
+        self, files: BatchFiles, ledger: BatchLedger, *, spool: Path, max_bytes: int
     ) -> None:
         self._files = files
-        self._store = store
+        self._ledger = ledger
         self._spool = spool
         self._max_bytes = max_bytes
 
@@ -67,7 +67,7 @@ class TableImporter:
             self._files.blobs.write(batch_id, TABLE) as table,
         ):
             found = read_table(
-                source, table, order, self._spool, _LeaseRenewal(self._store, batch_id)
+                source, table, order, self._spool, _LeaseRenewal(self._ledger, batch_id)
             )
         known = Dialect(kind=manifest.dialect.kind, notices=_notices(found))
         if "sheet" in found:
@@ -113,8 +113,8 @@ def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:
 class _LeaseRenewal:
     """Renews the lease of the step at an interval; False once the batch is cancelled."""
 
-    def __init__(self, store: BatchLedger, batch_id: BatchId) -> None:
-        self._store = store
+    def __init__(self, ledger: BatchLedger, batch_id: BatchId) -> None:
+        self._ledger = ledger
         self._batch_id = batch_id
         self._next = time.monotonic() + PROGRESS_INTERVAL_S
 
@@ -122,6 +122,6 @@ class _LeaseRenewal:
         if time.monotonic() < self._next:
             return True
         self._next = time.monotonic() + PROGRESS_INTERVAL_S
-        self._store.renew(self._batch_id, SPLIT)
-        progress = self._store.progress(self._batch_id)
+        self._ledger.renew(self._batch_id, SPLIT)
+        progress = self._ledger.progress(self._batch_id)
         return progress is not None and not progress.cancel_requested

@@ -17,7 +17,7 @@ from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.jobs import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -79,7 +79,7 @@ def estimate(small_model):
 @pytest.fixture
 def cached(servers, estimate):
     """The estimate of `CAR` stands in the cache."""
-    cache = ValuationCache(servers.cache, 3600, time.time)
+    cache = EstimateCache(servers.cache, 3600, time.time)
 
     def put(**changes) -> None:
         shown = dataclasses.replace(estimate, **changes)

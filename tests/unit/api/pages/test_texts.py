@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 
-from api.pages import french
+from api.pages import typography
 from api.pages.form import (
     CAR,
     HISTORY,
@@ -41,7 +41,7 @@ def show(asking_price_mad: float | None = None, estimate: Estimate = ESTIMATE) -
 
 
 def test_the_examples_in_the_french_texts_hold():
-    assert doctest.testmod(french).failed == 0
+    assert doctest.testmod(typography).failed == 0
 
 
 def test_every_category_value_has_a_french_name():

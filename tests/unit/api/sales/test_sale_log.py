@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from api.sales.log import INDEX_FILE, SaleReportLog
 from cli.audit import audit
-from shared.audit.log import OUTCOMES, AuditLog
+from shared.audit.log import OUTCOMES_PREFIX, AuditLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
 from shared.domain.sale import Sale, SaleReport, SaleReportKind
@@ -60,7 +60,7 @@ def test_the_same_sale_is_recorded_once(log, tmp_path):
 def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp_path):
     died, first = outcome_of(90.0), outcome_of(70.0)
     log.put(first)
-    AuditLog(tmp_path, "api-2", lambda: NOW, OUTCOMES).append([died])
+    AuditLog(tmp_path, "api-2", lambda: NOW, OUTCOMES_PREFIX).append([died])
     cut = tmp_path / "outcomes_2027-01-15.api-3.jsonl"
     cut.write_bytes(b'{"id": "half a li')
     assert log.put(dataclasses.replace(died, recorded_at=NOW + 9)) == (

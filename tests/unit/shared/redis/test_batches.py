@@ -80,7 +80,7 @@ def test_no_assembly_while_the_file_is_being_split(store: BatchLedger) -> None:
 def test_a_chunk_that_is_done_twice_counts_once(store: BatchLedger) -> None:
     opened(store)
     assert finish(store, 0)
-    assert store.begin(BATCH, "0").verdict is StepDecision.DONE
+    assert store.begin(BATCH, "0").decision is StepDecision.DONE
     assert not store.finish_chunk(BATCH, 0, ROWS, abort=False)
     progress = store.progress(BATCH)
     assert progress is not None
@@ -112,17 +112,17 @@ def test_a_step_is_due_after_its_lease_which_doubles_with_each_resend(
 ) -> None:
     opened(store)
     store.advance(BATCH)
-    assert store.overdue(BATCH) == []
+    assert store.claim_overdue(BATCH) == []
     clock.now += 31
-    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
-    assert store.overdue(BATCH) == []
+    assert sorted(store.claim_overdue(BATCH)) == ["0", "1", "2"]
+    assert store.claim_overdue(BATCH) == []
     clock.now += 31
-    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
+    assert sorted(store.claim_overdue(BATCH)) == ["0", "1", "2"]
     clock.now += 31
-    assert store.overdue(BATCH) == []
+    assert store.claim_overdue(BATCH) == []
     store.begin(BATCH, "1")  # it arrived: from now on it has a lease of the usual length
     clock.now += 31
-    assert "1" in store.overdue(BATCH)
+    assert "1" in store.claim_overdue(BATCH)
 
 
 def test_the_index_of_a_caller_is_bounded(
@@ -143,30 +143,30 @@ def test_a_clock_that_is_set_back_an_hour_loses_no_step(store: BatchLedger, cloc
     opened(store)
     store.advance(BATCH)
     clock.now -= 3600
-    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
+    assert sorted(store.claim_overdue(BATCH)) == ["0", "1", "2"]
 
 
 def test_attempts_are_counted_and_run_out(store: BatchLedger) -> None:
     opened(store)
     store.advance(BATCH)
-    verdicts = [store.begin(BATCH, "0").verdict for _ in range(3)]
-    assert verdicts == [StepDecision.RUN, StepDecision.RUN, StepDecision.EXHAUSTED]
+    decisions = [store.begin(BATCH, "0").decision for _ in range(3)]
+    assert decisions == [StepDecision.RUN, StepDecision.RUN, StepDecision.EXHAUSTED]
 
 
 def test_a_postponed_attempt_is_not_counted(store: BatchLedger, clock: Clock) -> None:
     opened(store)
     store.advance(BATCH)
     for _ in range(5):
-        assert store.begin(BATCH, "0").verdict is StepDecision.RUN
+        assert store.begin(BATCH, "0").decision is StepDecision.RUN
         store.postpone(BATCH, "0", 5.0, count_attempt=False)
         clock.now += 6
-        assert "0" in store.overdue(BATCH)
+        assert "0" in store.claim_overdue(BATCH)
 
 
 def test_a_split_slice_resets_the_attempts_of_the_next(store: BatchLedger) -> None:
     store.create(BATCH, 1.0)
     for chunks in range(1, 6):
-        assert store.begin(BATCH, "split").verdict is StepDecision.RUN
+        assert store.begin(BATCH, "split").decision is StepDecision.RUN
         store.record_split(BATCH, chunks, None)
 
 
@@ -177,8 +177,8 @@ def test_a_cancelled_batch_sends_no_more_chunks_and_ends_after_the_running_ones(
     store.advance(BATCH)
     store.begin(BATCH, "0")
     assert store.request_cancel(BATCH)
-    assert store.begin(BATCH, "1").verdict is StepDecision.STOPPED
-    assert store.begin(BATCH, "2").verdict is StepDecision.STOPPED
+    assert store.begin(BATCH, "1").decision is StepDecision.STOPPED
+    assert store.begin(BATCH, "2").decision is StepDecision.STOPPED
     assert store.advance(BATCH) == ([], False)
     assert store.finish_chunk(BATCH, 0, ROWS, abort=False)
     assert store.advance(BATCH) == ([], True)
@@ -189,7 +189,7 @@ def test_lost_steps_of_a_cancelled_batch_are_dropped(store: BatchLedger, clock: 
     store.advance(BATCH)
     store.request_cancel(BATCH)
     clock.now += 31
-    assert store.overdue(BATCH) == []
+    assert store.claim_overdue(BATCH) == []
     assert store.advance(BATCH) == ([], True)
 
 
@@ -198,8 +198,8 @@ def test_a_cancelled_batch_values_the_gaps_before_valued_chunks(store: BatchLedg
     store.advance(BATCH)
     store.begin(BATCH, "1")
     store.request_cancel(BATCH)
-    assert store.begin(BATCH, "0").verdict is StepDecision.RUN, "chunk 1 is being valued"
-    assert store.begin(BATCH, "2").verdict is StepDecision.STOPPED
+    assert store.begin(BATCH, "0").decision is StepDecision.RUN, "chunk 1 is being valued"
+    assert store.begin(BATCH, "2").decision is StepDecision.STOPPED
     assert finish(store, 1)
     assert store.advance(BATCH) == ([], False)
     assert finish(store, 0)
@@ -211,7 +211,7 @@ def test_a_restored_batch_that_is_cancelled_values_its_gaps(store: BatchLedger) 
     assert store.restore(BATCH, 1.0, chunks_cut=9, total=90, done=done)
     store.request_cancel(BATCH)
     assert store.advance(BATCH) == ([1], False)
-    assert store.begin(BATCH, "1").verdict is StepDecision.RUN
+    assert store.begin(BATCH, "1").decision is StepDecision.RUN
     assert finish(store, 1)
     assert store.advance(BATCH) == ([], True)
 
@@ -222,7 +222,7 @@ def test_an_aborted_batch_values_no_gaps(store: BatchLedger, clock: Clock) -> No
     assert finish(store, 2)
     store.abort(BATCH, "attempts-exhausted")
     clock.now += 31
-    assert store.overdue(BATCH) == []
+    assert store.claim_overdue(BATCH) == []
     assert store.advance(BATCH) == ([], True)
 
 
@@ -231,7 +231,7 @@ def test_the_first_rejected_row_stops_a_batch_that_asked_for_it(store: BatchLedg
     store.advance(BATCH)
     assert finish(store, 0, abort=True)
     for chunk in ("1", "2"):
-        assert store.begin(BATCH, chunk).verdict is StepDecision.STOPPED
+        assert store.begin(BATCH, chunk).decision is StepDecision.STOPPED
     assert store.advance(BATCH) == ([], True)
     progress = store.progress(BATCH)
     assert progress is not None
@@ -249,7 +249,7 @@ def test_an_ended_batch_ends_once_and_accepts_no_results(
     assert not store.finish(BATCH, final)
     assert not store.request_cancel(BATCH)
     assert not store.finish_chunk(BATCH, 4, ROWS, abort=False)
-    assert store.begin(BATCH, "4").verdict is StepDecision.STOPPED
+    assert store.begin(BATCH, "4").decision is StepDecision.STOPPED
     assert store.open_batches() == []
     keys = [key.decode() for key in servers.broker.scan_iter("*")]
     assert keys == [redis_keys.batch(BATCH)]
@@ -273,7 +273,7 @@ def test_a_ledger_is_restored_from_the_blobs_and_continues(
 def test_a_restored_ledger_of_an_unsplit_file_splits_it(store: BatchLedger, clock: Clock) -> None:
     assert store.restore(BATCH, 1.0, chunks_cut=0, total=None, done={})
     clock.now += 1
-    assert store.overdue(BATCH) == ["split"]
+    assert store.claim_overdue(BATCH) == ["split"]
 
 
 def test_the_blobs_are_listed_once_an_interval_and_after_data_loss(
@@ -287,9 +287,9 @@ def test_the_blobs_are_listed_once_an_interval_and_after_data_loss(
 
 def test_an_unknown_batch_is_unknown(store: BatchLedger) -> None:
     assert store.progress(BATCH) is None
-    assert store.begin(BATCH, "0").verdict is StepDecision.UNKNOWN
+    assert store.begin(BATCH, "0").decision is StepDecision.UNKNOWN
     assert store.advance(BATCH) == ([], False)
-    assert store.overdue(BATCH) == []
+    assert store.claim_overdue(BATCH) == []
     assert not store.request_cancel(BATCH)
 
 
@@ -307,8 +307,8 @@ def test_steps_of_a_dead_worker_are_due_at_once(store: BatchLedger, clock: Clock
     store.advance(BATCH)
     store.begin(BATCH, "0")
     clock.now += 1
-    assert store.overdue(BATCH) == []
+    assert store.claim_overdue(BATCH) == []
     assert store.expire_all_leases() == 3
-    assert sorted(store.overdue(BATCH)) == ["0", "1", "2"]
-    assert store.overdue(BATCH) == [], "leased anew"
+    assert sorted(store.claim_overdue(BATCH)) == ["0", "1", "2"]
+    assert store.claim_overdue(BATCH) == [], "leased anew"
     assert store.begin(BATCH, "0").attempt == 2, "an attempt stays one"

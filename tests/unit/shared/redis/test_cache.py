@@ -9,7 +9,7 @@ import redis
 
 from shared.domain.valuation import Estimate, Extra
 from shared.fields.requests import load_car_request
-from shared.redis.cache import CIRCUIT_OPEN_S, ValuationCache
+from shared.redis.cache import CIRCUIT_OPEN_S, EstimateCache
 from shared.redis.connections import connect
 
 ESTIMATE = Estimate(
@@ -24,7 +24,7 @@ def now():
 
 @pytest.fixture
 def cache(servers, now):
-    return ValuationCache(servers.cache, 3600, lambda: now[0])
+    return EstimateCache(servers.cache, 3600, lambda: now[0])
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_stats_carry_the_names_of_the_reference_api(cache, features):
 @pytest.fixture
 def near(servers, now):
     """A cache whose process keeps two estimates itself."""
-    return ValuationCache(servers.cache, 3600, lambda: now[0], near_entries=2)
+    return EstimateCache(servers.cache, 3600, lambda: now[0], near_entries=2)
 
 
 def test_the_local_cache_answers_without_the_server_until_the_entry_expires(
@@ -138,7 +138,7 @@ def test_without_a_server_every_call_is_a_miss_and_the_circuit_opens(tmp_path, f
     pool = client.connection_pool
     connect_once = pool.get_connection
     pool.get_connection = lambda: (attempts.append(1), connect_once())[1]
-    dead = ValuationCache(client, 3600, lambda: now[0])
+    dead = EstimateCache(client, 3600, lambda: now[0])
     for _ in range(5):
         assert dead.get("v1", features, ()) is None
         dead.put([(features, (), ESTIMATE)])

@@ -169,7 +169,7 @@ def test_a_listener_is_notified_of_the_end(store, job, servers):
 
     threading.Thread(target=listen, daemon=True).start()
     wait_until(
-        lambda: servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1] == 1, what="subscribed"
+        lambda: servers.broker.pubsub_numsub(redis_keys.ENDED_CHANNEL)[0][1] == 1, what="subscribed"
     )
     store.finish(job.id, JobState.SUCCEEDED)
     assert heard.wait(10)
@@ -208,12 +208,12 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
 
 def test_an_unreadable_message_does_not_end_the_subscription(store, job, servers):
     def subscribers() -> int:
-        return servers.broker.pubsub_numsub(redis_keys.JOB_CHANNEL)[0][1]
+        return servers.broker.pubsub_numsub(redis_keys.ENDED_CHANNEL)[0][1]
 
     events, others = JobEvents(servers.broker), subscribers()
     with events.listen(job.id) as listener:
         wait_until(lambda: subscribers() == others + 1, what="subscribed")
-        servers.broker.publish(redis_keys.JOB_CHANNEL, b"\xff\xfe")
+        servers.broker.publish(redis_keys.ENDED_CHANNEL, b"\xff\xfe")
         store.finish(job.id, JobState.SUCCEEDED)
         assert listener._event.wait(10)
     events.close()

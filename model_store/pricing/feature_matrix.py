@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from data.hedonic.codes import KEYS, NUMBERS, CodedCars
 from data.hedonic.model import YEARS, HedonicModel
+from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CodedCars
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
 from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures

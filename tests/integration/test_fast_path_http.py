@@ -26,7 +26,7 @@ from launcher.procfile import read_procfile
 from scripts.ports import reserve_port
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
-from shared.redis.cache import ValuationCache
+from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -62,7 +62,7 @@ class Api:
 
     client: httpx.Client
     settings: Settings
-    cache: ValuationCache
+    cache: EstimateCache
     servers: Servers
     processes: "dict[str, subprocess.Popen[bytes]]"
 
@@ -127,7 +127,7 @@ def running_api():
         )
         client.headers.clear()
         wait_until(lambda: is_alive(client), 60)
-        cache = ValuationCache(servers.cache, 3600, time.time)
+        cache = EstimateCache(servers.cache, 3600, time.time)
         yield Api(client, made, cache, servers, {**processes, "api": process})
 
 

@@ -8,7 +8,7 @@ import pytest
 from data.listings.table import car_columns
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
-from model_store.pricing.encoding import (
+from model_store.pricing.feature_matrix import (
     BASELINE,
     COMPLETE,
     EFFECT_PREFIX,
