@@ -35,13 +35,13 @@ FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".pa
     "--output",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the results go; its suffix says in which form: .csv, .ndjson, .jsonl, .parquet.",
+    help="Where the results go; the suffix chooses the format: .csv, .ndjson, .jsonl, .parquet.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["csv", "ndjson", "parquet"]),
-    help="Of the results, whatever the suffix.",
+    help="Format of the results; overrides the suffix.",
 )
 @click.option(
     "--excel-fr",
@@ -59,18 +59,22 @@ FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".pa
     type=click.Choice(["continue", "abort"]),
     default="continue",
     show_default=True,
-    help="What the first rejected row does.",
+    help="What to do at the first rejected row.",
 )
-@click.option("--key-column", help="Column that names rows in the error report.")
-@click.option("--encoding", help="Of FILE; detected if not given.")
-@click.option("--delimiter", help="Of FILE; detected if not given.")
-@click.option("--decimal", help="Of FILE: comma or point; detected if not given.")
+@click.option("--key-column", help="Column that identifies rows in the error report.")
+@click.option("--encoding", help="Encoding of FILE; detected if not given.")
+@click.option("--delimiter", help="Delimiter of FILE; detected if not given.")
+@click.option("--decimal", help="Decimal sign of FILE: comma or point; detected if not given.")
 @click.option(
     "--columns",
     metavar="FIELD:HEADER,…",
     help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
 )
-@click.option("--sheet", help="Of a workbook, by name or number; the first if not given.")
+@click.option(
+    "--sheet",
+    help="Sheet of a workbook, by name or number; if not given, the first visible one with columns "
+    "of cars, else the first.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def batch(

@@ -66,7 +66,9 @@ def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
 
 
 @market.command()
-@click.option("--from", "path", type=FILE, default=REFERENCE_MARKET, help="Another file of them.")
+@click.option(
+    "--from", "path", type=FILE, default=REFERENCE_MARKET, help="Statistics file to show."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(path: Path, *, as_json: bool) -> None:
     """What the statistics cover: brands, models, months and the price level."""
@@ -93,7 +95,7 @@ def show(path: Path, *, as_json: bool) -> None:
 @click.option("--rows", type=click.IntRange(1, 10_000_000), required=True, help="How many.")
 @click.option("-o", "--output", type=FILE, required=True, help="CSV file to write.")
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same file.")
-@click.option("--gaps", is_flag=True, help="Leave out required fields too, as often as sellers do.")
+@click.option("--gaps", is_flag=True, help="Also omit required fields, as real listings do.")
 def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
     """Draw listings from the reference market: a file that `carprice batch` prices."""
     from data.market.generator import generate as generate_listings  # noqa: PLC0415 - as above

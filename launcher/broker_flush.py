@@ -1,7 +1,7 @@
 """Calls fsync on the append-only files of the embedded broker: `python -m launcher.broker_flush`.
 
-It is a separate process because the server delays the acknowledgement of commands while it waits
-for the disk itself (docs/adr/0031). It may be killed and restarted at any time.
+It is a separate process because the server, when it calls fsync itself, acknowledges commands that
+it holds only in its own memory (docs/adr/0031). It may be killed and restarted at any time.
 """
 
 import os
@@ -48,8 +48,8 @@ def main() -> int:
             fsync_aof_files(settings.home.resolve() / "broker" / AOF_FOLDER)
             time.sleep(FLUSH_INTERVAL_S)
     except OSError as error:
-        cure = _rewrite_aof(settings)
-        return _fail(f"the disk does not take what the broker acknowledged: {error}; {cure}")
+        remedy = _rewrite_aof(settings)
+        return _fail(f"the disk does not take what the broker acknowledged: {error}; {remedy}")
 
 
 def _rewrite_aof(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The processes of the Procfile, in the order in which they start and stop."""
+"""Decides the order in which the processes of the Procfile start and stop."""
 
 import itertools
 from collections.abc import Mapping

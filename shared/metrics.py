@@ -69,9 +69,7 @@ PREDICTED_PRICES = Histogram(
 )
 CACHE_HITS = Counter("cache_hits_total", "Valuations answered from the result cache.")
 CACHE_MISSES = Counter("cache_misses_total", "Valuations not found in the result cache.")
-CACHE_FAILURES = Counter(
-    "cache_failures_total", "Calls to the cache that failed and were done without.", ["operation"]
-)
+CACHE_FAILURES = Counter("cache_failures_total", "Failed calls to the cache.", ["operation"])
 QUEUE_WAIT = Histogram(
     "queue_wait_seconds",
     "Time from submission to the start of the work.",
@@ -195,8 +193,8 @@ def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:
     """Observe many values with one write per bucket."""
     bounds, buckets = histogram._upper_bounds, histogram._buckets  # noqa: SLF001
     histogram._sum.inc(sum(values))  # noqa: SLF001
-    for place, count in collections.Counter(bisect_left(bounds, one) for one in values).items():
-        buckets[place].inc(count)
+    for index, count in collections.Counter(bisect_left(bounds, one) for one in values).items():
+        buckets[index].inc(count)
 
 
 def observe_price_histogram(histogram: PriceHistogram) -> None:
@@ -256,7 +254,7 @@ class SnapshotCollector(Collector):
             "Age of the oldest message that waits.",
             state.queue_oldest_age_s,
         )
-        yield _gauge_by_queue("workers_up", "Workers that gave a sign of life.", state.workers)
+        yield _gauge_by_queue("workers_up", "Workers with a recent heartbeat.", state.workers)
 
 
 def _gauge_by_queue(name: str, meaning: str, values: Mapping[str, float]) -> GaugeMetricFamily:

@@ -1,4 +1,7 @@
-"""The model of a worker process: loaded at the start, reloaded without a restart."""
+"""The model of a worker process: loaded at the start, reloaded without a restart, called.
+
+After loading, the memory of LLVM's code is released.
+"""
 
 import contextlib
 import ctypes
@@ -29,7 +32,7 @@ RETRY_AFTER_S = 30.0
 """A version that failed to load is tried again after this time, or when another is activated."""
 
 MAX_PINNED_MODELS = 3
-"""Versions that are kept for batches that were accepted with them."""
+"""Loaded versions that are kept: those activated last and those of batches in progress."""
 
 log = get_logger("model_runtime")
 
@@ -112,7 +115,7 @@ class ModelRuntime:
     def warm_up(self) -> None:
         """Load the active version and the compiled kernels, before the first request or fork.
 
-        This starts no thread, of OpenMP neither, so that forking afterwards is safe.
+        Starts no threads, not even OpenMP's, so that forking afterwards is safe.
 
         Raises:
             ModelNotLoaded: see `current`.
@@ -273,8 +276,8 @@ def _library_code_ranges() -> list[tuple[int, int]]:
     """Address ranges of the library's code."""
     found = []
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        place, rights, *_ = line.split()
+        addresses, rights, *_ = line.split()
         if rights == _CODE_PERMISSIONS and _LIBRARY in line:
-            start, end = place.split("-")
+            start, end = addresses.split("-")
             found.append((int(start, 16), int(end, 16)))
     return found

@@ -147,14 +147,14 @@ class ShadowEvaluator:
 
     def submit_sample(self, answered: Sequence[ShadowSample]) -> None:
         """Sample the answered cars; returns at once."""
-        self.enqueue([answered[place] for place in self.drawn(len(answered))])
+        self.enqueue([answered[index] for index in self.drawn(len(answered))])
 
     def drawn(self, count: int) -> list[int]:
-        """Draw the places of a sample of `count` answers, as many as the queue has room for."""
+        """Draw the indexes of a sample of `count` answers, as many as the queue has room for."""
         share = self._runtime.share()
         if not share:
             return []
-        drawn = [place for place in range(count) if self._draw() < share]
+        drawn = [index for index in range(count) if self._draw() < share]
         room = max(0, MAX_QUEUED_SAMPLES - len(self._queue))
         if len(drawn) <= room:
             return drawn

@@ -24,7 +24,7 @@ from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import PartialResultIsCsv
 
-blueprint = Blueprint("results", __name__, description="What comes out of a file of cars.")
+blueprint = Blueprint("results", __name__, description="Results of batches.")
 RESULTS_QUERY = ResultsQuery()
 REJECTED_QUERY = RejectedQuery()
 NO_QUERY = NoQuery()
@@ -60,13 +60,13 @@ RANGE_PARAMETERS = [
         "description": description,
     }
     for name, example, description in (
-        ("Range", "bytes=1000-", "A part of the file; other units are ignored."),
-        ("If-Range", '"01m8…-results.csv"', "The `ETag`, so that a part fits what is there."),
+        ("Range", "bytes=1000-", "A range of the file; other units are ignored."),
+        ("If-Range", '"01m8…-results.csv"', "The `ETag`, so that the range is of the same file."),
     )
 ]
 PARTIAL_NOTE = (
     f" The header `{RESULTS_HEADER}` says `complete`, or `partial` with the number of `rows`: "
-    "the first rows of the file, without a hole, of a batch that is under way, was cancelled or "
+    "a gap-free prefix of the rows, of a batch that is under way, was cancelled or "
     "was aborted."
 )
 FILE_PROBLEMS = {
@@ -84,16 +84,16 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     """
     text = {"content_type": CSV, "schema": {"type": "string"}}
     statuses = FILE_PROBLEMS | {
-        "status_416": "Outside the file",
+        "status_416": "Range outside the file",
         "status_422": "Invalid parameter",
-        "status_503": "The form cannot be made, or the store be read now, or too many downloads",
+        "status_503": "The export cannot be made, or the store be read now, or too many downloads",
     }
 
     def decorate(view: View) -> View:
         view = documents_problems(blueprint, **statuses | more)(view)
-        part = blueprint.alt_response(206, **text, description="The part that is asked for")
+        byte_range = blueprint.alt_response(206, **text, description="The requested range")
         whole = blueprint.response(200, **text)
-        documented: View = whole(part(view))
+        documented: View = whole(byte_range(view))
         return documented
 
     return decorate
@@ -105,8 +105,8 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     description=(
         "Every row of the file once, in its order: its own columns, then `price_mad`, `low_mad`, "
         "`high_mad`, `row_status` and `row_error`. CSV; NDJSON or Parquet by `format` or `Accept`. "
-        "A form that nobody asked for yet is made first: if that takes long, the answer is 409 "
-        "`form-not-ready` with `Retry-After`. All forms can be read in ranges." + PARTIAL_NOTE
+        "A format that nobody asked for yet is made first: if that takes long, the answer is 409 "
+        "`form-not-ready` with `Retry-After`. All formats can be read in ranges." + PARTIAL_NOTE
     ),
     parameters=[query_parameters(ResultsQuery), *RANGE_PARAMETERS],
 )
@@ -115,12 +115,12 @@ def _documents_file(**more: str) -> Callable[[View], View]:
 def results(batch_id: str) -> Response:
     """Send the results of an ended batch; with `partial`, also those of a running batch."""
     query = load_query(RESULTS_QUERY)
-    form = _requested_format(query.get("format"), query["dialect"])
+    file_format = _requested_format(query.get("format"), query["dialect"])
     batch = current_batch(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
-        response = partial_response(batch, form)
+        response = partial_response(batch, file_format)
     else:
-        response = stored_response(batch, ResultTable.RESULTS, form)
+        response = stored_response(batch, ResultTable.RESULTS, file_format)
     response.vary.add("Accept")
     return response
 
@@ -136,8 +136,8 @@ def results(batch_id: str) -> Response:
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """Send the rejected rows of an ended batch."""
-    form = _requested_format("csv", load_query(REJECTED_QUERY)["dialect"])
-    return stored_response(current_batch(batch_id), ResultTable.REJECTED, form)
+    file_format = _requested_format("csv", load_query(REJECTED_QUERY)["dialect"])
+    return stored_response(current_batch(batch_id), ResultTable.REJECTED, file_format)
 
 
 @blueprint.get("/batches/<batch_id>/errors")
@@ -164,28 +164,28 @@ def row_errors(batch_id: str) -> Response:
     return response
 
 
-def _requested_format(form: str | None, dialect: str) -> ExportFormat:
+def _requested_format(file_format: str | None, dialect: str) -> ExportFormat:
     """The export format named by the query parameter, else negotiated by `Accept`."""
-    if form is None:
+    if file_format is None:
         by_type = {CSV: "csv", NDJSON: "ndjson", PARQUET: "parquet"}
         accepted: str | None = CSV
         if "Accept" in request.headers:
             accepted = request.accept_mimetypes.best_match(by_type)
         if accepted is None:
             raise NotAcceptable(available=", ".join(by_type))
-        form = by_type[accepted]
-    wanted = ExportFormat(form)
+        file_format = by_type[accepted]
+    wanted = ExportFormat(file_format)
     is_excel = wanted is ExportFormat.CSV and dialect == ExportFormat.EXCEL_FR
     return ExportFormat.EXCEL_FR if is_excel else wanted
 
 
-def partial_response(batch: Batch, form: ExportFormat) -> Response:
+def partial_response(batch: Batch, file_format: ExportFormat) -> Response:
     """The rows valued so far of a running batch; the file grows, so no length and no ranges.
 
     Raises:
         PartialResultIsCsv: another format than CSV is asked for.
     """
-    if form is not ExportFormat.CSV:
+    if file_format is not ExportFormat.CSV:
         raise PartialResultIsCsv(id=batch.manifest.id)
     rows = services().batch_results.first_rows(batch)
     response = _attachment(batch, rows, CSV, "priced-partial.csv")
@@ -195,26 +195,26 @@ def partial_response(batch: Batch, form: ExportFormat) -> Response:
     return response
 
 
-def stored_response(batch: Batch, table: ResultTable, form: ExportFormat) -> Response:
+def stored_response(batch: Batch, table: ResultTable, file_format: ExportFormat) -> Response:
     """A result file, or the requested range of it: 200, 206, 304 or 416."""
-    file = services().batch_results.file(batch, table, form)
+    file = services().batch_results.file(batch, table, file_format)
     headers = _file_headers(batch, file)
     if headers["ETag"].strip('"') in request.if_none_match:
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     validators = (headers["ETag"], headers.get("Last-Modified"))
     try:
-        part = _requested_range(file.size, validators)
+        byte_range = _requested_range(file.size, validators)
     except RangeNotSatisfiable as error:
         response = answer_error(error)
         response.content_range.set(None, None, file.size)
         return response
-    start, stop = part or (0, file.size)
+    start, stop = byte_range or (0, file.size)
     stem = "priced" if table is ResultTable.RESULTS else str(table)
-    kind = FILE_TYPES[form]
+    kind = FILE_TYPES[file_format]
     response = _attachment(batch, file.blocks(start, stop), kind.media_type, stem + kind.suffix)
     response.headers.update(headers)
     response.headers["Content-Length"] = str(stop - start)
-    if part is not None:
+    if byte_range is not None:
         response.status_code = HTTPStatus.PARTIAL_CONTENT
         response.content_range.set(start, stop, file.size)
     return response

@@ -83,7 +83,7 @@ class BatchResults:
         self._long_waits = long_waits
 
     @storage_errors()
-    def file(self, batch: Batch, table: ResultTable, form: ExportFormat) -> StoredFile:
+    def file(self, batch: Batch, table: ResultTable, file_format: ExportFormat) -> StoredFile:
         """A result table of an ended batch; a missing export is made on the first request.
 
         Raises:
@@ -94,10 +94,10 @@ class BatchResults:
         """
         if not batch.progress.state.is_terminal:
             raise _not_ready(batch)
-        batch_id, name = batch.manifest.id, table_name(table, form)
+        batch_id, name = batch.manifest.id, table_name(table, file_format)
         size = self._files.blobs.size(batch_id, name)
-        if size is None and form is not ExportFormat.CSV:
-            size = self._export(batch_id, table, form)
+        if size is None and file_format is not ExportFormat.CSV:
+            size = self._export(batch_id, table, file_format)
         if size is None:
             raise _not_ready(batch)
 
@@ -124,10 +124,10 @@ class BatchResults:
             raise _not_ready(batch)
         return _with_messages(self._files, batch_id, language)
 
-    def _export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> int:
+    def _export(self, batch_id: BatchId, table: ResultTable, file_format: ExportFormat) -> int:
         """Request an export and wait for it; its size in bytes."""
-        name = table_name(table, form)
-        self._request_export(batch_id, table, form)
+        name = table_name(table, file_format)
+        self._request_export(batch_id, table, file_format)
         size = self._events.poll(
             batch_id,
             lambda: self._files.blobs.size(batch_id, name),
@@ -140,13 +140,15 @@ class BatchResults:
             raise ExportNotReady(id=batch_id, form=name)
         return size
 
-    def _request_export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
+    def _request_export(
+        self, batch_id: BatchId, table: ResultTable, file_format: ExportFormat
+    ) -> None:
         """Queue the task that makes an export, unless it is in progress."""
-        name = table_name(table, form)
+        name = table_name(table, file_format)
         if not self._ledger.claim_export(batch_id, name):
             return
         try:
-            order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
+            order = {"batch_id": batch_id, "table": str(table), "form": str(file_format)}
             self._send(TaskName.MAKE_EXPORT, order)
         except BrokerUnavailable:
             self._ledger.finish_export(batch_id, name)

@@ -92,12 +92,14 @@ class UploadQuery(Schema):
         by_value=True,
         load_default=OnError.CONTINUE,
         error_messages={"unknown": "one of {choices}"},
-        metadata={"description": "What the first rejected row does: nothing, or end the batch."},
+        metadata={
+            "description": "What to do at the first rejected row: continue, or end the batch."
+        },
     )
     key_column = fields.String(
         load_default=None,
         validate=validate.Length(min=1, max=200, error="1-200 characters"),
-        metadata={"description": "Header of the column that names rows in the error report."},
+        metadata={"description": "Header of the column that identifies rows in the error report."},
     )
     encoding = EncodingField(
         load_default=None, metadata={"description": "Detected if not given.", "example": "cp1252"}
@@ -105,7 +107,7 @@ class UploadQuery(Schema):
     delimiter = CharacterField(
         _DELIMITER_NAMES,
         load_default=None,
-        metadata={"description": "Sign or name: " + " ".join(map(repr, DELIMITERS))},
+        metadata={"description": "Character or name: " + " ".join(map(repr, DELIMITERS))},
     )
     decimal = CharacterField(
         _DECIMAL_NAMES, load_default=None, metadata={"description": "`,` or `.`, or its name."}
@@ -114,7 +116,7 @@ class UploadQuery(Schema):
         load_default=(),
         metadata={
             "description": "Which column is which field, where the headers do not say it: pairs of "
-            "a field and a header, or a place (`#5`), or nothing for a field that is in no column.",
+            "a field and a header, a position (`#5`), or nothing for a field that is in no column.",
             "type": "string",
             "default": "",
             "example": "km_driven:Compteur,year:#5,engine_cc:",
@@ -125,7 +127,10 @@ class UploadQuery(Schema):
         validate=validate.Length(
             min=1, max=SHEET_MAX_CHARS, error=f"1-{SHEET_MAX_CHARS} characters"
         ),
-        metadata={"description": "Sheet of a workbook, by name or number; the first if not given."},
+        metadata={
+            "description": "Sheet of a workbook, by name or number; if not given, the first visible "
+            "one with columns of cars, else the first."
+        },
     )
 
 

@@ -196,7 +196,7 @@ def _preferred_wait_s(prefer: str) -> float | None:
 
 
 def preferred_language(accept_language: str | None) -> Language:
-    """French or English, by the `Accept-Language` header; None if there is none."""
+    """French or English, by the `Accept-Language` header; French without the header."""
     if accept_language is None:
         return DEFAULT_LANGUAGE
     if len(accept_language) <= CACHED_HEADER_MAX_CHARS:

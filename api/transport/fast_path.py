@@ -2,8 +2,9 @@
 
 Flask's context, routing, hooks and response object cost more than a cached valuation, and Flask
 needs a thread for each request that waits. The fast path takes requests that need none of that:
-JSON of known length, no query, no browser, an authorised caller. It answers them by the functions
-that Flask's view and error handlers call too. `FAST_PATH=off` leaves every request to Flask.
+JSON of known length, no query, no `Origin` header, an authorised caller. It answers them by the
+functions that Flask's view and error handlers call too. `FAST_PATH=off` leaves every request to
+Flask.
 """
 
 import asyncio
@@ -118,7 +119,7 @@ class FastPathRequest:
 
 
 class FastPathMiddleware:
-    """The ASGI application in front of Flask.
+    """The ASGI application: answers fast path requests itself, passes all others to Flask.
 
     Args:
         application: Flask, with its WSGI middleware.
@@ -211,9 +212,10 @@ class FastPathMiddleware:
         return orjson.dumps(serialize_valuation(valuation, DEFAULT_COVERAGE, model, language))
 
     async def _accepted(self, job: Job, fast_request: FastPathRequest) -> HttpResponse:
-        place = await asyncio.to_thread(self._services.jobs.place, job)  # asks the broker
+        queue_position = await asyncio.to_thread(self._services.jobs.place, job)  # asks the broker
         identity = self._services.active_model.identity
-        return accepted_response(job, place, DEFAULT_COVERAGE, identity, fast_request.language)
+        language = fast_request.language
+        return accepted_response(job, queue_position, DEFAULT_COVERAGE, identity, language)
 
     async def _send(
         self, response: HttpResponse, fast_request: FastPathRequest, send: Send

@@ -42,7 +42,7 @@ class EstimateFuture:
     __slots__ = (
         "_abandoned",
         "_lock",
-        "_outcome",
+        "_result",
         "expires_at",
         "group_id",
         "id",
@@ -63,20 +63,20 @@ class EstimateFuture:
         self.on_done = on_done
         self.group_id = ""
         self._lock = threading.Lock()
-        self._outcome: EstimateResult | None = None
+        self._result: EstimateResult | None = None
         self._abandoned = False
 
     def estimate(self) -> Estimate | None:
         """The estimate; None without a result; raises the error that the worker reported."""
-        outcome = self._outcome
-        if isinstance(outcome, DomainError):
-            raise outcome
-        return outcome
+        result = self._result
+        if isinstance(result, DomainError):
+            raise result
+        return result
 
     @property
     def failure(self) -> DomainError | None:
         """The error, if the result is one."""
-        return self._outcome if isinstance(self._outcome, DomainError) else None
+        return self._result if isinstance(self._result, DomainError) else None
 
     def abandon(self) -> Estimate | None:
         """Stop waiting; return the estimate if it has just come."""
@@ -84,26 +84,26 @@ class EstimateFuture:
             self._abandoned = True
         return self.estimate()
 
-    def set_result(self, outcome: EstimateResult) -> bool:
+    def set_result(self, result: EstimateResult) -> bool:
         """Set the result, once; False if it is set already or nobody waits for it."""
         with self._lock:
-            if self._abandoned or self._outcome is not None:
+            if self._abandoned or self._result is not None:
                 return False
-            self._outcome = outcome
+            self._result = result
         return True
 
 
 def set_results(
-    outcomes: Iterable[tuple[EstimateFuture, EstimateResult]],
+    results: Iterable[tuple[EstimateFuture, EstimateResult]],
 ) -> list[tuple[EstimateFuture, EstimateResult]]:
     """Set many results and call each `on_done` once; return those that nobody waits for."""
     done: list[EstimateFuture] = []
     unwanted: list[tuple[EstimateFuture, EstimateResult]] = []
-    for future, outcome in outcomes:
-        if future.set_result(outcome):
+    for future, result in results:
+        if future.set_result(result):
             done.append(future)
         else:
-            unwanted.append((future, outcome))
+            unwanted.append((future, result))
     notify(done)
     return unwanted
 
@@ -130,7 +130,7 @@ class MicroBatch:
 
 
 POLL_S = 0.5
-"""How long the reader blocks, and so notices a stop or a lost micro-batch at the latest."""
+"""How long the reader blocks; a stop or a lost micro-batch is noticed within this time."""
 
 SLOT_TIMEOUT_S = 2.0
 """How long a micro-batch holds its slot at most. A reply takes milliseconds: after this time the
@@ -145,7 +145,7 @@ MICRO_BATCH_MAX_BYTES = 256_000
 """Size limit of a micro-batch; a car takes some 200 bytes, so the count usually decides."""
 
 QUEUE_LENGTH_MAX_AGE_S = 1.0
-"""How old the length of a queue may be that new work is refused by."""
+"""Maximum age of the queue length on which a refusal is based."""
 
 log = get_logger("dispatch")
 
@@ -186,7 +186,7 @@ class QueueGuard:
 class MicroBatchDispatcher:
     """Puts work on the queue: micro-batches for waiting callers, single messages for jobs.
 
-    A request alone is sent at once. While all slots are taken, requests are collected; the next
+    A single request is sent at once. While all slots are taken, requests are collected; the next
     free slot sends them as one micro-batch. While the broker is down, every method raises
     `BrokerUnavailable` within two seconds.
 
@@ -277,20 +277,20 @@ class MicroBatchDispatcher:
 
     def _send_waiting(self) -> None:
         """Send micro-batches while requests wait and a slot is free."""
-        while (group := self._next_micro_batch()) is not None:
-            DISPATCH_GROUP.observe(len(group.futures))
+        while (micro_batch := self._next_micro_batch()) is not None:
+            DISPATCH_GROUP.observe(len(micro_batch.futures))
             try:
-                self._send(group)
+                self._send(micro_batch)
             except BrokerUnavailable as error:
-                self._fail_micro_batch(group.id, error)
+                self._fail_micro_batch(micro_batch.id, error)
                 self._fail_waiting(error)
             except Exception as error:
                 log.exception("dispatch_failed", error=str(error))
-                self._fail_micro_batch(group.id, ValuationFailed(reason="not published"))
+                self._fail_micro_batch(micro_batch.id, ValuationFailed(reason="not published"))
 
-    def _send(self, group: MicroBatch) -> None:
-        items = [pending.wire for pending in group.futures.values()]
-        kwargs = {"group_id": group.id, "reply_to": self._reply_to, "items": items}
+    def _send(self, micro_batch: MicroBatch) -> None:
+        items = [future.wire for future in micro_batch.futures.values()]
+        kwargs = {"group_id": micro_batch.id, "reply_to": self._reply_to, "items": items}
         self._sender.send(TaskName.VALUE_CARS, kwargs)
 
     def _next_micro_batch(self) -> MicroBatch | None:
@@ -299,16 +299,16 @@ class MicroBatchDispatcher:
             if not self._waiting or not self._has_slot():
                 return None
             taken = self._pop_waiting()
-            group = MicroBatch(
+            micro_batch = MicroBatch(
                 id=new_id(),
-                futures={pending.id: pending for pending in taken},
+                futures={future.id: future for future in taken},
                 slot_expires_at=time.monotonic() + SLOT_TIMEOUT_S,
-                expires_at=max(pending.expires_at for pending in taken) + LOST_BATCH_GRACE_S,
+                expires_at=max(future.expires_at for future in taken) + LOST_BATCH_GRACE_S,
             )
-            for pending in taken:
-                pending.group_id = group.id
-            self._in_flight[group.id] = group
-        return group
+            for future in taken:
+                future.group_id = micro_batch.id
+            self._in_flight[micro_batch.id] = micro_batch
+        return micro_batch
 
     def _has_slot(self) -> bool:
         """Whether another micro-batch may be sent; to be called with the lock held."""
@@ -381,17 +381,17 @@ class MicroBatchDispatcher:
 
     def _handle_reply(self, packed: bytes) -> None:
         group_id, answered = unpack_reply(packed)
-        group = self._release(group_id)
-        if group is None:
+        micro_batch = self._release(group_id)
+        if micro_batch is None:
             DISPATCH_LATE_REPLIES.labels(outcome="unknown").inc()
-        waiting = group.futures if group else {}
+        waiting = micro_batch.futures if micro_batch else {}
         late: list[tuple[str, EstimateResult]] = [
             each for each in answered if each[0] not in waiting
         ]
         late += [
-            (pending.id, outcome)
-            for pending, outcome in set_results(
-                (waiting[each], outcome) for each, outcome in answered if each in waiting
+            (future.id, result)
+            for future, result in set_results(
+                (waiting[each], result) for each, result in answered if each in waiting
             )
         ]
         # After the waiting requests, because completing jobs calls the broker.
@@ -400,28 +400,28 @@ class MicroBatchDispatcher:
 
     def _complete_jobs(self, late: Sequence[tuple[str, EstimateResult]]) -> None:
         """Complete the jobs that requests became when their callers stopped waiting."""
-        ends = [JobEnd.of(JobId(job_id), outcome) for job_id, outcome in late]
+        ends = [JobEnd.of(JobId(job_id), result) for job_id, result in late]
         for has_ended in self._jobs.finish_all(ends):
             DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
 
     # Failures
 
     def _fail_micro_batch(self, group_id: str, error: DomainError) -> None:
-        group = self._release(group_id)
-        if group is not None:
-            set_results((pending, error) for pending in group.futures.values())
+        micro_batch = self._release(group_id)
+        if micro_batch is not None:
+            set_results((future, error) for future in micro_batch.futures.values())
 
     def _fail_waiting(self, error: DomainError) -> None:
         """Fail the collected requests at once instead of trying to send each of them."""
         with self._lock:
             waiting, self._waiting = self._waiting, deque()
-        set_results((pending, error) for pending in waiting)
+        set_results((future, error) for future in waiting)
 
     def _expire_micro_batches(self) -> None:
         """Give up micro-batches whose replies are long overdue."""
         now = time.monotonic()
         with self._lock:
-            lost = [key for key, group in self._in_flight.items() if group.expires_at < now]
+            lost = [each.id for each in self._in_flight.values() if each.expires_at < now]
         for group_id in lost:
             log.warning("group_lost", group_id=group_id)
             self._fail_micro_batch(group_id, ValuationFailed(reason="no reply"))

@@ -38,7 +38,7 @@ from shared.redis.jobs import JobStore
 T = TypeVar("T")
 
 SHORT_WAIT_S = 1.0
-"""Every request may hold a thread this long; only `long_waits` of them may hold one longer."""
+"""Every request may hold a thread this long; the semaphore `long_waits` limits longer holds."""
 
 MIN_WAIT_S = 0.5
 """Time that the cache server gets to answer, even for callers who wait for no worker."""
@@ -113,7 +113,7 @@ class CacheLookup:
 
 
 class LookupDispatcher:
-    """Asks the cache server, then the workers, from one thread.
+    """Looks requests up in the cache server, and sends the misses to the workers, from one thread.
 
     All requests that have arrived by the time the thread comes back share the next round trip.
 
@@ -143,7 +143,7 @@ class LookupDispatcher:
         with self._lock:
             if not self._is_running:
                 self._is_running = True
-                threading.Thread(target=self._run, name="misses", daemon=True).start()
+                threading.Thread(target=self._run, name="lookups", daemon=True).start()
 
     def _run(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Detects prices and kilometres that are probably typing errors: missing or extra digits."""
+"""Detects implausible prices, and odometer readings that are too low for the age of the car."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,12 +7,14 @@ import pandas as pd
 from data.listings.table import LISTING_DATE, PRICE
 
 _FACTOR = 4.0
-"""A price is suspect if it is this many times above or below the median of its model,"""
+"""Minimum factor between a suspect price and the median of its model."""
 _DEVIATIONS = 6.0
-"""and also this many robust standard deviations away."""
+"""Minimum distance of a suspect price, in robust standard deviations; both minima must hold."""
 _MIN_GROUP_SIZE = 5
 _MIN_KM_PER_YEAR = 3_500.0
+"""Kilometres a year below which an odometer reading is implausible."""
 _IGNORED_YEARS = 3.0
+"""First years of a car, which do not count: new cars may have few kilometres."""
 
 
 def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:

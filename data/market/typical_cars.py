@@ -20,7 +20,8 @@ _MEDIAN_KM_COLUMN = 4
 """Index of the median in a row of `km_by_age`: after the count and three lower quantiles."""
 _FIRST_AND_LAST_YEAR = (0, -1)
 MAX_YEAR_SPAN = 5
-"""Models whose listings span at least this many years have no typical car."""
+"""A model without a single year of `MIN_LISTINGS` listings has a typical car only if its usual years
+span less than this."""
 _PACE_AGES = range(3, 11)
 """Ages, years, from which the market's yearly kilometres are estimated."""
 _RARE_PREFIX = "("
@@ -94,7 +95,7 @@ def _typical_cars(
 def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
     """First, middle and last year of most listings and their number; [] if too far apart."""
     years = group["years"]
-    first, last = (round(years[place]) for place in _FIRST_AND_LAST_YEAR)
+    first, last = (round(years[index]) for index in _FIRST_AND_LAST_YEAR)
     if last - first >= MAX_YEAR_SPAN:
         return []
     return [(first, round(years[len(years) // 2]), last, group["count"])]

@@ -59,14 +59,14 @@ class CategoryTable:
         self.values = values
         self._mapped: dict[int, tuple[Mapping[Any, Any], GrowingArray[np.float64]]] = {}
 
-    def mapped(self, words: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
-        """`words` of each value, `missing` if absent; each value is looked up once."""
-        if (known := self._mapped.get(id(words))) is None:
-            # Keeping a reference to the words prevents that their id is used again.
-            known = self._mapped[id(words)] = words, GrowingArray(np.float64)
+    def mapped(self, code_of: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
+        """The code of each value, `missing` if it has none; each value is looked up once."""
+        if (known := self._mapped.get(id(code_of))) is None:
+            # The reference keeps the id from being reused.
+            known = self._mapped[id(code_of)] = code_of, GrowingArray(np.float64)
         _, found = known
         if len(found) < len(self.values):
-            found.extend([words.get(value, missing) for value in self.values[len(found) :]])
+            found.extend([code_of.get(value, missing) for value in self.values[len(found) :]])
         return found.all
 
 
@@ -114,11 +114,11 @@ def as_numbers(column: Column | None, n: int) -> NDArray[np.float64]:
 
 
 def as_codes(
-    column: Column, words: Mapping[Any, float], *, missing: float = 0.0
+    column: Column, code_of: Mapping[Any, float], *, missing: float = 0.0
 ) -> NDArray[np.float64]:
-    """`words` of each value of a column, `missing` if absent."""
+    """The code of each value of a column, `missing` if it has none."""
     if isinstance(column, CategoricalColumn):
-        return np.asarray(column.table.mapped(words, missing)[column.codes])
+        return np.asarray(column.table.mapped(code_of, missing)[column.codes])
     distinct, inverse = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
-    found = [words.get(value, missing) for value in distinct.tolist()]
+    found = [code_of.get(value, missing) for value in distinct.tolist()]
     return np.array(found, dtype=np.float64)[inverse]

@@ -116,8 +116,9 @@ class IntervalCalibration:
             std: (n,) total standard deviation of the forest, log scale.
             difficulty: (n,) log of the expected error in these deviations.
             actual: (n,) log of the real prices.
-            min_count: a level with fewer cars takes the quantiles of the level before it.
-                `OUT_OF_RANGE` has a fixed factor: training has hardly any such car.
+            min_count: a level with fewer cars takes the quantiles of the next better known level.
+                `OUT_OF_RANGE` has a fixed factor, because training has hardly any such car;
+                `UNKNOWN_BRAND` is never narrower than `UNKNOWN_MODEL`.
         """
         spread, _ = cls(factors=()).scales(mean, std, difficulty)
         knots, below, above = _tail_multipliers(mean, (actual - mean) / spread)
@@ -150,9 +151,8 @@ def _tail_multipliers(
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
     """Tail quantiles of the scaled residual by bins of the estimate: middles, below, above.
 
-    Both tails together hold the same share of the cars in every bin. Cars with a low estimate are
-    overestimated more often than underestimated, so the cheaper a bin, the further its interval
-    extends downwards and the less upwards; the reverse holds for dear cars. Quantiles of a bin are
+    Both tails together hold the same share of the cars in every bin; `_TAIL_SKEW` shifts it between
+    them, because cars with a low estimate are overestimated more often. Quantiles of a bin are
     shrunk towards those of all cars, which stabilises bins with few cars.
     """
     ranks = (np.arange(_BINS) + 0.5) / _BINS

@@ -74,15 +74,15 @@ class ComparablesIndex:
         distance = self._distance(car, price_mad, is_model)
         found: list[Comparable] = []
         of_model: dict[tuple[str, str], int] = {}
-        for place in np.argsort(distance, kind="stable").tolist():
-            if distance[place] > MAX_DISTANCE or len(found) == MAX_COMPARABLES:
+        for index in np.argsort(distance, kind="stable").tolist():
+            if distance[index] > MAX_DISTANCE or len(found) == MAX_COMPARABLES:
                 break
-            other = self.cars[place].car
+            other = self.cars[index].car
             name = (other.company, other.model)
             of_model[name] = of_model.get(name, 0) + 1
             if of_model[name] <= MAX_PER_MODEL:
-                one = self._comparable(place, car, price_mad, is_model=is_model[place])
-                found.append(dataclasses.replace(one, distance=round(float(distance[place]), 3)))
+                one = self._comparable(index, car, price_mad, is_model=is_model[index])
+                found.append(dataclasses.replace(one, distance=round(float(distance[index]), 3)))
         return tuple(found)
 
     def _is_model(self, car: CarFeatures) -> list[bool]:
@@ -111,10 +111,10 @@ class ComparablesIndex:
         return np.asarray(np.sqrt(squares + differs))
 
     def _comparable(
-        self, place: int, car: CarFeatures, price_mad: float, *, is_model: bool
+        self, index: int, car: CarFeatures, price_mad: float, *, is_model: bool
     ) -> Comparable:
-        typical = self.cars[place]
-        other, price = typical.car, float(self.price_mad[place])
+        typical = self.cars[index]
+        other, price = typical.car, float(self.price_mad[index])
         return Comparable(
             company=other.company,
             model=other.model,

@@ -7,7 +7,7 @@ The folder contains a sub-folder for each version and, while they are set:
 - `SHADOW`: one line, the id of the shadow version,
 - `shadow-share`: the share of the cars that the shadow version values.
 
-Standard library only, because the API imports it.
+Imports only the standard library and `shared.domain`, because the API imports it.
 """
 
 import contextlib
@@ -98,7 +98,10 @@ class ModelRegistry:
             raise ModelRefused(version=version, reason=reason) from error
 
     def check(self, version: str) -> ModelVersion:
-        """The manifest of a version; raises as `get`, or if schema, library or files are wrong."""
+        """Return the manifest of a version whose schema, library and files are right.
+
+        Raises as `get`, and `ModelRefused` if one of them is wrong.
+        """
         manifest = self.get(version)
         check_version(self.folder(version), manifest)
         return manifest

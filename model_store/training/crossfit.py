@@ -67,7 +67,7 @@ def cross_fit(
         listings: a canonical table.
         folds: number of folds; near duplicates share theirs.
         seed: of the folds and of the field dropout.
-        on_progress: called after each fit.
+        on_progress: called after the search for the penalty and after each fit.
     """
     known = FoldedListings(
         table=listings,

@@ -54,13 +54,13 @@ class SplitState(NamedTuple):
     is_whole: bool
 
 
-def table_name(table: ResultTable, form: ExportFormat) -> str:
+def table_name(table: ResultTable, file_format: ExportFormat) -> str:
     """Blob of a result table in one format.
 
     >>> table_name(ResultTable.RESULTS, ExportFormat.EXCEL_FR)
     'results.excel-fr.csv'
     """
-    suffix = "excel-fr.csv" if form is ExportFormat.EXCEL_FR else str(form)
+    suffix = "excel-fr.csv" if file_format is ExportFormat.EXCEL_FR else str(file_format)
     return f"{table}.{suffix}"
 
 

@@ -107,7 +107,7 @@ class BatchOptions:
     columns: tuple[tuple[str, str], ...] = ()
     """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
     sheet: str | None = None
-    """Name of the sheet of a workbook, or its number from 1; None: the first."""
+    """Name of the sheet of a workbook, or its number from 1; None: chosen by its columns."""
     language: str = "fr"
     """Language of the reasons in result files: `fr` or `en`."""
 

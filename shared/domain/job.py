@@ -89,11 +89,11 @@ class JobEnd(NamedTuple):
     """Message code of the failure."""
 
     @classmethod
-    def of(cls, job_id: JobId, outcome: Estimate | DomainError) -> "JobEnd":
+    def of(cls, job_id: JobId, result: Estimate | DomainError) -> "JobEnd":
         """The end of a job of one car, by the result for that car."""
-        if isinstance(outcome, Estimate):
-            return cls(job_id, JobState.SUCCEEDED, (outcome,))
-        return cls(job_id, JobState.FAILED, error=outcome.code)
+        if isinstance(result, Estimate):
+            return cls(job_id, JobState.SUCCEEDED, (result,))
+        return cls(job_id, JobState.FAILED, error=result.code)
 
 
 class JobKind(StrEnum):

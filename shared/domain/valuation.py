@@ -42,23 +42,24 @@ class Verdict:
     asking_price_mad: float
     position: VerdictPosition
     percentile: float
-    """Share of comparable cars, in percent (0 to 100), that ask less."""
+    """Share of cars like this one, in percent (0 to 100), that ask less."""
     difference_mad: float
     """Asking price minus estimate."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Contribution:
-    """One feature's signed contribution to the price."""
+    """One field's signed contribution to the price."""
 
     feature: str
+    """Name of the field; `feature` on the wire."""
     value: str | int | float | None
     effect_mad: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """Contributions of the features: `base_mad` plus all effects equals the price."""
+    """Contributions of the fields: `base_mad` plus all effects equals the price."""
 
     base_mad: float
     contributions: tuple[Contribution, ...]
@@ -108,7 +109,7 @@ class Estimate:
         return interval_of(self.quantiles_mad, coverage)
 
     def percentile(self, price_mad: float) -> float:
-        """Share of comparable cars (0 to 100) that cost less, log-linear between quantiles.
+        """Share of cars like this one (0 to 100) that cost less, log-linear between quantiles.
 
         Outside the outermost quantiles it is their level.
         """

@@ -123,7 +123,7 @@ class CarSchema(Schema):
         spellings=SELLER_SPELLINGS,
         aliases=("vendeur", "type de vendeur", "seller"),
     )
-    mileage_mpg = Number(
+    mileage_mpg = Number(  # fuel economy; the odometer is `km_driven`
         label_fr="Autonomie par gallon",
         label_en="Fuel economy",
         example=40.0,

@@ -66,7 +66,7 @@ _STRIP_GROUPING = {
 
 
 class ColumnValidator:
-    """Validates columns of cells, each distinct text once.
+    """Validates columns of cells by the rules of `shared.fields.kinds`, each distinct text once.
 
     Args:
         decimal: the file's decimal sign, `,` or `.`; `auto`: each number decides by itself.

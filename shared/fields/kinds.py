@@ -235,7 +235,7 @@ class Number(CarField):
         minimum, maximum: inclusive bounds; a callable is called at each use.
         decimals: digits after the point that the normal form keeps; 0 gives an int.
         whole: a fraction is an error, not rounded.
-        thousands: a sign before three digits groups thousands, as in "95.000 DH".
+        thousands: a separator before three digits groups thousands, as in "95.000 DH".
         suffixes: units that may follow the number in a text ("25 000 km").
         litres: a number below ten is in litres and is converted to cm3.
         from_date: a date counts as its year.

@@ -70,10 +70,10 @@ def unpack_reply(packed: bytes) -> tuple[str, list[RequestResult]]:
     return group_id, [_from_wire(*each) for each in answered]
 
 
-def _to_wire(valuation_id: ValuationId, outcome: EstimateResult) -> list[Any]:
-    if isinstance(outcome, Estimate):
-        return [valuation_id, outcome.to_wire(), None]
-    return [valuation_id, None, outcome.code]
+def _to_wire(valuation_id: ValuationId, result: EstimateResult) -> list[Any]:
+    if isinstance(result, Estimate):
+        return [valuation_id, result.to_wire(), None]
+    return [valuation_id, None, result.code]
 
 
 def _from_wire(

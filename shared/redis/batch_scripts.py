@@ -1,9 +1,10 @@
 """Lua scripts of the batch ledger: each change is one atomic script.
 
-`HEAD` precedes every script. KEYS of all scripts: batch, chunks done, leases, attempts, open
-batches. A step is "split", "assemble" or a chunk's number. `stopping`: the batch is cancelled or
-aborted, and no new chunk is valued. A chunk before a valued one is still valued (`wanted`), so that
-the results are a gap-free prefix of the file; after the error "attempts-exhausted" no chunk is.
+`HEAD` precedes every script. KEYS of all scripts: batch, chunks done, leases, attempts (`tries`),
+open batches. A step is "split", "assemble" or a chunk's number. `stopping`: the batch is cancelled
+or aborted, and no new chunk is valued. A chunk before a valued one is still valued (`wanted`), so
+that the results are a gap-free prefix of the file; after the error "attempts-exhausted" no chunk
+is.
 """
 
 HEAD = """
@@ -27,7 +28,7 @@ local function wanted(step)
 end
 """
 
-# ARGV: id, accepted at, lease end.  1: opened, 0: was open.
+# ARGV: id, accepted at, lease end.  Returns 1 if created, 0 if it existed.
 CREATE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', 0,
@@ -38,7 +39,7 @@ return 1
 """
 
 # ARGV: id, accepted at, now, chunks cut, total or "", then for each chunk that is done: number,
-# valid, invalid, failed.  1: opened, 0: was open.
+# valid, invalid, failed.  Returns 1 if created, 0 if it existed.
 RESTORE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', ARGV[4],
@@ -156,7 +157,7 @@ return send
 """
 
 # ARGV: now, lease seconds, maximum steps, id.  Steps to send again; each resend doubles the lease,
-# up to 32 times. A lease that ends later than that was set before the clock was set back.
+# up to 32 times its length. A lease that ends later was set before the clock was set back.
 OVERDUE = """
 if not state or ended then
   redis.call('DEL', leases, tries, done)

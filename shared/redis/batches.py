@@ -106,22 +106,22 @@ class BatchLedger:
             pipeline.expire(name, keep_s)
             pipeline.execute()
 
-    def claim_export(self, batch_id: BatchId, form: str) -> bool:
+    def claim_export(self, batch_id: BatchId, name: str) -> bool:
         """Claim the making of an export; False if it is under way."""
-        name = redis_keys.batch_export(batch_id, form)
+        key = redis_keys.batch_export(batch_id, name)
         with broker_errors():
-            return bool(self._client.set(name, 1, nx=True, ex=self._lease_s))
+            return bool(self._client.set(key, 1, nx=True, ex=self._lease_s))
 
-    def renew_export(self, batch_id: BatchId, form: str) -> None:
+    def renew_export(self, batch_id: BatchId, name: str) -> None:
         """Record that an export is still being made."""
         with broker_errors():
-            self._client.set(redis_keys.batch_export(batch_id, form), 1, ex=self._lease_s)
+            self._client.set(redis_keys.batch_export(batch_id, name), 1, ex=self._lease_s)
 
-    def finish_export(self, batch_id: BatchId, form: str) -> None:
+    def finish_export(self, batch_id: BatchId, name: str) -> None:
         """Record that an export is made, or has failed."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=True)
-            pipeline.delete(redis_keys.batch_export(batch_id, form))
+            pipeline.delete(redis_keys.batch_export(batch_id, name))
             pipeline.publish(redis_keys.PROGRESS_CHANNEL, batch_id)
             pipeline.execute()
 
@@ -187,7 +187,7 @@ class BatchLedger:
         return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
     def claim_overdue(self, batch_id: BatchId) -> list[str]:
-        """Steps whose lease has expired; they are leased again."""
+        """Lease again the steps whose lease has expired, and return them."""
         steps = self._run(
             "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
         )

@@ -27,7 +27,7 @@ from shared.redis.connections import (
 class LocalEstimateCache:
     """Estimates in the memory of this process; the least recently used are dropped first.
 
-    `cachetools.TLRUCache` does the same, but a hit takes it 2.0 us instead of 0.7 us.
+    A hit takes 0.7 us, and 2.0 us by `cachetools.TLRUCache` (docs/adr/0093).
 
     Args:
         capacity: most estimates that are kept; 0: none.
@@ -236,13 +236,13 @@ class EstimateCache:
         self._client.ping()
 
     def _is_circuit_open(self) -> bool:
-        # A longer pause means that the clock was set back.
+        # A later end means that the clock was set back.
         return 0.0 < self._circuit_open_until - self._clock() <= CIRCUIT_OPEN_S
 
     def _open_circuit(self, operation: str, error: redis.RedisError) -> None:
         CACHE_FAILURES.labels(operation=operation).inc()
         with self._lock:
-            was_paused = self._is_circuit_open()
+            was_open = self._is_circuit_open()
             self._circuit_open_until = self._clock() + CIRCUIT_OPEN_S
-        if not was_paused:
+        if not was_open:
             log.warning("cache_unavailable", operation=operation, error=str(error))

@@ -124,13 +124,13 @@ Command: TypeAlias = tuple[Any, ...]
 
 
 class PipelinedCommands:
-    """A context manager that sends commands on entry, so that other work runs until the responses.
+    """A context manager that sends commands on entry; other work can run until the responses come.
 
     On exit a connection whose responses were not all read is closed.
 
     Args:
         connections: provide the connection.
-        commands: each as its words.
+        commands: each as a tuple of its arguments.
 
     Raises:
         redis.RedisError: the commands cannot be sent, or one of them was refused.

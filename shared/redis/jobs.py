@@ -119,7 +119,10 @@ class JobStore:
         return _from_hash(job_id, stored) if stored else None
 
     def start(self, job_id: JobId) -> JobState | None:
-        """Mark a job as running, count the attempt, renew the lease; the state, None if gone."""
+        """Mark a job as running, count the attempt and renew the lease.
+
+        Returns the state of the job; None if it is gone.
+        """
         with broker_errors():
             state = self._start(
                 keys=[keys.job(job_id), keys.OPEN_JOBS],

@@ -46,9 +46,9 @@ def batches_by_caller(caller: str) -> str:
     return f"{PREFIX}batches-of:{caller}"
 
 
-def batch_export(batch_id: str, form: str) -> str:
-    """Exists while another format of a batch's results is queued or being written."""
-    return f"{PREFIX}batch-form:{batch_id}:{form}"
+def batch_export(batch_id: str, name: str) -> str:
+    """Exists while an export of a batch, by the name of its file, is queued or being written."""
+    return f"{PREFIX}batch-form:{batch_id}:{name}"
 
 
 def reply_list(process_id: str) -> str:

@@ -117,7 +117,7 @@ _BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 
 
 def foreign_unit(field: str, header: str) -> str | None:
-    """The unit in brackets in a column's name, if it is not a unit of the field.
+    """The unit that a column's name states, in brackets or as a currency symbol, if it is foreign.
 
     >>> foreign_unit("km_driven", "Kilométrage (miles)"), foreign_unit("km_driven", "Km (km)")
     ('miles', None)
@@ -152,6 +152,7 @@ FISCAL_POWER_MAX_CV = 30
 """Moroccan cars have 4 to 30 fiscal horsepower; few have so little real power."""
 
 FUEL_ECONOMY_MAX_MPG = 400
+"""Maximum of the field `mileage_mpg`."""
 
 Column = Sequence[str]
 _DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
@@ -164,7 +165,8 @@ _AMBIGUOUS_MILEAGE = frozenset({"mileage"})
 class _Candidate(NamedTuple):
     """A column that may be the column of a field."""
 
-    place: int
+    column: int
+    """Index of the column."""
     field: str
     basis: str
 
@@ -197,24 +199,24 @@ def match_header(
     def cells_of(index: int) -> Column:
         return [row[index] for row in rows if index < len(row)]
 
-    claims = dict(_given_claims(header, given, problems))
-    _add_claims(header, cells_of, claims, problems)
-    found = {field: claim for field, claim in claims.items() if claim is not None}
+    candidates = dict(_given_candidates(header, given, problems))
+    _add_candidates(header, cells_of, candidates, problems)
+    found = {field: candidate for field, candidate in candidates.items() if candidate is not None}
     if not any(problem.code == "foreign-unit" for problem in problems):
         problems += _missing_columns(header, found)
     if problems:
         raise UnreadableUpload(problems)
     return {
         field: ColumnMatch(
-            index=claim.place,
-            confidence=confidence_of(claim.basis, field, cells_of(claim.place)),
-            basis=claim.basis,
+            index=candidate.column,
+            confidence=confidence_of(candidate.basis, field, cells_of(candidate.column)),
+            basis=candidate.basis,
         )
-        for field, claim in found.items()
+        for field, candidate in found.items()
     }
 
 
-def _given_claims(
+def _given_candidates(
     header: Sequence[str], given: Iterable[tuple[str, str]], problems: list[FieldProblem]
 ) -> Iterator[tuple[str, _Candidate | None]]:
     """The columns from the caller's options; None for a field that is in no column."""
@@ -233,51 +235,52 @@ def find_column(header: Sequence[str], wanted: str) -> int | None:
     """Index of a column by its position (`#3`), its name, or another spelling of its name."""
     if wanted in header:
         return list(header).index(wanted)
-    place = wanted.removeprefix("#")
-    if wanted.startswith("#") and place.isascii() and place.isdigit() and len(place) < len("10000"):
-        return int(place) - 1 if 1 <= int(place) <= len(header) else None
+    position = wanted.removeprefix("#")
+    is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
+    if wanted.startswith("#") and is_number:
+        return int(position) - 1 if 1 <= int(position) <= len(header) else None
     names = [fold(name) for name in header]
     return names.index(fold(wanted)) if fold(wanted) in names else None
 
 
-def _add_claims(
+def _add_candidates(
     header: Sequence[str],
     cells_of: Callable[[int], Column],
-    claims: dict[str, _Candidate | None],
+    candidates: dict[str, _Candidate | None],
     problems: list[FieldProblem],
 ) -> None:
     """Find the columns of the fields that the caller's options do not name."""
-    settled = set(claims)
-    taken = {claim.place for claim in claims.values() if claim is not None}
+    settled = set(candidates)
+    taken = {candidate.column for candidate in candidates.values() if candidate is not None}
     for index, name in enumerate(header):
-        claim = _claim(index, name, cells_of)
-        if claim is None or claim.field in settled or index in taken:
+        candidate = _candidate(index, name, cells_of)
+        if candidate is None or candidate.field in settled or index in taken:
             continue
-        if (unit := foreign_unit(claim.field, name)) is not None:
-            settled.add(claim.field)
+        if (unit := foreign_unit(candidate.field, name)) is not None:
+            settled.add(candidate.field)
             problems.append(
                 FieldProblem(
                     f"/header/{index}",
                     "foreign-unit",
                     column=_short(name),
                     unit=unit,
-                    wanted=CAR_FIELDS[claim.field].unit,
-                    meaning=claim.field,
+                    wanted=CAR_FIELDS[candidate.field].unit,
+                    meaning=candidate.field,
                     place=index + 1,
                 )
             )
             continue
-        before = claims.get(claim.field)
-        if before is None or _is_better(claim, before):
-            claims[claim.field] = claim
-        elif name != header[before.place] and not _is_better(before, claim):
+        before = candidates.get(candidate.field)
+        if before is None or _is_better(candidate, before):
+            candidates[candidate.field] = candidate
+        elif name != header[before.column] and not _is_better(before, candidate):
             problems.append(
                 FieldProblem(
                     f"/header/{index}",
                     "ambiguous-column",
                     column=_short(name),
-                    other=_short(header[before.place]),
-                    meaning=claim.field,
+                    other=_short(header[before.column]),
+                    meaning=candidate.field,
                 )
             )
 
@@ -288,7 +291,7 @@ def _is_better(one: _Candidate, other: _Candidate) -> bool:
     return ranks.get(one.basis, 1) > ranks.get(other.basis, 1)
 
 
-def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
+def _candidate(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
     if fold(name) in _AMBIGUOUS_MILEAGE and _is_odometer(cells_of(index)):
         return _Candidate(index, "km_driven", "cells")
     field = field_for_header(name)
@@ -358,7 +361,7 @@ def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> 
     missing = [name for name in REQUIRED_FIELDS if name not in found]
     if not missing:
         return []
-    taken = {claim.place for claim in found.values()}
+    taken = {candidate.column for candidate in found.values()}
     free = {fold(name): name for index, name in enumerate(header) if index not in taken}
     near = {name: column for name in missing if (column := _closest(name, free))}
     mapping = ",".join(f"{name}:{column}" for name, column in near.items())

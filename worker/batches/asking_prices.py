@@ -35,7 +35,7 @@ def verdict_cells(asking_mad: Floats, quantiles_mad: Floats) -> Sequence[Sequenc
 
 
 def _percentiles(asking_mad: Floats, quantiles_mad: Floats) -> Floats:
-    """Share of comparable cars that cost less (0 to 100), log-linear between quantiles."""
+    """Share of cars like this one that cost less (0 to 100), log-linear between quantiles."""
     levels = np.asarray(QUANTILE_LEVELS)
     rows = np.arange(len(asking_mad))
     right = (quantiles_mad <= asking_mad[:, None]).sum(axis=1).clip(1, len(levels) - 1)

@@ -48,9 +48,9 @@ class EngineName(StrEnum):
 
 
 class ChunkEngine(Protocol[ChunkT_contra]):
-    """Makes the part of a chunk: validates the rows, estimates them, writes sections and audit.
+    """Makes the part of a chunk: validates and estimates the rows, encodes sections and audit.
 
-    Raises what the model raises; nothing is written or counted here, so a chunk can be repeated.
+    Raises what the model raises. Writes no file and counts nothing, so a chunk can be repeated.
     """
 
     def value(self, manifest: BatchManifest, chunk: ChunkT_contra) -> Part:

@@ -108,18 +108,18 @@ class BatchExporter:
         self._files = files
         self._ledger = ledger
 
-    def run(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
+    def run(self, batch_id: BatchId, table: ResultTable, file_format: ExportFormat) -> None:
         """Make an export unless it exists; after a failure the next request orders it again.
 
         Args:
             batch_id: a batch that has ended.
             table: which of its tables.
-            form: any except `CSV`.
+            file_format: any except `CSV`.
         """
-        name = table_name(table, form)
+        name = table_name(table, file_format)
         try:
             if self._files.blobs.size(batch_id, name) is None:
-                self._make(batch_id, table, form)
+                self._make(batch_id, table, file_format)
         except FileNotFoundError:
             log.warning("batch_form_without_batch", batch_id=batch_id, form=name)
         except OSError as error:
@@ -127,19 +127,19 @@ class BatchExporter:
         finally:
             self._ledger.finish_export(batch_id, name)
 
-    def _make(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
+    def _make(self, batch_id: BatchId, table: ResultTable, file_format: ExportFormat) -> None:
         manifest = self._files.manifest(batch_id)
         if manifest is None:
             raise FileNotFoundError(f"manifest of {batch_id}")
         started = time.monotonic()
         own = len(source_columns(manifest.dialect.header))
-        name = table_name(table, form)
+        name = table_name(table, file_format)
         with (
             self._files.blobs.read(batch_id, table_name(table, ExportFormat.CSV)) as source,
             self._files.blobs.write(batch_id, name) as target,
         ):
             lines = self._lines_with_renewal(source, batch_id, name)
-            WRITERS[form](StoredResults(lines, own), target)
+            WRITERS[file_format](StoredResults(lines, own), target)
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 

@@ -1,8 +1,8 @@
 """Byte spans: rows of a CSV that are cut without parsing and stay where they are in the file.
 
 If quotes stand only around whole cells, and the text has no lone carriage return and no undecodable
-byte, then rows end at the line feeds outside of quotes. Such rows are cut without parsing, and
-compiled loops read them. All other rows are cut by the general reader.
+byte, then rows end at the line feeds outside of quotes. Such rows are cut here into spans, which
+workers read as `FastCsvChunk`s. All other rows are cut by the general reader.
 """
 
 import dataclasses
@@ -25,7 +25,8 @@ ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8
 
 READ_BYTES = 1 << 20
 _SPAN_MARK = "plain"
-"""First member of a packed span; a packed `CellChunk` begins with a number."""
+"""First member of a packed span, an older word that blobs contain; a packed `CellChunk` begins with
+a number."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +83,7 @@ class FastCsvChunk:
 
     def as_cells(self, dialect: Dialect) -> CellChunk:
         """The same rows as the general reader cuts them."""
-        # Behind the empty line, a byte order mark of the first row is no mark of the file.
+        # The empty line keeps the reader from taking a mark in the first row for that of the file.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
         reader = CsvReader.of(stream, dataclasses.replace(dialect, encoding="utf-8"), start)
         chunk = cut(iter(reader), dialect, first_row=self.first_row, max_rows=self.rows)

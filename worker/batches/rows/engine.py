@@ -1,6 +1,6 @@
 """The general chunk engine: rows parsed as cells and validated by column.
 
-It is the reference for the fast CSV engine, which must write the same bytes.
+It defines the result: the fast CSV engine must write the same bytes.
 """
 
 import time
