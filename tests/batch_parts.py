@@ -187,7 +187,7 @@ class BulkPath:
         self.forms = BatchExporter(self.files, self.store)
         self.events = JobEvents(client)
         self.results = BatchResults(
-            self.files,
+            files=self.files,
             store=self.store,
             events=self.events,
             send=self.make_form,

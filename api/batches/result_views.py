@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from flask import Response, request
-from flask_smorest import Blueprint
 from werkzeug.http import http_date, parse_range_header
 
 from api.batches.results import StoredFile, is_partial
@@ -16,18 +15,15 @@ from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.batches.views import current_batch
 from api.http.context import language, services
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems, query_parameters
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint, query_parameters
 from api.http.uploads import CSV, NDJSON, PARQUET
 from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import PartialResultIsCsv
 
-blueprint = Blueprint("results", __name__, description="What comes out of a file of cars.")
-RESULTS_QUERY = ResultsQuery()
-REJECTED_QUERY = RejectedQuery()
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("results", __name__, description="What comes out of a file of cars.")
 RESULTS_HEADER = "Carprice-Results"
 """Response header: `complete`, or `partial` if rows are missing at the end of the file."""
 
@@ -80,7 +76,7 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     """Document a view that sends a result file or a range of it.
 
     Args:
-        more: further statuses, as for `documents_problems`.
+        more: further statuses, as for `ApiBlueprint.problems`.
     """
     text = {"content_type": CSV, "schema": {"type": "string"}}
     statuses = FILE_PROBLEMS | {
@@ -90,7 +86,7 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     }
 
     def decorate(view: View) -> View:
-        view = documents_problems(blueprint, **statuses | more)(view)
+        view = blueprint.problems(**statuses | more)(view)
         part = blueprint.alt_response(206, **text, description="The part that is asked for")
         whole = blueprint.response(200, **text)
         documented: View = whole(part(view))
@@ -114,7 +110,7 @@ def _documents_file(**more: str) -> Callable[[View], View]:
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
     """Send the results of an ended batch; with `partial`, also those of a running batch."""
-    query = load_query(RESULTS_QUERY)
+    query = load_query(ResultsQuery)
     form = _requested_format(query.get("format"), query["dialect"])
     batch = current_batch(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
@@ -136,7 +132,7 @@ def results(batch_id: str) -> Response:
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """Send the rejected rows of an ended batch."""
-    form = _requested_format("csv", load_query(REJECTED_QUERY)["dialect"])
+    form = _requested_format("csv", load_query(RejectedQuery)["dialect"])
     return stored_response(current_batch(batch_id), ResultTable.REJECTED, form)
 
 
@@ -145,8 +141,7 @@ def rejected(batch_id: str) -> Response:
 @blueprint.response(
     200, RowErrorSchema, content_type=NDJSON, description="One object a line, in the file's order"
 )
-@documents_problems(
-    blueprint,
+@blueprint.problems(
     **FILE_PROBLEMS,
     status_422="Invalid parameter",
     status_503="Too many downloads, or the store cannot be read",
@@ -154,7 +149,7 @@ def rejected(batch_id: str) -> Response:
 @require_scope(Scope.BULK)
 def row_errors(batch_id: str) -> Response:
     """Send the error report, with messages in the caller's language."""
-    load_query(NO_QUERY)
+    load_query()
     batch = current_batch(batch_id)
     report = services().batch_results.errors(batch, language())
     response = _attachment(batch, report, NDJSON, "errors.ndjson")

@@ -6,13 +6,12 @@ from typing import Any, TypeAlias
 
 import orjson
 from flask import Response, request, stream_with_context
-from flask_smorest import Blueprint
 
 from api.batches.schemas import dump_batch
 from api.events.subscriptions import StateSnapshot
 from api.http.context import caller_id, services
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint
 from api.jobs.schemas import dump_job
 from api.middleware.authentication import Scope, require_scope, scope_rechecker
 from shared.domain.errors import DomainError
@@ -20,8 +19,7 @@ from shared.domain.ids import BatchId, JobId
 from shared.domain.job import JobState
 from shared.domain.valuation import DEFAULT_COVERAGE
 
-blueprint = Blueprint("events", __name__, description="Follow a job or a file as it gets on.")
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("events", __name__, description="Follow a job or a file as it gets on.")
 EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2000
 """Reconnection time that is sent to clients, milliseconds."""
@@ -59,8 +57,7 @@ def _event_route(path: str, what: str, scope: Scope, store: str) -> Callable[[Vi
     """
 
     def decorate(view: View) -> View:
-        view = documents_problems(
-            blueprint,
+        view = blueprint.problems(
             status_404=f"No such {what}",
             status_410="Expired",
             status_422="A query parameter",
@@ -80,7 +77,7 @@ def _event_route(path: str, what: str, scope: Scope, store: str) -> Callable[[Vi
 @_event_route("/jobs/<job_id>/events", "job", Scope.PREDICT, "queue")
 def job_events(job_id: str) -> Response:
     """Stream the states of a job."""
-    load_query(NO_QUERY)
+    load_query()
     jobs, caller = services().jobs, caller_id()
 
     def poll() -> Snapshot:
@@ -94,7 +91,7 @@ def job_events(job_id: str) -> Response:
 @_event_route("/batches/<batch_id>/events", "batch", Scope.BULK, "queue or store")
 def batch_events(batch_id: str) -> Response:
     """Stream the states of a batch, with counts, speed and remaining time."""
-    load_query(NO_QUERY)
+    load_query()
     return batch_event_stream(batch_id)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from flask import request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
@@ -41,9 +41,6 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
 class ValuationQuery(Schema):
     """Query parameters of requests for a valuation."""
 
-    class Meta:
-        unknown = RAISE
-
     include = ExtrasField(
         load_default=(),
         metadata={
@@ -61,33 +58,35 @@ class ValuationQuery(Schema):
     )
 
 
-class WaitQuery(ValuationQuery):
-    """Query parameters of requests that can wait for a job."""
-
-    wait = fields.Float(
+def wait_field(what: str) -> fields.Float:
+    """The parameter `wait` of reading a job or batch."""
+    return fields.Float(
         load_default=0.0,
         validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
         error_messages={"invalid": "seconds from 0 to 30"},
-        metadata={"description": "Seconds to wait for the end of the job (long poll)."},
+        metadata={"description": f"Seconds to wait for the end of the {what} (long poll)."},
     )
+
+
+class WaitQuery(ValuationQuery):
+    """Query parameters of requests that can wait for a job."""
+
+    wait = wait_field("job")
 
 
 class NoQuery(Schema):
     """No query parameters."""
 
-    class Meta:
-        unknown = RAISE
 
-
-def load_query(schema: Schema) -> dict[str, Any]:
-    """The query parameters of this request.
+def load_query(kind: type[Schema] = NoQuery) -> dict[str, Any]:
+    """The query parameters of this request, as a schema reads them.
 
     Raises:
         InvalidInput: a parameter is unknown, given twice or has a wrong value.
     """
     if not request.query_string:
-        return dict(_defaults(schema))
-    args = request.args
+        return dict(_defaults(kind))
+    args, schema = request.args, _schema(kind)
     problems = [
         FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "-")
         for name in args
@@ -108,9 +107,14 @@ def load_query(schema: Schema) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _defaults(schema: Schema) -> dict[str, Any]:
+def _schema(kind: type[Schema]) -> Schema:
+    return kind()
+
+
+@lru_cache(maxsize=64)
+def _defaults(kind: type[Schema]) -> dict[str, Any]:
     """The defaults of all parameters, cached because most requests have no query."""
-    defaults: dict[str, Any] = schema.load({})
+    defaults: dict[str, Any] = _schema(kind).load({})
     return defaults
 
 

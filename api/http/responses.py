@@ -1,6 +1,6 @@
 """Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -37,20 +37,37 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status, mimetype=JSON)
 
 
-def documents_problems(blueprint: Blueprint, **reasons: str) -> Callable[[View], View]:
-    """Document the failures of a view: `status_422="Invalid car"`."""
+USUAL_PROBLEMS = {
+    403: "A page of another site asks, or the key has another scope",
+    410: "Expired",
+    413: "Body too large",
+    415: "Not JSON",
+    422: "A query parameter",
+}
+"""Descriptions of the failures that many views have."""
 
-    def decorate(view: View) -> View:
-        for name, description in reasons.items():
-            view = blueprint.alt_response(
-                int(name.removeprefix("status_")),
-                schema=ProblemSchema,
-                description=description,
-                content_type=PROBLEM_JSON,
-            )(view)
-        return view
 
-    return decorate
+class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no types
+    """A blueprint whose views also document their failures."""
+
+    def problems(self, usual: Iterable[int] = (), **reasons: str) -> Callable[[View], View]:
+        """Document the failures of a view.
+
+        Args:
+            usual: statuses whose descriptions are those of `USUAL_PROBLEMS`.
+            reasons: descriptions of the others: `status_422="Invalid car"`.
+        """
+        texts = {status: USUAL_PROBLEMS[status] for status in usual}
+        texts |= {int(name.removeprefix("status_")): text for name, text in reasons.items()}
+
+        def decorate(view: View) -> View:
+            for status, description in sorted(texts.items()):
+                view = self.alt_response(
+                    status, schema=ProblemSchema, description=description, content_type=PROBLEM_JSON
+                )(view)
+            return view
+
+        return decorate
 
 
 def query_parameters(schema: type[Schema]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import orjson
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from api.http.context import language, services
 from api.http.responses import JSON, HttpResponse
@@ -236,7 +236,6 @@ class JobListQuery(Schema):
     """Query parameters of the list of jobs."""
 
     class Meta:
-        unknown = RAISE
         include = {  # noqa: RUF012 - marshmallow requires a dict; `from` is a Python keyword
             "from": TimeField(
                 load_default=0.0,

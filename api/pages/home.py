@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, status_of
-from api.http.requests import NoQuery, load_query
+from api.http.requests import load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.middleware.problems import answer_error, answer_http_error
 from api.models.service import CARD_DATA_FILE
@@ -84,7 +84,6 @@ REFUSAL_STATUSES = frozenset(
 """With these statuses the body of the request is not read."""
 BASIC_CHALLENGE = 'Basic realm="CarPricePredictor-MA"'
 """Makes browsers ask for the key, which they send as the password."""
-NO_QUERY = NoQuery()
 EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """The answer of the reference API at `/`."""
@@ -209,7 +208,7 @@ def show_unexpected_error(error: Exception) -> Response:
 def _greeting() -> Response:
     """The JSON answer at `/`; errors are problem documents."""
     try:
-        load_query(NO_QUERY)
+        load_query()
     except InvalidInput as error:
         return answer_error(error)
     return Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
@@ -265,7 +264,7 @@ def _page(
     status: int = 200,
 ) -> Response:
     """The page, with the given form values, errors, result or notice."""
-    active = services().models.active_id()
+    active = services().active_model.version_id()
     version = model_version or active
     card = services().active_model.manifest(version) if version else None
     response = html_response(
