@@ -21,7 +21,7 @@ from api.models.service import CARD_DATA_FILE
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
 from api.pages.french import format_month, format_name, typographic
-from api.pages.result import Result, build_result
+from api.pages.result import build_result
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
@@ -97,14 +97,6 @@ ASSETS = AssetFolder(
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(typographic)
 blueprint.before_request(accept_basic_auth)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """The message that is shown when there is no estimate."""
-
-    title: str
-    detail: str
 
 
 @blueprint.get("/")
@@ -225,18 +217,18 @@ def _submitted_values() -> dict[str, str]:
     return {name: value.strip() for name, value in request.form.items() if value.strip()}
 
 
-def _notice(code: str, params: dict[str, Any]) -> Notice:
+def _notice(code: str, params: dict[str, Any]) -> dict[str, str]:
     title, detail = describe_problem(code, params, "fr")
-    return Notice(title=title, detail=detail)
+    return {"title": title, "detail": detail}
 
 
-def _outage_notice(code: str) -> Notice:
+def _outage_notice(code: str) -> dict[str, str]:
     """The message of an outage: asks the visitor to retry and names the cause for the operator."""
     cause, _ = describe_problem(code, {}, "fr")
-    return Notice(
-        title="Estimation momentanément indisponible",
-        detail=f"Vos réponses sont conservées : réessayez dans un instant. Cause : {cause}.",
-    )
+    return {
+        "title": "Estimation momentanément indisponible",
+        "detail": f"Vos réponses sont conservées : réessayez dans un instant. Cause : {cause}.",
+    }
 
 
 def _waiting(job: Job, values: dict[str, str]) -> Response:
@@ -248,7 +240,7 @@ def _waiting(job: Job, values: dict[str, str]) -> Response:
 
 def _failed(job: Job, values: dict[str, str]) -> Response:
     if job.state is JobState.CANCELLED:
-        notice = Notice(title="Estimation annulée", detail="Relancez-la quand vous voulez.")
+        notice = {"title": "Estimation annulée", "detail": "Relancez-la quand vous voulez."}
         return _page(values, notice=notice)
     return _page(values, notice=_notice(job.error or "valuation-failed", {}), status=500)
 
@@ -257,8 +249,8 @@ def _page(
     values: dict[str, str],
     *,
     problems: list[FieldProblem] | None = None,
-    result: Result | None = None,
-    notice: Notice | None = None,
+    result: dict[str, Any] | None = None,
+    notice: dict[str, str] | None = None,
     refresh: str = "",
     model_version: str | None = None,
     status: int = 200,
