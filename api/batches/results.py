@@ -117,9 +117,15 @@ class BatchResults:
         return _with_messages(self.files, batch_id, language)
 
     def _export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> int:
-        """Request an export and wait for it; its size in bytes."""
+        """Queue the task that makes an export, unless it is in progress; the size in bytes."""
         name = table_name(table, form)
-        self._request_export(batch_id, table, form)
+        if self.store.claim_export(batch_id, name):
+            try:
+                order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
+                self.send(TaskName.MAKE_EXPORT, order)
+            except BrokerUnavailable:
+                self.store.finish_export(batch_id, name)
+                raise
         size = self.events.poll(
             batch_id,
             lambda: self.files.blobs.size(batch_id, name),
@@ -131,18 +137,6 @@ class BatchResults:
         if size is None:
             raise ExportNotReady(id=batch_id, form=name)
         return size
-
-    def _request_export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
-        """Queue the task that makes an export, unless it is in progress."""
-        name = table_name(table, form)
-        if not self.store.claim_export(batch_id, name):
-            return
-        try:
-            order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
-            self.send(TaskName.MAKE_EXPORT, order)
-        except BrokerUnavailable:
-            self.store.finish_export(batch_id, name)
-            raise
 
 
 def is_partial(batch: Batch) -> bool:

@@ -180,23 +180,19 @@ def parse_json(raw: bytes, content_length: int | None) -> Any:
         raise InvalidInput([FieldProblem("", "not-json", reason=str(error))]) from None
 
 
-def preferred_wait_s() -> float | None:
-    """The `wait` of the `Prefer` header (RFC 7240), seconds; None without one.
+def preferred_wait_s(prefer: str) -> float | None:
+    """The `wait` of a `Prefer` header (RFC 7240), seconds; None without one.
 
     A preference that cannot be read is ignored, as the RFC asks.
     """
-    return _preferred_wait_s(request.headers.get("Prefer", ""))
+    found = _PREFER_WAIT.search(prefer) if prefer else None
+    return float(found.group(1)) if found else None
 
 
 def resolve_wait_s(prefer: str, settings: Settings) -> float:
     """How long a caller of `/predict` waits, by the `Prefer` header, seconds."""
-    wanted = _preferred_wait_s(prefer)
+    wanted = preferred_wait_s(prefer)
     return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
-
-
-def _preferred_wait_s(prefer: str) -> float | None:
-    found = _PREFER_WAIT.search(prefer) if prefer else None
-    return float(found.group(1)) if found else None
 
 
 def preferred_language(accept_language: str | None) -> Language:

@@ -75,6 +75,18 @@ def query_parameters(schema: type[Schema]) -> dict[str, Any]:
     return {"in": "query", "schema": schema}
 
 
+def described(kind: type[Any], description: str, *options: Any, **more: Any) -> Any:
+    """A field that every answer has, with its description for the documentation.
+
+    Args:
+        kind: class of the field.
+        description: for the documentation.
+        options: positional arguments of the class.
+        more: its keyword arguments.
+    """
+    return kind(*options, required=True, metadata={"description": description}, **more)
+
+
 class PlaceSchema(Schema):
     """One place of the input and the rule that it breaks."""
 

@@ -96,7 +96,7 @@ def submit() -> Response:
         submission = _submission(query["include"])
     job = services().jobs.submit(submission, caller_id())
     del submission
-    wait_s = preferred_wait_s()
+    wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
     if wait_s is None:
         return accepted(job, query["coverage"])
     job_id = job.id

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 
 from api.http.context import caller_id, services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, json_response
+from api.http.responses import ApiBlueprint, described, json_response
 from api.middleware.authentication import Scope, require_scope
 from api.models.service import CARD_DATA_FILE
 from model_store.registry.manifest import ModelVersion
@@ -22,11 +22,7 @@ class ModelVersionSchema(Schema):
 
     version = fields.String(required=True)
     active = fields.Boolean(required=True)
-    activated_at = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When it was last made the active one"},
-    )
+    activated_at = described(fields.String, "When it was last made the active one", allow_none=True)
     created_at = fields.String(required=True)
     data_as_of = fields.String(required=True, allow_none=True)
     basis = fields.String(required=True)
@@ -35,9 +31,7 @@ class ModelVersionSchema(Schema):
     nodes = fields.Integer(required=True)
     training = fields.Dict(required=True)
     metrics = fields.Dict(required=True)
-    links = fields.Dict(
-        keys=fields.String(), required=True, metadata={"description": "`card`: its model card"}
-    )
+    links = described(fields.Dict, "`card`: its model card", keys=fields.String())
 
 
 class ModelListSchema(Schema):

@@ -46,7 +46,7 @@ class Health:
 
     def checks(self) -> list[Check]:
         """Check every dependency now."""
-        broker = _check("broker", self._check_broker, required=True)
+        broker = _check("broker", self.workers.ping, required=True)
         # Heartbeats are in the broker: asking a dead one again would take its timeout twice.
         workers = (
             _check("workers", self._check_workers, required=True)
@@ -57,16 +57,8 @@ class Health:
             _check("model", self._check_model, required=True),
             broker,
             workers,
-            _check("cache", self._check_cache, required=False),
+            _check("cache", self.cache.ping, required=False),
         ]
-
-    def model_loaded(self) -> bool:
-        """Whether a model version is active."""
-        return self.active_model.version_id() is not None
-
-    def cache_enabled(self) -> bool:
-        """Whether the result cache answers."""
-        return self.cache.size() is not None
 
     def snapshot(self) -> ServiceSnapshot:
         """The gauges of `/metrics`; values that cannot be read are left out."""
@@ -92,25 +84,17 @@ class Health:
             raise ModelNotLoaded
         return version
 
-    def _check_broker(self) -> str:
-        self.workers.ping()
-        return ""
-
     def _check_workers(self) -> str:
         live_counts = self.workers.live_counts()
         if not live_counts[QueueName.INTERACTIVE]:
             raise WorkersMissing
         return ", ".join(f"{queue}: {count}" for queue, count in live_counts.items())
 
-    def _check_cache(self) -> str:
-        self.cache.ping()
-        return ""
 
-
-def _check(name: str, check: Callable[[], str], *, required: bool) -> Check:
+def _check(name: str, check: Callable[[], str | None], *, required: bool) -> Check:
     started = time.perf_counter()
     try:
-        detail, ok = check(), True
+        detail, ok = check() or "", True
     except DomainError as error:
         # Only the code is published, because the message may contain addresses.
         detail, ok = error.code, False

@@ -1,6 +1,5 @@
 """Operations: health, readiness, metrics, statistics."""
 
-import dataclasses
 import re
 from datetime import UTC, date, datetime
 
@@ -57,12 +56,12 @@ class DayQuery(Schema):
 def health() -> Response:
     """Answer with the fields of the reference API."""
     load_query()
-    loaded = services().health.model_loaded()
+    loaded = services().active_model.version_id() is not None
     return json_response(
         {
             "status": "ok" if loaded else "error",
             "model_loaded": loaded,
-            "cache_enabled": services().health.cache_enabled(),
+            "cache_enabled": services().cache.size() is not None,
         }
     )
 
@@ -88,10 +87,7 @@ def ready() -> Response:
     checks = services().health.checks()
     is_ready = all(check.ok for check in checks if check.required)
     status = "ready" if all(check.ok for check in checks) else "degraded"
-    body = {
-        "status": status if is_ready else "not-ready",
-        "checks": [dataclasses.asdict(check) for check in checks],
-    }
+    body = {"status": status if is_ready else "not-ready", "checks": checks}
     return json_response(body, 200 if is_ready else 503)
 
 
