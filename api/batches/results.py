@@ -58,21 +58,14 @@ class StoredFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchResults:
-    """Reads the result files of batches.
-
-    Args:
-        files: records and blobs of batches.
-        store: the ledger, which records exports in progress.
-        events: wakes the threads that wait for an export.
-        send: puts a task on the queue.
-        long_waits: bounds the waiting threads; beyond it, a caller is asked to retry at once.
-    """
+    """Reads the result files of batches."""
 
     files: BatchFiles
     store: BatchLedger
     events: JobEvents
     send: Send
     long_waits: threading.Semaphore
+    """Bounds the waiting threads; beyond it, a caller is asked to retry at once."""
 
     @storage_errors()
     def file(self, batch: Batch, table: ResultTable, form: ExportFormat) -> StoredFile:

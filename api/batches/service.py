@@ -60,20 +60,7 @@ class IncomingFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Batches:
-    """Accepts batches, reads their state, waits for their end and cancels them.
-
-    Args:
-        files: records and blobs of batches.
-        store: the ledger of batches.
-        active_model: names the model version that a new batch is valued by.
-        idempotency: maps idempotency keys to batches.
-        events: wakes the threads that wait for a batch.
-        send_split: puts the first step of a batch on the queue.
-        clock: returns Unix time.
-        max_bytes: limit of an upload, compressed and decompressed.
-        retention_s: how long an ended batch can be read.
-        long_waits: bounds the waiting threads; beyond it, `wait` returns at once.
-    """
+    """Accepts batches, reads their state, waits for their end and cancels them."""
 
     files: BatchFiles
     store: BatchLedger
@@ -83,8 +70,11 @@ class Batches:
     send_split: Callable[[BatchId], None]
     clock: Clock
     max_bytes: int
+    """Limit of an upload, compressed and decompressed."""
     retention_s: int
+    """How long an ended batch can be read."""
     long_waits: threading.Semaphore
+    """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
     def accept(self, incoming: IncomingFile, caller: CallerId) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.

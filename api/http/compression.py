@@ -48,7 +48,7 @@ class GzipStreamDecompressor:
             try:
                 piece = self._member.decompress(data, MAX_INFLATE_BYTES)
             except zlib.error:
-                raise _refused("wrong-gzip") from None
+                raise refused_upload("wrong-gzip") from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
                 yield piece
@@ -56,7 +56,7 @@ class GzipStreamDecompressor:
     def close(self) -> None:
         """Raise `UnreadableUpload` unless the data are complete."""
         if not self._member.eof:
-            raise _refused("truncated-gzip")
+            raise refused_upload("truncated-gzip")
 
 
 class ZstdStreamDecompressor:
@@ -81,7 +81,7 @@ class ZstdStreamDecompressor:
             except zstandard.ZstdError as error:
                 too_wide = "too much memory" in str(error)
                 code = "zstd-window" if too_wide else "wrong-zstd"
-                raise _refused(code, maximum=ZSTD_WINDOW_MAX_BYTES >> 20) from None
+                raise refused_upload(code, maximum=ZSTD_WINDOW_MAX_BYTES >> 20) from None
             data = self._frame.unused_data if self._frame.eof else b""
             self._is_open = not self._frame.eof
             if piece:
@@ -90,7 +90,7 @@ class ZstdStreamDecompressor:
     def close(self) -> None:
         """Raise `UnreadableUpload` unless the data are complete."""
         if self._is_open:
-            raise _refused("truncated-zstd")
+            raise refused_upload("truncated-zstd")
 
 
 Decompressor: TypeAlias = GzipStreamDecompressor | ZstdStreamDecompressor
@@ -104,5 +104,6 @@ def decompressor_of(first: bytes) -> Decompressor | None:
     return ZstdStreamDecompressor() if compression == "zstd" else None
 
 
-def _refused(code: str, **params: object) -> UnreadableUpload:
+def refused_upload(code: str, **params: object) -> UnreadableUpload:
+    """The error of an upload that cannot be read; `code` names the message."""
     return UnreadableUpload([FieldProblem("/file", code, **params)])

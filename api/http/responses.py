@@ -11,13 +11,6 @@ from marshmallow import Schema, fields
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
-PREFER_HEADER = {
-    "in": "header",
-    "name": "Prefer",
-    "schema": {"type": "string", "example": "wait=10"},
-    "description": "Wait so many seconds: 200 with the result if it is there in time, or 202.",
-}
-"""Documentation of a header of `/predict` and `/jobs`."""
 
 
 class HttpResponse(NamedTuple):
@@ -37,6 +30,21 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status, mimetype=JSON)
 
 
+def header_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Document a request header; `schema` adds to its schema, like `example`."""
+    return {
+        "in": "header",
+        "name": name,
+        "schema": {"type": "string", **schema},
+        "description": description,
+    }
+
+
+PREFER_HEADER = header_parameter(
+    "Prefer",
+    "Wait so many seconds: 200 with the result if it is there in time, or 202.",
+    example="wait=10",
+)
 USUAL_PROBLEMS = {
     403: "A page of another site asks, or the key has another scope",
     410: "Expired",

@@ -140,13 +140,7 @@ class _Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Lists jobs and batches; the cost of a page does not depend on the number of entries.
-
-    Args:
-        lists: ids of each caller's jobs and batches.
-        batches: reads batches.
-        idempotency: maps idempotency keys to ids.
-    """
+    """Lists jobs and batches; the cost of a page does not depend on the number of entries."""
 
     lists: SubmissionIndex
     batches: Batches

@@ -31,19 +31,7 @@ class Submission:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Jobs:
-    """Accepts jobs, reads their state, waits for their end and cancels them.
-
-    Args:
-        active_model: jobs are refused while no version is active.
-        store: stores jobs.
-        lists: reads summaries of jobs without their cars.
-        events: wakes the threads that wait for a job.
-        dispatcher: puts jobs on the queue.
-        idempotency: maps idempotency keys to jobs.
-        clock: returns Unix time.
-        queue_guard: refuses new work while the queue is too long.
-        long_waits: bounds the waiting threads; beyond it, `wait` returns at once.
-    """
+    """Accepts jobs, reads their state, waits for their end and cancels them."""
 
     active_model: ActiveVersionCache
     store: JobStore
@@ -54,6 +42,7 @@ class Jobs:
     clock: Clock
     queue_guard: QueueGuard
     long_waits: threading.Semaphore
+    """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
     def submit(self, submission: Submission, caller: CallerId) -> Job:
         """Accept a job; it is stored and queued when this returns.

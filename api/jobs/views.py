@@ -17,7 +17,13 @@ from api.http.requests import (
     preferred_wait_s,
     read_json,
 )
-from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query_parameters
+from api.http.responses import (
+    PREFER_HEADER,
+    ApiBlueprint,
+    header_parameter,
+    json_response,
+    query_parameters,
+)
 from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
@@ -47,12 +53,7 @@ IDEMPOTENCY_KEY_MAX = 200
 
 def idempotency_parameter(description: str) -> dict[str, Any]:
     """The documentation of the header `Idempotency-Key`."""
-    return {
-        "in": "header",
-        "name": "Idempotency-Key",
-        "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
-        "description": description,
-    }
+    return header_parameter("Idempotency-Key", description, maxLength=IDEMPOTENCY_KEY_MAX)
 
 
 @blueprint.post("/jobs")

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 
 from api.http.context import caller_id, services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, described, json_response
+from api.http.responses import ApiBlueprint, described, header_parameter, json_response
 from api.middleware.authentication import Scope, require_scope
 from api.models.service import CARD_DATA_FILE
 from model_store.registry.manifest import ModelVersion
@@ -94,12 +94,7 @@ def active_model() -> Response:
 @blueprint.doc(
     summary="Activate a version",
     parameters=[
-        {
-            "in": "header",
-            "name": "If-Match",
-            "schema": {"type": "string"},
-            "description": "ETag of the active version: activate only if it still is.",
-        }
+        header_parameter("If-Match", "ETag of the active version: activate only if it still is.")
     ],
 )
 @blueprint.response(200, ModelVersionSchema)

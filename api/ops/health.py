@@ -32,13 +32,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Checks the dependencies of the service.
-
-    Args:
-        active_model: the active model version.
-        workers: the broker and the heartbeats of the workers.
-        cache: the result cache.
-    """
+    """Checks the dependencies of the service."""
 
     active_model: ActiveVersionCache
     workers: WorkerRegistry

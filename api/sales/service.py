@@ -31,21 +31,15 @@ _NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SaleReports:
-    """Accepts sale reports.
-
-    Args:
-        search: finds the audit record of a valuation.
-        log: stores sale reports.
-        jobs: tells when a job ended, which locates the audit record of a long one.
-        clock: returns Unix time.
-        window_s: how long after the valuation a sale can be reported.
-    """
+    """Accepts sale reports."""
 
     search: AuditSearch
     log: SaleReportLog
     jobs: JobStore
+    """Tells when a job ended, which locates the audit record of a long one."""
     clock: Clock
     window_s: int
+    """How long after the valuation a sale can be reported."""
 
     def report(
         self, valuation_id: str, sale: Sale, caller: CallerId, *, is_admin: bool
