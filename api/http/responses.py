@@ -1,6 +1,6 @@
 """Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -58,18 +58,21 @@ USUAL_PROBLEMS = {
 class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no types
     """A blueprint whose views also document their failures."""
 
-    def problems(self, usual: Iterable[int] = (), **reasons: str) -> Callable[[View], View]:
+    def problems(self, usual: Collection[int] = (), **reasons: str) -> Callable[[View], View]:
         """Document the failures of a view.
 
         Args:
-            usual: statuses whose descriptions are those of `USUAL_PROBLEMS`.
+            usual: statuses whose descriptions are those of `USUAL_PROBLEMS`; with them, all are
+                documented in ascending order.
             reasons: descriptions of the others: `status_422="Invalid car"`.
         """
-        texts = {status: USUAL_PROBLEMS[status] for status in usual}
-        texts |= {int(name.removeprefix("status_")): text for name, text in reasons.items()}
+        texts = {int(name.removeprefix("status_")): text for name, text in reasons.items()}
+        if usual:
+            texts |= {status: USUAL_PROBLEMS[status] for status in usual}
+            texts = dict(sorted(texts.items()))
 
         def decorate(view: View) -> View:
-            for status, description in sorted(texts.items()):
+            for status, description in texts.items():
                 view = self.alt_response(
                     status, schema=ProblemSchema, description=description, content_type=PROBLEM_JSON
                 )(view)

@@ -7,7 +7,13 @@ from marshmallow import Schema, fields
 
 from api.http.context import caller_id, services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, described, header_parameter, json_response
+from api.http.responses import (
+    USUAL_PROBLEMS,
+    ApiBlueprint,
+    described,
+    header_parameter,
+    json_response,
+)
 from api.middleware.authentication import Scope, require_scope
 from api.models.service import CARD_DATA_FILE
 from model_store.registry.manifest import ModelVersion
@@ -99,10 +105,11 @@ def active_model() -> Response:
 )
 @blueprint.response(200, ModelVersionSchema)
 @blueprint.problems(
-    (403, 422),
     status_404="No such version",
+    status_403=USUAL_PROBLEMS[403],
     status_409="The version fails its checks",
     status_412="Another version is active than If-Match says",
+    status_422=USUAL_PROBLEMS[422],
 )
 @require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
@@ -116,10 +123,11 @@ def activate(version: str) -> Response:
 @blueprint.doc(summary="Go back to the version before")
 @blueprint.response(200, ModelVersionSchema)
 @blueprint.problems(
-    (403, 422),
     status_404="That version is gone",
+    status_403=USUAL_PROBLEMS[403],
     status_409="There is none",
     status_412="If-Match does not hold",
+    status_422=USUAL_PROBLEMS[422],
 )
 @require_scope(Scope.ADMIN)
 def rollback() -> Response:
