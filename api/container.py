@@ -4,6 +4,7 @@ import dataclasses
 import os
 import threading
 import time
+from functools import partial
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
@@ -12,7 +13,7 @@ from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
-from api.models.service import ModelSelfTest
+from api.models.service import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
 from api.sales.audit_search import AuditSearch
@@ -141,7 +142,7 @@ def build_services(settings: Settings) -> ApiServices:
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
         ),
         registry=ModelRegistry(
-            settings.versions_path, self_test=ModelSelfTest(settings.versions_path)
+            settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
         ),
         active_model=active_model,
         health=Health(

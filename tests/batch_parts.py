@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from api.batches.results import BatchResults
-from api.batches.service import Batches, IncomingFile
+from api.batches.service import Batches
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from shared.blobs.batch_files import BatchFiles
@@ -221,10 +221,7 @@ class BulkPath:
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""
-        incoming = IncomingFile(
-            file=Memory(data), options=BatchOptions(**options), idempotency_key=key
-        )
-        return self.batches.accept(incoming, CALLER).manifest.id
+        return self.batches.accept(Memory(data), BatchOptions(**options), CALLER, key).manifest.id
 
     def step(self) -> TaskName:
         """Run the first task of the queue."""

@@ -50,15 +50,6 @@ class FileSource(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class IncomingFile:
-    """What a caller uploads."""
-
-    file: FileSource
-    options: BatchOptions
-    idempotency_key: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Batches:
     """Accepts batches, reads their state, waits for their end and cancels them."""
 
@@ -76,7 +67,13 @@ class Batches:
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
-    def accept(self, incoming: IncomingFile, caller: CallerId) -> Batch:
+    def accept(
+        self,
+        file: FileSource,
+        options: BatchOptions,
+        caller: CallerId,
+        idempotency_key: str | None = None,
+    ) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.
 
         Raises:
@@ -93,21 +90,21 @@ class Batches:
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
             try:
-                upload, dialect = self._receive(batch_id, incoming)
+                upload, dialect = self._receive(batch_id, file, options)
                 manifest = BatchManifest(
                     id=batch_id,
                     caller=caller,
                     accepted_at=self.clock(),
                     model_version=version,
-                    options=incoming.options,
+                    options=options,
                     dialect=dialect,
                     sha256=upload.sha256,
                     size_bytes=upload.size,
-                    file_name=incoming.file.file_name,
+                    file_name=file.file_name,
                 )
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)
-                batch = self._repeated(manifest, incoming.idempotency_key)
+                batch = self._repeated(manifest, idempotency_key)
                 if batch is None:
                     batch = self._start(manifest)
                     undo.pop_all()
@@ -168,11 +165,13 @@ class Batches:
             raise BrokerUnavailable(reason="the ledger is being refilled")
         return self.get(batch_id, caller)
 
-    def _receive(self, batch_id: BatchId, incoming: IncomingFile) -> tuple[Upload, Dialect]:
+    def _receive(
+        self, batch_id: BatchId, file: FileSource, options: BatchOptions
+    ) -> tuple[Upload, Dialect]:
         """Stream the file into the blob store."""
         with self.files.blobs.write(batch_id, SOURCE) as target:
-            upload = Upload(target, incoming.options, self.max_bytes)
-            for block in incoming.file:
+            upload = Upload(target, options, self.max_bytes)
+            for block in file:
                 upload.write(block)
             dialect = upload.close()
         if dialect.kind is not FileKind.CSV:

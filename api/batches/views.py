@@ -6,7 +6,6 @@ from typing import Any
 from flask import Response, request
 
 from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch
-from api.batches.service import IncomingFile
 from api.http.context import caller_id, language, services
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, json_response, query_parameters
@@ -25,10 +24,7 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    incoming = IncomingFile(
-        file=UploadBody(request), options=options, idempotency_key=idempotency_key
-    )
-    return services().batches.accept(incoming, caller_id())
+    return services().batches.accept(UploadBody(request), options, caller_id(), idempotency_key)
 
 
 def current_batch(batch_id: str) -> Batch:

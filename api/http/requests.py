@@ -1,7 +1,6 @@
 """Reads bodies, query parameters and headers of requests; the car itself: `shared.fields`."""
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -100,7 +99,13 @@ def load_query(kind: type[Schema] = NoQuery) -> dict[str, Any]:
     try:
         given: dict[str, Any] = schema.load({k: v for k, v in args.items() if k in schema.fields})
     except ValidationError as error:
-        problems += _query_problems(error, args)
+        by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        problems += [
+            FieldProblem(
+                f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
+            )
+            for name, messages in by_name.items()
+        ]
     if problems:
         raise InvalidInput(problems)
     return given
@@ -116,16 +121,6 @@ def _defaults(kind: type[Schema]) -> dict[str, Any]:
     """The defaults of all parameters, cached because most requests have no query."""
     defaults: dict[str, Any] = _schema(kind).load({})
     return defaults
-
-
-def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[FieldProblem]:
-    by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    return [
-        FieldProblem(
-            f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
-        )
-        for name, messages in by_name.items()
-    ]
 
 
 def load_json() -> Any:

@@ -1,4 +1,4 @@
-"""The view models of the depreciation curve and the comparable cars."""
+"""What the page shows of the depreciation curve and of comparable cars."""
 
 import re
 
