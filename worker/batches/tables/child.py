@@ -9,11 +9,13 @@ standard error, what it found or why it gave up.
 """
 
 import contextlib
+import lzma
 import os
 import resource
 import sys
 import threading
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
@@ -28,6 +30,11 @@ MEMORY_MAX_BYTES = 450_000_000
 
 CPU_MAX_S = 1_800
 NOTICE_SHEETS = 20
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, KeyError, EOFError, OSError, ValueError,
+    RuntimeError,
+)  # fmt: skip
+"""What `zipfile` raises for a damaged archive, or one of locked or unknown kinds of parts."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,12 +79,12 @@ def _convert(order: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
         return {}
     try:
         return _convert_workbook(order, source, writer)
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError, ValueError):
+    except DAMAGE:
         raise UnreadableUpload([FieldProblem("/file", "wrong-workbook")]) from None
 
 
 def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter) -> dict[str, Any]:
-    from worker.batches.tables.xlsx import Workbook  # noqa: PLC0415 - not for Parquet
+    from worker.batches.tables.workbook import Workbook  # noqa: PLC0415 - not for Parquet
 
     workbook = Workbook(source)
     sheet = workbook.sheet(order["sheet"], order["headers"])
@@ -91,6 +98,7 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
         "titles": table.titles if table is not None else [],
         "others": others[:NOTICE_SHEETS],
         "has_macros": workbook.has_macros,
+        "hidden_rows": workbook.hidden_rows,
     }
 
 

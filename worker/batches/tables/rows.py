@@ -87,10 +87,10 @@ class RowWriter:
         self._lines.writerow([NUMBER_COLUMN, *names])
 
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
-        """Write rows, each as wide as the header or wider."""
+        """Write rows, each as wide as the header or wider, of cells that are not too long."""
         for number, cells in rows:
             blank = [""] * (width - len(cells))
-            self._lines.writerow([number, *map(truncate_cell, cells), *blank])
+            self._lines.writerow([number, *cells, *blank])
             if self._text.tell() > BLOCK_BYTES:
                 self.flush()
         self.flush()

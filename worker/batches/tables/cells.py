@@ -1,0 +1,59 @@
+"""Texts of workbook cells, as a person reads them in a CSV of the same sheet."""
+
+import re
+from datetime import date, datetime, time, timedelta
+
+from worker.batches.tables.rows import truncate_cell
+
+_THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
+_MAX_EXACT_INTEGER = 1e15
+_MINUTE_S, _HOUR_S = 60, 3_600
+
+CellValue = int | float | str | bool | time | date | datetime | timedelta
+"""What python-calamine gives for a cell; an empty text for a blank cell or an error value."""
+
+
+def cell_text(value: CellValue) -> str:
+    """The text of a cell.
+
+    Numbers have the fifteen digits that Excel shows. Dates are ISO 8601, without a time of
+    midnight; durations are hours, minutes and seconds.
+
+    >>> cell_text(2020.0), cell_text(1461.4999999999998), cell_text(True)
+    ('2020', '1461.5', 'true')
+    >>> cell_text(datetime(2019, 3, 1, 12, 30)), cell_text(timedelta(hours=36))
+    ('2019-03-01 12:30:00', '36:00:00')
+    """
+    if isinstance(value, str):
+        return truncate_cell(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _number_text(value)
+    if isinstance(value, timedelta):
+        return _duration_text(value)
+    if isinstance(value, datetime):
+        return _moment_text(value)
+    # Midnight alone is a zero in a cell that shows a date or time.
+    return value.isoformat() if value != time.min else "0"
+
+
+def _number_text(value: float) -> str:
+    if -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER and value == int(value):
+        return str(int(value))
+    text = f"{value:.15g}"
+    # "25.125" could be a grouped 25,125; with one more zero it could not.
+    return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
+
+
+def _moment_text(value: datetime) -> str:
+    # Days are stored as fractions: a time is exact to the second only.
+    second = (value + timedelta(microseconds=500_000)).replace(microsecond=0)
+    return str(second.date()) if second.time() == time.min else str(second)
+
+
+def _duration_text(value: timedelta) -> str:
+    seconds = round(value.total_seconds())
+    hours, rest = divmod(abs(seconds), _HOUR_S)
+    sign = "-" if seconds < 0 else ""
+    return f"{sign}{hours}:{rest // _MINUTE_S:02}:{rest % _MINUTE_S:02}"

@@ -1,0 +1,96 @@
+"""Pieces of a sheet, read by python-calamine."""
+
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import IO, Self
+
+from python_calamine import CalamineError, CalamineWorkbook
+
+from worker.batches.tables.cells import cell_text
+from worker.batches.tables.pieces import BLOCK_BYTES, Piece, workbook_error
+from worker.batches.tables.rows import NumberedRow
+
+_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_SHEET = "xl/worksheets/sheet1.xml"
+_PARTS = {
+    "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"/>',
+    "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r1" '
+    f'Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="r1" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet1.xml"/>'
+    "</Relationships>",
+}
+_WORKBOOK = (
+    '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+    f'xmlns:r="{_RELATIONS}"><workbookPr date1904="%d"/>'
+    '<sheets><sheet name="s" sheetId="1" r:id="r1"/></sheets></workbook>'
+)
+
+
+class PieceReader:
+    """Reads each piece of a sheet from a workbook of its own, a file in memory.
+
+    The usual names of its parts, whatever the original's are, are those that calamine knows.
+
+    Args:
+        parts: XML of `styles` and `sharedStrings`, where the workbook has them.
+        uses_1904: whether its days count from 1904, as on old Macintosh computers.
+    """
+
+    def __init__(self, parts: Mapping[str, IO[bytes]], *, uses_1904: bool) -> None:
+        self._file = os.fdopen(os.memfd_create("workbook"), "w+b")
+        with zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, xml in _PARTS.items():
+                archive.writestr(name, xml)
+            archive.writestr("xl/workbook.xml", _WORKBOOK % uses_1904)
+            for name, source in parts.items():
+                with archive.open(f"xl/{name}.xml", "w") as target:
+                    shutil.copyfileobj(source, target, BLOCK_BYTES)
+            self._end = self._file.tell()
+        self._file.seek(self._end)
+        self._directory = self._file.read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def rows(self, piece: Piece) -> Iterator[NumberedRow]:
+        """The rows of a piece that hold something.
+
+        Raises:
+            UnreadableUpload: its XML is damaged, or refers to texts that are not there.
+        """
+        self._replace_sheet(piece.xml)
+        try:
+            path = f"/proc/self/fd/{self._file.fileno()}"
+            sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
+        except CalamineError:
+            raise workbook_error() from None
+        top, left = sheet.start or (0, 0)
+        rows = sheet.to_python()
+        del sheet  # twice the memory otherwise
+        before = [""] * left
+        for number, values in enumerate(rows, start=top + 1):
+            cells = [*before, *map(cell_text, values)]
+            while cells and not cells[-1]:
+                cells.pop()
+            if cells:
+                yield NumberedRow(number, cells)
+
+    def _replace_sheet(self, xml: bytes) -> None:
+        self._file.seek(self._end)
+        self._file.write(self._directory)
+        self._file.truncate()
+        with zipfile.ZipFile(self._file, "a") as archive:
+            archive.writestr(_SHEET, xml)
