@@ -9,7 +9,7 @@ _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
 _MAX_EXACT_INTEGER = 1e15
 _MINUTE_S, _HOUR_S = 60, 3_600
 
-CellValue = int | float | str | bool | time | date | datetime | timedelta
+CellValue = float | str | bool | time | date | datetime | timedelta
 """What python-calamine gives for a cell; an empty text for a blank cell or an error value."""
 
 
@@ -24,12 +24,12 @@ def cell_text(value: CellValue) -> str:
     >>> cell_text(datetime(2019, 3, 1, 12, 30)), cell_text(timedelta(hours=36))
     ('2019-03-01 12:30:00', '36:00:00')
     """
+    if isinstance(value, float):
+        return _number_text(value)
     if isinstance(value, str):
         return truncate_cell(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return _number_text(value)
     if isinstance(value, timedelta):
         return _duration_text(value)
     if isinstance(value, datetime):
@@ -39,7 +39,7 @@ def cell_text(value: CellValue) -> str:
 
 
 def _number_text(value: float) -> str:
-    if -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER and value == int(value):
+    if value.is_integer() and -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER:
         return str(int(value))
     text = f"{value:.15g}"
     # "25.125" could be a grouped 25,125; with one more zero it could not.

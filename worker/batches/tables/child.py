@@ -9,13 +9,10 @@ standard error, what it found or why it gave up.
 """
 
 import contextlib
-import lzma
 import os
 import resource
 import sys
 import threading
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
@@ -23,6 +20,7 @@ import orjson
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
+from shared.tabular.file_kinds import ZIP_DAMAGE
 from worker.batches.tables.rows import RowWriter, split_titles
 
 MEMORY_MAX_BYTES = 450_000_000
@@ -30,11 +28,6 @@ MEMORY_MAX_BYTES = 450_000_000
 
 CPU_MAX_S = 1_800
 NOTICE_SHEETS = 20
-DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, KeyError, EOFError, OSError, ValueError,
-    RuntimeError,
-)  # fmt: skip
-"""What `zipfile` raises for a damaged archive, or one of locked or unknown kinds of parts."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,7 +72,7 @@ def _convert(order: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
         return {}
     try:
         return _convert_workbook(order, source, writer)
-    except DAMAGE:
+    except (*ZIP_DAMAGE, KeyError):
         raise UnreadableUpload([FieldProblem("/file", "wrong-workbook")]) from None
 
 

@@ -98,6 +98,8 @@ def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
     notices = [*title_notices(found.get("titles", ()))]
     if found.get("others"):
         notices.append(Notice(code="other-sheets", values=tuple(found["others"])))
+    if found.get("hidden_rows"):
+        notices.append(Notice(code="hidden-rows", values=(str(found["hidden_rows"]),)))
     if found.get("has_macros"):
         notices.append(Notice(code="macros-ignored"))
     return tuple(notices)

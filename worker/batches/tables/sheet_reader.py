@@ -9,6 +9,7 @@ from typing import IO, Self
 
 from python_calamine import CalamineError, CalamineWorkbook
 
+from shared.tabular.csv_reader import FIELD_MAX_CHARS
 from worker.batches.tables.cells import cell_text
 from worker.batches.tables.pieces import BLOCK_BYTES, Piece, workbook_error
 from worker.batches.tables.rows import NumberedRow
@@ -82,7 +83,12 @@ class PieceReader:
         del sheet  # twice the memory otherwise
         before = [""] * left
         for number, values in enumerate(rows, start=top + 1):
-            cells = [*before, *map(cell_text, values)]
+            # Most cells are short texts: a call for each would cost as much as all else here.
+            texts = [
+                value if type(value) is str and len(value) <= FIELD_MAX_CHARS else cell_text(value)
+                for value in values
+            ]
+            cells = before + texts if left else texts
             while cells and not cells[-1]:
                 cells.pop()
             if cells:
