@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,9 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from python_calamine import CalamineWorkbook
 
-from shared.domain.batch import Batch, BatchOutcome, RowCounts
+from shared.domain.batch import BatchOutcome, RowCounts
 from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import DomainError, InvalidInput, UnreadableUpload
 from shared.domain.job import JobState
@@ -31,21 +29,24 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Number
 from shared.fields.requests import load_car_request
-from tests.batch_parts import CALLER, BulkPath
+from tests.batch_parts import CALLER, BulkPath, rows_of
 from tests.conftest import Servers, wait_until
-from tests.workbooks import CAR_HEADER, CAR_ROW, cell, parts_of, sheet_xml, workbook, zipped
+from tests.workbooks import (
+    CAR_HEADER,
+    CAR_ROW,
+    cell,
+    parts_of,
+    sheet_xml,
+    workbook,
+    zipped,
+)  # fmt: skip
 from worker.batches.tables.cells import cell_text
 from worker.batches.tables.process import ReadCancelled, TableReadRequest, read_table
-from worker.batches.tables.workbook import Workbook
 
 
 @pytest.fixture
 def path(servers: Servers, tmp_path: Path) -> BulkPath:
     return BulkPath(tmp_path, servers.broker)
-
-
-def rows_of(path: BulkPath, batch: Batch, name: str = "results.csv") -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.text(batch, name))))
 
 
 def refusal(path: BulkPath, data: bytes, **options: Any) -> tuple[str, dict[str, Any]]:
@@ -572,55 +573,3 @@ def test_a_number_in_a_cell_means_what_it_means_in_json(name: str, number: float
     shown = cell_text(float(number))
     values, errors = ColumnValidator(".").validate({name: [shown]})
     assert (values[name][0], [error.code for error in errors]) == json_verdict(name, number)
-
-
-# Another reader
-
-
-CELLS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(10**14), 10**14),
-    st.floats(-1e9, 1e9).map(lambda number: round(number, 2)),
-    st.text(
-        st.characters(
-            codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"
-        ),
-        max_size=12,
-    ),
-    st.datetimes(datetime(1900, 3, 2), datetime(2099, 1, 1)).map(  # noqa: DTZ001
-        lambda moment: moment.replace(microsecond=0)
-    ),
-)
-
-
-def as_text(value: Any) -> str:
-    """What calamine reads, in our words."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.15g}" if not value.is_integer() else str(int(value))
-    return str(value)
-
-
-@settings(max_examples=40, deadline=None)
-@given(table=st.lists(st.lists(CELLS, min_size=1, max_size=5), min_size=1, max_size=8))
-def test_a_workbook_reads_as_an_established_reader_reads_it(table: list[list[Any]]) -> None:
-    book = openpyxl.Workbook()
-    for row in table:
-        book.active.append(row)
-        for each in book.active[book.active.max_row]:
-            if isinstance(each.value, str):
-                each.data_type = "s"  # never a formula
-    file = io.BytesIO()
-    book.save(file)
-    ours_book = Workbook(file)
-    ours = {row.number: list(row.cells) for row in ours_book.rows(ours_book.sheet(None))}
-    sheet = CalamineWorkbook.from_filelike(io.BytesIO(file.getvalue())).get_sheet_by_index(0)
-    for number, row in enumerate(sheet.to_python(skip_empty_area=False), start=1):
-        theirs = [as_text(value) for value in row]
-        cells = ours.get(number, [])
-        padded = [*cells, *[""] * (len(theirs) - len(cells))]
-        assert [text.removesuffix(" 00:00:00") for text in theirs] == [
-            text[:-1] if re.fullmatch(r"-?\d+\.\d{3}0", text) else text for text in padded
-        ]

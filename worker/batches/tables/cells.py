@@ -1,13 +1,14 @@
 """Texts of workbook cells, as a person reads them in a CSV of the same sheet."""
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import MAXYEAR, date, datetime, time, timedelta
 
 from worker.batches.tables.rows import truncate_cell
 
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
 _MAX_EXACT_INTEGER = 1e15
 _MINUTE_S, _HOUR_S = 60, 3_600
+_HALF_SECOND = timedelta(milliseconds=500)
 
 CellValue = float | str | bool | time | date | datetime | timedelta
 """What python-calamine gives for a cell; an empty text for a blank cell or an error value."""
@@ -32,10 +33,7 @@ def cell_text(value: CellValue) -> str:
         return "true" if value else "false"
     if isinstance(value, timedelta):
         return _duration_text(value)
-    if isinstance(value, datetime):
-        return _moment_text(value)
-    # Midnight alone is a zero in a cell that shows a date or time.
-    return value.isoformat() if value != time.min else "0"
+    return _moment_text(value)
 
 
 def _number_text(value: float) -> str:
@@ -46,10 +44,21 @@ def _number_text(value: float) -> str:
     return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
 
 
-def _moment_text(value: datetime) -> str:
-    # Days are stored as fractions: a time is exact to the second only.
-    second = (value + timedelta(microseconds=500_000)).replace(microsecond=0)
-    return str(second.date()) if second.time() == time.min else str(second)
+def _moment_text(value: time | date | datetime) -> str:
+    if isinstance(value, datetime):
+        moment = _to_second(value)
+        return str(moment.date() if moment.time() == time.min else moment)
+    if isinstance(value, time):
+        if value == time.min:  # a zero in a cell that shows a date or time
+            return "0"
+        return str(_to_second(datetime.combine(date.min, value)).time())
+    return str(value)
+
+
+def _to_second(value: datetime) -> datetime:
+    """The nearest second: a workbook has times as fractions of a day."""
+    rest = timedelta(microseconds=value.microsecond)
+    return value - rest + timedelta(seconds=rest >= _HALF_SECOND and value.year < MAXYEAR)
 
 
 def _duration_text(value: timedelta) -> str:

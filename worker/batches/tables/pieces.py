@@ -17,6 +17,9 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 EXCEL_MAX_COLUMNS = 16_384
 """Excel's own limit."""
 
+MAX_ROW_NUMBER = 999_999_999
+"""Calamine has 32 bits for it; Excel has 1,048,576 rows, some writers more."""
+
 PIECE_MAX_CELLS = 3_000_000
 """Of a piece's rectangle; each takes 24 bytes in calamine and 8 in Python."""
 
@@ -96,6 +99,7 @@ class SheetCutter:
         tags = RowTags(prefix)
         last = 0
         for rows in self._cut(block, tags.row_end, b"</%bsheetData" % prefix):
+            rows = tags.strip_values(rows)  # noqa: PLW2901
             numbers = tags.sound_numbers(rows)
             if numbers is None or (numbers and numbers[0] <= last):
                 rows, numbers = tags.renumber(rows, last)  # noqa: PLW2901
@@ -168,9 +172,11 @@ class RowTags:
         self._usual_number = re.compile(rb'%b r="(\d{1,9})"' % row)
         self._other_number = re.compile(rb'%b r="(\d+)"[^<>]*>%b r="[A-Z]+(?!\1")\d' % (row, cell))
         self._unusual_cell = re.compile(rb'%b(?! r="[A-Z])[\s/>]' % cell)
+        self._padding = re.compile(rb"<%bv>\s" % prefix)
+        self._padded = re.compile(rb"(<%bv>)\s+([-+.\dEe]+)\s*(?=<)" % prefix)
         self._tag = re.compile(rb"%b(?=[\s/>])[^<>]*>" % row)
         self._number = re.compile(rb"""\sr\s*=\s*["']\s*(\d*)[^"']*["']""")
-        self._hidden = re.compile(rb'%b r="(\d+)"(?=\s)(?:[^<>]*?\s)hidden="(?:1|true)"' % row)
+        self._hidden = re.compile(rb'%b r="(\d+)"(?=\s)(?:[^<>]*?\s)hidden=.(?:1|true)\b' % row)
         place = rb"""%b\s(?:[^<>]*?\s)?r\s*=\s*["']""" % cell
         self._column = re.compile(place + rb"([A-Z]+)\d")
         self._place_row = re.compile(rb"(%b[A-Za-z]+)\d+" % place)
@@ -180,6 +186,10 @@ class RowTags:
         return b"<{0}worksheet><{0}sheetData>%b</{0}sheetData></{0}worksheet>".replace(
             b"{0}", self._prefix
         ) % (rows,)
+
+    def strip_values(self, rows: bytes) -> bytes:
+        """The rows without space around numbers: calamine reads no number there, or a wrong one."""
+        return self._padded.sub(rb"\1\2", rows) if self._padding.search(rows) else rows
 
     def sound_numbers(self, rows: bytes) -> list[int] | None:
         """Numbers of the rows; None unless all have one, they rise, and first cells agree."""
@@ -204,6 +214,8 @@ class RowTags:
         for tag, body in zip(tags, bodies, strict=True):
             given = self._number.search(tag)
             last = max(last + 1, int(given[1] or 0) if given else 0)
+            if last > MAX_ROW_NUMBER:
+                raise workbook_error()
             numbers.append(last)
             attributes = self._number.sub(b"", tag, 1)[name:]
             cells = self._place_row.sub(rb"\g<1>%d" % last, body)

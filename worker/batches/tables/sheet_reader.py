@@ -76,10 +76,10 @@ class PieceReader:
         try:
             path = f"/proc/self/fd/{self._file.fileno()}"
             sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
-        except CalamineError:
+            top, left = sheet.start or (0, 0)
+            rows = sheet.to_python()
+        except (CalamineError, OverflowError):  # or a duration of more years than Python has
             raise workbook_error() from None
-        top, left = sheet.start or (0, 0)
-        rows = sheet.to_python()
         del sheet  # twice the memory otherwise
         before = [""] * left
         for number, values in enumerate(rows, start=top + 1):
