@@ -12,8 +12,10 @@ Definitions of the counts of a request:
 - Only what every traced request of a kind executes is counted, by process, file and function.
   Heartbeats, sweeps and timers run during some of the requests, so they drop out. The calls are
   those of the request with the fewest.
-- A hit and a miss are counted in the processes of `PROCESSES`. A chunk is counted from the entry of
-  the task's function to its end.
+- A hit and a miss are counted in the processes of `PROCESSES`. A chunk is counted twice: the whole
+  task, from the entry of the task's function to its end; and the engine, from the entry of
+  `FastCsvEngine.value` to its end, without the calls into the files of the model (`model_store/`
+  and `data/`).
 """
 
 import argparse
@@ -30,16 +32,25 @@ from scripts.traced_service import FOLDERS, ROOT, Call, record_requests
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- structure: begin -->", "<!-- structure: end -->"
 REQUESTS = 5
-PROCESSES = {"hit": {"api"}, "miss": {"api", "interactive"}, "batch": {"bulk"}}
+PROCESSES = {
+    "hit": {"api"},
+    "miss": {"api", "interactive"},
+    "batch": {"bulk"},
+    "engine": {"bulk"},
+}
 """Names in the Procfile of the processes that carry out each kind of request."""
 
 CHUNK_TASK = "value_chunk"
 """The name of the function of the task that values one chunk."""
 
+ENGINE_METHOD = "FastCsvEngine.value"
+MODEL_FOLDERS = ("model_store/", "data/")
+
 TITLES = {
     "hit": "cache hit of `/predict`",
     "miss": "cache miss of `/predict`, API and worker",
-    "batch": "fast CSV chunk, bulk worker",
+    "batch": "fast CSV chunk, whole task of the bulk worker",
+    "engine": "fast CSV chunk, the engine alone",
 }
 MANY_MODULES = 10
 
@@ -71,8 +82,14 @@ def relevant(kind: str, calls: Iterable[Call]) -> list[Call]:
         call
         for call in calls
         if call.process in PROCESSES[kind]
-        and (kind != "batch" or call.outermost.rpartition(".")[2] == CHUNK_TASK)
+        and (kind not in {"batch", "engine"} or call.stack[0].rpartition(".")[2] == CHUNK_TASK)
+        and (kind != "engine" or is_engine_call(call))
     ]
+
+
+def is_engine_call(call: Call) -> bool:
+    """Whether a call is made below the engine's method and enters no file of the model."""
+    return ENGINE_METHOD in call.stack and not call.file.startswith(MODEL_FOLDERS)
 
 
 def trace_of(calls: Sequence[Call]) -> Trace:
@@ -211,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, help="registry with an active model; else: train")
     options = parser.parse_args(arguments)
     recorded = record_requests(REQUESTS, options.models)
+    recorded["engine"] = recorded["batch"]
     traces = {
         kind: trace_of(always_executed([relevant(kind, calls) for calls in requests]))
         for kind, requests in recorded.items()

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from scripts.call_tracer.sitecustomize import STACK_SEPARATOR
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("api", "worker", "shared", "model_store", "data", "client", "cli", "launcher")
 """Names of the product folders; those that do not exist are ignored."""
@@ -65,8 +67,8 @@ class Call(NamedTuple):
     function: str
     caller: str
     """The file of the nearest product function on the stack; empty: a library called."""
-    outermost: str
-    """The name of the outermost product function on the stack."""
+    stack: tuple[str, ...]
+    """The names of the product functions on the stack, outermost first; the last is `function`."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -76,8 +78,9 @@ class Call(NamedTuple):
 
 def parse_call(line: str) -> Call:
     """Read one line of the tracer."""
-    at_ns, process, is_resumed, file, function, caller, outermost = line.split("\t")
-    return Call(int(at_ns), process, is_resumed == "1", file, function, caller, outermost)
+    at_ns, process, is_resumed, file, function, caller, stack = line.split("\t")
+    names = tuple(stack.split(STACK_SEPARATOR))
+    return Call(int(at_ns), process, is_resumed == "1", file, function, caller, names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Requests:
         self._predict({**CAR, "km_driven": self._km_driven}, is_hit=False)
 
     def batch(self) -> None:
-        """Upload a plain CSV file of one chunk and wait for its end."""
+        """Upload a simple CSV file of one chunk and wait for its end."""
         self._seed += 1
         headers = {"Content-Type": "text/csv"}
         answer = self._http.post("/batches", content=_csv(self._seed), headers=headers)
@@ -240,7 +243,7 @@ def _free_port() -> int:
 
 
 def _csv(seed: int) -> bytes:
-    """Write a plain CSV file of cars that differ from those of another seed."""
+    """Write a simple CSV file of cars that differ from those of another seed."""
     draw = random.Random(seed)  # noqa: S311 - no secret
     lines = ["company,model,year,fuel,transmission,km_driven,engine_cc"]
     lines += [

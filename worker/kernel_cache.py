@@ -1,8 +1,8 @@
-"""Kernels are compiled by short-lived processes, once; workers only load what these leave behind.
+"""Fills numba's cache: kernels are compiled once per host by short-lived processes.
 
-A compiler takes seconds and does not give back its memory. Whichever worker starts first on a host
-has the kernels compiled, one process a core, and notes what for; all others wait for it. Where the
-folder cannot be written, or such a process fails, each worker compiles for itself as it imports.
+LLVM takes seconds and keeps its memory. The first worker that starts on a host has the kernels
+compiled, one process per group, and writes a fingerprint; the others wait and load them from the
+cache. If the folder cannot be written or a process fails, each worker compiles at import.
 
 `python -m worker.kernel_cache MODULE…` compiles the kernels of these modules.
 """
@@ -29,20 +29,20 @@ COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
         "worker.batches.fast_csv.write_kernels",
     ),
 )
-"""All modules of kernels, in shares that take about the same time."""
+"""All modules of kernels, in groups that take about the same time."""
 
 FINGERPRINT_FILE = "compiled-for"
 TIMEOUT_S = 120.0
-"""Many times what compiling takes; a worker does not wait longer for another's compilers."""
+"""Many times the compile time; a compiler process that takes longer counts as failed."""
 
 log = get_logger("kernel_cache")
 
 
 def fill_kernel_cache(folder: Path) -> bool:
-    """Have all kernels compiled into numba's cache, unless they are there.
+    """Compile all kernels into numba's cache, unless it is up to date.
 
     Args:
-        folder: what `NUMBA_CACHE_DIR` names.
+        folder: the value of `NUMBA_CACHE_DIR`.
 
     Returns:
         Whether anything had to be compiled.
@@ -63,7 +63,7 @@ def fill_kernel_cache(folder: Path) -> bool:
 
 def _fingerprint() -> str:
     """What the machine code depends on: the compiler, the processor and the kernels' sources."""
-    from llvmlite import binding  # noqa: PLC0415 - optional, with numba
+    from llvmlite import binding  # noqa: PLC0415 - loads LLVM
 
     parts = [
         sys.version,
@@ -71,11 +71,11 @@ def _fingerprint() -> str:
         binding.get_host_cpu_name(),
         binding.get_host_cpu_features().flatten(),
     ]
-    for module in (name for share in COMPILE_GROUPS for name in share):
+    for module in (name for group in COMPILE_GROUPS for name in group):
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             raise ImportError(f"no source of {module}")
-        # Numba, too, takes a file of another time for another program.
+        # Numba identifies a source by these too.
         state = Path(spec.origin).stat()
         parts += [spec.origin, str(state.st_mtime_ns), str(state.st_size)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -83,7 +83,7 @@ def _fingerprint() -> str:
 
 @contextmanager
 def _exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keep other workers of the host waiting; a lock of one that dies is gone with it."""
+    """Hold the lock of this host; the kernel releases it when a process dies."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / f"{FINGERPRINT_FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,7 +91,7 @@ def _exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 def _compile() -> None:
-    """Compile all shares at once.
+    """Compile all groups in parallel.
 
     Raises:
         subprocess.SubprocessError: a process failed.
@@ -99,12 +99,12 @@ def _compile() -> None:
     log.info("kernels_compiling")
     compilers = [
         subprocess.Popen(
-            [sys.executable, "-m", "worker.kernel_cache", *share],
+            [sys.executable, "-m", "worker.kernel_cache", *group],
             cwd=Path(__file__).parents[1],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        for share in COMPILE_GROUPS
+        for group in COMPILE_GROUPS
     ]
     try:
         for compiler in compilers:
@@ -117,7 +117,7 @@ def _compile() -> None:
 
 
 def main(modules: Sequence[str]) -> None:
-    """Import modules whose kernels are compiled as they are imported."""
+    """Import modules, which compiles their kernels."""
     for module in modules:
         importlib.import_module(module)
 

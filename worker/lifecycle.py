@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from shared.queue.names import QueueName
 from shared.redis.connections import connect
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
-from worker.batches.fast_csv.engine import fast_csv_engine
 from worker.kernel_cache import fill_kernel_cache
 from worker.model import ModelRuntime
 
@@ -105,8 +105,8 @@ def _start_or_exit(start_process: Callable[[], None]) -> None:
 def _prepare_bulk_worker() -> None:
     """Prepare a worker for batches, which yields to whoever waits for an answer."""
     os.nice(BULK_NICENESS)
-    # Compiled once, here, and shared by the processes of the pool.
-    fast_csv_engine()
+    # The kernels are loaded once, here, and shared by the processes of the pool.
+    import_module("worker.batches.fast_csv.engine")
 
 
 class HeartbeatReporter:

@@ -25,6 +25,10 @@ RESUME_REASON = 3
 """The bits of a RESUME instruction that are 0 when a function starts."""
 
 
+STACK_SEPARATOR = ";"
+"""Between the names of the functions on the stack."""
+
+
 class Tracer:
     """The profile function and what it needs.
 
@@ -52,7 +56,7 @@ class Tracer:
         file = self._file(frame)
         if not file:
             return
-        caller, outermost = self._callers(frame)
+        caller, stack = self._callers(frame)
         code = frame.f_code
         fields = (
             str(time.monotonic_ns()),
@@ -61,20 +65,20 @@ class Tracer:
             file,
             code.co_qualname,
             caller,
-            outermost or code.co_qualname,
+            STACK_SEPARATOR.join([*stack, code.co_qualname]),
         )
         os.write(self._output(), "\t".join(fields).encode() + b"\n")
 
-    def _callers(self, frame: FrameType) -> tuple[str, str]:
-        """Find the file of the nearest product caller and the name of the outermost one."""
-        caller = outermost = ""
+    def _callers(self, frame: FrameType) -> tuple[str, list[str]]:
+        """Find the file of the nearest product caller, and the names of all, outermost first."""
+        caller, stack = "", []
         above = frame.f_back
         while above is not None:
             if file := self._file(above):
                 caller = caller or file
-                outermost = above.f_code.co_qualname
+                stack.append(above.f_code.co_qualname)
             above = above.f_back
-        return caller, outermost
+        return caller, stack[::-1]
 
     def _file(self, frame: FrameType) -> str:
         """Return the product file of a function, relative to the root; empty for all else.

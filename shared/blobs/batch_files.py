@@ -1,18 +1,18 @@
-"""What lies in the blobs of a batch, under which name, in which form.
+"""The blobs of a batch: their names and the small records among them.
 
-manifest.json     what was accepted
-source            the file, decompressed
-table             its rows as text, if it is none itself: a workbook or Parquet file
-table.json        what they say of its columns, or why it is refused
-split.json        how far it is cut into chunks
-chunks/000000     rows of a chunk, before; of plain ones, where they lie in the source
-parts/000000      results, errors and rejected rows of a chunk, after: one file, so that a
-                  chunk is done when it is there, and its three lists cannot disagree
-audit/000000      audit records of the same rows, there before the part is
+manifest.json     the accepted batch
+source            the uploaded file, decompressed
+table             rows of a workbook or Parquet file as text
+table.json        columns of a workbook or Parquet file, or why it is refused
+split.json        how far the file is cut into chunks
+chunks/000000     rows of a chunk, or their byte span in the source
+parts/000000      results, errors and rejected rows of a chunk: one file, so that a chunk is done
+                  when it exists, and the three sections cannot disagree
+audit/000000      audit records of the same rows, durable before the part is
 final.json        how the batch ended
 results.csv, errors.ndjson, rejected.csv
-results.parquet, …  other forms of these, once somebody has asked for them
-tombstone.json    who it belonged to; all else is gone
+results.parquet, …  exports of these, made on request
+tombstone.json    owner of an expired batch, whose other blobs are deleted
 """
 
 import dataclasses
@@ -43,19 +43,19 @@ TOMBSTONE = "tombstone.json"
 
 
 class SplitState(NamedTuple):
-    """How far a file is cut into chunks."""
+    """How far the source is cut into chunks."""
 
     offset: int
-    """Bytes that are cut."""
+    """Bytes cut so far."""
     line: int
-    """Lines that are cut."""
+    """Lines cut so far."""
     rows: int
     chunks: int
     is_whole: bool
 
 
 def table_name(table: ResultTable, form: ExportFormat) -> str:
-    """Blob of a result table in one form.
+    """Blob of a result table in one format.
 
     >>> table_name(ResultTable.RESULTS, ExportFormat.EXCEL_FR)
     'results.excel-fr.csv'
@@ -85,10 +85,10 @@ def chunk_of(name: str) -> int:
 
 
 class BatchFiles:
-    """Reads and writes the small records among a batch's blobs.
+    """Reads and writes the small records of batches.
 
     Args:
-        blobs: where they lie.
+        blobs: the blob store.
     """
 
     def __init__(self, blobs: BlobStore) -> None:
@@ -99,9 +99,9 @@ class BatchFiles:
         self._write(manifest.id, MANIFEST, manifest.to_json())
 
     def manifest(self, batch_id: BatchId) -> BatchManifest | None:
-        """What was accepted; None if nothing is here under this id.
+        """The manifest; None for an unknown batch.
 
-        That of a workbook or Parquet file has its columns once the file was opened.
+        That of a workbook or Parquet file has columns only after the file was opened.
         """
         members = self._read(batch_id, MANIFEST)
         if members is None:
@@ -115,16 +115,16 @@ class BatchFiles:
         return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
 
     def write_table(self, batch_id: BatchId, dialect: Dialect) -> None:
-        """Note what the rows of a workbook or Parquet file say of its columns."""
+        """Record the columns of a workbook or Parquet file."""
         self._write(batch_id, TABLE_RECORD, {"dialect": dialect.to_json()})
 
     def write_refusal(self, batch_id: BatchId, problems: Sequence[FieldProblem]) -> None:
-        """Note why a workbook or Parquet file cannot be read."""
+        """Record why a workbook or Parquet file cannot be read."""
         places = [[each.pointer, each.code, each.params] for each in problems]
         self._write(batch_id, TABLE_RECORD, {"problems": places})
 
     def refusal(self, manifest: BatchManifest) -> tuple[FieldProblem, ...]:
-        """Why the file of a batch cannot be read; empty if it can, or nobody knows yet."""
+        """Why the file of a batch cannot be read; empty if it can, or if it is not opened yet."""
         if manifest.dialect.kind is FileKind.CSV or manifest.dialect.is_opened:
             return ()
         table = self._read(manifest.id, TABLE_RECORD) or {}
@@ -143,7 +143,7 @@ class BatchFiles:
         return BatchProgress.from_json(members) if members else None
 
     def write_split_state(self, batch_id: BatchId, state: SplitState) -> None:
-        """Note how far the file is cut."""
+        """Record how far the file is cut."""
         self._write(batch_id, SPLIT, state._asdict())
 
     def split_state(self, batch_id: BatchId) -> SplitState:
@@ -152,22 +152,22 @@ class BatchFiles:
         return SplitState(**members) if members else SplitState(0, 0, 0, 0, is_whole=False)
 
     def reap(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
-        """Delete all of a batch but the memory that it was there."""
+        """Delete an expired batch; only a tombstone stays."""
         self._write(batch_id, TOMBSTONE, {"caller": caller, "at": at})
         self.blobs.discard(batch_id, keep=[TOMBSTONE])
 
     def tombstone(self, batch_id: BatchId) -> tuple[CallerId, float] | None:
-        """Who an expired batch belonged to, and when it expired."""
+        """Owner and time of expiry (Unix time) of an expired batch."""
         members = self._read(batch_id, TOMBSTONE)
         return (CallerId(members["caller"]), members["at"]) if members else None
 
     def discard(self, batch_id: BatchId) -> None:
-        """Delete all of a batch, the manifest first: half of it must not count as accepted."""
+        """Delete a batch, the manifest first: an incomplete batch must not count as accepted."""
         self.blobs.remove(batch_id, [MANIFEST])
         self.blobs.discard(batch_id)
 
     def delete_intermediates(self, batch_id: BatchId) -> None:
-        """Delete what a batch that has ended needs no more: source, chunks, parts, records."""
+        """Delete what an ended batch does not need: source, chunks, parts, audit records."""
         names = [
             name for folder in (CHUNKS, PARTS, AUDIT) for name in self.blobs.names(batch_id, folder)
         ]

@@ -1,7 +1,7 @@
-"""The system's page cache: what nobody reads soon takes no memory from what is read.
+"""Direct I/O: writes large files without filling the page cache.
 
-The audit records of a large batch are gigabytes that are looked at days later, if ever. In the page
-cache they push out what is needed at once, and the kernel's work for them costs more than theirs.
+The audit records of a large batch are gigabytes that are rarely read. In the page cache they evict
+pages that are needed soon, and the kernel spends more time on caching them than on writing them.
 """
 
 import contextlib
@@ -15,26 +15,26 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 20
-"""What is written at once."""
+"""Bytes per write."""
 
 ALIGNED_BYTES = 4096
-"""Disks take whole sectors from whole pages of memory; no usual one has larger ones."""
+"""Direct writes need lengths and addresses that are multiples of the sector and page size."""
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
-"""Zero where the system has no such flag: everything goes through the cache then."""
+"""Zero where the system lacks the flag: writes then use the page cache."""
 
 _UNSUPPORTED_ERRNOS = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""What file systems say that have no such writes, or want something else of places and lengths."""
+"""Errors of file systems without direct I/O, or with another alignment."""
 
 _memory = threading.local()
 
 
 def write_direct(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
-    """Write bytes into a new file, past the cache where its file system does that.
+    """Write a new file, without the page cache where the file system supports that.
 
     Args:
-        handle: descriptor of the file, which is empty.
-        pieces: what to write, one after the other.
+        handle: descriptor of the empty file.
+        pieces: the content, in order.
 
     Raises:
         OSError: the disk refuses.
@@ -53,16 +53,16 @@ def write_direct(handle: int, pieces: Sequence[bytes | memoryview]) -> None:
 
 
 def drop_from_page_cache(file: BinaryIO, start: int = 0, size: int = 0) -> None:
-    """Let go of a part of a file that has been read for the last time; size 0: up to its end.
+    """Evict a range of a file from the page cache; size 0: up to its end.
 
-    Its pages serve what is written next. Does nothing where the file is none of this machine.
+    Does nothing for a file of a remote store, which has no descriptor.
     """
-    with contextlib.suppress(AttributeError, OSError):  # what has no descriptor raises the latter
+    with contextlib.suppress(AttributeError, OSError):
         os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _write_blocks(handle: int, pieces: Sequence[bytes | memoryview]) -> memoryview:
-    """Write all but the end, which fills no page and is returned."""
+    """Write all whole pages; return the rest."""
     block, filled = _block(), 0
     with _direct(handle):
         for piece in pieces:
@@ -86,7 +86,7 @@ def _write_fully(handle: int, data: memoryview) -> None:
 
 @contextmanager
 def _direct(handle: int) -> Iterator[None]:
-    """Writes to the file go past the cache meanwhile."""
+    """Switch direct I/O on for the file."""
     flags = fcntl.fcntl(handle, fcntl.F_GETFL)
     fcntl.fcntl(handle, fcntl.F_SETFL, flags | _DIRECT)
     try:
@@ -96,7 +96,7 @@ def _direct(handle: int) -> Iterator[None]:
 
 
 def _block() -> memoryview:
-    """Whole pages of memory from which this thread writes, and nobody it has forked."""
+    """The page-aligned buffer of this thread; a forked child allocates its own."""
     if getattr(_memory, "pid", None) != os.getpid():
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         _memory.block = memoryview(mmap.mmap(-1, BLOCK_BYTES, flags=private))

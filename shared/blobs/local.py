@@ -1,4 +1,4 @@
-"""Blobs of batches in a local folder: one folder a batch, one file a blob."""
+"""Blob store in a local folder: one folder per batch, one file per blob."""
 
 import os
 import shutil
@@ -17,12 +17,11 @@ _BUFFER_BYTES = 1 << 20
 class LocalBlobStore:
     """A `BlobStore` in a local folder.
 
-    A blob is written under a temporary name, flushed to the disk and renamed, and the folder is
-    flushed after it: once `write` has returned, a power cut loses nothing, and before, nobody
-    has seen anything.
+    A blob is written under a temporary name, synced and renamed, and then its folder is synced: it
+    becomes visible as a whole, and survives a power failure once `write` has returned.
 
     Args:
-        root: where the batches lie; made when it is missing.
+        root: the folder; created when it is missing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -45,7 +44,7 @@ class LocalBlobStore:
         *,
         uncached: Collection[str] = (),
     ) -> None:
-        """Write whole blobs; each folder is flushed once."""
+        """Write whole blobs; each folder is synced once."""
         with ExitStack() as stack:
             moves = []
             for name, pieces in blobs.items():
@@ -56,7 +55,7 @@ class LocalBlobStore:
                 else:
                     file.writelines(pieces)
                 moves.append((temporary, file, path))
-            # The disk may work on all of them while it is waited for the first.
+            # The disk may write all of them during the first sync.
             for _, file, _ in moves:
                 _fsync(file)
             for temporary, _, path in moves:
@@ -76,7 +75,7 @@ class LocalBlobStore:
             return None
 
     def local_path(self, batch_id: BatchId, name: str) -> Path | None:
-        """The file that a blob is."""
+        """The file of a blob."""
         return self._path(batch_id, name)
 
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
@@ -90,7 +89,7 @@ class LocalBlobStore:
         return [prefix + name for name in entries if not name.endswith(".tmp")]
 
     def remove(self, batch_id: BatchId, names: Sequence[str]) -> None:
-        """Delete blobs, and the folders that are empty then."""
+        """Delete blobs, and folders that become empty."""
         folders = set()
         for name in names:
             path = self._path(batch_id, name)
@@ -100,7 +99,7 @@ class LocalBlobStore:
             _remove_if_empty(folder)
 
     def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
-        """Delete the folder of a batch with all that writers which died left in it."""
+        """Delete the folder of a batch, including temporary files of killed writers."""
         folder = self._path(batch_id, "")
         try:
             entries = [entry for entry in os.scandir(folder) if entry.name not in keep]
@@ -127,9 +126,9 @@ class LocalBlobStore:
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file in the folder of `path`, to be renamed to it; gone if the context ends badly."""
+    """A new file in the folder of `path`, to be renamed; deleted if the context raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A step that was sent twice may write the same blob twice at once.
+    # A step that was sent twice may write the same blob twice at the same time.
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
@@ -140,13 +139,13 @@ def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _fsync(file: BinaryIO) -> None:
-    """Have all of a file on the disk."""
+    """Sync a file to the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing but what writers that died left behind."""
+    """Remove a folder that holds nothing but temporary files of killed writers."""
     try:
         entries = list(folder.iterdir())
         if all(entry.name.endswith(".tmp") for entry in entries):
@@ -154,7 +153,7 @@ def _remove_if_empty(folder: Path) -> None:
                 entry.unlink(missing_ok=True)
             folder.rmdir()
     except OSError:
-        # Somebody writes into it just now, or has removed it: both are fine.
+        # Another process writes into it, or has removed it: both are fine.
         return
 
 

@@ -1,6 +1,9 @@
-"""How parts are read: by the worker that puts them together, and by the API before that.
+"""The part blob: the results of one chunk. Workers write and assemble it, the API reads it early.
 
-A part is the outcome of one chunk: a head, then its sections of the result files.
+A part is a length-prefixed msgpack head followed by three sections: the chunk's lines of the
+results, of the error report and of the rejected rows, without header lines. The audit records of
+the rows are a blob of their own, so that it can become a file of the audit log by a hard link. That
+blob is durable before the part is: no part lacks its records.
 """
 
 import csv
@@ -12,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgpack
 
-from shared.blobs.batch_files import PARTS, RESULTS, chunk_of
+from shared.blobs.batch_files import PARTS, RESULTS, audit_name, chunk_of, part_name
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import (
     REJECTED_COLUMNS,
@@ -24,25 +27,72 @@ from shared.domain.batch import (
 from shared.domain.ids import BatchId
 from shared.metrics import PriceHistogram
 from shared.tabular.cells import escape_header
-from shared.tabular.headers import asking_column_index
 
 HEAD_LENGTH = struct.Struct(">I")
 BLOCK_BYTES = 1 << 18
 
 
 class PartHead(NamedTuple):
-    """What stands before the sections."""
+    """What precedes the sections."""
 
     counts: RowCounts
     lengths: tuple[int, int, int]
     """Bytes of the sections."""
     recorded: int
-    """How many rows have an audit record, in the blob beside the part."""
+    """Number of audit records in the blob beside the part."""
     histogram: PriceHistogram
+    """Prices of the valued rows, for the metrics."""
+
+    def encode(self) -> bytes:
+        """Encode the head; the inverse of `decode_part_head`."""
+        counts = [self.counts.valid, self.counts.invalid, self.counts.failed]
+        packed: bytes = msgpack.packb([counts, *self[1:]])
+        return HEAD_LENGTH.pack(len(packed)) + packed
+
+
+class Part(NamedTuple):
+    """The results of one chunk, before they are written."""
+
+    counts: RowCounts
+    results: bytes
+    errors: bytes
+    rejected: bytes
+    audit: bytes | memoryview = b""
+    """The audit segment of the valued rows."""
+    prices_mad: Sequence[float] = ()
+    """Prices of the valued rows, in any order."""
+
+    @property
+    def head(self) -> PartHead:
+        """The head of the part's blob."""
+        return PartHead(
+            counts=self.counts,
+            lengths=(len(self.results), len(self.errors), len(self.rejected)),
+            recorded=self.counts.valid if self.audit else 0,
+            histogram=PriceHistogram.of(self.prices_mad),
+        )
+
+
+def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> PartHead:
+    """Write a part, which makes its chunk done; return its head."""
+    head = part.head
+    records = {audit_name(chunk): [part.audit]} if part.audit else {}
+    whole = [head.encode(), part.results, part.errors, part.rejected]
+    blobs.write_all(batch_id, records | {part_name(chunk): whole}, uncached=records)
+    return head
+
+
+def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:
+    """Read the head of a chunk's part; None if the chunk is not done."""
+    try:
+        with blobs.read(batch_id, part_name(chunk)) as blob:
+            return decode_part_head(blob)
+    except FileNotFoundError:
+        return None
 
 
 def decode_part_head(blob: BinaryIO) -> PartHead:
-    """Read a part's head; its first section comes next."""
+    """Read the head from an open part; its first section comes next."""
     (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
     (valid, invalid, failed), lengths, recorded, histogram = msgpack.unpackb(blob.read(length))
     counts = RowCounts(valid=valid, invalid=invalid, failed=failed)
@@ -50,10 +100,10 @@ def decode_part_head(blob: BinaryIO) -> PartHead:
 
 
 def read_section(blob: BinaryIO, length: int) -> bytes:
-    """Read the next section of a part.
+    """Read the next section of an open part.
 
     Raises:
-        EOFError: the part is cut off.
+        EOFError: the part is truncated.
     """
     section = blob.read(length)
     if len(section) != length:
@@ -62,25 +112,24 @@ def read_section(blob: BinaryIO, length: int) -> bytes:
 
 
 def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
-    """What the result files begin with: results, errors, rejected."""
-    header = manifest.dialect.header
+    """The header lines of the result files: results, errors, rejected."""
+    header, dialect = manifest.dialect.header, manifest.dialect
     own = escape_header([header[index] for index in source_columns(header)])
-    verdicts = asking_column_index(manifest.dialect) is not None
-    ours = result_header(header, verdicts=verdicts)[len(own) :]
+    ours = result_header(header, verdicts=dialect.asking_index is not None)[len(own) :]
     return _csv_line([*own, *ours]), b"", _csv_line([*own, *REJECTED_COLUMNS])
 
 
 def contiguous_parts(blobs: BlobStore, batch_id: BatchId) -> list[str]:
-    """The parts from the first one up to the first that is not there yet."""
+    """Names of the parts from the first up to the first missing one."""
     names = enumerate(blobs.names(batch_id, PARTS))
     return [name for _, name in takewhile(lambda one: one[0] == chunk_of(one[1]), names)]
 
 
 def partial_results(blobs: BlobStore, manifest: BatchManifest) -> Iterator[bytes]:
-    """The results of a batch that is under way, up to the first chunk that is not done.
+    """The results of an unfinished batch, up to the first chunk that is not done.
 
-    They are how the result file will begin. If the batch ends meanwhile, the parts go and that
-    file is there: the rest comes from it.
+    They are a prefix of the final result file. If the batch ends meanwhile, its parts are deleted;
+    the rest is then read from the result file.
     """
     head, _, _ = header_lines(manifest)
     yield head
@@ -107,9 +156,9 @@ def read_blocks(blob: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]
 
 def _csv_line(cells: Sequence[str]) -> bytes:
     line = io.StringIO()
-    # A carriage return alone must be quoted too; the writer thinks of its own line end only.
+    writer = csv.writer(line, lineterminator="\n")
     if any("\r" in cell for cell in cells):
-        csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
-    else:
-        csv.writer(line, lineterminator="\n").writerow(cells)
+        # The writer quotes its own line terminator only; a lone carriage return needs quotes too.
+        writer = csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(cells)
     return line.getvalue().encode()

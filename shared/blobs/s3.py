@@ -1,6 +1,6 @@
-"""Blobs of batches in an S3-compatible object store, through fsspec.
+"""Blob store in an S3-compatible object store, through fsspec.
 
-Imported only where such a store is configured: its libraries cost memory and start-up time.
+Imported only if such a store is configured: its libraries cost memory and start-up time.
 """
 
 import errno
@@ -17,17 +17,17 @@ from botocore.exceptions import BotoCoreError
 from shared.domain.ids import BatchId, is_id
 
 PART_BYTES = 8 << 20
-"""A blob up to this size is one request; a larger one is sent in parts of it, so that a writer
-never holds more. Ten thousand parts, the most that S3 takes, are 80 GB."""
+"""A blob up to this size is one request; a larger one is a multipart upload with parts of this
+size, which bounds a writer's memory. S3 takes 10,000 parts, 80 GB."""
 
 READ_AHEAD_BYTES = 1 << 20
 MAX_KEYS_PER_DELETE = 1000
-"""Most keys that S3 deletes by one request."""
+"""Maximum keys per delete request of S3."""
 
 ATTEMPTS = 2
 CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S = 1.0, 10.0
-"""A store that is not there is reported within seconds, one that falls silent after both attempts;
-a part of a large blob may take its time."""
+"""An absent store is reported within seconds, one that stops answering after both attempts; a part
+of a large blob may take several seconds."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Whatever goes wrong between here and the store is an `OSError`, as with a disk."""
+    """Raise errors of the store and the connection as `OSError`, like those of a disk."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -54,12 +54,12 @@ def _wrap_storage_errors(method: Callable[P, R]) -> Callable[P, R]:
 class S3BlobStore:
     """A `BlobStore` in a bucket of an S3-compatible object store.
 
-    S3 shows an object when all of it is there, and not before; so does this. Reads see the last
-    complete write at once. Credentials and region come from AWS's own variables and files.
+    An object becomes visible as a whole, and reads see the last complete write at once.
+    Credentials and region come from the AWS variables and files.
 
     Args:
-        url: `s3://bucket/prefix`; the bucket must be there.
-        endpoint_url: of a store that is not Amazon's; empty: Amazon's.
+        url: `s3://bucket/prefix`; the bucket must exist.
+        endpoint_url: of a store other than Amazon S3; empty: Amazon S3.
     """
 
     def __init__(self, url: str, endpoint_url: str = "") -> None:
@@ -67,22 +67,22 @@ class S3BlobStore:
         self._bucket, _, self._prefix = self._root.partition("/")
         self._files = s3fs.S3FileSystem(
             endpoint_url=endpoint_url or None,
-            # Another process may write at any time: what was listed is never remembered.
+            # Another process may write at any time: listings are never cached.
             use_listings_cache=False,
             config_kwargs={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "read_timeout": REPLY_TIMEOUT_S,
                 "retries": {"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                # Host names like minio:9000 have no subdomain for each bucket.
+                # Host names like minio:9000 have no subdomain per bucket.
                 "s3": {"addressing_style": "path" if endpoint_url else "auto"},
             },
         )
-        # s3fs would try all of these attempts again, each with a wait of its own.
+        # s3fs would repeat all of these attempts, with waits of its own.
         self._files.retries = 1
 
     @contextmanager
     def write(self, batch_id: BatchId, name: str) -> Iterator["S3Writer"]:
-        """Write a blob; it appears as a whole when the context ends well."""
+        """Write a blob; it becomes visible when the context ends without an error."""
         writer = S3Writer(self._files, self._path(batch_id, name))
         try:
             yield writer
@@ -96,7 +96,7 @@ class S3BlobStore:
         batch_id: BatchId,
         blobs: Mapping[str, Sequence[bytes | memoryview]],
         *,
-        uncached: Collection[str] = (),  # noqa: ARG002 - none takes memory here
+        uncached: Collection[str] = (),  # noqa: ARG002 - there is no page cache
     ) -> None:
         """Write whole blobs, in order."""
         for name, pieces in blobs.items():
@@ -106,7 +106,7 @@ class S3BlobStore:
 
     @_wrap_storage_errors
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
-        """Open a blob; what is read of it is fetched by range."""
+        """Open a blob; reads fetch byte ranges."""
         file = self._files.open(
             self._path(batch_id, name), "rb", block_size=READ_AHEAD_BYTES, cache_type="readahead"
         )
@@ -121,7 +121,7 @@ class S3BlobStore:
             return None
 
     def local_path(self, batch_id: BatchId, name: str) -> None:
-        """An object is no file."""
+        """None: an object is no file."""
 
     @_wrap_storage_errors
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
@@ -136,12 +136,12 @@ class S3BlobStore:
 
     @_wrap_storage_errors
     def remove(self, batch_id: BatchId, names: Sequence[str]) -> None:
-        """Delete blobs; S3 does not mind one that is not there."""
+        """Delete blobs; S3 ignores missing ones."""
         self._delete([self._key(batch_id, name) for name in names])
 
     @_wrap_storage_errors
     def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
-        """Delete all of a batch with the parts that writers which died have sent."""
+        """Delete a batch, including the multipart uploads of killed writers."""
         kept = {self._path(batch_id, name) for name in keep}
         found = self._files.find(self._path(batch_id, ""), refresh=True)
         skip = len(self._bucket) + 1
@@ -171,7 +171,7 @@ class S3BlobStore:
                 raise OSError(errno.EIO, f"object store: {error['Code']}", error["Key"])
 
     def _abort_uploads(self, prefix: str) -> None:
-        """Take back the parts of objects that never became whole: they are stored, and paid for."""
+        """Abort incomplete multipart uploads, whose parts occupy storage."""
         listed = self._files.call_s3("list_multipart_uploads", Bucket=self._bucket, Prefix=prefix)
         for upload in listed.get("Uploads", ()):
             self._files.call_s3(
@@ -189,7 +189,7 @@ class S3BlobStore:
 
 
 class S3Writer:
-    """An object on its way: in memory while it is small, sent in parts from then on.
+    """Writes an object: buffered in memory while it is small, then a multipart upload.
 
     Args:
         files: the store.
@@ -225,7 +225,7 @@ class S3Writer:
         self._multipart.commit()
 
     def discard(self) -> None:
-        """Forget the object; parts that cannot be taken back now go when its batch is deleted."""
+        """Drop the object; parts that cannot be aborted now are when the batch is deleted."""
         if self._multipart is None:
             return
         try:
@@ -234,12 +234,12 @@ class S3Writer:
         except OSError:
             return
         finally:
-            # Python would flush and complete it otherwise, when it is collected.
+            # Otherwise its finalizer would complete the upload.
             self._multipart.closed = True
 
 
 class _RawObjectReader(io.RawIOBase):
-    """An object that is read, whose errors are those of a file."""
+    """Reads an object; its errors are those of a file."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

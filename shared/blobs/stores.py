@@ -1,4 +1,4 @@
-"""Blob stores: the protocol, and the store that the settings name."""
+"""The blob store protocol, and the store that the settings name."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ from shared.settings import Settings
 
 
 class BlobWriter(Protocol):
-    """A blob that is being written: a binary file, of which nobody sees anything yet."""
+    """A blob being written: a binary file that is not visible yet."""
 
     def write(self, data: bytes | memoryview, /) -> int:
         """Append bytes."""
@@ -19,16 +19,16 @@ class BlobWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Files of batches, by batch and name: the durable truth about every batch.
+    """Files of batches, by batch and name: the durable record of every batch.
 
-    Backend down (disk full or gone): every method raises `OSError`, and what was being written
-    is not there.
+    While the backend is down (disk full, store unreachable), every method raises `OSError`, and
+    incomplete writes stay invisible.
     """
 
     def write(self, batch_id: BatchId, name: str) -> AbstractContextManager[BlobWriter]:
-        """Write a blob; it is durable and visible as a whole when the context ends well.
+        """Write a blob; it becomes durable and visible when the context ends.
 
-        An exception inside the context leaves things as they were.
+        An exception inside the context changes nothing.
         """
         ...
 
@@ -39,18 +39,18 @@ class BlobStore(Protocol):
         *,
         uncached: Collection[str] = (),
     ) -> None:
-        """Write whole blobs, given in pieces, with fewer waits than one by one.
+        """Write whole blobs, given in pieces, with fewer syncs than one by one.
 
-        They become visible in this order; all are durable when this returns. Those named by
-        `uncached` are not read soon: memory need not be spent on them.
+        They become visible in this order; all are durable when this returns. Those named in
+        `uncached` are not read soon and need not be cached.
         """
         ...
 
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
-        """Open a blob for reading from any place.
+        """Open a blob, seekable.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such blob.
         """
         ...
 
@@ -59,7 +59,7 @@ class BlobStore(Protocol):
         ...
 
     def local_path(self, batch_id: BatchId, name: str) -> Path | None:
-        """The file that a blob is, if it is one; it must not be changed, but may be linked to."""
+        """The file of a blob, if it is one; it may be linked to, but not changed."""
         ...
 
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
@@ -67,11 +67,11 @@ class BlobStore(Protocol):
         ...
 
     def remove(self, batch_id: BatchId, names: Sequence[str]) -> None:
-        """Delete blobs; one that is not there is no error."""
+        """Delete blobs; a missing one is no error."""
         ...
 
     def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
-        """Delete all of a batch but the blobs named, what is being written included."""
+        """Delete all of a batch except some blobs, including incomplete writes."""
         ...
 
     def batches(self) -> Iterator[BatchId]:
@@ -80,10 +80,10 @@ class BlobStore(Protocol):
 
 
 def open_blob_store(settings: Settings) -> BlobStore:
-    """The store of uploads and results: a folder, or a bucket if `BLOB_URL` names one."""
+    """The store of the settings: a folder, or a bucket if `BLOB_URL` names one."""
     if not settings.blob_url:
         return LocalBlobStore(settings.batches_path)
-    # Only here: the libraries of an object store would make every process slower to start.
+    # Imported here: its libraries would slow the start of every process.
     from shared.blobs.s3 import S3BlobStore  # noqa: PLC0415
 
     return S3BlobStore(settings.blob_url, settings.blob_endpoint_url)

@@ -12,19 +12,19 @@ from shared.domain.table import Dialect
 
 
 class BatchOutcome(StrEnum):
-    """How a batch ended, more closely than its state says."""
+    """How a batch ended, in more detail than its state."""
 
     COMPLETE = "complete"
     """Every row was valued."""
     WITH_ERRORS = "with_errors"
-    """Every row was handled; some were rejected for what stands in them."""
+    """Every row was handled; some were rejected for their content."""
     PARTIAL = "partial"
-    """Some rows could not be valued although nothing is wrong with them."""
+    """Some valid rows could not be valued."""
     ABORTED = "aborted"
-    """Ended early: at the first rejected row as asked, or because the file cannot be read on."""
+    """Ended early: at the first rejected row, as requested, or where the file is unreadable."""
     CANCELLED = "cancelled"
     DRY_RUN = "dry_run"
-    """Every row was validated and none valued, as asked."""
+    """Every row was validated and none valued, as requested."""
 
 
 class OnError(StrEnum):
@@ -35,13 +35,13 @@ class OnError(StrEnum):
 
 
 class RowStatus(StrEnum):
-    """What became of one row of the file."""
+    """The result of one row of the file."""
 
     VALUED = "valued"
     VALID = "valid"
     """Would have been valued; the batch is a dry run."""
     REJECTED = "rejected"
-    """Breaks a rule; the row's errors say which."""
+    """Breaks a rule, which the row's errors name."""
     FAILED = "failed"
     """Could not be valued after several attempts."""
 
@@ -56,12 +56,12 @@ class ResultTable(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """How a result table is written."""
+    """Format of a result table."""
 
     CSV = "csv"
-    """UTF-8, comma, line feed: what workers write."""
+    """UTF-8, comma, line feed: the stored format."""
     EXCEL_FR = "excel-fr"
-    """CSV as a French Excel opens it: byte order mark, semicolons, decimal commas."""
+    """CSV for a French Excel: byte order mark, semicolons, decimal commas."""
     NDJSON = "ndjson"
     PARQUET = "parquet"
 
@@ -77,35 +77,35 @@ NUMBER_COLUMNS = frozenset(
         "difference_mad",
     }
 )
-"""Those of our result columns that hold numbers; the others hold texts."""
+"""The added result columns that hold numbers; the others hold texts."""
 
 RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
-"""The columns that a result has after the file's own."""
+"""The columns of a result after the file's own."""
 
 VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "difference_mad")
-"""The columns that follow the prices where the file says what is asked for each car."""
+"""The columns after the prices, if the file has asking prices."""
 
 REJECTED_COLUMNS = ("row_line", "row_error")
-"""The columns that the file of rejected rows has after the file's own."""
+"""The columns of the rejected rows after the file's own."""
 
 STALE_COLUMNS = (REJECTED_COLUMNS, RESULT_COLUMNS[-2:])
-"""Last columns of an earlier result: left out when a corrected file is uploaded again."""
+"""Last columns of an earlier result: ignored when a corrected file is uploaded again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchOptions:
-    """What the caller asked for besides the rows."""
+    """The caller's options."""
 
     dry_run: bool = False
     on_error: OnError = OnError.CONTINUE
     key_column: str | None = None
-    """Header of the column that names a row in the error report."""
+    """Header of the column that identifies a row in the error report."""
     encoding: str | None = None
-    """None: detected. So for `delimiter` and `decimal`."""
+    """None: detected. The same holds for `delimiter` and `decimal`."""
     delimiter: str | None = None
     decimal: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
-    """Pairs of a field and the header (or `#3`, the place) of its column; "": it has none."""
+    """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
     sheet: str | None = None
     """Name of the sheet of a workbook, or its number from 1; None: the first."""
     language: str = "fr"
@@ -114,18 +114,18 @@ class BatchOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchManifest:
-    """What was accepted: durable before the caller learns the batch's id, and never changed."""
+    """The accepted batch: durable before the caller learns its id, and never changed."""
 
     id: BatchId
     caller: CallerId
     accepted_at: float
     """Unix time, seconds."""
     model_version: str
-    """The version that values all rows, whatever is activated meanwhile."""
+    """The version that values all rows, even if another one is activated meanwhile."""
     options: BatchOptions
     dialect: Dialect
     sha256: str
-    """Digest of the file as it was sent (compressed, if it came so)."""
+    """Digest of the file as it was sent, before decompression."""
     size_bytes: int
     """Size of the stored, decompressed file."""
     file_name: str = ""
@@ -154,7 +154,7 @@ class BatchManifest:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RowCounts:
-    """How many rows met which end."""
+    """Numbers of rows by result."""
 
     valid: int = 0
     """Valued, or valid in a dry run."""
@@ -165,35 +165,35 @@ class RowCounts:
 
     @property
     def done(self) -> int:
-        """Rows that have met their end."""
+        """Rows with a result."""
         return self.valid + self.invalid + self.failed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchProgress:
-    """Where a batch stands."""
+    """State and counters of a batch."""
 
     state: JobState = JobState.QUEUED
     outcome: BatchOutcome | None = None
     counts: RowCounts = RowCounts()
     total: int | None = None
-    """Rows of the file; None until all of it is read."""
+    """Rows of the file; None until the whole file is split."""
     started_at: float | None = None
     """Unix time, seconds."""
     finished_at: float | None = None
     cancel_requested: bool = False
     error: str | None = None
-    """Code of what ended the batch early, if something did."""
+    """Code of the error that ended the batch early."""
 
     def rows_per_second(self, now: float) -> float | None:
-        """Mean speed since the start; None before the first row."""
+        """Mean rows per second since the start; None before the first row."""
         if self.started_at is None or not self.counts.done:
             return None
         elapsed_s = max((self.finished_at or now) - self.started_at, 0.001)
         return self.counts.done / elapsed_s
 
     def eta_s(self, now: float) -> float | None:
-        """Expected time to the end, seconds; None while nothing is known, 0 at the end."""
+        """Expected time to the end, seconds; None while unknown, 0 at the end."""
         if self.state.is_terminal:
             return 0.0
         speed = self.rows_per_second(now)
@@ -221,23 +221,22 @@ class BatchProgress:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """An accepted batch and where it stands."""
+    """An accepted batch and its progress."""
 
     manifest: BatchManifest
     progress: BatchProgress
     refusal: tuple[FieldProblem, ...] = ()
-    """Why its workbook or Parquet file cannot be read, if it cannot."""
+    """Why its workbook or Parquet file cannot be read; empty if it can."""
 
 
 def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[str]:
-    """Header of the results: the file's own columns, then ours.
+    """Header of the results: the file's own columns, then the added ones.
 
     Args:
         header: of the file.
-        verdicts: whether the file says what is asked for each car.
+        verdicts: whether the file has asking prices.
 
-    A name of ours that the file uses for itself gets a prefix, so that no column of the file is
-    lost and no name stands twice.
+    An added name that the file uses itself gets a prefix, so that all names are unique.
 
     >>> result_header(("id", "price_mad"))
     ['id', 'price_mad', 'carprice_price_mad', 'low_mad', 'high_mad', 'row_status', 'row_error']
@@ -255,11 +254,11 @@ def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[st
 
 
 def number_columns(header: Sequence[str], own: int) -> list[int]:
-    """Indexes of the columns of a result table that hold numbers of ours.
+    """Indexes of the added columns of a result table that hold numbers.
 
     Args:
         header: of the table.
-        own: how many of its columns are the file's.
+        own: number of its columns that are the file's.
 
     >>> number_columns(["id", "price_mad", "carprice_price_mad", "low_mad", "row_status"], 2)
     [2, 3]

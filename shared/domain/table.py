@@ -1,4 +1,4 @@
-"""How an uploaded file writes its table of cars, and how sure that is."""
+"""The dialect of an uploaded file of cars: format, columns, and the confidence of each finding."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class FileKind(StrEnum):
-    """What an uploaded file is, by its content."""
+    """Kind of an uploaded file, by its content."""
 
     CSV = "csv"
     XLSX = "xlsx"
@@ -16,13 +16,13 @@ class FileKind(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Detection:
-    """Something that was found out about a file."""
+    """A detected property of a file."""
 
     value: str
     confidence: float
-    """From 0, a guess, to 1, certain: it ranks evidence and is no probability."""
+    """From 0, a guess, to 1, certain: a rank of the evidence, no probability."""
     basis: str
-    """What it rests on: `given`, `byte-order-mark`, `valid-utf-8`, …"""
+    """The evidence: `given`, `byte-order-mark`, `valid-utf-8`, …"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class ColumnMatch:
     """The column of a file that is one of the car's fields."""
 
     index: int
-    """Its place in the header, from 0."""
+    """Its index in the header, from 0."""
     confidence: float
     basis: str
     """`given`, `name`, `alias`, `alias-and-unit`, `date` or `cells`."""
@@ -38,35 +38,35 @@ class ColumnMatch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Something in a file that its owner should know although it is no error."""
+    """A remark on a file that is no error."""
 
     code: str
     field: str | None = None
     values: tuple[str, ...] = ()
     rows: int | None = None
-    """How many of the file's first rows it rests on; None: on all that it is about."""
+    """Number of the file's first rows that were looked at; None: all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """How a file writes its table."""
+    """How a file represents its table."""
 
     encoding: str = ""
-    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a file that is no text."""
+    """Codec name: `utf-8`, `utf-16-le`, `cp1252`, …; empty for a workbook or Parquet file."""
     delimiter: str = ""
     decimal: str = "auto"
-    """`,` or `.` where the file's numbers, or the caller, decide it; `auto` otherwise."""
+    """`,` or `.` if the numbers of the file prove it or the caller gives it; `auto` otherwise."""
     header: tuple[str, ...] = ()
-    """The file's own column names, in order; empty while a workbook or Parquet is not opened."""
+    """The file's column names, in order; empty while a workbook or Parquet file is not opened."""
     titles: int = 0
-    """Rows above the header of a text: a title, or Excel's `sep=;`."""
+    """Rows above the header of a text file: a title, or Excel's `sep=;`."""
     kind: FileKind = FileKind.CSV
     columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
-    """By field of the car."""
+    """Columns by field of the car."""
     asking: ColumnMatch | None = None
-    """The column of the price that is asked for each car, if there is one."""
+    """The column of asking prices, if there is one."""
     findings: Mapping[str, Detection] = dataclasses.field(default_factory=dict)
-    """By what was found out: `encoding`, `delimiter`, `decimal`, `sheet`."""
+    """By property: `encoding`, `delimiter`, `decimal`, `sheet`."""
     notices: tuple[Notice, ...] = ()
 
     @property
@@ -75,8 +75,13 @@ class Dialect:
         return {field: match.index for field, match in self.columns.items()}
 
     @property
+    def asking_index(self) -> int | None:
+        """Index of the column of asking prices; None if the file has none."""
+        return None if self.asking is None else self.asking.index
+
+    @property
     def is_opened(self) -> bool:
-        """Whether the header is known; that of a workbook or Parquet is read by a worker."""
+        """Whether the header is known; a worker reads that of a workbook or Parquet file."""
         return bool(self.header)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The changes of a batch's ledger, each one atomic script.
+"""Lua scripts of the batch ledger: each change is one atomic script.
 
-KEYS of all: batch, chunks done, leases, tries, open batches. A step is "split", "assemble" or a
-chunk's number. `stopping` means that no further chunk is valued: cancelled or aborted. A chunk
-before one that is valued already still is (`wanted`), so that the results are the first rows of
-the file without a hole; a batch that was given up is not worth that.
+KEYS of all scripts: batch, chunks done, leases, attempts, open batches. A step is "split",
+"assemble" or a chunk's number. `stopping`: the batch is cancelled or aborted, and no new chunk is
+valued. A chunk before a valued one is still valued (`wanted`), so that the results are a gap-free
+prefix of the file; after the error "attempts-exhausted" no chunk is.
 """
 
 _HEAD = """
@@ -40,8 +40,8 @@ return 1
 """
 )
 
-# ARGV: id, accepted at, now, chunks cut, total or "", then chunk, valid, invalid, failed of each
-# chunk that is done.  1: opened, 0: was open.
+# ARGV: id, accepted at, now, chunks cut, total or "", then for each chunk that is done: number,
+# valid, invalid, failed.  1: opened, 0: was open.
 RESTORE = (
     _HEAD
     + """
@@ -63,7 +63,7 @@ return 1
 """
 )
 
-# ARGV: step, now, lease end, most attempts.
+# ARGV: step, now, lease end, maximum attempts.  The decision and the number of the attempt.
 BEGIN = (
     _HEAD
     + """
@@ -113,7 +113,7 @@ return 1
 )
 
 # ARGV: chunk, valid, invalid, failed, error or "", id, channel of progress.
-# 1: done now, 0: was done, or is unknown.
+# 1: done now, 0: was done, or the batch is unknown.
 FINISH_CHUNK = (
     _HEAD
     + """
@@ -131,7 +131,7 @@ return 1
 """
 )
 
-# ARGV: step, lease end, whether the attempt is taken back.
+# ARGV: step, lease end, 1 if the attempt does not count.
 POSTPONE = (
     _HEAD
     + """
@@ -143,7 +143,7 @@ return redis.call('ZADD', leases, 'XX', ARGV[2], ARGV[1])
 """
 )
 
-# ARGV: lease end, window.  Chunks to send, then -1 if the assembly is due.
+# ARGV: lease end, window.  Chunks to send, then -1 if the assemble step is due.
 ADVANCE = (
     _HEAD
     + """
@@ -176,8 +176,8 @@ return send
 """
 )
 
-# ARGV: now, lease length, most steps, id.  Steps to send again; each time in vain doubles the
-# wait, up to 32 leases: one that ends later than that was given before the clock was set back.
+# ARGV: now, lease seconds, maximum steps, id.  Steps to send again; each resend doubles the lease,
+# up to 32 times. A lease that ends later than that was set before the clock was set back.
 OVERDUE = (
     _HEAD
     + """
@@ -217,7 +217,7 @@ return 1
 """
 )
 
-# 1: noted, 0: nothing to cancel.
+# 1: recorded, 0: nothing to cancel.
 CANCEL = (
     _HEAD
     + """

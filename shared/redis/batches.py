@@ -1,4 +1,4 @@
-"""The ledger of batches in Redis: every change is one script, so counters are exact."""
+"""The ledger of batches in Redis: steps, leases and counters, each change one atomic script."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -13,56 +13,56 @@ from shared.redis import keys as redis_keys
 from shared.redis.connections import RedisClient, broker_errors
 
 ENDED_TTL_S = 3600
-"""How long an ended batch stays in Redis; the blobs keep it longer."""
+"""Time to live of an ended batch in Redis; the blob store keeps it longer."""
 
 OVERDUE_LIMIT = 64
 ABORTED = "row-rejected"
-"""Error of a batch that ends at its first rejected row, as asked."""
+"""Error of a batch that ends at its first rejected row, as requested."""
 
 _ASSEMBLE = -1
 
 
 class StepDecision(StrEnum):
-    """Whether a step of a batch should be carried out now."""
+    """Whether a worker should carry out a step."""
 
     RUN = "run"
     DONE = "done"
-    """It was done before."""
+    """It is done."""
     STOPPED = "stopped"
     """The batch is ending: cancelled, aborted or ended."""
     EXHAUSTED = "exhausted"
-    """It was tried too often."""
+    """It has no attempts left."""
     UNKNOWN = "unknown"
-    """The ledger knows no such batch: it was removed, or the broker lost its memory."""
+    """The ledger has no such batch: it was removed, or the broker lost its data."""
 
 
 class StepAttempt(NamedTuple):
-    """The answer to a worker that wants to carry out a step."""
+    """The ledger's decision about a step, and the number of the attempt."""
 
     verdict: StepDecision
     attempt: int
 
 
 class DueSteps(NamedTuple):
-    """What is to be sent now; it is leased already."""
+    """Steps to send now; they are leased already."""
 
     chunks: Sequence[int]
     assemble: bool
 
 
 class BatchLedger:
-    """The ledger of batches: which step is done, which is under way, and the counters.
+    """The ledger of batches: steps that are done, leases of those under way, and counters.
 
-    A step is `split`, `assemble` or a chunk's number. The ledger accelerates what the blobs
-    record; a ledger that was lost is refilled from them. While the broker is down, every method
-    raises `BrokerUnavailable` within two seconds.
+    A step is `split`, `assemble` or a chunk's number. The blob store is the durable record; a lost
+    ledger is restored from it. While the broker is down, every method raises `BrokerUnavailable`
+    within two seconds.
 
     Args:
         client: connection to the broker instance.
-        clock: the time of day.
-        lease_s: after this time without news a step is overdue.
-        window: chunks of one batch under way at once.
-        max_attempts: tries before a step counts as exhausted.
+        clock: Unix time, seconds.
+        lease_s: time after which a step without renewal is overdue.
+        window: chunks of one batch in work at once.
+        max_attempts: attempts before a step is exhausted.
     """
 
     def __init__(
@@ -100,25 +100,25 @@ class BatchLedger:
         oldest = min_id_at(self._clock() - keep_s)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
-            # Before it is put there: of a batch that is looked after, age does not matter.
+            # Removed before the insertion: a batch that still exists stays, however old it is.
             pipeline.zremrangebylex(name, "-", f"({oldest}")
             pipeline.zadd(name, {batch_id: 0})
             pipeline.expire(name, keep_s)
             pipeline.execute()
 
     def claim_export(self, batch_id: BatchId, form: str) -> bool:
-        """Whether a derived form is to be ordered now."""
+        """Claim the making of an export; False if it is under way."""
         name = redis_keys.batch_export(batch_id, form)
         with broker_errors():
             return bool(self._client.set(name, 1, nx=True, ex=self._lease_s))
 
     def renew_export(self, batch_id: BatchId, form: str) -> None:
-        """Note that a derived form is being made."""
+        """Record that an export is still being made."""
         with broker_errors():
             self._client.set(redis_keys.batch_export(batch_id, form), 1, ex=self._lease_s)
 
     def finish_export(self, batch_id: BatchId, form: str) -> None:
-        """Note that a derived form is made, or cannot be."""
+        """Record that an export is made, or has failed."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=True)
             pipeline.delete(redis_keys.batch_export(batch_id, form))
@@ -134,7 +134,7 @@ class BatchLedger:
         total: int | None,
         done: Mapping[int, RowCounts],
     ) -> bool:
-        """Open a ledger again; False if it is there."""
+        """Open a lost ledger again; False if it exists."""
         chunks = [
             number
             for chunk, counts in done.items()
@@ -144,20 +144,20 @@ class BatchLedger:
         return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
 
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
-        """Where the batch stands."""
+        """State and counters of a batch; None if the ledger has no such batch."""
         with broker_errors():
             stored = self._client.hgetall(redis_keys.batch(batch_id))
         return _progress(stored) if stored else None
 
     def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
-        """Note an attempt and renew the step's lease."""
+        """Begin an attempt and renew the step's lease."""
         verdict, attempt = self._run(
             "BEGIN", batch_id, step, self._clock(), self._lease_end(), self._max_attempts
         )
         return StepAttempt(StepDecision(verdict.decode()), attempt)
 
     def record_split(self, batch_id: BatchId, chunks_cut: int, total: int | None) -> None:
-        """Note how many chunks are cut."""
+        """Record the number of chunks cut."""
         rows = "" if total is None else total
         self._run("RECORD_SPLIT", batch_id, chunks_cut, rows, self._lease_end())
 
@@ -173,28 +173,28 @@ class BatchLedger:
     def postpone(
         self, batch_id: BatchId, step: str, delay_s: float, *, count_attempt: bool
     ) -> None:
-        """Let the step be sent again after a while."""
+        """Have the step sent again after a delay."""
         self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
 
     def renew(self, batch_id: BatchId, step: str) -> None:
-        """Give a step that is under way a new lease."""
+        """Renew the lease of a running step."""
         with broker_errors():
             self._client.zadd(redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
     def advance(self, batch_id: BatchId) -> DueSteps:
-        """Lease what can go out now."""
+        """Lease the steps that are due, and return them."""
         steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
         return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
     def overdue(self, batch_id: BatchId) -> list[str]:
-        """Steps whose lease has run out, leased anew."""
+        """Steps whose lease has expired; they are leased again."""
         steps = self._run(
             "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
         )
         return [step.decode() for step in steps]
 
     def expire_all_leases(self) -> int:
-        """Let all steps count as overdue, since nobody works on any; how many there are."""
+        """Make all leased steps overdue, for when no worker is left; return their number."""
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():
@@ -206,15 +206,15 @@ class BatchLedger:
         return released
 
     def abort(self, batch_id: BatchId, error: str) -> None:
-        """End the batch early for an error of its own."""
+        """End the batch early with an error."""
         self._run("ABORT", batch_id, error)
 
     def request_cancel(self, batch_id: BatchId) -> bool:
-        """Ask for the end; False if there is nothing to cancel."""
+        """Request the cancellation; False if there is nothing to cancel."""
         return bool(self._run("CANCEL", batch_id))
 
     def finish(self, batch_id: BatchId, progress: BatchProgress) -> bool:
-        """Close the ledger; False if it was closed before."""
+        """Close the ledger; False if it is closed."""
         return bool(
             self._run(
                 "FINISH",
@@ -230,13 +230,13 @@ class BatchLedger:
         )
 
     def open_batches(self) -> list[BatchId]:
-        """The batches that have not ended, the oldest first."""
+        """The unfinished batches, oldest first."""
         with broker_errors():
             ids = self._client.zrange(redis_keys.OPEN_BATCHES, 0, -1)
         return [BatchId(batch_id.decode()) for batch_id in ids]
 
     def claim_scan(self, interval_s: int) -> bool:
-        """Whether the blobs should be looked through now."""
+        """Claim the scan of the blob store; False if the last one is recent."""
         with broker_errors():
             claimed = self._client.set(redis_keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)

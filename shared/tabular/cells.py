@@ -1,4 +1,4 @@
-"""Cells as they may be written into a file that a spreadsheet will open."""
+"""Escapes formulas: cells that a spreadsheet would run when it opens a result file."""
 
 import re
 from collections.abc import Sequence
@@ -12,26 +12,26 @@ _RISKY_COLUMN = re.compile("(?:^|\0)[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def escape_formula(cell: str) -> str:
-    """A text that a spreadsheet would run gets an apostrophe before it; numbers stay.
+    """Prefix a cell that a spreadsheet would run with an apostrophe; numbers stay.
 
     >>> escape_formula("=HYPERLINK(1)"), escape_formula("-12,5"), escape_formula("-")
     ("'=HYPERLINK(1)", '-12,5', '-')
     """
     if not _FORMULA.match(cell) or is_blank(cell) or parse_number(cell, whole=False) is not None:
         return cell
-    # What comes out must be as readable as what came in.
+    # A result may be uploaded again: no cell may exceed the limit of the reader.
     return ("'" + cell)[:FIELD_MAX_CHARS]
 
 
 def escape_column(cells: Sequence[str]) -> Sequence[str]:
-    """The cells of a column, none of which a spreadsheet would run."""
+    """Escape the cells of a column."""
     if _RISKY_COLUMN.search("\0".join(cells)) is None:
         return cells
     return [escape_formula(cell) for cell in cells]
 
 
 def escape_header(names: Sequence[str]) -> list[str]:
-    """The names of columns, none of which a spreadsheet would run; different ones stay so.
+    """Escape the names of columns; different names stay different.
 
     >>> escape_header(["=a", "'=a", "b"])
     ["''=a", "'=a", 'b']

@@ -1,8 +1,7 @@
-"""Rows of a CSV file, one at a time, in flat memory, from any place of the file on.
+"""The general CSV reader: one row at a time, in bounded memory, from any row of the file on.
 
-A row that cannot be read sinks no other row: an unclosed quote costs its own line only, and
-bytes that are not of the file's encoding cost the rows that they stand in. Cells that no car needs
-may be missing at the end of a row.
+An unreadable row affects no other row: an unclosed quote costs its own line only, and undecodable
+bytes cost the rows that contain them. Optional cells may be missing at the end of a row.
 """
 
 import csv
@@ -34,7 +33,7 @@ csv.field_size_limit(FIELD_MAX_CHARS)
 
 
 class Position(NamedTuple):
-    """A place between two rows of a file."""
+    """A position between two rows of a file."""
 
     offset: int
     """Bytes before it."""
@@ -46,26 +45,26 @@ START = Position(0, 0)
 
 
 class SourceRow(NamedTuple):
-    """One row as it stands in the file."""
+    """One row of a file."""
 
     line: int
     """Number of its first line, from 1."""
     cells: list[str]
     fault: str | None = None
-    """Message code of what makes the row unreadable."""
+    """Message code if the row is unreadable."""
 
 
 class CsvReader:
-    """Reads the rows of a file of a known dialect; lines without any value are no rows.
+    """Reads the rows of a file of a known dialect; lines without any value are skipped.
 
     Args:
-        stream: the file, seekable, in bytes.
+        stream: the file, binary and seekable.
         encoding: codec name.
         delimiter: one character.
-        start: where to begin; `position` gives such places.
-        width: number of cells that a row must have; None: any.
-        min_cells: a row with so many may lack the rest, which are empty then, as spreadsheets leave
-            them out at the end of a line; None: it may lack none.
+        start: where to begin, from `position`.
+        width: number of cells of a row; None: any.
+        min_cells: a row with at least so many is filled up with empty cells, because spreadsheets
+            omit them at the end of a line; None: `width`.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class CsvReader:
 
     @property
     def position(self) -> Position:
-        """The place after the last row that was given out."""
+        """The position after the last row that was yielded."""
         return self._lines.position
 
     def __iter__(self) -> Iterator[SourceRow]:
@@ -130,15 +129,15 @@ class CsvReader:
                 yield row
 
     def _has_open_quote(self, cells: list[str], count: int) -> bool:
-        """Whether a quote was left open: it swallowed what follows it."""
+        """Whether the record has an unclosed quote, which includes the following lines."""
         if self._lines.at_eof:
             return True
         return count > 1 and (self._width not in {None, len(cells)} or not self._is_closed(count))
 
     def _is_closed(self, count: int) -> bool:
-        """Whether nothing but a delimiter follows closing quotes in a record of several lines.
+        """Whether only delimiters follow the closing quotes of a record of several lines.
 
-        Text behind one says that it opens another cell: the quote before it was left open.
+        Text after one means that it opens another cell, and that the quote before was unclosed.
         """
         record = self._lines.window[self._lines.index : self._lines.index + count]
         try:
@@ -148,7 +147,7 @@ class CsvReader:
         return True
 
     def _skip_broken_line(self) -> SourceRow:
-        """Give up the record's first line only; the others are read again."""
+        """Reject the record's first line only; its other lines are read again."""
         first = self._lines.window[self._lines.index]
         line = self._lines.number + 1
         self._lines.index += 1
@@ -173,21 +172,21 @@ class CsvReader:
 
 
 def min_row_cells(dialect: Dialect) -> int:
-    """How many cells a row has at minimum: up to the last one that a car needs."""
+    """Minimum number of cells of a row: up to the last required field."""
     places = [dialect.columns[name].index for name in REQUIRED_FIELDS if name in dialect.columns]
     return 1 + max(places, default=len(dialect.header) - 1)
 
 
 def replace_unreadable(text: str) -> str:
-    """The text with characters that cannot be written replaced."""
+    """Replace NUL and surrogates, which cannot be written."""
     return _UNREADABLE.sub(REPLACEMENT, text)
 
 
 class _LineBuffer:
     """Decoded lines of a file with their line ends, read in blocks.
 
-    `window` holds the lines at hand, `window[index]` is the first one of the record that is
-    being read, and `at_eof` says that the file's end was met.
+    `window` holds the current lines, `window[index]` is the first line of the current record, and
+    `at_eof` tells that the end of the file was reached.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str, start: Position) -> None:
@@ -206,16 +205,16 @@ class _LineBuffer:
 
     @property
     def number(self) -> int:
-        """How many lines lie before the record that is being read."""
+        """Number of lines before the current record."""
         return self._lines_before + self.index
 
     @property
     def position(self) -> Position:
-        """Where the record that is being read begins."""
+        """Where the current record begins."""
         return Position(self._bytes_before + self._size(self.window[: self.index]), self.number)
 
     def feed(self) -> Iterator[str]:
-        """The lines from the record that is being read on, to the end of the file."""
+        """The lines from the current record to the end of the file."""
         self.at_eof = False
         yield from self.window[self.index :]
         while fresh := self._next_lines():
@@ -223,7 +222,7 @@ class _LineBuffer:
         self.at_eof = True
 
     def is_unreadable(self, count: int) -> bool:
-        """Whether characters that no text has stand in the record's `count` lines."""
+        """Whether the record's `count` lines have unreadable characters."""
         record = self.window[self.index : self.index + count]
         return any(map(self._unreadable.search, record))
 
@@ -240,7 +239,7 @@ class _LineBuffer:
         return offset
 
     def _next_lines(self) -> list[str]:
-        """Read a block; of the lines before it, those of the open record stay in the window."""
+        """Read a block; the lines of the current record stay in the window."""
         data, self._rest = self._next_block()
         text = data.decode(self._encoding, self._errors)
         fresh = list(io.StringIO(text, newline=""))
@@ -251,7 +250,7 @@ class _LineBuffer:
         return fresh
 
     def _next_block(self) -> tuple[bytes, bytes]:
-        """Bytes up to the end of a line, and what was read beyond it."""
+        """Bytes up to the end of a line, and the bytes after it."""
         data = self._rest
         while True:
             more = self._stream.read(BLOCK_BYTES)

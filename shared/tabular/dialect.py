@@ -1,4 +1,4 @@
-"""How a text file writes its table, found out from its beginning."""
+"""Detects the dialect of a text file from its first bytes."""
 
 import io
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from shared.tabular.headers import field_for_header, find_header
 from shared.tabular.sample import Sample, complete_dialect, name_columns, title_notices
 
 HEAD_BYTES = 1 << 18
-"""How much of a file is looked at."""
+"""Bytes of a file that are looked at."""
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50
@@ -24,16 +24,16 @@ SAMPLE_ROWS = 50
 def detect_dialect(
     head: bytes, detector: EncodingDetector, options: BatchOptions, *, whole: bool
 ) -> Dialect:
-    """The dialect of a file; what the options say is believed.
+    """Detect the dialect of a file; the caller's options take precedence.
 
     Args:
         head: the file's first bytes.
-        detector: of the whole file, as far as it has arrived.
-        options: the caller's.
+        detector: fed with the file as far as it has arrived.
+        options: of the caller.
         whole: whether `head` is the whole file.
 
     Raises:
-        UnreadableUpload: it is empty, no text, has no rows, or lacks needed columns.
+        UnreadableUpload: it is empty, is no text, has no rows, or lacks required columns.
     """
     if not head:
         raise _unreadable("empty-file")
@@ -63,7 +63,7 @@ def detect_dialect(
 def _table(
     head: bytes, encoding: str, delimiter: str, given: Sequence[str]
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """The titles above a text's table, and its first rows from the header on."""
+    """The title rows above the header, and the first rows from the header on."""
     rows = [row.cells for row in sample_rows(head, encoding, delimiter)]
     if not rows:
         raise _unreadable("empty-file")
@@ -72,7 +72,7 @@ def _table(
 
 
 def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
-    """The first rows of a text, header included."""
+    """The first rows of a text, including the header."""
     rows = CsvReader(io.BytesIO(head), encoding, delimiter)
     return [
         row._replace(cells=[replace_unreadable(cell) for cell in row.cells])
@@ -85,7 +85,7 @@ def _unreadable(code: str) -> UnreadableUpload:
 
 
 def _complete_lines(head: bytes, encoding: str) -> bytes:
-    """`head` without its last line, which may be cut off.
+    """`head` without its last line, which may be incomplete.
 
     Raises:
         UnreadableUpload: not even the first line ends.
@@ -101,10 +101,10 @@ def _complete_lines(head: bytes, encoding: str) -> bytes:
 
 
 class _DelimiterScore(NamedTuple):
-    """How well a delimiter fits; more is better, the first number first."""
+    """How well a delimiter fits, compared field by field; more is better."""
 
     known: int
-    """Headers that are fields of the car."""
+    """Number of headers that are fields of the car."""
     even: float
     """Share of the rows that are as wide as the header; 0 for a single column."""
     width: int
@@ -113,7 +113,7 @@ class _DelimiterScore(NamedTuple):
 def _detect_delimiter(
     head: bytes, encoding: str, wanted: str | None, given: Sequence[str] = ()
 ) -> Detection:
-    """The candidate that gives the most columns we know, then the most even rows."""
+    """The candidate with the most known columns, then the most rows as wide as the header."""
     if wanted:
         return Detection(value=wanted, confidence=1.0, basis="given")
     scores = {candidate: _score(head, encoding, candidate, given) for candidate in DELIMITERS}

@@ -1,4 +1,4 @@
-"""The encoding of a text file, found out from its bytes."""
+"""Detects the encoding of a text file from its bytes."""
 
 import codecs
 import dataclasses
@@ -9,12 +9,12 @@ from shared.domain.table import Detection
 from shared.tabular.csv_reader import BOMS
 
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-1", "iso8859-15", "cp1256")
-"""Codec names, as `codecs.lookup` gives them."""
+"""Supported encodings, as `codecs.lookup` names them."""
 
 MAX_HIGH_BYTES = 65_536
 _ASCII = bytes(range(128))
 _ACCENTED_IN_UTF8 = re.compile(rb"\xc3[\x80-\xbf]")
-"""In a Western encoding a capital A with tilde before a character that follows no letter."""
+"""In a Western encoding these bytes are a capital A with tilde before a symbol."""
 _FRENCH = (
     "éèêëàâäîïôöùûüçœæÉÈÊËÀÂÎÏÔÙÛÇŒ°€«»…²\u00a0"
     "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}"
@@ -23,7 +23,7 @@ _FRENCH = (
 
 @dataclasses.dataclass(slots=True)
 class EncodingDetector:
-    """What the bytes of a file say of its encoding, gathered while it passes by."""
+    """Evidence of a file's encoding, collected block by block during the upload."""
 
     _decoder: codecs.IncrementalDecoder = dataclasses.field(
         default_factory=codecs.getincrementaldecoder("utf-8")
@@ -31,14 +31,14 @@ class EncodingDetector:
     is_utf8: bool = True
     """No byte so far contradicts UTF-8."""
     has_multibyte_chars: bool = False
-    """A character of several bytes was read as UTF-8 before anything contradicted it."""
+    """A multibyte character was decoded as UTF-8 before the first contradiction."""
     stray_utf8_chars: int = 0
-    """Accented letters in UTF-8 that follow where it was contradicted."""
+    """Accented letters in UTF-8 after the first contradiction."""
     _high_bytes: bytes = b""
-    """Bytes beyond ASCII from where UTF-8 was contradicted on."""
+    """Non-ASCII bytes after the first contradiction."""
 
     def feed(self, block: bytes) -> None:
-        """Take note of the next bytes."""
+        """Add the next bytes."""
         if not self.is_utf8:
             self.stray_utf8_chars += len(_ACCENTED_IN_UTF8.findall(block))
             if len(self._high_bytes) < MAX_HIGH_BYTES:
@@ -59,7 +59,7 @@ class EncodingDetector:
 
     @property
     def finding(self) -> Detection:
-        """UTF-8 unless the first non-ASCII character is not: then Windows' Western encoding."""
+        """UTF-8, or cp1252 if the first non-ASCII character is not valid UTF-8."""
         if self.is_utf8:
             if self.has_multibyte_chars:
                 return Detection(value="utf-8", confidence=0.99, basis="valid-utf-8")
@@ -78,11 +78,11 @@ def detect_encoding(head: bytes, detector: EncodingDetector, wanted: str | None)
 
     Args:
         head: its first bytes.
-        detector: of the whole file, as far as it has arrived.
-        wanted: what the caller says; believed.
+        detector: fed with the file as far as it has arrived.
+        wanted: the caller's option, which takes precedence.
 
     Raises:
-        UnreadableUpload: NUL bytes show that it is no text.
+        UnreadableUpload: it has NUL bytes and is no UTF-16.
     """
     marked = next((name for name, bom in BOMS.items() if head.startswith(bom)), None)
     if wanted == "utf-16":
@@ -102,7 +102,7 @@ def detect_encoding(head: bytes, detector: EncodingDetector, wanted: str | None)
 
 
 def _detect_utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark: of plain text, every second byte is 0, from the first line on."""
+    """UTF-16 without a byte order mark: in Western text every second byte is 0."""
     half = len(head) // 2
     if not half or b"\n" in head[: max(head.find(b"\0") - 1, 0)]:
         return None

@@ -1,6 +1,6 @@
-"""What an uploaded file is, by its bytes, and what can be said of it without opening it.
+"""Detects the kind of an uploaded file, and refuses files that no worker can read.
 
-Standard library only: the HTTP process looks at files, and reads none but text.
+Standard library only: the API process inspects files but parses only text.
 """
 
 import lzma
@@ -23,7 +23,7 @@ from shared.domain.table import FileKind
 
 MAX_COMPRESSION_RATIO = 200
 RATIO_CHECK_MIN_BYTES = 64_000_000
-"""Up to this size any compression ratio is fine; cars never compress better than that."""
+"""Up to this size any compression ratio is accepted; a table of cars stays below the maximum."""
 
 ZIP_ENTRIES_MAX = 2_000
 PARQUET_FOOTER_MAX_BYTES = 32_000_000
@@ -65,13 +65,13 @@ _OLE_HEAD_BYTES = 1 << 20
 
 
 def detect_kind(first: bytes) -> FileKind:
-    """What a file is that begins so.
+    """The kind of a file with these first bytes.
 
     Raises:
-        UnsupportedUpload: it is of a kind that is not read.
+        UnsupportedUpload: it is of an unsupported kind.
     """
     if first.startswith((_XLSX, _OLE)):
-        return FileKind.XLSX  # an old or locked workbook is told from its end, by `check_readable`
+        return FileKind.XLSX  # `check_readable` refuses old and encrypted workbooks
     if first.startswith(_PARQUET):
         return FileKind.PARQUET
     for magic, name in _FOREIGN.items():
@@ -81,17 +81,17 @@ def detect_kind(first: bytes) -> FileKind:
 
 
 def check_readable(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
-    """Refuse a file that no worker need open.
+    """Refuse a file that no worker can read.
 
     Args:
-        kind: what it begins as.
+        kind: from `detect_kind`.
         stream: the whole file, seekable.
-        max_bytes: most that a workbook may unzip to.
+        max_bytes: maximum size of an unzipped workbook.
 
     Raises:
-        UnsupportedUpload: it is of another kind, or locked.
-        UnreadableUpload: it is cut off or damaged.
-        UploadTooLarge, DecompressionBomb: it unzips to too much.
+        UnsupportedUpload: it is of another kind, or encrypted.
+        UnreadableUpload: it is truncated or damaged.
+        UploadTooLarge, DecompressionBomb: it is too large when unzipped.
     """
     if kind is FileKind.XLSX:
         _inspect_workbook(stream, max_bytes)
@@ -132,7 +132,7 @@ def _has_workbook(archive: zipfile.ZipFile, names: Mapping[str, zipfile.ZipInfo]
 
 
 def _zip_archive(stream: BinaryIO) -> zipfile.ZipFile:
-    """A ZIP file, of which the directory is not read if it is a long one."""
+    """A ZIP file; a directory that is too long is refused unread."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - _ZIP_END_SIZE - _COMMENT_MAX_BYTES))
     tail = stream.read()

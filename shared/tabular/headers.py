@@ -1,4 +1,4 @@
-"""Which column of a file is which field of the car, and how sure that is."""
+"""Matches the columns of a file to the fields of the car, with a confidence."""
 
 import difflib
 import re
@@ -12,20 +12,20 @@ from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
-from shared.domain.table import ColumnMatch, Dialect
+from shared.domain.table import ColumnMatch
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import is_blank
 from shared.fields.numbers import parse_number
 from shared.tabular.csv_reader import COLUMNS_MAX
 
 TITLE_ROWS_MAX = 20
-"""Above its header, a table may have a title: the header is looked for among so many rows."""
+"""A table may have titles above its header: the header is searched in so many rows."""
 
 HEADER_MIN_FIELDS = 3
-"""A cell may look like a name by chance ("Première main"), three in one row do not."""
+"""A single cell may be a known name by chance ("Première main"); three in one row are a header."""
 
 HEADER_READ_MAX_CHARS = 200
-"""A longer text is no name of a column: nothing is done with it."""
+"""A longer text is not looked up as a column name."""
 
 _BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
 FIELD_BY_HEADER: dict[str, str] = {
@@ -42,7 +42,7 @@ FIELD_BY_HEADER: dict[str, str] = {
 
 
 def field_for_header(header: str) -> str | None:
-    """The car's field that a column header means; None if it means none.
+    """The field of the car for a column header; None if there is none.
 
     >>> field_for_header("Kilométrage (km)"), field_for_header("KM"), field_for_header("colour")
     ('km_driven', 'km_driven', None)
@@ -55,11 +55,11 @@ def field_for_header(header: str) -> str | None:
 
 
 def find_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
-    """Which of a table's first rows is its header; those above it are titles.
+    """Index of the header among a table's first rows; the rows above it are titles.
 
     Args:
         rows: the first rows.
-        given: what the caller calls the columns; a header may be known by them alone.
+        given: column names from the caller's options; they count as known.
 
     >>> find_header([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
     1
@@ -70,12 +70,12 @@ def find_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> i
 
 
 def has_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> bool:
-    """Whether one of a table's first rows names columns that are known."""
+    """Whether one of a table's first rows is a header with known columns."""
     return max(_known_cells(rows, given), default=0) >= HEADER_MIN_FIELDS
 
 
 def _known_cells(rows: Sequence[Sequence[str]], given: Collection[str]) -> list[int]:
-    """How many cells of each of the first rows are names of columns."""
+    """Number of known column names in each of the first rows."""
     return [
         len(
             {
@@ -108,16 +108,16 @@ _FOREIGN = {
         *_THOUSANDS,
     ),
 }
-"""Folded, by field."""
+"""Folded names of other units, by field."""
 
 _CURRENCY_SYMBOLS = re.compile("[€$£]")
-"""Of currencies that are not the dirham's; folding leaves them out."""
+"""Symbols of other currencies than the dirham; folding removes them."""
 
 _BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
 
 
 def foreign_unit(field: str, header: str) -> str | None:
-    """The unit that a column's name has in brackets, if it is not one of the field's.
+    """The unit in brackets in a column's name, if it is not a unit of the field.
 
     >>> foreign_unit("km_driven", "Kilométrage (miles)"), foreign_unit("km_driven", "Km (km)")
     ('miles', None)
@@ -136,7 +136,7 @@ def foreign_unit(field: str, header: str) -> str | None:
 HEADER_MAX_CHARS = 80
 HEADERS_SHOWN = 40
 ALIASES_SHOWN = 2
-"""Of each column, where several are missing."""
+"""Aliases shown per column when several columns are missing."""
 
 CONFIDENCE = {
     "given": 1.0,
@@ -146,23 +146,23 @@ CONFIDENCE = {
     "date": 0.85,
     "cells": 0.85,
 }
-"""What a header alone says; cells that the field refuses lower it to half at worst."""
+"""Confidence by the header alone; invalid cells lower it, at worst to half."""
 
 FISCAL_POWER_MAX_CV = 30
-"""Moroccan cars have 4 to 30 fiscal horsepower, and hardly any has so little real power."""
+"""Moroccan cars have 4 to 30 fiscal horsepower; few have so little real power."""
 
 FUEL_ECONOMY_MAX_MPG = 400
 
 Column = Sequence[str]
 _DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
-"""The year is in them too; a column that has nothing else is better."""
+"""Dates contain the year; a column with the year alone is preferred."""
 
 _AMBIGUOUS_POWER = frozenset({"puissance", "power"})
 _AMBIGUOUS_MILEAGE = frozenset({"mileage"})
 
 
 class _Candidate(NamedTuple):
-    """A column that may be a field."""
+    """A column that may be the column of a field."""
 
     place: int
     field: str
@@ -176,17 +176,17 @@ def match_header(
 ) -> dict[str, ColumnMatch]:
     """The column of each field that the file has.
 
-    Of several columns for one field, the one that bears the field's own name counts.
+    Of several columns for one field, the one with the field's own name is taken.
 
     Args:
         header: the names of the file's columns.
-        given: what the caller says of them: pairs of a field and a header, a place (`#3`), or
-            "" for a field that is in no column.
-        rows: some rows of the file; their cells say how well the columns fit.
+        given: the caller's options: pairs of a field and a header, a position (`#3`), or "" for
+            a field that is in no column.
+        rows: some rows of the file, for the confidence.
 
     Raises:
-        UnreadableUpload: a needed column is missing, a name stands twice, or two columns could
-            be the same field.
+        UnreadableUpload: a required column is missing, a name occurs twice, or two columns match
+            the same field.
     """
     if len(header) > COLUMNS_MAX:
         raise UnreadableUpload(
@@ -217,7 +217,7 @@ def match_header(
 def _given_claims(
     header: Sequence[str], given: Iterable[tuple[str, str]], problems: list[FieldProblem]
 ) -> Iterator[tuple[str, _Candidate | None]]:
-    """What the caller says; None for a field that no column may be."""
+    """The columns from the caller's options; None for a field that is in no column."""
     for field, wanted in given:
         index = find_column(header, wanted) if wanted else None
         if wanted and index is None:
@@ -230,7 +230,7 @@ def _given_claims(
 
 
 def find_column(header: Sequence[str], wanted: str) -> int | None:
-    """Index of a column by its place (`#3`), its name, or its name in another spelling."""
+    """Index of a column by its position (`#3`), its name, or another spelling of its name."""
     if wanted in header:
         return list(header).index(wanted)
     place = wanted.removeprefix("#")
@@ -246,7 +246,7 @@ def _add_claims(
     claims: dict[str, _Candidate | None],
     problems: list[FieldProblem],
 ) -> None:
-    """Find the columns of the fields that the caller says nothing of."""
+    """Find the columns of the fields that the caller's options do not name."""
     settled = set(claims)
     taken = {claim.place for claim in claims.values() if claim is not None}
     for index, name in enumerate(header):
@@ -283,7 +283,7 @@ def _add_claims(
 
 
 def _is_better(one: _Candidate, other: _Candidate) -> bool:
-    """A field's own name is better than any alias; a date, or what the cells tell, is weak."""
+    """Whether a candidate ranks higher: own name, then alias, then date or cells."""
     ranks = {"name": 2, "date": 0, "cells": 0}
     return ranks.get(one.basis, 1) > ranks.get(other.basis, 1)
 
@@ -304,24 +304,24 @@ def _claim(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candida
 
 
 def _is_fiscal_power(cells: Column) -> bool:
-    """Whether the cells of a column called "power" tell fiscal horsepower: `7`, `8 CV`."""
+    """Whether the cells of a column named "power" are fiscal horsepower: `7`, `8 CV`."""
     return _mostly(cells, "cv", lambda number: number <= FISCAL_POWER_MAX_CV)
 
 
 def _is_odometer(cells: Column) -> bool:
-    """Whether cells of a column called "mileage" tell kilometres: no gallon takes a car so far."""
+    """Whether the cells of a column named "mileage" are too large for miles per gallon."""
     return _mostly(cells, "km", lambda number: number > FUEL_ECONOMY_MAX_MPG)
 
 
 def _mostly(cells: Column, unit: str, holds: Callable[[float], bool]) -> bool:
-    """Whether more than half of the filled cells are numbers, of this unit or none, that hold."""
+    """Whether more than half of the filled cells are numbers, with this unit or none, that hold."""
     filled = [fold(cell) for cell in cells if not is_blank(cell)]
     numbers = [parse_number(text.removesuffix(unit), whole=True) for text in filled]
     return sum(number is not None and holds(number) for number in numbers) > len(filled) / 2
 
 
 def confidence_of(basis: str, field: str, cells: Column) -> float:
-    """How sure it is that a column with these cells is a field, by what its header tells."""
+    """Confidence that a column with these cells is a field, given the evidence of its header."""
     filled = [cell for cell in cells if not is_blank(cell)]
     share = sum(_is_valid(field, cell) for cell in filled) / len(filled) if filled else 1.0
     return round(CONFIDENCE[basis] * (0.5 + 0.5 * share), 2)
@@ -354,7 +354,7 @@ def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
 
 
 def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> list[FieldProblem]:
-    """One problem for all needed columns that are not there."""
+    """One problem for all missing required columns."""
     missing = [name for name in REQUIRED_FIELDS if name not in found]
     if not missing:
         return []
@@ -378,7 +378,7 @@ def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> 
 
 
 def _closest(field: str, free: Mapping[str, str]) -> str | None:
-    """The header that looks most like a spelling of the field, if one does."""
+    """The header that is most similar to a spelling of the field, if any is."""
     spellings = (spelling for spelling, name in FIELD_BY_HEADER.items() if name == field)
     for spelling in spellings:
         near = difflib.get_close_matches(spelling, free, n=1, cutoff=0.8)
@@ -388,7 +388,7 @@ def _closest(field: str, free: Mapping[str, str]) -> str | None:
 
 
 def format_header(header: Sequence[str]) -> str:
-    """The names of a header as they stand in a message."""
+    """The names of a header for a message."""
     names = ", ".join(_short(name) for name in islice(header, HEADERS_SHOWN))
     return names + ", …" if len(header) > HEADERS_SHOWN else names
 
@@ -401,23 +401,18 @@ ASKING_PRICE = "asking_price_mad"
 _FIELD = CAR_FIELDS[ASKING_PRICE]
 _HEADERS = frozenset(map(fold, (ASKING_PRICE, *_FIELD.aliases, _FIELD.label_fr, _FIELD.label_en)))
 _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
-"""A result that is uploaded again has our estimate in it, which nobody asks."""
-
-
-def asking_column_index(dialect: Dialect) -> int | None:
-    """Index of the column of asking prices; None if there is none."""
-    return None if dialect.asking is None else dialect.asking.index
+"""Columns of a result that is uploaded again: its estimates are no asking prices."""
 
 
 def find_asking_column(
     header: Sequence[str], taken: Collection[int], rows: Sequence[Sequence[str]]
 ) -> ColumnMatch | None:
-    """The first column that is called like an asking price; None if none is.
+    """The first column with a name of the asking price; None if there is none.
 
     Args:
         header: the names of the file's columns.
-        taken: indexes of those that are fields of the car.
-        rows: some rows of the file; their cells say how well the column fits.
+        taken: indexes of the columns that are fields of the car.
+        rows: some rows of the file, for the confidence.
 
     >>> find_asking_column(["Marque", "Prix"], {0}, [])
     ColumnMatch(index=1, confidence=0.95, basis='alias')

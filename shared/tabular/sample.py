@@ -1,4 +1,4 @@
-"""What the first rows of a table say of the rest: columns, decimal sign, oddities."""
+"""Completes a dialect from the first rows of a table: columns, decimal sign, notices."""
 
 import dataclasses
 import re
@@ -21,17 +21,17 @@ from shared.tabular.headers import (
 )
 
 NOTICE_MAX_VALUES = 5
-"""Most values that a notice quotes."""
+"""Maximum values that a notice quotes."""
 
 NOTICE_MAX_CHARS = 40
-"""How much of each it quotes."""
+"""Maximum characters of each quoted value."""
 
 IGNORED_OPTIONS: Mapping[FileKind, Sequence[str]] = {
     FileKind.CSV: ("sheet",),
     FileKind.XLSX: ("encoding", "delimiter"),
     FileKind.PARQUET: ("encoding", "delimiter", "sheet"),
 }
-"""Options that a file of each kind has no use for."""
+"""Options that do not apply to a kind of file."""
 
 Rows = Sequence[Sequence[str]]
 _COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
@@ -39,7 +39,7 @@ _DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
 
 
 class Sample(NamedTuple):
-    """The beginning of a table."""
+    """The first rows of a table."""
 
     header: Sequence[str]
     rows: Rows
@@ -50,8 +50,8 @@ class Sample(NamedTuple):
 def name_columns(cells: Sequence[str]) -> list[str]:
     """Header cells as names; a column without one is named by its position.
 
-    A name that comes again and means nothing here gets a number. One that means a field of a car
-    stays as it is: which of the columns is meant is for the caller to say.
+    A repeated unknown name gets a number. A repeated name of a field stays as it is: the caller has
+    to say which column is meant.
 
     >>> name_columns([" Marque ", "", "Note", "Note"])
     ['Marque', 'column_2', 'Note', 'Note (2)']
@@ -77,15 +77,15 @@ def _is_known_column(name: str) -> bool:
 
 
 def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
-    """The dialect of a file whose form is known, with what its table says.
+    """Add columns, decimal sign and notices to a dialect.
 
     Args:
-        sample: its header and first rows.
-        options: the caller's; believed.
-        known: what is known of the file's form.
+        sample: header and first rows.
+        options: of the caller, which take precedence.
+        known: the dialect without them.
 
     Raises:
-        UnreadableUpload: the columns are not those of cars.
+        UnreadableUpload: required columns are missing or ambiguous.
     """
     columns = match_header(sample.header, options.columns, sample.rows)
     asking = columns.pop(ASKING_PRICE, None)
@@ -108,7 +108,7 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
 
 
 def key_index(header: Sequence[str], key_column: str | None) -> int | None:
-    """Index of the column that names the rows, found by its name in any spelling."""
+    """Index of the column that identifies the rows, by its name in any spelling."""
     return None if key_column is None else find_column(header, key_column)
 
 
@@ -124,7 +124,7 @@ def _check_key_column(header: Sequence[str], key_column: str | None) -> None:
 
 
 def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | None) -> Detection:
-    """The decimal sign that the numbers of the sample prove; `auto` if they prove none."""
+    """The decimal sign that the numbers of the sample use; `auto` if none or both are used."""
     if wanted:
         return Detection(value=wanted, confidence=1.0, basis="given")
     votes: Counter[str] = Counter()
@@ -142,7 +142,7 @@ def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | N
 
 
 def title_notices(titles: Rows) -> tuple[Notice, ...]:
-    """That rows above the header are left out; quoted by what stands first in each."""
+    """The notice that rows above the header are ignored; it quotes the first cell of each."""
     if not titles:
         return ()
     values = tuple(
@@ -152,7 +152,7 @@ def title_notices(titles: Rows) -> tuple[Notice, ...]:
 
 
 def _option_notices(kind: FileKind, options: BatchOptions) -> Iterator[Notice]:
-    """That options were given which mean nothing for such a file."""
+    """The notice that options were given which do not apply to such a file."""
     without_use = tuple(
         name for name in IGNORED_OPTIONS[kind] if getattr(options, name) is not None
     )
@@ -161,7 +161,7 @@ def _option_notices(kind: FileKind, options: BatchOptions) -> Iterator[Notice]:
 
 
 def _cell_notices(sample: Sample, columns: Mapping[str, ColumnMatch]) -> Iterator[Notice]:
-    """What will be read otherwise than it stands there, or not at all."""
+    """Notices about cells that are converted, or not understood."""
     rows = sample.rows
     looked_at = None if sample.is_whole else len(rows)
     for name, match in columns.items():

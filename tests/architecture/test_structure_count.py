@@ -48,7 +48,7 @@ def call(file: str, function: str = "run", caller: str = "", **others: str) -> C
         file,
         function,
         caller,
-        others.get("outermost", function),
+        (*others.get("above", "").split(), function),
     )
 
 
@@ -79,17 +79,28 @@ def test_only_the_processes_of_a_request_count() -> None:
     assert relevant("miss", [api, worker]) == [api, worker]
 
 
+TASK = "register.<locals>.value_chunk"
+
+
 def test_a_chunk_is_what_its_task_calls() -> None:
-    inside = call("a.py", process="bulk", outermost="register.<locals>.value_chunk")
-    outside = call("a.py", process="bulk", outermost="register.<locals>.split")
+    inside = call("a.py", process="bulk", above=TASK)
+    outside = call("a.py", process="bulk", above="register.<locals>.split")
     assert relevant("batch", [inside, outside]) == [inside]
 
 
+def test_the_engine_is_what_its_method_calls_outside_of_the_model() -> None:
+    above = f"{TASK} FastCsvEngine.value"
+    entry = call("engine.py", "FastCsvEngine.value", process="bulk", above=TASK)
+    inside = call("a.py", process="bulk", above=above)
+    model = call("model_store/a.py", process="bulk", above=above)
+    outside = call("b.py", process="bulk", above=TASK)
+    assert relevant("engine", [entry, inside, model, outside]) == [entry, inside]
+
+
 def test_lines_of_the_tracer_are_read() -> None:
-    line = "7\tapi\t1\tapi/a.py\tA.run\tapi/b.py\tstart"
-    assert parse_call(line) == call(
-        "api/a.py", "A.run", "api/b.py", resumed="yes", outermost="start"
-    )._replace(at_ns=7)
+    line = "7\tapi\t1\tapi/a.py\tA.run\tapi/b.py\tstart;A.run"
+    expected = call("api/a.py", "A.run", "api/b.py", resumed="yes", above="start")
+    assert parse_call(line) == expected._replace(at_ns=7)
 
 
 def test_lengths_are_those_of_the_nearest_rank() -> None:

@@ -1,4 +1,4 @@
-"""Put the parts of a batch together, in the order of its file, and end it."""
+"""Assembles the result files from the parts, in the order of the file, and ends the batch."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,12 +14,11 @@ from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batches import BatchLedger, StepDecision
-from worker.batches.audit_segments import fsync_segment_names
-from worker.batches.rows.audit import record_part
-from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, retry_on_failure
+from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
+from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
 
 RENEW_EVERY_PARTS = 100
-"""Parts after which the lease is renewed: some seconds of copying."""
+"""Parts between two renewals of the lease: some seconds of copying."""
 
 ROWS_MISSING = "rows-missing"
 
@@ -27,7 +26,7 @@ log = get_logger("batch.assemble")
 
 
 class BatchEndedElsewhere(Exception):
-    """Another worker has ended the batch: what is being written here must not replace it."""
+    """Another worker has ended the batch: its result files must not be replaced."""
 
 
 class BatchAssembler:
@@ -36,8 +35,8 @@ class BatchAssembler:
     Args:
         files: records and blobs of batches.
         store: the ledger.
-        clock: the time of day.
-        audit_folder: where the audit log lies.
+        clock: Unix time, seconds.
+        audit_folder: folder of the audit log.
     """
 
     def __init__(
@@ -49,11 +48,10 @@ class BatchAssembler:
         self._audit_folder = audit_folder
 
     def run(self, batch_id: BatchId) -> None:
-        """Write the result files and the final word, unless that is done."""
-        start = self._store.begin(batch_id, ASSEMBLE)
-        if start.verdict not in (StepDecision.RUN, StepDecision.EXHAUSTED):
-            return
-        with retry_on_failure(self._store, batch_id, ASSEMBLE, start.attempt):
+        """Write the result files and the final record, unless that is done."""
+        with step_attempt(self._store, batch_id, ASSEMBLE) as start:
+            if start.verdict not in {StepDecision.RUN, StepDecision.EXHAUSTED}:
+                return
             manifest = self._files.manifest(batch_id)
             if manifest is None:
                 self._close(batch_id)
@@ -64,7 +62,7 @@ class BatchAssembler:
                 log.info("batch_assembled_elsewhere", batch_id=batch_id)
 
     def _close(self, batch_id: BatchId) -> None:
-        """End a ledger without a batch: its upload was refused, or its files are deleted."""
+        """Close a ledger whose batch is gone: the upload was refused, or its files are deleted."""
         log.warning("batch_without_manifest", batch_id=batch_id)
         progress = BatchProgress(
             state=JobState.FAILED,
@@ -86,7 +84,7 @@ class BatchAssembler:
         self._files.delete_intermediates(batch_id)
 
     def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
-        """Write the result files of the first rows, without a hole; how the batch ends."""
+        """Write the result files of the gap-free prefix of the rows; return how the batch ends."""
         progress = self._store.progress(manifest.id)
         if progress is None:
             raise FileNotFoundError(f"ledger of {manifest.id}")
@@ -98,9 +96,9 @@ class BatchAssembler:
         return final_progress(manifest, progress, counts, error, self._clock())
 
     def _copy(self, manifest: BatchManifest, names: Sequence[str]) -> RowCounts:
-        """Write the three result files; nothing of them is seen before all is in them.
+        """Write the three result files, which become visible when all are complete.
 
-        What a part answers is in the audit log first, whoever made the part and died.
+        The audit segment of each part is published before, in case its worker was killed.
         """
         blobs, batch_id = self._files.blobs, manifest.id
         counts = RowCounts()
@@ -119,9 +117,11 @@ class BatchAssembler:
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
                     drop_from_page_cache(part)
-                record_part(self._audit_folder, blobs, manifest, chunk_of(name), head_of_part)
+                publish_part_segment(
+                    self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
+                )
                 counts = _add_counts(counts, head_of_part.counts)
-            # The other names of the records go with the parts.
+            # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
@@ -135,7 +135,7 @@ def final_progress(
     error: str | None,
     now: float,
 ) -> BatchProgress:
-    """How a batch ends whose rows met these ends."""
+    """How a batch with these results ends; `now` is the Unix time."""
     if error is not None:
         state, outcome = JobState.FAILED, BatchOutcome.ABORTED
     elif progress.cancel_requested and counts.done != progress.total:

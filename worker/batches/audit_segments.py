@@ -1,4 +1,9 @@
-"""Complete files of the audit log: one for each chunk of a batch, written at once."""
+"""Audit segments: complete files of the audit log, one per chunk of a batch.
+
+A segment is made with its part, stored beside it and published when the part is durable. A record
+in the log therefore belongs to a row whose result cannot be lost, and publishing a segment again
+changes nothing.
+"""
 
 import contextlib
 import os
@@ -10,16 +15,20 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.audit.log import GENESIS_HASH, chain, day_of, file_name, link
+from shared.blobs.batch_files import audit_name
 from shared.blobs.local import fsync_folder
+from shared.blobs.parts import PartHead
+from shared.blobs.stores import BlobStore
+from shared.domain.batch import BatchManifest
 from shared.domain.errors import AuditUnavailable
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
 STALE_S = 86_400
-"""A temporary file that is older belongs to a writer that died."""
+"""A temporary file of this age belongs to a writer that was killed."""
 
 
 def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
-    """The lines of a segment.
+    """The lines of a segment; empty without records.
 
     Args:
         records: as `AuditRecord.to_json` gives them.
@@ -30,7 +39,7 @@ def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
 
 
 def seal_last_line(before: bytes | memoryview, last: bytes) -> bytes:
-    """The last line of a segment, which carries the hash of all.
+    """The last line of a segment with the hash of all lines added.
 
     Args:
         before: all lines but the last.
@@ -41,23 +50,54 @@ def seal_last_line(before: bytes | memoryview, last: bytes) -> bytes:
 
 
 class SegmentLines(NamedTuple):
-    """The lines of a segment, wherever they lie."""
+    """The lines of a segment and where they are stored."""
 
     file: Path | None
-    """A durable file of nothing else, which nobody changes; None: there is no such file."""
+    """A durable, immutable file with exactly these lines; None: there is no such file."""
     read: Callable[[], bytes]
-    """Gives them, whether there is a file or not."""
+    """Reads them, from the file or elsewhere."""
     records: int
 
 
-def publish_segment(folder: Path, segment: str, at: float, lines: SegmentLines) -> None:
-    """Make lines a file of the audit log, at once; a segment that is there stays as it is.
-
-    A file of the same disk becomes one by a second name; of another it is copied.
+def publish_part_segment(
+    folder: Path, blobs: BlobStore, manifest: BatchManifest, chunk: int, head: PartHead
+) -> None:
+    """Publish the audit segment of a part; does nothing if it is published or empty.
 
     Args:
-        folder: folder of the audit log.
-        segment: name of the part, the same at every repetition.
+        folder: of the audit log.
+        blobs: store of the parts.
+        manifest: of the batch.
+        chunk: number of the part.
+        head: of the part.
+
+    Raises:
+        AuditUnavailable: the audit log cannot be written.
+    """
+    if not head.recorded:
+        return
+    name = audit_name(chunk)
+
+    def read() -> bytes:
+        with blobs.read(manifest.id, name) as blob:
+            return blob.read()
+
+    publish_segment(
+        folder,
+        f"batch-{manifest.id}-{chunk}",
+        manifest.accepted_at,
+        SegmentLines(blobs.local_path(manifest.id, name), read, head.recorded),
+    )
+
+
+def publish_segment(folder: Path, segment: str, at: float, lines: SegmentLines) -> None:
+    """Make lines a file of the audit log, atomically; an existing segment stays as it is.
+
+    A file on the same disk gets a hard link; a file on another disk is copied.
+
+    Args:
+        folder: of the audit log.
+        segment: name of the segment, the same at every repetition.
         at: Unix time whose day names the file, the same at every repetition.
         lines: of the segment, as `encode_segment` makes them.
 
@@ -73,13 +113,8 @@ def publish_segment(folder: Path, segment: str, at: float, lines: SegmentLines) 
     AUDIT_RECORDS.inc(lines.records)
 
 
-def write_segment(folder: Path, segment: str, at: float, lines: bytes) -> None:
-    """Publish lines that lie in no file; see `publish_segment`."""
-    publish_segment(folder, segment, at, SegmentLines(None, lambda: lines, lines.count(b"\n")))
-
-
 def fsync_segment_names(folder: Path) -> None:
-    """Have the names of all published segments on the disk, when this returns.
+    """Make the names of all published segments durable.
 
     Raises:
         AuditUnavailable: the disk refuses.
@@ -92,8 +127,15 @@ def fsync_segment_names(folder: Path) -> None:
         raise AuditUnavailable(reason=error.strerror or str(error)) from error
 
 
+def remove_stale(folder: Path, now: float) -> None:
+    """Delete the temporary files of killed writers; `now` is the Unix time."""
+    for path in folder.glob(".predictions_*.tmp"):
+        if path.stat().st_mtime + STALE_S < now:
+            path.unlink(missing_ok=True)
+
+
 def _is_linked(file: Path | None, path: Path) -> bool:
-    """Whether `path` is another name of `file` now, or of what somebody else published there."""
+    """Link `path` to `file`; return whether `path` is there, from this process or another."""
     if file is None:
         return False
     try:
@@ -102,7 +144,7 @@ def _is_linked(file: Path | None, path: Path) -> bool:
     except FileExistsError:
         return path.exists()
     except OSError:
-        # Another disk, or one without links: whatever it is, writing the file will show it.
+        # Another disk, or one without links: any other cause shows when the file is written.
         return False
     return True
 
@@ -123,10 +165,3 @@ def _write(path: Path, lines: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def remove_stale(folder: Path, now: float) -> None:
-    """Delete what writers that died have left half-written; `now` is the Unix time."""
-    for path in folder.glob(".predictions_*.tmp"):
-        if path.stat().st_mtime + STALE_S < now:
-            path.unlink(missing_ok=True)

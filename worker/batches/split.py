@@ -1,4 +1,4 @@
-"""Cut an uploaded file into chunks, a slice of the file at a time."""
+"""Cuts an uploaded file into chunks, a slice of the file per task, and chooses their engines."""
 
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,8 +11,8 @@ from shared.logging import get_logger
 from shared.redis.batches import BatchLedger, StepDecision
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
-from worker.batches.rows.chunk import Chunk, cut
-from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, retry_on_failure
+from worker.batches.rows.chunk import CellChunk, cut
+from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
 from worker.batches.tables.detect import TableImporter
 from worker.batches.tables.process import ReadCancelled
 from worker.batches.tables.rows import STORED_DIALECT, StoredTableReader
@@ -20,13 +20,26 @@ from worker.batches.tables.rows import STORED_DIALECT, StoredTableReader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CHUNKS_PER_SLICE = 5
+"""Chunks that one task cuts: some 50,000 rows, well under a second. Each task begins where the one
+before stopped, so that a long file does not block the workers."""
+
+SMALL_CHUNK_BYTES = 4096
+"""Packed chunks up to this size are written together at the end of the slice."""
+
+UNREADABLE_TABLE = "unreadable-table"
+
+log = get_logger("batch.split")
+
 
 class ChunkReader:
-    """Cuts a file from a place on. What is cut depends on the file and the place alone.
+    """Cuts chunks from a position on. The result depends on the file and the position alone.
+
+    Rows that can be cut as a byte span are for the fast CSV engine, all others for the general one.
 
     Args:
         source: the file, or the table that was made of it.
-        dialect: how it writes its table.
+        dialect: of the file.
         start: where to begin.
     """
 
@@ -42,15 +55,15 @@ class ChunkReader:
 
     @property
     def position(self) -> Position:
-        """The place after the last row that was cut."""
+        """The position after the last row that was cut."""
         return self._reader.position if self._reader else self._at
 
-    def cut(self, *, first_row: int, max_rows: int) -> ByteSpan | Chunk | None:
+    def cut(self, *, first_row: int, max_rows: int) -> ByteSpan | CellChunk | None:
         """The next rows; None at the end.
 
         Args:
             first_row: number of the first of them.
-            max_rows: most rows of the chunk.
+            max_rows: maximum rows of the chunk.
         """
         if self._supports_fast_csv:
             at, self._reader = self.position, None
@@ -72,7 +85,7 @@ class ChunkReader:
         )
 
     def _open_reader(self) -> None:
-        """Go on with the general reader."""
+        """Open the general reader at the current position."""
         if self._dialect.kind is FileKind.CSV:
             self._reader = CsvReader.of(self._source, self._dialect, self._at)
         else:
@@ -80,25 +93,16 @@ class ChunkReader:
         self._rows = iter(self._reader)
 
 
-CHUNKS_PER_SLICE = 5
-"""Chunks that one task cuts: some 50,000 rows, well under a second. A long file is cut by many
-tasks, each of which begins where the one before stopped, so no file keeps others waiting."""
-
-UNREADABLE_TABLE = "unreadable-table"
-
-log = get_logger("batch.split")
-
-
 class BatchSplitter:
-    """Cuts files. What is cut depends on the file alone, so repeating a slice changes nothing.
+    """Cuts files. A repeated slice gives the same chunks.
 
     Args:
         files: records and blobs of batches.
         store: the ledger.
-        step_sender: sends what comes next.
-        tables: opens files that are no text.
-        chunk_rows: most rows of a chunk.
-        slice_chunks: most chunks of one slice.
+        step_sender: sends the next steps.
+        tables: converts workbooks and Parquet files to text.
+        chunk_rows: maximum rows of a chunk.
+        slice_chunks: maximum chunks of a slice.
     """
 
     def __init__(
@@ -119,12 +123,11 @@ class BatchSplitter:
         self._slice_chunks = slice_chunks
 
     def run(self, batch_id: BatchId) -> None:
-        """Cut the next slice of a batch's file, and have the one after it cut."""
-        start = self._store.begin(batch_id, SPLIT)
-        if start.verdict is StepDecision.RUN:
-            with retry_on_failure(self._store, batch_id, SPLIT, start.attempt):
+        """Cut the next slice of a batch's file, and send the task that cuts the one after it."""
+        with step_attempt(self._store, batch_id, SPLIT) as start:
+            if start.verdict is StepDecision.RUN:
                 self._run(batch_id)
-        elif start.verdict is StepDecision.EXHAUSTED:
+        if start.verdict is StepDecision.EXHAUSTED:
             self._store.abort(batch_id, ATTEMPTS_EXHAUSTED)
         if start.verdict is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)
@@ -149,7 +152,7 @@ class BatchSplitter:
             self._step_sender.send_step(batch_id, SPLIT)
 
     def _cut_slice(self, manifest: BatchManifest) -> SplitState:
-        """Write the chunks of one slice; how far the file is cut then."""
+        """Write the chunks of one slice; return how far the file is cut."""
         state = self._files.split_state(manifest.id)
         if state.is_whole:
             return state
@@ -164,24 +167,24 @@ class BatchSplitter:
         self, batch_id: BatchId, chunk_reader: ChunkReader, state: SplitState
     ) -> SplitState:
         rows, chunks, is_whole = state.rows, state.chunks, False
-        span_blobs: dict[str, list[bytes]] = {}
+        small: dict[str, list[bytes]] = {}
         while chunks < state.chunks + self._slice_chunks and not is_whole:
             chunk = chunk_reader.cut(first_row=rows + 1, max_rows=self._chunk_rows)
             if chunk is None:
                 is_whole = True
             else:
-                packed = {chunk_name(chunks): [chunk.pack()]}
-                if isinstance(chunk, ByteSpan):
-                    span_blobs |= packed
-                else:  # too large to be kept until the end of the slice
-                    self._files.blobs.write_all(batch_id, packed)
+                packed = chunk.pack()
+                if len(packed) <= SMALL_CHUNK_BYTES:
+                    small[chunk_name(chunks)] = [packed]
+                else:
+                    self._files.blobs.write_all(batch_id, {chunk_name(chunks): [packed]})
                 rows, chunks = rows + len(chunk), chunks + 1
-        self._files.blobs.write_all(batch_id, span_blobs)
+        self._files.blobs.write_all(batch_id, small)
         return SplitState(*chunk_reader.position, rows, chunks, is_whole)
 
 
 def _abort_code(manifest: BatchManifest, error: UnreadableUpload) -> str:
-    """The code of what ends a batch whose file cannot be read (on)."""
+    """The code of the error that ends a batch whose file cannot be read."""
     if manifest.dialect.kind is FileKind.CSV or manifest.dialect.is_opened:
         return error.problems[0].code
     return UNREADABLE_TABLE

@@ -1,4 +1,4 @@
-"""The steps of a batch: sent under a lease of the ledger, retried a bounded number of times."""
+"""Sends the steps of a batch under leases of the ledger, and retries failed ones."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from shared.domain.errors import AuditUnavailable, BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.queue.names import TaskName
-from shared.redis.batches import BatchLedger
+from shared.redis.batches import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"
@@ -21,7 +21,7 @@ Send = Callable[[TaskName, dict[str, Any]], None]
 
 
 class BatchStepSender:
-    """Keeps a batch going, a window of chunks at a time.
+    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once.
 
     Args:
         store: the ledger.
@@ -33,7 +33,7 @@ class BatchStepSender:
         self._send = send
 
     def advance(self, batch_id: BatchId) -> None:
-        """Send whatever is due now."""
+        """Send the steps that are due."""
         steps = self._store.advance(batch_id)
         for chunk in steps.chunks:
             self.send_step(batch_id, str(chunk))
@@ -41,7 +41,7 @@ class BatchStepSender:
             self.send_step(batch_id, ASSEMBLE)
 
     def send_step(self, batch_id: BatchId, step: str) -> None:
-        """Send one step; one that cannot be sent now is sent by the sweep when it is overdue."""
+        """Send one step; if that fails, the sweep sends it when its lease has expired."""
         arguments: dict[str, Any] = {"batch_id": batch_id}
         if step == SPLIT:
             task = TaskName.SPLIT_BATCH
@@ -58,26 +58,36 @@ class BatchStepSender:
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 OUTAGE_RETRY_DELAY_S = 5.0
-"""After a full disk or the like: the step is not at fault, and is tried until it works."""
+"""Delay after a full disk or the like, which counts as no attempt."""
 
 
 @contextmanager
-def retry_on_failure(
-    store: BatchLedger, batch_id: BatchId, step: str, attempt: int
-) -> Iterator[None]:
-    """Have the step sent again if it fails; a failure of its own counts as an attempt."""
+def step_attempt(store: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
+    """Begin an attempt of a step, and postpone the step if the body fails.
+
+    A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context.
+
+    Args:
+        store: the ledger.
+        batch_id: of the batch.
+        step: the step.
+
+    Yields:
+        The ledger's decision; the body has to follow it.
+    """
+    start = store.begin(batch_id, step)
     try:
-        yield
+        yield start
     except BrokerUnavailable as error:
-        # The ledger cannot be told: the lease runs out by itself.
+        # The ledger is unreachable: the lease expires by itself.
         log.warning("batch_step_interrupted", batch_id=batch_id, step=step, error=str(error))
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
-        store.postpone(batch_id, step, attempt, count_attempt=True)
+        store.postpone(batch_id, step, start.attempt, count_attempt=True)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
         store.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
     except Exception:
-        log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=attempt)
-        store.postpone(batch_id, step, attempt, count_attempt=True)
+        log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
+        store.postpone(batch_id, step, start.attempt, count_attempt=True)

@@ -1,9 +1,10 @@
-"""Look after open batches: send lost steps again, refill a lost ledger, delete what is old."""
+"""Sweeps batches: resends lost steps, restores lost ledgers, deletes expired batches."""
 
 import contextlib
 from pathlib import Path
 
 from shared.blobs.batch_files import PARTS, BatchFiles, chunk_of
+from shared.blobs.parts import read_part_head
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable
@@ -12,32 +13,31 @@ from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
 from shared.redis.batches import BatchLedger
 from worker.batches.audit_segments import remove_stale
-from worker.batches.parts import read_part_head
 from worker.batches.steps import BatchStepSender
 
 SCAN_INTERVAL_S = 600
-"""How often all batches in the blob folder are looked through. After a loss of the broker's
-memory that happens at once: the mark of the last time is lost with it."""
+"""Time between two scans of all batches in the blob store. After the broker lost its data the next
+sweep scans at once, because the marker of the last scan is lost too."""
 
 ABANDONED_UPLOAD_TTL_S = 86_400
-"""What an upload that never ended left behind is deleted after this time."""
+"""Age at which the blobs of an unfinished upload are deleted."""
 
 TOMBSTONE_TTL_FACTOR = 8
-"""An expired batch answers "expired" for this multiple of its retention time."""
+"""An expired batch is reported as expired for this multiple of the retention time."""
 
 log = get_logger("batch.sweep")
 
 
 class BatchSweeper:
-    """Keeps the promise that every accepted batch ends.
+    """Ensures that every accepted batch ends.
 
     Args:
         files: records and blobs of batches.
         store: the ledger.
         step_sender: sends steps.
-        clock: the time of day.
-        audit_folder: where the audit log lies.
-        retention_s: how long an ended batch can be read.
+        clock: Unix time, seconds.
+        audit_folder: folder of the audit log.
+        retention_s: time after its end until a batch expires.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class BatchSweeper:
         self._retention_s = retention_s
 
     def sweep(self) -> int:
-        """Send what was lost; how many steps were sent again."""
+        """Resend lost steps; return their number."""
         if self._store.claim_scan(SCAN_INTERVAL_S):
             for batch_id in self._files.blobs.batches():
                 self._process_safely(batch_id)
-            with contextlib.suppress(OSError):  # the next look comes
+            with contextlib.suppress(OSError):  # the next scan tries again
                 remove_stale(self._audit_folder, self._clock())
         return sum(self._resend(batch_id) for batch_id in self._store.open_batches())
 
@@ -76,7 +76,7 @@ class BatchSweeper:
         return len(steps)
 
     def _process_safely(self, batch_id: BatchId) -> None:
-        """Refill, expire or delete one batch, whichever is due; one failure stops no other."""
+        """Process one batch; a failure does not stop the others."""
         try:
             self._process_batch(batch_id)
         except BrokerUnavailable:
@@ -85,6 +85,7 @@ class BatchSweeper:
             log.warning("batch_not_swept", batch_id=batch_id, error=repr(error))
 
     def _process_batch(self, batch_id: BatchId) -> None:
+        """Restore, expire or delete one batch, whichever is due."""
         now = self._clock()
         tombstone = self._files.tombstone(batch_id)
         if tombstone is not None:
@@ -105,7 +106,7 @@ class BatchSweeper:
             self._files.reap(batch_id, manifest.caller, now)
 
     def _restore(self, manifest: BatchManifest) -> None:
-        """Open the ledger of an unfinished batch again if it is lost."""
+        """Restore the ledger of an unfinished batch if it is lost."""
         if self._store.progress(manifest.id) is not None:
             return
         blobs = self._files.blobs

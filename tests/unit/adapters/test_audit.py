@@ -14,13 +14,13 @@ from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.valuation import AuditRecord, Estimate
 from shared.fields.requests import load_car_request
+from tests.audit_segments import write_segment
 from tests.conftest import wait_until
 from worker.batches.audit_segments import (
     SegmentLines,
     encode_segment,
     publish_segment,
     remove_stale,
-    write_segment,
 )
 
 AT = 1_790_000_000.0

@@ -9,7 +9,8 @@ from api.sales.audit_search import ANSWER_WINDOW_S, JOB_WINDOW_S, AuditSearch
 from shared.audit.log import AuditLog, day_of, file_name
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import new_id
-from worker.batches.audit_segments import encode_segment, write_segment
+from tests.audit_segments import write_segment
+from worker.batches.audit_segments import encode_segment
 
 NOON = 1_800_000_000.0
 

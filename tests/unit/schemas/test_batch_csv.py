@@ -15,7 +15,6 @@ from shared.tabular import csv_reader
 from shared.tabular.csv_reader import START, CsvReader, SourceRow
 from shared.tabular.dialect import HEAD_BYTES, detect_dialect
 from shared.tabular.encoding import EncodingDetector
-from shared.tabular.headers import asking_column_index
 from shared.tabular.sample import key_index
 
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage"
@@ -249,7 +248,7 @@ def test_the_column_of_asking_prices_is_found_and_overridden(
 ) -> None:
     data = f"{HEADER};Prix;Prix net\n{ROW};90 000;85 000\n".encode()
     dialect = detect_all(data, columns=columns)
-    assert asking_column_index(dialect) == index
+    assert dialect.asking_index == index
     assert "asking_price_mad" not in dialect.columns
     assert Dialect.from_json(dialect.to_json()) == dialect
 

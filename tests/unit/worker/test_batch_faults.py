@@ -326,7 +326,7 @@ def test_a_cancelled_batch_has_a_record_for_each_of_its_answers_and_no_other(
     batch_id = path.accept(cars_csv(45))
     while path.queue[0][0] is TaskName.SPLIT_BATCH:
         path.step()
-    monkeypatch.setattr("worker.batches.value.record_part", _die)
+    monkeypatch.setattr("worker.batches.value.publish_part_segment", _die)
     with pytest.raises(Killed):
         path.step()
     path.batches.cancel(batch_id, CALLER)

@@ -1,1 +1,1 @@
-"""Result files in other formats: Excel CSV, NDJSON, Parquet."""
+"""Exports: result tables as Excel CSV, NDJSON or Parquet."""

@@ -1,4 +1,4 @@
-"""A result table as Parquet: typed columns, in row groups that fit into memory."""
+"""Writes a result table as Parquet: typed columns, row groups of bounded size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ GROUP_CHARS = 32_000_000
 
 
 class CountingSink:
-    """A blob as the binary file that pyarrow writes to: it only asks where it is.
+    """Adapts a blob to the file interface of pyarrow, which asks for the position.
 
     Args:
         target: the blob.
@@ -34,18 +34,18 @@ class CountingSink:
         return len(data)
 
     def tell(self) -> int:
-        """How many bytes there are."""
+        """Bytes written."""
         return self._position
 
     def flush(self) -> None:
-        """The blob is flushed when it is whole."""
+        """Does nothing: the blob store syncs the blob."""
 
     def close(self) -> None:
-        """The blob is closed by whoever opened it."""
+        """Does nothing: the caller closes the blob."""
 
 
 def write_parquet(table: Table, target: BlobWriter) -> None:
-    """Write the table as Parquet: the file's columns are texts, prices are doubles or null."""
+    """Write the table: the file's columns are texts, added numbers are doubles or null."""
     numbers = frozenset(table.numbers)
     schema = pa.schema(
         [

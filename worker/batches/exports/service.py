@@ -1,7 +1,7 @@
-"""Other forms of a result table: made from the CSV when somebody asks, and kept like it.
+"""Makes exports: a result table in another format, from its CSV, on the first request.
 
-A form is a stored file and not a stream that is made while it is sent: so it has a length, can
-be downloaded in ranges, costs the API no time, and is made once.
+An export is stored like the CSV: it has a length, can be downloaded in ranges, costs the API no
+time, and is made once.
 """
 
 import time
@@ -18,7 +18,7 @@ from shared.redis.batches import BatchLedger
 from worker.batches.exports.text import Table, write_excel_fr, write_ndjson
 
 RENEW_INTERVAL_S = 5.0
-"""How often it is noted that a form is still being made."""
+"""Time between two renewals of the claim of an export."""
 
 log = get_logger("batch.forms")
 
@@ -38,7 +38,7 @@ WRITERS: Mapping[ExportFormat, Callable[[Table, BlobWriter], None]] = {
 
 
 class BatchExporter:
-    """Makes forms.
+    """Makes exports.
 
     Args:
         files: records and blobs of batches.
@@ -50,12 +50,12 @@ class BatchExporter:
         self._store = store
 
     def run(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
-        """Make a form unless it is there; a failure is on record, and the next caller orders anew.
+        """Make an export unless it exists; after a failure the next request orders it again.
 
         Args:
             batch_id: a batch that has ended.
             table: which of its tables.
-            form: any but `CSV`.
+            form: any except `CSV`.
         """
         name = table_name(table, form)
         try:
@@ -85,13 +85,13 @@ class BatchExporter:
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 
     def _lines_with_renewal(self, source: BinaryIO, batch_id: BatchId, name: str) -> Iterator[str]:
-        """The lines of a table; noting now and then that they are being read."""
+        """The lines of a table; the claim of the export is renewed while they are read."""
         noted = time.monotonic()
         for number, line in enumerate(source):
             if number % 1000 == 0 and time.monotonic() - noted > RENEW_INTERVAL_S:
                 noted = time.monotonic()
                 try:
                     self._store.renew_export(batch_id, name)
-                except BrokerUnavailable as error:  # at worst the form is made twice
+                except BrokerUnavailable as error:  # at worst the export is made twice
                     log.warning("batch_form_not_renewed", batch_id=batch_id, error=str(error))
             yield line.decode()

@@ -1,4 +1,4 @@
-"""A result table read row by row, and the forms of it that are text."""
+"""Reads a result table row by row; writes it as Excel CSV and NDJSON."""
 
 import csv
 import io
@@ -14,26 +14,26 @@ BLOCK_ROWS = 500
 
 
 class Table:
-    """A result table as it is stored.
+    """A stored result table.
 
     Args:
         lines: of its CSV.
-        own: how many of its columns are the file's; ours follow.
+        own: number of its columns that are the file's; the added ones follow.
     """
 
     def __init__(self, lines: Iterable[str], own: int) -> None:
         self.rows: Iterator[list[str]] = csv.reader(lines)
-        """The rows after the header, to be read once."""
+        """The rows after the header; can be read once."""
         self.header = next(self.rows)
         self.own = own
         self.numbers = number_columns(self.header, own)
-        """Indexes of the columns that hold numbers; their empty cells hold none."""
+        """Indexes of the added number columns; their empty cells are null."""
         self.texts = [index for index in range(own, len(self.header)) if index not in self.numbers]
-        """Indexes of our other columns; their empty cells hold nothing."""
+        """Indexes of the other added columns; their empty cells are null."""
 
 
 def write_excel_fr(table: Table, target: BlobWriter) -> None:
-    """Write the table as a French Excel opens it."""
+    """Write the table as CSV for a French Excel."""
     text = io.StringIO()
     lines = csv.writer(text, delimiter=";", lineterminator="\r\n")
     text.write("\N{ZERO WIDTH NO-BREAK SPACE}")
@@ -50,7 +50,7 @@ def write_excel_fr(table: Table, target: BlobWriter) -> None:
 
 
 def write_ndjson(table: Table, target: BlobWriter) -> None:
-    """Write one JSON object a row; prices are numbers or null."""
+    """Write one JSON object per row; prices are numbers or null."""
     lines: list[bytes] = []
     for row in table.rows:
         cells: list[Any] = list(row)

@@ -1,1 +1,1 @@
-"""The fast chunk engine: rows of simple CSV files, read by compiled loops."""
+"""The fast CSV engine: compiled loops for simple CSV files."""

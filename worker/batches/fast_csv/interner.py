@@ -1,12 +1,11 @@
-"""All distinct texts that the cells of fast CSV rows hold, and what each of them means.
+"""The string interner: a code for each distinct text of a column, and the text's normal form.
 
-A text is validated once for its column, by the field that validates JSON too; its code then
+A text is validated once for its column, by the field that validates JSON too; from then on its code
 stands for the result in all rows of all chunks.
 """
 
 import secrets
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,27 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Number
 from shared.tabular.headers import ASKING_PRICE
-from worker.batches.fast_csv.placeholders import EMBEDDED_LINE_FEED
+from worker.batches.fast_csv.read_kernels import EMBEDDED_LINE_FEED
 
+MAX_INTERNED_STRINGS = 20_000
+"""Texts that are kept; beyond this the interner is emptied. The texts that many rows share are a
+few thousand and are validated again in milliseconds."""
 
-def chars(text: bytes) -> NDArray[np.uint8]:
-    """The bytes of a text, without a copy."""
-    return np.frombuffer(text, np.uint8)
+INITIAL_HASH_SLOTS = 1 << 20
+"""Slots of the hash table: enough for all texts that are kept and those of a usual chunk, so that
+the table rarely grows, which empties the interner. 4 MB."""
+
+NAMES = (*FIELD_NAMES, ASKING_PRICE)
+FIELD_INDEX = {name: index for index, name in enumerate(NAMES)}
+"""Index of each field in all arrays by field."""
+
+NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
+IS_NUMBER = np.array([name in NUMBERS for name in NAMES])
+IS_DECIMAL = np.array([name in NUMBERS and NUMBERS[name].decimals > 0 for name in NAMES])
 
 
 def decode_cell(cell: bytes) -> str:
-    r"""What a cell says.
+    r"""The text of a cell.
 
     >>> decode_cell(b"deux\x1elignes")
     'deux\nlignes'
@@ -36,34 +46,8 @@ def decode_cell(cell: bytes) -> str:
     return cell.decode().replace(chr(EMBEDDED_LINE_FEED), "\n")
 
 
-def ends(texts: Sequence[bytes]) -> NDArray[np.int64]:
-    """Where each text ends when all stand one after the other.
-
-    >>> ends([b"ab", b"", b"c"]).tolist()
-    [2, 2, 3]
-    """
-    return np.array(list(accumulate(map(len, texts))), dtype=np.int64)
-
-
-MAX_INTERNED_STRINGS = 20_000
-"""Distinct texts that are remembered; then the memory starts anew. Those that many rows share are
-a few thousand, and learnt again in milliseconds."""
-
-INITIAL_HASH_SLOTS = 1 << 20
-"""Places of the hash table: enough for all texts that are remembered and those of a usual chunk,
-so that none is learnt again because the table grew. Four megabytes."""
-
-NAMES = (*FIELD_NAMES, ASKING_PRICE)
-FIELD_INDEX = {name: slot for slot, name in enumerate(NAMES)}
-"""Each field's place in all arrays by field."""
-
-NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
-IS_NUMBER = np.array([name in NUMBERS for name in NAMES])
-IS_DECIMAL = np.array([name in NUMBERS and NUMBERS[name].decimals > 0 for name in NAMES])
-
-
 class StringInterner:
-    """Texts by column, their codes, and what they mean.
+    """Texts by column, their codes, and their normal forms.
 
     Args:
         validator: gives each text its normal form.
@@ -77,57 +61,72 @@ class StringInterner:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all texts, and where each had its place."""
+        """Forget all texts and choose a new secret."""
         self.secret = np.uint64(secrets.randbits(64))
-        """Whoever sends a file cannot know which texts share a place in the hash table."""
+        """Part of every hash, so that the author of a file cannot make texts collide."""
         self.slots.fill(-1)
         self.keys = np.zeros((1024, 3), dtype=np.int64)
         """Column, first byte in the arena and length of each code's text."""
         self.arena = np.zeros(1 << 16, dtype=np.uint8)
         self.filled = np.zeros(2, dtype=np.int64)
-        """Codes, and bytes of the arena, that are taken."""
+        """Codes, and bytes of the arena, that are in use."""
         self.values = CategoryTable([])
-        """Normal forms; None: no value, or refused."""
+        """Normal forms by code; None: no value, or refused."""
         self.refusals: dict[int, str] = {}
-        """Message codes of the texts that break a rule."""
-        self._is_refused: GrowingArray[np.bool_] = GrowingArray(np.bool_)
-        self._numbers: GrowingArray[np.float64] = GrowingArray(np.float64)
-        self._fragments: GrowingArray[np.uint8] = GrowingArray(np.uint8)
-        self._fragment_ends: GrowingArray[np.int64] = GrowingArray(np.int64)
+        """Message codes of the texts that break a rule, by code."""
+        self.fragments: GrowingArray[np.uint8] = GrowingArray(np.uint8)
+        """JSON members of the normal forms, concatenated; empty for no value."""
+        self.fragment_ends: GrowingArray[np.int64] = GrowingArray(np.int64)
+        """End of each code's member in `fragments`."""
         self.longest_fragment = 0
         """Bytes."""
+        self._is_refused: GrowingArray[np.bool_] = GrowingArray(np.bool_)
+        self._numbers: GrowingArray[np.float64] = GrowingArray(np.float64)
 
-    @property
-    def numbers(self) -> NDArray[np.float64]:
-        """Normal forms of the numbers by code, NaN for all others."""
-        return self._numbers.all
-
-    @property
-    def fragments(self) -> NDArray[np.uint8]:
-        """JSON members of the normal forms, one after the other; none for no value."""
-        return self._fragments.all
-
-    @property
-    def fragment_ends(self) -> NDArray[np.int64]:
-        """Where each code's member ends."""
-        return self._fragment_ends.all
-
-    def reserve(self, cells: int, size: int) -> None:
-        """Have place for so many more texts of so many bytes together."""
+    def reserve(self, texts: int, size: int) -> None:
+        """Make room for so many more texts of so many bytes together."""
         known, used = self.filled.tolist()
         if known > MAX_INTERNED_STRINGS:
             self.reset()
             known = used = 0
-        if 2 * (known + cells) > len(self.slots):
-            length = 1 << (2 * (known + cells)).bit_length()
+        if 2 * (known + texts) > len(self.slots):
+            length = 1 << (2 * (known + texts)).bit_length()
             self.slots = np.full(length, -1, dtype=np.int32)
             self.reset()
             known = used = 0
-        self.keys = _resized(self.keys, known + cells)
+        self.keys = _resized(self.keys, known + texts)
         self.arena = _resized(self.arena, used + size)
 
+    def resolve(
+        self, codes: NDArray[np.int32], numbers: NDArray[np.float64], fields: Sequence[int]
+    ) -> NDArray[np.bool_]:
+        """Fill in the numbers that were read as texts, and find the valid rows.
+
+        Args:
+            codes: (fields, n); -1: the cell is a whole number, which is in `numbers` already.
+            numbers: (fields, n); filled in place, NaN for no value.
+            fields: indexes of the fields that the file has.
+
+        Returns:
+            (n,) whether no cell breaks a rule; an asking price that cannot be read breaks none.
+        """
+        self.validate_new_strings()
+        known = self._numbers.all
+        for field in fields:
+            if IS_NUMBER[field]:
+                coded = codes[field] >= 0
+                numbers[field][coded] = known[codes[field][coded]]
+        required = [field for field in fields if field != FIELD_INDEX[ASKING_PRICE]]
+        return np.logical_not(self.refused_matrix(codes[required]).any(axis=0))
+
+    def refused_matrix(self, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of the codes are of texts that break a rule; the code -1 is never refused."""
+        if not self.refusals:
+            return np.zeros(codes.shape, dtype=np.bool_)
+        return np.asarray(self._is_refused.all[codes] & (codes >= 0))
+
     def validate_new_strings(self) -> None:
-        """Validate the texts that came since the last time."""
+        """Validate the texts that were added since the last call."""
         known, texts = len(self.values.values), int(self.filled[0])
         if known == texts:
             return
@@ -143,29 +142,23 @@ class StringInterner:
             if refusal is not None:
                 self.refusals[code] = refusal
         self.longest_fragment = max(self.longest_fragment, *lengths)
-        self._fragment_ends.extend(np.cumsum(lengths) + len(self._fragments))
-        self._fragments.extend(chars(b"".join(fragments)))
+        self.fragment_ends.extend(np.cumsum(lengths) + len(self.fragments))
+        self.fragments.extend(np.frombuffer(b"".join(fragments), np.uint8))
         self._numbers.extend(numbers)
         self._is_refused.extend(refused)
 
-    def refused(self, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which of these codes are of texts that break a rule; -1, a plain number, never does."""
-        if not self.refusals:
-            return np.zeros(codes.shape, dtype=np.bool_)
-        return np.asarray(self._is_refused.all[codes] & (codes >= 0))
-
     def text(self, code: int) -> str:
-        """The text that a code stands for."""
+        """The text of a code."""
         _, text = next(self._texts(code, code + 1))
         return text
 
     def _texts(self, first: int, stop: int) -> Iterator[tuple[str, str]]:
-        """The field and the text of consecutive codes, one at least."""
+        """Field and text of consecutive codes, at least one."""
         keys = self.keys[first:stop].tolist()
         begin, end = keys[0][1], keys[-1][1] + keys[-1][2]
         held = self.arena[begin:end].tobytes()
-        for slot, start, length in keys:
-            yield NAMES[slot], decode_cell(held[start - begin : start - begin + length])
+        for index, start, length in keys:
+            yield NAMES[index], decode_cell(held[start - begin : start - begin + length])
 
 
 def _resized(array: NDArray[Any], length: int) -> NDArray[Any]:
@@ -177,5 +170,6 @@ def _resized(array: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def _limits(name: str) -> Sequence[float]:
+    """The least and the greatest whole number that need no validation; none for other fields."""
     field = NUMBERS.get(name)
     return (0.0, -1.0) if field is None else (field.minimum, field.maximum)

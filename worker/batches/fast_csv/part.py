@@ -1,126 +1,99 @@
-"""From plain rows to a part: the work of `batch_rows`, on whole columns."""
+"""Writes the part of fast CSV rows: result sections and audit segment, on whole columns.
+
+The bytes are those of the general engine (`worker.batches.rows.engine`).
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
+from shared.blobs.parts import Part
 from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
-from shared.metrics import PriceHistogram
-from worker.batches.fast_csv import write_kernels
-from worker.batches.fast_csv.audit import audit_segment
-from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner, chars, decode_cell, ends
-from worker.batches.fast_csv.rows import FastCsvRows
-from worker.batches.parts import Part
-from worker.batches.rows.part import (
+from worker.batches.audit_segments import seal_last_line
+from worker.batches.engine import (
     PRICE_INDEXES,
-    VALUE_MAX_CHARS,
     RowErrors,
+    audit_members,
     csv_lines,
     error_lines,
     key_column,
     rejection_reasons,
+    row_error,
 )
-from worker.batches.rows.verdicts import verdict_cells
+from worker.batches.fast_csv import write_kernels
+from worker.batches.fast_csv.interner import (
+    FIELD_INDEX,
+    IS_DECIMAL,
+    NAMES,
+    StringInterner,
+    decode_cell,
+)
+from worker.batches.fast_csv.rows import FastCsvRows
+from worker.batches.verdicts import verdict_cells
 
 SUFFIX_MAX_BYTES = 160
-"""More than prices and status of a row take in a result file."""
+"""Upper bound of prices and status of a row in the result file."""
+
+RECORD_MAX_BYTES = 160
+"""Upper bound of prices and row numbers in an audit record."""
+
+NUMBER_MAX_BYTES = 40
+"""Upper bound of a field's name and whole number in an audit record."""
+
+SEAL_MAX_BYTES = 400
+"""Upper bound of the two hashes and their names in the last record."""
+
+_MEMBER_STARTS = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
 
 
-def make_fast_csv_part(
+def make_part(
     rows: FastCsvRows,
     manifest: BatchManifest,
-    table: StringInterner,
+    interner: StringInterner,
     quantiles: NDArray[np.float64] | None,
     *,
     at: float,
     elapsed_ms: float,
 ) -> Part:
-    """The sections of the result files, and the audit segment.
+    """Write the sections and the audit segment.
 
     Args:
-        rows: from `read_rows`.
+        rows: the rows that were read.
         manifest: of their batch.
-        table: what their codes mean.
-        quantiles: (good rows, levels) prices in MAD; None: nothing is valued.
-        at: Unix time of the estimate.
-        elapsed_ms: what the chunk took; it stands in each of its records.
+        interner: of their codes.
+        quantiles: (valid rows, levels) prices in MAD; None: a dry run.
+        at: Unix time of the estimate, seconds.
+        elapsed_ms: time that the chunk took.
     """
     prices = None if quantiles is None else quantiles[:, PRICE_INDEXES].T
-    cents = _scatter_cents(prices, rows.is_valid)
+    cents = _cents(prices, rows.is_valid)
     rejected = np.flatnonzero(~rows.is_valid)
-    errors = _row_errors(rows, manifest, table, rejected)
-    reasons = rejection_reasons(errors, manifest)
+    errors: RowErrors = {}
+    reasons: Mapping[int, str] = {}
+    if rejected.size:
+        errors = _row_errors(rows, manifest, interner, rejected)
+        reasons = rejection_reasons(errors, manifest)
     results, own = _results(rows, manifest, cents, _verdicts(rows, quantiles), reasons)
     audit: bytes | memoryview = b""
-    if prices is not None:
-        audit = audit_segment(rows, manifest, table, cents, at=at, elapsed_ms=elapsed_ms)
+    if prices is not None and rows.valid:
+        template = _record_template(manifest, at, elapsed_ms)
+        audit = _audit_segment(rows, interner, cents, template)
     return Part(
-        RowCounts(valid=len(rows.is_valid) - len(rejected), invalid=len(rejected)),
+        RowCounts(valid=rows.valid, invalid=len(rejected)),
         results,
-        error_lines(errors),
+        error_lines(errors) if errors else b"",
         _rejected(rows, results, own, reasons),
         audit,
-        PriceHistogram.of(() if prices is None else np.sort(prices[0]).tolist()),
+        () if prices is None else np.sort(prices[0]).tolist(),
     )
 
 
-def _row_errors(
-    rows: FastCsvRows, manifest: BatchManifest, table: StringInterner, rejected: NDArray[np.int64]
-) -> RowErrors:
-    """What is wrong with the rejected rows, as the error report says it."""
-    header = manifest.dialect.header
-    keys = _row_keys(rows, manifest, rejected)
-    lines = dict(zip(rejected.tolist(), (rows.positions[rejected, 0]).tolist(), strict=True))
-    errors: RowErrors = {row: [] for row in lines}
-    for name, index in rows.columns.items():
-        codes = rows.codes[FIELD_INDEX[name]][rejected]
-        wrong = table.refused(codes)
-        for row, code in zip(rejected[wrong].tolist(), codes[wrong].tolist(), strict=True):
-            errors[row].append(
-                {
-                    "line": rows.chunk.first_line + lines[row],
-                    "row_key": keys.get(row),
-                    "column": header[index],
-                    "field": name,
-                    "value": table.text(code)[:VALUE_MAX_CHARS],
-                    "code": table.refusals[code],
-                }
-            )
-    return errors
-
-
-def _row_keys(
-    rows: FastCsvRows, manifest: BatchManifest, rejected: NDArray[np.int64]
-) -> dict[int, str]:
-    """What the caller calls these rows, if there is a column for that."""
-    column = key_column(manifest)
-    if column is None:
-        return {}
-    keys = {}
-    for row in rejected.tolist():
-        _, start, stop = rows.positions[row].tolist()
-        keys[row] = decode_cell(rows.text[start:stop]).split(chr(rows.delimiter))[column]
-    return keys
-
-
-def _rejected(
-    rows: FastCsvRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
-) -> bytes:
-    """The lines of the file of rejected rows."""
-    lines = []
-    for row, reason in reasons.items():
-        start, stop = own[row].tolist()
-        line = rows.chunk.first_line + int(rows.positions[row, 0])
-        lines.append(b"%s,%d,%s\n" % (results[start:stop], line, _quoted(reason)))
-    return b"".join(lines)
-
-
-def _scatter_cents(
-    prices: NDArray[np.float64] | None, is_valid: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Prices of all rows in cents, (3, n); no columns if nothing is valued."""
+def _cents(prices: NDArray[np.float64] | None, is_valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Prices of all rows in cents, (3, n); (0, n) in a dry run."""
     if prices is None:
         return np.zeros((0, len(is_valid)), dtype=np.int64)
     spread = np.zeros((len(prices), len(is_valid)), dtype=np.int64)
@@ -128,8 +101,40 @@ def _scatter_cents(
     return spread
 
 
+def _row_errors(
+    rows: FastCsvRows,
+    manifest: BatchManifest,
+    interner: StringInterner,
+    rejected: NDArray[np.int64],
+) -> RowErrors:
+    """The errors of the rejected rows, in the order of the columns."""
+    header = manifest.dialect.header
+    names = list(rows.columns)
+    codes = rows.codes[[FIELD_INDEX[name] for name in names]][:, rejected]
+    positions = rows.positions[rejected].tolist()
+    keys: Sequence[str | None] = [None] * len(rejected)
+    key = key_column(manifest)
+    if key is not None:
+        delimiter = chr(rows.delimiter)
+        keys = [
+            decode_cell(rows.text[start:stop]).split(delimiter)[key] for _, start, stop in positions
+        ]
+    numbers = rejected.tolist()
+    errors: RowErrors = {row: [] for row in numbers}
+    for field, nth in np.argwhere(interner.refused_matrix(codes)).tolist():
+        code = int(codes[field, nth])
+        errors[numbers[nth]].append(
+            row_error(
+                rows.chunk.first_line + positions[nth][0], interner.refusals[code],
+                row_key=keys[nth], column=header[rows.columns[names[field]]], field=names[field],
+                value=interner.text(code),
+            )
+        )  # fmt: skip
+    return errors
+
+
 def _verdicts(rows: FastCsvRows, quantiles: NDArray[np.float64] | None) -> Sequence[bytes]:
-    """What stands after each row's prices; nothing if the file asks no prices."""
+    """What follows each row's prices; empty if the file has no asking prices."""
     if quantiles is None or rows.asking_mad is None:
         return [b""] * len(rows.is_valid)
     cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles)).splitlines()
@@ -144,34 +149,98 @@ def _results(
     verdicts: Sequence[bytes],
     reasons: Mapping[int, str],
 ) -> tuple[bytes, NDArray[np.int64]]:
-    """The lines of the result file, and where each row's own cells stand in them."""
+    """The lines of the result file, and (n, 2) where each row's own cells stand in them."""
     suffix_ids = np.full(len(rows.is_valid), -1, dtype=np.int64)
     # Many rows are rejected for the same reason.
     kinds = {reason: kind for kind, reason in enumerate(dict.fromkeys(reasons.values()))}
     suffix_ids[list(reasons)] = [kinds[reason] for reason in reasons.values()]
     blank = b"," * (4 if rows.asking_mad is None else 4 + len(VERDICT_COLUMNS))
-    texts = [
+    suffixes = [
         blank + b"%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds
     ]
     if manifest.options.dry_run:
-        good = blank + b"%s,\n" % RowStatus.VALID.encode()
+        valid_suffix = blank + b"%s,\n" % RowStatus.VALID.encode()
     else:
-        good = b",%s,\n" % RowStatus.VALUED.encode()
-    longest = max([SUFFIX_MAX_BYTES + max(map(len, verdicts), default=0), *map(len, texts)])
+        valid_suffix = b",%s,\n" % RowStatus.VALUED.encode()
+    longest = max([SUFFIX_MAX_BYTES + max(map(len, verdicts), default=0), *map(len, suffixes)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
     own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_valid)
-    own_size += rows.text.count(b'"') + len(rows.escapes)
+    own_size += rows.text.count(b'"') + len(rows.formula_starts)
     out = np.empty(own_size + longest * len(rows.is_valid), dtype=np.uint8)
     own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = write_kernels.write_results(
-        chars(rows.text), rows.delimiter, rows.positions, suffix_ids,
-        cents, chars(b"".join(verdicts)), ends(verdicts), chars(b"".join(texts)),
-        ends(texts), chars(good), rows.escapes, own, out,
+        np.frombuffer(rows.text, np.uint8), rows.delimiter, rows.positions, suffix_ids, cents,
+        *_joined(verdicts), *_joined(suffixes), np.frombuffer(valid_suffix, np.uint8),
+        rows.formula_starts, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
 
 
+def _rejected(
+    rows: FastCsvRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
+) -> bytes:
+    """The lines of the file of rejected rows."""
+    lines = []
+    for row, reason in reasons.items():
+        start, stop = own[row].tolist()
+        line = rows.chunk.first_line + int(rows.positions[row, 0])
+        lines.append(b"%s,%d,%s\n" % (results[start:stop], line, _quoted(reason)))
+    return b"".join(lines)
+
+
 @lru_cache(maxsize=4096)
 def _quoted(reason: str) -> bytes:
-    """A reason as it stands in a CSV."""
+    """A reason as a cell of a CSV."""
     return csv_lines([[reason]])[:-1]
+
+
+def _audit_segment(
+    rows: FastCsvRows,
+    interner: StringInterner,
+    cents: NDArray[np.int64],
+    template: Sequence[bytes],
+) -> memoryview:
+    """The audit segment: one record per valid row.
+
+    Args:
+        rows: with at least one valid row.
+        interner: of their codes.
+        cents: (3, n) price, low and high of all rows.
+        template: from `_record_template`.
+    """
+    order = np.array([FIELD_INDEX[name] for name in rows.columns], dtype=np.int64)
+    # Pages that are never written take no memory: the bound may be generous.
+    longest = max(interner.longest_fragment, NUMBER_MAX_BYTES)
+    size = sum(map(len, template)) + RECORD_MAX_BYTES + len(order) * (longest + 1)
+    out = np.empty(rows.valid * size + SEAL_MAX_BYTES, dtype=np.uint8)
+    last = np.zeros(1, dtype=np.int64)
+    written = write_kernels.write_audit(
+        order, rows.is_valid, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
+        *_joined(_MEMBER_STARTS), interner.fragments.all, interner.fragment_ends.all, cents,
+        *_joined(template), out, last,
+    )  # fmt: skip
+    line = seal_last_line(out[: last[0]].data, out[last[0] : written].tobytes())
+    end = last[0] + len(line)
+    out[last[0] : end] = np.frombuffer(line, np.uint8)
+    # The audit records are most of a chunk's bytes: they are written to disk from this buffer.
+    return out[:end].data
+
+
+def _record_template(manifest: BatchManifest, at: float, elapsed_ms: float) -> Sequence[bytes]:
+    """The parts that all records share, split where rows, features and prices are inserted."""
+    shared = orjson.dumps(audit_members(manifest, at, elapsed_ms))
+    return (
+        b'{"id":"%s-' % manifest.id.encode(),
+        b'",%s,"row":' % shared[1:-1],
+        b',"features":{',
+        b'},"price_mad":',
+        b',"low_mad":',
+        b',"high_mad":',
+        b"}\n",
+    )
+
+
+def _joined(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Texts concatenated, and where each ends."""
+    ends = np.array(list(accumulate(map(len, texts))), dtype=np.int64)
+    return np.frombuffer(b"".join(texts), np.uint8), ends

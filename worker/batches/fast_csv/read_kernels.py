@@ -1,8 +1,7 @@
-"""Compiled loops that read the cells of plain CSV rows.
+"""Compiled loops that read the cells of fast CSV rows.
 
-Compiled by numba when this module is imported, like the walk through the forest. Cells are never
-Python objects in here: a cell is the number that it writes, or the code of its text in a table of
-all distinct texts (`worker.batches.fast_csv.interner`).
+Numba compiles them when this module is imported, or loads them from its cache. No cell becomes a
+Python object: a cell is a whole number, or the code of its text (`StringInterner`).
 """
 
 # Numba infers the types of what it compiles, from the signature that the outermost function states.
@@ -14,18 +13,24 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
-from worker.batches.fast_csv.placeholders import EMBEDDED_LINE_FEED, SEPARATOR
 
 LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
 QUOTE, PLUS, MINUS = 34, 43, 45
 NUMBER_MAX_DIGITS = 9
+
+SEPARATOR = 31
+"""The unit separator: replaces the delimiter between cells, which unquoted cells may contain."""
+
+EMBEDDED_LINE_FEED = 30
+"""The record separator: replaces a line feed inside of a cell."""
+
 COLUMN_COUNT_MISMATCH, TOO_MANY_FORMULAS, PROBE_LIMIT_EXCEEDED = -1, -2, -3
-"""Why rows are left to the general reader: their number of cells, too many cells that a spreadsheet
-might run, or texts that all want the same place in the table."""
+"""Why rows need the general engine: their number of cells, too many cells that may be formulas, or
+too many hash collisions."""
 
 MAX_PROBE_STEPS = 256
-"""Places that a text may pass on its way to its own. In a table that is half empty nobody gets near
-it by chance; whoever guesses the secret wins no more than this."""
+"""Occupied slots that a lookup may pass. In a table that is at most half full no lookup gets near
+this by chance; it bounds the cost of a file whose author guessed the secret."""
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 
@@ -39,20 +44,20 @@ _flags = types.boolean[::1]
 
 @numba.njit
 def _may_be_formula(raw, start, stop):
-    """Whether a spreadsheet might take a cell for a formula; a number with a sign is none."""
-    sign = raw[start]
-    if sign in (PLUS, MINUS):
+    """Whether a spreadsheet might take a cell for a formula; a signed number is none."""
+    first = raw[start]
+    if first in (PLUS, MINUS):
         for at in range(start + 1, stop):
             if raw[at] < ZERO or raw[at] > ZERO + 9:
                 return True
-        return sign == PLUS and stop == start + 1
-    # = @ tab, a line feed, and the first byte of their wide forms
-    return sign in (61, 64, 9, EMBEDDED_LINE_FEED, 0xEF)
+        return first == PLUS and stop == start + 1
+    # = @ tab, a line feed, and the first byte of their full-width forms
+    return first in (61, 64, 9, EMBEDDED_LINE_FEED, 0xEF)
 
 
 @numba.njit
 def _parse_whole_number(raw, start, stop):
-    """The whole number that a cell writes in digits, with ".0" after it or not; else -1."""
+    """The whole number of a cell that holds digits and perhaps ".0"; else -1."""
     if stop - start > 2 and raw[stop - 1] == ZERO and raw[stop - 2] == POINT:  # noqa: PLR2004
         stop -= 2
     if stop == start or stop - start > NUMBER_MAX_DIGITS:
@@ -67,22 +72,22 @@ def _parse_whole_number(raw, start, stop):
 
 
 @numba.njit
-def _intern(raw, start, stop, slot, secret, table, keys, arena, filled):
+def _intern(raw, start, stop, field, secret, slots, keys, arena, filled):
     """The code of a cell's text in its column, a new one if needed; or `PROBE_LIMIT_EXCEEDED`."""
-    mask = np.uint64(len(table) - 1)
-    mixed = (secret ^ np.uint64(slot)) * _PRIME
+    mask = np.uint64(len(slots) - 1)
+    mixed = (secret ^ np.uint64(field)) * _PRIME
     for at in range(start, stop):
         mixed = (mixed ^ np.uint64(raw[at])) * _PRIME
-    # The upper bits depend on all of the text, the lower ones on the secret's lower ones only.
-    place = (mixed >> np.uint64(32)) & mask
+    # The upper bits depend on the whole text, the lower ones on the secret's lower bits only.
+    slot = (mixed >> np.uint64(32)) & mask
     length = stop - start
     steps = 0
-    while table[place] >= 0:
+    while slots[slot] >= 0:
         steps += 1
         if steps > MAX_PROBE_STEPS:
             return PROBE_LIMIT_EXCEEDED
-        code = table[place]
-        if keys[code, 0] == slot and keys[code, 2] == length:
+        code = slots[slot]
+        if keys[code, 0] == field and keys[code, 2] == length:
             first, same = keys[code, 1], True
             for offset in range(length):
                 if arena[first + offset] != raw[start + offset]:
@@ -90,10 +95,10 @@ def _intern(raw, start, stop, slot, secret, table, keys, arena, filled):
                     break
             if same:
                 return code
-        place = (place + np.uint64(1)) & mask
+        slot = (slot + np.uint64(1)) & mask
     code = filled[0]
-    table[place] = code
-    keys[code, 0], keys[code, 1], keys[code, 2] = slot, filled[1], length
+    slots[slot] = code
+    keys[code, 0], keys[code, 1], keys[code, 2] = field, filled[1], length
     for offset in range(length):
         arena[filled[1] + offset] = raw[start + offset]
     filled[0] += 1
@@ -107,12 +112,12 @@ def unquote(raw, delimiter, out):
 
     Args:
         raw: whole rows; a carriage return stands before a line feed only.
-        delimiter: the sign between cells.
+        delimiter: the byte between cells.
         out: as long as `raw`; filled.
 
     Returns:
-        Bytes written; -1 if a quoted cell has a carriage return in it, or a quote stands where it
-        means nothing.
+        Bytes written; -1 if a quoted cell contains a carriage return, or a quote does not enclose
+        a cell.
     """
     size = len(raw)
     at = to = 0
@@ -132,14 +137,14 @@ def unquote(raw, delimiter, out):
             if at < size and raw[at] != delimiter and raw[at] != LINE_FEED and raw[at] != RETURN:
                 return -1
         while at < size:
-            sign = raw[at]
-            if sign == QUOTE:
+            char = raw[at]
+            if char == QUOTE:
                 return -1
             at += 1
-            is_between = sign == delimiter
-            out[to] = SEPARATOR if is_between else sign
+            is_between = char == delimiter
+            out[to] = SEPARATOR if is_between else char
             to += 1
-            if is_between or sign == LINE_FEED:
+            if is_between or char == LINE_FEED:
                 break
     return to
 
@@ -152,30 +157,30 @@ def unquote(raw, delimiter, out):
     )
 )  # fmt: skip
 def read_rows(
-    raw, delimiter, slots, is_number, limits, secret, table, keys, arena, filled, positions, codes,
-    numbers, formula_spans, formula_count,
+    raw, delimiter, field_of_column, is_number, limits, secret, slots, keys, arena, filled,
+    positions, codes, numbers, formula_spans, formula_count,
 ):  # fmt: skip
-    """Find the rows of plain text, and what their cells hold.
+    """Find the rows of a text, and the codes and numbers of their cells.
 
     Args:
         raw: rows without quotes around cells; a carriage return stands before a line feed only.
-        delimiter: the sign between cells.
-        slots: (width,) for each column the place of its field in `codes` and `numbers`, or -1.
+        delimiter: the byte between cells.
+        field_of_column: (width,) index of each column's field in `codes` and `numbers`, or -1.
         is_number: (fields,) whether the field is a number.
         limits: (fields, 2) least and greatest value.
-        secret, table, keys, arena, filled: of `StringInterner`.
+        secret, slots, keys, arena, filled: of `StringInterner`.
         positions: (lines, 3) filled with each row's line, first byte, and the byte after it.
-        codes: (fields, lines) filled with the code of each cell; -1: it is a plain number.
-        numbers: (fields, lines) filled with plain numbers.
-        formula_spans: (most, 2) filled with the first byte, and the byte after it, of each cell
-            that a spreadsheet might run.
-        formula_count: (1,) filled with how many of these there are.
+        codes: (fields, lines) filled with the code of each cell; -1: it is a whole number.
+        numbers: (fields, lines) filled with the whole numbers.
+        formula_spans: (capacity, 2) filled with the first byte, and the byte after it, of each
+            cell that may be a formula.
+        formula_count: (1,) filled with the number of these cells.
 
     Returns:
-        How many rows there are; `COLUMN_COUNT_MISMATCH`, `TOO_MANY_FORMULAS` or
+        The number of rows; `COLUMN_COUNT_MISMATCH`, `TOO_MANY_FORMULAS` or
         `PROBE_LIMIT_EXCEEDED`.
     """
-    size, width = len(raw), len(slots)
+    size, width = len(raw), len(field_of_column)
     # Most cells of most files are empty.
     empty_codes = np.full(len(is_number), -1, dtype=np.int64)
     at = line = row = found = 0
@@ -199,25 +204,25 @@ def read_rows(
                         found += 1
                 if column < width:
                     end = stop
-                    slot = slots[column]
-                    if slot >= 0:
+                    field = field_of_column[column]
+                    if field >= 0:
                         value = -1
-                        if is_number[slot]:
+                        if is_number[field]:
                             value = _parse_whole_number(raw, start, stop)
-                        if value >= 0 and limits[slot, 0] <= value <= limits[slot, 1]:
-                            codes[slot, row] = -1
-                            numbers[slot, row] = value
+                        if value >= 0 and limits[field, 0] <= value <= limits[field, 1]:
+                            codes[field, row] = -1
+                            numbers[field, row] = value
                         else:
-                            known = empty_codes[slot] if start == stop else -1
+                            known = empty_codes[field] if start == stop else -1
                             if known < 0:
                                 known = _intern(
-                                    raw, start, stop, slot, secret, table, keys, arena, filled
+                                    raw, start, stop, field, secret, slots, keys, arena, filled
                                 )
                                 if known < 0:
                                     return known
                                 if start == stop:
-                                    empty_codes[slot] = known
-                            codes[slot, row] = known
+                                    empty_codes[field] = known
+                            codes[field, row] = known
                 column += 1
                 start = at + 1
                 if is_end:

@@ -1,4 +1,7 @@
-"""Where the rows of a CSV end, found without parsing it: at line feeds outside of quotes."""
+"""The row index: where the rows of a CSV end, found without parsing.
+
+A row ends at a line feed outside of quotes.
+"""
 
 import dataclasses
 import re
@@ -15,7 +18,10 @@ _NONE: Offsets = np.zeros(0, dtype=np.int64)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RowIndex:
-    """The marks of whole lines, if their quotes are what they seem: see `are_quotes_sound`."""
+    """Offsets of quotes and line feeds in a block of whole lines.
+
+    The rows are right only if `are_quotes_sound`.
+    """
 
     chars: NDArray[np.uint8]
     """The bytes of the lines."""
@@ -24,15 +30,15 @@ class RowIndex:
     lines: Offsets
     """All line feeds."""
     rows: Offsets
-    """Those line feeds that end a row; lines without any value are no rows."""
+    """The line feeds that end a row; lines without any value are no rows."""
 
     @classmethod
     def of(cls, block: bytes, delimiter: str) -> "RowIndex":
-        """The marks of a block; what follows its last row's end is no row yet.
+        """Index a block; what follows the last line feed is no row yet.
 
         Args:
-            block: it begins between two rows.
-            delimiter: the sign between cells; ASCII.
+            block: begins between two rows.
+            delimiter: ASCII character between cells.
         """
         chars = np.frombuffer(block, np.uint8)
         lines = np.flatnonzero(chars == _LINE_FEED)
@@ -47,7 +53,7 @@ class RowIndex:
         )
 
     def first(self, rows: int) -> "RowIndex":
-        """The marks up to the end of that many rows, of which there are enough."""
+        """The index of the first rows; there are at least that many."""
         size = int(self.rows[rows - 1]) + 1
         return dataclasses.replace(
             self,
@@ -59,22 +65,22 @@ class RowIndex:
 
     @property
     def is_quote_open(self) -> bool:
-        """Whether a quote has no other one."""
+        """Whether the number of quotes is odd."""
         return len(self.quotes) % 2 == 1
 
     def longest_row(self) -> int:
-        """Bytes of the longest row, with the empty lines before it."""
+        """Bytes of the longest row, including the empty lines before it."""
         return int(np.diff(self.rows, prepend=-1).max())
 
     def are_quotes_sound(self, width: int) -> bool:
-        """Whether each quote is the first sign of a cell, or has its other one before it.
+        """Whether each opening quote is the first character of a cell.
 
-        The general reader then takes the same line feeds for ends of rows. A row of several lines
-        must have as many cells as the header, and nothing but a delimiter behind a closing quote:
-        otherwise it takes the first quote for one that was left open.
+        The general reader then ends rows at the same line feeds. A row of several lines must also
+        have as many cells as the header, and only a delimiter after a closing quote: otherwise the
+        general reader takes its first quote for an unclosed one.
 
         Args:
-            width: cells of the header.
+            width: number of cells of the header.
         """
         if not len(self.quotes):
             return True
@@ -84,7 +90,7 @@ class RowIndex:
         return bool(is_first.all()) and self._are_long_rows_whole(width)
 
     def _are_long_rows_whole(self, width: int) -> bool:
-        """Whether all rows of several lines are whole."""
+        """Whether all rows of several lines have `width` cells and sound closing quotes."""
         is_end = _is_outside(self.lines, self.quotes)
         ends, inside = self.lines[is_end], self.lines[~is_end]
         if not len(inside):
@@ -100,12 +106,12 @@ class RowIndex:
 
 
 def _is_outside(offsets: Offsets, quotes: Offsets) -> NDArray[np.bool_]:
-    """Whether an even number of quotes stands before each place."""
+    """Whether an even number of quotes precedes each offset."""
     return np.asarray(np.searchsorted(quotes, offsets) % 2 == 0)
 
 
 def _drop_blank_lines(block: bytes, ends: Offsets, delimiter: str) -> Offsets:
-    """Those ends of lines that have a value in them."""
+    """The ends of the lines that have a value."""
     if not len(ends):
         return ends
     starts = np.concatenate(([0], ends[:-1] + 1))
@@ -113,11 +119,11 @@ def _drop_blank_lines(block: bytes, ends: Offsets, delimiter: str) -> Offsets:
     chars = np.frombuffer(block, np.uint8)
     begins = [ord(delimiter), _LINE_FEED, _RETURN]
     second = chars[np.minimum(starts + 1, len(chars) - 1)]
-    is_doubtful = np.isin(chars[starts], begins) | ((chars[starts] == _QUOTE) & (second == _QUOTE))
+    may_be_blank = np.isin(chars[starts], begins) | ((chars[starts] == _QUOTE) & (second == _QUOTE))
     nothing = re.compile(rb'(?:(?:"")?%b)*(?:"")?\r*' % re.escape(delimiter.encode()))
     blank = [
         line
-        for line in np.flatnonzero(is_doubtful)
+        for line in np.flatnonzero(may_be_blank)
         if nothing.fullmatch(block, starts[line], ends[line])
     ]
     return np.delete(ends, blank)

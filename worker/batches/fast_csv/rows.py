@@ -1,4 +1,4 @@
-"""Plain rows, read by compiled loops: where they stand, and what their cells mean."""
+"""Reads the rows of a fast CSV chunk with compiled loops and validates their cells."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,128 +8,130 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoricalColumn, Column
-from shared.domain.batch import BatchManifest, source_columns
+from shared.domain.batch import source_columns
+from shared.domain.table import Dialect
 from shared.tabular.cells import escape_formula
-from shared.tabular.headers import ASKING_PRICE, asking_column_index
+from shared.tabular.headers import ASKING_PRICE
 from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.interner import (
     FIELD_INDEX,
     IS_NUMBER,
     NUMBERS,
     StringInterner,
-    chars,
     decode_cell,
 )
-from worker.batches.fast_csv.placeholders import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
 
 MAX_FORMULAS_PER_ROW = 4
-"""Cells that a spreadsheet might run, by row: telephone numbers, lists with dashes."""
+"""Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
 
-_MARKS = (bytes([SEPARATOR]), bytes([EMBEDDED_LINE_FEED]))
-"""No text of a person's has them."""
+_PLACEHOLDERS = (
+    bytes([read_kernels.SEPARATOR]),
+    bytes([read_kernels.EMBEDDED_LINE_FEED]),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FastCsvRows:
-    """Rows that were read, and what their cells mean; n rows."""
+    """The n rows of a chunk and the codes and numbers of their cells."""
 
     chunk: FastCsvChunk
     text: bytes
     """The chunk's text without quotes around cells; see `read_kernels.unquote`."""
     delimiter: int
-    """The sign between the cells in `text`."""
+    """The byte between the cells in `text`."""
     positions: NDArray[np.int64]
-    """(n, 3) line in the chunk; first byte in `text`, and the byte after the last cell."""
+    """(n, 3) line in the chunk, offset of the first byte in `text`, offset after the last cell."""
     codes: NDArray[np.int32]
-    """(fields, n) code of each cell; -1: it is a plain number."""
+    """(fields, n) interned code of each cell; -1: the cell is a whole number."""
     numbers: NDArray[np.float64]
     """(fields, n) of the fields that are numbers; NaN: no value."""
     columns: Mapping[str, int]
     """Column of each field that the file has."""
     is_valid: NDArray[np.bool_]
     """(n,) whether no cell breaks a rule."""
-    escapes: NDArray[np.int64]
-    """Where the cells begin in `text` that a spreadsheet would run."""
+    valid: int
+    """Number of valid rows."""
+    cars: Mapping[str, Column]
+    """The valid rows as columns for the model."""
+    formula_starts: NDArray[np.int64]
+    """Offsets in `text` of the cells that a spreadsheet would take for formulas."""
     asking_mad: NDArray[np.float64] | None
-    """(n,) what is asked, NaN where nothing is; None if the file does not say."""
-
-    @property
-    def good(self) -> int:
-        """How many rows are in order."""
-        return int(np.count_nonzero(self.is_valid))
-
-    def cars(self, table: StringInterner) -> dict[str, Column]:
-        """The good rows as columns for the model."""
-        found: dict[str, Column] = {}
-        for name in self.columns:
-            slot = FIELD_INDEX[name]
-            if name in NUMBERS:
-                found[name] = self.numbers[slot][self.is_valid]
-            else:
-                codes = self.codes[slot][self.is_valid].astype(np.int64)
-                found[name] = CategoricalColumn(table.values, codes)
-        return found
+    """(n,) asking prices, NaN for none; None if the file has no such column."""
 
 
 def read_rows(
-    chunk: FastCsvChunk, manifest: BatchManifest, table: StringInterner
+    chunk: FastCsvChunk, dialect: Dialect, interner: StringInterner
 ) -> FastCsvRows | None:
-    """Read and validate rows; None if they need the general reader."""
-    header, columns = manifest.dialect.header, manifest.dialect.column_indexes
-    if len(source_columns(header)) != len(header):
+    """Read and validate rows; None if they need the general engine."""
+    if len(source_columns(dialect.header)) != len(dialect.header):
         return None
-    bare = _without_quotes(chunk.text, manifest.dialect.delimiter)
-    if bare is None:
+    unquoted = _unquote(chunk.text, dialect.delimiter)
+    if unquoted is None:
         return None
-    text, delimiter = bare
+    text, delimiter = unquoted
     lines = text.count(b"\n")
-    slots = np.full(len(header), -1, dtype=np.int64)
-    for name, index in columns.items():
-        slots[index] = FIELD_INDEX[name]
-    asking = asking_column_index(manifest.dialect)
+    columns, asking = dialect.column_indexes, dialect.asking_index
+    fields = {FIELD_INDEX[name]: index for name, index in columns.items()}
     if asking is not None:
-        slots[asking] = FIELD_INDEX[ASKING_PRICE]
+        fields[FIELD_INDEX[ASKING_PRICE]] = asking
+    field_of_column = np.full(len(dialect.header), -1, dtype=np.int64)
+    field_of_column[list(fields.values())] = list(fields)
     positions = np.empty((lines, 3), dtype=np.int64)
     codes = np.full((len(FIELD_INDEX), lines), -1, dtype=np.int32)
     numbers = np.zeros((len(FIELD_INDEX), lines))
-    formula_spans, count = (
-        np.empty((MAX_FORMULAS_PER_ROW * lines, 2), dtype=np.int64),
-        np.zeros(1, dtype=np.int64),
-    )
-    table.reserve(lines * (len(columns) + 1), len(text))
+    formula_spans = np.empty((MAX_FORMULAS_PER_ROW * lines, 2), dtype=np.int64)
+    formula_count = np.zeros(1, dtype=np.int64)
+    interner.reserve(lines * len(fields), len(text))
     rows = read_kernels.read_rows(
-        chars(text), delimiter, slots, IS_NUMBER, table.limits, table.secret,
-        table.slots, table.keys, table.arena, table.filled, positions, codes, numbers,
-        formula_spans, count,
+        np.frombuffer(text, np.uint8), delimiter, field_of_column, IS_NUMBER, interner.limits,
+        interner.secret, interner.slots, interner.keys, interner.arena, interner.filled, positions,
+        codes, numbers, formula_spans, formula_count,
     )  # fmt: skip
-    table.validate_new_strings()
+    codes = np.ascontiguousarray(codes[:, : max(rows, 0)])
+    numbers = np.ascontiguousarray(numbers[:, : max(rows, 0)])
+    is_valid = interner.resolve(codes, numbers, list(fields))
     if rows == read_kernels.PROBE_LIMIT_EXCEEDED:
-        table.reset()
-    if rows != len(chunk):
+        interner.reset()
+    if rows != chunk.rows:
         return None
-    codes, numbers = codes[:, :rows], numbers[:, :rows]
-    used = [FIELD_INDEX[name] for name in columns]
-    is_valid = np.logical_not(table.refused(codes[used]).any(axis=0))
-    for name in {*columns, ASKING_PRICE} & NUMBERS.keys():
-        coded = codes[FIELD_INDEX[name]] >= 0
-        numbers[FIELD_INDEX[name]][coded] = table.numbers[codes[FIELD_INDEX[name]][coded]]
     return FastCsvRows(
         chunk=chunk,
         text=text,
         delimiter=delimiter,
         positions=positions[:rows],
-        codes=np.ascontiguousarray(codes),
-        numbers=np.ascontiguousarray(numbers),
+        codes=codes,
+        numbers=numbers,
         columns=columns,
         is_valid=is_valid,
-        escapes=_escapes(text, formula_spans[: count[0]]),
-        asking_mad=None if asking is None else numbers[FIELD_INDEX[ASKING_PRICE]].copy(),
+        valid=int(np.count_nonzero(is_valid)),
+        cars={
+            name: numbers[FIELD_INDEX[name]][is_valid]
+            if name in NUMBERS
+            else CategoricalColumn(
+                interner.values, codes[FIELD_INDEX[name]][is_valid].astype(np.int64)
+            )
+            for name in columns
+        },
+        formula_starts=_formula_starts(text, formula_spans[: formula_count[0]]),
+        asking_mad=None if asking is None else numbers[FIELD_INDEX[ASKING_PRICE]],
     )
 
 
-def _escapes(text: bytes, formula_spans: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where those cells begin that get an apostrophe; numbers with a sign get none."""
+def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
+    """Rows without quotes around their cells, and the byte between these; None if impossible."""
+    # Two searches are faster than one regular expression.
+    if any(placeholder in text for placeholder in _PLACEHOLDERS):
+        return None
+    if b'"' not in text:
+        return text, ord(delimiter)
+    out = np.empty(len(text), dtype=np.uint8)
+    size = read_kernels.unquote(np.frombuffer(text, np.uint8), ord(delimiter), out)
+    return None if size < 0 else (out[:size].tobytes(), read_kernels.SEPARATOR)
+
+
+def _formula_starts(text: bytes, formula_spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Offsets of the cells that get an apostrophe; signed numbers get none."""
     starts = [start for start, stop in formula_spans.tolist() if _is_formula(text[start:stop])]
     return np.array(starts, dtype=np.int64)
 
@@ -138,14 +140,3 @@ def _escapes(text: bytes, formula_spans: NDArray[np.int64]) -> NDArray[np.int64]
 def _is_formula(cell: bytes) -> bool:
     text = decode_cell(cell)
     return escape_formula(text) != text
-
-
-def _without_quotes(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
-    """Rows without quotes around their cells, and the sign between these; None if that is lost."""
-    if any(mark in text for mark in _MARKS):  # faster than one pattern for both
-        return None
-    if b'"' not in text:
-        return text, ord(delimiter)
-    out = np.empty(len(text), dtype=np.uint8)
-    size = read_kernels.unquote(chars(text), ord(delimiter), out)
-    return None if size < 0 else (out[:size].tobytes(), SEPARATOR)

@@ -1,57 +1,58 @@
-"""Plain rows: rows that can be told apart without parsing, kept as the bytes that they are.
+"""Byte spans: rows of a CSV that are cut without parsing and stay where they are in the file.
 
-Where quotes stand around whole cells only, and no lone carriage return and no undecodable byte
-stands, rows end at the line feeds outside of quotes. Nothing needs to be parsed to cut them, and
-compiled loops read most of them as they are. Everything else is left to the general reader.
+If quotes stand only around whole cells, and the text has no lone carriage return and no undecodable
+byte, then rows end at the line feeds outside of quotes. Such rows are cut without parsing, and
+compiled loops read them. All other rows are cut by the general reader.
 """
 
 import dataclasses
 import io
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, ClassVar
 
 import msgpack
 
+from shared.blobs.direct_io import drop_from_page_cache
+from shared.domain.batch import BatchManifest
 from shared.domain.table import Dialect, FileKind
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, CsvReader, Position, min_row_cells
+from worker.batches.engine import EngineName
 from worker.batches.fast_csv.row_index import RowIndex
-from worker.batches.rows.chunk import CHUNK_MAX_CHARS, Chunk, cut
+from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
-"""Those in which a byte below 128 is never a part of another sign."""
+"""Encodings in which a byte below 128 is never a part of another character."""
 
 READ_BYTES = 1 << 20
-_MARK = "plain"
+_SPAN_MARK = "plain"
+"""First member of a packed span; a packed `CellChunk` begins with a number."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ByteSpan:
-    """Where consecutive plain rows lie in their file: a chunk of them is no copy."""
+    """The location of consecutive rows in their file: a chunk that is no copy of them."""
 
     first_row: int
-    """Number of the first row in the file, from 1; the header does not count."""
+    """Number of the first row in the file, from 1, without the header."""
     first_line: int
     """Line of the file with which they begin, from 1."""
     rows: int
     offset: int
     """Their first byte."""
     size: int
-    """Their bytes: whole rows, of which the file's last one may lack its end."""
+    """Their bytes: whole rows; the last row of the file may lack its line feed."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self.rows
 
     def pack(self) -> bytes:
-        """The place as it lies in the chunk's blob."""
-        packed: bytes = msgpack.packb([_MARK, *dataclasses.astuple(self)])
+        """Encode the span for the chunk's blob."""
+        packed: bytes = msgpack.packb([_SPAN_MARK, *dataclasses.astuple(self)])
         return packed
 
     def read(self, source: BinaryIO, encoding: str) -> "FastCsvChunk":
-        """The rows themselves.
-
-        Args:
-            source: the file.
-            encoding: of the file.
+        """Read the rows from their file.
 
         Raises:
             EOFError: the file has shrunk.
@@ -68,23 +69,20 @@ class ByteSpan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FastCsvChunk:
-    """Consecutive plain rows of a file."""
+    """A chunk of the fast CSV engine: consecutive rows of a file as bytes."""
 
+    engine: ClassVar = EngineName.FAST_CSV
     first_row: int
-    """Number of its first row in the file, from 1; the header does not count."""
+    """Number of its first row in the file, from 1, without the header."""
     first_line: int
     """Line of the file with which `text` begins, from 1."""
     rows: int
     text: bytes
-    """Whole rows in UTF-8; lines without any value may be among them."""
+    """Whole rows in UTF-8, perhaps with lines without any value between them."""
 
-    def __len__(self) -> int:
-        """How many rows there are."""
-        return self.rows
-
-    def as_cells(self, dialect: Dialect) -> Chunk:
+    def as_cells(self, dialect: Dialect) -> CellChunk:
         """The same rows as the general reader cuts them."""
-        # The empty line keeps a byte order mark at the beginning from being taken for the file's.
+        # Behind the empty line, a byte order mark of the first row is no mark of the file.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
         width = len(dialect.header)
         reader = CsvReader(
@@ -107,17 +105,32 @@ class FastCsvChunk:
         return chunk
 
 
-def unpack(data: bytes) -> ByteSpan | Chunk:
-    """A chunk of either kind from its blob."""
-    members = msgpack.unpackb(data)
-    if members[0] != _MARK:
-        return Chunk.from_packed(members)
+def unpack_chunk(
+    packed: bytes, manifest: BatchManifest, open_source: Callable[[], BinaryIO]
+) -> CellChunk | FastCsvChunk:
+    """The chunk of a blob, with its rows.
+
+    Args:
+        packed: content of the blob, from `CellChunk.pack` or `ByteSpan.pack`.
+        manifest: of the batch.
+        open_source: opens the file of the batch.
+
+    Raises:
+        EOFError: the file has shrunk.
+    """
+    members = msgpack.unpackb(packed)
+    if members[0] != _SPAN_MARK:
+        return CellChunk.from_packed(members)
     _, first_row, first_line, rows, offset, size = members
-    return ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
+    span = ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
+    with open_source() as source:
+        chunk = span.read(source, manifest.dialect.encoding)
+        drop_from_page_cache(source, offset, size)
+    return chunk
 
 
 def supports_fast_csv(dialect: Dialect) -> bool:
-    """Whether a file of this dialect may have plain rows."""
+    """Whether rows of a file of this dialect can be cut as byte spans."""
     is_text = dialect.kind is FileKind.CSV
     return is_text and dialect.encoding in ENCODINGS and dialect.delimiter.isascii()
 
@@ -125,17 +138,17 @@ def supports_fast_csv(dialect: Dialect) -> bool:
 def find_byte_span(
     source: BinaryIO, dialect: Dialect, at: Position, *, first_row: int, max_rows: int
 ) -> tuple[ByteSpan, Position] | None:
-    """Where the next rows of a file lie; None if they are not plain, or at the end.
+    """Find the next rows of a file; None at the end, or if they need the general reader.
 
     Args:
         source: the file.
-        dialect: how it writes its table.
+        dialect: of the file.
         at: where to begin: between two rows, after the header.
         first_row: number of the first row.
-        max_rows: most rows of the chunk.
+        max_rows: maximum rows of the chunk.
 
     Returns:
-        The place of the rows, and the position after them.
+        The span of the rows, and the position after them.
     """
     source.seek(at.offset)
     block, size = b"", 0
@@ -144,43 +157,44 @@ def find_byte_span(
         block, size = block + more, size + len(more)
         if not more and block and not block.endswith(b"\n"):
             block += b"\n"
-        ends = RowIndex.of(block, dialect.delimiter)
-        if len(ends.rows) >= max_rows or not more:
+        index = RowIndex.of(block, dialect.delimiter)
+        if len(index.rows) >= max_rows or not more:
             break
         if len(block) > CHUNK_MAX_CHARS:
             return None
-    rows = min(max_rows, len(ends.rows))
-    if not rows or (rows < max_rows and ends.is_quote_open):
+    rows = min(max_rows, len(index.rows))
+    if not rows or (rows < max_rows and index.is_quote_open):
         return None
-    ends = ends.first(rows)
-    text = block[: len(ends.chars)]
+    index = index.first(rows)
+    text = block[: len(index.chars)]
     if (
-        not _is_fast_csv(text, ends, len(dialect.header))
+        not _is_fast_csv(text, index, len(dialect.header))
         or _as_utf8(text, dialect.encoding) is None
     ):
         return None
-    place = ByteSpan(
+    span = ByteSpan(
         first_row=first_row,
         first_line=at.line + 1,
         rows=rows,
         offset=at.offset,
         size=min(len(text), size),
     )
-    return place, Position(at.offset + len(text), at.line + len(ends.lines))
+    return span, Position(at.offset + len(text), at.line + len(index.lines))
 
 
-def _is_fast_csv(text: bytes, ends: RowIndex, width: int) -> bool:
-    """Whether the general reader, too, ends rows where `ends` does."""
+def _is_fast_csv(text: bytes, index: RowIndex, width: int) -> bool:
+    """Whether the general reader ends rows at the same line feeds as `index`."""
     return (
         b"\0" not in text
         and (b"\r" not in text or text.count(b"\r") == text.count(b"\r\n"))
         and len(text) <= CHUNK_MAX_CHARS
-        and ends.longest_row() < FIELD_MAX_CHARS
-        and ends.are_quotes_sound(width)
+        and index.longest_row() < FIELD_MAX_CHARS
+        and index.are_quotes_sound(width)
     )
 
 
 def _as_utf8(text: bytes, encoding: str) -> bytes | None:
+    """The text in UTF-8; None if it is not of this encoding."""
     if text.isascii():
         return text
     try:

@@ -1,6 +1,6 @@
-"""Compiled loops that write the result and audit lines of plain CSV rows.
+"""Compiled loops that write the result and audit lines of fast CSV rows.
 
-Compiled by numba when this module is imported, as `plain_read_kernels` are.
+Numba compiles them when this module is imported, or loads them from its cache.
 """
 
 # Numba infers the types of what it compiles, from the signature that the outermost function states.
@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
-from worker.batches.fast_csv.placeholders import EMBEDDED_LINE_FEED
+from worker.batches.fast_csv.read_kernels import EMBEDDED_LINE_FEED
 
 COMMA, QUOTE, APOSTROPHE, ZERO, POINT, MINUS, LINE_FEED = 44, 34, 39, 48, 46, 45, 10
 
@@ -26,7 +26,8 @@ _flags = types.boolean[::1]
 
 @numba.njit
 def _copy_bytes(out, at, text, start, stop):
-    """Copy bytes; a signed place might count from the end, and would be looked at twice."""
+    """Copy bytes."""
+    # A signed index may be negative, which numba would have to check at each access.
     to, source = np.uint64(at), np.uint64(start)
     for offset in range(np.uint64(stop - start)):
         out[to + offset] = text[source + offset]
@@ -35,16 +36,16 @@ def _copy_bytes(out, at, text, start, stop):
 
 @numba.njit
 def _write_int(out, at, value):
-    """Write a whole number from 0 up."""
+    """Write a whole number, at least 0."""
     digits, rest = 1, value
     while rest > 9:  # noqa: PLR2004
         rest //= 10
         digits += 1
-    place = at + digits - 1
-    while place >= at:
-        out[place] = ZERO + value % 10
+    digit_at = at + digits - 1
+    while digit_at >= at:
+        out[digit_at] = ZERO + value % 10
         value //= 10
-        place -= 1
+        digit_at -= 1
     return at + digits
 
 
@@ -67,7 +68,7 @@ def _write_cents(out, at, value):
 
 @numba.njit
 def _write_quoted(out, at, text, start, stop, is_escaped):
-    """Write a cell between quotes, each quote in it twice, and its line feeds as such."""
+    """Write a quoted cell: its quotes doubled, its line feeds restored."""
     out[at] = QUOTE
     at += 1
     if is_escaped:
@@ -84,16 +85,16 @@ def _write_quoted(out, at, text, start, stop, is_escaped):
 
 
 @numba.njit
-def _write_input_cells(out, at, raw, start, stop, delimiter, escapes):
-    """Write a row's own cells with commas between them; what needs quotes gets them.
+def _write_input_cells(out, at, raw, start, stop, delimiter, formula_starts):
+    """Write a row's own cells with commas between them, quoted where a CSV needs it.
 
-    Those that begin at the next of `escapes` get an apostrophe.
+    The cells that begin at the next of `formula_starts` get an apostrophe.
 
     Returns:
-        The place after them, and how many apostrophes were written.
+        The offset after them, and the number of apostrophes.
     """
     escaped = 0
-    if delimiter == COMMA and (len(escapes) == 0 or escapes[0] >= stop):
+    if delimiter == COMMA and (len(formula_starts) == 0 or formula_starts[0] >= stop):
         return _copy_bytes(out, at, raw, start, stop), escaped
     cell = start
     while True:
@@ -101,7 +102,7 @@ def _write_input_cells(out, at, raw, start, stop, delimiter, escapes):
         while end < stop and raw[end] != delimiter:
             needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == EMBEDDED_LINE_FEED
             end += 1
-        is_escaped = escaped < len(escapes) and escapes[escaped] == cell
+        is_escaped = escaped < len(formula_starts) and formula_starts[escaped] == cell
         escaped += is_escaped
         if needs_quotes:
             at = _write_quoted(out, at, raw, cell, end, is_escaped)
@@ -124,19 +125,19 @@ def _write_input_cells(out, at, raw, start, stop, delimiter, escapes):
     )
 )  # fmt: skip
 def write_results(
-    raw, delimiter, positions, suffix_ids, cents, extras, extra_ends, texts, text_ends, good,
-    escapes, own, out,
+    raw, delimiter, positions, suffix_ids, cents, verdicts, verdict_ends, suffixes, suffix_ends,
+    valid_suffix, formula_starts, own, out,
 ):  # fmt: skip
     """Write the lines of a result file.
 
     Args:
-        raw, delimiter, positions: as in `read_rows`, one place for each row.
-        suffix_ids: (rows,) which of `texts` ends the row; -1: its prices and `good` do.
-        cents: (columns, rows) prices; no columns if nothing is priced.
-        extras, extra_ends: what stands after each row's prices, and where it ends.
-        texts, text_ends: texts one after the other, and where each ends.
-        good: what stands after the prices.
-        escapes: where the cells begin that get an apostrophe, in order.
+        raw, delimiter, positions: as in `read_rows`, one position for each row.
+        suffix_ids: (rows,) which of `suffixes` ends the row; -1: its prices and `valid_suffix` do.
+        cents: (columns, rows) prices; no columns in a dry run.
+        verdicts, verdict_ends: what follows each row's prices, concatenated, and where each ends.
+        suffixes, suffix_ends: ends of rejected rows, concatenated, and where each ends.
+        valid_suffix: the end of a valid row.
+        formula_starts: offsets of the cells that get an apostrophe, in order.
         own: (rows, 2) filled with where each row's own cells begin and end in `out`.
         out: filled.
 
@@ -147,21 +148,22 @@ def write_results(
     for row in range(len(suffix_ids)):
         own[row, 0] = at
         at, count = _write_input_cells(
-            out, at, raw, positions[row, 1], positions[row, 2], delimiter, escapes[escaped:]
+            out, at, raw, positions[row, 1], positions[row, 2], delimiter, formula_starts[escaped:]
         )
         escaped += count
         own[row, 1] = at
         suffix_id = suffix_ids[row]
         if suffix_id >= 0:
             at = _copy_bytes(
-                out, at, texts, text_ends[suffix_id - 1] if suffix_id else 0, text_ends[suffix_id]
-            )
+                out, at, suffixes, suffix_ends[suffix_id - 1] if suffix_id else 0,
+                suffix_ends[suffix_id],
+            )  # fmt: skip
             continue
         for column in range(len(cents)):
             out[at] = COMMA
             at = _write_cents(out, at + 1, cents[column, row])
-        at = _copy_bytes(out, at, extras, extra_ends[row - 1] if row else 0, extra_ends[row])
-        at = _copy_bytes(out, at, good, 0, len(good))
+        at = _copy_bytes(out, at, verdicts, verdict_ends[row - 1] if row else 0, verdict_ends[row])
+        at = _copy_bytes(out, at, valid_suffix, 0, len(valid_suffix))
     return at
 
 
@@ -175,20 +177,20 @@ def write_audit(
     order, is_valid, first_row, codes, numbers, is_decimal, names, name_ends, fragments,
     fragment_ends, cents, template, template_ends, out, last,
 ):  # fmt: skip
-    """Write the audit records of the rows that are valued.
+    """Write the audit records of the valid rows.
 
     Args:
-        order: (fields,) positions in `codes` in the order of the file's columns.
-        is_valid: (rows,) whether the row is valued.
+        order: indexes in `codes` of the file's fields, in the order of its columns.
+        is_valid: (rows,) whether the row is valid.
         first_row: number of the first row.
         codes, numbers: as in `read_rows`.
-        is_decimal: (fields,) whether the field's normal form is a fraction.
-        names, name_ends: the beginning of each field's JSON member.
-        fragments, fragment_ends: the JSON member of each code; empty for no value.
+        is_decimal: (fields,) whether the field's normal form has decimals.
+        names, name_ends: the start of each field's JSON member, and where it ends.
+        fragments, fragment_ends: the JSON member of each code, empty for no value.
         cents: (3, rows) price, low, high.
-        template, template_ends: what is the same in all records, cut where something is put in.
+        template, template_ends: what all records share, split where something is inserted.
         out: filled.
-        last: (1,) filled with where the last record begins.
+        last: (1,) filled with the offset of the last record.
 
     Returns:
         Bytes written.
@@ -204,18 +206,18 @@ def write_audit(
         at = _write_int(out, at, first_row + row)
         at = _copy_bytes(out, at, template, template_ends[1], template_ends[2])
         members = 0
-        for slot in order:
-            code = codes[slot, row]
+        for field in order:
+            code = codes[field, row]
             before = at
             if members:
                 out[at] = COMMA
                 at += 1
             if code < 0:
                 at = _copy_bytes(
-                    out, at, names, name_ends[slot - 1] if slot else 0, name_ends[slot]
+                    out, at, names, name_ends[field - 1] if field else 0, name_ends[field]
                 )
-                at = _write_int(out, at, np.int64(numbers[slot, row]))
-                if is_decimal[slot]:
+                at = _write_int(out, at, np.int64(numbers[field, row]))
+                if is_decimal[field]:
                     out[at], out[at + 1] = POINT, ZERO
                     at += 2
             else:

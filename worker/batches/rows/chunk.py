@@ -1,43 +1,45 @@
-"""A chunk: rows of a file by column, between cutting and valuing."""
+"""A chunk of the general engine: rows of a file as cells, by column."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgpack
 
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, SourceRow
+from worker.batches.engine import EngineName
 
 CHUNK_MAX_CHARS = 8_000_000
-"""A chunk of long rows ends early, so that its worker's memory stays small."""
+"""A chunk of long rows ends early, so that the worker's memory stays bounded."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Chunk:
+class CellChunk:
     """Consecutive rows of a file."""
 
+    engine: ClassVar = EngineName.GENERAL
     first_row: int
-    """Number of its first row in the file, from 1; the header does not count."""
+    """Number of its first row in the file, from 1, without the header."""
     lines: list[int]
     """Line of the file on which each row begins, from 1."""
     columns: list[list[str]]
-    """Cells by column, all as long as `lines`."""
+    """Cells by column, each as long as `lines`."""
     faults: dict[int, tuple[str, int]]
-    """Rows that cannot be read: their index, the message code, and their number of cells."""
+    """Unreadable rows by index: the message code, and the number of cells."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.lines)
 
     def pack(self) -> bytes:
-        """The chunk as it lies in its blob."""
+        """Encode the chunk for its blob."""
         faults = [[index, *fault] for index, fault in self.faults.items()]
         packed: bytes = msgpack.packb([self.first_row, self.lines, self.columns, faults])
         return packed
 
     @classmethod
-    def from_packed(cls, members: Sequence[Any]) -> "Chunk":
-        """The inverse of `pack`, given what was packed."""
+    def from_packed(cls, members: Sequence[Any]) -> "CellChunk":
+        """Rebuild the chunk from the members that `pack` encodes."""
         first_row, lines, columns, faults = members
         return cls(
             first_row=first_row,
@@ -49,11 +51,11 @@ class Chunk:
 
 def cut(
     rows: Iterator[SourceRow], *, width: int, delimiter: str, first_row: int, max_rows: int
-) -> Chunk | None:
+) -> CellChunk | None:
     """The next chunk of a file's rows; None at the end.
 
-    Every row has `width` cells in it: a short one is filled up, and what a long one has too
-    much stands in its last cell, so that nothing of it is lost up to the limit of a cell.
+    Every row gets `width` cells: a short row is filled up, and the surplus cells of a long row are
+    joined into its last cell, up to the length limit of a cell, so that the results repeat them.
     """
     lines: list[int] = []
     table: list[list[str]] = []
@@ -70,7 +72,7 @@ def cut(
     if not lines:
         return None
     columns: list[Any] = list(map(list, zip(*table, strict=True)))
-    return Chunk(first_row=first_row, lines=lines, columns=columns, faults=faults)
+    return CellChunk(first_row=first_row, lines=lines, columns=columns, faults=faults)
 
 
 def _fit(cells: list[str], width: int, delimiter: str) -> list[str]:

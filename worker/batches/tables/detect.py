@@ -1,4 +1,4 @@
-"""Open the workbook or Parquet file of a batch: store its rows as text, find out its columns."""
+"""Imports the workbook or Parquet file of a batch: stores its rows as text, detects its dialect."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -19,13 +19,13 @@ from worker.batches.tables.rows import STORED_DIALECT
 
 
 class TableImporter:
-    """Opens tables.
+    """Imports workbooks and Parquet files.
 
     Args:
         files: records and blobs of batches.
-        store: the ledger; told that the work goes on.
-        spool: folder for copies of files that lie elsewhere.
-        max_bytes: most bytes of a table as text.
+        store: the ledger, for renewals of the lease.
+        spool: folder for temporary copies of files of a remote store.
+        max_bytes: maximum bytes of a table as text.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class TableImporter:
         self._max_bytes = max_bytes
 
     def open(self, manifest: BatchManifest) -> BatchManifest:
-        """The manifest with what its table says; the rows are stored then.
+        """Store the rows of the file; return the manifest with its columns.
 
         Raises:
-            UnreadableUpload: it is no table of cars; that is on record, too.
+            UnreadableUpload: it is no table of cars; the reason is recorded.
             ReadCancelled: the batch was cancelled.
         """
         try:
@@ -106,14 +106,14 @@ def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
 
 
 def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:
-    """Where the cars may be if the sheet that was read has none."""
+    """A hint to the other sheets if the sheet that was read has no cars."""
     if found.get("others"):
         others = ", ".join(found["others"])
         yield FieldProblem("?sheet", "other-sheets", sheet=found["sheet"], found=others)
 
 
 class _LeaseRenewal:
-    """Renews the lease of the step now and then; False once the batch is cancelled."""
+    """Renews the lease of the step at an interval; False once the batch is cancelled."""
 
     def __init__(self, store: BatchLedger, batch_id: BatchId) -> None:
         self._store = store

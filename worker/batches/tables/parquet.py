@@ -1,4 +1,4 @@
-"""Read a Parquet file by pieces of its row groups, in bounded memory."""
+"""Converts a Parquet file to numbered CSV, in batches of bounded size."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ READ_AHEAD_BYTES = 1 << 20
 
 
 def convert_parquet(stream: BinaryIO, writer: RowWriter) -> int:
-    """Write the rows of a Parquet file as numbered CSV; how many there were.
+    """Write the rows of a Parquet file as numbered CSV; return their number.
 
     Raises:
-        UnreadableUpload: it is damaged, or a column of cars holds more than one value a cell.
+        UnreadableUpload: it is damaged, or a column of a field has nested values.
     """
     with _refusals():
         file = pq.ParquetFile(
@@ -43,7 +43,7 @@ def convert_parquet(stream: BinaryIO, writer: RowWriter) -> int:
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
-    """What pyarrow says of a damaged file, in our words."""
+    """Translate errors of pyarrow about a damaged file."""
     try:
         yield
     except (MemoryError, pa.ArrowMemoryError):
@@ -67,7 +67,7 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _batch_rows(file: pq.ParquetFile) -> int:
-    """As many rows as fit into a piece, by the sizes that the file itself gives."""
+    """Rows per batch, from the sizes in the file's metadata."""
     meta = file.metadata
     size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
     mean_bytes = max(1, size // max(1, meta.num_rows))
@@ -85,7 +85,7 @@ def _lines(batch: pa.RecordBatch, first_number: int) -> bytes:
             for field, column in zip(fields, batch.columns, strict=True)
         ),
     ]
-    # Positions as names: those of the file may stand twice, and are written elsewhere.
+    # Positions as names: the names of the file may repeat, and the header is written separately.
     names = [NUMBER_COLUMN, *map(str, range(batch.num_columns))]
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(
@@ -97,7 +97,7 @@ def _lines(batch: pa.RecordBatch, first_number: int) -> bytes:
 
 
 def _any_as_strings(column: Any) -> Any:
-    """A column that no car needs as texts, whatever is in it: it must cost no row."""
+    """A column of no field as texts, of any type: it must not make a row unreadable."""
     kind = _value_type(column.type)
     if pa.types.is_nested(kind):
         texts = [None if cell is None else _json(cell) for cell in column.to_pylist()]
@@ -130,7 +130,7 @@ def _as_strings(column: Any) -> Any:
     elif pa.types.is_decimal(kind):
         texts = pc.replace_substring_regex(column.cast(pa.string()), r"\.0+$", "")
     elif _is_binary(kind):
-        # Not validated: bytes that are no text cost their row only, as in a CSV.
+        # Not validated: undecodable bytes cost their row only, as in a CSV.
         texts = column.cast(pa.large_binary()).view(pa.large_string())
     else:
         texts = column.cast(pa.string())
@@ -155,7 +155,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _truncate_cells(texts: Any) -> Any:
-    """Texts of which none is longer than the reader can tell as too long."""
+    """Texts cut to a length that the reader reports as too long."""
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
     if longest <= FIELD_MAX_CHARS:
         return texts

@@ -1,7 +1,7 @@
-"""The rows of a workbook or Parquet file as they are stored for cutting: numbered CSV.
+"""The stored rows of a workbook or Parquet file: numbered CSV.
 
-UTF-8, comma, a header line, then one record a row; the first column is the row's number in the
-sheet or file, so that reports name the place that its owner sees.
+UTF-8, comma, a header line, then one record per row; the first column is the row's number in the
+sheet or file, which the error report names.
 """
 
 import csv
@@ -22,15 +22,15 @@ BLOCK_BYTES = 1 << 18
 
 
 class NumberedRow(NamedTuple):
-    """A row of a sheet or file."""
+    """A row of a sheet or Parquet file."""
 
     number: int
-    """Its number there, from 1."""
+    """Its number in it, from 1."""
     cells: Sequence[str]
 
 
 class StoredTableReader:
-    """Reads stored rows again, from any place on; see `CsvReader`.
+    """Reads stored rows, from any position on; see `CsvReader`.
 
     Args:
         stream: the stored table.
@@ -47,7 +47,7 @@ class StoredTableReader:
 
     @property
     def position(self) -> Position:
-        """The place after the last row that was given out."""
+        """The position after the last row that was yielded."""
         return self._reader.position
 
     def __iter__(self) -> Iterator[SourceRow]:
@@ -56,12 +56,12 @@ class StoredTableReader:
 
 
 class RowWriter:
-    """Writes numbered rows, no more of them than a file of the source's size can mean.
+    """Writes numbered rows, with a limit on the size relative to the source.
 
     Args:
-        target: where they go.
-        source_bytes: size of the file they come from.
-        max_bytes: most bytes that may be written.
+        target: the output.
+        source_bytes: size of the source file.
+        max_bytes: maximum bytes of the output.
     """
 
     def __init__(self, target: BinaryIO, source_bytes: int, max_bytes: int) -> None:
@@ -87,7 +87,7 @@ class RowWriter:
         self._lines.writerow([NUMBER_COLUMN, *names])
 
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
-        """Write rows, each as wide as the header or wider, of cells that are not too long."""
+        """Write rows; short ones are filled up to the width of the header."""
         for number, cells in rows:
             blank = [""] * (width - len(cells))
             self._lines.writerow([number, *cells, *blank])
@@ -96,16 +96,16 @@ class RowWriter:
         self.flush()
 
     def flush(self) -> None:
-        """Hand over what is written."""
+        """Write the buffered lines to the output."""
         self.block(self._text.getvalue().encode("utf-8", "replace"))
         self._text.seek(0)
         self._text.truncate()
 
     def block(self, lines: bytes) -> None:
-        """Hand over lines.
+        """Write lines to the output.
 
         Raises:
-            UnreadableUpload: they are too many.
+            UnreadableUpload: the output exceeds its limit.
         """
         self._written += len(lines)
         if self._written > self._limit:
@@ -114,7 +114,7 @@ class RowWriter:
 
 
 def truncate_cell(cell: str) -> str:
-    """A cell that is longer than any may be, in one line that the reader marks as too long."""
+    """A cell; one over the length limit becomes one line that the reader reports as too long."""
     if len(cell) <= FIELD_MAX_CHARS:
         return cell
     return cell[: FIELD_MAX_CHARS + 1].translate(_ONE_LINE)
@@ -124,7 +124,7 @@ _ONE_LINE = str.maketrans({"\n": " ", "\r": " ", '"': "'", ",": ";"})
 
 
 class TitledTable(NamedTuple):
-    """A sheet's table and what stands above it."""
+    """A sheet's table and the titles above it."""
 
     titles: Sequence[Sequence[str]]
     header: Sequence[str]
@@ -132,11 +132,11 @@ class TitledTable(NamedTuple):
 
 
 def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTable | None:
-    """Find the header among a sheet's first rows; None if there are no rows at all.
+    """Find the header among a sheet's first rows; None if there are no rows.
 
     Args:
-        rows: those of the sheet that hold something.
-        given: what the caller calls the columns; a header may be known by them alone.
+        rows: the non-empty rows of the sheet.
+        given: column names from the caller's options; they count as known.
     """
     first = list(islice(rows, TITLE_ROWS_MAX))
     if not first:

@@ -1,8 +1,10 @@
-"""Compiled loops over bytes and the general reader of cells come to the same bytes."""
+"""The fast CSV engine writes the bytes of the general engine, which is the oracle here."""
 
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,31 +12,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import START, CsvReader
-from shared.tabular.headers import asking_column_index, find_asking_column
-from worker.batches.audit_segments import encode_segment
-from worker.batches.fast_csv.engine import FastCsvValuation
+from shared.tabular.headers import find_asking_column
+from worker.batches.fast_csv import engine as fast_csv_engine
+from worker.batches.fast_csv.engine import FastCsvEngine
 from worker.batches.fast_csv.interner import StringInterner
-from worker.batches.fast_csv.part import make_fast_csv_part
 from worker.batches.fast_csv.rows import read_rows
-from worker.batches.fast_csv.spans import ByteSpan, FastCsvChunk, unpack
-from worker.batches.parts import Part
-from worker.batches.rows.audit import audit_records
-from worker.batches.rows.chunk import Chunk, cut
-from worker.batches.rows.part import (
-    NO_PRICES,
-    PRICE_INDEXES,
-    Prices,
-    make_failed_part,
-    make_part,
-    validate,
-)
-from worker.batches.rows.verdicts import asked, verdict_cells
+from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
+from worker.batches.rows import engine as general_engine
+from worker.batches.rows.chunk import CellChunk, cut
+from worker.batches.rows.engine import GeneralEngine
 from worker.batches.split import ChunkReader
 
 FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven", "engine_cc", "city")
@@ -123,35 +116,44 @@ def quantiles_of(km: Any) -> np.ndarray:
     return np.round(price[:, None] * (0.5 + np.asarray(QUANTILE_LEVELS)), 2)
 
 
-def general_part(chunk: Chunk, batch: BatchManifest, validator: ColumnValidator) -> Part:
-    """What the general reader makes of a chunk."""
-    cars = validate(chunk, batch, validator)
-    if batch.options.dry_run:
-        return make_part(chunk, batch, cars.errors, NO_PRICES)
-    prices = NO_PRICES
-    if cars.rows:
-        quantiles = quantiles_of(cars.values["km_driven"])
-        prices = Prices(*quantiles[:, PRICE_INDEXES].T.tolist())
-        if asking_column_index(batch.dialect) is not None:
-            cells = [chunk.columns[-1][row - chunk.first_row] for row in cars.rows]
-            verdicts = verdict_cells(asked(cells, validator), quantiles)
-            prices = prices._replace(verdicts=verdicts)
-    records = audit_records(batch, cars, prices, at=AT, elapsed_ms=ELAPSED_MS)
-    return make_part(chunk, batch, cars.errors, prices, audit=encode_segment(records))
+@pytest.fixture(scope="module", autouse=True)
+def _same_elapsed_time() -> Iterator[None]:
+    """Every chunk takes `ELAPSED_MS`, which its audit records state, in both engines."""
+    seconds = itertools.count(0, ELAPSED_MS / 1000)
+    timer = SimpleNamespace(perf_counter=lambda: next(seconds))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(general_engine, "time", timer)
+        patch.setattr(fast_csv_engine, "time", timer)
+        yield
 
 
-def compiled_part(chunk: FastCsvChunk, batch: BatchManifest, table: StringInterner) -> Part | None:
-    """What the compiled loops make of it; None if they leave it to the general reader."""
-    rows = read_rows(chunk, batch, table)
-    if rows is None:
-        return None
-    prices = None
-    if not batch.options.dry_run:
-        prices = quantiles_of(rows.cars(table)["km_driven"])
-    return make_fast_csv_part(rows, batch, table, prices, at=AT, elapsed_ms=ELAPSED_MS)
+def estimate(_: str, columns: Any, n: int) -> np.ndarray:
+    quantiles = quantiles_of(columns["km_driven"])
+    assert len(quantiles) == n
+    return quantiles
 
 
-def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chunk]:
+def general(validator: ColumnValidator | None = None) -> GeneralEngine:
+    """A general engine."""
+    used = validator or ColumnValidator()
+    return GeneralEngine(estimate, lambda _: used, lambda: AT)
+
+
+def fast_csv(*validators: ColumnValidator) -> FastCsvEngine:
+    """A fast CSV engine with a validator per decimal sign; its fallback is an error."""
+    used = dict(zip(("auto", ",", "."), validators or [ColumnValidator()], strict=False))
+    broken: Any = SimpleNamespace()
+    return FastCsvEngine(estimate, used.__getitem__, lambda: AT, general=broken)
+
+
+def compiled_part(
+    chunk: FastCsvChunk, batch: BatchManifest, interner: StringInterner
+) -> Part | None:
+    """The part of the compiled loops; None if they leave it to the general engine."""
+    return fast_csv().try_value(batch, chunk, interner)
+
+
+def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[CellChunk]:
     reader = CsvReader.of(io.BytesIO(data), batch.dialect, START)
     source, first = iter(reader), 1
     width, delimiter = len(batch.dialect.header), batch.dialect.delimiter
@@ -160,7 +162,7 @@ def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[Chu
         yield chunk
 
 
-def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChunk | Chunk]:
+def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChunk | CellChunk]:
     """The chunks as tasks cut them: each from where the one before stopped."""
     at, first = START, 1
     while True:
@@ -169,33 +171,33 @@ def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChun
         if chunk is None:
             return
         at, first = chunk_reader.position, first + len(chunk)
-        found = unpack(chunk.pack())
-        assert found == chunk
-        if isinstance(found, ByteSpan):
-            yield found.read(io.BytesIO(data), batch.dialect.encoding)
-        else:
-            yield found
+        found = unpack_chunk(chunk.pack(), batch, lambda: io.BytesIO(data))
+        assert found.first_row == chunk.first_row
+        assert isinstance(found, FastCsvChunk) or found == chunk
+        yield found
 
 
 def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
-    """Both ways, chunk by chunk; which of the chunks the compiled loops took."""
-    validator = ColumnValidator(batch.dialect.decimal)
-    table = StringInterner(ColumnValidator(batch.dialect.decimal))
+    """Value a file by both engines, chunk by chunk; which chunks the compiled loops took."""
+    oracle = general(ColumnValidator(batch.dialect.decimal))
+    interner = StringInterner(ColumnValidator(batch.dialect.decimal))
     taken = []
     for found, cells in zip(
         chunks(data, batch, rows), general_chunks(data, batch, rows), strict=True
     ):
-        expected = general_part(cells, batch, validator)
+        expected = oracle.value(batch, cells)
         part = None
         if isinstance(found, FastCsvChunk):
-            part = compiled_part(found, batch, table)
+            part = compiled_part(found, batch, interner)
             assert dataclasses.asdict(found.as_cells(batch.dialect)) == dataclasses.asdict(cells)
         else:
             assert found == cells
         if part is not None:
             assert part[:5] == expected[:5]
-            assert list(part.histogram.counts) == list(expected.histogram.counts)
-            assert part.histogram.sum_mad == pytest.approx(expected.histogram.sum_mad)
+            assert part.head[:3] == expected.head[:3]
+            histogram, other = part.head.histogram, expected.head.histogram
+            assert list(histogram.counts) == list(other.counts)
+            assert histogram.sum_mad == pytest.approx(other.sum_mad)
         taken.append(part is not None)
     return taken
 
@@ -204,7 +206,7 @@ def written(cell: str, delimiter: str, quotes: str, *, is_quoted: bool) -> str:
     """A cell as a file has it."""
     if quotes == "none":
         return cell.replace(delimiter, " ").translate({10: " ", 13: " ", 34: "'"})
-    if is_quoted or any(sign in cell for sign in (delimiter, '"', "\n")):
+    if is_quoted or any(char in cell for char in (delimiter, '"', "\n")):
         return '"' + cell.replace('"', '""') + '"'
     return cell
 
@@ -248,14 +250,14 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
     for _ in range(draw(st.integers(1, 9))):
         cells = [draw(st.sampled_from(CELLS[name])) for name in header]
         is_quoted = [quotes == "all" or (quotes == "some" and draw(st.booleans())) for _ in cells]
-        plain = delimiter.join(
+        row = delimiter.join(
             written(cell, delimiter, quotes, is_quoted=quoted)
             for cell, quoted in zip(cells, is_quoted, strict=True)
         )
         tail = draw(st.sampled_from(["", "", "", delimiter, delimiter * 2, delimiter + "x"]))
         if draw(st.integers(0, 9)) == 5:
-            plain = delimiter.join(plain.split(delimiter)[: draw(st.integers(5, 9))])
-        lines.append(plain + tail if draw(st.integers(0, 9)) else draw(odd))
+            row = delimiter.join(row.split(delimiter)[: draw(st.integers(5, 9))])
+        lines.append(row + tail if draw(st.integers(0, 9)) else draw(odd))
     text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
     options = {"dry_run": draw(st.booleans()), "language": draw(st.sampled_from(["fr", "en"]))}
     batch = manifest(delimiter, encoding, header, **options)
@@ -265,18 +267,18 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
 @settings(max_examples=200, deadline=None)
 @given(files())
 @example((b"ref\n\xff\n", manifest(), 2))
-def test_both_ways_give_the_same_bytes(file: tuple[bytes, BatchManifest, int]) -> None:
+def test_both_engines_write_the_same_bytes(file: tuple[bytes, BatchManifest, int]) -> None:
     check(*file)
 
 
-def good_file(delimiter: str = ",", rows: int = 10) -> bytes:
+def simple_file(delimiter: str = ",", rows: int = 10) -> bytes:
     row = delimiter.join(["R1", "Toyota", "Corolla", "2020", "Petrol", "Manual", "25000", "", ""])
     return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_usual_file_is_taken_by_the_compiled_loops(delimiter: str) -> None:
-    assert check(good_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]
+def test_the_usual_file_is_handled_by_the_compiled_loops(delimiter: str) -> None:
+    assert check(simple_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -296,13 +298,13 @@ def test_the_usual_file_is_taken_by_the_compiled_loops(delimiter: str) -> None:
         "nul",
     ],
 )
-def test_rows_that_need_it_are_left_to_the_general_reader(line: bytes) -> None:
-    data = good_file(rows=3) + b"\n" + line
+def test_rows_that_need_it_are_left_to_the_general_engine(line: bytes) -> None:
+    data = simple_file(rows=3) + b"\n" + line
     assert check(data, manifest(), rows=3) == [True, False]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_a_file_whose_cells_are_quoted_is_taken_by_the_compiled_loops(delimiter: str) -> None:
+def test_a_file_whose_cells_are_quoted_is_handled_by_the_compiled_loops(delimiter: str) -> None:
     row = ["R, 1", "Toyota", 'dite ""C""', "2020", "Petrol", "Manual", "25000", "", "a;b\t|"]
     line = delimiter.join(f'"{cell}"' for cell in row)
     data = "\n".join([delimiter.join(HEADER), *[line] * 10]).encode()
@@ -310,7 +312,7 @@ def test_a_file_whose_cells_are_quoted_is_taken_by_the_compiled_loops(delimiter:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
-def test_rows_of_several_lines_are_taken_by_the_compiled_loops(delimiter: str) -> None:
+def test_rows_of_several_lines_are_handled_by_the_compiled_loops(delimiter: str) -> None:
     """Those with errors, too: each error names the line on which its row begins."""
     cells = ['"R\n1"', "Toyota", "Corolla", '"18\n90"', "Petrol", "Manual", "25000", "", '"a\n\nb"']
     lines = [delimiter.join(HEADER), *[delimiter.join(cells)] * 4]
@@ -333,7 +335,7 @@ def test_quotes_inside_of_cells_hide_no_line_end() -> None:
 
 def test_after_rows_that_need_it_the_compiled_loops_go_on() -> None:
     line = b'R"1,Toyota,Corolla,2020,Petrol,Manual,1,,"'
-    data = good_file(rows=3) + b"\n" + line + b"\n" + good_file(rows=5).split(b"\n", 1)[1]
+    data = simple_file(rows=3) + b"\n" + line + b"\n" + simple_file(rows=5).split(b"\n", 1)[1]
     assert check(data, manifest(), rows=3) == [True, False, True]
 
 
@@ -372,11 +374,13 @@ def test_an_estimate_of_ours_is_no_asking_price() -> None:
 
 
 def test_signed_numbers_are_no_formulas() -> None:
-    data = good_file(rows=1) + b"\n+212600000000,Toyota,Corolla,2020,Petrol,Manual,25000,,-\n"
+    data = simple_file(rows=1) + b"\n+212600000000,Toyota,Corolla,2020,Petrol,Manual,25000,,-\n"
     assert check(data, manifest()) == [True]
 
 
-def test_texts_are_learnt_anew_when_they_become_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interner_is_emptied_when_it_holds_too_many_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("worker.batches.fast_csv.interner.MAX_INTERNED_STRINGS", 10)
     lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,{n} km,,Fes {n}" for n in range(50)]
     data = "\n".join([",".join(HEADER), *lines]).encode()
@@ -384,26 +388,38 @@ def test_texts_are_learnt_anew_when_they_become_too_many(monkeypatch: pytest.Mon
 
 
 def test_a_chunk_that_is_given_up_names_all_its_rows() -> None:
-    (chunk,) = chunks(good_file(rows=5), manifest(), 10)
+    (chunk,) = chunks(simple_file(rows=5), manifest(), 10)
     assert isinstance(chunk, FastCsvChunk)
-    part = make_failed_part(chunk.as_cells(manifest().dialect), manifest())
+    validator = ColumnValidator()
+    engine = FastCsvEngine(estimate, lambda _: validator, lambda: AT, general=general(validator))
+    part = engine.fail(manifest(), chunk)
     assert part.counts.failed == 5
+    assert part == general().fail(manifest(), chunk.as_cells(manifest().dialect))
 
 
-def test_texts_that_all_want_one_place_are_left_to_the_general_reader() -> None:
-    """A crafted file costs a bounded number of steps, whatever is known of the table."""
+def test_a_chunk_that_the_compiled_loops_cannot_read_falls_back_to_the_general_engine() -> None:
+    data = simple_file(rows=3) + b"\n\x1e,Toyota,Corolla,2020,Petrol,Manual,1,,"
+    (chunk,) = chunks(data, manifest(), 10)
+    assert isinstance(chunk, FastCsvChunk)
+    validator, batch = ColumnValidator(), manifest()
+    engine = FastCsvEngine(estimate, lambda _: validator, lambda: AT, general=general(validator))
+    assert engine.value(batch, chunk) == general().value(batch, chunk.as_cells(batch.dialect))
+
+
+def test_texts_that_collide_are_left_to_the_general_engine() -> None:
+    """A crafted file costs a bounded number of steps, whatever its author knows."""
     lines = [f"R{n},Toyota,Corolla {n},2020,Petrol,Manual,1000,," for n in range(400)]
     data = "\n".join([",".join(HEADER), *lines]).encode()
     (chunk,) = chunks(data, manifest(), 1000)
     assert isinstance(chunk, FastCsvChunk)
     crowded = StringInterner(ColumnValidator())
     crowded.reserve(10_000, len(data))
-    crowded.slots = crowded.slots[:256]  # full before all texts have a place
+    crowded.slots = crowded.slots[:256]  # full before all texts have a slot
     crowded.reserve = lambda *_: None  # type: ignore[method-assign]
-    assert read_rows(chunk, manifest(), crowded) is None
+    assert read_rows(chunk, manifest().dialect, crowded) is None
 
 
-def test_each_table_has_a_secret_of_its_own() -> None:
+def test_each_interner_has_a_secret_of_its_own() -> None:
     assert StringInterner(ColumnValidator()).secret != StringInterner(ColumnValidator()).secret
 
 
@@ -421,21 +437,18 @@ class Interrupted(ColumnValidator):
         return super().normalize(name, cell)
 
 
-def test_a_chunk_that_was_broken_off_half_way_leaves_no_half_knowledge() -> None:
-    """Each number is known by its place in several arrays, of which some were filled already."""
+def test_an_interrupted_chunk_leaves_no_inconsistent_interner() -> None:
+    """A text has an entry in several arrays, of which some were filled already."""
     batch = manifest()
     lines = [f"R{n},Toyota,Corolla,{2000 + n},Diesel,auto,{n}000,1500,Fès" for n in range(1, 9)]
     data = "\n".join([",".join(HEADER), *lines, ""]).encode()
     (chunk,) = chunks(data, batch, rows=100)
     assert isinstance(chunk, FastCsvChunk)
     (cells,) = general_chunks(data, batch, rows=100)
-    valuation = FastCsvValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
-    validator = Interrupted()
+    engine = fast_csv(Interrupted())
     with pytest.raises(TimeoutError):
-        valuation.part(batch, chunk, validator)
-    part = valuation.part(batch, chunk, validator)
-    assert part is not None
-    assert part.results == general_part(cells, batch, ColumnValidator()).results
+        engine.value(batch, chunk)
+    assert engine.value(batch, chunk).results == general().value(batch, cells).results
 
 
 def test_files_with_other_decimals_take_turns_without_forgetting() -> None:
@@ -450,15 +463,18 @@ def test_files_with_other_decimals_take_turns_without_forgetting() -> None:
     data = "\n".join([",".join(HEADER), "R,Toyota,C3,2019,Diesel,auto,5,1,Fès", ""]).encode()
     (chunk,) = chunks(data, batch, rows=100)
     assert isinstance(chunk, FastCsvChunk)
-    valuation = FastCsvValuation(lambda _, cars, n: quantiles_of(cars["km_driven"])[:n], lambda: AT)
-    validators = [Watched(","), Watched(".")]
-    for validator in validators:
-        valuation.part(batch, chunk, validator)
-    learnt = len(seen)
-    assert learnt > 0
-    for validator in validators:
-        valuation.part(batch, chunk, validator)
-    assert len(seen) == learnt
+    engine = fast_csv(ColumnValidator(), Watched(","), Watched("."))
+    batches = [
+        dataclasses.replace(batch, dialect=dataclasses.replace(batch.dialect, decimal=decimal))
+        for decimal in ",."
+    ]
+    for each in batches:
+        engine.value(each, chunk)
+    validated = len(seen)
+    assert validated > 0
+    for each in batches:
+        engine.value(each, chunk)
+    assert len(seen) == validated
 
 
 def test_text_behind_a_closing_quote_of_a_later_row_sinks_no_row_between() -> None:
@@ -507,7 +523,7 @@ def test_cells_that_a_spreadsheet_would_run_are_escaped_by_the_compiled_loops(
     assert all(check(data, manifest(delimiter), rows=4))
 
 
-def test_more_risky_cells_than_there_is_room_for_are_left_to_the_general_reader() -> None:
+def test_more_risky_cells_than_there_is_room_for_are_left_to_the_general_engine() -> None:
     row = "=1,Toyota,=C3,=2020,=Petrol,=Manual,=1,=,=x"
     data = "\n".join([",".join(HEADER), *[row] * 3]).encode()
     assert check(data, manifest(), rows=3) == [False]

@@ -1,4 +1,4 @@
-"""What is written past the cache is in the file, whatever its length and wherever the file lies."""
+"""Direct I/O writes the whole file, whatever its length and file system."""
 
 import ctypes
 import errno
@@ -14,7 +14,7 @@ import pytest
 from shared.blobs import direct_io
 from shared.blobs.direct_io import ALIGNED_BYTES, BLOCK_BYTES, drop_from_page_cache, write_direct
 
-SIGNS = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
+CONTENT = bytes(range(256)) * (3 * BLOCK_BYTES // 256 + 16)
 
 
 def written(path: Path, pieces: Sequence[bytes | memoryview]) -> bytes:
@@ -30,7 +30,7 @@ def written(path: Path, pieces: Sequence[bytes | memoryview]) -> bytes:
 @pytest.mark.parametrize("around", [0, ALIGNED_BYTES, BLOCK_BYTES, 3 * BLOCK_BYTES])
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_files_of_every_length(tmp_path: Path, around: int, more: int) -> None:
-    data = SIGNS[: max(0, around + more)]
+    data = CONTENT[: max(0, around + more)]
     cut = len(data) // 3
     pieces = [data[:cut], memoryview(data)[cut:], b""]
     assert written(tmp_path / "file", pieces) == data + b"; what comes later"
@@ -56,7 +56,7 @@ def test_where_the_file_system_wants_something_else_the_cache_is_used(
         return write(handle, data)
 
     monkeypatch.setattr(os, "write", particular)
-    data = SIGNS[: 2 * BLOCK_BYTES + 7]
+    data = CONTENT[: 2 * BLOCK_BYTES + 7]
     assert written(tmp_path / "file", [data]).startswith(data + b";")
     assert len(calls) > refused
 
@@ -92,7 +92,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "write", full)
     handle = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
     with pytest.raises(OSError, match="No space"):
-        write_direct(handle, [SIGNS])
+        write_direct(handle, [CONTENT])
     os.close(handle)
 
 
@@ -111,16 +111,16 @@ def cached_pages(path: Path) -> int:
 def test_what_was_read_for_the_last_time_is_let_go(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with path.open("wb") as file:
-        file.write(SIGNS)
+        file.write(CONTENT)
         file.flush()
         os.fsync(file.fileno())
     assert cached_pages(path) > 0
     with path.open("rb") as file:
-        assert file.read() == SIGNS
+        assert file.read() == CONTENT
         drop_from_page_cache(file)
         assert cached_pages(path) == 0
         file.seek(0)
-        assert file.read() == SIGNS
+        assert file.read() == CONTENT
 
 
 def test_what_is_no_file_of_this_machine_is_left_alone() -> None:

@@ -1,4 +1,4 @@
-"""Asking prices held against the market, for whole columns; see `Estimate.verdict`."""
+"""Asking prices compared with the market, for whole columns; see `Estimate.verdict`."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -6,22 +6,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.batch import VERDICT_COLUMNS
 from shared.domain.valuation import QUANTILE_LEVELS, VerdictPosition
-from shared.fields.columns import ColumnValidator
-from shared.tabular.headers import ASKING_PRICE
 
 Floats: TypeAlias = NDArray[np.float64]
-Cells: TypeAlias = Sequence[Sequence[Any]]
 
 _FAIR_LOW, _MEDIAN, _FAIR_HIGH = (QUANTILE_LEVELS.index(level) for level in (0.25, 0.50, 0.75))
 
 
-def verdict_cells(asking_mad: Floats, quantiles_mad: Floats) -> Cells:
-    """Cells of `VERDICT_COLUMNS`; empty where no price is asked, but for the fair range.
+def verdict_cells(asking_mad: Floats, quantiles_mad: Floats) -> Sequence[Sequence[Any]]:
+    """Cells of `VERDICT_COLUMNS`; without an asking price only the fair range is filled.
 
     Args:
-        asking_mad: (n,) NaN where no price is asked.
+        asking_mad: (n,) NaN where there is no asking price.
         quantiles_mad: (n, levels) prices at `QUANTILE_LEVELS`.
     """
     low, high = quantiles_mad[:, _FAIR_LOW], quantiles_mad[:, _FAIR_HIGH]
@@ -38,19 +34,8 @@ def verdict_cells(asking_mad: Floats, quantiles_mad: Floats) -> Cells:
     )
 
 
-def asked(cells: Sequence[str], validator: ColumnValidator) -> Floats:
-    """The prices that cells ask; NaN for a cell that asks none, like "on request"."""
-    values, _ = validator.validate({ASKING_PRICE: cells})
-    return np.array(values[ASKING_PRICE], dtype=np.float64)
-
-
-def empty_verdict_cells(rows: int) -> Cells:
-    """Empty cells of `VERDICT_COLUMNS`."""
-    return [[""] * rows] * len(VERDICT_COLUMNS)
-
-
 def _percentiles(asking_mad: Floats, quantiles_mad: Floats) -> Floats:
-    """Share of comparable cars (0 to 100) that cost less, log-linear between quantiles."""
+    """Share of comparable cars that cost less (0 to 100), log-linear between quantiles."""
     levels = np.asarray(QUANTILE_LEVELS)
     rows = np.arange(len(asking_mad))
     right = (quantiles_mad <= asking_mad[:, None]).sum(axis=1).clip(1, len(levels) - 1)
