@@ -315,6 +315,12 @@ def test_the_line_of_a_parquet_row_is_its_number(path: BulkPath) -> None:
     assert (error["line"], error["column"], error["value"]) == (2, "Année", "1890")
 
 
+def test_a_parquet_row_without_any_value_is_a_row(path: BulkPath) -> None:
+    batch = path.run(parquet({name: [*cells[:2], None] for name, cells in cars().items()}))
+    assert batch.progress.counts == RowCounts(valid=2, invalid=1)
+    assert {error["line"] for error in path.errors(batch)} == {3}
+
+
 def test_a_text_that_is_none_or_too_long_costs_its_row_only(path: BulkPath) -> None:
     modele = pa.array([b"\xff\xfe", b"x" * 150_000, b"Corolla"])
     batch = path.run(parquet(cars(Modèle=modele)))

@@ -25,6 +25,8 @@ from tests.workbooks import (
     workbook,
     zipped,
 )
+from worker.batches.fast_csv.spans import find_byte_span
+from worker.batches.rows.chunk import cut
 from worker.batches.tables.workbook import Workbook
 
 
@@ -229,3 +231,52 @@ def test_dates_times_and_durations_are_told_apart(style: int, value: float, text
     )
     data = workbook([[f'<c s="{style}"><v>{value}</v></c>']], styles=styles)
     assert sheet_rows(data) == {1: [text]}
+
+
+# The engines
+
+
+def test_the_rows_of_a_table_are_valued_by_the_fast_engine_as_by_the_general_one(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = [*CAR_HEADER, "Note", "Prix"]
+    rows: list[list[Any]] = [[*CAR_ROW, f"note {n}", 90_000 + n] for n in range(60)]
+    rows[5][3] = 1890
+    rows[6][7] = 'deux\nlignes; "cit\u00e9es", fin'
+    rows[7][7], rows[7][6] = "=1+1", "beaucoup"
+    rows[8] = []
+    rows[9] = [None, None, None, None, None, None, None, "seule"]
+    rows[10][7], rows[10][6] = "retour_x000D_seul", -1
+    rows[11].append("trop large")
+    rows[12][8] = "sur demande"
+    data = workbook([["Stock"], header, *rows])
+    fast = path.run(data, key_column="Réf")
+    chunks: list[Any] = []
+    monkeypatch.setattr("worker.batches.split.supports_fast_csv", lambda _: False)
+    monkeypatch.setattr(
+        "worker.batches.split.cut", lambda *a, **k: chunks.append(cut(*a, **k)) or chunks[-1]
+    )
+    general = path.run(data, key_column="Réf")
+    assert fast.progress.counts == general.progress.counts == RowCounts(valid=54, invalid=5)
+    assert len(chunks) > 2
+    for name in ("results.csv", "rejected.csv", "errors.ndjson"):
+        assert path.text(fast, name) == path.text(general, name)
+    assert [(error["line"], error["column"]) for error in path.errors(fast)] == [
+        (8, "Année"), (10, "Kilométrage"), (12, "Marque"), (12, "Modèle"), (12, "Année"),
+        (12, "Carburant"), (12, "Boîte"), (12, "Kilométrage"), (13, "Kilométrage"), (14, None),
+    ]  # fmt: skip
+
+
+def test_most_rows_of_a_table_are_cut_as_byte_spans(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans: list[Any] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        spans.append(find_byte_span(*arguments, **options))
+        return spans[-1]
+
+    monkeypatch.setattr("worker.batches.split.find_byte_span", watched)
+    batch = path.run(workbook([CAR_HEADER, *[CAR_ROW] * 30]))
+    assert batch.progress.counts == RowCounts(valid=30)
+    assert sum(len(span[0]) for span in spans if span) == 30

@@ -1,8 +1,4 @@
-"""The stored rows of a workbook or Parquet file: numbered CSV.
-
-UTF-8, comma, a header line, then one record per row; the first column is the row's number in the
-sheet or file, which the error report names.
-"""
+"""Writes the rows of a workbook or Parquet file as numbered CSV; see `worker.batches.rows.text`."""
 
 import csv
 import io
