@@ -252,10 +252,13 @@ def test_the_rows_of_a_table_are_valued_by_the_fast_engine_as_by_the_general_one
     data = workbook([["Stock"], header, *rows])
     fast = path.run(data, key_column="Réf")
     chunks: list[Any] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        chunks.append(cut(*arguments, **options))
+        return chunks[-1]
+
     monkeypatch.setattr("worker.batches.split.supports_fast_csv", lambda _: False)
-    monkeypatch.setattr(
-        "worker.batches.split.cut", lambda *a, **k: chunks.append(cut(*a, **k)) or chunks[-1]
-    )
+    monkeypatch.setattr("worker.batches.split.cut", watched)
     general = path.run(data, key_column="Réf")
     assert fast.progress.counts == general.progress.counts == RowCounts(valid=54, invalid=5)
     assert len(chunks) > 2

@@ -27,6 +27,8 @@ BLOCK_BYTES = 1 << 20
 HEAD_MAX_BYTES = 8_000_000
 TAIL_MAX_BYTES = 16_000_000
 TAG_MAX_BYTES = 1_000
+SAMPLE_BYTES = 65_536
+"""Of each piece: oddities that a writer puts into every row are looked for in so much of it."""
 
 _WORKSHEET = re.compile(rb"<(?:\w+:)?worksheet[\s/>]")
 _SHEET_DATA = re.compile(rb"<((?:\w+:)?)sheetData(?:\s[^<>]*)?>")
@@ -171,7 +173,8 @@ class RowTags:
         self.row_end = b"</%brow>" % prefix
         self._usual_number = re.compile(rb'%b r="(\d{1,9})"' % row)
         self._other_number = re.compile(rb'%b r="(\d+)"[^<>]*>%b r="[A-Z]+(?!\1")\d' % (row, cell))
-        self._unusual_cell = re.compile(rb'%b(?! r="[A-Z])[\s/>]' % cell)
+        self._cell_beyond_z = re.compile(rb'%b(?! r="[A-Z]\d)[\s/>]' % cell)
+        self._unplaced_cell = re.compile(rb'%b(?! r="[A-Z])[\s/>]' % cell)
         self._padding = re.compile(rb"<%bv>\s" % prefix)
         self._padded = re.compile(rb"(<%bv>)\s+([-+.\dEe]+)\s*(?=<)" % prefix)
         self._tag = re.compile(rb"%b(?=[\s/>])[^<>]*>" % row)
@@ -189,12 +192,18 @@ class RowTags:
 
     def strip_values(self, rows: bytes) -> bytes:
         """The rows without space around numbers: calamine reads no number there, or a wrong one."""
-        return self._padded.sub(rb"\1\2", rows) if self._padding.search(rows) else rows
+        return (
+            self._padded.sub(rb"\1\2", rows)
+            if self._padding.search(rows, 0, SAMPLE_BYTES)
+            else rows
+        )
 
     def sound_numbers(self, rows: bytes) -> list[int] | None:
         """Numbers of the rows; None unless all have one, they rise, and first cells agree."""
         numbers = [int(number) for number in self._usual_number.findall(rows)]
-        if rows.count(self._row) != len(numbers) or self._other_number.search(rows):
+        if rows.count(self._row) != len(numbers) or self._other_number.search(
+            rows, 0, SAMPLE_BYTES
+        ):
             return None
         return numbers if all(map(operator.lt, numbers, numbers[1:])) else None
 
@@ -234,11 +243,13 @@ class RowTags:
 
     def width(self, rows: bytes) -> int:
         """Columns up to the last one that has a cell; at least 26."""
+        if not self._cell_beyond_z.search(rows):
+            return 26
         widest = _max_column(_TWO_LETTERS.findall(rows))
-        is_unusual = self._unusual_cell.search(rows) is not None
-        if is_unusual or widest > EXCEL_MAX_COLUMNS:  # or a text that looks like a cell's place
+        is_unplaced = self._unplaced_cell.search(rows) is not None
+        if is_unplaced or widest > EXCEL_MAX_COLUMNS:  # or a text that looks like a cell's place
             widest = _max_column(self._column.findall(rows))
-        if is_unusual:
+        if is_unplaced:
             cells = max(row.count(self._cell) for row in rows.split(self.row_end))
             widest = max(widest, cells)
         return widest

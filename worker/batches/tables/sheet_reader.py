@@ -4,13 +4,14 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import IO, Self
 
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from shared.tabular.csv_reader import FIELD_MAX_CHARS
-from worker.batches.tables.cells import cell_text
+from worker.batches.tables.cells import CellValue, cell_text
 from worker.batches.tables.pieces import BLOCK_BYTES, Piece, workbook_error
 from worker.batches.tables.rows import NumberedRow
 
@@ -54,6 +55,8 @@ class PieceReader:
             self._end = self._file.tell()
         self._file.seek(self._end)
         self._directory = self._file.read()
+        self.hidden_rows = 0
+        """How many of the rows that were given out are hidden."""
 
     def __enter__(self) -> Self:
         return self
@@ -66,21 +69,36 @@ class PieceReader:
     ) -> None:
         self._file.close()
 
-    def rows(self, piece: Piece) -> Iterator[NumberedRow]:
-        """The rows of a piece that hold something.
+    def rows(self, pieces: Iterator[Piece]) -> Iterator[NumberedRow]:
+        """The rows of a sheet's pieces that hold something.
 
         Raises:
-            UnreadableUpload: its XML is damaged, or refers to texts that are not there.
+            UnreadableUpload: the XML is damaged, or refers to texts that are not there.
         """
+        # Calamine lets other threads run: it loads the next piece while this one is converted.
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._load_next, pieces)
+            while (loaded := ahead.result()) is not None:
+                ahead = pool.submit(self._load_next, pieces)
+                hidden, sheet = loaded
+                (top, left), values = sheet.start or (0, 0), _values(sheet)
+                del loaded, sheet  # as large as the values
+                yield from self._numbered(top, left, values, hidden)
+
+    def _load_next(self, pieces: Iterator[Piece]) -> tuple[frozenset[int], CalamineSheet] | None:
+        piece = next(pieces, None)
+        if piece is None:
+            return None
         self._replace_sheet(piece.xml)
         try:
             path = f"/proc/self/fd/{self._file.fileno()}"
-            sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
-            top, left = sheet.start or (0, 0)
-            rows = sheet.to_python()
-        except (CalamineError, OverflowError):  # or a duration of more years than Python has
+            return piece.hidden_rows, CalamineWorkbook.from_path(path).get_sheet_by_index(0)
+        except CalamineError:
             raise workbook_error() from None
-        del sheet  # twice the memory otherwise
+
+    def _numbered(
+        self, top: int, left: int, rows: list[list[CellValue]], hidden: frozenset[int]
+    ) -> Iterator[NumberedRow]:
         before = [""] * left
         for number, values in enumerate(rows, start=top + 1):
             # Most cells are short texts: a call for each would cost as much as all else here.
@@ -92,6 +110,7 @@ class PieceReader:
             while cells and not cells[-1]:
                 cells.pop()
             if cells:
+                self.hidden_rows += number in hidden
                 yield NumberedRow(number, cells)
 
     def _replace_sheet(self, xml: bytes) -> None:
@@ -100,3 +119,10 @@ class PieceReader:
         self._file.truncate()
         with zipfile.ZipFile(self._file, "a") as archive:
             archive.writestr(_SHEET, xml)
+
+
+def _values(sheet: CalamineSheet) -> list[list[CellValue]]:
+    try:
+        return sheet.to_python()
+    except OverflowError:  # a duration of more years than Python has
+        raise workbook_error() from None

@@ -160,7 +160,6 @@ class Workbook:
 
         A value that is merged over several rows stands in each of them that holds something else.
         """
-        self.hidden_rows = 0
         size = max(PIECE_MIN_BYTES, self._package.size(self._strings))
         with self._package.open(sheet.part) as stream:
             merged = MergedCells(read_tail(stream))
@@ -205,10 +204,8 @@ class Workbook:
 
     def _rows(self, sheet: Sheet, piece_bytes: int) -> Iterator[NumberedRow]:
         with self._package.open(sheet.part) as stream, self._piece_reader() as reader:
-            for piece in SheetCutter(stream, piece_bytes):
-                for row in reader.rows(piece):
-                    self.hidden_rows += row.number in piece.hidden_rows
-                    yield row
+            yield from reader.rows(iter(SheetCutter(stream, piece_bytes)))
+            self.hidden_rows = reader.hidden_rows
 
     def _piece_reader(self) -> PieceReader:
         if self._package.size(self._styles) > STYLES_MAX_BYTES:
