@@ -106,7 +106,7 @@ def test_a_sheet_reads_the_same_in_pieces_of_any_size(monkeypatch: pytest.Monkey
     data = workbook([["a", "b"], ['<c t="s"><v>0</v></c>'], [], *rows], texts=texts)
     whole = sheet_rows(data)
     assert len(whole) == 402
-    monkeypatch.setattr("worker.batches.tables.workbook.PIECE_MIN_BYTES", 1)
+    monkeypatch.setattr("worker.batches.tables.workbook.PIECE_BYTES", 1)
     assert sheet_rows(data) == whole
 
 

@@ -25,8 +25,12 @@ def cell_text(value: CellValue) -> str:
     >>> cell_text(datetime(2019, 3, 1, 12, 30)), cell_text(timedelta(hours=36))
     ('2019-03-01 12:30:00', '36:00:00')
     """
-    if isinstance(value, float):
-        return _number_text(value)
+    if isinstance(value, float):  # most of what is no text, so without another call
+        if value.is_integer() and -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER:
+            return str(int(value))
+        text = f"{value:.15g}"
+        # "25.125" could be a grouped 25,125; with one more zero it could not.
+        return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
     if isinstance(value, str):
         return truncate_cell(value)
     if isinstance(value, bool):
@@ -34,14 +38,6 @@ def cell_text(value: CellValue) -> str:
     if isinstance(value, timedelta):
         return _duration_text(value)
     return _moment_text(value)
-
-
-def _number_text(value: float) -> str:
-    if value.is_integer() and -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER:
-        return str(int(value))
-    text = f"{value:.15g}"
-    # "25.125" could be a grouped 25,125; with one more zero it could not.
-    return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
 
 
 def _moment_text(value: time | date | datetime) -> str:

@@ -4,7 +4,6 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import IO, Self
 
@@ -75,15 +74,11 @@ class PieceReader:
         Raises:
             UnreadableUpload: the XML is damaged, or refers to texts that are not there.
         """
-        # Calamine lets other threads run: it loads the next piece while this one is converted.
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._load_next, pieces)
-            while (loaded := ahead.result()) is not None:
-                ahead = pool.submit(self._load_next, pieces)
-                hidden, sheet = loaded
-                (top, left), values = sheet.start or (0, 0), _values(sheet)
-                del loaded, sheet  # as large as the values
-                yield from self._numbered(top, left, values, hidden)
+        while (loaded := self._load_next(pieces)) is not None:
+            hidden, sheet = loaded
+            (top, left), values = sheet.start or (0, 0), _values(sheet)
+            del loaded, sheet  # as large as the values
+            yield from self._numbered(top, left, values, hidden)
 
     def _load_next(self, pieces: Iterator[Piece]) -> tuple[frozenset[int], CalamineSheet] | None:
         piece = next(pieces, None)

@@ -4,6 +4,7 @@ Values are those that Excel last saved: of a formula, its cached result. Nothing
 macro is read, and no document type declaration is accepted.
 """
 
+import io
 import posixpath
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -22,10 +23,12 @@ MAX_SHEETS_INSPECTED = 20
 SHEETS_SHOWN = 40
 BLOCK_BYTES = 1 << 16
 
-PIECE_MIN_BYTES = 8_000_000
-PIECE_MAX_BYTES = 48_000_000
-"""Sheet XML read at once. Shared strings are parsed again for each piece, so a piece is at least
-as large as they are."""
+PIECE_BYTES = 16_000_000
+"""Sheet XML that is read at once. Smaller pieces take less memory and more time: the shared
+strings are parsed again for each."""
+
+SHEET_IN_MEMORY_MAX_BYTES = 32_000_000
+"""Larger sheets are decompressed twice: what is merged stands behind the rows."""
 
 INSPECTED_PIECE_BYTES = 262_144
 """Enough for the first rows, of which a sheet is guessed."""
@@ -160,10 +163,12 @@ class Workbook:
 
         A value that is merged over several rows stands in each of them that holds something else.
         """
-        size = max(PIECE_MIN_BYTES, self._package.size(self._strings))
-        with self._package.open(sheet.part) as stream:
+        with self._package.open(sheet.part) as part:
+            is_small = self._package.size(sheet.part) <= SHEET_IN_MEMORY_MAX_BYTES
+            stream = io.BytesIO(part.read()) if is_small else part
             merged = MergedCells(read_tail(stream))
-        return merged.fill(self._rows(sheet, min(size, PIECE_MAX_BYTES)))
+            stream.seek(0)
+            yield from merged.fill(self._rows(stream, PIECE_BYTES))
 
     def _workbook_part(self) -> str:
         main = "xl/workbook.xml"
@@ -197,13 +202,14 @@ class Workbook:
         if len(shown) == 1:
             return shown[0]
         for sheet in shown[:MAX_SHEETS_INSPECTED]:
-            first = islice(self._rows(sheet, INSPECTED_PIECE_BYTES), TITLE_ROWS_MAX)
-            if has_header([row.cells for row in first], given):
-                return sheet
+            with self._package.open(sheet.part) as stream:
+                first = islice(self._rows(stream, INSPECTED_PIECE_BYTES), TITLE_ROWS_MAX)
+                if has_header([row.cells for row in first], given):
+                    return sheet
         return shown[0]
 
-    def _rows(self, sheet: Sheet, piece_bytes: int) -> Iterator[NumberedRow]:
-        with self._package.open(sheet.part) as stream, self._piece_reader() as reader:
+    def _rows(self, stream: IO[bytes], piece_bytes: int) -> Iterator[NumberedRow]:
+        with self._piece_reader() as reader:
             yield from reader.rows(iter(SheetCutter(stream, piece_bytes)))
             self.hidden_rows = reader.hidden_rows
 
