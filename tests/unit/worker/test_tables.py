@@ -445,7 +445,6 @@ PEAK_OF_A_READER = """
 import io, pathlib, resource, sys
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import FileKind
-from worker.batches.tables.cells import cell_text
 from worker.batches.tables.process import TableReadRequest, read_table
 order = TableReadRequest(FileKind.PARQUET, None, (), 10**12)
 with open(sys.argv[1], "rb") as source:

@@ -72,7 +72,7 @@ def as_text(value: Any) -> str:
 def sheet_rows(data: bytes) -> dict[int, list[str]]:
     """The rows of a workbook's only sheet, by number."""
     book = Workbook(io.BytesIO(data))
-    return {row.number: list(row.cells) for row in book.rows(book.sheet(None))}
+    return {number: list(cells) for number, cells in book.rows(book.sheet(None))}
 
 
 @settings(max_examples=40, deadline=None)

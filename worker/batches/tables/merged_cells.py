@@ -46,4 +46,4 @@ class MergedCells:
             for column, last in self._blocks.get(number, ()):
                 if column < len(given) and given[column]:
                     values[column] = last, given[column]
-            yield NumberedRow(number, cells)
+            yield number, cells

@@ -15,12 +15,8 @@ from worker.batches.rows.text import NUMBER_COLUMN
 BLOCK_ROWS = 1_000
 
 
-class NumberedRow(NamedTuple):
-    """A row of a sheet or Parquet file."""
-
-    number: int
-    """Its number in it, from 1."""
-    cells: Sequence[str]
+NumberedRow = tuple[int, Sequence[str]]
+"""The number of a row in its sheet or file, from 1, and its cells."""
 
 
 class RowWriter:
@@ -56,8 +52,9 @@ class RowWriter:
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
         """Write rows; short ones are filled up to the width of the header."""
         for number, cells in rows:
-            blank = [""] * (width - len(cells))
-            self._rows.append([number, *cells, *blank])
+            row = [number, *cells]
+            row += [""] * (width - len(cells))
+            self._rows.append(row)
             if len(self._rows) >= BLOCK_ROWS:
                 self.flush()
         self.flush()
@@ -116,6 +113,6 @@ def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTab
     first = list(islice(rows, TITLE_ROWS_MAX))
     if not first:
         return None
-    cells = [row.cells for row in first]
+    cells = [row for _, row in first]
     place = find_header(cells, given)
     return TitledTable(cells[:place], cells[place], chain(first[place + 1 :], rows))

@@ -106,7 +106,7 @@ class PieceReader:
                 cells.pop()
             if cells:
                 self.hidden_rows += number in hidden
-                yield NumberedRow(number, cells)
+                yield number, cells
 
     def _replace_sheet(self, xml: bytes) -> None:
         self._file.seek(self._end)

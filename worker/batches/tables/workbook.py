@@ -204,7 +204,7 @@ class Workbook:
         for sheet in shown[:MAX_SHEETS_INSPECTED]:
             with self._package.open(sheet.part) as stream:
                 first = islice(self._rows(stream, INSPECTED_PIECE_BYTES), TITLE_ROWS_MAX)
-                if has_header([row.cells for row in first], given):
+                if has_header([cells for _, cells in first], given):
                     return sheet
         return shown[0]
 
