@@ -52,7 +52,7 @@ class RowWriter:
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
         """Write rows; short ones are filled up to the width of the header."""
         for number, cells in rows:
-            row = [number, *cells]
+            row: list[int | str] = [number, *cells]
             row += [""] * (width - len(cells))
             self._rows.append(row)
             if len(self._rows) >= BLOCK_ROWS:
