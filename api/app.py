@@ -9,19 +9,19 @@ from api import limits
 from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
-from api.events import views as jobs
-from api.http.context import EXTENSION, handoff
+from api.events import views as events
+from api.http.context import EXTENSION
 from api.http.requests import NoQuery, load_query
-from api.jobs import views as models
+from api.jobs import views as jobs
 from api.middleware import cors, cross_site, problems, security_headers
 from api.middleware.authentication import EXTENSION as AUTHENTICATOR
 from api.middleware.authentication import Authenticator
 from api.models import card_views
-from api.models import views as ops
+from api.models import views as models
 from api.ops import docs_views
-from api.ops import views as events
+from api.ops import views as ops
 from api.pages import files, home
-from api.sales import views as outcomes
+from api.sales import views as sales
 from api.transport.fast_path import FastPath
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
@@ -30,7 +30,7 @@ from shared.settings import Settings
 
 VERSION = "1.0.0"
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
-"""Those that some route answers."""
+"""The methods of all routes."""
 DESCRIPTION = (
     "Prices of used cars in Morocco: how much, how sure, why, and whether an asking price is fair. "
     "One car at once (`/predict`), one or many by submit and poll (`/jobs`), whole files "
@@ -40,11 +40,11 @@ DESCRIPTION = (
 
 
 def create_app(settings: Settings, services: ApiServices | None = None) -> Flask:
-    """The application; nothing connects and no thread starts before the first request.
+    """Create the application; no connection and no thread starts before the first request.
 
     Args:
         settings: with both Redis URLs filled in (`shared.redis.servers.with_server_urls`).
-        services: in place of those that `settings` describe.
+        services: used instead of those that `settings` describe.
 
     Raises:
         SettingsError: the settings do not fit together.
@@ -80,18 +80,18 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
 
 
 def create_asgi_app(app: Flask) -> FastPath:
-    """What an ASGI server calls: `app`, and in front of it what is answered without it."""
+    """Create the ASGI application: the fast path in front of `app`."""
     return FastPath(app, app.extensions[EXTENSION], app.extensions[AUTHENTICATOR])
 
 
 class DocumentedApi(Api):
-    """flask-smorest's documentation, without its own way to answer errors."""
+    """flask-smorest's documentation, without its error handlers."""
 
     ERROR_SCHEMA = None
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Errors are `api.middleware.problems`' alone."""
+        """Errors are answered by `api.middleware.problems` only."""
 
     def _openapi_json(self) -> Response:
         load_query(NoQuery())
@@ -104,7 +104,7 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (
         valuations,
-        outcomes,
+        sales,
         jobs,
         batches,
         result_views,
@@ -119,15 +119,14 @@ def _register_routes(app: Flask) -> None:
 
 
 def _measure(app: Flask) -> None:
-    """Count and time every request under its route's template, never its raw path.
+    """Count and time every request under its route's template and a known method.
 
-    Clients can invent methods too, and every label value stays in memory.
+    Clients choose paths and methods, and every label value stays in memory.
     """
 
     @app.before_request
     def start_clock() -> None:
-        earlier = handoff()
-        g.started = time.perf_counter() if earlier is None else earlier.started
+        g.started = time.perf_counter()
 
     @app.after_request
     def observe(response: Response) -> Response:

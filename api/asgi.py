@@ -5,8 +5,8 @@ import multiprocessing
 import signal
 
 if multiprocessing.parent_process() is not None:
-    # Until granian's worker serves, it inherits a handler that swallows SIGTERM: a stop during
-    # the imports below would take its whole kill timeout.
+    # Until granian's worker serves, an inherited handler ignores SIGTERM: a stop during the imports
+    # below would last until the kill timeout.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 from api.app import create_app, create_asgi_app
@@ -17,5 +17,5 @@ from shared.settings import Settings
 settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
 app = create_asgi_app(create_app(settings))
-# What is there now stays: the collector need not walk through it while requests wait.
+# The collector need not scan what the imports have created while requests wait.
 gc.freeze()

@@ -15,14 +15,11 @@ from api.limits import ConcurrencyLimiter
 from api.models.service import Models, ModelSelfTest
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
-from api.queue_guard import QueueGuard
 from api.sales.audit_search import AuditSearch
 from api.sales.log import SaleReportLog
 from api.sales.service import SaleReports
-from api.valuations.loop_service import LoopValuations
-from api.valuations.micro_batches import MicroBatchDispatcher
+from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from api.valuations.service import Valuations
-from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
@@ -39,11 +36,10 @@ from shared.settings import Settings
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ApiServices:
-    """What the views call."""
+    """The services that views and the fast path call."""
 
     settings: Settings
     valuations: Valuations
-    loop_valuations: LoopValuations
     jobs: Jobs
     batches: Batches
     batch_results: BatchResults
@@ -51,18 +47,15 @@ class ApiServices:
     listing: Listing
     state_streams: StateStreams
     models: Models
+    active_model: ActiveVersionCache
     health: Health
     cache: ValuationCache
     audit_stats: AuditStats
     outcomes: SaleReports
 
-    def model_card(self, version_id: str) -> ModelVersion | None:
-        """The manifest of a version."""
-        return self.models.card(version_id)
-
 
 def build_services(settings: Settings) -> ApiServices:
-    """Wire the services; connections open and threads start at their first use."""
+    """Build the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
     workers = WorkerRegistry(broker, clock)
@@ -88,13 +81,13 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(workers, clock, settings.queue_max_length)
+    queue_guard = QueueGuard(broker, clock, settings.queue_max_length)
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
     lists = SubmissionIndex(broker)
-    # One bound for all who wait. A quarter of the threads reads bodies (`api.limits`), an eighth
-    # sends large answers: the last eighth answers everybody else.
+    # Half of the threads may wait long. A quarter reads bodies (`api.limits`), an eighth sends
+    # large responses: the last eighth remains for all other requests.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = BatchLedger(
@@ -116,27 +109,17 @@ def build_services(settings: Settings) -> ApiServices:
         retention_s=settings.batch_retention_s,
         long_waits=long_waits,
     )
-    valuations = Valuations(
-        active_model=active_model,
-        cache=cache,
-        dispatcher=dispatcher,
-        jobs=store,
-        audit=audit,
-        clock=clock,
-        queue_guard=queue_guard,
-        long_waits=long_waits,
-    )
     return ApiServices(
         settings=settings,
-        valuations=valuations,
-        loop_valuations=LoopValuations(
-            valuations=valuations,
+        valuations=Valuations(
             active_model=active_model,
             cache=cache,
             dispatcher=dispatcher,
+            jobs=store,
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
+            long_waits=long_waits,
         ),
         jobs=Jobs(
             active_model=active_model,
@@ -163,6 +146,7 @@ def build_services(settings: Settings) -> ApiServices:
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
         ),
         models=models,
+        active_model=active_model,
         health=Health(models, workers, cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),

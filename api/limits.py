@@ -22,7 +22,7 @@ ACQUIRE_TIMEOUT_S = 1.0
 
 
 class ConcurrencyLimiter:
-    """A bounded number of threads for one kind of waiting.
+    """Bounds the number of threads that wait for one kind of transfer.
 
     Args:
         count: how many threads.
@@ -41,7 +41,7 @@ class ConcurrencyLimiter:
             raise TooManyTransfers
 
     def release(self) -> None:
-        """Give a slot back."""
+        """Return a slot."""
         self._semaphore.release()
 
 
@@ -50,7 +50,7 @@ class LimitedBody(RawIOBase):
 
     Args:
         body: the server's `wsgi.input`.
-        limiter: of all bodies.
+        limiter: the limiter of all bodies.
         content_length: its `Content-Length`; -1 if it has none.
     """
 
@@ -67,11 +67,11 @@ class LimitedBody(RawIOBase):
         return self._has_slot
 
     def readable(self) -> bool:
-        """It is there to be read."""
+        """Say that the stream can be read."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read from the client; the end of the body gives the slot back."""
+        """Read from the client; the end of the body returns the slot."""
         if not self._has_slot and self._remaining_bytes != 0:
             self._limiter.acquire()
             self._has_slot = True
@@ -82,20 +82,20 @@ class LimitedBody(RawIOBase):
         return data
 
     def readinto(self, buffer: Any, /) -> int:
-        """As `read`."""
+        """Read into a buffer, as `read`."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def release(self) -> None:
-        """Give the slot back, once."""
+        """Return the slot, if it is held."""
         if self._has_slot:
             self._has_slot = False
             self._limiter.release()
 
 
 class BodyConcurrencyLimit:
-    """WSGI middleware: only so many threads wait for bodies at once."""
+    """WSGI middleware that bounds the number of threads that read bodies."""
 
     def __init__(self, application: "WSGIApplication", limiter: ConcurrencyLimiter) -> None:
         self._application = application
@@ -125,5 +125,5 @@ def _content_length(environ: "WSGIEnvironment") -> int:
 
 
 def register(app: "Flask", threads: int) -> None:
-    """Let a quarter of the threads read bodies."""
+    """Let at most a quarter of the threads read bodies."""
     app.wsgi_app = BodyConcurrencyLimit(app.wsgi_app, ConcurrencyLimiter(threads // 4))  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""One run: starts subjects when they are first needed, lets them take turns, keeps every round."""
+"""A benchmark run: starts each subject on first use and alternates between subjects."""
 
 import contextlib
 import itertools
@@ -18,7 +18,6 @@ from benchmarks.processes import (
     Command,
     Program,
     ProgramError,
-    free_port,
     peak_mb,
     run_to_completion,
     wait_until_ready,
@@ -27,22 +26,23 @@ from benchmarks.queues import queue_server
 from benchmarks.servers import SERVICE
 from benchmarks.subject import OWN_PYTHON, Subject, Workspace
 from benchmarks.subjects import SUBJECTS
+from scripts.ports import reserve_port
 from shared.redis.servers import socket_path
 
 START_TIMEOUT_S = 120.0
 MAX_EMPTY_ROUNDS = 5
-"""Without a single answer, before it is believed that there is none."""
+"""Rounds without a single answer after which the subject counts as not answering."""
 CARS_PER_ROUND = 100_000
-"""Each round gets numbers of cars that no other round has had."""
-SETTLED_SHARE, SETTLE_STEP_S, SETTLE_TIMEOUT_S = 0.05, 0.3, 20.0
-"""A subject has settled when it takes less than this share of a core for one step."""
+"""Car numbers set aside for a round; no two rounds request the same car."""
+IDLE_SHARE, IDLE_STEP_S, IDLE_TIMEOUT_S = 0.05, 0.3, 20.0
+"""A subject is idle when it uses less than this share of a core during one step."""
 PROBE_S = 0.2
-"""A client's shortest run, by which a queue without HTTP shows that it is ready."""
+"""Duration of the client run that shows that a queue without HTTP is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How much a run does."""
+    """The options of a run, from the command line."""
 
     scenarios: Sequence[str]
     subjects: Sequence[str]
@@ -58,32 +58,32 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A subject that is up."""
+    """A started subject."""
 
     subject: Subject
     url: str
     programs: Sequence[Program]
 
     def cpu_s(self) -> float:
-        """CPU time of all its processes so far."""
+        """Return the CPU time of all its processes so far."""
         return sum(program.cpu_s() for program in self.programs)
 
     def peak_mb(self) -> float:
-        """Most memory that any one of its processes has held since its start."""
-        return max(peak_mb(one.pid) for program in self.programs for one in program.family())
+        """Return the largest peak memory of its processes since their start."""
+        return max(peak_mb(one.pid) for program in self.programs for one in program.processes())
 
-    def settle(self) -> None:
-        """Wait until it works no more.
+    def wait_until_idle(self) -> None:
+        """Wait until it uses almost no CPU time, `IDLE_TIMEOUT_S` at most.
 
-        A slow server goes on with requests whose callers have hung up; the next subject would
-        have to share the cores with it.
+        A slow server continues with requests whose clients have disconnected, and would take CPU
+        time from the next subject.
         """
-        until = time.monotonic() + SETTLE_TIMEOUT_S
+        until = time.monotonic() + IDLE_TIMEOUT_S
         before = self.cpu_s()
         while time.monotonic() < until:
-            time.sleep(SETTLE_STEP_S)
+            time.sleep(IDLE_STEP_S)
             now = self.cpu_s()
-            if now - before < SETTLED_SHARE * SETTLE_STEP_S:
+            if now - before < IDLE_SHARE * IDLE_STEP_S:
                 return
             before = now
 
@@ -93,21 +93,21 @@ Measure = Callable[[str, int], Round]
 
 
 class Bench:
-    """One run.
+    """One run: its subjects and their rounds.
 
     Args:
-        options: what to do.
-        workspace: where its files are.
-        say: told what happens.
+        options: the options of the run.
+        workspace: the folders of the run.
+        show: prints one line of progress.
     """
 
-    def __init__(self, options: Options, workspace: Workspace, say: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, workspace: Workspace, show: Callable[[str], None]) -> None:
         self.options = options
         self.workspace = workspace
         self.rounds: list[Round] = []
         self.left_out: dict[str, str] = {}
         self.api_memory_mb: float | None = None
-        self.say = say
+        self.show = show
         self._stack = contextlib.ExitStack()
         self._running: dict[str, Running] = {}
         self._queue: Program | None = None
@@ -120,26 +120,26 @@ class Bench:
         self._stack.close()
 
     def next_car_number(self) -> int:
-        """The number of the first of some cars that have not been asked for yet."""
+        """Return the first of `CARS_PER_ROUND` car numbers that no request has used."""
         return next(self._first_cars)
 
     def command(self, module: str, *arguments: object, python: str = OWN_PYTHON) -> Command:
-        """A program of the suite."""
+        """Return the command that runs a module of this package."""
         line = [python, "-m", module, *map(str, arguments)]
         return Command(name=module, arguments=line, env=self.workspace.env())
 
     def available_subjects(self, names: Sequence[str]) -> list[str]:
-        """Which of these subjects take part: chosen, installed and up."""
+        """Start those of the subjects that the options select; return those that are ready."""
         chosen = [name for name in names if name in self.options.subjects]
         self._start_all([name for name in chosen if name not in self._running])
         return [name for name in chosen if name in self._running]
 
     def running(self, name: str) -> Running:
-        """A subject that takes part."""
+        """Return a started subject."""
         return self._running[name]
 
     def run_interleaved(self, names: Sequence[str], measure: Measure) -> None:
-        """Let the subjects take turns, each round in another order."""
+        """Measure the rounds of all subjects, alternating; each round starts with another one."""
         for number in range(1, self.options.rounds + 1):
             shift = (number - 1) % max(1, len(names))
             for name in (*names[shift:], *names[:shift]):
@@ -154,23 +154,23 @@ class Bench:
             self.exclude(name, error)
             return
         self.rounds.append(one)
-        self.say(f"  {one.scenario} {number}: {name} {one.per_second:,.0f}/s")
+        self.show(f"  {one.scenario} {number}: {name} {one.per_second:,.0f}/s")
 
     def exclude(self, name: str, error: ProgramError) -> None:
-        """A subject takes no further part; the table will say why."""
+        """Exclude a subject from the rest of the run; the report states the reason."""
         last_line = str(error).strip().splitlines()[-1]
         self.left_out[name] = last_line.replace(str(ROOT), ".")
-        self.say(f"  left out: {name}: {error}")
+        self.show(f"  left out: {name}: {error}")
 
-    def note_api_memory(self) -> None:
-        """Keep the resident memory of the service's API process, the largest of granian's."""
+    def record_api_memory(self) -> None:
+        """Record the resident memory of the API: the largest of granian's processes."""
         if SERVICE in self._running:
-            family = [one for p in self._running[SERVICE].programs for one in p.family()]
-            sizes = [one.memory_info().rss for one in family if "granian" in _command_line(one)]
+            processes = [one for p in self._running[SERVICE].programs for one in p.processes()]
+            sizes = [one.memory_info().rss for one in processes if "granian" in _command_line(one)]
             self.api_memory_mb = max(sizes, default=0) / 1e6 or None
 
     def _start_all(self, names: Sequence[str]) -> None:
-        """Start subjects side by side, then wait for each."""
+        """Start subjects in parallel, then wait until each is ready."""
         started: list[Running] = []
         for name in names:
             if name not in self.left_out:
@@ -188,11 +188,11 @@ class Bench:
 
     def _start(self, subject: Subject) -> Running:
         _check_imports(subject)
-        self.say(f"starting {subject.name}")
+        self.show(f"starting {subject.name}")
         if subject.uses_pipeline and not self.workspace.pipeline.exists():
             inputs.train_pipeline(self.workspace, small=self.options.smoke)
         shared = [self._queue_server()] if subject.uses_queue else []
-        port = free_port()
+        port = reserve_port()
         commands = subject.programs(self.workspace, port)
         programs = [self._program(command) for command in commands]
         url = f"http://127.0.0.1:{port}"
@@ -210,11 +210,11 @@ class Bench:
         if self._queue is None:
             self.workspace.queue.home.mkdir(parents=True, exist_ok=True)
             self._queue = self._program(queue_server(self.workspace))
-            self._await_socket()
+            self._wait_for_socket()
         return self._queue
 
-    def _await_socket(self) -> None:
-        """A worker that starts before its server waits for seconds; the server takes a moment."""
+    def _wait_for_socket(self) -> None:
+        """Wait for the server: a worker that starts before it retries only after seconds."""
         path = socket_path(self.workspace.queue, "broker")
         until = time.monotonic() + START_TIMEOUT_S
         while not path.exists() and time.monotonic() < until:
@@ -227,10 +227,10 @@ class Bench:
 
 
 def _check_imports(subject: Subject) -> None:
-    """Find out whether a peer's packages are there.
+    """Check that a peer's packages are installed.
 
     Raises:
-        ProgramError: they are not; the message says what to do.
+        ProgramError: a package is missing; the message says what to do.
     """
     if not subject.imports:
         return
@@ -245,7 +245,7 @@ def _check_imports(subject: Subject) -> None:
 
 
 def _retry_empty_round(name: str, number: int, measure: Measure) -> Round:
-    """A round; repeated when the machine had so much else to do that nobody was answered in it."""
+    """Measure a round; repeat it if a busy machine left no time for a single answer."""
     one = measure(name, number)
     for _ in range(MAX_EMPTY_ROUNDS - 1):
         if one.operations:
@@ -262,6 +262,6 @@ def _command_line(process: psutil.Process) -> str:
 
 
 def machine_cpu_s() -> float:
-    """CPU time that the whole machine has spent working so far."""
+    """Return the CPU time of all processes of the machine since its start."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq)

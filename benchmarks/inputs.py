@@ -1,4 +1,4 @@
-"""What a run needs before anything is measured: a model, a pipeline, a CSV and its matrix."""
+"""Prepares the inputs of a run: a model, the reference pipeline, a CSV file and its matrix."""
 
 import warnings
 from pathlib import Path
@@ -21,11 +21,11 @@ SMALL_ROWS, SMALL_TREES = 3_000, 20
 TRAINING_TIMEOUT_S = 300.0
 SEED = 7
 BLOCK_ROWS = 200_000
-"""Rows that are drawn at once."""
+"""Rows generated at once."""
 
 
 def train_model(models_path: Path, *, small: bool) -> None:
-    """Train and activate the default model, as `make up` would; a small one for a smoke run."""
+    """Train and activate the default model as `make up` does; a small model for a smoke run."""
     if not small:
         arguments = [OWN_PYTHON, "-m", "cli.main", "train", "--activate"]
         env = {"MODELS_PATH": str(models_path)}
@@ -38,7 +38,7 @@ def train_model(models_path: Path, *, small: bool) -> None:
 
 
 def train_pipeline(workspace: Workspace, *, small: bool) -> None:
-    """Train the pipeline of the reference project's way."""
+    """Train the reference project's pipeline."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if small:
@@ -48,10 +48,10 @@ def train_pipeline(workspace: Workspace, *, small: bool) -> None:
 
 
 def write_cars(workspace: Workspace, rows: int) -> tuple[Path, Path]:
-    """Draw cars from the reference market; nothing that a valuation requires is left out.
+    """Generate cars from the reference market, with all required fields.
 
     Returns:
-        A CSV file of them, and the ready matrix of the active model for the same rows.
+        A CSV file of the cars, and a file with the active model's feature matrix of the same rows.
     """
     csv_path, matrix_path = (
         workspace.folder / f"cars{rows}.csv",

@@ -1,4 +1,4 @@
-"""Installs the peers into an environment of their own; what cannot be installed is left out.
+"""Installs the peers into a separate environment; packages that cannot be installed are left out.
 
 `python -m benchmarks.install_peers` does nothing when the environment is up to date.
 """
@@ -21,25 +21,25 @@ TIMEOUT_S = 600.0
 
 
 def main() -> None:
-    """Install all at once; if that fails, whatever can be installed one by one."""
+    """Install all packages at once; if that fails, install them one by one."""
     lock = LOCK.read_text(encoding="utf-8")
     wanted = hashlib.sha256(lock.encode()).hexdigest()
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return
     _make_environment()
-    say("installing the peers (once, about a minute)")
+    show("installing the peers (once, about a minute)")
     if not _pip(LOCK):
         _one_by_one(requirements(lock))
     STAMP.write_text(wanted, encoding="utf-8")
 
 
 def requirements(lock: str) -> list[str]:
-    """The locked packages, each with its hashes."""
+    """Split a lock file into its packages, each with its hashes."""
     return [block for block in re.split(r"\n(?=[a-zA-Z0-9])", lock) if "==" in block]
 
 
-def say(text: str) -> None:
-    """Tell the user what happens."""
+def show(text: str) -> None:
+    """Print one line of progress."""
     print(f"benchmarks: {text}", file=sys.stderr, flush=True)
 
 
@@ -52,13 +52,13 @@ def _make_environment() -> None:
 
 
 def _one_by_one(blocks: Sequence[str]) -> None:
-    say("not everything can be installed here; trying one package after the other")
+    show("not everything can be installed here; trying one package after the other")
     for block in blocks:
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
             file.write(block + "\n")
             file.flush()
             if not _pip(Path(file.name)):
-                say(f"cannot be installed: {block.split()[0]} (peers that need it are left out)")
+                show(f"cannot be installed: {block.split()[0]} (peers that need it are left out)")
 
 
 def _pip(lock: Path) -> bool:
@@ -67,10 +67,10 @@ def _pip(lock: Path) -> bool:
     try:
         done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        say(f"pip did not end within {TIMEOUT_S:.0f} s")
+        show(f"pip did not end within {TIMEOUT_S:.0f} s")
         return False
     if done.returncode != 0:
-        say(f"pip: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
+        show(f"pip: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
     return done.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""The load generators: wrk for many connections, a small Python program for one client."""
+"""Runs a load generator (wrk, or a Python client) and measures one round."""
 
 import shutil
 import time
@@ -13,14 +13,14 @@ TIMEOUT_S = 1800.0
 
 
 def find_wrk() -> str | None:
-    """Path of the load generator, if the machine has it."""
+    """Return the path of wrk, if it is installed."""
     return shutil.which("wrk")
 
 
 def wrk(
     running: Running, script: str, seconds: float, connections: int, *arguments: object
 ) -> Command:
-    """One run of wrk with one thread: it never takes more than one core."""
+    """Return the command of one run of wrk with one thread, which uses one core at most."""
     options = ["--threads", "1", "--connections", str(connections), "--timeout", "30s"]
     options += ["--duration", f"{max(1, round(seconds))}s"]
     options += ["--script", f"benchmarks/scenarios/{script}.lua"]
@@ -29,16 +29,16 @@ def wrk(
 
 
 def measured(
-    running: Running, command: Command, *, scenario: str, number: int, settles: bool = True
+    running: Running, command: Command, *, scenario: str, number: int, waits: bool = True
 ) -> Round:
-    """Run a load generator and account for the CPU time of everybody.
+    """Run a load generator; measure the CPU time of subject, load generator and other programs.
 
     Args:
         running: the subject.
         command: the load generator.
-        scenario: what is measured.
-        number: of the round.
-        settles: whether to wait afterwards until the subject works no more.
+        scenario: name of the scenario.
+        number: number of the round.
+        waits: whether to wait afterwards until the subject is idle.
 
     Raises:
         ProgramError: the load generator failed.
@@ -49,8 +49,8 @@ def measured(
     subject_cpu_s = running.cpu_s() - subject_before
     machine_cpu = machine_cpu_s() - machine_before
     accounted_s = time.perf_counter() - started_at
-    if settles:
-        running.settle()
+    if waits:
+        running.wait_until_idle()
     found = parse_result_line(printed)
     return Round(
         scenario=scenario,

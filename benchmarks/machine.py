@@ -1,4 +1,4 @@
-"""What a result was measured on: machine and versions, nothing that names its owner."""
+"""Describes the machine and the versions of a result, without host or user names."""
 
 import datetime as dt
 import json
@@ -29,7 +29,7 @@ PEER_PACKAGES = ("bentoml", "dramatiq", "fastapi", "pydantic", "rq", "taskiq", "
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, memory, system and how busy it is."""
+    """Describe processor, memory and system, and the load average before the run."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -43,18 +43,18 @@ def describe_machine() -> dict[str, Any]:
 
 
 def short_name(machine: dict[str, Any]) -> str:
-    """The machine as it stands in a file's name."""
+    """Return the machine's part of a result's file name."""
     return f"{machine['architecture']}-{machine['cores']}cores"
 
 
 def versions() -> dict[str, str]:
-    """The packages that matter, the peers' where they are installed."""
+    """Return the versions of the service, its main packages and the installed peers."""
     found = {name: metadata.version(name) for name in OWN_PACKAGES}
     return found | _peer_versions() | {"carprice": _revision()}
 
 
 def today() -> str:
-    """The date, UTC."""
+    """Return the date in UTC."""
     return dt.datetime.now(dt.UTC).date().isoformat()
 
 
@@ -76,7 +76,7 @@ def _peer_versions() -> dict[str, str]:
 
 
 def _revision() -> str:
-    """The commit that was measured; `+` behind it: with changes that are not committed."""
+    """Return the measured commit, followed by `+` if the tree has uncommitted changes."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty=+"],
@@ -91,7 +91,7 @@ def _revision() -> str:
 
 
 def _processor() -> str:
-    """The processor's model, as the kernel names it."""
+    """Return the processor's model name from the kernel."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():

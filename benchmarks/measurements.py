@@ -1,4 +1,4 @@
-"""What a round yields, and how rounds become one figure."""
+"""The figures of a round, and medians and ratios over rounds."""
 
 import dataclasses
 import json
@@ -17,33 +17,34 @@ class Round:
     """Round, from 1."""
     duration_s: float
     operations: int
-    """Answers, jobs, rows or calls that succeeded."""
+    """Successful answers, jobs, rows or calls."""
     failures: int = 0
-    """Answers with another status, and connections that broke."""
+    """Answers with another status than 200, and broken connections."""
     p50_ms: float | None = None
     p90_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
     subject_cpu_s: float | None = None
-    """CPU time of all processes of the subject during the round, its broker's included."""
+    """CPU time of all processes of the subject during the round, its broker included."""
     client_cpu_s: float | None = None
     """CPU time of the load generator."""
     other_cpu_s: float | None = None
-    """CPU time of everything else on the machine: how much the round was disturbed."""
+    """CPU time of all other processes on the machine, which disturbed the round."""
     peak_mb: float | None = None
-    """Most memory that any one process of the subject has held since its start."""
+    """Largest peak memory of the subject's processes since their start."""
     accounted_s: float | None = None
-    """How long the CPU times were taken for: the round, and the load generator's start and end."""
+    """Duration over which the CPU times were measured: the round, and the start and end of the load
+    generator."""
 
     @property
     def per_second(self) -> float:
-        """Operations per second."""
+        """Return the operations per second."""
         return self.operations / self.duration_s
 
     @property
     def cpu_us(self) -> float | None:
-        """CPU microseconds of the subject per operation."""
+        """Return the subject's CPU time per operation, microseconds."""
         if self.subject_cpu_s is None or not self.operations:
             return None
         return 1e6 * self.subject_cpu_s / self.operations
@@ -54,7 +55,7 @@ FIGURES = ("per_second", "cpu_us", "p50_ms", "p90_ms", "p99_ms")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The medians over the rounds of one subject in one scenario."""
+    """Medians over the rounds of one subject in one scenario."""
 
     scenario: str
     subject: str
@@ -70,7 +71,7 @@ class Summary:
 
 
 def summarise(rounds: Sequence[Round]) -> list[Summary]:
-    """One summary for each scenario and subject, in the order of their first rounds."""
+    """Summarise each scenario and subject, in the order of their first rounds."""
     keys = list(dict.fromkeys((one.scenario, one.subject) for one in rounds))
     return [_summary([one for one in rounds if (one.scenario, one.subject) == key]) for key in keys]
 
@@ -99,7 +100,7 @@ def _median(values: Iterable[float | None]) -> float | None:
 def values_by_round(
     rounds: Sequence[Round], scenario: str, subject: str, name: str
 ) -> dict[int, float]:
-    """One figure of one subject in one scenario, by the round's number."""
+    """Return one figure of one subject in one scenario, by the number of the round."""
     found = {
         one.number: getattr(one, name)
         for one in rounds
@@ -109,7 +110,10 @@ def values_by_round(
 
 
 def median_ratio(numerator: Mapping[int, float], denominator: Mapping[int, float]) -> float | None:
-    """Median over the rounds of the ratio within each: a slow minute is in both of its figures."""
+    """Return the median of the ratios of each round.
+
+    Both figures of a ratio come from the same round, so a slow minute affects both.
+    """
     ratios = [
         numerator[number] / denominator[number] for number in numerator if denominator.get(number)
     ]
@@ -117,7 +121,7 @@ def median_ratio(numerator: Mapping[int, float], denominator: Mapping[int, float
 
 
 def parse_result_line(printed: str) -> dict[str, Any]:
-    """The figures of a program that prints them as `RESULT {json}`.
+    """Parse the figures that a program prints as `RESULT {json}`.
 
     Raises:
         ValueError: there is no such line.

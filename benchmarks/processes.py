@@ -1,10 +1,9 @@
-"""Programs of a run: started in groups of their own, asked for their CPU time, always ended."""
+"""Starts the programs of a run, measures their CPU time and memory, and always ends them."""
 
 import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,17 +17,17 @@ ROOT = Path(__file__).parents[1]
 PR_SET_PDEATHSIG = 1
 PRIVATE_PAGES = {"Pss_Anon:", "Pss_Shmem:"}
 STOP_TIMEOUT_S = 45.0
-"""More than the service's own patience with its processes."""
+"""Longer than the service's supervisor waits for its processes."""
 POLL_S = 0.1
 
 
 class ProgramError(RuntimeError):
-    """A program did not start or failed; the message holds its last words."""
+    """A program did not start or failed; the message contains the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to start, from the repository's folder."""
+    """A program to start in the repository's folder."""
 
     name: str
     arguments: Sequence[str]
@@ -36,7 +35,7 @@ class Command:
 
 
 def peak_mb(pid: int) -> float:
-    """Most memory that a process has held, by the kernel's own count; 0 if it is gone."""
+    """Return the peak resident memory of a process as the kernel reports it; 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except OSError:
@@ -46,10 +45,10 @@ def peak_mb(pid: int) -> float:
 
 
 def private_mb(pid: int) -> float:
-    """Memory that a process itself fills, resident now; 0 if it is gone.
+    """Return the private resident memory of a process; 0 if it has ended.
 
-    Pages of files (programs and libraries) do not count: all processes share them, and the kernel
-    drops them when memory is short. Pages that a fork shares are divided among its sharers.
+    Pages of files (programs and libraries) do not count: processes share them, and the kernel can
+    drop them. Pages shared since a fork are divided by the number of processes that share them.
     """
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
@@ -59,25 +58,18 @@ def private_mb(pid: int) -> float:
     return sum(1024 * int(line[1]) / 1e6 for line in lines if line[0] in PRIVATE_PAGES)
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process' environment with additions; the repository's packages can be imported."""
+    """Return this process's environment with additions and the repository on PYTHONPATH."""
     return {**os.environ, "PYTHONPATH": str(ROOT), **extra}
 
 
 class Program:
-    """One started program with all the processes that it starts itself."""
+    """A started program and all its descendant processes."""
 
     def __init__(self, command: Command, log: Path) -> None:
         self.name = command.name
         self._log = log
-        self._family: dict[int, psutil.Process] = {}
+        self._seen: dict[int, psutil.Process] = {}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command.arguments,
@@ -91,39 +83,39 @@ class Program:
             )
 
     def check(self) -> None:
-        """Make sure that it still runs.
+        """Check that it still runs.
 
         Raises:
             ProgramError: it has ended.
         """
         if self._process.poll() is not None:
-            last_words = self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
+            output = self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
             code = self._process.returncode
-            raise ProgramError(f"{self.name} ended with exit code {code}\n{last_words.strip()}")
+            raise ProgramError(f"{self.name} ended with exit code {code}\n{output.strip()}")
 
-    def family(self) -> list[psutil.Process]:
-        """The process and its descendants that are alive."""
+    def processes(self) -> list[psutil.Process]:
+        """Return the process and its descendants that are alive."""
         with contextlib.suppress(psutil.NoSuchProcess):
             own = psutil.Process(self._process.pid)
-            self._family.update({one.pid: one for one in (own, *own.children(recursive=True))})
-        return [one for one in self._family.values() if one.is_running()]
+            self._seen.update({one.pid: one for one in (own, *own.children(recursive=True))})
+        return [one for one in self._seen.values() if one.is_running()]
 
     def cpu_s(self) -> float:
-        """CPU time of the whole family so far; of ended members what their parents got told."""
+        """Return the CPU time of all its processes so far, including reaped children."""
         total = 0.0
-        for one in self.family():
+        for one in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += sum(one.cpu_times()[:4])
         return total
 
     def stop(self) -> None:
-        """Ask it to end; end whatever is left after a while."""
-        family = self.family()
+        """Send SIGTERM, wait `STOP_TIMEOUT_S`, then kill all remaining processes."""
+        processes = self.processes()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_TIMEOUT_S)
-        for one in family:
+        for one in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
         self._process.wait()
@@ -133,7 +125,7 @@ def wait_until_ready(url: str, programs: Sequence[Program], timeout_s: float) ->
     """Wait until a URL answers 200.
 
     Raises:
-        ProgramError: one of the programs has ended, or the time is up.
+        ProgramError: one of the programs has ended, or the time has run out.
     """
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
@@ -146,7 +138,7 @@ def wait_until_ready(url: str, programs: Sequence[Program], timeout_s: float) ->
 
 
 def _answers(url: str) -> bool:
-    """Whether a URL answers 2xx."""
+    """Return whether a URL answers 2xx."""
     try:
         with urllib.request.urlopen(url, timeout=5):
             return True
@@ -158,7 +150,7 @@ def run_to_completion(command: Command, timeout_s: float) -> tuple[str, float]:
     """Run a program that ends by itself.
 
     Returns:
-        What it printed, and its CPU time in seconds.
+        Its standard output, and its CPU time in seconds.
 
     Raises:
         ProgramError: it failed, or took too long.
@@ -186,5 +178,5 @@ def run_to_completion(command: Command, timeout_s: float) -> tuple[str, float]:
 
 
 def _exit_with_parent() -> None:
-    """Let the kernel end a program when this one is gone, even by SIGKILL."""
+    """Let the kernel send SIGTERM to the program when this process ends, even by SIGKILL."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,9 +1,8 @@
-"""Where the CPU time of a cache hit goes, in this process, against a bare Flask route.
+"""Splits the CPU time of a cache hit into its parts, in-process, beside a bare Flask route.
 
-The application is called as an ASGI server calls it, on an event loop, one request after another.
-
-Parts are timed where they run, inside real requests: timed alone in a loop they would find every
-cache warm and look cheaper than they are. `python -m benchmarks.profile_hit [MODELS]`.
+The application is called on an event loop as an ASGI server calls it, one request after another.
+The parts are timed inside real requests, because in a loop of their own they would run with warm
+CPU caches and look cheaper. `python -m benchmarks.profile_hit [MODELS]`.
 """
 
 import asyncio
@@ -44,24 +43,24 @@ CAR = {
 }
 BODY = json.dumps(CAR).encode()
 FAST_PATH_TYPE, FLASK_TYPE = "application/json", "application/json; charset=utf-8"
-"""The same to a client; what is not quite plain is answered by Flask (`api.front`)."""
+"""The same to a client; the second one is answered by Flask (`api.transport.fast_path`)."""
 
 TIMED_FUNCTIONS = {
     "find the caller": ("api.transport.fast_path", "FastPath", "_parse_fast_path"),
     "JSON": ("api.transport.fast_path", "", "parse_json"),
-    "the car's fields": ("api.front", "", "load_car_request"),
+    "the car's fields": ("api.transport.fast_path", "", "load_car_request"),
     "cache": ("shared.redis.cache", "ValuationCache", "get_local"),
-    "what is recorded": ("api.valuations.loop_service", "", "hit_record"),
+    "what is recorded": ("api.valuations.service", "", "hit_record"),
     "audit: one line": ("shared.audit.log", "AuditLog", "append"),
-    "count the price": ("api.valuations.loop_service", "", "observe_valuations"),
-    "write the answer": ("api.transport.fast_path", "FastPath", "_write"),
+    "count the price": ("api.valuations.service", "", "observe_valuations"),
+    "write the answer": ("api.transport.fast_path", "FastPath", "_serialize"),
     "count and time the request": ("api.transport.fast_path", "", "observe_http"),
 }
 """Module, class (or none) and function of each part."""
 
 
 def main() -> None:
-    """Print the parts of a hit in microseconds."""
+    """Print the CPU time of a hit and of its parts, microseconds."""
     home = Path(tempfile.mkdtemp(prefix="cpb-"))
     (home / "metrics").mkdir()
     models = Path(sys.argv[1]) if len(sys.argv) > 1 else home / "models"
@@ -71,7 +70,7 @@ def main() -> None:
         os.environ.update(
             CARPRICE_HOME=str(home),
             MODELS_PATH=str(models),
-            # Before prometheus_client is imported: as in the service, metrics live in files.
+            # Set before prometheus_client is imported: metrics are files, as in the service.
             PROMETHEUS_MULTIPROC_DIR=str(home / "metrics"),
         )
         with servers(home):
@@ -82,7 +81,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def servers(home: Path) -> Iterator[None]:
-    """Broker and cache of the service."""
+    """Run the service's broker and cache."""
     with contextlib.ExitStack() as stack:
         for name in SERVERS:
             line = [OWN_PYTHON, "-m", "launcher.embedded", name]
@@ -96,34 +95,34 @@ def servers(home: Path) -> Iterator[None]:
 
 
 def report() -> None:
-    """Measure and print."""
+    """Measure all variants and print their CPU times."""
     from api.app import create_app, create_asgi_app  # noqa: PLC0415 - after the environment is set
     from shared.logging import configure_logging  # noqa: PLC0415
 
     settings = with_server_urls(Settings.from_env())
     configure_logging("warning", "api")
-    near = create_asgi_app(create_app(settings))
-    far = create_asgi_app(create_app(dataclasses.replace(settings, cache_near_entries=0)))
+    local = create_asgi_app(create_app(settings))
+    remote = create_asgi_app(create_app(dataclasses.replace(settings, cache_near_entries=0)))
     bare = WsgiBridge(bare_app, 1)
     fill_cache(settings)
     subjects: dict[str, tuple[AsgiApplication, str]] = {
-        "hit, from the process' own memory": (near, FAST_PATH_TYPE),
-        "hit, from the cache server": (far, FAST_PATH_TYPE),
-        "the same through Flask": (far, FLASK_TYPE),
+        "hit in the local cache": (local, FAST_PATH_TYPE),
+        "hit in the cache server": (remote, FAST_PATH_TYPE),
+        "hit in the cache server, through Flask": (remote, FLASK_TYPE),
         "bare Flask route, called the same way": (bare, FAST_PATH_TYPE),
     }
     with asyncio.Runner() as runner:
-        for front in (near, far):
-            runner.run(check(front))
+        for app in (local, remote):
+            runner.run(check(app))
         for name, value in runner.run(cpu_us(subjects)).items():
             print(f"{value:8.1f}  {name}")
-        print("of the hit from own memory, timed where it runs:")
-        for name, value in runner.run(parts_us(near)).items():
+        print("parts of the hit in the local cache, timed inside real requests:")
+        for name, value in runner.run(parts_us(local)).items():
             print(f"{value:8.1f}  {name}")
 
 
 def fill_cache(settings: Settings) -> None:
-    """Put the example's estimate where a worker would put it."""
+    """Write the example's estimate to the cache server, as a worker does."""
     from model_store.registry.bundle import load_model  # noqa: PLC0415 - see `report`
     from model_store.registry.registry import ModelRegistry  # noqa: PLC0415
     from shared.fields.requests import load_car_request  # noqa: PLC0415
@@ -138,7 +137,11 @@ def fill_cache(settings: Settings) -> None:
 
 
 async def check(app: AsgiApplication) -> None:
-    """See that the example is answered from the cache."""
+    """Check that the example is answered from the cache.
+
+    Raises:
+        RuntimeError: it is not.
+    """
     status, headers = await call(app)
     if status != 200 or b"hit" not in headers.get(b"cache-status", b""):  # noqa: PLR2004
         raise RuntimeError(f"not a hit: {status} {headers}")
@@ -147,7 +150,7 @@ async def check(app: AsgiApplication) -> None:
 async def call(
     app: AsgiApplication, content_type: str = FAST_PATH_TYPE
 ) -> tuple[int, dict[bytes, bytes]]:
-    """One request, as a server would make it; status and headers."""
+    """Send one request as an ASGI server does; return status and headers."""
     scope = {
         "type": "http",
         "http_version": "1.1",
@@ -175,19 +178,19 @@ async def call(
 
 
 async def cpu_us(subjects: Mapping[str, tuple[AsgiApplication, str]]) -> dict[str, float]:
-    """CPU time of one call of each, the median of stretches that take turns."""
-    stretches: dict[str, list[float]] = {name: [] for name in subjects}
+    """Return the CPU time per call of each subject, the median of alternating repeats."""
+    repeats: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(REPEATS):
         for name, (app, content_type) in subjects.items():
             started_s = time.process_time()
             for _ in range(CALLS):
                 await call(app, content_type)
-            stretches[name].append(1e6 * (time.process_time() - started_s) / CALLS)
-    return {name: statistics.median(values) for name, values in stretches.items()}
+            repeats[name].append(1e6 * (time.process_time() - started_s) / CALLS)
+    return {name: statistics.median(values) for name, values in repeats.items()}
 
 
 async def parts_us(app: AsgiApplication) -> dict[str, float]:
-    """CPU time of each part within a hit; the clock's own cost, under 1 us, is in it."""
+    """Return the CPU time of each part of a hit, including the clock's own cost (under 1 us)."""
     spent: dict[str, float] = defaultdict(float)
     with contextlib.ExitStack() as stack:
         for name, (module, owner, function) in TIMED_FUNCTIONS.items():
@@ -202,7 +205,7 @@ async def parts_us(app: AsgiApplication) -> dict[str, float]:
 
 @contextlib.contextmanager
 def timed(owner: Any, function: str, name: str, spent: dict[str, float]) -> Iterator[None]:
-    """Add up the CPU time of a function, as long as the context lasts."""
+    """Add the CPU time of a function's calls to `spent[name]` within the context."""
     original = getattr(owner, function)
 
     def clocked(*args: Any, **options: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Which process spends the CPU time of a miss, with one client and with many, and how groups fill.
+"""Splits the CPU time of a miss by process, and counts cars per message, by number of connections.
 
-`python -m benchmarks.profile_miss [MODELS]`: the whole service, as `make up` runs it.
+`python -m benchmarks.profile_miss [MODELS]` runs the whole service as `make up` does.
 """
 
 import collections
@@ -19,21 +19,22 @@ from benchmarks import inputs
 from benchmarks.bench import Running
 from benchmarks.load import wrk
 from benchmarks.measurements import parse_result_line
-from benchmarks.processes import Program, free_port, run_to_completion, wait_until_ready
+from benchmarks.processes import Program, run_to_completion, wait_until_ready
 from benchmarks.servers import SERVICE
 from benchmarks.soak_samples import kind_of
 from benchmarks.subject import Workspace
 from benchmarks.subjects import SUBJECTS
+from scripts.ports import reserve_port
 
 CONNECTIONS = (1, 16, 64)
 ROUNDS, ROUND_S = 3, 4
 CARS_PER_ROUND = 100_000
 START_TIMEOUT_S = 120.0
-GROUP_METRIC = re.compile(r"^\w*group\w*_(sum|count)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+MICRO_BATCH_METRIC = re.compile(r"^\w*group\w*_(sum|count)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
 def main() -> None:
-    """Print the CPU microseconds per miss by process, and cars per group."""
+    """Print the CPU microseconds per miss by process, and the cars per message."""
     folder = Path(tempfile.mkdtemp(prefix="cpb-"))
     models = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "models"
     workspace = Workspace(folder=folder, models_path=models, pipeline=folder / "none")
@@ -41,7 +42,7 @@ def main() -> None:
         (folder / "home").mkdir()
         if not models.exists():
             inputs.train_model(models, small=False)
-        port = free_port()
+        port = reserve_port()
         (command,) = SUBJECTS[SERVICE].programs(workspace, port)
         program = Program(command, folder / "up.log")
         running = Running(
@@ -57,9 +58,9 @@ def main() -> None:
 
 
 def report(running: Running, program: Program) -> None:
-    """Measure each number of connections in turn, and print the medians."""
+    """Measure each number of connections, alternating, and print the medians."""
     rounds: dict[int, list[dict[str, float]]] = collections.defaultdict(list)
-    for number in range(ROUNDS + 1):  # the first warms up
+    for number in range(ROUNDS + 1):  # round 0 is the warm-up
         for connections in CONNECTIONS:
             found = one_round(running, program, connections, number)
             if number:
@@ -73,17 +74,17 @@ def report(running: Running, program: Program) -> None:
 def one_round(
     running: Running, program: Program, connections: int, number: int
 ) -> dict[str, float]:
-    """CPU microseconds per miss by kind of process, and how the groups were."""
+    """Measure CPU microseconds per miss by kind of process, and cars per message."""
     first = (number * len(CONNECTIONS) + CONNECTIONS.index(connections)) * CARS_PER_ROUND
-    cpu_before, groups_before = cpu_s(program), groups(running.url)
+    cpu_before, sent_before = cpu_s(program), sent_micro_batches(running.url)
     printed, _ = run_to_completion(
         wrk(running, "predict", ROUND_S, connections, first, 0), START_TIMEOUT_S
     )
-    cpu_after, groups_after = cpu_s(program), groups(running.url)
+    cpu_after, sent_after = cpu_s(program), sent_micro_batches(running.url)
     figures = parse_result_line(printed)
     answered = figures["finished"]
     spent = {kind: 1e6 * (cpu_after[kind] - cpu_before[kind]) / answered for kind in cpu_after}
-    cars, messages = (groups_after[name] - groups_before[name] for name in ("sum", "count"))
+    cars, messages = (sent_after[name] - sent_before[name] for name in ("sum", "count"))
     return {
         "misses per second": answered / figures["duration_s"],
         "ms, median": figures["p50_ms"],
@@ -93,9 +94,9 @@ def one_round(
 
 
 def cpu_s(program: Program) -> Mapping[str, float]:
-    """CPU time so far, by kind of process."""
+    """Return the CPU time so far by kind of process."""
     spent: dict[str, float] = collections.defaultdict(float)
-    for process in program.family():
+    for process in program.processes():
         try:
             spent[kind_of(" ".join(process.cmdline()))] += sum(process.cpu_times()[:2])
         except psutil.Error:
@@ -103,12 +104,12 @@ def cpu_s(program: Program) -> Mapping[str, float]:
     return spent
 
 
-def groups(url: str) -> Mapping[str, float]:
-    """Cars and messages sent so far."""
+def sent_micro_batches(url: str) -> Mapping[str, float]:
+    """Return the cars (`sum`) and the messages (`count`) sent so far."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found: dict[str, float] = collections.defaultdict(float)
-    for name, value in GROUP_METRIC.findall(text):
+    for name, value in MICRO_BATCH_METRIC.findall(text):
         found[name] += float(value)
     return found
 

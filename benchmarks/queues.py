@@ -1,4 +1,4 @@
-"""Queues among the peers, and the Redis server that all of them share."""
+"""The task queues among the peers, and the Redis server that they share."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from shared.settings import Settings
 
 
 def queue_server(workspace: Workspace) -> Command:
-    """The server of the peers' queues: the binary and the configuration of the service's broker."""
+    """Return the command of the peers' Redis server: binary and configuration of the broker."""
     return Command(
         name="queue",
         arguments=[OWN_PYTHON, "-m", "launcher.embedded", "broker"],
@@ -59,7 +59,7 @@ def _taskiq(workspace: Workspace, _: int) -> Sequence[Command]:
 def _empty(
     name: str, label: str, programs: Callable[[Workspace, int], Sequence[Command]], *imports: str
 ) -> Subject:
-    """A queue whose task is empty, and the module that is its one client."""
+    """Return a queue with an empty task, and the module that is its only client."""
     return Subject(
         name=f"{name}-empty",
         label=label,

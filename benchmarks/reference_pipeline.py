@@ -1,7 +1,7 @@
-"""Training the pipeline of the reference project's way.
+"""Trains the reference project's pipeline.
 
-A table of raw fields goes through encoders and an imputer into a large forest of unlimited depth
-with n_jobs=-1; `predict` takes a pandas DataFrame. It is written from that description alone.
+Encoders and an imputer turn a table of raw fields into the input of a large forest of unlimited
+depth with n_jobs=-1; `predict` takes a pandas DataFrame. It was written from this description only.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from data.market.reference import ReferenceMarket
 
 ROWS = 2_900
 TREES = 200
-"""Together they give about 720,000 nodes, as many as the reference project's forest has."""
+"""With `ROWS`, they give about 720,000 nodes, as many as the reference project's forest."""
 SEED = 42
 LOW_CARDINALITY = ["company", "fuel", "transmission", "owner", "seller_type"]
 HIGH_CARDINALITY = ["model"]
@@ -27,7 +27,7 @@ NUMBERS = ["year", "km_driven", "mileage_mpg", "engine_cc", "max_power_bhp", "to
 
 
 def save_reference_pipeline(path: Path, *, rows: int = ROWS, trees: int = TREES) -> None:
-    """Train the pipeline on generated listings and store it."""
+    """Train the pipeline on generated listings and save it."""
     listings = generate(ReferenceMarket.load(), rows, seed=SEED)
     table = listings[LOW_CARDINALITY + HIGH_CARDINALITY + NUMBERS]
     pipeline = _pipeline(trees)
@@ -36,7 +36,7 @@ def save_reference_pipeline(path: Path, *, rows: int = ROWS, trees: int = TREES)
 
 
 def _pipeline(trees: int) -> Pipeline:
-    # A value that is missing counts as one more category, or as none if training had no such.
+    # A missing value is one more category, or unknown if the training data had none missing.
     unknown = {"handle_unknown": "use_encoded_value", "unknown_value": -1}
     encode = ColumnTransformer(
         [

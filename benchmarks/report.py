@@ -1,4 +1,4 @@
-"""The Markdown table of a run."""
+"""Formats the result of a run as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,11 +22,11 @@ TITLES = {
     "flat-stats": "Much stored: `/predictions/stats`, one connection",
 }
 BASELINE_SUBJECTS = {"inference": "packed", "beside": "alone", "behind": "alone"}
-"""The subject whose ratio to the others stands in the last column, where it is not the service."""
+"""The subject whose ratio to the others is in the last column; by default the service."""
 
 
 def markdown(result: Mapping[str, Any], summaries: Sequence[Summary]) -> str:
-    """The tables of all scenarios, under what they were measured on."""
+    """Format machine, targets and the tables of all scenarios."""
     parts = [_head(result), _targets(result["targets"])]
     parts += [
         _scenario(
@@ -87,7 +87,7 @@ def _row(one: Summary, compared: str) -> tuple[str, ...]:
 
 
 def _compared(own: str, other: Summary, rounds: Sequence[Round]) -> str:
-    """Median over the rounds of the own speed divided by the other's."""
+    """Return the median over the rounds of the baseline's speed divided by the other's."""
     if own == other.subject:
         return ""
     if not other.per_second:
@@ -134,10 +134,10 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Three digits that count."""
+    """Format a number with three significant digits."""
     if value is None:
         return ""
-    if value >= 100:  # noqa: PLR2004 - from here on without decimals
+    if value >= 100:  # noqa: PLR2004 - no decimals from here on
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -1,4 +1,4 @@
-"""`make bench`: all scenarios and peers side by side in one run.
+"""`make bench`: measures the service and its peers in all scenarios, in one run.
 
 `python -m benchmarks.run --help` lists the options.
 """
@@ -45,7 +45,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "bulk-tenfold": tenfold,
 }
 ONLY_ON_REQUEST = {"bulk-tenfold"}
-"""Ten times a million rows take minutes and gigabytes."""
+"""Ten million rows take minutes and gigabytes."""
 RESULTS = ROOT / "benchmarks" / "results"
 MISS_CONNECTIONS = (1, 16, 64, 256)
 FULL_ROWS, SMOKE_ROWS = 1_000_000, 2_000
@@ -54,7 +54,7 @@ NEEDS_WRK = {"hit", "miss", "jobs", "flat", "neighbours"}
 
 
 def main() -> None:
-    """Measure, write the results, print the table."""
+    """Measure, write the results and print the tables."""
     args = _arguments().parse_args()
     options = _options(args)
     if find_wrk() is None and set(options.scenarios) & NEEDS_WRK:
@@ -71,12 +71,12 @@ def main() -> None:
 
 
 def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, Any]:
-    """One run in a folder of its own; nothing that it starts outlives it.
+    """Carry out a run in its own folder; all programs that it starts have ended afterwards.
 
     Args:
-        options: what to do.
-        folder: short path, for Unix sockets.
-        models_path: a registry with an active model; None: one is trained.
+        options: the options of the run.
+        folder: its folder; a short path, because Unix sockets are in it.
+        models_path: a registry with an active model; None: a model is trained.
 
     Raises:
         ProgramError: the service does not start, or a load generator fails.
@@ -90,17 +90,17 @@ def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, A
     )
     (folder / "home").mkdir()
     if models_path is None:
-        say("training the model")
+        show("training the model")
         inputs.train_model(workspace.models_path, small=options.smoke)
-    with Bench(options, workspace, say) as bench:
+    with Bench(options, workspace, show) as bench:
         for name in options.scenarios:
-            say(f"scenario {name}")
+            show(f"scenario {name}")
             try:
                 SCENARIOS[name](bench)
             except ProgramError as error:
                 bench.exclude(name, error)
-        bench.note_api_memory()
-        say("stopping")
+        bench.record_api_memory()
+        show("stopping")
     if SERVICE in bench.left_out:
         raise ProgramError(f"{SERVICE}: {bench.left_out[SERVICE]}")
     return {
@@ -124,21 +124,21 @@ def write(result: dict[str, Any], output: Path) -> str:
     """
     summaries = summarise(result["rounds"])
     result["targets"] = [*judge(result["rounds"]), judge_memory(result["api_memory_mb"])]
-    plain = result | {
+    serialisable = result | {
         "rounds": [dataclasses.asdict(one) for one in result["rounds"]],
         "summary": [dataclasses.asdict(one) for one in summaries],
         "targets": [dataclasses.asdict(one) for one in result["targets"]],
     }
     output.mkdir(parents=True, exist_ok=True)
     name = f"{result['started_at'][:10]}-{machine.short_name(result['machine'])}.json"
-    (output / name).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    (output / name).write_text(json.dumps(serialisable, indent=1) + "\n", encoding="utf-8")
     table = markdown(result, summaries)
     (output / "latest.md").write_text(table, encoding="utf-8")
     return table
 
 
-def say(text: str) -> None:
-    """Tell the user what happens."""
+def show(text: str) -> None:
+    """Print one line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -176,12 +176,12 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _shown(arguments: Sequence[str]) -> list[str]:
-    """The arguments without folders, which only mean something on the machine itself."""
+    """Replace paths, which have no meaning on other machines, by an ellipsis."""
     return ["…" if os.sep in argument else argument for argument in arguments]
 
 
 def _disturbed(rounds: Sequence[Round]) -> float:
-    """Share of the machine that other programs took during the rounds."""
+    """Return the share of the machine's CPU time that other programs used during the rounds."""
     other_cpu_s = sum(one.other_cpu_s or 0.0 for one in rounds)
     seconds = sum(one.accounted_s or 0.0 for one in rounds) * (os.cpu_count() or 1)
     return other_cpu_s / seconds if seconds else 0.0

@@ -1,16 +1,17 @@
-"""What answers over HTTP without a queue of its peers': the service itself, and other servers."""
+"""The service itself, and the peers that are HTTP servers without a task queue."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.processes import ROOT, Command, free_port
+from benchmarks.processes import ROOT, Command
 from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Subject, Workspace
 from launcher.procfile import read_procfile
+from scripts.ports import reserve_port
 
 SERVICE = "carprice"
 FULL_SERVICE = "carprice-full"
 PEER_THREADS = 128
-"""Of a WSGI peer: as many as the service has behind its event loop."""
+"""Threads of a WSGI peer: as many as the service has for Flask."""
 
 
 def _service(workspace: Workspace, port: int) -> Sequence[Command]:
@@ -30,7 +31,7 @@ def _service_at(
         "NUMBA_CACHE_DIR": workspace.numba,
         "HOST": "127.0.0.1",
         "PORT": str(port),
-        "FLOWER_PORT": str(free_port()),
+        "FLOWER_PORT": str(reserve_port()),
         "REDIS_URL": "",
         "CACHE_URL": "",
     }
@@ -38,7 +39,7 @@ def _service_at(
 
 
 def granian(name: str, application: str, workspace: Workspace, port: int) -> Command:
-    """A WSGI peer behind the service's own server, with the options that the service ships."""
+    """Return the command of a WSGI peer on granian, with the options of the service's Procfile."""
     line = read_procfile(ROOT / "Procfile")["api"].replace("api.asgi:app", application)
     line = line.replace("--interface asginl", f"--interface wsgi --blocking-threads {PEER_THREADS}")
     line = line.replace("granian", f"{OWN_PYTHON} -m granian", 1)
@@ -52,7 +53,7 @@ def _uvicorn(module: str) -> Callable[[Workspace, int], Sequence[Command]]:
         options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         options += ["--no-access-log", "--log-level", "warning"]
         env = workspace.env()
-        if module == "reference_way":  # all cores, as n_jobs=-1 asks for
+        if module == "reference_way":  # n_jobs=-1 uses all cores
             env = {name: value for name, value in env.items() if name not in ONE_THREAD}
         arguments = [PEERS_PYTHON, "-m", "uvicorn", application, *options]
         return [Command(name=module, arguments=arguments, env=env)]
@@ -72,7 +73,7 @@ def _bentoml(workspace: Workspace, port: int) -> Sequence[Command]:
 
 
 def _in_process(name: str, label: str, *imports: str, uses_pipeline: bool = False) -> Subject:
-    """An ASGI application that holds its model itself, if it has one."""
+    """Return an ASGI application that computes in its own process."""
     return Subject(
         name=name,
         label=label,

@@ -1,4 +1,4 @@
-"""`make soak`: mixed load on the real service for minutes; does anything grow, hang or get lost?
+"""`make soak`: puts mixed load on the service for minutes; finds leaks, hangs and lost answers.
 
 `python -m benchmarks.soak --minutes 10` writes `results/soak.json` and `results/soak.md`.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs, machine
-from benchmarks.processes import Program, free_port, wait_until_ready
+from benchmarks.processes import Program, wait_until_ready
 from benchmarks.scenarios.soak_load import Load, Tally
 from benchmarks.servers import SERVICE
 from benchmarks.soak_judgement import SHORT_RETENTION_ENV, LimitCheck, judge, limit_checks
@@ -33,6 +33,7 @@ from benchmarks.soak_samples import (
 )
 from benchmarks.subject import Workspace
 from benchmarks.subjects import SUBJECTS
+from scripts.ports import reserve_port
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -44,7 +45,7 @@ SHORTEST_INTERVAL_S = 1.0
 
 
 def main() -> None:
-    """Run, judge, write, print; the exit code says whether all is well."""
+    """Run the soak, write and print its report; the exit code is 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--models", type=Path, help="a registry with an active model to serve")
@@ -64,7 +65,13 @@ def main() -> None:
 
 
 def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
-    """Start the service in a folder, load it, look at it; nothing outlives this."""
+    """Start the service in a folder, put load on it, sample it, and stop it.
+
+    Args:
+        folder: folder of the service; a short path, because Unix sockets are in it.
+        seconds: duration of the load.
+        models: a registry with an active model; None: a model is trained.
+    """
     workspace = Workspace(
         folder=folder, models_path=models or folder / "models", pipeline=folder / "pipeline.joblib"
     )
@@ -73,7 +80,7 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
     if models is None:
         inputs.train_model(workspace.models_path, small=False)
     described = {"machine": machine.describe_machine(), "versions": machine.versions()}
-    port = free_port()
+    port = reserve_port()
     (command,) = SUBJECTS[SERVICE].programs(workspace, port)
     command = dataclasses.replace(command, env={**command.env, **SHORT_RETENTION_ENV})
     url = f"http://127.0.0.1:{port}"
@@ -85,7 +92,7 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
         load = Load(url)
         load.start()
         try:
-            samples = _watch(sampler, seconds)
+            samples = _sample(sampler, seconds)
         finally:
             load.stop()
         samples.append((seconds, sampler.take()))
@@ -96,7 +103,7 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
 def _verdict(
     samples: Sequence[tuple[float, Sample]], tally: Tally, counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Hold what was found and answered against what should be."""
+    """Evaluate samples, answers and audit records."""
     lines = judge(samples)
     requests = tally.answers.total()
     limits = limit_checks([sample for _, sample in samples], requests, tally.answers)
@@ -122,12 +129,12 @@ def _described(bound: LimitCheck) -> dict[str, Any]:
 
 
 class SoakSampler:
-    """Looks at everything.
+    """Samples processes, Redis servers, Flower and the audit log of a service.
 
     Args:
         program: the service.
-        home: its folder.
-        flower_url: where its Flower is.
+        home: its home folder.
+        flower_url: address of its Flower.
     """
 
     def __init__(self, program: Program, home: Path, flower_url: str) -> None:
@@ -138,20 +145,24 @@ class SoakSampler:
         self._broker, self._cache = connect(settings.redis_url), connect(settings.cache_url)
 
     def take(self) -> Sample:
-        """What is there now."""
+        """Take one sample.
+
+        Raises:
+            ProgramError: the service has ended.
+        """
         self._program.check()
-        looks = (
+        parts = (
             sample_processes(self._program),
             sample_broker(self._broker),
             sample_server("cache", self._cache),
             sample_flower(self._flower_url),
             sample_disk(self._home / "audit"),
         )
-        return merged(looks)
+        return merged(parts)
 
 
-def _watch(sampler: SoakSampler, seconds: float) -> list[tuple[float, Sample]]:
-    """Look at everything at an interval, for so long."""
+def _sample(sampler: SoakSampler, seconds: float) -> list[tuple[float, Sample]]:
+    """Take samples at a fixed interval; return each with its time since the start."""
     interval_s = max(SHORTEST_INTERVAL_S, seconds / SAMPLES)
     samples, started_at = [], time.monotonic()
     while (at_s := time.monotonic() - started_at) < seconds:
@@ -161,7 +172,7 @@ def _watch(sampler: SoakSampler, seconds: float) -> list[tuple[float, Sample]]:
 
 
 def _audit_counts(folder: Path) -> collections.Counter[str]:
-    """How often each id stands in the log of single answers."""
+    """Count the records of each id in the audit log of single answers."""
     counts: collections.Counter[str] = collections.Counter()
     for path in folder.glob("predictions_*.jsonl"):
         with path.open(encoding="utf-8") as lines:

@@ -1,4 +1,4 @@
-"""Whether what a soak has looked at stays as it is, and within its limits."""
+"""Evaluates the samples of a soak: trends and limits."""
 
 import re
 import statistics
@@ -12,13 +12,14 @@ from shared.redis.jobs import TOMBSTONE_TTL_FACTOR
 from shared.settings import Settings
 
 JUDGED_SHARE = 0.5
-"""The last part of a soak is judged: before it, caches and pools fill."""
+"""Share of the soak, at its end, that is judged; caches and pools fill before it."""
 MIN_SAMPLES = 10
 ALLOWED_SHARE, ALLOWED_TRAFFIC_SHARE = 0.03, 0.2
-"""A line may rise by this share of its mean, or by that one if it follows how many requests come,
-which the machine decides; what is left behind by each request rises by much more …"""
+"""Allowed rise as a share of the mean; the second one for quantities that follow the number of
+requests, which depends on the machine. A leak per request rises by much more."""
 ALLOWED_RISE = {"MB": 1.5, "": 3.0}
-"""… or by so much, whatever is more: what is measured jumps by pages, and by who is connected."""
+"""Allowed rise by unit, if it is larger than the share: memory grows by pages, and the number of
+connections varies."""
 FOLLOWS_TRAFFIC = {
     "broker server: other keys",
     "broker server: members of collections",
@@ -33,20 +34,21 @@ SHORT_RETENTION_ENV = {
     "BATCH_RETENTION_S": str(RETENTION_S),
     "CACHE_TTL_S": str(2 * RETENTION_S),
 }
-"""What is stored for a day otherwise expires within the soak, so that a level can be seen."""
+"""Settings that let keys expire within the soak (by default after a day), so that a steady state is
+reached."""
 MAX_TTL_S = TOMBSTONE_TTL_FACTOR * RETENTION_S
-"""After it, the oldest of the other keys expire: ids of jobs that have been forgotten."""
+"""Longest time to live of these keys: that of the tombstones of expired jobs."""
 
 _max_tasks = re.search(r"--max_tasks=(\d+)", PROCFILE["flower"])
 FLOWER_WARM_EVENTS = 2 * State.heap_multiplier * int(_max_tasks.group(1) if _max_tasks else 10_000)
-"""Flower holds so many tasks, and so many times more events; then the oldest go. As many again come
-before its memory, which it writes to disk every minute, has all the room that this takes."""
+"""Number of events after which Flower's memory is steady: twice the events that it keeps, because
+it also needs memory to write them to disk every minute."""
 
 API_THREADS = "api: threads (pool)"
 NEW_THREAD_S = 60.0
-"""So long a new thread takes its memory bit by bit."""
+"""Time in which a new thread fills its memory."""
 MAX_API_THREADS = Settings().api_threads + 32
-"""Those that work on requests, made when they are needed, and the servers' own."""
+"""Flask's threads, which are created when they are needed, and those of the server."""
 
 LIMITS_MB = {
     "api: largest own MB": 120,
@@ -60,8 +62,8 @@ LIMITS_MB = {
     "beat: largest own MB": 100,
     "supervisor: largest own MB": 60,
 }
-"""What one process may hold for itself at any time. The broker's file is written anew at 64 MB, the
-cache evicts at 128 MB."""
+"""Largest private memory of one process at any time. The broker's append-only file is rewritten at
+64 MB; the cache evicts at 128 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,35 +75,35 @@ class TrendLine:
     first: float
     last: float
     rise: float
-    """Of the fitted straight line, from its beginning to its end."""
+    """Rise of the fitted straight line from its beginning to its end."""
     per_hour: float
     is_flat: bool | None
     """None: it is not judged."""
     remark: str = ""
-    """Why it is not."""
+    """The reason why it is not judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitCheck:
-    """The largest value of a quantity in all of a soak, and its limit."""
+    """The largest value of a quantity during a soak, and its limit."""
 
     name: str
     unit: str
     value: float
     at_most: float | None = None
-    """None: it has none of its own."""
+    """None: it has no limit."""
 
     @property
     def holds(self) -> bool | None:
-        """Whether it is within its limit."""
+        """Whether the value is within the limit; None without a limit."""
         return None if self.at_most is None else self.value <= self.at_most
 
 
 def judge(samples: Sequence[tuple[float, Sample]]) -> list[TrendLine]:
-    """Hold each quantity's last part against a level line.
+    """Fit a line to the last part of each quantity and judge its rise.
 
     Args:
-        samples: times in seconds since the beginning, and what was found then.
+        samples: times in seconds since the start, and the samples taken then.
     """
     half_s = (1 - JUDGED_SHARE) * samples[-1][0]
     names = sorted({name for _, sample in samples for name in sample if ": largest " not in name})
@@ -127,7 +129,7 @@ def _time_when_flower_settles(samples: Sequence[tuple[float, Sample]]) -> float:
 
 
 def _time_when_threads_settle(samples: Sequence[tuple[float, Sample]]) -> float:
-    """Each thread takes memory, and the API makes them when they are needed."""
+    """Return when the API has created its last thread, plus the time that a thread takes memory."""
     counts = [(at, one[API_THREADS]) for at, one in samples if API_THREADS in one]
     most = max((count for _, count in counts), default=0.0)
     made_s = next((at for at, count in counts if count == most), 0.0)
@@ -166,12 +168,12 @@ def _remark(name: str, *, is_too_short: bool) -> str:
 def limit_checks(
     samples: Sequence[Sample], requests: int, asked: Mapping[str, int]
 ) -> list[LimitCheck]:
-    """The largest values, and those limits that follow from what was asked.
+    """Compare the largest values with their limits, some of which follow from the requests.
 
     Args:
-        samples: everything found; the last of them after the last answer.
-        requests: how many requests there were.
-        asked: the same by kind.
+        samples: all samples; the last one was taken after the last answer.
+        requests: number of requests.
+        asked: number of requests by kind.
     """
     names = sorted({name for sample in samples for name in sample if ": largest " in name})
     largest = [

@@ -1,4 +1,4 @@
-"""The page of a soak."""
+"""Formats the result of a soak as Markdown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ VERDICT_WORDS = {True: "yes", False: "**no**", None: ""}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The result as a page."""
+    """Format the result."""
     return f"{_head(result)}\n{_levels(result)}\n{_limits(result)}"
 
 
 def _head(result: Mapping[str, Any]) -> str:
     answers = ", ".join(f"{kind} {count:,}" for kind, count in sorted(result["answers"].items()))
     unjudged = [one["name"] for one in result["lines"] if "too short" in one["remark"]]
-    doubt = f"- Too short a soak to judge: {', '.join(unjudged)}.\n" if unjudged else ""
+    notes = f"- Too short a soak to judge: {', '.join(unjudged)}.\n" if unjudged else ""
     return (
         f"# Soak\n\n`make soak`: {result['seconds'] / 60:g} minutes of mixed load on "
         f"{result['machine']['cores']} cores, {result['machine']['processor']}. "
@@ -25,7 +25,7 @@ def _head(result: Mapping[str, Any]) -> str:
         f"- Unexpected: {result['failures'] or 'nothing'}. Slowest: {result['slowest_s']} s.\n"
         f"- Answers recorded exactly once: {result['answers_recorded_once']:,}; "
         f"otherwise: {result['answers_recorded_otherwise']}.\n"
-        f"- Rises or is too large: {', '.join(result['wrong']) or 'nothing'}.\n{doubt}"
+        f"- Rises or is too large: {', '.join(result['wrong']) or 'nothing'}.\n{notes}"
     )
 
 
@@ -38,14 +38,14 @@ def _levels(result: Mapping[str, Any]) -> str:
     )
     return (
         "## Levels\n\n"
-        "The second half, fitted by a straight line; processes of a kind are added up. Memory is "
-        "what processes fill themselves, without pages of files. What follows the traffic is "
-        f"judged from second {MAX_TTL_S} on, when keys have begun to expire, and may rise by "
-        f"{ALLOWED_TRAFFIC_SHARE:.0%}, the rest by {ALLOWED_SHARE:.0%}; Flower is judged when it "
-        "has had twice the events that it can hold. Claims are kept for 20 minutes and ended "
-        "batches for an hour, longer than a soak: they are held against the number of requests, "
-        "and do not count as the broker's other data and memory. The API's memory is judged a "
-        "minute after it made its last thread.\n\n"
+        "A straight line is fitted to the second half; processes of a kind are added up. Memory is "
+        "private memory, without pages of files. Quantities that follow the traffic are judged "
+        f"from second {MAX_TTL_S} on, when keys have begun to expire, and may rise by "
+        f"{ALLOWED_TRAFFIC_SHARE:.0%}, the others by {ALLOWED_SHARE:.0%}; Flower is judged when it "
+        "has received twice the events that it keeps. Claims are kept for 20 minutes and ended "
+        "batches for an hour, longer than a soak: they are compared with the number of requests "
+        "and subtracted from the broker's data and memory. The API's memory is judged a minute "
+        "after it created its last thread.\n\n"
         "| what | at first | at the end | rise | per hour | flat |\n|---|---|---|---|---|---|\n"
         f"{rows}"
     )
@@ -59,8 +59,9 @@ def _limits(result: Mapping[str, Any]) -> str:
     )
     return (
         "## Limits\n\n"
-        "The most at any time, of one process. Its own memory has the limit; resident memory "
-        "counts shared libraries too.\n\n| what | most | limit | holds |\n|---|---|---|---|\n"
+        "The largest value of one process at any time. The limit applies to private memory (own); "
+        "resident memory includes shared libraries.\n\n"
+        "| what | most | limit | holds |\n|---|---|---|---|\n"
         f"{rows}"
     )
 

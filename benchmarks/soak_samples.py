@@ -1,4 +1,4 @@
-"""What a soak looks at every few seconds: processes, both Redis servers, Flower, the log."""
+"""The samples of a soak: processes, both Redis servers, Flower and the audit log."""
 
 import collections
 import re
@@ -31,11 +31,11 @@ KINDS = {
     "api": _api_module.group() if _api_module else "granian",
 }
 LONG_TTL_FAMILIES = {"audit-claim": ("claims", DONE_TTL_S), "batch": ("ended batches", ENDED_TTL_S)}
-"""Families of keys that live longer than a soak lasts: their names, and for how many seconds."""
+"""Families of keys that are kept longer than a soak: their names and times to live, seconds."""
 SIZE_SAMPLE_KEYS = 100
-"""So many keys of a family tell how large one is …"""
+"""Number of keys of a family whose mean memory stands for all of them."""
 KEY_OVERHEAD_BYTES = 48
-"""… apart from its places in the server's tables of keys and of times to expire."""
+"""Memory of a key in the server's tables of keys and of expiry times, which MEMORY USAGE omits."""
 KEPT_MB = "broker server: claims and ended batches MB (kept)"
 SCAN_STEP, NO_EXPIRY = 1_000, -1
 FLOWER_EVENT = re.compile(r"^flower_events_total\{.*\} (\S+)$", re.MULTILINE)
@@ -45,9 +45,9 @@ Sample = dict[str, float]
 
 
 def sample_processes(program: Program) -> Sample:
-    """Memory, threads and open files of each kind of process, added up, and its largest process."""
+    """Add up memory, threads and open files by kind of process, and find its largest process."""
     found: dict[str, float] = collections.defaultdict(float)
-    for process in program.family():
+    for process in program.processes():
         try:
             kind = kind_of(" ".join(process.cmdline()))
             own, resident = private_mb(process.pid), process.memory_info().rss / 1e6
@@ -63,7 +63,7 @@ def sample_processes(program: Program) -> Sample:
 
 
 def sample_server(name: str, client: RedisClient) -> Sample:
-    """Memory and keys of a Redis server; lasting keys are those that never expire."""
+    """Return memory and keys of a Redis server; lasting keys never expire."""
     info = client.info()
     space = info.get("db0", {"keys": 0, "expires": 0})
     return {
@@ -75,7 +75,7 @@ def sample_server(name: str, client: RedisClient) -> Sample:
 
 
 def sample_broker(client: RedisClient) -> Sample:
-    """The broker, apart from what is kept for longer than a soak lasts; and that, in numbers."""
+    """Sample the broker; keys that are kept longer than a soak are counted separately."""
     all_of = sample_server("broker", client)
     families: dict[str, list[bytes]] = collections.defaultdict(list)
     for key in client.scan_iter(count=SCAN_STEP):
@@ -98,13 +98,13 @@ def sample_broker(client: RedisClient) -> Sample:
 
 
 def family_of(key: bytes) -> str:
-    """The part of a key that says what it is about; empty for those of the queue itself."""
+    """Return the first part of a key of the service; empty for the keys of Celery."""
     text = key.decode(errors="replace")
     return text.removeprefix(PREFIX).partition(":")[0] if text.startswith(PREFIX) else ""
 
 
 def _size_mb(client: RedisClient, keys: Sequence[bytes]) -> float:
-    """Memory of many keys that are alike, by the mean of some."""
+    """Estimate the memory of similar keys by the mean of some of them."""
     pipeline = client.pipeline(transaction=False)
     for key in islice(keys, SIZE_SAMPLE_KEYS):
         pipeline.memory_usage(key)
@@ -113,7 +113,7 @@ def _size_mb(client: RedisClient, keys: Sequence[bytes]) -> float:
 
 
 def _members(client: RedisClient, keys: Sequence[bytes]) -> int:
-    """Members of all collections, and of hashes that never expire: a leak can hide in one key."""
+    """Count the members of lists, sets and lasting hashes: a leak may be inside one key."""
     pipeline = client.pipeline(transaction=False)
     for key in keys:
         pipeline.type(key)
@@ -134,30 +134,31 @@ def _members(client: RedisClient, keys: Sequence[bytes]) -> int:
 
 
 def sample_flower(url: str) -> Sample:
-    """How many events Flower has got."""
+    """Return the number of events that Flower has received; nothing if it does not answer."""
     try:
         with urllib.request.urlopen(f"{url}/metrics", timeout=FLOWER_TIMEOUT_S) as answer:
             text = answer.read().decode()
-    except (urllib.error.URLError, TimeoutError):  # it is busy: the next look will tell
+    except (urllib.error.URLError, TimeoutError):  # busy: the next sample has the number
         return {}
     return {"flower: events (grows)": sum(map(float, FLOWER_EVENT.findall(text)))}
 
 
 def sample_disk(folder: Path) -> Sample:
-    """Size of the audit log."""
+    """Return the size of the audit log."""
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {"audit log: size MB (grows)": size / 1e6}
 
 
 def kind_of(command: str) -> str:
-    """The kind of a process of the service, by its command line."""
-    return next((kind for kind, mark in KINDS.items() if mark in command), "supervisor")
+    """Return the kind of a process of the service, by its command line."""
+    return next((kind for kind, part in KINDS.items() if part in command), "supervisor")
 
 
 def merged(samples: Iterable[Sample]) -> Sample:
-    """Several looks at one moment.
+    """Merge the samples of one moment.
 
-    The broker's process stands apart from what it keeps for long, the API's threads are a pool.
+    Keys that are kept longer than a soak are subtracted from the broker's memory. The API's threads
+    are named as a pool, which is compared with a limit.
     """
     all_of = {name: value for sample in samples for name, value in sample.items()}
     if "api: threads" in all_of:

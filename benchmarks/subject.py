@@ -1,4 +1,4 @@
-"""One system under measurement, and where a run keeps its files."""
+"""One system under measurement, and the folders of a run."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """Where a run keeps its files."""
+    """The folders and files of a run."""
 
     folder: Path
     models_path: Path
@@ -26,21 +26,21 @@ class Workspace:
 
     @property
     def full_home(self) -> Path:
-        """Home of the service that has many stored jobs and audit lines."""
+        """Home of the service with many stored jobs and audit lines."""
         return self.folder / "full"
 
     @property
     def numba(self) -> str:
-        """Where compiled kernels are kept: the caller's place, if there is one."""
+        """Folder of compiled kernels: the caller's NUMBA_CACHE_DIR, if set."""
         return os.environ.get("NUMBA_CACHE_DIR") or str(self.folder / "numba")
 
     @property
     def queue(self) -> Settings:
-        """Settings of the server that all queues among the peers share."""
+        """Settings of the Redis server that the peers' queues share."""
         return Settings(home=self.folder / "queue")
 
     def env(self) -> dict[str, str]:
-        """Environment of every peer."""
+        """Return the environment of every peer."""
         redis_url = embedded_url(self.queue, "broker")
         return {
             **ONE_THREAD,
@@ -60,11 +60,11 @@ class Subject:
 
     Args:
         name: short name, in results and on the command line.
-        label: what a reader of the table sees.
-        programs: what to start, given where and on which port.
-        ready: path that answers 200 once it can be measured; empty for one without HTTP.
-        imports: modules of the peers' environment; empty: it runs in the service's own.
-        client: module that is its one client in the `roundtrip` scenario, if it has no HTTP.
+        label: name in the tables.
+        programs: returns the commands to start, given the workspace and the port.
+        ready: path that answers 200 once it can be measured; empty for a subject without HTTP.
+        imports: modules of the peers' environment that it needs; empty: it runs in the service's.
+        client: module that is its client in the `roundtrip` scenario, if it has no HTTP.
         uses_queue: whether it needs the peers' Redis server.
         uses_pipeline: whether it needs the reference project's pipeline.
     """
@@ -80,5 +80,5 @@ class Subject:
 
     @property
     def python(self) -> str:
-        """The interpreter of its environment."""
+        """Interpreter of its environment."""
         return PEERS_PYTHON if self.imports else OWN_PYTHON

@@ -1,4 +1,4 @@
-"""What the service must reach, as ratios of figures of one run."""
+"""The targets of the service, as ratios of figures of one run."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -21,24 +21,24 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The median of a ratio of two figures, each of the same round, and its limit."""
+    """A limit for the median over the rounds of the ratio of two figures."""
 
     text: str
     numerator: Figure
     denominator: Figure | None = None
-    """None: the figure itself has a limit, so wide that every machine stays far from it."""
+    """None: the limit applies to the figure itself, and leaves room for slow machines."""
     at_least: float | None = None
     at_most: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A target held against a run."""
+    """A target and what a run measured."""
 
     text: str
     wanted: str
     measured: float | None
-    """None: one of the two was not measured."""
+    """None: one of the two figures was not measured."""
     holds: bool | None
 
 
@@ -56,7 +56,7 @@ def _shorter(text: str, numerator: Figure, denominator: Figure, at_most: float) 
 
 
 def _flat(text: str, scenario: str) -> Target:
-    """CPU time per answer: it is the least disturbed figure."""
+    """Return a target for the CPU time per answer, the figure that is least disturbed."""
     numerator = Figure(scenario=scenario, subject=FULL_SERVICE, name="cpu_us")
     denominator = Figure(scenario=scenario, subject=SERVICE, name="cpu_us")
     return Target(
@@ -132,12 +132,12 @@ TARGETS: Sequence[Target] = (
 
 
 def judge(rounds: Sequence[Round]) -> list[Verdict]:
-    """Hold every target against a run."""
+    """Compare every target with the rounds of a run."""
     return [_judge(target, rounds) for target in TARGETS]
 
 
 def judge_memory(api_memory_mb: float | None) -> Verdict:
-    """Hold the API process' size, at the end of a run, against its limit."""
+    """Compare the API's resident memory at the end of a run with its limit."""
     return Verdict(
         text="API process: resident memory in MB",
         wanted=f"≤ {API_MEMORY_MB:g}",
@@ -172,7 +172,7 @@ def _limit(target: Target) -> tuple[str, float, Callable[[float, float], bool]]:
 
 
 def _short(limit: float) -> str:
-    return f"1/{1 / limit:.0f}" if limit < 0.1 else f"{limit:g}"  # noqa: PLR2004 - reads better
+    return f"1/{1 / limit:.0f}" if limit < 0.1 else f"{limit:g}"  # noqa: PLR2004 - easier to read
 
 
 def _values(figure: Figure, rounds: Sequence[Round]) -> dict[int, float]:

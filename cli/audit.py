@@ -1,4 +1,4 @@
-"""`carprice audit`: prove that the log is whole."""
+"""`carprice audit verify`: checks the hash chains of the audit log."""
 
 from pathlib import Path
 
@@ -40,16 +40,14 @@ def verify(folder: Path | None) -> None:
 
 
 def check_file(path: Path) -> tuple[int, str]:
-    """How many records of a file follow each other, and what is wrong with the next; or ""."""
+    """Number of valid records at the beginning of a file, and its first error or ""."""
     chain = ChainVerifier()
     with path.open("rb") as file:
         for line in file:
             number = chain.verified + chain.open + 1
             if not line.endswith(b"\n"):
-                return (
-                    chain.verified,
-                    f"line {number} is torn: its writer died, or is writing it now",
-                )
+                torn = f"line {number} is torn: its writer died, or is writing it now"
+                return chain.verified, torn
             if not chain.follow(line):
                 lines = (
                     f"line {number} was"

@@ -1,4 +1,4 @@
-"""The command `batch`: a file through the service, from upload to download."""
+"""The command `batch`: uploads a file, waits and downloads the results."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from client.client import CarPriceClient
 from client.models import Batch
 
 EXIT_ROWS = 1
-"""The file was handled, and not every row was valued."""
+"""Exit code if not every row was valued."""
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 5
 STANDARD_INPUT = Path("-")
@@ -123,7 +123,7 @@ def batch(
 
 
 def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
-    """The form of the results; ends with one line if there is no such form."""
+    """The format of the results; exits with a message if there is none."""
     chosen = form or FORMAT_BY_SUFFIX.get(output.suffix.lower())
     if chosen is None:
         fail(translate("no-form", language, path=output))
@@ -134,7 +134,7 @@ def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: s
 
 @contextmanager
 def replayable_input(file: Path, output: Path) -> Iterator[Path]:
-    """A file that can be read twice: standard input is kept beside the output meanwhile."""
+    """A file that can be read twice: standard input is copied to a file beside the output."""
     if file != STANDARD_INPUT:
         yield file
         return
@@ -148,12 +148,12 @@ def replayable_input(file: Path, output: Path) -> Iterator[Path]:
 
 
 def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: str) -> None:
-    """End with one line if what is written would replace the input or go nowhere.
+    """Exit with a message if an output would replace another file or cannot be written.
 
     Args:
-        file: what is read.
-        outputs: what is written, by option; None where nothing is.
-        language: of the line.
+        file: input file.
+        outputs: output files by option; None if not given.
+        language: of the message.
     """
     taken = {"FILE": file}
     for option, path in outputs.items():
@@ -171,18 +171,18 @@ def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: str)
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, also through links."""
+    """Whether two paths name the same file, also through links."""
     if path.exists() and other.exists():
         return path.samefile(other)
     return path.resolve() == other.resolve()
 
 
 class Bar:
-    """A progress bar on a terminal: first the bytes that are sent, then the rows.
+    """A progress bar on a terminal: first of sent bytes, then of valued rows.
 
     Args:
-        language: of its words.
-        quiet: draw nothing.
+        language: of its texts.
+        quiet: whether to show nothing.
     """
 
     def __init__(self, language: str, *, quiet: bool) -> None:
@@ -196,15 +196,15 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the terminal tidy."""
+        """Remove the bar from the terminal."""
         self._close()
 
     def sending(self, sent: int, size: int) -> None:
-        """So many of the file's bytes are sent."""
+        """Show the progress of the upload, bytes."""
         self._show("B", translate("sending", self._language), sent, size)
 
     def valuing(self, batch: Batch) -> None:
-        """Where the batch stands."""
+        """Show the progress of the batch."""
         unit = translate("row", self._language)
         self._show(unit, state(batch.state, self._language), batch.done, batch.total)
 
@@ -224,7 +224,7 @@ class Bar:
 
 
 def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str) -> None:
-    """What came out, and the first things that are wrong."""
+    """Print the summary of the batch and its first errors."""
     verb = "valid" if ended.outcome == "dry_run" else "valued"
     summary = translate(
         "summary",

@@ -1,4 +1,4 @@
-"""One run of a file through the service, which a later call of the same command goes on with."""
+"""A resumable run of a file: a later call of the same command continues it."""
 
 import dataclasses
 import hashlib
@@ -15,49 +15,30 @@ from client.errors import ExpiredError, NotFoundError, ServiceUnreachableError, 
 from client.models import Batch
 
 RECONNECT_TIMEOUT_S = 120.0
-"""How long a service that went away may take to come back."""
+"""Longest wait for a service that has become unreachable."""
 
 POLL_S = 1.0
 
 
 class ProgressListener(Protocol):
-    """Shows how a run is going."""
+    """Shows the progress of a run."""
 
     def sending(self, sent: int, size: int) -> None:
-        """So many of the file's bytes are sent."""
+        """Bytes of the file that have been sent."""
         ...
 
     def valuing(self, batch: Batch) -> None:
-        """The service has the file; this is the state of its batch."""
+        """State of the batch after the upload."""
         ...
-
-
-class UploadProgress:
-    """Counts what is sent of a file.
-
-    Args:
-        listener: is told.
-        size: of the file, bytes.
-    """
-
-    def __init__(self, listener: ProgressListener, size: int) -> None:
-        self.bytes = 0
-        self._listener = listener
-        self._size = size
-
-    def add(self, block: int) -> None:
-        """So many bytes more."""
-        self.bytes += block
-        self._listener.sending(self.bytes, self._size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchRun:
-    """A file, where its results go, and how it is uploaded.
+    """An upload with its options and its output file.
 
-    A small state file beside the output holds the key of the upload and the id of the batch. The
-    key is of the file's content and of this run: a run that was interrupted finds its batch by
-    it, and one that came to its end does not stand in the way of the next night's.
+    A state file beside the output holds the idempotency key of the upload and the id of the batch.
+    The key is unique to the run: an interrupted run finds its batch by it, and a later run with the
+    same file makes a new batch.
     """
 
     client: CarPriceClient
@@ -66,17 +47,17 @@ class BatchRun:
     url: str
     options: dict[str, Any]
     form: str
-    """Of the results: `csv`, `excel-fr`, `ndjson` or `parquet`."""
+    """Format of the results: `csv`, `excel-fr`, `ndjson` or `parquet`."""
     name: str | None = None
-    """Of the file, for the service, if it goes by another one."""
+    """Name that is sent to the service instead of that of `file`."""
 
     @property
     def state_file(self) -> Path:
-        """What a later call needs to go on."""
+        """File with the state of the run."""
         return self.output.with_name(f".{self.output.name}.carprice.json")
 
     def run(self, listener: ProgressListener) -> Batch:
-        """Upload unless that is done, wait for the end, download."""
+        """Upload the file unless that has been done, wait for the end, download the results."""
         batch = self._find() or self._upload(listener)
         listener.valuing(batch)
         if not batch.has_ended:
@@ -85,16 +66,16 @@ class BatchRun:
         return batch
 
     def clear_state(self) -> None:
-        """The run has come to its end: the same command starts a new one."""
+        """Delete the state file, so that the same command starts a new run."""
         self.state_file.unlink(missing_ok=True)
 
     def _find(self) -> Batch | None:
-        """The batch of an earlier, interrupted call with the same file and options."""
+        """The batch of an interrupted run with the same file and options, if there is one."""
         state = self._state()
         try:
             if "batch_id" in state:
                 return self.client.batch(state["batch_id"])
-            # It may have been interrupted after the service had the file, before it said so.
+            # The run may have been interrupted between the upload and its response.
             found = self.client.find_batch(state["key"]) if "key" in state else None
         except (NotFoundError, ExpiredError):
             self.clear_state()
@@ -104,19 +85,25 @@ class BatchRun:
         return found
 
     def _upload(self, listener: ProgressListener) -> Batch:
-        """Upload the file; the key makes a repeated upload the same batch."""
+        """Upload the file; because of the key, a repeated upload returns the same batch."""
         key = self._state().get("key") or f"{self._fingerprint[:32]}-{uuid4().hex[:8]}"
         self._write_state({"key": key})
         until = time.monotonic() + RECONNECT_TIMEOUT_S
         while True:
-            sent = UploadProgress(listener, self.file.stat().st_size)
+            sent, size = 0, self.file.stat().st_size
+
+            def count(block: int, size: int = size) -> None:
+                nonlocal sent
+                sent += block
+                listener.sending(sent, size)
+
             try:
                 batch = self.client.upload_batch(
-                    self.file, name=self.name, idempotency_key=key, on_sent=sent.add, **self.options
+                    self.file, name=self.name, idempotency_key=key, on_sent=count, **self.options
                 )
             except ServiceUnreachableError:
-                # One that took nothing of the file is not waited for: its address may be wrong.
-                if not sent.bytes or time.monotonic() > until:
+                # If nothing was sent, the address may be wrong, so there is no retry.
+                if not sent or time.monotonic() > until:
                     raise
                 time.sleep(POLL_S)
             else:
@@ -124,7 +111,7 @@ class BatchRun:
                 return batch
 
     def _wait(self, batch_id: str, listener: ProgressListener) -> Batch:
-        """Wait for the end, also through a restart of the service."""
+        """Wait for the end of the batch, also through a restart of the service."""
         reconnect_deadline = time.monotonic() + RECONNECT_TIMEOUT_S
 
         def note(batch: Batch) -> None:
@@ -142,7 +129,7 @@ class BatchRun:
 
     @cached_property
     def _fingerprint(self) -> str:
-        """Stands for file, options and service: with another one, a run starts anew."""
+        """Digest of file, options and service; if one differs, the state file is ignored."""
         with self.file.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256")
         digest.update(json.dumps([self.url, self.options], sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""What the commands of training and of the market share: errors in one line, reports, progress."""
+"""Shared by the commands `train`, `evaluate` and `market`: errors, load reports, JSON output."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.report import LoadReport
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
@@ -23,34 +23,34 @@ as_json_option = click.option(
 
 
 class BadInputError(click.ClickException):
-    """What was asked for cannot be done with this input; the message says why."""
+    """The command cannot use this input; the message gives the reason. Exit code 2."""
 
     exit_code = 2
 
 
 def print_report(report: LoadReport) -> None:
-    """Say on standard error what became of a listings file."""
+    """Print the load report of a listings file on standard error."""
     click.echo(report.summary(), err=True)
 
 
 def report_json(report: LoadReport | None) -> dict[str, Any] | None:
-    """The same for programs."""
+    """The load report, JSON ready."""
     return None if report is None else report.to_json()
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
+    """Print one JSON value on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager
 def click_errors() -> Iterator[None]:
-    """Expected failures as one line and exit code 2."""
+    """Turn expected errors into one line and exit code 2."""
     try:
         yield
     except DomainError as error:

@@ -1,4 +1,4 @@
-"""`carprice key`: make, list and revoke API keys."""
+"""`carprice key`: create, list and revoke API keys."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, entries: list[dict[str, Any]]) -> None:
-    """Replace the file in one step, readable by its owner only."""
+    """Replace the file atomically; only its owner can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

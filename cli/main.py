@@ -1,7 +1,6 @@
-"""The command line `carprice`: a table of where each command lives.
+"""The command line `carprice`: a table of commands, whose modules are imported on use.
 
-Nothing is imported before it is called, so the API's package never loads training code, and
-`carprice --help` answers at once.
+So `carprice --help` starts fast, and no command loads the code of another.
 """
 
 import importlib
@@ -11,7 +10,7 @@ import click
 
 
 class CommandTarget(NamedTuple):
-    """Where a command lives and what it does."""
+    """Import path of a command (`module:attribute`) and its help text."""
 
     target: str
     short_help: str
@@ -19,7 +18,7 @@ class CommandTarget(NamedTuple):
 
 COMMANDS: dict[str, CommandTarget] = {
     "up": CommandTarget("launcher.up:up", "Start the whole service here."),
-    "run": CommandTarget("launcher.run_one:run", "Become one process of the service."),
+    "run": CommandTarget("launcher.up:run", "Become one process of the service."),
     "first-model": CommandTarget(
         "launcher.first_model:first_model", "Train unless a model is active."
     ),
@@ -33,18 +32,16 @@ COMMANDS: dict[str, CommandTarget] = {
     "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
     "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),
 }
-"""A new command is one more line here."""
-
 
 PACKAGE = "carpricepredictor-ma"
-"""The distribution whose version is told."""
+"""Distribution whose version `--version` shows."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A click group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All names, in the table's order."""
+        """All names, in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -56,7 +53,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands without importing any of them."""
+        """Write the help section of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.short_help) for name, place in COMMANDS.items()])
 

@@ -16,8 +16,6 @@ from cli.console import (
 )
 from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings
-from data.market.calibrate import calibrate as calibrate_market
-from data.market.generator import generate as generate_listings
 from data.market.price_index import market_index
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
 
@@ -42,6 +40,9 @@ def market() -> None:
 @as_json_option
 def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
     """Rebuild the reference market from a listings file."""
+    # Importing this loads the compiled kernels, which the other commands do not need.
+    from data.market.calibrate import calibrate as calibrate_market  # noqa: PLC0415
+
     with click_errors():
         listings, report = load_listings(path)
         print_report(report)
@@ -95,6 +96,8 @@ def show(path: Path, *, as_json: bool) -> None:
 @click.option("--gaps", is_flag=True, help="Leave out required fields too, as often as sellers do.")
 def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
     """Draw listings from the reference market: a file that `carprice batch` prices."""
+    from data.market.generator import generate as generate_listings  # noqa: PLC0415 - as above
+
     with click_errors():
         table = generate_listings(ReferenceMarket.load(), rows, seed=seed, gaps=gaps)
         table.to_csv(output, index=False)
@@ -102,7 +105,7 @@ def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
 
 
 def _models_by_brand(found: ReferenceMarket) -> dict[str, list[str]]:
-    """Models with statistics of their own, by brand; the brand with the most models first."""
+    """Models with their own statistics, by brand; the brand with the most models first."""
     brands: dict[str, list[str]] = collections.defaultdict(list)
     for vehicle in sorted(found.hedonic.vehicle_years):
         company, model = vehicle.split(SEPARATOR)

@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from model_store.cards.blocks import MARKDOWN_FILE
-from model_store.registry.held_versions import versions_in_use
 from model_store.registry.manifest import ModelVersion
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import ShadowPointer
-from model_store.registry.verification import check_version
+from model_store.registry.registry import ModelRegistry, ShadowPointer
+from shared.blobs.batch_files import BatchFiles
+from shared.blobs.stores import open_blob_store
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
@@ -40,11 +39,8 @@ def shadow(version: str | None, share: float, *, off: bool) -> None:
     if off:
         pointer.clear()
     elif version is not None:
-        try:
+        with _click_errors():
             pointer.point_to(version, share)
-        except DomainError as error:
-            title, detail = describe_problem(error.code, error.params, "en")
-            raise click.ClickException(f"{title}: {detail}") from error
     found = pointer.read()
     click.echo(
         f"Shadow: {found.version} on {found.share:.0%} of the cars" if found else "No shadow"
@@ -52,7 +48,7 @@ def shadow(version: str | None, share: float, *, off: bool) -> None:
 
 
 MAX_DIFFERENCE = 1e-6
-"""The packed forest must agree with scikit-learn's to this, on the log scale."""
+"""Largest difference accepted between the packed and scikit-learn's forest, log scale."""
 
 
 @click.group(name="models")
@@ -138,7 +134,7 @@ def prune(keep: int, *, as_json: bool) -> None:
     """
     with _click_errors():
         settings = Settings.from_env()
-        removed = _registry().prune(keep, pinned=versions_in_use(settings))
+        removed = _registry().prune(keep, pinned=_versions_in_use(settings))
     if as_json:
         _print_json(list(removed))
     else:
@@ -149,13 +145,13 @@ def prune(keep: int, *, as_json: bool) -> None:
 @click.argument("version")
 def verify(version: str) -> None:
     """Check the digests of VERSION, its self-test, and its forest against scikit-learn's."""
-    # Imported here: this command alone needs a forest.
+    # Only this command needs a forest; importing it loads the compiled kernels.
     from model_store.registry.bundle import load_estimator, load_model, max_abs_difference  # noqa: PLC0415
 
     with _click_errors():
         registry, settings = _registry(), Settings.from_env()
         version = _resolve_version(registry, version)
-        check_version(registry.folder(version), registry.get(version))
+        registry.check(version)
         click.echo("digests, schema, libraries: right")
         model = load_model(settings.versions_path, version)
         click.echo(f"self-test: {len(model.version.self_test)} prices found again")
@@ -186,7 +182,7 @@ def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
-    """Rows as text, in columns as wide as their widest cell."""
+    """Rows as text, in aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -199,12 +195,27 @@ def _registry() -> ModelRegistry:
 
 
 def _checked_registry() -> ModelRegistry:
-    """The registry, with the self-test before every move of its pointer."""
-    # Imported here: looking at the registry needs no forest.
+    """The registry; runs the self-test before it activates a version."""
+    # Importing the bundle loads the compiled kernels; reading the registry needs none.
     from model_store.registry.bundle import load_model  # noqa: PLC0415
 
     path = Settings.from_env().versions_path
     return ModelRegistry(path, self_test=lambda version: load_model(path, version))
+
+
+def _versions_in_use(settings: Settings) -> set[str]:
+    """The versions of all batches that have been accepted and have not ended.
+
+    Raises:
+        StorageUnavailable: the batches' files cannot be read.
+    """
+    files = BatchFiles(open_blob_store(settings))
+    found = set()
+    for batch_id in files.blobs.batches():
+        manifest = files.manifest(batch_id)
+        if manifest is not None and files.final(batch_id) is None:
+            found.add(manifest.model_version)
+    return found
 
 
 def _resolve_version(registry: ModelRegistry, version: str) -> str:
@@ -219,7 +230,7 @@ def _resolve_version(registry: ModelRegistry, version: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a user id without a name, in a container
         return "unknown"
 
 
@@ -229,7 +240,7 @@ def _print_json(value: Any) -> None:
 
 @contextlib.contextmanager
 def _click_errors() -> Iterator[None]:
-    """Expected failures as one line on standard error and exit code 1."""
+    """Turn expected errors into one line on standard error and exit code 1."""
     try:
         yield
     except DomainError as error:

@@ -1,4 +1,4 @@
-"""The command `predict`, and what all commands share."""
+"""The command `predict`, and the options and error handling of all client commands."""
 
 import json
 import os
@@ -43,12 +43,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _default_url() -> str:
-    """Where a copy of the service that was started with this environment listens."""
+    """Address of a local service with the same environment."""
     return f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
 
 
 def connection_options(command: Command) -> Command:
-    """Options that name the service and the language."""
+    """Add the options of service, key and language to a command."""
     for option in (
         click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True,
                      help="Language of messages."),
@@ -62,7 +62,7 @@ def connection_options(command: Command) -> Command:
 
 
 def car_options(command: Command) -> Command:
-    """One option for each field of a car."""
+    """Add an option for each field of a car to a command."""
     for name, text in reversed(CAR_OPTIONS.items()):
         command = click.option(f"--{name.replace('_', '-')}", name, help=text)(command)
     return command
@@ -70,7 +70,7 @@ def car_options(command: Command) -> Command:
 
 @contextmanager
 def exit_on_error(language: str) -> Iterator[None]:
-    """Say what failed in one line, without a stack trace."""
+    """Turn expected exceptions into a message on standard error and exit code 2."""
     try:
         yield
     except ServiceUnreachableError as error:
@@ -86,7 +86,7 @@ def exit_on_error(language: str) -> Iterator[None]:
 
 
 def problem_lines(problem: ProblemError) -> Iterator[str]:
-    """What the service refused: each place that is wrong under the name of its option."""
+    """The errors of a problem document, each with the command-line option it refers to."""
     if not problem.errors:
         yield f"{problem.title}: {problem.detail}"
     for error in problem.errors:
@@ -95,7 +95,7 @@ def problem_lines(problem: ProblemError) -> Iterator[str]:
 
 
 def _option_of(error: Mapping[str, Any]) -> str:
-    """The option that gives the member or parameter of an error; its pointer if none does."""
+    """The option of the field or parameter of an error, else its pointer."""
     if "parameter" in error:
         return f"--{error['parameter'].replace('_', '-')}"
     pointer = str(error.get("pointer") or error.get("header") or "")
@@ -104,7 +104,7 @@ def _option_of(error: Mapping[str, Any]) -> str:
 
 
 def fail(message: str) -> NoReturn:
-    """End with an error."""
+    """Print a message and exit with `EXIT_ERROR`."""
     click.echo(message, err=True)
     sys.exit(EXIT_ERROR)
 

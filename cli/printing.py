@@ -1,11 +1,11 @@
-"""A valuation as a person reads it in the terminal, in French or English."""
+"""Text output of a valuation, in French or English."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cli.texts import number
 from client.models import Valuation, Verdict
 
-NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 ACRONYMS = frozenset({"bmw", "byd", "ds", "gmc", "mg", "vw", "gt", "gti", "gtd", "tt", "rs"})
 
 TEXTS: dict[str, dict[str, str]] = {
@@ -62,13 +62,13 @@ FRENCH_NAMES = {
 
 
 def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """Price, interval, verdict and the extras that were asked for, line by line."""
+    """The lines of price, interval, verdict and requested extras."""
     texts = TEXTS[language]
-    yield f"{_amount(valuation.price_mad, language)} MAD"
+    yield f"{number(valuation.price_mad, language)} MAD"
     yield texts["interval"].format(
         coverage=100 * valuation.coverage,
-        low=_amount(valuation.low_mad, language),
-        high=_amount(valuation.high_mad, language),
+        low=number(valuation.low_mad, language),
+        high=number(valuation.high_mad, language),
     )
     if valuation.verdict is not None:
         yield _verdict_line(valuation.verdict, language)
@@ -81,7 +81,7 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
 
 
 def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """What the service accepted without using it."""
+    """The lines of the warnings."""
     for warning in valuation.warnings:
         yield TEXTS[language]["note"].format(text=warning)
 
@@ -89,34 +89,34 @@ def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
 def _verdict_line(verdict: Verdict, language: str) -> str:
     texts = TEXTS[language]
     return texts["verdict"].format(
-        asking=_amount(verdict.asking_price_mad, language),
+        asking=number(verdict.asking_price_mad, language),
         position=texts.get(verdict.position, verdict.position),
         percentile=verdict.percentile,
-        difference=_amount(verdict.difference_mad, language, sign="+"),
+        difference=number(verdict.difference_mad, language, sign="+"),
     )
 
 
 def _contribution_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The base, each effect and the price; the amounts add up as they are printed."""
+    """The lines of base, effects and price; the rounded amounts add up."""
     texts, parts = TEXTS[language], valuation.raw["contributions"]
     effects = [round(part["effect_mad"]) for part in parts]
     price = round(valuation.price_mad)
-    yield _line(_amount(price - sum(effects), language), texts["base"])
+    yield _line(number(price - sum(effects), language), texts["base"])
     for part, effect in zip(parts, effects, strict=True):
         what = f"{_name(part['feature'], language)}{texts['colon']}{_value(part, language)}"
-        yield _line(_amount(effect, language, sign="+"), what)
-    yield _line(_amount(price, language), texts["price"])
+        yield _line(number(effect, language, sign="+"), what)
+    yield _line(number(price, language), texts["price"])
 
 
 def _depreciation_lines(answer: Mapping[str, Any], language: str) -> Iterator[str]:
     texts, pace = TEXTS[language], answer["depreciation_pace"]
-    yield texts[pace["basis"]].format(km=_amount(pace["km_per_year"], language))
+    yield texts[pace["basis"]].format(km=number(pace["km_per_year"], language))
     for point in answer["depreciation"]:
         yield "  " + texts["year" if point["years"] == 1 else "years"].format(
             years=point["years"],
-            price=_amount(point["price_mad"], language),
-            low=_amount(point["interval"]["low"], language),
-            high=_amount(point["interval"]["high"], language),
+            price=number(point["price_mad"], language),
+            low=number(point["interval"]["low"], language),
+            high=number(point["interval"]["high"], language),
         )
 
 
@@ -128,8 +128,8 @@ def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iter
         yield "  " + texts["comparable"].format(
             name=f"{title_case(one['company'])} {title_case(one['model'])}",
             years=first if first == last else f"{first}-{last}",
-            km=_amount(one["km_driven"], language),
-            price=_amount(one["price_mad"], language),
+            km=number(one["km_driven"], language),
+            price=number(one["price_mad"], language),
             listings=one["listings"],
         )
 
@@ -151,12 +151,12 @@ def _value(part: Mapping[str, Any], language: str) -> str:
     if part["feature"] in ("company", "model"):
         return title_case(str(value))
     if part["feature"] == "km_driven":
-        return _amount(value, language)
+        return number(value, language)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def title_case(name: str) -> str:
-    """A brand or model, which the service keeps in small letters, as it is usually written.
+    """A lower-case brand or model in its usual spelling.
 
     >>> title_case("land rover"), title_case("bmw"), title_case("x5"), title_case("c-max")
     ('Land Rover', 'BMW', 'X5', 'C-Max')
@@ -167,9 +167,3 @@ def title_case(name: str) -> str:
 def _word(word: str) -> str:
     has_digit = any(letter.isdigit() for letter in word)
     return word.upper() if has_digit or word in ACRONYMS else word.capitalize()
-
-
-def _amount(value: float, language: str, sign: str = "-") -> str:
-    """A whole number, its thousands grouped as the language does."""
-    text = f"{value:{sign},.0f}"
-    return text.replace(",", NARROW_SPACE) if language == "fr" else text

@@ -1,4 +1,4 @@
-"""`carprice outcomes`: how right the estimates were, from the sales that callers reported."""
+"""`carprice outcomes`: accuracy of the estimates, from reported sales."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Texts that the commands print around the service's own answers, in English and French."""
+"""Messages of the commands, in English and French."""
 
 import errno
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ FRENCH_REASONS = {
 
 
 def translate(code: str, language: str, **params: object) -> str:
-    """A sentence; whole numbers are grouped as the language does."""
+    """A message with its parameters; integers get the thousands separator of the language."""
     shown = {
         name: number(value, language) if isinstance(value, int) else value
         for name, value in params.items()
@@ -88,27 +88,32 @@ def translate(code: str, language: str, **params: object) -> str:
     return TEXTS[language][code].format(**shown)
 
 
-def number(value: int, language: str) -> str:
-    """A whole number.
+def number(value: float, language: str, sign: str = "-") -> str:
+    """A number rounded to an integer, with the thousands separator of the language.
+
+    Args:
+        value: the number.
+        language: `en` or `fr`.
+        sign: `+` to show the sign of positive numbers too.
 
     >>> number(12345, "en"), number(12345, "fr").replace(NARROW_SPACE, " ")
     ('12,345', '12 345')
     """
-    text = f"{value:,}"
+    text = f"{value:{sign},.0f}"
     return text.replace(",", NARROW_SPACE) if language == "fr" else text
 
 
 def outcome(code: str | None, language: str) -> str:
-    """How a batch ended."""
+    """The outcome of a batch as text."""
     return FRENCH_OUTCOMES.get(code or "", str(code)) if language == "fr" else str(code)
 
 
 def state(code: str, language: str) -> str:
-    """Where a batch stands."""
+    """The state of a batch as text."""
     return FRENCH_STATES.get(code, code.lower()) if language == "fr" else code.lower()
 
 
 def reason(error: OSError, language: str) -> str:
-    """Why a file cannot be read or written."""
+    """The cause of a file error as text."""
     plain = error.strerror or str(error)
     return FRENCH_REASONS.get(error.errno or 0, plain) if language == "fr" else plain

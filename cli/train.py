@@ -22,15 +22,11 @@ from cli.console import (
 )
 from data.listings.loading import load_listings
 from data.listings.report import LoadReport
-from data.listings.table import LISTING_DATE, PRICE
-from data.market.calibrate import latest_month
-from data.market.generator import generate
+from data.listings.table import LISTING_DATE, PRICE, latest_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
-from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.manifest import REFERENCE_MARKET, ModelVersion
 from model_store.registry.registry import ModelRegistry
-from model_store.training.evaluation import evaluate_model
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,21 +34,21 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from model_store.training.trained import TrainedModel
+    from model_store.training.train import TrainedModel
 
 DEFAULT_ROWS = 30_000
-"""Listings that the default model is drawn from the reference market."""
+"""Number of listings drawn from the reference market to train the default model."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _TrainingData:
-    """Listings to train on, and what is known of their prices' level beyond themselves."""
+    """Listings to train on, and the price level to quote."""
 
     listings: "pd.DataFrame"
     name: str
     report: LoadReport | None
     price_level: str | None
-    """The month whose prices are wanted; None for that of the latest listing."""
+    """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
 
 
 @click.command()
@@ -107,6 +103,10 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
     `mape` and `median_ape` are percentages, `coverage_90` is the share of prices inside the 90 %
     interval.
     """
+    # Importing these loads the compiled kernels, which `--help` does not need.
+    from model_store.registry.bundle import load_model  # noqa: PLC0415
+    from model_store.training.evaluation import evaluate_model  # noqa: PLC0415
+
     with click_errors():
         listings, report = load_listings(path)
         print_report(report)
@@ -122,20 +122,22 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
     if path is None:
         if price_level is not None:
             raise BadInputError("--price-level needs --data: the reference market has its own")
+        from data.market.generator import generate  # noqa: PLC0415 - loads compiled kernels
+
         drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, antithetic=True)
         return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
     listings, report = load_listings(path)
     print_report(report)
     if listings[LISTING_DATE].isna().all():
-        _without_dates(path, latest_month(listings), price_level)
+        _report_missing_dates(path, latest_month(listings), price_level)
     return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
 
 
-def _without_dates(path: Path, assumed: str, price_level: str | None) -> None:
-    """Say what undated prices are taken for.
+def _report_missing_dates(path: Path, assumed: str, price_level: str | None) -> None:
+    """Report the month assumed for listings without dates.
 
     Raises:
-        BadInputError: they were to be moved to another month's level.
+        BadInputError: another price level was requested.
     """
     if price_level is not None:
         raise BadInputError(
@@ -150,12 +152,13 @@ def _without_dates(path: Path, assumed: str, price_level: str | None) -> None:
 
 
 def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
-    """Train, and store the version with its card."""
+    """Train a model and store it as a version with its card."""
     settings = Settings.from_env()
-    # The fonts that matplotlib finds are remembered here, not in the user's home.
+    # matplotlib caches the list of fonts here instead of in the user's home.
     os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
-    # Imported here: scikit-learn and matplotlib take seconds, and a wrong file is told at once.
+    # scikit-learn and matplotlib take seconds to import: an unusable file is reported before.
     from model_store.cards.card import write_card  # noqa: PLC0415
+    from model_store.registry.bundle import save_bundle  # noqa: PLC0415
     from model_store.training.train import count_steps, train_bundle  # noqa: PLC0415
 
     with tqdm(
@@ -185,7 +188,7 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
 def _fit_at_price_level(
     data: _TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
 ) -> "TrainedModel":
-    """Fit a model that quotes the prices of the wanted month, and knows the levels of others."""
+    """Fit a model that quotes the wanted price level and has an index of the other months."""
     published = market_index(ReferenceMarket.load())
     if data.name == REFERENCE_MARKET:
         trained = fit(data.listings)

@@ -1,1 +1,1 @@
-"""A typed client of the car price service, usable without any of its code."""
+"""Typed client of the car price service; imports nothing of the service itself."""

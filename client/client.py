@@ -1,4 +1,4 @@
-"""The client: value a car, a list of cars, a file of cars."""
+"""HTTP client: values a car, a list of cars or a file of cars."""
 
 import json
 import time
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 from uuid import uuid4
 
@@ -21,22 +20,22 @@ LONG_POLL_S = 20.0
 UPLOAD_BLOCK_BYTES = 1 << 18
 
 Car = Mapping[str, Any]
-"""The car's fields by name: company, model, year, fuel, transmission, km_driven, …"""
+"""Fields of a car by name: company, model, year, fuel, transmission, km_driven, …"""
 
 Progress = Callable[[Batch], None]
-"""Called with each state of a batch while it is waited for."""
+"""Callback that receives each state of a batch."""
 
 
 class CarPriceClient:
-    """A connection to the car price service.
+    """Client of the car price service.
 
     Args:
-        base_url: where the service is.
-        api_key: if the service asks for one.
-        language: `fr` or `en`, of problems, warnings and error reports.
-        timeout_s: how long one answer may take.
-        retries: how often a call that can be repeated without harm is repeated.
-        http: an `httpx` transport in place of the network.
+        base_url: of the service.
+        api_key: sent as bearer token, if given.
+        language: `fr` or `en`: language of problems, warnings and error reports.
+        timeout_s: time limit of a response.
+        retries: how often an idempotent call is repeated.
+        http: `httpx` transport to use instead of the network.
 
     Example:
         >>> with CarPriceClient("http://127.0.0.1:8000") as client:  # doctest: +SKIP
@@ -63,12 +62,7 @@ class CarPriceClient:
         """The client itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self.close()
 
@@ -84,12 +78,12 @@ class CarPriceClient:
         """Value one car.
 
         Args:
-            car: its fields; with `asking_price_mad` the answer has a verdict.
+            car: fields of the car; with `asking_price_mad` the valuation has a verdict.
             include: `contributions`, `depreciation`, `comparables`.
             coverage: of the interval: 0.5, 0.8, 0.9 or 0.95.
 
         Raises:
-            InvalidInputError: a field is missing or wrong.
+            InvalidInputError: a field is missing or invalid.
             CarPriceError: any other failure.
         """
         params = _valuation_params(include, coverage)
@@ -99,7 +93,7 @@ class CarPriceClient:
         return Valuation.of(response.json())
 
     def report_sale(self, valuation_id: str, price_mad: float, sold_at: date) -> None:
-        """Tell what a valued car was sold for; another price or day is a correction."""
+        """Report the sale of a valued car; another price or date is a correction."""
         sale = {"sale_price_mad": price_mad, "sold_at": sold_at.isoformat()}
         self._transport.call("POST", f"/valuations/{valuation_id}/outcome", json=sale)
 
@@ -110,12 +104,12 @@ class CarPriceClient:
         include: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> Job:
-        """Submit one car, or a list of them; returns at once.
+        """Submit a job with one car or a list of cars; returns when it is accepted.
 
         Args:
             cars: one car, or up to 1,000.
             include: as for `predict`.
-            idempotency_key: submitting again with the same key gives the same job.
+            idempotency_key: a submission with the same key returns the same job.
         """
         body: Any = dict(cars) if isinstance(cars, Mapping) else [dict(car) for car in cars]
         response = self._transport.call(
@@ -128,7 +122,7 @@ class CarPriceClient:
         return Job.of(response.json())
 
     def job(self, job_id: str, *, wait_s: float = 0.0, coverage: float | None = None) -> Job:
-        """Read a job, after waiting up to `wait_s` (at most 30) for its end."""
+        """Read a job; waits up to `wait_s` (at most 30 s) for its end."""
         params = {"wait": f"{wait_s:g}"} | _valuation_params((), coverage)
         return Job.of(self._transport.call("GET", f"/jobs/{job_id}", params=params).json())
 
@@ -138,7 +132,7 @@ class CarPriceClient:
         """Wait for the end of a job.
 
         Raises:
-            WaitTimeoutError: it has not ended in time.
+            WaitTimeoutError: the job has not ended in time.
         """
         until = time.monotonic() + timeout_s
         while True:
@@ -150,7 +144,7 @@ class CarPriceClient:
                 raise WaitTimeoutError(f"job {job_id} is {job.state} after {timeout_s:g} s")
 
     def cancel_job(self, job_id: str) -> Job:
-        """Ask for the end of a job; raises `ConflictError` if it has ended."""
+        """Cancel a job; raises `ConflictError` if it has ended."""
         return Job.of(self._transport.call("DELETE", f"/jobs/{job_id}").json())
 
     # Files
@@ -164,20 +158,20 @@ class CarPriceClient:
         on_sent: Callable[[int], None] | None = None,
         **options: Any,
     ) -> Batch:
-        """Upload a file of cars; returns once the service has it for good.
+        """Upload a file of cars; returns when the service has stored it.
 
         Args:
-            file: read while it is sent, never as a whole.
-            name: of the file, if it goes by another one.
-            idempotency_key: uploading again with the same key gives the same batch.
-            on_sent: called with the size of each block that was sent, bytes.
+            file: streamed; never read into memory as a whole.
+            name: sent instead of the name of `file`.
+            idempotency_key: an upload with the same key returns the same batch.
+            on_sent: called with the size of each sent block, bytes.
             options: `dry_run`, `on_error`, `key_column`, `encoding`, `delimiter`, `decimal`, …
         """
         with file.open("rb") as source:
             response = self._transport.call(
                 "POST",
                 "/batches",
-                # A file that was read half before a failure is not sent again from there.
+                # A retry would continue in the middle of the file.
                 is_idempotent=False,
                 content=_blocks(source, on_sent),
                 params=_option_params(options),
@@ -191,13 +185,13 @@ class CarPriceClient:
         return Batch.of(response.json())
 
     def find_batch(self, idempotency_key: str) -> Batch | None:
-        """The batch that was accepted under a key in the last day; None if there is none."""
+        """The batch accepted with a key within the last 24 hours; None if there is none."""
         params = {"kind": "batch", "idempotency_key": idempotency_key}
         found = self._transport.call("GET", "/jobs", params=params).json()["items"]
         return self.batch(found[0]["id"]) if found else None
 
     def batch(self, batch_id: str, *, wait_s: float = 0.0) -> Batch:
-        """Read a batch, after waiting up to `wait_s` (at most 30) for its end."""
+        """Read a batch; waits up to `wait_s` (at most 30 s) for its end."""
         params = {"wait": f"{wait_s:g}"}
         return Batch.of(self._transport.call("GET", f"/batches/{batch_id}", params=params).json())
 
@@ -212,13 +206,13 @@ class CarPriceClient:
         """Wait for the end of a batch.
 
         Args:
-            batch_id: the batch.
-            timeout_s: how long to wait.
-            poll_s: how often `on_progress` is called.
-            on_progress: called with each state that is seen.
+            batch_id: id of the batch.
+            timeout_s: longest wait.
+            poll_s: interval of the calls of `on_progress`.
+            on_progress: called with each state that is read.
 
         Raises:
-            WaitTimeoutError: it has not ended in time.
+            WaitTimeoutError: the batch has not ended in time.
         """
         until = time.monotonic() + timeout_s
         while True:
@@ -232,34 +226,34 @@ class CarPriceClient:
                 raise WaitTimeoutError(f"batch {batch_id} is {batch.state} after {timeout_s:g} s")
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        """Ask for the end of a batch; raises `ConflictError` if it has ended."""
+        """Cancel a batch; raises `ConflictError` if it has ended."""
         return Batch.of(self._transport.call("DELETE", f"/batches/{batch_id}").json())
 
     def download_results(self, batch_id: str, path: Path, *, form: str = "csv") -> Path:
-        """Download the results to `path`; an interrupted download goes on.
+        """Download the results to `path`; resumes an interrupted download.
 
         Args:
             batch_id: a batch that has ended.
-            path: appears when it is whole.
+            path: written when the download is complete.
             form: `csv`, `excel-fr`, `ndjson` or `parquet`.
 
         Raises:
-            ConflictError: the batch is under way.
+            ConflictError: the batch has not ended.
         """
         return download(self._transport, batch_id, "results", path, form=form)
 
     def download_rejected(self, batch_id: str, path: Path, *, form: str = "csv") -> Path:
-        """Download the rejected rows with the reasons, to correct and upload again.
+        """Download the rejected rows with the reasons.
 
         Args:
             batch_id: a batch that has ended.
-            path: appears when it is whole.
+            path: written when the download is complete.
             form: `csv` or `excel-fr`.
         """
         return download(self._transport, batch_id, "rejected", path, form=form)
 
     def batch_errors(self, batch_id: str) -> Iterator[RowError]:
-        """The error report, entry by entry, in the order of the file."""
+        """The entries of the error report, in the order of the file."""
         with self._transport.stream(
             f"/batches/{batch_id}/errors", params={}, headers={}
         ) as response:
@@ -292,5 +286,5 @@ def _blocks(source: BinaryIO, on_sent: Callable[[int], None] | None) -> Iterator
 
 
 def _ascii(name: str) -> str:
-    """A file name as it can stand in a header."""
+    """A file name that is valid in a header: other characters are replaced."""
     return "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)

@@ -1,4 +1,4 @@
-"""Downloads that go on where they were interrupted."""
+"""Resumable downloads of result files."""
 
 import time
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from client.errors import (
 from client.transport import Transport, retry_delay_s
 
 MAX_STALLED_ATTEMPTS = 5
-"""Calls in a row that bring nothing new, then the download fails."""
+"""Successive attempts without new bytes after which a download fails."""
 
 EXPORT_TIMEOUT_S = 3600.0
-"""How long the service may take to make another form of a large file."""
+"""Longest wait for the service to make an export of a large file."""
 
 PARAMS: Mapping[str, Mapping[str, str]] = {
     "csv": {},
@@ -25,14 +25,14 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
     "ndjson": {"format": "ndjson"},
     "parquet": {"format": "parquet"},
 }
-"""Query parameters of each form."""
+"""Query parameters by format."""
 
 
 def download(transport: Transport, batch_id: str, name: str, path: Path, *, form: str) -> Path:
-    """Download a result file of a batch; `path` appears when it is whole.
+    """Download a result file of a batch; `path` is written when the download is complete.
 
-    What has arrived lies beside it under a name that holds the batch's id. The results of a batch
-    never change, so a later call, in this process or another, asks for the rest only.
+    Received bytes are kept in a file beside `path`, named after the batch. Results never change, so
+    a later call, also in another process, requests only the rest.
     """
     part = path.with_name(f"{path.name}.{batch_id}-{form}.part")
     attempt, have = 1, _size(part)
@@ -61,7 +61,7 @@ def _size(part: Path) -> int:
 
 
 def _fetch(transport: Transport, url: str, part: Path, params: Mapping[str, str]) -> None:
-    """Fetch the rest of a file; all of it if the service does not give parts."""
+    """Fetch the rest of a file, or all of it if the service ignores the range."""
     have = _size(part)
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     if have:

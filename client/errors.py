@@ -1,4 +1,4 @@
-"""What a call can fail with: one exception for each kind of failure that a caller acts on."""
+"""Exceptions of the client, one for each kind of failure that callers handle differently."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,26 +7,26 @@ import httpx
 
 
 class CarPriceError(Exception):
-    """Base of every failure of this client."""
+    """Base class of all exceptions of the client."""
 
 
 class ServiceUnreachableError(CarPriceError):
-    """Nothing answers at the service's address, or the connection broke."""
+    """The service does not answer, or the connection was lost."""
 
 
 class WaitTimeoutError(CarPriceError):
-    """What was waited for did not end in time; it goes on, and can be waited for again."""
+    """A job or batch did not end in time; it goes on and can be waited for again."""
 
 
 class ProblemError(CarPriceError):
-    """The service refused the call and said why (RFC 9457).
+    """The service answered with a problem document (RFC 9457).
 
     Attributes:
         status: HTTP status.
-        code: the problem's name, like `invalid-input`.
-        title, detail: in the client's language.
-        errors: each place that is wrong: `pointer` or `parameter`, `code`, `detail`.
-        retry_after_s: how long to wait before the same call may work; None if it never will.
+        code: name of the problem, like `invalid-input`.
+        title, detail: texts in the language of the client.
+        errors: invalid parts of the request: `pointer` or `parameter`, `code`, `detail`.
+        retry_after_s: `Retry-After` in seconds; None if the response has none.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ProblemError(CarPriceError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        # Where places are named, `detail` repeats the first of them.
+        # If there are `errors`, `detail` repeats the first of them.
         lines = [f"{self.title}:" if self.errors else f"{self.title}: {self.detail}"]
         for error in self.errors:
             place = error.get("pointer") or error.get("parameter") or error.get("header") or ""
@@ -57,11 +57,11 @@ class ProblemError(CarPriceError):
 
 
 class InvalidInputError(ProblemError):
-    """Something in the request breaks a rule; `errors` says what and where (422, 413, 415)."""
+    """The request is invalid; `errors` names the invalid parts (422, 413, 415)."""
 
 
 class NotAuthorisedError(ProblemError):
-    """The API key is missing, wrong, or lacks a scope (401, 403)."""
+    """The API key is missing, invalid or lacks a scope (401, 403)."""
 
 
 class NotFoundError(ProblemError):
@@ -69,19 +69,19 @@ class NotFoundError(ProblemError):
 
 
 class ExpiredError(ProblemError):
-    """It was there, and its retention time is over (410)."""
+    """The retention time of the job or batch is over (410)."""
 
 
 class ConflictError(ProblemError):
-    """It is in a state that does not allow this: not ready, or ended already (409, 412)."""
+    """The state of the job or batch does not allow the call: not ready or ended (409, 412)."""
 
 
 class TooManyRequestsError(ProblemError):
-    """A rate limit; try again after `retry_after_s` (429)."""
+    """Rate limit exceeded; retry after `retry_after_s` (429)."""
 
 
 class UnavailableError(ProblemError):
-    """The service cannot do it now; try again after `retry_after_s` (503)."""
+    """The service is temporarily unavailable; retry after `retry_after_s` (503)."""
 
 
 _ERROR_BY_STATUS: dict[int, type[ProblemError]] = {
@@ -100,7 +100,7 @@ _ERROR_BY_STATUS: dict[int, type[ProblemError]] = {
 
 
 def problem_from_response(response: httpx.Response) -> ProblemError:
-    """The exception for an answer that is a failure; its body must have been read."""
+    """The exception for an error response, whose body must have been read."""
     try:
         body = response.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the service answers, as frozen values. `raw` is the whole answer."""
+"""Answers of the service as immutable values; `raw` is the JSON object of the answer."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,9 +7,14 @@ from typing import Any, Self
 TERMINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 
+def _members(kind: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a JSON object that are fields of the dataclass `kind`."""
+    return {field.name: answer[field.name] for field in dataclasses.fields(kind)}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """An asking price held against the market."""
+    """Comparison of an asking price with the market."""
 
     asking_price_mad: float
     position: str
@@ -22,7 +27,7 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Valuation:
-    """What a car is worth."""
+    """The estimated price of a car."""
 
     id: str
     price_mad: float
@@ -32,7 +37,7 @@ class Valuation:
     """Probability that the real price lies between `low_mad` and `high_mad`."""
     model_version: str
     model_known: bool
-    """False: the car's model is not in the data, and the interval is wider."""
+    """False: the car's model is not in the training data, so the interval is wider."""
     cached: bool
     verdict: Verdict | None
     warnings: tuple[str, ...]
@@ -51,13 +56,7 @@ class Valuation:
             model_version=answer["model"]["version"],
             model_known=answer["model_known"],
             cached=answer["cached"],
-            verdict=verdict
-            and Verdict(
-                asking_price_mad=verdict["asking_price_mad"],
-                position=verdict["position"],
-                percentile=verdict["percentile"],
-                difference_mad=verdict["difference_mad"],
-            ),
+            verdict=verdict and Verdict(**_members(Verdict, verdict)),
             warnings=tuple(
                 f"{warning['pointer']}: {warning['detail']}" for warning in answer["warnings"]
             ),
@@ -66,20 +65,24 @@ class Valuation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """An accepted request for one valuation, or for a list of them."""
-
+class _Stateful:
     id: str
     state: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the state is terminal."""
+        return self.state in TERMINAL_STATES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Job(_Stateful):
+    """An asynchronous valuation of one car or of a list of cars."""
+
     valuations: tuple[Valuation, ...]
     """In the order of the request, once the job has succeeded."""
     error: str | None
     raw: Mapping[str, Any] = dataclasses.field(repr=False)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in TERMINAL_STATES
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
@@ -97,15 +100,13 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
-    """An uploaded file."""
+class Batch(_Stateful):
+    """The processing of an uploaded file."""
 
-    id: str
-    state: str
     outcome: str | None
     """`complete`, `with_errors`, `partial`, `aborted`, `cancelled` or `dry_run`."""
     total: int | None
-    """Rows; None until all of the file is read."""
+    """Rows of the file; None until it has been read completely."""
     done: int
     valid: int
     invalid: int
@@ -115,11 +116,6 @@ class Batch:
     sha256: str
     error: str | None
     raw: Mapping[str, Any] = dataclasses.field(repr=False)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in TERMINAL_STATES
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
@@ -144,7 +140,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RowError:
-    """One broken rule of one row of a file."""
+    """A violated rule in a row of a file."""
 
     line: int
     row_key: str | None
@@ -156,5 +152,4 @@ class RowError:
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
         """From a line of the error report."""
-        names = (field.name for field in dataclasses.fields(cls))
-        return cls(**{name: answer[name] for name in names})
+        return cls(**_members(cls, answer))

@@ -1,4 +1,4 @@
-"""Calls over HTTP: failures become exceptions, and what may be repeated is repeated."""
+"""HTTP transport: maps error responses to exceptions and retries idempotent calls."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -22,16 +22,10 @@ MAX_RETRY_DELAY_S = 10.0
 
 
 class Transport:
-    """One connection pool to one service.
+    """Connection pool of one service.
 
-    Args:
-        base_url: where the service is.
-        api_key: sent as bearer token, if given.
-        language: `fr` or `en`, of problems and warnings.
-        timeout_s: how long one answer may take.
-        retries: how often a call that can be repeated without harm is repeated when the service
-            cannot be reached or says that it cannot answer now.
-        http: an `httpx` transport in place of the network.
+    Args: as for `CarPriceClient`; an idempotent call is repeated when the service cannot be reached
+        or answers 429 or 503.
     """
 
     def __init__(
@@ -63,17 +57,17 @@ class Transport:
     def call(
         self, method: str, path: str, *, is_idempotent: bool = True, **options: Any
     ) -> httpx.Response:
-        """One call and its whole answer.
+        """Send a request and read the whole response.
 
         Args:
             method: HTTP method.
             path: below the base URL.
-            is_idempotent: whether doing it twice is the same as doing it once.
+            is_idempotent: whether the call may be repeated.
             options: of `httpx.Client.request`.
 
         Raises:
-            ProblemError: the service refused.
-            ServiceUnreachableError: no answer.
+            ProblemError: the response is an error.
+            ServiceUnreachableError: there is no response.
         """
         attempts = self._retries if is_idempotent else 0
         for attempt in range(attempts + 1):
@@ -89,9 +83,9 @@ class Transport:
     def stream(
         self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str]
     ) -> Iterator[httpx.Response]:
-        """A GET whose body is read piece by piece inside the context.
+        """Send a GET whose body is streamed inside the context.
 
-        416 is given back like a success: it tells that there is nothing more to read.
+        A response 416 raises no exception: it means that there are no more bytes.
         """
         with (
             self._wrap_transport_errors(),
@@ -124,6 +118,6 @@ class Transport:
 
 
 def retry_delay_s(error: CarPriceError, attempt: int) -> float:
-    """How long to wait before a call is repeated."""
+    """Delay before an attempt is repeated."""
     asked_s: float | None = getattr(error, "retry_after_s", None)
     return min(asked_s or RETRY_DELAY_S * 2**attempt, MAX_RETRY_DELAY_S)

@@ -1,1 +1,1 @@
-"""Market data: listings as people have them, statistics of the market, cars drawn from them."""
+"""Market data: reading listings, statistics of the market, and generated listings."""

@@ -1,7 +1,7 @@
-"""How kernels are compiled: eagerly, with the machine code kept on disk where that is possible.
+"""Compilation of numba kernels: at import, with the machine code cached on disk if possible.
 
-Numba keeps it in the folder that `NUMBA_CACHE_DIR` names; whoever starts a process sets that
-before the first kernel is imported. One entry serves every process on the same processor type.
+Numba reads the folder of its cache from `NUMBA_CACHE_DIR`, which must be set before the first
+kernel is imported. All processes on the same type of processor share an entry.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
         with _without_scipy_linalg():
             try:
                 return numba.njit(signature, cache=True, error_model="numpy")(function)
-            except (RuntimeError, OSError):  # no folder for the cache can be written
+            except (RuntimeError, OSError):  # no folder for the cache is writable
                 return numba.njit(signature, error_model="numpy")(function)
 
     return compile_now
@@ -29,15 +29,15 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
 
 @contextlib.contextmanager
 def _without_scipy_linalg() -> Iterator[None]:
-    """Keep numba from importing all of scipy.linalg.
+    """Prevent numba from importing scipy.linalg, which costs 17 MB and a third of a second.
 
-    At its first compilation numba does so only to see whether matrix products could be compiled.
-    The kernels have none, and it would cost each worker 17 MB and a third of a second.
+    At its first compilation numba imports it to find out whether matrix products can be compiled.
+    The kernels contain none.
     """
     if _BLAS in sys.modules:
         yield
         return
-    sys.modules[_BLAS] = None  # type: ignore[assignment] # how Python marks a module as absent
+    sys.modules[_BLAS] = None  # type: ignore[assignment] # makes `import` raise ImportError
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""`make up`: checks, embedded servers, and one supervisor over the processes of the Procfile."""
+"""`make up`: preflight checks, embedded servers and the supervisor of the Procfile's processes."""

@@ -1,7 +1,7 @@
-"""Has the disk take the embedded broker's files each second: `python -m launcher.broker_flush`.
+"""Calls fsync on the append-only files of the embedded broker: `python -m launcher.broker_flush`.
 
-A process beside the server, because the server holds back acknowledged commands while it waits for
-the disk itself (docs/adr/0031). It may be killed and started again at any time.
+It is a separate process because the server delays the acknowledgement of commands while it waits
+for the disk itself (docs/adr/0031). It may be killed and restarted at any time.
 """
 
 import os
@@ -15,22 +15,21 @@ from shared.redis.servers import socket_path
 from shared.settings import Settings, SettingsError
 
 FLUSH_INTERVAL_S = 1.0
-"""Pause after each flush: a loss of power costs the broker what came in it and during the flush."""
+"""Pause after each flush; a power failure loses what was written in it and during the flush."""
 
 ANSWER_TIMEOUT_S = 2.0
 
 
 def fsync_aof_files(folder: Path) -> None:
-    """Flush the append-only files of a folder to the disk, as many as there are just now.
+    """Call fsync on every append-only file of a folder.
 
     Raises:
-        OSError: the disk refuses; what it was to take may never be on it, because the system
-            reports such a loss once only.
+        OSError: fsync failed. The data may be lost for good: the system reports that only once.
     """
     for path in folder.glob("*.aof"):
         try:
             handle = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:  # the server has written it anew meanwhile
+        except FileNotFoundError:  # the server has rewritten it meanwhile
             continue
         try:
             os.fsync(handle)
@@ -39,7 +38,7 @@ def fsync_aof_files(folder: Path) -> None:
 
 
 def main() -> int:
-    """Flush until a signal comes, or the disk refuses."""
+    """Flush until a signal arrives or fsync fails."""
     try:
         settings = Settings.from_env()
     except SettingsError as error:
@@ -54,8 +53,8 @@ def main() -> int:
 
 
 def _rewrite_aof(settings: Settings) -> str:
-    """Have the server write all it remembers into new files; what the disk lost is in there."""
-    # The client library would take four times the memory of this process, for one line.
+    """Make the server write its data to new files, including the data that fsync lost."""
+    # Importing the client library would take four times the memory of this process.
     try:
         with socket.socket(socket.AF_UNIX) as server:
             server.settimeout(ANSWER_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""One process of a run: its life, its output and its restarts."""
+"""A child process of the supervisor: start, output, exit and restart delays."""
 
 import collections
 import dataclasses
@@ -10,26 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 RESTART_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 4.0)
-"""Waits before the first, second … restart in a row; the last one repeats."""
+"""Delays before the first, second … restart in a row; the last one repeats."""
 
 STABLE_AFTER_S = 30.0
-"""A process that lived this long starts again at the first delay."""
+"""A process that ran this long is restarted with the first delay."""
 
 MAX_CRASHES = 5
 CRASH_WINDOW_S = 30.0
-"""A process that ends by itself this often within this time will not recover by itself."""
+"""This many crashes within this time are a crash loop."""
 
 EXTERNAL_STOP_CODES = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
-"""Ends that came from outside say nothing about the process itself."""
+"""Exit codes after signals from outside; they do not count as crashes."""
 
 READ_BYTES = 65_536
 LINE_MAX_BYTES = 1_000_000
-"""A longer line is passed on in parts."""
+"""Longer lines of output are split."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """What to run, and its name in logs."""
+    """A shell command and its name in logs."""
 
     name: str
     line: str
@@ -38,7 +38,7 @@ class Command:
 
 
 class Child:
-    """A process that is started, watched and started again."""
+    """A process that can be started, observed and restarted."""
 
     def __init__(self, command: Command) -> None:
         self.name = command.name
@@ -53,24 +53,24 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether the process has been started and its end not been noted yet."""
+        """Whether the process has been started and not yet reaped."""
         return self._process is not None
 
     @property
     def pid(self) -> int:
         """Process id, which is also the id of its process group."""
-        assert self._process is not None  # noqa: S101 - asked of running children only
+        assert self._process is not None  # noqa: S101 - for running children only
         return self._process.pid
 
     @property
     def output_fd(self) -> int:
-        """Where its output can be read without waiting."""
-        assert self._process is not None  # noqa: S101 - asked of running children only
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        """Non-blocking file descriptor of its output."""
+        assert self._process is not None  # noqa: S101 - for running children only
+        assert self._process.stdout is not None  # noqa: S101 - started with a pipe
         return self._process.stdout.fileno()
 
     def start(self) -> None:
-        """Start the process in a session of its own, so that only the supervisor signals it."""
+        """Start the process in its own session, so that only the supervisor signals it."""
         self.restart_at = None
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(
@@ -86,7 +86,7 @@ class Child:
         os.set_blocking(self.output_fd, False)
 
     def lines(self) -> list[bytes]:
-        """The lines completed by what can be read now without waiting."""
+        """The complete lines of output that are available now."""
         chunk = self._read()
         *complete, self._unfinished_line = (self._unfinished_line + chunk).split(b"\n")
         if len(self._unfinished_line) > LINE_MAX_BYTES:
@@ -95,7 +95,7 @@ class Child:
         return complete
 
     def drain_output(self) -> list[bytes]:
-        """Everything that is left to read of a process that has ended."""
+        """The remaining output of an exited process."""
         last: list[bytes] = []
         while self.output_open and (lines := self.lines()):
             last += lines
@@ -110,17 +110,17 @@ class Child:
         return chunk
 
     def has_exited(self) -> bool:
-        """Whether the process is over; its id stays reserved until `reap`."""
+        """Whether the process has exited; its id stays reserved until `reap`."""
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is not None
 
     def reap(self) -> int:
-        """Note the end: kill what is left of its group, then free its id.
+        """Kill the rest of the process group, then wait for the exited process.
 
         Returns:
             The exit code; negative for a signal.
         """
-        assert self._process is not None  # noqa: S101 - asked of running children only
+        assert self._process is not None  # noqa: S101 - for running children only
         os.killpg(self.pid, signal.SIGKILL)
         code = self._process.wait()
         if self._process.stdout is not None:
@@ -130,19 +130,19 @@ class Child:
         return code
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself, which tells its own children.
+        """Send a signal to the process, which passes it to its own children.
 
-        Not by `Popen`, which frees the id of a process that has ended in between: `reap` does.
+        `Popen.send_signal` is not used: it would reap an exited process.
         """
         if self._process is not None:
             os.kill(self.pid, number)
 
     def kill_group(self) -> None:
-        """End the process and its children at once."""
+        """Kill the process and its children."""
         os.killpg(self.pid, signal.SIGKILL)
 
     def schedule_restart(self, code: int) -> float:
-        """Decide when to start again after an end with this exit code.
+        """Schedule the restart after an exit with this code.
 
         Returns:
             Seconds from now.
@@ -159,13 +159,13 @@ class Child:
 
     @property
     def is_crash_looping(self) -> bool:
-        """Whether it ended by itself too often in too short a time."""
+        """Whether it crashed `MAX_CRASHES` times within `CRASH_WINDOW_S`."""
         full = len(self._crashes) == MAX_CRASHES
         return full and self._crashes[-1] - self._crashes[0] < CRASH_WINDOW_S
 
 
 def describe_exit(code: int) -> str:
-    """An exit code in words."""
+    """An exit code in words, for messages."""
     if code >= 0:
         return f"ended with exit code {code}"
     return f"was ended by {signal.Signals(-code).name}"

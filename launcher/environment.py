@@ -1,4 +1,4 @@
-"""The environment that every process of one run shares."""
+"""The environment variables and process counts of a run."""
 
 import dataclasses
 import os
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.redis.servers import embedded_url, socket_path
+from shared.redis.servers import ServerName, embedded_url
 from shared.settings import Settings
 
 CODE_ROOT = Path(__file__).parents[1]
-"""Folder of the Procfile and of the packages."""
+"""Folder of the Procfile and the packages."""
 
 SINGLE_THREAD_ENV = (
     "OMP_NUM_THREADS",
@@ -19,11 +19,11 @@ SINGLE_THREAD_ENV = (
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-"""The service scales by processes; threads of numeric libraries would fight over the cores."""
+"""Set to 1: the service scales by processes, which the threads of numeric libraries would slow."""
 
 
 def with_absolute_paths(settings: Settings) -> Settings:
-    """The same settings, valid from any working directory."""
+    """The settings with absolute paths, valid in any working directory."""
     given: dict[str, Any] = {
         field.name: value.absolute()
         for field in dataclasses.fields(settings)
@@ -33,13 +33,13 @@ def with_absolute_paths(settings: Settings) -> Settings:
 
 
 def metrics_folder(settings: Settings, inherited: Mapping[str, str]) -> Path:
-    """Where the processes of one run put their metrics."""
+    """Folder of the metric files of a run."""
     given = inherited.get("PROMETHEUS_MULTIPROC_DIR")
     return Path(given).absolute() if given else settings.home / "metrics"
 
 
 def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the processes: every setting resolved, nothing left to a default.
+    """The environment of the processes, with every setting given explicitly.
 
     Args:
         settings: with absolute paths.
@@ -57,7 +57,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
         **resolved,
         "REDIS_URL": settings.redis_url or embedded_url(settings, "broker"),
         "CACHE_URL": settings.cache_url or embedded_url(settings, "cache"),
-        # Must stand before Python starts: the celery command imports prometheus_client early.
+        # prometheus_client reads it on import, which the celery command does early.
         "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings, inherited)),
         "NUMBA_CACHE_DIR": inherited.get("NUMBA_CACHE_DIR", str(settings.home / "numba")),
         "PYTHONUNBUFFERED": "1",
@@ -68,14 +68,13 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
 def single_host_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of a run with all processes on one host.
 
-    The API's `/metrics` speaks for all of them there; workers with a port of their own would
-    fight over it.
+    `/metrics` of the API covers all of them, and workers with `METRICS_PORT` would conflict.
     """
     return {**child_environment(settings, inherited), "METRICS_PORT": ""}
 
 
 def process_counts(settings: Settings) -> dict[str, int]:
-    """How many processes of each line of the Procfile run here; one where nothing is said."""
+    """Number of processes of each line of the Procfile; lines that are missing here have one."""
     return {
         "broker": 0 if settings.redis_url else 1,
         "cache": 0 if settings.cache_url else 1,
@@ -84,8 +83,7 @@ def process_counts(settings: Settings) -> dict[str, int]:
     }
 
 
-def embedded_sockets(settings: Settings) -> list[Path]:
-    """Where the embedded servers of this run listen."""
-    broker = [] if settings.redis_url else [socket_path(settings, "broker")]
-    cache = [] if settings.cache_url else [socket_path(settings, "cache")]
-    return broker + cache
+def embedded_urls(settings: Settings) -> list[str]:
+    """URLs of the embedded servers of this run."""
+    given: dict[ServerName, str] = {"broker": settings.redis_url, "cache": settings.cache_url}
+    return [embedded_url(settings, name) for name, url in given.items() if not url]

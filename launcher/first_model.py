@@ -1,4 +1,4 @@
-"""The first model of a fresh home."""
+"""Training of the default model on the first start."""
 
 import os
 import subprocess
@@ -20,13 +20,13 @@ POLL_S = 0.1
 
 
 def needs_default_model(settings: Settings) -> bool:
-    """Whether the default model must be trained before anything can be served.
+    """Whether the default model must be trained before the service can start.
 
-    So it is in a fresh home, and after an update of the program that cannot read the default model
-    of the one before. A model of somebody's own listings is never replaced without being asked.
+    It must if no model is active, or if the active one is a default model that this version of the
+    program cannot read. A model trained on the user's own listings is never replaced.
 
     Raises:
-        CannotStartError: the active model is such a one, and cannot be served.
+        CannotStartError: the active model was trained on other listings and cannot be served.
     """
     registry = ModelRegistry(settings.versions_path)
     active = registry.active_version()
@@ -56,12 +56,12 @@ def _is_default(registry: ModelRegistry, version: str) -> bool:
 def train_default_model(
     env: Mapping[str, str], watchdog: Watchdog, should_stop: Callable[[], bool]
 ) -> None:
-    """Run `carprice train --activate`, its progress on this terminal.
+    """Run `carprice train --activate`; its progress appears on this terminal.
 
     Args:
-        env: the environment of the run; training may use all cores.
-        watchdog: ends the training if this process is killed.
-        should_stop: asked a few times a second.
+        env: the environment of the run; its limits of threads do not apply to training.
+        watchdog: kills the training if this process is killed.
+        should_stop: called every `POLL_S`; True ends the training.
 
     Raises:
         CannotStartError: the training failed.
@@ -78,7 +78,7 @@ def train_default_model(
         time.sleep(POLL_S)
     was_stopped = training.poll() is None
     if was_stopped:
-        # Nothing is lost: a version becomes visible in one step, when it is complete.
+        # Safe at any time: a version becomes visible in one step when it is complete.
         kill_groups([training.pid])
     code = training.wait()
     watchdog.unwatch(training.pid)

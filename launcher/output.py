@@ -1,4 +1,4 @@
-"""What the processes print: everything to files, what a person needs to the terminal."""
+"""Output of the processes: all lines go to log files, relevant lines also to the terminal."""
 
 import datetime as dt
 import json
@@ -25,18 +25,18 @@ OUTAGE_PATTERN = re.compile(
     r"|loading the dataset|broker_?unavailable|broken pipe",
     re.IGNORECASE,
 )
-"""What the libraries say while a server does not answer."""
+"""Messages of libraries while a server does not answer."""
 OUTAGE_QUIET_S = 60.0
-"""After this time without a word about it, the next word is about another outage."""
+"""After this time without such a message, the next one counts as another outage."""
 TRACEBACK_END = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
-"""The last line of a stack: the exception's class, and what it says."""
+"""The last line of a traceback: class and message of the exception."""
 TRACEBACK_LINK = re.compile(r"(During handling of|The above exception was|Traceback \()")
 
 
 def terminal_text(line: str) -> str | None:
-    """How a line of a process appears in the terminal; None if it goes to the file only.
+    """The text of a line on the terminal; None if it only goes to the file.
 
-    JSON log lines below warning stay in the file; the others are written for people.
+    JSON log lines below the level warning are not shown, lines that are not JSON are.
     """
     if not line.strip():
         return None
@@ -52,14 +52,14 @@ def terminal_text(line: str) -> str | None:
 
 
 def _readable(record: dict[str, Any]) -> str:
-    """A log record in one line."""
+    """A JSON log record as one line of text."""
     rest = [f"{key}={value}" for key, value in record.items() if key not in HIDDEN_FIELDS]
     last_line = str(record.get("exception", "")).strip().splitlines()[-1:]
     return " ".join([f"{record['level']}: {record['event']}", *rest, *last_line])
 
 
 class TerminalFilter:
-    """What one process has to say on the terminal: no stacks, one line for each outage."""
+    """Filters the lines of one process: no tracebacks, and one line for each outage."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -67,7 +67,7 @@ class TerminalFilter:
         self._outage_at = float("-inf")
 
     def text(self, line: str) -> str | None:
-        """How a line appears; None if it goes to the file only."""
+        """The text of a line on the terminal; None if it only goes to the file."""
         shown = terminal_text(line)
         if shown is None or self._is_traceback(shown):
             return None
@@ -80,7 +80,7 @@ class TerminalFilter:
         return f"a server does not answer; trying again (see logs/{self._name}.log)"
 
     def _is_traceback(self, line: str) -> bool:
-        """Whether a line is of a stack; its last line, which says what happened, is not."""
+        """Whether a line belongs to a traceback, except its last line with the exception."""
         if TRACEBACK_LINK.match(line):
             self._in_traceback = True
             return True
@@ -97,9 +97,9 @@ class Output:
         """Open the files.
 
         Args:
-            folder: where `<name>.log` is written.
-            names: of the processes; they also give the width of the prefix.
-            terminal: standard output when not given.
+            folder: of the files `<name>.log`.
+            names: of the processes.
+            terminal: standard output if not given.
         """
         self._terminal = sys.stdout if terminal is None else terminal
         self._printer = Printer(self._terminal, width=max(map(len, [SUPERVISOR_NAME, *names])))
@@ -111,7 +111,7 @@ class Output:
         self._terminal_gone = False
 
     def relay(self, name: str, line: bytes) -> None:
-        """Pass on one line of a process."""
+        """Write a line of a process."""
         text = line.decode(errors="replace").rstrip()
         self._files[name].info(text)
         shown = self._filters[name].text(text)
@@ -119,13 +119,13 @@ class Output:
             self._print(name, shown)
 
     def say(self, text: str) -> None:
-        """A line of the supervisor's own."""
+        """Write a line of the supervisor."""
         now = dt.datetime.now(tz=dt.UTC)
         self._files[SUPERVISOR_NAME].info("%s %s", now.isoformat(timespec="seconds"), text)
         self._print(SUPERVISOR_NAME, text)
 
     def announce(self, text: str) -> None:
-        """Several lines for a person, without a prefix."""
+        """Write several lines to the terminal only, without prefix."""
         self._to_terminal(lambda: print(text, file=self._terminal, flush=True))
 
     def _print(self, name: str, text: str) -> None:
@@ -134,7 +134,7 @@ class Output:
         self._to_terminal(lambda: self._printer.write(message))
 
     def _to_terminal(self, write: Callable[[], None]) -> None:
-        """Write, unless the terminal is gone: that must not end the service."""
+        """Write to the terminal; the service goes on if the terminal has been closed."""
         if self._terminal_gone:
             return
         try:
@@ -144,8 +144,8 @@ class Output:
 
 
 def _log_file(path: Path) -> logging.Logger:
-    """A logger that writes bare lines to one rotating file."""
-    # A logger of its own: two runs in one interpreter must not share handlers by name.
+    """A logger that writes lines without prefix to a rotating file."""
+    # Not by `getLogger`: two runs in one interpreter would share handlers.
     logger = logging.Logger(path.stem)  # noqa: LOG001
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=LOG_FILE_MAX_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=True

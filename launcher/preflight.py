@@ -1,34 +1,33 @@
-"""What must be true before anything starts; each failure is one line that says what to do."""
+"""Checks before the service starts; each failure is one line that says what to do."""
 
-import fcntl
 import os
 import shutil
 import socket
-import time
 from pathlib import Path
 
 from api.middleware.authentication import load_keys
+from launcher.locks import LockHeldError, lock_file
 from shared.redis.connections import connect
 from shared.settings import Settings
 
 MAX_PORT = 65_535
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MIN_FREE_BYTES = 50_000_000
-"""Metrics are memory mapped: on a full disk the processes would die without a word."""
+"""Metrics are memory-mapped files: on a full disk the processes would be killed by SIGBUS."""
 HOME_LOCK_TIMEOUT_S = 10.0
-"""How long the last processes of a killed run may take to go."""
+"""Longest wait for the last processes of a killed run to exit."""
 
 
 class CannotStartError(RuntimeError):
-    """The service cannot start here; the message is one line that says what to change."""
+    """The service cannot start; the message is one line that says what to change."""
 
 
 def check_keys(settings: Settings) -> None:
-    """Refuse to serve other machines without API keys.
+    """Require API keys if the API can be reached from other machines.
 
     Raises:
         CannotStartError: the address is not loopback and there are no keys.
-        SettingsError: the file of the keys cannot be read.
+        SettingsError: the file of keys cannot be read.
     """
     if not load_keys(settings.keys_file) and not settings.is_loopback:
         raise CannotStartError(
@@ -38,7 +37,7 @@ def check_keys(settings: Settings) -> None:
 
 
 def check_flower(settings: Settings) -> None:
-    """Refuse to show the queue to other machines without a password.
+    """Require a password if Flower can be reached from other machines.
 
     Raises:
         CannotStartError: Flower's address is not loopback and there is no password.
@@ -51,10 +50,10 @@ def check_flower(settings: Settings) -> None:
 
 
 def check_addresses(settings: Settings) -> None:
-    """See that the addresses of given servers can be read; nothing is sent.
+    """Check the syntax of the server URLs without connecting.
 
     Raises:
-        CannotStartError: a port or a database is no number; the address itself is not shown.
+        CannotStartError: a URL is invalid; the message does not show it.
     """
     for variable, url in (("REDIS_URL", settings.redis_url), ("CACHE_URL", settings.cache_url)):
         try:
@@ -66,7 +65,7 @@ def check_addresses(settings: Settings) -> None:
 
 
 def check_ports(settings: Settings) -> None:
-    """See that the API and Flower can have their ports.
+    """Check that the ports of the API and of Flower are free.
 
     Raises:
         CannotStartError: a port is taken, equal to the other one or out of range.
@@ -80,7 +79,7 @@ def check_ports(settings: Settings) -> None:
 
 
 def _check_port(variable: str, host: str, port: int) -> None:
-    """Bind once, as the server will."""
+    """Bind and listen, as the server will."""
     if not 1 <= port <= MAX_PORT:
         raise CannotStartError(f"{variable}={port}: expected a number from 1 to {MAX_PORT}")
     try:
@@ -88,7 +87,7 @@ def _check_port(variable: str, host: str, port: int) -> None:
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-            # Two sockets with this option may both bind; only one may listen.
+            # Two sockets with SO_REUSEADDR may both bind, but only one may listen.
             probe.listen(1)
     except socket.gaierror:
         raise CannotStartError(f"HOST={host}: no such address") from None
@@ -102,7 +101,7 @@ def _check_port(variable: str, host: str, port: int) -> None:
 
 
 def _suggestion(port: int) -> int:
-    """A port that the user may like better."""
+    """Another port for the message."""
     return port + 1 if port < MAX_PORT else port - 1
 
 
@@ -110,7 +109,7 @@ def prepare_home(settings: Settings) -> None:
     """Create the private folder of all runtime data.
 
     Raises:
-        CannotStartError: it cannot be created or written, or its disk is as good as full.
+        CannotStartError: it cannot be created or written, or its disk is almost full.
     """
     home = settings.home
     try:
@@ -131,45 +130,22 @@ def prepare_home(settings: Settings) -> None:
 
 
 def wipe_metrics(folder: Path) -> None:
-    """Remove the metrics of processes that are gone: they would be summed up with the new ones."""
+    """Remove the metrics of the last run, which would be added to the new ones."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in folder.glob("*.db"):
         file.unlink(missing_ok=True)
 
 
 def lock_home(home: Path) -> int:
-    """Lock the home for as long as the returned file descriptor is open anywhere.
-
-    A lock file that a killed run left behind is no obstacle: the kernel released the lock.
+    """Lock the home while the returned file descriptor is open in any process.
 
     Raises:
         CannotStartError: another run uses this home.
     """
-    handle = os.open(home / "run" / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + HOME_LOCK_TIMEOUT_S
-    while not _locked(handle):
-        holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
-        if _alive(holder) or time.monotonic() > deadline:
-            os.close(handle)
-            raise CannotStartError(
-                f"{home} is in use by process {holder or '?'}: stop that one, or choose another "
-                "folder with CARPRICE_HOME (and PORT and FLOWER_PORT)"
-            )
-        time.sleep(0.1)
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle
-
-
-def _locked(handle: int) -> bool:
-    """Take the lock if it is free."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _alive(pid: str) -> bool:
-    """Whether a process with this number runs."""
-    return pid.isdecimal() and Path("/proc", pid).exists()
+        return lock_file(home / "run" / "up.lock", HOME_LOCK_TIMEOUT_S, waits_for_live_holder=False)
+    except LockHeldError as error:
+        raise CannotStartError(
+            f"{home} is in use by process {error.holder or '?'}: stop that one, or choose another "
+            "folder with CARPRICE_HOME (and PORT and FLOWER_PORT)"
+        ) from None

@@ -9,14 +9,14 @@ from honcho.environ import parse_procfile
 from launcher.child import Child, Command
 
 TIERS = (("broker", "cache", "flush"), ("interactive", "bulk"), ("api", "beat", "flower"))
-"""What starts first stops last: a worker that ends its task still needs the broker."""
+"""Start order. The stop order is the reverse: workers need the broker to finish their tasks."""
 
 TIER_STOP_TIMEOUTS_S = (10.0, 40.0, 20.0)
-"""Longer than what each needs by its own settings (a worker's soft shutdown, granian's wait)."""
+"""Longer than the shutdown times in the settings of Celery and granian."""
 
 
 def read_procfile(procfile: Path) -> dict[str, str]:
-    """The command of each kind of process."""
+    """The commands of the Procfile by kind of process."""
     return dict(parse_procfile(procfile.read_text(encoding="utf-8")).processes)
 
 
@@ -26,9 +26,9 @@ def make_tiers(
     """A child for every process to run, by tier.
 
     Args:
-        procfile: the file with one command per kind of process.
-        counts: how many of each kind; one where nothing is said.
-        env: the environment of all of them.
+        procfile: path of the Procfile.
+        counts: number of processes of each kind; 1 if missing.
+        env: the environment of all processes.
     """
     commands = read_procfile(procfile)
     return [
@@ -43,7 +43,7 @@ def make_tiers(
 
 
 def _children(kind: str, line: str, count: int, env: Mapping[str, str], cwd: Path) -> list[Child]:
-    """The children of one line of the Procfile; several are numbered."""
+    """The children of a line of the Procfile; numbered if there are several."""
     names = [kind] if count == 1 else [f"{kind}.{number + 1}" for number in range(count)]
     return [
         Child(Command(name=name, line=line, env={**env, "HONCHO_PROCESS_NAME": name}, cwd=cwd))

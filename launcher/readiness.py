@@ -1,10 +1,7 @@
-"""Asks the running service, and the servers under it, whether they are ready."""
+"""Readiness probes of the API, the embedded servers and an external broker."""
 
 import http.client
 import json
-import socket
-from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
@@ -13,35 +10,18 @@ from shared.redis.connections import connect
 
 PROBE_TIMEOUT_S = 1.0
 REDIS_PORT = 6379
-UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked about, not bound
-"""Where to reach a server that listens on every address."""
+UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
+"""Loopback addresses of servers that listen on all addresses."""
 
 
 def local_address(host: str, port: int) -> str:
-    """`host:port` of the API, as this machine reaches it."""
+    """`host:port` at which this machine reaches the API."""
     reachable = UNSPECIFIED.get(host, host)
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
 
 
-def server_answers(path: Path) -> bool:
-    """Whether a Redis-protocol server on this socket takes commands (its data is loaded)."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(PROBE_TIMEOUT_S)
-        try:
-            probe.connect(str(path))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
-
-
-def servers_answer(paths: Sequence[Path]) -> bool:
-    """Whether all of these servers take commands."""
-    return all(server_answers(path) for path in paths)
-
-
 def server_location(url: str) -> str:
-    """Where a server is, without its password: `host:port`, or the path of its socket.
+    """`host:port` or socket path of a server URL, without its password.
 
     >>> server_location("rediss://:secret@queue.example/0")
     'queue.example:6379'
@@ -52,8 +32,8 @@ def server_location(url: str) -> str:
     return f"{parts.hostname}:{parts.port or REDIS_PORT}"
 
 
-def broker_error(url: str) -> str | None:
-    """Why the server at this address takes no commands; None if it does."""
+def server_error(url: str) -> str | None:
+    """The error of a PING to a Redis server; None if it answers, that is, has loaded its data."""
     client = connect(url)
     try:
         client.ping()
@@ -65,7 +45,7 @@ def broker_error(url: str) -> str | None:
 
 
 def api_state(address: str) -> tuple[bool, str]:
-    """Whether `/readyz` is green; if not, what is missing, or what the connection says."""
+    """Whether `/readyz` answers 200; if not, the failed checks or the connection error."""
     connection = http.client.HTTPConnection(address, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
@@ -80,7 +60,7 @@ def api_state(address: str) -> tuple[bool, str]:
 
 
 def failed_checks(answer: str) -> str:
-    """The dependencies that an answer of `/readyz` names as not ready; anything else as it is.
+    """The failed checks in a body of `/readyz`; a body of another form is returned unchanged.
 
     >>> failed_checks('{"checks": [{"name": "workers", "ok": false, "detail": "none"}]}')
     'workers (none)'

@@ -1,6 +1,6 @@
-"""Starts the processes in tiers, keeps them running, and stops them in the opposite order.
+"""Supervisor: starts processes in tiers, restarts them, and stops them in reverse order.
 
-One thread and one loop: output, ends of processes and restarts are looked at a few times a second.
+A single-threaded loop handles output, exits and restarts every `POLL_INTERVAL_S`.
 """
 
 import selectors
@@ -17,15 +17,15 @@ from launcher.watchdog import Watchdog
 POLL_INTERVAL_S = 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIGNAL_DEBOUNCE_S = 1.0
-"""A terminal, a shell and `make` may each pass on the same signal."""
+"""Signals within this time count once: terminal, shell and `make` may send the same one."""
 
 
 class CrashLoopError(RuntimeError):
-    """A process crashes again and again; the message is the last line that the user reads."""
+    """A process crashes repeatedly; the message is the last line on the terminal."""
 
 
 class Supervisor:
-    """Runs tiers of children until a stop signal arrives or one of them is beyond help."""
+    """Runs tiers of children until a stop signal arrives or one of them is in a crash loop."""
 
     def __init__(
         self, tiers: Sequence[Sequence[Child]], *, output: Output, watchdog: Watchdog
@@ -33,9 +33,9 @@ class Supervisor:
         """Prepare; nothing starts yet.
 
         Args:
-            tiers: what starts first stops last.
-            output: where lines of the children go.
-            watchdog: told of every process group, in case this process is killed.
+            tiers: in start order; they stop in reverse order.
+            output: receives the lines of the children.
+            watchdog: kills the process groups of the children if this process is killed.
         """
         self._tiers: Final = tiers
         self._output: Final = output
@@ -45,14 +45,14 @@ class Supervisor:
         self._last_request_at = float("-inf")
 
     def __enter__(self) -> Self:
-        """Take over the stop signals."""
+        """Install the handlers of the stop signals."""
         self._previous_handlers = {
             number: signal.signal(number, self._on_stop) for number in STOP_SIGNALS
         }
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever happened: leave no process, and give the signals back."""
+        """Kill all children that still run, and restore the signal handlers."""
         for child in self._running():
             child.kill_group()
             self._reap(child)
@@ -67,10 +67,10 @@ class Supervisor:
         self._last_request_at = now
 
     def start_tier(self, index: int, ready: Callable[[], bool]) -> None:
-        """Start one tier and wait until it is ready (or a stop is asked for).
+        """Start a tier and wait until it is ready or a stop is requested.
 
         Raises:
-            CrashLoopError: one of its processes crashes again and again.
+            CrashLoopError: a process crashes repeatedly.
         """
         for child in self._tiers[index]:
             self._start(child)
@@ -78,10 +78,10 @@ class Supervisor:
             self.run_once()
 
     def run_once(self) -> None:
-        """Relay output, note ends, restart what is due.
+        """One round of the loop: relay output, handle exits, do the restarts that are due.
 
         Raises:
-            CrashLoopError: one of the processes crashes again and again.
+            CrashLoopError: a process crashes repeatedly.
         """
         self._relay(POLL_INTERVAL_S)
         self._watchdog.restart_if_dead()
@@ -93,9 +93,9 @@ class Supervisor:
                 self._start(child)
 
     def stop(self, tier_timeouts_s: Sequence[float]) -> None:
-        """End all tiers, the last one first; each gets its time, then it is killed.
+        """Stop all tiers in reverse order: SIGTERM, then SIGKILL after the timeout of the tier.
 
-        A second stop signal ends everything at once.
+        A second stop signal kills all processes at once.
         """
         for tier, timeout_s in reversed(list(zip(self._tiers, tier_timeouts_s, strict=True))):
             for child in tier:
@@ -104,7 +104,7 @@ class Supervisor:
             self._wait_for_exit(tier, time.monotonic() + timeout_s)
 
     def _wait_for_exit(self, tier: Sequence[Child], deadline: float) -> None:
-        """Wait for the ends of a tier's processes."""
+        """Wait until the processes of a tier have exited; kill them after the deadline."""
         while running := [child for child in tier if child.running]:
             if self.stop_requests > 1 or time.monotonic() > deadline:
                 self._output.say(f"{', '.join(c.name for c in running)} killed: still running")
@@ -121,7 +121,7 @@ class Supervisor:
         self._selector.register(child.output_fd, selectors.EVENT_READ, child)
 
     def _handle_exit(self, child: Child) -> None:
-        """Say what happened to a child that should be running, and plan its return."""
+        """Report the unexpected exit of a child and schedule its restart."""
         code = self._reap(child)
         delay_s = child.schedule_restart(code)
         if child.is_crash_looping:
@@ -131,7 +131,7 @@ class Supervisor:
         self._output.say(f"{child.name} {describe_exit(code)}; it starts again in {delay_s:g} s")
 
     def _reap(self, child: Child) -> int:
-        """Pass on the last words, then note the end."""
+        """Relay the remaining output of an exited child, then reap it."""
         if child.output_open:
             self._selector.unregister(child.output_fd)
         for line in child.drain_output():
@@ -142,7 +142,7 @@ class Supervisor:
         return code
 
     def _relay(self, timeout_s: float) -> None:
-        """Pass on what the children print within this time."""
+        """Relay the output of the children that arrives within this time."""
         for key, _ in self._selector.select(timeout_s):
             child = key.data
             for line in child.lines():

@@ -1,4 +1,4 @@
-"""`carprice up`: the whole service in the foreground, from an empty folder to a green `/readyz`."""
+"""`carprice up`: runs the whole service. `carprice run KIND`: one process, for containers."""
 
 import os
 import sys
@@ -8,7 +8,8 @@ import click
 
 from launcher.environment import (
     CODE_ROOT,
-    embedded_sockets,
+    child_environment,
+    embedded_urls,
     metrics_folder,
     process_counts,
     single_host_environment,
@@ -26,28 +27,47 @@ from launcher.preflight import (
     prepare_home,
     wipe_metrics,
 )
-from launcher.procfile import TIER_STOP_TIMEOUTS_S, make_tiers
+from launcher.procfile import TIER_STOP_TIMEOUTS_S, make_tiers, read_procfile
 from launcher.readiness import (
     api_state,
-    broker_error,
     local_address,
+    server_error,
     server_location,
-    servers_answer,
 )
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
 from shared.settings import Settings, SettingsError
 
 READY_WARNING_S = 45.0
-"""After this time without a green `/readyz` the user is told what it says."""
+"""After this time the failed checks of `/readyz` are shown."""
 
 BROKER_TIMEOUT_S = 60.0
-"""How long a broker of somebody else may take to answer before the start is given up."""
+"""Longest wait for an external broker."""
 
 EXAMPLE_CAR = (
     '{"company":"Toyota","model":"Corolla","year":2020,"fuel":"Petrol","seller_type":"Individual",'
     '"transmission":"Manual","km_driven":25000,"engine_cc":1600,"max_power_bhp":120}'
 )
+LISTENER_CHECKS = {"api": check_keys, "flower": check_flower}
+"""Checks of the processes that listen on a port, by kind."""
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(list(read_procfile(CODE_ROOT / "Procfile"))))
+def run(kind: str) -> None:
+    """Become one process of the service, in the foreground, without a supervisor."""
+    try:
+        settings = with_absolute_paths(Settings.from_env())
+        LISTENER_CHECKS.get(kind, lambda _: None)(settings)
+        prepare_home(settings)
+    except (SettingsError, CannotStartError) as error:
+        click.echo(f"carprice: {error}", err=True)
+        sys.exit(2)
+    wipe_metrics(metrics_folder(settings, os.environ))
+    os.chdir(CODE_ROOT)
+    os.umask(0o077)
+    command = f"exec {read_procfile(CODE_ROOT / 'Procfile')[kind]}"
+    os.execve("/bin/sh", ["sh", "-c", command], child_environment(settings, os.environ))  # noqa: S606
 
 
 @click.command()
@@ -81,21 +101,21 @@ class ServiceRun:
 
         Args:
             settings: with absolute paths.
-            lock: descriptor of the home's lock, kept until the last process is gone.
+            lock: descriptor of the lock of the home, held until the last process has exited.
         """
         self._settings = settings
         self._env = single_host_environment(settings, os.environ)
-        self._embedded = embedded_sockets(settings)
+        self._embedded = embedded_urls(settings)
         self._tiers = make_tiers(CODE_ROOT / "Procfile", process_counts(settings), self._env)
         names = [child.name for tier in self._tiers for child in tier]
         self._output = Output(settings.home / "logs", names)
         self._watchdog = Watchdog(keep_open=[lock])
 
     def run_until_stopped(self) -> int:
-        """Start, serve, stop.
+        """Start all processes, run until a stop signal, stop them.
 
         Returns:
-            The exit code: 0 after a stop that was asked for.
+            The exit code: 0 after a stop signal.
         """
         exit_code = 0
         with Supervisor(self._tiers, output=self._output, watchdog=self._watchdog) as supervisor:
@@ -112,28 +132,28 @@ class ServiceRun:
         return exit_code
 
     def _start(self, supervisor: Supervisor) -> None:
-        """Train if need be, start the tiers, tell the user once the service is ready."""
+        """Train a model if needed, start the tiers, show the addresses when the API is ready."""
         if self._settings.redis_url:
             self._await_broker(supervisor, self._settings.redis_url)
         if needs_default_model(self._settings):
             self._output.say("no model to serve: training the default one (once, under a minute)")
             train_default_model(self._env, self._watchdog, lambda: supervisor.stop_requests > 0)
         self._output.say("starting")
-        supervisor.start_tier(0, ready=lambda: servers_answer(self._embedded))
+        supervisor.start_tier(0, ready=lambda: not any(map(server_error, self._embedded)))
         for index in range(1, len(self._tiers)):
             supervisor.start_tier(index, ready=lambda: True)
         self._await_readiness(supervisor)
 
     def _await_broker(self, supervisor: Supervisor, url: str) -> None:
-        """Start nothing before the broker that was named answers.
+        """Wait until the external broker answers.
 
         Raises:
-            CannotStartError: it did not for `BROKER_TIMEOUT_S`.
+            CannotStartError: it did not within `BROKER_TIMEOUT_S`.
         """
         place = f"the broker at {server_location(url)} (REDIS_URL)"
         deadline = time.monotonic() + BROKER_TIMEOUT_S
         is_reported = False
-        while not supervisor.stop_requests and (trouble := broker_error(url)):
+        while not supervisor.stop_requests and (trouble := server_error(url)):
             if not is_reported:
                 self._output.say(f"waiting for {place}")
                 is_reported = True
@@ -144,7 +164,7 @@ class ServiceRun:
             supervisor.run_once()
 
     def _await_readiness(self, supervisor: Supervisor) -> None:
-        """Keep the processes going until `/readyz` is green."""
+        """Run the supervisor until `/readyz` answers 200."""
         address = local_address(self._settings.host, self._settings.port)
         warn_at = time.monotonic() + READY_WARNING_S
         ready, state = False, ""
@@ -159,7 +179,7 @@ class ServiceRun:
 
 
 def welcome(settings: Settings, address: str) -> str:
-    """The addresses, and a first call to try."""
+    """The addresses of the service and an example call."""
     return f"""
   Page and API   http://{address}
   Swagger        http://{address}/docs

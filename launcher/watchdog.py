@@ -1,4 +1,7 @@
-"""Ends the processes of a run whose supervisor was killed."""
+"""Watchdog: a process that kills the process groups of a run if its supervisor is killed.
+
+The supervisor registers groups through a pipe; the end of the pipe means that it has died.
+"""
 
 import ctypes
 import os
@@ -10,16 +13,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 CODE_ROOT = Path(__file__).parents[1]
+_PR_SET_PDEATHSIG = 1
+"""Option of prctl(2)."""
 
 
 class Watchdog:
-    """The supervisor's end of the pipe."""
+    """The watchdog process, as the supervisor controls it."""
 
     def __init__(self, keep_open: Sequence[int] = ()) -> None:
         """Start the watchdog.
 
         Args:
-            keep_open: file descriptors that stay open until the last group is gone (locks).
+            keep_open: file descriptors that stay open until the last group is killed (locks).
         """
         self._keep_open = tuple(keep_open)
         self._groups: set[int] = set()
@@ -31,12 +36,12 @@ class Watchdog:
         self._send_line(f"+{group}")
 
     def unwatch(self, group: int) -> None:
-        """This process group has ended."""
+        """Unregister a process group that has exited."""
         self._groups.discard(group)
         self._send_line(f"-{group}")
 
     def restart_if_dead(self) -> None:
-        """Start again if the guardian itself was killed."""
+        """Start the watchdog again if it was killed."""
         if self._process.poll() is not None:
             self.close()
             self._process = self._start()
@@ -44,7 +49,7 @@ class Watchdog:
                 self._send_line(f"+{group}")
 
     def close(self) -> None:
-        """End the watchdog, and with it whatever group is still registered."""
+        """End the watchdog, which kills the groups that are still registered."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
@@ -60,7 +65,7 @@ class Watchdog:
         )
 
     def _send_line(self, line: str) -> None:
-        """A dead guardian is revived, and told everything, by the supervisor's next round."""
+        """Write to the pipe; a dead watchdog is ignored, as `restart_if_dead` replaces it."""
         if self._process.stdin is not None:
             try:
                 self._process.stdin.write(f"{line}\n".encode())
@@ -69,7 +74,7 @@ class Watchdog:
 
 
 def remaining_groups(lines: Iterable[bytes]) -> set[int]:
-    """The process groups that were registered and not taken back."""
+    """The process groups that were registered and not unregistered."""
     groups: set[int] = set()
     for line in lines:
         sign, group = line[:1], int(line[1:])
@@ -81,7 +86,7 @@ def remaining_groups(lines: Iterable[bytes]) -> set[int]:
 
 
 def kill_groups(groups: Iterable[int]) -> None:
-    """End whole process groups at once: queue, ledger and audit log survive that by design."""
+    """Kill process groups; queue, ledger and audit log are designed to survive that."""
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)
@@ -90,27 +95,24 @@ def kill_groups(groups: Iterable[int]) -> None:
 
 
 def main(pipe: BinaryIO) -> None:
-    """Wait for the end of the supervisor."""
+    """Wait for the end of the pipe, then kill the registered groups."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     kill_groups(remaining_groups(pipe))
 
 
-if __name__ == "__main__":
-    main(sys.stdin.buffer)
-
-
-_PR_SET_PDEATHSIG = 1
-
-
 def die_with_parent() -> bool:
-    """Have the kernel send this process SIGTERM when its parent dies, even by SIGKILL.
+    """Make the kernel send SIGTERM to this process when its parent dies, even by SIGKILL.
 
-    It holds for whatever program this process becomes, not for its children.
+    The setting survives exec; children do not inherit it.
 
     Returns:
-        False if the parent has died already.
+        False if the parent has already died.
     """
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     return os.getppid() == parent
+
+
+if __name__ == "__main__":
+    main(sys.stdin.buffer)

@@ -1,1 +1,1 @@
-"""Models: how a car becomes numbers, how a forest is trained, stored, checked and chosen."""
+"""The price model: encoding, forest, intervals, training, and the registry of versions."""

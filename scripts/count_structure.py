@@ -1,17 +1,17 @@
-"""Counts how many files a request and a reader go through: `python -m scripts.count_structure`.
+"""Counts the files that a request visits, and module lengths: `python -m scripts.count_structure`.
 
-Definitions of the counts of a request:
+How a request is counted:
 
 - A file is visited when the body of one of its functions runs. Lambdas, comprehensions and the
   methods that `dataclasses` generates are functions; code of modules and of classes is not. Loops
   that numba compiles run as machine code, which the tracer does not see.
 - A call between files enters a function whose nearest product caller on the stack is in another
-  file, or which a library calls. A generator or coroutine that continues after a pause is no call.
+  file, or which a library calls. Resuming a generator or coroutine is not a call.
 - A return to a file already left is a call between files into a file that was entered before: the
-  calls less the distinct files.
+  number of calls minus the number of distinct files.
 - Only what every traced request of a kind executes is counted, by process, file and function.
-  Heartbeats, sweeps and timers run during some of the requests, so they drop out. The calls are
-  those of the request with the fewest.
+  This excludes heartbeats, sweeps and timers, which run during some of the requests. The number of
+  calls is that of the request with the fewest.
 - A hit and a miss are counted in the processes of `PROCESSES`. A chunk is counted twice: the whole
   task, from the entry of the task's function to its end; and the engine, from the entry of
   `FastCsvEngine.value` to its end, without the calls into the files of the model (`model_store/`
@@ -41,7 +41,7 @@ PROCESSES = {
 """Names in the Procfile of the processes that carry out each kind of request."""
 
 CHUNK_TASK = "value_chunk"
-"""The name of the function of the task that values one chunk."""
+"""Function name of the task that values one chunk."""
 
 ENGINE_METHOD = "FastCsvEngine.value"
 MODEL_FOLDERS = ("model_store/", "data/")
@@ -70,7 +70,7 @@ class Trace:
 
 
 def always_executed(requests: Sequence[Sequence[Call]]) -> list[Call]:
-    """Keep the calls whose functions run in every request, of the request with the fewest."""
+    """Return the calls of the shortest request, without functions that not every request runs."""
     common = set.intersection(*({call.place for call in calls} for calls in requests))
     kept = [[call for call in calls if call.place in common] for calls in requests]
     return min(kept, key=len)
@@ -208,10 +208,10 @@ def files_section(traces: Mapping[str, Trace]) -> str:
 
 
 def with_section(page: str, section: str) -> str:
-    """Replace what stands between the marks of a page.
+    """Replace the text between the two marks of a page.
 
     Raises:
-        ValueError: the page has not both marks.
+        ValueError: a mark is missing.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

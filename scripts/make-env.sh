@@ -7,7 +7,7 @@ if [ -e "$target" ]; then
     exit 1
 fi
 secret() {
-    # Letters and digits only: the passwords stand in URLs.
+    # Letters and digits only, because the passwords are used in URLs.
     LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | dd bs=1 count=32 2>/dev/null
 }
 umask 077

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates an empty virtual environment, or says in one line what the machine lacks.
+# Creates an empty virtual environment, or reports in one line what the machine lacks.
 # usage: make-venv.sh PYTHON FOLDER
 set -eu
 python=$1

@@ -1,7 +1,7 @@
-"""Runs the tests in two processes side by side: those of whole services, and all others.
+"""Runs the tests in two parallel pytest processes: tests of whole services, and all others.
 
-The former mostly wait for processes to start, to die, to notice; the latter compute. Each is a run
-of pytest under coverage. What the services' run says is shown as it comes, the rest at the end.
+The former mostly wait for processes to start or stop; the latter compute. Both run under coverage.
+The output of the service tests is shown while they run, the other output at the end.
 """
 
 import subprocess
@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1]
 TESTS, REPORTS = ROOT / "tests", ROOT / "reports"
 SERVICES = ("browser", "faults", "integration")
 NOTHING_CHOSEN = 5
-"""Exit code of pytest where `-m` or `-k` leave nothing of a folder."""
+"""Exit code of pytest if `-m` or `-k` select no test."""
 INTERRUPTED = 130
 BLOCK_BYTES = 4096
 
 
 def main() -> None:
-    """Run both, show both; the exit code is that of one that failed."""
+    """Run both and show their output; exit with the code of a failed run, if any."""
     REPORTS.mkdir(exist_ok=True)
     folders = {path.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
     others = Lane("others", sorted(folders - set(SERVICES)), sys.argv[1:])
@@ -27,19 +27,19 @@ def main() -> None:
     try:
         services.show()
         codes = [services.wait(), others.wait()]
-    except KeyboardInterrupt:  # both have got the signal too, and clean up
+    except KeyboardInterrupt:  # both runs also get the signal and clean up
         codes = [INTERRUPTED, services.wait(), others.wait()]
     print(others.report.read_text(encoding="utf-8"), flush=True)
     sys.exit(next((code for code in codes if code not in {0, NOTHING_CHOSEN}), min(codes)))
 
 
 class Lane:
-    """One run of pytest, under way.
+    """One running pytest process.
 
     Args:
-        name: of its report.
-        folders: below `tests`.
-        options: for pytest.
+        name: name of its report.
+        folders: folders below `tests`.
+        options: options for pytest.
     """
 
     def __init__(self, name: str, folders: Sequence[str], options: Sequence[str]) -> None:
@@ -55,11 +55,11 @@ class Lane:
             )
 
     def wait(self) -> int:
-        """Its exit code, when it has ended."""
+        """Wait for the end and return the exit code."""
         return self._process.wait()
 
     def show(self) -> None:
-        """Print the report while it is written, until the end."""
+        """Print the report while it is written, until the process ends."""
         with self.report.open("rb", buffering=0) as report:
             is_over = False
             while not is_over:

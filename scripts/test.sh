@@ -1,6 +1,6 @@
 #!/bin/sh
-# The whole test suite with coverage, also of the processes that the tests start.
-# What a machine lacks (a browser, promtool, wrk, real listings) is said in one line each.
+# Runs the whole test suite with coverage, including the processes that the tests start.
+# Reports in one line each what the machine lacks (a browser, promtool, wrk, real listings).
 set -eu
 
 bin=.venv/bin

@@ -1,6 +1,6 @@
 """Runs the whole service under the call tracer and records the calls of single requests.
 
-`carprice up` starts the processes, with a home and ports of their own. The folder
+`carprice up` starts the processes with a temporary home and free ports. The folder
 `scripts/call_tracer` on PYTHONPATH loads the tracer into each of them.
 """
 
@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from scripts.call_tracer.sitecustomize import STACK_SEPARATOR
+from scripts.ports import reserve_port
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("api", "worker", "shared", "model_store", "data", "client", "cli", "launcher")
@@ -33,12 +33,12 @@ STOP_TIMEOUT_S = 60.0
 WARM_UP_REQUESTS = 8
 WARM_UP_BATCHES = 4
 PAUSE_S = 2.5
-"""Time before each traced request. A request renews what it holds for a second (the pointer of the
-active model, the list of live workers); after this pause every request does so."""
+"""Time before each traced request. Values cached for a second (the pointer of the active model, the
+list of live workers) have then expired, so every request reads them again."""
 
 AFTER_S = 0.2
-"""Time between the answer and the end of the recording: records and acknowledgements follow the
-answer."""
+"""Time between the answer and the end of the recording: audit records and acknowledgements may
+follow the answer."""
 
 BATCH_ROWS = 200
 BATCH_POLLS = 12
@@ -58,7 +58,7 @@ FEW_PROCESSES = {"INTERACTIVE_WORKERS": "1", "BULK_PROCESSES": "1"}
 
 
 class Call(NamedTuple):
-    """One entry of a function, as the tracer writes it."""
+    """One function call, as the tracer writes it."""
 
     at_ns: int
     process: str
@@ -66,9 +66,9 @@ class Call(NamedTuple):
     file: str
     function: str
     caller: str
-    """The file of the nearest product function on the stack; empty: a library called."""
+    """File of the nearest product function on the stack; empty: called by a library."""
     stack: tuple[str, ...]
-    """The names of the product functions on the stack, outermost first; the last is `function`."""
+    """Names of the product functions on the stack, outermost first; the last is `function`."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -85,13 +85,13 @@ def parse_call(line: str) -> Call:
 
 @dataclasses.dataclass(frozen=True)
 class Recorder:
-    """The switch of the tracer and the folder that it writes to."""
+    """The tracer's switch file and its output folder."""
 
     switch: mmap.mmap
     lines: Path
 
     def record(self, request: Callable[[], None]) -> list[Call]:
-        """Record all calls of all processes during one request, in the order of time."""
+        """Record all calls of all processes during one request, in chronological order."""
         time.sleep(PAUSE_S)
         for file in self.lines.iterdir():
             os.truncate(file, 0)
@@ -119,16 +119,16 @@ class Requests:
         self._seed = 0
 
     def hit(self) -> None:
-        """Ask for a price that the cache holds."""
+        """Request a price that is in the cache."""
         self._predict(CAR, is_hit=True)
 
     def miss(self) -> None:
-        """Ask for the price of a car that nobody asked for before."""
+        """Request the price of a new car."""
         self._km_driven += 1000
         self._predict({**CAR, "km_driven": self._km_driven}, is_hit=False)
 
     def batch(self) -> None:
-        """Upload a simple CSV file of one chunk and wait for its end."""
+        """Upload a CSV file of one chunk that the fast CSV engine reads; wait for its end."""
         self._seed += 1
         headers = {"Content-Type": "text/csv"}
         answer = self._http.post("/batches", content=_csv(self._seed), headers=headers)
@@ -141,7 +141,7 @@ class Requests:
         raise RuntimeError(f"the batch has not succeeded: {batch}")
 
     def warm_up(self) -> None:
-        """Send requests of each kind, so that first-time work is done."""
+        """Send requests of each kind, so that first-time initialisation is not traced."""
         self._predict(CAR, is_hit=None)
         for _ in range(WARM_UP_REQUESTS):
             self.miss()
@@ -194,7 +194,7 @@ def _run(command: Sequence[str], env: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _recorder(home: Path) -> Iterator[Recorder]:
-    """Create the switch, switched off, and the folder of the lines."""
+    """Create the switch file, switched off, and the output folder."""
     lines = home / "calls"
     lines.mkdir()
     (home / "switch").write_bytes(b"\0")
@@ -204,12 +204,12 @@ def _recorder(home: Path) -> Iterator[Recorder]:
 
 @contextlib.contextmanager
 def _service(home: Path, env: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """Run `carprice up` with the tracer; give a client when the service is ready."""
-    port = _free_port()
+    """Run `carprice up` with the tracer; yield an HTTP client when the service is ready."""
+    port = reserve_port()
     traced = {
         **env,
         "PORT": str(port),
-        "FLOWER_PORT": str(_free_port()),
+        "FLOWER_PORT": str(reserve_port()),
         "CALL_TRACER": f"{home / 'switch'}:{home / 'calls'}:{ROOT}:{','.join(FOLDERS)}",
         "PYTHONPATH": str(ROOT / "scripts" / "call_tracer"),
     }
@@ -236,15 +236,9 @@ def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]", lo
     raise RuntimeError(f"the service has not started:\n{log.read_text(encoding='utf-8')}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _csv(seed: int) -> bytes:
-    """Write a simple CSV file of cars that differ from those of another seed."""
-    draw = random.Random(seed)  # noqa: S311 - no secret
+    """Write a CSV file of cars; each seed gives other cars."""
+    draw = random.Random(seed)  # noqa: S311 - not used for security
     lines = ["company,model,year,fuel,transmission,km_driven,engine_cc"]
     lines += [
         f"{draw.choice(('Toyota,Corolla', 'Dacia,Logan'))},{draw.randint(2005, 2022)},"

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 41
 
 
 def dashboards() -> Iterator[tuple[Path, str]]:
-    """The file and the text of every dashboard."""
+    """Yield the path and the JSON text of every dashboard."""
     definitions = yaml.safe_load((FOLDER / "dashboards.yml").read_text(encoding="utf-8"))
     for uid, definition in definitions.items():
         text = json.dumps(_dashboard(uid, definition), indent=2, ensure_ascii=False)
@@ -38,7 +38,7 @@ def _dashboard(uid: str, definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _panel(number: int, definition: dict[str, Any]) -> dict[str, Any]:
-    """One panel; two stand side by side."""
+    """Return one panel; two panels form a row."""
     kind = definition.get("kind", "timeseries")
     return {
         "id": number + 1,
@@ -61,7 +61,7 @@ def _panel(number: int, definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _target(position: int, legend: str, query: str, kind: str) -> dict[str, Any]:
-    """One query of a panel."""
+    """Return one query of a panel."""
     return {
         "refId": chr(ord("A") + position),
         "datasource": DATASOURCE,

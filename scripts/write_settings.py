@@ -8,41 +8,41 @@ from shared.settings import Settings
 TARGET = Path(__file__).parents[1] / "docs" / "settings.md"
 
 OTHER_VARIABLES = {
-    "PYTHON": "Interpreter that `make` builds `.venv` with; `python3` by default.",
-    "PROMETHEUS_MULTIPROC_DIR": "Folder of the processes' metrics; `metrics` in the home.",
-    "NUMBA_CACHE_DIR": "Folder of compiled code; `numba` in the home.",
-    "AWS_ACCESS_KEY_ID": "Credentials of the store that `BLOB_URL` names; other sources of AWS's "
-    "libraries (files, roles) work too.",
-    "AWS_SECRET_ACCESS_KEY": "Its secret.",
-    "AWS_DEFAULT_REGION": "Its region.",
+    "PYTHON": "Interpreter from which `make` creates `.venv`; default: `python3`.",
+    "PROMETHEUS_MULTIPROC_DIR": "Folder of metrics files; default: `metrics` in the home.",
+    "NUMBA_CACHE_DIR": "Folder of compiled kernels; default: `numba` in the home.",
+    "AWS_ACCESS_KEY_ID": "Credentials for the store of `BLOB_URL`; the other credential sources of "
+    "AWS's libraries (files, roles) work too.",
+    "AWS_SECRET_ACCESS_KEY": "Secret of that key.",
+    "AWS_DEFAULT_REGION": "Region of the store.",
     "CARPRICE_LISTINGS": "File of real listings for the tests marked `listings`.",
-    "CHROMIUM": "Browser for the tests marked `browser`; found on the PATH by default.",
+    "CHROMIUM": "Browser for the tests marked `browser`; default: found on the PATH.",
 }
-"""Read by `make`, by libraries or by the tests, not by the service."""
+"""Variables that `make`, libraries or tests read, but not the service."""
 
 COMPOSE_VARIABLES = {
     "REDIS_PASSWORD": "Password of the broker. Required.",
     "CACHE_PASSWORD": "Password of the cache. Required.",
-    "EXPORTER_PASSWORD": "Password of the exporters, which may only read statistics. Required.",
+    "EXPORTER_PASSWORD": "Password of the Redis exporters, which only read statistics. Required.",
     "GRAFANA_ADMIN_PASSWORD": "Password of Grafana's user `admin`. Required.",
     "CARPRICE_TAG": "Tag of the image.",
-    "PROMETHEUS_PORT": "Port of Prometheus on this machine; 9090.",
-    "ALERTMANAGER_PORT": "Port of Alertmanager on this machine; 9093.",
-    "GRAFANA_PORT": "Port of Grafana on this machine; 3000.",
-    "SLACK_WEBHOOK_URL": "Where alerts go in Slack; empty: nowhere.",
-    "SLACK_CHANNEL": "Channel of the alerts; `#alerts`.",
-    "ALERT_EMAIL_TO": "Who gets alerts by mail; empty: nobody.",
+    "PROMETHEUS_PORT": "Port of Prometheus on this machine; default: 9090.",
+    "ALERTMANAGER_PORT": "Port of Alertmanager on this machine; default: 9093.",
+    "GRAFANA_PORT": "Port of Grafana on this machine; default: 3000.",
+    "SLACK_WEBHOOK_URL": "Slack webhook that receives alerts; empty: none.",
+    "SLACK_CHANNEL": "Slack channel of the alerts; default: `#alerts`.",
+    "ALERT_EMAIL_TO": "Recipient of alerts by mail; empty: none.",
     "ALERT_EMAIL_FROM": "Sender of these mails.",
     "SMTP_SMARTHOST": "Mail server, `host:port`.",
     "SMTP_USERNAME": "User of the mail server.",
     "SMTP_PASSWORD": "Password of the mail server.",
 }
-"""Read by docker-compose.yml, on top of the settings above."""
+"""Variables of docker-compose.yml, in addition to the settings."""
 
 HEAD = """# Settings
 
-Every setting is an environment variable; an empty one counts as not set. This page is written by
-`make settings`, and a test holds it to the code.
+Every setting is an environment variable; an empty one counts as not set. `make settings` generates
+this page from `shared/settings.py`, and a test checks that both agree.
 
 | variable | default | meaning |
 |---|---|---|
@@ -50,12 +50,12 @@ Every setting is an environment variable; an empty one counts as not set. This p
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the text of `docs/settings.md`."""
     return "".join(
         [
             HEAD,
             *(_row(field) for field in dataclasses.fields(Settings)),
-            "\n## Around the service\n\n",
+            "\n## Other variables\n\n",
             _table(OTHER_VARIABLES),
             "\n## Only in docker-compose.yml\n\n`make env` writes the required ones to `.env`.\n\n",
             _table(COMPOSE_VARIABLES),

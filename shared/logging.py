@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, static event names, context bound per task or request."""
+"""Logging: JSON lines with static event names and context bound per task or request."""
 
 import logging
 import sys
@@ -7,11 +7,11 @@ import structlog
 
 
 def configure_logging(level: str, process: str) -> None:
-    """Send the process' logs to standard error as JSON lines.
+    """Write the logs of this process to standard error as JSON lines.
 
     Args:
         level: debug, info, warning or error.
-        process: what kind of process this is: api, worker, beat.
+        process: kind of process: api, worker or beat.
     """
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     shared_processors: list[structlog.types.Processor] = [
@@ -44,6 +44,6 @@ def configure_logging(level: str, process: str) -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger under the project's own name."""
+    """A logger below the name `carprice`."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(f"carprice.{name}")
     return logger

@@ -1,7 +1,7 @@
 """Every Prometheus metric of the service. Labels are bounded: routes, states, outcomes, queues.
 
-With `PROMETHEUS_MULTIPROC_DIR` in the environment before Python starts, all processes of one
-host write to that folder, and any of them can answer for all.
+With `PROMETHEUS_MULTIPROC_DIR` in the environment before Python starts, all processes of a host
+write to that folder, and each of them can expose the metrics of all.
 """
 
 import collections
@@ -157,15 +157,15 @@ SHADOW_SECONDS = Histogram(
 
 
 class PriceHistogram(NamedTuple):
-    """What the histogram of prices needs to know of many prices."""
+    """Many prices, counted for the histogram of prices."""
 
     counts: Sequence[int]
-    """How many lie in each of the buckets; the last one is above all bounds."""
+    """Prices per bucket; the last bucket is above all bounds."""
     sum_mad: float
 
     @classmethod
     def of(cls, prices_mad: Sequence[float]) -> "PriceHistogram":
-        """The histogram of these prices; a bound belongs to the bucket below it."""
+        """Count prices; a bound belongs to the bucket below it."""
         ordered = sorted(prices_mad)
         ends = [bisect_right(ordered, bound) for bound in PRICE_BUCKETS_MAD]
         counts = [end - start for start, end in pairwise((0, *ends, len(ordered)))]
@@ -173,7 +173,7 @@ class PriceHistogram(NamedTuple):
 
 
 def observe_http(method: str, endpoint: str, status: int, *took_s: float) -> None:
-    """Count and time answered requests of one kind."""
+    """Count and time responses of one kind."""
     requests, duration = _http_series(method, endpoint, status)
     requests.inc(len(took_s))
     _observe_all(duration, took_s)
@@ -181,7 +181,7 @@ def observe_http(method: str, endpoint: str, status: int, *took_s: float) -> Non
 
 @lru_cache(maxsize=1024)
 def _http_series(method: str, endpoint: str, status: int) -> tuple[Counter, Histogram]:
-    """The series of one kind of answer; to find them by their labels costs as much as to count."""
+    """The series of one kind of response; a look-up by labels costs as much as the count."""
     return HTTP_REQUESTS.labels(method, endpoint, status), HTTP_DURATION.labels(method, endpoint)
 
 
@@ -192,7 +192,7 @@ def observe_valuations(prices_mad: Sequence[float]) -> None:
 
 
 def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:
-    """Observe values: what changes is written once for all of them, as the library would."""
+    """Observe many values with one write per bucket."""
     bounds, buckets = histogram._upper_bounds, histogram._buckets  # noqa: SLF001
     histogram._sum.inc(sum(values))  # noqa: SLF001
     for place, count in collections.Counter(bisect_left(bounds, one) for one in values).items():
@@ -200,9 +200,9 @@ def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:
 
 
 def observe_price_histogram(histogram: PriceHistogram) -> None:
-    """Count the valuations of a histogram: the same as one by one, at the price of a few."""
+    """Count the valuations of a histogram, with one write per bucket."""
     _VALUATIONS.inc(sum(histogram.counts))
-    # The library observes single values only; a bucket is a value of its own, as it writes them.
+    # The library can observe single values only.
     buckets = PREDICTED_PRICES._buckets  # noqa: SLF001
     for bucket, count in zip(buckets, histogram.counts, strict=True):
         if count:
@@ -212,7 +212,7 @@ def observe_price_histogram(histogram: PriceHistogram) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceSnapshot:
-    """The state of the service at one moment; None: could not be read."""
+    """The state of the service; None where it could not be read."""
 
     model_version: str | None
     model_trained_on: str
@@ -223,7 +223,7 @@ class ServiceSnapshot:
 
 
 class SnapshotCollector(Collector):
-    """Gauges read at the moment of the scrape; they need no bookkeeping between processes."""
+    """Gauges that are read at each scrape, without state between processes."""
 
     def __init__(self, snapshot: ServiceSnapshot) -> None:
         self._snapshot = snapshot
@@ -277,7 +277,7 @@ def host_registry() -> CollectorRegistry:
 
 
 def exposition(snapshot: ServiceSnapshot) -> bytes:
-    """The text that Prometheus scrapes: all processes of this host, then the snapshot."""
+    """The text for Prometheus: all processes of this host, then the snapshot."""
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(snapshot))
     return generate_latest(host_registry()) + generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Every setting of the service, read once from the environment at the entry of a process."""
+"""Settings of the service, read from environment variables when a process starts."""
 
 import dataclasses
 import math
@@ -10,17 +10,17 @@ from typing import Any, Self
 
 
 class SettingsError(ValueError):
-    """A setting has a value that cannot be used; the message says what to write instead."""
+    """A setting has an invalid value; the message says which values are valid."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TextRule:
-    """What a text may be, and how to say so."""
+    """Allowed values of a text setting, with their description."""
 
     pattern: re.Pattern[str]
     expected: str
     is_secret: bool = False
-    """The value is never shown: it may hold a password."""
+    """Messages do not show the value, as it may contain a password."""
 
 
 SERVER_URL = TextRule(
@@ -39,6 +39,7 @@ HTTP_URL = TextRule(
 MEMORY = TextRule(
     pattern=re.compile(r"[1-9]\d*([kmg]b?)?", re.IGNORECASE), expected="a size, like 128mb"
 )
+SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
 LOG_LEVEL = TextRule(
     pattern=re.compile("debug|info|warning|error", re.IGNORECASE),
     expected="debug, info, warning or error",
@@ -54,7 +55,7 @@ def setting(
     minimum: float = 0,
     rule: TextRule | None = None,
 ) -> Any:
-    """A dataclass field that knows its environment variable, its documentation and its limits."""
+    """A dataclass field with environment variable, documentation and limits as metadata."""
     metadata = {"env": env, "meaning": meaning, "unit": unit, "minimum": minimum, "rule": rule}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -64,10 +65,10 @@ class Settings:
     """The whole configuration; `docs/settings.md` is generated from these fields."""
 
     home: Path = setting(
-        "CARPRICE_HOME", Path("var"), "All runtime data; the models: `MODELS_PATH`."
+        "CARPRICE_HOME", Path("var"), "Folder of all runtime data, except models (`MODELS_PATH`)."
     )
     host: str = setting("HOST", "127.0.0.1", "Address the API listens on.")
-    port: int = setting("PORT", 8000, "Port of the API and the page.", minimum=1)
+    port: int = setting("PORT", 8000, "Port of the API and the web page.", minimum=1)
     flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.", minimum=1)
     flower_address: str = setting(
         "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on; others need a password."
@@ -78,19 +79,25 @@ class Settings:
     api_threads: int = setting(
         "API_THREADS",
         128,
-        "Requests that Flask works on (or holds waiting) at once; plain `/predict` needs none.",
+        "Threads of Flask: requests processed or waiting at once; the fast path needs none.",
         minimum=1,
+    )
+    fast_path: str = setting(
+        "FAST_PATH",
+        "on",
+        "`off`: Flask alone answers every request, `/predict` included, more slowly.",
+        rule=SWITCH,
     )
     interactive_workers: int = setting(
         "INTERACTIVE_WORKERS",
         2,
-        "Worker processes for valuations that somebody waits for.",
+        "Worker processes for valuations whose callers wait.",
         minimum=1,
     )
     bulk_processes: int = setting(
         "BULK_PROCESSES",
         3,
-        "Processes of the worker for batches: three for two cores, as one waits for the disk.",
+        "Processes of the bulk worker: three for two cores, because one waits for the disk.",
         minimum=1,
     )
     redis_url: str = setting(
@@ -127,37 +134,37 @@ class Settings:
     cache_near_entries: int = setting(
         "CACHE_NEAR_ENTRIES",
         4096,
-        "Cached results that the API process also keeps in its own memory; 0: none.",
+        "Entries of the API process's local cache; 0: no local cache.",
         minimum=0,
     )
     cache_max_memory: str = setting(
         "CACHE_MAX_MEMORY",
         "128mb",
-        "Memory of the embedded cache before it evicts (LRU).",
+        "Memory limit of the embedded cache, which then evicts (LRU).",
         rule=MEMORY,
     )
     predict_wait_s: float = setting(
         "PREDICT_WAIT_S", 5.0, "How long `/predict` waits before it answers 202.", "s"
     )
-    max_wait_s: float = setting("MAX_WAIT_S", 30.0, "Longest wait a caller may ask for.", "s")
+    max_wait_s: float = setting("MAX_WAIT_S", 30.0, "Longest wait that a caller may request.", "s")
     job_retention_s: int = setting(
         "JOB_RETENTION_S", 86_400, "How long a finished job can be read.", "s", minimum=1
     )
-    job_max_cars: int = setting("JOB_MAX_CARS", 1000, "Most cars in one job.", minimum=1)
+    job_max_cars: int = setting("JOB_MAX_CARS", 1000, "Maximum cars in one job.", minimum=1)
     job_max_attempts: int = setting(
-        "JOB_MAX_ATTEMPTS", 5, "Tries before a job or chunk fails.", minimum=1
+        "JOB_MAX_ATTEMPTS", 5, "Attempts before a job or chunk fails.", minimum=1
     )
     job_lease_s: int = setting(
         "JOB_LEASE_S",
         30,
-        "After this time without news a job or chunk is sent again.",
+        "Lease: a job or chunk without progress for this time is sent again.",
         "s",
         minimum=1,
     )
     outcome_window_s: int = setting(
         "OUTCOME_WINDOW_S",
         365 * 86_400,
-        "How long after a valuation a sale can be reported.",
+        "Time after a valuation within which a sale can be reported.",
         "s",
         minimum=1,
     )
@@ -172,41 +179,41 @@ class Settings:
         minimum=1,
     )
     batch_chunk_rows: int = setting(
-        "BATCH_CHUNK_ROWS", 20_000, "Rows of one chunk of a batch.", minimum=1
+        "BATCH_CHUNK_ROWS", 20_000, "Maximum rows of one chunk of a batch.", minimum=1
     )
     batch_window: int = setting(
-        "BATCH_WINDOW", 4, "Chunks of one batch under way at once.", minimum=1
+        "BATCH_WINDOW", 4, "Chunks of one batch in progress at once.", minimum=1
     )
     batch_retention_s: int = setting(
         "BATCH_RETENTION_S", 7 * 86_400, "How long a finished batch can be read.", "s", minimum=1
     )
     group_max_cars: int = setting(
-        "GROUP_MAX_CARS", 64, "Most requests in one queue message.", minimum=1
+        "GROUP_MAX_CARS", 64, "Maximum requests in one micro-batch (queue message).", minimum=1
     )
     group_slots: int = setting(
-        "GROUP_SLOTS", 2, "Queue messages of one API process under way.", minimum=1
+        "GROUP_SLOTS", 2, "Micro-batches of one API process in progress at once.", minimum=1
     )
     queue_max_length: int = setting(
         "QUEUE_MAX_LENGTH",
         10_000,
-        "Waiting interactive messages beyond which new work is refused.",
+        "Length of the interactive queue from which new work is refused.",
         minimum=1,
     )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
-        "PUSHGATEWAY_URL", "", "Pushgateway that workers push their metrics to; empty: none."
+        "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
     )
     cors_origins: str = setting(
-        "CORS_ORIGINS", "*", "Origins whose pages may ask for prices, comma-separated; or `*`."
+        "CORS_ORIGINS", "*", "Origins whose pages may request prices, comma-separated; or `*`."
     )
     log_level: str = setting("LOG_LEVEL", "info", "debug, info, warning or error.", rule=LOG_LEVEL)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Read the settings from environment variables; an empty one counts as not set.
+        """Read the settings from environment variables; empty variables count as not set.
 
         Raises:
-            SettingsError: a value is not of the setting's type, or outside its limits.
+            SettingsError: a value has the wrong type or is out of range.
         """
         env = os.environ if env is None else env
         given: dict[str, Any] = {}
@@ -218,7 +225,7 @@ class Settings:
 
     @property
     def versions_path(self) -> Path:
-        """Folder of the model versions and of the pointer to the active one."""
+        """Folder of the model versions and of the file `ACTIVE`."""
         return self.models_path or Path(__file__).parents[1] / "model_store" / "versions"
 
     @property
@@ -243,7 +250,7 @@ class Settings:
 
 
 def _parse(field: "dataclasses.Field[Any]", raw: str) -> Any:
-    """Convert a raw text to the type of the setting's default."""
+    """Convert a text to the type of the default of its setting."""
     default = field.default
     if isinstance(default, int | float) and not isinstance(default, bool):
         return _parse_number(field, raw, type(default))

@@ -1,4 +1,4 @@
-"""The bulk path in one process: real files, a real ledger, tasks run one after the other."""
+"""The batch pipeline in one process: real files, a real ledger, tasks run one after the other."""
 
 import csv
 import dataclasses
@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -42,7 +42,7 @@ BAD_ROW = "Toyota,Corolla,1890,Petrol,Manual,a lot"
 
 
 def cars_csv(rows: int, *, seed: int = 1, header: bool = True) -> bytes:
-    """A CSV of cars that differ; each has its number in the column `ref`."""
+    """Return a CSV file of different cars; the column `ref` has the number of the row."""
     rng = random.Random(seed)
     brands = [("Toyota", "Corolla"), ("Dacia", "Logan"), ("Renault", "Clio"), ("VW", "Golf 7")]
     text = io.StringIO()
@@ -60,14 +60,14 @@ def cars_csv(rows: int, *, seed: int = 1, header: bool = True) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What a model says of many cars."""
+    """Prices and quantiles of many cars."""
 
     price_mad: NDArray[np.float64]
     quantiles_mad: NDArray[np.float64]
 
 
 class PricePerKm:
-    """A model that any test can check: the price is 300,000 minus the kilometres."""
+    """A model with predictable prices: 300,000 minus the kilometres."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -75,12 +75,12 @@ class PricePerKm:
         self.fault: Callable[[], None] | None = None
 
     def load(self, version: str) -> "PricePerKm":
-        """Every version is this one."""
+        """Return this model."""
         assert version == "v1"
         return self
 
     def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> Table:
-        """The prices of `n` cars."""
+        """Return the prices of `n` cars."""
         self.calls += 1
         if self.fault is not None:
             self.fault()
@@ -96,12 +96,12 @@ class ActiveV1:
     """The pointer to the active version."""
 
     def version_id(self) -> Any:
-        """The version that new batches are pinned to."""
+        """Return the version to which new batches are pinned."""
         return "v1"
 
 
 class Clock:
-    """A time of day that tests move."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.now = 1_790_000_000.0
@@ -111,7 +111,7 @@ class Clock:
 
 
 class Memory:
-    """A file that is uploaded."""
+    """An uploaded file in memory."""
 
     def __init__(self, data: bytes, block: int = 65_536, file_name: str = "stock.csv") -> None:
         self._data = data
@@ -124,7 +124,7 @@ class Memory:
 
 
 class BulkPath:
-    """All services of the bulk path on one folder and one broker, and a queue in memory."""
+    """All services of the batch pipeline with one folder, one broker and a queue in memory."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class BulkPath:
         self.clock = Clock()
         self.model = PricePerKm()
         self.reading = ""
-        """`ref` of the first row of the chunk whose task runs, as `cars_csv` numbers rows."""
+        """`ref` of the first row of the chunk whose task runs."""
         self.queue: deque[tuple[TaskName, dict[str, Any]]] = deque()
         self.is_broker_down = False
         self.audit_folder = folder / "audit"
@@ -169,7 +169,7 @@ class BulkPath:
             self.files,
             self.store,
             self.step_sender,
-            models=self.model,
+            models=cast("Any", self.model),
             audit_folder=self.audit_folder,
             clock=self.clock,
             max_attempts=max_attempts,
@@ -214,7 +214,7 @@ class BulkPath:
         self.queue.append((task, arguments))
 
     def make_form(self, task: TaskName, order: dict[str, Any]) -> None:
-        """Make a form at once, as if a worker had waited for the order."""
+        """Write an export at once, as a worker does."""
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
         assert task is TaskName.MAKE_EXPORT
@@ -246,7 +246,7 @@ class BulkPath:
             self.step()
 
     def sweep_until_ended(self, batch_id: BatchId, rounds: int = 200) -> Batch:
-        """Run tasks and sweeps, time passing, until the batch has ended."""
+        """Run tasks and sweeps, and advance the clock, until the batch has ended."""
         for _ in range(rounds):
             self.drain()
             batch = self.get(batch_id)
@@ -257,7 +257,7 @@ class BulkPath:
         raise AssertionError(f"not ended: {self.get(batch_id).progress}")
 
     def run(self, data: bytes, **options: Any) -> Batch:
-        """Upload a file and carry its batch out."""
+        """Upload a file and run its batch."""
         batch_id = self.accept(data, **options)
         self.drain()
         return self.get(batch_id)
@@ -267,17 +267,17 @@ class BulkPath:
         return self.batches.get(batch_id, CALLER)
 
     def text(self, batch: Batch, name: str = "results.csv") -> str:
-        """A result file."""
+        """Read a result file."""
         with self.blobs.read(batch.manifest.id, name) as blob:
             return blob.read().decode()
 
     def errors(self, batch: Batch, language: Any = "en") -> list[dict[str, Any]]:
-        """The error report."""
+        """Read the error report."""
         text = b"".join(self.results.errors(batch, language))
         return [orjson.loads(line) for line in text.splitlines()]
 
     def audit_lines(self) -> list[bytes]:
-        """All lines of the audit log."""
+        """Read all lines of the audit log."""
         files = sorted(self.audit_folder.glob("*.jsonl"))
         return [line for file in files for line in file.read_bytes().splitlines()]
 

@@ -1,10 +1,9 @@
-"""Real parts for the tests: servers, a trained model, the whole service."""
+"""Fixtures with real servers, a trained model and the whole service."""
 
 import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import httpx
 import pytest
 import redis
 
+from scripts.ports import reserve_port
 from shared.redis.connections import RedisClient, connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -25,7 +25,7 @@ from shared.settings import Settings
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT_S = 300.0
 
-# One cache of compiled kernels for all processes of all tests: each compiles for seconds else.
+# All processes of all tests share a cache of compiled kernels; compilation takes seconds.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
 REFERENCE_CAR: dict[str, Any] = {
@@ -41,15 +41,8 @@ REFERENCE_CAR: dict[str, Any] = {
 }
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
-    """Poll until `condition` is true; its value. Fails the test after `timeout_s`."""
+    """Poll until a condition is true and return its value; fail the test after `timeout_s`."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if value := condition():
@@ -60,7 +53,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str 
 
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
-    """A folder with a path short enough for Unix sockets."""
+    """Create a folder with a path short enough for Unix sockets."""
     folder = Path(tempfile.mkdtemp(prefix="cp-"))
     try:
         yield folder
@@ -69,7 +62,7 @@ def short_folder() -> Iterator[Path]:
 
 
 def stop(process: "subprocess.Popen[Any]", timeout_s: float = 30.0) -> int:
-    """End a process by SIGTERM, after `timeout_s` by SIGKILL; its exit code."""
+    """Send SIGTERM, and SIGKILL after `timeout_s`; return the exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -96,7 +89,7 @@ class Servers:
 
 @contextlib.contextmanager
 def running_server(home: Path, name: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """One embedded server, from its start until it answers."""
+    """Run one embedded server."""
     process = subprocess.Popen(
         [sys.executable, "-m", "launcher.embedded", name],
         cwd=ROOT,
@@ -111,7 +104,7 @@ def running_server(home: Path, name: str) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def answers(client: RedisClient) -> bool:
-    """Whether a server answers."""
+    """Return whether a Redis server answers."""
     try:
         return bool(client.ping())
     except redis.RedisError:
@@ -120,7 +113,7 @@ def answers(client: RedisClient) -> bool:
 
 @pytest.fixture(scope="session")
 def session_servers() -> Iterator[Servers]:
-    """One broker and one cache for the tests of the adapters."""
+    """A broker and a cache shared by all tests that need only servers."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
         settings = with_server_urls(Settings(home=home))
@@ -134,7 +127,7 @@ def session_servers() -> Iterator[Servers]:
 
 @pytest.fixture
 def servers(session_servers: Servers) -> Servers:
-    """A broker and a cache without any keys."""
+    """The shared broker and cache, emptied."""
     session_servers.broker.flushall()
     session_servers.cache.flushall()
     return session_servers
@@ -142,7 +135,7 @@ def servers(session_servers: Servers) -> Servers:
 
 @pytest.fixture(scope="session")
 def models_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry with the default model, trained as `make up` trains it, and active."""
+    """A registry whose active version is the default model, trained as `make up` does."""
     path = tmp_path_factory.mktemp("models")
     subprocess.run(
         [sys.executable, "-m", "cli.main", "train", "--activate"],
@@ -157,7 +150,7 @@ def models_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Service:
-    """The whole service, as `make up` runs it."""
+    """A running service, started by `carprice up`."""
 
     url: str
     flower_url: str
@@ -166,19 +159,19 @@ class Service:
     process: "subprocess.Popen[str]"
 
     def client(self, **options: Any) -> httpx.Client:
-        """An HTTP client of this service."""
+        """Create an HTTP client of this service."""
         return httpx.Client(base_url=self.url, timeout=30.0, **options)
 
     @property
     def settings(self) -> Settings:
-        """The settings that find its servers."""
+        """The settings of this service, with the addresses of its servers."""
         return with_server_urls(Settings(home=self.home, models_path=self.models_path))
 
 
 @contextlib.contextmanager
 def running_service(home: Path, models_path: Path, **env: str) -> Iterator[Service]:
-    """Start `carprice up`, wait until it is ready, stop it as Ctrl-C would."""
-    port, flower_port = free_port(), free_port()
+    """Start `carprice up`, wait until it is ready, and stop it at the end."""
+    port, flower_port = reserve_port(), reserve_port()
     log = (home / "up.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "up"],
@@ -217,7 +210,7 @@ def _is_ready(service: Service) -> bool:
 
 @pytest.fixture(scope="session")
 def service(models_path: Path) -> Iterator[Service]:
-    """The whole service, shared by the tests that only call it."""
+    """A service shared by the tests that only send requests to it."""
     with short_folder() as home, running_service(home, models_path) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""An S3 API server of the tests' own, over real HTTP."""
+"""An S3-compatible server for tests, over real HTTP."""
 
 import contextlib
 import os
@@ -27,22 +27,22 @@ class ObjectStore:
 
     @property
     def client(self):
-        """A client that owes nothing to the code under test."""
+        """A client that is independent of the code under test."""
         return boto3.client("s3", endpoint_url=self.endpoint_url)
 
     def stored(self, *parts: str) -> list[str]:
-        """The bucket's first thousand keys, or those of them that hold all the parts."""
+        """Return those of the bucket's first thousand keys that contain all the parts."""
         found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
         return [one["Key"] for one in found if all(part in one["Key"] for part in parts)]
 
     def put_many(self, keys: Iterable[str]) -> None:
-        """Put empty objects, past HTTP: a thousand requests take their time."""
+        """Put empty objects directly, without slow HTTP requests."""
         backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
         for key in keys:
             backend.put_object(BUCKET, key, b"")
 
     def unfinished(self) -> list[str]:
-        """Keys of which parts were sent and no end."""
+        """Return the keys of unfinished multipart uploads."""
         return [
             one["Key"]
             for one in self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())
@@ -51,7 +51,7 @@ class ObjectStore:
 
 @contextlib.contextmanager
 def running_object_store() -> Iterator[ObjectStore]:
-    """A server on a free port, its credentials in the environment."""
+    """Run a server with its credentials in the environment."""
     before = {name: os.environ.get(name) for name in AWS_VARIABLES}
     os.environ.update(AWS_VARIABLES)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

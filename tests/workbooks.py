@@ -1,4 +1,4 @@
-"""Workbooks for tests: written part by part, so that they can be wrong in any way."""
+"""Writes workbooks for tests part by part, so that any part can be invalid."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ CAR_ROW = ("R1", "Dacia", "Logan", 2019, "Diesel", "Manuelle", 45_000)
 
 
 def cell(value: Any, reference: str = "") -> str:
-    """A cell as Excel writes it; a text beginning with `<` is XML as it is."""
+    """Write a cell as Excel does; text that begins with `<` is inserted as XML."""
     place = f' r="{reference}"' if reference else ""
     if value is None:
         return f"<c{place}/>"
@@ -27,7 +27,7 @@ def cell(value: Any, reference: str = "") -> str:
 
 
 def sheet_xml(rows: Iterable[Iterable[Any]], first: int = 1) -> str:
-    """A sheet with these rows."""
+    """Write a sheet."""
     lines = (
         f'<row r="{number}">{"".join(map(cell, row))}</row>'
         for number, row in enumerate(rows, start=first)
@@ -36,12 +36,12 @@ def sheet_xml(rows: Iterable[Iterable[Any]], first: int = 1) -> str:
 
 
 def parts_of(sheets: Mapping[str, str], *, styles: str = "", texts: str = "") -> dict[str, str]:
-    """The parts of a workbook.
+    """Return the parts of a workbook.
 
     Args:
         sheets: XML of each sheet by name.
-        styles: what stands in `styles.xml`.
-        texts: what stands in `sharedStrings.xml`.
+        styles: content of `styles.xml`.
+        texts: content of `sharedStrings.xml`.
     """
     entries = "".join(
         f'<sheet name="{escape(name)}" sheetId="{number}" r:id="r{number}"/>'
@@ -68,7 +68,7 @@ def parts_of(sheets: Mapping[str, str], *, styles: str = "", texts: str = "") ->
 
 
 def zipped(parts: Mapping[str, str | bytes]) -> bytes:
-    """Parts as a ZIP file."""
+    """Write parts to a ZIP file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
@@ -77,5 +77,5 @@ def zipped(parts: Mapping[str, str | bytes]) -> bytes:
 
 
 def workbook(rows: Iterable[Iterable[Any]], **options: str) -> bytes:
-    """A workbook with one sheet."""
+    """Write a workbook with one sheet."""
     return zipped(parts_of({"Stock": sheet_xml(rows)}, **options))

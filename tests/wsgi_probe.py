@@ -1,6 +1,6 @@
-"""A WSGI application that tells what it was told; served as it is and behind the bridge.
+"""A WSGI application that returns its environ; served by granian directly and behind the bridge.
 
-What happens to a request that has no answer any more is appended to `$PROBE_LOG`.
+Events of requests whose client has disconnected are appended to the file `$PROBE_LOG`.
 """
 
 import json
@@ -21,13 +21,13 @@ UNCOMPARED = ("wsgi.", "SERVER_PORT", "SERVER_SOFTWARE", "GATEWAY_INTERFACE", "H
 
 
 def note(text: str) -> None:
-    """Tell the test."""
+    """Append a line to the log that the test reads."""
     with LOG.open("a") as file:
         file.write(f"{text}\n")
 
 
 class Chunks:
-    """An answer in parts, which notes that it was closed."""
+    """An iterable response that logs its progress and its `close`."""
 
     def __init__(self, name: str, chunks: Iterable[bytes]) -> None:
         self._name = name
@@ -35,11 +35,11 @@ class Chunks:
         self._given = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """The parts."""
+        """Return the iterator."""
         return self
 
     def __next__(self) -> bytes:
-        """The next part."""
+        """Return the next part."""
         chunk = next(self._chunks)
         self._given += 1
         if self._given % 100 == 0:
@@ -47,12 +47,12 @@ class Chunks:
         return chunk
 
     def close(self) -> None:
-        """Called when the answer has ended, however it did."""
+        """Log the call: a WSGI server closes every response, complete or not."""
         note(f"{self._name} closed")
 
 
 def read(environ: dict[str, Any], size: int) -> str:
-    """The body's length and whether it came to its end."""
+    """Read the body; return its length and whether it was complete."""
     length = 0
     try:
         while data := environ["wsgi.input"].read(size):
@@ -65,7 +65,7 @@ def read(environ: dict[str, Any], size: int) -> str:
 
 
 def ticks() -> Iterator[bytes]:
-    """One part now, the next ones whenever the test lets them."""
+    """Yield one part, and each next one when the test creates its file."""
     for number in range(ENDLESS):
         yield b"%d\n" % number
         while not LOG.with_suffix(f".{number}").exists():
@@ -73,7 +73,7 @@ def ticks() -> Iterator[bytes]:
 
 
 def failing() -> Iterator[bytes]:
-    """Half of an answer."""
+    """Yield one part, then fail."""
     yield b"half"
     raise OSError("the disk is gone")
 

@@ -1,1 +1,1 @@
-"""The Celery workers: they hold the forest in memory and answer the queue."""
+"""The Celery workers: they hold the forest in memory and value the cars of the queue."""

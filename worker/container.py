@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
 
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
@@ -25,27 +24,47 @@ from worker.batches.steps import BatchStepSender
 from worker.batches.sweep import BatchSweeper
 from worker.batches.tables.detect import TableImporter
 from worker.batches.value import BatchValuation
-from worker.model import ModelRuntime
-from worker.shadow.comparison import ShadowEvaluator
-from worker.shadow.runtime import ShadowRuntime
-from worker.tasks import BatchServices, Sweeper
+from worker.model import Estimation, ModelRuntime
+from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
-from worker.valuations.estimation import Estimation
 from worker.valuations.service import ValuationService
 from worker.valuations.sweep import JobSweeper
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerServices:
-    """What the tasks of one process call."""
+    """The services that the tasks of one process call."""
 
     valuation: ValuationService
-    batches: BatchServices
-    sweeps: Sequence[Sweeper]
+    split: BatchSplitter
+    value: BatchValuation
+    assemble: BatchAssembler
+    exports: BatchExporter
+    sweepers: tuple[JobSweeper, BatchSweeper]
+
+
+class WorkerProcess:
+    """One process of a worker.
+
+    Args:
+        settings: with `redis_url` and `cache_url` filled in.
+        runtime: the model, loaded by the parent before it forks.
+    """
+
+    services: WorkerServices
+    """Set by `start`; a task that runs before it raises `AttributeError`."""
+
+    def __init__(self, settings: Settings, runtime: ModelRuntime) -> None:
+        self._settings = settings
+        self._runtime = runtime
+
+    def start(self) -> None:
+        """Build the services: after the fork, so that no connection or file is shared."""
+        self.services = build_services(self._settings, self._runtime)
 
 
 def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
-    """Wire the services of this process; connections open at their first use.
+    """Build the services of this process; connections open at their first use.
 
     Args:
         settings: with `redis_url` and `cache_url` filled in.
@@ -79,24 +98,22 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             clock=clock,
             max_attempts=settings.job_max_attempts,
         ),
-        batches=BatchServices(
-            split=BatchSplitter(
-                files, ledger, step_sender, tables, chunk_rows=settings.batch_chunk_rows
-            ),
-            value=BatchValuation(
-                files,
-                ledger,
-                step_sender,
-                models=runtime,
-                audit_folder=settings.audit_folder,
-                clock=clock,
-                max_attempts=settings.job_max_attempts,
-                shadow_evaluator=shadow_evaluator,
-            ),
-            assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
-            forms=BatchExporter(files, ledger),
+        split=BatchSplitter(
+            files, ledger, step_sender, tables, chunk_rows=settings.batch_chunk_rows
         ),
-        sweeps=[
+        value=BatchValuation(
+            files,
+            ledger,
+            step_sender,
+            models=runtime,
+            audit_folder=settings.audit_folder,
+            clock=clock,
+            max_attempts=settings.job_max_attempts,
+            shadow_evaluator=shadow_evaluator,
+        ),
+        assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
+        exports=BatchExporter(files, ledger),
+        sweepers=(
             JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
@@ -106,15 +123,15 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
-        ],
+        ),
     )
 
 
 def resume_batches(settings: Settings) -> None:
-    """Have all steps of batches sent again that are under way, for the only worker of batches.
+    """Have all running steps of batches sent again, for the only worker of batches.
 
     Raises:
-        BrokerUnavailable: leases that run out do it later.
+        BrokerUnavailable: the steps are sent again later, when their leases expire.
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):

@@ -23,7 +23,6 @@ from shared.logging import get_logger
 COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
     ("model_store.explain.kernels", "data.hedonic.kernels"),
     (
-        "model_store.forest.level_kernels",
         "model_store.forest.kernels",
         "worker.batches.fast_csv.read_kernels",
         "worker.batches.fast_csv.write_kernels",

@@ -2,25 +2,34 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_store.pricing.inference import LoadedModel
-from model_store.registry.bundle import load_model
 from model_store.registry.registry import ModelRegistry
-from shared.domain.errors import DomainError, ModelNotLoaded
+from shared.domain.errors import DomainError, ModelNotLoaded, ValuationFailed
+from shared.domain.valuation import CarRequest, Estimate, Extra
 from shared.logging import get_logger
+from shared.metrics import INFERENCE
+from shared.queue.names import QueueName
+from shared.queue.sender import EstimateResult
+from worker.shadow import ShadowEvaluator
+
+if TYPE_CHECKING:
+    from model_store.pricing.inference import LoadedModel
 
 CHECK_INTERVAL_S = 1.0
 RETRY_AFTER_S = 30.0
 """A version that failed to load is tried again after this time, or when another is activated."""
 
 MAX_PINNED_MODELS = 3
-"""Versions kept for batches that were accepted with them."""
+"""Versions that are kept for batches that were accepted with them."""
 
 log = get_logger("model_runtime")
 
@@ -35,18 +44,18 @@ class ReloadOutcome(StrEnum):
 class ModelRuntime:
     """Holds the loaded model of this process.
 
-    A thread of each process looks at the registry's pointer once a second, loads and tests a new
-    version while the old one goes on serving, and then swaps one reference. A version that cannot
-    be loaded changes nothing.
+    A thread of each process reads the registry's pointer once a second. It loads and tests a new
+    version while the old one serves, then swaps one reference. A version that cannot be loaded
+    changes nothing.
 
-    The object may be made and warmed up in a parent process: its children share the forest's
-    memory, and each starts its own thread when it first asks for the model.
+    The object may be created and warmed up in a parent process: the children share the memory of
+    the forest, and each starts its own thread at its first use of the model.
 
     Args:
         versions_path: the registry's folder.
         clock: monotonic time in seconds.
-        on_reload: told of every attempt to load the active version.
-        check_interval_s: pause between two looks at the pointer.
+        on_reload: called with the outcome of every attempt to load the active version.
+        check_interval_s: time between two reads of the pointer.
     """
 
     def __init__(
@@ -69,11 +78,11 @@ class ModelRuntime:
         self._retry_at = 0.0
         self._watcher_pid: int | None = None
 
-    def current(self) -> LoadedModel:
+    def current(self) -> "LoadedModel":
         """The active version.
 
         Raises:
-            ModelNotLoaded: none is active, or the only one ever activated cannot be loaded.
+            ModelNotLoaded: none is active, or none could be loaded yet.
         """
         if self._watcher_pid != os.getpid():
             self._start_watching()
@@ -83,8 +92,8 @@ class ModelRuntime:
             raise ModelNotLoaded
         return self._current
 
-    def load(self, version: str) -> LoadedModel:
-        """A certain version, for work that was accepted with it; the last few are kept.
+    def load(self, version: str) -> "LoadedModel":
+        """A given version, for work that was accepted with it; the last few are kept.
 
         Raises:
             ModelVersionNotFound: there is no such version.
@@ -103,7 +112,7 @@ class ModelRuntime:
     def warm_up(self) -> None:
         """Load the active version and the compiled kernels, before the first request or fork.
 
-        Nothing here starts a thread, OpenMP's included, so that forking afterwards is safe.
+        This starts no thread, of OpenMP neither, so that forking afterwards is safe.
 
         Raises:
             ModelNotLoaded: see `current`.
@@ -120,7 +129,7 @@ class ModelRuntime:
                 return
             try:
                 model = self.load(wanted)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong, the old one goes on
+            except Exception as error:  # noqa: BLE001 - the old version goes on serving
                 self._record_load_failure(wanted, error)
                 return
             self._current, self._failed_version = model, None
@@ -128,7 +137,7 @@ class ModelRuntime:
             self._on_reload(ReloadOutcome.SUCCESS)
 
     def _needs_no_reload(self, wanted: str) -> bool:
-        """Whether there is nothing to do about a version: it serves, or has failed just now."""
+        """Whether a version serves already, or failed within `RETRY_AFTER_S`."""
         if self._current is not None and self._current.version.id == wanted:
             return True
         return wanted == self._failed_version and self._clock() < self._retry_at
@@ -155,8 +164,86 @@ class ModelRuntime:
                 log.warning("model_pointer_unreadable", error=str(error))
 
 
-def _load_and_warm_up(versions_path: Path, version: str) -> LoadedModel:
-    """Load a version, and do what its first requests would otherwise have to wait for."""
+class Estimation:
+    """Estimates the prices of many requests by one call of the forest.
+
+    Args:
+        models: gives the loaded model.
+        shadow_evaluator: values a sample with the shadow version; None: nothing is sampled.
+    """
+
+    def __init__(
+        self, models: ModelRuntime, shadow_evaluator: ShadowEvaluator | None = None
+    ) -> None:
+        self._models = models
+        self._shadow_evaluator = shadow_evaluator
+
+    def estimate(self, requests: Sequence[CarRequest]) -> list[EstimateResult]:
+        """One result per request; a request that raises does not affect the others."""
+        if not requests:
+            return []
+        try:
+            model = self._models.current()
+        except DomainError as error:
+            return [error] * len(requests)
+        started = time.perf_counter()
+        try:
+            results: list[EstimateResult] = list(_estimate_all(model, requests))
+        except Exception as error:
+            log.exception("group_failed", error=str(error), cars=len(requests))
+            results = [_estimate_alone(model, request) for request in requests]
+        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        self._submit_sample(requests, results)
+        return results
+
+    def _submit_sample(
+        self, requests: Sequence[CarRequest], results: Sequence[EstimateResult]
+    ) -> None:
+        """Give the shadow version its sample of the answers."""
+        if self._shadow_evaluator is not None:
+            self._shadow_evaluator.submit_sample(
+                [
+                    (request.car, result)
+                    for request, result in zip(requests, results, strict=True)
+                    if isinstance(result, Estimate)
+                ]
+            )
+
+
+def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:
+    estimates = model.estimate([request.car for request in requests])
+    return [
+        _with_extras(model, request, estimate) if request.extras else estimate
+        for request, estimate in zip(requests, estimates, strict=True)
+    ]
+
+
+def _estimate_alone(model: "LoadedModel", request: CarRequest) -> EstimateResult:
+    try:
+        return _estimate_all(model, [request])[0]
+    except Exception as error:
+        log.exception("car_failed", error=str(error))
+        return ValuationFailed(reason=type(error).__name__)
+
+
+def _with_extras(model: "LoadedModel", request: CarRequest, estimate: Estimate) -> Estimate:
+    """Add what was asked for on top of the price."""
+    car = request.car
+    return dataclasses.replace(
+        estimate,
+        explanation=model.explain(car) if Extra.CONTRIBUTIONS in request.extras else None,
+        depreciation=model.depreciation(car) if Extra.DEPRECIATION in request.extras else None,
+        comparables=model.comparables(car, estimate.price_mad)
+        if Extra.COMPARABLES in request.extras
+        else None,
+    )
+
+
+def _load_and_warm_up(versions_path: Path, version: str) -> "LoadedModel":
+    """Load a version and run what its first requests would have to wait for."""
+    # Importing the bundle loads the compiled kernels: only after `fill_kernel_cache` has run.
+    from model_store.registry.bundle import load_model  # noqa: PLC0415
+
     model = load_model(versions_path, version)
     case = model.version.self_test[0]
     model.explain(case.car)
@@ -171,10 +258,10 @@ _MADV_DONTNEED = 4  # MADV_DONTNEED
 
 
 def release_llvm_pages() -> None:
-    """Give the pages of LLVM's code back; whoever needs them later finds them in its file.
+    """Release the memory of LLVM's code; the system reads it from the file again when needed.
 
-    Only pages that are mapped to be run and cannot be written: they are the file's, byte for byte.
-    Does nothing where the system has no such list of mappings.
+    Only executable pages that are not writable are released: they equal the file. Does nothing on
+    systems without `/proc/self/maps` or `madvise`.
     """
     with contextlib.suppress(OSError, AttributeError):
         advise = ctypes.CDLL(None).madvise
@@ -183,7 +270,7 @@ def release_llvm_pages() -> None:
 
 
 def _library_code_ranges() -> list[tuple[int, int]]:
-    """Where the library's code is mapped."""
+    """Address ranges of the library's code."""
     found = []
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
         place, rights, *_ = line.split()

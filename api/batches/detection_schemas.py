@@ -1,5 +1,6 @@
-"""What was found out about an uploaded file, as the client sees it."""
+"""The `input` of a batch: the uploaded file and its detected dialect."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from shared.tabular.headers import ASKING_PRICE
 
 
 class FindingSchema(Schema):
-    """Something that was found out, and how sure it is."""
+    """A detected property with its confidence."""
 
     value = fields.String(required=True)
     confidence = fields.Float(
@@ -23,7 +24,7 @@ class FindingSchema(Schema):
 
 
 class ColumnFindingSchema(Schema):
-    """The column of a field, and how sure that is."""
+    """The column detected for a field, with its confidence."""
 
     column = fields.String(required=True)
     position = fields.Integer(required=True, metadata={"description": "From 1."})
@@ -32,7 +33,7 @@ class ColumnFindingSchema(Schema):
 
 
 class DetectedSchema(Schema):
-    """Each finding on a file; an option of the same name overrides it."""
+    """The detected properties; an upload option of the same name overrides one."""
 
     encoding = fields.Nested(FindingSchema)
     delimiter = fields.Nested(FindingSchema)
@@ -44,7 +45,7 @@ class DetectedSchema(Schema):
 
 
 class NoticeSchema(Schema):
-    """Something the file's owner should know although it is no error."""
+    """A remark on the file that is no error."""
 
     code = fields.String(required=True)
     field = fields.String(required=True, allow_none=True)
@@ -57,10 +58,9 @@ class NoticeSchema(Schema):
 
 
 class BatchInputSchema(Schema):
-    """The file, and what was found out about it.
+    """The file and its detected dialect.
 
-    That of a workbook or Parquet file is known once a worker has opened it; until then `header`
-    is empty.
+    `header` of a workbook or Parquet file is empty until a worker has opened it.
     """
 
     file_name = fields.String(required=True)
@@ -87,7 +87,7 @@ class BatchInputSchema(Schema):
 
 
 def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
-    """The answer's `input`."""
+    """The JSON representation of `BatchInputSchema`."""
     dialect = manifest.dialect
     matches = _matches(dialect)
     columns = {field: dialect.header[match.index] for field, match in matches.items()}
@@ -111,7 +111,7 @@ def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
 def _dump_notice(
     notice: Notice, columns: Mapping[str, str], language: Language
 ) -> dict[str, str | int | None]:
-    """A notice as a sentence, which says if it rests on the first rows only."""
+    """A notice with its sentence, which states whether only the first rows were examined."""
     detail = NOTICE_MESSAGES[notice.code][language].format(
         column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
     )
@@ -121,16 +121,13 @@ def _dump_notice(
 
 
 def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:
-    """The columns of the car's fields, and of the price that is asked for it."""
+    """The columns of the car's fields and of its asking price."""
     asking = {ASKING_PRICE: dialect.asking} if dialect.asking else {}
     return {**dialect.columns, **asking}
 
 
 def _dump_detected(dialect: Dialect) -> dict[str, Any]:
-    findings = {
-        name: {"value": found.value, "confidence": found.confidence, "basis": found.basis}
-        for name, found in dialect.findings.items()
-    }
+    findings = {name: dataclasses.asdict(found) for name, found in dialect.findings.items()}
     columns = {
         field: {
             "column": dialect.header[match.index],

@@ -1,26 +1,56 @@
-"""What comes out of a batch: results, rejected rows, error report."""
+"""`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+import re
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from itertools import chain
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote
 
 from flask import Response, request
 from flask_smorest import Blueprint
+from werkzeug.http import http_date, parse_range_header
 
-from api.batches.downloads import RESULTS_HEADER, download, first_rows, stored_response
+from api.batches.results import StoredFile, is_partial
 from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
-from api.http.context import caller_id, language, services
+from api.batches.views import current_batch
+from api.http.context import language, services
+from api.http.problems import NotAcceptable, RangeNotSatisfiable
 from api.http.requests import NoQuery, load_query
 from api.http.responses import documents_problems, query_parameters
 from api.http.uploads import CSV, NDJSON, PARQUET
 from api.middleware.authentication import Scope, require_scope
-from api.middleware.problems import NotAcceptable
+from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
-from shared.domain.ids import BatchId
+from shared.domain.errors import PartialResultIsCsv
 
 blueprint = Blueprint("results", __name__, description="What comes out of a file of cars.")
 RESULTS_QUERY = ResultsQuery()
 REJECTED_QUERY = RejectedQuery()
 NO_QUERY = NoQuery()
+RESULTS_HEADER = "Carprice-Results"
+"""Response header: `complete`, or `partial` if rows are missing at the end of the file."""
+
+
+class FileType(NamedTuple):
+    """How a result table is sent in one export format."""
+
+    media_type: str
+    suffix: str
+
+
+FILE_TYPES = {
+    ExportFormat.CSV: FileType(CSV, ".csv"),
+    ExportFormat.EXCEL_FR: FileType(CSV, "-excel.csv"),
+    ExportFormat.NDJSON: FileType(NDJSON, ".ndjson"),
+    ExportFormat.PARQUET: FileType(PARQUET, ".parquet"),
+}
+BUFFERED_MAX_BYTES = 262_144
+"""A body up to this size is passed to the server whole, so no thread is held while it is sent."""
+
+MAX_SAVED_NAME_CHARS = 80
+_UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
+View: TypeAlias = Callable[..., Response]
 
 RANGE_PARAMETERS = [
     {
@@ -34,26 +64,26 @@ RANGE_PARAMETERS = [
         ("If-Range", '"01m8…-results.csv"', "The `ETag`, so that a part fits what is there."),
     )
 ]
-View: TypeAlias = Callable[..., Response]
-
 PARTIAL_NOTE = (
     f" The header `{RESULTS_HEADER}` says `complete`, or `partial` with the number of `rows`: "
     "the first rows of the file, without a hole, of a batch that is under way, was cancelled or "
     "was aborted."
 )
+FILE_PROBLEMS = {
+    "status_404": "No such batch",
+    "status_409": "Under way: see `Retry-After`",
+    "status_410": "Expired",
+}
 
 
 def _documents_file(**more: str) -> Callable[[View], View]:
-    """Document a view that answers with a result file, or a range of it.
+    """Document a view that sends a result file or a range of it.
 
     Args:
         more: further statuses, as for `documents_problems`.
     """
     text = {"content_type": CSV, "schema": {"type": "string"}}
-    statuses = {
-        "status_404": "No such batch",
-        "status_409": "Under way: see `Retry-After`",
-        "status_410": "Expired",
+    statuses = FILE_PROBLEMS | {
         "status_416": "Outside the file",
         "status_422": "Invalid parameter",
         "status_503": "The form cannot be made, or the store be read now, or too many downloads",
@@ -83,12 +113,12 @@ def _documents_file(**more: str) -> Callable[[View], View]:
 @_documents_file(status_406="None of CSV, NDJSON and Parquet is accepted")
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
-    """The results of a batch that has ended; with `partial`, also before."""
+    """Send the results of an ended batch; with `partial`, also those of a running batch."""
     query = load_query(RESULTS_QUERY)
     form = _requested_format(query.get("format"), query["dialect"])
-    batch = _get(batch_id)
+    batch = current_batch(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
-        response = first_rows(batch, form)
+        response = partial_response(batch, form)
     else:
         response = stored_response(batch, ResultTable.RESULTS, form)
     response.vary.add("Accept")
@@ -105,9 +135,9 @@ def results(batch_id: str) -> Response:
 @_documents_file()
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
-    """The rejected rows of a batch that has ended."""
+    """Send the rejected rows of an ended batch."""
     form = _requested_format("csv", load_query(REJECTED_QUERY)["dialect"])
-    return stored_response(_get(batch_id), ResultTable.REJECTED, form)
+    return stored_response(current_batch(batch_id), ResultTable.REJECTED, form)
 
 
 @blueprint.get("/batches/<batch_id>/errors")
@@ -117,31 +147,25 @@ def rejected(batch_id: str) -> Response:
 )
 @documents_problems(
     blueprint,
-    status_404="No such batch",
-    status_409="Under way: see `Retry-After`",
-    status_410="Expired",
+    **FILE_PROBLEMS,
     status_422="Invalid parameter",
     status_503="Too many downloads, or the store cannot be read",
 )
 @require_scope(Scope.BULK)
 def row_errors(batch_id: str) -> Response:
-    """What is wrong, where, in the language of the caller."""
+    """Send the error report, with messages in the caller's language."""
     load_query(NO_QUERY)
-    batch = _get(batch_id)
+    batch = current_batch(batch_id)
     report = services().batch_results.errors(batch, language())
-    response = download(batch, report, NDJSON, "errors.ndjson")
+    response = _attachment(batch, report, NDJSON, "errors.ndjson")
     response.headers["Accept-Ranges"] = "none"
     response.headers["Content-Language"] = language()
     response.vary.add("Accept-Language")
     return response
 
 
-def _get(batch_id: str) -> Batch:
-    return services().batches.get(BatchId(batch_id), caller_id())
-
-
 def _requested_format(form: str | None, dialect: str) -> ExportFormat:
-    """The form by parameter, else by `Accept`."""
+    """The export format named by the query parameter, else negotiated by `Accept`."""
     if form is None:
         by_type = {CSV: "csv", NDJSON: "ndjson", PARQUET: "parquet"}
         accepted: str | None = CSV
@@ -153,3 +177,124 @@ def _requested_format(form: str | None, dialect: str) -> ExportFormat:
     wanted = ExportFormat(form)
     is_excel = wanted is ExportFormat.CSV and dialect == ExportFormat.EXCEL_FR
     return ExportFormat.EXCEL_FR if is_excel else wanted
+
+
+def partial_response(batch: Batch, form: ExportFormat) -> Response:
+    """The rows valued so far of a running batch; the file grows, so no length and no ranges.
+
+    Raises:
+        PartialResultIsCsv: another format than CSV is asked for.
+    """
+    if form is not ExportFormat.CSV:
+        raise PartialResultIsCsv(id=batch.manifest.id)
+    rows = services().batch_results.first_rows(batch)
+    response = _attachment(batch, rows, CSV, "priced-partial.csv")
+    response.headers[RESULTS_HEADER] = "partial"
+    response.headers["Accept-Ranges"] = "none"
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def stored_response(batch: Batch, table: ResultTable, form: ExportFormat) -> Response:
+    """A result file, or the requested range of it: 200, 206, 304 or 416."""
+    file = services().batch_results.file(batch, table, form)
+    headers = _file_headers(batch, file)
+    if headers["ETag"].strip('"') in request.if_none_match:
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    validators = (headers["ETag"], headers.get("Last-Modified"))
+    try:
+        part = _requested_range(file.size, validators)
+    except RangeNotSatisfiable as error:
+        response = answer_error(error)
+        response.content_range.set(None, None, file.size)
+        return response
+    start, stop = part or (0, file.size)
+    stem = "priced" if table is ResultTable.RESULTS else str(table)
+    kind = FILE_TYPES[form]
+    response = _attachment(batch, file.blocks(start, stop), kind.media_type, stem + kind.suffix)
+    response.headers.update(headers)
+    response.headers["Content-Length"] = str(stop - start)
+    if part is not None:
+        response.status_code = HTTPStatus.PARTIAL_CONTENT
+        response.content_range.set(start, stop, file.size)
+    return response
+
+
+def _requested_range(size: int, validators: tuple[str | None, ...]) -> tuple[int, int] | None:
+    """Start and stop offset of the requested bytes; None: the whole file.
+
+    As RFC 9110 asks, unreadable headers, several ranges and other units are ignored, and so is a
+    range whose `If-Range` is none of the file's `validators`. `Response.make_conditional` is not
+    used: it reads and drops all bytes before the range.
+
+    Raises:
+        RangeNotSatisfiable: the range begins behind the end of the file.
+    """
+    condition = request.headers.get("If-Range")
+    if request.method != "GET" or condition not in (None, *validators):
+        return None
+    header = request.headers.get("Range", "")
+    if header.strip() == "bytes=-0":  # valid in the RFC, but not for werkzeug's parser
+        raise RangeNotSatisfiable(size=size)
+    wanted = parse_range_header(header)
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+        return None
+    start, stop = wanted.ranges[0]
+    if start < 0:  # the last bytes
+        start = max(size + start, 0)
+    stop = size if stop is None else min(stop, size)
+    if start >= stop:
+        raise RangeNotSatisfiable(size=size)
+    return start, stop
+
+
+def _file_headers(batch: Batch, file: StoredFile) -> dict[str, str]:
+    progress = batch.progress
+    headers = {
+        "ETag": f'"{batch.manifest.id}-{file.name}"',
+        "Accept-Ranges": "bytes",
+        RESULTS_HEADER: "complete",
+    }
+    if is_partial(batch):
+        total = "" if progress.total is None else f"; total={progress.total}"
+        headers[RESULTS_HEADER] = f"partial; rows={progress.counts.done}{total}"
+    if progress.finished_at is not None:
+        headers["Last-Modified"] = http_date(progress.finished_at)
+    return headers
+
+
+def _attachment(batch: Batch, body: Iterator[bytes], media_type: str, suffix: str) -> Response:
+    """A download response; a large body is streamed and takes a slot of the download limiter."""
+    first, size = [], 0
+    for block in body:
+        first.append(block)
+        size += len(block)
+        if size > BUFFERED_MAX_BYTES:
+            break
+    after = next(body, None)
+    if after is None:
+        response = Response(b"".join(first), mimetype=media_type)
+    else:
+        downloads = services().downloads
+        downloads.acquire()
+        response = Response(chain(first, [after], body), mimetype=media_type)
+        response.call_on_close(downloads.release)
+    response.headers["Content-Disposition"] = _disposition(batch, suffix)
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _disposition(batch: Batch, suffix: str) -> str:
+    """`Content-Disposition` with the file name in ASCII and, where it differs, in UTF-8 (RFC 6266).
+
+    Separators of paths and characters that change the writing direction are removed.
+    """
+    stem = batch.manifest.file_name.rpartition(".")[0]
+    name = "".join(char for char in stem if char.isprintable() and char not in '/\\"')[
+        :MAX_SAVED_NAME_CHARS
+    ]
+    ascii_name = _UNSAFE.sub("_", name) or batch.manifest.id
+    value = f'attachment; filename="{ascii_name}-{suffix}"'
+    if name and name != ascii_name:
+        value += f"; filename*=UTF-8''{quote(f'{name}-{suffix}', safe='')}"
+    return value

@@ -1,8 +1,7 @@
-"""The result files of a batch, exports of them, and the first rows of an unfinished batch."""
+"""Result files of batches: stored tables, exports, error reports and partial results."""
 
 import dataclasses
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +29,7 @@ log = get_logger("storage")
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn what a disk or an object store refuses into `StorageUnavailable`."""
+    """Turn errors of the disk or object store into `StorageUnavailable`."""
     try:
         yield
     except OSError as error:
@@ -39,7 +38,7 @@ def storage_errors() -> Iterator[None]:
 
 
 EXPORT_WAIT_S = 20.0
-"""How long a caller waits for a form that is being made, before being asked to come again."""
+"""Longest wait for an export that is being made; then the caller is asked to retry."""
 
 Send = Callable[[TaskName, dict[str, Any]], None]
 """Puts a task with its arguments on the queue; raises `BrokerUnavailable`."""
@@ -47,14 +46,14 @@ Send = Callable[[TaskName, dict[str, Any]], None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StoredFile:
-    """A result file that will not change any more."""
+    """An immutable result file."""
 
     name: str
-    """Unique within the batch; the same name is the same bytes for ever."""
+    """Unique within the batch; the content under a name never changes."""
     size: int
     """Bytes."""
     blocks: Callable[[int, int], Iterator[bytes]]
-    """The bytes from the first up to, not including, the second place."""
+    """Reads the bytes from the first offset up to, not including, the second."""
 
 
 class BatchResults:
@@ -62,10 +61,10 @@ class BatchResults:
 
     Args:
         files: records and blobs of batches.
-        store: the ledger: who makes which form.
-        events: wakes the threads that wait for a form.
+        store: the ledger, which records exports in progress.
+        events: wakes the threads that wait for an export.
         send: puts a task on the queue.
-        long_waits: the threads that may wait at once; beyond, a caller is asked to come again.
+        long_waits: bounds the waiting threads; beyond it, a caller is asked to retry at once.
     """
 
     def __init__(
@@ -85,12 +84,12 @@ class BatchResults:
 
     @storage_errors()
     def file(self, batch: Batch, table: ResultTable, form: ExportFormat) -> StoredFile:
-        """A result table of a batch that has ended; a form nobody asked for yet is made now.
+        """A result table of an ended batch; a missing export is made on the first request.
 
         Raises:
-            ResultNotReady: the batch is under way.
-            ExportNotReady: the form is being made, which takes longer than a caller can wait.
-            BrokerUnavailable: the form cannot be ordered.
+            ResultNotReady: the batch has not ended.
+            ExportNotReady: the export was not finished within `EXPORT_WAIT_S`.
+            BrokerUnavailable: the export cannot be queued.
             StorageUnavailable: the store does not answer.
         """
         if not batch.progress.state.is_terminal:
@@ -98,7 +97,7 @@ class BatchResults:
         batch_id, name = batch.manifest.id, table_name(table, form)
         size = self._files.blobs.size(batch_id, name)
         if size is None and form is not ExportFormat.CSV:
-            size = self._wait_for(batch_id, table, form)
+            size = self._export(batch_id, table, form)
         if size is None:
             raise _not_ready(batch)
 
@@ -109,15 +108,15 @@ class BatchResults:
         return StoredFile(name=name, size=size, blocks=blocks)
 
     def first_rows(self, batch: Batch) -> Iterator[bytes]:
-        """The CSV of a batch that is under way, up to the first chunk that is not valued yet."""
+        """The results of a running batch as CSV, up to the first chunk that is not valued yet."""
         return partial_results(self._files.blobs, batch.manifest)
 
     @storage_errors()
     def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
-        """The error report: one JSON object for every broken rule.
+        """The error report: one line of JSON for each violated rule.
 
         Raises:
-            ResultNotReady: the batch is under way.
+            ResultNotReady: the batch has not ended.
             StorageUnavailable: the store does not answer.
         """
         batch_id = batch.manifest.id
@@ -125,27 +124,24 @@ class BatchResults:
             raise _not_ready(batch)
         return _with_messages(self._files, batch_id, language)
 
-    def _wait_for(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> int | None:
-        """The size of a form once it is made."""
+    def _export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> int:
+        """Request an export and wait for it; its size in bytes."""
         name = table_name(table, form)
-        with self._events.listen(batch_id, progress=True) as listener:
-            self._request_export(batch_id, table, form)
-            until = time.monotonic() + EXPORT_WAIT_S
-            may_wait = self._long_waits.acquire(blocking=False)
-            try:
-                size = self._files.blobs.size(batch_id, name)
-                while size is None and may_wait and (rest := until - time.monotonic()) > 0:
-                    listener.wait(rest)
-                    size = self._files.blobs.size(batch_id, name)
-            finally:
-                if may_wait:
-                    self._long_waits.release()
+        self._request_export(batch_id, table, form)
+        size = self._events.poll(
+            batch_id,
+            lambda: self._files.blobs.size(batch_id, name),
+            lambda size: size is not None,
+            EXPORT_WAIT_S,
+            waiters=self._long_waits,
+            progress=True,
+        )
         if size is None:
             raise ExportNotReady(id=batch_id, form=name)
         return size
 
     def _request_export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
-        """Have a form made, unless that is under way."""
+        """Queue the task that makes an export, unless it is in progress."""
         name = table_name(table, form)
         if not self._store.claim_export(batch_id, name):
             return
@@ -158,7 +154,7 @@ class BatchResults:
 
 
 def is_partial(batch: Batch) -> bool:
-    """Whether the results are, or will stay, only the first rows of the file."""
+    """Whether the results lack rows at the end of the file, for now or for good."""
     ended_early = (BatchOutcome.CANCELLED, BatchOutcome.ABORTED)
     return not batch.progress.state.is_terminal or batch.progress.outcome in ended_early
 

@@ -1,6 +1,7 @@
-"""The batch as the client sees it, and the options of an upload."""
+"""Schemas of `/batches`: query parameters, the batch resource and the error report."""
 
 import codecs
+import dataclasses
 import re
 from typing import Any
 
@@ -8,13 +9,12 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.batches.detection_schemas import BatchInputSchema, dump_input
 from api.http.context import language
+from api.http.problems import dump_field_problem
 from api.http.responses import PlaceSchema
 from api.jobs.schemas import iso
-from api.middleware.problems import dump_field_problem
-from shared.domain.batch import Batch, BatchOptions, BatchOutcome, OnError
+from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
-from shared.messages.texts import Language
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 from shared.tabular.dialect import DELIMITERS
 from shared.tabular.encoding import ENCODINGS
@@ -31,13 +31,13 @@ _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
 class EncodingField(fields.String):
-    """Any name of an encoding that we read."""
+    """A supported encoding, under any of its names; its canonical name."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options) or ""
         try:
             name = codecs.lookup(text).name
-        except (LookupError, ValueError):  # the latter for a NUL in the name
+        except (LookupError, ValueError):  # ValueError: the name contains NUL
             name = ""
         if name == "utf-8-sig":
             name = "utf-8"
@@ -47,7 +47,7 @@ class EncodingField(fields.String):
 
 
 class CharacterField(fields.String):
-    """A character, or its name."""
+    """A character, given as itself or by name."""
 
     def __init__(self, names: dict[str, str], **options: Any) -> None:
         super().__init__(**options)
@@ -62,7 +62,7 @@ class CharacterField(fields.String):
 
 
 class ColumnsField(fields.Field[Any]):
-    """Which column is which field, in the caller's words."""
+    """A mapping of fields to columns, see `parse_columns`."""
 
     def _deserialize(
         self, value: Any, attr: Any, data: Any, **options: Any
@@ -75,7 +75,7 @@ class ColumnsField(fields.Field[Any]):
 
 
 class UploadQuery(Schema):
-    """Options of a batch, in the query."""
+    """Query parameters of an upload."""
 
     class Meta:
         unknown = RAISE
@@ -166,7 +166,7 @@ class ResultsQuery(RejectedQuery):
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
     )
-    partial = fields.Boolean(  # type: ignore[assignment] # marshmallow takes it off the class
+    partial = fields.Boolean(  # type: ignore[assignment] # marshmallow removes it from the class
         load_default=False,
         truthy=_TRUE,
         falsy=_FALSE,
@@ -179,7 +179,7 @@ class ResultsQuery(RejectedQuery):
 
 
 class BatchCountsSchema(Schema):
-    """Rows by what became of them."""
+    """Number of rows by result."""
 
     total = fields.Integer(required=True, allow_none=True)
     done = fields.Integer(required=True)
@@ -189,7 +189,7 @@ class BatchCountsSchema(Schema):
 
 
 class BatchErrorSchema(Schema):
-    """What ended the batch early."""
+    """Why the batch ended early."""
 
     code = fields.String(required=True)
     detail = fields.String(required=True)
@@ -200,7 +200,7 @@ class BatchErrorSchema(Schema):
 
 
 class BatchSchema(Schema):
-    """One accepted file."""
+    """The batch resource."""
 
     id = fields.String(required=True)
     state = fields.Enum(JobState, by_value=True, required=True)
@@ -231,17 +231,12 @@ class RowErrorSchema(Schema):
     message = fields.String(required=True)
 
 
-def load_options(query: dict[str, Any], lang: Language) -> BatchOptions:
-    """The options of an upload."""
-    return BatchOptions(**query, language=lang)
-
-
 def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
-    """The answer for one batch.
+    """The JSON representation of a batch, as `BatchSchema` documents it.
 
     Args:
         batch: the batch.
-        now: Unix time, for speed and expected end.
+        now: Unix time, used for speed and remaining time.
     """
     manifest, progress = batch.manifest, batch.progress
     counts = progress.counts
@@ -253,9 +248,7 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
         "counts": {
             "total": progress.total,
             "done": counts.done,
-            "valid": counts.valid,
-            "invalid": counts.invalid,
-            "failed": counts.failed,
+            **dataclasses.asdict(counts),
         },
         "rows_per_second": None if speed is None else round(speed, 1),
         "eta_s": None if eta_s is None else round(eta_s, 1),
@@ -295,9 +288,9 @@ _PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))}):")
 
 
 def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
-    """Pairs of a field and what the caller calls its column; None if `text` is none.
+    """Parse `field:header,…` into pairs; None if `text` has another form.
 
-    A header may hold commas and colons: a pair begins only where a field's name does.
+    Headers may contain commas and colons: a pair begins only at the name of a field.
 
     >>> parse_columns("year:#5,km_driven:Compteur, km:h")
     (('year', '#5'), ('km_driven', 'Compteur, km:h'))

@@ -1,10 +1,9 @@
-"""Batches: accept a file, tell how it is going, cancel it."""
+"""Batches: accept an uploaded file, read its state, wait for its end, cancel it."""
 
 import contextlib
 import dataclasses
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -33,8 +32,8 @@ from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
 from shared.tabular.file_kinds import check_readable
 
-LIST_TIMES = 8
-"""A caller's list outlives the last batch on it by this multiple of the retention time."""
+LIST_TTL_FACTOR = 8
+"""Time to live of a caller's list of batches, as a multiple of the retention time."""
 
 log = get_logger("batches")
 
@@ -43,7 +42,7 @@ class FileSource(Protocol):
     """The bytes of a file as they arrive."""
 
     file_name: str
-    """Known once the bytes have arrived."""
+    """Set when the last byte has been read."""
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes, block by block."""
@@ -60,19 +59,19 @@ class IncomingFile:
 
 
 class Batches:
-    """Accepts batches, finds them again, waits for them, cancels them.
+    """Accepts batches, reads their state, waits for their end and cancels them.
 
     Args:
         files: records and blobs of batches.
-        store: their ledger.
-        active_model: the version that a new batch is pinned to.
-        idempotency: finds the batch of a repeated upload.
+        store: the ledger of batches.
+        active_model: names the model version that a new batch is valued by.
+        idempotency: maps idempotency keys to batches.
         events: wakes the threads that wait for a batch.
         send_split: puts the first step of a batch on the queue.
-        clock: the time of day.
-        max_bytes: limit of an upload.
+        clock: returns Unix time.
+        max_bytes: limit of an upload, compressed and decompressed.
         retention_s: how long an ended batch can be read.
-        long_waits: the threads that may wait at once; beyond, a caller gets the state as it is.
+        long_waits: bounds the waiting threads; beyond it, `wait` returns at once.
     """
 
     def __init__(
@@ -97,11 +96,11 @@ class Batches:
         self._send_split = send_split
         self._clock = clock
         self._max_bytes = max_bytes
-        self._list_kept_s = retention_s * LIST_TIMES
+        self._list_kept_s = retention_s * LIST_TTL_FACTOR
         self._long_waits = long_waits
 
     def accept(self, incoming: IncomingFile, caller: CallerId) -> Batch:
-        """Receive a file and start its batch: durable when this returns.
+        """Receive a file and start its batch; the batch is durable when this returns.
 
         Raises:
             ModelNotLoaded: no version is active.
@@ -114,33 +113,31 @@ class Batches:
             raise ModelNotLoaded
         self._store.ping()
         batch_id = BatchId(new_id())
-        try:
-            upload, dialect = self._receive(batch_id, incoming)
-            manifest = BatchManifest(
-                id=batch_id,
-                caller=caller,
-                accepted_at=self._clock(),
-                model_version=version,
-                options=incoming.options,
-                dialect=dialect,
-                sha256=upload.sha256,
-                size_bytes=upload.size,
-                file_name=incoming.file.file_name,
-            )
-            # The manifest comes before the key: whoever finds the key finds the batch.
-            self._files.write_manifest(manifest)
-            repeated = self._repeated(manifest, incoming.idempotency_key)
-            if repeated is None:
-                return self._start(manifest)
-        except OSError as error:
-            self._discard(batch_id)
-            log.exception("batch_not_stored", batch_id=batch_id)
-            raise StorageUnavailable(reason=error.strerror or str(error)) from error
-        except BaseException:
-            self._discard(batch_id)
-            raise
-        self._discard(batch_id)
-        return repeated
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._discard, batch_id)
+            try:
+                upload, dialect = self._receive(batch_id, incoming)
+                manifest = BatchManifest(
+                    id=batch_id,
+                    caller=caller,
+                    accepted_at=self._clock(),
+                    model_version=version,
+                    options=incoming.options,
+                    dialect=dialect,
+                    sha256=upload.sha256,
+                    size_bytes=upload.size,
+                    file_name=incoming.file.file_name,
+                )
+                # Before the key is claimed: another upload that finds the key reads the manifest.
+                self._files.write_manifest(manifest)
+                batch = self._repeated(manifest, incoming.idempotency_key)
+                if batch is None:
+                    batch = self._start(manifest)
+                    undo.pop_all()
+            except OSError as error:
+                log.exception("batch_not_stored", batch_id=batch_id)
+                raise StorageUnavailable(reason=error.strerror or str(error)) from error
+        return batch
 
     @storage_errors()
     def get(self, batch_id: BatchId, caller: CallerId) -> Batch:
@@ -148,8 +145,8 @@ class Batches:
 
         Raises:
             BatchNotFound: this caller has no such batch.
-            BatchExpired: it was there, and its retention time is over.
-            StorageUnavailable: it cannot be read now.
+            BatchExpired: its retention time is over.
+            StorageUnavailable: the store does not answer.
         """
         if not is_id(batch_id):
             raise BatchNotFound(id=batch_id[:64])
@@ -167,26 +164,22 @@ class Batches:
         )
 
     def wait(self, batch_id: BatchId, caller: CallerId, timeout_s: float) -> Batch:
-        """Read a batch, at the latest after `timeout_s`, earlier when it ends."""
-        batch = self.get(batch_id, caller)
-        if (
-            batch.progress.state.is_terminal
-            or timeout_s <= 0
-            or not self._long_waits.acquire(blocking=False)
-        ):
-            return batch
-        try:
-            return self._wait(batch, caller, time.monotonic() + timeout_s)
-        finally:
-            self._long_waits.release()
+        """Read a batch when it has ended, or after `timeout_s`."""
+        return self._events.poll(
+            batch_id,
+            lambda: self.get(batch_id, caller),
+            lambda batch: batch.progress.state.is_terminal,
+            timeout_s,
+            waiters=self._long_waits,
+        )
 
     @storage_errors()
     def cancel(self, batch_id: BatchId, caller: CallerId) -> Batch:
-        """Ask for the end of a batch; what is done by then stays readable.
+        """Request the cancellation of a batch; rows that are done stay readable.
 
         Raises:
             BatchNotFound, BatchExpired, StorageUnavailable: as for `get`.
-            BatchAlreadyEnded: nothing is left to cancel.
+            BatchAlreadyEnded: the batch has ended.
         """
         batch = self.get(batch_id, caller)
         if batch.progress.state.is_terminal:
@@ -194,7 +187,7 @@ class Batches:
         if not self._store.request_cancel(batch_id):
             if self._files.final(batch_id) is not None:
                 raise BatchAlreadyEnded(id=batch_id)
-            # The ledger lost its memory, and the sweep has not refilled it yet.
+            # The ledger has lost its data, and the sweep has not restored them yet.
             raise BrokerUnavailable(reason="the ledger is being refilled")
         return self.get(batch_id, caller)
 
@@ -211,7 +204,7 @@ class Batches:
         return upload, dialect
 
     def _repeated(self, manifest: BatchManifest, key: str | None) -> Batch | None:
-        """The batch of an earlier upload with the same key, file and options."""
+        """The batch of an earlier upload with the same key, file and options, if there is one."""
         if key is None:
             return None
         options = orjson.dumps(dataclasses.asdict(manifest.options))
@@ -221,18 +214,18 @@ class Batches:
             return None
         try:
             return self.get(BatchId(claim.id), manifest.caller)
-        except BatchNotFound:  # the first upload was taken back: the key is this one's now
+        except BatchNotFound:  # the first upload failed and was discarded
             self._idempotency.rebind(manifest.caller, "batches", key, fingerprint, manifest.id)
             return None
 
     def _start(self, manifest: BatchManifest) -> Batch:
-        # The list comes first: of an upload that is taken back here, it alone forgets by itself.
+        # The list is written first because its entries expire if a later step fails.
         self._store.index_by_caller(manifest.id, manifest.caller, self._list_kept_s)
         self._store.create(manifest.id, manifest.accepted_at)
         try:
             self._send_split(manifest.id)
         except BrokerUnavailable as error:
-            # It is accepted: the ledger has it, and the sweep sends what was not sent.
+            # The batch is in the ledger already, so the sweep will send the task.
             log.warning("batch_split_not_sent", batch_id=manifest.id, error=str(error))
         return Batch(manifest=manifest, progress=BatchProgress())
 
@@ -241,7 +234,7 @@ class Batches:
             self._files.discard(batch_id)
 
     def _progress(self, batch_id: BatchId) -> BatchProgress:
-        """From the ledger; from the blobs when it knows nothing of the batch or is down."""
+        """From the ledger, or from the blobs if the ledger is down or has lost the batch."""
         try:
             progress = self._store.progress(batch_id)
         except DomainError:
@@ -252,15 +245,3 @@ class Batches:
         if progress is not None and not progress.state.is_terminal:
             return progress
         return self._files.final(batch_id) or progress or BatchProgress()
-
-    def _wait(self, batch: Batch, caller: CallerId, until: float) -> Batch:
-        batch_id = batch.manifest.id
-        with self._events.listen(batch_id) as listener:
-            batch = self.get(batch_id, caller)
-            while not batch.progress.state.is_terminal:
-                remaining_s = until - time.monotonic()
-                if remaining_s <= 0:
-                    break
-                listener.wait(remaining_s)
-                batch = self.get(batch_id, caller)
-        return batch

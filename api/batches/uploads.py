@@ -1,4 +1,4 @@
-"""Receive an uploaded file: limits, decompression and digest, block by block in flat memory."""
+"""Streaming upload: enforces limits, decompresses and hashes block by block in constant memory."""
 
 import hashlib
 
@@ -19,12 +19,12 @@ from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYT
 
 
 class Upload:
-    """One file on its way into the blob store.
+    """Writes an uploaded file to the blob store while it arrives.
 
     Args:
-        target: where the decompressed bytes go.
-        options: the caller's; needed to judge the file's beginning.
-        max_bytes: limit of the file, as sent and decompressed.
+        target: receives the decompressed bytes.
+        options: the caller's options of reading the file.
+        max_bytes: limit of the file, compressed and decompressed.
     """
 
     def __init__(self, target: BlobWriter, options: BatchOptions, max_bytes: int) -> None:
@@ -39,9 +39,9 @@ class Upload:
         self._decompressed_head = b""
         self._is_kind_detected = False
         self.received = 0
-        """Bytes as sent."""
+        """Bytes received, before decompression."""
         self.size = 0
-        """Bytes decompressed."""
+        """Bytes written, after decompression."""
 
     @property
     def sha256(self) -> str:
@@ -49,11 +49,11 @@ class Upload:
         return self._digest.hexdigest()
 
     def write(self, block: bytes) -> None:
-        """Take the next bytes as they were sent.
+        """Process the next block as received.
 
         Raises:
-            UploadTooLarge, DecompressionBomb, UnreadableUpload, UnsupportedUpload: no more need
-                be sent.
+            UploadTooLarge, DecompressionBomb, UnreadableUpload, UnsupportedUpload: the file is
+                refused; the rest of it is not read.
         """
         self.received += len(block)
         self._digest.update(block)
@@ -67,9 +67,9 @@ class Upload:
         self._decompress(block)
 
     def close(self) -> Dialect:
-        """Check what is known at the end only; how the file writes its table.
+        """Finish the file and return its dialect.
 
-        A workbook's or Parquet's table is not known yet: a worker opens it.
+        The dialect of a workbook or Parquet file names only its kind: a worker opens the file.
         """
         if not self._is_compression_detected:
             self._decompress(self._detect_compression())
@@ -82,7 +82,7 @@ class Upload:
         return self._text.close()
 
     def _detect_compression(self) -> bytes:
-        """Find out whether the file is compressed; its first bytes."""
+        """Choose the decompressor; returns the buffered first bytes."""
         first, self._raw_head, self._is_compression_detected = self._raw_head, b"", True
         self._decompressor = decompressor_of(first)
         return first
@@ -100,7 +100,7 @@ class Upload:
                 raise DecompressionBomb(ratio=MAX_COMPRESSION_RATIO)
 
     def _consume(self, decompressed: bytes) -> None:
-        """Check and keep decompressed bytes."""
+        """Check the size of decompressed bytes and write them."""
         self.size += len(decompressed)
         if self.size > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
@@ -112,7 +112,7 @@ class Upload:
         self._write(decompressed)
 
     def _detect_kind(self) -> bytes:
-        """Find out what kind of file it is; its first decompressed bytes."""
+        """Detect the kind of file; returns the buffered first decompressed bytes."""
         self._is_kind_detected = True
         first = self._decompressed_head
         if detect_kind(first) is FileKind.CSV:
@@ -127,7 +127,7 @@ class Upload:
 
 
 class _CsvSniffer:
-    """Looks at a text as it passes by: its beginning, its encoding, the length of its lines."""
+    """Detects the dialect of a CSV file while it is streamed, and checks its line lengths."""
 
     def __init__(self, options: BatchOptions) -> None:
         self._options = options
@@ -138,7 +138,7 @@ class _CsvSniffer:
         self._is_longer = False
 
     def feed(self, decompressed: bytes) -> None:
-        """Take note of the next bytes."""
+        """Process the next bytes."""
         self._detector.feed(decompressed)
         if len(self._head) < HEAD_BYTES:
             room = HEAD_BYTES - len(self._head)
@@ -152,12 +152,12 @@ class _CsvSniffer:
         self._line.feed(decompressed)
 
     def close(self) -> Dialect:
-        """How the text writes its table."""
+        """The dialect of the file."""
         return detect_dialect(self._head, self._detector, self._options, whole=not self._is_longer)
 
 
 class _LineLengthLimit:
-    """Watches that no line is too long to be one."""
+    """Refuses files with a line longer than `LINE_MAX_BYTES`."""
 
     def __init__(self) -> None:
         self._length = 0

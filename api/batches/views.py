@@ -1,4 +1,4 @@
-"""`/batches`: upload a file, follow it, cancel it."""
+"""`/batches`: upload a file of cars, read its state, cancel it."""
 
 import time
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch, load_options
+from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch
 from api.batches.service import IncomingFile
 from api.http.context import caller_id, language, services
 from api.http.requests import NoQuery, load_query
 from api.http.responses import documents_problems, json_response, query_parameters
 from api.http.uploads import UPLOAD_BODY, UploadBody
-from api.jobs.views import idempotency_key
+from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
-from shared.domain.batch import Batch
+from shared.domain.batch import Batch, BatchOptions
 from shared.domain.ids import BatchId
 
 blueprint = Blueprint("batches", __name__, description="A file of cars, valued row by row.")
@@ -23,7 +23,25 @@ WAIT_QUERY = BatchWaitQuery()
 NO_QUERY = NoQuery()
 POLL_S = 1
 MULTIPART_OVERHEAD_BYTES = 65_536
-"""What a multipart form adds to its file."""
+"""What a multipart form adds to the size of its file."""
+
+
+def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
+    """Read the file in the current request and start its batch; the body is streamed."""
+    request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
+    incoming = IncomingFile(
+        file=UploadBody(request), options=options, idempotency_key=idempotency_key
+    )
+    return services().batches.accept(incoming, caller_id())
+
+
+def current_batch(batch_id: str) -> Batch:
+    """A batch of the current caller.
+
+    Raises:
+        BatchNotFound, BatchExpired: this caller has no such batch (any more).
+    """
+    return services().batches.get(BatchId(batch_id), caller_id())
 
 
 @blueprint.post("/batches")
@@ -31,12 +49,7 @@ MULTIPART_OVERHEAD_BYTES = 65_536
     summary="Upload a file of cars",
     parameters=[
         query_parameters(UploadQuery),
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": 200},
-            "description": "Repeating an upload with the same key gives the same batch (24 h).",
-        },
+        idempotency_parameter("Repeating an upload with the same key gives the same batch (24 h)."),
     ],
     requestBody=UPLOAD_BODY,
 )
@@ -50,17 +63,10 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 )
 @require_scope(Scope.BULK)
 def upload() -> Response:
-    """The first bytes are checked before 202; rows are checked in the background."""
+    """Check the first bytes of a file and store it; its rows are checked after the 202."""
     query = load_query(UPLOAD_QUERY)
     key = idempotency_key()
-    # The limit of JSON bodies is not for files, which are streamed.
-    request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    incoming = IncomingFile(
-        file=UploadBody(request),
-        options=load_options(query, language()),
-        idempotency_key=key,
-    )
-    batch = services().batches.accept(incoming, caller_id())
+    batch = accept_upload(BatchOptions(**query, language=language()), key)
     response = json_response(_dump(batch), 202)
     response.headers["Location"] = f"/batches/{batch.manifest.id}"
     response.headers["Retry-After"] = str(POLL_S)
@@ -79,7 +85,7 @@ def upload() -> Response:
 )
 @require_scope(Scope.BULK)
 def read(batch_id: str) -> Response:
-    """State, counts, speed, and what was found out about the file; `wait` long-polls."""
+    """Return state, counts, speed and the detected file format; `wait` long-polls."""
     query = load_query(WAIT_QUERY)
     batch = services().batches.wait(BatchId(batch_id), caller_id(), query["wait"])
     response = json_response(_dump(batch))
@@ -101,7 +107,7 @@ def read(batch_id: str) -> Response:
 )
 @require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
-    """The batch ends after the chunks that are under way."""
+    """Ask for the end of a batch; chunks that are being valued are finished first."""
     load_query(NO_QUERY)
     return json_response(_dump(services().batches.cancel(BatchId(batch_id), caller_id())), 202)
 

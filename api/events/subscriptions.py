@@ -1,6 +1,6 @@
-"""State changes of jobs and batches by Redis publish and subscribe.
+"""State changes of jobs and batches, received by Redis publish and subscribe.
 
-One subscription per process wakes the threads that wait for a job or follow its progress.
+One subscription per process wakes the threads that wait for a job or stream its progress.
 """
 
 import threading
@@ -19,22 +19,32 @@ from shared.redis.connections import RedisClient
 
 RETRY_S = 0.5
 POLL_S = 1.0
-"""A waiter looks for itself after this time: a message can be lost while Redis restarts."""
+"""A waiting thread reads the state after this time anyway: Redis may lose messages on restart."""
 
+HEARTBEAT_S = 5.0
+"""Interval of the heartbeats in an idle stream; writing one detects a closed connection."""
+
+INTERVAL_S = 0.25
+"""Minimum interval between two events of a stream; the last event is sent at once."""
+
+MAX_STREAM_S = 900.0
+"""A stream is closed after this time; the client reconnects with `Last-Event-ID`."""
+
+T = TypeVar("T")
 log = get_logger("events")
 
 
 class EventListener:
-    """One thread's ear for one job."""
+    """Receives the messages about one job for one thread."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def wait(self, timeout_s: float) -> bool:
-        """True if there may be an event: a message came, or it is time to look again."""
-        heard = self._event.wait(min(timeout_s, POLL_S))
+        """Whether to read the state again: a message came, or `POLL_S` has passed."""
+        notified = self._event.wait(min(timeout_s, POLL_S))
         self._event.clear()
-        return heard or timeout_s > POLL_S
+        return notified or timeout_s > POLL_S
 
     def notify(self) -> None:
         """Wake the thread."""
@@ -42,9 +52,9 @@ class EventListener:
 
 
 class JobEvents:
-    """Tells waiting threads that a job or batch has ended, or has progressed, by a Redis channel.
+    """Wakes waiting threads when a job or batch has ended or made progress.
 
-    While the broker is down, waiters wake at their own interval and read the store.
+    While the broker is down, threads wake at `POLL_S` and read the store.
 
     Args:
         client: connection to the broker instance. The subscription starts with the first
@@ -55,7 +65,7 @@ class JobEvents:
         self._client = client
         self._lock = threading.Lock()
         self._listeners: dict[tuple[str, str], set[EventListener]] = defaultdict(set)
-        """Ears by channel and id."""
+        """By channel and id of the job or batch."""
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._is_connected = True
@@ -76,16 +86,51 @@ class JobEvents:
         finally:
             with self._lock:
                 for channel in channels:
-                    self._forget((channel, job_id), listener)
+                    self._remove((channel, job_id), listener)
 
-    def _forget(self, key: tuple[str, str], listener: EventListener) -> None:
-        self._listeners[key].discard(listener)
-        if not self._listeners[key]:
-            del self._listeners[key]
+    def poll(
+        self,
+        job_id: str,
+        read: Callable[[], T],
+        is_done: Callable[[T], bool],
+        timeout_s: float,
+        *,
+        waiters: threading.Semaphore,
+        progress: bool = False,
+    ) -> T:
+        """Long poll: read a state until it is done or the time is over.
+
+        Args:
+            job_id: of the job or batch.
+            read: returns the state.
+            is_done: whether to stop waiting.
+            timeout_s: longest wait.
+            waiters: bounds the waiting threads; if no slot is free, the state is returned as it is.
+            progress: read again also when the job has made progress.
+        """
+        state = read()
+        if is_done(state) or timeout_s <= 0 or not waiters.acquire(blocking=False):
+            return state
+        deadline = time.monotonic() + timeout_s
+        try:
+            with self.listen(job_id, progress=progress) as listener:
+                while True:
+                    state = read()
+                    remaining_s = deadline - time.monotonic()
+                    if is_done(state) or remaining_s <= 0:
+                        return state
+                    listener.wait(remaining_s)
+        finally:
+            waiters.release()
 
     def close(self) -> None:
         """End the subscription."""
         self._stopping.set()
+
+    def _remove(self, key: tuple[str, str], listener: EventListener) -> None:
+        self._listeners[key].discard(listener)
+        if not self._listeners[key]:
+            del self._listeners[key]
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -107,7 +152,7 @@ class JobEvents:
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is not None:
-                    # What cannot be read is no id, and nobody's event.
+                    # Data that cannot be decoded is no id, so no listener matches it.
                     channel, job_id = message["channel"].decode(), message["data"]
                     self._notify(channel, job_id.decode(errors="replace"))
 
@@ -117,34 +162,22 @@ class JobEvents:
                 listener.notify()
 
 
-HEARTBEAT_S = 5.0
-"""A silent stream says that often that it is alive: so a client that hung up is found out."""
-
-INTERVAL_S = 0.25
-"""Minimum interval between two states; the last one is sent at once."""
-
-MAX_STREAM_S = 900.0
-"""A stream ends after that time; its client comes back and goes on."""
-
-T = TypeVar("T")
-
-
 class StateSnapshot(NamedTuple, Generic[T]):
-    """What was seen at one poll."""
+    """The state that one read of a job or batch returned."""
 
     state: T
     event_id: str
-    """Differs when the state does."""
+    """Changes with the state."""
     is_last: bool
 
 
 class StateStreams:
-    """Gives out streams, each of which holds a thread.
+    """Streams of state changes, each of which occupies a thread.
 
     Args:
-        events: wakes a stream when there is an event.
-        max_streams: streams at once.
-        long_waits: the threads that may wait at once, for whatever it is.
+        events: wakes a stream when the state has changed.
+        max_streams: most streams at once.
+        long_waits: bounds all waiting threads of the process.
     """
 
     def __init__(
@@ -155,10 +188,10 @@ class StateStreams:
         self._long_waits = long_waits
 
     def acquire(self) -> Callable[[], None]:
-        """Take a stream; what gives it back, once.
+        """Take a slot for a stream; returns the function that releases it, to be called once.
 
         Raises:
-            TooManyTransfers: all are taken.
+            TooManyTransfers: no slot is free.
         """
         if not self._semaphore.acquire(blocking=False):
             raise TooManyTransfers
@@ -170,12 +203,12 @@ class StateStreams:
     def follow(
         self, job_id: str, poll: Callable[[], StateSnapshot[T]], last_event_id: str | None
     ) -> Iterator[StateSnapshot[T] | None]:
-        """Each state once, to the last one; None where a heartbeat is due.
+        """Each state once, up to the last one; None when a heartbeat is due.
 
         Args:
             job_id: of the job or batch.
             poll: reads its state.
-            last_event_id: event_id of the state that the listener has already.
+            last_event_id: id of the event that the client has received last.
         """
         until = time.monotonic() + MAX_STREAM_S
         with self._events.listen(job_id, progress=True) as listener:

@@ -1,19 +1,33 @@
-"""Server-sent events: state and progress of a job or batch until its end."""
+"""Server-sent events: the states of a job or batch until its end."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
-from flask import Response
+import orjson
+from flask import Response, request, stream_with_context
 from flask_smorest import Blueprint
 
-from api.events.streams import EVENT_STREAM, batch_event_stream, job_event_stream
+from api.batches.schemas import dump_batch
+from api.events.subscriptions import StateSnapshot
+from api.http.context import caller_id, services
 from api.http.requests import NoQuery, load_query
 from api.http.responses import documents_problems
-from api.middleware.authentication import Scope, require_scope
+from api.jobs.schemas import dump_job
+from api.middleware.authentication import Scope, require_scope, scope_rechecker
+from shared.domain.errors import DomainError
+from shared.domain.ids import BatchId, JobId
+from shared.domain.job import JobState
+from shared.domain.valuation import DEFAULT_COVERAGE
 
 blueprint = Blueprint("events", __name__, description="Follow a job or a file as it gets on.")
 NO_QUERY = NoQuery()
+EVENT_STREAM = "text/event-stream"
+RETRY_MS = 2000
+"""Reconnection time that is sent to clients, milliseconds."""
+
 View: TypeAlias = Callable[..., Response]
+Snapshot: TypeAlias = StateSnapshot[dict[str, Any]]
 
 DESCRIPTION = (
     "Server-sent events: `progress` whenever the state has changed, at most four times a second, "
@@ -34,15 +48,15 @@ PARAMETERS = [
 ]
 
 
-def _stream_of(what: str, scope: Scope) -> Callable[[View], View]:
-    """Serve a view as the event stream of a job or batch, and document it.
+def _event_route(path: str, what: str, scope: Scope, store: str) -> Callable[[View], View]:
+    """Route and document a view that answers with an event stream.
 
     Args:
+        path: of the route.
         what: `job` or `batch`.
-        scope: what a key must allow.
+        scope: the scope that the caller's key needs.
+        store: what answers 503 while it is down.
     """
-    folder = {"job": "jobs", "batch": "batches"}[what]
-    store = {"job": "queue", "batch": "queue or store"}[what]
 
     def decorate(view: View) -> View:
         view = documents_problems(
@@ -57,21 +71,84 @@ def _stream_of(what: str, scope: Scope) -> Callable[[View], View]:
         view = blueprint.doc(
             summary=f"Follow a {what}", description=DESCRIPTION, parameters=PARAMETERS
         )(view)
-        served: View = blueprint.get(f"/{folder}/<{what}_id>/events")(view)
+        served: View = blueprint.get(path)(view)
         return served
 
     return decorate
 
 
-@_stream_of("job", Scope.PREDICT)
+@_event_route("/jobs/<job_id>/events", "job", Scope.PREDICT, "queue")
 def job_events(job_id: str) -> Response:
-    """The states of a job."""
+    """Stream the states of a job."""
     load_query(NO_QUERY)
-    return job_event_stream(job_id)
+    jobs, caller = services().jobs, caller_id()
+
+    def poll() -> Snapshot:
+        job = jobs.get(JobId(job_id), caller)
+        body = dump_job(job, jobs.place(job), DEFAULT_COVERAGE)
+        return _snapshot(body, job.state, job.done, job.attempts, job.cancel_requested)
+
+    return _stream(job_id, poll, Scope.PREDICT)
 
 
-@_stream_of("batch", Scope.BULK)
+@_event_route("/batches/<batch_id>/events", "batch", Scope.BULK, "queue or store")
 def batch_events(batch_id: str) -> Response:
-    """The states of a batch, with counts, speed and the time that is left."""
+    """Stream the states of a batch, with counts, speed and remaining time."""
     load_query(NO_QUERY)
     return batch_event_stream(batch_id)
+
+
+def batch_event_stream(batch_id: str) -> Response:
+    """The response that streams the states of a batch of the current caller."""
+    batches, caller = services().batches, caller_id()
+
+    def poll() -> Snapshot:
+        batch = batches.get(BatchId(batch_id), caller)
+        body, progress = dump_batch(batch, time.time()), batch.progress
+        return _snapshot(body, progress.state, progress.counts.done, progress.cancel_requested)
+
+    return _stream(batch_id, poll, Scope.BULK)
+
+
+def _snapshot(body: dict[str, Any], state: JobState, *id_parts: int) -> Snapshot:
+    event_id = ".".join([str(state), *(str(int(each)) for each in id_parts)])
+    return StateSnapshot(body, event_id, state.is_terminal)
+
+
+def _stream(job_id: str, read: Callable[[], Snapshot], scope: Scope) -> Response:
+    """The streaming response; ends when the caller's key is revoked or loses `scope`."""
+    check_scope = scope_rechecker(scope)
+
+    def poll() -> Snapshot:
+        check_scope()
+        return read()
+
+    last_event_id = request.headers.get("Last-Event-ID")
+    first = poll()  # before the response starts, so that an unknown id is answered with 404
+    if first.is_last and first.event_id == last_event_id:
+        return Response(status=204)
+    release = services().state_streams.acquire()
+    response = Response(
+        stream_with_context(_events(job_id, poll, last_event_id)), mimetype=EVENT_STREAM
+    )
+    response.call_on_close(release)
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would buffer the events otherwise
+    return response
+
+
+def _events(
+    job_id: str, poll: Callable[[], Snapshot], last_event_id: str | None
+) -> Iterator[bytes]:
+    yield b"retry: %d\n\n" % RETRY_MS
+    try:
+        for snapshot in services().state_streams.follow(job_id, poll, last_event_id):
+            if snapshot is None:
+                yield b":\n\n"
+                continue
+            name = b"end" if snapshot.is_last else b"progress"
+            data = orjson.dumps(snapshot.state)
+            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (snapshot.event_id.encode(), name, data)
+    except DomainError:
+        # The status is sent already. The client reconnects and then gets the error's status.
+        return

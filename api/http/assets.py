@@ -1,4 +1,4 @@
-"""Static files, held in memory compressed, under addresses that change with their content."""
+"""Static files, kept compressed in memory, under URLs that change with their content."""
 
 import dataclasses
 import gzip
@@ -22,17 +22,17 @@ class Asset:
 
     media_type: str
     digest: str
-    """Names the content: in the ETag, and in the address that may be cached for ever."""
+    """Digest of the content: in the ETag, and in the URL that may be cached for ever."""
     compressed: bytes
 
 
 class AssetFolder:
-    """Serves a fixed list of files; each is read and compressed once, at its first use.
+    """Serves a fixed list of files; each is read and compressed at its first use.
 
     Args:
-        paths: the files by the last part of their address.
-        address: what their addresses start with, ending in a slash.
-        replacements: texts of the files that are served as something else.
+        paths: the files by the last part of their URL.
+        address: prefix of their URLs, with a slash at its end.
+        replacements: texts to replace in the files.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class AssetFolder:
         self._load = cache(self._read)
 
     def url(self, name: str) -> str:
-        """The address of a file in its present content."""
+        """The URL of a file with its present content."""
         return f"{self._address}{name}?v={self._load(name).digest}"
 
     def response(self, name: str) -> Response:
-        """The answer to the current request for a file.
+        """Answer the current request for a file.
 
         Raises:
             NotFound: no such file.

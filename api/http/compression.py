@@ -1,4 +1,4 @@
-"""Decompress an upload as it arrives: a bounded piece at a time, however much comes out."""
+"""Decompresses an upload as it arrives, in pieces of bounded size."""
 
 import zlib
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ _ZSTD_SKIPPABLE = tuple(bytes([low_byte]) + b"\x2a\x4d\x18" for low_byte in rang
 MAGIC_BYTES = 4
 
 MAX_INFLATE_BYTES = 1 << 20
-"""Most bytes that come out of one call of gzip's decompressor."""
+"""Most bytes that one call of gzip's decompressor returns."""
 
 ZSTD_FEED_BYTES = 256
-"""zstd's decompressor gives all that its input holds, and four bytes can hold 128 KB: so it gets
-little at a time, and never gives more than 8 MB."""
+"""zstd's decompressor returns all of its input's content, and four bytes can hold 128 KB: with
+this much input at a time it returns at most 8 MB."""
 
 ZSTD_WINDOW_MAX_BYTES = 8 << 20
-"""What RFC 9659 asks of a sender; a larger window would cost that much memory an upload."""
+"""The limit of RFC 9659; a larger window would take that much memory per upload."""
 
 
 class Decompressor(Protocol):
-    """Takes compressed bytes, gives plain ones."""
+    """Turns compressed bytes into plain ones."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The plain pieces of the next compressed bytes.
@@ -52,7 +52,7 @@ def compression_of(first: bytes) -> str:
 
 
 def decompressor_of(first: bytes) -> Decompressor | None:
-    """The decompressor for a file that begins so; None if it is not compressed."""
+    """The decompressor for a file by its first bytes; None if it is not compressed."""
     compression = compression_of(first)
     if compression == "gzip":
         return GzipStreamDecompressor()
@@ -66,7 +66,7 @@ class GzipStreamDecompressor:
         self._member = zlib.decompressobj(wbits=31)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """As `Decompressor` says."""
+        """See `Decompressor`."""
         while data:
             if self._member.eof:
                 data = data.lstrip(b"\0")  # padding after a member is allowed
@@ -82,7 +82,7 @@ class GzipStreamDecompressor:
                 yield piece
 
     def close(self) -> None:
-        """As `Decompressor` says."""
+        """See `Decompressor`."""
         if not self._member.eof:
             raise _refused("truncated-gzip")
 
@@ -96,7 +96,7 @@ class ZstdStreamDecompressor:
         self._is_open = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """As `Decompressor` says."""
+        """See `Decompressor`."""
         for start in range(0, len(data), ZSTD_FEED_BYTES):
             yield from self._feed(data[start : start + ZSTD_FEED_BYTES])
 
@@ -116,7 +116,7 @@ class ZstdStreamDecompressor:
                 yield piece
 
     def close(self) -> None:
-        """As `Decompressor` says."""
+        """See `Decompressor`."""
         if self._is_open:
             raise _refused("truncated-zstd")
 

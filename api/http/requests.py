@@ -1,4 +1,4 @@
-"""What callers say besides the car: bodies, query parameters and headers."""
+"""Reads bodies, query parameters and headers of requests; the car itself: `shared.fields`."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,18 @@ from typing import Any
 import orjson
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_accept_header
 
-from api.middleware.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
+from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
+from shared.messages.texts import DEFAULT_LANGUAGE, LANGUAGES, Language
 from shared.settings import Settings
 
 IDENTITY = "identity"
+CACHED_HEADER_MAX_CHARS = 100
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
 
 
@@ -35,7 +39,7 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
 
 
 class ValuationQuery(Schema):
-    """Query parameters of the calls that answer with a valuation."""
+    """Query parameters of requests for a valuation."""
 
     class Meta:
         unknown = RAISE
@@ -58,7 +62,7 @@ class ValuationQuery(Schema):
 
 
 class WaitQuery(ValuationQuery):
-    """Query parameters of the calls that can wait for a job."""
+    """Query parameters of requests that can wait for a job."""
 
     wait = fields.Float(
         load_default=0.0,
@@ -105,7 +109,7 @@ def load_query(schema: Schema) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _defaults(schema: Schema) -> dict[str, Any]:
-    """What a call without a query asks for, as most have none; no parameter is required."""
+    """The defaults of all parameters, cached because most requests have no query."""
     defaults: dict[str, Any] = schema.load({})
     return defaults
 
@@ -131,12 +135,13 @@ def load_json() -> Any:
 
 
 def read_json() -> bytes:
-    """This request's body, as it came; it is kept for whoever reads it again.
+    """The raw body of this request; later calls return it again.
 
     Raises:
         UnsupportedMediaType: the content type is not JSON.
         UnsupportedEncoding: it is compressed.
         BodyTooLarge: above the limit of the application.
+        InvalidInput: it is cut off.
     """
     if not request.is_json:
         raise UnsupportedMediaType(expected="application/json", given=request.mimetype or "-")
@@ -145,6 +150,8 @@ def read_json() -> bytes:
         raise UnsupportedEncoding(expected=IDENTITY, given=encoding[:80])
     try:
         return request.get_data()
+    except ClientDisconnected:
+        raise InvalidInput([FieldProblem("", "truncated-body")]) from None
     except RequestEntityTooLarge:
         raise BodyTooLarge(maximum=request.max_content_length) from None
 
@@ -178,7 +185,7 @@ def preferred_wait_s() -> float | None:
 
 
 def resolve_wait_s(prefer: str, settings: Settings) -> float:
-    """How long a caller of `/predict` is ready to wait, by his `Prefer` header, seconds."""
+    """How long a caller of `/predict` waits, by the `Prefer` header, seconds."""
     wanted = _preferred_wait_s(prefer)
     return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
 
@@ -186,3 +193,25 @@ def resolve_wait_s(prefer: str, settings: Settings) -> float:
 def _preferred_wait_s(prefer: str) -> float | None:
     found = _PREFER_WAIT.search(prefer) if prefer else None
     return float(found.group(1)) if found else None
+
+
+def preferred_language(accept_language: str | None) -> Language:
+    """French or English, by the `Accept-Language` header; None if there is none."""
+    if accept_language is None:
+        return DEFAULT_LANGUAGE
+    if len(accept_language) <= CACHED_HEADER_MAX_CHARS:
+        return _cached_preference(accept_language)
+    return _preference(accept_language)
+
+
+def _preference(accept_language: str) -> Language:
+    accepted = parse_accept_header(accept_language, LanguageAccept)
+    for tag, quality in accepted:  # by falling quality, `*` last
+        wanted = tag.partition("-")[0].casefold()
+        for known in LANGUAGES:
+            if wanted == known and quality > 0:
+                return known
+    return DEFAULT_LANGUAGE
+
+
+_cached_preference = lru_cache(maxsize=256)(_preference)

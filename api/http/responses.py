@@ -1,7 +1,7 @@
-"""Responses of views: JSON by orjson, and the documentation of problem documents (RFC 9457)."""
+"""Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from flask import Response
@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 View = TypeVar("View", bound=Callable[..., Any])
+JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 PREFER_HEADER = {
     "in": "header",
@@ -16,12 +17,24 @@ PREFER_HEADER = {
     "schema": {"type": "string", "example": "wait=10"},
     "description": "Wait so many seconds: 200 with the result if it is there in time, or 202.",
 }
-"""The documentation of a header that `/predict` and `/jobs` read."""
+"""Documentation of a header of `/predict` and `/jobs`."""
+
+
+class HttpResponse(NamedTuple):
+    """A response of a pure function, without the headers that all responses have."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def to_flask(self) -> Response:
+        """Convert it to a response of Flask."""
+        return Response(self.body, self.status, self.headers)
 
 
 def json_response(body: Any, status: int = 200) -> Response:
-    """A JSON answer."""
-    return Response(orjson.dumps(body), status, mimetype="application/json")
+    """A JSON response."""
+    return Response(orjson.dumps(body), status, mimetype=JSON)
 
 
 def documents_problems(blueprint: Blueprint, **reasons: str) -> Callable[[View], View]:

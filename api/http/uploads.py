@@ -1,6 +1,6 @@
-"""The bytes of an uploaded file, as they arrive: raw, or one part of a multipart form.
+"""Reads an uploaded file as it arrives: the raw body, or one part of a multipart form.
 
-Nothing is spooled: a block goes from the connection to the blob store.
+Nothing is spooled: each block goes from the connection to the blob store.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from api.http.compression import MAGIC_BYTES, compression_of
-from api.middleware.problems import UnsupportedEncoding, UnsupportedMediaType
+from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
 
 CSV = "text/csv"
@@ -26,13 +26,13 @@ RAW_TYPES = (
     "application/vnd.ms-excel", "application/vnd.ms-excel.sheet.macroenabled.12",
     "application/x-parquet",
 )  # fmt: skip
-"""What a file is decides its content; the type only tells it from JSON and the like."""
+"""The content decides what a file is; the type only tells it from JSON and the like."""
 
 COMPRESSIONS = {"": "identity", "x-gzip": "gzip"}
 FILE_PART = "file"
 BLOCK_BYTES = 1 << 18
 FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
-"""Far above what the decoder keeps back of a file's bytes; a part's endless head ends here."""
+"""Far above what the decoder buffers of a file; it bounds the headers of a part."""
 
 FILE_NAME_MAX_CHARS = 200
 _BINARY = {"type": "string", "format": "binary"}
@@ -64,7 +64,7 @@ class UploadBody:
 
     Raises:
         UnsupportedMediaType: the request is of a type that holds no file.
-        UnsupportedEncoding: it is compressed in a way that is not read.
+        UnsupportedEncoding: its compression is not supported.
     """
 
     def __init__(self, request: Request) -> None:
@@ -77,7 +77,7 @@ class UploadBody:
             raise UnsupportedEncoding(expected="identity", given=self._compression)
         _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
         self.file_name = clean_file_name(options.get("filename", ""))
-        """As the caller calls it; that of a form's file is known once its bytes come."""
+        """The caller's name of the file; in a form it is known once the bytes of the file come."""
 
     def __iter__(self) -> Iterator[bytes]:
         """The file's bytes as sent.

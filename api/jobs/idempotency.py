@@ -1,4 +1,4 @@
-"""Idempotency keys: the first request with a key decides which id it stands for."""
+"""Idempotency keys: the first request with a key fixes the id that later requests get."""
 
 import json
 from typing import NamedTuple
@@ -12,14 +12,14 @@ IDEMPOTENCY_TTL_S = 86_400
 
 
 class KeyClaim(NamedTuple):
-    """What a key stands for."""
+    """The id that a key is mapped to."""
 
     id: str
     is_new: bool
 
 
 class RedisIdempotency:
-    """Remembers for a day which job or batch an Idempotency-Key made.
+    """Maps each `Idempotency-Key` to its job or batch for `IDEMPOTENCY_TTL_S`.
 
     Args:
         client: connection to the broker instance.
@@ -31,17 +31,17 @@ class RedisIdempotency:
     def claim(
         self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str
     ) -> KeyClaim:
-        """The id that this key stands for: `new_id`, or the one that came first.
+        """Map a key to `new_id`, unless it is mapped already; returns its id.
 
         Args:
-            caller: whose key it is.
-            route: what the key is for.
-            key: what the caller sent.
-            fingerprint: digest of the body; the same key with another one is refused.
+            caller: owner of the key.
+            route: `jobs` or `batches`; their keys are separate.
+            key: value of the header.
+            fingerprint: digest of the body.
             new_id: the id to use if the key is new.
 
         Raises:
-            IdempotencyConflict: the key came before with another body.
+            IdempotencyConflict: the key was used before with another fingerprint.
             BrokerUnavailable: the broker does not answer.
         """
         with broker_errors():
@@ -60,13 +60,13 @@ class RedisIdempotency:
         return KeyClaim(first_id, is_new=False)
 
     def find(self, caller: CallerId, route: str, key: str) -> str | None:
-        """The id that this key stands for; None if it never came, or too long ago."""
+        """The id that a key is mapped to; None if there is none or it has expired."""
         with broker_errors():
             stored = self._client.get(_name(caller, route, key))
         return None if stored is None else str(json.loads(stored)[1])
 
     def rebind(self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str) -> None:
-        """Let the key stand for `new_id`: what it stood for never came to be.
+        """Map a key to `new_id`, replacing an id whose request failed.
 
         Raises:
             BrokerUnavailable: the broker does not answer.

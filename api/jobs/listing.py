@@ -1,4 +1,4 @@
-"""The jobs and batches of a caller, page by page, the newest first."""
+"""The list of a caller's jobs and batches, page by page, newest first."""
 
 import dataclasses
 import heapq
@@ -21,14 +21,22 @@ _KEYS: Mapping[JobKind, Callable[[str], str]] = {
     JobKind.JOB: keys.jobs_by_caller,
     JobKind.BATCH: keys.batches_by_caller,
 }
+IDEMPOTENCY_ROUTES = {JobKind.JOB: "jobs", JobKind.BATCH: "batches"}
+"""`route` of `RedisIdempotency`, by kind."""
+
+MAX_SCANNED = 1000
+"""Most entries that one call reads; with a selective filter a page may be short."""
+
+FETCH_SIZE = 100
+ID_AGE_MARGIN_S = 60.0
+"""How much older than its job an id may be: a timed-out `/predict` keeps its id as a job."""
 
 
 class SubmissionIndex:
-    """The jobs and batches of each caller, the newest first, as long as they can be read.
+    """Redis sorted sets with the ids of each caller's jobs and batches.
 
-    While the broker is down, every method raises `BrokerUnavailable` within two seconds.
-
-    Jobs come on the list with `JobStore.create`, batches with `BatchLedger.index_by_caller`.
+    `JobStore.create` adds jobs and `BatchLedger.index_by_caller` adds batches. While the broker is
+    down, every method raises `BrokerUnavailable` within two seconds.
 
     Args:
         client: connection to the broker instance.
@@ -40,16 +48,11 @@ class SubmissionIndex:
     def ids(
         self, kind: JobKind, caller: CallerId, *, after: str, before: str, limit: int
     ) -> list[str]:
-        """A part of the list, the newest first."""
+        """The newest ids between `after` and `before`, both excluded, newest first."""
+        low, high = f"({before}", f"({after}"
         with broker_errors():
             found = self._client.zrange(
-                _KEYS[kind](caller),
-                f"({before}",
-                f"({after}",
-                desc=True,
-                bylex=True,
-                offset=0,
-                num=limit,
+                _KEYS[kind](caller), low, high, desc=True, bylex=True, offset=0, num=limit
             )
         return [one.decode() for one in found]
 
@@ -60,16 +63,16 @@ class SubmissionIndex:
             for job_id in job_ids:
                 pipeline.hmget(keys.job(job_id), _FIELDS)
             found = pipeline.execute()
-        return [_summary(job_id, values) for job_id, values in zip(job_ids, found, strict=True)]
+        return [_job_summary(job_id, values) for job_id, values in zip(job_ids, found, strict=True)]
 
     def remove(self, kind: JobKind, caller: CallerId, ids: Sequence[str]) -> None:
-        """Take ids off the list."""
+        """Remove ids from the index."""
         if ids:
             with broker_errors():
                 self._client.zrem(_KEYS[kind](caller), *ids)
 
 
-def _summary(job_id: str, values: Sequence[bytes | None]) -> JobSummary | None:
+def _job_summary(job_id: str, values: Sequence[bytes | None]) -> JobSummary | None:
     caller, state, created_at, started_at, finished_at, total = values
     if caller is None or state is None or created_at is None:
         return None
@@ -87,32 +90,44 @@ def _summary(job_id: str, values: Sequence[bytes | None]) -> JobSummary | None:
     )
 
 
-MAX_SCANNED = 1000
-"""Entries that one call looks at: with a filter that hardly anything passes, pages are short."""
-
-FETCH_SIZE = 100
-ID_AGE_MARGIN_S = 60.0
-"""A call that waited in vain becomes a job under the id that it began with."""
-
-IDEMPOTENCY_ROUTES = {JobKind.JOB: "jobs", JobKind.BATCH: "batches"}
-"""What `Idempotency-Key` is kept under, by kind."""
+def _batch_summary(batch: Batch) -> JobSummary:
+    manifest, progress = batch.manifest, batch.progress
+    return JobSummary(
+        id=manifest.id,
+        kind=JobKind.BATCH,
+        file_name=manifest.file_name,
+        caller=manifest.caller,
+        state=progress.state,
+        created_at=manifest.accepted_at,
+        started_at=progress.started_at,
+        finished_at=progress.finished_at,
+        done=progress.counts.done,
+        total=progress.total,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ListFilter:
-    """Which entries are wanted."""
+    """Which entries to list."""
 
     kinds: Collection[JobKind] = tuple(JobKind)
     states: Collection[JobState] = tuple(JobState)
     created_from: float = 0.0
-    """Unix time, seconds; included."""
+    """Unix time, seconds; inclusive."""
     created_to: float = float("inf")
-    """Not included."""
+    """Exclusive."""
     idempotency_key: str | None = None
+
+    def matches(self, summary: JobSummary) -> bool:
+        """Whether an entry has one of the states and was created in the time span."""
+        return (
+            summary.state in self.states
+            and self.created_from <= summary.created_at < self.created_to
+        )
 
 
 class Page(NamedTuple):
-    """Entries, and where the next page begins: the id before it, None at the end."""
+    """A page of the list; `cursor` is the last id read, None if no entry follows."""
 
     summaries: list[JobSummary]
     cursor: str | None
@@ -120,16 +135,16 @@ class Page(NamedTuple):
 
 class _Entry(NamedTuple):
     id: str
-    head: JobSummary | None
+    summary: JobSummary | None
 
 
 class Listing:
-    """Lists jobs and batches; the cost of a page does not grow with what is stored.
+    """Lists jobs and batches; the cost of a page does not depend on the number of entries.
 
     Args:
-        lists: of every caller.
+        lists: ids of each caller's jobs and batches.
         batches: reads batches.
-        idempotency: finds what a key stands for.
+        idempotency: maps idempotency keys to ids.
     """
 
     def __init__(
@@ -140,43 +155,41 @@ class Listing:
         self._idempotency = idempotency
 
     def page(self, caller: CallerId, wanted: ListFilter, cursor: str | None, limit: int) -> Page:
-        """One page; raises `BrokerUnavailable`.
+        """One page of a caller's entries; raises `BrokerUnavailable`.
 
         Args:
-            caller: whose entries.
-            wanted: which of them.
-            cursor: id before the page.
+            caller: owner of the entries.
+            wanted: the filter.
+            cursor: of the previous page; None for the first page.
             limit: most entries.
         """
         if wanted.idempotency_key is not None:
-            return Page(list(self._of_key(caller, wanted)), None)
+            return Page(list(self._with_key(caller, wanted, wanted.idempotency_key)), None)
         summaries: list[JobSummary] = []
         entries = self._entries(caller, wanted, cursor)
         last = None
         for last in islice(entries, MAX_SCANNED):
-            if last.head is not None and _matches_filter(last.head, wanted):
-                summaries.append(last.head)
+            if last.summary is not None and wanted.matches(last.summary):
+                summaries.append(last.summary)
                 if len(summaries) == limit:
                     break
         is_over = last is None or next(entries, None) is None
         return Page(summaries, None if is_over or last is None else last.id)
 
-    def _of_key(self, caller: CallerId, wanted: ListFilter) -> Iterator[JobSummary]:
+    def _with_key(self, caller: CallerId, wanted: ListFilter, key: str) -> Iterator[JobSummary]:
         for kind in wanted.kinds:
-            found = self._idempotency.find(
-                caller, IDEMPOTENCY_ROUTES[kind], wanted.idempotency_key or ""
-            )
+            found = self._idempotency.find(caller, IDEMPOTENCY_ROUTES[kind], key)
             if found is not None:
-                head = self._heads(kind, caller, [found])[0]
-                if head is not None and _matches_filter(head, wanted):
-                    yield head
+                (summary,) = self._summaries(kind, caller, [found])
+                if summary is not None and wanted.matches(summary):
+                    yield summary
 
     def _entries(
         self, caller: CallerId, wanted: ListFilter, cursor: str | None
     ) -> Iterator[_Entry]:
-        """All entries of the time and kinds that are wanted, the newest first."""
+        """All entries of the kinds and the time span, newest first."""
         after = min_id_at(max(wanted.created_from - ID_AGE_MARGIN_S, 0.0))
-        before = "~"  # after every id
+        before = "~"  # sorts after every id
         if wanted.created_to != float("inf"):
             before = min_id_at(wanted.created_to)
         if cursor is not None:
@@ -190,48 +203,28 @@ class Listing:
     def _of_kind(
         self, kind: JobKind, caller: CallerId, after: str, before: str
     ) -> Iterator[_Entry]:
+        # Reading a batch opens files, so batches are read one at a time.
+        size = FETCH_SIZE if kind is JobKind.JOB else 1
         while ids := self._lists.ids(kind, caller, after=after, before=before, limit=FETCH_SIZE):
-            # Batches are files: one is read when its turn comes.
-            size = FETCH_SIZE if kind is JobKind.JOB else 1
             for start in range(0, len(ids), size):
                 block = ids[start : start + size]
-                yield from map(_Entry, block, self._heads(kind, caller, block))
+                yield from map(_Entry, block, self._summaries(kind, caller, block))
             before = ids[-1]
 
-    def _heads(self, kind: JobKind, caller: CallerId, ids: list[str]) -> list[JobSummary | None]:
-        """The summaries of these; what is gone comes off the list."""
+    def _summaries(
+        self, kind: JobKind, caller: CallerId, ids: list[str]
+    ) -> list[JobSummary | None]:
+        """The summaries of these ids; expired ids are removed from the index."""
         if kind is JobKind.JOB:
             found = self._lists.summaries(ids)
         else:
-            found = [self._batch_head(caller, each) for each in ids]
-        gone = [each for each, head in zip(ids, found, strict=True) if head is None]
+            found = [self._read_batch(caller, each) for each in ids]
+        gone = [each for each, summary in zip(ids, found, strict=True) if summary is None]
         self._lists.remove(kind, caller, gone)
-        return [head if head is not None and head.caller == caller else None for head in found]
+        return [one if one is not None and one.caller == caller else None for one in found]
 
-    def _batch_head(self, caller: CallerId, batch_id: str) -> JobSummary | None:
+    def _read_batch(self, caller: CallerId, batch_id: str) -> JobSummary | None:
         try:
-            return _head_of(self._batches.get(BatchId(batch_id), caller))
+            return _batch_summary(self._batches.get(BatchId(batch_id), caller))
         except (BatchNotFound, BatchExpired):
             return None
-
-
-def _matches_filter(head: JobSummary, wanted: ListFilter) -> bool:
-    return head.state in wanted.states and (
-        wanted.created_from <= head.created_at < wanted.created_to
-    )
-
-
-def _head_of(batch: Batch) -> JobSummary:
-    progress = batch.progress
-    return JobSummary(
-        id=batch.manifest.id,
-        kind=JobKind.BATCH,
-        file_name=batch.manifest.file_name,
-        caller=batch.manifest.caller,
-        state=progress.state,
-        created_at=batch.manifest.accepted_at,
-        started_at=progress.started_at,
-        finished_at=progress.finished_at,
-        done=progress.counts.done,
-        total=progress.total,
-    )

@@ -1,21 +1,29 @@
-"""The job as the client sees it, and the query of the list of jobs."""
+"""Schemas of `/jobs`: the job resource, the list of jobs and batches, and its query."""
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeAlias
 
+import orjson
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from api.http.context import language
+from api.http.context import language, services
+from api.http.responses import JSON, HttpResponse
 from api.jobs.listing import ListFilter
-from api.valuations.schemas import ValuationSchema, dump_valuation
+from api.valuations.schemas import serialize_valuation
 from shared.domain.ids import ValuationId, is_id
-from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition, Valuation
-from shared.messages.texts import describe_problem
+from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
+from shared.domain.valuation import Valuation
+from shared.messages.texts import Language, describe_problem
+
+ModelIdentity: TypeAlias = Callable[[str], Mapping[str, str | None]]
+"""`ActiveVersionCache.identity`: what an answer says about the model of a version."""
 
 
 class ProgressSchema(Schema):
-    """How far the job is."""
+    """Progress of a job, in cars."""
 
     done = fields.Integer(required=True)
     total = fields.Integer(required=True)
@@ -30,7 +38,7 @@ class JobErrorSchema(Schema):
 
 
 class JobSchema(Schema):
-    """One accepted request for a valuation, or for a list of them."""
+    """The job resource."""
 
     id = fields.String(required=True)
     state = fields.Enum(JobState, by_value=True, required=True)
@@ -65,7 +73,7 @@ class JobSchema(Schema):
 
 
 class ListProgressSchema(Schema):
-    """How far an entry is: cars or rows."""
+    """Progress of an entry, in cars or rows."""
 
     done = fields.Integer(required=True)
     total = fields.Integer(required=True, allow_none=True)
@@ -96,12 +104,27 @@ class JobListSchema(Schema):
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
-JOB_RESULT_SCHEMAS = (ValuationSchema,)
-"""Schemas that `JobSchema` refers to by name."""
-
-
 def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str, Any]:
-    """The answer for one job."""
+    """The JSON representation of a job, in the language of the current request."""
+    return serialize_job(job, place, coverage, services().active_model.identity, language())
+
+
+def serialize_job(
+    job: Job,
+    place: QueuePosition | None,
+    coverage: float,
+    identity: ModelIdentity,
+    lang: Language,
+) -> dict[str, Any]:
+    """The JSON representation of a job, as `JobSchema` documents it.
+
+    Args:
+        job: the job.
+        place: its position in the queue, if it is open.
+        coverage: of the price intervals.
+        identity: `ActiveVersionCache.identity`.
+        lang: of the texts.
+    """
     answer: dict[str, Any] = {
         "id": job.id,
         "state": str(job.state),
@@ -116,31 +139,52 @@ def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str
         "links": {"self": f"/jobs/{job.id}"},
     }
     if job.state is JobState.SUCCEEDED:
-        valuations = [dump_valuation(valuation, coverage) for valuation in valuations_of(job)]
+        valuations = [
+            serialize_valuation(each, coverage, identity(each.estimate.model_version), lang)
+            for each in valuations_of(job)
+        ]
         answer["result"] = valuations if job.is_list else valuations[0]
     if job.error is not None:
-        title, detail = describe_problem(job.error, {"id": job.id}, language())
+        title, detail = describe_problem(job.error, {"id": job.id}, lang)
         answer["error"] = {"code": job.error, "title": title, "detail": detail}
     return answer
 
 
-def dump_head(head: JobSummary) -> dict[str, Any]:
-    """An entry of a list."""
-    folder = "jobs" if head.kind is JobKind.JOB else "batches"
+def accepted_response(
+    job: Job,
+    place: QueuePosition | None,
+    coverage: float,
+    identity: ModelIdentity,
+    lang: Language,
+) -> HttpResponse:
+    """202 with a job and where to poll it; arguments as of `serialize_job`."""
+    headers = [("Content-Type", JSON), *accepted_headers(job.id)]
+    body = orjson.dumps(serialize_job(job, place, coverage, identity, lang))
+    return HttpResponse(int(HTTPStatus.ACCEPTED), headers, body)
+
+
+def accepted_headers(job_id: str) -> list[tuple[str, str]]:
+    """Where and when to poll for a job."""
+    return [("Location", f"/jobs/{job_id}"), ("Retry-After", "1")]
+
+
+def dump_summary(summary: JobSummary) -> dict[str, Any]:
+    """The JSON representation of an entry of the list, as `JobHeadSchema` documents it."""
+    folder = "jobs" if summary.kind is JobKind.JOB else "batches"
     return {
-        "id": head.id,
-        "kind": str(head.kind),
-        "state": str(head.state),
-        "created_at": iso(head.created_at),
-        "started_at": iso(head.started_at),
-        "finished_at": iso(head.finished_at),
-        "progress": {"done": head.done, "total": head.total},
-        "links": {"self": f"/{folder}/{head.id}"},
+        "id": summary.id,
+        "kind": str(summary.kind),
+        "state": str(summary.state),
+        "created_at": iso(summary.created_at),
+        "started_at": iso(summary.started_at),
+        "finished_at": iso(summary.finished_at),
+        "progress": {"done": summary.done, "total": summary.total},
+        "links": {"self": f"/{folder}/{summary.id}"},
     }
 
 
 def valuations_of(job: Job) -> list[Valuation]:
-    """The valuations of a job that has succeeded."""
+    """The valuations of a succeeded job, in the order of the request."""
     return [
         Valuation(
             id=ValuationId(f"{job.id}-{number}" if job.is_list else job.id),
@@ -163,11 +207,11 @@ def iso(at: float | None) -> str | None:
 
 PAGE_DEFAULT, PAGE_MAX = 20, 100
 _UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
-"""The plus of a time zone, which is a blank where nobody escaped it."""
+"""An unescaped plus sign of a time zone, which is decoded as a blank."""
 
 
 class TimeField(fields.String):
-    """A day or a moment, as Unix time; UTC where no time zone is given."""
+    """A date or RFC 3339 time, loaded as Unix time; UTC if no time zone is given."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options) or ""
@@ -179,7 +223,7 @@ class TimeField(fields.String):
 
 
 class CursorField(fields.String):
-    """Where a page begins, as the page before has said it."""
+    """`next_cursor` of the previous page."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options) or ""
@@ -189,11 +233,11 @@ class CursorField(fields.String):
 
 
 class JobListQuery(Schema):
-    """Query parameters of the list."""
+    """Query parameters of the list of jobs."""
 
     class Meta:
         unknown = RAISE
-        include = {  # noqa: RUF012 - marshmallow declares it so; `from` is no name in Python
+        include = {  # noqa: RUF012 - marshmallow requires a dict; `from` is a Python keyword
             "from": TimeField(
                 load_default=0.0,
                 metadata={
@@ -237,7 +281,7 @@ class JobListQuery(Schema):
 
 
 def load_filter(query: dict[str, Any]) -> ListFilter:
-    """Which entries a query asks for."""
+    """The filter of loaded query parameters."""
     return ListFilter(
         kinds=(JobKind(query["kind"]),) if "kind" in query else tuple(JobKind),
         states=(JobState(query["state"]),) if "state" in query else tuple(JobState),

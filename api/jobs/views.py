@@ -1,4 +1,4 @@
-"""`/jobs`: submit, list and poll."""
+"""`/jobs`: submit, list, read and cancel jobs."""
 
 import hashlib
 import threading
@@ -24,23 +24,24 @@ from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
     JobSchema,
-    dump_head,
+    accepted_headers,
     dump_job,
+    dump_summary,
     load_filter,
 )
 from api.jobs.service import Submission
 from api.middleware.authentication import Scope, require_scope
-from api.valuations.views import accepted, mark_accepted
+from api.valuations.views import accepted
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import JobId
-from shared.domain.job import CarRequest, JobSummary
-from shared.domain.valuation import Extra
+from shared.domain.job import JobSummary
+from shared.domain.valuation import CarRequest, Extra
 from shared.fields.requests import load_car_request
 
 LARGE_BODY_BYTES, LARGE_CARS = 65_536, 100
 _LARGE_LIST_LOCK = threading.Lock()
-"""The turn of lists of hundreds of cars: one takes megabytes while it is read or written, no two of
-them are faster side by side in one interpreter, and single cars are answered between two."""
+"""Serialises the parsing and dumping of lists of hundreds of cars: each takes megabytes, and
+because of the GIL two at once are not faster and would delay single cars."""
 
 blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
 SUBMIT_QUERY = ValuationQuery()
@@ -50,17 +51,24 @@ NO_QUERY = NoQuery()
 IDEMPOTENCY_KEY_MAX = 200
 
 
+def idempotency_parameter(description: str) -> dict[str, Any]:
+    """The documentation of the header `Idempotency-Key`."""
+    return {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
+        "description": description,
+    }
+
+
 @blueprint.post("/jobs")
 @blueprint.doc(
     summary="Submit one car or a list",
     parameters=[
         query_parameters(ValuationQuery),
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
-            "description": "Repeating a submission with the same key gives the same job (24 h).",
-        },
+        idempotency_parameter(
+            "Repeating a submission with the same key gives the same job (24 h)."
+        ),
         PREFER_HEADER,
     ],
     requestBody={
@@ -88,9 +96,10 @@ IDEMPOTENCY_KEY_MAX = 200
 )
 @require_scope(Scope.PREDICT)
 def submit() -> Response:
-    """The job is stored and on the queue before 202 is answered."""
+    """Store and queue a job; 202 is sent after both."""
     query = load_query(SUBMIT_QUERY)
-    is_large = len(read_json()) >= LARGE_BODY_BYTES  # a slow sender keeps nobody from his turn
+    # The body is read before the lock is taken, so that a slow client does not hold it.
+    is_large = len(read_json()) >= LARGE_BODY_BYTES
     with _LARGE_LIST_LOCK if is_large else nullcontext():
         submission = _submission(query["include"])
     job = services().jobs.submit(submission, caller_id())
@@ -99,7 +108,7 @@ def submit() -> Response:
     if wait_s is None:
         return accepted(job, query["coverage"])
     job_id = job.id
-    del job  # a list of cars takes megabytes, and may wait for long
+    del job  # frees megabytes of a large list during a long wait
     return _wait_for(job_id, wait_s, query["coverage"])
 
 
@@ -129,13 +138,13 @@ def _submission(extras: tuple[Extra, ...]) -> Submission:
 )
 @require_scope(Scope.PREDICT)
 def list_all() -> Response:
-    """A page of the caller's own; nobody else's is ever in it."""
+    """List the jobs and batches of the caller, page by page."""
     query = load_query(LIST_QUERY)
     page = services().listing.page(caller_id(), load_filter(query), query["cursor"], query["limit"])
     links = {}
     if page.cursor is not None:
         links["next"] = "/jobs?" + urlencode(dict(request.args) | {"cursor": page.cursor})
-    items = [dump_head(head) for head in page.summaries]
+    items = [dump_summary(summary) for summary in page.summaries]
     response = json_response({"items": items, "next_cursor": page.cursor, "links": links})
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -149,28 +158,27 @@ def list_all() -> Response:
 )
 @require_scope(Scope.PREDICT)
 def read(job_id: str) -> Response:
-    """State, place in the queue, and the result once there is one; `wait` long-polls."""
+    """Return the state, the queue position and the result if there is one; `wait` long-polls."""
     query = load_query(WAIT_QUERY)
-    head = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
-    if not head.state.is_terminal:
-        response = _job_response(head, query["coverage"])
+    summary = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
+    if not summary.state.is_terminal:
+        response = _job_response(summary, query["coverage"])
         response.headers["Retry-After"] = "1"
         etag = _digest(response.get_data())
-    else:  # it never changes again: who has it need not have it read
-        etag = _digest(f"{job_id} {head.state} {query['coverage']} {language()}".encode())
+    else:  # an ended job never changes: a matching ETag is answered without reading the job
+        etag = _digest(f"{job_id} {summary.state} {query['coverage']} {language()}".encode())
         is_known = request.if_none_match.contains_weak(etag)
-        response = Response() if is_known else _job_response(head, query["coverage"])
+        response = Response() if is_known else _job_response(summary, query["coverage"])
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
 
 
-def _job_response(head: JobSummary, coverage: float) -> Response:
-    """The answer for a job."""
+def _job_response(summary: JobSummary, coverage: float) -> Response:
     jobs = services().jobs
-    with _LARGE_LIST_LOCK if (head.total or 0) > LARGE_CARS else nullcontext():
-        job = jobs.get(JobId(head.id), caller_id())
+    with _LARGE_LIST_LOCK if (summary.total or 0) > LARGE_CARS else nullcontext():
+        job = jobs.get(JobId(summary.id), caller_id())
         return json_response(dump_job(job, jobs.place(job), coverage))
 
 
@@ -191,14 +199,14 @@ def _digest(content: bytes) -> str:
 )
 @require_scope(Scope.PREDICT)
 def cancel(job_id: str) -> Response:
-    """A job that waits ends at once; one that runs ends at its next step."""
+    """Cancel a job: a queued one ends at once, a running one at its next step."""
     load_query(NO_QUERY)
     job = services().jobs.cancel(JobId(job_id), caller_id())
     return json_response(dump_job(job, services().jobs.place(job), 0.9), 202)
 
 
 def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...]:
-    """One car or a list of them; the problems of all cars in one answer."""
+    """The requests in a body: one car or a list; raises all problems of all cars at once."""
     if not isinstance(body, list):
         return (load_car_request(body, extras=extras),)
     maximum = services().settings.job_max_cars
@@ -219,27 +227,21 @@ def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...
 
 
 def idempotency_key() -> str | None:
-    """The `Idempotency-Key` header."""
+    """The value of the `Idempotency-Key` header, if it was sent."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-        raise InvalidInput(
-            [
-                FieldProblem(
-                    "@Idempotency-Key",
-                    "invalid-header",
-                    expected=f"1-{IDEMPOTENCY_KEY_MAX} characters",
-                )
-            ]
-        )
+        allowed = f"1-{IDEMPOTENCY_KEY_MAX} characters"
+        raise InvalidInput([FieldProblem("@Idempotency-Key", "invalid-header", expected=allowed)])
     return key
 
 
 def _wait_for(job_id: str, wait_s: float, coverage: float) -> Response:
     limit = services().settings.max_wait_s
-    head = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
-    response = _job_response(head, coverage)
-    if not head.state.is_terminal:
-        mark_accepted(response, job_id)
+    summary = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
+    response = _job_response(summary, coverage)
+    if not summary.state.is_terminal:
+        response.status_code = 202
+        response.headers.update(accepted_headers(job_id))
     else:
         response.headers["Content-Location"] = f"/jobs/{job_id}"
     response.headers["Preference-Applied"] = f"wait={min(wait_s, limit):g}"

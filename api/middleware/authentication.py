@@ -9,9 +9,11 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import wraps
+from functools import lru_cache, wraps
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
@@ -23,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 KEY_BYTES = 32
 REFRESH_INTERVAL_S = 1.0
+CACHED_HOST_MAX_CHARS = 64
 _CALLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -40,18 +43,18 @@ class Scope(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Whoever makes the current call."""
+    """Who makes the current request."""
 
     id: str
     scopes: frozenset[Scope]
 
 
 LOCAL_CALLER = Caller(id="local", scopes=frozenset(Scope))
-"""Everybody, on a loopback address without keys."""
+"""Every caller on a loopback address without keys."""
 
 
 def new_key(caller_id: str, scopes: frozenset[Scope]) -> tuple[str, dict[str, Any]]:
-    """A new key, shown once, and the entry to store: it holds the key's hash only."""
+    """Make a key, to be shown once, and the entry to store, which holds the key's hash only."""
     key = f"cp_{secrets.token_urlsafe(KEY_BYTES)}"
     return key, {"caller": caller_id, "hash": hash_key(key), "scopes": sorted(scopes)}
 
@@ -85,21 +88,20 @@ def _load_entry(entry: Mapping[str, Any]) -> tuple[str, Caller]:
 
 
 def validate_caller(name: str) -> str:
-    """`name`, if a caller may be called so.
+    """Return `name` if it is a valid name of a caller.
 
-    Names are parts of the names under which jobs and idempotency keys are stored, so they may not
-    contain separators.
+    Names are parts of Redis keys, so they must not contain separators.
 
     Raises:
         ValueError: another character or length.
     """
     if not _CALLER.fullmatch(name):
-        raise ValueError(f"caller {name!r}: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise ValueError(f"caller {name!r}: expected 1 to 64 of the signs A-Z a-z 0-9 . _ -")
     return name
 
 
 class KeyFile:
-    """The keys as they stand in their file, looked at again at most once a second.
+    """The keys of a file, which is checked for changes at most once a second.
 
     Args:
         path: the file; while there is none, there are no keys.
@@ -118,12 +120,12 @@ class KeyFile:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a file. An empty one means: nobody may call."""
+        """Whether there is a file. With an empty one nobody may call."""
         self._refresh()
         return self._file_stat is not None
 
     def caller(self, key: str) -> Caller | None:
-        """The caller to whom a key belongs."""
+        """The caller of a key; None if the key is unknown."""
         self._refresh()
         digest = hash_key(key)
         for known, caller in self._keys.items():
@@ -142,7 +144,7 @@ class KeyFile:
                 return
             self._keys = load_keys(self._path)
         except (SettingsError, OSError) as error:
-            # The keys that were valid stay so: a slip of an editor must not lock everybody out.
+            # Keep the valid keys: a mistake in the file must not lock everybody out.
             log.exception("api_keys_unreadable", error=str(error))
             return
         self._file_stat = stamp
@@ -159,7 +161,7 @@ class Authenticator:
     """Finds the caller of a request.
 
     Args:
-        settings: names the file of keys and the address the service listens on.
+        settings: with the file of keys and the address the service listens on.
 
     Raises:
         SettingsError: the address can be reached from other machines, and there are no keys.
@@ -184,8 +186,16 @@ class Authenticator:
 
     @property
     def allows_anonymous(self) -> bool:
-        """Whether everybody who reaches the address may call."""
+        """Whether requests need no key."""
         return self._is_loopback and not self._key_file.exists
+
+    def accepts_host(self, host: str) -> bool:
+        """Whether a `Host` header may be answered: without keys only this machine's names are.
+
+        Otherwise a page of another site could reach the service by a name of its own that leads
+        to this machine (DNS rebinding).
+        """
+        return not self.allows_anonymous or is_loopback(host)
 
     def caller(self, authorization: str) -> Caller | None:
         """The caller behind an `Authorization` header; None if there is no valid key."""
@@ -195,11 +205,31 @@ class Authenticator:
         return self._key_file.caller(key.strip()) if scheme.casefold() == "bearer" else None
 
 
-def accept_basic_auth() -> None:
-    """Take the key from the password that a browser asks its user for (RFC 7617); for pages only.
+def is_loopback(host: str) -> bool:
+    """Whether a `Host` header names this machine.
 
-    A browser sends a password by itself, with the forms of other sites too: it must not open
-    any call that changes something.
+    >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
+    (True, True, False)
+    """
+    return _is_loopback_cached(host) if len(host) <= CACHED_HOST_MAX_CHARS else _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+_is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
+
+
+def accept_basic_auth() -> None:
+    """Accept the key as the password of HTTP Basic (RFC 7617); for pages only.
+
+    A browser adds a password by itself, to forms of other sites too: it must not authorise any
+    request that changes something.
     """
     given = request.authorization
     if g.caller is None and given is not None and given.type == "basic":
@@ -207,7 +237,7 @@ def accept_basic_auth() -> None:
 
 
 def _set_caller(authenticator: Authenticator, authorization: str) -> None:
-    """Let the current call be that of the key in `authorization`."""
+    """Set the caller of the current request by its key."""
     g.authorization = authorization
     g.caller = authenticator.caller(authorization)
 
@@ -218,7 +248,7 @@ def _authenticator() -> Authenticator:
 
 
 def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A view decorator: only callers whose key has one of `scopes` pass."""
+    """A view decorator that requires a key with one of `scopes`."""
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
@@ -232,16 +262,16 @@ def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
-    """What checks again, while a long answer is sent, that its caller may have it.
+    """Return a function that checks the key of the current request again.
 
-    A key can be revoked meanwhile. The function that is returned raises as `require_scope` does.
+    A key can be revoked while a long response is sent. The function raises as `require_scope`.
     """
     authenticator, authorization = _authenticator(), g.authorization
     return lambda: _check(authenticator.caller(authorization), scopes)
 
 
 def _check(caller: Caller | None, scopes: Sequence[Scope]) -> None:
-    """Let pass a caller whose key has one of `scopes`.
+    """Check that a caller's key has one of `scopes`.
 
     Raises:
         NotAuthenticated: there is no valid key.

@@ -1,4 +1,4 @@
-"""Cross-origin calls: a page of another site may ask for prices, never administer."""
+"""CORS: pages of other origins may read prices, but not administer models."""
 
 from flask import Flask, Response, request
 
@@ -15,14 +15,14 @@ CORS_EXCLUDED_PREFIX = "/models/"
 
 
 def allowed_origins(settings: Settings) -> frozenset[str]:
-    """The origins that the operator trusts; `*` is in it as itself."""
+    """The origins that the operator trusts; may contain `*`."""
     return frozenset(
         origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()
     )
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Answer preflights and mark answers for the origins of `settings.cors_origins`."""
+    """Answer preflight requests and add CORS headers for `settings.cors_origins`."""
     allowed = allowed_origins(settings)
     if not allowed:
         return

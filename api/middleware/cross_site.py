@@ -1,36 +1,31 @@
-"""What pages of other sites may make a browser send: questions, never changes.
+"""Cross-site requests may read prices but not change state.
 
-A browser lets every page send forms to any address, and adds what it remembers of that address.
-Whoever has a bearer key is not meant by this: no browser adds one by itself. Without keys the
-only guard is the address, and two things get around that: a page of another site that posts to
-127.0.0.1, and a name of another site that is made to lead there (DNS rebinding).
+A browser lets every page send forms to any address, and adds the credentials it remembers for it.
+Requests with a bearer key are exempt: no browser adds one by itself. Without keys the loopback
+address is the only protection, and two attacks pass it: a page of another site that posts to
+127.0.0.1, and a host name of another site that resolves to it (DNS rebinding).
 """
-
-from functools import lru_cache
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from flask import Flask, g, request
 
+from api.http.problems import CrossSiteRefused, HostRefused
 from api.middleware.authentication import LOCAL_CALLER, Authenticator
 from api.middleware.cors import CORS_EXCLUDED_PREFIX, allowed_origins
-from api.middleware.problems import CrossSiteRefused, HostRefused
 from shared.settings import Settings
 
-CACHED_HOST_MAX_CHARS = 64
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_EXEMPT_PATHS = frozenset({"/", "/predict", "/jobs"})
-"""What anybody may post: the page's form, and JSON, which a browser asks permission for first."""
+"""Open to all sites: the page's form, and JSON, for which a browser sends a preflight first."""
 
 
 def register(app: Flask, settings: Settings, authenticator: Authenticator) -> None:
-    """Refuse such calls before anything else looks at them; after the caller was found."""
+    """Refuse such requests before any view runs; to be registered after authentication."""
     trusted = allowed_origins(settings)
 
     @app.before_request
     def refuse_foreign_hosts() -> None:
         host = request.environ.get("HTTP_HOST")
-        if host is not None and authenticator.allows_anonymous and not is_loopback(host):
+        if host is not None and not authenticator.accepts_host(host):
             raise HostRefused
 
     @app.before_request
@@ -42,31 +37,11 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
             raise CrossSiteRefused
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a `Host` header names this machine.
-
-    >>> is_loopback("localhost:8000"), is_loopback("[::1]:8000"), is_loopback("127.0.0.1.nip.io")
-    (True, True, False)
-    """
-    return _is_loopback_cached(host) if len(host) <= CACHED_HOST_MAX_CHARS else _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-_is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
-
-
 def is_cross_site() -> bool:
-    """Whether a browser says that a page of another origin sent this call.
+    """Whether a page of another origin sent this request.
 
-    `Sec-Fetch-Site` is the browser's own comparison, right behind any proxy; where it is missing,
-    the origin must be the host that was asked. Programs send neither.
+    `Sec-Fetch-Site` is the browser's own comparison and correct behind proxies. Without it the
+    origin must be the requested host. Other clients send neither header.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -83,7 +58,7 @@ def _is_csrf_exempt() -> bool:
 
 
 def _has_bearer_key() -> bool:
-    """Whether the caller sent an API key; passwords are read later, and for pages only."""
+    """Whether the request has an API key; passwords are read later, for pages only."""
     return g.caller is not None and g.caller is not LOCAL_CALLER
 
 

@@ -1,22 +1,21 @@
-"""`/models/{version}/card`: what a version is and how good it is, as a page or as Markdown."""
+"""`/models/{version}/card`: the model card of a version, as a page or as Markdown."""
 
 import hashlib
 
 import orjson
-from flask import Response, render_template, request
+from flask import Response, request
 from flask_smorest import Blueprint
 
 from api.http.context import services
 from api.http.requests import NoQuery, load_query
 from api.http.responses import documents_problems
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.middleware.security_headers import CSP
 from api.models.service import CARD_DATA_FILE, MARKDOWN_FILE
-from api.ops.docs_views import ASSETS
+from api.ops.docs_views import html_response
 from shared.domain.errors import ModelNotLoaded
 
 ACTIVE = "active"
-"""Stands for the active version in an address."""
+"""Alias of the active version in URLs."""
 MEDIA_TYPES = {"json": "application/json", "md": "text/markdown", "png": "image/png"}
 CARD_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
@@ -80,7 +79,7 @@ def card(version: str) -> Response:
 )
 @require_scope(Scope.PREDICT)
 def card_file(version: str, name: str) -> Response:
-    """A plot, or the card as `card.md` and `card.json`."""
+    """Send a plot, or the card as `card.md` or `card.json`."""
     load_query(NO_QUERY)
     content = services().models.card_file(_resolve_version(version), name)
     return _file(content, MEDIA_TYPES[name.rpartition(".")[2]])
@@ -97,13 +96,7 @@ def _resolve_version(version: str) -> str:
 
 def _page(version: str) -> Response:
     content = orjson.loads(services().models.card_file(version, CARD_DATA_FILE))
-    html = render_template("card.html", asset_url=ASSETS.url, version=version, **content)
-    response = Response(html, mimetype="text/html")
-    response.headers[CSP] = CARD_CSP
-    response.headers["Content-Language"] = "en"
-    response.cache_control.private = True
-    response.cache_control.no_cache = True
-    return response
+    return html_response("card.html", CARD_CSP, language="en", version=version, **content)
 
 
 def _file(content: bytes, media_type: str) -> Response:

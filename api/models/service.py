@@ -1,4 +1,4 @@
-"""The model registry, as callers of the API see and change it."""
+"""The model registry as the API uses it: read, activate, roll back."""
 
 import os
 import subprocess
@@ -7,28 +7,27 @@ from pathlib import Path
 
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
-from shared.domain.errors import ModelRefused, ModelVersionNotFound
+from shared.domain.errors import ModelRefused
 from shared.domain.ids import CallerId, ModelVersionId
 
 CARD_DATA_FILE, MARKDOWN_FILE = "card.json", "card.md"
-"""The model card of a version, to be shown as a page and to be read as it is."""
+"""Files of a model card: data of the page, and text."""
 
 
 class Models:
-    """Lists, activates and rolls back.
+    """Lists, activates and rolls back model versions.
 
     Args:
         registry: the versions on disk.
-        active_model: the version that answers now.
+        active_model: cached id of the active version.
     """
 
     def __init__(self, registry: ModelRegistry, active_model: ActiveVersionCache) -> None:
         self._registry = registry
         self._active_model = active_model
-        self._cards: dict[str, ModelVersion] = {}
 
     def versions(self) -> list[ModelVersion]:
-        """All versions, the newest first."""
+        """All versions, newest first."""
         return list(self._registry.list())
 
     def active_id(self) -> ModelVersionId | None:
@@ -38,31 +37,18 @@ class Models:
     def active(self) -> ModelVersion | None:
         """The manifest of the active version."""
         version_id = self.active_id()
-        return None if version_id is None else self.card(version_id)
-
-    def card(self, version_id: str) -> ModelVersion | None:
-        """The manifest of a version, remembered: manifests never change.
-
-        None when it can no longer be read: a valuation of it may outlive it.
-        """
-        card = self._cards.get(version_id)
-        if card is None:
-            try:
-                card = self._cards[version_id] = self._registry.get(version_id)
-            except (ModelVersionNotFound, ModelRefused):
-                return None
-        return card
+        return None if version_id is None else self._active_model.manifest(version_id)
 
     def card_file(self, version_id: str, name: str) -> bytes:
         """A file of a version's model card; see `ModelRegistry.card_file`.
 
         Raises:
-            ModelVersionNotFound, ModelCardNotFound, ModelRefused: there is none.
+            ModelVersionNotFound, ModelCardNotFound, ModelRefused: no valid file.
         """
         return self._registry.card_file(version_id, name)
 
     def activated_at(self) -> dict[str, str]:
-        """When each version was last made the active one (UTC, ISO 8601)."""
+        """When each version was last activated (UTC, ISO 8601)."""
         return {change.version: change.at for change in self._registry.history()}
 
     def activate(self, version_id: str, caller: CallerId, etag: str | None) -> ModelVersion:
@@ -70,35 +56,35 @@ class Models:
 
         Args:
             version_id: the version.
-            caller: who asks, for the history.
-            etag: if given, the active version must still have this ETag.
+            caller: recorded in the history.
+            etag: if given, the active version must have this ETag.
 
         Raises:
-            ModelVersionNotFound, ModelRefused, ActiveModelChanged: the active one stays.
+            ModelVersionNotFound, ModelRefused, ActiveModelChanged: nothing has changed.
         """
         return self._registry.activate(version_id, by=caller, expected_etag=etag)
 
     def rollback(self, caller: CallerId, etag: str | None) -> ModelVersion:
-        """Activate the version that was active before the present one.
+        """Activate the version that was active before.
 
         Raises:
-            NoEarlierModel, ModelVersionNotFound, ModelRefused, ActiveModelChanged: the active
-                one stays.
+            NoEarlierModel, ModelVersionNotFound, ModelRefused, ActiveModelChanged: nothing has
+                changed.
         """
         return self._registry.rollback(by=caller, expected_etag=etag)
 
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 SELF_TEST_TIMEOUT_S = 60.0
-"""Compiling the forest's loops for the first time takes a good part of it on a slow machine."""
+"""Most of it may go into compiling the kernels for the first time."""
 
 
 class ModelSelfTest:
-    """Runs `model_store.registry.trial` for a version.
+    """Runs `model_store.registry.trial` for a version in a child process.
 
     Args:
         versions_path: the registry's folder.
-        timeout_s: so long may it take.
+        timeout_s: longest run.
     """
 
     def __init__(self, versions_path: Path, timeout_s: float = SELF_TEST_TIMEOUT_S) -> None:
@@ -106,12 +92,12 @@ class ModelSelfTest:
         self._timeout_s = timeout_s
 
     def __call__(self, version: str) -> None:
-        """Try a version.
+        """Test a version.
 
         Raises:
-            ModelRefused: it failed its self-test, or could not be tried.
+            ModelRefused: the self-test failed or could not run.
         """
-        # The counters of this process's metrics are not the trial's.
+        # The child must not write to the metric files of this process.
         env = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
         command = [sys.executable, "-m", "model_store.registry.trial", str(self._path), version]
         try:

@@ -1,4 +1,4 @@
-"""`/models`: the registry over HTTP."""
+"""`/models`: list, activate and roll back versions."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ NO_QUERY = NoQuery()
 
 
 class ModelVersionSchema(Schema):
-    """One trained version, from its manifest."""
+    """A model version, from its manifest."""
 
     version = fields.String(required=True)
     active = fields.Boolean(required=True)
@@ -43,15 +43,15 @@ class ModelVersionSchema(Schema):
 
 
 class ModelListSchema(Schema):
-    """All versions, the newest first."""
+    """All versions, newest first."""
 
     models = fields.List(fields.Nested(ModelVersionSchema), required=True)
 
 
 def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]:
-    """The answer for one version."""
-    # The price index has a figure for every month: the manifest and the card hold it.
-    training = {name: told for name, told in version.training.items() if name != "price_index"}
+    """The JSON representation of a version, as `ModelVersionSchema` documents it."""
+    # The price index has a value for every month; it is in the manifest and the model card.
+    training = {name: value for name, value in version.training.items() if name != "price_index"}
     links = {"card": f"/models/{version.id}/card"} if CARD_DATA_FILE in version.files else {}
     return {
         "version": version.id,
@@ -75,7 +75,7 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
 @documents_problems(blueprint, status_422="A query parameter")
 @require_scope(Scope.PREDICT)
 def list_models() -> Response:
-    """All versions in the registry, the newest first."""
+    """List all versions in the registry, newest first."""
     load_query(NO_QUERY)
     active_id = services().models.active_id()
     versions = services().models.versions()
@@ -88,7 +88,7 @@ def list_models() -> Response:
 @documents_problems(blueprint, status_422="A query parameter", status_503="No version is active")
 @require_scope(Scope.PREDICT)
 def active_model() -> Response:
-    """The version that answers now; its ETag is what `If-Match` of an activation names."""
+    """Return the active version; its ETag can be sent as `If-Match` with an activation."""
     load_query(NO_QUERY)
     version = services().models.active()
     if version is None:
@@ -119,7 +119,7 @@ def active_model() -> Response:
 )
 @require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
-    """Every worker answers with it within two seconds; no request is dropped."""
+    """Make a version the active one; all workers use it within two seconds."""
     load_query(NO_QUERY)
     activated = services().models.activate(version, caller_id(), if_match())
     return _with_etag(dump_version(activated, activated.id))
@@ -138,14 +138,14 @@ def activate(version: str) -> Response:
 )
 @require_scope(Scope.ADMIN)
 def rollback() -> Response:
-    """Activate the version that was active before the present one."""
+    """Activate the version that was active before."""
     load_query(NO_QUERY)
     version = services().models.rollback(caller_id(), if_match())
     return _with_etag(dump_version(version, version.id))
 
 
 def if_match() -> str | None:
-    """The `If-Match` header as it came; `*` holds always."""
+    """The `If-Match` header; None if there is none or it is `*`."""
     given = request.headers.get("If-Match", "").strip()
     return None if given in {"", "*"} else given
 

@@ -1,4 +1,4 @@
-"""Figures of one day of the audit log, read once and then only what has been added."""
+"""Statistics of a day of the audit log; each call reads only the lines added since the last."""
 
 import dataclasses
 import os
@@ -15,21 +15,21 @@ from shared.logging import get_logger
 
 READ_BYTES = 1 << 20
 MAX_CACHED_DAYS = 8
-"""Days whose sums stay in memory: those that were asked for last."""
+"""Days whose sums are kept in memory (least recently used is evicted)."""
 
 log = get_logger("audit.stats")
 
 
 class _ReadOffset(NamedTuple):
-    """What was read of a file."""
+    """How far a file has been read."""
 
     inode: int
     offset: int
-    """Bytes, up to the end of a line."""
+    """Bytes; the end of a line."""
 
 
 class _FileChanged(Exception):
-    """A file is not the one that was read, grown longer."""
+    """A file was replaced, truncated or removed since it was read."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -47,10 +47,10 @@ class DaySums:
     versions: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def add(self, line: bytes) -> None:
-        """Count one record, or none of it.
+        """Add one record; on an error nothing is added.
 
         Raises:
-            KeyError, TypeError, ValueError: the line is no record.
+            KeyError, TypeError, ValueError: the line is not a valid record.
         """
         record = orjson.loads(line)
         response_ms, is_hit = float(record["response_time_ms"]), bool(record["cached"])
@@ -68,26 +68,26 @@ class DaySums:
 
 
 class _Day:
-    """The sums of a day, and who reads them."""
+    """The sums of a day with the lock of their reader."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sums = DaySums()
 
     def read(self, paths: Sequence[Path]) -> DaySums:
-        """The sums over these files; what is known of them is not read again."""
+        """The sums over these files; lines read before are not read again."""
         with self._lock:
             try:
                 _read_appended(paths, self._sums, strict=True)
             except _FileChanged:
-                # Rare: a file was replaced or taken away. The day's lines are counted anew.
+                # Rare: all lines of the day are read again.
                 self._sums = DaySums()
                 _read_appended(paths, self._sums, strict=False)
             return dataclasses.replace(self._sums, versions=self._sums.versions.copy())
 
 
 class AuditStats:
-    """Answers `/predictions/stats` from the audit log.
+    """Statistics of `/predictions/stats`.
 
     Args:
         folder: the audit log.
@@ -99,7 +99,7 @@ class AuditStats:
         self._days: OrderedDict[str, _Day] = OrderedDict()
 
     def of_day(self, day: str) -> dict[str, Any]:
-        """The figures of one UTC day (`YYYY-MM-DD`), under the reference API's names."""
+        """Statistics of a UTC day (`YYYY-MM-DD`), with the field names of the reference API."""
         paths = [
             path
             for path in sorted(self._folder.glob(f"predictions_{day}.*.jsonl"))
@@ -108,7 +108,7 @@ class AuditStats:
         return _figures(day, self._day(day).read(paths) if paths else DaySums())
 
     def _day(self, day: str) -> _Day:
-        """The day's sums; those of the day that was not asked for longest make room."""
+        """The entry of a day; evicts the least recently used one if there are too many."""
         with self._lock:
             found = self._days.setdefault(day, _Day())
             self._days.move_to_end(day)
@@ -118,13 +118,12 @@ class AuditStats:
 
 
 def _read_appended(paths: Sequence[Path], sums: DaySums, *, strict: bool) -> None:
-    """Count what was added to the files since the last time.
+    """Add the lines appended to the files since the last call.
 
     Args:
         paths: all files of the day.
-        sums: what is known; on `_FileChanged` of no use any more.
-        strict: a line that is no record means that the file was replaced; otherwise the line
-            is damaged, and left out.
+        sums: updated in place; invalid after `_FileChanged`.
+        strict: whether an invalid line raises `_FileChanged`; otherwise it is skipped.
     """
     if not sums.files.keys() <= {path.name for path in paths}:
         raise _FileChanged
@@ -137,7 +136,7 @@ def _read_appended(paths: Sequence[Path], sums: DaySums, *, strict: bool) -> Non
 
 
 def _read_file(path: Path, sums: DaySums, *, strict: bool) -> None:
-    """Count the complete lines that were added."""
+    """Add the complete lines after the known offset."""
     with path.open("rb") as file:
         state = os.fstat(file.fileno())
         known = sums.files.get(path.name, _ReadOffset(state.st_ino, 0))
@@ -149,7 +148,7 @@ def _read_file(path: Path, sums: DaySums, *, strict: bool) -> None:
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
                 _count(line, sums, path, strict=strict)
-        # A line without its end is still being written, or was torn by a crash.
+        # A last line without line feed is being written or was cut off by a crash.
         sums.files[path.name] = _ReadOffset(state.st_ino, file.tell() - len(rest))
 
 

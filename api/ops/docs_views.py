@@ -1,4 +1,4 @@
-"""The documentation pages: Swagger UI, ReDoc and the list of problems, with no outside address."""
+"""Documentation pages: Swagger UI, ReDoc and the list of problems, without external resources."""
 
 import importlib.util
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Blueprint, Response, render_template
 
 from api.http.assets import AssetFolder
-from api.middleware.problems import HTTP_CODES, STATUS_BY_ERROR
+from api.http.problems import HTTP_CODES, STATUS_BY_ERROR
 from api.middleware.security_headers import CSP
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.texts import FIELD_MESSAGES, INPUT_MESSAGES, WARNING_MESSAGES
@@ -19,24 +19,24 @@ SIDECAR_FILES = (
 )
 OWN_FILES = ("swagger.js", "redoc.css", "page.css", "icon.svg", "chevron.svg")
 URL_REPLACEMENTS = {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"}
-"""The one address that ReDoc would load something from: its maker's logo."""
+"""ReDoc would load only this logo from another host."""
 
 COMMON_CSP = (
     "default-src 'none'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'self'"
 )
 SWAGGER_CSP = f"{COMMON_CSP} 'unsafe-inline'"
-"""Swagger UI writes style attributes."""
+"""Swagger UI sets style attributes."""
 REDOC_CSP = f"{COMMON_CSP} 'unsafe-inline'; worker-src blob:"
-"""ReDoc writes style elements, and searches in a worker that it builds itself."""
+"""ReDoc adds style elements and runs its search in a worker from a blob URL."""
 
 blueprint = Blueprint("docs", __name__)
 
 
 def sidecar_folder() -> Path:
-    """Where the package with the two programs keeps its files.
+    """Folder of the static files of Swagger UI and ReDoc.
 
-    The package is found, never imported: its `__init__` needs Django, which is not installed.
+    The package is located but not imported: its `__init__` needs Django, which is not installed.
 
     Raises:
         ModuleNotFoundError: the package is missing.
@@ -60,19 +60,19 @@ ASSETS = AssetFolder(_paths(), "/docs/static/", URL_REPLACEMENTS)
 
 @blueprint.get("/docs")
 def swagger() -> Response:
-    """Try the calls."""
+    """Show Swagger UI."""
     return _page("swagger.html", SWAGGER_CSP)
 
 
 @blueprint.get("/redoc")
 def redoc() -> Response:
-    """Read the reference."""
+    """Show ReDoc."""
     return _page("redoc.html", REDOC_CSP)
 
 
 @blueprint.get("/docs/problems")
 def problems() -> Response:
-    """What every problem type means: the address that a problem's `type` points to."""
+    """Explain every problem type; `type` of a problem document links here."""
     status_of_code = {code: status for status, code in HTTP_CODES.items()} | {
         kind.code: status for kind, status in STATUS_BY_ERROR.items()
     }
@@ -88,14 +88,39 @@ def problems() -> Response:
 
 @blueprint.get("/docs/static/<name>")
 def static_file(name: str) -> Response:
-    """Style and program of these pages."""
+    """Send a script or style sheet of these pages."""
     return ASSETS.response(name)
 
 
-def _page(template: str, csp: str, **context: object) -> Response:
-    response = Response(
-        render_template(template, asset_url=ASSETS.url, **context), mimetype="text/html"
-    )
+def html_response(
+    template: str,
+    csp: str,
+    *,
+    status: int = 200,
+    assets: AssetFolder = ASSETS,
+    language: str | None = None,
+    cache_control: str = "private, no-cache",
+    **context: object,
+) -> Response:
+    """A rendered page with its security and cache headers.
+
+    Args:
+        template: name of the template.
+        csp: Content-Security-Policy.
+        status: HTTP status.
+        assets: static files of the page, for the template's `asset_url`.
+        language: of the text, if it is always the same.
+        cache_control: Cache-Control.
+        context: variables of the template.
+    """
+    html = render_template(template, asset_url=assets.url, **context)
+    response = Response(html, status, mimetype="text/html")
     response.headers[CSP] = csp
-    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Cache-Control"] = cache_control
+    if language is not None:
+        response.headers["Content-Language"] = language
     return response
+
+
+def _page(template: str, csp: str, **context: object) -> Response:
+    return html_response(template, csp, cache_control="no-cache", **context)

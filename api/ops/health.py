@@ -1,4 +1,4 @@
-"""Is the service able to answer? Every dependency, with its name and latency."""
+"""Health checks: whether each dependency works, and how long its check took."""
 
 import dataclasses
 import time
@@ -20,22 +20,22 @@ class WorkersMissing(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One dependency's state."""
+    """The state of one dependency."""
 
     name: str
     ok: bool
     required: bool
-    """Whether the service can answer without it."""
+    """Whether the service cannot answer without it."""
     latency_ms: float
     detail: str
 
 
 class Health:
-    """Looks at what the service depends on.
+    """Checks the dependencies of the service.
 
     Args:
         models: the model registry.
-        workers: the broker, and the workers' signs of life.
+        workers: the broker and the heartbeats of the workers.
         cache: the result cache.
     """
 
@@ -45,9 +45,9 @@ class Health:
         self._cache = cache
 
     def checks(self) -> list[Check]:
-        """Every dependency, looked at now."""
+        """Check every dependency now."""
         broker = _check("broker", self._check_broker, required=True)
-        # Without it nobody knows of workers: asking would take its whole timeout once more.
+        # Heartbeats are in the broker: asking a dead one again would take its timeout twice.
         workers = (
             _check("workers", self._check_workers, required=True)
             if broker.ok
@@ -69,7 +69,7 @@ class Health:
         return self._cache.size() is not None
 
     def snapshot(self) -> ServiceSnapshot:
-        """The state that the metrics show; what cannot be read is left out."""
+        """The gauges of `/metrics`; values that cannot be read are left out."""
         version = self._models.active()
         try:
             messages, ages = self._workers.waiting()
@@ -106,12 +106,12 @@ class Health:
         return ""
 
 
-def _check(name: str, look: Callable[[], str], *, required: bool) -> Check:
+def _check(name: str, check: Callable[[], str], *, required: bool) -> Check:
     started = time.perf_counter()
     try:
-        detail, ok = look(), True
+        detail, ok = check(), True
     except DomainError as error:
-        # Only the kind of failure is told: its text may name addresses.
+        # Only the code is published, because the message may contain addresses.
         detail, ok = error.code, False
     except (WorkersMissing, redis.RedisError) as error:
         detail, ok = type(error).__name__, False

@@ -1,5 +1,6 @@
 """Operations: health, readiness, metrics, statistics."""
 
+import dataclasses
 import re
 from datetime import UTC, date, datetime
 
@@ -21,7 +22,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class HealthSchema(Schema):
-    """The short health answer."""
+    """The answer of `/health`."""
 
     status = fields.String(required=True, metadata={"enum": ["ok", "error"]})
     model_loaded = fields.Boolean(required=True)
@@ -29,7 +30,7 @@ class HealthSchema(Schema):
 
 
 class CheckSchema(Schema):
-    """One dependency."""
+    """The state of one dependency."""
 
     name = fields.String(required=True)
     ok = fields.Boolean(required=True)
@@ -39,14 +40,14 @@ class CheckSchema(Schema):
 
 
 class ReadinessSchema(Schema):
-    """Every dependency with its latency."""
+    """The answer of `/readyz`."""
 
     status = fields.String(required=True, metadata={"enum": ["ready", "degraded", "not-ready"]})
     checks = fields.List(fields.Nested(CheckSchema), required=True)
 
 
 class DayQuery(Schema):
-    """Which day."""
+    """Query parameters of the statistics of a day."""
 
     date = fields.String(metadata={"description": "UTC day, YYYY-MM-DD; today by default"})
 
@@ -59,7 +60,7 @@ DAY_QUERY = DayQuery()
 @blueprint.response(200, HealthSchema)
 @documents_problems(blueprint, status_422="A query parameter")
 def health() -> Response:
-    """The reference API's health answer."""
+    """Answer with the fields of the reference API."""
     load_query(NO_QUERY)
     loaded = services().health.model_loaded()
     return json_response(
@@ -76,7 +77,7 @@ def health() -> Response:
 @blueprint.response(200, Schema.from_dict({"status": fields.String()}, name="LivenessSchema"))
 @documents_problems(blueprint, status_422="A query parameter")
 def live() -> Response:
-    """Says nothing about dependencies: restarting this process would not mend them."""
+    """Answer 200 while the process runs; dependencies are not checked."""
     load_query(NO_QUERY)
     return json_response({"status": "alive"})
 
@@ -87,23 +88,14 @@ def live() -> Response:
 @blueprint.alt_response(503, schema=ReadinessSchema, description="A required dependency is missing")
 @documents_problems(blueprint, status_422="A query parameter")
 def ready() -> Response:
-    """Every dependency, looked at now; without the cache the service is degraded, not down."""
+    """Check every dependency now; without the cache the service is degraded, not down."""
     load_query(NO_QUERY)
     checks = services().health.checks()
     is_ready = all(check.ok for check in checks if check.required)
     status = "ready" if all(check.ok for check in checks) else "degraded"
     body = {
         "status": status if is_ready else "not-ready",
-        "checks": [
-            {
-                "name": check.name,
-                "ok": check.ok,
-                "required": check.required,
-                "latency_ms": check.latency_ms,
-                "detail": check.detail,
-            }
-            for check in checks
-        ],
+        "checks": [dataclasses.asdict(check) for check in checks],
     }
     return json_response(body, 200 if is_ready else 503)
 
@@ -113,7 +105,7 @@ def ready() -> Response:
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 @documents_problems(blueprint, status_422="A query parameter")
 def metrics() -> Response:
-    """All processes of this host, in the text format."""
+    """Export the metrics of all processes of this host in the text format."""
     load_query(NO_QUERY)
     return Response(exposition(services().health.snapshot()), content_type=CONTENT_TYPE_LATEST)
 
@@ -123,7 +115,7 @@ def metrics() -> Response:
 @blueprint.response(200, {"type": "object"})
 @documents_problems(blueprint, status_422="A query parameter")
 def cache_stats() -> Response:
-    """Size, memory and hit rate."""
+    """Return size, memory and hit rate of the result cache."""
     load_query(NO_QUERY)
     return json_response(services().cache.stats())
 
@@ -134,7 +126,7 @@ def cache_stats() -> Response:
 @documents_problems(blueprint, status_422="Not a day")
 @require_scope(Scope.PREDICT)
 def prediction_stats() -> Response:
-    """Counts, prices and latency, from the audit log."""
+    """Return counts, prices and latency of a day, from the audit log."""
     day = load_query(DAY_QUERY).get("date") or datetime.now(UTC).date().isoformat()
     return json_response(services().audit_stats.of_day(_valid_day(day)))
 

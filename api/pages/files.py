@@ -6,23 +6,22 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.batches.detection_schemas import dump_input
-from api.batches.downloads import first_rows, stored_response
+from api.batches.result_views import partial_response, stored_response
 from api.batches.schemas import dump_batch
-from api.batches.service import IncomingFile
-from api.events.streams import batch_event_stream
+from api.batches.views import accept_upload, current_batch
+from api.events.views import batch_event_stream
 from api.http.context import caller_id, services
+from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
 from api.http.responses import json_response
-from api.http.uploads import UploadBody
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.middleware.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
-from api.middleware.security_headers import CSP
+from api.ops.docs_views import html_response
 from api.pages.french import format_number
-from api.pages.home import ASSETS, REFUSAL_STATUSES
+from api.pages.home import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import (
     BrokerUnavailable,
@@ -37,21 +36,17 @@ from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import describe_problem
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 
-FILES_CSP = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+FILES_CSP = PAGE_CSP.replace("form-action", "connect-src 'self'; form-action")
 REFRESH_S = 2
-"""Without a script, the page of a file that is being valued asks again after this pause."""
+"""Reload interval of the page of a running batch in browsers without JavaScript."""
 MAX_RECENT = 10
-MULTIPART_OVERHEAD_BYTES = 65_536
 EXPORT_FORMATS = {
     "csv": ExportFormat.CSV,
     "excel": ExportFormat.EXCEL_FR,
     "json": ExportFormat.NDJSON,
     "parquet": ExportFormat.PARQUET,
 }
-"""The forms by the last part of their address."""
+"""Export formats by the last segment of their URL."""
 
 STATES = {
     "QUEUED": "En attente",
@@ -76,7 +71,7 @@ blueprint.before_request(accept_basic_auth)
 
 @blueprint.app_template_filter("day")
 def format_datetime(at: float) -> str:
-    """A Unix time as people write it, in the clock of this machine.
+    """A Unix time as date and time of day, in the time zone of this machine.
 
     >>> format_datetime(0.0)[2:6]
     '/01/'
@@ -86,7 +81,7 @@ def format_datetime(at: float) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorNotice:
-    """Why a file is not taken."""
+    """Why a file was refused."""
 
     title: str
     details: list[str]
@@ -95,47 +90,41 @@ class ErrorNotice:
 @blueprint.get("/fichiers")
 @require_scope(Scope.BULK)
 def form() -> Response:
-    """The form, and what was handed in last."""
+    """Show the form and the last batches."""
     return _form_page()
 
 
 @blueprint.post("/fichiers")
 @require_scope(Scope.BULK)
 def hand_in() -> Response:
-    """Take a file; its page comes next."""
-    request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
+    """Accept a file and redirect to its page."""
     options = BatchOptions(dry_run="verifier" in request.args, language="fr")
-    incoming = IncomingFile(file=UploadBody(request), options=options)
-    batch = services().batches.accept(incoming, caller_id())
-    address = url_for("files.show", batch_id=batch.manifest.id)
-    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address})
+    return _redirect(accept_upload(options).manifest.id)
 
 
 @blueprint.get("/fichiers/<batch_id>")
 @require_scope(Scope.BULK)
 def show(batch_id: str) -> Response:
-    """Where a file stands, what was found out about it, and its downloads."""
-    batch = _get(batch_id)
+    """Show the state of a batch, its detected columns and its downloads."""
+    batch = current_batch(batch_id)
     return _html("file.html", view=_view(batch), refresh=REFRESH_S)
 
 
 @blueprint.post("/fichiers/<batch_id>/annuler")
 @require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
-    """Stop; what is done stays."""
-    if not _get(batch_id).progress.state.is_terminal:
+    """Cancel a batch and redirect to its page."""
+    if not current_batch(batch_id).progress.state.is_terminal:
         services().batches.cancel(BatchId(batch_id), caller_id())
-    return Response(
-        status=HTTPStatus.SEE_OTHER, headers={"Location": url_for("files.show", batch_id=batch_id)}
-    )
+    return _redirect(batch_id)
 
 
 @blueprint.get("/fichiers/<batch_id>/suivi")
 @require_scope(Scope.BULK)
 def follow(batch_id: str) -> Response:
-    """The progress, as events; as JSON for a script that cannot have them."""
+    """Send the progress as server-sent events, or as JSON for clients without them."""
     if "etat" in request.args:
-        response = json_response(dump_batch(_get(batch_id), time.time()))
+        response = json_response(dump_batch(current_batch(batch_id), time.time()))
     else:
         response = batch_event_stream(batch_id)
     response.headers["Cache-Control"] = "private, no-store"
@@ -145,32 +134,32 @@ def follow(batch_id: str) -> Response:
 @blueprint.get("/fichiers/<batch_id>/resultats/<form>")
 @require_scope(Scope.BULK)
 def results(batch_id: str, form: str) -> Response:
-    """The results in one form; before the end, the first rows as CSV."""
-    batch = _get(batch_id)
+    """Send the results in one format; of a running batch the rows valued so far, as CSV."""
+    batch = current_batch(batch_id)
     if form not in EXPORT_FORMATS:
         raise NotFound
     if not batch.progress.state.is_terminal:
-        return first_rows(batch, ExportFormat.CSV)
+        return partial_response(batch, ExportFormat.CSV)
     return stored_response(batch, ResultTable.RESULTS, EXPORT_FORMATS[form])
 
 
 @blueprint.get("/fichiers/<batch_id>/refusees")
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
-    """The rejected rows, as a French Excel opens them."""
-    return stored_response(_get(batch_id), ResultTable.REJECTED, ExportFormat.EXCEL_FR)
+    """Send the rejected rows as CSV for a French Excel."""
+    return stored_response(current_batch(batch_id), ResultTable.REJECTED, ExportFormat.EXCEL_FR)
 
 
 @blueprint.errorhandler(DomainError)
 def show_domain_error(error: DomainError) -> Response:
-    """The form again, with what is wrong with the file."""
+    """Show the form with the reasons of the refusal."""
     title, detail = describe_problem(error.code, error.params, "fr")
     details = [detail]
     if isinstance(error, InvalidInput):
         details = sentences(error.problems)
     response = _form_page(ErrorNotice(title=title, details=details), status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
+        response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     if is_retryable(error):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
@@ -178,14 +167,15 @@ def show_domain_error(error: DomainError) -> Response:
 
 @blueprint.errorhandler(HTTPException)
 def show_http_error(error: HTTPException) -> Response:
-    """A request that no page answers."""
+    """Show the form with the HTTP error."""
     code = "not-found" if error.code == HTTPStatus.NOT_FOUND else "bad-request"
     title, detail = describe_problem(code, {}, "fr")
     return _form_page(ErrorNotice(title=title, details=[detail]), status=error.code or 500)
 
 
-def _get(batch_id: str) -> Batch:
-    return services().batches.get(BatchId(batch_id), caller_id())
+def _redirect(batch_id: str) -> Response:
+    address = url_for("files.show", batch_id=batch_id)
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address})
 
 
 def _form_page(trouble: ErrorNotice | None = None, status: int = 200) -> Response:
@@ -194,7 +184,7 @@ def _form_page(trouble: ErrorNotice | None = None, status: int = 200) -> Respons
 
 
 def _recent() -> list[JobSummary]:
-    """What was handed in last; nothing while it cannot be read: the form is there all the same."""
+    """The last batches; empty while they cannot be read, so that the form still works."""
     wanted = ListFilter(kinds=(JobKind.BATCH,))
     try:
         return services().listing.page(caller_id(), wanted, None, MAX_RECENT).summaries
@@ -203,7 +193,7 @@ def _recent() -> list[JobSummary]:
 
 
 def _view(batch: Batch) -> dict[str, Any]:
-    """What the page of a file shows."""
+    """The values that `file.html` shows."""
     progress = batch.progress
     counts = dump_batch(batch, time.time())["counts"]
     found = dump_input(batch.manifest, "fr")
@@ -225,7 +215,7 @@ def _view(batch: Batch) -> dict[str, Any]:
 
 
 def _errors(batch: Batch) -> list[str]:
-    """Why a batch ended early, if it did."""
+    """Why a batch ended early; empty if it did not."""
     if batch.refusal:
         return sentences(batch.refusal)
     code = batch.progress.error
@@ -235,22 +225,22 @@ def _errors(batch: Batch) -> list[str]:
 
 
 def _html(template: str, status: int = 200, **values: Any) -> Response:
-    html = render_template(template, asset_url=ASSETS.url, address=request.host_url, **values)
-    response = Response(html, status, mimetype="text/html")
-    response.headers[CSP] = FILES_CSP
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Content-Language"] = "fr"
-    return response
-
-
-MISSING = "missing-column"
+    return html_response(
+        template,
+        FILES_CSP,
+        status=status,
+        assets=ASSETS,
+        language="fr",
+        address=request.host_url,
+        **values,
+    )
 
 
 def sentences(problems: Sequence[FieldProblem]) -> list[str]:
-    """One sentence for each problem."""
+    """One sentence in French for each problem."""
     return [
         _missing_columns(one)
-        if one.code == MISSING
+        if one.code == "missing-column"
         else str(dump_field_problem(one, "fr")["detail"])
         for one in problems
     ]

@@ -1,4 +1,4 @@
-"""The form as the template shows it: every field with its value, its error and its choices."""
+"""View model of the form: every field with its value, error and choices."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from api.pages.french import format_name, format_number
 from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
-from shared.domain.job import CarRequest
+from shared.domain.valuation import CarRequest
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import CarField, Category, Number
 from shared.fields.spellings import FRENCH_CHOICES
@@ -20,7 +20,7 @@ VERSION = (
 )  # fmt: skip
 HISTORY = ("owner", "condition", "origin", "seller_type", "city")
 OMITTED_FIELDS = frozenset({"mileage_mpg"})
-"""Miles per gallon: stands in the files of other countries, and in no Moroccan listing."""
+"""Miles per gallon is not stated in Moroccan listings."""
 
 PROMPTS = {
     "company": "Indiquez la marque, par exemple Toyota.",
@@ -30,7 +30,7 @@ PROMPTS = {
     "fuel": "Choisissez le carburant.",
     "transmission": "Choisissez la boîte de vitesses.",
 }
-"""What is said beside a required field that was left blank."""
+"""Error messages of required fields that are blank."""
 
 HINTS = {
     "year": "Première mise en circulation",
@@ -38,15 +38,15 @@ HINTS = {
     "fiscal_power_cv": "Sur la carte grise",
 }
 MIN_GROUPED = 10_000
-"""Years and displacements are not grouped."""
+"""Smaller numbers (years, displacements) have no thousands separator."""
 
 UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
-"""Units that French readers know under another name."""
+"""Units with another name in French."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """One option of a list."""
+    """An option of a select field."""
 
     value: str
     label: str
@@ -55,7 +55,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FormField:
-    """One field of the form."""
+    """A field of the form."""
 
     name: str
     label: str
@@ -63,11 +63,11 @@ class FormField:
     value: str
     unit: str
     numeric: str
-    """`numeric` or `decimal`: the keyboard that a telephone shows; empty for text."""
+    """`inputmode`: `numeric`, `decimal` or empty for text."""
     hint: str
     error: str
     choices: tuple[Choice, ...]
-    """Empty: the field is typed in."""
+    """Options of a select field; empty: a text field."""
 
     @property
     def described_by(self) -> str:
@@ -77,7 +77,7 @@ class FormField:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """The whole form, in the groups that the page shows."""
+    """The form, in the groups of the page."""
 
     car: tuple[FormField, ...]
     asking_price: FormField
@@ -92,12 +92,12 @@ class Form:
 
     @property
     def details_open(self) -> bool:
-        """Whether an optional detail is wrong, and so must be seen."""
+        """Whether the optional details are unfolded, because one of them has an error."""
         return any(field.error for field in (*self.version, *self.history))
 
     @property
     def details_note(self) -> str:
-        """What stands beside the heading of the folded details."""
+        """The text beside the heading of the optional details."""
         filled = sum(bool(field.value) for field in (*self.version, *self.history))
         if not filled:
             return "pour une estimation plus fine"
@@ -105,11 +105,11 @@ class Form:
 
 
 def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ()) -> Form:
-    """The form, filled.
+    """The form with values and errors.
 
     Args:
-        values: what stands in the fields, as it was typed.
-        problems: what is wrong with it; the first one of each field is shown.
+        values: raw values by field name.
+        problems: validation errors; the first one of each field is shown.
     """
     errors: dict[str, str] = {}
     for problem in problems:
@@ -127,19 +127,19 @@ def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ())
 
 
 def example_values() -> dict[str, str]:
-    """A car that shows what the page can do."""
+    """The values of the example car."""
     shown = (*CAR, "engine_cc", "max_power_bhp", "owner", ASKING_PRICE)
     return {name: _format_value(CAR_FIELDS[name].example) for name in shown}
 
 
 def form_values(request: CarRequest) -> dict[str, str]:
-    """What would have to be typed to ask this again."""
+    """The form values that yield a request."""
     car = request.car.to_dict() | {ASKING_PRICE: request.asking_price_mad}
     return {name: _format_input(name, value) for name, value in car.items() if value is not None}
 
 
 def car_name(car: CarFeatures, values: Mapping[str, str]) -> str:
-    """What the car is called: as it was typed, or else as people spell it."""
+    """Brand, model and year: as typed, or else in the usual spelling."""
     brand = values.get("company", "").strip() or format_name(car.company)
     model = values.get("model", "").strip() or format_name(car.model)
     return f"{brand} {model} {car.year}"
@@ -188,7 +188,7 @@ def _format_input(name: str, value: Any) -> str:
 
 
 def _format_value(value: Any) -> str:
-    """A value as a person writes it."""
+    """A value in French notation."""
     if isinstance(value, float) and not value.is_integer():
         return str(value).replace(".", ",")
     if isinstance(value, int | float):

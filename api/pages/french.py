@@ -1,14 +1,14 @@
-"""How the pages write for French readers: numbers, amounts, months, names."""
+"""French typography of the pages: numbers, amounts, months, names."""
 
 import re
 
 THIN_SPACE = "\u202f"
-"""Narrow no-break space: groups thousands, and stands before `%`, `:` and the like."""
+"""Narrow no-break space: thousands separator, and space before `%`, `:` and similar signs."""
 NO_BREAK_SPACE = "\u00a0"
 MINUS = "\u2212"
 APOSTROPHE = "\u2019"
 MIN_PLURAL = 2
-"""1,9 million is singular in French."""
+"""Numbers below two take the singular in French."""
 
 MONTHS = (
     "janvier", "février", "mars", "avril", "mai", "juin",
@@ -33,7 +33,7 @@ _SPACED_PUNCTUATION = re.compile(r" (?=[;:?!»%])|(?<=«) ")
 
 
 def typographic(text: str) -> str:
-    """A French text with its apostrophes curved and its double signs kept on their line.
+    """Replace apostrophes and the spaces before punctuation by their typographic forms.
 
     >>> typographic("L'année est obligatoire ; attendu : 2020.")
     'L\u2019année est obligatoire\u202f; attendu\u202f: 2020.'
@@ -42,18 +42,18 @@ def typographic(text: str) -> str:
 
 
 def format_number(value: float, decimals: int = 0) -> str:
-    """A number with its thousands grouped.
+    """A number with French separators.
 
     >>> format_number(1234567.4), format_number(-1600.5, 1)
     ('1\u202f234\u202f567', '\u22121\u202f600,5')
     """
     text = f"{abs(value):,.{decimals}f}".replace(",", THIN_SPACE).replace(".", ",")
-    negative = value < 0 and any(sign in "123456789" for sign in text)
+    negative = value < 0 and any(char in "123456789" for char in text)
     return MINUS + text if negative else text
 
 
 def round_price(price_mad: float) -> int:
-    """A price to the nearest hundred: an estimate has no finer truth.
+    """A price rounded to the nearest hundred, the precision of an estimate.
 
     >>> round_price(187_342.18)
     187300
@@ -62,7 +62,7 @@ def round_price(price_mad: float) -> int:
 
 
 def format_price(price_mad: float) -> str:
-    """A price, rounded and with its currency.
+    """A rounded price with its currency.
 
     >>> format_price(187_342.18)
     '187\u202f300\u00a0MAD'
@@ -71,13 +71,13 @@ def format_price(price_mad: float) -> str:
 
 
 def format_signed_price(amount_mad: float) -> str:
-    """A price difference with its sign."""
+    """A rounded price difference with its sign and currency."""
     amount = format_price(amount_mad)
     return f"+{amount}" if round_price(amount_mad) > 0 else amount
 
 
 def format_centimes(price_mad: float) -> str:
-    """The same price as it is said in Morocco, in millions of centimes.
+    """A price in millions of centimes, as is usual in Morocco.
 
     >>> format_centimes(187_300)
     '18,7 millions de centimes'
@@ -89,7 +89,7 @@ def format_centimes(price_mad: float) -> str:
 
 
 def format_month(month: str) -> str:
-    """A month `YYYY-MM` in words; any other text as it is.
+    """A month `YYYY-MM` in words; any other text unchanged.
 
     >>> format_month("2025-08")
     'août 2025'
@@ -100,7 +100,7 @@ def format_month(month: str) -> str:
 
 
 def format_name(folded: str) -> str:
-    """A folded brand, model or city as people spell it.
+    """A folded brand, model or city in its usual spelling.
 
     >>> format_name("mercedes benz"), format_name("x trail"), format_name("classe gla")
     ('Mercedes-Benz', 'X-Trail', 'Classe GLA')

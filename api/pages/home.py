@@ -1,4 +1,4 @@
-"""The page at `/`: a form, an estimate, and the error messages of both."""
+"""The page at `/`: the form, the estimate and the error messages."""
 
 import dataclasses
 import json
@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
+from api.http.problems import RETRY_AFTER_S, status_of
 from api.http.requests import NoQuery, load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.middleware.problems import RETRY_AFTER_S, answer_domain_error, answer_http_error, status_of
-from api.middleware.security_headers import CSP
+from api.middleware.problems import answer_error, answer_http_error
 from api.models.service import CARD_DATA_FILE
+from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
 from api.pages.french import format_month, format_name, typographic
 from api.pages.result import Result, build_result
@@ -38,18 +39,18 @@ log = get_logger("suggestions")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Suggestions:
-    """Names as people spell them; empty when the model does not say what it has seen."""
+    """Brands and models of the training data, in their usual spelling."""
 
     brands: tuple[str, ...] = ()
     models: tuple[tuple[str, str], ...] = ()
-    """Brand and model."""
+    """Pairs of brand and model."""
 
 
 @lru_cache(maxsize=4)
 def suggestions(version_folder: Path) -> Suggestions:
-    """The vehicles that a model version has seen. A version never changes: read once.
+    """The vehicles in the training data of a model version, cached as versions never change.
 
-    They are a courtesy: whatever is wrong with the file, the page does without them.
+    They are optional: if the file cannot be read, they are empty.
     """
     try:
         encoder = json.loads((version_folder / ENCODER_FILE).read_bytes())
@@ -65,7 +66,7 @@ def suggestions(version_folder: Path) -> Suggestions:
 
 
 def _is_name(model: str) -> bool:
-    """Whether `model` is what people call a car, not a place for several, like `(rare)`."""
+    """Whether `model` is the name of a model, not a placeholder like `(rare)`."""
     return fold(model) == model and model not in NOT_A_MODEL
 
 
@@ -74,17 +75,19 @@ PAGE_CSP = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 REFRESH_S = 1
-"""The waiting page asks again after this pause."""
+"""Reload interval of the waiting page."""
 POLL_WAIT_S = 2.0
-"""How long a look at a running estimate waits for its end."""
+"""Longest wait of one request for a running estimate."""
 REFUSAL_STATUSES = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST}
 )
-"""Whoever is answered so has no say: nothing of the body is read."""
+"""With these statuses the body of the request is not read."""
+BASIC_CHALLENGE = 'Basic realm="CarPricePredictor-MA"'
+"""Makes browsers ask for the key, which they send as the password."""
 NO_QUERY = NoQuery()
 EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
-"""What the reference API's callers read at `/`."""
+"""The answer of the reference API at `/`."""
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
@@ -99,7 +102,7 @@ blueprint.before_request(accept_basic_auth)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Why there is no estimate."""
+    """The message that is shown when there is no estimate."""
 
     title: str
     detail: str
@@ -107,7 +110,7 @@ class Notice:
 
 @blueprint.get("/")
 def home() -> Response:
-    """The page for people, a greeting for programs."""
+    """Send the page to browsers and a JSON greeting to programs."""
     if prefers_html():
         response = _page(example_values() if "exemple" in request.args else {})
     else:
@@ -119,11 +122,11 @@ def home() -> Response:
 @blueprint.post("/")
 @require_scope(Scope.PREDICT)
 def estimate() -> Response:
-    """Value the car of the form. A failure shows the form again, as it was filled in."""
+    """Value the car in the form; errors show the form again with its values."""
     values = _submitted_values()
     car_request = load_car_request(values, extras=EXTRAS)
     wait_s = services().settings.predict_wait_s
-    answer = services().valuations.value(car_request, caller_id(), wait_s)
+    answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
     if isinstance(answer, Job):
         return _waiting(answer, values)
     return _page(
@@ -136,7 +139,7 @@ def estimate() -> Response:
 @blueprint.get("/estimations/<job_id>")
 @require_scope(Scope.PREDICT)
 def estimation(job_id: str) -> Response:
-    """An estimate that was not ready in time: the result, or the waiting page again."""
+    """Show the result of a job that `estimate` did not wait for, or the waiting page again."""
     if not is_id(job_id):
         raise JobNotFound(id=job_id)
     services().jobs.wait(JobId(job_id), caller_id(), POLL_WAIT_S)
@@ -157,15 +160,15 @@ def estimation(job_id: str) -> Response:
 
 @blueprint.get("/assets/<name>")
 def asset(name: str) -> Response:
-    """Style, script and icon of the page."""
+    """Send a style sheet, script or icon."""
     return ASSETS.response(name)
 
 
 @blueprint.errorhandler(DomainError)
 def show_domain_error(error: DomainError) -> Response:
-    """The form again, with what is wrong with it or why there is no answer.
+    """Show the form with its invalid fields, or with the reason why there is no estimate.
 
-    A caller who is refused gets an empty form: a body that takes its time would hold a thread.
+    Refused callers get an empty form: reading a slowly sent body would hold a thread.
     """
     status = status_of(error)
     is_readable = request.method == "POST" and status not in REFUSAL_STATUSES
@@ -176,14 +179,13 @@ def show_domain_error(error: DomainError) -> Response:
     notice = _outage_notice(error.code) if is_outage else _notice(error.code, error.params)
     response = _page(values, notice=notice, status=status)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        # The browser asks for the key, and sends it as the password.
-        response.headers["WWW-Authenticate"] = 'Basic realm="CarPricePredictor-MA"'
+        response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     return response
 
 
 @blueprint.errorhandler(HTTPException)
 def show_http_error(error: HTTPException) -> Response:
-    """A refused request, an asset that does not exist."""
+    """Show the form with an HTTP error, like a missing asset."""
     code = {404: "not-found", 413: "body-too-large"}.get(error.code or 500, "bad-request")
     maximum = services().settings.body_max_bytes
     return _page({}, notice=_notice(code, {"maximum": maximum}), status=error.code or 500)
@@ -191,7 +193,7 @@ def show_http_error(error: HTTPException) -> Response:
 
 @blueprint.app_errorhandler(NotFound)
 def show_nothing_here(error: NotFound) -> Response:
-    """An address that nothing answers: the page again in a browser, a problem for programs."""
+    """Answer an unknown URL with the page in browsers, else with a problem document."""
     response = show_http_error(error) if prefers_html() else answer_http_error(error)
     response.vary.add("Accept")
     return response
@@ -199,28 +201,28 @@ def show_nothing_here(error: NotFound) -> Response:
 
 @blueprint.errorhandler(Exception)
 def show_unexpected_error(error: Exception) -> Response:
-    """What nobody thought of: on record, and told without details."""
+    """Log an unexpected error and show a message without details."""
     log.error("page_failed", path=request.path, exc_info=error)
     return _page({}, notice=_notice("internal-error", {}), status=500)
 
 
 def _greeting() -> Response:
-    """The answer for programs; their errors are JSON too."""
+    """The JSON answer at `/`; errors are problem documents."""
     try:
         load_query(NO_QUERY)
     except InvalidInput as error:
-        return answer_domain_error(error)
+        return answer_error(error)
     return Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
 
 
 def prefers_html() -> bool:
-    """Whether the client would rather have a page than JSON; `*/*` is no such wish."""
+    """Whether the client prefers HTML to JSON; `*/*` does not count."""
     accept = request.accept_mimetypes
     return accept.quality("text/html") > accept.quality("application/json")
 
 
 def _submitted_values() -> dict[str, str]:
-    """What stands in the fields that are not blank."""
+    """The values of the fields that are not blank."""
     return {name: value.strip() for name, value in request.form.items() if value.strip()}
 
 
@@ -230,7 +232,7 @@ def _notice(code: str, params: dict[str, Any]) -> Notice:
 
 
 def _outage_notice(code: str) -> Notice:
-    """What a visitor can do about an outage: nothing but wait; its name is for the operator."""
+    """The message of an outage: asks the visitor to retry and names the cause for the operator."""
     cause, _ = describe_problem(code, {}, "fr")
     return Notice(
         title="Estimation momentanément indisponible",
@@ -262,12 +264,16 @@ def _page(
     model_version: str | None = None,
     status: int = 200,
 ) -> Response:
-    """The one page, in the state that the arguments describe."""
+    """The page, with the given form values, errors, result or notice."""
     active = services().models.active_id()
     version = model_version or active
-    card = services().model_card(version) if version else None
-    html = render_template(
+    card = services().active_model.manifest(version) if version else None
+    response = html_response(
         "estimate.html",
+        PAGE_CSP,
+        status=status,
+        assets=ASSETS,
+        language="fr",
         form=build_form(values, problems or ()),
         result=result,
         notice=notice,
@@ -276,13 +282,8 @@ def _page(
         data_as_of=format_month(card.data_as_of) if card else "",
         model_version=version,
         has_card=card is not None and CARD_DATA_FILE in card.files,
-        asset_url=ASSETS.url,
         address=request.host_url,
     )
-    response = Response(html, status, mimetype="text/html")
-    response.headers[CSP] = PAGE_CSP
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Content-Language"] = "fr"
     if status in {HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

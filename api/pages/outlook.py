@@ -1,4 +1,4 @@
-"""The next years and the typical cars as the template shows them."""
+"""View models of the depreciation curve and of the comparable cars."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from shared.domain.valuation import Estimate, interval_of
 from shared.fields.spellings import FRENCH_CHOICES
 
 WIDTH, HEIGHT = 340, 150
-"""Of the drawing, in its own units."""
+"""Size of the SVG drawing, user units."""
 LEFT, RIGHT, TOP, BOTTOM = 14.0, 326.0, 8.0, 122.0
-"""Where its curve lies."""
+"""Borders of the curve, user units."""
 
 PACES = {
     Pace.OWN: "au même rythme qu'aujourd'hui",
@@ -25,12 +25,12 @@ LIKENESSES = {
     SimilarityReason.KM: "kilométrage proche",
     SimilarityReason.PRICE: "prix proche",
 }
-"""What is worth saying; fuel and gearbox stand beside it anyway."""
+"""Reasons of similarity that are shown; fuel and gearbox are shown in any case."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class YearView:
-    """One year of the curve."""
+    """A point of the curve."""
 
     when: str
     short: str
@@ -43,21 +43,21 @@ class YearView:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OutlookView:
-    """The curve of the next years; the first entry of `years` is today."""
+    """The depreciation curve; the first entry of `years` is today."""
 
     pace: str
     years: tuple[YearView, ...]
     curve: str
-    """Points of the line of prices, as SVG writes them."""
+    """SVG points of the line of prices."""
     band: str
-    """Points of the area of the intervals."""
+    """SVG points of the area of the intervals."""
     width: int = WIDTH
     height: int = HEIGHT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ComparableView:
-    """One typical car."""
+    """A comparable car."""
 
     name: str
     facts: str
@@ -70,9 +70,9 @@ def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int
     """The drawing and the table of the next years.
 
     Args:
-        estimate: today's.
-        depreciation: the years to come.
-        km_driven: today's kilometres.
+        estimate: of today.
+        depreciation: of the next years.
+        km_driven: odometer of today, km.
     """
     numbers = [0, *(point.years for point in depreciation.points)]
     kilometres = [km_driven, *(point.km_driven for point in depreciation.points)]
@@ -113,7 +113,7 @@ def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int
 
 
 def build_comparables(found: Sequence[Comparable]) -> tuple[ComparableView, ...]:
-    """The typical cars, in words."""
+    """The texts of the comparable cars."""
     return tuple(_comparable(one) for one in found)
 
 
@@ -141,5 +141,5 @@ def _years(count: int) -> str:
 
 
 def _km(kilometres: int) -> str:
-    """Kilometres to the nearest hundred: what is to come, and what is typical, is no finer."""
+    """Kilometres rounded to the nearest hundred, the precision of forecasts and typical values."""
     return f"{format_number(round(kilometres, -2))}{NO_BREAK_SPACE}km"

@@ -1,4 +1,4 @@
-"""The result as the template shows it: texts, and the drawing's positions in percent."""
+"""View model of the estimate: texts, and positions of the drawing in percent."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from api.pages.french import (
 )
 from api.pages.outlook import ComparableView, OutlookView, build_comparables, build_outlook
 from shared.domain.car import CATEGORIES, CarFeatures
-from shared.domain.job import CarRequest
 from shared.domain.valuation import (
+    CarRequest,
     Contribution,
     Estimate,
     Explanation,
@@ -31,12 +31,12 @@ from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.texts import describe_warning
 
 MARGIN = 0.08
-"""Free room beside the interval in the drawing, as a share of its width."""
+"""Margin beside the interval in the drawing, as a share of its width."""
 REACH = 0.6
-"""How far the drawing stretches to show an asking price outside, as a share of the width."""
+"""How far the drawing extends to an asking price outside, as a share of the width."""
 MAX_CONTRIBUTIONS = 6
 SUSPICIOUS_PERCENTILE = 5.0
-"""Below it a cheap car deserves a warning."""
+"""Up to this percentile an asking price is marked as suspiciously low."""
 
 VERDICTS = {
     VerdictPosition.BELOW: "En dessous du marché",
@@ -47,7 +47,7 @@ VERDICTS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
-    """Horizontal positions in percent of the drawing's width."""
+    """Horizontal positions, percent of the width of the drawing."""
 
     low: float
     fair_low: float
@@ -58,7 +58,7 @@ class Drawing:
 
     @property
     def asking_anchor(self) -> str:
-        """How the asking price's label is aligned, so that it stays inside."""
+        """`text-anchor` of the label of the asking price, so that it stays inside."""
         if self.asking is None or 25 <= self.asking <= 75:  # noqa: PLR2004 (quarters of 100)
             return "middle"
         return "start" if self.asking < 50 else "end"  # noqa: PLR2004 (half of 100)
@@ -66,7 +66,7 @@ class Drawing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class VerdictView:
-    """What is said about an asking price."""
+    """The texts about an asking price."""
 
     position: str
     title: str
@@ -78,7 +78,7 @@ class VerdictView:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ContributionView:
-    """One line of the explanation; `start` and `width` place its bar, in percent."""
+    """A line of the explanation; `start` and `width` of its bar are percentages."""
 
     label: str
     value: str
@@ -90,17 +90,17 @@ class ContributionView:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """Everything that the result shows."""
+    """The values that the result shows."""
 
     car: str
     facts: str
     price_mad: int
-    """Rounded, for programs that read the page."""
+    """Rounded, as machine-readable value."""
     price: str
     """Without its currency."""
     centimes: str
     low: str
-    """End of the 90 % interval, without its currency."""
+    """Lower end of the 90 % interval, without its currency."""
     high: str
     drawing: Drawing
     model_known: bool
@@ -117,8 +117,8 @@ def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, s
 
     Args:
         request: the car and the asking price.
-        estimate: what the model says.
-        values: the car as it was typed.
+        estimate: of the model.
+        values: raw form values.
     """
     interval = estimate.interval()
     asking = request.asking_price_mad
@@ -197,9 +197,9 @@ def _difference(difference_mad: float, price_mad: float) -> str:
 
 
 def _percentile(percentile: float) -> str:
-    if percentile <= 2.5:  # noqa: PLR2004 (the lowest level that an estimate states)
+    if percentile <= 2.5:  # noqa: PLR2004 (lowest quantile of an estimate)
         return "Presque toutes les voitures comparables sont affichées plus cher."
-    if percentile >= 97.5:  # noqa: PLR2004 (the highest level)
+    if percentile >= 97.5:  # noqa: PLR2004 (highest quantile)
         return "Presque toutes les voitures comparables sont affichées moins cher."
     share = f"{round(percentile)}{THIN_SPACE}%"
     return f"Environ {share} des voitures comparables sont affichées moins cher."
@@ -214,7 +214,7 @@ def _warning(warning: dict[str, Any]) -> str:
 
 
 def _contributions(explanation: Explanation) -> tuple[ContributionView, ...]:
-    """The largest effects, then the sum of the others."""
+    """The largest effects, then the sum of all others."""
     by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
     largest, others = by_size[:MAX_CONTRIBUTIONS], by_size[MAX_CONTRIBUTIONS:]
     if others:

@@ -1,7 +1,7 @@
-"""Finds the audit record of one valuation without reading the log through.
+"""Finds the audit record of a valuation by binary search.
 
-An id tells when it was made, and the records of a file stand in the order of time: so the place
-is found by halving, and only the records of the next minute are looked through.
+An id contains its time, and the records of a file are sorted by time: the offset is found by
+binary search, and only the records of the next minute are scanned.
 """
 
 import mmap
@@ -18,13 +18,13 @@ from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import id_timestamp
 
 REORDER_SLACK_S = 2.0
-"""Records of several threads may stand in the file in a slightly other order than their times."""
+"""Tolerance for records of several threads that are not exactly in the order of time."""
 ANSWER_WINDOW_S = 60.0
-"""Nobody waits longer for an answer; only jobs are recorded later."""
+"""Longest time between an id and its record, except for jobs."""
 JOB_WINDOW_S = 3600.0
-"""How late the record of a job is looked for, if nothing says when it ended."""
+"""The same for a job whose end is unknown."""
 MAX_SCAN_BYTES = 64 << 20
-"""Of one file that are looked through at most."""
+"""Most bytes that are scanned of one file."""
 _HEAD_BYTES = 512
 _AT = re.compile(rb'"at":([0-9.e+]+)')
 _ROW = re.compile(rb'\{"id":"[0-9a-z]+-(\d+)"')
@@ -32,7 +32,7 @@ _FILE = file_pattern(PREDICTIONS)
 
 
 class AuditSearch:
-    """Looks records up by the id of their valuation.
+    """Finds audit records by the id of their valuation.
 
     Args:
         folder: the audit log.
@@ -47,8 +47,8 @@ class AuditSearch:
         """The record of a valuation; None if there is none.
 
         Args:
-            valuation_id: of a valuation, `id-n` for the n-th of a list or the n-th row of a batch.
-            ended_at: Unix time at which its job ended, if that is known.
+            valuation_id: `id`, or `id-n` for the n-th car of a list or row of a batch.
+            ended_at: Unix time of the end of its job, if known.
 
         Raises:
             AuditUnavailable: a file of the log cannot be read.
@@ -77,7 +77,7 @@ class AuditSearch:
         return None
 
     def _files(self, start: float, end: float) -> Iterator[Path]:
-        """The files of the processes on the days of a span."""
+        """The files, except those of batches, of the days of a time span."""
         days = self._days()
         for day in dict.fromkeys((day_of(start), day_of(end))):
             yield from (self._folder / name for name in days.get(day, ()) if ".batch-" not in name)
@@ -85,7 +85,7 @@ class AuditSearch:
     def _find_in_batch(
         self, batch_id: str, row: int, made_at: float, mark: bytes
     ) -> dict[str, Any] | None:
-        """The record of a row: its chunk's file is the last one that begins at or before it."""
+        """The record of a row of a batch: in the last file whose first row is not after it."""
         days = self._days()
         for day in dict.fromkeys((day_of(made_at), day_of(made_at + JOB_WINDOW_S))):
             start = f"{PREDICTIONS}_{day}.batch-{batch_id}-"
@@ -97,7 +97,7 @@ class AuditSearch:
         return None
 
     def _days(self) -> dict[str, list[str]]:
-        """Names of the log's files by day; listed anew only when the folder has changed."""
+        """Names of the log files by day; the folder is listed again only if it has changed."""
         try:
             changed = self._folder.stat().st_mtime_ns
         except FileNotFoundError:
@@ -113,7 +113,7 @@ class AuditSearch:
 
 
 def _search(path: Path, mark: bytes, start: float, end: float) -> dict[str, Any] | None:
-    """The record that begins with `mark`, among those of a span of time."""
+    """The record that begins with `mark`, among the records of a time span."""
     with path.open("rb") as file:
         try:
             log = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -126,20 +126,20 @@ def _search(path: Path, mark: bytes, start: float, end: float) -> dict[str, Any]
             if place < 0 or (place > 0 and log[place - 1 : place] != b"\n"):
                 return None
             stop = log.find(b"\n", place)
-            if stop < 0:  # it is being written, or its writer died
+            if stop < 0:  # the record is incomplete
                 return None
             found: dict[str, Any] = orjson.loads(log[place:stop])
             return found
 
 
 def _offset_at(log: mmap.mmap, at: float) -> int:
-    """Offset of the first line of this time or later, found by halving."""
+    """Offset of the first line at or after a time, by binary search."""
     low, high = 0, len(log)
     while low < high:
         start = log.rfind(b"\n", low, (low + high) // 2) + 1 or low
         stop = log.find(b"\n", start)
         match = _AT.search(log, start, start + _HEAD_BYTES)
-        if stop < 0 or match is None:  # the end of the file is being written
+        if stop < 0 or match is None:  # an incomplete last line
             high = start
         elif float(match[1]) < at:
             low = stop + 1
@@ -149,7 +149,7 @@ def _offset_at(log: mmap.mmap, at: float) -> int:
 
 
 def _last_at_or_before(paths: Sequence[Path], row: int) -> Path | None:
-    """The file, of files in the order of their rows, that holds a row if any does."""
+    """The only file that can contain a row, of files sorted by their first row."""
     low, high = 0, len(paths)
     while low < high:
         middle = (low + high) // 2

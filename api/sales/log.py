@@ -1,9 +1,8 @@
-"""The sale prices that callers report: chained lines as the truth, a SQLite index to find them.
+"""Sale reports: an append-only log of hash-chained JSON lines, and a SQLite index over it.
 
-The lines lie beside the audit log (`outcomes_<day>.<writer>.jsonl`) and are never changed; a
-correction is one more line. The index holds the last word on each valuation, and how much of each
-file it has taken in: so a line whose writer died before the index had it is taken in by the next.
-It can be deleted: it is built again from the lines.
+The files `outcomes_<day>.<writer>.jsonl` are in the folder of the audit log. A correction is
+another line. The index holds the last report on each valuation and how many bytes of each file it
+covers, so the next write also indexes lines whose writer died. A deleted index is rebuilt.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ from shared.logging import get_logger
 INDEX_FILE = "outcomes.sqlite3"
 BUSY_TIMEOUT_S = 2.0
 INDEX_VERSION = 2
-"""An index of another version is built anew."""
+"""`user_version` of the SQLite file; an index of another version is rebuilt."""
 
 _TABLE = """
 CREATE TABLE outcomes (
@@ -56,12 +55,12 @@ log = get_logger("outcomes")
 
 
 class SaleReportLog:
-    """Keeps outcomes; safe for threads and processes of one host.
+    """Stores sale reports; safe for threads and processes of one host.
 
     Args:
-        folder: the audit log's.
-        writer: name of this process, new at each start; empty for one that only reads.
-        clock: the time of day.
+        folder: of the audit log.
+        writer: unique name of this process; empty if it only reads.
+        clock: returns Unix time.
     """
 
     def __init__(self, folder: Path, writer: str, clock: Clock) -> None:
@@ -69,18 +68,18 @@ class SaleReportLog:
         self._lines = AuditLog(folder, writer, clock, OUTCOMES)
 
     def get(self, valuation_id: str) -> SaleReport | None:
-        """The last word on a valuation; raises `AuditUnavailable` if it cannot be read."""
+        """The last report on a valuation; raises `AuditUnavailable` if it cannot be read."""
         with self._index() as index:
             return _get(index, valuation_id)
 
     def put(self, outcome: SaleReport) -> tuple[SaleReport, SaleReportKind]:
-        """Record a sale: once, however often it is reported; another one is a correction.
+        """Store a report, unless the last one on its valuation has the same sale.
 
         Returns:
-            What is on record now, and what that changed.
+            The stored report, and whether it is new, repeated or a correction.
 
         Raises:
-            AuditUnavailable: the disk refuses; nothing is recorded.
+            AuditUnavailable: the disk or the index failed; nothing is stored.
         """
         with self._index() as index:
             index.execute("BEGIN IMMEDIATE")
@@ -97,7 +96,7 @@ class SaleReportLog:
         return outcome, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
 
     def figures(self) -> list[SaleAccuracy]:
-        """How right each model version was, the newest first."""
+        """The accuracy of each model version, newest first."""
         with self._index() as index:
             return [
                 SaleAccuracy(
@@ -112,12 +111,12 @@ class SaleReportLog:
             ]
 
     def close(self) -> None:
-        """Close the file of lines."""
+        """Close the log file."""
         self._lines.close()
 
     @contextlib.contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
-        """The index, built from the lines if it is not there."""
+        """The index; built from the log if it is missing or of another version."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / INDEX_FILE
@@ -131,7 +130,7 @@ class SaleReportLog:
 
     def _build(self, index: sqlite3.Connection) -> None:
         index.execute("BEGIN IMMEDIATE")
-        if _version(index) != INDEX_VERSION:  # nobody else has built it meanwhile
+        if _version(index) != INDEX_VERSION:  # no other process has built it meanwhile
             for table in ("outcomes", "files"):
                 index.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in (_TABLE, _BY_ERROR, _FILES):
@@ -141,7 +140,7 @@ class SaleReportLog:
         index.commit()
 
     def _index_new_lines(self, index: sqlite3.Connection) -> None:
-        """Enter the lines that the index does not have yet, those of dead writers included."""
+        """Index all lines that are not indexed yet, including those of dead writers."""
         taken = dict(index.execute("SELECT name, bytes FROM files"))
         found: list[SaleReport] = []
         for path in sorted(self._folder.glob(f"{OUTCOMES}_*.jsonl")):
@@ -160,7 +159,7 @@ def _version(index: sqlite3.Connection) -> int:
 
 
 def _complete_lines(path: Path, start: int) -> bytes:
-    """What stands in a file from `start` on; a line that its writer did not finish is none."""
+    """The complete lines of a file from offset `start` on."""
     with path.open("rb") as file:
         file.seek(start)
         text = file.read()
@@ -201,7 +200,7 @@ def _put(index: sqlite3.Connection, outcome: SaleReport) -> None:
 
 
 def _median_ape(index: sqlite3.Connection, version: str, count: int) -> float:
-    """The middle error, or the mean of the two in the middle."""
+    """The median of the absolute percentage errors."""
     many = 2 - count % 2
     found = index.execute(_MEDIAN, (version, many, (count - many) // 2)).fetchone()
     return float(found[0])

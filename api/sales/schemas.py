@@ -1,4 +1,4 @@
-"""Sales as the client reports them, and what became of the estimates."""
+"""Schemas of sale reports and of the accuracy of model versions."""
 
 import datetime as dt
 from typing import Any
@@ -18,13 +18,13 @@ _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
 
 
 def _not_in_the_future(day: dt.date) -> None:
-    # Somewhere it is tomorrow already.
+    # One day of tolerance for time zones east of UTC.
     if day > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1):
         raise ValidationError("in the future")
 
 
 class SaleSchema(Schema):
-    """The sale of a valued car. Nothing about people is taken."""
+    """The sale of a valued car; personal data are refused."""
 
     class Meta:
         unknown = RAISE
@@ -50,7 +50,7 @@ class SaleSchema(Schema):
 
 
 class OutcomeSchema(Schema):
-    """A sale beside its estimate."""
+    """A sale report with its estimate."""
 
     id = fields.String(required=True, metadata={"description": "Of the valuation"})
     sale_price_mad = fields.Float(required=True)
@@ -69,7 +69,7 @@ class OutcomeSchema(Schema):
 
 
 class OutcomeFiguresSchema(Schema):
-    """How right one model version was."""
+    """Accuracy of one model version."""
 
     model_version = fields.String(required=True)
     outcomes = fields.Integer(required=True)
@@ -86,7 +86,7 @@ class OutcomeFiguresSchema(Schema):
 
 
 class OutcomeStatsSchema(Schema):
-    """Every model version with at least one reported sale, the newest first."""
+    """Accuracy of every model version with at least one reported sale, newest first."""
 
     versions = fields.List(fields.Nested(OutcomeFiguresSchema), required=True)
 
@@ -95,10 +95,10 @@ _SALE = SaleSchema()
 
 
 def load_sale(body: Any) -> Sale:
-    """The sale of a JSON body.
+    """The sale in a JSON body.
 
     Raises:
-        InvalidInput: not an object, or a member is missing, wrong or too many.
+        InvalidInput: not an object, or a member is missing, wrong or unknown.
     """
     if not isinstance(body, dict):
         raise InvalidInput([FieldProblem("", "only-the-sale")])
@@ -115,7 +115,7 @@ def _problem(name: str, body: dict[str, Any]) -> FieldProblem:
 
 
 def dump_outcome(outcome: SaleReport) -> dict[str, Any]:
-    """The answer for one report."""
+    """The JSON representation of a sale report."""
     return {
         "id": outcome.valuation_id,
         "sale_price_mad": outcome.sale.price_mad,
@@ -135,7 +135,7 @@ def dump_outcome(outcome: SaleReport) -> dict[str, Any]:
 
 
 def dump_figures(figures: SaleAccuracy) -> dict[str, Any]:
-    """The answer for one model version."""
+    """The JSON representation of the accuracy of a model version."""
     return {
         "model_version": figures.model_version,
         "outcomes": figures.outcomes,

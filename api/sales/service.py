@@ -1,4 +1,4 @@
-"""What cars were really sold for: joined to their valuation, kept, counted."""
+"""Sale reports: joined with the audit record of their valuation, stored and counted."""
 
 import dataclasses
 import datetime as dt
@@ -22,21 +22,21 @@ from shared.redis.jobs import JobStore
 
 DAY_S = 86_400
 MAX_CLOCK_SKEW_S = 60.0
-"""An id of the near future was made by a host whose clock is ahead."""
+"""Ids up to this far in the future are accepted: the clock of another host may be fast."""
 MAX_QUOTED_CHARS = 64
 MAX_SALE_LEAD = dt.timedelta(days=366)
-"""A sale further back was made in another market than the one that was estimated."""
+"""Sales longer before the valuation are refused: prices of that market differ too much."""
 _NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 
 class SaleReports:
-    """Takes reports of sales.
+    """Accepts sale reports.
 
     Args:
         search: finds the audit record of a valuation.
-        log: keeps the outcomes.
-        jobs: say when a job ended whose record lies far from its id's time.
-        clock: the time of day.
+        log: stores sale reports.
+        jobs: tells when a job ended, which locates the audit record of a long one.
+        clock: returns Unix time.
         window_s: how long after the valuation a sale can be reported.
     """
 
@@ -58,19 +58,19 @@ class SaleReports:
     def report(
         self, valuation_id: str, sale: Sale, caller: CallerId, *, is_admin: bool
     ) -> tuple[SaleReport, SaleReportKind]:
-        """Record a sale; the same one again changes nothing, another one is a correction.
+        """Record a sale; a repeated report changes nothing, a different one is a correction.
 
         Args:
-            valuation_id: as the valuation's answer named it.
-            sale: what the car was sold for.
-            caller: must have asked for the valuation.
-            is_admin: may report for everybody.
+            valuation_id: `id` of the valuation.
+            sale: price and date.
+            caller: must be the caller of the valuation.
+            is_admin: whether the caller may report sales of all valuations.
 
         Raises:
             ValuationNotFound: this caller has no such valuation, or it has no price.
             ValuationExpired: it is older than the window.
-            InvalidInput: the sale was so long before it that the estimate is of another market.
-            AuditUnavailable: the outcome cannot be recorded.
+            InvalidInput: the sale is more than `MAX_SALE_LEAD` before the valuation.
+            AuditUnavailable: the report cannot be stored.
         """
         self._check(valuation_id)
         _check_sale_date(valuation_id, sale)
@@ -86,11 +86,11 @@ class SaleReports:
         return outcome, kind
 
     def figures(self) -> Sequence[SaleAccuracy]:
-        """How right each model version was, the newest first."""
+        """The accuracy of each model version, newest first."""
         return self._log.figures()
 
     def _check(self, valuation_id: str) -> None:
-        """Refuse what cannot be the id of a valuation of the last time."""
+        """Refuse malformed and expired ids."""
         base, dash, number = valuation_id.partition("-")
         is_numbered = not dash or _NUMBER.fullmatch(number) is not None
         if not is_id(base) or not is_numbered:
@@ -102,7 +102,7 @@ class SaleReports:
             raise ValuationNotFound(id=valuation_id)
 
     def _join_audit_record(self, valuation_id: str, sale: Sale) -> SaleReport | None:
-        """The outcome of a valuation from its audit record; None without one, or without price."""
+        """The report for a valuation from its audit record; None without record or price."""
         record = self._search.find(valuation_id, self._ended_at(valuation_id))
         if record is None or record.get("price_mad") is None:
             return None
@@ -118,7 +118,7 @@ class SaleReports:
         )
 
     def _ended_at(self, valuation_id: str) -> float | None:
-        """When the job behind a valuation ended; None if there is none, or nothing is known."""
+        """When the job of a valuation ended; None if there is no job or the broker is down."""
         try:
             job = self._jobs.load(JobId(valuation_id.partition("-")[0]))
         except BrokerUnavailable:
@@ -136,7 +136,7 @@ def _check_sale_date(valuation_id: str, sale: Sale) -> None:
 
 
 def _count(outcome: SaleReport, kind: SaleReportKind) -> None:
-    """Add to the metrics; a histogram cannot take back, so corrections are counted only."""
+    """Update the metrics; corrections are not observed, as histograms cannot be corrected."""
     version = outcome.model_version
     OUTCOMES.labels(model_version=version, kind=str(kind)).inc()
     if kind is SaleReportKind.NEW:

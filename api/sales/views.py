@@ -1,4 +1,4 @@
-"""`/valuations/{id}/outcome`: what the car was really sold for."""
+"""`/valuations/{id}/outcome` and `/outcomes/stats`: sale reports and their statistics."""
 
 from flask import Response, g
 from flask_smorest import Blueprint
@@ -59,7 +59,7 @@ def report(valuation_id: str) -> Response:
 @documents_problems(blueprint, status_422="A query parameter", status_503="The index is locked")
 @require_scope(Scope.PREDICT, Scope.ADMIN)
 def stats() -> Response:
-    """Error, bias and coverage of each model version over all reported sales."""
+    """Return error, bias and coverage of each model version over all reported sales."""
     load_query(NO_QUERY)
     found = services().outcomes.figures()
     return json_response({"versions": [dump_figures(each) for each in found]})

@@ -1,10 +1,9 @@
-"""The ASGI application: answers plain `POST /predict` on the event loop, passes the rest to Flask.
+"""The ASGI application: answers most `POST /predict` on the event loop, passes the rest to Flask.
 
-Flask's context, routing, hooks and response object cost more than a cached valuation itself, and so
-does a thread for each request that waits. So the plain case is answered here, by the functions
-that Flask's view calls too: JSON of known length, no query, no browser, an authorised caller.
-Everything else goes on to Flask, and what has no plain end here (a job, an error) is finished
-there: there is one place for each of these answers.
+Flask's context, routing, hooks and response object cost more than a cached valuation, and Flask
+needs a thread for each request that waits. The fast path takes requests that need none of that:
+JSON of known length, no query, no browser, an authorised caller. It answers them by the functions
+that Flask's view and error handlers call too. `FAST_PATH=off` leaves every request to Flask.
 """
 
 import asyncio
@@ -16,35 +15,43 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from api.container import ApiServices
-from api.http.context import HANDOFF_KEY, FastPathHandoff, preferred_language
-from api.http.requests import parse_json, resolve_wait_s
-from api.http.tick_batcher import TickBatcher
+from api.http.problems import error_response
+from api.http.requests import parse_json, preferred_language, resolve_wait_s
+from api.http.responses import JSON, HttpResponse
+from api.jobs.schemas import accepted_response
 from api.middleware.authentication import Authenticator, Scope
-from api.middleware.cross_site import is_loopback
 from api.middleware.security_headers import DATA_HEADERS
-from api.transport.wsgi_bridge import HTTP_DISCONNECT, Message, Receive, Send, WsgiBridge
+from api.transport.wsgi_bridge import HTTP_DISCONNECT, Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
-from api.valuations.loop_service import Finish
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
+from api.valuations.service import TickBatcher
 from shared.domain.ids import CallerId
-from shared.domain.job import Valuation
-from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.domain.job import Job
+from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
 from shared.fields.requests import load_car_request
+from shared.messages.texts import Language
 from shared.metrics import observe_http
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+PATH = "/predict"
+FAST_PATH_MAX_BYTES = 16_384
+"""Bodies above this are handled by Flask, so that reading them does not block the event loop."""
+
+PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+PROBE_THREADS = 4
+"""Threads for probes only: a health check must not wait for slow clients."""
+
 BODY_TIMEOUT_S = 10.0
-"""Within which a body must have come: who holds connections open keeps others out."""
+"""Time in which a body must arrive: an open connection without a body holds memory."""
 SWEEP_INTERVAL_S = 1.0
 
 
 class BodyReader:
-    """The bodies that are being read.
+    """Reads request bodies and gives up those that are late.
 
-    One look a second finds those that are late: a timer for each request cost a cached answer some
-    eight microseconds.
+    One sweep a second finds the late ones: a timer per request costs a cache hit 8 us.
     """
 
     def __init__(self) -> None:
@@ -53,9 +60,9 @@ class BodyReader:
         self._is_sweep_scheduled = False
 
     async def read(self, receive: Receive, length: int) -> bytes:
-        """A body; shorter than announced if the client left, or did not send it in time."""
+        """Read a body; it is shorter than `length` if the client left or was too slow."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - whoever awaits this is one
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._started_at[task] = time.monotonic()
         if not self._is_sweep_scheduled:
             self._schedule_sweep()
@@ -80,7 +87,7 @@ class BodyReader:
         asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Give up what is late; look again as long as anybody sends."""
+        """Cancel late reads; sweep again while any read is under way."""
         cutoff = time.monotonic() - BODY_TIMEOUT_S
         for task, started_at in self._started_at.items():
             if started_at < cutoff and task not in self._timed_out:
@@ -91,40 +98,31 @@ class BodyReader:
             self._schedule_sweep()
 
 
-PATH = "/predict"
-JSON = "application/json"
-FAST_PATH_MAX_BYTES = 16_384
-"""Far above what a car takes; to read more would keep the loop from others."""
-
-PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
-PROBE_THREADS, HANDOFF_THREADS = 4, 32
-"""Kept apart from all others: whoever asks whether the service lives must not wait for slow
-clients, nor must those whose request has been carried out and only lacks its end."""
-
-_FIXED_HEADERS = [
-    (b"content-type", JSON.encode()),
-    *((name.lower().encode(), value.encode()) for name, value in DATA_HEADERS),
-]
+_SECURITY_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DATA_HEADERS]
+_HIT_HEADERS = [(b"content-type", JSON.encode()), *_SECURITY_HEADERS]
 _CACHE_STATUS = CACHE_STATUS.lower().encode()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FastPathRequest:
-    """What the fast path knows of a request besides its body."""
+    """A request that the fast path answers."""
 
     started: float
+    """`time.perf_counter` at its arrival."""
     caller: CallerId
     length: int
-    language: str | None
+    """Bytes of the body."""
+    language: Language
     prefer: str
+    """The `Prefer` header, empty if there is none."""
 
 
 class FastPath:
     """The ASGI application in front of Flask.
 
     Args:
-        application: Flask, with what stands around it.
-        services: what values cars.
+        application: Flask, with its WSGI middleware.
+        services: value cars.
         authenticator: finds callers.
     """
 
@@ -135,30 +133,32 @@ class FastPath:
         self._authenticator = authenticator
         self._flask = WsgiBridge(application, services.settings.api_threads)
         self._probes = WsgiBridge(application, PROBE_THREADS)
-        self._handoff_bridge = WsgiBridge(application, HANDOFF_THREADS)
-        self._latencies: TickBatcher[float] = TickBatcher(_observe)
+        self._latencies: TickBatcher[float] = TickBatcher(_observe_hits)
         self._body_reader = BodyReader()
+        self._path = PATH if services.settings.fast_path == "on" else None
         self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope["path"]
-        fast_request = self._parse_fast_path(scope) if path == PATH else None
+        fast_request = self._parse_fast_path(scope) if path == self._path else None
         if fast_request is None:
+            self._services.valuations.use_loop(asyncio.get_running_loop())
             bridge = self._probes if path in PROBES else self._flask
             await bridge(scope, receive, send)
             return
         try:
             result = await self._value(fast_request, receive)
-            if not isinstance(result, Valuation):
-                await self._hand_off(scope, send, FastPathHandoff(fast_request.started, result))
+            if isinstance(result, Job):
+                await self._send(await self._accepted(result, fast_request), fast_request, send)
                 return
-            body = self._write(result, fast_request.language)
-        except Exception as error:  # noqa: BLE001 - answered by Flask's error handlers
-            await self._hand_off(scope, send, FastPathHandoff(fast_request.started, error))
+            body = self._serialize(result, fast_request.language)
+        except Exception as error:  # noqa: BLE001 - the client gets a problem document
+            response = error_response(error, fast_request.language, PATH)
+            await self._send(response, fast_request, send)
             return
         headers = [
-            *_FIXED_HEADERS,
+            *_HIT_HEADERS,
             (b"content-length", b"%d" % len(body)),
             (_CACHE_STATUS, cache_status(result).encode()),
         ]
@@ -166,14 +166,10 @@ class FastPath:
         await send({"type": "http.response.body", "body": body})
         self._latencies.add(time.perf_counter() - fast_request.started)
 
-    async def _hand_off(self, scope: AsgiScope, send: Send, handoff: FastPathHandoff) -> None:
-        """Have Flask's view finish what the fast path cannot; the body has been read."""
-        await self._handoff_bridge(scope, _receive_empty_body, send, **{HANDOFF_KEY: handoff})
-
     def _parse_fast_path(self, scope: AsgiScope) -> FastPathRequest | None:
-        """What a request asks, if nothing but body, key, language and wait is to be looked at.
+        """Read the headers of a request; None if it is Flask's.
 
-        None as well for whoever must be refused before his body is read.
+        A request that must be refused before its body is read is Flask's too.
         """
         headers: dict[bytes, bytes] = dict(scope["headers"])
         length = headers.get(b"content-length", b"")
@@ -190,11 +186,7 @@ class FastPath:
         ):
             return None
         host = headers.get(b"host")
-        if (
-            self._authenticator.allows_anonymous
-            and host is not None
-            and not is_loopback(_text(host))
-        ):
+        if host is not None and not self._authenticator.accepts_host(_text(host)):
             return None
         caller = self._authenticator.caller(_text(headers.get(b"authorization", b"")))
         if caller is None or Scope.PREDICT not in caller.scopes:
@@ -204,29 +196,39 @@ class FastPath:
             started=time.perf_counter(),
             caller=CallerId(caller.id),
             length=int(length),
-            language=None if language is None else _text(language),
+            language=preferred_language(None if language is None else _text(language)),
             prefer=_text(headers.get(b"prefer", b"")),
         )
 
-    async def _value(self, fast_request: FastPathRequest, receive: Receive) -> Valuation | Finish:
+    async def _value(self, fast_request: FastPathRequest, receive: Receive) -> Valuation | Job:
         body = await self._body_reader.read(receive, fast_request.length)
         request = load_car_request(parse_json(body, fast_request.length))
-        wait = resolve_wait_s(fast_request.prefer, self._services.settings)
-        return await self._services.loop_valuations.value(request, fast_request.caller, wait)
+        wait_s = resolve_wait_s(fast_request.prefer, self._services.settings)
+        return await self._services.valuations.value(request, fast_request.caller, wait_s)
 
-    def _write(self, valuation: Valuation, accept_language: str | None) -> bytes:
-        card = self._services.model_card(valuation.estimate.model_version)
-        language = preferred_language(accept_language)
-        return orjson.dumps(serialize_valuation(valuation, DEFAULT_COVERAGE, card, language))
+    def _serialize(self, valuation: Valuation, language: Language) -> bytes:
+        model = self._services.active_model.identity(valuation.estimate.model_version)
+        return orjson.dumps(serialize_valuation(valuation, DEFAULT_COVERAGE, model, language))
+
+    async def _accepted(self, job: Job, fast_request: FastPathRequest) -> HttpResponse:
+        place = await asyncio.to_thread(self._services.jobs.place, job)  # asks the broker
+        identity = self._services.active_model.identity
+        return accepted_response(job, place, DEFAULT_COVERAGE, identity, fast_request.language)
+
+    async def _send(
+        self, response: HttpResponse, fast_request: FastPathRequest, send: Send
+    ) -> None:
+        """Send a response that is not a valuation."""
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+        length = (b"content-length", b"%d" % len(response.body))
+        start: dict[str, Any] = {"type": "http.response.start", "status": response.status}
+        await send(start | {"headers": [*headers, length, *_SECURITY_HEADERS]})
+        await send({"type": "http.response.body", "body": response.body})
+        observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
 
 
-def _observe(took_s: Sequence[float]) -> None:
+def _observe_hits(took_s: Sequence[float]) -> None:
     observe_http("POST", PATH, 200, *took_s)
-
-
-async def _receive_empty_body() -> Message:
-    """The rest of a body that was read."""
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def _text(value: bytes) -> str:

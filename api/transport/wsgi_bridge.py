@@ -1,9 +1,9 @@
-"""A WSGI application behind a server that speaks ASGI: Flask behind an event loop.
+"""Runs a WSGI application (Flask) behind an ASGI server.
 
-The loop carries bytes, a thread of a pool runs the application. Nothing is collected on the way: a
-body is pulled as the application reads it, an answer goes on when the client has room for more.
-Each knows when the client has left: a body that breaks off never looks whole, and an answer that
-nobody takes is closed, which gives back what it holds.
+The loop moves bytes, a thread of a pool runs the application. Nothing is buffered in between: the
+body is received as the application reads it, and a response is sent as the client accepts it. Both
+sides notice when the client disconnects: a body that breaks off raises, and the iterator of a
+response is closed, which releases its resources.
 """
 
 import asyncio
@@ -30,38 +30,37 @@ Headers: TypeAlias = list[tuple[str, str]]
 HTTP_DISCONNECT = "http.disconnect"
 
 STALL_TIMEOUT_S, MIN_STALL_BYTES = 20.0, 4096
-"""A body of which less than so much comes in so long is given up: nobody may hold a thread, and a
-place among those who send, for ever."""
+"""A body that brings fewer bytes in this time is given up, so that no client holds a thread, and a
+slot for bodies, for ever."""
 
 SEND_TIMEOUT_S = 60.0
-"""Whoever takes no part of an answer for this long has left, whatever his connection says."""
+"""A client that accepts no part of a response for this long counts as disconnected."""
 
 UNPREFIXED = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
 class WsgiBridge:
-    """An ASGI application that has a WSGI application answer.
+    """An ASGI application that calls a WSGI application on a thread pool.
 
     Args:
-        application: what answers.
-        threads: most requests that it works on at once; made when they are needed.
+        application: the WSGI application.
+        threads: size of the pool; threads start when they are needed.
     """
 
     def __init__(self, application: "WSGIApplication", threads: int) -> None:
         self._application = application
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, **more: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request.
 
         Args:
-            scope: of the request, `http` always.
-            receive: gives the body, then word of the client's leaving.
-            send: takes the answer.
-            more: what else the application finds in its environment.
+            scope: of an `http` request.
+            receive: returns parts of the body, then `http.disconnect`.
+            send: takes the response.
         """
         loop = asyncio.get_running_loop()
-        environ = make_environ(scope, RequestBody(loop, receive)) | more
+        environ = make_environ(scope, RequestBody(loop, receive))
         answer = ResponseSender(loop, receive, send)
         write = partial(answer.write, self._application, environ)
         try:
@@ -72,11 +71,11 @@ class WsgiBridge:
 
 
 class ClientDisconnectedError(Exception):
-    """Nobody takes the answer any more."""
+    """The client does not accept the response any more."""
 
 
 class RequestBody(RawIOBase):
-    """`wsgi.input`: the body, pulled from the loop by the thread that reads it."""
+    """`wsgi.input`: the body, received from the loop by the thread that reads it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive) -> None:
         super().__init__()
@@ -87,14 +86,14 @@ class RequestBody(RawIOBase):
         self._is_disconnected = False
 
     def readable(self) -> bool:
-        """It is there to be read."""
+        """Say that the stream can be read."""
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """That many bytes, fewer at the end; -1: all.
+        """Read `size` bytes, fewer at the end; -1: all.
 
         Raises:
-            ClientDisconnected: the client left before the end, or hardly sends any more.
+            ClientDisconnected: the client disconnected before the end, or stalls.
         """
         wanted = sys.maxsize if size is None or size < 0 else size
         if len(self._buffer) < wanted and not self._is_complete:
@@ -106,13 +105,13 @@ class RequestBody(RawIOBase):
         return data
 
     def readinto(self, buffer: Any, /) -> int:
-        """As `read`."""
+        """Read into a buffer, as `read`."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def _await(self, pulling: Future[None]) -> None:
-        """Wait for a part of the body as long as it comes."""
+        """Wait for a part of the body while enough bytes arrive."""
         while True:
             before = len(self._buffer)
             try:
@@ -134,7 +133,7 @@ class RequestBody(RawIOBase):
 
 
 class ResponseSender:
-    """One answer on its way from a thread to the client."""
+    """Sends one response from a thread to the client."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> None:
         self._loop = loop
@@ -146,10 +145,10 @@ class ResponseSender:
         self._is_disconnected = False
 
     def write(self, application: "WSGIApplication", environ: "WSGIEnvironment") -> bytes:
-        """Have the application answer and send all but the end; to be called in a thread.
+        """Call the application and send all but the last part; to be called by a thread.
 
         Raises:
-            ClientDisconnectedError: nobody takes it.
+            ClientDisconnectedError: the client does not accept it.
         """
         chunks = application(environ, self._start)
         try:
@@ -159,13 +158,13 @@ class ResponseSender:
                 chunks.close()
 
     async def finish(self, end: bytes) -> None:
-        """Send the end."""
+        """Send the last part."""
         if self._disconnect_watcher is not None:
             self._disconnect_watcher.cancel()
         await self._send_part(end, more=False)
 
     def _start(self, status: str, headers: Headers, _: Any = None, /) -> Callable[[bytes], object]:
-        """`start_response`; called again, before the first byte, it replaces what it was told."""
+        """`start_response`; another call before the first byte replaces status and headers."""
         self._content_length = next(
             (int(value) for name, value in headers if name.lower() == "content-length"), None
         )
@@ -179,7 +178,7 @@ class ResponseSender:
         return self._write_part
 
     def _write(self, chunks: Iterable[bytes]) -> bytes:
-        """Send chunks as they come; the last one, if it can be told, is returned."""
+        """Send chunks as they come; return the last one if the length tells which it is."""
         written = 0
         for chunk in chunks:
             written += len(chunk)
@@ -190,7 +189,7 @@ class ResponseSender:
         return b""
 
     def _write_part(self, chunk: bytes) -> None:
-        """Send a chunk that is not the last; returns when the client has room for more."""
+        """Send a chunk that is not the last; returns when the client can take more."""
         if self._is_disconnected:
             raise ClientDisconnectedError
         sending = asyncio.run_coroutine_threadsafe(self._send_part(chunk, more=True), self._loop)
@@ -209,14 +208,14 @@ class ResponseSender:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
     async def _watch_disconnect(self) -> None:
-        """Note when the client leaves; what it still sends has come too late to be read."""
+        """Note when the client disconnects; drop what it still sends."""
         while (await self._receive())["type"] != HTTP_DISCONNECT:
             pass
         self._is_disconnected = True
 
 
 def make_environ(scope: Scope, body: RequestBody) -> "WSGIEnvironment":
-    """What a WSGI application is told about a request (PEP 3333)."""
+    """Make the WSGI environment of a request (PEP 3333)."""
     server, client = scope.get("server") or ("", 0), scope.get("client") or ("", 0)
     prefix = scope.get("root_path", "")
     path = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
@@ -232,7 +231,7 @@ def make_environ(scope: Scope, body: RequestBody) -> "WSGIEnvironment":
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
         "wsgi.input": body,
-        # werkzeug reads a body of unknown length only from servers that tell its end.
+        # werkzeug reads a body of unknown length only from servers that signal its end.
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,

@@ -12,13 +12,14 @@ from typing import TypeAlias
 import msgpack
 import redis
 
+from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, JobEnd
-from shared.domain.valuation import Estimate
+from shared.domain.job import JobEnd
+from shared.domain.valuation import CarRequest, Estimate
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
-from shared.queue.names import TaskName
+from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
 from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
@@ -30,22 +31,16 @@ DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
 class EstimateFuture:
     """The future of one submitted valuation.
 
-    Either one thread waits in `wait`, or `on_done` is called with all of a group that have their
-    outcomes, from the thread that brings them: it must neither block nor raise.
-
-    The latch is a bare lock, taken from the start and released by the outcome: an `Event` costs
-    several times as much, and every miss has one.
-
     Args:
         valuation_id: the request's id.
-        wire: the request as it travels.
+        wire: the request as it is sent.
         expires_at: monotonic seconds after which nobody waits for it.
-        on_done: told of the outcome, in place of a thread that waits.
+        on_done: called with all futures of a micro-batch that have a result, by the thread that
+            sets the results: it must neither block nor raise.
     """
 
     __slots__ = (
         "_abandoned",
-        "_latch",
         "_lock",
         "_outcome",
         "expires_at",
@@ -60,27 +55,19 @@ class EstimateFuture:
         valuation_id: ValuationId,
         wire: bytes,
         expires_at: float,
-        on_done: DoneCallback | None = None,
+        on_done: DoneCallback,
     ) -> None:
         self.id = valuation_id
         self.wire = wire
         self.expires_at = expires_at
         self.on_done = on_done
         self.group_id = ""
-        self._latch = threading.Lock()
-        self._latch.acquire()
         self._lock = threading.Lock()
         self._outcome: EstimateResult | None = None
         self._abandoned = False
 
-    def wait(self, timeout_s: float) -> Estimate | None:
-        """The estimate, or None if it did not come in time; raises what the worker reported."""
-        if self._outcome is None:
-            self._latch.acquire(timeout=max(0.0, timeout_s))
-        return self.estimate()
-
     def estimate(self) -> Estimate | None:
-        """The estimate, None while it is not there; raises what the worker reported."""
+        """The estimate; None without a result; raises the error that the worker reported."""
         outcome = self._outcome
         if isinstance(outcome, DomainError):
             raise outcome
@@ -88,85 +75,130 @@ class EstimateFuture:
 
     @property
     def failure(self) -> DomainError | None:
-        """What went wrong, if anything has."""
+        """The error, if the result is one."""
         return self._outcome if isinstance(self._outcome, DomainError) else None
 
     def abandon(self) -> Estimate | None:
-        """Stop waiting; the estimate if it has just come."""
+        """Stop waiting; return the estimate if it has just come."""
         with self._lock:
             self._abandoned = True
         return self.estimate()
 
     def set_result(self, outcome: EstimateResult) -> bool:
-        """Hand over the outcome, once; False if nobody waits for it any more."""
+        """Set the result, once; False if it is set already or nobody waits for it."""
         with self._lock:
             if self._abandoned or self._outcome is not None:
                 return False
             self._outcome = outcome
-        self._latch.release()
         return True
 
 
 def set_results(
     outcomes: Iterable[tuple[EstimateFuture, EstimateResult]],
 ) -> list[tuple[EstimateFuture, EstimateResult]]:
-    """Hand over many outcomes and tell each `on_done` once; those that nobody waits for."""
+    """Set many results and call each `on_done` once; return those that nobody waits for."""
+    done: list[EstimateFuture] = []
     unwanted: list[tuple[EstimateFuture, EstimateResult]] = []
-    told: dict[DoneCallback, list[EstimateFuture]] = defaultdict(list)
-    for pending, outcome in outcomes:
-        if not pending.set_result(outcome):
-            unwanted.append((pending, outcome))
-        elif pending.on_done is not None:
-            told[pending.on_done].append(pending)
-    for on_done, futures in told.items():
-        on_done(futures)
+    for future, outcome in outcomes:
+        if future.set_result(outcome):
+            done.append(future)
+        else:
+            unwanted.append((future, outcome))
+    notify(done)
     return unwanted
+
+
+def notify(futures: Iterable[EstimateFuture]) -> None:
+    """Call each `on_done` once, with all of its futures."""
+    futures_of: dict[DoneCallback, list[EstimateFuture]] = defaultdict(list)
+    for future in futures:
+        futures_of[future.on_done].append(future)
+    for on_done, done in futures_of.items():
+        on_done(done)
 
 
 @dataclasses.dataclass(slots=True)
 class MicroBatch:
-    """Requests that travel together."""
+    """Requests that are sent in one message."""
 
     id: str
     futures: dict[str, EstimateFuture]
     slot_expires_at: float
-    """Monotonic seconds; its reply may come later."""
+    """Monotonic seconds until which it holds a slot; its reply may come later."""
     expires_at: float
-    """Monotonic seconds after which it counts as lost."""
+    """Monotonic seconds after which it is lost."""
 
 
 POLL_S = 0.5
-"""How long the reader blocks; the bound on noticing a stop or a lost group."""
+"""How long the reader blocks, and so notices a stop or a lost micro-batch at the latest."""
 
 SLOT_TIMEOUT_S = 2.0
-"""How long a group holds its slot at most. A reply takes milliseconds: the worker has died or is
-frozen, and others must not wait as long as the most patient caller of this group."""
+"""How long a micro-batch holds its slot at most. A reply takes milliseconds: after this time the
+worker has died or is frozen, and other requests must not wait for the longest deadline in it."""
 
 LOST_BATCH_GRACE_S = 2.0
-"""A group without a reply this long after its last deadline is given up."""
+"""A micro-batch without a reply this long after its last deadline is given up."""
 MAX_WAITING_REQUESTS = 5000
 """Requests that may wait in one process."""
 
 MICRO_BATCH_MAX_BYTES = 256_000
-"""Size at which a group is cut; a car takes some 200 bytes, so it is the count that counts."""
+"""Size limit of a micro-batch; a car takes some 200 bytes, so the count usually decides."""
+
+QUEUE_LENGTH_MAX_AGE_S = 1.0
+"""How old the length of a queue may be that new work is refused by."""
 
 log = get_logger("dispatch")
+
+
+class QueueGuard:
+    """Backpressure: refuses new work while too many messages wait in its queue.
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+        max_messages: from this length of the queue on, work is refused.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock, max_messages: int) -> None:
+        self._client = client
+        self._clock = clock
+        self._max_messages = max_messages
+        self._lengths: dict[QueueName, tuple[float, int]] = {}
+        """When the length of each queue was read, and the length."""
+
+    def check(self, queue: QueueName = QueueName.INTERACTIVE) -> None:
+        """Return if a queue takes new work.
+
+        Raises:
+            QueueFull: too many messages wait.
+            BrokerUnavailable: the broker does not answer.
+        """
+        now = self._clock()
+        read_at, waiting = self._lengths.get(queue, (0.0, 0))
+        if not 0.0 <= now - read_at < QUEUE_LENGTH_MAX_AGE_S:
+            with broker_errors():
+                waiting = int(self._client.llen(str(queue)))
+            self._lengths[queue] = now, waiting
+        if waiting >= self._max_messages:
+            raise QueueFull(waiting=waiting)
 
 
 class MicroBatchDispatcher:
     """Puts work on the queue: micro-batches for waiting callers, single messages for jobs.
 
-    While the broker is down, every method raises `BrokerUnavailable` within two seconds.
+    A request alone is sent at once. While all slots are taken, requests are collected; the next
+    free slot sends them as one micro-batch. While the broker is down, every method raises
+    `BrokerUnavailable` within two seconds.
 
-    The thread that reads replies starts with the first submission. A forked child begins anew,
-    with a thread and a reply list of its own; what waited belongs to its parent.
+    The thread that reads replies starts with the first submission. A forked child starts with a
+    thread and a reply list of its own; the requests that waited belong to its parent.
 
     Args:
         sender: publishes messages.
         client: connection to the broker instance, for the reply list.
         jobs: completes the job of a request that nobody waits for any more.
         group_max_cars: most requests in one message.
-        slots: messages under way at once.
+        slots: micro-batches without a reply at once.
     """
 
     def __init__(
@@ -188,7 +220,7 @@ class MicroBatchDispatcher:
         os.register_at_fork(after_in_child=lambda: (own := begin()) and own())
 
     def _reset(self) -> None:
-        """The state of a process that has not sent anything yet."""
+        """Start with nothing sent, as a forked child has to."""
         self._reply_to = keys.reply_list(new_id())
         self._lock = threading.Lock()
         self._waiting: deque[EstimateFuture] = deque()
@@ -197,36 +229,24 @@ class MicroBatchDispatcher:
         self._stopping = False
         self._failures = 0
 
-    def submit(
-        self, valuation_id: ValuationId, request: CarRequest, caller: CallerId, deadline: float
-    ) -> EstimateFuture:
-        """Put a request into the open group, and send the group if a slot is free.
-
-        Raises:
-            QueueFull: too many requests of this process wait already.
-        """
-        pending = self.prepare(valuation_id, request, caller, deadline)
-        self.submit_all([pending])
-        return pending
-
     def prepare(
         self,
         valuation_id: ValuationId,
         request: CarRequest,
         caller: CallerId,
         deadline: float,
-        on_done: DoneCallback | None = None,
+        on_done: DoneCallback,
     ) -> EstimateFuture:
-        """A request that is ready to be submitted; nothing is sent yet."""
+        """Make the future of a request that is ready to be submitted; nothing is sent yet."""
         now = time.time()
         wire = msgpack.packb([valuation_id, request.to_wire(), caller, deadline, now])
         return EstimateFuture(valuation_id, wire, time.monotonic() + deadline - now, on_done)
 
     def submit_all(self, futures: Sequence[EstimateFuture]) -> None:
-        """Put requests into the open group together, and send what waits if a slot is free.
+        """Add requests to those that wait, and send them if a slot is free.
 
         Raises:
-            QueueFull: too many requests of this process wait already; none of these does.
+            QueueFull: too many requests of this process wait already; none is added.
         """
         with self._lock:
             if len(self._waiting) + len(futures) > MAX_WAITING_REQUESTS:
@@ -246,17 +266,17 @@ class MicroBatchDispatcher:
         self._sender.send_job(job_id, is_long=is_long)
 
     def close(self) -> None:
-        """Stop the thread and forget the reply list."""
+        """Stop the thread and delete the reply list."""
         self._stopping = True
         try:
             self._client.delete(self._reply_to)
         except redis.RedisError as error:
             log.info("reply_list_not_deleted", error=str(error))
 
-    # Groups
+    # Micro-batches
 
     def _send_waiting(self) -> None:
-        """Send what waits, as long as a slot is free."""
+        """Send micro-batches while requests wait and a slot is free."""
         while (group := self._next_micro_batch()) is not None:
             DISPATCH_GROUP.observe(len(group.futures))
             try:
@@ -274,7 +294,7 @@ class MicroBatchDispatcher:
         self._sender.send(TaskName.VALUE_CARS, kwargs)
 
     def _next_micro_batch(self) -> MicroBatch | None:
-        """Whatever waits, up to the limits; None if nothing does or no slot is free."""
+        """Take the waiting requests, up to the limits; None without any or without a free slot."""
         with self._lock:
             if not self._waiting or not self._has_slot():
                 return None
@@ -291,7 +311,7 @@ class MicroBatchDispatcher:
         return group
 
     def _has_slot(self) -> bool:
-        """Whether another group may be sent; asked with the lock held."""
+        """Whether another micro-batch may be sent; to be called with the lock held."""
         if len(self._in_flight) < self._slots:
             return True
         busy = [
@@ -300,7 +320,7 @@ class MicroBatchDispatcher:
         return len(busy) < self._slots
 
     def _pop_waiting(self) -> list[EstimateFuture]:
-        """The requests of the next group, one at least."""
+        """Take the requests of the next micro-batch, at least one."""
         taken = [self._waiting.popleft()]
         size_bytes = len(taken[0].wire)
         while self._waiting and len(taken) < self._group_max_cars:
@@ -311,7 +331,7 @@ class MicroBatchDispatcher:
         return taken
 
     def _release(self, group_id: str) -> MicroBatch | None:
-        """Give a group's slot back."""
+        """Free the slot of a micro-batch."""
         with self._lock:
             return self._in_flight.pop(group_id, None)
 
@@ -331,12 +351,12 @@ class MicroBatchDispatcher:
                 self._on_broker_outage(error)
             except Exception as error:
                 log.exception("replies_not_read", error=str(error))
-                time.sleep(POLL_S)  # a broker that refuses every command must not keep us busy
+                time.sleep(POLL_S)  # a broker that refuses every command must not cause a busy loop
             self._expire_micro_batches()
             self._send_waiting()
 
     def _on_broker_outage(self, error: BrokerUnavailable) -> None:
-        """One broken connection is mended; a broker that is gone or silent fails who waits."""
+        """Retry after one broken connection; fail the waiting requests if the broker is gone."""
         self._failures += 1
         is_timeout = isinstance(error.__cause__, redis.TimeoutError)
         if self._failures == 1 and not is_timeout:
@@ -350,7 +370,7 @@ class MicroBatchDispatcher:
         time.sleep(POLL_S)
 
     def _handle_reply_safely(self, packed: bytes) -> None:
-        """Take a reply; one that cannot be read must not delay those behind it."""
+        """Handle a reply; one that cannot be read must not delay the next ones."""
         try:
             self._handle_reply(packed)
         except BrokerUnavailable:
@@ -374,12 +394,12 @@ class MicroBatchDispatcher:
                 (waiting[each], outcome) for each, outcome in answered if each in waiting
             )
         ]
-        # Those who wait come first: completing jobs is a call to the broker.
+        # After the waiting requests, because completing jobs calls the broker.
         if late:
             self._complete_jobs(late)
 
     def _complete_jobs(self, late: Sequence[tuple[str, EstimateResult]]) -> None:
-        """Late replies belong to the jobs that were made when their callers stopped waiting."""
+        """Complete the jobs that requests became when their callers stopped waiting."""
         ends = [JobEnd.of(JobId(job_id), outcome) for job_id, outcome in late]
         for has_ended in self._jobs.finish_all(ends):
             DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
@@ -392,13 +412,13 @@ class MicroBatchDispatcher:
             set_results((pending, error) for pending in group.futures.values())
 
     def _fail_waiting(self, error: DomainError) -> None:
-        """What cannot be sent now must not wait until it has been tried as well."""
+        """Fail the collected requests at once instead of trying to send each of them."""
         with self._lock:
             waiting, self._waiting = self._waiting, deque()
         set_results((pending, error) for pending in waiting)
 
     def _expire_micro_batches(self) -> None:
-        """A group whose reply is long overdue must not hold its slot for ever."""
+        """Give up micro-batches whose replies are long overdue."""
         now = time.monotonic()
         with self._lock:
             lost = [key for key, group in self._in_flight.items() if group.expires_at < now]

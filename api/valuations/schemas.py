@@ -1,14 +1,13 @@
-"""The valuation as the client sees it: the documented schemas, and the fast way to serialise it."""
+"""Responses with a valuation: the documented schemas, and functions that serialise faster."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, fields
 
 from api.http.context import language, services
-from model_store.registry.manifest import ModelVersion
-from shared.domain.job import Valuation
 from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
-from shared.domain.valuation import COVERAGES, Estimate, VerdictPosition, interval_of
+from shared.domain.valuation import COVERAGES, Estimate, Valuation, VerdictPosition, interval_of
 from shared.messages.texts import Language, describe_warning
 
 
@@ -66,7 +65,7 @@ class ComparableSchema(Schema):
 
 
 def dump_depreciation(depreciation: Depreciation, coverage: float) -> dict[str, Any]:
-    """The members of the answer that tell the next years."""
+    """The members of the response for the next years."""
     return {
         "depreciation": [
             {
@@ -178,20 +177,20 @@ class ValuationSchema(Schema):
 
 
 def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
-    """The answer for one valuation, in the language of this request's caller."""
-    card = services().model_card(valuation.estimate.model_version)
-    return serialize_valuation(valuation, coverage, card, language())
+    """The response for one valuation, in the language of the current request."""
+    model = services().active_model.identity(valuation.estimate.model_version)
+    return serialize_valuation(valuation, coverage, model, language())
 
 
 def serialize_valuation(
-    valuation: Valuation, coverage: float, card: ModelVersion | None, lang: Language
+    valuation: Valuation, coverage: float, model: Mapping[str, str | None], lang: Language
 ) -> dict[str, Any]:
-    """The answer for one valuation.
+    """The response for one valuation.
 
     Args:
-        valuation: what was asked and found.
+        valuation: the request and its estimate.
         coverage: of the price interval.
-        card: the manifest of the model that answered, if it can be read.
+        model: identity of the model that answered, see `ActiveVersionCache.identity`.
         lang: of the warnings.
     """
     estimate = valuation.estimate
@@ -206,7 +205,7 @@ def serialize_valuation(
             "high": interval.high_mad,
             "coverage": interval.coverage,
         },
-        "model": _serialize_model(estimate.model_version, card),
+        "model": model,
         "model_known": estimate.model_known,
         "cached": valuation.cached,
         "warnings": _serialize_warnings(valuation, lang),
@@ -231,17 +230,8 @@ def cache_status(valuation: Valuation) -> str:
     return "carprice; fwd=miss; stored"
 
 
-def _serialize_model(version_id: str, card: ModelVersion | None) -> dict[str, Any]:
-    """The model's identity, from its manifest."""
-    return {
-        "version": version_id,
-        "data_as_of": card.data_as_of if card else None,
-        "basis": card.basis if card else "asking_prices",
-    }
-
-
 def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
-    """What was accepted without being used, in words."""
+    """The texts of the warnings."""
     warnings = list(valuation.request.warnings)
     if not valuation.estimate.model_known:
         warnings.append({"pointer": "/model", "code": "model-unknown"})

@@ -1,47 +1,267 @@
-"""One car, answered while the caller waits: cache, queue, bounded wait."""
+"""Values single cars while their callers wait: result cache, queue, bounded wait.
 
+The service runs on an event loop, where no request holds a thread while it waits. A thread of its
+own talks to the cache server and the broker; other threads call the service through the loop.
+"""
+
+import asyncio
 import contextlib
 import dataclasses
+import os
+import queue
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
-from api.queue_guard import QueueGuard
-from api.valuations.micro_batches import EstimateFuture, MicroBatchDispatcher
+from api.valuations.micro_batches import (
+    EstimateFuture,
+    MicroBatchDispatcher,
+    QueueGuard,
+    notify,
+    set_results,
+)
 from model_store.registry.registry import ActiveVersionCache
 from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
-from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import CarRequest, DispatchOrigin, Job, JobState, Valuation
-from shared.domain.valuation import AuditRecord, CachedEstimate, Estimate
+from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded, ValuationFailed
+from shared.domain.ids import CallerId, JobId, ModelVersionId, ValuationId, new_id
+from shared.domain.job import DispatchOrigin, Job, JobState
+from shared.domain.valuation import AuditRecord, CachedEstimate, CarRequest, Estimate, Valuation
+from shared.logging import get_logger
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 from shared.redis.cache import ValuationCache
 from shared.redis.jobs import JobStore
 
+T = TypeVar("T")
+
 SHORT_WAIT_S = 1.0
-"""Every caller may hold a thread this long; longer only so many at once."""
+"""Every request may hold a thread this long; only `long_waits` of them may hold one longer."""
+
+MIN_WAIT_S = 0.5
+"""Time that the cache server gets to answer, even for callers who wait for no worker."""
+
+RESULT_TIMEOUT_S = 10.0
+"""How long a thread waits for the loop beyond the wait of its caller. Calls to the servers end by
+their own timeouts long before: this only bounds the wait for a loop that has stopped."""
+
+JOB_THREADS = 32
+"""Threads that turn unanswered requests into jobs: each makes a few calls to the broker."""
+
+log = get_logger("misses")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """One caller's wish to know what a car is worth."""
+class TickFuture(asyncio.Future[None]):
+    """The end of a tick, shared by all that wait for it: none of them can cancel it."""
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a future
+        """Refuse; a task that is cancelled while it waits here ends with the tick."""
+        return False
+
+
+class TickBatcher(Generic[T]):
+    """Collects the items of one iteration of the event loop and processes them by one call.
+
+    Args:
+        process: takes the items; must not block.
+    """
+
+    def __init__(self, process: Callable[[list[T]], None]) -> None:
+        self._process = process
+        self._items: list[T] = []
+        self._done: TickFuture | None = None
+
+    def add(self, item: T) -> asyncio.Future[None]:
+        """Add an item; the future ends with the call, and raises what the call raised."""
+        if self._done is None:
+            loop = asyncio.get_running_loop()
+            self._done = TickFuture(loop=loop)
+            loop.call_soon(self._flush_tick)
+        self._items.append(item)
+        return self._done
+
+    def _flush_tick(self) -> None:
+        items, done = self._items, self._done
+        self._items, self._done = [], None
+        if done is None:
+            return
+        try:
+            self._process(items)
+        except Exception as error:  # noqa: BLE001 - raised by all that wait for the tick
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class CacheLookup:
+    """A request on its way to the cache server and, if that has no estimate, to the workers."""
 
     id: ValuationId
     request: CarRequest
     caller: CallerId
+    version: ModelVersionId
     deadline: float
     """Unix time, seconds, until which the caller waits."""
+    future: EstimateFuture
+    """Its callback also announces a hit and a deadline that passed before the request was sent."""
+    hit: CachedEstimate | None = None
+    is_sent: bool = False
+    """Whether the request was handed to the dispatcher."""
+
+
+class MissDispatcher:
+    """Asks the cache server, then the workers, from one thread.
+
+    All requests that have arrived by the time the thread comes back share the next round trip.
+
+    Args:
+        cache: result cache.
+        queue_guard: refuses new work while the queue is too long.
+        dispatcher: puts work on the queue; it sets the results of the futures itself.
+    """
+
+    def __init__(
+        self, cache: ValuationCache, queue_guard: QueueGuard, dispatcher: MicroBatchDispatcher
+    ) -> None:
+        self._cache = cache
+        self._queue_guard = queue_guard
+        self._dispatcher = dispatcher
+        self._queue: queue.SimpleQueue[list[CacheLookup]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_running = False
+
+    def submit(self, lookups: list[CacheLookup]) -> None:
+        """Ask for these; returns at once."""
+        if not self._is_running:
+            self._start()
+        self._queue.put(lookups)
+
+    def _start(self) -> None:
+        with self._lock:
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="misses", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            lookups = [*self._queue.get(), *self._drain_queue()]
+            try:
+                self._process(lookups)
+            except Exception as error:
+                log.exception("misses_failed", error=str(error))
+                _fail(lookups, ValuationFailed(reason="not dispatched"))
+
+    def _drain_queue(self) -> list[CacheLookup]:
+        """Take what else has arrived by now."""
+        more: list[CacheLookup] = []
+        while not self._queue.empty():
+            more += self._queue.get()
+        return more
+
+    def _process(self, lookups: list[CacheLookup]) -> None:
+        missing = self._cache_misses(lookups)
+        if not missing:
+            return
+        failure = self._send(missing)
+        if isinstance(failure, BrokerUnavailable):
+            # It takes up to two seconds to notice an outage: requests that arrived meanwhile
+            # share the result instead of waiting for the same again.
+            _fail(self._cache_misses(self._drain_queue()), failure)
+        now = time.time()
+        notify([each.future for each in missing if each.deadline <= now])
+
+    def _cache_misses(self, lookups: list[CacheLookup]) -> list[CacheLookup]:
+        """Look into the cache; return those that it has no estimate for."""
+        if not lookups:
+            return []
+        wanted = [(each.version, each.request.car, each.request.extras) for each in lookups]
+        for each, hit in zip(lookups, self._cache.get_all(wanted), strict=True):
+            each.hit = hit
+        notify([each.future for each in lookups if each.hit is not None])
+        missing = [each for each in lookups if each.hit is None]
+        CACHE_MISSES.inc(len(missing))
+        return missing
+
+    def _send(self, lookups: list[CacheLookup]) -> DomainError | None:
+        """Hand requests to the dispatcher; return the error that their futures were given."""
+        futures = [each.future for each in lookups]
+        try:
+            self._queue_guard.check()
+            self._dispatcher.submit_all(futures)
+        except DomainError as error:
+            _fail(lookups, error)
+            return error
+        for each in lookups:
+            each.is_sent = True
+        return futures[0].failure
+
+
+def _fail(lookups: Sequence[CacheLookup], error: DomainError) -> None:
+    set_results((each.future, error) for each in lookups)
+
+
+class _LoopState:
+    """What the requests of one event loop share.
+
+    Args:
+        loop: the loop.
+        record: records the answers from the cache; called once per tick.
+        submit: takes the requests that this process has no estimate for; called once per tick.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        record: Callable[[list[AuditRecord]], None],
+        submit: Callable[[list[CacheLookup]], None],
+    ) -> None:
+        self.loop = loop
+        self.records: TickBatcher[AuditRecord] = TickBatcher(record)
+        self.prices: TickBatcher[float] = TickBatcher(observe_valuations)
+        self.lookups: TickBatcher[CacheLookup] = TickBatcher(submit)
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+
+    async def ask(self, lookup: CacheLookup, wait_s: float) -> None:
+        """Ask cache server and workers; returns with an answer or when the wait is over."""
+        answered = self._waiting[lookup.id] = self.loop.create_future()
+        self.lookups.add(lookup)
+        timers = [self.loop.call_later(max(wait_s, MIN_WAIT_S), self._wake, [lookup.id])]
+        if 0 < wait_s < MIN_WAIT_S:
+            timers.append(self.loop.call_later(wait_s, self._wake_if_sent, lookup))
+        try:
+            await answered
+        finally:  # a server may cancel the task of a client that has left
+            for timer in timers:
+                timer.cancel()
+            self._waiting.pop(lookup.id, None)
+
+    def on_done(self, futures: Sequence[EstimateFuture]) -> None:
+        """Wake the requests of these futures by one call; for other threads."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits
+            self.loop.call_soon_threadsafe(self._wake, [each.id for each in futures])
+
+    def _wake_if_sent(self, lookup: CacheLookup) -> None:
+        if lookup.is_sent:
+            self._wake([lookup.id])
+
+    def _wake(self, ids: Sequence[str]) -> None:
+        for each in ids:
+            answered = self._waiting.pop(each, None)
+            if answered is not None and not answered.done():
+                answered.set_result(None)
 
 
 class Valuations:
-    """The synchronous shortcut: submit plus a bounded wait.
+    """Values one car, or leaves the request to a job when the caller's wait is over.
 
     Args:
         active_model: says which version is active; the cache is asked for that one.
         cache: result cache.
         dispatcher: puts a miss on the queue.
-        jobs: keeps what did not finish in time.
+        jobs: keeps the requests that were not answered in time.
         audit: records the answers from the cache; the workers record theirs.
         clock: the time of day.
         queue_guard: refuses a miss while the queue is too long.
@@ -60,109 +280,177 @@ class Valuations:
         queue_guard: QueueGuard,
         long_waits: threading.Semaphore,
     ) -> None:
-        self._long_waits = long_waits
-        self._queue_guard = queue_guard
         self._active_model = active_model
         self._cache = cache
         self._dispatcher = dispatcher
         self._jobs = jobs
         self._audit = audit
         self._clock = clock
+        self._queue_guard = queue_guard
+        self._long_waits = long_waits
+        self._reset()
+        reset = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (own := reset()) and own())
 
-    def value(self, request: CarRequest, caller: CallerId, wait_s: float) -> Valuation | Job:
-        """The valuation, or after `wait_s` the job under whose id it will be found.
+    def _reset(self) -> None:
+        """Start without loops and threads, as a forked child has to."""
+        self._misses = MissDispatcher(self._cache, self._queue_guard, self._dispatcher)
+        self._job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
+        self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
+        self._lock = threading.Lock()
+
+    async def value(
+        self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool = False
+    ) -> Valuation | Job:
+        """Return the valuation, or after `wait_s` the job under whose id it will be found.
+
+        Args:
+            request: the car and what is asked about it.
+            caller: who asks.
+            wait_s: how long the caller waits for a worker, seconds.
+            holds_thread: whether a thread waits for the result: long waits are then limited.
 
         Raises:
             ModelNotLoaded: no version is active.
-            BrokerUnavailable, QueueFull: a miss cannot be queued.
+            BrokerUnavailable, QueueFull: a miss cannot be queued, or the job cannot be kept.
             AuditUnavailable: the answer cannot be recorded, so it is not given.
             ValuationFailed: the worker reported a failure.
         """
         try:
-            return self._value(request, caller, wait_s)
+            return await self._value(request, caller, wait_s, holds_thread=holds_thread)
         except DomainError:
             PREDICTIONS.labels(status="error").inc()
             raise
 
-    def _value(self, request: CarRequest, caller: CallerId, wait_s: float) -> Valuation | Job:
+    def value_from_thread(
+        self, request: CarRequest, caller: CallerId, wait_s: float
+    ) -> Valuation | Job:
+        """Call `value` from a thread that is not the loop's, and wait for the result."""
+        asked = asyncio.run_coroutine_threadsafe(
+            self.value(request, caller, wait_s, holds_thread=True), self._running_loop()
+        )
+        try:
+            return asked.result(wait_s + RESULT_TIMEOUT_S)
+        except TimeoutError:
+            asked.cancel()
+            PREDICTIONS.labels(status="error").inc()
+            raise ValuationFailed(reason="the event loop does not answer") from None
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let threads call the service through this loop: the server's."""
+        self._state_of(loop)
+
+    async def _value(
+        self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool
+    ) -> Valuation | Job:
         started = time.perf_counter()
         version = self._active_model.version_id()
         if version is None:
             raise ModelNotLoaded
         valuation_id = ValuationId(new_id())
-        hit = self._cache.get(version, request.car, request.extras)
+        loop = asyncio.get_running_loop()
+        state = self._states.get(loop) or self._state_of(loop)
+        hit = None if request.extras else self._cache.get_local(version, request.car)
         if hit is None:
-            CACHE_MISSES.inc()
-            self._queue_guard.check()
-            with self._patience(wait_s) as patience_s:
-                deadline = self._clock() + patience_s
-                question = Question(
-                    id=valuation_id, request=request, caller=caller, deadline=deadline
-                )
-                return self._ask_worker(question, patience_s)
-        CACHE_HITS.inc()
-        valuation = from_cache(valuation_id, request, hit)
-        self._audit.append([hit_record(valuation, caller, self._clock(), started)])
-        observe_valuations([hit.estimate.price_mad])
+            with self._limited_wait(wait_s, holds_thread=holds_thread) as allowed_s:
+                lookup = self._lookup(valuation_id, request, caller, version, allowed_s, state)
+                await state.ask(lookup, allowed_s)
+                if lookup.hit is None:
+                    return await self._from_worker(lookup, state)
+            hit = lookup.hit
+        valuation = Valuation(
+            id=valuation_id,
+            request=request,
+            estimate=hit.estimate,
+            cached=True,
+            cache_ttl_s=hit.ttl_s,
+        )
+        await state.records.add(hit_record(valuation, caller, self._clock(), started))
         return valuation
 
-    def _ask_worker(self, question: Question, wait_s: float) -> Valuation | Job:
-        pending = self._dispatcher.submit(
-            question.id, question.request, question.caller, question.deadline
+    def _lookup(  # noqa: PLR0917 - the parts of one request
+        self,
+        valuation_id: ValuationId,
+        request: CarRequest,
+        caller: CallerId,
+        version: ModelVersionId,
+        wait_s: float,
+        state: _LoopState,
+    ) -> CacheLookup:
+        deadline = self._clock() + wait_s
+        future = self._dispatcher.prepare(valuation_id, request, caller, deadline, state.on_done)
+        return CacheLookup(
+            id=valuation_id,
+            request=request,
+            caller=caller,
+            version=version,
+            deadline=deadline,
+            future=future,
         )
-        estimate = pending.wait(wait_s)
+
+    async def _from_worker(self, lookup: CacheLookup, state: _LoopState) -> Valuation | Job:
+        """Return the worker's answer if there is one, else the job that the request becomes."""
+        estimate = lookup.future.estimate()
         if estimate is None:
-            return self.keep(question, pending)
-        observe_valuations([estimate.price_mad])
-        return from_worker(question, estimate)
+            return await state.loop.run_in_executor(self._job_threads, self._keep, lookup)
+        state.prices.add(estimate.price_mad)
+        return _worker_valuation(lookup, estimate)
+
+    def _record(self, records: list[AuditRecord]) -> None:
+        """Record the answers from the cache of one tick by one write."""
+        CACHE_HITS.inc(len(records))
+        self._audit.append(records)
+        observe_valuations([each.estimate.price_mad for each in records if each.estimate])
 
     @contextlib.contextmanager
-    def _patience(self, wait_s: float) -> Iterator[float]:
-        """How long a caller may wait: long waits must leave threads for everybody else.
+    def _limited_wait(self, wait_s: float, *, holds_thread: bool) -> Iterator[float]:
+        """Return how long a request may wait: long waits must leave threads for all others.
 
-        It is known before the question is sent, for its deadline goes with it: a worker answers
-        until then, and the job that is made afterwards relies on that.
+        It is known before the request is sent, for the deadline goes with it: a worker answers
+        until then, and the job that the request becomes afterwards relies on that.
         """
-        if wait_s <= SHORT_WAIT_S or not self._long_waits.acquire(blocking=False):
-            yield min(wait_s, SHORT_WAIT_S)
-            return
-        try:
+        if not holds_thread:
             yield wait_s
-        finally:
-            self._long_waits.release()
+        elif wait_s <= SHORT_WAIT_S or not self._long_waits.acquire(blocking=False):
+            yield min(wait_s, SHORT_WAIT_S)
+        else:
+            try:
+                yield wait_s
+            finally:
+                self._long_waits.release()
 
-    def keep(self, question: Question, pending: EstimateFuture) -> Valuation | Job:
+    def _keep(self, lookup: CacheLookup) -> Valuation | Job:
         """Leave a request to the job that it becomes, unless its reply comes just now.
 
-        The job exists before the reply stops being ours: whoever gets the reply from then on
-        completes it. Its own message makes sure of it, should the reply never come.
+        The job is stored before the reply is given up: a reply that comes later completes the job.
+        The job's own message completes it if no reply comes.
 
         Raises:
             BrokerUnavailable: the job cannot be kept.
             DomainError: the worker has just reported a failure.
         """
-        job = self._create_job(question, DispatchOrigin(pending.group_id, question.deadline))
+        job = self._create_job(lookup)
         try:
-            estimate = pending.abandon()
+            estimate = lookup.future.abandon()
         except DomainError as error:
             self._jobs.finish(job.id, JobState.FAILED, error=error.code)
             raise
         if estimate is not None:
             self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])  # counts it
-            return from_worker(question, estimate)
+            return _worker_valuation(lookup, estimate)
         with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
             self._dispatcher.submit_job(job.id, is_long=job.is_long)
         return job
 
-    def _create_job(self, question: Question, origin: DispatchOrigin) -> Job:
+    def _create_job(self, lookup: CacheLookup) -> Job:
         job = Job(
-            id=JobId(question.id),
-            caller=question.caller,
+            id=JobId(lookup.id),
+            caller=lookup.caller,
             state=JobState.QUEUED,
             created_at=self._clock(),
-            requests=(question.request,),
+            requests=(lookup.request,),
             is_list=False,
-            origin=origin,
+            origin=DispatchOrigin(lookup.future.group_id, lookup.deadline),
         )
         try:
             self._jobs.create(job)
@@ -170,27 +458,54 @@ class Valuations:
             raise BrokerUnavailable(reason="no reply, and the job cannot be kept") from error
         return job
 
+    # Event loops
 
-def from_cache(valuation_id: ValuationId, request: CarRequest, hit: CachedEstimate) -> Valuation:
-    """The answer from a cached estimate."""
-    return Valuation(
-        id=valuation_id, request=request, estimate=hit.estimate, cached=True, cache_ttl_s=hit.ttl_s
-    )
+    def _state_of(self, loop: asyncio.AbstractEventLoop) -> _LoopState:
+        """The state of a loop, which begins with its first request."""
+        with self._lock:
+            if loop not in self._states:
+                self._states = {one: kept for one, kept in self._states.items() if one.is_running()}
+                self._states[loop] = self._new_state(loop)
+            return self._states[loop]
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop through which threads call: the server's, else one on a thread of its own.
+
+        There is no server's loop under a WSGI server and for Flask's test client.
+        """
+        with self._lock:
+            running = next((loop for loop in self._states if loop.is_running()), None)
+            if running is None:
+                running = _start_loop()
+                self._states = {running: self._new_state(running)}
+            return running
+
+    def _new_state(self, loop: asyncio.AbstractEventLoop) -> _LoopState:
+        return _LoopState(loop, self._record, self._misses.submit)
 
 
-def from_worker(question: Question, estimate: Estimate) -> Valuation:
-    """The answer from a worker's estimate."""
-    return Valuation(id=question.id, request=question.request, estimate=estimate, cached=False)
+def _start_loop() -> asyncio.AbstractEventLoop:
+    """Run a loop on a thread of its own, for as long as the process lives."""
+    loop = asyncio.new_event_loop()
+    is_running = threading.Event()
+    loop.call_soon(is_running.set)
+    threading.Thread(target=loop.run_forever, name="valuations", daemon=True).start()
+    is_running.wait()
+    return loop
+
+
+def _worker_valuation(lookup: CacheLookup, estimate: Estimate) -> Valuation:
+    return Valuation(id=lookup.id, request=lookup.request, estimate=estimate, cached=False)
 
 
 def hit_record(valuation: Valuation, caller: CallerId, at: float, started: float) -> AuditRecord:
-    """What is recorded of an answer from the cache; workers record theirs.
+    """The audit record of an answer from the cache.
 
     Args:
         valuation: the answer.
         caller: who gets it.
         at: Unix time, seconds.
-        started: `time.perf_counter` when the question came.
+        started: `time.perf_counter` when the request came.
     """
     return AuditRecord(
         id=valuation.id,

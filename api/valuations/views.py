@@ -1,19 +1,15 @@
-"""`POST /predict`: the synchronous shortcut."""
-
-from typing import Any
+"""`POST /predict`, when Flask answers it."""
 
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from api.http import context
-from api.http.context import caller_id, services
+from api.http.context import caller_id, language, services
 from api.http.requests import ValuationQuery, load_json, load_query, resolve_wait_s
 from api.http.responses import PREFER_HEADER, documents_problems, json_response, query_parameters
-from api.jobs.schemas import JobSchema, dump_job
+from api.jobs.schemas import JobSchema, accepted_response
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
-from shared.domain.job import Job, Valuation
-from shared.domain.valuation import Extra
+from shared.domain.job import Job
 from shared.fields.car import CarRequestSchema
 from shared.fields.requests import load_car_request
 
@@ -43,7 +39,9 @@ QUERY = ValuationQuery()
 def predict() -> Response:
     """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
     query = load_query(QUERY)
-    answer = _value(query["include"])
+    car_request = load_car_request(load_json(), extras=query["include"])
+    wait_s = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
+    answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
     if isinstance(answer, Job):
         return accepted(answer, query["coverage"])
     response = json_response(dump_valuation(answer, query["coverage"]))
@@ -51,24 +49,7 @@ def predict() -> Response:
     return response
 
 
-def _value(extras: tuple[Extra, ...]) -> Valuation | Job:
-    if (handoff := context.handoff()) is not None:
-        return handoff.result()
-    car_request = load_car_request(load_json(), extras=extras)
-    wait = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
-    return services().valuations.value(car_request, caller_id(), wait)
-
-
 def accepted(job: Job, coverage: float) -> Response:
-    """202: the job goes on, and here is where to find it."""
-    body: dict[str, Any] = dump_job(job, services().jobs.place(job), coverage)
-    response = json_response(body)
-    mark_accepted(response, job.id)
-    return response
-
-
-def mark_accepted(response: Response, job_id: str) -> None:
-    """Make it a 202 that says where to poll."""
-    response.status_code = 202
-    response.headers["Location"] = f"/jobs/{job_id}"
-    response.headers["Retry-After"] = "1"
+    """202 with the job that the request has become, and where to poll it."""
+    place, identity = services().jobs.place(job), services().active_model.identity
+    return accepted_response(job, place, coverage, identity, language()).to_flask()

@@ -1,4 +1,4 @@
-"""The car and the answer as FastAPI and BentoML users would write them: pydantic models."""
+"""Pydantic models of the car and the answer, as users of FastAPI and BentoML write them."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +38,7 @@ class Car(BaseModel):
     doors: int | None = Field(default=None, ge=1, le=9)
 
     def features(self) -> CarFeatures:
-        """The car in the runtime's normal form."""
+        """Convert to the car in normal form, as the runtime expects it."""
         given = {name: getattr(self, name) for name in type(self).model_fields}
         for name in ("company", "model", "edition", "city"):
             given[name] = fold(given[name]) if given[name] else None
@@ -46,7 +46,7 @@ class Car(BaseModel):
 
 
 class Interval(BaseModel):
-    """Prices between which the real one lies."""
+    """A prediction interval of the price."""
 
     low: float
     high: float
@@ -54,7 +54,7 @@ class Interval(BaseModel):
 
 
 class Answer(BaseModel):
-    """A price and how sure it is."""
+    """A price with its interval."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -66,7 +66,7 @@ class Answer(BaseModel):
 
 
 def answer(estimate: Estimate) -> Answer:
-    """The answer made from the runtime's estimate."""
+    """Convert the runtime's estimate to an answer."""
     interval = estimate.interval()
     return Answer(
         price_mad=estimate.price_mad,

@@ -1,6 +1,6 @@
-"""A Celery task that does nothing, on one solo worker: the price of a round trip by itself.
+"""A Celery task that does nothing, on one solo worker: the cost of a round trip alone.
 
-Run as a program it is the client: `python -m benchmarks.peers.celery_empty SECONDS`.
+The client: `python -m benchmarks.peers.celery_empty SECONDS`.
 """
 
 import os

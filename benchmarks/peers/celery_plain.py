@@ -1,6 +1,6 @@
-"""The usual way to put a model behind Celery: one message, one subscription, one reply per request.
+"""The usual way to serve a model with Celery: one message, subscription and reply per request.
 
-The model is the service's own, in as many solo workers as the service has, behind the same server.
+It uses the service's model, its number of solo workers and its HTTP server.
 """
 
 import os
@@ -29,7 +29,7 @@ app = Flask(__name__)
 
 @lru_cache(maxsize=1)
 def model() -> LoadedModel:
-    """The model of this process, loaded once."""
+    """Load the model, once per process."""
     return active_model()
 
 
@@ -47,13 +47,13 @@ def value(body: dict[str, Any]) -> dict[str, Any]:
 
 @app.get("/ready")
 def ready() -> dict[str, Any]:
-    """Green once a worker answers a ping."""
+    """Return 200 once a worker answers a ping."""
     return {"status": "ok"} if celery.control.ping(timeout=0.5, limit=2) else ({}, 503)  # type: ignore[return-value]
 
 
 @app.post("/predict")
 def predict() -> Any:
-    """Validate, send, wait for the result."""
+    """Validate the car, send the task and wait for its result."""
     body = request.get_json()
     load_car_request(body)
     return value.apply_async((body,)).get(timeout=WAIT_S)
@@ -61,7 +61,7 @@ def predict() -> Any:
 
 @app.post("/jobs")
 def submit() -> Any:
-    """Validate and send."""
+    """Validate the car and send the task."""
     body = request.get_json()
     load_car_request(body)
     return {"id": value.apply_async((body,)).id, "state": "QUEUED"}, 202
@@ -69,7 +69,7 @@ def submit() -> Any:
 
 @app.get("/jobs/<job_id>")
 def read(job_id: str) -> Any:
-    """The result, if it comes within `wait` seconds."""
+    """Return the result, if it arrives within `wait` seconds."""
     result: AsyncResult[Any] = AsyncResult(job_id, app=celery)
     try:
         price = result.get(timeout=float(request.args.get("wait", 0)))

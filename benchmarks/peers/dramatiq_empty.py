@@ -1,6 +1,6 @@
 """A Dramatiq actor that does nothing, in one process with one thread.
 
-Run as a program it is the client: `python -m benchmarks.peers.dramatiq_empty SECONDS`.
+The client: `python -m benchmarks.peers.dramatiq_empty SECONDS`.
 """
 
 import os
@@ -20,7 +20,7 @@ dramatiq.set_broker(broker)
 
 @dramatiq.actor(store_results=True)
 def nothing() -> bool:
-    """Do nothing; a result tells that it was done."""
+    """Do nothing; the result shows that the actor has run."""
     return True
 
 

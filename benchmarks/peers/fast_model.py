@@ -1,4 +1,4 @@
-"""The service's own fast runtime, for peers that call it in their process."""
+"""Loads the service's compiled runtime, for peers that call it in-process."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ MODELS_PATH = Path(os.environ["MODELS_PATH"])
 
 
 def active_version() -> str:
-    """The version that the service serves as well.
+    """Return the active version, which the service also serves.
 
     Raises:
-        RuntimeError: none is active.
+        RuntimeError: no version is active.
     """
     version = ModelRegistry(MODELS_PATH).active_version()
     if version is None:
@@ -23,7 +23,7 @@ def active_version() -> str:
 
 
 def active_model() -> LoadedModel:
-    """The active version, loaded and with its kernels compiled."""
+    """Load the active version and compile its kernels."""
     model = load_model(MODELS_PATH, active_version())
     model.self_test()
     return model

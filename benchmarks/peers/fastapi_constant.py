@@ -1,4 +1,4 @@
-"""FastAPI and pydantic alone: the car is validated, the answer is a constant."""
+"""FastAPI and pydantic: the car is validated, and the answer is a constant."""
 
 from fastapi import FastAPI
 
@@ -15,11 +15,11 @@ CONSTANT = Answer(
 
 @app.get("/ready")
 async def ready() -> dict[str, str]:
-    """Green from the start."""
+    """Return 200: there is nothing to load."""
     return {"status": "ok"}
 
 
 @app.post("/predict")
 async def predict(car: Car) -> Answer:  # noqa: ARG001 - validated, then ignored
-    """The same answer to every car."""
+    """Return the same answer for every car."""
     return CONSTANT

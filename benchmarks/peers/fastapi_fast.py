@@ -1,4 +1,4 @@
-"""FastAPI with the service's fast runtime in its own process: no queue, no cache, no audit."""
+"""FastAPI with the service's fast runtime in-process: no queue, no cache, no audit log."""
 
 from fastapi import FastAPI
 
@@ -11,11 +11,11 @@ model = active_model()
 
 @app.get("/ready")
 async def ready() -> dict[str, str]:
-    """Green once the model is loaded."""
+    """Return 200: the model is loaded at import."""
     return {"status": "ok"}
 
 
-# In the event loop: a valuation is shorter than the way to a thread and back.
+# On the event loop: a valuation takes less time than a switch to a thread and back.
 @app.post("/predict")
 async def predict(car: Car) -> Answer:
     """Value one car."""

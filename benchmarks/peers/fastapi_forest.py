@@ -1,6 +1,6 @@
-"""FastAPI calling scikit-learn's `forest.predict` (n_jobs=1) in its own process.
+"""FastAPI that calls scikit-learn's `forest.predict` (n_jobs=1) in-process.
 
-The features come from the service's encoder; only the forest is scikit-learn's.
+The service's encoder computes the features; only the forest is scikit-learn's.
 """
 
 import math
@@ -14,7 +14,7 @@ from model_store.registry.bundle import load_estimator
 
 
 class Price(BaseModel):
-    """A price; the estimator alone knows no interval."""
+    """A price; the estimator alone gives no interval."""
 
     price_mad: float
 
@@ -27,11 +27,11 @@ forest.set_params(n_jobs=1)
 
 @app.get("/ready")
 def ready() -> dict[str, str]:
-    """Green once the model is loaded."""
+    """Return 200: the model is loaded at import."""
     return {"status": "ok"}
 
 
-# In FastAPI's threads, as work of ten milliseconds should be.
+# In a thread: the call takes about ten milliseconds and would block the event loop.
 @app.post("/predict")
 def predict(car: Car) -> Price:
     """Value one car."""

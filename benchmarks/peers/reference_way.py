@@ -1,6 +1,6 @@
-"""The reference project's way: each request becomes a pandas row for a scikit-learn pipeline.
+"""The reference project's approach: each request is a pandas row for a scikit-learn pipeline.
 
-The pipeline holds a large forest with n_jobs=-1 (`benchmarks.reference_pipeline` trains it).
+The pipeline contains a large forest with n_jobs=-1 (`benchmarks.reference_pipeline` trains it).
 """
 
 import os
@@ -25,7 +25,7 @@ pipeline = joblib.load(os.environ["BENCH_PIPELINE"])
 
 @app.get("/ready")
 def ready() -> dict[str, str]:
-    """Green once the pipeline is loaded."""
+    """Return 200: the pipeline is loaded at import."""
     return {"status": "ok"}
 
 

@@ -1,6 +1,6 @@
-"""An RQ job that does nothing, on one SimpleWorker (no fork per job, which is RQ's fastest way).
+"""An RQ job that does nothing, on one SimpleWorker, RQ's fastest worker (no fork per job).
 
-Run as a program it is the client: `python -m benchmarks.peers.rq_empty SECONDS`.
+The client: `python -m benchmarks.peers.rq_empty SECONDS`.
 """
 
 import os
@@ -19,9 +19,9 @@ def round_trip(queue: Queue) -> None:
     """Send one job and wait for its result.
 
     Raises:
-        RuntimeError: no result came.
+        RuntimeError: there is no result after 30 seconds.
     """
-    # By name: as `__main__.nothing` the worker could not import it.
+    # By name: the worker could not import `__main__.nothing`.
     job = queue.enqueue("benchmarks.peers.rq_empty.nothing", result_ttl=60)
     if job.latest_result(timeout=30) is None:
         raise RuntimeError("no result within 30 s")

@@ -1,6 +1,6 @@
 """A taskiq task that does nothing, on one worker process.
 
-Run as a program it is the client: `python -m benchmarks.peers.taskiq_empty SECONDS`.
+The client: `python -m benchmarks.peers.taskiq_empty SECONDS`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from benchmarks.scenarios.one_client import Latencies
 
 URL = os.environ["BENCH_REDIS_URL"]
 POLL_S = 0.0005
-"""taskiq polls for results; its default of 0.2 s would be all that is measured."""
+"""Interval at which taskiq polls for the result; its default of 0.2 s would dominate the result."""
 
 broker = ListQueueBroker(URL, queue_name="taskiq-empty").with_result_backend(
     RedisAsyncResultBackend(URL, result_ex_time=60)
@@ -26,7 +26,7 @@ async def nothing() -> None:
 
 
 async def client(seconds: float) -> None:
-    """Round trips one after the other."""
+    """Measure round trips, one after the other."""
     await broker.startup()
     latencies = Latencies(seconds)
     while latencies.should_continue:

@@ -1,1 +1,1 @@
-"""How right the prices are, on real listings."""
+"""Measures the quality of prices and intervals on real listings."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality`: the quality of prices, beside what was aimed at."""
+"""`python -m benchmarks.quality`: measures prices and intervals, and compares them with targets."""
 
 import json
 import tempfile
@@ -23,7 +23,7 @@ from shared.domain.car import REQUIRED_FIELDS
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _RESULTS = Path(__file__).parent.parent / "results"
 _REPEATS = (0, 1, 2)
-"""Seeds of the folds where a few dear cars decide: the mean over them is reported."""
+"""Seeds of the folds for tables where a few expensive cars dominate; their mean is reported."""
 _REQUIRED_BY_REFERENCE = (
     "company", "model", "year", "fuel", "seller_type", "transmission", "km_driven", "engine_cc",
     "max_power_bhp",
@@ -45,7 +45,7 @@ def main(
     """
     if listings is None and reference is None:
         raise click.UsageError("--listings, --reference or both are needed")
-    results: Results = _before(output) if only else {}
+    results: Results = _earlier_results(output) if only else {}
     with tempfile.TemporaryDirectory() as folder:
         for name, measure in _steps(listings, reference, Path(folder)):
             if only and name not in only:
@@ -93,13 +93,13 @@ def _of_listings(table: pd.DataFrame) -> Iterator[Step]:
 
 
 def _repeated(table: pd.DataFrame) -> dict[str, float]:
-    """The mean of the figures over several draws of the folds."""
+    """Return the mean of the figures over several assignments to folds."""
     runs = [experiments.cross_validated(table, seed=seed) for seed in _REPEATS]
     return {name: round(float(np.mean([run[name] for run in runs])), 4) for name in runs[0]}
 
 
-def _before(output: Path) -> Results:
-    """What an earlier run has left."""
+def _earlier_results(output: Path) -> Results:
+    """Read the results of an earlier run; empty if there are none."""
     path = output / "quality.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 

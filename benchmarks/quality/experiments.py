@@ -1,4 +1,4 @@
-"""Training as `carprice train` does it, and pricing cars that were kept away from it."""
+"""Experiments: train as `carprice train` does, then price held-out listings."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,7 @@ from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
 from model_store.pricing.encoding import UNKNOWN_MODEL
 from model_store.training.crossfit import cross_fit
-from model_store.training.train import train_bundle
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel, train_bundle
 
 FOLDS = 5
 SEED = 42
@@ -27,7 +26,7 @@ Figures = dict[str, float]
 def priced(
     trained: TrainedModel, listings: pd.DataFrame, fields: Sequence[str] | None = None
 ) -> Predictions:
-    """The prices of a trained model for listings, from all of their fields or from a few."""
+    """Price listings with a trained model, from all of their fields or from a few."""
     rows = len(listings)
     columns = car_columns(listings)
     stated = {n: c for n, c in columns.items() if fields is None or n in fields}
@@ -45,7 +44,7 @@ def priced(
 
 
 def cross_validated(listings: pd.DataFrame, *, seed: int = SEED, folds: int = FOLDS) -> Figures:
-    """Each fold priced by a model of the others; near duplicates share a fold."""
+    """Price each fold with a model trained on the others; near duplicates share a fold."""
     fold_of = assign_folds(listings, folds, seed)
     parts = []
     for fold in range(folds):
@@ -55,31 +54,31 @@ def cross_validated(listings: pd.DataFrame, *, seed: int = SEED, folds: int = FO
 
 
 def time_split(listings: pd.DataFrame, month: str) -> Figures:
-    """Listings from `month` on, priced by a model of those before it."""
+    """Price the listings from `month` on with a model trained on the earlier ones."""
     early = (listings[LISTING_DATE] < month).to_numpy()
     trained = train_bundle(listings[early].reset_index(drop=True), seed=SEED)
     return figures(priced(trained, listings[~early]))
 
 
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
-    """Listings priced by the model that `carprice train` makes of a market's statistics."""
+    """Price listings with the model that `carprice train` trains on a market's statistics."""
     drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, antithetic=True)
     return figures(priced(train_bundle(drawn, seed=DEFAULT_SEED), listings))
 
 
 def default_model_held_out(listings: pd.DataFrame) -> Figures:
-    """The same, with the statistics from four fifths of the listings, measured on the rest."""
+    """Estimate the statistics on four fifths of the listings; price the rest."""
     inside = assign_folds(listings, FOLDS, SEED) != 0
     market = calibrate(listings[inside].reset_index(drop=True))
     return default_model(market, listings[~inside])
 
 
 def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
-    """Interval scores of ours and of quantile-forest, from the same listings and target.
+    """Compare the interval scores of this project and of quantile-forest.
 
-    The peer learns from the table as it comes; ours leaves out odometers that cannot be true
-    (`data.listings.suspicion`), although a test part has them too: a low figure must never make a
-    car cheaper.
+    Both are trained on the same listings and target. The peer uses the table unchanged; this
+    project drops implausible odometers (`data.listings.suspicion`) from the training part, although
+    the test part has them too, because a low mileage must never make a car cheaper.
     """
     ours = figures(priced(train_bundle(train, seed=SEED), test))
     fitted = cross_fit(train, folds=FOLDS, seed=SEED, on_progress=lambda _: None)

@@ -1,4 +1,4 @@
-"""Figures of prices and intervals beyond those of `carprice evaluate`."""
+"""Scores of prices and intervals in addition to those of `carprice evaluate`."""
 
 import dataclasses
 
@@ -11,18 +11,18 @@ from shared.domain.valuation import QUANTILE_LEVELS
 FloatArray = NDArray[np.float64]
 LOW, HIGH = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
 _MISSED = 2.0 / 0.10
-"""What a price outside a 90 % interval costs, in times of its distance (Winkler)."""
+"""Factor of the distance of a price outside a 90 % interval in the Winkler score."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Prices of n cars that the model had not seen, beside what was asked.
+    """Predicted and actual prices of n held-out cars.
 
     Args:
-        actual: (n,) MAD.
-        price: (n,) MAD.
-        quantiles: (n, 9) MAD, at `QUANTILE_LEVELS`.
-        known: (n,) whether training had seen the car's model.
+        actual: asking prices, (n,) MAD.
+        price: predicted prices, (n,) MAD.
+        quantiles: quantile prices at `QUANTILE_LEVELS`, (n, 9) MAD.
+        known: whether the training data had the car's model, (n,).
     """
 
     actual: FloatArray
@@ -32,13 +32,13 @@ class Predictions:
 
     @property
     def inside(self) -> NDArray[np.bool_]:
-        """Which real prices lie in the 90 % interval, (n,)."""
+        """Whether the actual price is inside the 90 % interval, (n,)."""
         low, high = self.quantiles[:, LOW], self.quantiles[:, HIGH]
         return np.asarray((self.actual >= low) & (self.actual <= high))
 
 
 def joined(parts: list[Predictions]) -> Predictions:
-    """Several sets of predictions as one."""
+    """Concatenate several sets of predictions."""
     return Predictions(
         **{
             field.name: np.concatenate([getattr(part, field.name) for part in parts])
@@ -48,12 +48,12 @@ def joined(parts: list[Predictions]) -> Predictions:
 
 
 def figures(found: Predictions) -> dict[str, float]:
-    """The scores, and how well the 90 % interval holds by price and for unknown models.
+    """Return the scores, and the coverage of the 90 % interval by price and for unknown models.
 
-    Besides `training.evaluation.scores`: `lowest_decile_coverage` by the estimated
-    price, which is what a user knows; `lowest_actual_decile_coverage` by the asked price, which
-    also counts the extremes that no estimate can know of; `unknown_rows`, `unknown_coverage`;
-    `winkler`, the mean interval score in percent of the price.
+    In addition to `training.evaluation.scores`: `lowest_decile_coverage` by the predicted price,
+    which a user knows; `lowest_actual_decile_coverage` by the asking price, which includes extremes
+    that no prediction can know; `unknown_rows`, `unknown_coverage`; `winkler`, the mean interval
+    score in percent of the price.
     """
     inside, unknown = found.inside, ~found.known
     measured = scores(found.actual, found.price, found.quantiles)
@@ -68,7 +68,7 @@ def figures(found: Predictions) -> dict[str, float]:
 
 
 def coverage_by_decile(values: FloatArray, inside: NDArray[np.bool_]) -> list[float]:
-    """Share inside the interval in each tenth of the cars, by rising `values`."""
+    """Return the share inside the interval in each tenth of the cars, by rising `values`."""
     edges = np.quantile(values, np.arange(0.1, 0.95, 0.1))
     tenth = np.searchsorted(edges, values)
     return [
@@ -79,9 +79,9 @@ def coverage_by_decile(values: FloatArray, inside: NDArray[np.bool_]) -> list[fl
 
 
 def winkler(actual: FloatArray, low: FloatArray, high: FloatArray) -> float:
-    """Mean score of 90 % intervals in percent of the price; less is better.
+    """Return the mean Winkler score of 90 % intervals in percent of the price; lower is better.
 
-    The width, plus twenty times the distance of a price that lies outside.
+    The score is the width plus twenty times the distance of a price outside.
     """
     missed = np.maximum(low - actual, 0.0) + np.maximum(actual - high, 0.0)
     return round(float(np.mean((high - low + _MISSED * missed) / actual)) * 100, 2)

@@ -1,4 +1,4 @@
-"""The reference project's own preparation of its own file."""
+"""Prepares the reference project's file as its notebook does."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ _NUMBERS = (
 _IQRS = 1.5
 _TEST_SHARE = 0.30
 _SEED = 42
-"""The notebook's."""
+"""The parameters of the notebook."""
 
 
 def filtered(raw: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the notebook keeps: complete, and within 1.5 interquartile ranges.
+    """Return the rows that the notebook keeps: complete, and within 1.5 interquartile ranges.
 
-    The columns are filtered one after the other, each on what the ones before have left.
+    The columns are filtered one after the other, each on the rows that the earlier ones kept.
     """
     kept = raw.dropna()
     for name in _NUMBERS:
@@ -33,11 +33,11 @@ def filtered(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def reference_split(path: Path, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training part and test part as canonical tables, read as `carprice train --data` reads.
+    """Return training and test part as canonical tables, read as `carprice train --data` does.
 
     Args:
         path: the reference project's file.
-        folder: for the two parts as files.
+        folder: receives the two parts as files.
     """
     train, test = train_test_split(
         filtered(pd.read_csv(path)), test_size=_TEST_SHARE, random_state=_SEED

@@ -1,4 +1,4 @@
-"""What the prices must reach."""
+"""The targets of the prices' quality."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ Results = dict[str, dict[str, float]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
-    """A figure of an experiment and its limits."""
+    """The limits of one figure of an experiment."""
 
     experiment: str
     figure: str
@@ -16,7 +16,7 @@ class Target:
 
     @property
     def goal(self) -> str:
-        """The limits in words."""
+        """Describe the limits."""
         if self.at_least is not None and self.at_most is not None:
             return f"{self.at_least:g} to {self.at_most:g}"
         if self.at_least is not None:
@@ -24,7 +24,7 @@ class Target:
         return f"at most {self.at_most:g}"
 
     def reached(self, value: float) -> bool:
-        """Whether the value keeps within the limits."""
+        """Return whether a value is within the limits."""
         enough = self.at_least is None or value >= self.at_least
         return enough and (self.at_most is None or value <= self.at_most)
 
@@ -61,7 +61,7 @@ TARGETS: tuple[Target, ...] = (
 
 
 def markdown(results: Results) -> str:
-    """A table with the goal and what was reached, for the experiments that were run."""
+    """Format a table of goals and values for the experiments that have results."""
     lines = ["| experiment | figure | goal | reached | |", "|---|---|---|---|---|"]
     for target in TARGETS:
         value = results.get(target.experiment, {}).get(target.figure)

@@ -1,4 +1,4 @@
-"""Times scikit-learn's `forest.predict` on one core over a ready matrix, and nothing else.
+"""Times only scikit-learn's `forest.predict`, on one core, over a prepared matrix.
 
 `python -m benchmarks.scenarios.bare_predict MATRIX` prints the time as JSON.
 """
@@ -13,7 +13,7 @@ from benchmarks.peers.fast_model import MODELS_PATH, active_version
 from model_store.registry.bundle import load_estimator
 
 BLOCK_ROWS = 1_000_000
-"""Rows of one call: what more would need is memory, not time."""
+"""Rows per call; more would need memory and save no time."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A generated CSV end to end, against the bare forest over the ready matrix."""
+"""Scenario `bulk`: a generated CSV end to end, against the bare forest over its matrix."""
 
 from benchmarks import inputs
 from benchmarks.bench import Bench
@@ -13,12 +13,12 @@ TEN_TIMES = 10
 
 
 def bulk(bench: Bench) -> None:
-    """Upload, validate, price, interval, audit, merged CSV; everything is inside the time."""
+    """Measure from the first byte of the upload to the last byte of the results."""
     _end_to_end(bench, "bulk", bench.options.rows)
 
 
 def tenfold(bench: Bench) -> None:
-    """Ten times the rows: what a row costs must not grow."""
+    """Measure ten times the rows: the cost per row must not grow."""
     _end_to_end(bench, "bulk-tenfold", TEN_TIMES * bench.options.rows)
 
 
@@ -33,7 +33,7 @@ def _end_to_end(bench: Bench, scenario: str, rows: int) -> None:
         return measured(running, command, scenario=scenario, number=number)
 
     names = bench.available_subjects([SERVICE])
-    # The bare loop runs alone: nothing of the service has work to do meanwhile.
+    # The service is idle while the bare forest runs.
     bench.run_interleaved([*names, BARE], measure)
 
 

@@ -17,10 +17,10 @@ BLOCK_BYTES = 1 << 20
 
 
 def price(client: httpx.Client, path: Path) -> int:
-    """Have a file priced.
+    """Upload a file, wait for its batch and download the results.
 
     Returns:
-        How many rows came back.
+        The number of result rows.
 
     Raises:
         RuntimeError: the batch did not succeed.
@@ -39,7 +39,7 @@ def price(client: httpx.Client, path: Path) -> int:
 
 
 def main() -> None:
-    """Time one batch."""
+    """Time one batch and print the figures."""
     url, path = sys.argv[1], Path(sys.argv[2])
     with path.open("rb") as file:
         sent = sum(1 for _ in file) - 1

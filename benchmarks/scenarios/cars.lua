@@ -1,4 +1,4 @@
--- Cars as request bodies: car number n is always the same, and no two numbers give the same car.
+-- Cars as request bodies: each number gives one car, and no two numbers give the same car.
 
 local VEHICLES = {
     {"Dacia", "Logan"}, {"Dacia", "Duster"}, {"Renault", "Clio"}, {"Renault", "Megane"},
@@ -11,7 +11,7 @@ local GEARBOXES = {"Manual", "Manual", "Automatic"}
 local FORMAT = '{"company":"%s","model":"%s","year":%d,"fuel":"%s","seller_type":"Individual",'
     .. '"transmission":"%s","km_driven":%d,"engine_cc":%d,"max_power_bhp":%d}'
 
--- The odometer and the displacement together tell any two cars of a run apart.
+-- No two cars of a run have both the same odometer and the same displacement.
 local ODOMETERS = 100000
 
 local Cars = {}

@@ -1,7 +1,7 @@
-"""Fills a running service with stored jobs and audit lines, as if it had worked for long.
+"""Fills a running service with stored jobs and audit lines, as if it had run for a long time.
 
-`python -m benchmarks.scenarios.fill_store HOME URL COUNT`: one job goes the real way; its keys are
-copied under new ids, and so is its line of the audit log, chained as the service chains them.
+`python -m benchmarks.scenarios.fill_store HOME URL COUNT` submits one real job and copies its keys
+and its line of the audit log under new ids; the copied lines are chained as the service does it.
 """
 
 import http.client
@@ -23,11 +23,11 @@ from shared.settings import Settings
 
 STEP = 1_000
 SPREAD_S = 3600.0
-"""The copies seem to have been made within this time before now."""
+"""The ids of the copies are spread over this time before now."""
 WAIT_S = 30.0
 
-# KEYS: keys of the job, then indexes that it stands in.  ARGV: its id, how many keys are its own,
-# then new ids.
+# KEYS: keys of the job, then the indexes that contain it.  ARGV: its id, the number of its keys,
+# then the new ids.
 _COPY = """
 local own = tonumber(ARGV[2])
 for n = 3, #ARGV do
@@ -41,7 +41,7 @@ end
 
 
 def main(home: Path, url: str, count: int) -> None:
-    """Fill the broker and the log; print what there is now."""
+    """Fill broker and audit log; print the number of copies."""
     job_id = finished_job(url)
     settings = with_server_urls(Settings(home=home))
     ids = [new_id(time.time() - SPREAD_S * (1 - n / count)) for n in range(count)]
@@ -52,10 +52,10 @@ def main(home: Path, url: str, count: int) -> None:
 
 
 def finished_job(url: str) -> str:
-    """The id of a job that has succeeded.
+    """Submit a job, wait until it has succeeded and return its id.
 
     Raises:
-        RuntimeError: it has not.
+        RuntimeError: it has not succeeded.
     """
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_S)
     connection.request("POST", "/jobs", json.dumps(car(1)), HEADERS)
@@ -68,7 +68,7 @@ def finished_job(url: str) -> str:
 
 
 def copy_keys(broker: RedisClient, job_id: str, ids: list[str]) -> None:
-    """Copy whatever the broker holds about a job, and its places in indexes."""
+    """Copy all keys of a job in the broker, and its entries in indexes."""
     named = list(broker.scan_iter(match=f"*{job_id}*"))
     indexes = [
         key
@@ -81,7 +81,7 @@ def copy_keys(broker: RedisClient, job_id: str, ids: list[str]) -> None:
 
 
 def copy_line(folder: Path, job_id: str, ids: list[str]) -> None:
-    """Write a log of a process of its own with one line for each id."""
+    """Write an audit log file with one line per id, named like that of another process."""
     record = _record(folder, job_id)
     block, _, _ = chain((orjson.dumps(record | {"id": each}) for each in ids), GENESIS_HASH)
     (folder / file_name(day_of(time.time()), f"worker-0-{new_id()}")).write_bytes(block)

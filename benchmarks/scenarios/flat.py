@@ -1,4 +1,4 @@
-"""Does a request cost more when much is stored? The service beside a full copy of itself."""
+"""Scenario `flat`: the cost of a request with many stored jobs, against a service without any."""
 
 import urllib.request
 
@@ -12,16 +12,16 @@ from benchmarks.servers import FULL_SERVICE, SERVICE
 SUBJECTS = (SERVICE, FULL_SERVICE)
 MISS_CONNECTIONS = 16
 FILL_TIMEOUT_S = 900.0
-"""A million takes one to two minutes where nothing else runs."""
+"""A million copies take one to two minutes on an idle machine."""
 STATS = "/predictions/stats"
 
 
 def flat(bench: Bench) -> None:
-    """The same requests to both, in turns."""
+    """Send the same requests to both services, alternating."""
     bench.workspace.full_home.mkdir()
     if bench.available_subjects([FULL_SERVICE]):
         url, stored = bench.running(FULL_SERVICE).url, bench.options.stored
-        bench.say(f"storing {stored:,} jobs and audit lines")
+        bench.show(f"storing {stored:,} jobs and audit lines")
         module = "benchmarks.scenarios.fill_store"
         run_to_completion(
             bench.command(module, bench.workspace.full_home, url, stored), FILL_TIMEOUT_S
@@ -33,7 +33,7 @@ def flat(bench: Bench) -> None:
 
 
 def _stats(bench: Bench) -> None:
-    """What dashboards ask for: the day's log is read once, then only what has been added."""
+    """Measure the statistics: the day's log is read once, then only the new lines."""
 
     def measure(name: str, number: int) -> Round:
         running = bench.running(name)
@@ -42,15 +42,15 @@ def _stats(bench: Bench) -> None:
 
     names = bench.available_subjects(SUBJECTS)
     for name in names:
-        _read_the_log(bench.running(name).url)
+        _request_statistics(bench.running(name).url)
     bench.run_interleaved(names, measure)
 
 
-def _read_the_log(url: str) -> None:
-    """Wait for the first answer, which reads all there is of the day.
+def _request_statistics(url: str) -> None:
+    """Request the statistics once, which reads the whole log of the day.
 
     Raises:
-        ProgramError: it does not come.
+        ProgramError: there is no answer.
     """
     try:
         with urllib.request.urlopen(url + STATS, timeout=FILL_TIMEOUT_S) as answer:

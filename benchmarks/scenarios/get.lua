@@ -1,4 +1,4 @@
--- GET one path over and over. Argument: the path.
+-- GET one path repeatedly. Argument: the path.
 
 package.path = "benchmarks/scenarios/?.lua;" .. package.path
 require("summary")

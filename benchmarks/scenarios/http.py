@@ -1,4 +1,4 @@
-"""Scenarios over HTTP: cache hit, miss at several numbers of connections, submit and poll."""
+"""Scenarios `hit`, `miss` (at several numbers of connections) and `jobs` (submit and poll)."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from benchmarks.servers import SERVICE
 HIT_CONNECTIONS = 64
 JOB_CONNECTIONS = 16
 DIFFERENT_CARS = 64
-"""So many cars are asked for over and over in the cache scenario."""
+"""Number of cars that the cache scenario requests repeatedly."""
 
 HIT_SUBJECTS = (SERVICE, "fastapi-constant", "bare-flask")
 MISS_SUBJECTS = (
@@ -24,20 +24,20 @@ MISS_SUBJECTS = (
     "bare-flask",
 )
 SLOW_SUBJECTS = ("fastapi-forest", "reference-way")
-"""At 64 connections they answer the first requests after seconds: see `_round_s`."""
+"""Subjects that answer the first requests only after seconds at 64 connections: see `_round_s`."""
 SLOW_FACTOR = 3
 MANY_CONNECTIONS, TOO_MANY_CONNECTIONS = 64, 256
 JOB_SUBJECTS = (SERVICE, "celery-plain")
 
 
 def hit(bench: Bench) -> None:
-    """The same few cars over and over: everything comes from the cache."""
+    """Request the same few cars repeatedly: the cache answers all requests."""
     cars = bench.next_car_number()
     predict(bench, HIT_SUBJECTS, "hit", HIT_CONNECTIONS, cars=cars)
 
 
 def miss(bench: Bench) -> None:
-    """Each request another car: everything goes to the forest."""
+    """Request another car each time: the forest values all requests."""
     for connections in bench.options.connections:
         subjects = [
             name
@@ -48,7 +48,7 @@ def miss(bench: Bench) -> None:
 
 
 def jobs(bench: Bench) -> None:
-    """Submit one car, poll until its job has succeeded."""
+    """Submit one car and poll until its job has succeeded."""
     submit_and_poll(bench, JOB_SUBJECTS, "jobs", JOB_CONNECTIONS)
 
 
@@ -76,7 +76,15 @@ def predict(
     connections: int,
     cars: int | None = None,
 ) -> None:
-    """Measure `/predict`; `cars`: number of the first of the few cars to repeat."""
+    """Measure `/predict`.
+
+    Args:
+        bench: the run.
+        subjects: names of the subjects.
+        scenario: name of the scenario.
+        connections: number of connections.
+        cars: number of the first of the cars to request repeatedly; None: each request another car.
+    """
     names = bench.available_subjects(subjects)
     different = 0 if cars is None else DIFFERENT_CARS
 
@@ -95,10 +103,10 @@ def predict(
 
 
 def _round_s(name: str, seconds: float, connections: int) -> float:
-    """Length of a round.
+    """Return the length of a round.
 
-    What is under way at its end does not count, which would make a subject that needs seconds for
-    one answer look slower than it is; with 256 connections it would not even answer once.
+    Requests in progress at its end do not count. A subject that needs seconds for an answer would
+    look slower than it is in a short round.
     """
     is_long = name in SLOW_SUBJECTS and connections >= MANY_CONNECTIONS
     return SLOW_FACTOR * seconds if is_long else seconds

@@ -1,4 +1,4 @@
-"""Inference alone: 1, 64 and 10,000 rows, engines taking turns in one process."""
+"""Scenario `inference`: 1, 64 and 10,000 rows per call, alternating engines in one process."""
 
 import json
 
@@ -12,7 +12,7 @@ TIMEOUT_S = 240.0
 
 
 def inference(bench: Bench) -> None:
-    """Measure all engines in a process of their own."""
+    """Measure all engines in a separate process."""
     if not bench.workspace.pipeline.exists():
         inputs.train_pipeline(bench.workspace, small=bench.options.smoke)
     options = bench.options
@@ -25,4 +25,4 @@ def inference(bench: Bench) -> None:
             bench.rounds.append(Round(**json.loads(line.removeprefix("ROUND "))))
     for one in bench.rounds:
         if one.scenario.startswith("inference"):
-            bench.say(f"  {one.scenario} {one.number}: {one.subject} {one.per_second:,.0f} rows/s")
+            bench.show(f"  {one.scenario} {one.number}: {one.subject} {one.per_second:,.0f} rows/s")

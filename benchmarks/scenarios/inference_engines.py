@@ -1,4 +1,4 @@
-"""Times the engines on the same cars; each prints its rounds as `ROUND {json}`.
+"""Times the inference engines on the same cars and prints each round as `ROUND {json}`.
 
 `python -m benchmarks.scenarios.inference_engines ROUNDS SECONDS SIZE…`
 """
@@ -23,14 +23,14 @@ from shared.domain.car import FIELD_NAMES, CarFeatures
 
 SEED = 11
 ROUND_SHARE = 0.1
-"""Of the seconds of a round, for each engine and size."""
+"""Share of the seconds of a round for each engine and size."""
 MIN_CALLS = 3
 
 Engines = Mapping[str, Callable[[], object]]
 
 
 def engines(rows: int) -> Engines:
-    """What to call for so many rows, by the engine's name."""
+    """Return the function to time for a number of rows, by the engine's name."""
     model = active_model()
     cars = _cars(rows)
     columns = {name: [getattr(car, name) for car in cars] for name in FIELD_NAMES}
@@ -40,7 +40,7 @@ def engines(rows: int) -> Engines:
     pipeline = joblib.load(os.environ["BENCH_PIPELINE"])
     bodies = [dict(zip(FIELD_NAMES, car.to_wire(), strict=True)) for car in cars]
     return {
-        # Price and spread: the large forest, and the small one that the interval needs too.
+        # Price and spread: the large forest, and the small one that the interval needs.
         "packed": lambda: (model.forest.predict(matrix), model.difficulty.predict(matrix)),
         "estimate": lambda: model.estimate(cars),
         "sklearn": lambda: forest.predict(matrix),
@@ -50,7 +50,7 @@ def engines(rows: int) -> Engines:
 
 
 def _extras(model: LoadedModel, car: CarFeatures) -> Engines:
-    """What a caller can ask for on top of the price of one car."""
+    """Return the functions that compute the extras of one car."""
     (price_mad,) = model.prices_mad([car])
     return {
         "contributions": lambda: model.explain(car),
@@ -73,7 +73,7 @@ def _car(given: dict[str, object]) -> CarFeatures:
 
 
 def measure(rows: int, call: Callable[[], object], seconds: float) -> dict[str, float]:
-    """Repeat a call for a while."""
+    """Repeat a call for some seconds and return its figures."""
     durations_ms: list[float] = []
     cpu_started_s, started_at = time.process_time(), time.perf_counter()
     while len(durations_ms) < MIN_CALLS or time.perf_counter() - started_at < seconds:
@@ -91,7 +91,7 @@ def measure(rows: int, call: Callable[[], object], seconds: float) -> dict[str, 
 
 
 def main(rounds: int, seconds: float, sizes: Sequence[int]) -> None:
-    """Let the engines take turns on each size."""
+    """Time the engines on each size, alternating."""
     for rows in sizes:
         found = engines(rows)
         for call in found.values():

@@ -1,5 +1,5 @@
 -- POST /jobs, then GET /jobs/{id}?wait=5 until it has succeeded. Argument: first car's number.
--- The connections share one list of unfinished jobs: whoever is free polls one or submits another.
+-- The connections share one list of unfinished jobs: an idle one polls a job or submits another.
 
 package.path = "benchmarks/scenarios/?.lua;" .. package.path
 local Cars = require("cars")

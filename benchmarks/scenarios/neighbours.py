@@ -1,4 +1,4 @@
-"""What a large batch does to others: callers who wait for one car, and a batch of few rows."""
+"""Scenario `neighbours`: single cars and a small batch, alone and beside large batches."""
 
 import contextlib
 import dataclasses
@@ -21,19 +21,19 @@ from benchmarks.servers import SERVICE
 
 CONNECTIONS = 16
 LARGE_BATCHES = 2
-"""So many large files are under way at once, so that one is while the next one arrives."""
+"""Number of large batches at a time, so that one is in progress while the next one is uploaded."""
 MIN_LARGE_ROWS = 250_000
-"""A file of fewer rows can be priced before the next one has been handed in."""
+"""A batch of fewer rows may end before the next one has been uploaded."""
 POLL_S = 0.1
 SMALL_ROWS = 100
 WAIT_S = 60.0
 
 ALONE, BESIDE = "alone", "beside-batch"
-"""The same load without and with a large batch under way."""
+"""The same load without and with a large batch in progress."""
 
 
 def neighbours(bench: Bench) -> None:
-    """Latency of `/predict`, and the time of a small batch, alone and beside a large one."""
+    """Measure the latency of `/predict` and the duration of a small batch, both ways."""
     if not bench.available_subjects([SERVICE]):
         return
     running = bench.running(SERVICE)
@@ -45,15 +45,15 @@ def neighbours(bench: Bench) -> None:
     def one_car(name: str, number: int) -> Round:
         command = wrk(running, "predict", seconds, CONNECTIONS, bench.next_car_number(), 0)
         with _batches(bench, large if name == BESIDE else None):
-            found = measured(running, command, scenario="beside", number=number, settles=False)
-        running.settle()
+            found = measured(running, command, scenario="beside", number=number, waits=False)
+        running.wait_until_idle()
         return dataclasses.replace(found, subject=name)
 
     def small_batch(name: str, number: int) -> Round:
         command = bench.command("benchmarks.scenarios.bulk_client", running.url, small)
         with _batches(bench, large if name == BESIDE else None):
-            found = measured(running, command, scenario="behind", number=number, settles=False)
-        running.settle()
+            found = measured(running, command, scenario="behind", number=number, waits=False)
+        running.wait_until_idle()
         return dataclasses.replace(found, subject=name)
 
     run_to_completion(wrk(running, "predict", 1, CONNECTIONS, bench.next_car_number(), 0), WAIT_S)
@@ -63,26 +63,26 @@ def neighbours(bench: Bench) -> None:
 
 @contextlib.contextmanager
 def _batches(bench: Bench, path: Path | None) -> Iterator[None]:
-    """Large batches under way from before the first measurement to after the last; or none.
+    """Keep large batches of a file in progress within the context; None: no batch.
 
     Raises:
-        ProgramError: there was a moment without any.
+        ProgramError: there was a moment without a batch.
     """
     if path is None:
         yield
         return
     large = _LargeBatches(bench.running(SERVICE).url, path)
-    with large.under_way():
+    with large.in_progress():
         yield
     if large.was_idle:
         raise ProgramError("the large batches ended faster than new ones came: use more --rows")
 
 
 class _LargeBatches:
-    """Hands in a large file whenever one has been worked off.
+    """Uploads a large file again whenever a batch has ended.
 
     Args:
-        url: of the service.
+        url: address of the service.
         path: the file.
     """
 
@@ -92,37 +92,37 @@ class _LargeBatches:
         self._unfinished: list[str] = []
         self._stop = threading.Event()
         self.was_idle = False
-        """Whether all had ended at some time."""
+        """Whether there was a moment when all had ended."""
 
     @contextlib.contextmanager
-    def under_way(self) -> Iterator[None]:
-        """Keep some of them under way; all have ended afterwards."""
+    def in_progress(self) -> Iterator[None]:
+        """Keep batches in progress within the context; cancel them at its end."""
         with self._client, ThreadPoolExecutor(1) as pool:
             self._unfinished = [self._upload() for _ in range(LARGE_BATCHES)]
-            feeding = pool.submit(self._feed)
+            uploads = pool.submit(self._replace_ended)
             try:
                 yield
             finally:
                 self._stop.set()
-                feeding.result()
+                uploads.result()
                 self._cancel()
 
-    def _feed(self) -> None:
-        """Replace what has ended, until told to stop; look once more then."""
+    def _replace_ended(self) -> None:
+        """Replace ended batches until the stop event; check once more after it."""
         is_stopping = False
         while not is_stopping:
             is_stopping = self._stop.wait(POLL_S)
-            self._note_idleness()
+            self._check_idle()
             while len(self._unfinished) < LARGE_BATCHES and not is_stopping:
-                arrived = self._upload()
-                self._note_idleness()  # the others may have ended while it was on its way
-                self._unfinished.append(arrived)
+                uploaded = self._upload()
+                self._check_idle()  # the others may have ended during the upload
+                self._unfinished.append(uploaded)
 
-    def _note_idleness(self) -> None:
-        self._look()
+    def _check_idle(self) -> None:
+        self._remove_ended()
         self.was_idle = self.was_idle or not self._unfinished
 
-    def _look(self) -> None:
+    def _remove_ended(self) -> None:
         states = {each: self._state(each) for each in self._unfinished}
         self._unfinished = [each for each, state in states.items() if state not in FINISHED]
 
@@ -134,7 +134,7 @@ class _LargeBatches:
             if time.monotonic() > until:
                 raise ProgramError("a cancelled batch does not end")
             time.sleep(POLL_S)
-            self._look()
+            self._remove_ended()
 
     def _upload(self) -> str:
         with self._path.open("rb") as file:
@@ -148,7 +148,7 @@ class _LargeBatches:
 
 
 def _repeated(path: Path, rows: int) -> Path:
-    """A file whose rows come so often that they are a large batch; itself if they are many."""
+    """Repeat the rows of a file to at least `MIN_LARGE_ROWS`; return the file if it has as many."""
     if rows >= MIN_LARGE_ROWS:
         return path
     header, _, body = path.read_bytes().partition(b"\n")

@@ -1,6 +1,6 @@
-"""One client that waits for each answer before it asks again, and its latencies as JSON.
+"""One client that waits for each answer before the next request; prints its latencies as JSON.
 
-Run as a program it calls an API: `python -m benchmarks.scenarios.one_client SECONDS URL FIRST_CAR`.
+`python -m benchmarks.scenarios.one_client SECONDS URL FIRST_CAR` calls the API.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ WARM_UP_CALLS = 20
 
 
 class Latencies:
-    """Durations of calls within a span of time, the first ones left out as warm-up.
+    """Measures durations of calls for some seconds, after a warm-up.
 
     Args:
-        seconds: how long to go on after the warm-up.
+        seconds: duration of the measurement after the warm-up.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -29,7 +29,7 @@ class Latencies:
 
     @property
     def should_continue(self) -> bool:
-        """Whether there is time for another call."""
+        """Whether there is time for another call; discards the calls of the warm-up."""
         if self._calls <= WARM_UP_CALLS:
             self._started_at = time.perf_counter()
             self._all_ms.clear()
@@ -58,7 +58,7 @@ class Latencies:
 
 
 def main(call: Callable[[], object]) -> None:
-    """Repeat a call for as many seconds as the first argument says."""
+    """Repeat a call for the number of seconds in the first argument and report its latencies."""
     latencies = Latencies(float(sys.argv[1]))
     while latencies.should_continue:
         with latencies.measure():
@@ -67,14 +67,14 @@ def main(call: Callable[[], object]) -> None:
 
 
 class PredictClient:
-    """Asks `POST /predict` for another car each time, over one connection."""
+    """Requests another car from `POST /predict` with each call, over one connection."""
 
     def __init__(self, host: str, first_car: int) -> None:
         self._connection = http.client.HTTPConnection(host, timeout=30)
         self._number = first_car
 
     def __call__(self) -> None:
-        """One valuation.
+        """Request one valuation.
 
         Raises:
             RuntimeError: the answer is not 200.

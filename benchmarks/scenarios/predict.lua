@@ -1,4 +1,4 @@
--- POST /predict. Arguments: first car's number, how many different cars (0: each request another).
+-- POST /predict. Arguments: first car's number, number of different cars (0: a new one per request).
 
 package.path = "benchmarks/scenarios/?.lua;" .. package.path
 local Cars = require("cars")

@@ -1,4 +1,4 @@
-"""One client alone: a valuation through the queue against empty tasks of other queues."""
+"""Scenario `roundtrip`: one client; a miss against empty tasks of other queues."""
 
 from benchmarks.bench import Bench
 from benchmarks.load import measured
@@ -10,7 +10,7 @@ SUBJECTS = (SERVICE, "celery-empty", "rq-empty", "dramatiq-empty", "taskiq-empty
 
 
 def roundtrip(bench: Bench) -> None:
-    """Ask, wait for the answer, ask again."""
+    """Measure calls of one client, one after the other."""
 
     def measure(name: str, number: int) -> Round:
         command = _client(bench, name)

@@ -1,4 +1,4 @@
-"""The mixed load of a soak: good callers, impatient ones, and some who break things off."""
+"""The mixed load of a soak: valid and invalid requests, jobs, batches, clients that disconnect."""
 
 import collections
 import http.client
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 40.0
-"""Longer than any wait that the service allows: who waits longer would wait for ever."""
+"""Longer than any wait that the service allows: a request that takes longer hangs."""
 PAUSE_S = 0.02
 SOME_CARS = 50
 BATCH_ROWS = 40
@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 def car(number: int) -> dict[str, Any]:
-    """A car of its own for each number."""
+    """Return a different car for each number."""
     return {
         "company": "Dacia",
         "model": "Logan",
@@ -36,18 +36,25 @@ def car(number: int) -> dict[str, Any]:
 
 
 class Tally:
-    """What became of the requests, over all callers."""
+    """Counts the results of the requests of all callers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.answers: collections.Counter[str] = collections.Counter()
         self.failures: collections.Counter[str] = collections.Counter()
         self.recorded: list[str] = []
-        """Ids that must stand in the audit log, each once."""
+        """Ids that must be in the audit log exactly once."""
         self.slowest_s = 0.0
 
-    def note(self, kind: str, started_at: float, wrong: str = "", answered_id: str = "") -> None:
-        """Count one exchange; `wrong` says what should not have happened."""
+    def add(self, kind: str, started_at: float, wrong: str = "", answered_id: str = "") -> None:
+        """Count one request.
+
+        Args:
+            kind: kind of the request.
+            started_at: its start, monotonic seconds.
+            wrong: the error, if there was one.
+            answered_id: the id of its answer, which must be in the audit log.
+        """
         with self._lock:
             self.answers[kind] += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - started_at)
@@ -58,7 +65,7 @@ class Tally:
 
 
 class Caller:
-    """One connection to the service, and what may be asked over it."""
+    """One connection to the service; each method sends requests of one kind."""
 
     def __init__(self, url: str, tally: Tally) -> None:
         self._address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
@@ -66,54 +73,54 @@ class Caller:
         self._tally = tally
 
     def hit(self) -> None:
-        """One of a few cars, mostly answered by the cache."""
+        """Request one of a few cars, which the cache mostly answers."""
         self._predict("hit", car(random.randrange(SOME_CARS)))
 
     def miss(self) -> None:
-        """A car that nobody has asked for."""
+        """Request a new car."""
         self._predict("miss", car(next(_numbers) + SOME_CARS))
 
     def impatient(self) -> None:
-        """A caller who does not wait: a job is what is left of the request."""
+        """Request a new car without waiting: the request becomes a job."""
         headers = {"Prefer": "wait=0"}
         self._predict("impatient", car(next(_numbers) + SOME_CARS), headers)
 
     def job(self) -> None:
-        """Submit two cars, wait for the job."""
+        """Submit two cars and wait for the job."""
         cars = [car(next(_numbers) + SOME_CARS) for _ in range(2)]
         started_at = time.monotonic()
-        status, body = self._ask("POST", "/jobs", json.dumps(cars))
+        status, body = self._request("POST", "/jobs", json.dumps(cars))
         job = json.loads(body)
         if status != http.client.ACCEPTED:
-            self._tally.note("job", started_at, f"status {status}")
+            self._tally.add("job", started_at, f"status {status}")
         else:
             self._follow("job", job["links"]["self"], started_at, f"{job['id']}-1")
 
     def batch(self) -> None:
-        """A small file with a broken row, until its results are there."""
+        """Upload a small file with a broken row and wait for its results."""
         rows = "".join(f"Dacia;Logan;2018;Diesel;Manuelle;{n}\n" for n in range(BATCH_ROWS))
         text = f"Marque;Modèle;Année;Carburant;Boîte;Kilométrage\n{rows}Dacia;;;;;\n"
         started_at = time.monotonic()
         headers = {"Content-Type": "text/csv"}
-        status, body = self._ask("POST", "/batches", text.encode(), headers)
+        status, body = self._request("POST", "/batches", text.encode(), headers)
         if status != http.client.ACCEPTED:
-            self._tally.note("batch", started_at, f"status {status}")
+            self._tally.add("batch", started_at, f"status {status}")
             return
         path = f"/batches/{json.loads(body)['id']}"
         self._follow("batch", path, started_at)
-        status, body = self._ask("GET", f"{path}/results")
+        status, body = self._request("GET", f"{path}/results")
         lines = body.count(b"\n")
-        self._tally.note("batch", started_at, "" if lines == BATCH_ROWS + 2 else f"{lines} lines")
+        self._tally.add("batch", started_at, "" if lines == BATCH_ROWS + 2 else f"{lines} lines")
 
     def bad(self) -> None:
-        """What nobody should send."""
+        """Send an invalid body."""
         started_at = time.monotonic()
-        status, _ = self._ask("POST", "/predict", random.choice(BAD_BODIES))
+        status, _ = self._request("POST", "/predict", random.choice(BAD_BODIES))
         refused = http.client.BAD_REQUEST <= status < http.client.INTERNAL_SERVER_ERROR
-        self._tally.note("bad", started_at, "" if refused else f"status {status}")
+        self._tally.add("bad", started_at, "" if refused else f"status {status}")
 
     def hang_up(self) -> None:
-        """Leave in the middle of a request, or before its answer."""
+        """Disconnect in the middle of a request, or before its answer."""
         started_at = time.monotonic()
         body = json.dumps(car(next(_numbers) + SOME_CARS)).encode()
         head = (
@@ -123,40 +130,40 @@ class Caller:
         sent = head.encode() + body
         with socket.create_connection(self._address, timeout=TIMEOUT_S) as connection:
             connection.sendall(sent[: random.choice((len(sent), len(sent) - 10, 20))])
-        self._tally.note("hang-up", started_at)
+        self._tally.add("hang-up", started_at)
 
     def look(self) -> None:
-        """What dashboards and operators read."""
+        """Request the pages that dashboards and operators read."""
         started_at = time.monotonic()
         for path in ("/predictions/stats", "/metrics", "/cache/stats", "/readyz", "/"):
-            status, _ = self._ask("GET", path)
-            self._tally.note("look", started_at, "" if status == http.client.OK else f"{status}")
+            status, _ = self._request("GET", path)
+            self._tally.add("look", started_at, "" if status == http.client.OK else f"{status}")
 
     def _predict(
         self, kind: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> None:
         started_at = time.monotonic()
-        status, answer = self._ask("POST", "/predict", json.dumps(body), headers or {})
+        status, answer = self._request("POST", "/predict", json.dumps(body), headers or {})
         found = json.loads(answer)
         if status == http.client.OK:
-            self._tally.note(kind, started_at, answered_id=found["id"])
+            self._tally.add(kind, started_at, answered_id=found["id"])
         elif status == http.client.ACCEPTED:
             self._follow(kind, found["links"]["self"], started_at, found["id"])
         else:
-            self._tally.note(kind, started_at, f"status {status}")
+            self._tally.add(kind, started_at, f"status {status}")
 
     def _follow(self, kind: str, path: str, started_at: float, answered_id: str = "") -> None:
-        """Poll until a job or batch has ended."""
+        """Poll until a job or batch has succeeded."""
         state = "unknown"
         while time.monotonic() - started_at < TIMEOUT_S:
-            status, body = self._ask("GET", f"{path}?wait=10")
+            status, body = self._request("GET", f"{path}?wait=10")
             state = json.loads(body).get("state", f"status {status}")
             if state == "SUCCEEDED":
-                self._tally.note(kind, started_at, answered_id=answered_id)
+                self._tally.add(kind, started_at, answered_id=answered_id)
                 return
-        self._tally.note(kind, started_at, f"still {state}")
+        self._tally.add(kind, started_at, f"still {state}")
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -173,15 +180,15 @@ class Caller:
 
 
 MIX = ("hit", "hit", "miss", "miss", "miss", "impatient", "job", "batch", "bad", "hang_up", "look")
-"""What each of the callers does, over and over; there is one caller for each word."""
+"""The method that each caller repeats; there is one caller per entry."""
 
 
 class Load:
-    """Callers at work, each in a thread.
+    """Runs callers, each in a thread.
 
     Args:
-        url: the service.
-        mix: what they do: names of `Caller`'s methods.
+        url: address of the service.
+        mix: the method of `Caller` that each caller repeats.
     """
 
     def __init__(self, url: str, mix: Sequence[str] = MIX) -> None:
@@ -192,12 +199,12 @@ class Load:
         ]
 
     def start(self) -> None:
-        """Begin."""
+        """Start all callers."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End, once everybody has their answer."""
+        """Stop all callers after their current request."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -209,4 +216,4 @@ class Load:
             try:
                 call()
             except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-                self.tally.note(kind, started_at, f"{type(error).__name__}: {error}")
+                self.tally.add(kind, started_at, f"{type(error).__name__}: {error}")

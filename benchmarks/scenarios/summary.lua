@@ -1,7 +1,7 @@
--- What every script shares: counts of the thread's own Lua state, read by `done` in the main one.
+-- Shared by all scripts: each thread counts in its own Lua state; `done` adds the counts up.
 
-finished = 0 -- operations that were answered with what was asked for
-failed = 0 -- answers with a status that should not be
+finished = 0 -- successful operations
+failed = 0 -- responses with an unexpected status
 
 local threads = {}
 

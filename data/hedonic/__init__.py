@@ -1,1 +1,1 @@
-"""The hedonic price model: its terms, its fit, its tables."""
+"""The hedonic price model: terms, fit and prediction."""

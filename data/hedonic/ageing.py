@@ -1,8 +1,8 @@
-"""Steady ageing: a newer car of the same model is never cheaper.
+"""Isotonic ageing: a newer car of the same model is never cheaper.
 
-The effect of a single year of a single model is estimated from few listings, and its noise would
-make a car of 2018 dearer than one of 2019. Those effects are moved, as little as their listings
-allow, until the model's price rises over the years that were listed.
+The effect of one year of one model is estimated from few listings; its noise could make a car of
+2018 dearer than one of 2019. Isotonic regression, weighted by the number of listings, replaces
+these effects, so that the price of each model increases over its listed years.
 """
 
 import dataclasses
@@ -11,22 +11,21 @@ from typing import Any
 
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 
 _TERM = (VEHICLE, "year")
 _FIRST_ISOTONIC_YEAR = 1998
-"""Older cars become collectable: there a falling price may be real."""
+"""Prices of older cars may really decrease with the year: they become collectable."""
 _DIGITS = 4
 
 
 def with_isotonic_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicModel:
-    """A copy of `model` whose effects of single years of single models do not break the order.
+    """A copy of `model` in which the effects by model and year are isotonic.
 
     Args:
         model: the fitted model.
-        listings: what it was fitted on; tells each model's usual fuel and gearbox.
+        listings: what it was fitted on; give each model's most frequent fuel and gearbox.
     """
     name = next((term.name for term in model.terms if term.keys == _TERM), None)
     if name is None:
@@ -48,7 +47,7 @@ def with_isotonic_ageing(model: HedonicModel, listings: pd.DataFrame) -> Hedonic
 
 
 def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray]:
-    """Log price of each known vehicle, with its usual fuel and gearbox, by year of registration."""
+    """Log price of each known vehicle, with its most frequent fuel and gearbox, by year."""
     fuels, gearboxes = (_most_frequent(listings, field) for field in ("fuel", "transmission"))
     pairs = [_vehicle(name) for name in model.vehicle_years]
     rows = [(*pair, fuels.get(pair), gearboxes.get(pair)) for pair in pairs]
@@ -59,9 +58,7 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
         for index, field in enumerate(fields)
     }
     columns["year"] = [int(year) for _ in rows for year in YEARS]
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
-    coded = predictor.ordinal_encoder.code(columns, len(rows) * repeat)
-    curves = predictor.log_price(predictor.parts(coded)).reshape(len(rows), repeat)
+    curves = HedonicPredictor(model).predict(columns, len(rows) * repeat).reshape(-1, repeat)
     return dict(zip(model.vehicle_years, curves, strict=True))
 
 
@@ -71,7 +68,7 @@ def _vehicle(name: str) -> tuple[str, str]:
 
 
 def _most_frequent(listings: pd.DataFrame, field: str) -> dict[tuple[str, str], str]:
-    """What most listings of each vehicle say; of equally frequent values the alphabet's first."""
+    """The most frequent value of each vehicle; of equally frequent ones the first in order."""
     counts = listings.groupby(["company", "model", field]).size().reset_index(name="listings")
     ranked = counts.sort_values(["listings", field], ascending=[False, True])
     best = ranked.drop_duplicates(["company", "model"])
@@ -79,7 +76,7 @@ def _most_frequent(listings: pd.DataFrame, field: str) -> dict[tuple[str, str], 
 
 
 def _isotonic_fit(values: Sequence[float], weights: Sequence[int]) -> list[float]:
-    """The closest sequence that does not fall (pool adjacent violators)."""
+    """Weighted isotonic regression by pooling adjacent violators."""
     pools: list[list[float]] = []
     for value, weight in zip(values, weights, strict=True):
         pools.append([float(value), float(weight), 1.0])

@@ -1,8 +1,9 @@
-"""Cars as small integers: what a hedonic model's cells are found by."""
+"""Ordinal encoding of cars: the codes that address the cells of a hedonic model."""
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -20,32 +21,17 @@ from data.hedonic.model import (
     IntArray,
 )
 from data.vehicles.columns import CategoricalColumn, Column, as_codes, as_numbers
-from data.vehicles.index import Generations, VehicleBrands, VehicleIndex, generation_for_year
-
-EXOTIC, PREMIUM, BUDGET = "exotic", "premium", "budget"
-
-_MEMBERS: Mapping[str, tuple[str, ...]] = {
-    EXOTIC: (
-        "aston martin", "bentley", "bugatti", "ferrari", "koenigsegg", "lamborghini", "lotus",
-        "maserati", "maybach", "mclaren", "pagani", "porsche", "rolls royce",
-    ),
-    PREMIUM: (
-        "acura", "alpine", "audi", "bmw", "cadillac", "genesis", "gmc", "hummer", "infiniti",
-        "jaguar", "land rover", "lexus", "lincoln", "lucid", "lynk co", "mercedes benz", "nio",
-        "polestar", "ram", "rivian", "tesla", "volvo", "xpeng", "zeekr",
-    ),
-    BUDGET: (
-        "baic", "brilliance", "byd", "chana", "changan", "chery", "daewoo", "dfm", "dfsk",
-        "dongfeng", "faw", "foton", "gaz", "geely", "great wall", "gwm", "hafei", "haima",
-        "jac", "jmc", "lada", "lifan", "mahindra", "proton", "tata", "uaz", "wuling", "zotye",
-    ),
-}  # fmt: skip
-
-BRAND_CLASSES: Mapping[str, str] = {
-    brand: name for name, brands in _MEMBERS.items() for brand in brands
-}
-"""The class by the folded name of the brand."""
-
+from data.vehicles.names import (
+    BMW,
+    BRAND_CLASSES,
+    BRAND_CORRECTIONS,
+    GENERATION,
+    MERCEDES,
+    MODEL_ALIASES,
+    brand_prefixes,
+    candidates,
+)
+from shared.domain.names import FuzzyNameIndex
 
 COLUMN_KEYS = (
     "company",
@@ -77,19 +63,22 @@ _BRAND_KEYS = (COLUMN_KEYS.index("company"), COLUMN_KEYS.index(BRAND_CLASS))
 _YEAR_NUMBER = NUMBERS.index("year")
 _FUEL, _TRANSMISSION = COLUMN_KEYS.index("fuel"), COLUMN_KEYS.index("transmission")
 _COLUMN_OF = {BRAND_CLASS: "company"}
-"""The column of a key that is none itself."""
+"""Column of a key that is not itself a column."""
 _INTEGER_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
 _MAX_CACHE_SIZE = 100_000
 
 Words = tuple[str, ...]
+Generations: TypeAlias = tuple[tuple[float, int], ...]
+"""Median year and code of each generation, the oldest first."""
+Codes: TypeAlias = int | Generations
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CodedCars:
     """Cars as codes (n, len(KEYS)) and numbers (n, len(NUMBERS)), NaN where missing.
 
-    `words` holds the known words of the edition by the position of the car; cars without any do
-    not stand there.
+    `words` has the known words of the edition by the position of the car; cars without known words
+    are absent.
     """
 
     codes: IntArray
@@ -98,7 +87,7 @@ class CodedCars:
 
 
 class CarOrdinalEncoder:
-    """Turns the car's fields into small integers; 0 is "missing or never seen"."""
+    """Encodes the car's fields as integers; 0 is "missing or not seen in training"."""
 
     def __init__(
         self,
@@ -147,11 +136,11 @@ class CarOrdinalEncoder:
         return found
 
     def vehicle_code(self, company: str, model: str, year: float | None) -> int:
-        """Code of the car's vehicle; 0 if it is not known."""
+        """Code of the car's vehicle; 0 if it is unknown."""
         return self._vehicles.code(company, model, year)
 
     def spec_code(self, company: str, model: str, fuel: str, transmission: str) -> int:
-        """Code of the spec with exactly these values; 0 if it is not known."""
+        """Code of the spec with exactly these values; 0 if it is unknown."""
         fuel_code = self.vocabularies["fuel"].get(fuel, 0)
         gearbox_code = self.vocabularies["transmission"].get(transmission, 0)
         return int(self._specs[self.vehicle_code(company, model, None), fuel_code, gearbox_code])
@@ -164,7 +153,7 @@ class CarOrdinalEncoder:
         return self._code_lists(cast("Mapping[str, Sequence[Any]]", columns), n)
 
     def _code_lists(self, columns: Mapping[str, Sequence[Any]], n: int) -> CodedCars:
-        """Columns as lists: for few cars they beat every array."""
+        """Encode columns given as lists: faster than arrays for few cars."""
         absent = (None,) * n
         numbers = np.array([columns.get(name, absent) for name in NUMBERS], dtype=np.float64)
         plain = [
@@ -187,7 +176,7 @@ class CarOrdinalEncoder:
         model: CategoricalColumn,
         n: int,
     ) -> CodedCars:
-        """Columns as arrays."""
+        """Encode columns given as arrays."""
         numbers = np.array([as_numbers(columns.get(name), n) for name in NUMBERS])
         codes = np.zeros((len(KEYS), n), dtype=np.int64)
         for place, (name, words) in enumerate(self._codes_by_value):
@@ -265,7 +254,7 @@ def _year_codes(years: FloatArray) -> IntArray:
 
 
 def ordinal_encoder_for(model: HedonicModel) -> CarOrdinalEncoder:
-    """The ordinal_encoder that knows every value that stands in a cell of `model`."""
+    """An encoder for every value that occurs in a cell of `model`."""
     words: dict[str, set[str]] = {key: set() for key in (*COLUMN_KEYS, SPEC, WORD)}
     for term in model.terms:
         for cell in model.cells[term.name]:
@@ -287,7 +276,7 @@ def ordinal_encoder_for(model: HedonicModel) -> CarOrdinalEncoder:
 
 
 def split_cell_key(cell: str, keys: Sequence[str]) -> list[str]:
-    """The value of each key in a cell's name; a derived key keeps its parts joined.
+    """The value of each key in a cell's key; a derived key keeps its parts joined.
 
     >>> split_cell_key("dacia|logan|2018", ["vehicle", "year"])
     ['dacia|logan', '2018']
@@ -312,7 +301,7 @@ def _split_spec(spec: str) -> tuple[str, str, str, str]:
 
 
 def cell_value_code(key: str, value: str, ordinal_encoder: CarOrdinalEncoder) -> int:
-    """The code of a key's value as it stands in a cell's name."""
+    """Code of a value in a cell's key."""
     if key == VEHICLE:
         return ordinal_encoder.vehicle_code(*_split_vehicle(value), None)
     if key == SPEC:
@@ -322,3 +311,140 @@ def cell_value_code(key: str, value: str, ordinal_encoder: CarOrdinalEncoder) ->
     if key == "year":
         return int(value) - FIRST_YEAR + 1
     return ordinal_encoder.vocabularies[key][int(value) if key in _INTEGER_KEYS else value]
+
+
+class VehicleBrands:
+    """Replaces the brand codes of known vehicles by those of the brand in the statistics.
+
+    Args:
+        vehicles: the known (company, model) pairs; the i-th has code i + 1.
+        words: by the index of a key: the key's codes by company.
+    """
+
+    def __init__(
+        self, vehicles: Sequence[tuple[str, str]], words: Mapping[int, Mapping[Any, int]]
+    ) -> None:
+        self._codes = {
+            place: [0, *(codes.get(company, 0) for company, _ in vehicles)]
+            for place, codes in words.items()
+        }
+        self._arrays = {place: np.array(codes) for place, codes in self._codes.items()}
+
+    def correct_lists(self, codes: list[list[int]], vehicles: Sequence[int]) -> None:
+        """Correct `codes`, one list for each key."""
+        for place, own in self._codes.items():
+            written = codes[place]
+            codes[place] = [
+                own[vehicle] if vehicle else code
+                for vehicle, code in zip(vehicles, written, strict=True)
+            ]
+
+    def correct_arrays(self, codes: IntArray, vehicles: IntArray) -> None:
+        """Correct `codes` (keys, n)."""
+        for place, own in self._arrays.items():
+            codes[place] = np.where(vehicles > 0, own[vehicles], codes[place])
+
+
+def generation_for_year(generations: Generations, year: float | None) -> int:
+    """Code of the generation sold in a year; of the newest if the year is missing."""
+    if year is None:
+        return generations[-1][1]
+    return min(generations, key=lambda each: abs(each[0] - year))[1]
+
+
+class VehicleIndex:
+    """Finds the code of a vehicle by its name in any spelling; 0 for an unknown vehicle.
+
+    Args:
+        vehicles: the known (company, model) pairs; the i-th has code i + 1.
+        years: the median year of each; selects the generation ("golf" of 2016 is "golf 7").
+    """
+
+    def __init__(self, vehicles: Sequence[tuple[str, str]], years: Sequence[float]) -> None:
+        self._codes = {pair: code for code, pair in enumerate(vehicles, start=1)}
+        self._compact = {
+            (company, model.replace(" ", "")): code
+            for (company, model), code in self._codes.items()
+        }
+        self._prefix_index = _compact_names(self._codes)
+        self._generations = _generations(self._codes, years)
+        self._fuzzy_matchers = _build_fuzzy_matchers(self._codes)
+        self._cache: dict[tuple[str, str], Codes] = {}
+
+    def code(self, company: str, model: str, year: float | None) -> int:
+        """Code of the vehicle; 0 if it is unknown."""
+        found = self.codes(company, model)
+        return found if isinstance(found, int) else generation_for_year(found, year)
+
+    def codes(self, company: str, model: str) -> Codes:
+        """Code of the vehicle, 0 if unknown; the codes of all generations if it has several."""
+        found = self._cache.get((company, model))
+        if found is None:
+            found = self._find(company, model)
+            if len(self._cache) >= _MAX_CACHE_SIZE:
+                self._cache.clear()
+            self._cache[company, model] = found
+        return found
+
+    def _find(self, company: str, model: str) -> Codes:
+        first = model.split(" ", maxsplit=1)[0]
+        if self._may_match(company, model, first):
+            for name in (model, *candidates(company, model)):
+                if found := self._exact_match(company, name):
+                    return found
+        if (pair := BRAND_CORRECTIONS.get((company, model))) is not None:
+            return self._exact_match(*pair)
+        # Typing errors come last: they must not take precedence over another name of the model.
+        near = (
+            self._fuzzy_matchers[company].find(first) if company in self._fuzzy_matchers else None
+        )
+        return self._exact_match(company, near) if near is not None else 0
+
+    def _may_match(self, company: str, model: str, first: str) -> bool:
+        """False if no candidate can be known: every candidate begins with the first word."""
+        names = self._prefix_index.get(company)
+        if names is None:
+            return False
+        at = bisect_left(names, first)
+        if at < len(names) and names[at].startswith(first):
+            return True
+        return company in {BMW, MERCEDES} or model.startswith(brand_prefixes(company))
+
+    def _exact_match(self, company: str, name: str) -> Codes:
+        """Code, or codes of all generations, of a name in the statistics; 0 if it is unknown."""
+        pair = (company, name)
+        if pair in self._codes:
+            return self._codes[pair]
+        if pair in self._generations:
+            return self._generations[pair]
+        return self._compact.get((company, name.replace(" ", "")), 0)
+
+
+def _compact_names(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """By company: the sorted names and aliases of its models, without spaces."""
+    names: dict[str, set[str]] = {}
+    for company, model in pairs:
+        names.setdefault(company, set(MODEL_ALIASES.get(company, ()))).add(model)
+    return {
+        company: sorted(name.replace(" ", "") for name in found) for company, found in names.items()
+    }
+
+
+def _build_fuzzy_matchers(pairs: Iterable[tuple[str, str]]) -> dict[str, FuzzyNameIndex]:
+    """By company: fuzzy index of its models, generations without their number."""
+    names: dict[str, set[str]] = {}
+    for company, model in pairs:
+        match = GENERATION.match(model)
+        names.setdefault(company, set()).add(match[1] if match else model)
+    return {company: FuzzyNameIndex(found) for company, found in names.items()}
+
+
+def _generations(
+    codes: Mapping[tuple[str, str], int], years: Sequence[float]
+) -> dict[tuple[str, str], Generations]:
+    """Codes of the models named "name 1", "name 2", by median year."""
+    found: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for (company, model), code in codes.items():
+        if (match := GENERATION.match(model)) is not None:
+            found.setdefault((company, match[1]), []).append((years[code - 1], code))
+    return {pair: tuple(sorted(g)) for pair, g in found.items() if len(g) > 1}

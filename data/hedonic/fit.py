@@ -1,4 +1,4 @@
-"""Estimating a `HedonicModel` from listings: one ridge regression over all terms at once."""
+"""Estimates a `HedonicModel` from listings by one robust ridge regression over all terms."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.hedonic.ageing import with_isotonic_ageing
-from data.hedonic.codes import BRAND_CLASSES, KEY_COLUMNS, tokenize_edition
+from data.hedonic.codes import KEY_COLUMNS, tokenize_edition
+from data.hedonic.imputed_effects import with_imputed_effects
 from data.hedonic.model import (
     BRAND_CLASS,
     SEPARATOR,
@@ -21,20 +22,20 @@ from data.hedonic.model import (
     IntArray,
     Term,
 )
-from data.hedonic.usual_fit import with_imputed_effects
+from data.vehicles.names import BRAND_CLASSES
 
 _ITERATIONS = (80, 40, 40)
-"""Of each round of reweighting; a round starts from the solution of the one before."""
+"""LSQR iterations of each round of reweighting, which starts from the previous solution."""
 _HUBER_DELTA = 1.5
 _MIN_RESIDUAL = 1e-9
 _DIGITS = 4
 _MIN_STATED_SHARE = 0.05
-"""A number that fewer listings state is not used: who states it is not like the others."""
+"""Curves of numbers that fewer listings state are left out: such listings are a biased sample."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class HedonicFit:
-    """A fitted model, and the slopes of the columns that describe the listing, not the car."""
+    """A fitted model, and the coefficients of the nuisance columns."""
 
     model: HedonicModel
     nuisance: FloatArray
@@ -63,22 +64,22 @@ def fit_hedonic(
     Args:
         listings: canonical columns (`data.listings.table`), normal-form values.
         log_price: (n,) natural log of the price in MAD.
-        terms: what to estimate; terms and cells with fewer than `min_count` listings are left out.
-        min_count: listings behind every published coefficient.
-        nuisance: (n, m) columns to be explained besides the terms (the date of the listing), so
-            that they do not leak into the effects; the model's intercept is for all of them 0.
+        terms: terms to estimate; terms and cells with fewer than `min_count` listings are left out.
+        min_count: fewest listings behind each coefficient.
+        nuisance: (n, m) covariates of the listing rather than the car (its date), which prevent a
+            bias of the effects; the model predicts for all of them being 0.
     """
     blocks = [block for term in terms if (block := _block(listings, term, min_count)) is not None]
     extra = np.empty((len(listings), 0)) if nuisance is None else nuisance
     design = scipy.sparse.hstack(
-        [block.design / np.sqrt(block.term.stiffness) for block in blocks]
+        [block.design / np.sqrt(block.term.penalty) for block in blocks]
         + [scipy.sparse.csr_matrix(extra)]
     ).tocsr()
-    falling = np.concatenate(
-        [np.full(block.design.shape[1], block.term.falling) for block in blocks]
+    non_increasing = np.concatenate(
+        [np.full(block.design.shape[1], block.term.non_increasing) for block in blocks]
         + [np.zeros(extra.shape[1], dtype=bool)]
     )
-    intercept, scaled = _robust_ridge(design, log_price, falling)
+    intercept, scaled = _robust_ridge(design, log_price, non_increasing)
     cells: dict[str, Mapping[str, Cell]] = {}
     start = 0
     for block in blocks:
@@ -96,11 +97,11 @@ def fit_hedonic(
 
 
 def _robust_ridge(
-    design: scipy.sparse.csr_matrix, target: FloatArray, falling: npt.NDArray[np.bool_]
+    design: scipy.sparse.csr_matrix, target: FloatArray, non_increasing: npt.NDArray[np.bool_]
 ) -> tuple[float, FloatArray]:
-    """Ridge with Huber weights: typing errors in a price must not move the market.
+    """Ridge regression with Huber weights, which bound the influence of typing errors in prices.
 
-    A column marked `falling` whose coefficient comes out positive is held at zero from then on.
+    A `non_increasing` column whose coefficient becomes positive is fixed at zero.
     """
     weights = np.ones(len(target))
     free = np.ones(design.shape[1])
@@ -115,24 +116,24 @@ def _robust_ridge(
                 weighted, (target - intercept) * root, damp=1.0, iter_lim=iterations, x0=solution
             )[0]
         )
-        free[falling & (solution > 0)] = 0.0
+        free[non_increasing & (solution > 0)] = 0.0
         solution *= free
         residual = target - intercept - design @ solution
         intercept += float(np.average(residual, weights=weights))
         width = _HUBER_DELTA * 1.4826 * float(np.median(np.abs(residual)))
-        # Where most prices are met exactly (all of them the same, say) they keep their weight.
+        # If most residuals are zero (all prices equal, for example) their weights stay 1.
         width = max(width, _MIN_RESIDUAL)
         weights = np.minimum(1.0, width / np.maximum(np.abs(residual), _MIN_RESIDUAL))
     return intercept, solution
 
 
 def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:
-    """The term's design columns; None when too few listings know it, or all say the same."""
+    """The term's design columns; None if too few listings state it, or all state the same."""
     names, rows, codes = _cell_codes(listings, term)
     values = np.ones((len(rows), 1))
-    if term.bend is not None:
-        numbers = listings[term.bend.variable].to_numpy(dtype=np.float64)[rows]
-        values = term.bend.columns(numbers)
+    if term.curve is not None:
+        numbers = listings[term.curve.variable].to_numpy(dtype=np.float64)[rows]
+        values = term.curve.columns(numbers)
         codes = np.where(np.isnan(numbers), -1, codes)
         if np.sum(codes >= 0) < _MIN_STATED_SHARE * len(listings):
             return None
@@ -140,8 +141,8 @@ def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:
     kept = np.flatnonzero(counts >= min_count)
     if len(kept) == 0:
         return None
-    if term.bend is None and len(counts) == 1 and counts[0] == len(listings):
-        return None  # part of the intercept: no field may get money for what all cars have
+    if term.curve is None and len(counts) == 1 and counts[0] == len(listings):
+        return None  # part of the intercept: what all cars share is no effect of a field
     position = np.full(len(names) + 1, -1)
     position[kept] = np.arange(len(kept))
     columns = position[codes]
@@ -162,9 +163,9 @@ def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:
 
 
 def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray, IntArray]:
-    """Names of the cells that occur, then pairs of a listing's row and its cell.
+    """Keys of the cells that occur, then pairs of a listing's row and its cell.
 
-    A listing stands in one cell, or in one for each word of its edition.
+    A listing has one cell, or one for each word of its edition.
     """
     rows = np.arange(len(listings))
     if not term.keys:
@@ -184,21 +185,21 @@ def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray
 
 
 def _column(listings: pd.DataFrame, field: str) -> pd.Series:
-    """A field of the listings, or the class of their brands."""
+    """A column of the listings, or the class of their brands."""
     if field == BRAND_CLASS:
         return listings["company"].map(BRAND_CLASSES)
     return listings[field]
 
 
 def _text(column: pd.Series) -> pd.Series:
-    """The values as they stand in a cell's name; missing ones are empty."""
+    """The values as written in a cell's key; missing values are empty."""
     codes, values = pd.factorize(column)
     words = [str(int(v)) if isinstance(v, float) else str(v) for v in values]
     return pd.Series(np.array([*words, ""], dtype=object)[codes])
 
 
 def _cells(block: _Block, scaled: FloatArray) -> dict[str, Cell]:
-    coefficients = scaled.reshape(len(block.names), -1) / np.sqrt(block.term.stiffness)
+    coefficients = scaled.reshape(len(block.names), -1) / np.sqrt(block.term.penalty)
     return {
         name: Cell(int(count), tuple(round(float(c), _DIGITS) for c in row))
         for name, count, row in zip(block.names, block.counts, coefficients, strict=True)

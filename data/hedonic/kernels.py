@@ -1,6 +1,9 @@
-"""The sum over a hedonic model's cells, compiled by numba when this module is imported."""
+"""The sum over a hedonic model's cells, compiled by numba when this module is imported.
 
-# Numba infers the types of what it compiles, from the signature that the outermost function states.
+This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
+"""
+
+# Numba infers the types of what it compiles from the signature of the outermost function.
 # ruff: noqa: ANN001, ANN201, D417, PLR0917
 # mypy: disable-error-code="no-untyped-def"
 
@@ -25,19 +28,19 @@ def sum_parts(
     codes, numbers, values, key_ends, keys, strides, offsets, multipliers, part_ends,
     variables, lows, spans, origins, at_origin, parts,
 ):  # fmt: skip
-    """Add up each car's effects by part, in the order of the columns.
+    """Sum the effects of each car by part, in the order of the columns.
 
     Args:
-        codes: (n, keys) cells are found by.
-        numbers: (n, numbers) bends follow; NaN: missing.
-        values: all cells' coefficients.
-        key_ends: (columns,) where each column's keys end in the next two.
-        keys, strides: places in `codes`, and what the code there is multiplied by.
+        codes: (n, keys) codes of the cars.
+        numbers: (n, numbers) numbers of the cars; NaN: missing.
+        values: coefficients of all cells.
+        key_ends: (columns,) end of each column's entries in `keys` and `strides`.
+        keys, strides: columns of `codes`, and the strides of their codes.
         offsets: (columns,) first cell of each column.
-        multipliers: (columns,) the curve that a column is multiplied by.
-        part_ends: (parts,) where each part's columns end.
-        variables, lows, spans, origins, at_origin: (curves,) as in `hedonic_tables.PiecewiseBasis`.
-        parts: (n, parts) filled.
+        multipliers: (columns,) basis column that a column is multiplied by.
+        part_ends: (parts,) end of each part's columns.
+        variables, lows, spans, origins, at_origin: (curves,) see `predictor._basis_arrays`.
+        parts: (n, parts) output.
     """
     curves = np.empty(len(variables))
     for car in range(len(codes)):
@@ -45,8 +48,8 @@ def sum_parts(
             value = 1.0 if curve == 0 else numbers[car, variables[curve]]
             if np.isnan(value):
                 value = origins[curve]
-            reached = (value - lows[curve]) / spans[curve]
-            curves[curve] = min(max(reached, 0.0), 1.0) - at_origin[curve]
+            position = (value - lows[curve]) / spans[curve]
+            curves[curve] = min(max(position, 0.0), 1.0) - at_origin[curve]
         column = key = 0
         for part in range(len(part_ends)):
             total = 0.0

@@ -1,10 +1,10 @@
-"""The hedonic price model: log price as a sum of published effects.
+"""The hedonic price model: log price as a sum of effects.
 
-A `HedonicModel` is a list of terms. A term is a table: a cell for each value (or combination of
-values) of a few of the car's fields, holding one or more coefficients. What a car is worth by
-the model is the sum of one coefficient from every term, some of them multiplied by a column that
-bends with a number (kilometres, power). Everything is additions, so the share of each field is
-exact, and the same car gives the same bits alone and among thousands.
+A `HedonicModel` is a list of terms. A term is a table with a cell for each value (or combination of
+values) of a few of the car's fields; a cell has one or more coefficients. The predicted log price
+is the sum of one effect of every term: a coefficient, or coefficients times a piecewise linear
+basis of a number (kilometres, power). Because effects are only added, the effect of each field is
+exact, and a car has the same price, to the bit, alone and in any group.
 """
 
 import dataclasses
@@ -29,15 +29,15 @@ VEHICLE = "vehicle"
 SPEC = "spec"
 """Derived key: vehicle, fuel and transmission."""
 WORD = "word"
-"""Derived key: each word of the edition; a car stands in as many cells as it has words."""
+"""Derived key: each word of the edition; a car has one cell for each of its words."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PiecewiseLinear:
-    """A piecewise linear curve of one number, as columns that are zero at `origin`.
+    """Basis of a piecewise linear curve of one number; every column is zero at `origin`.
 
-    Column `i` grows from 0 to 1 between knots `i` and `i + 1`; outside all knots the curve is
-    flat, so that no car is priced by extrapolation.
+    Column `i` increases by 1 between knots `i` and `i + 1` and is constant elsewhere, so the curve
+    does not extrapolate beyond the outer knots.
     """
 
     variable: str
@@ -46,7 +46,7 @@ class PiecewiseLinear:
 
     @property
     def width(self) -> int:
-        """How many columns the curve has."""
+        """Number of columns."""
         return len(self.knots) - 1
 
     def columns(self, values: FloatArray) -> FloatArray:
@@ -74,23 +74,23 @@ class Term:
     Args:
         name: of the term, unique in a model.
         field: the car's field that the effect is attributed to.
-        keys: the fields (or derived keys) whose values name a cell; empty for one cell.
-        bend: the number along which the effect bends; None for a plain shift.
-        stiffness: ridge penalty; how many listings the prior "no effect" weighs.
-        falling: the bend never rises: more kilometres never make a car dearer.
+        keys: the fields (or derived keys) whose values identify a cell; empty for a single cell.
+        curve: basis that the coefficients are multiplied by; None for a constant effect.
+        penalty: ridge penalty: the weight of the prior "no effect" as a number of listings.
+        non_increasing: the curve never rises: more kilometres never increase the price.
     """
 
     name: str
     field: str
     keys: tuple[str, ...] = ()
-    bend: PiecewiseLinear | None = None
-    stiffness: float = 1.0
-    falling: bool = False
+    curve: PiecewiseLinear | None = None
+    penalty: float = 1.0
+    non_increasing: bool = False
 
     @property
     def width(self) -> int:
-        """Coefficients in one cell."""
-        return self.bend.width if self.bend else 1
+        """Number of coefficients of a cell."""
+        return self.curve.width if self.curve else 1
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -98,9 +98,9 @@ class Term:
             "name": self.name,
             "field": self.field,
             "keys": list(self.keys),
-            "bend": self.bend.to_json() if self.bend else None,
-            "stiffness": self.stiffness,
-            "falling": self.falling,
+            "bend": self.curve.to_json() if self.curve else None,
+            "stiffness": self.penalty,
+            "falling": self.non_increasing,
         }
 
     @classmethod
@@ -110,9 +110,9 @@ class Term:
             name=given["name"],
             field=given["field"],
             keys=tuple(given["keys"]),
-            bend=PiecewiseLinear.from_json(given["bend"]) if given["bend"] else None,
-            stiffness=given["stiffness"],
-            falling=given["falling"],
+            curve=PiecewiseLinear.from_json(given["bend"]) if given["bend"] else None,
+            penalty=given["stiffness"],
+            non_increasing=given["falling"],
         )
 
 
@@ -129,20 +129,20 @@ class HedonicModel:
     """Terms and their cells.
 
     Args:
-        intercept: log price of a car of which nothing is known.
+        intercept: log price of a car of which no field is known.
         terms: the tables.
         cells: `cells[term name][cell key]`.
-        vehicle_years: the usual year of each known vehicle, by its cell key; a vehicle that does
-            not stand here is priced by its company and its other fields alone.
-        usual: by field, then by cell key (of a spec, a vehicle or a company, "" for all cars):
-            the field's usual effect, which counts for a car that does not state the field.
+        vehicle_years: median year of each known vehicle, by its cell key; an unknown vehicle is
+            priced by its company and its other fields.
+        imputed: effect of a missing field, by field, then by cell key of a spec, a vehicle or a
+            company ("" for all cars).
     """
 
     intercept: float
     terms: tuple[Term, ...]
     cells: Mapping[str, Mapping[str, Cell]]
     vehicle_years: Mapping[str, float]
-    usual: Mapping[str, Mapping[str, Cell]] = dataclasses.field(default_factory=dict)
+    imputed: Mapping[str, Mapping[str, Cell]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -151,7 +151,7 @@ class HedonicModel:
             "vehicle_years": dict(self.vehicle_years),
             "usual": {
                 field: {key: [cell.count, *cell.coefficients] for key, cell in cells.items()}
-                for field, cells in self.usual.items()
+                for field, cells in self.imputed.items()
             },
             "terms": [
                 {
@@ -178,7 +178,7 @@ class HedonicModel:
                 for term in given["terms"]
             },
             vehicle_years=dict(given["vehicle_years"]),
-            usual={
+            imputed={
                 field: {key: Cell(int(cell[0]), tuple(cell[1:])) for key, cell in cells.items()}
                 for field, cells in given["usual"].items()
             },
@@ -186,7 +186,7 @@ class HedonicModel:
 
 
 def cell_key(values: Sequence[Any]) -> str:
-    """The name of the cell for the values of a term's keys; a missing value is empty.
+    """Key of the cell for the values of a term's keys; a missing value is empty.
 
     >>> cell_key(["dacia", None, 2018])
     'dacia||2018'

@@ -1,7 +1,7 @@
-"""Which effects on the price the market is described by.
+"""The terms of the hedonic model.
 
-The stiffness of a term was chosen by cross-validation on real listings: specific cells are held
-back more than general ones, so that a cell with few listings leans on its parents.
+Their ridge penalties were chosen by cross-validation on real listings. Specific cells have a larger
+penalty than general ones, so the price of a cell with few listings follows the more general terms.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ YEAR = PiecewiseLinear(
 )
 """Depreciation of the market as a whole."""
 COARSE_YEAR = PiecewiseLinear(variable="year", knots=(1990, 2005, 2012, 2018, 2026), origin=2015)
-"""Depreciation of one brand, model, fuel, ...: how it departs from the market's."""
+"""Deviation of the depreciation of a brand, model, fuel, ... from the market's."""
 KM = PiecewiseLinear(
     variable="km_driven",
     knots=(0, 50_000, 100_000, 150_000, 200_000, 300_000),
@@ -32,18 +32,18 @@ TORQUE = PiecewiseLinear(variable="torque_nm", knots=(50, 120, 200, 300, 450, 80
 MILEAGE = PiecewiseLinear(variable="mileage_mpg", knots=(15, 35, 50, 65, 80), origin=45)
 
 _NUMERIC_TERMS = (
-    Term(name="km", field="km_driven", bend=KM, stiffness=0.3, falling=True),
-    Term(name="fiscal_power", field="fiscal_power_cv", bend=FISCAL, stiffness=0.3),
-    Term(name="engine", field="engine_cc", bend=ENGINE, stiffness=0.3),
-    Term(name="power", field="max_power_bhp", bend=POWER, stiffness=0.3),
-    Term(name="torque", field="torque_nm", bend=TORQUE, stiffness=0.3),
-    Term(name="mileage", field="mileage_mpg", bend=MILEAGE, stiffness=0.3),
-    Term(name="year", field="year", bend=YEAR, stiffness=0.3),
+    Term(name="km", field="km_driven", curve=KM, penalty=0.3, non_increasing=True),
+    Term(name="fiscal_power", field="fiscal_power_cv", curve=FISCAL, penalty=0.3),
+    Term(name="engine", field="engine_cc", curve=ENGINE, penalty=0.3),
+    Term(name="power", field="max_power_bhp", curve=POWER, penalty=0.3),
+    Term(name="torque", field="torque_nm", curve=TORQUE, penalty=0.3),
+    Term(name="mileage", field="mileage_mpg", curve=MILEAGE, penalty=0.3),
+    Term(name="year", field="year", curve=YEAR, penalty=0.3),
 )
 
 _CATEGORICAL_TERMS = tuple(
-    Term(name="_x_".join(keys), field=field, keys=keys, stiffness=stiffness)
-    for keys, field, stiffness in (
+    Term(name="_x_".join(keys), field=field, keys=keys, penalty=penalty)
+    for keys, field, penalty in (
         (("fuel",), "fuel", 2.0),
         (("transmission",), "transmission", 2.0),
         (("owner",), "owner", 2.0),
@@ -69,7 +69,7 @@ _CATEGORICAL_TERMS = tuple(
 )
 
 _AGEING_TERMS = tuple(
-    Term(name="_x_".join(keys) + "_ageing", field="year", keys=keys, bend=COARSE_YEAR, stiffness=s)
+    Term(name="_x_".join(keys) + "_ageing", field="year", keys=keys, curve=COARSE_YEAR, penalty=s)
     for keys, s in (
         ((BRAND_CLASS,), 2.0),
         (("company",), 2.0),
@@ -83,7 +83,7 @@ _AGEING_TERMS = tuple(
 )
 
 _POWER = tuple(
-    Term(name=f"{key}_x_power", field="max_power_bhp", keys=(key,), bend=POWER, stiffness=2.0)
+    Term(name=f"{key}_x_power", field="max_power_bhp", keys=(key,), curve=POWER, penalty=2.0)
     for key in ("company", "fuel")
 )
 
@@ -91,8 +91,8 @@ TERMS: tuple[Term, ...] = (*_NUMERIC_TERMS, *_CATEGORICAL_TERMS, *_AGEING_TERMS,
 
 
 def with_scaled_penalty(factor: float) -> tuple[Term, ...]:
-    """`TERMS` with every cell held back `factor` times as much; curves of all cars stay."""
+    """`TERMS` with `factor` times the penalty, except for the terms without keys."""
     return tuple(
-        dataclasses.replace(term, stiffness=term.stiffness * factor) if term.keys else term
+        dataclasses.replace(term, penalty=term.penalty * factor) if term.keys else term
         for term in TERMS
     )

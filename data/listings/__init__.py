@@ -1,1 +1,1 @@
-"""Listing files as people have them, read into one table."""
+"""Listings files: formats, parsing, the canonical table."""

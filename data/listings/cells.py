@@ -1,4 +1,4 @@
-"""What single cells of real files look like, made ready for the car's field definitions."""
+"""Cleans cells of listings files, so that the car's field definitions can parse them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.IGNOR
 
 
 def range_midpoint(text: str) -> str:
-    """The middle of a band, the bound of an open one; any other text as it is.
+    """The middle of a range, the bound of an open range; any other text unchanged.
 
     >>> range_midpoint("100 000 - 109 999"), range_midpoint("Plus de 500 000")
     ('105000', '500 000')
@@ -67,7 +67,7 @@ def fuel_economy_mpg(text: str) -> str | None:
 
 
 def torque_nm(text: str) -> str | None:
-    """Torque at its engine speed, in newton metres or kilogram metres, as newton metres.
+    """Torque in newton metres, from newton metres or kilogram metres at an engine speed.
 
     >>> torque_nm("190Nm@ 2000rpm"), torque_nm("22.4 kgm at 1750-2750rpm")
     ('190.0', '219.7')
@@ -104,7 +104,7 @@ def parse_month(text: str) -> str | None:
 
 
 def value_mapper(words: Mapping[str, str]) -> CellCleaner:
-    """A cleaner that replaces whole cells, compared without case; others stay as they are.
+    """A cleaner that replaces whole cells, ignoring case; other cells are unchanged.
 
     >>> value_mapper({"yes": "First"})("Yes")
     'First'

@@ -1,4 +1,4 @@
-"""From the bytes of a listings file to its headers and rows, whatever program wrote it."""
+"""Reads the headers and rows of a listings file; detects compression, encoding and delimiter."""
 
 import csv
 import dataclasses
@@ -13,7 +13,7 @@ _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class ListingsError(ValueError):
-    """A file cannot be used as listings; the message is one line that says why."""
+    """A file cannot be used as listings; the message is one line with the reason."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,8 +23,8 @@ class RawTable:
     Args:
         name: of the file.
         digest: SHA-256 of the file's content, decompressed.
-        encoding: how its text was read.
-        headers: as they stand in the file.
+        encoding: name of the detected encoding.
+        headers: as written in the file.
         rows: each as long as the headers.
         numbers: row numbers as a spreadsheet shows them; the headers are row 1.
     """
@@ -38,7 +38,7 @@ class RawTable:
 
 
 def read_table(path: Path) -> RawTable:
-    """Read a CSV file, plain or gzipped; its separator and encoding are found out.
+    """Read a CSV file, plain or gzipped; detects its delimiter and encoding.
 
     Raises:
         ListingsError: the file is missing, is not text, or holds no rows.
@@ -86,8 +86,8 @@ def _read_bytes(path: Path) -> bytes:
 def _decode(raw: bytes) -> tuple[str, str]:
     """The text and the name of its encoding.
 
-    UTF-8 with or without mark, UTF-16, or cp1252, which reads any bytes. Exports that were glued
-    together may mix the first and the last: then each line is read for itself.
+    UTF-8 with or without byte order mark, UTF-16 with one, or cp1252. Concatenated exports may mix
+    UTF-8 and cp1252: each line of a file that is not valid UTF-8 is decoded separately.
     """
     if raw[:2] in _UTF_16_MARKS:
         return raw.decode("utf-16", errors="replace"), "utf-16"

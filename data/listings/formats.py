@@ -1,4 +1,4 @@
-"""The layouts of listing files that are recognised, by their column headers."""
+"""The layouts of listings files, recognised by their column headers."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from shared.domain.names import fold
 from shared.fields.car import CAR_FIELDS
 
 RUPEE_IN_MAD = 0.13
-"""The convention of the project that published the rupee files; not an exchange rate of today."""
+"""Conversion used by the project that published the rupee files; not a current rate."""
 
 NAME = "name"
 """A column with company, model and edition in one text."""
@@ -20,11 +20,11 @@ class ListingFormat:
     """One layout.
 
     Args:
-        name: as the load report states it.
+        name: shown in the load report.
         columns: canonical column (or `NAME`) by the folded header of the file.
-        signature: folded headers that must all be there; the first format that fits is taken.
-        cleaners: how a cell is made ready for the field's own definition, by canonical column.
-        mad_per_unit: what one unit of the price column is in MAD.
+        signature: folded headers that must all be present; the first matching format is used.
+        cleaners: applied to a cell before the field parses it, by canonical column.
+        mad_per_unit: MAD per unit of the price column.
     """
 
     name: str
@@ -46,7 +46,7 @@ _LISTING = {
     SOURCE: SOURCE,
 }
 PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
-"""The names that a price goes by; what a message tells those who have another."""
+"""Names of a price column that an error message suggests."""
 _PRICE_HEADERS = (
     "prix", "price", "prix dh", "prix mad", "prix dhs", "price mad", "price dh", "prix de vente",
     "prix demande", "prix en dh", "selling price", "asking price", "montant",
@@ -184,6 +184,6 @@ FORMATS: tuple[ListingFormat, ...] = (
 
 
 def detect_format(headers: Sequence[str]) -> ListingFormat:
-    """The layout of a file with these headers; the last format takes whatever is left."""
+    """The layout of a file with these headers; the last format matches every file."""
     folded = [fold(header) for header in headers]
     return next(layout for layout in FORMATS if layout.fits(folded))

@@ -1,7 +1,8 @@
-"""Reading listing files as people have them into the canonical table."""
+"""Loads listings files of any layout into the canonical table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +10,39 @@ import numpy as np
 import pandas as pd
 from marshmallow import ValidationError
 
+from data.hedonic.model import SEPARATOR
 from data.listings.cells import money, parse_month
 from data.listings.files import ListingsError, RawTable, read_table
 from data.listings.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
-from data.listings.names import split_name
 from data.listings.report import MAX_SUSPECT_ROWS, LoadReport
 from data.listings.suspicion import suspicious_prices
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
-from shared.domain.names import fold
+from data.market.reference import ReferenceMarket
+from shared.domain.names import canonical_brand, fold
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import is_blank
-
-__all__ = ["ListingsError", "LoadReport", "load_listings"]
 
 _REQUIRED_COLUMNS = ("company", "model", "year")
 _MIN_PRICE_MAD = 1_000
 _MAX_PRICE_MAD = 100_000_000
 _MAX_HEADERS_SHOWN = 20
 _MIN_DUPLICATE_COLUMNS = 8
-"""A row of so many used columns that repeats another word for word is the same listing, read
-twice. With fewer columns two cars may well look alike."""
+"""Rows with equal text in at least this many columns are duplicates of one listing. With fewer
+columns two different cars can have equal rows."""
+_TWO_WORD_BRANDS = frozenset(
+    {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
+)
+_MAX_MODEL_WORDS = 3
 
 Columns = Mapping[str, Sequence[str]]
 Values = Mapping[str, Sequence[Any]]
 
 
 def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
-    """Read a listings file (csv or csv.gz), whatever its layout.
+    """Load a listings file (csv or csv.gz) of any layout.
 
     Raises:
-        ListingsError: the file is missing, is not such a table, or no row of it can be used.
+        ListingsError: the file is missing, is not a listings table, or has no usable row.
     """
     raw = read_table(path)
     layout = detect_format(raw.headers)
@@ -76,7 +80,7 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
 def _columns(
     raw: RawTable, layout: ListingFormat
 ) -> tuple[dict[str, Sequence[str]], tuple[str, ...]]:
-    """Raw cells by canonical column, and the headers that say nothing to us."""
+    """Raw cells by canonical column, and the headers that are not used."""
     columns: dict[str, Sequence[str]] = {}
     unused = []
     for index, header in enumerate(raw.headers):
@@ -94,7 +98,7 @@ def _columns(
 
 
 def _check_columns(raw: RawTable, columns: Columns) -> None:
-    """Refuse a table without the columns that nothing can be done without."""
+    """Raise `ListingsError` if a required column is missing."""
     missing = [name for name in (PRICE, *_REQUIRED_COLUMNS) if name not in columns]
     if not missing:
         return
@@ -104,7 +108,7 @@ def _check_columns(raw: RawTable, columns: Columns) -> None:
 
 
 def _parse_column(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
-    """Cells in normal form, None where blank or unreadable; each distinct text is read once."""
+    """Cells in normal form, None where blank or unreadable; each distinct text is parsed once."""
     cleaner = layout.cleaners.get(name)
 
     def read(cell: str) -> Any:
@@ -130,13 +134,13 @@ def _deserialized(name: str, text: str) -> Any:
     except ValidationError:
         return None
     if name == "company" and value is not None and value.isdigit():
-        # Cells have slipped by a column: no brand is a number.
+        # The cells of this row are shifted by a column: no brand is a number.
         return None
     return value
 
 
 def _find_duplicates(columns: Columns) -> list[bool]:
-    """Whether each row says word for word what an earlier one says."""
+    """Whether each row has the same text as an earlier one."""
     rows = list(zip(*columns.values(), strict=True))
     if len(columns) < _MIN_DUPLICATE_COLUMNS:
         return [False] * len(rows)
@@ -145,7 +149,7 @@ def _find_duplicates(columns: Columns) -> list[bool]:
 
 
 def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
-    """Indices of the rows that can be used, and why the others cannot."""
+    """Indices of the usable rows, and counts of the others by reason."""
     reasons: Counter[str] = Counter()
     kept = []
     for index, price in enumerate(values[PRICE]):
@@ -164,7 +168,7 @@ def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], 
 
 
 def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
-    """Cells of optional fields that say something which could not be read, by field."""
+    """Number of unreadable cells of optional fields, by field."""
     found = {}
     for name in columns:
         if name not in CAR_FIELDS or name in _REQUIRED_COLUMNS:
@@ -179,3 +183,35 @@ def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
 def _months(table: pd.DataFrame) -> tuple[str, str] | None:
     dates = table[LISTING_DATE].dropna()
     return (str(dates.min()), str(dates.max())) if len(dates) else None
+
+
+def split_name(name: str) -> tuple[str, str, str]:
+    """Split a listing's full name into company, model and edition.
+
+    Models of the reference market may have several words; for others the first word is the model.
+
+    >>> split_name("Maruti Swift Dzire VDI"), split_name("Mercedes-Benz Classe C 220 d")
+    (('maruti', 'swift', 'dzire vdi'), ('mercedes benz', 'classe c', '220 d'))
+    """
+    words = fold(name).split(" ")
+    size = 2 if " ".join(words[:2]) in _TWO_WORD_BRANDS else 1
+    company, rest = " ".join(words[:size]), words[size:]
+    length = _model_length(canonical_brand(company), rest)
+    return company, " ".join(rest[:length]), " ".join(rest[length:])
+
+
+def _model_length(company: str, words: list[str]) -> int:
+    """Number of words that name the model."""
+    known = _known_vehicles()
+    for length in range(min(_MAX_MODEL_WORDS, len(words)), 1, -1):
+        if (company, " ".join(words[:length])) in known:
+            return length
+    return 1
+
+
+@cache
+def _known_vehicles() -> frozenset[tuple[str, str]]:
+    """(company, model) pairs of the reference market."""
+    vehicles = ReferenceMarket.load().hedonic.vehicle_years
+    pairs = (vehicle.split(SEPARATOR) for vehicle in vehicles)
+    return frozenset((company, model) for company, model in pairs)

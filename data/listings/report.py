@@ -1,17 +1,17 @@
-"""What became of a listings file: the account that every command gives of what it read."""
+"""The report on loading a listings file, which every command that reads one prints."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 MAX_SUSPECT_ROWS = 20
-"""Suspicious rows that the report names, the first ones."""
+"""Number of suspicious rows that the report lists."""
 _MAX_SUSPECTS_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LoadReport:
-    """What became of a file's rows."""
+    """Counts and findings of loading a file."""
 
     file: str
     layout: str
@@ -21,23 +21,23 @@ class LoadReport:
     rows_read: int
     rows_kept: int
     dropped: Mapping[str, int]
-    """Rows left out, by reason."""
+    """Number of rows left out, by reason."""
     blanked: Mapping[str, int]
-    """Cells of optional fields that could not be read and count as missing, by field."""
+    """Number of unreadable cells of optional fields, which are missing in the table, by field."""
     suspects: int
-    """Rows kept whose price is probably a typing error."""
+    """Number of rows kept whose price is probably a typing error."""
     suspect_rows: tuple[int, ...]
-    """Where the first `MAX_SUSPECT_ROWS` of them stand; the headers are row 1."""
+    """Row numbers of the first `MAX_SUSPECT_ROWS` of them; the headers are row 1."""
     unused_columns: tuple[str, ...]
     months: tuple[str, str] | None
-    """First and last month of listing; None where nothing is dated."""
+    """First and last month of listing; None without dates."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready."""
         return dataclasses.asdict(self)
 
     def summary(self) -> str:
-        """The report for people, one finding a line."""
+        """The report as text, one finding per line."""
         lines = [
             f"{self.file}: layout {self.layout}, {self.encoding}",
             f"  kept      {self.rows_kept:,} of {self.rows_read:,} rows",
@@ -45,9 +45,9 @@ class LoadReport:
         if self.dropped:
             lines.append(f"  dropped   {_counts(self.dropped)}")
         if self.suspects:
-            told = ", ".join(map(str, self.suspect_rows[:_MAX_SUSPECTS_SHOWN]))
+            shown = ", ".join(map(str, self.suspect_rows[:_MAX_SUSPECTS_SHOWN]))
             more = ", …" if self.suspects > _MAX_SUSPECTS_SHOWN else ""
-            lines.append(f"  flagged   {self.suspects:,} suspicious prices (rows {told}{more})")
+            lines.append(f"  flagged   {self.suspects:,} suspicious prices (rows {shown}{more})")
         if self.blanked:
             lines.append(f"  unread    {_counts(self.blanked)}")
         if self.unused_columns:
@@ -58,7 +58,7 @@ class LoadReport:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    """Counts with what they count, the largest first.
+    """Counts and their names, the largest first.
 
     >>> _counts({"without a price": 2, "repeated": 1200})
     '1,200 repeated, 2 without a price'

@@ -1,4 +1,4 @@
-"""Figures that are probably typing errors: a digit too many or too few, thousands left out."""
+"""Detects prices and kilometres that are probably typing errors: missing or extra digits."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,16 +7,16 @@ import pandas as pd
 from data.listings.table import LISTING_DATE, PRICE
 
 _FACTOR = 4.0
-"""A price this many times above or below its like is suspect..."""
+"""A price is suspect if it is this many times above or below the median of its model,"""
 _DEVIATIONS = 6.0
-"""...if it is also this many robust deviations away."""
+"""and also this many robust standard deviations away."""
 _MIN_GROUP_SIZE = 5
 _MIN_KM_PER_YEAR = 3_500.0
 _IGNORED_YEARS = 3.0
 
 
 def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether each listing's price is far from what its model and year ask for, (n,)."""
+    """Whether each listing's price is far from that of its model and year, (n,)."""
     log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
     ageing = _slope(listings["year"].to_numpy(dtype=np.float64), log_price)
     level = pd.Series(log_price - ageing * listings["year"].to_numpy(dtype=np.float64))
@@ -32,8 +32,8 @@ def suspicious_prices(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
 def implausible_km(listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each car has driven far too little for its age, (n,).
 
-    Such listings ask the price of an ordinary car: "120" stands for 120,000. Left in, they would
-    teach that a low figure is worth nothing.
+    The prices of such listings are ordinary: "120" stands for 120,000. They would bias the effect
+    of low kilometres towards zero.
     """
     latest = listings["year"].max()
     listed = listings[LISTING_DATE].str.slice(0, 4).astype(np.float64).fillna(latest).to_numpy()
@@ -52,7 +52,7 @@ def without_implausible_km(listings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _slope(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
-    """Least squares slope; 0 where x does not vary."""
+    """Least-squares slope; 0 if x is constant."""
     offset = x - x.mean()
     variance = float(np.mean(offset**2))
     return float(np.mean(offset * (y - y.mean()))) / variance if variance > 0 else 0.0

@@ -1,4 +1,4 @@
-"""The canonical table of listings: one row for each listing, the same columns from every source."""
+"""The canonical table of listings: one row per listing, the same columns for every source."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ SOURCE = "source"
 PRICE_SUSPECT = "price_suspect"
 
 LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, PRICE_SUSPECT)
-"""The car's fields in normal form, then what is known of the listing.
+"""The car's fields in normal form, then the columns of the listing.
 
-`price_mad` is what was asked, in MAD; `listing_date` is YYYY-MM; `price_suspect` is True where the
+`price_mad` is the asking price in MAD; `listing_date` is YYYY-MM; `price_suspect` is True if the
 price is probably a typing error.
 """
 
@@ -30,11 +30,11 @@ NUMERIC_FIELDS: tuple[str, ...] = (
     "fiscal_power_cv",
     "doors",
 )
-"""Fields that are float64 in the table, NaN where missing; all others are text or None."""
+"""Fields that are float64, NaN where missing; all others are str or None."""
 
 
 def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A canonical table from columns of equal length; columns that are absent are missing."""
+    """A canonical table from columns of equal length; values of absent columns are missing."""
     rows = max((len(values) for values in columns.values()), default=0)
     table: dict[str, Any] = {}
     for name in LISTING_COLUMNS:
@@ -48,7 +48,7 @@ def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 
 
 def _texts(values: Sequence[Any]) -> pd.Series:
-    """Plain text and None; an enum's member becomes its value."""
+    """Values as str or None; an enum's member becomes its value."""
     known: dict[Any, str] = {}
     plain = [None if value is None else known.setdefault(value, str(value)) for value in values]
     return pd.Series(np.array(plain, dtype=object), dtype=object)
@@ -60,3 +60,9 @@ def car_columns(listings: pd.DataFrame) -> dict[str, list[Any]]:
         name: [None if value != value else value for value in listings[name].tolist()]  # noqa: PLR0124 - NaN
         for name in FIELD_NAMES
     }
+
+
+def latest_month(listings: pd.DataFrame) -> str:
+    """Month (YYYY-MM) of the latest listing; January of the latest year if none is dated."""
+    dates = listings[LISTING_DATE].dropna()
+    return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"

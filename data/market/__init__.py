@@ -1,1 +1,1 @@
-"""The reference market: published statistics, and listings drawn from them."""
+"""The reference market: its statistics, their estimation, and listings generated from them."""

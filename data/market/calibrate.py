@@ -1,16 +1,15 @@
-"""Rebuilding the reference market from a listings file."""
+"""Estimates the statistics of the reference market from listings."""
 
 import numpy as np
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import HedonicFit, fit_hedonic
 from data.hedonic.model import FloatArray, IntArray, PiecewiseLinear
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.distributions import (
     AGE_BANDS,
     MIN_CELL_COUNT,
@@ -35,7 +34,7 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
     """Estimate the market's statistics.
 
     Args:
-        listings: a canonical table; listings without a date count as the latest ones.
+        listings: a canonical table; a missing date is replaced by the latest one.
 
     Raises:
         ListingsError: too few listings for statistics of cells of ten, or a single brand.
@@ -52,8 +51,8 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
     months = curve.columns(dated[LISTING_DATE].map(month_number).to_numpy(dtype=np.float64))
     log_price = np.log(dated[PRICE].to_numpy(dtype=np.float64))
     fit = fit_hedonic(dated, log_price, TERMS, min_count=MIN_CELL_COUNT, nuisance=months)
-    own = _residuals(fit, dated, log_price, months)
-    residual = _combined_residuals(own, _out_of_fold_residuals(dated, log_price, months))
+    in_sample = _residuals(fit, dated, log_price, months)
+    residual = _combined_residuals(in_sample, _out_of_fold_residuals(dated, log_price, months))
     return ReferenceMarket(
         data_as_of=as_of,
         basis="asking_prices",
@@ -66,7 +65,7 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
 
 
 def require_several_brands(listings: pd.DataFrame) -> None:
-    """Refuse listings that say nothing of cars in general.
+    """Check that listings are of several brands.
 
     Raises:
         ListingsError: all are of one brand.
@@ -78,14 +77,8 @@ def require_several_brands(listings: pd.DataFrame) -> None:
         )
 
 
-def latest_month(listings: pd.DataFrame) -> str:
-    """The month of the latest listing; the latest year of registration where none is dated."""
-    dates = listings[LISTING_DATE].dropna()
-    return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"
-
-
 def near_duplicate_groups(listings: pd.DataFrame) -> IntArray:
-    """A number for each listing, the same for listings that may be of the same car."""
+    """Group number of each listing; listings that may be of the same car share it."""
     fields = ["company", "model", "year", "fuel", "transmission", "km_driven", "fiscal_power_cv"]
     numbers = listings.groupby(fields, dropna=False, sort=True).ngroup()
     return np.asarray(numbers, dtype=np.int64)
@@ -101,7 +94,7 @@ def assign_folds(listings: pd.DataFrame, folds: int, seed: int = 0) -> IntArray:
 def _out_of_fold_residuals(
     listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
 ) -> FloatArray:
-    """Log price minus the price by a model that was fitted without the listing's fold."""
+    """Log price minus the prediction of a model fitted without the listing's fold."""
     folds = assign_folds(listings, _FOLDS)
     residual = np.empty(len(listings))
     for fold in range(_FOLDS):
@@ -121,21 +114,19 @@ def _out_of_fold_residuals(
 def _residuals(
     fit: HedonicFit, listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
 ) -> FloatArray:
-    """Log price minus the price by the model, at the level of the listing's month."""
-    predictor = HedonicPredictor(fit.model, ordinal_encoder_for(fit.model))
-    coded = predictor.ordinal_encoder.code(car_columns(listings), len(listings))
-    expected = predictor.log_price(predictor.parts(coded)) + months @ fit.nuisance
-    return np.asarray(log_price - expected)
+    """Log price minus the prediction at the price level of the listing's month."""
+    expected = HedonicPredictor(fit.model).predict(car_columns(listings), len(listings))
+    return np.asarray(log_price - (expected + months @ fit.nuisance))
 
 
-def _combined_residuals(own: FloatArray, unseen: FloatArray) -> FloatArray:
-    """How far the prices themselves stray, without the error of the model.
+def _combined_residuals(in_sample: FloatArray, out_of_fold: FloatArray) -> FloatArray:
+    """Residuals of the prices without the estimation error of the model.
 
-    A listing's residual from a model that it has helped to fit is too small by the factor 1 - h,
-    with h its leverage; that from a model without it is too large by as much as the model errs,
-    and training on drawn listings adds such an error anew. Their geometric mean is neither.
+    The in-sample residual of a listing is too small by the factor 1 - h, with h its leverage. The
+    out-of-fold residual is too large by the estimation error, which training on generated listings
+    would add once more. The geometric mean of both has neither bias to first order.
     """
-    return np.asarray(np.sign(unseen) * np.sqrt(np.abs(own * unseen)))
+    return np.asarray(np.sign(out_of_fold) * np.sqrt(np.abs(in_sample * out_of_fold)))
 
 
 def _price_index(
@@ -152,7 +143,7 @@ def _price_index(
 
 
 def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
-    """Deviation by group (shrunk to the market's), factor by age band, and the shape."""
+    """Standard deviation by group (shrunk to the market's), factor by age band, and shape."""
     size = pd.Series(np.abs(residual) * _STD_PER_MEAN_ABS_DEV)
     names = group_names(listings)
     grouped = size.groupby(names).agg(["size", "sum"])

@@ -1,7 +1,7 @@
-"""How the cars of a market are distributed: what is sold, how old, how far driven.
+"""Distributions of the cars of a market: models, years, kilometres, versions.
 
-Every count, share and quantile stands beside the number of listings it was taken from, and none
-was taken from fewer than `MIN_CELL_COUNT`.
+Every count, share and quantile is stored with the number of its listings, which is at least
+`MIN_CELL_COUNT`.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ MIN_CELL_COUNT = 10
 YEAR_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
 KM_QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 AGE_BANDS = (0, 2, 4, 7, 10, 14, 19)
-"""Lower ends of the age bands, years."""
+"""Lower bounds of the age bands, years."""
 MAX_AGE = 30
 SPEC_FIELDS = ("fuel", "transmission", "fiscal_power_cv")
 MARGINAL_FIELDS = (*SPEC_FIELDS, "edition")
@@ -30,7 +30,7 @@ PATTERN_FIELDS = (
     "owner", "condition", "origin", "city",
 )  # fmt: skip
 RARE = "(rare)"
-"""Stands for all models (of a company, or of all small ones) with too few listings to publish."""
+"""Group name of all models (of a company, or of rare companies) with too few listings."""
 _KM_PRIOR = 20.0
 
 Counts = Mapping[str, int]
@@ -44,9 +44,9 @@ class GroupDistribution:
     years: tuple[float, ...]
     """Year of first registration at `YEAR_QUANTILES`."""
     km_factor: float
-    """Kilometres against the market's cars of the same age."""
+    """Kilometres relative to the market's cars of the same age."""
     specs: Counts
-    """Listings by `fuel|transmission|fiscal power`; the cells too small to publish are the rest."""
+    """Listings by `fuel|transmission|fiscal power`; cells with too few listings are left out."""
     marginals: Mapping[str, Counts]
     """Listings by the values of each of `MARGINAL_FIELDS`."""
 
@@ -58,20 +58,20 @@ class GroupDistribution:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Distributions:
-    """All that is needed to draw cars, but not their prices."""
+    """The distributions that cars are drawn from; without prices."""
 
     groups: Mapping[str, GroupDistribution]
     """By `company|model`."""
     market: GroupDistribution
-    """All listings: what a group too small for its own shares falls back on."""
+    """All listings; used for groups without own shares."""
     months: Counts
     km_by_age: Mapping[str, Sequence[float]]
     """[listings, kilometres at `KM_QUANTILES`...] by age in years."""
     details: Mapping[str, Mapping[str, Counts]]
-    """Listings by field of `DETAIL_FIELDS`, age band (its lower end) and value."""
+    """Listings by field of `DETAIL_FIELDS`, lower bound of the age band, and value."""
     cities: Counts
     patterns: Counts
-    """Listings by which of `PATTERN_FIELDS` they state (`field,field,...`)."""
+    """Listings by the stated fields of `PATTERN_FIELDS` (`field,field,...`)."""
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
@@ -121,7 +121,7 @@ def age_at_listing(listings: pd.DataFrame) -> FloatArray:
 
 
 def group_names(listings: pd.DataFrame) -> pd.Series:
-    """The group of each listing: its model, the rare models of its company, or the rare ones."""
+    """The group of each listing: its model, or the rare models of its company or of all."""
     names = listings["company"] + SEPARATOR + listings["model"]
     by_company = names.where(_is_common(names), listings["company"] + SEPARATOR + RARE)
     return by_company.where(_is_common(by_company), RARE + SEPARATOR + RARE)
@@ -157,7 +157,7 @@ def _as_text(value: Any) -> str:
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
-    """How often each value occurs; values that occur too rarely are left out."""
+    """Number of listings by value; values with too few listings are left out."""
     found = values.dropna().map(_as_text).value_counts()
     return {
         str(value): int(count) for value, count in sorted(found.items()) if count >= MIN_CELL_COUNT
@@ -177,7 +177,7 @@ def _km_by_age(km: FloatArray, ages: FloatArray) -> dict[str, list[float]]:
 def _km_ratios(
     km: FloatArray, ages: FloatArray, km_by_age: Mapping[str, Sequence[float]]
 ) -> FloatArray:
-    """Kilometres against the median of the same age; NaN where unknown."""
+    """Kilometres relative to the median of the same age; NaN where unknown."""
     middle = 1 + KM_QUANTILES.index(0.50)
     medians = np.full(MAX_AGE + 1, np.nan)
     for age, row in km_by_age.items():

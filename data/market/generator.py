@@ -1,4 +1,4 @@
-"""Drawing listings from the statistics of a market."""
+"""Draws listings from the statistics of a market."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.model import FIRST_YEAR, SEPARATOR, FloatArray
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import (
     LISTING_DATE,
     NUMERIC_FIELDS,
@@ -39,7 +38,7 @@ Columns = dict[str, npt.NDArray[Any]]
 
 REQUIRED_FIELDS = tuple(name for name, field in CAR_FIELDS.items() if field.required)
 _SMOOTHING_LISTINGS = 25
-"""Added to each group's frequency, so that rare models are drawn often enough to be learnt."""
+"""Additive smoothing of the groups' frequencies: rare models are drawn often enough to train on."""
 _PRICE_STEP_MAD = 500.0
 _MIN_PRICE_MAD = 5_000.0
 _KM_STEP = 500.0
@@ -51,18 +50,18 @@ def generate(
     """Draw `rows` listings; the same seed gives the same table to the bit.
 
     Args:
-        market: what to draw from.
-        rows: how many.
+        market: the statistics.
+        rows: number of listings.
         seed: of every draw.
-        antithetic: draw half as many cars and list each twice, once as far above the market as
-            once below it. The noise of the draw then cancels out of every effect that is
-            estimated from the table, while the spread stays.
-        gaps: leave out what sellers leave out, even fields that a valuation requires; without
-            them those fields are always stated, and the other draws stay the same.
+        antithetic: draw half as many cars and list each twice, with the residual levels u and
+            1 - u (antithetic variates). This cancels the sampling noise in the estimated effects
+            and keeps the spread.
+        gaps: leave out fields as often as sellers do, including those that a valuation requires;
+            False: required fields are always stated, all other draws are the same.
 
     Returns:
-        A canonical table (`data.listings.table`). A car of a model too rare to have statistics of
-        its own is drawn under a name like "(rare 17)" that no other car has.
+        A canonical table (`data.listings.table`). A car of a model without own statistics has a
+        unique model name such as "(rare 17)".
     """
     rng = np.random.default_rng(seed)
     names = list(market.cars.groups)
@@ -90,7 +89,7 @@ def _draw_cars(
     drawn: npt.NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Columns:
-    """Every field of the cars, as if all were stated."""
+    """Draw all fields of the cars, without missing values."""
     rows = len(drawn)
     columns: Columns = {
         name: _full(rows, None)
@@ -123,7 +122,7 @@ def _draw_cars(
 def _positions_by_label(
     labels: npt.NDArray[np.int64],
 ) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Each label that occurs, with the positions where it does."""
+    """Each label that occurs, with its positions."""
     order = np.argsort(labels, kind="stable")
     found, starts = np.unique(labels[order], return_index=True)
     for label, positions in zip(found, np.split(order, starts[1:]), strict=True):
@@ -131,7 +130,7 @@ def _positions_by_label(
 
 
 def _unique_rare_names(names: ObjectArray, positions: npt.NDArray[np.int64]) -> ObjectArray:
-    """Each rare car under a name of its own, so that nobody takes them for one model."""
+    """Unique names for rare cars, so that they are not taken for one model."""
     return np.array(
         [
             f"{name[:-1]} {position})" if name == RARE else name
@@ -142,7 +141,7 @@ def _unique_rare_names(names: ObjectArray, positions: npt.NDArray[np.int64]) -> 
 
 
 def _draw(counts: Counts, size: int, rng: np.random.Generator) -> ObjectArray:
-    """Values drawn by their frequency; None where nothing is published."""
+    """Values drawn by their frequency; None without published counts."""
     if not counts:
         return _full(size, None)
     weights = np.array(list(counts.values()), dtype=np.float64)
@@ -155,7 +154,7 @@ def _full(size: int, value: object) -> ObjectArray:
 
 
 def _years(group: GroupDistribution, listed: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Years of registration by the group's quantiles, the tails as long as the next step."""
+    """Years of registration by the group's quantiles, extrapolated by one step at both ends."""
     years = group.years
     values = (2 * years[0] - years[1], *years, 2 * years[-1] - years[-2])
     drawn = np.interp(rng.random(len(listed)), (0.0, *YEAR_QUANTILES, 1.0), values)
@@ -165,7 +164,7 @@ def _years(group: GroupDistribution, listed: FloatArray, rng: np.random.Generato
 def _specs(
     group: GroupDistribution, market: GroupDistribution, size: int, rng: np.random.Generator
 ) -> dict[str, ObjectArray]:
-    """Fuel, gearbox and fiscal power together where published together, else one by one."""
+    """Fuel, gearbox and fiscal power: drawn jointly where published, else independently."""
     together = _draw(group.specs, size, rng)
     share = sum(group.specs.values()) / group.count
     apart = rng.random(size) >= share
@@ -203,7 +202,7 @@ def _kilometres(
 def _apply_missingness(
     patterns: Counts, columns: Columns, rng: np.random.Generator, *, kept: Sequence[str]
 ) -> None:
-    """Take away what sellers leave out, by how often they state which fields."""
+    """Remove fields by the frequencies of the patterns of stated fields."""
     rows = len(columns["year"])
     stated = _draw(patterns, rows, rng)
     for field in (field for field in PATTERN_FIELDS if field not in kept):
@@ -214,16 +213,15 @@ def _apply_missingness(
 
 
 def _expected_log_price(market: ReferenceMarket, table: pd.DataFrame) -> FloatArray:
-    """Log price by the hedonic model, at the price level of the listing's month."""
-    predictor = HedonicPredictor(market.hedonic, ordinal_encoder_for(market.hedonic))
-    coded = predictor.ordinal_encoder.code(car_columns(table), len(table))
+    """Predicted log price at the price level of the listing's month."""
     index = {month: np.log(row[1]) for month, row in market.price_index.items()}
     months = np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
-    return np.asarray(predictor.log_price(predictor.parts(coded)) + months)
+    expected = HedonicPredictor(market.hedonic).predict(car_columns(table), len(table))
+    return np.asarray(expected + months)
 
 
 def _prices(log_price: FloatArray) -> FloatArray:
-    """Prices as sellers round them."""
+    """Prices rounded as sellers do."""
     steps = np.round(np.exp(log_price) / _PRICE_STEP_MAD)
     return np.asarray(np.maximum(steps * _PRICE_STEP_MAD, _MIN_PRICE_MAD))
 
@@ -234,7 +232,7 @@ def _residuals(
     groups: Sequence[str],
     drawn: FloatArray,
 ) -> FloatArray:
-    """How far each price strays from the expected one, on the log scale, at the drawn levels."""
+    """Residual of each price, log scale, at the drawn quantile levels."""
     spread = market.spread
     listed = np.array([int(month[:4]) for month in table[LISTING_DATE]], dtype=np.float64)
     ages = np.clip(listed - table["year"].to_numpy(dtype=np.float64), 0, MAX_AGE)
@@ -249,10 +247,10 @@ def _residuals(
 
 
 def _standard(drawn: FloatArray, levels: Sequence[float], shape: Sequence[float]) -> FloatArray:
-    """Residuals in deviations at the drawn levels; the tails reach half as far again."""
+    """Standardised residuals at the drawn levels; the extremes are 1.5 times the outer ones."""
     return np.interp(drawn, (0.0, *levels, 1.0), (1.5 * shape[0], *shape, 1.5 * shape[-1]))
 
 
 def _figure_or_default(rows: Mapping[str, Sequence[float]], name: str, default: float) -> float:
-    """The figure that stands beside a count."""
+    """The figure of a [count, figure] row, or the default."""
     return rows[name][1] if name in rows else default

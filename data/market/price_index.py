@@ -1,6 +1,6 @@
-"""The price level by month: what the same car was asked for then, in terms of another month.
+"""Price indices: the price level of equal cars by month, relative to a base month.
 
-An index is a mapping from month (YYYY-MM) to level, 1 at the month whose prices it is stated in.
+An index maps months (YYYY-MM) to levels; the level of the base month is 1.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ def fitted_index(first: str, last: str, slopes: FloatArray) -> dict[str, float]:
     Args:
         first: month of the first listing.
         last: month of the last listing.
-        slopes: (m,) slopes of the curve's columns; empty where the listings carry no dates.
+        slopes: (m,) coefficients of the curve's columns; empty if the listings have no dates.
     """
     if not len(slopes):
         return {}
@@ -40,7 +40,7 @@ def market_index(market: ReferenceMarket) -> dict[str, float]:
 
 
 def interpolate_index(index: PriceIndex, months: Iterable[str]) -> FloatArray:
-    """The level in each month, (n,): between known months interpolated, outside the nearest."""
+    """Level of each month, (n,): log-linear between known months, constant outside them."""
     numbers = np.array([month_number(month) for month in index])
     logs = np.log(np.array(list(index.values())))
     wanted = np.array([month_number(month) for month in months], dtype=np.float64)
@@ -48,7 +48,7 @@ def interpolate_index(index: PriceIndex, months: Iterable[str]) -> FloatArray:
 
 
 def restated(index: PriceIndex, month: str) -> dict[str, float]:
-    """The same index, stated in the prices of another month."""
+    """The same index with another base month."""
     (base,) = interpolate_index(index, [month])
     return {name: round(float(level / base), _DIGITS) for name, level in index.items()}
 
@@ -56,18 +56,18 @@ def restated(index: PriceIndex, month: str) -> dict[str, float]:
 def splice_index(
     index: PriceIndex, reference_index: PriceIndex, month: str
 ) -> tuple[dict[str, float], float]:
-    """An index that goes on to a later month by another one, and the prices' growth until then.
+    """Extend an index to a later month by another index, and rebase it to that month.
 
     Args:
-        index: of the listings, 1 at their last month; empty where they carry no dates.
+        index: of the listings, 1 at their last month; empty if they have no dates.
         reference_index: an index that covers that month and `month`.
-        month: the month whose prices are wanted.
+        month: the new base month.
 
     Returns:
-        The index, 1 at `month`, and the factor from the old level to the new one.
+        The index, 1 at `month`, and the factor from the old price level to the new one.
 
     Raises:
-        ListingsError: `reference_index` does not reach so far.
+        ListingsError: `reference_index` does not cover the months.
     """
     last = max(index, default=month)
     covered = sorted(reference_index)

@@ -1,7 +1,7 @@
-"""The reference market: published statistics, and a seeded generator that draws listings from them.
+"""The reference market: statistics from which `data.market.generator` draws listings.
 
-The statistics are committed in `reference_market.json`; `data.market.calibrate` rebuilds them from
-any listings file. Nothing of a single listing is in them.
+The statistics are committed in `reference_market.json`; `data.market.calibrate` estimates them from
+any listings file. They contain no data of single listings.
 """
 
 import dataclasses
@@ -19,23 +19,24 @@ _LINE_DEPTH = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PriceSpread:
-    """How far prices stray from the hedonic model, on the log scale.
+    """Distribution of the residuals of the hedonic model, log scale.
 
-    Measured on listings that the model had not seen. The deviation of a car is its group's, times
-    the factor of its age band; the shape is the distribution of the residual in deviations.
+    Estimated from in-sample and out-of-fold residuals. The standard deviation of a car is that of
+    its group times the factor of its age band; the shape is the distribution of the standardised
+    residual.
     """
 
     groups: Mapping[str, Sequence[float]]
-    """[listings, deviation] by group."""
+    """[listings, standard deviation] by group."""
     ages: Mapping[str, Sequence[float]]
-    """[listings, factor] by the lower end of the age band."""
+    """[listings, factor] by the lower bound of the age band."""
     levels: tuple[float, ...]
     shape: tuple[float, ...]
-    """Residual in deviations at `levels`, of models with statistics of their own."""
+    """Standardised residual at the quantile levels `levels`, of models with own statistics."""
     rare_shape: tuple[float, ...]
-    """The same of models that are too rare: priced by their company alone."""
+    """The same of rare models, which are priced by their company."""
     counts: tuple[int, int]
-    """Listings behind `shape` and `rare_shape`."""
+    """Number of listings behind `shape` and `rare_shape`."""
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
@@ -49,8 +50,8 @@ class ReferenceMarket:
     """Statistics of a market of used cars.
 
     Args:
-        data_as_of: month (YYYY-MM) of the latest listing; prices are quoted at its level.
-        basis: what the prices are.
+        data_as_of: month (YYYY-MM) of the latest listing, whose price level is quoted.
+        basis: kind of the prices.
         listings: number of listings behind the statistics.
         hedonic: the price model.
         price_index: [listings, price level] by month, 1 at `data_as_of`, of cars of the same year
@@ -73,7 +74,7 @@ class ReferenceMarket:
         return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
 
     def save(self, path: Path) -> None:
-        """Write the statistics, one cell a line."""
+        """Write the statistics, one cell per line."""
         path.write_text(_dump(self.to_json()) + "\n", encoding="utf-8")
 
     def to_json(self) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def month_number(month: str) -> float:
 
 
 def date_curve(first: str, last: str) -> PiecewiseLinear:
-    """The price level by month of listing, zero at `last`; bends once a year."""
+    """Log price level by month of listing: a curve with yearly knots that is zero at `last`."""
     start, end = month_number(first), month_number(last)
     knots = [end]
     while knots[0] - MONTHS_A_YEAR > start:
@@ -126,7 +127,7 @@ def date_curve(first: str, last: str) -> PiecewiseLinear:
 
 
 def _dump(value: Any, depth: int = 0) -> str:
-    """JSON with a line for each cell: objects are spread over lines down to `_LINE_DEPTH`."""
+    """JSON with one line per cell: objects down to depth `_LINE_DEPTH` are spread over lines."""
     if isinstance(value, dict) and depth < _LINE_DEPTH and value:
         indent = "\n" + " " * (depth + 1)
         body = ",".join(

@@ -1,7 +1,7 @@
-"""The typical cars of the reference market: what is sold of a model in a year, and how driven.
+"""Typical cars of the reference market: version and kilometres of a model by year.
 
-Read from the published statistics alone, each from ten or more listings, and without pandas, so
-that a worker can answer with them.
+Read from the published statistics, each of which is based on ten or more listings. Needs no pandas,
+because workers import it.
 """
 
 import dataclasses
@@ -17,22 +17,22 @@ REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
 MIN_LISTINGS = 10
 YEAR_TERM = "vehicle_x_year"
 _MEDIAN_KM_COLUMN = 4
-"""Place of the median in a row of `km_by_age`: after the count and three lower quantiles."""
+"""Index of the median in a row of `km_by_age`: after the count and three lower quantiles."""
 _FIRST_AND_LAST_YEAR = (0, -1)
 MAX_YEAR_SPAN = 5
-"""Listings of more years than this have nothing typical in common."""
+"""Models whose listings span at least this many years have no typical car."""
 _PACE_AGES = range(3, 11)
-"""Ages over which the market's pace is taken: younger cars are few, older ones stand still."""
+"""Ages, years, from which the market's yearly kilometres are estimated."""
 _RARE_PREFIX = "("
 _NOT_A_MODEL = frozenset({"other", "autre", "autres"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TypicalCar:
-    """What is usual among the listings of one model of one year, or of a few years."""
+    """The typical car among the listings of one model of one year, or of a few years."""
 
     car: CarFeatures
-    """In the middle of the years, with typical kilometres and the most frequent version."""
+    """Middle year, typical kilometres and the most frequent version."""
     year_from: int
     year_to: int
     listings: int
@@ -40,7 +40,7 @@ class TypicalCar:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TypicalMarket:
-    """The typical cars, and how far cars are driven."""
+    """The typical cars and the yearly kilometres of the market."""
 
     cars: tuple[TypicalCar, ...]
     km_per_year: int
@@ -48,7 +48,7 @@ class TypicalMarket:
 
 @lru_cache(maxsize=2)
 def typical_market(path: Path = REFERENCE_MARKET) -> TypicalMarket:
-    """Read the typical cars from a file of market statistics, once."""
+    """Read the typical cars from a file of market statistics; cached."""
     market = json.loads(path.read_text(encoding="utf-8"))
     distributions = market["cars"]
     km_by_age = {
@@ -72,7 +72,7 @@ def _typical_cars(
     km_by_age: Mapping[int, float],
     listed_in: int,
 ) -> Iterator[TypicalCar]:
-    """One for each year with enough listings; if there is none, one for the usual years."""
+    """One for each year with enough listings; without such a year, one for the middle years."""
     version = _most_frequent_version(group)
     if version is None:
         return
@@ -92,7 +92,7 @@ def _typical_cars(
 
 
 def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
-    """First, middle and last year of most listings, and how many there are; [] if too far apart."""
+    """First, middle and last year of most listings and their number; [] if too far apart."""
     years = group["years"]
     first, last = (round(years[place]) for place in _FIRST_AND_LAST_YEAR)
     if last - first >= MAX_YEAR_SPAN:
@@ -101,7 +101,7 @@ def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
 
 
 def _most_frequent_version(group: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Fuel, gearbox and fiscal power; None where the listings do not say."""
+    """Fuel, gearbox and fiscal power; None if unknown."""
     if group["specs"]:
         fuel, transmission, power = max(group["specs"], key=group["specs"].get).split("|")
         return {
@@ -119,7 +119,7 @@ def _most_frequent_version(group: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:
-    """Listings by model and year, where there are enough."""
+    """Number of listings by model and year, at least `MIN_LISTINGS`."""
     found: dict[str, dict[int, int]] = {}
     for term in hedonic["terms"]:
         if term["name"] == YEAR_TERM:
@@ -131,12 +131,12 @@ def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:
 
 
 def _is_one_model(name: str) -> bool:
-    """Whether a group is one model, not a place for the rare ones."""
+    """Whether a group is a single model, not a group of rare models."""
     model = name.partition("|")[2]
     return not model.startswith(_RARE_PREFIX) and model not in _NOT_A_MODEL
 
 
 def _km_per_year(km_by_age: Mapping[int, float]) -> int:
-    """Middle of the yearly kilometres over the ages at which most cars are sold."""
+    """Median of the yearly kilometres over the ages at which most cars are sold."""
     paces = sorted(km_by_age[age] / age for age in _PACE_AGES if age in km_by_age)
     return int(round(paces[len(paces) // 2], -2))

@@ -1,1 +1,1 @@
-"""Names of vehicles, and cars as codes."""
+"""Names of vehicles, and columns of cars."""

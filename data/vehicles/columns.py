@@ -1,4 +1,4 @@
-"""Columns of cars' values, and how each kind becomes an array."""
+"""Columns of cars' values in several representations, and their conversion to arrays."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _INITIAL_CAPACITY = 1024
 
 
 class GrowingArray(Generic[T]):
-    """Elements that are only ever added; twice the place is taken whenever it is full.
+    """An append-only array; its capacity doubles when it is full.
 
     Args:
         dtype: of the elements.
@@ -24,16 +24,16 @@ class GrowingArray(Generic[T]):
         self._length = 0
 
     def __len__(self) -> int:
-        """How many elements there are."""
+        """Number of elements."""
         return self._length
 
     @property
     def all(self) -> NDArray[T]:
-        """What is there now, without a copy; it must not be written to."""
+        """A view of the current elements; must not be written to."""
         return self._buffer[: self._length]
 
     def extend(self, values: Sequence[Any] | NDArray[T]) -> None:
-        """Add elements at the end.
+        """Append elements.
 
         >>> array = GrowingArray(np.int64)
         >>> array.extend([1, 2]); array.extend([3]); array.all.tolist()
@@ -49,7 +49,7 @@ class GrowingArray(Generic[T]):
 
 
 class CategoryTable:
-    """Distinct values that codes stand for; it may grow at its end.
+    """The distinct values that codes stand for; may be appended to.
 
     Args:
         values: the values; code `i` stands for the i-th.
@@ -60,9 +60,9 @@ class CategoryTable:
         self._mapped: dict[int, tuple[Mapping[Any, Any], GrowingArray[np.float64]]] = {}
 
     def mapped(self, words: Mapping[Any, Any], missing: float) -> NDArray[np.float64]:
-        """What `words` says of each value, `missing` if nothing; each value is asked for once."""
+        """`words` of each value, `missing` if absent; each value is looked up once."""
         if (known := self._mapped.get(id(words))) is None:
-            # The words are kept with it, so that no others ever have their id.
+            # Keeping a reference to the words prevents that their id is used again.
             known = self._mapped[id(words)] = words, GrowingArray(np.float64)
         _, found = known
         if len(found) < len(self.values):
@@ -72,7 +72,7 @@ class CategoryTable:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class CategoricalColumn:
-    """A column of n values as codes: for columns with few distinct values and many rows."""
+    """A column of n values as codes, for many rows with few distinct values."""
 
     table: CategoryTable
     codes: NDArray[np.int64]
@@ -84,7 +84,7 @@ class CategoricalColumn:
         return self.table.values
 
     def values_at(self, rows: NDArray[np.int64]) -> list[Any]:
-        """The values in these rows."""
+        """The values of these rows."""
         values = self.table.values
         return [values[code] for code in self.codes[rows].tolist()]
 
@@ -94,7 +94,7 @@ Column: TypeAlias = Sequence[Any] | CategoricalColumn | NDArray[np.float64]
 
 
 def values_at(column: Column, rows: Sequence[int]) -> list[Any]:
-    """The values of a column in these rows, None where missing; whole numbers as such."""
+    """The values of a column in these rows, None where missing; whole numbers as int."""
     if isinstance(column, CategoricalColumn):
         return column.values_at(np.array(rows, dtype=np.int64))
     if isinstance(column, np.ndarray):
@@ -109,30 +109,16 @@ def _whole(value: float) -> int | float | None:
 
 
 def as_numbers(column: Column | None, n: int) -> NDArray[np.float64]:
-    """The numbers of a column of n values, NaN where missing; None is a column without values."""
+    """The numbers of a column of n values, NaN where missing; an absent column is None."""
     return np.full(n, np.nan) if column is None else np.asarray(column, dtype=np.float64)
 
 
 def as_codes(
     column: Column, words: Mapping[Any, float], *, missing: float = 0.0
 ) -> NDArray[np.float64]:
-    """What `words` says of each value of a column, `missing` if nothing."""
+    """`words` of each value of a column, `missing` if absent."""
     if isinstance(column, CategoricalColumn):
         return np.asarray(column.table.mapped(words, missing)[column.codes])
     distinct, inverse = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
     found = [words.get(value, missing) for value in distinct.tolist()]
     return np.array(found, dtype=np.float64)[inverse]
-
-
-def is_missing(column: Column | None, n: int) -> NDArray[np.bool_] | list[bool]:
-    """Which of the n values of a column are missing."""
-    if column is None:
-        return [True] * n
-    if isinstance(column, np.ndarray):
-        return np.asarray(np.isnan(column))
-    if isinstance(column, CategoricalColumn):
-        return np.asarray(column.table.mapped(_IS_NONE, 0.0)[column.codes] > 0)
-    return [value is None for value in column]
-
-
-_IS_NONE: Mapping[Any, float] = {None: 1.0}

@@ -1,1 +1,1 @@
-"""The model card: what a version is, how good it is and for whom."""
+"""The model card: intended use, training data and quality of a version."""

@@ -1,7 +1,8 @@
-"""The form of a model card: a list of blocks, kept as JSON and as Markdown. Standard library only.
+"""The format of a model card: a list of blocks, stored as JSON and as Markdown.
 
-A block is an object with a single member that names its kind: `heading`, `text`, `list` (of
-texts), `table` (`header`, `rows`) or `image` (`file`, `alt`). The API shows the blocks as a page.
+A block is an object with a single member, whose name is its kind: `heading`, `text`, `list` (of
+texts), `table` (`header`, `rows`) or `image` (`file`, `alt`). The API renders the blocks as a page.
+Standard library only: `carprice models` imports it.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Block:
 
 
 def image(file: str, alt: str) -> Block:
-    """A picture that lies beside the card, and what it shows in words."""
+    """An image file beside the card, and its alternative text."""
     return {"image": {"file": file, "alt": alt}}
 
 
@@ -58,7 +59,7 @@ def _block_markdown(block: Block) -> str:
 
 
 def _cell(text: str) -> str:
-    r"""A text that does not end its cell.
+    r"""A text with escaped cell separators.
 
     >>> _cell("a|b")
     'a\\|b'

@@ -1,4 +1,4 @@
-"""The model card: what a version is, how good it is and for whom, beside its files."""
+"""Writes the model card of a version: intended use, training data, quality, plots."""
 
 import json
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def write_card(version: ModelVersion, predictions: CardPredictions) -> dict[str,
 
     Args:
         version: the manifest so far, without the card's own files.
-        predictions: the training listings as the model prices them unseen.
+        predictions: out-of-bag predictions of the training listings.
     """
     prices, ages = by_estimate(predictions), by_age(predictions)
     plots = {

@@ -1,4 +1,4 @@
-"""The plots of a model card, as PNG files: the same predictions gives the same bytes."""
+"""The plots of a model card as PNG files; equal predictions give equal bytes."""
 
 import io
 from collections.abc import Sequence
@@ -23,15 +23,14 @@ _TICKS = (1.0, 2.0, 5.0)
 
 
 def predicted_against_actual(predictions: CardPredictions) -> bytes:
-    """Where estimates and asking prices meet.
+    """Estimates against asking prices, as counts in hexagonal bins.
 
-    Listings are counted in hexagons; one with fewer than ten of them stays empty, so that nobody
-    finds a single listing in the plot.
+    Bins with fewer than `MIN_GROUP_SIZE` listings stay empty, so no single listing is visible.
     """
     axes = _axes("Asked (MAD)", "Estimated (MAD)")
     rows = len(predictions.actual_mad)
     grid = int(np.clip(np.sqrt(rows) / 4, _MIN_GRID, _MAX_GRID))
-    # The extremes are single listings too: the axes end before them.
+    # The extremes are single listings: the axes exclude them.
     ends = np.quantile(predictions.actual_mad, _PRICE_AXIS_QUANTILES)
     hexagons = axes.hexbin(
         predictions.actual_mad,
@@ -74,7 +73,7 @@ def coverage_points(groups: Sequence[GroupMetrics], x_label: str) -> bytes:
 
 
 def importance_bars(predictions: CardPredictions) -> bytes:
-    """Which columns the forest splits by, the heaviest on top."""
+    """Feature importances of the forest, the largest on top."""
     axes = _axes("Weight in the forest (%)", "")
     ordered = sorted(predictions.importance.items(), key=lambda item: item[1])[
         -_MAX_FEATURES_SHOWN:
@@ -93,7 +92,7 @@ def _label_groups(axes: "Axes", groups: Sequence[GroupMetrics]) -> None:
 
 
 def _format_price_axes(axes: "Axes") -> None:
-    """Prices on both logarithmic axes as people write them: 20,000, not 2 x 10^4."""
+    """Tick labels of both logarithmic axes as 20,000 instead of 2 x 10^4."""
     from matplotlib import ticker  # noqa: PLC0415
 
     for axis in (axes.xaxis, axes.yaxis):
@@ -103,8 +102,8 @@ def _format_price_axes(axes: "Axes") -> None:
 
 
 def _axes(x_label: str, y_label: str) -> "Axes":
-    """Empty axes on a canvas of their own: no window, no state between plots."""
-    # Imported here: matplotlib costs half a second and is needed only while training.
+    """Empty axes on a separate canvas, without pyplot's global state."""
+    # matplotlib takes half a second to import and is needed only while training.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -121,6 +120,6 @@ def _axes(x_label: str, y_label: str) -> "Axes":
 
 def _png(axes: "Axes") -> bytes:
     file = io.BytesIO()
-    # Without the program's name and version, so that the bytes tell the content only.
+    # Without matplotlib's version, so that the bytes depend on the content only.
     axes.figure.canvas.print_figure(file, format="png", metadata={"Software": None})
     return file.getvalue()

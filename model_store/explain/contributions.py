@@ -1,4 +1,4 @@
-"""From effects on the log price to shares of the price in MAD."""
+"""Converts effects on the log price to contributions in MAD."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -17,14 +17,14 @@ def explanation(
     """Explain a price.
 
     Args:
-        car: whose fields the effects belong to.
+        car: the priced car.
         price_mad: exp(base_log + all effects), rounded to the cent.
-        base_log: log price of a car about which nothing is known.
-        effects_log: what each field of the car adds to it.
+        base_log: log price of a car of which no field is known.
+        effects_log: effect of each field on the log price.
 
     Returns:
-        The largest contributions first; fields without any effect are left out. The cents that
-        rounding leaves over stand in the base.
+        Contributions by decreasing absolute value; fields without an effect are left out. The base
+        includes the rounding difference, so that all parts sum to the price.
     """
     fields = list(effects_log)
     effects_mad = np.round(
@@ -43,13 +43,13 @@ def explanation(
 
 
 def shapley_values_mad(base_log: float, effects_log: Sequence[float]) -> NDArray[np.float64]:
-    """Shapley values of the game whose worth is exp(base_log + effects of the fields that play).
+    """Shapley values, MAD, of the game whose value is exp(base_log + effects of the known fields).
 
-    Each has its effect's sign, and their sum is exp(base_log + all effects) - exp(base_log).
-    On this scale effects multiply, so that a field's share depends on the others; the Shapley
-    value is its mean over all orders in which the fields could be added. It is the integral over
-    t in [0, 1] of exp(base_log) (exp(a_j) - 1) prod_{i != j} (t exp(a_i) + 1 - t), a polynomial
-    in t, which Gauss-Legendre quadrature finds exactly.
+    Each has the sign of its effect; their sum is exp(base_log + all effects) - exp(base_log).
+    Effects on the log price multiply the price, so the contribution of a field depends on which
+    fields are known before it; the Shapley value averages it over all orders. It is the integral
+    over t in [0, 1] of exp(base_log) (exp(a_j) - 1) prod_{i != j} (t exp(a_i) + 1 - t), a
+    polynomial in t that Gauss-Legendre quadrature integrates exactly.
     """
     factors = np.exp(np.asarray(effects_log, dtype=np.float64))
     points, weights = np.polynomial.legendre.leggauss(len(factors) // 2 + 1)
@@ -60,5 +60,5 @@ def shapley_values_mad(base_log: float, effects_log: Sequence[float]) -> NDArray
 
 
 def _as_json_value(value: Any) -> Any:
-    """A category as the text that stands for it."""
+    """The value itself; the text of an enum member."""
     return str(value) if isinstance(value, StrEnum) else value

@@ -1,15 +1,16 @@
-"""The sums of `tree_shap`, compiled by numba when this module is imported."""
+"""The loop of `tree_shap`, compiled by numba when this module is imported.
 
-# Numba infers the types of what it compiles, from the signature that the outermost function states.
-# ruff: noqa: ANN001, ANN202, PLR0917
+This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
+"""
+
+# Numba infers the types of what it compiles from the signature of the outermost function.
+# ruff: noqa: ANN001, ANN201, D417, PLR0917
 # mypy: disable-error-code="no-untyped-def"
 
 import numpy as np
 from numba import types
-from numpy.typing import NDArray
 
 from data.compilation import compiled
-from model_store.explain.paths import ForestPaths
 
 _row = types.Array(types.float32, 1, "C", readonly=True)
 _indices = types.Array(types.int64, 1, "C", readonly=True)
@@ -19,13 +20,20 @@ _paths = (_indices, _indices, _bounds, _bounds, _numbers, _indices, _indices, _n
 
 
 @compiled(types.void(_row, *_paths, _numbers, _numbers, types.float64[::1]))
-def _add_effects(
+def add_shapley_values(
     row, starts, feature, low, high, share, previous, parent, value, points, weights, effects
 ):
-    """Tree by tree, so that the scratch arrays stay in the nearest caches.
+    """Add the Shapley values of one row to `effects`, tree by tree.
 
-    On the way down: products along the paths. On the way up: sums over the leaves below each
-    node, and the effect of its step; a step replaces what the previous one said of its feature.
+    The downward pass forms products along the paths. The upward pass sums over the leaves below
+    each node and adds the effect of the node's step; a step replaces the contribution of the
+    previous step with the same feature. One tree at a time keeps the scratch arrays in the cache.
+
+    Args:
+        row: (feature_count,) one row of the encoder's matrix.
+        starts, feature, low, high, share, previous, parent, value: of `ForestPaths`.
+        points, weights: of the quadrature.
+        effects: (feature_count,)
     """
     largest = np.diff(starts).max()
     inverse = np.empty((largest, len(points)))
@@ -52,28 +60,3 @@ def _add_effects(
                 effect += reached * (gain[at] * inverse[at, q] - gain[last] * inverse[last, q])
                 below[above, q] += reached
             effects[feature[node]] += effect
-
-
-def shapley_values(
-    paths: ForestPaths,
-    row: NDArray[np.float32],
-    points: NDArray[np.float64],
-    weights: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """See `tree_shap.Engine`."""
-    effects = np.zeros(paths.feature_count)
-    _add_effects(
-        row,
-        paths.starts,
-        paths.feature,
-        paths.low,
-        paths.high,
-        paths.share,
-        paths.previous,
-        paths.parent,
-        paths.value,
-        points,
-        weights,
-        effects,
-    )
-    return effects

@@ -1,4 +1,4 @@
-"""What the paths of a packed forest say about each feature, worked out once per model."""
+"""The conditions on each feature along the paths of a packed forest, computed once per model."""
 
 import dataclasses
 from typing import Any, Self
@@ -15,41 +15,37 @@ Indices = NDArray[np.int64]
 class ForestPaths:
     """Arrays over the N nodes, in the order of the packed forest: parents before children.
 
-    Each node stands for the path from its root to it; `feature` is what the last step of that path
-    asks for. At a root, where there is no such step, the values are those that change nothing.
+    Each node stands for the path from its root to it; `feature` is the feature of the path's last
+    step. At a root, which has no step, the values are neutral.
     """
 
     starts: Indices
     """(T + 1,) the root of each tree, and N."""
     feature: Indices
     low: NDArray[np.float32]
-    """The path admits values of the feature above `low`,"""
+    """The path admits values of the feature above `low`."""
     high: NDArray[np.float32]
-    """and up to `high`."""
+    """The path admits values of the feature up to `high`."""
     share: NDArray[np.float64]
-    """Product of the cover ratios of the path's steps with the feature."""
+    """Product of the cover ratios of the path's steps with the feature: its `z`."""
     previous: Indices
-    """Where the path last took a step with the same feature; the root: never."""
+    """Node of the path's previous step with the same feature; the root if there is none."""
     parent: Indices
     value: NDArray[np.float64]
     """A leaf's value divided by the number of trees; 0 at inner nodes."""
-    levels: tuple[Indices, ...]
-    """The nodes of each level below the roots, the two children of a node side by side."""
     max_path_features: int
     """The largest number of features on one path."""
     feature_count: int
 
     @classmethod
     def of(cls, forest: PackedForest) -> Self:
-        """Walk all trees of a forest together, level by level."""
-        arrays, levels, max_path_features = _at_roots(forest), [], 0
+        """Traverse all trees of a forest together, level by level."""
+        arrays, max_path_features = _at_roots(forest), 0
         frontier = _Frontier.at_roots(forest)
         while frontier.descend(forest, arrays):
-            levels.append(frontier.nodes)
             max_path_features = max(max_path_features, frontier.max_path_features)
         return cls(
             starts=np.append(forest.roots, forest.node_count),
-            levels=tuple(levels),
             max_path_features=max_path_features,
             feature_count=forest.feature_count,
             **arrays,
@@ -57,7 +53,7 @@ class ForestPaths:
 
 
 def _at_roots(forest: PackedForest) -> dict[str, NDArray[Any]]:
-    """The arrays over the nodes as they are at roots; `_Frontier` fills in the rest."""
+    """The arrays over the nodes with the values of roots; `_Frontier` fills in the other nodes."""
     own = np.arange(forest.node_count)
     is_leaf = forest.left_children == own
     return {
@@ -73,16 +69,16 @@ def _at_roots(forest: PackedForest) -> dict[str, NDArray[Any]]:
 
 @dataclasses.dataclass(kw_only=True, slots=True, eq=False)
 class _Frontier:
-    """The nodes of one level, and what the path to each says about every feature."""
+    """The nodes of one level, with the conditions of each path on every feature."""
 
     nodes: Indices
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     share: NDArray[np.float64]
     last_split_node: Indices
-    """(nodes, features) each; where the feature was last asked for, the root: never."""
+    """(nodes, features), as `low`, `high` and `share`; the root if the path has no such step."""
     path_feature_count: Indices
-    """(nodes,) how many features the path asks for."""
+    """(nodes,) number of features on the path."""
 
     @classmethod
     def at_roots(cls, forest: PackedForest) -> Self:
@@ -98,11 +94,11 @@ class _Frontier:
 
     @property
     def max_path_features(self) -> int:
-        """The largest number of features that a path of this level asks for."""
+        """The largest number of features on a path of this level."""
         return int(self.path_feature_count.max())
 
     def descend(self, forest: PackedForest, arrays: dict[str, NDArray[Any]]) -> bool:
-        """Move to the children and describe them in `arrays`; False where there are none."""
+        """Move to the children and fill in `arrays` for them; False if there are none."""
         inner = np.flatnonzero(forest.left_children[self.nodes] != self.nodes)
         if not inner.size:
             return False
@@ -113,7 +109,7 @@ class _Frontier:
         pairs = np.arange(len(inner)) * 2
         self._take(np.repeat(inner, 2))
         self.nodes = np.stack([left, left + 1], axis=1).ravel()
-        # Further down a tree splits what is left: the new bound is always the tighter one.
+        # A split lies inside the bounds of its ancestors: the new bound is always the tighter one.
         self.high[pairs, feature] = threshold
         self.low[pairs + 1, feature] = threshold
         parents, feature = np.repeat(parents, 2), np.repeat(feature, 2)
@@ -135,6 +131,6 @@ class _Frontier:
         return True
 
     def _take(self, places: Indices) -> None:
-        """Keep the paths at `places`, once for each child."""
+        """Select the paths at `places`; each parent occurs once for each child."""
         for name in ("low", "high", "share", "last_split_node", "path_feature_count"):
             setattr(self, name, getattr(self, name)[places])

@@ -1,42 +1,27 @@
-"""Exact path-dependent Tree SHAP of a packed forest, for one row, in plain numpy.
+"""Exact path-dependent Tree SHAP of a packed forest, for one row.
 
-The game: with the features S known, each tree answers the mean over the leaves that the row could
-still reach, weighted by the training cover wherever a node asks for an unknown feature. For one
-leaf this is a product over the features on its path of `o` (1: the row satisfies all of the
-path's conditions on the feature, else 0) when known, `z` (the product of the cover ratios of those
-conditions) when unknown. Since a Shapley weight is a beta integral, a feature's value is
+In the game, with the set S of features known, each tree answers the mean over the leaves that the
+row can still reach, weighted by training cover at every node whose feature is not in S. For one
+leaf this is a product over the features on its path: `o` if the feature is known (1 if the row
+satisfies all conditions of the path on it, else 0), `z` if not (the product of the cover ratios of
+these conditions). Since the Shapley weight is a beta integral, the value of feature j is
 
-    leaf * (o_j - z_j) * integral over t in [0, 1] of prod_{i != j} (o_i t + z_i (1 - t)),
+    leaf * (o_j - z_j) * integral over t in [0, 1] of prod_{i != j} (o_i t + z_i (1 - t)).
 
-a polynomial in t, which Gauss-Legendre quadrature with half as many points as there are features
-on the longest path integrates exactly. Nothing is sampled: products run down the trees, sums over
-leaves run up, and one row costs two passes over (nodes x points).
+The integrand is a polynomial in t; Gauss-Legendre quadrature with half as many points as the
+longest path has features integrates it exactly. Nothing is sampled: one row costs a downward and an
+upward pass over (nodes x points).
 """
 
 import dataclasses
-from functools import lru_cache
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.explain import numpy_sums
+from model_store.explain.kernels import add_shapley_values
 from model_store.explain.paths import ForestPaths
 from model_store.forest.forest import PackedForest
-
-
-class Engine(Protocol):
-    """Works out the sums."""
-
-    def __call__(
-        self,
-        paths: ForestPaths,
-        row: NDArray[np.float32],
-        points: NDArray[np.float64],
-        weights: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """(feature_count,) the Shapley values of one row."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -45,15 +30,15 @@ class TreeShap:
 
     paths: ForestPaths
     base: float
-    """What the forest answers when no feature is known."""
+    """Expected value of the forest: its answer when no feature is known."""
     points: NDArray[np.float64]
-    """Quadrature points in (0, 1), and"""
+    """Quadrature points in (0, 1)."""
     weights: NDArray[np.float64]
-    """their weights, which sum to 1."""
+    """Quadrature weights; they sum to 1."""
 
     @classmethod
     def of(cls, forest: PackedForest) -> Self:
-        """Prepare a forest: once per model, some tens of milliseconds."""
+        """Prepare a forest, once per model; takes some tens of milliseconds."""
         paths = ForestPaths.of(forest)
         points, weights = np.polynomial.legendre.leggauss(
             max(1, (paths.max_path_features + 1) // 2)
@@ -65,29 +50,34 @@ class TreeShap:
             weights=weights / 2.0,
         )
 
-    def explain(
-        self, row: NDArray[np.float32], engine: Engine | None = None
-    ) -> NDArray[np.float64]:
+    def explain(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         """Shapley value of each feature (feature_count,); with `base` they sum to the mean.
 
         Args:
             row: (feature_count,) float32, one row of the encoder's matrix.
-            engine: None takes the fastest that this machine has.
+
+        Raises:
+            ValueError: a row of another type or width.
         """
-        if row.shape != (self.paths.feature_count,) or row.dtype != np.float32:
-            raise ValueError(f"expected {self.paths.feature_count} float32 values in a row")
-        values = np.ascontiguousarray(row)
-        return (engine or fastest_engine())(self.paths, values, self.points, self.weights)
-
-
-@lru_cache(maxsize=1)
-def fastest_engine() -> Engine:
-    """The compiled engine, or the numpy one where numba cannot be imported."""
-    try:
-        from model_store.explain import kernels  # noqa: PLC0415 - optional, slow to import
-    except ImportError:
-        return numpy_sums.shapley_values
-    return kernels.shapley_values
+        paths = self.paths
+        if row.shape != (paths.feature_count,) or row.dtype != np.float32:
+            raise ValueError(f"expected {paths.feature_count} float32 values in a row")
+        effects = np.zeros(paths.feature_count)
+        add_shapley_values(
+            np.ascontiguousarray(row),
+            paths.starts,
+            paths.feature,
+            paths.low,
+            paths.high,
+            paths.share,
+            paths.previous,
+            paths.parent,
+            paths.value,
+            self.points,
+            self.weights,
+            effects,
+        )
+        return effects
 
 
 def _expected_value(forest: PackedForest) -> float:

@@ -1,53 +1,37 @@
-"""The packed forest that serving predicts with: flat arrays, no scikit-learn, no pickle."""
+"""The packed forest that predicts while serving: flat arrays, without scikit-learn or pickle."""
 
 import dataclasses
-import logging
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.forest import numpy_traversal
-from model_store.forest.complete_trees import CompleteTrees
-from model_store.forest.packing import FEATURE_BITS, MAX_FEATURES, NODE, packed_arrays
-
-logger = logging.getLogger(__name__)
+from model_store.forest.kernels import BLOCK_ROWS, evaluate_complete_trees, traverse_nodes
+from model_store.forest.packing import (
+    FEATURE_BITS,
+    MAX_FEATURES,
+    NODE,
+    CompleteTrees,
+    packed_arrays,
+)
 
 Matrix = NDArray[np.float32]
 
 
-class Traversal(Protocol):
-    """An engine that walks every row through every tree."""
-
-    def __call__(  # noqa: PLR0917 - positional, as the compiled loops take them
-        self,
-        matrix: Matrix,
-        nodes: NDArray[Any],
-        leaves: NDArray[np.float64],
-        roots: NDArray[np.int64],
-        depths: NDArray[np.int64],
-        complete_trees: CompleteTrees | None,
-        /,
-    ) -> NDArray[np.float64]:
-        """(n, 2): per row, the sums over the trees of the leaf's mean and second moment."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ForestOutput:
-    """What the forest says about each row, in the unit of its training targets."""
+    """Predictions for n rows, in the unit of the training targets."""
 
     mean: NDArray[np.float64]
-    """(n,) mean over the trees: scikit-learn's `predict`."""
+    """(n,) mean over the trees, as scikit-learn's `predict`."""
     std: NDArray[np.float64]
-    """(n,) total standard deviation: spread between the trees and inside their leaves."""
+    """(n,) total standard deviation: between the trees and within their leaves."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PackedForest:
-    """A forest as flat arrays; `forest_packing` describes the layout."""
+    """A forest as flat arrays; `model_store.forest.packing` defines their layout."""
 
     nodes: NDArray[Any]
     leaves: NDArray[np.float64]
@@ -56,14 +40,14 @@ class PackedForest:
     depths: NDArray[np.int64]
     feature_count: int
     _complete_trees: CompleteTrees | None = dataclasses.field(init=False, default=None)
-    """The same trees for many rows, if they are shallow."""
+    """The same trees as complete trees, for many rows; None if one is too deep."""
 
     def __post_init__(self) -> None:
-        """Lay the trees out for many rows.
+        """Validate the arrays and derive the complete trees.
 
         Raises:
-            ValueError: the arrays do not describe a forest. The walk is compiled without bounds
-                checks, so that nothing may reach it that points outside.
+            ValueError: the arrays do not describe a forest. The kernels are compiled without bounds
+                checks, so every index must lie inside the arrays.
         """
         self._check_arrays()
         complete_trees = CompleteTrees.of(self.nodes, self.leaves, self.roots, self.depths)
@@ -80,10 +64,10 @@ class PackedForest:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            ValueError: they do not describe a forest.
+            ValueError: its arrays do not describe a forest.
         """
         with np.load(path, allow_pickle=False) as arrays:
             return cls(
@@ -101,42 +85,45 @@ class PackedForest:
         arrays = {name: np.asarray(getattr(self, name)) for name in fields}
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
-    def predict(self, matrix: Matrix, traversal: Traversal | None = None) -> ForestOutput:
-        """Mean and total standard deviation per row, equal to scikit-learn's.
+    def predict(self, matrix: Matrix) -> ForestOutput:
+        """Mean and total standard deviation of each row, equal to scikit-learn's.
 
         Args:
-            matrix: (n, feature_count) float32 without NaN; C-contiguous, or it is copied.
-            traversal: the engine; None takes the fastest that this machine has.
+            matrix: (n, feature_count) float32 without NaN; copied unless it is C-contiguous.
 
         Raises:
             ValueError: a matrix of another type or width.
         """
         self._check_matrix(matrix)
-        walk = traversal or fastest_traversal()
-        rows = np.ascontiguousarray(matrix)
-        sums = walk(rows, self.nodes, self.leaves, self.roots, self.depths, self._complete_trees)
+        rows, trees = np.ascontiguousarray(matrix), self._complete_trees
+        sums = np.zeros((len(rows), 2))
+        done = 0
+        if trees is not None and len(rows) >= BLOCK_ROWS:
+            evaluate_complete_trees(rows, trees.features, trees.thresholds, trees.leaves, sums)
+            done = len(rows) - len(rows) % BLOCK_ROWS
+        traverse_nodes(rows[done:], self.nodes, self.leaves, self.roots, self.depths, sums[done:])
         mean, second_moment = (sums / len(self.roots)).T
         return ForestOutput(mean=mean, std=np.sqrt(np.maximum(second_moment - mean * mean, 0.0)))
 
     @property
     def tree_count(self) -> int:
-        """How many trees vote."""
+        """Number of trees."""
         return len(self.roots)
 
     @property
     def node_count(self) -> int:
-        """How many nodes all trees have together."""
+        """Number of nodes of all trees."""
         return len(self.nodes)
 
     @property
     def features(self) -> NDArray[np.uint32]:
-        """(N,) the feature that each inner node asks for; 0 at leaves."""
+        """(N,) the feature that each inner node compares; 0 at leaves."""
         mask = np.uint32(MAX_FEATURES - 1)
         return np.asarray(self.nodes["link"] & mask)
 
     @property
     def left_children(self) -> NDArray[np.uint32]:
-        """(N,) index of each node's left child; a leaf's own index."""
+        """(N,) index of each node's left child; a leaf has its own index."""
         return np.asarray(self.nodes["link"] >> np.uint32(FEATURE_BITS))
 
     def _check_matrix(self, matrix: Matrix) -> None:
@@ -162,18 +149,7 @@ class PackedForest:
 
 
 def _children_are_inside(left: NDArray[np.uint32]) -> bool:
-    """Whether each node is a leaf or has both children after it, inside the arrays."""
+    """Whether both children of every inner node come after it and inside the arrays."""
     own = np.arange(len(left))
     is_leaf = left == own
     return bool(np.all(is_leaf | ((left > own) & (left < len(left) - 1))))
-
-
-@lru_cache(maxsize=1)
-def fastest_traversal() -> Traversal:
-    """The compiled engine, or the numpy one where numba cannot be imported."""
-    try:
-        from model_store.forest import kernels  # noqa: PLC0415 - optional and slow to import
-    except ImportError as error:
-        logger.warning("forest_engine_fallback: numba cannot be imported (%s)", error)
-        return numpy_traversal.traverse
-    return kernels.traverse

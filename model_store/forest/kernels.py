@@ -1,32 +1,33 @@
-"""The walk through a packed forest, compiled by numba when this module is imported.
+"""Loops over a packed forest, compiled by numba when this module is imported.
 
-A walk is a chain of dependent loads, so one at a time leaves the processor waiting. Eight walks
-go on at once: eight rows through one tree where there are rows enough (the tree then stays in the
-nearest cache), eight trees for one row otherwise. Each row's leaves are added in the order of the
-trees either way, so that a car's price is the same to the bit alone and inside any batch.
+Each step of a traversal loads a node from memory and depends on the step before. Eight traversals
+are therefore interleaved: eight rows through one tree where there are enough rows (the tree stays
+in the level-1 cache), otherwise one row through eight trees. Either way the leaves of a row are
+added in the order of the trees, so a car has the same price, to the bit, alone and in any batch.
 
-There are no threads in here: processes share the cores, and a fork at any time is safe.
+The loops start no threads: each process uses one core, and forking is always safe. This module
+imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
 
-# Numba infers the types of what it compiles, from the signature that the outermost function states.
-# ruff: noqa: ANN001, ANN202, PLR0917
-# mypy: disable-error-code="no-untyped-def"
-
-from typing import Any
+# Numba infers the types of what it compiles from the signature of the outermost function.
+# ruff: noqa: ANN001, ANN201, ANN202, D417, PLR0917
+# mypy: disable-error-code="no-untyped-def, assignment"
 
 import numba
 import numpy as np
 from numba import types
-from numpy.typing import NDArray
 
 from data.compilation import compiled
-from model_store.forest.complete_trees import CompleteTrees
-from model_store.forest.level_kernels import BLOCK_ROWS, add_blocks
 from model_store.forest.packing import FEATURE_BITS, MAX_FEATURES, NODE
 
+BLOCK_ROWS = 256
+"""Rows that are evaluated together by `evaluate_complete_trees`: they stay in the level-1 cache."""
+_FIRST_LOWER_BLOCK = 7
+"""The first node of the fourth level: seven nodes are above it."""
 _LANES = 8
-_BLOCK_ROWS = 256
-"""Rows that pass through all trees together: their features stay in the second cache."""
+"""Independent traversals that are interleaved."""
+_CACHE_ROWS = 256
+"""Rows that pass through all trees together: their features stay in the level-2 cache."""
 
 _SHIFT = np.uint32(FEATURE_BITS)
 _FEATURE_MASK = np.uint32(MAX_FEATURES - 1)
@@ -36,7 +37,9 @@ _nodes = types.Array(numba.from_dtype(NODE), 1, "C", readonly=True)
 _leaves = types.Array(types.float64, 2, "C", readonly=True)
 _indices = types.Array(types.int64, 1, "C", readonly=True)
 _sums = types.float64[:, ::1]
-_forest = (_matrix, _nodes, _leaves, _indices, _indices, _sums)
+_features = types.Array(types.uint8, 2, "C", readonly=True)
+_complete_leaves = types.Array(types.float64, 3, "C", readonly=True)
+_arguments = (_matrix, _nodes, _leaves, _indices, _indices, _sums)
 
 
 @numba.njit
@@ -49,13 +52,13 @@ def _step(matrix, row, nodes, at):
 
 @numba.njit
 def _add(sums, row, leaves, at):
-    """Count leaf `at` for a row."""
+    """Add leaf `at` to the sums of a row."""
     sums[row, 0] += leaves[at, 0]
     sums[row, 1] += leaves[at, 1]
 
 
 @numba.njit(error_model="numpy")
-def _walk_eight_rows(matrix, row, nodes, leaves, root, depth, sums):
+def _traverse_eight_rows(matrix, row, nodes, leaves, root, depth, sums):
     """Eight rows through one tree."""
     a = b = c = d = e = f = g = h = np.uint32(root)
     for _ in range(depth):
@@ -72,8 +75,8 @@ def _walk_eight_rows(matrix, row, nodes, leaves, root, depth, sums):
 
 
 @numba.njit(error_model="numpy")
-def _walk_eight_trees(matrix, row, nodes, leaves, roots, depths, sums):
-    """One row through eight trees; a walk that ends early stays on its leaf."""
+def _traverse_eight_trees(matrix, row, nodes, leaves, roots, depths, sums):
+    """One row through eight trees; a traversal that reaches a leaf stays there."""
     a, b, c, d = np.uint32(roots[0]), np.uint32(roots[1]), np.uint32(roots[2]), np.uint32(roots[3])
     e, f, g, h = np.uint32(roots[4]), np.uint32(roots[5]), np.uint32(roots[6]), np.uint32(roots[7])
     for _ in range(depths.max()):
@@ -90,12 +93,12 @@ def _walk_eight_trees(matrix, row, nodes, leaves, roots, depths, sums):
 
 
 @numba.njit(error_model="numpy")
-def _walk_row(matrix, row, nodes, leaves, roots, depths, sums):
+def _traverse_row(matrix, row, nodes, leaves, roots, depths, sums):
     """One row through all trees."""
     grouped = len(roots) - len(roots) % _LANES
     for tree in range(0, grouped, _LANES):
         group = slice(tree, tree + _LANES)
-        _walk_eight_trees(matrix, row, nodes, leaves, roots[group], depths[group], sums)
+        _traverse_eight_trees(matrix, row, nodes, leaves, roots[group], depths[group], sums)
     for tree in range(grouped, len(roots)):
         at = np.uint32(roots[tree])
         for _ in range(depths[tree]):
@@ -103,34 +106,77 @@ def _walk_row(matrix, row, nodes, leaves, roots, depths, sums):
         _add(sums, row, leaves, at)
 
 
-@compiled(types.void(*_forest))
-def _walk(matrix, nodes, leaves, roots, depths, sums):
-    """All rows through all trees."""
+@compiled(types.void(*_arguments))
+def traverse_nodes(matrix, nodes, leaves, roots, depths, sums):
+    """Add the leaves that all rows reach in all trees to `sums`, in the order of the trees.
+
+    Args:
+        matrix: (n, k) encoded cars.
+        nodes, leaves, roots, depths: of `PackedForest`.
+        sums: (n, 2) mean and second moment.
+    """
     grouped = len(matrix) - len(matrix) % _LANES
-    for start in range(0, grouped, _BLOCK_ROWS):
-        stop = min(start + _BLOCK_ROWS, grouped)
+    for start in range(0, grouped, _CACHE_ROWS):
+        stop = min(start + _CACHE_ROWS, grouped)
         for tree in range(len(roots)):
             for row in range(start, stop, _LANES):
-                _walk_eight_rows(matrix, row, nodes, leaves, roots[tree], depths[tree], sums)
+                _traverse_eight_rows(matrix, row, nodes, leaves, roots[tree], depths[tree], sums)
     for row in range(grouped, len(matrix)):
-        _walk_row(matrix, row, nodes, leaves, roots, depths, sums)
+        _traverse_row(matrix, row, nodes, leaves, roots, depths, sums)
 
 
-def traverse(
-    matrix: NDArray[np.float32],
-    nodes: NDArray[Any],
-    leaves: NDArray[np.float64],
-    roots: NDArray[np.int64],
-    depths: NDArray[np.int64],
-    complete_trees: CompleteTrees | None,
-) -> NDArray[np.float64]:
-    """See `forest.Traversal`."""
-    sums = np.zeros((len(matrix), 2))
-    done = 0
-    if complete_trees is not None and len(matrix) >= BLOCK_ROWS:
-        add_blocks(
-            matrix, complete_trees.features, complete_trees.thresholds, complete_trees.leaves, sums
-        )
-        done = len(matrix) - len(matrix) % BLOCK_ROWS
-    _walk(matrix[done:], nodes, leaves, roots, depths, sums[done:])
-    return sums
+@numba.njit(inline="never")
+def _evaluate_three_levels(columns, features, thresholds, top, subtrees):
+    """Write which of the eight subtrees three levels below node `top` each row reaches."""
+    left, right = 2 * top + 1, 2 * top + 2
+    a, b, c = columns[features[top]], columns[features[left]], columns[features[right]]
+    d, e = columns[features[2 * left + 1]], columns[features[2 * left + 2]]
+    f, g = columns[features[2 * right + 1]], columns[features[2 * right + 2]]
+    over_a, over_b, over_c = thresholds[top], thresholds[left], thresholds[right]
+    over_d, over_e = thresholds[2 * left + 1], thresholds[2 * left + 2]
+    over_f, over_g = thresholds[2 * right + 1], thresholds[2 * right + 2]
+    two, four, six = np.uint8(2), np.uint8(4), np.uint8(6)
+    for row in range(BLOCK_ROWS):
+        at_left = two + np.uint8(e[row] > over_e) if b[row] > over_b else np.uint8(d[row] > over_d)
+        at_right = np.uint8(g[row] > over_g) + six
+        if not c[row] > over_c:
+            at_right = np.uint8(f[row] > over_f) + four
+        subtrees[row] = at_right if a[row] > over_a else at_left
+
+
+@compiled(types.void(_matrix, _features, _matrix, _complete_leaves, _sums))
+def evaluate_complete_trees(matrix, features, thresholds, leaves, sums):
+    """Add the leaves that the rows of whole blocks reach to `sums`, in the order of the trees.
+
+    For a block of rows, evaluating every node of a shallow tree is cheaper than traversing it: the
+    values of one feature are adjacent, so one instruction compares several rows, and no comparison
+    depends on another. A six-level tree is evaluated as nine three-level blocks; the top block
+    selects which of the eight lower ones applies.
+
+    Args:
+        matrix: (n, k) encoded cars.
+        features, thresholds, leaves: of `CompleteTrees`.
+        sums: (n, 2) mean and second moment; rows after the last whole block are unchanged.
+    """
+    columns = np.empty((matrix.shape[1], BLOCK_ROWS), dtype=np.float32)
+    top = np.empty(BLOCK_ROWS, dtype=np.uint8)
+    below = np.empty((8, BLOCK_ROWS), dtype=np.uint8)
+    for start in range(0, len(matrix) - len(matrix) % BLOCK_ROWS, BLOCK_ROWS):
+        for row in range(BLOCK_ROWS):
+            for column in range(matrix.shape[1]):
+                columns[column, row] = matrix[start + row, column]
+        for tree in range(len(features)):
+            _evaluate_three_levels(columns, features[tree], thresholds[tree], 0, top)
+            for part in range(8):
+                _evaluate_three_levels(
+                    columns,
+                    features[tree],
+                    thresholds[tree],
+                    _FIRST_LOWER_BLOCK + part,
+                    below[part],
+                )
+            for row in range(BLOCK_ROWS):
+                part = np.uint64(top[row])
+                leaf = (part << np.uint64(3)) | np.uint64(below[part, np.uint64(row)])
+                sums[start + row, 0] += leaves[tree, leaf, 0]
+                sums[start + row, 1] += leaves[tree, leaf, 1]

@@ -1,1 +1,1 @@
-"""From a car to its price, its interval and its outlook."""
+"""Prices of cars: encoding, intervals, depreciation and comparables."""

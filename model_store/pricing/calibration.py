@@ -1,9 +1,9 @@
-"""From the spread of the trees to prices at fixed quantiles: conformal calibration.
+"""Conformal calibration of the price intervals.
 
-The forest gives a mean and a total standard deviation of the log price, a second one by how much
-more or less than that cars like this one stray (`model_store.training.difficulty`). The residual
-divided by a scale made from them was collected on cars that neither had seen; its quantiles, one
-set for each level of information, turn a new car's figures into prices that hold their coverage.
+The forest predicts a mean and a total standard deviation of the log price; the difficulty forest
+predicts how large the error is in such deviations (`model_store.training.forests`). Training
+divides the out-of-bag residuals by a scale made of both. The quantiles of these scores, one set for
+each level of information, turn the predictions for a new car into prices at `QUANTILE_LEVELS`.
 """
 
 import dataclasses
@@ -26,20 +26,20 @@ from shared.domain.valuation import QUANTILE_LEVELS
 FloatArray = npt.NDArray[np.float64]
 MEDIAN_INDEX = QUANTILE_LEVELS.index(0.50)
 MIN_CALIBRATION_CARS = 100
-"""Cars behind the quantiles of a level of information."""
+"""Fewest cars from which the quantiles of a level of information are estimated."""
 _BINS = 20
 _PRIOR = 100.0
-"""Cars that the whole weighs against a bin."""
+"""Weight of all cars against those of a bin, as a number of cars."""
 _TAIL = 0.05
-"""Share of the cars on either side of the 90 % interval."""
+"""Share of the cars on each side of the 90 % interval."""
 _TAIL_SKEW = 0.45
-"""By how much of it the tail below is shortened for the cheapest cars, and that above for the
-dearest; the other one is longer by as much."""
+"""Part of `_TAIL` that moves from one side to the other: for the cheapest cars the tail probability
+below is reduced by it and that above increased, for the dearest cars the reverse."""
 _OUT_OF_RANGE_FACTOR = 2.0
-"""How much wider the interval is of a car whose like no listing shows."""
+"""Interval width of an `OUT_OF_RANGE` car relative to an `INCOMPLETE` one."""
 _MIN_TAIL_MULTIPLIER = 1e-3
 MIN_STD = 0.02
-"""Smallest standard deviation (log scale) that is believed."""
+"""Lower bound of the forest's standard deviation, log scale."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,11 @@ class IntervalCalibration:
     """Quantiles of the scaled residual for each level of information.
 
     Args:
-        factors: (5, 9), one row for each level of `model_store.pricing.encoding`, one column for
-        each
+        factors: (5, 9), a row for each level of `model_store.pricing.encoding`, a column for each
             of `QUANTILE_LEVELS`; not decreasing along a row, 0 at the median.
-        knots_log, below, above: what it is multiplied by on either side of the estimate, at these
-            log prices and linear between them: cheap and dear cars spread more than their
-            neighbours in the forest tell, the cheap ones downwards and the dear ones upwards.
+        knots_log: log prices between which `below` and `above` are interpolated linearly.
+        below, above: multipliers of the scale on either side of the estimate, at the knots. The
+            forest underestimates the spread of cheap cars downwards and of dear cars upwards.
     """
 
     factors: tuple[tuple[float, ...], ...]
@@ -62,14 +61,14 @@ class IntervalCalibration:
 
     @cached_property
     def _arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Factors, knots, below and above: for one car it costs more to make them than to ask."""
+        """Factors, knots, below and above as arrays: converting them costs more than using them."""
         factors, knots, below, above = self.factors, self.knots_log, self.below, self.above
         return np.array(factors), np.array(knots), np.array(below), np.array(above)
 
     def scales(
         self, mean: FloatArray, std: FloatArray, difficulty: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """What a unit of the factors is worth on the log scale below and above, (n,) each."""
+        """Scale of the factors below and above the estimate, log scale, (n,) each."""
         spread = np.maximum(std, MIN_STD) * np.exp(difficulty)
         _, knots, below_at, above_at = self._arrays
         below = np.interp(mean, knots, below_at)
@@ -89,7 +88,7 @@ class IntervalCalibration:
             level: (n,) level of information.
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
-            difficulty: (n,) log of the expected error in such deviations.
+            difficulty: (n,) log of the expected error in these deviations.
         """
         below, above = self.scales(mean, std, difficulty)
         factors, *_ = self._arrays
@@ -109,16 +108,16 @@ class IntervalCalibration:
         *,
         min_count: int = MIN_CALIBRATION_CARS,
     ) -> Self:
-        """Calibrate on cars that were not used to predict themselves.
+        """Calibrate on out-of-bag predictions.
 
         Args:
             level: (n,) level of information.
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
-            difficulty: (n,) log of the expected error in such deviations.
+            difficulty: (n,) log of the expected error in these deviations.
             actual: (n,) log of the real prices.
-            min_count: a level with fewer cars takes the quantiles of the level below it. Those of
-                `OUT_OF_RANGE` cars are a decision: training has hardly any.
+            min_count: a level with fewer cars takes the quantiles of the level before it.
+                `OUT_OF_RANGE` has a fixed factor: training has hardly any such car.
         """
         spread, _ = cls(factors=()).scales(mean, std, difficulty)
         knots, below, above = _tail_multipliers(mean, (actual - mean) / spread)
@@ -149,37 +148,37 @@ class IntervalCalibration:
 def _tail_multipliers(
     mean: FloatArray, scaled: FloatArray
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """How far the scaled residual reaches by bins of the price: middles, below, above.
+    """Tail quantiles of the scaled residual by bins of the estimate: middles, below, above.
 
-    The two tails of a bin hold the same share together in all of them. What has been estimated
-    cheap is cheaper still more often than dearer still, seen from the asked price, so the cheaper
-    a bin, the further down and the less far up its interval reaches; and the reverse for dear
-    cars. A bin is drawn to the whole, so that few cars make a steady curve too.
+    Both tails together hold the same share of the cars in every bin. Cars with a low estimate are
+    overestimated more often than underestimated, so the cheaper a bin, the further its interval
+    extends downwards and the less upwards; the reverse holds for dear cars. Quantiles of a bin are
+    shrunk towards those of all cars, which stabilises bins with few cars.
     """
     ranks = (np.arange(_BINS) + 0.5) / _BINS
     edges = np.quantile(mean, np.arange(1, _BINS) / _BINS)
     bins = np.searchsorted(edges, mean)
     below, above = [], []
     for number, rank in enumerate(ranks):
-        lean = _TAIL_SKEW * (1.0 - 2.0 * rank)
+        skew = _TAIL_SKEW * (1.0 - 2.0 * rank)
         inside = scaled[bins == number]
-        below.append(_tail_multiplier(-inside, -scaled, _TAIL * (1.0 - lean)))
-        above.append(_tail_multiplier(inside, scaled, _TAIL * (1.0 + lean)))
+        below.append(_tail_multiplier(-inside, -scaled, _TAIL * (1.0 - skew)))
+        above.append(_tail_multiplier(inside, scaled, _TAIL * (1.0 + skew)))
     return tuple(np.quantile(mean, ranks).tolist()), tuple(below), tuple(above)
 
 
 def _tail_multiplier(inside: FloatArray, everywhere: FloatArray, tail: float) -> float:
-    """What the given share of a bin exceeds, drawn to what it is for all cars."""
+    """The upper `tail` quantile of a bin, shrunk towards that of all cars."""
     overall = float(np.quantile(everywhere, 1.0 - tail))
     own = float(np.quantile(inside, 1.0 - tail)) if len(inside) else overall
-    drawn = (len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR)
-    return max(drawn, _MIN_TAIL_MULTIPLIER)
+    shrunk = (len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR)
+    return max(shrunk, _MIN_TAIL_MULTIPLIER)
 
 
 def _factors_by_level(
     scores: FloatArray, level: npt.NDArray[np.int8], min_count: int
 ) -> tuple[tuple[float, ...], ...]:
-    """The factors of each level, the less is known the wider."""
+    """The factors of each level of information."""
     rows = {COMPLETE: _factors(scores)}
     for wanted, known in (
         (COMPLETE, COMPLETE),
@@ -199,7 +198,7 @@ def _factors_by_level(
 
 
 def _factors(scores: FloatArray) -> FloatArray:
-    """Quantiles of the scaled residual around the point estimate, which stays the median."""
+    """Quantiles of the scores; the point estimate stays the median."""
     found = np.quantile(scores, QUANTILE_LEVELS)
     found[MEDIAN_INDEX] = 0.0
     found[:MEDIAN_INDEX] = np.minimum(found[:MEDIAN_INDEX], 0.0)

@@ -1,28 +1,28 @@
-"""Up to five typical cars of the reference market that are like a given car."""
+"""Finds typical cars of the reference market that are similar to a given car."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.market.typical_cars import TypicalCar, typical_market
-from model_store.pricing.outlook_model import CarPricer
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Comparable, SimilarityReason
 
 MAX_COMPARABLES = 5
 MAX_PER_MODEL = 2
-"""So that a buyer also sees what else the money buys."""
+"""Leaves room for other models at the same price."""
 MAX_DISTANCE = 3.0
-"""What is less like the car than this is no comparable."""
+"""Cars further away than this are not comparable."""
 
 YEAR_SCALE = 2.0
 KM_SCALE = 60_000.0
 LOG_PRICE_SCALE = 0.15
-"""Each of these differences alone makes a distance of 1."""
+"""Difference in each number that alone gives a distance of 1."""
 MODEL_DISTANCE, COMPANY_DISTANCE, FUEL_DISTANCE, TRANSMISSION_DISTANCE = 0.7, 1.2, 0.7, 0.7
-"""What another model (of the same company, or of another one), fuel or gearbox adds."""
+"""Distance of another model (of the same company; of another company), fuel or gearbox."""
 
 NEAR_YEARS = 2
 NEAR_KM = 30_000
@@ -31,20 +31,28 @@ NEAR_LOG_PRICE = 0.10
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class ComparablesIndex:
-    """The typical cars that a model version knows, priced by it. Made at the first question."""
+    """The typical cars that a model version knows, priced by it."""
 
     cars: Sequence[TypicalCar]
     vehicle_code_of: Callable[[CarFeatures], int]
-    """The vehicle as the model knows it, whatever its spelling; 0: not known."""
+    """See `CarEncoder.vehicle_code`."""
     codes: Sequence[int]
     year: NDArray[np.float64]
     km: NDArray[np.float64]
     price_mad: NDArray[np.float64]
 
     @classmethod
-    def of(cls, model: CarPricer) -> "ComparablesIndex":
-        """Price every typical car that `model` has seen in training, in one forest call."""
-        vehicle_code_of = model.encoder.vehicle_code
+    def of(
+        cls,
+        prices_mad: Callable[[Sequence[CarFeatures]], Sequence[float]],
+        vehicle_code_of: Callable[[CarFeatures], int],
+    ) -> Self:
+        """Price every typical car of a known vehicle, in one forest call.
+
+        Args:
+            prices_mad: prices cars, in order; see `LoadedModel.prices_mad`.
+            vehicle_code_of: 0 for a vehicle not seen in training; see `CarEncoder.vehicle_code`.
+        """
         known = [one for one in typical_market().cars if vehicle_code_of(one.car)]
         return cls(
             cars=known,
@@ -52,14 +60,14 @@ class ComparablesIndex:
             codes=[vehicle_code_of(one.car) for one in known],
             year=np.array([one.car.year for one in known], dtype=np.float64),
             km=np.array([one.car.km_driven for one in known], dtype=np.float64),
-            price_mad=np.array(model.prices_mad([one.car for one in known])),
+            price_mad=np.array(prices_mad([one.car for one in known])),
         )
 
     def nearest(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
-        """The nearest typical cars, the nearest first; fewer or none where nothing is near.
+        """Up to `MAX_COMPARABLES` typical cars by increasing distance; none if all are far.
 
         Args:
-            car: what was asked about.
+            car: the priced car.
             price_mad: its estimate.
         """
         is_model = self._is_model(car)
@@ -78,7 +86,7 @@ class ComparablesIndex:
         return tuple(found)
 
     def _is_model(self, car: CarFeatures) -> list[bool]:
-        """Which typical cars are of the same model; `golf` is any generation of it."""
+        """Whether each typical car is of the same model; `golf` matches any of its generations."""
         code, name = self.vehicle_code_of(car), car.model + " "
         return [
             one.car.company == car.company
@@ -123,7 +131,7 @@ class ComparablesIndex:
 
 
 def _categorical_distance(other: CarFeatures, car: CarFeatures, *, is_model: bool) -> float:
-    """Square of the distance by company, model, fuel and gearbox."""
+    """Squared distance by company, model, fuel and gearbox."""
     square = 0.0
     if other.company != car.company:
         square += COMPANY_DISTANCE**2

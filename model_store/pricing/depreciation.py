@@ -1,53 +1,61 @@
-"""What the same car is expected to cost in the next years.
+"""Expected price of the same car in the next years.
 
-A forest prices a car of 2018 from cars of 2018. Read one after the other, the years hold noise,
-and steps where another generation of the model begins, which no single car goes through. So the
-curve is a smooth one through what the model says of the older cars.
+The model prices the car as if it were registered earlier. From one year of registration to the
+next these prices contain noise, and steps where a new generation of the model begins, which a
+single car never passes through. A smooth curve is therefore fitted to them.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.market.typical_cars import typical_market
-from model_store.pricing.outlook_model import CarPricer
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Depreciation, DepreciationPoint, Pace
 from shared.domain.valuation import QUANTILE_LEVELS
 
 MAX_PACE_RATIO = 3.0
-"""A car that was driven more than so many times the market's pace is not taken to go on so."""
+"""A car driven more than this many times the market's yearly mileage is not extrapolated."""
 HORIZON_YEARS = (1, 2, 3, 4, 5)
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 
 
-def depreciation(
-    model: CarPricer, car: CarFeatures, years: Sequence[int] = HORIZON_YEARS
-) -> Depreciation:
-    """The same car some years on, at today's price level.
+Quantiles = Callable[[Sequence[CarFeatures]], NDArray[np.float64]]
+"""(n, 9) prices at `QUANTILE_LEVELS`, one row per car, in order."""
 
-    Age and wear alone never make a car dearer: no price, and no end of an interval, ever rises.
+
+def depreciation(
+    car: CarFeatures,
+    quantiles_mad: Quantiles,
+    *,
+    data_as_of: str,
+    years: Sequence[int] = HORIZON_YEARS,
+) -> Depreciation:
+    """Price the same car in the coming years, at today's price level.
+
+    Neither a price nor an end of an interval rises from one year to the next.
 
     Args:
-        model: what prices the car as if it were older.
         car: as it is today.
-        years: how many years on, rising.
+        quantiles_mad: prices cars; see `LoadedModel.quantiles_mad`.
+        data_as_of: month (YYYY-MM) whose price level the model quotes.
+        years: numbers of years from today, increasing.
     """
-    km_per_year, pace = _km_per_year(model, car)
+    km_per_year, pace = _km_per_year(car, int(data_as_of[:4]))
     aged = [
         dataclasses.replace(
             car, year=car.year - count, km_driven=car.km_driven + count * km_per_year
         )
         for count in years
     ]
-    quantiles = model.quantiles_mad([car, *aged])
+    quantiles = quantiles_mad([car, *aged])
     prices = quantiles[:, _MEDIAN]
     declines = fit_depreciation_curve(
         np.asarray(years, dtype=np.float64), np.log(prices[0] / prices[1:])
     )
-    # Each year keeps the spread of its own interval.
+    # Each year keeps the relative width of its own interval.
     quantiles[1:] *= (prices[0] * np.exp(-declines) / prices[1:])[:, None]
     falling = np.minimum.accumulate(quantiles)[1:].round(2).tolist()
     return Depreciation(
@@ -68,16 +76,15 @@ def depreciation(
 def fit_depreciation_curve(
     years: NDArray[np.float64], declines: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The curve through 0 closest to `declines` that never rises and loses less each year.
+    """Least-squares curve through 0 with a price that never rises and a loss that never grows.
 
     Args:
-        years: (n,) years on, rising.
-        declines: (n,) logarithm of today's price over that year's.
+        years: (n,) numbers of years from today, increasing.
+        declines: (n,) logarithm of today's price over that year's price.
 
     Returns:
-        (n,) declines on `first * years - slowing * years**2` with `slowing` not negative; a steady
-        rate where the best such curve would turn back up, and no fall at all where even that
-        would rise.
+        (n,) declines on `first * years - slowing * years**2` with `slowing` >= 0. A constant rate
+        where this curve would let the price rise again; zeros where that rate is negative.
     """
     columns = np.stack([years, -(years**2)], axis=1)
     first, slowing = np.linalg.lstsq(columns, declines, rcond=None)[0]
@@ -87,10 +94,15 @@ def fit_depreciation_curve(
     return np.asarray(columns @ np.array([first, slowing]))
 
 
-def _km_per_year(model: CarPricer, car: CarFeatures) -> tuple[int, Pace]:
-    """The car's own pace once it is a year old, unless it is beyond what cars are driven."""
+def _km_per_year(car: CarFeatures, priced_in: int) -> tuple[int, Pace]:
+    """The car's own yearly mileage; the market's for a new or an extremely driven car.
+
+    Args:
+        car: as it is today.
+        priced_in: year whose price level the model quotes.
+    """
     usual = typical_market().km_per_year
-    age_years = int(model.version.data_as_of[:4]) - car.year
+    age_years = priced_in - car.year
     if age_years < 1 or car.km_driven > MAX_PACE_RATIO * usual * age_years:
         return usual, Pace.MARKET
     return round(car.km_driven / age_years), Pace.OWN

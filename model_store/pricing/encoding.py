@@ -1,8 +1,8 @@
-"""How a car becomes the numbers that a forest eats, and the baseline price that it corrects.
+"""Encodes cars as the forest's feature matrix and computes their baseline price.
 
 The baseline is a hedonic model (`data.hedonic.model`): a sum of effects on the log price. The
-forest predicts what the baseline misses, so the final log price is `baseline_log` plus the mean of
-the trees. Everything here is numpy; a worker needs neither scikit-learn nor pandas to encode.
+forest predicts the residual of the baseline, so the log price is `baseline_log` plus the mean of
+the trees. Encoding needs numpy, but neither scikit-learn nor pandas.
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from data.hedonic.codes import KEYS, NUMBERS, CodedCars, ordinal_encoder_for
+from data.hedonic.codes import KEYS, NUMBERS, CodedCars
 from data.hedonic.model import YEARS, HedonicModel
-from data.hedonic.tables import HedonicPredictor
-from data.vehicles.columns import CategoricalColumn, Column, as_codes, is_missing
+from data.hedonic.predictor import HedonicPredictor
+from data.vehicles.columns import CategoricalColumn, Column, as_codes
 from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures
 
 MISSING = -1.0
-"""Stands for a value that is not known; unlike NaN it is the same in every runtime."""
+"""Encoded missing value; the packed forest does not support NaN."""
 
 COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
-"""Levels of information: all details given; some missing; a number beyond all that training has
-seen; a model never seen in training; a brand never seen either."""
+"""Levels of information: all details stated; details missing; a number outside the training range;
+a model not seen in training; a brand not seen in training."""
 
 EFFECT_PREFIX = "effect_"
 BASELINE = "baseline_log"
@@ -37,16 +37,16 @@ _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
     for name, enum in CATEGORIES.items()
 }
-"""A number for each category, in the order of its definition."""
+"""Ordinal code of each category, in the order of its definition."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EncodedCars:
-    """A group of n cars, ready for the forest.
+    """A group of n encoded cars.
 
     Args:
         matrix: float32 (n, k), C-contiguous, columns as in `CarEncoder.feature_names`;
-            `MISSING` where a value is not known, never NaN.
+            `MISSING` where a value is missing, never NaN.
         baseline_log: float64 (n,), log price in MAD by the baseline.
         level: int8 (n,), from `COMPLETE` to `UNKNOWN_BRAND`.
     """
@@ -58,25 +58,33 @@ class EncodedCars:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CarEncoder:
-    """Encodes cars; the same car gives the same bits alone and among thousands.
+    """Encodes cars; a car has the same encoding, to the bit, alone and in any group.
 
     Args:
         hedonic: the baseline.
         feature_names: columns of the matrix: numbers and categories by the name of the car's
-            field, `effect_<field>` for a part of the baseline, `baseline_log` for all of it.
-        detail_fields: optional fields without which a car counts as `INCOMPLETE`.
-        ranges: the usual range of numbers by name. A car beyond one counts as
-            `OUT_OF_RANGE`, as does one that has been driven further a year than any car is; of the
-            years only the newest counts, for that.
+            field, `effect_<field>` for a part of the baseline, `baseline_log` for its sum.
+        detail_fields: optional fields without which a car is `INCOMPLETE`.
+        ranges: the training range of numbers by name. A car outside one is `OUT_OF_RANGE`, as is
+            one with more than `MAX_KM_PER_YEAR`; the range of the year only limits that mileage.
     """
 
     hedonic: HedonicModel
     feature_names: tuple[str, ...]
     detail_fields: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    _predictor: HedonicPredictor = dataclasses.field(init=False)
+    _feature_columns: npt.NDArray[np.int64] = dataclasses.field(init=False)
+    """(k,) places of the features among all columns that `_matrix` builds."""
+    _width: int = dataclasses.field(init=False)
+    """Number of these columns."""
+    _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
+    """(2, len(NUMBERS)) training ranges."""
+    _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
+    """(len(YEARS) + 1,) by the code of the year of registration; code 0 is a missing year."""
 
     def __post_init__(self) -> None:
-        predictor = HedonicPredictor(self.hedonic, ordinal_encoder_for(self.hedonic))
+        predictor = HedonicPredictor(self.hedonic)
         object.__setattr__(self, "_predictor", predictor)
         known = (
             *NUMBERS,
@@ -84,11 +92,10 @@ class CarEncoder:
             *(EFFECT_PREFIX + field for field in predictor.effect_fields),
             BASELINE,
         )
-        # The last column stands for effects that this baseline does not have: zero.
+        # The last column is zero, for effects that this baseline does not have.
         picked = [known.index(name) if name in known else -1 for name in self.feature_names]
         everywhere = (-np.inf, np.inf)
         bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
-        # The furthest that a car of each year has come, by the code of the year; 0 is no year.
         ages = np.maximum(bounds[1, _YEAR] - np.array([YEARS[0], *YEARS]), 0.0)
         furthest = np.minimum(MAX_KM_PER_YEAR * (ages + 1.0), bounds[1, _KM])
         bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
@@ -96,11 +103,6 @@ class CarEncoder:
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
         object.__setattr__(self, "_feature_columns", np.array(picked))
-
-    @property
-    def predictor(self) -> HedonicPredictor:
-        """The baseline laid out for speed."""
-        return self.__dict__["_predictor"]  # type: ignore[no-any-return]
 
     @property
     def feature_fields(self) -> Mapping[str, tuple[str, ...]]:
@@ -116,12 +118,12 @@ class CarEncoder:
         """Encode `n` cars given as columns of normal-form values, None where missing.
 
         Args:
-            columns: by field name; a field that is absent is missing in every car.
+            columns: by field name; an absent field is missing in every car.
             n: number of cars.
         """
-        coded = self.predictor.ordinal_encoder.code(columns, n)
-        parts = self.predictor.parts(coded)
-        baseline_log = self.predictor.log_price(parts)
+        coded = self._predictor.ordinal_encoder.code(columns, n)
+        parts = self._predictor.parts(coded)
+        baseline_log = self._predictor.log_price(parts)
         return EncodedCars(
             self._matrix(columns, coded, parts, baseline_log),
             baseline_log,
@@ -129,18 +131,18 @@ class CarEncoder:
         )
 
     def baseline_effects(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
-        """The baseline as an intercept and the share of each field, all on the log scale.
+        """The intercept of the baseline and the effect of each field, log scale.
 
         Their sum is `baseline_log` of the encoded car.
         """
         columns = {name: (getattr(car, name),) for name in FIELD_NAMES}
-        parts = self.predictor.parts(self.predictor.ordinal_encoder.code(columns, 1))[0]
-        shares = dict(zip(self.predictor.effect_fields, parts.tolist(), strict=True))
-        return self.predictor.intercept, shares
+        parts = self._predictor.parts(self._predictor.ordinal_encoder.code(columns, 1))[0]
+        shares = dict(zip(self._predictor.effect_fields, parts.tolist(), strict=True))
+        return self._predictor.intercept, shares
 
     def vehicle_code(self, car: CarFeatures) -> int:
-        """The car's model as training knew it, whatever its spelling; 0 if it was not seen."""
-        return self.predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
+        """Code of the car's vehicle in any of its spellings; 0 if training has not seen it."""
+        return self._predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -169,7 +171,7 @@ class CarEncoder:
         baseline_log: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
         n = len(baseline_log)
-        all_columns = np.empty((n, self.__dict__["_width"]))
+        all_columns = np.empty((n, self._width))
         numbers = coded.numbers
         width = numbers.shape[1]
         all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
@@ -178,16 +180,14 @@ class CarEncoder:
         all_columns[:, width + len(categories) : -2] = parts
         all_columns[:, -2] = baseline_log
         all_columns[:, -1] = 0.0
-        return np.asarray(
-            all_columns.take(self.__dict__["_feature_columns"], axis=1), dtype=np.float32
-        )
+        return np.asarray(all_columns.take(self._feature_columns, axis=1), dtype=np.float32)
 
     def _information_level(
         self, coded: CodedCars, columns: Mapping[str, Column]
     ) -> npt.NDArray[np.int8]:
         level = np.zeros(len(coded.codes), dtype=np.int8)
         for name in self.detail_fields:
-            level[is_missing(columns.get(name), len(level))] = INCOMPLETE
+            level[_is_missing(columns.get(name), len(level))] = INCOMPLETE
         level[self._out_of_range(coded)] = OUT_OF_RANGE
         unknown = coded.codes[:, _VEHICLE] == 0
         if unknown.any():
@@ -196,17 +196,17 @@ class CarEncoder:
         return level
 
     def _out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
-        """Which cars state a number that no training car came near, (n,)."""
-        low, high = self.__dict__["_bounds"]
+        """Whether each car states a number outside the training range, (n,)."""
+        low, high = self._bounds
         numbers = coded.numbers
         # Comparisons with NaN, a missing number, are false.
-        odd = ((numbers < low) | (numbers > high)).any(axis=1)
-        odd |= numbers[:, _KM] > self.__dict__["_max_km_by_year"][coded.codes[:, _YEAR_KEY]]
-        return np.asarray(odd)
+        outside = ((numbers < low) | (numbers > high)).any(axis=1)
+        outside |= numbers[:, _KM] > self._max_km_by_year[coded.codes[:, _YEAR_KEY]]
+        return np.asarray(outside)
 
 
 def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:
-    """The numbers of the categories, (categories, n)."""
+    """Ordinal codes of the categories, (categories, n)."""
     absent = (None,) * n
     found: list[Sequence[float] | npt.NDArray[np.float64]] = []
     for name, codes in _CATEGORY_CODES.items():
@@ -216,6 +216,20 @@ def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.flo
         else:
             found.append([codes[value] for value in column])
     return np.array(found)
+
+
+def _is_missing(column: Column | None, n: int) -> npt.NDArray[np.bool_] | list[bool]:
+    """Whether each of the n values of a column is missing."""
+    if column is None:
+        return [True] * n
+    if isinstance(column, np.ndarray):
+        return np.asarray(np.isnan(column))
+    if isinstance(column, CategoricalColumn):
+        return as_codes(column, _IS_NONE) > 0
+    return [value is None for value in column]
+
+
+_IS_NONE: Mapping[Any, float] = {None: 1.0}
 
 
 def _fields_of(feature: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A loaded model version: from cars to estimates, explanations and depreciation curves."""
+"""A loaded model version: computes estimates, explanations, depreciation and comparables."""
 
 import dataclasses
 import math
@@ -25,15 +25,15 @@ from shared.domain.valuation import QUANTILE_LEVELS, Estimate, Explanation
 
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 _MAX_LOG_PRICE = math.log(1e9)
-"""Beyond any car; whatever is asked, a price stays a finite number of dirhams from 1 up."""
+"""Above every car price; estimates are clipped to 1 MAD and this."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EstimateTable:
-    """Estimates of n cars as columns, for chunks of batches."""
+    """Estimates of n cars as arrays, for chunks of batches."""
 
     price_mad: NDArray[np.float64]
-    """(n,) to the cent; the median of the quantiles, and so inside every interval."""
+    """(n,) rounded to the cent; the median quantile, so it lies inside every interval."""
     quantiles_mad: NDArray[np.float64]
     """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
     model_known: NDArray[np.bool_]
@@ -42,12 +42,12 @@ class EstimateTable:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedModel:
-    """One version, ready to value cars. Immutable: threads and forked processes may share it."""
+    """One version that can value cars. Immutable: threads and forked processes may share it."""
 
     version: ModelVersion
     forest: PackedForest
     difficulty: PackedForest
-    """Says how far cars stray from what `forest` says."""
+    """Predicts the log of the expected error in standard deviations of `forest`."""
     encoder: CarEncoder
     calibration: IntervalCalibration
 
@@ -82,7 +82,7 @@ class LoadedModel:
         return self._table(self.encoder.encode_columns(columns, n))
 
     def explain(self, car: CarFeatures) -> Explanation:
-        """Why the price is what it is; base and effects sum to it, to the cent."""
+        """Shapley contributions of the fields; base and contributions sum to the price."""
         encoded = self.encoder.encode([car])
         base_log, effects_log = self.encoder.baseline_effects(car)
         effects_log = dict(effects_log)
@@ -101,17 +101,17 @@ class LoadedModel:
 
     def depreciation(self, car: CarFeatures) -> Depreciation:
         """The same car in the next years; see `model_store.pricing.depreciation`."""
-        return depreciation(self, car)
+        return depreciation(car, self.quantiles_mad, data_as_of=self.version.data_as_of)
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
-        """Typical cars of the reference market near `car`, whose estimate is `price_mad`."""
+        """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
         return self._typical_table.nearest(car, price_mad)
 
     def self_test(self) -> None:
-        """Value the cars of the manifest and hold the prices against it.
+        """Value the manifest's self-test cars and compare the prices.
 
         Raises:
-            ModelRefused: a price differs, or the quantiles are not in order.
+            ModelRefused: a price differs, or quantiles decrease.
         """
         check_prices(self.version, self.prices_mad)
         for estimate in self.estimate([case.car for case in self.version.self_test]):
@@ -119,7 +119,7 @@ class LoadedModel:
                 raise ModelRefused(version=self.version.id, reason="self-test: quantiles decrease")
 
     def prices_mad(self, cars: Sequence[CarFeatures]) -> list[float]:
-        """The prices alone, in order."""
+        """One price per car, in order."""
         return [estimate.price_mad for estimate in self.estimate(cars)]
 
     def quantiles_mad(self, cars: Sequence[CarFeatures]) -> NDArray[np.float64]:
@@ -128,20 +128,20 @@ class LoadedModel:
 
     @cached_property
     def _tree_shap(self) -> TreeShap:
-        """Prepared at the first explanation: most processes are never asked for one."""
+        """Computed at the first explanation."""
         return TreeShap.of(self.forest)
 
     @cached_property
     def _typical_table(self) -> ComparablesIndex:
-        """Prepared at the first question for comparables."""
-        return ComparablesIndex.of(self)
+        """Computed at the first request for comparables."""
+        return ComparablesIndex.of(self.prices_mad, self.encoder.vehicle_code)
 
     def _table(self, encoded: EncodedCars) -> EstimateTable:
         output = self.forest.predict(encoded.matrix)
         mean = encoded.baseline_log + output.mean
         difficulty = self.difficulty.predict(encoded.matrix).mean
         prices = self.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
-        # In place: for a single car the calls cost more than what they compute.
+        # In place: for a single car the calls cost more than the arithmetic.
         np.maximum(prices, 0.0, out=prices)
         np.minimum(prices, _MAX_LOG_PRICE, out=prices)
         np.exp(prices, out=prices)

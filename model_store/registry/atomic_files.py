@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old content or the new, never a part of it."""
+"""Durable file writes: after a crash a file has its old or its new content."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content; it is on disk when this returns."""
+    """Replace a file's content atomically; returns after it is synced to disk."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -22,29 +22,29 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add one line to a file; it is on disk when this returns.
+    """Append a line to a file; returns after it is synced to disk.
 
-    A last line that a crash left without its end is ended first, so that it spoils only itself.
+    An incomplete last line, left by a crash, is terminated first.
     """
     with path.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
-        is_torn = False
+        is_incomplete = False
         if size:
             file.seek(-1, os.SEEK_END)
-            is_torn = file.read(1) != b"\n"
-        file.write(b"\n" * is_torn + line.encode() + b"\n")
+            is_incomplete = file.read(1) != b"\n"
+        file.write(b"\n" * is_incomplete + line.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def sync_file(path: Path) -> None:
-    """Put a written file on disk."""
+    """Sync a file to disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Put a folder's entries on disk: a rename counts only then."""
+    """Sync a folder's entries to disk, which makes renames durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Saving a trained model as a version, and loading a version to serve it."""
+"""Saves a trained model as a version, and loads a version for serving."""
 
 import contextlib
 import dataclasses
@@ -18,14 +18,14 @@ from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.encoding import CarEncoder
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.atomic_files import sync_file, sync_folder
-from model_store.registry.manifest import MANIFEST_FILE, ModelVersion, new_version_id
-from model_store.registry.registry import ModelRegistry
+from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
+from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
-from model_store.registry.verification import check_version, sha256_of
+from model_store.registry.verification import sha256_of
 from shared.domain.errors import ModelRefused
 
 if TYPE_CHECKING:
-    from model_store.training.trained import TrainedModel
+    from model_store.training.train import TrainedModel
 
 ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
@@ -40,13 +40,13 @@ def save_bundle(
     versions_path: Path,
     extra_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
 ) -> ModelVersion:
-    """Store a trained model as a new version: completely, or not at all.
+    """Store a trained model as a new version, atomically.
 
     Args:
-        trained: what training handed over.
+        trained: the result of training.
         versions_path: the registry's folder.
-        extra_files: given the manifest of the model's own files, more files of the version by
-            name: its model card. Their digests stand in the manifest as well.
+        extra_files: called with the manifest of the model's files; returns more files of the
+            version by name (its model card). The manifest contains their digests as well.
     """
     versions_path.mkdir(parents=True, exist_ok=True)
     with _staging_folder(versions_path) as folder:
@@ -70,17 +70,16 @@ def save_bundle(
 def load_model(versions_path: Path, version: str) -> LoadedModel:
     """Load a version that passes every check.
 
-    Digests are checked before any file is opened, and nothing is unpickled: the scikit-learn
-    estimator stays closed.
+    Digests are checked before any file is parsed. Nothing is unpickled: serving does not read the
+    scikit-learn estimator.
 
     Raises:
         ModelVersionNotFound: there is no such version.
         ModelRefused: a file is missing or changed, the schema or scikit-learn's minor release is
-            another one, or the self-test finds another price.
+            another one, or the self-test fails.
     """
     registry = ModelRegistry(versions_path)
-    manifest, folder = registry.get(version), registry.folder(version)
-    check_version(folder, manifest)
+    manifest, folder = registry.check(version), registry.folder(version)
     missing = [name for name in BUNDLE_FILES if name not in manifest.files]
     if missing:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
@@ -90,30 +89,30 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
     except ModelRefused:
         raise
     except Exception as error:
-        # Its files are what was saved, and still they do not work with this program.
+        # The files are unchanged, but this program cannot read or use them.
         reason = f"cannot be used: {type(error).__name__}: {error}"
         raise ModelRefused(version=version, reason=reason) from error
     return model
 
 
 def load_estimator(versions_path: Path, version: str) -> Any:
-    """Unpickle the scikit-learn estimator of a version that passes every check, for experts.
+    """Unpickle the scikit-learn estimator of a version that passes every check.
 
     Raises:
         ModelVersionNotFound, ModelRefused: see `load_model`.
     """
-    import joblib  # noqa: PLC0415 - serving gets along without
+    import joblib  # noqa: PLC0415 - serving does not need it
 
     registry = ModelRegistry(versions_path)
-    check_version(registry.folder(version), registry.get(version))
+    registry.check(version)
     return joblib.load(registry.folder(version) / ESTIMATOR_FILE)
 
 
 def max_abs_difference(forest: PackedForest, estimator: Any, *, rows: int = 1000) -> float:
     """Largest difference between the packed forest's and the estimator's predictions.
 
-    On random rows whose features are thresholds of the forest, or the next float32 above one:
-    where a difference would show first.
+    Tested on random rows whose features are thresholds of the forest or the next float32 above one,
+    where differences are most likely.
     """
     random = np.random.default_rng(rows)
     inner = np.flatnonzero(np.isfinite(forest.nodes["threshold"]))
@@ -129,7 +128,7 @@ def max_abs_difference(forest: PackedForest, estimator: Any, *, rows: int = 1000
 
 @contextlib.contextmanager
 def _staging_folder(versions_path: Path) -> Iterator[Path]:
-    """A folder whose name no reader takes for a version; removed if it is still there."""
+    """A temporary folder whose name is not a version id; removed if it still exists."""
     folder = Path(tempfile.mkdtemp(dir=versions_path, prefix=".new-"))
     try:
         yield folder
@@ -138,7 +137,7 @@ def _staging_folder(versions_path: Path) -> Iterator[Path]:
 
 
 def _write_files(folder: Path, trained: "TrainedModel") -> None:
-    import joblib  # noqa: PLC0415 - serving gets along without
+    import joblib  # noqa: PLC0415 - serving does not need it
 
     joblib.dump(trained.estimator, folder / ESTIMATOR_FILE, compress=3)
     PackedForest.from_estimator(trained.estimator).save(folder / FOREST_FILE)
@@ -153,8 +152,8 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _build_manifest(folder: Path, trained: "TrainedModel") -> ModelVersion:
-    """The manifest of the files in `folder`, with prices found by the files themselves."""
-    import sklearn  # noqa: PLC0415 - serving gets along without
+    """The manifest of the files in `folder`; the self-test prices are computed from these files."""
+    import sklearn  # noqa: PLC0415 - serving does not need it
 
     created_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
     forest = PackedForest.load(folder / FOREST_FILE)

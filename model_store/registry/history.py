@@ -1,4 +1,4 @@
-"""Who moved the registry's pointer, when, from what to what: a file of lines that only grows."""
+"""The append-only history of the active version: who changed it, when, from which to which."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Action(StrEnum):
-    """The operator's verbs."""
+    """Kinds of change."""
 
     ACTIVATE = "activate"
     ROLLBACK = "rollback"
@@ -25,7 +25,7 @@ class Action(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ActivationRecord:
-    """One move of the pointer."""
+    """One change of the active version."""
 
     at: str
     """UTC, ISO 8601."""
@@ -35,12 +35,12 @@ class ActivationRecord:
     by: str
 
     def to_json(self) -> dict[str, Any]:
-        """The record's fields as they stand in the history."""
+        """The record as a JSON object of the history."""
         return dataclasses.asdict(self)
 
 
 def read_history(versions_path: Path) -> list[ActivationRecord]:
-    """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
+    """Every change, the oldest first; incomplete lines, left by a crash, are skipped."""
     try:
         text = (versions_path / HISTORY_FILE).read_text("utf-8", errors="replace")
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def read_history(versions_path: Path) -> list[ActivationRecord]:
 
 
 def append_activation(versions_path: Path, change: ActivationRecord) -> None:
-    """Add a move, durably."""
+    """Append a change and sync it to disk."""
     append_line(versions_path / HISTORY_FILE, json.dumps(change.to_json()))
 
 
@@ -75,7 +75,7 @@ def rollback_target(changes: Sequence[ActivationRecord], active: str | None) -> 
 def _effective(
     changes: Sequence[ActivationRecord], active: str | None
 ) -> Iterator[ActivationRecord]:
-    """The history without lines whose move of the pointer a crash prevented."""
+    """The history without changes that a crash prevented after they were recorded."""
     for number, change in enumerate(changes, start=1):
         found = changes[number].previous if number < len(changes) else active
         if change.version == found:

@@ -1,10 +1,8 @@
-"""What is known about a model version without opening its files: `manifest.json`."""
+"""The manifest of a model version, `manifest.json`: files, training data, metrics, self-test."""
 
 import dataclasses
 import datetime as dt
 import json
-import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -13,18 +11,17 @@ from shared.domain.car import CarFeatures
 from shared.domain.ids import ModelVersionId
 
 SCHEMA_VERSION = 4
-"""Of the bundle's files and of what they say about cars; another one is refused."""
+"""Version of the bundle's file formats and features; other versions are refused."""
 
 MANIFEST_FILE = "manifest.json"
 REFERENCE_MARKET = "reference market"
-"""Name of the training data of a version that is drawn, not collected; its card says so."""
+"""Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"
-_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SelfTestCase:
-    """A car whose price the loaded model must find again before it may serve."""
+    """A car and the price that the loaded model must reproduce before it serves."""
 
     car: CarFeatures
     price_mad: float
@@ -43,19 +40,19 @@ class ModelVersion:
     libraries: Mapping[str, str]
     """Versions of `python`, `numpy` and `scikit-learn` that trained it."""
     estimator: str
-    """Class of the forest."""
+    """Class name of the scikit-learn estimator."""
     tree_count: int
     node_count: int
     feature_names: tuple[str, ...]
-    """Columns of the matrix that the forest eats."""
+    """Columns of the forest's feature matrix."""
     training: Mapping[str, Any]
     """Of the listings: `name`, `rows`, `digest`, `data_as_of` (YYYY-MM), `seed`, `months` (the
     first and the last), `price_index` (level by month, 1 at `data_as_of`)."""
     metrics: Mapping[str, Any]
-    """Figures of quality, coverage of the intervals among them, with the split they come from."""
+    """Quality figures and the split that they were measured on."""
     self_test: tuple[SelfTestCase, ...]
     basis: str = ASKING_PRICES
-    """What the prices are: asked, not paid."""
+    """Kind of the prices: asked, not paid."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -65,7 +62,7 @@ class ModelVersion:
 
     @property
     def price_index(self) -> dict[str, float]:
-        """Price level by month (YYYY-MM), 1 at `data_as_of`; empty where no listing was dated."""
+        """Price level by month (YYYY-MM), 1 at `data_as_of`; empty without dated listings."""
         return dict(self.training.get("price_index") or {})
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +79,7 @@ class ModelVersion:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """Rebuild a version from `to_json`; fields of later schemas are left out.
+        """Rebuild a version from `to_json`; unknown fields are ignored.
 
         Raises:
             KeyError, TypeError, ValueError: it is not a manifest.
@@ -109,20 +106,6 @@ class ModelVersion:
             KeyError, TypeError, ValueError: it is not a manifest.
         """
         return cls.from_json(json.loads((folder / MANIFEST_FILE).read_bytes()))
-
-
-def new_version_id(created_at: dt.datetime) -> ModelVersionId:
-    """A name that sorts by time and that two trainings in one second do not share."""
-    return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
-
-
-def is_version_id(text: str) -> bool:
-    """Whether `text` has the form of a version's id, and so may become part of a path.
-
-    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
-    (True, False)
-    """
-    return _VERSION_ID.fullmatch(text) is not None
 
 
 def _car(fields: Mapping[str, Any]) -> CarFeatures:

@@ -1,20 +1,28 @@
-"""The catalogue of model versions and the pointer to the active one.
+"""The catalogue of model versions, and the pointers to the active and the shadow version.
 
-A folder: one sub-folder per version, `ACTIVE` (one line: the active version's id), `history.jsonl`
-(who changed the pointer, when, from what to what). Standard library only, so that the API can
-use it.
+The folder contains a sub-folder for each version and, while they are set:
+
+- `ACTIVE`: one line, the id of the active version,
+- `history.jsonl`: who changed the active version, when, from which to which,
+- `SHADOW`: one line, the id of the shadow version,
+- `shadow-share`: the share of the cars that the shadow version values.
+
+Standard library only, because the API imports it.
 """
 
 import contextlib
+import dataclasses
 import datetime as dt
 import fcntl
 import hashlib
 import logging
+import math
 import os
 import re
+import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model_store.registry.atomic_files import write_atomically
@@ -25,7 +33,7 @@ from model_store.registry.history import (
     read_history,
     rollback_target,
 )
-from model_store.registry.manifest import ModelVersion, is_version_id
+from model_store.registry.manifest import ASKING_PRICES, ModelVersion
 from model_store.registry.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
@@ -37,20 +45,23 @@ from shared.domain.errors import (
 from shared.domain.ids import ModelVersionId
 
 ACTIVE_FILE = "ACTIVE"
+SHADOW_FILE = "SHADOW"
+SHARE_FILE = "shadow-share"
 LOCK_FILE = ".lock"
 PRUNE_GRACE_PERIOD = dt.timedelta(minutes=1)
-"""So long a version that has been replaced is not removed."""
+"""`prune` keeps a version for this time after it was replaced."""
+_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 _CARD_FILE = re.compile(r"card[a-z-]*\.(?:json|md|png)")
 
 logger = logging.getLogger(__name__)
 
 
 class ModelRegistry:
-    """Reads and moves the pointer.
+    """Lists the versions and moves the pointer to the active one.
 
     Args:
-        versions_path: the folder; it need not exist yet.
-        now: the time of day, for the history.
+        versions_path: the folder; it need not exist.
+        now: current time, for the history.
         self_test: runs a version's self-test before the pointer moves to it; raises `ModelRefused`.
     """
 
@@ -93,22 +104,22 @@ class ModelRegistry:
         return manifest
 
     def folder(self, version: str) -> Path:
-        """Where the files of a version are.
+        """Folder of a version's files.
 
         Raises:
-            ModelVersionNotFound: `version` is not the name of a version.
+            ModelVersionNotFound: `version` does not have the form of an id.
         """
         if not is_version_id(version):
             raise ModelVersionNotFound(version=version)
         return self._path / version
 
     def card_file(self, version: str, name: str) -> bytes:
-        """A file of a version's model card, as it was saved.
+        """Content of a file of a version's model card.
 
-        Only files that the manifest lists are ever read, so no name leads anywhere else.
+        Only files that the manifest lists are read, so `name` cannot address any other file.
 
         Raises:
-            ModelVersionNotFound, ModelRefused: see `get`; the file is not what was saved.
+            ModelVersionNotFound, ModelRefused: see `get`; the digest of the file is wrong.
             ModelCardNotFound: the version has no such file.
         """
         digest = self.get(version).files.get(name)
@@ -137,22 +148,22 @@ class ModelRegistry:
         """The active version's manifest; None before the first activation.
 
         Raises:
-            ModelVersionNotFound, ModelRefused: the pointer leads nowhere.
+            ModelVersionNotFound, ModelRefused: the pointer names no readable version.
         """
         version = self.active_version()
         return None if version is None else self.get(version)
 
     def activate(self, version: str, *, by: str, expected_etag: str | None = None) -> ModelVersion:
-        """Point to a version; pointing to the active one again changes nothing.
+        """Make a version the active one; no effect if it is active already.
 
         Args:
             version: the id.
-            by: who asks, for the history.
-            expected_etag: if given, the pointer's ETag must still be this one.
+            by: the user, for the history.
+            expected_etag: if given, the current ETag of the pointer must equal it.
 
         Raises:
             ModelVersionNotFound: there is no such version.
-            ModelRefused: its files, digests, schema, libraries or self-test are not right.
+            ModelRefused: a check of its files, schema, libraries or self-test fails.
             ActiveModelChanged: the pointer has another ETag.
         """
         with self._locked():
@@ -163,11 +174,11 @@ class ModelRegistry:
         return manifest
 
     def rollback(self, *, by: str, expected_etag: str | None = None) -> ModelVersion:
-        """Point to the version that was active before this one; again: to the one before that.
+        """Activate the version that was active before this one; repeated: the one before that.
 
         Raises:
             NoEarlierModel: nothing was active before.
-            ModelVersionNotFound, ModelRefused: the earlier version is gone or not right.
+            ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check.
             ActiveModelChanged: the pointer has another ETag.
         """
         with self._locked():
@@ -178,17 +189,17 @@ class ModelRegistry:
         return manifest
 
     def prune(self, keep: int, pinned: Collection[str] = ()) -> Sequence[str]:
-        """Remove old versions for good; none that is in use.
+        """Remove old versions that are not in use.
 
-        What stays: the newest `keep`, every version that a pointer names, the one that `rollback`
-        would return to, and those that served within the last minute.
+        The newest `keep` versions are kept, every version that a pointer names, the one that
+        `rollback` would activate, and those that were active within `PRUNE_GRACE_PERIOD`.
 
         Args:
-            keep: how many of the newest stay.
-            pinned: versions that somebody else needs, running batches for example.
+            keep: number of newest versions to keep.
+            pinned: more versions to keep, for example those of running batches.
 
         Returns:
-            The removed ones, the oldest first.
+            The removed versions, the oldest first.
         """
         with self._locked():
             needed = {*pinned, *self._referenced_versions(), *self._recently_active()}
@@ -201,11 +212,11 @@ class ModelRegistry:
         return old
 
     def history(self) -> Sequence[ActivationRecord]:
-        """Every move of the pointer, the oldest first; a line torn by a crash is left out."""
+        """Every change of the active version, the oldest first; incomplete lines are left out."""
         return read_history(self._path)
 
     def etag(self) -> str:
-        """Names the state of the pointer, quoted as HTTP wants it."""
+        """ETag of the pointer, quoted as in HTTP."""
         return etag_of(self.active_version())
 
     def _version_names(self) -> Sequence[str]:
@@ -216,21 +227,21 @@ class ModelRegistry:
         return []
 
     def _remove(self, version: str) -> None:
-        """Out of sight in one step, then gone: no reader ever finds half a version."""
-        doomed = self._path / f".old-{version}"
-        shutil.rmtree(doomed, ignore_errors=True)  # a crash may have left it
-        (self._path / version).rename(doomed)
-        shutil.rmtree(doomed)
+        """Rename, then delete: a reader never finds a version with missing files."""
+        renamed = self._path / f".old-{version}"
+        shutil.rmtree(renamed, ignore_errors=True)  # left by a crash
+        (self._path / version).rename(renamed)
+        shutil.rmtree(renamed)
         logger.info("model_pruned: %s", version)
 
     def _referenced_versions(self) -> set[str]:
-        """What the pointers name: files in capitals that hold one line."""
-        # A version's folder is "in capitals" too when the T of its time is its only letter.
+        """The versions that pointer files name; their names are in capitals."""
+        # `isupper` is also true of a version's folder whose only letter is the T of its time.
         pointers = (path for path in self._path.iterdir() if path.name.isupper() and path.is_file())
         return {path.read_text("ascii", errors="replace").strip() for path in pointers}
 
     def _recently_active(self) -> set[str]:
-        """Versions that processes may still answer with, or have just accepted a batch for."""
+        """Versions that processes may still use, or have just accepted a batch for."""
         since = (self._now() - PRUNE_GRACE_PERIOD).isoformat(timespec="seconds")
         recent = [change for change in self.history() if change.at >= since]
         return {name for change in recent for name in (change.version, change.previous) if name}
@@ -247,9 +258,10 @@ class ModelRegistry:
             raise ActiveModelChanged(version=self.active_version() or "-")
 
     def _point_to(self, version: ModelVersionId, action: Action, by: str) -> None:
-        """Write the history first: a crash in between leaves a line that `rollback` sees through.
+        """Append to the history, then write the pointer.
 
-        The other order could leave a model serving that the history does not know.
+        After a crash in between, `rollback` ignores the extra line. In the other order an active
+        version could be missing from the history.
         """
         previous = self.active_version()
         if version == previous:
@@ -267,17 +279,76 @@ class ModelRegistry:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One change at a time, over all processes; the lock dies with its holder."""
+        """Serialise changes over all processes; the kernel releases the lock of a dead process."""
         self._path.mkdir(parents=True, exist_ok=True)
         with (self._path / LOCK_FILE).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
-class ActiveVersionCache:
-    """Says which version is active, for callers that ask with every request.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shadow:
+    """The shadow version and the share of the cars (0 to 1) that it values."""
 
-    Reads the pointer at most once per `interval_s`; the answer is at most that old.
+    version: ModelVersionId
+    share: float
+
+
+class ShadowPointer:
+    """Reads and moves the pointer to the shadow version.
+
+    Args:
+        versions_path: the registry's folder.
+    """
+
+    def __init__(self, versions_path: Path) -> None:
+        self._path = versions_path
+        self._registry = ModelRegistry(versions_path)
+
+    def read(self) -> Shadow | None:
+        """The shadow; None if there is none or its files are invalid."""
+        try:
+            version = (self._path / SHADOW_FILE).read_text("ascii", errors="replace").strip()
+            share = float((self._path / SHARE_FILE).read_text("ascii", errors="replace"))
+        except (FileNotFoundError, ValueError):
+            return None
+        if not is_version_id(version) or not 0 < share <= 1:
+            return None
+        return Shadow(ModelVersionId(version), share)
+
+    def point_to(self, version: str, share: float) -> ModelVersion:
+        """Let a version value a share of the cars besides the active one.
+
+        Raises:
+            ValueError: the share is not above 0 and at most 1.
+            ModelVersionNotFound: there is no such version.
+            ModelRefused: a check of its files fails, or it is the active version.
+        """
+        if not (math.isfinite(share) and 0 < share <= 1):
+            raise ValueError(f"a share is above 0 and at most 1, not {share}")
+        manifest = self._registry.check(version)
+        if manifest.id == self._registry.active_version():
+            raise ModelRefused(version=version, reason="it is the active version already")
+        write_atomically(self._path / SHARE_FILE, f"{share}\n".encode())
+        write_atomically(self._path / SHADOW_FILE, f"{manifest.id}\n".encode())
+        if not self._registry.folder(version).is_dir():  # pruned before the pointer named it
+            self.clear()
+            raise ModelVersionNotFound(version=version)
+        return manifest
+
+    def clear(self) -> None:
+        """Remove the pointer."""
+        for name in (SHADOW_FILE, SHARE_FILE):
+            (self._path / name).unlink(missing_ok=True)
+
+
+class ActiveVersionCache:
+    """The active version's id, and manifests, for callers that need them with every request.
+
+    Args:
+        versions_path: the registry's folder.
+        clock: monotonic time in seconds.
+        interval_s: the pointer is read at most once in this time; the answer is at most that old.
     """
 
     def __init__(
@@ -290,6 +361,8 @@ class ActiveVersionCache:
         self._clock = clock
         self._interval_s = interval_s
         self._read: tuple[float, ModelVersionId | None] | None = None
+        self._manifests: dict[str, ModelVersion] = {}
+        self._identities: dict[str, Mapping[str, str | None]] = {}
 
     def version_id(self) -> ModelVersionId | None:
         """The active version's id; None before the first activation."""
@@ -298,7 +371,48 @@ class ActiveVersionCache:
             read = self._read = (now, self._registry.active_version())
         return read[1]
 
+    def manifest(self, version: str) -> ModelVersion | None:
+        """The manifest of any version, kept in memory, for manifests never change.
+
+        None when it can no longer be read: a valuation outlives its version.
+        """
+        found = self._manifests.get(version)
+        if found is None:
+            try:
+                found = self._manifests[version] = self._registry.get(version)
+            except (ModelVersionNotFound, ModelRefused):
+                return None
+        return found
+
+    def identity(self, version: str) -> Mapping[str, str | None]:
+        """What an answer says about its model: `version`, `data_as_of` and `basis`."""
+        found = self._identities.get(version)
+        if found is None:
+            manifest = self.manifest(version)
+            if manifest is None:
+                return {"version": version, "data_as_of": None, "basis": ASKING_PRICES}
+            found = self._identities[version] = {
+                "version": version,
+                "data_as_of": manifest.data_as_of,
+                "basis": manifest.basis,
+            }
+        return found
+
 
 def etag_of(version: str | None) -> str:
-    """The pointer's ETag while it points to `version`."""
+    """ETag of the pointer while `version` is active."""
     return f'"{version or "none"}"'
+
+
+def new_version_id(created_at: dt.datetime) -> ModelVersionId:
+    """A new id that sorts by time; unique also within a second."""
+    return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
+
+
+def is_version_id(text: str) -> bool:
+    """Whether `text` has the form of a version's id, so that it is safe in a path.
+
+    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
+    (True, False)
+    """
+    return _VERSION_ID.fullmatch(text) is not None

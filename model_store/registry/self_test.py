@@ -1,4 +1,4 @@
-"""The cars whose prices travel with a model and are checked before it serves."""
+"""The self-test of a version: cars whose prices are stored and checked before it serves."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ from shared.domain.car import CarFeatures, Condition, Fuel, Origin, Owner, Selle
 from shared.domain.errors import ModelRefused
 
 TOLERANCE = 1e-4
-"""Largest relative difference of a price: another processor may round a logarithm differently."""
+"""Largest relative difference of a price; processors may round a logarithm differently."""
 
 Prices = Callable[[Sequence[CarFeatures]], Sequence[float]]
 
@@ -56,7 +56,7 @@ SELF_TEST_CARS: tuple[CarFeatures, ...] = (
         km_driven=240_000,
     ),
 )
-"""Few and many details, cheap and dear, known and unknown: each path through the encoder."""
+"""Few and many details, known and unknown: together they run every path of the encoder."""
 
 
 def expected_prices(prices: Prices) -> tuple[SelfTestCase, ...]:
@@ -68,16 +68,16 @@ def expected_prices(prices: Prices) -> tuple[SelfTestCase, ...]:
 
 
 def check_prices(version: ModelVersion, prices: Prices) -> None:
-    """Value the manifest's cars again.
+    """Value the manifest's cars and compare the prices.
 
     Raises:
-        ModelRefused: there are none, or a price is not the one that the manifest states.
+        ModelRefused: the manifest has no cases, or a price differs.
     """
     if not version.self_test:
         raise ModelRefused(version=version.id, reason="the manifest has no self-test")
     found = prices([case.car for case in version.self_test])
     for case, price in zip(version.self_test, found, strict=True):
-        # Written so that NaN fails as well.
+        # `not <=` instead of `>`: NaN must fail.
         if not abs(price - case.price_mad) <= TOLERANCE * case.price_mad:
             reason = (
                 f"self-test: {case.car.company} {case.car.model} is priced {price:.2f} MAD, "

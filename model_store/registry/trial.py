@@ -1,7 +1,7 @@
-"""The self-test of a version as a process: `python -m model_store.registry.trial FOLDER VERSION`.
+"""Runs the self-test of a version: `python -m model_store.registry.trial FOLDER VERSION`.
 
-The API asks for it before it moves the pointer: it holds no forest itself. Prints one line and
-ends with 1 when the version is refused.
+The API, which loads no forest, starts this process before it activates a version. Prints one line
+and exits with 1 if the version is refused.
 """
 
 import sys
@@ -14,7 +14,7 @@ from shared.domain.errors import ModelRefused, ModelVersionNotFound
 
 
 def main(versions_path: str, version: str) -> int:
-    """Load the version and value its self-test; the exit code of the process."""
+    """Load the version, which runs its self-test; returns the exit code."""
     try:
         load_model(Path(versions_path), version)
     except ModelRefused as error:

@@ -1,4 +1,4 @@
-"""Checks that a version must pass before any of its files is opened. Standard library only."""
+"""Checks of a version before any of its files is parsed. Standard library only."""
 
 import hashlib
 from importlib import metadata
@@ -11,7 +11,7 @@ SCIKIT_LEARN = "scikit-learn"
 
 
 def sha256_of(path: Path) -> str:
-    """Digest of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -20,7 +20,7 @@ def check_version(folder: Path, version: ModelVersion) -> None:
     """Check a version's schema, libraries and files.
 
     Raises:
-        ModelRefused: `reason` says in words what is wrong and what was expected.
+        ModelRefused: `reason` describes what is wrong and what was expected.
     """
     check_schema(version)
     check_scikit_learn(version)
@@ -28,7 +28,7 @@ def check_version(folder: Path, version: ModelVersion) -> None:
 
 
 def check_schema(version: ModelVersion) -> None:
-    """Refuse another schema than this program's."""
+    """Refuse a schema other than this program's."""
     if version.schema_version != SCHEMA_VERSION:
         raise ModelRefused(
             version=version.id,
@@ -37,10 +37,10 @@ def check_schema(version: ModelVersion) -> None:
 
 
 def check_scikit_learn(version: ModelVersion) -> None:
-    """Refuse a forest trained by another minor release than the installed one.
+    """Refuse a forest trained by a minor release other than the installed one.
 
-    Serving never unpickles the estimator, but who opens it must get what was trained. Where
-    scikit-learn is not installed (an API process may do without) there is nothing to compare.
+    Serving does not unpickle the estimator, but `load_estimator` does. Without an installed
+    scikit-learn (an API process does not need it) nothing is compared.
     """
     try:
         installed = metadata.version(SCIKIT_LEARN)
@@ -55,7 +55,7 @@ def check_scikit_learn(version: ModelVersion) -> None:
 
 
 def check_files(folder: Path, version: ModelVersion) -> None:
-    """Refuse files that are missing or that are not, byte for byte, what was saved."""
+    """Refuse files that are missing or differ from their digest."""
     for name, digest in version.files.items():
         if Path(name).name != name:
             raise ModelRefused(version=version.id, reason=f"{name!r} is not a file name")

@@ -1,1 +1,1 @@
-"""Training: from a table of listings to a forest, its encoder and its calibration."""
+"""Training: baseline, forests, calibration, metrics."""

@@ -1,4 +1,4 @@
-"""Choosing how stiff the baseline's cells are, and fitting it with and without each fold."""
+"""Fits the baseline with and without each fold, and tunes its ridge penalty."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,23 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from data.hedonic.codes import ordinal_encoder_for
 from data.hedonic.fit import HedonicFit, fit_hedonic
-from data.hedonic.model import FloatArray, HedonicModel, IntArray, Term
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.model import FloatArray, IntArray, Term
+from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import with_scaled_penalty
 from data.listings.table import car_columns
 
 MIN_CELL_LISTINGS = 3
-"""Listings behind a cell; what is trained stays with its owner, what is published needs more."""
+"""Fewest listings behind a cell; the published reference market requires more."""
 PENALTY_FACTORS = (1.0, 2.0, 4.0)
 _MAX_FULL_CV_LISTINGS = 10_000
-"""Up to here the factors are compared on every fold, beyond it the first one tells them apart."""
+"""Up to here factors are compared on every fold, beyond it on the first fold only."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoldedListings:
-    """Listings in folds, with what every fit of the baseline needs.
+    """Listings with folds and the inputs of every fit of the baseline.
 
     Args:
         table: a canonical table.
@@ -37,7 +36,7 @@ class FoldedListings:
     fold_of: IntArray
 
     def fit(self, terms: Sequence[Term], without: int | None = None) -> HedonicFit:
-        """The baseline from all listings, or from those outside a fold."""
+        """Fit the baseline on all listings, or on those outside a fold."""
         kept = np.flatnonzero(self.fold_of != (-1 if without is None else without))
         return fit_hedonic(
             self.table.iloc[kept].reset_index(drop=True),
@@ -53,14 +52,15 @@ class FoldedListings:
 
 
 def tune_penalty(listings: FoldedListings, folds: int) -> tuple[Sequence[Term], list[HedonicFit]]:
-    """The terms as stiff as is best for these listings, with the fits without a fold so far.
-
-    Few listings, or many cells, want to be held back more. Measured by the mean absolute error of
-    the price on folds that the fit had not seen.
+    """Choose the ridge penalty by cross-validation: the lowest mean absolute error of the price.
 
     Args:
-        listings: to choose by.
-        folds: their number; the fits are of the first ones.
+        listings: the listings and their folds.
+        folds: number of folds.
+
+    Returns:
+        The terms with the chosen penalty, and their fits without the first folds: without each of
+        them up to `_MAX_FULL_CV_LISTINGS` listings, else without the first.
     """
     trials = folds if len(listings.table) <= _MAX_FULL_CV_LISTINGS else 1
     found = []
@@ -74,15 +74,10 @@ def tune_penalty(listings: FoldedListings, folds: int) -> tuple[Sequence[Term], 
 
 
 def _errors(listings: FoldedListings, fit: HedonicFit, fold: int) -> FloatArray:
-    """Absolute errors of the price, MAD, on a fold."""
+    """Absolute out-of-fold errors of the price, MAD."""
     inside = listings.members(fold)
-    expected = _log_price(fit.model, listings.table.iloc[inside])
+    expected = HedonicPredictor(fit.model).predict(
+        car_columns(listings.table.iloc[inside]), len(inside)
+    )
     expected += listings.months[inside] @ fit.nuisance
     return np.asarray(np.abs(np.exp(listings.log_price[inside]) - np.exp(expected)))
-
-
-def _log_price(model: HedonicModel, listings: pd.DataFrame) -> FloatArray:
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
-    return predictor.log_price(
-        predictor.parts(predictor.ordinal_encoder.code(car_columns(listings), len(listings)))
-    )

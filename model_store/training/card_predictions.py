@@ -1,4 +1,4 @@
-"""What a model card rests on: every training listing, priced as if the model had not seen it."""
+"""Out-of-bag predictions of the training listings, and the group metrics of the model card."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from model_store.training.evaluation import HIGH_90, LOW_90
 FloatArray = npt.NDArray[np.float64]
 
 MIN_GROUP_SIZE = 10
-"""Nothing is told of fewer listings than this: a figure must not describe a single one."""
+"""Smallest group with published figures: a figure must not describe a single listing."""
 MAX_BRANDS_SHOWN = 15
 DECILES = 10
 AGE_BANDS: tuple[tuple[str, int], ...] = (
     ("0-1", 0), ("2-3", 2), ("4-5", 4), ("6-7", 6), ("8-9", 8), ("10-11", 10), ("12-14", 12),
     ("15-19", 15), ("20+", 20),
 )  # fmt: skip
-"""Label and lowest age of each band, years."""
+"""Label and lower bound of each age band, years."""
 INFORMATION_LEVELS = (
     "all details",
     "details missing",
@@ -32,11 +32,11 @@ INFORMATION_LEVELS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class CardPredictions:
-    """Prices of the training listings by trees and a baseline that did not see them.
+    """Prices of the training listings by the cross-fitted baseline and the out-of-bag trees.
 
     Args:
-        actual_mad: (n,) what was asked.
-        baseline_mad: (n,) price by the cross-fitted baseline alone.
+        actual_mad: (n,) asking prices.
+        baseline_mad: (n,) prices by the cross-fitted baseline alone.
         quantiles_mad: (n, 9) prices at `shared.domain.valuation.QUANTILE_LEVELS`.
         price_mad: (n,) point estimates.
         company: (n,) brand.
@@ -63,20 +63,20 @@ class CardPredictions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class GroupMetrics:
-    """How well a group of listings is priced."""
+    """Quality of the prices of a group of listings."""
 
     label: str
     listings: int
     median_ape: float
     """Median absolute error, percent of the asking price."""
     bias: float
-    """Median signed error, percent: positive where the model asks more than the sellers."""
+    """Median signed error, percent; positive if estimates exceed asking prices."""
     coverage_90: float
     """Share of asking prices inside the 90 % interval."""
 
 
 def by_estimate(predictions: CardPredictions) -> list[GroupMetrics]:
-    """Tenths of the listings by their estimate, the cheapest first; labelled in thousand MAD."""
+    """Metrics by decile of the estimate, the cheapest first; labels in thousand MAD."""
     edges = np.quantile(predictions.price_mad, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
     bands = np.searchsorted(edges, predictions.price_mad, side="right")
     thousands = [f"{edge / 1000:,.0f}" for edge in edges]
@@ -86,7 +86,7 @@ def by_estimate(predictions: CardPredictions) -> list[GroupMetrics]:
 
 
 def by_age(predictions: CardPredictions) -> list[GroupMetrics]:
-    """Bands of the car's age, the youngest first."""
+    """Metrics by age band, the youngest first."""
     lowest = [low for _, low in AGE_BANDS]
     ages = np.clip(predictions.age_years, 0.0, None)
     bands = np.searchsorted(lowest, ages, side="right") - 1
@@ -94,7 +94,7 @@ def by_age(predictions: CardPredictions) -> list[GroupMetrics]:
 
 
 def by_brand(predictions: CardPredictions) -> list[GroupMetrics]:
-    """The brands with the most listings, then all others together."""
+    """Metrics of the brands with the most listings, then of all others together."""
     names, brand_of, counts = np.unique(
         predictions.company.astype(str), return_inverse=True, return_counts=True
     )
@@ -107,14 +107,14 @@ def by_brand(predictions: CardPredictions) -> list[GroupMetrics]:
 
 
 def by_level(predictions: CardPredictions) -> list[GroupMetrics]:
-    """How much was told of the car."""
+    """Metrics by level of information."""
     return _group_metrics(predictions, predictions.level, INFORMATION_LEVELS)
 
 
 def _group_metrics(
     predictions: CardPredictions, group_of: npt.NDArray[np.integer], labels: Sequence[str]
 ) -> list[GroupMetrics]:
-    """Figures of every group that is large enough to speak of."""
+    """Metrics of every group of at least `MIN_GROUP_SIZE` listings."""
     error = (predictions.price_mad / predictions.actual_mad - 1.0) * 100
     inside = predictions.is_inside_90
     found = []

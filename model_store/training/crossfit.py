@@ -1,4 +1,9 @@
-"""Fitting the baseline, and encoding the training cars as if the baseline had not seen them."""
+"""Cross-fits the baseline: encodes each training car by a baseline fitted without its fold.
+
+Also applies field dropout. Callers omit optional fields and request models that no listing had, so
+a share of the training cars has fields removed, and the forest learns the residuals of incomplete
+cars. Rows are changed, not added, so out-of-bag estimates stay unbiased.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,31 +14,41 @@ import pandas as pd
 
 from data.hedonic.codes import NUMBERS
 from data.hedonic.model import FloatArray
-from data.listings.table import LISTING_DATE, PRICE, car_columns
-from data.market.calibrate import assign_folds, latest_month
+from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
+from data.market.calibrate import assign_folds
 from data.market.reference import date_curve, month_number
 from model_store.pricing.encoding import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
-from model_store.training.dropout import UNKNOWN_NAME, with_dropout
-from shared.domain.car import CATEGORIES
+from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS
 
 _DETAIL_FIELDS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
 _MIN_DETAIL_SHARE = 0.5
 _RANGE_TAIL = 0.001
-"""Share of the listings beyond each end of the usual range of a number."""
+"""Share of the listings outside each end of the training range of a number."""
 _MIN_FEATURE_SHARE = 0.05
+
+FIELD_DROPOUT_RATE = 0.15
+"""Share of the values removed from each optional field."""
+REQUIRED_ONLY_RATE = 0.10
+"""Share of the cars that keep only the required fields."""
+UNKNOWN_MODEL_RATE = 0.04
+"""Share of the cars whose model is replaced by an unknown one."""
+UNKNOWN_BRAND_RATE = 0.015
+"""Share of the cars whose brand is replaced too."""
+UNKNOWN_NAME = "(unknown)"
+"""Name of an unknown brand or model; folded names contain no brackets."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CrossFitResult:
-    """Encoder for new cars, and the training cars encoded without looking at themselves.
+    """The encoder for new cars, and the training cars encoded out of fold.
 
     Args:
         encoder: fitted on all listings.
-        encoded: each training car by a baseline that was fitted without its fold.
+        encoded: each training car, by a baseline fitted without its fold.
         residual: (n,) log price minus that baseline, at the price level of the latest month.
-        month_slopes: (m,) slopes of the date curve; empty where the listings carry no dates.
-        masked: (n,) whether the car's model was made unknown by field dropout.
+        month_slopes: (m,) coefficients of the date curve; empty if the listings have no dates.
+        masked: (n,) whether field dropout replaced the car's model by an unknown one.
     """
 
     encoder: CarEncoder
@@ -46,13 +61,13 @@ class CrossFitResult:
 def cross_fit(
     listings: pd.DataFrame, *, folds: int, seed: int, on_progress: Callable[[str], None]
 ) -> CrossFitResult:
-    """Fit the baseline once for all listings and once without each fold.
+    """Fit the baseline on all listings and once without each fold.
 
     Args:
         listings: a canonical table.
         folds: number of folds; near duplicates share theirs.
         seed: of the folds and of the field dropout.
-        on_progress: told after each fit.
+        on_progress: called after each fit.
     """
     known = FoldedListings(
         table=listings,
@@ -89,6 +104,21 @@ def cross_fit(
     )
 
 
+def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """A copy of `listings` with fields removed at random."""
+    rng = np.random.default_rng(seed)
+    with_missing = listings.copy()
+    required_only = rng.random(len(with_missing)) < REQUIRED_ONLY_RATE
+    for name in FIELD_NAMES:
+        is_removed = required_only | (rng.random(len(with_missing)) < FIELD_DROPOUT_RATE)
+        if name not in REQUIRED_FIELDS:
+            with_missing.loc[is_removed, name] = None
+    drawn = rng.random(len(with_missing))
+    with_missing.loc[drawn < UNKNOWN_MODEL_RATE, "model"] = UNKNOWN_NAME
+    with_missing.loc[drawn < UNKNOWN_BRAND_RATE, "company"] = UNKNOWN_NAME
+    return with_missing
+
+
 def _empty(rows: int, width: int) -> EncodedCars:
     return EncodedCars(
         np.empty((rows, width), dtype=np.float32),
@@ -98,7 +128,7 @@ def _empty(rows: int, width: int) -> EncodedCars:
 
 
 def _months(listings: pd.DataFrame) -> FloatArray:
-    """The price level's columns by month of listing; none where the listings carry no dates."""
+    """Columns of the date curve by month of listing; none if the listings have no dates."""
     dates = listings[LISTING_DATE].dropna()
     if dates.nunique() < 2:  # noqa: PLR2004 - one month has no trend
         return np.empty((len(listings), 0))
@@ -108,7 +138,7 @@ def _months(listings: pd.DataFrame) -> FloatArray:
 
 
 def _features(listings: pd.DataFrame, fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns that say something about these listings, in a fixed order."""
+    """Feature columns that vary among these listings, in a fixed order."""
     numbers = [name for name in NUMBERS if listings[name].notna().mean() >= _MIN_FEATURE_SHARE]
     categories = [name for name in CATEGORIES if _varies(listings[name])]
     effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _varies(listings[field])]
@@ -120,16 +150,16 @@ def _varies(column: pd.Series) -> bool:
 
 
 def _detail_fields(listings: pd.DataFrame) -> tuple[str, ...]:
-    """Optional fields that most of these listings state: a car without them is thinly described."""
+    """Optional fields that most of these listings state: a car without them is incomplete."""
     return tuple(
         name for name in _DETAIL_FIELDS if listings[name].notna().mean() >= _MIN_DETAIL_SHARE
     )
 
 
 def _ranges(listings: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Between which bounds nearly all listings lie that state a number.
+    """Training range of each number: the bounds of nearly all listings that state it.
 
-    A car may always have been driven as little as its owner pleases.
+    The lower bound of the kilometres is 0.
     """
     found = {}
     for name in NUMBERS:

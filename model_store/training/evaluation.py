@@ -1,4 +1,4 @@
-"""Measuring the quality of prices: scores of estimates, and a loaded model on listings."""
+"""Quality metrics of estimates, and the evaluation of a loaded model on listings."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from model_store.pricing.inference import LoadedModel
 from shared.domain.valuation import QUANTILE_LEVELS
 
 LOW_90, HIGH_90 = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
-"""Columns of the quantiles between which nine of ten prices lie."""
+"""Columns of the quantiles that bound the 90 % interval."""
 
 
 def scores(actual: FloatArray, price: FloatArray, quantiles: FloatArray) -> dict[str, float]:
-    """Compare prices with what was asked.
+    """Compare estimates with real prices.
 
     Args:
         actual: (n,) real prices, MAD.
@@ -43,7 +43,7 @@ def scores(actual: FloatArray, price: FloatArray, quantiles: FloatArray) -> dict
 
 
 def r2(actual: FloatArray, estimate: FloatArray) -> float:
-    """Share of the variance explained; 0 where nothing varies."""
+    """Coefficient of determination; 0 if the actual values are constant."""
     variance = float(np.sum((actual - actual.mean()) ** 2))
     return 1.0 - float(np.sum((actual - estimate) ** 2)) / variance if variance > 0 else 0.0
 
@@ -51,17 +51,17 @@ def r2(actual: FloatArray, estimate: FloatArray) -> float:
 def evaluate_model(
     model: LoadedModel, listings: pd.DataFrame, *, at_listing_level: bool = True
 ) -> dict[str, Any]:
-    """Price every listing from its car's fields alone and compare with what was asked.
+    """Price every listing by its car's fields and compare with the asking prices.
 
     Args:
         model: any version.
-        listings: a canonical table; a field that a listing does not state is priced as missing.
-        at_listing_level: bring each price to the level of the listing's month by the version's
-            own index; a month beyond the index has the level of the nearest one.
+        listings: a canonical table.
+        at_listing_level: convert each estimate to the price level of the listing's month by the
+            version's index; outside the index the level is that of the nearest month.
 
     Returns:
         The figures of `scores`, then `version`, `data_as_of`, `price_level` (`listing` or `model`)
-        and `outside_index`, listings of months that the index lacks.
+        and `outside_index`, the number of listings outside the index.
     """
     table = model.estimate_columns(car_columns(listings), len(listings))
     index = model.version.price_index if at_listing_level else {}
@@ -78,7 +78,7 @@ def evaluate_model(
 
 
 def _levels(index: dict[str, float], listings: pd.DataFrame, quoted: str) -> FloatArray:
-    """Each listing's price level in terms of the one that the model quotes, (n,)."""
+    """Price level of each listing's month relative to the one that the model quotes, (n,)."""
     if not index:
         return np.ones(len(listings))
     return interpolate_index(index, listings[LISTING_DATE].fillna(quoted))

@@ -1,5 +1,6 @@
-"""Training: from a table of listings to a forest with its encoder and its calibration."""
+"""Trains a model from a table of listings: forests, encoder and interval calibration."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -7,26 +8,49 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from data.hedonic.model import FloatArray
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE
-from data.market.calibrate import latest_month, near_duplicate_groups, require_several_brands
+from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
+from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
-from model_store.pricing.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL
+from model_store.pricing.encoding import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
-from model_store.training.difficulty import fit_difficulty
 from model_store.training.evaluation import scores
-from model_store.training.forest_choice import fit_forest
-from model_store.training.trained import TrainedModel
+from model_store.training.forests import fit_difficulty, fit_forest
 
 MIN_LISTINGS = 200
 _MAX_FIVE_FOLD_LISTINGS = 25_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedModel:
+    """A trained model: the forests, encoder and calibration, with metrics and metadata.
+
+    Args:
+        estimator: predicts the residual of the baseline, log scale, from the encoder's matrix.
+        difficulty: predicts the log of its error in standard deviations from the same matrix.
+        encoder: computes the matrix and the baseline of cars.
+        calibration: computes quantiles from mean, standard deviation and difficulty.
+        metrics: quality figures and the split that they were measured on.
+        training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
+            `months` (first and last month of listing) and `price_index` (see
+            `data.market.price_index`).
+        predictions: out-of-bag predictions of the training listings, for the model card.
+    """
+
+    estimator: RandomForestRegressor | ExtraTreesRegressor
+    difficulty: RandomForestRegressor
+    encoder: CarEncoder
+    calibration: IntervalCalibration
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+    predictions: CardPredictions | None = None
 
 
 def train_bundle(
@@ -37,14 +61,14 @@ def train_bundle(
     jobs: int = 2,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
-    """Train a model; the same listings and seed give the same model to the bit.
+    """Train a model; equal listings and seed give an equal model, to the bit.
 
     Args:
-        listings: a canonical table (`data.listings.table`); suspicious prices may stay in.
+        listings: a canonical table (`data.listings.table`); may contain suspicious prices.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
-        jobs: threads that fit trees.
-        on_progress: told after each step, for a progress bar; see `count_steps`.
+        jobs: number of threads that fit trees.
+        on_progress: called after each step, for a progress bar; see `count_steps`.
 
     Raises:
         ListingsError: too few listings, of a single brand, or all at one price.
@@ -98,7 +122,7 @@ def train_bundle(
 
 
 def count_steps(listings: pd.DataFrame) -> int:
-    """How often `train_bundle` calls `on_progress`."""
+    """Number of calls of `on_progress` by `train_bundle`."""
     return 2 + _folds(listings) + 5 + 2
 
 
@@ -126,10 +150,10 @@ def _check(listings: pd.DataFrame) -> None:
 
 
 def _calibration_mask(fitted: CrossFitResult) -> npt.NDArray[np.bool_]:
-    """The cars that intervals are calibrated on, (n,).
+    """Whether each car is used to calibrate intervals, (n,).
 
-    Models and brands that are truly unknown stray further than well-known ones without their
-    name: where there are enough of them, they alone say how far.
+    Truly unknown models and brands have larger errors than known ones whose name field dropout
+    replaced. If there are enough of them, the replaced ones are not used.
     """
     is_calibration = np.ones(len(fitted.masked), dtype=np.bool_)
     for level in (UNKNOWN_MODEL, UNKNOWN_BRAND):
@@ -140,7 +164,7 @@ def _calibration_mask(fitted: CrossFitResult) -> npt.NDArray[np.bool_]:
 
 
 def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:
-    """First and last month of listing, and the price level by month; empty without dates."""
+    """First and last month of listing, and the price index; empty without dates."""
     dates = table[LISTING_DATE].dropna()
     if not len(dates):
         return {"months": None, "price_index": {}}
@@ -155,7 +179,7 @@ def _card_predictions(
     mean: FloatArray,
     quantiles: FloatArray,
 ) -> CardPredictions:
-    """What the model card rests on; prices at the level of the latest month."""
+    """Predictions for the model card, at the price level of the latest month."""
     encoded = fitted.encoded
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return CardPredictions(

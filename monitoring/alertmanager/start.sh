@@ -1,12 +1,12 @@
 #!/bin/sh
-# Writes Alertmanager's configuration from the environment, then becomes Alertmanager: its own
-# files cannot read environment variables. Receivers without an address are left out.
+# Writes Alertmanager's configuration from environment variables, which its own files cannot read, then
+# replaces itself by Alertmanager. Receivers without an address are omitted.
 #   SLACK_WEBHOOK_URL, SLACK_CHANNEL
 #   ALERT_EMAIL_TO, ALERT_EMAIL_FROM, SMTP_SMARTHOST (host:port), SMTP_USERNAME, SMTP_PASSWORD
-# With --print the configuration goes to standard output and nothing is started.
+# With --print the configuration is written to standard output and nothing is started.
 set -eu
 
-# A value as a YAML string: single quotes, doubled inside.
+# Quotes a value as a YAML string: single quotes, doubled inside.
 quoted() {
     printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
 }
@@ -33,7 +33,7 @@ route:
     - matchers: ['severity = "info"']
       repeat_interval: 24h
 inhibit_rules:
-  # Without a broker or an API the other alerts are consequences.
+  # If the broker or the API is down, these other alerts are consequences.
   - source_matchers: ['alertname = "RedisDown"', 'server = "broker"']
     target_matchers: ['alertname =~ "HighErrorRate|HighLatency|WorkerDown|NoCompletions"']
   - source_matchers: ['alertname = "APIDown"']

@@ -1,9 +1,9 @@
-"""Records which functions of the product run, in every process that starts with this folder.
+"""Records the calls of product functions in every process that has this folder on PYTHONPATH.
 
-Python imports this module at start when its folder is on PYTHONPATH. The module installs a profile
-function in the main thread and in all later threads; a forked child inherits it. While the first
-byte of the switch file is 1, the profile function appends one line per call to a file of the
-process. `scripts.traced_service` sets the variables, moves the switch and reads the lines.
+Python imports this module at start. The module installs a profile function in the main thread and
+in all later threads; a forked child inherits it. While the first byte of the switch file is 1, the
+profile function appends one line per call to a file of the process. `scripts.traced_service` sets
+the variables, writes the switch and reads the lines.
 """
 
 import mmap
@@ -30,7 +30,7 @@ STACK_SEPARATOR = ";"
 
 
 class Tracer:
-    """The profile function and what it needs.
+    """The profile function and its state.
 
     Args:
         switch: the file whose first byte switches recording on.
@@ -50,7 +50,7 @@ class Tracer:
         self._outputs: dict[int, int] = {}
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:
-        """Record a call; Python calls this with every event of a thread."""
+        """Record a call; Python calls this for every event of a thread."""
         if event != "call" or self._switch[0] != 1:
             return
         file = self._file(frame)
@@ -81,7 +81,7 @@ class Tracer:
         return caller, stack[::-1]
 
     def _file(self, frame: FrameType) -> str:
-        """Return the product file of a function, relative to the root; empty for all else.
+        """Return the product file of a function, relative to the root; empty for other code.
 
         The methods that `dataclasses` generates belong to the module of their class.
         """

@@ -27,15 +27,15 @@ from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
 GENESIS_HASH = "0" * 64
 PREDICTIONS = "predictions"
-"""Begins the names of the files that hold the answers."""
+"""Prefix of the names of files with answers."""
 OUTCOMES = "outcomes"
-"""Begins the names of the files that hold what cars were sold for."""
+"""Prefix of the names of files with reported sales."""
 _PREV_MEMBER = b',"prev":"'
 _HASH_MEMBER = b',"hash":"'
 
 
 def file_pattern(*kinds: str) -> re.Pattern[str]:
-    """Matches the names of the log's files of these kinds; its group is the day."""
+    """Match the names of files of these kinds; the group is the day."""
     return re.compile(rf"(?:{'|'.join(kinds)})_(\d{{4}}-\d{{2}}-\d{{2}})\.[\w-]+\.jsonl")
 
 
@@ -43,28 +43,28 @@ FILE_PATTERN = file_pattern(PREDICTIONS)
 
 
 class JsonRecord(Protocol):
-    """What a line is made of."""
+    """A record that can be written as a line."""
 
     def to_json(self) -> dict[str, Any]:
-        """The members of the line, before it is chained."""
+        """The members of the line, without its hashes."""
         ...
 
 
 def day_of(at: float) -> str:
-    """The UTC day of a Unix time, as it stands in file names."""
+    """The UTC day of a Unix time, as in file names."""
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def file_name(day: str, writer: str, kind: str = PREDICTIONS) -> str:
-    """Name of the log of one writer and day."""
+    """Name of the file of one writer and day."""
     return f"{kind}_{day}.{writer}.jsonl"
 
 
 def chain(bodies: Iterable[bytes], prev: str) -> tuple[bytes, str, int]:
-    """Make chained lines of encoded records.
+    """Write encoded records as chained lines.
 
     Args:
-        bodies: each the JSON object of a record.
+        bodies: JSON objects of the records.
         prev: hash of the line before the first.
 
     Returns:
@@ -79,7 +79,7 @@ def chain(bodies: Iterable[bytes], prev: str) -> tuple[bytes, str, int]:
 
 
 def link(prev: str, lines: bytes | memoryview) -> str:
-    """The hash that follows `prev` and lines without one of their own, as segments have them."""
+    """The hash that follows `prev` and lines without hashes, as in segments."""
     if not lines:
         return prev
     digest = hashlib.sha256(prev.encode())
@@ -88,7 +88,7 @@ def link(prev: str, lines: bytes | memoryview) -> str:
 
 
 def verify_line(line: bytes, prev: str) -> str | None:
-    """The hash of a line that follows the hash `prev`; None if the line was tampered with."""
+    """The hash of a line that follows `prev`; None if the line was changed."""
     body, mark, tail = line.rstrip(b"\n").rpartition(_HASH_MEMBER)
     if not mark:
         return None
@@ -101,7 +101,7 @@ def verify_line(line: bytes, prev: str) -> str | None:
 
 @dataclasses.dataclass(slots=True)
 class _PendingWrite:
-    """Encoded records of one caller on their way to the file."""
+    """Encoded records of one call of `append`."""
 
     bodies: list[bytes]
     is_written: bool = False
@@ -109,18 +109,18 @@ class _PendingWrite:
 
 
 class ChainVerifier:
-    """Follows the chain of one file, line by line."""
+    """Verifies the chain of one file, line by line."""
 
     def __init__(self) -> None:
         self._prev = GENESIS_HASH
         self._block_digest = hashlib.sha256(GENESIS_HASH.encode())
         self.verified = 0
-        """Lines that are verified to be what was written."""
+        """Number of verified lines."""
         self.open = 0
-        """Lines after them that the next link has to prove."""
+        """Lines after them that the next line with hashes verifies."""
 
     def follow(self, line: bytes) -> bool:
-        """Take the next line; False if it, or an open one before it, was tampered with."""
+        """Take the next line; False if it, or an open line before it, was changed."""
         if _HASH_MEMBER not in line:
             self._block_digest.update(line)
             self.open += 1
@@ -138,14 +138,14 @@ class AuditLog:
 
     While the disk is full, `append` raises `AuditUnavailable`, and the answer is not given.
 
-    Whoever comes while another thread writes waits, and is written together with all others who
-    wait: one call to the system for the whole group, and nobody leaves before his records are in.
+    Threads that call `append` while another one writes wait; then one of them writes the records
+    of all of them by one system call. `append` returns after its records were written.
 
     Args:
-        folder: where the log lies; made when it is missing.
-        writer: name of this process; must be new at each start, so that no two ever share a file.
+        folder: folder of the log; created if it is missing.
+        writer: name of this process, new at each start, so that no two processes share a file.
         clock: the time of day; its UTC day names the file.
-        kind: what is recorded, `PREDICTIONS` or `OUTCOMES`.
+        kind: `PREDICTIONS` or `OUTCOMES`.
     """
 
     def __init__(self, folder: Path, writer: str, clock: Clock, kind: str = PREDICTIONS) -> None:
@@ -163,7 +163,7 @@ class AuditLog:
         """Write the records as one block, flushed to the operating system.
 
         Raises:
-            AuditUnavailable: the disk refuses; nothing of the block stays in the file.
+            AuditUnavailable: the write failed; the file contains nothing of the block.
         """
         block = _PendingWrite([orjson.dumps(record.to_json()) for record in records])
         self._waiting.append(block)
@@ -174,7 +174,7 @@ class AuditLog:
             raise AuditUnavailable(reason=block.failure)
 
     def recorded(self, ids: Collection[str]) -> set[str]:
-        """Which of the ids have a record of today or yesterday, whoever wrote it."""
+        """Which of the ids have a record of today or yesterday, by any writer."""
         now = self._clock()
         return recorded_ids(self._folder, ids, (day_of(now), day_of(now - 86_400)))
 
@@ -187,7 +187,7 @@ class AuditLog:
                 self._day = ""
 
     def _write_waiting(self) -> None:
-        """Write everything that waits, all or nothing."""
+        """Write all waiting records or none."""
         blocks = [self._waiting.popleft() for _ in range(len(self._waiting))]
         bodies = [body for block in blocks for body in block.bodies]
         try:
@@ -205,9 +205,9 @@ class AuditLog:
         AUDIT_RECORDS.inc(count)
 
     def _rotate(self, day: str) -> None:
-        """Open the day's file; its chain starts anew.
+        """Open the file of a new day, with a new chain.
 
-        A clock that goes back over midnight stays in the later file: the earlier one is closed.
+        If the clock goes back over midnight, the file of the later day stays open.
         """
         if day <= self._day:
             return
@@ -230,7 +230,7 @@ class AuditLog:
 
 
 def recorded_ids(folder: Path, ids: Collection[str], days: Collection[str]) -> set[str]:
-    """Which of `ids` have a record in the files of `days`; reads them whole, for rare doubts."""
+    """Which of `ids` have a record in the files of `days`; reads whole files, so use it rarely."""
     marks = {f'{{"id":"{each}",'.encode(): each for each in ids}
     found = set()
     for day in days:

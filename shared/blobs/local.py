@@ -31,9 +31,9 @@ class LocalBlobStore:
     def write(self, batch_id: BatchId, name: str) -> Iterator[BinaryIO]:
         """Write a blob, atomically."""
         path = self._path(batch_id, name)
-        with _temporary_file(path) as (temporary, file):
+        with temporary_file(path) as (temporary, file):
             yield file
-            _fsync(file)
+            fsync(file)
             temporary.replace(path)
             fsync_folder(path.parent)
 
@@ -49,7 +49,7 @@ class LocalBlobStore:
             moves = []
             for name, pieces in blobs.items():
                 path = self._path(batch_id, name)
-                temporary, file = stack.enter_context(_temporary_file(path))
+                temporary, file = stack.enter_context(temporary_file(path))
                 if name in uncached:
                     write_direct(file.fileno(), pieces)
                 else:
@@ -57,7 +57,7 @@ class LocalBlobStore:
                 moves.append((temporary, file, path))
             # The disk may write all of them during the first sync.
             for _, file, _ in moves:
-                _fsync(file)
+                fsync(file)
             for temporary, _, path in moves:
                 temporary.replace(path)
             for folder in dict.fromkeys(path.parent for _, _, path in moves):
@@ -125,11 +125,14 @@ class LocalBlobStore:
 
 
 @contextmanager
-def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file in the folder of `path`, to be renamed; deleted if the context raises."""
+def temporary_file(path: Path, *, prefix: str = "") -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in the folder of `path`, to be renamed; deleted if the context raises.
+
+    Its name is `prefix` and the name of `path`, and ends with `.tmp`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A step that was sent twice may write the same blob twice at the same time.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_name(f"{prefix}{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
             yield temporary, file
@@ -138,7 +141,7 @@ def _temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         raise
 
 
-def _fsync(file: BinaryIO) -> None:
+def fsync(file: BinaryIO) -> None:
     """Sync a file to the disk."""
     file.flush()
     os.fsync(file.fileno())

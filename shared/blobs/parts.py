@@ -6,8 +6,6 @@ the rows are a blob of their own, so that it can become a file of the audit log 
 blob is durable before the part is: no part lacks its records.
 """
 
-import csv
-import io
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -26,7 +24,7 @@ from shared.domain.batch import (
 )
 from shared.domain.ids import BatchId
 from shared.metrics import PriceHistogram
-from shared.tabular.cells import escape_header
+from shared.tabular.cells import csv_lines, escape_header
 
 HEAD_LENGTH = struct.Struct(">I")
 BLOCK_BYTES = 1 << 18
@@ -116,7 +114,8 @@ def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
     header, dialect = manifest.dialect.header, manifest.dialect
     own = escape_header([header[index] for index in source_columns(header)])
     ours = result_header(header, verdicts=dialect.asking_index is not None)[len(own) :]
-    return _csv_line([*own, *ours]), b"", _csv_line([*own, *REJECTED_COLUMNS])
+    results, rejected = ([[name] for name in [*own, *added]] for added in (ours, REJECTED_COLUMNS))
+    return csv_lines(results), b"", csv_lines(rejected)
 
 
 def contiguous_parts(blobs: BlobStore, batch_id: BatchId) -> list[str]:
@@ -152,13 +151,3 @@ def read_blocks(blob: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]
         while block := blob.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - start)):
             start += len(block)
             yield block
-
-
-def _csv_line(cells: Sequence[str]) -> bytes:
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    if any("\r" in cell for cell in cells):
-        # The writer quotes its own line terminator only; a lone carriage return needs quotes too.
-        writer = csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(cells)
-    return line.getvalue().encode()

@@ -133,7 +133,7 @@ class BatchManifest:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:

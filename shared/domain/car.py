@@ -24,7 +24,7 @@ class Transmission(StrEnum):
 
 
 class Owner(StrEnum):
-    """How many hands the car went through."""
+    """How many owners the car has had."""
 
     FIRST = "First"
     SECOND = "Second"
@@ -43,7 +43,7 @@ class SellerType(StrEnum):
 
 
 class Condition(StrEnum):
-    """The seller's word on the state of the car."""
+    """The condition of the car, as stated by the seller."""
 
     NEW = "New"
     EXCELLENT = "Excellent"
@@ -68,8 +68,8 @@ class Origin(StrEnum):
 class CarFeatures:
     """The features of one car, validated and in normal form.
 
-    Two descriptions of the same car that differ in spelling only are equal, and so share one
-    cache entry. Free text (`company`, `model`, `edition`, `city`) is folded to lower case
+    Descriptions of a car that differ only in spelling are equal and share one cache entry. Free
+    text (`company`, `model`, `edition`, `city`) is folded to lower case
     without accents; numbers are rounded to the precision given below.
     """
 
@@ -121,7 +121,7 @@ class CarFeatures:
         return {name: value for name in FIELD_NAMES if (value := getattr(self, name)) is not None}
 
     def canonical(self) -> str:
-        """One text for equal cars: the part of the cache key that says which car it is."""
+        """The same text for equal cars, for the cache key (`shared.redis.keys.estimate`)."""
         return "\x1f".join("" if value is None else str(value) for value in self.to_wire())
 
 
@@ -144,21 +144,21 @@ CATEGORIES: dict[str, type[StrEnum]] = {
 
 
 MAX_KM_PER_YEAR = 100_000
-"""More than a taxi in two shifts drives."""
+"""More than a taxi drives in two shifts."""
 MIN_KM_PER_YEAR = 2_000
-"""Fewer are usually thousands: "150" stands for 150,000."""
+"""Fewer are usually meant as thousands: "150" for 150,000."""
 NEW_CAR_MAX_AGE_YEARS = 3
-"""Cars of this age may have been driven as little as they please."""
+"""Cars up to this age may have any low mileage."""
 _HIGH, _LOW = "km-high", "km-low"
 
 
 def mileage_warning_code(*, year: int, km_driven: int, this_year: int) -> str | None:
-    """The code of the warning that an odometer deserves; None for a usual one.
+    """The code of the warning for an unusual mileage; None for a usual one.
 
     Args:
         year: of first registration.
         km_driven: kilometres.
-        this_year: the year of the question.
+        this_year: the current year.
     """
     age = max(this_year - year, 0)
     if km_driven > MAX_KM_PER_YEAR * (age + 1):

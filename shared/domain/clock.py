@@ -1,4 +1,4 @@
-"""The type of clocks that services are given."""
+"""The type of the clocks that services use."""
 
 from collections.abc import Callable
 from typing import TypeAlias

@@ -1,14 +1,14 @@
-"""What can go wrong, as domain errors; `api.middleware.problems` maps each to its HTTP status.
+"""Domain errors; `api.http.problems` maps each to its HTTP status.
 
-Every class names its problem `code`; the text for people, in French and English, stands in
-`shared.messages.texts` under that code, filled with the error's `params`.
+Every class has a problem `code`; `shared.messages` has its French and English texts under that
+code, with gaps for the error's `params`.
 """
 
 from typing import Any, ClassVar
 
 
 class DomainError(Exception):
-    """Base of every expected failure. `params` fill the message's gaps."""
+    """Base of all expected failures. `params` fill the gaps of the texts."""
 
     code: ClassVar[str] = "internal-error"
 
@@ -43,7 +43,7 @@ class FieldProblem:
         self.params = params
 
     def __repr__(self) -> str:
-        """Everything, for test failures."""
+        """All attributes, for test failures."""
         return f"FieldProblem({self.pointer!r}, {self.code!r}, {self.params!r})"
 
 
@@ -96,19 +96,19 @@ class BatchExpired(DomainError):
 
 
 class ResultNotReady(DomainError):
-    """The batch is still under way."""
+    """The batch is still running."""
 
     code = "result-not-ready"
 
 
 class PartialResultIsCsv(ResultNotReady):
-    """The batch is under way: its first rows are there, as plain CSV only."""
+    """The batch is running: its first rows are available as plain CSV only."""
 
     code = "first-rows-are-csv"
 
 
 class ExportNotReady(ResultNotReady):
-    """The result is there, and its file `form` is being made."""
+    """The result exists; its file in the format `form` is being written."""
 
     code = "form-not-ready"
 
@@ -174,7 +174,7 @@ class ActiveModelChanged(DomainError):
 
 
 class NoEarlierModel(DomainError):
-    """No other version was active before `version`: there is nothing to go back to."""
+    """No other version was active before `version`: a rollback is not possible."""
 
     code = "no-earlier-model"
 
@@ -192,13 +192,13 @@ class QueueFull(DomainError):
 
 
 class TooManyTransfers(DomainError):
-    """So many clients send or receive slowly that one more would keep others waiting."""
+    """Too many clients send or receive slowly; one more would block other requests."""
 
     code = "too-many-transfers"
 
 
 class AuditUnavailable(DomainError):
-    """The audit log cannot be written: an answer that cannot be recorded is not given."""
+    """The audit log cannot be written: answers that cannot be recorded are not given."""
 
     code = "audit-unavailable"
 

@@ -1,17 +1,16 @@
-"""A job: one accepted request for work that may outlast the call."""
+"""A job: an accepted request for work that may outlast the HTTP request."""
 
 import dataclasses
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from shared.domain.car import CarFeatures
 from shared.domain.errors import DomainError
-from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.valuation import Estimate, Extra
+from shared.domain.ids import CallerId, JobId
+from shared.domain.valuation import CarRequest, Estimate
 
 
 class JobState(StrEnum):
-    """Where a job stands. `cancel_requested` is a field of the job, not a state."""
+    """State of a job. `cancel_requested` is a field of the job, not a state."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -28,35 +27,9 @@ class JobState(StrEnum):
 _TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class CarRequest:
-    """One car to value, and what is asked about it."""
-
-    car: CarFeatures
-    asking_price_mad: float | None = None
-    extras: tuple[Extra, ...] = ()
-    warnings: tuple[dict[str, Any], ...] = ()
-    """What was accepted but not used, for the answer: `{"pointer", "code", ...params}`."""
-
-    def to_wire(self) -> list[Any]:
-        """JSON and msgpack ready; the inverse of `from_wire`."""
-        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
-
-    @classmethod
-    def from_wire(cls, values: list[Any]) -> "CarRequest":
-        """Rebuild the request from `to_wire`'s list."""
-        car, asking_price_mad, extras, warnings = values
-        return cls(
-            car=CarFeatures.from_wire(car),
-            asking_price_mad=asking_price_mad,
-            extras=tuple(Extra(extra) for extra in extras),
-            warnings=tuple(warnings),
-        )
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class DispatchOrigin:
-    """The group in which a car travelled before it became a job, and how long it was wanted."""
+    """The micro-batch in which a request was sent before it became a job, and its deadline."""
 
     group_id: str
     deadline: float
@@ -64,10 +37,10 @@ class DispatchOrigin:
 
 
 SHORT_JOB_CARS = 100
-"""A job that takes as long as this many plain cars is done in milliseconds."""
+"""A job with the effort of this many cars without extras takes milliseconds."""
 
 EXTRA_COST_CARS = 30
-"""An extra of one car takes as long as that many plain ones."""
+"""The effort of one extra, in cars without extras."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +54,7 @@ class Job:
     """Unix time, seconds."""
     requests: tuple[CarRequest, ...]
     is_list: bool
-    """Whether the caller sent a list, and so gets one back."""
+    """Whether the caller sent a list, and gets one back."""
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
@@ -91,16 +64,16 @@ class Job:
     error: str | None = None
     """Message code of the failure."""
     origin: DispatchOrigin | None = None
-    """Where its only car was first sent, if the caller stopped waiting for that."""
+    """Set if the job is a request of `/predict` whose caller stopped waiting."""
 
     @property
     def done(self) -> int:
-        """How many cars are valued."""
+        """How many cars have been valued."""
         return len(self.estimates)
 
     @property
     def is_long(self) -> bool:
-        """Whether it would keep single cars waiting for longer than they take themselves."""
+        """Whether it would delay single cars noticeably."""
         effort = sum(1 + EXTRA_COST_CARS * len(request.extras) for request in self.requests)
         return effort > SHORT_JOB_CARS
 
@@ -117,14 +90,14 @@ class JobEnd(NamedTuple):
 
     @classmethod
     def of(cls, job_id: JobId, outcome: Estimate | DomainError) -> "JobEnd":
-        """The end of a job of one car, by what became of that car."""
+        """The end of a job of one car, by the result for that car."""
         if isinstance(outcome, Estimate):
             return cls(job_id, JobState.SUCCEEDED, (outcome,))
         return cls(job_id, JobState.FAILED, error=outcome.code)
 
 
 class JobKind(StrEnum):
-    """What a caller handed in."""
+    """What a caller submitted."""
 
     JOB = "job"
     """One car or a list of cars."""
@@ -134,7 +107,7 @@ class JobKind(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class JobSummary:
-    """A job or batch in a list: where it stands, without its contents."""
+    """A job or batch in a list, without its contents."""
 
     id: str
     kind: JobKind
@@ -147,28 +120,16 @@ class JobSummary:
     done: int
     """Cars or rows."""
     total: int | None
-    """None while a file is not read to its end."""
+    """None until a file has been read to its end."""
     file_name: str = ""
-    """As its owner calls it; of a job or a nameless file ""."""
+    """The caller's name of the file; empty for jobs and files without a name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class QueuePosition:
-    """Where an open job stands in the queue."""
+    """Position of an open job in the queue."""
 
     position: int
     """How many open jobs were accepted before it."""
     eta_s: float | None
-    """Seconds until it ends at the rate of the last minute; None: nothing ended lately."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Valuation:
-    """One answered question: the customer's noun."""
-
-    id: ValuationId
-    request: CarRequest
-    estimate: Estimate
-    cached: bool
-    cache_ttl_s: int = 0
-    """How long the cached estimate stays, seconds."""
+    """Seconds until it ends at the rate of the last minute; None if no job ended recently."""

@@ -1,4 +1,4 @@
-"""Names of brands and models: folding of free text, spelling variants, Arabic names."""
+"""Names of brands and models: folding of text, spelling variants, Arabic names."""
 
 import re
 import unicodedata
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 CACHED_MAX_CHARS = 80
-"""Names are shorter. Longer texts come from mistakes and attacks: they are never kept."""
+"""Longer texts are no names and are not cached."""
 CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
@@ -14,7 +14,7 @@ _STRETCH_MARK = "\N{ARABIC TATWEEL}"
 
 
 def fold(text: str) -> str:
-    """Lower case, without accents, every other character a single space.
+    """Convert to lower case without accents; other characters become single spaces.
 
     >>> fold("  Citroën C4-Picasso ")
     'citroen c4 picasso'
@@ -23,16 +23,16 @@ def fold(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    if text.isascii():  # nothing to take apart: a third of the time
+    if text.isascii():  # no accents to remove: takes a third of the time
         return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
     return _NOT_ALPHANUMERIC.sub(" ", _without_accents(text)).strip()
 
 
 def fold_script(text: str) -> str:
-    """As `fold`, for texts in letters that are not Latin: its own letters and digits stay.
+    """As `fold`, for texts in other scripts, whose letters and digits are kept.
 
-    Vowel signs, the stretch mark and the forms of alif, which few writers tell apart, are left
-    out.
+    Vowel signs, the tatweel and the variants of alif, which many writers do not distinguish, are
+    removed.
 
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
@@ -41,8 +41,8 @@ def fold_script(text: str) -> str:
 
 
 def _without_accents(text: str) -> str:
-    """Lower case, taken apart, marks left out."""
-    # Twice: what is taken apart may be a capital ("\N{MATHEMATICAL BOLD CAPITAL A}" becomes "A").
+    """Convert to lower case, decompose (NFKD) and remove the combining marks."""
+    # Twice: the decomposition may be a capital ("\N{MATHEMATICAL BOLD CAPITAL A}" becomes "A").
     for _ in range(2):
         text = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in text if not unicodedata.combining(character))
@@ -52,16 +52,16 @@ _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)
 
 
 MIN_NAME_LENGTH = 5
-"""Of shorter names one letter is too much: "kia" and "kin" may be anything."""
+"""Shorter names are not matched: one letter is too large a part of them."""
 MAX_NAME_LENGTH = 40
 
 
 class FuzzyNameIndex:
-    """Known names, found although a letter is missing, doubled, wrong or in its neighbour's place.
+    """Finds known names despite one missing, doubled, wrong or transposed letter.
 
     Args:
         names: the known names; those with digits, spaces or fewer than `MIN_NAME_LENGTH` letters
-            are found by no slip.
+            are not matched.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -72,7 +72,7 @@ class FuzzyNameIndex:
                     self._known.setdefault(shortened, set()).add(name)
 
     def find(self, written: str) -> str | None:
-        """The only known name that is a slip away; None if there is none, or more than one."""
+        """The only known name within one error; None if there is none or more than one."""
         if not (written.isalpha() and MIN_NAME_LENGTH <= len(written) <= MAX_NAME_LENGTH):
             return None
         found: set[str] = set()
@@ -82,7 +82,7 @@ class FuzzyNameIndex:
 
 
 def _deletion_variants(name: str) -> Iterator[str]:
-    """The name itself, then without each of its letters."""
+    """The name, then the name without each of its letters."""
     yield name
     for place in range(len(name)):
         yield name[:place] + name[place + 1 :]
@@ -204,7 +204,7 @@ BRANDS = frozenset({
     "renault", "rolls royce", "rover", "saab", "seat", "seres", "skoda", "smart", "ssangyong",
     "subaru", "suzuki", "tata", "tesla", "toyota", "volkswagen", "volvo", "zeekr", "zotye",
 })  # fmt: skip
-"""Brands that are sold in Morocco or written about; others keep the name that they are given."""
+"""Brands that are sold in Morocco or written about; other brands keep the given name."""
 
 _ALIASES = {
     "vw": "volkswagen",
@@ -255,7 +255,7 @@ _FUZZY_BRANDS = FuzzyNameIndex({*BRANDS, "mercedes", "citroen"})
 
 
 def canonical_brand(folded: str) -> str:
-    """The one name of a folded brand; a brand that nobody knows keeps its own.
+    """The canonical name of a folded brand; an unknown brand keeps its name.
 
     >>> canonical_brand("vw"), canonical_brand("peugot"), canonical_brand("nobody")
     ('volkswagen', 'peugeot', 'nobody')
@@ -267,6 +267,6 @@ def canonical_brand(folded: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _nearest(folded: str) -> str:
-    """The known brand that is a slip away, or the name itself."""
+    """The known brand within one error, or the name itself."""
     near = _FUZZY_BRANDS.find(folded)
     return folded if near is None else _ALIASES.get(near, near)

@@ -1,4 +1,4 @@
-"""What an estimate says beyond today's price: the years to come, and cars like this one."""
+"""Extras of an estimate: expected prices of the next years, and comparable cars."""
 
 import dataclasses
 from enum import StrEnum
@@ -6,12 +6,12 @@ from typing import Any, Self
 
 
 class Pace(StrEnum):
-    """Whose kilometres a year a car is taken to drive from now on."""
+    """The basis of the kilometres per year that the depreciation assumes."""
 
     OWN = "own"
-    """Its own so far."""
+    """The car's own average."""
     MARKET = "market"
-    """That of the market's cars: it is too new to have a habit, or its own is out of the usual."""
+    """The market's average, for cars that are too new or have an unusual one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class DepreciationPoint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Depreciation:
-    """The same car in the next years, at today's price level; no price ever rises."""
+    """Expected prices of the next years at today's price level; they never rise."""
 
     km_per_year: int
     pace: Pace
@@ -55,7 +55,7 @@ class Depreciation:
 
 
 class SimilarityReason(StrEnum):
-    """In what a typical car is like the one that was asked about."""
+    """A property that a comparable car shares with the requested one."""
 
     MODEL = "same_model"
     COMPANY = "same_company"
@@ -69,7 +69,7 @@ class SimilarityReason(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Comparable:
-    """A typical car of the reference market: statistics of ten or more listings, never one car."""
+    """A typical car of the reference market: statistics of ten or more listings."""
 
     company: str
     model: str
@@ -81,11 +81,11 @@ class Comparable:
     fuel: str
     transmission: str
     price_mad: float
-    """Typical price: what the model says of such a car."""
+    """The model's price for such a car."""
     listings: int
     """How many listings the statistics come from."""
     distance: float
-    """0: the same in everything; grows with the difference."""
+    """0 for an equal car; grows with the differences."""
     alike: tuple[SimilarityReason, ...]
 
     def to_wire(self) -> list[Any]:

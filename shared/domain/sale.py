@@ -1,4 +1,4 @@
-"""What a car was really sold for, held against its valuation."""
+"""Sale prices that callers report, compared with the valuations."""
 
 import dataclasses
 import datetime as dt
@@ -9,17 +9,17 @@ from shared.domain.ids import CallerId
 
 
 class SaleReportKind(StrEnum):
-    """What a report changed; the label of a metric."""
+    """Effect of a report; the label of a metric."""
 
     NEW = "new"
     REPEATED = "repeated"
-    """The same as is on record: nothing is written."""
+    """Equal to the recorded report: nothing is written."""
     CORRECTION = "correction"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Sale:
-    """What a caller reports. Nothing else is taken, and so nothing personal is kept."""
+    """What a caller reports; it has no personal data."""
 
     price_mad: float
     sold_at: dt.date
@@ -42,7 +42,7 @@ class SaleReport:
     recorded_at: float
     """Unix time, seconds."""
     is_correction: bool = False
-    """Another sale was on record before."""
+    """It replaces an earlier report."""
 
     @property
     def ape(self) -> float:
@@ -60,7 +60,7 @@ class SaleReport:
         return self.low_mad <= self.sale.price_mad <= self.high_mad
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as they stand in the log, before it is chained; the inverse of `from_json`."""
+        """The record as written to the log, without its hashes; the inverse of `from_json`."""
         return {
             "id": self.valuation_id,
             "at": self.recorded_at,
@@ -95,13 +95,13 @@ class SaleReport:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SaleAccuracy:
-    """How right one model version was."""
+    """Accuracy of one model version."""
 
     model_version: str
     outcomes: int
     """Valuations with a sale price."""
     corrections: int
-    """How many of them were corrected since."""
+    """How many of them were corrected later."""
     median_ape: float
     """Median of the absolute error as a share of the sale price."""
     mean_ratio: float

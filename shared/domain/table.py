@@ -86,18 +86,7 @@ class Dialect:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return {
-            "encoding": self.encoding,
-            "delimiter": self.delimiter,
-            "decimal": self.decimal,
-            "header": list(self.header),
-            "titles": self.titles,
-            "kind": str(self.kind),
-            "columns": {name: dataclasses.asdict(match) for name, match in self.columns.items()},
-            "asking": dataclasses.asdict(self.asking) if self.asking else None,
-            "findings": {name: dataclasses.asdict(found) for name, found in self.findings.items()},
-            "notices": [dataclasses.asdict(notice) for notice in self.notices],
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:

@@ -1,4 +1,4 @@
-"""What a car is worth: the estimate of a forest, and the answer made from it."""
+"""The request for a car's price, the estimate of the forest, and the answer made from both."""
 
 import bisect
 import dataclasses
@@ -12,7 +12,7 @@ from shared.domain.ids import CallerId, ValuationId
 from shared.domain.outlook import Comparable, Depreciation
 
 QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
-"""The levels at which every estimate states the price; each interval is a symmetric pair."""
+"""Levels of the price quantiles of an estimate; each interval is a symmetric pair of them."""
 
 COVERAGES: tuple[float, ...] = (0.50, 0.80, 0.90, 0.95)
 DEFAULT_COVERAGE = 0.90
@@ -20,7 +20,7 @@ DEFAULT_COVERAGE = 0.90
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PriceInterval:
-    """Prices between which the real one lies with the stated probability."""
+    """The interval that contains the real price with the stated probability."""
 
     low_mad: float
     high_mad: float
@@ -28,7 +28,7 @@ class PriceInterval:
 
 
 class VerdictPosition(StrEnum):
-    """Where an asking price stands against the market."""
+    """Position of an asking price relative to the market."""
 
     BELOW = "below_market"
     FAIR = "fair"
@@ -37,7 +37,7 @@ class VerdictPosition(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """An asking price held against the estimate."""
+    """An asking price compared with the estimate."""
 
     asking_price_mad: float
     position: VerdictPosition
@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Contribution:
-    """One feature's signed share of the price."""
+    """One feature's signed contribution to the price."""
 
     feature: str
     value: str | int | float | None
@@ -58,7 +58,7 @@ class Contribution:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """Why the price is what it is: `base_mad` plus all effects equals the price."""
+    """Contributions of the features: `base_mad` plus all effects equals the price."""
 
     base_mad: float
     contributions: tuple[Contribution, ...]
@@ -87,10 +87,10 @@ def interval_of(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a model says about one car: everything that depends on the car and the model only.
+    """What a model says about one car: all that depends on the car and the model only.
 
-    This is what the cache holds. Whatever depends on the request besides (an asking price, the
-    coverage of the interval) is computed from it without the forest.
+    The cache holds estimates. What depends on the rest of the request (an asking price, the
+    coverage of the interval) is computed from them without the forest.
     """
 
     price_mad: float
@@ -110,7 +110,7 @@ class Estimate:
     def percentile(self, price_mad: float) -> float:
         """Share of comparable cars (0 to 100) that cost less, log-linear between quantiles.
 
-        Outside the outermost quantiles it stays at their level: nothing finer is known there.
+        Outside the outermost quantiles it is their level.
         """
         quantiles = self.quantiles_mad
         if price_mad <= quantiles[0]:
@@ -124,7 +124,7 @@ class Estimate:
         return round(100 * (level + share * (QUANTILE_LEVELS[right] - level)), 1)
 
     def verdict(self, asking_price_mad: float) -> Verdict:
-        """Fair inside the central half of the market, below or above it outside."""
+        """Compare an asking price: fair inside the central 50 % interval, else below or above."""
         fair = self.interval(0.50)
         if asking_price_mad < fair.low_mad:
             position = VerdictPosition.BELOW
@@ -189,7 +189,7 @@ class CachedEstimate:
 
 
 class Extra(StrEnum):
-    """What a caller may ask for on top of the price."""
+    """What a caller may ask for in addition to the price."""
 
     CONTRIBUTIONS = "contributions"
     DEPRECIATION = "depreciation"
@@ -197,8 +197,46 @@ class Extra(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CarRequest:
+    """A request for the valuation of one car."""
+
+    car: CarFeatures
+    asking_price_mad: float | None = None
+    extras: tuple[Extra, ...] = ()
+    warnings: tuple[dict[str, Any], ...] = ()
+    """Warnings about ignored or unlikely values: `{"pointer", "code", ...params}`."""
+
+    def to_wire(self) -> list[Any]:
+        """JSON and msgpack ready; the inverse of `from_wire`."""
+        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
+
+    @classmethod
+    def from_wire(cls, values: list[Any]) -> Self:
+        """Rebuild the request from `to_wire`'s list."""
+        car, asking_price_mad, extras, warnings = values
+        return cls(
+            car=CarFeatures.from_wire(car),
+            asking_price_mad=asking_price_mad,
+            extras=tuple(Extra(extra) for extra in extras),
+            warnings=tuple(warnings),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Valuation:
+    """The answer to one request."""
+
+    id: ValuationId
+    request: CarRequest
+    estimate: Estimate
+    cached: bool
+    cache_ttl_s: int = 0
+    """Remaining time to live of the cached estimate, seconds."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AuditRecord:
-    """Who asked what, when, and what was answered by which model."""
+    """A record of the audit log: who asked for what, when, and the answer of which model."""
 
     id: ValuationId
     at: float
@@ -209,12 +247,12 @@ class AuditRecord:
     """None: the valuation failed, see `error`."""
     cached: bool
     response_time_ms: float
-    """From the arrival of the request to the record."""
+    """From the arrival of the request to this record."""
     job_id: str | None = None
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The record's fields as they stand in the log, before it is chained."""
+        """The record as it is written to the log, without its hashes."""
         estimate = self.estimate
         interval = estimate.interval() if estimate else None
         record: dict[str, Any] = {

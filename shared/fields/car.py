@@ -1,6 +1,4 @@
-"""The car's fields: the one definition behind JSON body, CSV column, form field and OpenAPI."""
-
-from typing import Any
+"""The car's fields: the one definition for JSON body, CSV column, form field and OpenAPI."""
 
 from marshmallow import EXCLUDE, Schema
 
@@ -12,8 +10,8 @@ from shared.domain.car import (
     SellerType,
     Transmission,
 )
-from shared.domain.names import ARABIC_BRANDS, ARABIC_MODELS, canonical_brand
-from shared.fields.kinds import CarField, Category, FoldedText, Number, next_year
+from shared.domain.names import ARABIC_BRANDS, ARABIC_MODELS
+from shared.fields.kinds import CarField, Category, Company, FoldedText, Number, next_year
 from shared.fields.spellings import (
     CONDITION_SPELLINGS,
     FUEL_SPELLINGS,
@@ -22,14 +20,6 @@ from shared.fields.spellings import (
     SELLER_SPELLINGS,
     TRANSMISSION_SPELLINGS,
 )
-
-
-class Company(FoldedText):
-    """A brand, under its canonical name ("VW" is Volkswagen)."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
-        folded = super()._deserialize(value, attr, data, **options)
-        return canonical_brand(folded) if folded else None
 
 
 class CarSchema(Schema):
@@ -223,7 +213,7 @@ class CarSchema(Schema):
 
 
 DIRHAMS = ("mad", "dhs", "dh", "درهم")
-"""How people write the currency behind a price."""
+"""Spellings of the currency after a price."""
 
 
 class CarRequestSchema(CarSchema):

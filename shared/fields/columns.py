@@ -1,7 +1,7 @@
-"""Whether the cells of a file's columns are valid.
+"""Validates and normalises the cells of a file's columns.
 
-The fields are those of the JSON body (`shared.fields.car`): a cell gets the verdict and the
-normal form that the same text gets there.
+The fields are those of the JSON body (`shared.fields.car`): a cell gets the normal form, or the
+error, that the same text gets there.
 """
 
 import re
@@ -14,7 +14,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import CarField, Number
 
 MEMO_MAX_VALUES = 100_000
-"""Distinct cells of one column that are remembered; then the memory starts anew."""
+"""Distinct cells of one column that are kept; beyond that, all are dropped."""
 
 
 class CellError(NamedTuple):
@@ -27,7 +27,7 @@ class CellError(NamedTuple):
 
 
 class _ErrorCode(str):
-    """The code of a broken rule, where a value would stand."""
+    """The code of a broken rule, in the place of a value."""
 
     __slots__ = ()
 
@@ -62,14 +62,14 @@ _STRIP_GROUPING = {
     ",": lambda cell: _DOT_GROUPS.sub(lambda m: m[1] + m[2].replace(".", ""), cell),
     ".": lambda cell: _COMMA_GROUPS.sub(lambda m: m[1] + m[2].replace(",", ""), cell),
 }
-"""Where the decimal sign is known, the other one only groups: "1.600" is 1600 beside "4,5"."""
+"""With a known decimal sign the other sign groups: "1.600" is 1600 where "4,5" is used."""
 
 
 class ColumnValidator:
     """Validates columns of cells, each distinct text once.
 
     Args:
-        decimal: the file's decimal sign, `,` or `.`; `auto` reads each number by itself.
+        decimal: the file's decimal sign, `,` or `.`; `auto`: each number decides by itself.
     """
 
     def __init__(self, decimal: str = "auto") -> None:
@@ -78,7 +78,7 @@ class ColumnValidator:
     def validate(
         self, columns: Mapping[str, Sequence[str]]
     ) -> tuple[dict[str, list[Any]], list[CellError]]:
-        """Normal forms by field, and the cells that have none (None stands in their place).
+        """Normalise columns; return the values by field and the errors (the value there is None).
 
         Args:
             columns: cells by field name, all of one length; a missing column has no entry.

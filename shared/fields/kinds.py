@@ -1,4 +1,4 @@
-"""Kinds of fields: each normalises what a caller wrote, or names the rule that it breaks."""
+"""Kinds of fields: each normalises a caller's value or raises the code of the broken rule."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from shared.domain.names import fold, fold_script
+from shared.domain.names import canonical_brand, fold, fold_script
 from shared.fields.numbers import parse_number, range_midpoint
 
 _MONTH = "jan|f[eé]v|feb|mar|a[vp]r|ma[iy]|jui|jun|jul|ao[uû]|aug|sep|oct|nov|d[eé]c"
@@ -39,7 +39,7 @@ def parse_year(text: str) -> int | None:
 
 
 def _with_century(year: int) -> int:
-    """A year of two digits: one that has been, or is next."""
+    """The latest year with these two digits that is not after next year."""
     latest = datetime.now(UTC).year + 1
     return year + latest - latest % _CENTURY - (_CENTURY if year > latest % _CENTURY else 0)
 
@@ -58,25 +58,25 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
 NA_VALUES = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
 NUMBER_MAX_CHARS = 40
 LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
-"""Below ten, a displacement is in litres: no car's engine has so few cm3."""
+"""A displacement below ten is in litres: no engine has so few cm3."""
 CM3_PER_LITRE = 1000
 _LITRE_UNIT = re.compile(r"\s*(?:litres?|liters?|l)\.?$", re.IGNORECASE)
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 CATEGORY_MAX_CHARS = 80
-"""A longer text is no word for a category: it is refused before anything is done with it."""
+"""A longer text is not looked up."""
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value says nothing: null, or a text like "" and "N/A"."""
+    """Whether a value is missing: null, or a text like "" and "N/A"."""
     return value is None or (isinstance(value, str) and value.strip().casefold() in NA_VALUES)
 
 
 class CarField(fields.Field[Any]):
-    """A field of the car with what every surface needs to know of it.
+    """A field of the car with its labels, unit and aliases.
 
     Args:
         label_fr, label_en: its name for people.
-        example: a value as it stands in the documentation.
+        example: a value for the documentation.
         unit: the unit of the value, empty if it has none.
         aliases: folded column headers that mean this field.
     """
@@ -112,7 +112,7 @@ class CarField(fields.Field[Any]):
         return self.label_fr if language == "fr" else self.label_en
 
     def document(self, json_type: str, **constraints: Any) -> None:
-        """Say in OpenAPI's terms what the field accepts."""
+        """Set what OpenAPI says about the field."""
         self.metadata = {**self.metadata, "type": json_type, **constraints}
 
     def deserialize(
@@ -122,13 +122,13 @@ class CarField(fields.Field[Any]):
         data: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """As marshmallow's, but a blank text counts as no value."""
+        """As marshmallow's, but a blank text counts as missing."""
         if isinstance(value, str) and is_blank(value):
             value = None
         return super().deserialize(value, attr, data, **options)
 
     def read(self, value: Any) -> Any:
-        """`deserialize` of a value that is there, without looking for what no field here has.
+        """`deserialize` of a given value, without the options that no field here uses.
 
         Raises:
             ValidationError: the value breaks a rule.
@@ -145,8 +145,8 @@ class FoldedText(CarField):
 
     Args:
         max_length: characters.
-        translations: what names in other letters mean, keys as `fold_script` writes them; a name
-            that does not stand there is kept in its letters. Without, it counts as no value.
+        translations: Latin names of names in other scripts, by their `fold_script`; a name that is
+            not listed is kept in its script. If None, such names count as missing.
     """
 
     def __init__(
@@ -174,19 +174,27 @@ class FoldedText(CarField):
         return folded or None
 
     def _transliterate(self, value: str) -> str:
-        """A name without a Latin letter or digit: translated, or as it is."""
+        """Translate a name without Latin letters or digits, or keep it."""
         if self.translations is None:
             return ""
-        # Some characters are written out as many; what is kept must be accepted again.
+        # Folding may lengthen a text; the result must be accepted as input again.
         name = fold_script(value)[: self.max_length].strip()
         return self.translations.get(name, name)
+
+
+class Company(FoldedText):
+    """A brand, under its canonical name ("VW" is Volkswagen)."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
+        folded = super()._deserialize(value, attr, data, **options)
+        return canonical_brand(folded) if folded else None
 
 
 class Category(CarField):
     """One of a closed set of values, in any spelling that is listed.
 
-    An unknown word in a required field is an error. In an optional field it counts as no value,
-    so that a word nobody knows never stops a valuation; the schema names it in the warnings.
+    An unknown word is an error in a required field. In an optional field it counts as missing and
+    is named in the warnings.
     """
 
     def __init__(
@@ -212,11 +220,11 @@ class Category(CarField):
         return member
 
     def member(self, text: str) -> StrEnum | None:
-        """The value that `text` spells; None if nobody knows that word."""
+        """The value that `text` spells; None if the word is unknown."""
         return self.spellings.get(fold(text)) if len(text) <= CATEGORY_MAX_CHARS else None
 
     def is_unknown(self, value: Any) -> bool:
-        """Whether `value` is a word that this field accepts without knowing it."""
+        """Whether `value` is an unknown word that counts as missing."""
         return isinstance(value, str) and not is_blank(value) and self.member(value) is None
 
 
@@ -224,14 +232,14 @@ class Number(CarField):
     """A number within bounds, rounded to `decimals`.
 
     Args:
-        minimum, maximum: inclusive bounds; a callable is asked at each use.
+        minimum, maximum: inclusive bounds; a callable is called at each use.
         decimals: digits after the point that the normal form keeps; 0 gives an int.
         whole: a fraction is an error, not rounded.
-        thousands: three digits after a sign are thousands, as in whole numbers: "95.000 DH".
+        thousands: a sign before three digits groups thousands, as in "95.000 DH".
         suffixes: units that may follow the number in a text ("25 000 km").
-        litres: a number below ten is litres, and is read as a thousand times as many cm3.
+        litres: a number below ten is in litres and is converted to cm3.
         from_date: a date counts as its year.
-        ranges: a band counts as its middle ("120 000 - 129 999"), and "120k" as thousands.
+        ranges: a range counts as its midpoint ("120 000 - 129 999"), and "120k" as thousands.
     """
 
     def __init__(
@@ -319,5 +327,5 @@ class Number(CarField):
 
 
 def next_year() -> float:
-    """The latest year of first registration that makes sense: dealers list next year's models."""
+    """The latest plausible year of registration: dealers list next year's models."""
     return datetime.now(UTC).year + 1

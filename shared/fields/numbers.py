@@ -1,4 +1,4 @@
-"""Numbers as people write them, in French and in English."""
+"""Parses numbers as people write them in French and English."""
 
 import math
 import re
@@ -16,7 +16,7 @@ _THOUSANDS = re.compile(r"(?P<number>\d+(?:[.,]\d)?)\s*k", re.IGNORECASE)
 
 
 def range_midpoint(text: str) -> float | None:
-    """The middle of a band, or thousands that are written as such; None if `text` is neither.
+    """The midpoint of a range, or a number of thousands ("120k"); None if `text` is neither.
 
     >>> range_midpoint("120 000 - 129 999"), range_midpoint("120k"), range_midpoint("120 000")
     (124999.5, 120000.0, None)
@@ -33,9 +33,8 @@ def range_midpoint(text: str) -> float | None:
 def parse_number(text: str, *, whole: bool) -> float | None:
     """Read a number from `text`; None if it is not one.
 
-    Spaces group thousands; of `.` and `,` the last one is the decimal sign, unless it only
-    groups. "25.000" is ambiguous: twenty-five thousand where a whole number is expected
-    (`whole`), twenty-five otherwise.
+    Spaces group thousands; the last one of `.` and `,` is the decimal sign, unless it groups.
+    "25.000" is ambiguous: 25000 where a whole number is expected (`whole`), else 25.
 
     >>> parse_number("145 000", whole=True), parse_number("145.000,50", whole=False)
     (145000.0, 145000.5)

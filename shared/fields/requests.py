@@ -1,4 +1,4 @@
-"""From what a caller sent to a request for a valuation: checked, named, warned about."""
+"""Loads the request for a valuation of one car from JSON, with its warnings."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,18 +8,19 @@ from marshmallow import ValidationError
 
 from shared.domain.car import CarFeatures, mileage_warning_code
 from shared.domain.errors import FieldProblem, InvalidInput
-from shared.domain.job import CarRequest
-from shared.domain.valuation import Extra
+from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.kinds import CarField, Category, Number
 
 
 class QuickLoader:
-    """Loads what is valid.
+    """Loads valid cars faster than marshmallow.
 
     Args:
-        fields: all fields of the schema, by name. None of them has what is left out here:
-            another name in the data, or validators.
+        fields: all fields of the schema, by name, without data keys, attributes or validators.
+
+    Raises:
+        ValueError: a field has one of these.
     """
 
     def __init__(self, fields: Mapping[str, CarField]) -> None:
@@ -30,7 +31,7 @@ class QuickLoader:
         self._required = [name for name, field in fields.items() if field.required]
 
     def load(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Every field's normal form, None for those that say nothing; None if a rule is broken."""
+        """The normal form of every field, None for missing ones; None if a rule is broken."""
         given: dict[str, Any] = dict.fromkeys(self._readers)
         try:
             for name, value in body.items():
@@ -64,7 +65,7 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
     Args:
         body: what the caller sent, any JSON value.
         pointer: JSON pointer of `body` inside the whole document, for the problems.
-        extras: what is asked for besides the price.
+        extras: what is asked for in addition to the price.
 
     Raises:
         InvalidInput: with one problem per broken rule.
@@ -104,10 +105,9 @@ def _messages(error: ValidationError) -> dict[str, list[str]]:
 
 
 def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
-    """What was not used or read otherwise: the first `MAX_WARNINGS`, and how many more.
+    """Values that were ignored or converted: the first `MAX_WARNINGS`, and how many more.
 
-    The warnings travel with the car to the worker and back: they must not be as many as the
-    members of a body.
+    Their number is bounded because they are sent to the worker and back with the car.
     """
     known = [
         {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
@@ -132,7 +132,7 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
 
 
 def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
-    """What is possible, but seldom meant."""
+    """Values that are possible but unlikely."""
     code = mileage_warning_code(
         year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year
     )
@@ -140,14 +140,14 @@ def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any
 
 
 def shorten(name: str) -> str:
-    """The name of a member nobody knows, at most `WARNING_NAME_MAX_CHARS` characters of it."""
+    """A member's name, cut to `WARNING_NAME_MAX_CHARS` characters."""
     if len(name) <= WARNING_NAME_MAX_CHARS:
         return name
     return name[: WARNING_NAME_MAX_CHARS - 1] + "…"
 
 
 def escape_pointer(name: str) -> str:
-    """A member's name as it stands in a JSON pointer (RFC 6901).
+    """A member's name, escaped for a JSON pointer (RFC 6901).
 
     >>> escape_pointer("a/b~c")
     'a~1b~0c'

@@ -1,4 +1,4 @@
-"""How people write the categories, French and English; keys are folded (`shared.domain.names`)."""
+"""French and English spellings of the categories, by folded text (`shared.domain.names`)."""
 
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
 

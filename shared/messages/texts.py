@@ -1,4 +1,4 @@
-"""The texts of every problem, in French and English, by code."""
+"""Messages about fields, inputs and warnings, in French and English, by code."""
 
 import re
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
 Language = Literal["fr", "en"]
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
 DEFAULT_LANGUAGE: Language = "fr"
-"""The reference API's callers read French."""
+"""The reference API answers in French."""
 
 GROUPING_MIN = 10_000
 QUOTED_MAX_CHARS = 60
-"""A wrong value is quoted up to this length."""
+"""Invalid values are quoted up to this length."""
 
 FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     "required": {
@@ -157,7 +157,7 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
 
 
 def expected(field: CarField, language: Language) -> str:
-    """What a field accepts, in words."""
+    """The allowed values of a field as text."""
     if isinstance(field, Category):
         if language == "fr":
             return "une valeur parmi " + ", ".join(FRENCH_CHOICES[name] for name in field.choices)
@@ -180,7 +180,7 @@ def _expected_number(field: Number, language: Language) -> str:
 
 
 def _format_thousands(number: float, language: Language) -> str:
-    """A large number with its thousands grouped; years have none."""
+    """A number with thousands separators from `GROUPING_MIN` on, so that years have none."""
     if number < GROUPING_MIN:
         return f"{number:.0f}"
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}" if language == "fr" else ",")
@@ -193,12 +193,12 @@ FRENCH_RULES = (
     (re.compile(r" or "), " ou "),
     (re.compile(r"\bYYYY-MM-DD\b"), "AAAA-MM-JJ"),
 )
-"""How the rules of query parameters read in French."""
+"""Translation of the English rules of query parameters into French."""
 _JSON_ERROR_POSITION = re.compile(r"line (\d+) column (\d+)")
 
 
 def _translated(name: str, text: Any, language: Language) -> Any:
-    """A message parameter that was written in English, in the language of the message."""
+    """A message parameter, translated from English into the language of the message."""
     if language == "en" or not isinstance(text, str):
         return text
     if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
@@ -210,7 +210,7 @@ def _translated(name: str, text: Any, language: Language) -> Any:
 
 
 def quote(value: Any, language: Language) -> str:
-    """A wrong value as it stands in a message, shortened."""
+    """An invalid value, quoted and shortened for a message."""
     if value is None:
         return "rien" if language == "fr" else "nothing"
     text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -222,7 +222,7 @@ def quote(value: Any, language: Language) -> str:
 
 
 def describe_field_error(field: CarField, code: str, value: Any, language: Language) -> str:
-    """The sentence for one broken rule of one field."""
+    """The message about an invalid field."""
     return FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
         label=field.label(language),
         expected=expected(field, language),
@@ -231,7 +231,7 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
 
 
 def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
-    """The sentence for one entry of a batch's error report."""
+    """The message of an entry of the error report of a batch."""
     if error["field"] is not None:
         field = CAR_FIELDS[error["field"]]
         return describe_field_error(field, error["code"], error["value"], language)
@@ -239,7 +239,7 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 
 def describe(problem: FieldProblem, language: Language) -> str:
-    """The sentence for one place of an input."""
+    """The message about an invalid part of the input."""
     field = CAR_FIELDS.get(problem.params.get("field", ""))
     if field is not None:
         return describe_field_error(field, problem.code, problem.params.get("value"), language)
@@ -247,7 +247,7 @@ def describe(problem: FieldProblem, language: Language) -> str:
 
 
 def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
-    """The sentence for something that was accepted without being used."""
+    """The message of a warning: a value that was accepted but not used."""
     field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
     return WARNING_MESSAGES[warning["code"]][language].format(
         expected=expected(field, language) if field else "", count=warning.get("count", 0)
@@ -255,7 +255,7 @@ def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
 
 
 def format_more_count(count: int, language: Language) -> str:
-    """What follows the first of several sentences; nothing if there is only one.
+    """The note that follows the first of several messages; empty if there is only one.
 
     >>> format_more_count(2, "en"), format_more_count(0, "en")
     (' (And 2 more: see errors.)', '')
@@ -270,14 +270,14 @@ def format_more_count(count: int, language: Language) -> str:
 
 
 def describe_problem(code: str, params: Mapping[str, Any], language: Language) -> tuple[str, str]:
-    """Title and detail of a whole problem."""
+    """Title and detail of a problem document."""
     texts = PROBLEM_MESSAGES.get(code, PROBLEM_MESSAGES["internal-error"])
     title, detail = texts[language]
     return title, detail.format_map(_Quoted(params, language))
 
 
 class _Quoted(dict[str, Any]):
-    """Message parameters; a missing one shows as an ellipsis instead of an error."""
+    """Message parameters; a missing one is shown as an ellipsis instead of raising an error."""
 
     def __init__(self, params: Mapping[str, Any], language: Language) -> None:
         super().__init__(

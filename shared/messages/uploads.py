@@ -1,4 +1,4 @@
-"""The texts of what can be wrong with an uploaded file, in French and English, by code."""
+"""Messages about uploaded files, in French and English, by code."""
 
 from typing import Literal
 
@@ -141,7 +141,7 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "en": "Unknown form field {part}. Only `file` is read; options are query parameters.",
     },
 }
-"""Of `UnreadableUpload`; one sentence a place."""
+"""Messages of `UnreadableUpload`, one for each invalid part of the file."""
 
 UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = {
     "unreadable-upload": {
@@ -207,7 +207,7 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
         "en": "The file cannot be read as a table of cars; see errors.",
     },
 }
-"""What ended a batch early."""
+"""Why a batch ended early."""
 
 NOTICE_MESSAGES: dict[str, Texts] = {
     "litres": {
@@ -245,13 +245,13 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "en": "The workbook's macros are neither read nor run.",
     },
 }
-"""What the owner of a file should know although it is no error."""
+"""Remarks on an uploaded file that are no errors, by code."""
 
 NOTICE_SCOPE: Texts = {
     "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",
     "en": " Seen in the first {rows} rows; those that follow are read in the same way.",
 }
-"""What follows a notice that rests on the first rows."""
+"""Appended to a notice that is based on the first rows only."""
 
 ROW_MESSAGES: dict[str, Texts] = {
     "wrong-cell-count": {
@@ -272,4 +272,4 @@ ROW_MESSAGES: dict[str, Texts] = {
         "en": "A cell is longer than 100,000 characters.",
     },
 }
-"""Of whole rows, unreadable or given up; those of cells are in `shared.messages.texts`."""
+"""Errors of whole rows; those of single cells are in `shared.messages.texts`."""

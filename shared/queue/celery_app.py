@@ -1,4 +1,4 @@
-"""The Celery application; each setting stands with its reason."""
+"""The Celery application; each setting has its reason beside it."""
 
 from urllib.parse import urlsplit
 
@@ -8,21 +8,20 @@ from kombu import Queue
 from shared.queue.names import TASK_QUEUES, QueueName, TaskName
 
 TASK_TIME_LIMIT_S = 300
-"""Most tasks are never near this long: a chunk takes well under a second."""
+"""Far above what most tasks take: a chunk takes well under a second."""
 
 LONG_TASK_TIME_LIMIT_S = 3600
-"""For those that go through a whole file: ten million rows take minutes."""
+"""For tasks that read a whole file: ten million rows take minutes."""
 
 VISIBILITY_TIMEOUT_S = LONG_TASK_TIME_LIMIT_S + 900
-"""A message that is not acknowledged for so long is delivered again: it must outlast any task,
-and the time for which a message waits after being prefetched. What a dead worker held does not
-wait for it: leases send that again."""
+"""Time after which an unacknowledged message is delivered again: longer than any task plus the time
+that a prefetched message waits. The work of a dead worker is sent again earlier, by leases."""
 
 SWEEP_INTERVAL_S = 5.0
 
 
 def broker_url(redis_url: str) -> str:
-    """The Redis URL in kombu's spelling, which has its own for Unix sockets."""
+    """The Redis URL as kombu writes it, which differs for Unix sockets."""
     if not redis_url.startswith("unix://"):
         return redis_url
     parts = urlsplit(redis_url)
@@ -31,17 +30,17 @@ def broker_url(redis_url: str) -> str:
 
 
 def _queue(name: QueueName) -> Queue:
-    """A queue; messages that somebody waits for are not acknowledged.
+    """A queue; the interactive one is `no_ack`.
 
-    Kombu delivers an unacknowledged message again after the visibility timeout, more than an hour:
-    nobody waits that long for a group, and a job's lease has long sent it again. Noting and
-    acknowledging each message costs a sixth of a valuation.
+    Kombu would deliver an unacknowledged message again after the visibility timeout, more than an
+    hour later: no caller waits that long, and a job's lease sends it again much earlier. To track
+    and acknowledge each message costs a sixth of a valuation.
     """
     return Queue(str(name), no_ack=name is QueueName.INTERACTIVE)
 
 
 def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
-    """A configured application; it connects at its first use.
+    """Make a configured application; it connects at its first use.
 
     Args:
         redis_url: `redis://`, `rediss://` or `unix://` URL of the broker.
@@ -50,7 +49,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
     app = Celery("carprice", set_as_current=False)
     app.conf.update(
         broker_url=broker_url(redis_url),
-        # Replies travel on a list per API process: a result backend would subscribe per call.
+        # Replies use one list per API process: a result backend would subscribe per call.
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
         task_queues=[_queue(queue) for queue in QueueName],
@@ -61,17 +60,17 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         task_serializer="msgpack",
         accept_content=["msgpack", "json"],
         result_serializer="msgpack",
-        # A worker that dies gives its message back (see `_queue`); tasks are idempotent by id.
+        # The message of a worker that dies is delivered again; tasks are idempotent by id.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # A prefetched message only ages towards the visibility timeout.
+        # A prefetched message only comes closer to the visibility timeout.
         worker_prefetch_multiplier=1,
-        # For the pool of the bulk worker; a solo worker has no second process that could watch.
+        # For the pool of the bulk worker; a solo worker has no process that could enforce it.
         task_time_limit=TASK_TIME_LIMIT_S,
         task_soft_time_limit=TASK_TIME_LIMIT_S - 30,
         # A frozen or absent broker is reported within two seconds, not after retries.
         task_publish_retry=False,
-        # Without these three, a Redis that is out of memory or slow to start ends the worker.
+        # Without these three a Redis that is out of memory or slow to start stops the worker.
         broker_connection_retry_on_startup=True,
         broker_channel_error_retry=True,
         broker_connection_max_retries=None,
@@ -79,22 +78,22 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         broker_pool_limit=8,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            # The default looks for lost messages every 100 seconds only: ten times this interval.
+            # Lost messages are searched every tenth interval; by default every 100 seconds.
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "health_check_interval": 25,
-            # Without it a publish to a frozen Redis hangs for ever.
+            # Without it publishing to a frozen Redis never returns.
             "socket_timeout": reply_timeout_s,
             "socket_connect_timeout": 1,
             "socket_keepalive": not redis_url.startswith("unix://"),
-            # One queue must not starve the other in a worker that reads two.
+            # A worker of two queues takes from them in turn.
             "queue_order_strategy": "round_robin",
         },
-        # A worker that is told to stop waits for its task; one that is told twice, this long.
+        # A second signal to stop waits this long for the running task.
         worker_soft_shutdown_timeout=20,
         worker_enable_soft_shutdown_on_idle=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # Flower shows tasks by these events; arguments never travel in them.
+        # Flower shows tasks by these events; they never contain arguments.
         worker_send_task_events=True,
         task_send_sent_event=False,
         event_queue_expires=60,
@@ -103,7 +102,7 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
             "sweep": {
                 "task": str(TaskName.SWEEP),
                 "schedule": SWEEP_INTERVAL_S,
-                # A sweep that nobody took in time is not needed: the next one is on its way.
+                # A sweep that was not taken in time is not needed: the next one follows.
                 "options": {"expires": SWEEP_INTERVAL_S},
             }
         },

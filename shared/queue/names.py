@@ -1,4 +1,4 @@
-"""Names that two processes must agree on: queues and tasks."""
+"""Names of queues and tasks, on which the processes must agree."""
 
 from enum import StrEnum
 
@@ -7,11 +7,11 @@ class QueueName(StrEnum):
     """Celery queues; `Procfile` and `docker-compose.yml` are tested against them."""
 
     INTERACTIVE = "interactive"
-    """Valuations that somebody waits for."""
+    """Valuations that callers wait for."""
     BULK = "bulk"
-    """Chunks of batches, other forms of their results, and jobs of many cars."""
+    """Chunks and exports of batches, and jobs of many cars."""
     CONTROL = "control"
-    """Short housekeeping: splitting a batch, assembling it, sweeping what was lost."""
+    """Short housekeeping: split a batch, assemble it, sweep lost work."""
 
 
 class TaskName(StrEnum):
@@ -37,4 +37,4 @@ TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.MAKE_EXPORT: QueueName.BULK,
     TaskName.SWEEP: QueueName.CONTROL,
 }
-"""The queue that each task travels on."""
+"""The queue of each task."""

@@ -24,11 +24,11 @@ from shared.redis.connections import (
 from shared.redis.workers import ENQUEUED_AT_HEADER
 
 REPLY_LIST_TTL_S = 60
-"""A reply list whose process is gone disappears after this time."""
+"""A reply list is deleted this long after the last reply."""
 
 MAX_QUEUED_REPLIES = 1000
-"""Replies that may lie on one list; beyond that the oldest are dropped. A process that reads has a
-few groups under way, so only one that is stuck, and whose callers have left, ever has that many."""
+"""Most replies on one list; beyond that the oldest are dropped. A process that reads its list has
+only a few, so only a process that is stuck, whose callers have left, can reach the limit."""
 
 EstimateResult: TypeAlias = Estimate | DomainError
 RequestResult: TypeAlias = tuple[ValuationId, EstimateResult]
@@ -41,14 +41,14 @@ def push_reply(
     answered: Sequence[RequestResult],
     first: Sequence[Command] = (),
 ) -> None:
-    """Answer a group, in one round trip.
+    """Send the reply to a micro-batch, by one round trip.
 
     Args:
         connections: to the broker instance.
-        reply_to: the list of the process that asked.
-        group_id: the group.
-        answered: each request's id and what became of it.
-        first: commands that are to be done before the reply can be read.
+        reply_to: the reply list of the API process.
+        group_id: id of the micro-batch.
+        answered: id and result of each request.
+        first: commands to execute before the reply can be read.
 
     Raises:
         BrokerUnavailable: the broker does not take it.
@@ -65,7 +65,7 @@ def push_reply(
 
 
 def unpack_reply(packed: bytes) -> tuple[str, list[RequestResult]]:
-    """The group that is answered, and what became of its requests."""
+    """Id of the micro-batch, and id and result of its requests."""
     group_id, answered = msgpack.unpackb(packed)
     return group_id, [_from_wire(*each) for each in answered]
 
@@ -91,15 +91,14 @@ def error_from_code(code: str) -> DomainError:
 
 
 _NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-"""Last part of the body of every task message: what is to be called after it."""
+"""Last part of the body of every task message: no further tasks."""
 
 
 class TaskSender:
     """Publishes messages, each in one command.
 
-    Celery composes one message of each task, once, on a broker in memory; sending fills in what
-    differs: ids, time and arguments. That is a sixth of what `send_task` costs, which composes,
-    routes and declares anew for each message.
+    Celery writes one message of each task, once, to a broker in memory. Sending copies that and
+    fills in ids, time and arguments, which takes a sixth of the time of `send_task`.
 
     Args:
         client: connection to the broker instance.
@@ -121,7 +120,7 @@ class TaskSender:
             sent.responses()
 
     def send_job(self, job_id: JobId, *, is_long: bool) -> None:
-        """Publish the message of a stored job; a long one must not keep single cars waiting."""
+        """Publish the message of a stored job; long ones use the queue for bulk work."""
         task = TaskName.VALUE_LIST if is_long else TaskName.VALUE_JOB
         self.send(task, {"job_id": job_id, "enqueued_at": time.time()})
 
@@ -140,7 +139,7 @@ def _compose_templates() -> dict[TaskName, dict[str, Any]]:
             app.send_task(
                 str(task),
                 connection=connection,
-                # Flower and the logs show these texts: a caller's car is none of their business.
+                # Flower and the logs show these texts, and must not show the cars of callers.
                 argsrepr="",
                 kwargsrepr="",
             )
@@ -149,7 +148,7 @@ def _compose_templates() -> dict[TaskName, dict[str, Any]]:
 
 
 def _render_message(template: dict[str, Any], kwargs: dict[str, Any]) -> bytes:
-    """A message of its own from the template of its task."""
+    """Fill in the template of a task."""
     message_id = new_id()
     own_headers = {"id": message_id, "root_id": message_id, ENQUEUED_AT_HEADER: time.time()}
     own_properties = {"correlation_id": message_id, "delivery_tag": message_id}

@@ -1,12 +1,12 @@
 """Lua scripts of the batch ledger: each change is one atomic script.
 
-KEYS of all scripts: batch, chunks done, leases, attempts, open batches. A step is "split",
-"assemble" or a chunk's number. `stopping`: the batch is cancelled or aborted, and no new chunk is
-valued. A chunk before a valued one is still valued (`wanted`), so that the results are a gap-free
-prefix of the file; after the error "attempts-exhausted" no chunk is.
+`HEAD` precedes every script. KEYS of all scripts: batch, chunks done, leases, attempts, open
+batches. A step is "split", "assemble" or a chunk's number. `stopping`: the batch is cancelled or
+aborted, and no new chunk is valued. A chunk before a valued one is still valued (`wanted`), so that
+the results are a gap-free prefix of the file; after the error "attempts-exhausted" no chunk is.
 """
 
-_HEAD = """
+HEAD = """
 local batch, done, leases, tries, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local known = redis.call('HMGET', batch, 'state', 'cancel_requested', 'error', 'highest')
 local state = known[1]
@@ -28,9 +28,7 @@ end
 """
 
 # ARGV: id, accepted at, lease end.  1: opened, 0: was open.
-CREATE = (
-    _HEAD
-    + """
+CREATE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', 0,
            'next_chunk', 0)
@@ -38,13 +36,10 @@ redis.call('ZADD', leases, ARGV[3], 'split')
 redis.call('ZADD', open, ARGV[2], ARGV[1])
 return 1
 """
-)
 
 # ARGV: id, accepted at, now, chunks cut, total or "", then for each chunk that is done: number,
 # valid, invalid, failed.  1: opened, 0: was open.
-RESTORE = (
-    _HEAD
-    + """
+RESTORE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', ARGV[4],
            'next_chunk', 0)
@@ -61,12 +56,9 @@ if #ARGV > 5 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', AR
 redis.call('ZADD', open, ARGV[2], ARGV[1])
 return 1
 """
-)
 
 # ARGV: step, now, lease end, maximum attempts.  The decision and the number of the attempt.
-BEGIN = (
-    _HEAD
-    + """
+BEGIN = """
 local step = ARGV[1]
 if not state then return {'unknown', 0} end
 if ended then return {'stopped', 0} end
@@ -91,12 +83,9 @@ redis.call('HSET', batch, 'state', 'RUNNING')
 if attempt > tonumber(ARGV[4]) then return {'exhausted', attempt} end
 return {'run', attempt}
 """
-)
 
 # ARGV: chunks cut, total or "", lease end.
-RECORD_SPLIT = (
-    _HEAD
-    + """
+RECORD_SPLIT = """
 if not state or ended then return 0 end
 redis.call('HDEL', tries, 'split')
 if tonumber(ARGV[1]) > tonumber(redis.call('HGET', batch, 'chunks_cut')) then
@@ -110,13 +99,10 @@ else
 end
 return 1
 """
-)
 
 # ARGV: chunk, valid, invalid, failed, error or "", id, channel of progress.
 # 1: done now, 0: was done, or the batch is unknown.
-FINISH_CHUNK = (
-    _HEAD
-    + """
+FINISH_CHUNK = """
 if not state or ended then return 0 end
 redis.call('ZREM', leases, ARGV[1])
 redis.call('HDEL', tries, ARGV[1])
@@ -129,24 +115,18 @@ if ARGV[5] ~= '' and not known[3] then redis.call('HSET', batch, 'error', ARGV[5
 redis.call('PUBLISH', ARGV[7], ARGV[6])
 return 1
 """
-)
 
 # ARGV: step, lease end, 1 if the attempt does not count.
-POSTPONE = (
-    _HEAD
-    + """
+POSTPONE = """
 if not state or ended then return 0 end
 if ARGV[3] == '1' and redis.call('HINCRBY', tries, ARGV[1], -1) < 0 then
   redis.call('HDEL', tries, ARGV[1])
 end
 return redis.call('ZADD', leases, 'XX', ARGV[2], ARGV[1])
 """
-)
 
 # ARGV: lease end, window.  Chunks to send, then -1 if the assemble step is due.
-ADVANCE = (
-    _HEAD
-    + """
+ADVANCE = """
 if not state or ended then return {} end
 local under_way = redis.call('ZCARD', leases)
 if redis.call('ZSCORE', leases, 'assemble') then return {} end
@@ -174,13 +154,10 @@ if is_over then
 end
 return send
 """
-)
 
 # ARGV: now, lease seconds, maximum steps, id.  Steps to send again; each resend doubles the lease,
 # up to 32 times. A lease that ends later than that was set before the clock was set back.
-OVERDUE = (
-    _HEAD
-    + """
+OVERDUE = """
 if not state or ended then
   redis.call('DEL', leases, tries, done)
   redis.call('ZREM', open, ARGV[4])
@@ -204,33 +181,24 @@ for _, step in ipairs(late) do
 end
 return send
 """
-)
 
 # ARGV: error.
-ABORT = (
-    _HEAD
-    + """
+ABORT = """
 if not state or ended then return 0 end
 redis.call('ZREM', leases, 'split')
 redis.call('HSET', batch, 'error', ARGV[1])
 return 1
 """
-)
 
 # 1: recorded, 0: nothing to cancel.
-CANCEL = (
-    _HEAD
-    + """
+CANCEL = """
 if not state or ended then return 0 end
 redis.call('HSET', batch, 'cancel_requested', 1)
 return 1
 """
-)
 
 # ARGV: id, state, outcome, finished at, error, seconds to keep, channel.  1: ended now.
-FINISH = (
-    _HEAD
-    + """
+FINISH = """
 redis.call('ZREM', open, ARGV[1])
 redis.call('DEL', done, leases, tries)
 if not state or ended then return 0 end
@@ -240,4 +208,3 @@ redis.call('EXPIRE', batch, ARGV[6])
 redis.call('PUBLISH', ARGV[7], ARGV[1])
 return 1
 """
-)

@@ -80,9 +80,9 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(source)
+            name: client.register_script(batch_scripts.HEAD + source)
             for name, source in vars(batch_scripts).items()
-            if name.isupper() and not name.startswith("_")
+            if name.isupper() and name != "HEAD"
         }
 
     def ping(self) -> None:
@@ -95,7 +95,7 @@ class BatchLedger:
         self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
 
     def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
-        """Put a batch on its caller's list, and take off it what is older than `keep_s`."""
+        """Add a batch to its caller's list, from which those older than `keep_s` are removed."""
         name = redis_keys.batches_by_caller(caller)
         oldest = min_id_at(self._clock() - keep_s)
         with broker_errors():

@@ -1,6 +1,5 @@
 """The result cache: estimates by model version and car, in Redis and in this process."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
@@ -26,7 +25,9 @@ from shared.redis.connections import (
 
 
 class LocalEstimateCache:
-    """A bounded memory; the least recently used go first.
+    """Estimates in the memory of this process; the least recently used are dropped first.
+
+    `cachetools.TLRUCache` does the same, but a hit takes it 2.0 us instead of 0.7 us.
 
     Args:
         capacity: most estimates that are kept; 0: none.
@@ -39,16 +40,16 @@ class LocalEstimateCache:
         self._hits = 0
 
     def __len__(self) -> int:
-        """How many are kept."""
+        """How many estimates are kept."""
         return len(self._entries)
 
     @property
     def hits(self) -> int:
-        """How many were found here so far."""
+        """How many estimates were found so far."""
         return self._hits
 
     def get(self, key: Hashable, now: float) -> tuple[float, Estimate] | None:
-        """When an estimate expires (Unix time), and the estimate; None if it is not here."""
+        """When an estimate expires (Unix time), and the estimate; None if it is not kept."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -61,7 +62,7 @@ class LocalEstimateCache:
         return entry
 
     def put(self, key: Hashable, expires_at: float, estimate: Estimate) -> None:
-        """Keep an estimate until it expires, or longer unused than others."""
+        """Keep an estimate until it expires or is the least recently used."""
         if self._capacity == 0:
             return
         with self._lock:
@@ -71,11 +72,8 @@ class LocalEstimateCache:
                 self._entries.popitem(last=False)
 
 
-SCHEMA = 2
-"""Raised whenever the stored form changes, so that no process reads another's form."""
-
 CIRCUIT_OPEN_S = 1.0
-"""How long a cache that failed is left alone: a dead one must not slow every request."""
+"""How long a server that failed is not called: a dead one must not slow every request."""
 
 CacheEntry: TypeAlias = tuple[CarFeatures, Sequence[Extra], Estimate]
 CacheQuery: TypeAlias = tuple[str, CarFeatures, Sequence[Extra]]
@@ -87,14 +85,14 @@ log = get_logger("cache")
 class ValuationCache:
     """Estimates by model version, car and extras, in a Redis server of their own.
 
-    While the server is down, reads find nothing and writes do nothing, both counted and logged
-    once a while: a valuation never fails because of the cache.
+    While the server is down, reads find nothing and writes do nothing; both are counted, and
+    logged once per outage. A valuation never fails because of the cache.
 
     Args:
         client: connection to the cache instance.
         ttl_s: how long an estimate stays valid.
         clock: the time of day.
-        near_entries: how many estimates this process keeps a copy of.
+        near_entries: how many estimates the local cache of this process keeps.
     """
 
     def __init__(
@@ -112,25 +110,25 @@ class ValuationCache:
     def get(
         self, model_version: str, car: CarFeatures, extras: Sequence[Extra]
     ) -> CachedEstimate | None:
-        """The cached estimate, in one round trip or none; None when absent or the cache is down."""
+        """The cached estimate, by at most one round trip; None if absent or the cache is down."""
         if not extras and (copy := self.get_local(model_version, car)) is not None:
             return copy
         return self.get_all([(model_version, car, extras)])[0]
 
     def get_local(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
-        """The estimate without extras that this process has a copy of."""
+        """The estimate without extras from the local cache; None if it is not there."""
         copy = self._local_cache.get((model_version, car), self._clock())
         return None if copy is None else self._hit(*copy)
 
     def get_all(self, wanted: Sequence[CacheQuery]) -> list[CachedEstimate | None]:
-        """The cached estimates, in one round trip, copies not considered.
+        """The estimates that the server has, by one round trip.
 
-        Extras make an estimate large: such ones are not kept in the local cache.
+        They are added to the local cache, except those with extras, which are large.
         """
         if self._is_circuit_open():
             return [None] * len(wanted)
         try:
-            packed = self._reads.get([_key(*each).encode() for each in wanted])
+            packed = self._reads.get([keys.estimate(*each).encode() for each in wanted])
         except redis.RedisError as error:
             self._open_circuit("get", error)
             return [None] * len(wanted)
@@ -140,7 +138,7 @@ class ValuationCache:
         ]
 
     def _read(self, wanted: CacheQuery, packed: bytes) -> CachedEstimate | None:
-        """What an entry says; one that cannot be read is none, and is written anew."""
+        """Read an entry; one that cannot be read counts as absent and will be overwritten."""
         model_version, car, extras = wanted
         try:
             expires_at, wire = msgpack.unpackb(packed)
@@ -163,7 +161,7 @@ class ValuationCache:
 
     @contextmanager
     def put_concurrently(self, entries: Sequence[CacheEntry]) -> Iterator[None]:
-        """Store estimates while the block runs; they are under way before it begins."""
+        """Send estimates to the server, run the block, then wait for the response."""
         with ExitStack() as stack:
             sent = None
             if entries and not self._is_circuit_open():
@@ -185,7 +183,7 @@ class ValuationCache:
         return [
             (
                 "SET",
-                _key(estimate.model_version, car, extras),
+                keys.estimate(estimate.model_version, car, extras),
                 msgpack.packb([expires_at, estimate.to_wire()]),
                 "EX",
                 self._ttl_s,
@@ -196,7 +194,7 @@ class ValuationCache:
     def stats(self) -> dict[str, Any]:
         """Size, memory and hit rate, under the names that the reference API used.
 
-        Hits are those of the server, for all processes, and those in this process' own memory.
+        Hits are those of the server, for all processes, and those of the local cache.
         """
         try:
             info = self._client.info()
@@ -238,7 +236,7 @@ class ValuationCache:
         self._client.ping()
 
     def _is_circuit_open(self) -> bool:
-        # A pause that would be longer began before the clock was set back.
+        # A longer pause means that the clock was set back.
         return 0.0 < self._circuit_open_until - self._clock() <= CIRCUIT_OPEN_S
 
     def _open_circuit(self, operation: str, error: redis.RedisError) -> None:
@@ -248,9 +246,3 @@ class ValuationCache:
             self._circuit_open_until = self._clock() + CIRCUIT_OPEN_S
         if not was_paused:
             log.warning("cache_unavailable", operation=operation, error=str(error))
-
-
-def _key(model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> str:
-    text = f"{SCHEMA}\x1f{car.canonical()}\x1f{','.join(sorted(extras))}"
-    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return keys.estimate(model_version, digest)

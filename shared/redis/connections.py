@@ -1,4 +1,4 @@
-"""Connections to Redis with the promised timeouts, and commands without pool overhead."""
+"""Connections to Redis with bounded timeouts, and commands without the overhead of the pool."""
 
 import os
 import select
@@ -15,14 +15,14 @@ from redis.retry import Retry
 from shared.domain.errors import BrokerUnavailable
 
 RedisClient: TypeAlias = Any
-"""A `redis.Redis`. Its annotations cannot say that our clients always answer bytes, at once."""
+"""A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
 
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.5
 """How long a command may take, so that a silent broker is reported within two seconds."""
 
 CACHE_TIMEOUT_S = 0.25
-"""A cache that takes longer than the forest is no help."""
+"""A cache that takes longer than the forest is of no use."""
 
 REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
 
@@ -30,10 +30,10 @@ REDIS_ERRORS = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingErro
 def connect(
     url: str, *, reply_timeout_s: float = REPLY_TIMEOUT_S, max_connections: int = 256
 ) -> RedisClient:
-    """A client with a connection pool of its own; nothing is sent yet.
+    """Make a client with a connection pool of its own; nothing is sent yet.
 
-    It never repeats a command by itself: the client library's ten silent repeats would count
-    an INCR whose reply was lost several times.
+    It never retries a command: by default the library retries ten times, so an INCR whose reply
+    was lost would count several times.
     """
     options = {} if url.startswith("unix://") else {"socket_keepalive": True}
     return redis.Redis.from_url(
@@ -49,7 +49,7 @@ def connect(
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Turn a dead, frozen, full or read-only Redis into `BrokerUnavailable`."""
+    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis."""
     try:
         yield
     except REDIS_ERRORS as error:
@@ -65,15 +65,15 @@ def broker_errors() -> Iterator[None]:
 
 
 MAX_IDLE_CONNECTIONS = 16
-"""Connections that are kept. Those of a rush go back to the pool, which all users of a client
-share: it has room for so many, and whoever hoards them shuts the others out."""
+"""Connections that are kept. Further ones go back to the pool, whose size is bounded and which all
+users of a client share."""
 
 
 class ConnectionCache:
     """The connections of one process to a server.
 
-    A connection that the server has closed while nobody used it is found out before it is lent. A
-    forked child begins without any.
+    A connection that the server closed while it was idle is noticed before it is used. A forked
+    child starts without any.
 
     Args:
         client: its pool makes the connections and bounds their number.
@@ -85,10 +85,10 @@ class ConnectionCache:
         self._pid = os.getpid()
 
     def acquire(self) -> Any:
-        """A connection that is ready to send on; it may have to be made.
+        """Return a connection that is ready to send; it may be new.
 
         Raises:
-            redis.RedisError: none can be made.
+            redis.RedisError: it cannot be made.
         """
         if self._pid != os.getpid():
             self._idle, self._pid = deque(), os.getpid()
@@ -101,7 +101,7 @@ class ConnectionCache:
         return connection
 
     def release(self, connection: Any, *, is_clean: bool) -> None:
-        """Keep a connection for the next, as far as there is room; not one that is not clean."""
+        """Keep a connection for the next use if there is room and it has no unread responses."""
         if is_clean and len(self._idle) < MAX_IDLE_CONNECTIONS:
             self._idle.append(connection)
             return
@@ -111,8 +111,8 @@ class ConnectionCache:
 
 
 def _has_unread_data(connection: Any) -> bool:
-    """Whether the server has closed a connection, or says something that nobody asked for."""
-    socket = connection._sock  # noqa: SLF001 - the connection's own question takes five times as long
+    """Whether the server has closed a connection or sent data without a request."""
+    socket = connection._sock  # noqa: SLF001 - the connection's own check takes five times as long
     if socket is None:  # it connects as it sends
         return False
     poll = select.poll()
@@ -124,13 +124,13 @@ Command: TypeAlias = tuple[Any, ...]
 
 
 class PipelinedCommands:
-    """Commands under way on a connection of their own; a context, so that none stays half read.
+    """A context manager that sends commands on entry, so that other work runs until the responses.
 
-    Entering it sends the commands; a connection whose responses were not all read is closed.
+    On exit a connection whose responses were not all read is closed.
 
     Args:
-        connections: lend the connection.
-        commands: what to send, each as its words.
+        connections: provide the connection.
+        commands: each as its words.
 
     Raises:
         redis.RedisError: the commands cannot be sent, or one of them was refused.
@@ -162,7 +162,7 @@ class PipelinedCommands:
         self._release_connection()
 
     def responses(self) -> list[Any]:
-        """Wait for the responses; to be called once."""
+        """Read the responses; to be called once."""
         found = []
         while self._unread:
             answer = self._connection.read_response()
@@ -175,17 +175,17 @@ class PipelinedCommands:
 
 
 class MgetReader:
-    """MGET without what is around it.
+    """MGET with less overhead than the client library's.
 
     Args:
-        connections: lend a connection to each thread that reads.
+        connections: provide a connection to each thread that reads.
     """
 
     def __init__(self, connections: ConnectionCache) -> None:
         self._connections = connections
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of keys, in one round trip; None where there is none.
+        """Read the values of keys by one round trip; None for missing ones.
 
         Raises:
             redis.RedisError: the server does not answer, or refuses.

@@ -1,4 +1,4 @@
-"""The changes of a job, each one atomic script."""
+"""Lua scripts that change a job, each atomic."""
 
 _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -6,10 +6,10 @@ if not state then return false end
 if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return state end
 """
 
-# KEYS: job, open jobs, job order, tombstone, the caller's jobs.
-# ARGV: id, lease end, created at, caller, tombstone's time to live, prefix of jobs' keys, then
-# fields and values. Each job that comes takes up to two that are gone off the caller's list, so
-# the list stays in bounds without anybody reading it.
+# KEYS: job, open jobs, job order, tombstone, jobs of the caller.
+# ARGV: id, end of the lease, created at, caller, time to live of the tombstone, key prefix of jobs,
+# then fields and values. Each new job removes up to two expired ids from the caller's list, which
+# bounds the list.
 CREATE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 7))
@@ -24,7 +24,7 @@ redis.call('SET', KEYS[4], ARGV[4], 'EX', ARGV[5])
 return 1
 """
 
-# KEYS: job, open jobs.  ARGV: now, lease end, id, channel of progress.
+# KEYS: job, open jobs.  ARGV: now, end of the lease, id, progress channel.
 START = (
     _TERMINAL_CHECK
     + """
@@ -50,7 +50,8 @@ end
 """
 
 # KEYS: job, open jobs, job order, completions.
-# ARGV: now, retention, id, channel, state, estimates, error.  1: ended now, 0: had ended, -1: gone.
+# ARGV: now, retention, id, channel, state, estimates, error.
+# Returns 1: ended by this call, 0: had ended before, -1: gone.
 FINISH = (
     _END
     + """

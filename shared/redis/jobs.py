@@ -1,4 +1,4 @@
-"""Jobs in Redis: one hash each, changed by scripts so that a job ends exactly once."""
+"""Job store in Redis: one hash per job, changed by Lua scripts so that a job ends exactly once."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,37 +11,38 @@ import redis
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
-from shared.domain.job import CarRequest, DispatchOrigin, Job, JobEnd, JobState, QueuePosition
-from shared.domain.valuation import Estimate
+from shared.domain.job import DispatchOrigin, Job, JobEnd, JobState, QueuePosition
+from shared.domain.valuation import CarRequest, Estimate
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.redis import job_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors
 
 RATE_WINDOW_S = 30
-BUSY_AFTER_S = 1.0
-"""An open job of this age: work comes faster than it is done."""
 """Completions are counted per window of this length; the rate is that of the last two."""
 
+BUSY_AFTER_S = 1.0
+"""If the oldest open job is older than this, jobs arrive faster than they are done."""
+
 MAX_LEASE_S = 600
-"""A lease that grows grows to this length; claims on messages are kept for twice as long."""
+"""Upper limit of a renewed lease; claims on messages are kept for twice as long."""
 
 CIRCUIT_OPEN_S = 1.0
-"""How long a silent broker is not asked again to store a job."""
+"""After a time-out of the broker, `create` fails at once for this time."""
 
 TOMBSTONE_TTL_FACTOR = 8
-"""A job's tombstone outlives the job by this factor: so long its id answers "expired"."""
+"""Time to live of a tombstone, which marks a job as expired, as a multiple of the retention."""
 
 
 class JobStore:
-    """Jobs in the broker's Redis, readable until their retention time is over.
+    """Stores jobs in the broker's Redis until their retention time is over.
 
     While the broker is down, every method raises `BrokerUnavailable` within two seconds.
 
     Args:
         client: connection to the broker instance.
-        clock: the time of day.
-        retention_s: how long a finished job can be read.
-        lease_s: after this time without news an open job counts as overdue.
+        clock: returns Unix time.
+        retention_s: how long an ended job can be read.
+        lease_s: an open job counts as overdue after this time without a state change.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class JobStore:
         self._cancel = client.register_script(job_scripts.CANCEL)
 
     def create(self, job: Job) -> bool:
-        """Store the job, open and under lease, in one step; False if it is there already."""
+        """Store a job as open, with a lease, in one step; False if it exists already."""
         fields = [part for pair in _to_hash(job).items() for part in pair]
         with self._circuit_breaker(), broker_errors():
             created = self._create(
@@ -83,10 +84,10 @@ class JobStore:
 
     @contextmanager
     def _circuit_breaker(self) -> Iterator[None]:
-        """Refuse at once for a moment after the broker was silent.
+        """Raise `BrokerUnavailable` at once for `CIRCUIT_OPEN_S` after a time-out.
 
-        All whose wait ends become jobs, and there are more of them than threads: they would wait
-        for each other's time-outs, one after the other.
+        When requests of `/predict` time out, each becomes a job. There are more of them than
+        threads, so their time-outs would add up.
         """
         if time.monotonic() < self._circuit_open_until:
             raise BrokerUnavailable(reason="silent a moment ago")
@@ -98,7 +99,7 @@ class JobStore:
             raise
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
-        """Read a job of this caller."""
+        """Read a job of this caller; raises `JobNotFound` or `JobExpired`."""
         if not is_id(job_id):
             raise JobNotFound(id=job_id[:64])
         job = self.load(job_id)
@@ -112,13 +113,13 @@ class JobStore:
         return job
 
     def load(self, job_id: JobId) -> Job | None:
-        """Read a job, whoever owns it."""
+        """Read a job of any caller; None if there is none."""
         with broker_errors():
             stored = self._client.hgetall(keys.job(job_id))
         return _from_hash(job_id, stored) if stored else None
 
     def start(self, job_id: JobId) -> JobState | None:
-        """Note an attempt and renew the lease."""
+        """Mark a job as running, count the attempt, renew the lease; the state, None if gone."""
         with broker_errors():
             state = self._start(
                 keys=[keys.job(job_id), keys.OPEN_JOBS],
@@ -134,14 +135,14 @@ class JobStore:
     def finish(
         self, job_id: JobId, state: JobState, estimates: Sequence[Estimate] = (), error: str = ""
     ) -> bool:
-        """Move to a terminal state; False if the job had ended before or is gone."""
+        """Move a job to a terminal state; False if it had ended before or is gone."""
         end = JobEnd(job_id, state, tuple(estimates), error)
         with broker_errors():
             ended = self._run_finish_script(end, self._client)
         return _count_job_end(end, has_ended=ended == 1)
 
     def finish_all(self, ends: Sequence[JobEnd]) -> list[bool]:
-        """As `finish`, for many jobs in one round trip."""
+        """Like `finish`, for many jobs in one round trip."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for end in ends:
@@ -161,7 +162,7 @@ class JobStore:
         )
 
     def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
-        """Ask for the end of a job of this caller."""
+        """Request the cancellation of a job of this caller; raises `JobAlreadyEnded`."""
         self.get(job_id, caller)
         with broker_errors():
             outcome = self._cancel(keys=self._keys(job_id), args=self._end(job_id))
@@ -173,7 +174,7 @@ class JobStore:
         return job
 
     def queue_position(self, job_id: JobId) -> QueuePosition | None:
-        """How many open jobs were accepted before this one, and how long they may take."""
+        """Number of open jobs before this one and the estimated time; None if it has ended."""
         window = self._window()
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -185,7 +186,7 @@ class JobStore:
             return None
         now = self._clock()
         ended = sum(int(count or 0) for count in counts)
-        # Where nothing waits, as many end as come: that says nothing about how fast they can.
+        # Without a queue, the rate of completions is the rate of arrivals, not the capacity.
         is_busy = bool(oldest) and now - oldest[0][1] > BUSY_AFTER_S
         eta_s = None
         if ended and is_busy:
@@ -194,9 +195,9 @@ class JobStore:
         return QueuePosition(position=position, eta_s=eta_s)
 
     def overdue(self, limit: int) -> list[JobId]:
-        """Open jobs whose lease has run out, the oldest first."""
+        """Open jobs whose lease has expired, oldest first."""
         now = self._clock()
-        # A lease that ends later than any can was given before the clock went back.
+        # A lease that ends later than any valid one was given before the clock was set back.
         impossible = now + 2 * max(self._lease_s, MAX_LEASE_S)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -206,9 +207,9 @@ class JobStore:
         return [JobId(job_id.decode()) for job_id in [*past, *future]]
 
     def renew(self, job_id: JobId) -> None:
-        """Give an open job a new lease, twice as long at each vain sending.
+        """Renew the lease of a job that is sent again; it doubles with each renewal.
 
-        A message that only waits in a long queue must not be doubled again and again.
+        Otherwise a message that waits in a long queue would be duplicated repeatedly.
         """
         with broker_errors():
             resent = self._client.hincrby(keys.job(job_id), "resent", 1)
@@ -217,17 +218,17 @@ class JobStore:
             self._client.zadd(keys.OPEN_JOBS, {job_id: self._clock() + lease_s}, xx=True)
 
     def postpone(self, job_id: JobId, until: float) -> None:
-        """Let an open job count as overdue at this time; no attempt, no longer lease."""
+        """Set the end of the lease of an open job, without counting an attempt or a renewal."""
         with broker_errors():
             self._client.zadd(keys.OPEN_JOBS, {job_id: until}, xx=True)
 
     def is_cancel_requested(self, job_id: JobId) -> bool:
-        """Whether the caller asked for the end of a job since it was read."""
+        """Whether the cancellation of a job has been requested."""
         with broker_errors():
             return bool(self._client.hget(keys.job(job_id), "cancel_requested") == b"1")
 
     def forget(self, job_id: JobId) -> None:
-        """Take a job off the list of open ones, when its record is gone."""
+        """Remove a job whose hash has expired from the sets of open jobs."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=True)
             pipeline.zrem(keys.OPEN_JOBS, job_id)
@@ -250,7 +251,7 @@ class JobStore:
 
 
 def _count_job_end(end: JobEnd, *, has_ended: bool) -> bool:
-    """Count a job whose end this was."""
+    """Update the metrics if the job has ended by this call; returns `has_ended`."""
     if has_ended:
         JOBS.labels(state=str(end.state)).inc()
         observe_valuations([estimate.price_mad for estimate in end.estimates])

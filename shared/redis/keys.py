@@ -1,6 +1,16 @@
-"""Every key in Redis, in one place. The prefix holds the layout's version."""
+"""Every key in Redis, the cache key of an estimate included."""
+
+import hashlib
+from collections.abc import Sequence
+
+from shared.domain.car import CarFeatures
+from shared.domain.valuation import Extra
 
 PREFIX = "carprice:1:"
+"""Holds the version of the layout."""
+
+ESTIMATE_SCHEMA = 2
+"""Version of the stored form of estimates, so that no process reads another form."""
 
 
 def job(job_id: str) -> str:
@@ -14,7 +24,7 @@ def job_tombstone(job_id: str) -> str:
 
 
 OPEN_JOBS = f"{PREFIX}jobs:open"
-"""Sorted set of the jobs that have not ended, by the time their lease runs out."""
+"""Sorted set of the jobs that have not ended, by the time their lease expires."""
 
 JOB_ORDER = f"{PREFIX}jobs:order"
 """Sorted set of the jobs that have not ended, by the time they were accepted."""
@@ -23,7 +33,7 @@ JOB_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended jobs and batches are published."""
 
 PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
-"""Channel on which the ids of jobs and batches are published that have got on."""
+"""Channel on which the ids of jobs and batches are published whose progress has changed."""
 
 
 def jobs_by_caller(caller: str) -> str:
@@ -37,7 +47,7 @@ def batches_by_caller(caller: str) -> str:
 
 
 def batch_export(batch_id: str, form: str) -> str:
-    """Stands while a derived form of a batch's results is ordered or being made."""
+    """Exists while another format of a batch's results is queued or being written."""
     return f"{PREFIX}batch-form:{batch_id}:{form}"
 
 
@@ -46,8 +56,13 @@ def reply_list(process_id: str) -> str:
     return f"{PREFIX}reply:{process_id}"
 
 
-def estimate(model_version: str, digest: str) -> str:
-    """Cached estimate of one car by one model version."""
+def estimate(model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> str:
+    """Cached estimate of one car, with its extras, by one model version.
+
+    Cars that are equal in normal form share a key, however they were spelled.
+    """
+    text = f"{ESTIMATE_SCHEMA}\x1f{car.canonical()}\x1f{','.join(sorted(extras))}"
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return f"{PREFIX}estimate:{model_version}:{digest}"
 
 
@@ -72,7 +87,7 @@ def batch_leases(batch_id: str) -> str:
 
 
 def batch_attempts(batch_id: str) -> str:
-    """Hash of how often each step of a batch was begun, and sent again in vain."""
+    """Hash of how often each step of a batch was started, and sent again without a result."""
     return f"{PREFIX}batch-tries:{batch_id}"
 
 
@@ -80,17 +95,17 @@ OPEN_BATCHES = f"{PREFIX}batches:open"
 """Sorted set of the batches that have not ended, by the time they were accepted."""
 
 BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
-"""Stands while the blobs were looked through not long ago; gone with a lost memory."""
+"""Exists for a while after the blobs were scanned; missing after Redis has lost its data."""
 
 WORKERS = f"{PREFIX}workers"
-"""Sorted set of the worker processes by the time of their last sign of life."""
+"""Sorted set of the worker processes by the time of their last heartbeat."""
 
 
 def audit_claim(message_id: str) -> str:
-    """Hash: who records the answers of a message, since when, and whether it is done."""
+    """Hash of a message: when a worker first and last claimed its audit records, and `done`."""
     return f"{PREFIX}audit-claim:{message_id}"
 
 
 def completions(window: int) -> str:
-    """Counter of the jobs that ended in one window of time, for the estimate of the wait."""
+    """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""
     return f"{PREFIX}completions:{window}"

@@ -1,4 +1,4 @@
-"""Where this process finds the broker and the cache: given, or embedded."""
+"""Addresses of the broker and the cache: from the settings, or of the embedded servers."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ from shared.settings import Settings
 ServerName = Literal["broker", "cache"]
 
 SOCKET_PATH_MAX_BYTES = 100
-"""The kernel's limit for the path of a Unix socket is 108, and some clients count less."""
+"""The kernel allows 108 bytes for the path of a Unix socket, some clients fewer."""
 
 
 def with_server_urls(settings: Settings) -> Settings:
@@ -27,10 +27,10 @@ def with_server_urls(settings: Settings) -> Settings:
 
 
 def socket_path(settings: Settings, name: ServerName) -> Path:
-    """Where the embedded server listens.
+    """Path of the Unix socket of an embedded server.
 
-    Falls back to a short private folder under the system's temporary one when the path inside
-    the home is longer than a Unix socket's may be.
+    If the path inside the home is too long, the socket is in a private folder of the system's
+    temporary folder.
     """
     wanted = settings.home.resolve() / "run" / f"{name}.sock"
     if len(os.fsencode(wanted)) <= SOCKET_PATH_MAX_BYTES:
@@ -40,5 +40,5 @@ def socket_path(settings: Settings, name: ServerName) -> Path:
 
 
 def embedded_url(settings: Settings, name: ServerName) -> str:
-    """The embedded server's address, as `redis.from_url` reads it."""
+    """URL of an embedded server for `redis.from_url`."""
     return f"unix://{quote(str(socket_path(settings, name)))}"

@@ -1,4 +1,4 @@
-"""Signs of life of the workers, and the length of the queues they serve."""
+"""Heartbeats of the workers and lengths of their queues."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 
 HEARTBEAT_TIMEOUT_S = 15.0
-"""A worker that was silent for longer counts as gone."""
+"""A worker without a heartbeat for this time counts as dead."""
 
 HEARTBEAT_RETENTION_S = 3600.0
 
@@ -20,11 +20,11 @@ ENQUEUED_AT_HEADER = "enqueued_at"
 
 
 class WorkerRegistry:
-    """Who works, and what waits.
+    """Records the heartbeats of workers and reads the queues.
 
     Args:
         client: connection to the broker instance.
-        clock: the time of day.
+        clock: returns Unix time.
     """
 
     def __init__(self, client: RedisClient, clock: Clock = time.time) -> None:
@@ -32,10 +32,9 @@ class WorkerRegistry:
         self._clock = clock
 
     def heartbeat(self, name: str, queues: Iterable[str]) -> None:
-        """Note that the worker `name` lives and serves `queues`.
+        """Record a heartbeat of the worker `name`, which serves `queues`.
 
-        A name is that of the node, a colon, and what tells apart those who bear it one after the
-        other.
+        A name consists of the Celery node name, a colon and an id of the process.
         """
         now = self._clock()
         with broker_errors():
@@ -45,13 +44,13 @@ class WorkerRegistry:
             pipeline.execute()
 
     def remove_predecessors(self, node: str) -> Mapping[str, int]:
-        """Strike off the predecessors of a worker that starts: those of its name have died.
+        """Remove the heartbeats of dead processes of a node when a new one starts.
 
         Args:
-            node: its name in Celery, which no two workers share.
+            node: Celery node name, which no two live workers share.
 
         Returns:
-            How many others serve each queue.
+            Number of other workers by queue.
         """
         with broker_errors():
             members = self._client.zrange(keys.WORKERS, 0, -1)
@@ -61,12 +60,12 @@ class WorkerRegistry:
         return self.live_counts()
 
     def unregister(self, name: str, queues: Iterable[str]) -> None:
-        """Note that the worker has stopped."""
+        """Remove the heartbeat of a worker that stops."""
         with broker_errors():
             self._client.zrem(keys.WORKERS, f"{','.join(sorted(queues))}|{name}")
 
     def live_counts(self) -> Mapping[str, int]:
-        """How many workers serve each queue."""
+        """Number of live workers by queue."""
         with broker_errors():
             members = self._client.zrange(
                 keys.WORKERS, self._clock() - HEARTBEAT_TIMEOUT_S, "+inf", byscore=True
@@ -77,7 +76,7 @@ class WorkerRegistry:
         return {str(queue): counts[str(queue)] for queue in QueueName}
 
     def waiting(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
-        """Messages per queue, and the age in seconds of the oldest one in each."""
+        """Messages by queue, and age of the oldest message by queue, seconds."""
         queues = [str(queue) for queue in QueueName]
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -91,13 +90,8 @@ class WorkerRegistry:
         }
         return lengths, ages
 
-    def queue_length(self, queue: QueueName) -> int:
-        """Messages that wait in one queue."""
-        with broker_errors():
-            return int(self._client.llen(str(queue)))
-
     def ping(self) -> None:
-        """Reach the broker once; `BrokerUnavailable` if it does not answer."""
+        """Send PING to the broker; raises `BrokerUnavailable`."""
         with broker_errors():
             self._client.ping()
 
@@ -109,5 +103,5 @@ class WorkerRegistry:
 
 
 def _node_of(member: bytes) -> str:
-    """The node's name in a sign of life."""
+    """The node name in a member of the sorted set of heartbeats."""
     return member.decode().split("|", 1)[1].rpartition(":")[0]

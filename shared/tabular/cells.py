@@ -1,7 +1,10 @@
-"""Escapes formulas: cells that a spreadsheet would run when it opens a result file."""
+"""Writes the cells of result files, and escapes those that a spreadsheet would run as formulas."""
 
+import csv
+import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from shared.fields.kinds import is_blank
 from shared.fields.numbers import parse_number
@@ -45,3 +48,15 @@ def escape_header(names: Sequence[str]) -> list[str]:
         taken.add(safe)
         escaped.append(safe)
     return escaped
+
+
+def csv_lines(columns: Sequence[Sequence[Any]]) -> bytes:
+    """Lines of a result file, given by column: UTF-8, comma, line feed."""
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
+    if "\r" in lines.getvalue():
+        # The writer quotes its own line terminator only; a lone carriage return needs quotes too.
+        lines = io.StringIO()
+        quoted = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        quoted.writerows(zip(*columns, strict=True))
+    return lines.getvalue().encode()

@@ -85,7 +85,7 @@ class CsvReader:
     @classmethod
     def of(cls, stream: BinaryIO, dialect: Dialect, start: Position = START) -> "CsvReader":
         """A reader of the data rows of a file whose dialect was detected."""
-        width, min_cells = len(dialect.header), min_row_cells(dialect)
+        width, min_cells = len(dialect.header), _min_row_cells(dialect)
         reader = cls(
             stream,
             dialect.encoding,
@@ -171,7 +171,7 @@ class CsvReader:
         return SourceRow(line, cells, "wrong-cell-count")
 
 
-def min_row_cells(dialect: Dialect) -> int:
+def _min_row_cells(dialect: Dialect) -> int:
     """Minimum number of cells of a row: up to the last required field."""
     places = [dialect.columns[name].index for name in REQUIRED_FIELDS if name in dialect.columns]
     return 1 + max(places, default=len(dialect.header) - 1)

@@ -1,4 +1,4 @@
-"""What a process loads when it starts: the API and the command line stay light."""
+"""Modules that processes import at start: API and command line load no numeric libraries."""
 
 import subprocess
 import sys
@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from cli.main import COMMANDS
+from worker.kernel_cache import COMPILE_GROUPS
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"numpy", "scipy", "sklearn", "pandas", "joblib", "numba"}
 
 
 def loaded_by(statement: str) -> set[str]:
-    """Top-level modules in memory after a statement in a fresh interpreter."""
+    """Return the top-level modules that a statement imports in a new interpreter."""
     program = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     output = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, text=True
@@ -21,16 +22,35 @@ def loaded_by(statement: str) -> set[str]:
     return set(output.split())
 
 
-def test_the_api_never_loads_a_forest() -> None:
+def test_the_api_imports_no_numeric_libraries() -> None:
     assert loaded_by("import api.app, launcher.up") & HEAVY == set()
 
 
-def test_the_command_line_loads_nothing_before_a_command_is_called() -> None:
+def test_the_command_line_imports_libraries_only_when_a_command_runs() -> None:
     loaded = loaded_by("import cli.main")
     assert loaded & (HEAVY | {"flask", "celery", "redis", "httpx", "honcho"}) == set()
 
 
-def test_the_domain_needs_the_standard_library_only() -> None:
+def test_a_worker_loads_no_kernels_before_the_kernel_cache_is_filled() -> None:
+    assert "numba" not in loaded_by("import worker.main")
+
+
+@pytest.mark.parametrize("command", ["train", "market", "models"])
+def test_the_help_of_a_command_loads_no_kernels(command: str) -> None:
+    assert "numba" not in loaded_by(f"import cli.{command}")
+
+
+@pytest.mark.parametrize("module", [module for group in COMPILE_GROUPS for module in group])
+def test_a_module_of_kernels_imports_no_other_kernels(module: str) -> None:
+    others = [other for group in COMPILE_GROUPS for other in group if other != module]
+    program = f"import {module}, sys; print(*(set({others}) & sys.modules.keys()))"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    assert answer.stdout.split() == []
+
+
+def test_the_domain_imports_the_standard_library_only() -> None:
     modules = ", ".join(
         f"shared.domain.{path.stem}" for path in (ROOT / "shared" / "domain").glob("[!_]*.py")
     )

@@ -1,4 +1,4 @@
-"""`make` says what it can do, and what the machine lacks, in one line."""
+"""`make` lists its commands, and names missing requirements in one line."""
 
 import subprocess
 import sys
@@ -24,22 +24,22 @@ def make_venv(python: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_make_alone_shows_the_menu() -> None:
+def test_make_without_a_target_lists_the_commands() -> None:
     answer = make()
     assert answer.returncode == 0
     for target in ("up", "test", "check", "train", "key", "lock", "clean"):
         assert f"  make {target} " in answer.stdout
 
 
-def test_every_target_of_the_menu_exists() -> None:
+def test_every_listed_target_exists() -> None:
     menu = [line.split()[1] for line in make().stdout.splitlines() if line.startswith("  make ")]
     answer = make("--dry-run", *menu)
     assert answer.returncode == 0, answer.stderr
 
 
 @pytest.fixture
-def pretend(tmp_path: Path) -> str:
-    """Path of a program that pretends to be an interpreter."""
+def interpreter(tmp_path: Path) -> str:
+    """Path of a program that tests use in place of an interpreter."""
     return str(tmp_path / "python-of-a-test")
 
 
@@ -48,50 +48,54 @@ def write_interpreter(path: str, script: str) -> None:
     Path(path).chmod(0o755)
 
 
-def test_a_missing_python_is_one_line(tmp_path: Path, pretend: str) -> None:
-    answer = make_venv(pretend, tmp_path / "venv")
+def test_a_missing_python_is_reported_in_one_line(tmp_path: Path, interpreter: str) -> None:
+    answer = make_venv(interpreter, tmp_path / "venv")
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
     assert "there is no" in line
     assert "apt install python3 python3-venv" in line
 
 
-def test_a_python_that_does_not_run_is_one_line(tmp_path: Path, pretend: str) -> None:
-    write_interpreter(pretend, "echo 'no such version' >&2; exit 127")
-    answer = make_venv(pretend, tmp_path / "venv")
+def test_a_python_that_does_not_run_is_reported_in_one_line(
+    tmp_path: Path, interpreter: str
+) -> None:
+    write_interpreter(interpreter, "echo 'no such version' >&2; exit 127")
+    answer = make_venv(interpreter, tmp_path / "venv")
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
     assert "does not run" in line
 
 
-def test_an_old_python_is_one_line_with_its_version(tmp_path: Path, pretend: str) -> None:
-    write_interpreter(pretend, 'case "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac')
-    answer = make_venv(pretend, tmp_path / "venv")
+def test_an_old_python_is_reported_in_one_line_with_its_version(
+    tmp_path: Path, interpreter: str
+) -> None:
+    write_interpreter(interpreter, 'case "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac')
+    answer = make_venv(interpreter, tmp_path / "venv")
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
     assert "Python 3.11 or newer is needed" in line
     assert "is 3.9.2" in line
 
 
-def test_a_python_without_venv_is_one_line(tmp_path: Path, pretend: str) -> None:
+def test_a_python_without_venv_is_reported_in_one_line(tmp_path: Path, interpreter: str) -> None:
     write_interpreter(
-        pretend,
+        interpreter,
         'case "$2" in *ensurepip*) echo "No module named ensurepip" >&2; exit 1;; esac',
     )
-    answer = make_venv(pretend, tmp_path / "venv")
+    answer = make_venv(interpreter, tmp_path / "venv")
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
     assert "comes without venv" in line
     assert "apt install python3-venv" in line
 
 
-def test_a_good_python_gets_an_environment(tmp_path: Path) -> None:
+def test_a_suitable_python_gets_a_virtual_environment(tmp_path: Path) -> None:
     answer = make_venv(getattr(sys, "_base_executable", sys.executable), tmp_path / "venv")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert (tmp_path / "venv" / "bin" / "pip").exists()
 
 
-def test_make_env_writes_secrets_once_and_privately(tmp_path: Path) -> None:
+def test_make_env_writes_new_secrets_that_only_the_owner_can_read(tmp_path: Path) -> None:
     target = tmp_path / ".env"
     script = [str(ROOT / "scripts" / "make-env.sh"), str(target)]
     subprocess.run(script, cwd=ROOT, check=True, capture_output=True)

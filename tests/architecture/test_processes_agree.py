@@ -1,4 +1,4 @@
-"""Procfile, compose, image, queue names and documented settings say the same."""
+"""Procfile, docker-compose.yml, Dockerfile, queue names and documented settings agree."""
 
 import dataclasses
 import re
@@ -14,8 +14,10 @@ from scripts.write_settings import COMPOSE_VARIABLES, OTHER_VARIABLES, page
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, QueueName, TaskName
 from shared.settings import Settings
-from worker import tasks
 from worker.batches.tables.child import CPU_MAX_S
+from worker.container import WorkerProcess
+from worker.model import ModelRuntime
+from worker.tasks import register_tasks
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = read_procfile(ROOT / "Procfile")
@@ -30,12 +32,12 @@ def queues_of(command: str) -> set[str]:
     return set(words[words.index("--queues") + 1].split(",")) if "--queues" in words else set()
 
 
-def test_every_queue_is_served_by_a_process_and_no_other_is() -> None:
+def test_the_processes_serve_exactly_the_queues() -> None:
     served = set().union(*(queues_of(command) for command in PROCFILE.values()))
     assert served == {str(queue) for queue in QueueName}
 
 
-def test_interactive_work_has_workers_of_its_own() -> None:
+def test_interactive_tasks_have_dedicated_workers() -> None:
     assert queues_of(PROCFILE["interactive"]) == {QueueName.INTERACTIVE}
     assert QueueName.INTERACTIVE not in queues_of(PROCFILE["bulk"])
 
@@ -44,27 +46,22 @@ def test_every_task_has_a_queue() -> None:
     assert set(TASK_QUEUES) == set(TaskName)
 
 
-def no_services() -> Any:
-    raise AssertionError("nothing is to be run")
-
-
 def test_no_message_is_delivered_again_while_its_task_runs() -> None:
     app = make_celery("memory://")
-    tasks.register_batch_tasks(app, no_services)
-    tasks.register_maintenance_tasks(app, no_services)
-    tasks.register_valuation_tasks(app, no_services)
+    settings = Settings()
+    register_tasks(app, WorkerProcess(settings, ModelRuntime(settings.home, lambda: 0.0)))
     assert set(TaskName) <= set(app.tasks)
     limits = {name: app.tasks[name].time_limit or app.conf.task_time_limit for name in TaskName}
     assert max(limits.values()) < app.conf.broker_transport_options["visibility_timeout"]
     assert limits[TaskName.SPLIT_BATCH] > CPU_MAX_S, "a workbook is opened by the first step"
 
 
-def test_the_supervisor_knows_when_every_process_starts_and_stops() -> None:
+def test_the_supervisor_has_a_tier_for_every_process() -> None:
     assert sorted(PROCFILE) == sorted(kind for tier in TIERS for kind in tier)
     assert len(TIER_STOP_TIMEOUTS_S) == len(TIERS)
 
 
-def test_every_variable_of_the_procfile_is_a_setting_or_given_by_the_supervisor() -> None:
+def test_every_variable_of_the_procfile_is_a_setting_or_set_by_the_supervisor() -> None:
     used = set(re.findall(r"\$\{?([A-Z][A-Z_]*)", (ROOT / "Procfile").read_text(encoding="utf-8")))
     assert used - SETTING_NAMES == {"HONCHO_PROCESS_NAME"}
 
@@ -102,7 +99,7 @@ def test_compose_uses_only_documented_variables() -> None:
     assert given <= SETTING_NAMES | set(OTHER_VARIABLES)
 
 
-def test_the_example_of_the_environment_names_every_variable_of_compose() -> None:
+def test_the_example_environment_has_every_variable_of_compose() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     named = set(re.findall(r"^([A-Z_]+)=", text, flags=re.MULTILINE))
     used = set(
@@ -111,7 +108,7 @@ def test_the_example_of_the_environment_names_every_variable_of_compose() -> Non
     assert named == used
 
 
-def test_the_example_of_the_environment_has_the_settings_defaults() -> None:
+def test_the_example_environment_has_the_settings_defaults() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     given = dict(re.findall(r"^(\w+)=(.+)$", text, flags=re.MULTILINE))
     defaults = {
@@ -134,7 +131,7 @@ def test_no_variable_is_documented_twice() -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 class TestEveryService:
-    def test_runs_without_rights_on_a_read_only_system(self, name: str) -> None:
+    def test_runs_unprivileged_on_a_read_only_file_system(self, name: str) -> None:
         service = SERVICES[name]
         assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
         assert service["read_only"] is True
@@ -147,7 +144,7 @@ class TestEveryService:
         assert tag
         assert "latest" not in tag
 
-    def test_is_restarted_checked_and_limited(self, name: str) -> None:
+    def test_has_a_restart_policy_a_health_check_and_limits(self, name: str) -> None:
         service = SERVICES[name]
         limits = service["deploy"]["resources"]["limits"]
         assert {"cpus", "memory", "pids"} <= set(limits)
@@ -168,18 +165,18 @@ class TestEveryService:
             if source.startswith("./"):
                 assert (ROOT / source).is_dir()
 
-    def test_waits_for_what_is_healthy(self, name: str) -> None:
+    def test_waits_until_its_dependencies_are_healthy(self, name: str) -> None:
         for other, condition in SERVICES[name].get("depends_on", {}).items():
             wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
             assert condition == {"condition": wanted}
 
-    def test_has_no_password_of_its_own(self, name: str) -> None:
+    def test_has_no_default_password(self, name: str) -> None:
         for variable, value in SERVICES[name].get("environment", {}).items():
             if variable.endswith(("_PASSWORD", "_AUTH")) and not variable.startswith("SMTP_"):
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), variable
 
 
-def test_stop_times_of_compose_let_work_end() -> None:
+def test_the_stop_grace_periods_of_compose_are_as_long_as_the_supervisors() -> None:
     for kind, tier_timeout_s in zip(TIERS, TIER_STOP_TIMEOUTS_S, strict=True):
         for name in set(kind) & {"api", "interactive", "bulk"}:
             assert int(SERVICES[name]["stop_grace_period"].rstrip("s")) >= tier_timeout_s
@@ -197,7 +194,7 @@ def test_the_image_is_slim_unprivileged_and_checked() -> None:
     assert 'ENTRYPOINT ["python", "-m", "cli.main"]' in final
 
 
-def test_the_image_gets_every_package_and_nothing_secret() -> None:
+def test_the_image_contains_every_package_and_no_secrets() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert {"api", "worker", "shared", "model_store", "data", "client", "Procfile"} <= kept

@@ -1,4 +1,4 @@
-"""Figures of a run: medians, ratios, tables."""
+"""Medians, ratios, targets and tables of a benchmark run."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_a_target_compares_two_medians_of_the_same_run() -> None:
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
-    speeds = ((600, 100), (60, 20), (700, 70))  # the second round was a slow minute for both
+    speeds = ((600, 100), (60, 20), (700, 70))  # both subjects were slow in the second round
     rounds = [
         one_round(subject, number, speed)
         for number, pair in enumerate(speeds)
@@ -62,7 +62,7 @@ def test_a_subject_that_answered_nothing_is_shown_as_such() -> None:
     assert "it answered nothing" in table
 
 
-def test_what_was_left_out_stands_in_the_table_with_its_reason() -> None:
+def test_a_subject_that_was_left_out_is_listed_with_the_reason() -> None:
     rounds = [one_round("carprice", 1, 700)]
     table = markdown(result(rounds), summarise(rounds))
     assert "| BentoML in-process, fast runtime | not installed |" in table

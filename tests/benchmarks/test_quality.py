@@ -1,4 +1,4 @@
-"""The report on quality: its figures, its split, its table."""
+"""The quality benchmark: scores, the reference project's split, the table."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from data.market.reference import ReferenceMarket
 from shared.domain.valuation import QUANTILE_LEVELS
 
 SPREAD = np.linspace(0.7, 1.3, len(QUANTILE_LEVELS))
-"""Quantiles in terms of the price."""
+"""Quantiles as multiples of the price."""
 
 
 def predictions(actual: list[float], price: list[float]) -> Predictions:
@@ -26,12 +26,12 @@ def predictions(actual: list[float], price: list[float]) -> Predictions:
     )
 
 
-def test_the_interval_score_is_the_width_and_twenty_times_what_lies_outside() -> None:
+def test_the_interval_score_is_the_width_plus_twenty_times_the_distance_outside() -> None:
     actual, low, high = np.array([100.0, 100.0]), np.array([90.0, 110.0]), np.array([120.0, 120.0])
     assert winkler(actual, low, high) == (30 + 10 + 20 * 10) / 2
 
 
-def test_coverage_is_told_for_each_tenth_and_for_unknown_models() -> None:
+def test_coverage_is_computed_by_decile_and_for_unknown_models() -> None:
     price = [float(value) for value in range(1_000, 2_000, 10)]
     actual = [value * (2 if value >= 1_900 else 1) for value in price]
     found = predictions(actual, price)
@@ -43,7 +43,7 @@ def test_coverage_is_told_for_each_tenth_and_for_unknown_models() -> None:
     assert (measured["unknown_rows"], measured["unknown_coverage"]) == (100, 0.9)
 
 
-def test_the_reference_filter_leaves_out_gaps_and_what_is_far_off() -> None:
+def test_the_reference_filter_drops_incomplete_rows_and_outliers() -> None:
     usual = np.tile(np.arange(10.0), 10)
     names = ("year", "km_driven", "mileage_mpg", "engine_cc", "max_power_bhp", "torque_nm", "seats")
     table = pd.DataFrame({name: usual.copy() for name in (*names, "selling_price")})
@@ -52,7 +52,7 @@ def test_the_reference_filter_leaves_out_gaps_and_what_is_far_off() -> None:
     assert filtered(table).index.tolist() == list(range(2, 100))
 
 
-def test_later_listings_are_priced_by_a_model_of_earlier_ones() -> None:
+def test_the_time_split_prices_later_listings_with_a_model_of_earlier_ones() -> None:
     listings = generate(ReferenceMarket.load(), 800, seed=3)
     month = sorted(listings["listing_date"])[600]
     found = time_split(listings, month)
@@ -60,7 +60,7 @@ def test_later_listings_are_priced_by_a_model_of_earlier_ones() -> None:
     assert 5 < found["median_ape"] < 40
 
 
-def test_the_table_holds_what_was_measured_against_its_goal() -> None:
+def test_the_table_compares_results_with_their_targets() -> None:
     limits = Target(experiment="listings", figure="coverage_90", at_least=0.88, at_most=0.92)
     assert limits in TARGETS
     table = markdown({"listings": {"coverage_90": 0.93, "median_ape": 8.0}})

@@ -1,4 +1,4 @@
-"""The benchmark suite runs, and its result has the shape that its readers expect."""
+"""A smoke run of all scenarios, and the format of its result."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 RUN_MARK = f"{os.getpid()}-smoke"
-"""Every process of this run inherits it; another run on the same machine has another one."""
+"""Value of an environment variable that all processes of this run inherit."""
 
 ROOT = Path(__file__).parents[2]
 OWN = ("carprice", "carprice-full", "celery-plain", "celery-empty", "bare-flask")
@@ -23,7 +23,7 @@ SCENARIOS = NEEDS_WRK | {"roundtrip", "bulk", "inference-1", "inference-64", "in
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a smoke run of what needs no packages but the service's own."""
+    """The results of a smoke run of the subjects that need no packages of the peers."""
     folder = tmp_path_factory.mktemp("results")
     chosen = [] if shutil.which("wrk") else ["roundtrip", "bulk", "inference"]
     options = [f"--subject={name}" for name in OWN] + [f"--scenario={name}" for name in chosen]
@@ -64,7 +64,7 @@ def test_every_round_has_answers_and_no_failures(result: dict[str, Any]) -> None
 
 
 @pytest.mark.integration
-def test_the_cpu_time_of_load_generator_and_subject_is_accounted_for(
+def test_every_round_has_the_cpu_time_of_subject_and_load_generator(
     result: dict[str, Any],
 ) -> None:
     for one in result["rounds"]:
@@ -74,7 +74,7 @@ def test_the_cpu_time_of_load_generator_and_subject_is_accounted_for(
 
 
 @pytest.mark.integration
-def test_a_result_says_how_where_and_with_what_it_was_measured(result: dict[str, Any]) -> None:
+def test_a_result_contains_command_machine_and_versions(result: dict[str, Any]) -> None:
     assert result["command"].startswith("python -m benchmarks.run --smoke")
     assert {"processor", "cores", "memory_gb", "python", "load_before"} <= set(result["machine"])
     assert {"carprice", "celery", "flask", "granian", "scikit-learn"} <= set(result["versions"])
@@ -82,7 +82,7 @@ def test_a_result_says_how_where_and_with_what_it_was_measured(result: dict[str,
 
 
 @pytest.mark.integration
-def test_the_table_compares_with_the_service(output: Path) -> None:
+def test_the_tables_compare_the_service_with_each_subject(output: Path) -> None:
     table = (output / "latest.md").read_text(encoding="utf-8")
     assert "## Targets" in table
     assert "## One client alone" in table
@@ -90,7 +90,7 @@ def test_the_table_compares_with_the_service(output: Path) -> None:
 
 
 @pytest.mark.integration
-def test_no_process_is_left_behind(result: dict[str, Any]) -> None:
+def test_all_processes_of_the_run_have_ended(result: dict[str, Any]) -> None:
     assert result
     left = [
         line

@@ -1,4 +1,4 @@
-"""The judgement of a soak sees what grows, and what is too large."""
+"""The evaluation of a soak: trends, limits and samples."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ STEP_S = 10.0
 
 
 def flatness_of(**series: Sequence[float]) -> dict[str, bool | None]:
-    """Whether each is flat; looked at each ten seconds."""
+    """Return whether each series, sampled every ten seconds, is flat."""
     count = len(next(iter(series.values())))
     samples = [
         (STEP_S * i, {name: values[i] for name, values in series.items()}) for i in range(count)
@@ -28,25 +28,25 @@ def flatness_of(**series: Sequence[float]) -> dict[str, bool | None]:
     return {line.name: line.is_flat for line in judge(samples)}
 
 
-def test_what_rises_in_the_second_half_is_not_flat() -> None:
+def test_a_quantity_that_rises_in_the_second_half_is_not_flat() -> None:
     assert flatness_of(leak=[100.0 + 5 * i for i in range(40)]) == {"leak": False}
 
 
-def test_what_fills_up_first_and_then_stays_is_flat() -> None:
+def test_a_quantity_that_rises_only_in_the_first_half_is_flat() -> None:
     filled = [10.0 * i for i in range(20)] + [200.0, 201.0] * 10
     assert flatness_of(pool=filled) == {"pool": True}
 
 
-def test_what_falls_is_flat() -> None:
+def test_a_quantity_that_falls_is_flat() -> None:
     assert flatness_of(cache=[500.0 - i for i in range(40)]) == {"cache": True}
 
 
-def test_what_is_meant_to_grow_is_not_judged() -> None:
+def test_a_quantity_that_is_meant_to_grow_is_not_judged() -> None:
     grown = {"audit log: size MB (grows)": [1.0 * i for i in range(40)]}
     assert set(flatness_of(**grown).values()) == {None}
 
 
-def test_keys_that_each_request_leaves_behind_are_seen_in_spite_of_uneven_traffic() -> None:
+def test_a_leak_of_keys_is_detected_despite_uneven_traffic() -> None:
     name, settled = "broker server: other keys", int(MAX_TTL_S / STEP_S)
     uneven = [1_000.0 + 80 * (i % 5) for i in range(2 * settled)]
     leaking = [1_000.0 + 40 * i for i in range(2 * settled)]
@@ -54,12 +54,12 @@ def test_keys_that_each_request_leaves_behind_are_seen_in_spite_of_uneven_traffi
     assert flatness_of(**{name: leaking}) == {name: False}
 
 
-def test_a_soak_shorter_than_a_key_lives_does_not_judge_keys() -> None:
+def test_a_soak_shorter_than_the_time_to_live_does_not_judge_keys() -> None:
     name = "broker server: other keys"
     assert flatness_of(**{name: [100.0 * i for i in range(10)]}) == {name: None}
 
 
-def test_flower_is_judged_once_it_is_full() -> None:
+def test_flower_is_judged_once_it_keeps_its_maximum_of_events() -> None:
     events, memory = "flower: events (grows)", "flower: memory MB"
     fills = [100.0 + i for i in range(20)]
     counted = [FLOWER_WARM_EVENTS * i / 20 for i in range(40)]
@@ -72,7 +72,7 @@ def test_flower_is_judged_once_it_is_full() -> None:
     assert (then_flat[name], then_rising[name], never_full[name]) == (True, False, None)
 
 
-def test_the_api_is_judged_when_its_last_thread_has_settled() -> None:
+def test_the_api_is_judged_a_minute_after_its_last_new_thread() -> None:
     threads = [25.0] * 20 + [32.0] * 20
     then_flat = [90.0 + count for count in threads]
     rising = [90.0 + i for i in range(40)]
@@ -83,7 +83,7 @@ def test_the_api_is_judged_when_its_last_thread_has_settled() -> None:
     assert late == {"api: memory": None, "api: threads": None}
 
 
-def test_one_process_above_its_limit_is_told_whenever_that_was() -> None:
+def test_a_process_above_its_limit_at_any_time_is_reported() -> None:
     name, limit = next(iter(LIMITS_MB.items()))
     kept = {"broker server: claims (kept)": 5.0, "broker server: ended batches (kept)": 1.0}
     samples = [{name: limit + 1.0} | kept, {name: limit - 1.0} | kept]
@@ -91,13 +91,13 @@ def test_one_process_above_its_limit_is_told_whenever_that_was() -> None:
     assert too_large == {name.replace(" MB", "")}
 
 
-def test_more_claims_than_requests_are_told() -> None:
+def test_more_claims_than_requests_are_reported() -> None:
     kept = {"broker server: claims (kept)": 5.0, "broker server: ended batches (kept)": 1.0}
-    (told,) = (one for one in limit_checks([kept], 4, {"batch": 1}) if one.holds is False)
-    assert "claims" in told.name
+    (reported,) = (one for one in limit_checks([kept], 4, {"batch": 1}) if one.holds is False)
+    assert "claims" in reported.name
 
 
-def test_the_broker_is_looked_at_apart_from_what_outlives_a_soak(servers: Servers) -> None:
+def test_keys_that_outlive_a_soak_are_counted_separately(servers: Servers) -> None:
     broker = servers.broker
     for number in range(3):
         broker.hset(keys.audit_claim(str(number)), "first", "1")
@@ -110,7 +110,7 @@ def test_the_broker_is_looked_at_apart_from_what_outlives_a_soak(servers: Server
     assert found["broker server: members of collections"] == 2
 
 
-def test_keys_and_processes_are_known_by_what_they_are_for() -> None:
+def test_keys_and_processes_are_classified() -> None:
     assert family_of(keys.batch("one").encode()) == "batch"
     assert family_of(keys.batch_chunks("one").encode()) == "batch-chunks"
     assert family_of(b"_kombu.binding.celery") == ""
@@ -118,7 +118,7 @@ def test_keys_and_processes_are_known_by_what_they_are_for() -> None:
     assert kind_of("python carprice up") == "supervisor"
 
 
-def test_own_memory_is_what_a_process_fills_itself() -> None:
+def test_private_memory_counts_the_pages_that_a_process_fills() -> None:
     before = private_mb(os.getpid())
     filled = bytearray(b"x" * 50_000_000)
     assert private_mb(os.getpid()) - before > 40, len(filled)

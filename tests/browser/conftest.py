@@ -24,9 +24,9 @@ TIMEOUT_MS = 20_000
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """An installed Chromium; none is downloaded."""
+    """The installed Chromium; the tests download none."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    assert program, f"install one of {', '.join(PROGRAMS)}: it is what these tests drive"
+    assert program, f"these tests need one of {', '.join(PROGRAMS)}"
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
         yield chromium
@@ -35,20 +35,20 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]:
-    """Opens pages of the service; afterwards, none may have asked another address or complained.
+    """Return a function that opens a page; it takes the options of Playwright's `new_context`.
 
-    The function takes the options of Playwright's `new_context`.
+    After the test, no page may have requested another site or logged an error.
     """
-    contexts, asked, complaints = [], [], []
+    contexts, requested, errors = [], [], []
 
     def open_(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=service.url, locale="fr-FR", **options)
         context.set_default_timeout(TIMEOUT_MS)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda one: complaints.append(one.text) if one.type == "error" else None)
+        page.on("request", lambda request: requested.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda one: errors.append(one.text) if one.type == "error" else None)
         page.goto(path)
         return page
 
@@ -56,6 +56,6 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     for context in contexts:
         context.close()
     allowed = (service.url, "data:", f"blob:{service.url}")
-    assert [url for url in asked if not url.startswith(allowed)] == []
-    # A form that is refused (422) is in the console too; that is what the test asked for.
-    assert [text for text in complaints if "422" not in text] == []
+    assert [url for url in requested if not url.startswith(allowed)] == []
+    # The console also logs a refused form (422), which some tests expect.
+    assert [text for text in errors if "422" not in text] == []

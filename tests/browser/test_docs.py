@@ -1,4 +1,4 @@
-"""The documentation pages show the operations, in a real browser, without any other site."""
+"""The API documentation pages in a real browser, without requests to other sites."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def test_swagger_ui_shows_the_operations_and_calls_one(open_page: OpenPage) -> N
     expect(page.locator(".live-responses-table")).to_contain_text("alive")
 
 
-def test_redoc_shows_the_operations_and_searches(open_page: OpenPage) -> None:
+def test_redoc_shows_and_searches_the_operations(open_page: OpenPage) -> None:
     page = open_page("/redoc")
     expect(page.get_by_role("heading", name="Value one car").first).to_be_visible()
     page.get_by_role("textbox").first.fill("activate")
@@ -31,6 +31,6 @@ def test_redoc_shows_the_operations_and_searches(open_page: OpenPage) -> None:
     )
 
 
-def test_a_problem_is_explained_where_its_type_points(open_page: OpenPage) -> None:
+def test_the_type_of_a_problem_links_to_its_explanation(open_page: OpenPage) -> None:
     page = open_page("/docs/problems#job-expired")
     expect(page.locator("#job-expired")).to_contain_text("410")

@@ -1,4 +1,4 @@
-"""Somebody hands in a file on the page and fetches what comes out."""
+"""The file page in a real browser: upload, progress, download."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ FRENCH = (
 NARROW = {"width": 360, "height": 740}
 
 
-def hand_in(page: Page, folder: Path, text: str, button: str = "Estimer le fichier") -> None:
+def upload(page: Page, folder: Path, text: str, button: str = "Estimer le fichier") -> None:
     file = folder / "mon parc.csv"
     file.write_text(text, encoding="cp1252")
     page.set_input_files("#file", file)
@@ -27,13 +27,13 @@ def hand_in(page: Page, folder: Path, text: str, button: str = "Estimer le fichi
 
 
 @pytest.mark.parametrize("script", [True, False])
-def test_a_file_is_handed_in_followed_and_fetched(
+def test_a_file_is_uploaded_followed_and_its_results_are_downloaded(
     open_page: OpenPage, tmp_path: Path, *, script: bool
 ) -> None:
     page = open_page("/fichiers", java_script_enabled=script, viewport=NARROW)
-    hand_in(page, tmp_path, FRENCH)
+    upload(page, tmp_path, FRENCH)
     expect(page.get_by_role("heading", name="mon parc.csv")).to_be_visible()
-    # With the script the page follows by events, without it loads itself again and again.
+    # With JavaScript the page follows events; without it the page reloads itself.
     expect(page.get_by_role("heading", name="des lignes sont à corriger")).to_be_visible()
     found = page.get_by_role("region", name="Colonnes reconnues")
     expect(found.get_by_role("row", name="Kilométrage Kilométrage")).to_be_visible()
@@ -48,18 +48,18 @@ def test_a_file_is_handed_in_followed_and_fetched(
         page.get_by_role("link", name="Lignes refusées").click()
     assert "beaucoup" in Path(download.value.path()).read_text(encoding="utf-8-sig")
     width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= NARROW["width"], "nothing is wider than a telephone"
+    assert width <= NARROW["width"], "the page fits a small phone"
     page.get_by_role("link", name="Un autre fichier").click()
     recent = page.get_by_role("region", name="Vos derniers fichiers")
     expect(recent).to_contain_text("Terminé")
     expect(recent).to_contain_text("mon parc.csv")
 
 
-def test_a_file_that_is_no_table_of_cars_is_refused_on_the_page(
+def test_a_file_that_is_not_a_table_of_cars_is_refused_on_the_page(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
     page = open_page("/fichiers")
-    hand_in(page, tmp_path, "a;b\n1;2\n", button="Vérifier seulement")
+    upload(page, tmp_path, "a;b\n1;2\n", button="Vérifier seulement")
     alert = page.get_by_role("region").filter(has_text="Il manque")
     expect(alert).to_be_visible()
     expect(page.get_by_role("button", name="Estimer le fichier")).to_be_visible()

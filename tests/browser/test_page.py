@@ -1,4 +1,4 @@
-"""A buyer or seller uses the page in a real browser, against the real service."""
+"""The valuation page in a real browser, with the real service."""
 
 import re
 import signal
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
 NARROW = {"width": 360, "height": 740}
-LIKE_A_PRICE = re.compile(r"\d{1,3}(\u202f\d{3})+")
+PRICE_FORMAT = re.compile(r"\d{1,3}(\u202f\d{3})+")
 
 UNLABELLED = """
 () => [...document.querySelectorAll("input, select, textarea, button")]
   .filter((one) => !one.labels?.length && !one.textContent.trim() && !one.ariaLabel)
   .map((one) => one.outerHTML)
 """
-TOO_FAINT = """
+LOW_CONTRAST = """
 () => {
   const channel = (value) => {
     const part = value / 255;
@@ -54,7 +54,7 @@ TOO_FAINT = """
 
 
 def fill(page: Page, **changes: str) -> None:
-    """Fill in the reference example, or what differs from it."""
+    """Fill in the reference example with changes."""
     car = {"company": "Toyota", "model": "Corolla", "year": "2020", "km_driven": "25 000"} | changes
     for name, value in car.items():
         page.fill(f"#{name}", value)
@@ -71,7 +71,7 @@ def test_the_reference_example_gets_a_price_and_an_interval(open_page: OpenPage)
     fill(page)
     submit(page)
     result = page.get_by_role("region", name="Toyota Corolla 2020")
-    expect(result.locator("data")).to_have_text(LIKE_A_PRICE)
+    expect(result.locator("data")).to_have_text(PRICE_FORMAT)
     price = float(result.locator("data").get_attribute("value") or 0)
     assert 50_000 < price < 500_000
     low, high = (
@@ -83,7 +83,9 @@ def test_the_reference_example_gets_a_price_and_an_interval(open_page: OpenPage)
     expect(page.locator("#km_driven")).to_have_value("25\u202f000")
 
 
-def test_a_wrong_year_is_named_beside_its_field_and_the_rest_is_kept(open_page: OpenPage) -> None:
+def test_an_error_is_shown_beside_its_field_and_the_other_values_are_kept(
+    open_page: OpenPage,
+) -> None:
     page = open_page()
     fill(page, year="1890", asking_price_mad="145 000")
     submit(page)
@@ -113,7 +115,7 @@ def test_an_asking_price_gets_a_verdict(
     expect(page.get_by_role("heading", name=verdict)).to_be_visible()
 
 
-def test_an_asking_price_at_the_estimate_is_in_the_market(open_page: OpenPage) -> None:
+def test_an_asking_price_equal_to_the_estimate_is_fair(open_page: OpenPage) -> None:
     page = open_page()
     fill(page)
     submit(page)
@@ -122,7 +124,7 @@ def test_an_asking_price_at_the_estimate_is_in_the_market(open_page: OpenPage) -
     expect(page.get_by_role("heading", name="Dans le marché")).to_be_visible()
 
 
-def test_the_price_is_explained(open_page: OpenPage) -> None:
+def test_the_page_shows_contributions_depreciation_and_comparables(open_page: OpenPage) -> None:
     page = open_page()
     fill(page)
     submit(page)
@@ -135,11 +137,11 @@ def test_the_price_is_explained(open_page: OpenPage) -> None:
     expect(page.get_by_role("row", name=re.compile("annonces"))).to_have_count(5)
 
 
-def test_an_unknown_model_is_priced_and_said_to_be_unknown(open_page: OpenPage) -> None:
+def test_an_unknown_model_is_priced_with_a_warning(open_page: OpenPage) -> None:
     page = open_page()
     fill(page, model="Zébulon 9000")
     submit(page)
-    expect(page.locator(".result data")).to_have_text(LIKE_A_PRICE)
+    expect(page.locator(".result data")).to_have_text(PRICE_FORMAT)
     expect(page.locator(".result")).to_contain_text("absent de nos données")
 
 
@@ -152,7 +154,7 @@ def test_everything_works_without_javascript(open_page: OpenPage) -> None:
     page.get_by_text("Ajouter des détails").click()
     page.select_option("#condition", label="Excellent")
     submit(page)
-    expect(page.locator(".result data")).to_have_text(LIKE_A_PRICE)
+    expect(page.locator(".result data")).to_have_text(PRICE_FORMAT)
     expect(page.get_by_role("heading", name="Au-dessus du marché")).to_be_visible()
 
 
@@ -166,7 +168,7 @@ def test_brands_and_their_models_are_suggested(open_page: OpenPage) -> None:
     assert len(names) < 20
 
 
-def test_large_numbers_are_grouped_when_the_field_is_left(open_page: OpenPage) -> None:
+def test_large_numbers_are_grouped_when_the_field_loses_focus(open_page: OpenPage) -> None:
     page = open_page()
     page.fill("#asking_price_mad", "145000")
     page.locator("#km_driven").focus()
@@ -174,8 +176,8 @@ def test_large_numbers_are_grouped_when_the_field_is_left(open_page: OpenPage) -
 
 
 @pytest.fixture
-def frozen_workers(service: Service) -> Iterator[Callable[[], None]]:
-    """The interactive workers stand still until the function is called."""
+def suspended_workers(service: Service) -> Iterator[Callable[[], None]]:
+    """The interactive workers are suspended until the returned function is called."""
     workers = [
         process
         for process in psutil.Process(service.process.pid).children(recursive=True)
@@ -193,21 +195,21 @@ def frozen_workers(service: Service) -> Iterator[Callable[[], None]]:
     resume()
 
 
-def test_a_busy_service_shows_a_page_that_finds_the_result_by_itself(
-    open_page: OpenPage, frozen_workers: Callable[[], None]
+def test_a_busy_service_shows_a_waiting_page_that_loads_the_result(
+    open_page: OpenPage, suspended_workers: Callable[[], None]
 ) -> None:
     page = open_page(java_script_enabled=False)
     fill(page, km_driven="123 456")
     submit(page)
     expect(page.get_by_role("heading", name="Estimation en cours")).to_be_visible()
-    frozen_workers()
-    expect(page.locator(".result data")).to_have_text(LIKE_A_PRICE)
+    suspended_workers()
+    expect(page.locator(".result data")).to_have_text(PRICE_FORMAT)
     assert "/estimations/" in page.url
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("values", ["good", "wrong"])
-def test_every_text_can_be_read_and_every_input_has_a_name(
+def test_every_text_has_enough_contrast_and_every_input_has_a_label(
     open_page: OpenPage, scheme: str, values: str
 ) -> None:
     page = open_page(color_scheme=scheme)
@@ -216,27 +218,27 @@ def test_every_text_can_be_read_and_every_input_has_a_name(
     for summary in page.locator("summary").all():
         summary.click()
     assert page.evaluate(UNLABELLED) == []
-    assert page.evaluate(TOO_FAINT) == []
+    assert page.evaluate(LOW_CONTRAST) == []
     assert page.evaluate("document.documentElement.lang") == "fr"
     for landmark in ("banner", "main", "contentinfo", "form"):
         expect(page.get_by_role(landmark)).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
 
 
-def test_nothing_is_wider_than_a_small_telephone(open_page: OpenPage) -> None:
+def test_the_page_fits_a_small_phone(open_page: OpenPage) -> None:
     page = open_page(viewport=NARROW)
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) == NARROW["width"]
     fill(page, company="Une-marque-au-nom-" + "très" * 10, asking_price_mad="20000")
     submit(page)
     expect(page.locator(".result h2")).to_be_visible()
-    page.wait_for_load_state()  # with its style sheet
+    page.wait_for_load_state()  # including the style sheet
     for summary in page.locator("summary").all():
         summary.click()
     assert page.evaluate(width) == NARROW["width"]
 
 
-def test_the_form_is_filled_in_with_the_keyboard_alone(open_page: OpenPage) -> None:
+def test_the_form_can_be_filled_in_with_the_keyboard_alone(open_page: OpenPage) -> None:
     page = open_page()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Aller au contenu")).to_be_focused()

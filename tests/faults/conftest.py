@@ -1,4 +1,4 @@
-"""A service that a test may wound: its processes by name, and short leases."""
+"""A service with short leases whose processes a test may kill or suspend."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Service, running_service, short_folder
 
-MARKS = {
+COMMAND_PARTS = {
     "broker": "carprice-broker",
     "cache": "carprice-cache",
     "flush": "launcher.broker_flush",
@@ -22,16 +22,16 @@ MARKS = {
 }
 
 
-class Patient:
-    """The service and the means to hurt it."""
+class FaultInjector:
+    """Kills, suspends and resumes processes of a service."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     def processes(self, kind: str) -> list[psutil.Process]:
-        """The processes of one kind, children of pools included."""
-        family = psutil.Process(self.service.process.pid).children(recursive=True)
-        return [each for each in family if MARKS[kind] in self._command(each)]
+        """Return the processes of one kind, including the children of pools."""
+        found = psutil.Process(self.service.process.pid).children(recursive=True)
+        return [each for each in found if COMMAND_PARTS[kind] in self._command(each)]
 
     def kill(self, kind: str) -> None:
         """SIGKILL every process of one kind."""
@@ -39,11 +39,11 @@ class Patient:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def freeze(self, kind: str) -> None:
+    def suspend(self, kind: str) -> None:
         """SIGSTOP every process of one kind."""
         self._signal(kind, signal.SIGSTOP)
 
-    def thaw(self, kind: str) -> None:
+    def resume(self, kind: str) -> None:
         """SIGCONT every process of one kind."""
         self._signal(kind, signal.SIGCONT)
 
@@ -60,12 +60,12 @@ class Patient:
 
 
 @pytest.fixture(scope="module")
-def patient(models_path: Path) -> Iterator[Patient]:
-    """One service for the faults of a module; every test leaves it healthy."""
+def faults(models_path: Path) -> Iterator[FaultInjector]:
+    """One service per module; every test leaves it healthy."""
     with (
         short_folder() as home,
         running_service(
             home, models_path, JOB_LEASE_S="2", PREDICT_WAIT_S="2", BATCH_CHUNK_ROWS="250"
         ) as service,
     ):
-        yield Patient(service)
+        yield FaultInjector(service)

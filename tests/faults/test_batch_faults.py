@@ -1,4 +1,4 @@
-"""Whatever dies while a batch runs: every input row has one result, in order."""
+"""Faults while a batch runs: every input row has exactly one result, in order."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ import pytest
 from shared.redis.connections import connect
 from tests.batch_parts import cars_csv
 from tests.conftest import Service, running_service, short_folder, wait_until
-from tests.faults.conftest import Patient
+from tests.faults.conftest import FaultInjector
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -27,8 +27,8 @@ TERMINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
 
 @pytest.fixture
-def http(patient: Patient) -> Iterator[httpx.Client]:
-    with patient.service.client() as client:
+def http(faults: FaultInjector) -> Iterator[httpx.Client]:
+    with faults.service.client() as client:
         yield client
         wait_until(lambda: is_ready(client), 60.0, "the service is healthy again")
 
@@ -50,7 +50,7 @@ def upload(client: httpx.Client, rows: int = ROWS, seed: int = 1) -> str:
 
 
 def status(client: httpx.Client, batch_id: str) -> dict[str, Any]:
-    """The batch; {} while the service cannot say."""
+    """Return the batch; {} while the service is unavailable."""
     try:
         answer = client.get(f"/batches/{batch_id}")
     except httpx.HTTPError:
@@ -77,7 +77,7 @@ def ended(client: httpx.Client, batch_id: str) -> dict[str, Any]:
 
 
 def check_exact(client: httpx.Client, service: Service, batch_id: str, rows: int = ROWS) -> None:
-    """The invariants of every batch that was not cancelled."""
+    """Check the invariants of a batch that was not cancelled."""
     batch = ended(client, batch_id)
     assert batch["outcome"] == "complete", batch
     assert batch["counts"] == {
@@ -94,66 +94,72 @@ def check_exact(client: httpx.Client, service: Service, batch_id: str, rows: int
     assert audited == Counter({f"{batch_id}-{number}": 1 for number in range(1, rows + 1)})
 
 
-def test_workers_that_are_killed_again_and_again(patient: Patient, http: httpx.Client) -> None:
+def test_a_batch_survives_repeatedly_killed_workers(
+    faults: FaultInjector, http: httpx.Client
+) -> None:
     batch_id = upload(http)
     chance = random.Random(4)
     kills = 0
-    while kills < 4 and moves_on(http, batch_id):
+    while kills < 4 and progresses(http, batch_id):
         time.sleep(chance.random() / 20)
-        patient.kill("bulk")
+        faults.kill("bulk")
         kills += 1
-    assert kills >= 2, "it ended too soon to be hurt: more rows are needed"
-    check_exact(http, patient.service, batch_id)
+    assert kills >= 2, "the batch ended too soon: use more rows"
+    check_exact(http, faults.service, batch_id)
 
 
-def moves_on(client: httpx.Client, batch_id: str) -> bool:
-    """Wait until there is progress; whether more is to come."""
+def progresses(client: httpx.Client, batch_id: str) -> bool:
+    """Wait for progress; return whether the batch is still running."""
     before = done(client, batch_id)
     wait_until(lambda: done(client, batch_id) > before or has_ended(client, batch_id), 90.0)
     return not has_ended(client, batch_id)
 
 
-def test_a_pool_process_that_is_killed(patient: Patient, http: httpx.Client) -> None:
+def test_a_batch_survives_a_killed_pool_process(faults: FaultInjector, http: httpx.Client) -> None:
     batch_id = upload(http, seed=2)
     wait_until(lambda: done(http, batch_id) > 0, 60.0, "a start")
-    parent, *children = sorted(patient.processes("bulk"), key=lambda each: each.create_time())
+    parent, *children = sorted(faults.processes("bulk"), key=lambda each: each.create_time())
     assert parent.is_running()
     children[0].kill()
-    check_exact(http, patient.service, batch_id)
+    check_exact(http, faults.service, batch_id)
 
 
-def test_workers_that_freeze_longer_than_their_leases(patient: Patient, http: httpx.Client) -> None:
+def test_a_batch_survives_workers_suspended_longer_than_their_leases(
+    faults: FaultInjector, http: httpx.Client
+) -> None:
     batch_id = upload(http, seed=3)
     wait_until(lambda: done(http, batch_id) > 0, 60.0, "a start")
-    patient.freeze("bulk")
+    faults.suspend("bulk")
     time.sleep(6)  # three leases
-    patient.thaw("bulk")
-    check_exact(http, patient.service, batch_id)
+    faults.resume("bulk")
+    check_exact(http, faults.service, batch_id)
 
 
-def test_a_broker_that_is_killed_and_comes_back(patient: Patient, http: httpx.Client) -> None:
+def test_a_batch_survives_a_killed_broker(faults: FaultInjector, http: httpx.Client) -> None:
     batch_id = upload(http, seed=5)
     wait_until(lambda: done(http, batch_id) > 0, 60.0, "a start")
-    patient.kill("broker")
-    check_exact(http, patient.service, batch_id)
+    faults.kill("broker")
+    check_exact(http, faults.service, batch_id)
 
 
-def test_a_broker_that_forgets_everything(patient: Patient, http: httpx.Client) -> None:
+def test_a_batch_survives_a_broker_that_loses_all_data(
+    faults: FaultInjector, http: httpx.Client
+) -> None:
     batch_id = upload(http, seed=6)
     wait_until(lambda: done(http, batch_id) > 0, 60.0, "a start")
-    connect(patient.service.settings.redis_url).flushall()
-    check_exact(http, patient.service, batch_id)
+    connect(faults.service.settings.redis_url).flushall()
+    check_exact(http, faults.service, batch_id)
 
 
-def test_an_api_that_is_killed(patient: Patient, http: httpx.Client) -> None:
+def test_a_batch_survives_a_killed_api(faults: FaultInjector, http: httpx.Client) -> None:
     batch_id = upload(http, seed=7)
-    patient.kill("api")
+    faults.kill("api")
     wait_until(lambda: is_ready(http), 60.0, "the API")
-    check_exact(http, patient.service, batch_id)
+    check_exact(http, faults.service, batch_id)
 
 
-def test_whatever_is_killed_in_whatever_order_several_batches_stay_exact(
-    patient: Patient, http: httpx.Client
+def test_several_batches_survive_kills_of_all_kinds_of_processes(
+    faults: FaultInjector, http: httpx.Client
 ) -> None:
     rows = 15_000
     batches = [upload(http, rows, seed=seed) for seed in (11, 12, 13)]
@@ -161,22 +167,22 @@ def test_whatever_is_killed_in_whatever_order_several_batches_stay_exact(
     for kind in ("bulk", "child", "broker", "beat", "api", "child", "bulk"):
         time.sleep(chance.random() / 2)
         if kind == "child":
-            family = sorted(patient.processes("bulk"), key=lambda each: each.create_time())
+            family = sorted(faults.processes("bulk"), key=lambda each: each.create_time())
             for process in family[1:2]:
                 process.kill()
         else:
-            patient.kill(kind)
+            faults.kill(kind)
     for batch_id in batches:
-        check_exact(http, patient.service, batch_id, rows)
+        check_exact(http, faults.service, batch_id, rows)
 
 
 def test_a_cancelled_batch_stays_cancelled_when_its_workers_are_killed(
-    patient: Patient, http: httpx.Client
+    faults: FaultInjector, http: httpx.Client
 ) -> None:
     batch_id = upload(http, MANY_ROWS, seed=8)
     wait_until(lambda: done(http, batch_id) > 0, 60.0, "a start")
     assert http.delete(f"/batches/{batch_id}").status_code == 202
-    patient.kill("bulk")
+    faults.kill("bulk")
     batch = ended(http, batch_id)
     assert batch["outcome"] == "cancelled"
     text = http.get(f"/batches/{batch_id}/results").text
@@ -185,7 +191,7 @@ def test_a_cancelled_batch_stays_cancelled_when_its_workers_are_killed(
     assert numbers == sorted(set(numbers)), "in order, each once; chunks may be missing"
 
 
-def test_neither_a_killed_worker_nor_a_stopped_service_leaves_leases_to_wait_for(
+def test_killed_workers_and_stopped_services_release_their_leases(
     models_path: Any,
 ) -> None:
     with short_folder() as home:
@@ -193,7 +199,7 @@ def test_neither_a_killed_worker_nor_a_stopped_service_leaves_leases_to_wait_for
         with running_service(home, models_path, **options) as service, service.client() as client:
             batch_id = upload(client)
             wait_until(lambda: done(client, batch_id) > 0, 60.0, "a start")
-            Patient(service).kill("bulk")
-            assert moves_on(client, batch_id), "it ended too soon: more rows are needed"
+            FaultInjector(service).kill("bulk")
+            assert progresses(client, batch_id), "the batch ended too soon: use more rows"
         with running_service(home, models_path, **options) as again, again.client() as client:
             check_exact(client, again, batch_id)

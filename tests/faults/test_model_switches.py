@@ -1,4 +1,4 @@
-"""The model changes under load: no request is dropped, and no price is another version's."""
+"""Activations under load: no request fails, and each price is that of the version it names."""
 
 import csv
 import io
@@ -17,8 +17,7 @@ import pytest
 
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import load_model, save_bundle
-from model_store.registry.manifest import new_version_id
-from model_store.registry.registry import ModelRegistry
+from model_store.registry.registry import ModelRegistry, new_version_id
 from shared.fields.requests import load_car_request
 from tests.batch_parts import cars_csv
 from tests.conftest import Service, running_service, short_folder, wait_until
@@ -28,17 +27,17 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 SWITCHES = 4
 CALLERS = 4
-ASKED_AGAIN = 12
-"""Cars that everybody asks for all the time, so that most of their answers are cached."""
-IN_A_ROW = 60
+REPEATED_CARS = 12
+"""Number of cars that all callers request repeatedly, so that the cache answers most of them."""
+LATEST_ANSWERS = 60
 BATCH_ROWS = 6_000
-SETTLED_S = 60.0
+SWITCH_TIMEOUT_S = 60.0
 
 Body = dict[str, Any]
 
 
 def body(seed: int) -> Body:
-    """A car; the same seed, the same car."""
+    """Return the car of a seed."""
     chance = random.Random(seed)
     company, model = chance.choice(sorted(small_models.VEHICLES)).split("|")
     return {
@@ -52,13 +51,13 @@ def body(seed: int) -> Body:
 
 
 def price_of(model: LoadedModel, asked: Body) -> float:
-    """What a version says of a car, without any service around it."""
+    """Return the price of a version, computed without the service."""
     return model.prices_mad([load_car_request(asked).car])[0]
 
 
 @pytest.fixture(scope="module")
 def registry_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions whose prices differ by half; the first is active."""
+    """A registry with two versions whose prices differ by half; the first one is active."""
     path = tmp_path_factory.mktemp("switched")
     versions = [save_bundle(small_models.train(level=level), path).id for level in (0.0, 0.4)]
     ModelRegistry(path).activate(versions[0], by="test")
@@ -67,7 +66,7 @@ def registry_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(registry_path: Path) -> Mapping[str, LoadedModel]:
-    """The versions by id, the active one first."""
+    """The loaded versions by id, the active one first."""
     active = ModelRegistry(registry_path).active_version()
     names = {str(active)} | {version.id for version in ModelRegistry(registry_path).list()}
     ordered = sorted(names, key=lambda name: name != active)
@@ -76,14 +75,14 @@ def models(registry_path: Path) -> Mapping[str, LoadedModel]:
 
 @pytest.fixture(scope="module")
 def service(registry_path: Path) -> Iterator[Service]:
-    """A service of its own."""
+    """A service whose models these tests may change."""
     options = {"PREDICT_WAIT_S": "30", "BATCH_CHUNK_ROWS": "100"}
     with short_folder() as home, running_service(home, registry_path, **options) as running:
         yield running
 
 
 class Callers:
-    """Callers in threads who ask without a pause and keep every answer."""
+    """Threads that send requests without a pause and keep every answer."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -108,24 +107,24 @@ class Callers:
             for turn in itertools.count():
                 if self._ended.is_set():
                     return
-                asked = body(next(new_cars) if turn % 2 else turn % ASKED_AGAIN)
+                asked = body(next(new_cars) if turn % 2 else turn % REPEATED_CARS)
                 try:
                     self.answers.append((asked, client.post("/predict", json=asked)))
                 except httpx.HTTPError as error:
                     self.broken.append(error)
 
     def are_answered_by(self, version: str) -> bool:
-        """Whether the latest answers, new and cached ones, are all of one version."""
-        latest = [answer.json()["model"]["version"] for _, answer in self.answers[-IN_A_ROW:]]
-        return len(latest) == IN_A_ROW and set(latest) == {version}
+        """Return whether the latest answers, cached or not, are all of one version."""
+        latest = [answer.json()["model"]["version"] for _, answer in self.answers[-LATEST_ANSWERS:]]
+        return len(latest) == LATEST_ANSWERS and set(latest) == {version}
 
 
-def test_switching_back_and_forth_drops_nothing_and_mixes_nothing(
+def test_activations_under_load_drop_no_request_and_mix_no_versions(
     service: Service, models: Mapping[str, LoadedModel]
 ) -> None:
     first, second = models
     with service.client() as operator, Callers(service) as callers:
-        wait_until(lambda: callers.are_answered_by(first), SETTLED_S, "the first answers")
+        wait_until(lambda: callers.are_answered_by(first), SWITCH_TIMEOUT_S, "the first answers")
         batch = operator.post(
             "/batches", content=cars_csv(BATCH_ROWS), headers={"Content-Type": "text/csv"}
         ).json()
@@ -133,8 +132,10 @@ def test_switching_back_and_forth_drops_nothing_and_mixes_nothing(
             version = (second, first)[turn % 2]
             moved = operator.post(f"/models/{version}/activate")
             assert moved.status_code == 200, moved.text
-            wait_until(lambda: callers.are_answered_by(version), SETTLED_S, version)  # noqa: B023
-        ended = wait_until(lambda: has_ended(operator, batch["id"]), SETTLED_S, "the batch's end")
+            wait_until(lambda: callers.are_answered_by(version), SWITCH_TIMEOUT_S, version)  # noqa: B023
+        ended = wait_until(
+            lambda: has_ended(operator, batch["id"]), SWITCH_TIMEOUT_S, "the batch's end"
+        )
         results = operator.get(f"/batches/{batch['id']}/results").text
     assert callers.broken == []
     assert {answer.status_code for _, answer in callers.answers} == {200}
@@ -143,7 +144,7 @@ def test_switching_back_and_forth_drops_nothing_and_mixes_nothing(
     assert_priced_by(results, models[first])
 
 
-def test_a_damaged_version_is_refused_and_the_present_one_goes_on_under_load(
+def test_a_damaged_version_is_refused_and_the_active_one_keeps_serving_under_load(
     service: Service, models: Mapping[str, LoadedModel]
 ) -> None:
     first, _ = models
@@ -156,13 +157,13 @@ def test_a_damaged_version_is_refused_and_the_present_one_goes_on_under_load(
         file.write(b"damaged")
     with service.client() as operator, Callers(service) as callers:
         assert operator.post(f"/models/{first}/activate").status_code == 200
-        wait_until(lambda: callers.are_answered_by(first), SETTLED_S, "the first answers")
+        wait_until(lambda: callers.are_answered_by(first), SWITCH_TIMEOUT_S, "the first answers")
         refused = operator.post(f"/models/{damaged}/activate")
-        # Somebody moves the pointer past all checks: the workers look for themselves.
+        # Write the pointer without the checks of an activation: the workers check the version too.
         (path / "ACTIVE").write_text(f"{damaged}\n")
         time.sleep(3.0)
         (path / "ACTIVE").write_text(f"{first}\n")
-        wait_until(lambda: callers.are_answered_by(first), SETTLED_S, "the first again")
+        wait_until(lambda: callers.are_answered_by(first), SWITCH_TIMEOUT_S, "the first again")
     assert refused.status_code == 409
     assert callers.broken == []
     assert {answer.status_code for _, answer in callers.answers} == {200}
@@ -170,7 +171,7 @@ def test_a_damaged_version_is_refused_and_the_present_one_goes_on_under_load(
 
 
 def has_ended(client: httpx.Client, batch_id: str) -> Any:
-    """The batch, once it has ended."""
+    """Return the batch if it has succeeded."""
     batch = client.get(f"/batches/{batch_id}").json()
     return batch if batch["state"] == "SUCCEEDED" else None
 
@@ -178,23 +179,23 @@ def has_ended(client: httpx.Client, batch_id: str) -> Any:
 def assert_priced_by_their_version(
     answers: list[tuple[Body, httpx.Response]], models: Mapping[str, LoadedModel]
 ) -> None:
-    """Each answer holds the price that the version it names gives; both cached and new ones."""
+    """Check that each answer, cached or not, has the price of the version that it names."""
     kinds: Counter[tuple[str, bool]] = Counter()
     known: dict[tuple[str, str], float] = {}
     for asked, answer in answers:
-        told = answer.json()
-        version = told["model"]["version"]
+        shown = answer.json()
+        version = shown["model"]["version"]
         place = (version, repr(asked))
         if place not in known:
             known[place] = price_of(models[version], asked)
-        assert told["price_mad"] == pytest.approx(known[place], abs=0.011), told
-        kinds[version, told["cached"]] += 1
+        assert shown["price_mad"] == pytest.approx(known[place], abs=0.011), shown
+        kinds[version, shown["cached"]] += 1
     used = {version for version, _ in kinds}
     assert all(kinds[version, cached] for version in used for cached in (True, False)), kinds
 
 
 def assert_priced_by(results: str, model: LoadedModel) -> None:
-    """Every row of a batch holds the price of the version it was accepted with."""
+    """Check that every row of a batch has the price of the version it was accepted with."""
     rows = list(csv.DictReader(io.StringIO(results)))
     assert len(rows) == BATCH_ROWS
     asked = [

@@ -1,4 +1,4 @@
-"""Files of every kind through the real service: what comes in, and what is said of it."""
+"""Batches of every file format through the real service: detection, prices, errors."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ FRENCH = (
 
 
 def ended(http: httpx.Client, data: Any, **params: str) -> dict[str, Any]:
-    """The batch of a file, at its end."""
+    """Upload a file and return its ended batch."""
     answer = http.post("/batches", content=data, headers=RAW, params=params)
     assert answer.status_code == 202, answer.text
     return wait_for(http, answer.json()["id"])
@@ -56,7 +56,9 @@ def test_the_same_cars_get_the_same_prices_from_csv_excel_and_parquet(http: http
     assert len(prices["csv"]) == 3000
 
 
-def test_a_french_export_is_understood_and_the_answer_says_how(http: httpx.Client) -> None:
+def test_a_french_export_is_detected_and_the_answer_states_each_detection(
+    http: httpx.Client,
+) -> None:
     answer = http.post(
         "/batches",
         content=zstandard.compress(FRENCH.encode("cp1252", "replace").replace(b"?", b"\xa0")),
@@ -92,7 +94,7 @@ def test_a_file_of_unknown_length_is_streamed(http: httpx.Client) -> None:
     assert ended(http, blocks())["counts"]["valid"] == 500
 
 
-def test_a_workbook_that_is_no_table_of_cars_ends_with_the_places(http: httpx.Client) -> None:
+def test_a_workbook_without_the_required_columns_fails_and_names_them(http: httpx.Client) -> None:
     data = workbook([["ماركة", "Kilometrge"], ["داسيا", 3]])
     batch = ended(http, data)
     assert (batch["state"], batch["outcome"]) == ("FAILED", "aborted")
@@ -106,7 +108,7 @@ def test_a_workbook_that_is_no_table_of_cars_ends_with_the_places(http: httpx.Cl
     assert ended(http, rescued, columns=mapped)["outcome"] == "complete"
 
 
-def test_a_dry_run_says_all_and_prices_nothing(http: httpx.Client) -> None:
+def test_a_dry_run_reports_errors_and_prices_no_row(http: httpx.Client) -> None:
     bad = (*CAR_ROW[:3], 1890, *CAR_ROW[4:])
     batch = ended(http, workbook([CAR_HEADER, CAR_ROW, bad]), dry_run="true", key_column="Réf")
     assert batch["outcome"] == "dry_run"
@@ -131,7 +133,7 @@ def test_a_dry_run_says_all_and_prices_nothing(http: httpx.Client) -> None:
         (",".join(f"c{n}" for n in range(5000)).encode() + b"\n1\n", 422, "too-many-columns"),
     ],
 )
-def test_what_can_be_seen_at_once_is_refused_at_once(
+def test_unreadable_uploads_are_refused_in_the_upload_response(
     http: httpx.Client, data: bytes, status: int, code: str | None
 ) -> None:
     answer = http.post("/batches", content=data, headers=RAW)
@@ -148,10 +150,10 @@ def test_wrong_options_are_refused(http: httpx.Client, params: dict[str, str]) -
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
-def test_a_client_that_hangs_up_leaves_nothing(
+def test_an_aborted_upload_leaves_neither_a_batch_nor_a_file(
     service: Service, http: httpx.Client, length: str
 ) -> None:
-    """Within a row: neither a batch nor a file is there afterwards."""
+    """The upload breaks off within a row."""
     before = set((service.home / "batches").iterdir())
     address = urlsplit(service.url)
     with socket.create_connection((address.hostname, address.port)) as connection:

@@ -23,7 +23,7 @@ PROBLEM = "application/problem+json"
 
 
 def upload(http: httpx.Client, data: bytes, **params: str) -> dict:
-    """Upload a file and wait for the end of its batch."""
+    """Upload a file and return its ended batch."""
     answer = http.post(
         "/batches", content=data, headers={"Content-Type": "text/csv"}, params=params
     )
@@ -48,7 +48,7 @@ def results(http: httpx.Client, batch: dict) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def priced(service: Service) -> dict:
-    """A batch of 3,000 good rows and two bad ones, ended."""
+    """An ended batch of 3,000 valid rows and two invalid ones."""
     data = cars_csv(3000) + b"B1,x,,1800,q,w,-1,,\nB2,a,b\n"
     with service.client() as http:
         return upload(http, data, key_column="ref")
@@ -77,7 +77,7 @@ def test_ten_thousand_rows_uploaded_by_curl_are_priced_once_each_and_in_order(
     )
 
 
-def test_a_row_gets_the_price_that_the_same_car_gets_alone(
+def test_a_row_gets_the_same_price_as_the_car_in_a_single_request(
     http: httpx.Client, priced: dict
 ) -> None:
     row = results(http, priced)[0]
@@ -90,7 +90,7 @@ def test_a_row_gets_the_price_that_the_same_car_gets_alone(
     )  # fmt: skip
 
 
-def test_the_status_says_what_was_found_out_about_the_file(priced: dict) -> None:
+def test_the_batch_states_what_was_detected_in_the_file(priced: dict) -> None:
     assert priced["outcome"] == "with_errors"
     assert priced["counts"]["invalid"] == 2
     assert priced["rows_per_second"] > 0
@@ -118,7 +118,7 @@ def test_errors_name_line_key_column_value_and_reason_in_both_languages(
     assert french[-1]["message"] == "Nombre de cellules de la ligne : 3 au lieu de 9."
 
 
-def test_rejected_rows_come_back_with_reasons(http: httpx.Client, priced: dict) -> None:
+def test_rejected_rows_are_returned_with_reasons(http: httpx.Client, priced: dict) -> None:
     answer = http.get(priced["links"]["rejected"])
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [(row["ref"], row["row_line"]) for row in rows] == [("B1", "3002"), ("B2", "3003")]
@@ -155,7 +155,7 @@ def test_a_download_can_be_resumed_by_ranges(
         refused = get(Range=beyond)
         assert (refused.status_code, refused.headers["Content-Range"]) == (416, f"bytes */{size}")
         assert refused.headers["Content-Type"] == PROBLEM
-    # What is no range of bytes is ignored (RFC 9110, 14.2), and so is one of another file.
+    # Invalid ranges are ignored (RFC 9110, 14.2), and so are ranges of another version of the file.
     for ignored in ("items=0-1", "bytes=7-5", "bytes=x", "bytes=0-1,5-6", "bytes=-"):
         assert (get(Range=ignored).status_code, ignored) == (200, ignored)
     assert get(Range="bytes=1000-", If_Range='"another"').content == whole.content
@@ -164,7 +164,7 @@ def test_a_download_can_be_resumed_by_ranges(
     assert (head.status_code, head.headers["Content-Length"]) == (200, str(size))
 
 
-def test_results_come_as_json_lines_and_as_french_excel_reads_them(
+def test_results_are_available_as_json_lines_and_as_csv_for_french_excel(
     http: httpx.Client, priced: dict
 ) -> None:
     url = priced["links"]["results"]
@@ -181,7 +181,7 @@ def test_results_come_as_json_lines_and_as_french_excel_reads_them(
 
 
 @pytest.mark.parametrize("how", ["form", "raw", "gzip", "gzip-file-in-form", "utf-16", "cp1252"])
-def test_however_a_file_is_sent_its_rows_are_the_same(http: httpx.Client, how: str) -> None:
+def test_a_file_is_read_however_it_is_sent(http: httpx.Client, how: str) -> None:
     text = (
         "Marque;Modèle;Année;Carburant;Boîte;Kilométrage\nCitroën;C3;2019;Essence;Manuelle;45 000"
     )
@@ -232,7 +232,7 @@ def test_the_same_idempotency_key_gives_the_same_batch_and_another_file_is_refus
         (f"{HEADER},year\n{GOOD_ROW},1".encode(), 422, "duplicate-column"),
     ],
 )
-def test_a_file_that_is_no_table_of_cars_is_refused_with_the_place(
+def test_a_file_that_is_not_a_table_of_cars_is_refused_with_an_error_code(
     http: httpx.Client, data: bytes, status: int, code: str
 ) -> None:
     answer = http.post("/batches", content=data, headers={"Content-Type": "text/csv"})
@@ -267,14 +267,14 @@ def test_an_upload_that_breaks_off_at_a_line_end_is_refused(service: Service, he
     assert b"truncated-upload" in answer
 
 
-def test_a_text_without_length_or_last_line_end_is_taken(http: httpx.Client) -> None:
+def test_an_upload_without_content_length_or_final_newline_is_accepted(http: httpx.Client) -> None:
     blocks = iter([f"{HEADER}\n".encode(), GOOD_ROW.encode()])
     answer = http.post("/batches", content=blocks, headers={"Content-Type": "text/csv"})
     url = answer.headers["Location"]
     assert http.get(f"{url}?wait=20").json()["counts"]["valid"] == 1
 
 
-def test_every_answer_of_the_results_is_documented(http: httpx.Client) -> None:
+def test_every_response_status_of_the_results_is_documented(http: httpx.Client) -> None:
     paths = http.get("/openapi.json").json()["paths"]
     for name in ("results", "rejected", "errors"):
         described = paths[f"/batches/{{batch_id}}/{name}"]["get"]["responses"]
@@ -290,7 +290,9 @@ def test_unknown_batches_are_not_found(http: httpx.Client) -> None:
         assert http.delete(f"/batches/{batch_id}").status_code == 404
 
 
-def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
+def test_a_cancelled_batch_keeps_its_first_rows_and_cannot_be_cancelled_again(
+    http: httpx.Client,
+) -> None:
     answer = http.post("/batches", content=cars_csv(60_000), headers={"Content-Type": "text/csv"})
     batch_id = answer.json()["id"]
     early = http.get(f"/batches/{batch_id}/results")
@@ -310,7 +312,9 @@ def test_a_batch_can_be_cancelled_and_not_twice(http: httpx.Client) -> None:
     assert answer.headers["Carprice-Results"].startswith(f"partial; rows={done}")
     numbers = [row["ref"] for row in csv.DictReader(io.StringIO(answer.text))]
     assert done < 60_000
-    assert numbers == [f"R{number}" for number in range(1, done + 1)], "the first rows, no hole"
+    assert numbers == [f"R{number}" for number in range(1, done + 1)], (
+        "the first rows, without gaps"
+    )
     again = http.delete(f"/batches/{batch_id}")
     assert (again.status_code, again.json()["type"].rpartition("#")[2]) == (
         409, "batch-already-ended",
@@ -325,7 +329,7 @@ def carprice(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_the_command_prices_a_file_and_ends_with_0(service: Service, tmp_path: Path) -> None:
+def test_the_command_prices_a_file_and_exits_with_0(service: Service, tmp_path: Path) -> None:
     file, out = tmp_path / "in.csv", tmp_path / "out.csv"
     file.write_bytes(cars_csv(50))
     done = carprice("batch", file, "-o", out, "--url", service.url)
@@ -335,7 +339,7 @@ def test_the_command_prices_a_file_and_ends_with_0(service: Service, tmp_path: P
     assert [path.name for path in tmp_path.iterdir() if path not in (file, out)] == []
 
 
-def test_the_command_ends_with_1_and_says_why_when_rows_were_rejected(
+def test_the_command_exits_with_1_and_prints_the_reasons_if_rows_are_rejected(
     service: Service, tmp_path: Path
 ) -> None:
     file, out, rejected = (tmp_path / name for name in ("in.csv", "out.ndjson", "rejected.csv"))
@@ -347,9 +351,7 @@ def test_the_command_ends_with_1_and_says_why_when_rows_were_rejected(
     assert len(rejected.read_text().splitlines()) == 2
 
 
-def test_the_command_takes_a_sheet_and_columns_that_nobody_would_recognise(
-    service: Service, tmp_path: Path
-) -> None:
+def test_the_command_accepts_a_sheet_and_a_column_mapping(service: Service, tmp_path: Path) -> None:
     file, out = tmp_path / "stock.xlsx", tmp_path / "out.csv"
     car = [HEADER.replace("km_driven", "Compteur").split(","), GOOD_ROW.split(",")]
     sheets = {"Notes": sheet_xml([["rien ici"]]), "Mars": sheet_xml(car)}
@@ -361,18 +363,20 @@ def test_the_command_takes_a_sheet_and_columns_that_nobody_would_recognise(
     assert (done.returncode, len(out.read_text().splitlines())) == (0, 2), done.stderr
 
 
-def test_the_command_ends_with_2_when_the_file_is_refused(service: Service, tmp_path: Path) -> None:
+def test_the_command_exits_with_2_if_the_file_is_refused_or_the_service_is_down(
+    service: Service, tmp_path: Path
+) -> None:
     file = tmp_path / "in.csv"
     file.write_text("a,b\n1,2\n")
     done = carprice("batch", file, "-o", tmp_path / "out.csv", "--url", service.url)
     assert done.returncode == 2
     assert "km_driven" in done.stderr
-    away = carprice("batch", file, "-o", tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
-    assert away.returncode == 2
-    assert "Traceback" not in done.stderr + away.stderr
+    down = carprice("batch", file, "-o", tmp_path / "out.csv", "--url", "http://127.0.0.1:9")
+    assert down.returncode == 2
+    assert "Traceback" not in done.stderr + down.stderr
 
 
-def test_the_command_goes_on_after_it_was_killed_and_hands_in_nothing_twice(
+def test_a_killed_command_resumes_its_batch_and_uploads_nothing_twice(
     service: Service, http: httpx.Client, tmp_path: Path
 ) -> None:
     file, out = tmp_path / "in.csv", tmp_path / "out.parquet"

@@ -1,4 +1,4 @@
-"""The broker and cache of docker-compose.yml, started from its own text with a real server."""
+"""Broker and cache of docker-compose.yml, started with the commands in that file."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ Connect = Callable[..., "redis.Redis"]
 
 @pytest.fixture(params=["broker", "cache"])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]:
-    """Run the service's own command, on a socket in place of its port and folder."""
+    """Run the command of a compose service, with a Unix socket and a temporary folder."""
     socket = tmp_path / "s.sock"
     shell, option, script = SERVICES[request.param]["command"]
     script = (
@@ -50,21 +50,21 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    give_up_at = time.monotonic() + DEADLINE_S
+    until = time.monotonic() + DEADLINE_S
     while not socket.exists():
         assert process.poll() is None
-        assert time.monotonic() < give_up_at
+        assert time.monotonic() < until
         time.sleep(0.05)
     once = Retry(NoBackoff(), 0)
     yield lambda **credentials: redis.Redis(unix_socket_path=str(socket), retry=once, **credentials)
     process.terminate()
     process.wait()
-    # Whatever the command started beside the server ends with it.
+    # All other processes that the command has started end with the server.
     wait_until(lambda: not _group(process.pid))
 
 
 def _group(leader: int) -> list[str]:
-    """The processes that a command has left."""
+    """Return the ids of the live processes of a process group."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -74,13 +74,13 @@ def _group(leader: int) -> list[str]:
     return found
 
 
-def test_nobody_enters_without_a_password(connect: Connect) -> None:
+def test_connections_without_a_password_are_refused(connect: Connect) -> None:
     for credentials in ({}, {"password": "app-secret"}, {"username": "default", "password": ""}):
         with pytest.raises(redis.exceptions.AuthenticationError):
             connect(**credentials).ping()
 
 
-def test_the_service_may_work_and_not_wreck(connect: Connect) -> None:
+def test_the_service_user_has_no_administrative_commands(connect: Connect) -> None:
     client = connect(username="carprice", password="app-secret")
     client.set("key", "value", ex=10)
     assert client.eval("return redis.call('get', KEYS[1])", 1, "key") == b"value"
@@ -90,7 +90,7 @@ def test_the_service_may_work_and_not_wreck(connect: Connect) -> None:
             forbidden()
 
 
-def test_celerys_transport_works_with_the_services_rights(connect: Connect) -> None:
+def test_the_service_user_may_send_and_receive_celery_messages(connect: Connect) -> None:
     path = connect().connection_pool.connection_kwargs["path"]
     queue = Queue("test", Exchange("test"), routing_key="test")
     with Connection(f"redis+socket://carprice:app-secret@{path}") as connection:
@@ -103,8 +103,10 @@ def test_celerys_transport_works_with_the_services_rights(connect: Connect) -> N
 
 
 @pytest.mark.parametrize("connect", ["broker"], indirect=True)
-def test_the_brokers_flushing_shows_that_it_goes_on(connect: Connect, tmp_path: Path) -> None:
-    """Its health check looks at this file."""
+def test_each_flush_of_the_broker_touches_the_file_of_its_health_check(
+    connect: Connect, tmp_path: Path
+) -> None:
+    """The health check fails if the file is old."""
     connect(username="carprice", password="app-secret").set("key", "1")
     wait_until((tmp_path / "flushed").exists, what="a flush")
     (tmp_path / "flushed").unlink()
@@ -113,7 +115,7 @@ def test_the_brokers_flushing_shows_that_it_goes_on(connect: Connect, tmp_path: 
 
 
 @pytest.mark.parametrize("connect", ["broker"], indirect=True)
-def test_a_disk_that_refuses_ends_the_broker(connect: Connect, tmp_path: Path) -> None:
+def test_the_broker_ends_if_the_disk_refuses_a_flush(connect: Connect, tmp_path: Path) -> None:
     client = connect(username="carprice", password="app-secret")
     client.set("key", "1")
     refusing = tmp_path / "bin" / "sync"
@@ -123,15 +125,17 @@ def test_a_disk_that_refuses_ends_the_broker(connect: Connect, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("connect", ["broker"], indirect=True)
-def test_what_the_broker_acknowledges_is_with_the_system(connect: Connect, tmp_path: Path) -> None:
-    """With `everysec` it would keep acknowledged commands in memory while the disk is busy."""
+def test_acknowledged_commands_are_written_to_the_file_at_once(
+    connect: Connect, tmp_path: Path
+) -> None:
+    """With `everysec` the broker keeps acknowledged commands in memory while the disk is busy."""
     exporter = connect(username="exporter", password="exporter-secret")
     assert exporter.config_get("appendfsync") == {"appendfsync": "no"}
     connect(username="carprice", password="app-secret").set("key", "acknowledged")
     assert any(b"acknowledged" in path.read_bytes() for path in tmp_path.rglob("*.aof"))
 
 
-def test_the_exporter_reads_statistics_only(connect: Connect) -> None:
+def test_the_exporter_user_reads_statistics_only(connect: Connect) -> None:
     client = connect(username="exporter", password="exporter-secret")
     assert client.info()
     assert client.config_get("maxmemory")

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from model_store.registry.bundle import save_bundle
-from model_store.registry.shadow import ShadowPointer
-from tests.conftest import REFERENCE_CAR, ROOT, Service, free_port, stop, wait_until
+from model_store.registry.registry import ShadowPointer
+from scripts.ports import reserve_port
+from tests.conftest import REFERENCE_CAR, ROOT, Service, stop, wait_until
 from tests.unit.model_store import small_models
 
 pytestmark = [
@@ -39,7 +40,7 @@ def panels() -> Iterator[tuple[str, str]]:
     )
     for dashboard in definitions.values():
         for panel in dashboard["panels"]:
-            # The exporters' metrics come from programs that are not started here.
+            # The Redis exporters are not started here.
             if panel.get("exporter") != "redis":
                 for query in panel["queries"].values():
                     yield f"{dashboard['title']}: {panel['title']}", query
@@ -51,7 +52,7 @@ def prometheus(
 ) -> Iterator[httpx.Client]:
     """A Prometheus that scrapes the API and Flower every second."""
     folder = tmp_path_factory.mktemp("prometheus")
-    port = free_port()
+    port = reserve_port()
     targets = {"carprice-api": service.url, "flower": service.flower_url}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -89,7 +90,7 @@ def _is_ready(prometheus: httpx.Client) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def shadow(service: Service) -> Iterator[None]:
-    """A second version is tried on every car."""
+    """A shadow version that values every car."""
     version = save_bundle(small_models.train(), service.models_path)
     pointer = ShadowPointer(service.models_path)
     pointer.point_to(version.id, 1.0)
@@ -100,7 +101,7 @@ def shadow(service: Service) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def traffic(service: Service) -> None:
-    """Something of everything that is counted; twice, since a rate needs two samples."""
+    """Requests of every kind that the metrics count."""
     with service.client() as http:
         for km_driven in (1000, 1000, 2000, 3000):
             http.post("/predict", json={**REFERENCE_CAR, "km_driven": km_driven})
@@ -118,7 +119,7 @@ def test_the_panel_shows_data(
 ) -> None:
     def numbers() -> list[Any]:
         with service.client() as http:
-            # One miss and one hit more, since the first scrape: rates need a change.
+            # One more miss and hit: rates need a change between two scrapes.
             new_car = {**REFERENCE_CAR, "km_driven": next(MILEAGES)}
             for _ in range(2):
                 valuation = http.post("/predict", json=new_car).json()

@@ -1,4 +1,4 @@
-"""What the service answers is what its documentation says."""
+"""Responses match the OpenAPI document."""
 
 import jsonschema
 import pytest
@@ -13,13 +13,13 @@ def document(service):
 
 @pytest.fixture(scope="module")
 def check(document):
-    """Hold a response to what the document says of its route and status."""
+    """Validate a response against the schema of its route and status."""
 
     def check_response(response, path):
         operation = document["paths"][path][response.request.method.lower()]
         described = operation["responses"][str(response.status_code)]
         media_type = response.headers["Content-Type"].split(";")[0]
-        # References in a schema are looked up in the schema itself.
+        # References are resolved in the schema itself.
         schema = described["content"][media_type]["schema"] | {"components": document["components"]}
         jsonschema.Draft202012Validator(schema).validate(response.json())
         return response
@@ -77,5 +77,5 @@ def test_models_and_operations_are_as_documented(http, check):
 
 
 def documented(http, name):
-    """The properties that the document gives to one schema."""
+    """Return the documented properties of a schema."""
     return http.get("/openapi.json").json()["components"]["schemas"][name]["properties"]

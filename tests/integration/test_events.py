@@ -1,4 +1,4 @@
-"""Server-sent events over real HTTP, and how many threads they may hold."""
+"""Server-sent events over real HTTP, and the limit of open streams."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 from tests.batch_parts import cars_csv
 from tests.conftest import running_service, short_folder, wait_until
-from tests.faults.conftest import Patient
+from tests.faults.conftest import FaultInjector
 
 pytestmark = pytest.mark.integration
 CSV = {"Content-Type": "text/csv"}
@@ -18,23 +18,23 @@ STREAMS = 2
 
 
 @pytest.fixture(scope="module")
-def small(models_path) -> Iterator[Patient]:
-    """A service with eight threads, so with two streams."""
+def small(models_path) -> Iterator[FaultInjector]:
+    """A service with eight threads, which allow two streams."""
     with (
         short_folder() as home,
         running_service(home, models_path, API_THREADS="8", BATCH_CHUNK_ROWS="100") as service,
     ):
-        yield Patient(service)
+        yield FaultInjector(service)
 
 
 @pytest.fixture
-def http(small: Patient) -> Iterator[httpx.Client]:
+def http(small: FaultInjector) -> Iterator[httpx.Client]:
     with small.service.client() as client:
         yield client
 
 
 def events(http: httpx.Client, url: str, **headers: str) -> list[dict[str, Any]]:
-    """All events of a stream, to its end."""
+    """Read all events of a stream to its end."""
     with http.stream("GET", url, headers=headers) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["Content-Type"].startswith("text/event-stream")
@@ -47,14 +47,14 @@ def events(http: httpx.Client, url: str, **headers: str) -> list[dict[str, Any]]
     return [block | {"data": orjson.loads(block["data"])} for block in blocks]
 
 
-def test_a_batch_is_followed_to_its_end_and_the_end_is_told_once(http: httpx.Client) -> None:
+def test_a_batch_stream_ends_with_the_batch_and_sends_the_end_once(http: httpx.Client) -> None:
     batch = http.post("/batches", content=cars_csv(5_000), headers=CSV).json()
     url = f"/batches/{batch['id']}/events"
-    told = events(http, url)
-    assert [one["event"] for one in told] == ["progress"] * (len(told) - 1) + ["end"]
-    done = [one["data"]["counts"]["done"] for one in told]
+    sent = events(http, url)
+    assert [one["event"] for one in sent] == ["progress"] * (len(sent) - 1) + ["end"]
+    done = [one["data"]["counts"]["done"] for one in sent]
     assert done == sorted(done)
-    last = told[-1]
+    last = sent[-1]
     assert (last["data"]["state"], done[-1]) == ("SUCCEEDED", 5_000)
     assert last["data"] == http.get(f"/batches/{batch['id']}").json()
     again = events(http, url, **{"Last-Event-ID": "RUNNING.100.0"})
@@ -62,22 +62,22 @@ def test_a_batch_is_followed_to_its_end_and_the_end_is_told_once(http: httpx.Cli
     assert http.get(url, headers={"Last-Event-ID": last["id"]}).status_code == 204
 
 
-def test_a_job_is_followed_to_its_result(http: httpx.Client, car: dict[str, Any]) -> None:
+def test_a_job_stream_ends_with_the_result(http: httpx.Client, car: dict[str, Any]) -> None:
     job = http.post("/jobs", json=[car, car]).json()
     last = events(http, f"/jobs/{job['id']}/events")[-1]
     assert (last["event"], len(last["data"]["result"])) == ("end", 2)
 
 
-def test_who_is_not_there_is_told_by_a_status(http: httpx.Client) -> None:
+def test_streams_of_unknown_jobs_and_batches_are_404(http: httpx.Client) -> None:
     for folder in ("jobs", "batches"):
         assert http.get(f"/{folder}/{'0' * 26}/events").status_code == 404
         assert http.get(f"/{folder}/{'0' * 26}/events?x=1").status_code == 422
 
 
-def test_streams_are_bounded_and_one_that_is_hung_up_is_free_again(
-    small: Patient, http: httpx.Client, car: dict[str, Any]
+def test_open_streams_are_limited_and_closed_ones_free_their_place(
+    small: FaultInjector, http: httpx.Client, car: dict[str, Any]
 ) -> None:
-    small.freeze("bulk")
+    small.suspend("bulk")
     try:
         batch = http.post("/batches", content=cars_csv(300), headers=CSV).json()
         url = f"/batches/{batch['id']}/events"
@@ -87,7 +87,7 @@ def test_streams_are_bounded_and_one_that_is_hung_up_is_free_again(
                 client = open_streams.enter_context(small.service.client())
                 streams.append(open_streams.enter_context(client.stream("GET", url)).iter_lines())
                 assert next(line for line in streams[-1] if line.startswith("event: "))
-            for lines in streams:  # a comment comes although nothing happens
+            for lines in streams:  # a keep-alive comment, although nothing happens
                 assert next(line for line in lines if line == ":")
             refused = http.get(url)
             assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
@@ -95,21 +95,23 @@ def test_streams_are_bounded_and_one_that_is_hung_up_is_free_again(
             assert http.get(f"/batches/{batch['id']}").status_code == 200
         with contextlib.ExitStack() as open_again:
             for _ in range(STREAMS):
-                wait_until(lambda: opens(http, url, open_again), what="a thread that is free again")
+                wait_until(lambda: opens(http, url, open_again), what="a free thread")
     finally:
-        small.thaw("bulk")
-    wait_until(lambda: http.get(url).status_code == 200, what="those who hung up again")
+        small.resume("bulk")
+    wait_until(lambda: http.get(url).status_code == 200, what="the closed streams' places")
     assert events(http, url)[-1]["data"]["state"] == "SUCCEEDED"
 
 
 def opens(http: httpx.Client, url: str, stack: contextlib.ExitStack) -> bool:
-    """Whether one more stream is open now, until the stack is left."""
+    """Try to open a stream until the end of the stack; return whether it is open."""
     answer = http.send(http.build_request("GET", url), stream=True)
     stack.callback(answer.close)
     return answer.status_code == 200
 
 
-def test_the_list_over_http(http: httpx.Client, car: dict[str, Any]) -> None:
+def test_the_list_of_jobs_is_paged_filtered_and_validated(
+    http: httpx.Client, car: dict[str, Any]
+) -> None:
     for _ in range(3):
         http.post("/jobs", json=car)
     first = http.get("/jobs", params={"limit": 2, "kind": "job", "from": "2020-01-01"}).json()

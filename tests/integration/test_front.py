@@ -1,7 +1,7 @@
-"""What is answered on the event loop is what Flask would answer; what is not plain is Flask's.
+"""The fast path of `POST /predict` answers as Flask does.
 
-The same request with `charset=utf-8` in its content type means the same and is Flask's. The server
-is the one that ships, without workers: what is not cached becomes a job.
+Flask answers the same request if its content type has `charset=utf-8`. The API runs as its Procfile
+line says, without workers: a car that is not cached becomes a job.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from api.middleware.authentication import Scope, new_key
 from cli.keys import _write
 from launcher.environment import child_environment
 from launcher.procfile import read_procfile
+from scripts.ports import reserve_port
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis.cache import ValuationCache
@@ -33,14 +34,13 @@ from tests.conftest import (
     ROOT,
     Servers,
     answers,
-    free_port,
     running_server,
     short_folder,
     stop,
     wait_until,
 )
 
-PLAIN, FLASK = "application/json", "application/json; charset=utf-8"
+FAST_PATH, FLASK = "application/json", "application/json; charset=utf-8"
 VERSION = "2026-11-22T101112-abcdef"
 ESTIMATE = Estimate(
     price_mad=150_000.0,
@@ -53,12 +53,12 @@ CAR = {
     "transmission": "Manual", "km_driven": 25000,
 }  # fmt: skip
 PROMPT_S = 4.0
-"""A broker that is silent is reported within two seconds; this leaves room for a loaded machine."""
+"""An unresponsive broker is reported within two seconds; this leaves room for a busy machine."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """The API alone, with servers of its own."""
+    """The API with its own broker and cache, without workers."""
 
     client: httpx.Client
     settings: Settings
@@ -66,12 +66,12 @@ class Api:
     servers: Servers
     processes: "dict[str, subprocess.Popen[bytes]]"
 
-    def keep(self, *cars):
+    def fill_cache(self, *cars):
         """Put cars into the cache."""
         self.cache.put([(load_car_request(car).car, (), ESTIMATE) for car in cars])
 
-    def ask(self, body, content_type=PLAIN, headers=None):
-        """Status, headers and body of an answer; the id apart, which is another each time."""
+    def ask(self, body, content_type=FAST_PATH, headers=None):
+        """Return status, headers and body of an answer, and whether it has an id."""
         answer = self.client.post(
             "/predict", content=body, headers={"Content-Type": content_type, **(headers or {})}
         )
@@ -83,8 +83,8 @@ class Api:
         return answer.status_code, fields, shown, given_id is not None
 
     @contextlib.contextmanager
-    def frozen(self, name):
-        """One of the servers hangs."""
+    def suspended(self, name):
+        """Suspend one of the servers within the context."""
         os.kill(self.processes[name].pid, signal.SIGSTOP)
         try:
             yield
@@ -92,7 +92,7 @@ class Api:
             os.kill(self.processes[name].pid, signal.SIGCONT)
 
     def counted(self, line):
-        """A sample of the metrics."""
+        """Return a sample of the metrics; 0 if it does not exist yet."""
         text = self.client.get("/metrics").text
         found = [each for each in text.splitlines() if each.startswith(line + " ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
@@ -100,13 +100,13 @@ class Api:
 
 @contextlib.contextmanager
 def running_api():
-    """As `make up` starts it."""
+    """Start the API as `make up` does."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
         versions = home / "models"
         (versions / "versions").mkdir(parents=True)
         made = with_server_urls(
-            Settings(home=home, models_path=versions, port=free_port(), cache_near_entries=4)
+            Settings(home=home, models_path=versions, port=reserve_port(), cache_near_entries=4)
         )
         made.versions_path.mkdir(parents=True, exist_ok=True)
         (made.versions_path / "ACTIVE").write_text(f"{VERSION}\n")
@@ -132,7 +132,7 @@ def running_api():
 
 
 def is_alive(client):
-    """Whether the API answers."""
+    """Return whether the API answers."""
     try:
         return client.get("/livez").status_code == 200
     except httpx.HTTPError:
@@ -147,8 +147,8 @@ def module_api():
 
 @pytest.fixture
 def api(module_api):
-    """With the estimate of one car in the cache; no worker answers for others."""
-    module_api.keep(CAR)
+    """The API with the estimate of one car in the cache."""
+    module_api.fill_cache(CAR)
     return module_api
 
 
@@ -177,12 +177,12 @@ HEADERS = st.fixed_dictionaries(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(body=BODIES, headers=HEADERS)
-def test_whatever_is_sent_the_answer_is_flasks(api, body, headers):
+def test_the_fast_path_answers_any_request_as_flask_does(api, body, headers):
     headers = {"Prefer": "wait=0"} | headers
     if "respond-async" in headers["Prefer"]:
         headers["Prefer"] = "respond-async, wait=0"
-    quick, slow = (api.ask(body, kind, headers) for kind in (PLAIN, FLASK))
-    for answer in (quick, slow):  # a miss is a job: another each time
+    quick, slow = (api.ask(body, kind, headers) for kind in (FAST_PATH, FLASK))
+    for answer in (quick, slow):  # each miss is another job
         answer[1].pop("location", None)
         for member in ("created_at", "links", "queue_position"):
             answer[2].pop(member, None)
@@ -192,20 +192,20 @@ def test_whatever_is_sent_the_answer_is_flasks(api, body, headers):
 
 
 @pytest.mark.parametrize("scopes", [{Scope.PREDICT}, {Scope.BULK}])
-def test_a_key_counts_as_in_flask(api, scopes):
+def test_api_keys_and_scopes_apply_as_in_flask(api, scopes):
     secret, entry = new_key("shop", frozenset(scopes))
     _write(api.settings.keys_file, [entry])
     try:
         wait_until(lambda: api.ask(json.dumps(CAR))[0] == 401)
         for headers in ({"Authorization": f"Bearer {secret}"}, {"Authorization": "Bearer no"}, {}):
-            quick, slow = (api.ask(json.dumps(CAR), kind, headers) for kind in (PLAIN, FLASK))
+            quick, slow = (api.ask(json.dumps(CAR), kind, headers) for kind in (FAST_PATH, FLASK))
             assert (quick[0], quick[2]) == (slow[0], slow[2])
     finally:
         api.settings.keys_file.unlink()
         wait_until(lambda: api.ask(json.dumps(CAR))[0] == 200)
 
 
-def test_both_ways_are_counted_and_recorded_alike(api):
+def test_both_paths_count_and_record_alike(api):
     names = (
         'http_requests_total{endpoint="/predict",method="POST",status="200"}',
         "cache_hits_total",
@@ -213,7 +213,7 @@ def test_both_ways_are_counted_and_recorded_alike(api):
         'predictions_total{status="success"}',
     )
     before = [api.counted(name) for name in names]
-    for kind in (PLAIN, FLASK):
+    for kind in (FAST_PATH, FLASK):
         api.ask(json.dumps(CAR), kind)
     assert [api.counted(name) for name in names] == [value + 2 for value in before]
 
@@ -225,9 +225,9 @@ def test_an_error_is_counted_once(api):
     assert api.counted(name) == before + 1
 
 
-def test_what_cannot_be_recorded_is_not_answered():
+def test_an_answer_that_cannot_be_recorded_is_503():
     with running_api() as other:
-        other.keep(CAR)
+        other.fill_cache(CAR)
         other.settings.audit_folder.parent.mkdir(parents=True, exist_ok=True)
         other.settings.audit_folder.write_text("no folder")
         status, headers, shown, _ = other.ask(json.dumps(CAR))
@@ -248,7 +248,7 @@ def test_a_body_shorter_than_announced_is_refused(api, size):
     assert b"truncated-body" in answer
 
 
-def test_a_body_that_comes_byte_by_byte_is_read(api):
+def test_a_body_that_arrives_byte_by_byte_is_read(api):
     body = json.dumps(CAR).encode()
     with socket.create_connection(("127.0.0.1", api.settings.port)) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -261,14 +261,14 @@ def test_a_body_that_comes_byte_by_byte_is_read(api):
         assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_header_that_comes_twice_is_read_as_flask_reads_it(api):
+def test_a_repeated_header_is_read_as_in_flask(api):
     body = json.dumps(CAR).encode()
     request = (
         b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\nAccept-Language: de\r\n"
         b"Accept-Language: en\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     )
     shown = []
-    for kind in (PLAIN, FLASK):
+    for kind in (FAST_PATH, FLASK):
         with socket.create_connection(("127.0.0.1", api.settings.port)) as client:
             client.sendall(request % (kind.encode(), len(body)) + body)
             answer = b""
@@ -280,11 +280,11 @@ def test_a_header_that_comes_twice_is_read_as_flask_reads_it(api):
 
 
 def ask_many(api, cars, **headers):
-    """The answers to many at once, and how long the slowest took, seconds."""
+    """Request many cars at once; return the answers and the longest duration, seconds."""
 
     def ask(car):
         started = time.monotonic()
-        answer = api.ask(json.dumps(car), PLAIN, headers)
+        answer = api.ask(json.dumps(car), FAST_PATH, headers)
         return answer, time.monotonic() - started
 
     with ThreadPoolExecutor(len(cars)) as pool:
@@ -293,42 +293,42 @@ def ask_many(api, cars, **headers):
 
 
 def other_cars(count, first=100_000):
-    """Cars that nobody has asked for."""
+    """Cars that no other test requests."""
     return [CAR | {"km_driven": first + number} for number in range(count)]
 
 
-def test_who_waits_for_a_silent_broker_is_told_so_and_others_are_answered(api):
-    api.ask(json.dumps(CAR))  # a copy is near
-    with ThreadPoolExecutor(1) as pool, api.frozen("broker"):
+def test_with_an_unresponsive_broker_misses_are_503_and_hits_are_answered(api):
+    api.ask(json.dumps(CAR))  # fills the local cache
+    with ThreadPoolExecutor(1) as pool, api.suspended("broker"):
         waiting = pool.submit(ask_many, api, other_cars(20))
         hits, hit_s = ask_many(api, [CAR] * 5)
         refused, refused_s = waiting.result()
     assert {status for status, *_ in hits} == {200}
     assert {status for status, *_ in refused} == {503}
     assert max(hit_s, refused_s) < PROMPT_S
-    accepted = api.ask(json.dumps(CAR | {"km_driven": 7}), PLAIN, {"Prefer": "wait=0"})
+    accepted = api.ask(json.dumps(CAR | {"km_driven": 7}), FAST_PATH, {"Prefer": "wait=0"})
     assert accepted[0] == 202
 
 
-def test_a_silent_cache_costs_nobody_his_answer(api):
-    api.keep(*other_cars(5, 200_000))
-    with api.frozen("cache"):
+def test_with_an_unresponsive_cache_requests_are_still_answered(api):
+    api.fill_cache(*other_cars(5, 200_000))
+    with api.suspended("cache"):
         given, took_s = ask_many(api, other_cars(5, 200_000), Prefer="wait=0")
     assert {status for status, *_ in given} == {202}
     assert took_s < PROMPT_S
     wait_until(lambda: api.ask(json.dumps(other_cars(1, 200_000)[0]))[2].get("cached"))
 
 
-def test_many_who_are_in_the_cache_or_not_each_get_their_own(api):
+def test_concurrent_hits_and_misses_each_get_their_own_answer(api):
     cached = other_cars(30, 300_000)
-    api.keep(*cached)
+    api.fill_cache(*cached)
     given, _ = ask_many(api, [*cached, *other_cars(30, 400_000)], Prefer="wait=0")
     assert [status for status, *_ in given] == [200] * 30 + [202] * 30
 
 
-def test_a_stop_lets_who_waits_end():
+def test_a_stopping_api_answers_waiting_requests():
     with running_api() as other, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(other.ask, json.dumps(CAR), PLAIN, {"Prefer": "wait=3"})
+        waiting = pool.submit(other.ask, json.dumps(CAR), FAST_PATH, {"Prefer": "wait=3"})
         wait_until(lambda: other.servers.broker.llen("interactive"))
         other.processes["api"].send_signal(signal.SIGTERM)
         assert waiting.result()[0] == 202

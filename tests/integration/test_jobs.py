@@ -1,4 +1,4 @@
-"""Submit and poll through the real service."""
+"""`/jobs` through the real service."""
 
 import time
 
@@ -10,7 +10,7 @@ from tests.conftest import wait_until
 
 
 def finished(http, location):
-    """The job at `location` once it has ended."""
+    """Wait until the job at `location` has ended and return it."""
     return wait_until(
         lambda: (
             (job := http.get(location).json())["state"] in {"SUCCEEDED", "FAILED", "CANCELLED"}
@@ -33,7 +33,7 @@ def test_a_job_of_one_car_is_submitted_and_polled(http, car):
     assert job["queue_position"] is None
 
 
-def test_a_list_of_cars_comes_back_in_its_order(http, car):
+def test_the_results_of_a_list_are_in_the_order_of_the_cars(http, car):
     cars = [car | {"year": year} for year in (2023, 2010, 2018)]
     job = http.post("/jobs", json=cars, headers={"Prefer": "wait=20"})
     assert job.status_code == 200
@@ -108,24 +108,24 @@ def test_a_repeated_key_gives_the_same_job_and_another_body_is_refused(http, car
         (7, "", "not-an-object"),
     ],
 )
-def test_wrong_jobs_are_named(http, body, pointer, code):
+def test_invalid_jobs_are_422_with_pointer_and_code(http, body, pointer, code):
     response = http.post("/jobs", json=body)
     assert response.status_code == 422
     assert {"pointer": pointer, "code": code}.items() <= response.json()["errors"][0].items()
 
 
-def test_one_bad_car_of_a_list_is_named_by_its_place(http, car):
+def test_an_invalid_car_of_a_list_is_named_by_its_pointer(http, car):
     response = http.post("/jobs", json=[car, car | {"year": 1800}, car])
     assert [place["pointer"] for place in response.json()["errors"]] == ["/1/year"]
 
 
-def test_more_than_a_thousand_cars_are_sent_to_the_batches(http, car):
+def test_more_than_a_thousand_cars_are_refused_with_a_hint_at_batches(http, car):
     response = http.post("/jobs", json=[car] * 1001)
     assert response.status_code == 422
     assert "/batches" in response.json()["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("wait", ["-1", "31", "soon"])
-def test_a_wait_out_of_bounds_is_refused(http, car, wait):
+def test_a_wait_out_of_range_is_refused(http, car, wait):
     location = http.post("/jobs", json=car).headers["Location"]
     assert http.get(location, params={"wait": wait}).status_code == 422

@@ -1,4 +1,4 @@
-"""The service with API keys: scopes, strangers' jobs, the page."""
+"""The service with API keys: authentication, scopes, jobs of other callers, streams."""
 
 import contextlib
 import datetime as dt
@@ -11,13 +11,13 @@ import pytest
 
 from tests.batch_parts import cars_csv
 from tests.conftest import ROOT, running_service, short_folder
-from tests.faults.conftest import Patient
+from tests.faults.conftest import FaultInjector
 
 THREADS = 8
 
 
 def carprice_key(home, *arguments):
-    """What `carprice key` prints."""
+    """Run `carprice key` and return its output."""
     return subprocess.run(
         [sys.executable, "-m", "cli.main", "key", *arguments],
         cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
@@ -33,7 +33,7 @@ def home():
 
 @pytest.fixture(scope="module")
 def secrets(home):
-    """The keys by their callers."""
+    """The keys by caller."""
     return {
         name: carprice_key(home, name, *scopes)
         for name, scopes in {
@@ -46,19 +46,19 @@ def secrets(home):
 
 
 @pytest.fixture(scope="module")
-def patient(home, secrets, models_path):  # noqa: ARG001 - keys that are there from the start
+def faults(home, secrets, models_path):  # noqa: ARG001 - the keys exist before the start
     """A service with these keys."""
     with running_service(home, models_path, API_THREADS=str(THREADS)) as service:
-        yield Patient(service)
+        yield FaultInjector(service)
 
 
 @pytest.fixture(scope="module")
-def keyed(patient, secrets):
-    """A client for each key, and one without."""
+def keyed(faults, secrets):
+    """A client for each key, and one without a key."""
     with contextlib.ExitStack() as stack:
 
         def client(**headers):
-            return stack.enter_context(patient.service.client(headers=headers))
+            return stack.enter_context(faults.service.client(headers=headers))
 
         clients = {
             name: client(Authorization=f"Bearer {secret}") for name, secret in secrets.items()
@@ -78,7 +78,7 @@ def test_without_a_key_only_health_and_metrics_answer(keyed, car):
 
 
 @pytest.mark.parametrize("path", ["/", "/predict", "/jobs", "/batches"])
-def test_strangers_who_send_their_body_slowly_stop_nobody(keyed, car, path):
+def test_unauthenticated_slow_bodies_are_refused_and_block_nobody(keyed, car, path):
     nobody = keyed["nobody"]
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
@@ -99,7 +99,7 @@ def test_strangers_who_send_their_body_slowly_stop_nobody(keyed, car, path):
             assert stranger.recv(100).startswith(b"HTTP/1.1 401")
 
 
-def test_scopes_bound_what_a_key_opens(keyed, car):
+def test_a_key_opens_the_routes_of_its_scopes_only(keyed, car):
     assert keyed["shop"].post("/predict", json=car).status_code == 200
     upload = {"file": ("cars.csv", b"x")}
     assert keyed["shop"].post("/batches", files=upload).status_code == 403
@@ -107,7 +107,7 @@ def test_scopes_bound_what_a_key_opens(keyed, car):
     assert keyed["boss"].post("/predict", json=car).status_code == 403
 
 
-def test_another_callers_job_does_not_exist(keyed, car):
+def test_a_job_of_another_caller_is_404(keyed, car):
     location = keyed["shop"].post("/jobs", json=car).headers["Location"]
     assert keyed["shop"].get(f"{location}?wait=20").json()["state"] == "SUCCEEDED"
     assert keyed["garage"].get(location).status_code == 404
@@ -120,13 +120,13 @@ def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car)
     path = f"/valuations/{valuation['id']}/outcome"
     answers = [keyed[name].post(path, json=sale) for name in ("nobody", "garage", "shop", "boss")]
     assert [answer.status_code for answer in answers] == [401, 404, 201, 200]
-    assert keyed["garage"].post(path, json=sale).status_code == 404, "also once it is on record"
+    assert keyed["garage"].post(path, json=sale).status_code == 404, "also after the report"
 
 
 @pytest.mark.timeout(60)
-def test_streams_end_once_their_key_is_revoked(patient, home, keyed, secrets):
+def test_streams_end_once_their_key_is_revoked(faults, home, keyed, secrets):
     leaver = keyed["leaver"]
-    patient.freeze("bulk")
+    faults.suspend("bulk")
     try:
         batch = leaver.post("/batches", content=cars_csv(10), headers={"Content-Type": "text/csv"})
         url = f"/batches/{batch.json()['id']}"
@@ -138,8 +138,8 @@ def test_streams_end_once_their_key_is_revoked(patient, home, keyed, secrets):
         ):
             assert (by_key.status_code, by_password.status_code) == (200, 200)
             carprice_key(home, "leaver", "--revoke")
-            told = [by_key.read(), by_password.read()]
+            sent = [by_key.read(), by_password.read()]
     finally:
-        patient.thaw("bulk")
-    assert all(b"event: progress" in text and b"event: end" not in text for text in told)
+        faults.resume("bulk")
+    assert all(b"event: progress" in text and b"event: end" not in text for text in sent)
     assert leaver.get(url).status_code == 401

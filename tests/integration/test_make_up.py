@@ -1,4 +1,4 @@
-"""`make up` as a person meets it: one command, addresses, Ctrl-C, and nothing left behind."""
+"""`make up`: start, printed addresses, restarts of killed processes, stop without leftovers."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ import httpx
 import psutil
 import pytest
 
+from scripts.ports import reserve_port
 from tests.conftest import (
     REFERENCE_CAR,
     ROOT,
     Servers,
     Service,
-    free_port,
     running_service,
     short_folder,
     wait_until,
@@ -49,7 +49,7 @@ def home() -> Iterator[Path]:
 
 
 def refused(home: Path, **env: str) -> str:
-    """The one line of a `carprice up` that does not start."""
+    """Run a `carprice up` that does not start; return its one line of output."""
     answer = subprocess.run(
         COMMAND,
         cwd=ROOT,
@@ -65,9 +65,9 @@ def refused(home: Path, **env: str) -> str:
 
 
 def name_of(process: psutil.Process, home: Path) -> str | None:
-    """Its line of the Procfile ("" for the supervisor's own); None: not of this home."""
+    """Return a process's name in the Procfile; "" for the supervisor; None: of another home."""
     with contextlib.suppress(psutil.Error):
-        # The embedded servers write their title over their environment.
+        # The embedded servers overwrite their environment with their title.
         title = " ".join(process.cmdline())
         for server in ("broker", "cache"):
             if title.startswith(f"carprice-{server}") and str(home) in title:
@@ -79,12 +79,12 @@ def name_of(process: psutil.Process, home: Path) -> str | None:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Every process that was started for this home."""
+    """Return all processes of a home."""
     return [one for one in psutil.process_iter() if name_of(one, home) is not None]
 
 
 def leader_of(home: Path, name: str) -> psutil.Process | None:
-    """The main process of one line of the Procfile."""
+    """Return the main process of a name in the Procfile."""
     for process in psutil.process_iter():
         if name_of(process, home) == name:
             with contextlib.suppress(ProcessLookupError):
@@ -103,8 +103,8 @@ def is_ready(service: Service) -> bool:
     return False
 
 
-def test_a_fresh_machine_gets_a_model_a_service_and_its_addresses(home: Path) -> None:
-    ports = {"PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+def test_the_first_start_trains_a_model_and_prints_the_addresses(home: Path) -> None:
+    ports = {"PORT": str(reserve_port()), "FLOWER_PORT": str(reserve_port())}
     process = subprocess.Popen(
         ["make", "up"],
         cwd=ROOT,
@@ -145,9 +145,7 @@ def test_a_fresh_machine_gets_a_model_a_service_and_its_addresses(home: Path) ->
     assert processes_of(home) == []
 
 
-def test_a_stop_that_was_asked_for_is_no_failure_and_says_nothing_alarming(
-    home: Path, models_path: Path
-) -> None:
+def test_a_requested_stop_exits_with_0_and_prints_no_errors(home: Path, models_path: Path) -> None:
     with running_service(home, models_path) as service:
         assert predict(service).is_success
         service.process.send_signal(signal.SIGINT)
@@ -157,7 +155,7 @@ def test_a_stop_that_was_asked_for_is_no_failure_and_says_nothing_alarming(
     assert re.findall(r"(?i)error|traceback|refused|lost|killed", printed) == []
 
 
-def test_a_stop_during_the_first_training_leaves_nothing(home: Path) -> None:
+def test_a_stop_during_the_first_training_leaves_no_process(home: Path) -> None:
     process = subprocess.Popen(
         COMMAND,
         cwd=ROOT,
@@ -165,13 +163,13 @@ def test_a_stop_during_the_first_training_leaves_nothing(home: Path) -> None:
             **os.environ,
             "CARPRICE_HOME": str(home),
             "MODELS_PATH": str(home / "models"),
-            "PORT": str(free_port()),
-            "FLOWER_PORT": str(free_port()),
+            "PORT": str(reserve_port()),
+            "FLOWER_PORT": str(reserve_port()),
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    # The supervisor, its guardian and the training.
+    # The supervisor, its watchdog and the training.
     wait_until(lambda: len(processes_of(home)) >= 3, what="the training has started")
     process.send_signal(signal.SIGINT)
     assert process.wait(GONE_TIMEOUT_S) == 0
@@ -180,7 +178,7 @@ def test_a_stop_during_the_first_training_leaves_nothing(home: Path) -> None:
 
 
 @pytest.mark.faults
-def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
+def test_every_killed_process_is_restarted_and_the_service_continues(
     home: Path, models_path: Path
 ) -> None:
     with running_service(home, models_path) as service:
@@ -190,7 +188,7 @@ def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
             killed.kill()
             wait_until(
                 lambda killed=killed, name=name: leader_of(home, name) not in {None, killed},
-                what=f"{name} is back",
+                what=f"{name} has restarted",
             )
             wait_until(lambda: is_ready(service), 60.0, f"ready after {name} was killed")
             wait_until(lambda: predict(service).is_success, 60.0, f"an answer after {name}")
@@ -200,7 +198,7 @@ def test_whatever_process_is_killed_comes_back_and_the_service_goes_on(
 
 
 @pytest.mark.faults
-def test_nothing_outlives_a_killed_run_and_the_next_one_starts(
+def test_all_processes_of_a_killed_supervisor_end_and_the_next_one_starts(
     home: Path, models_path: Path
 ) -> None:
     with running_service(home, models_path) as service:
@@ -220,8 +218,8 @@ def test_the_service_stops_when_make_is_killed(home: Path, models_path: Path) ->
             **os.environ,
             "CARPRICE_HOME": str(home),
             "MODELS_PATH": str(models_path),
-            "PORT": str(free_port()),
-            "FLOWER_PORT": str(free_port()),
+            "PORT": str(reserve_port()),
+            "FLOWER_PORT": str(reserve_port()),
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -233,14 +231,14 @@ def test_the_service_stops_when_make_is_killed(home: Path, models_path: Path) ->
 
 
 def test_a_second_run_in_the_same_home_is_refused(service: Service) -> None:
-    line = refused(service.home, PORT=str(free_port()), FLOWER_PORT=str(free_port()))
+    line = refused(service.home, PORT=str(reserve_port()), FLOWER_PORT=str(reserve_port()))
     assert f"in use by process {service.process.pid}" in line
 
 
-def test_a_taken_port_is_named(service: Service, home: Path) -> None:
+def test_a_port_in_use_is_named_with_an_alternative(service: Service, home: Path) -> None:
     port = httpx.URL(service.url).port
     assert port is not None
-    line = refused(home, PORT=str(port), FLOWER_PORT=str(free_port()))
+    line = refused(home, PORT=str(port), FLOWER_PORT=str(reserve_port()))
     assert f"port {port} on 127.0.0.1 cannot be used" in line
     assert f"PORT={port + 1}" in line
     assert processes_of(home) == []
@@ -260,15 +258,15 @@ def test_two_copies_run_side_by_side(service: Service, home: Path, models_path: 
         ({"FLOWER_ADDRESS": "0.0.0.0"}, "FLOWER_BASIC_AUTH"),
     ],
 )
-def test_settings_that_cannot_be_used_are_one_line(
+def test_invalid_settings_are_reported_in_one_line(
     home: Path, env: dict[str, Any], message: str
 ) -> None:
     assert message in refused(home, **env)
 
 
 @pytest.fixture(scope="module")
-def elsewhere(session_servers: Servers, models_path: Path) -> Iterator[Service]:
-    """A service with given servers and a password for Flower."""
+def external(session_servers: Servers, models_path: Path) -> Iterator[Service]:
+    """A service with external Redis servers and a password for Flower."""
     given = {
         "REDIS_URL": session_servers.settings.redis_url,
         "CACHE_URL": session_servers.settings.cache_url,
@@ -278,19 +276,19 @@ def elsewhere(session_servers: Servers, models_path: Path) -> Iterator[Service]:
         yield service
 
 
-def test_given_servers_are_used_and_nothing_is_embedded(
-    elsewhere: Service, session_servers: Servers
+def test_external_servers_are_used_and_none_is_embedded(
+    external: Service, session_servers: Servers
 ) -> None:
-    assert predict(elsewhere).is_success
-    names = {name_of(one, elsewhere.home) for one in processes_of(elsewhere.home)}
+    assert predict(external).is_success
+    names = {name_of(one, external.home) for one in processes_of(external.home)}
     assert not names & {"broker", "cache", "flush"}
     assert session_servers.cache.dbsize() > 0
 
 
-def test_flower_asks_for_its_password_when_one_is_set(elsewhere: Service) -> None:
-    page = wait_until(lambda: _page(elsewhere.flower_url), what="Flower")
+def test_flower_requires_its_password_if_one_is_set(external: Service) -> None:
+    page = wait_until(lambda: _page(external.flower_url), what="Flower")
     assert page.status_code == httpx.codes.UNAUTHORIZED
-    assert httpx.get(elsewhere.flower_url, auth=("me", "secret")).is_success
+    assert httpx.get(external.flower_url, auth=("me", "secret")).is_success
 
 
 def _page(url: str) -> httpx.Response | None:

@@ -1,4 +1,4 @@
-"""The registry over HTTP: hot reload, rollback, refusals."""
+"""The model registry over HTTP: activation without restart, rollback, refusals."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tests.unit.model_store import small_models
 
 @pytest.fixture(scope="module")
 def two_versions(models_path, tmp_path_factory):
-    """A registry of its own with two versions; the first is active."""
+    """A registry with two versions; the first one is active."""
     path = tmp_path_factory.mktemp("two") / "versions"
     shutil.copytree(models_path, path)
     save_bundle(small_models.train(), path)
@@ -25,7 +25,7 @@ def two_versions(models_path, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_service(two_versions):
-    """A service that these tests may reconfigure."""
+    """A service whose models these tests may change."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
         yield stack.enter_context(running_service(home, two_versions))
@@ -38,7 +38,7 @@ def http(own_service):
 
 
 def versions(http):
-    """Active and other version."""
+    """Return the active version and the other one."""
     models = http.get("/models").json()["models"]
     active = [model["version"] for model in models if model["active"]]
     other = [model["version"] for model in models if not model["active"]]
@@ -46,7 +46,7 @@ def versions(http):
     return active[0], other[0]
 
 
-def test_an_activated_version_answers_without_a_restart_and_the_cache_follows(http, car):
+def test_an_activated_version_answers_without_restart_and_without_old_cache_entries(http, car):
     active, other = versions(http)
     assert http.post("/predict", json=car).json()["model"]["version"] == active
     response = http.post(f"/models/{other}/activate")
@@ -61,7 +61,7 @@ def test_an_activated_version_answers_without_a_restart_and_the_cache_follows(ht
     wait_until(lambda: http.post("/predict", json=car).json()["model"]["version"] == active)
 
 
-def test_if_match_holds_activations_to_what_the_operator_saw(http):
+def test_if_match_refuses_an_activation_if_another_version_is_active(http):
     active, other = versions(http)
     wrong = http.post(f"/models/{other}/activate", headers={"If-Match": '"something-else"'})
     assert wrong.status_code == 412
@@ -77,7 +77,7 @@ def test_an_unknown_version_is_404_and_changes_nothing(http, bad):
     assert versions(http)[0] == active
 
 
-def test_a_corrupt_version_is_refused_and_the_old_one_keeps_serving(http, car, two_versions):
+def test_a_corrupt_version_is_refused_and_the_active_one_keeps_serving(http, car, two_versions):
     active, other = versions(http)
     forest = two_versions / other / "forest.npz"
     whole = forest.read_bytes()
@@ -92,7 +92,7 @@ def test_a_corrupt_version_is_refused_and_the_old_one_keeps_serving(http, car, t
 
 
 @pytest.mark.parametrize("verb", ["over HTTP", "from the shell"])
-def test_a_version_that_fails_its_self_test_never_becomes_the_active_one(http, two_versions, verb):
+def test_a_version_that_fails_its_self_test_is_not_activated(http, two_versions, verb):
     active, other = versions(http)
     manifest = two_versions / other / "manifest.json"
     whole = manifest.read_text()
@@ -103,7 +103,7 @@ def test_a_version_that_fails_its_self_test_never_becomes_the_active_one(http, t
         if verb == "over HTTP":
             response = http.post(f"/models/{other}/activate")
             assert response.status_code == 409
-            told = response.json()["detail"]
+            message = response.json()["detail"]
         else:
             answer = subprocess.run(
                 [sys.executable, "-m", "cli.main", "models", "activate", other],
@@ -114,8 +114,8 @@ def test_a_version_that_fails_its_self_test_never_becomes_the_active_one(http, t
                 text=True,
             )
             assert answer.returncode == 1
-            told = answer.stderr
-        assert "self-test" in told
+            message = answer.stderr
+        assert "self-test" in message
         assert (two_versions / "ACTIVE").read_text().strip() == active
     finally:
         manifest.write_text(whole)

@@ -1,4 +1,4 @@
-"""A batch whose blobs lie in a bucket: real API and worker processes, a real S3 server."""
+"""A batch with its blobs in a bucket: real API and worker processes, a real S3 server."""
 
 import csv
 import io
@@ -16,9 +16,9 @@ ROWS = 12_000
 
 def test_a_batch_runs_from_upload_to_download_in_a_bucket(models_path: Path) -> None:
     with running_object_store() as store, short_folder() as home:
-        place = {"BLOB_URL": f"s3://{BUCKET}/batches", "BLOB_ENDPOINT_URL": store.endpoint_url}
+        blobs = {"BLOB_URL": f"s3://{BUCKET}/batches", "BLOB_ENDPOINT_URL": store.endpoint_url}
         with (
-            running_service(home, models_path, BATCH_CHUNK_ROWS="5000", **place) as service,
+            running_service(home, models_path, BATCH_CHUNK_ROWS="5000", **blobs) as service,
             service.client() as client,
         ):
             answer = client.post(
@@ -46,7 +46,9 @@ def test_a_batch_runs_from_upload_to_download_in_a_bucket(models_path: Path) -> 
                 "/batches", content=BAD_ROW.encode(), headers={"Content-Type": "text/csv"}
             )
             assert refused.status_code in {422, 503}
-            away = client.post(
+            unavailable = client.post(
                 "/batches", content=cars_csv(3), headers={"Content-Type": "text/csv"}
             )
-            assert (away.status_code, "storage-unavailable" in away.text) == (503, True)
+            assert (unavailable.status_code, "storage-unavailable" in unavailable.text) == (
+                503, True,
+            )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sales come back to their valuations, whichever way these were asked for."""
+"""Sale reports for valuations of single requests, jobs and batches."""
 
 import datetime as dt
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 
 def day(days: int) -> str:
-    """So many days from now."""
+    """Return the date a number of days from today."""
     return (dt.datetime.now(dt.UTC).date() + dt.timedelta(days)).isoformat()
 
 
@@ -31,7 +31,7 @@ def report(http, valuation_id, **changes):
 
 
 def sample(http, name, **labels):
-    """One value of the metrics; 0 while there is none."""
+    """Return a sample of the metrics; 0 if it does not exist yet."""
     wanted = {f'{key}="{value}"' for key, value in labels.items()}
     for line in http.get("/metrics").text.splitlines():
         if line.startswith(name + "{") and all(each in line for each in wanted):
@@ -39,7 +39,7 @@ def sample(http, name, **labels):
     return 0.0
 
 
-def test_a_sale_is_joined_to_its_valuation_counted_and_can_be_corrected(http, car):
+def test_a_sale_is_compared_with_its_valuation_counted_once_and_correctable(http, car):
     valuation = http.post("/predict", json=car | {"km_driven": 31_007}).json()
     version = valuation["model"]["version"]
     before = sample(http, "outcome_absolute_error_ratio_count", model_version=version)
@@ -63,14 +63,14 @@ def test_a_sale_is_joined_to_its_valuation_counted_and_can_be_corrected(http, ca
     assert (newest["model_version"], newest["corrections"] >= 1) == (version, True)
 
 
-def test_answers_from_the_cache_have_outcomes_of_their_own(http, car):
+def test_a_cached_answer_has_its_own_sale_report(http, car):
     car |= {"km_driven": 31_011}
     miss, hit = (http.post("/predict", json=car).json() for _ in range(2))
     assert hit["cached"]
     assert [report(http, each["id"]).status_code for each in (miss, hit)] == [201, 201]
 
 
-def test_jobs_lists_and_rows_of_batches_have_outcomes(http, car):
+def test_sales_of_jobs_lists_and_batch_rows_are_accepted(http, car):
     one = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
     many = http.post("/jobs", json=[car, car], headers={"Prefer": "wait=20"}).json()
     batch = http.post("/batches", content=cars_csv(5), headers={"Content-Type": "text/csv"}).json()[
@@ -84,24 +84,24 @@ def test_jobs_lists_and_rows_of_batches_have_outcomes(http, car):
         assert report(http, nothing).status_code == 404
 
 
-def test_a_job_is_found_after_it_is_forgotten(http, car, service):
+def test_the_sale_of_an_expired_job_is_accepted(http, car, service):
     job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
     connect(service.settings.redis_url).delete(keys.job(job["id"]))
     assert report(http, job["id"]).status_code == 201
 
 
 @pytest.mark.parametrize("bad", ["x", "0" * 26 + "-1-2", "%00", "..%2f..%2fetc", "é" * 26])
-def test_what_is_no_id_is_404(http, bad):
+def test_an_invalid_id_is_404(http, bad):
     answer = report(http, bad)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_a_price_may_be_written_as_people_write_it(http, car):
+def test_a_price_may_be_text_with_a_unit(http, car):
     answer = report(http, http.post("/predict", json=car).json()["id"], sale_price_mad="91 000 DH")
     assert (answer.status_code, answer.json()["sale_price_mad"]) == (201, 91_000)
 
 
-def test_unknown_future_and_old_valuations_are_told_apart(http):
+def test_unknown_and_future_valuations_are_404_and_old_ones_410(http):
     assert report(http, new_id()).status_code == 404
     assert report(http, new_id(time.time() + 9e5)).status_code == 404
     old = report(http, new_id(time.time() - 2 * 365 * 86_400))
@@ -125,7 +125,7 @@ def test_unknown_future_and_old_valuations_are_told_apart(http):
         ([SALE], "", "only-the-sale"),
     ],
 )
-def test_what_is_no_sale_is_named(http, car, body, pointer, code):
+def test_an_invalid_sale_is_422_with_pointer_and_code(http, car, body, pointer, code):
     valuation = http.post("/predict", json=car).json()
     answer = http.post(
         f"/valuations/{valuation['id']}/outcome",

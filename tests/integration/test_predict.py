@@ -13,15 +13,15 @@ PROBLEM = "application/problem+json"
 
 
 def pointers(response):
-    """Code by pointer of a problem's places."""
+    """Return the error codes of a problem by pointer or parameter."""
     return {
         place.get("pointer", place.get("parameter")): place["code"]
         for place in response.json()["errors"]
     }
 
 
-def test_the_reference_example_is_valued_by_the_queue_then_by_the_cache(http, car):
-    car["km_driven"] = 25_001  # no other test asks for this car
+def test_the_first_request_is_a_miss_and_the_second_a_hit(http, car):
+    car["km_driven"] = 25_001  # no other test requests this car
     first = http.post("/predict", json=car)
     second = http.post("/predict", json=car)
     assert (first.status_code, second.status_code) == (200, 200)
@@ -34,7 +34,7 @@ def test_the_reference_example_is_valued_by_the_queue_then_by_the_cache(http, ca
     assert one["id"] != two["id"]
 
 
-def test_the_price_is_one_that_a_moroccan_buyer_would_believe(http, car):
+def test_the_price_of_the_reference_example_is_plausible(http, car):
     answer = http.post("/predict", json=car).json()
     assert 120_000 <= answer["price_mad"] <= 230_000
     assert answer["interval"]["low"] < answer["price_mad"] < answer["interval"]["high"]
@@ -63,7 +63,7 @@ def test_a_narrower_coverage_gives_a_narrower_interval(http, car):
     assert most["low"] < half["low"] < half["high"] < most["high"]
 
 
-def test_contributions_sum_to_the_price_and_depreciation_goes_down(http, car):
+def test_contributions_sum_to_the_price_and_depreciation_lowers_it(http, car):
     answer = http.post(
         "/predict", params={"include": "contributions,depreciation"}, json=car
     ).json()
@@ -77,7 +77,7 @@ def test_contributions_sum_to_the_price_and_depreciation_goes_down(http, car):
     assert answer["depreciation_pace"] == {"km_per_year": 5000, "basis": "own"}
 
 
-def test_comparables_are_typical_cars_and_come_from_the_cache_too(http, car):
+def test_comparables_are_similar_cars_and_are_cached(http, car):
     car |= {"company": "Dacia", "model": "Duster", "fuel": "Diesel", "km_driven": 95_111}
     first, again = (
         http.post("/predict", params={"include": "comparables"}, json=car).json() for _ in range(2)
@@ -100,14 +100,14 @@ def test_an_older_or_more_driven_car_is_cheaper(http, car):
     assert prices == sorted(prices, reverse=True)
 
 
-def test_unknown_fields_are_accepted_and_named(http, car):
+def test_unknown_fields_are_accepted_with_a_warning(http, car):
     answer = http.post("/predict", json=car | {"colour": "red", "seats": 5})
     assert answer.status_code == 200
     warnings = {w["pointer"]: w["code"] for w in answer.json()["warnings"]}
     assert warnings == {"/colour": "unknown-field", "/seats": "unknown-field"}
 
 
-def test_an_unknown_model_is_valued_and_says_so(http, car):
+def test_an_unknown_model_is_valued_with_a_warning(http, car):
     answer = http.post("/predict", json=car | {"company": "Toyota", "model": "Zorglub"}).json()
     assert answer["model_known"] is False
     assert {w["code"] for w in answer["warnings"]} == {"model-unknown"}
@@ -126,7 +126,7 @@ def test_an_unknown_model_is_valued_and_says_so(http, car):
         ({"max_power_bhp": True}, {"/max_power_bhp": "not-a-number"}),
     ],
 )
-def test_wrong_values_are_problems_that_name_the_field(http, car, change, expected):
+def test_wrong_values_are_422_with_the_fields_pointer(http, car, change, expected):
     response = http.post("/predict", json=car | change)
     assert response.status_code == 422
     assert response.headers["Content-Type"] == PROBLEM
@@ -134,7 +134,7 @@ def test_wrong_values_are_problems_that_name_the_field(http, car, change, expect
     assert all(place["detail"] for place in response.json()["errors"])
 
 
-def test_missing_fields_are_422_as_the_reference_callers_expect(http):
+def test_missing_fields_are_422_as_in_the_reference_project(http):
     response = http.post("/predict", json={"company": "Toyota", "model": "Corolla"})
     assert response.status_code == 422
     assert set(pointers(response)) == {"/year", "/fuel", "/transmission", "/km_driven"}
@@ -154,7 +154,7 @@ def test_missing_fields_are_422_as_the_reference_callers_expect(http):
         (b'"car"', "not-an-object"),
     ],
 )
-def test_bodies_that_are_no_car_are_named(http, content, code):
+def test_bodies_that_are_not_a_car_are_422_with_an_error_code(http, content, code):
     response = http.post("/predict", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
     assert pointers(response) == {"": code}
@@ -172,7 +172,7 @@ def test_other_content_types_are_415(http, car, content_type):
 
 @pytest.mark.parametrize("path", ["/predict", "/jobs"])
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
-def test_a_compressed_body_is_refused_by_name(http, car, path, encoding):
+def test_a_compressed_body_is_415_and_the_encoding_is_named(http, car, path, encoding):
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
     response = http.post(path, content=json.dumps(car), headers=headers)
     assert response.status_code == 415
@@ -188,7 +188,7 @@ def test_a_compressed_body_is_refused_by_name(http, car, path, encoding):
         ("coverage=abc", "coverage"),
     ],
 )
-def test_query_parameters_are_checked(http, car, query, name):
+def test_invalid_query_parameters_are_named(http, car, query, name):
     response = http.post(f"/predict?{query}", json=car)
     assert response.status_code == 422
     assert list(pointers(response)) == [name]
@@ -204,7 +204,7 @@ def test_a_body_over_the_limit_is_413(http):
     assert response.headers["Content-Type"] == PROBLEM
 
 
-def test_problems_speak_french_unless_english_is_asked_for(http):
+def test_problems_are_in_french_unless_english_is_requested(http):
     french = http.post("/predict", json={})
     english = http.post("/predict", json={}, headers={"Accept-Language": "en-GB,en;q=0.9"})
     assert "obligatoire" in french.json()["errors"][0]["detail"]
@@ -212,7 +212,7 @@ def test_problems_speak_french_unless_english_is_asked_for(http):
     assert english.headers["Content-Language"] == "en"
 
 
-def test_unknown_addresses_and_methods_are_problems_too(http):
+def test_unknown_paths_and_wrong_methods_are_problem_responses(http):
     missing = http.get("/nothing/here")
     assert (missing.status_code, missing.headers["Content-Type"]) == (404, PROBLEM)
     wrong = http.get("/predict")
@@ -238,7 +238,7 @@ def test_every_answer_is_in_the_audit_log_once(service, http, car):
 
 
 def metric(http, name):
-    """The value of a metric without labels, or the sum over its labels."""
+    """Return the value of a metric, summed over its labels."""
     total = 0.0
     for line in http.get("/metrics").text.splitlines():
         if line.startswith((f"{name} ", f"{name}{{")):
@@ -246,7 +246,7 @@ def metric(http, name):
     return total
 
 
-def test_the_reference_metrics_count_exactly(http, car):
+def test_the_metrics_of_the_reference_project_count_exactly(http, car):
     names = (
         "predictions_total",
         "cache_hits_total",
@@ -269,7 +269,7 @@ def test_the_reference_metrics_count_exactly(http, car):
     assert metric(http, "workers_up") >= 3
 
 
-def test_many_clients_at_once_each_get_their_own_answer(service, car):
+def test_concurrent_clients_each_get_their_own_answer(service, car):
     cars = [car | {"km_driven": 40_000 + 500 * number} for number in range(64)]
     answers = {}
 
@@ -290,7 +290,7 @@ def test_many_clients_at_once_each_get_their_own_answer(service, car):
             assert again["price_mad"] == answers[number].json()["price_mad"]
 
 
-def test_no_time_to_wait_gives_a_job_that_finishes(http, car):
+def test_a_request_that_does_not_wait_becomes_a_job(http, car):
     car["km_driven"] = 16_180
     response = http.post("/predict", json=car, headers={"Prefer": "wait=0"})
     assert response.status_code in {200, 202}
@@ -305,7 +305,7 @@ def test_no_time_to_wait_gives_a_job_that_finishes(http, car):
         assert job["result"]["price_mad"] > 0
 
 
-def test_health_answers_as_the_reference_api_did(http):
+def test_health_answers_as_in_the_reference_project(http):
     body = http.get("/health").json()
     assert body["status"] == "ok"
     assert body["model_loaded"] is True
@@ -321,7 +321,7 @@ def test_health_answers_as_the_reference_api_did(http):
     }
 
 
-def test_the_statistics_of_today_and_of_the_cache(http, car):
+def test_statistics_of_predictions_and_cache_are_available(http, car):
     http.post("/predict", json=car)
     stats = http.get("/predictions/stats").json()
     assert stats["total_predictions"] >= 1
@@ -333,7 +333,7 @@ def test_the_statistics_of_today_and_of_the_cache(http, car):
     assert http.get("/cache/stats").json()["enabled"] is True
 
 
-def test_other_sites_pages_may_ask_for_prices_but_not_administer(http):
+def test_cross_site_requests_may_read_prices_but_not_administer(http):
     origin = {"Origin": "https://example.com"}
     assert http.get("/health", headers=origin).headers["Access-Control-Allow-Origin"] == "*"
     preflight = http.options("/predict", headers=origin | {"Access-Control-Request-Method": "POST"})
@@ -352,7 +352,7 @@ def test_flower_shows_the_workers(service):
 
 
 @pytest.mark.parametrize(("km_driven", "code"), [(900_000, "km-high"), (150, "km-low")])
-def test_an_odometer_that_does_not_fit_the_cars_age_is_doubted(http, car, km_driven, code):
+def test_an_odometer_that_does_not_fit_the_cars_age_gets_a_warning(http, car, km_driven, code):
     odd = car | {"year": 2020, "km_driven": km_driven}
     for _ in ("asked", "from the cache"):
         answer = http.post("/predict", json=odd).json()

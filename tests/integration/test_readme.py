@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand there, against the running service."""
+"""The README's examples, run unchanged against the running service."""
 
 import json
 import re
@@ -11,12 +11,12 @@ from tests.conftest import ROOT
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 NUMBER = re.compile(r"[\d.]+")
 PRICE = re.compile(r'(?:"(?:price_mad|low|high)": |,)(\d{4,}\.\d+)')
-NEAR = 0.05
-"""Figures that are further from those of the default model are to be renewed."""
+TOLERANCE = 0.05
+"""Relative difference from the default model's prices above which the README is out of date."""
 
 
 def examples(block: str) -> list[tuple[str, str]]:
-    """Pairs of command and shown output; a command goes on until its quotes are closed."""
+    """Split a block into pairs of command and output; a command ends when its quotes are closed."""
     pairs: list[tuple[str, str]] = []
     command, shown = "", list[str]()
     for line in block.splitlines():
@@ -36,7 +36,7 @@ BLOCKS = [examples(block) for block in BLOCK.findall((ROOT / "README.md").read_t
 
 
 def shape(text):
-    """What an output promises: the names in a JSON document, or the text without its numbers."""
+    """Reduce an output to the names in a JSON document, or to the text without its numbers."""
     try:
         return names_in(json.loads(text))
     except ValueError:
@@ -44,12 +44,12 @@ def shape(text):
 
 
 def prices(text):
-    """The prices and ends of intervals in a JSON document or a CSV."""
+    """Return the prices and interval limits in a JSON document or a CSV."""
     return [float(figure) for figure in PRICE.findall(text)]
 
 
 def names_in(value):
-    """The names in a JSON value, level by level."""
+    """Replace the values in a JSON document, so that only its names remain."""
     if isinstance(value, dict):
         return {name: names_in(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -58,7 +58,7 @@ def names_in(value):
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block[0][0][:40])
-def test_an_example_of_the_readme_gives_what_it_shows(service, tmp_path, block):
+def test_an_example_of_the_readme_prints_the_output_shown(service, tmp_path, block):
     script = ["set -eu", "export LC_ALL=C.UTF-8"]
     for number, (command, shown) in enumerate(block):
         if command == "cat cars.csv":
@@ -73,9 +73,9 @@ def test_an_example_of_the_readme_gives_what_it_shows(service, tmp_path, block):
         if shown:
             given = (tmp_path / f"out.{number}").read_text().rstrip("\n")
             assert shape(given) == shape(shown), command
-            assert prices(given) == pytest.approx(prices(shown), rel=NEAR), command
+            assert prices(given) == pytest.approx(prices(shown), rel=TOLERANCE), command
 
 
-def test_there_are_examples_for_all_three_ways():
+def test_the_readme_has_examples_of_predict_jobs_and_batches():
     commands = " ".join(command for block in BLOCKS for command, _ in block)
     assert all(path in commands for path in ("/predict", "/jobs", "/batches"))

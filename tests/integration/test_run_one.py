@@ -1,4 +1,4 @@
-"""`carprice run` and `carprice first-model`: what the containers call."""
+"""`carprice run` and `carprice first-model`, which the containers call."""
 
 import json
 import os
@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from launcher.readiness import server_answers
-from shared.redis.servers import socket_path
+from launcher.readiness import server_error
+from scripts.ports import reserve_port
+from shared.redis.servers import embedded_url
 from shared.settings import Settings
-from tests.conftest import ROOT, Servers, free_port, short_folder, stop, wait_until
+from tests.conftest import ROOT, Servers, short_folder, stop, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -39,23 +40,24 @@ def run(home: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess
     )
 
 
-def test_a_container_becomes_its_process(home: Path) -> None:
+def test_the_run_command_is_replaced_by_its_process(home: Path) -> None:
     process = subprocess.Popen(
         [*CARPRICE, "run", "broker"],
         cwd=ROOT,
         env={**os.environ, "CARPRICE_HOME": str(home)},
     )
     try:
-        wait_until(lambda: server_answers(socket_path(Settings(home=home), "broker")))
+        url = embedded_url(Settings(home=home), "broker")
+        wait_until(lambda: server_error(url) is None)
     finally:
         code = stop(process)
     assert code == 0
 
 
-def test_a_worker_of_a_container_serves_its_own_metrics(
+def test_a_worker_with_a_metrics_port_serves_its_metrics(
     home: Path, servers: Servers, models_path: Path
 ) -> None:
-    port = free_port()
+    port = reserve_port()
     process = subprocess.Popen(
         [*CARPRICE, "run", "bulk"],
         cwd=ROOT,
@@ -91,7 +93,7 @@ def test_a_worker_of_a_container_serves_its_own_metrics(
         ("beat", {"PORT": "x"}, "expected a whole number"),
     ],
 )
-def test_what_listens_must_be_protected(
+def test_a_process_on_a_public_address_without_keys_or_with_wrong_settings_is_refused(
     home: Path, kind: str, env: dict[str, str], message: str
 ) -> None:
     answer = run(home, "run", kind, **env)
@@ -100,7 +102,7 @@ def test_what_listens_must_be_protected(
     assert message in line
 
 
-def test_an_unknown_process_is_refused_with_the_known_ones(home: Path) -> None:
+def test_an_unknown_process_is_refused_and_the_known_ones_are_listed(home: Path) -> None:
     answer = run(home, "run", "engine")
     assert answer.returncode == 2
     assert "interactive" in answer.stderr
@@ -114,7 +116,7 @@ def test_the_first_model_is_not_trained_twice(home: Path, models_path: Path) -> 
 
 
 def with_schema(models_path: Path, folder: Path, *, data_name: str) -> Path:
-    """A copy of the registry whose active version is of another program."""
+    """Copy the registry and give its active version the schema of another program version."""
     path = folder / "versions"
     shutil.copytree(models_path, path)
     manifest = path / (path / "ACTIVE").read_text().strip() / "manifest.json"
@@ -125,7 +127,7 @@ def with_schema(models_path: Path, folder: Path, *, data_name: str) -> Path:
     return path
 
 
-def test_the_default_model_of_another_program_is_trained_anew(
+def test_a_default_model_of_another_schema_is_trained_again(
     home: Path, models_path: Path, tmp_path: Path
 ) -> None:
     path = with_schema(models_path, tmp_path, data_name="reference market")
@@ -135,7 +137,7 @@ def test_the_default_model_of_another_program_is_trained_anew(
     assert (path / "ACTIVE").read_text() != before
 
 
-def test_a_model_of_own_listings_is_not_replaced_without_asking(
+def test_a_model_of_own_listings_is_not_replaced_automatically(
     home: Path, models_path: Path, tmp_path: Path
 ) -> None:
     path = with_schema(models_path, tmp_path, data_name="stock.csv")

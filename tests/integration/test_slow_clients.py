@@ -1,4 +1,4 @@
-"""Clients that send slowly hold some threads; everybody else keeps being answered."""
+"""Clients that send slowly do not stop the service from answering others."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import running_service, short_folder, wait_until
 
-HALF_A_REQUEST = (
+INCOMPLETE_REQUEST = (
     b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     b"Content-Length: 1000\r\n\r\n{"
 )
@@ -25,12 +25,12 @@ def small_service(models_path):
 
 
 @pytest.mark.parametrize("path", [b"/predict", b"/jobs", b"/batches"])
-def test_half_sent_bodies_do_not_stop_the_service(small_service, car, path):
+def test_incomplete_bodies_do_not_stop_the_service(small_service, car, path):
     port = urlsplit(small_service.url).port
     with contextlib.ExitStack() as stack:
         for _ in range(16):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            client.sendall(HALF_A_REQUEST % path)
+            client.sendall(INCOMPLETE_REQUEST % path)
         with small_service.client() as http:
             for _ in range(3):
                 assert http.get("/livez").status_code == 200
@@ -40,24 +40,24 @@ def test_half_sent_bodies_do_not_stop_the_service(small_service, car, path):
         wait_until(lambda: http.post("/predict", json=car).status_code == 200)
 
 
-def test_whether_the_service_lives_is_told_while_all_threads_are_held(small_service):
-    """By bodies that do not come, and by those that wait for a place behind them."""
+def test_health_and_metrics_answer_while_all_threads_wait_for_bodies(small_service):
+    """Some requests hold the threads and others wait for one."""
     port = urlsplit(small_service.url).port
     with contextlib.ExitStack() as stack:
         for _ in range(40):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            client.sendall(HALF_A_REQUEST % b"/jobs")
+            client.sendall(INCOMPLETE_REQUEST % b"/jobs")
         with small_service.client() as http:
             for path in ("/livez", "/readyz", "/metrics"):
                 assert http.get(path, timeout=5.0).status_code == 200
-            # Its error is told by Flask, in a thread that is kept for that.
+            # Flask answers the error in a reserved thread.
             assert http.post("/predict", json={}, timeout=5.0).status_code == 422
 
 
-def test_a_body_that_does_not_come_is_given_up(small_service):
+def test_a_body_that_does_not_arrive_is_422_after_a_timeout(small_service):
     port = urlsplit(small_service.url).port
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-        client.sendall(HALF_A_REQUEST % b"/predict")
+        client.sendall(INCOMPLETE_REQUEST % b"/predict")
         answer = client.recv(65536)
     assert b" 422 " in answer.splitlines()[0]
     assert b"truncated-body" in answer
@@ -76,7 +76,7 @@ def test_a_body_shorter_than_announced_is_refused(small_service):
     assert b"truncated-body" in answer
 
 
-def test_an_encoding_of_nul_signs_is_refused(small_service):
+def test_an_encoding_of_nul_characters_is_refused(small_service):
     with small_service.client() as http:
         odd = http.post("/batches?encoding=%00", content=b"x", headers={"Content-Type": "text/csv"})
     assert odd.status_code == 422

@@ -1,4 +1,4 @@
-"""The load of a soak gets the answers that it expects."""
+"""The mixed load of a soak gets the expected answers."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.conftest import Service, wait_until
 
 
 @pytest.mark.integration
-def test_every_kind_of_caller_gets_what_it_should(service: Service) -> None:
+def test_every_kind_of_caller_gets_the_expected_answers(service: Service) -> None:
     load = Load(service.url)
     kinds = {kind.replace("_", "-") for kind in MIX}
     load.start()

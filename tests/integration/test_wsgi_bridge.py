@@ -1,5 +1,7 @@
-"""A WSGI application behind granian's event loop: like behind granian itself, and better where
-that cannot tell that a client has left."""
+"""The WSGI bridge on granian's event loop behaves as granian's own WSGI threads.
+
+In addition it detects that a client has disconnected, which granian's WSGI threads cannot.
+"""
 
 import contextlib
 import json
@@ -16,7 +18,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import ROOT, free_port, stop, wait_until
+from scripts.ports import reserve_port
+from tests.conftest import ROOT, stop, wait_until
 from tests.wsgi_probe import CHUNK
 
 CLOSE = b"Connection: close\r\n\r\n"
@@ -42,30 +45,30 @@ ODD_REQUESTS = {
 
 @dataclass(frozen=True)
 class Probe:
-    """A running server."""
+    """A running granian server of the probe application."""
 
     port: int
     log: Path
     process: "subprocess.Popen[bytes]"
 
     def connect(self):
-        """A connection."""
+        """Open a connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def ask(self, request):
-        """All that comes back for raw bytes, until the server has nothing more to say."""
+        """Send raw bytes and return everything that the server sends."""
         with self.connect() as client:
             client.sendall(request)
             client.settimeout(1.0)
             return received(client)
 
     def noted(self, text):
-        """Whether the application has noted this."""
+        """Return whether the application has logged a line."""
         return self.log.exists() and text in self.log.read_text().splitlines()
 
 
 def received(client):
-    """What comes until the end, or until nothing comes for a second."""
+    """Read until the end of the connection, or until the timeout."""
     answer = b""
     with contextlib.suppress(TimeoutError):
         while data := client.recv(65_536):
@@ -75,7 +78,7 @@ def received(client):
 
 @contextlib.contextmanager
 def serving(folder, interface, target):
-    port, log = free_port(), folder / "log"
+    port, log = reserve_port(), folder / "log"
     line = [sys.executable, "-m", "granian", "--http", "1", "--no-ws", "--log-level", "critical"]
     line += ["--interface", interface, "--port", str(port), "--workers-kill-timeout", "10"]
     process = subprocess.Popen(
@@ -90,7 +93,7 @@ def serving(folder, interface, target):
 
 
 def is_open(probe):
-    """Whether somebody listens."""
+    """Return whether the server accepts connections."""
     with contextlib.suppress(OSError), probe.connect():
         return True
     return False
@@ -98,26 +101,26 @@ def is_open(probe):
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory):
-    """Behind the bridge, with four threads."""
+    """The application behind the bridge, with four threads."""
     with serving(tmp_path_factory.mktemp("bridge"), "asginl", "bridged") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def bare_probe(tmp_path_factory):
-    """The same application behind granian's own threads."""
+    """The same application on granian's own WSGI threads."""
     with serving(tmp_path_factory.mktemp("bare"), "wsgi", "plain") as running:
         yield running
 
 
 @pytest.mark.parametrize("name", ODD_REQUESTS)
-def test_the_application_is_told_what_granian_itself_would_tell_it(probe, bare_probe, name):
+def test_the_environ_is_that_of_granian(probe, bare_probe, name):
     bridged, bare = (parts(one.ask(ODD_REQUESTS[name])) for one in (probe, bare_probe))
     assert bridged == bare
 
 
 def parts(answer):
-    """Status, headers without the date, and body of an answer."""
+    """Split an answer into status, headers without the date, and body."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *headers = head.split(b"\r\n")
     with contextlib.suppress(ValueError):
@@ -139,7 +142,7 @@ def test_a_body_arrives_whole_however_it_is_sent_and_read(probe, size):
     assert httpx.post(url, content=b"").text == "0 whole"
 
 
-def test_a_body_is_asked_for_when_it_is_read(probe):
+def test_the_100_continue_response_is_sent_when_the_body_is_read(probe):
     with probe.connect() as client:
         client.sendall(
             b"POST /read HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
@@ -153,19 +156,19 @@ def test_a_body_is_asked_for_when_it_is_read(probe):
     ("head", "length"),
     [(b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n", 4), (b"Content-Length: 9\r\n\r\nabc", 3)],
 )
-def test_a_body_that_breaks_off_never_looks_whole(probe, head, length):
+def test_a_body_that_breaks_off_never_looks_complete(probe, head, length):
     with probe.connect() as client:
         client.sendall(b"POST /read?1 HTTP/1.1\r\nHost: h\r\n" + head)
     wait_until(lambda: probe.noted(f"broken after {length}"))
 
 
-def test_what_is_sent_ahead_is_answered_in_order(probe):
+def test_pipelined_requests_are_answered_in_order(probe):
     answers = probe.ask(ODD_REQUESTS["body"] + ODD_REQUESTS["list"])
     assert answers.count(b"HTTP/1.1 200 OK") == 2
     assert answers.index(b'"/p"') < answers.index(b'"/list"')
 
 
-def test_parts_arrive_as_they_are_made_and_a_client_who_leaves_ends_them(probe):
+def test_parts_are_sent_as_they_are_produced_and_a_disconnect_closes_the_iterator(probe):
     with probe.connect() as client:
         client.sendall(b"GET /ticks HTTP/1.1\r\nHost: h\r\n\r\n")
         for number in range(3):
@@ -183,28 +186,28 @@ def test_parts_arrive_as_they_are_made_and_a_client_who_leaves_ends_them(probe):
     assert not probe.log.with_suffix(".30").exists()
 
 
-def test_who_does_not_read_is_not_sent_more_and_is_noticed_when_he_leaves(probe):
+def test_a_client_that_does_not_read_pauses_the_iterator_and_its_disconnect_closes_it(probe):
     with probe.connect() as client:
         client.sendall(b"GET /flood HTTP/1.1\r\nHost: h\r\n" + CLOSE)
         client.recv(1000)
         time.sleep(1.0)
-        assert not probe.noted("flood given 1000")  # 65 MB; sockets hold a few
+        assert not probe.noted("flood given 1000")  # 65 MB; socket buffers are much smaller
         assert not probe.noted("flood closed")
     wait_until(lambda: probe.noted("flood closed"))
     assert len(CHUNK) * 1000 > 60_000_000
 
 
-def test_an_answer_that_breaks_off_never_looks_whole(probe):
+def test_an_answer_that_breaks_off_never_looks_complete(probe):
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://127.0.0.1:{probe.port}/failing")
     assert probe.noted("failing closed")
 
 
-def test_an_application_that_fails_is_an_error_of_the_server(probe):
+def test_an_exception_of_the_application_is_500(probe):
     assert httpx.get(f"http://127.0.0.1:{probe.port}/raise").status_code == 500
 
 
-def test_more_requests_than_threads_wait_their_turn(probe):
+def test_requests_beyond_the_number_of_threads_wait(probe):
     statuses = []
 
     def ask():
@@ -218,7 +221,7 @@ def test_more_requests_than_threads_wait_their_turn(probe):
     assert statuses == [200] * 9
 
 
-def test_a_stop_lets_requests_under_way_end(tmp_path):
+def test_a_stopping_server_completes_requests_in_progress(tmp_path):
     with serving(tmp_path, "asginl", "bridged") as probe, probe.connect() as client:
         client.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n" + CLOSE)
         wait_until(lambda: probe.noted("waiting"))

@@ -1,4 +1,4 @@
-"""Dashboards, rules and receivers fit the metrics that exist and the programs that read them."""
+"""Dashboards, alert rules and Alertmanager's configuration match the metrics and are valid."""
 
 import json
 import os
@@ -21,20 +21,20 @@ RULES = yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text(encod
 ALERTS: dict[str, Any] = {
     rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]
 }
-OF_EXPORTERS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
+EXTERNAL_METRICS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
 NOT_METRICS = {
     # Functions, operators and labels of PromQL.
     *("sum", "rate", "increase", "deriv", "max", "histogram_quantile", "vector"),
     *("by", "on", "or", "and", "unless"),
 }
-KEPT_NAMES = {
+REFERENCE_ALERTS = {
     *("APIDown", "HighErrorRate", "HighLatency", "RedisDown", "RedisHighMemoryUsage"),
     *("ModelNotLoaded", "LowCacheHitRate"),
 }
 
 
-def our_metrics() -> set[str]:
-    """Every name that a scrape of the service can show."""
+def service_metrics() -> set[str]:
+    """Return the names of all samples that the service can expose."""
     snapshot = ServiceSnapshot(
         model_version="v",
         model_trained_on="2026-01-01",
@@ -55,7 +55,7 @@ def our_metrics() -> set[str]:
 
 
 def metrics_in(query: str) -> set[str]:
-    """The metric names of a PromQL expression."""
+    """Return the metric names of a PromQL expression."""
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
     bare = re.sub(r"\b(by|on) \([^)]*\)", "", bare)
@@ -72,18 +72,18 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "query"), list(queries()))
-def test_every_query_names_metrics_that_exist(where: str, query: str) -> None:
+def test_every_query_uses_existing_metrics(where: str, query: str) -> None:
     names = metrics_in(query)
     assert names, where
-    unknown = {name for name in names if not OF_EXPORTERS.fullmatch(name)} - our_metrics()
+    unknown = {name for name in names if not EXTERNAL_METRICS.fullmatch(name)} - service_metrics()
     assert unknown == set(), where
 
 
-def test_the_alert_names_that_users_know_live_on() -> None:
-    assert set(ALERTS) >= KEPT_NAMES
+def test_the_alerts_of_the_reference_project_exist() -> None:
+    assert set(ALERTS) >= REFERENCE_ALERTS
 
 
-def test_every_alert_says_how_bad_and_what_it_means() -> None:
+def test_every_alert_has_a_severity_a_summary_and_a_description() -> None:
     for name, alert in ALERTS.items():
         assert alert["labels"]["severity"] in {"critical", "warning", "info"}, name
         assert set(alert["annotations"]) == {"summary", "description"}, name
@@ -107,7 +107,7 @@ def test_every_alert_is_tested() -> None:
     assert firing == set(ALERTS)
 
 
-def test_the_dashboards_are_those_of_their_definition() -> None:
+def test_the_dashboards_are_generated_from_their_definition() -> None:
     written = dict(dashboards())
     folder = MONITORING / "grafana" / "dashboards"
     assert set(folder.glob("*.json")) == set(written)
@@ -180,7 +180,7 @@ def configuration(env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("receiver", RECEIVERS)
-def test_alerts_go_where_the_environment_says(receiver: str) -> None:
+def test_the_receivers_follow_the_environment(receiver: str) -> None:
     config = yaml.safe_load(configuration(RECEIVERS[receiver]).stdout)
     (people,) = config["receivers"]
     assert ("slack_configs" in people) == (receiver == "Slack")
@@ -189,7 +189,7 @@ def test_alerts_go_where_the_environment_says(receiver: str) -> None:
         assert people["email_configs"][0]["auth_password"] == "it's: a #secret"
 
 
-def test_mail_without_a_server_is_refused_with_the_missing_name() -> None:
+def test_mail_without_a_server_is_refused_and_names_the_missing_variable() -> None:
     answer = configuration({"ALERT_EMAIL_TO": "a@b.c", "ALERT_EMAIL_FROM": "a@b.c"})
     assert answer.returncode == 2
     assert "SMTP_SMARTHOST is needed" in answer.stderr
@@ -203,7 +203,7 @@ def test_amtool_accepts_every_configuration(receiver: str, tmp_path: Path) -> No
     subprocess.run(["amtool", "check-config", str(path)], check=True, capture_output=True)
 
 
-def test_inhibitions_and_routes_name_alerts_that_exist() -> None:
+def test_inhibitions_and_routes_use_existing_alerts() -> None:
     named = set(
         re.findall(r'alertname =~? "([^"]+)"', configuration({}).stdout),
     )

@@ -1,4 +1,4 @@
-"""Without a file of real listings there is nothing to measure here."""
+"""Collects the tests of this folder only if CARPRICE_LISTINGS names a file of real listings."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The default model on real listings; run where CARPRICE_LISTINGS names such a file."""
+"""Models on real listings; these tests need the file that CARPRICE_LISTINGS names."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def listings() -> Path:
 
 
 @pytest.mark.listings
-def test_the_default_model_holds_on_the_real_market(
+def test_the_default_model_reaches_its_targets_on_real_listings(
     listings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODELS_PATH", str(tmp_path))
@@ -34,7 +34,7 @@ def test_the_default_model_holds_on_the_real_market(
 
 
 @pytest.mark.listings
-def test_the_committed_statistics_are_what_the_program_makes_of_the_listings(
+def test_the_committed_statistics_are_those_of_the_listings(
     listings: Path,
 ) -> None:
     table, _ = load_listings(listings)
@@ -42,14 +42,14 @@ def test_the_committed_statistics_are_what_the_program_makes_of_the_listings(
     assert made.keys() == committed.keys()
     for path, value in committed.items():
         if isinstance(value, float):
-            # The last digit may differ from one processor's arithmetic to another's.
+            # The last digit may differ between processors.
             assert made[path] == pytest.approx(value, abs=2e-4, rel=1e-4), path
         else:
             assert made[path] == value, path
 
 
 def _values(part: Any, path: str = "") -> dict[str, Any]:
-    """All values in nested JSON by their path."""
+    """Return all values in nested JSON by path."""
     if isinstance(part, dict | list | tuple):
         items = part.items() if isinstance(part, dict) else enumerate(part)
         return {k: v for name, sub in items for k, v in _values(sub, f"{path}/{name}").items()}
@@ -57,7 +57,7 @@ def _values(part: Any, path: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.listings
-def test_a_model_trained_on_part_of_the_listings_holds_on_the_rest(
+def test_a_model_trained_on_real_listings_reaches_its_targets_on_held_out_ones(
     listings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODELS_PATH", str(tmp_path))

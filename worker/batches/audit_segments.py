@@ -5,9 +5,6 @@ in the log therefore belongs to a row whose result cannot be lost, and publishin
 changes nothing.
 """
 
-import contextlib
-import os
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +13,7 @@ import orjson
 
 from shared.audit.log import GENESIS_HASH, chain, day_of, file_name, link
 from shared.blobs.batch_files import audit_name
-from shared.blobs.local import fsync_folder
+from shared.blobs.local import fsync, fsync_folder, temporary_file
 from shared.blobs.parts import PartHead
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import BatchManifest
@@ -150,18 +147,11 @@ def _is_linked(file: Path | None, path: Path) -> bool:
 
 
 def _write(path: Path, lines: bytes) -> None:
-    # Two workers may write the same segment at once: each has a temporary file of its own.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with temporary_file(path, prefix=".") as (temporary, file):
             file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            fsync(file)
+            temporary.replace(path)
     except OSError as error:
         AUDIT_FAILURES.inc()
         raise AuditUnavailable(reason=error.strerror or str(error)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

@@ -5,9 +5,7 @@ engine (`worker.batches.fast_csv`) handles most CSV files with compiled loops, w
 bytes, and passes the chunks it cannot handle to the general engine.
 """
 
-import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -113,18 +111,6 @@ def rejection_reasons(errors: RowErrors, manifest: BatchManifest) -> dict[int, s
 def error_lines(errors: RowErrors) -> bytes:
     """The section of the error report, in the order of the rows."""
     return b"".join(orjson.dumps(error) + b"\n" for row in sorted(errors) for error in errors[row])
-
-
-def csv_lines(columns: Sequence[Sequence[Any]]) -> bytes:
-    """Lines of a result file, given by column: UTF-8, comma, line feed."""
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
-    if "\r" in lines.getvalue():
-        # The writer quotes its own line terminator only; a lone carriage return needs quotes too.
-        lines = io.StringIO()
-        quoted = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        quoted.writerows(zip(*columns, strict=True))
-    return lines.getvalue().encode()
 
 
 def audit_members(manifest: BatchManifest, at: float, elapsed_ms: float) -> dict[str, Any]:

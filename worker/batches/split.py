@@ -12,7 +12,7 @@ from shared.redis.batches import BatchLedger, StepDecision
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
 from worker.batches.rows.chunk import CellChunk, cut
-from worker.batches.rows.text import NumberedReader, open_rows, text_form
+from worker.batches.rows.text import NumberedReader, open_rows
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
 from worker.batches.tables.detect import TableImporter
 from worker.batches.tables.process import ReadCancelled
@@ -77,13 +77,7 @@ class ChunkReader:
         if self._reader is None:
             self._reader = open_rows(self._source, self._dialect, self._at)
             self._rows = iter(self._reader)
-        return cut(
-            self._rows,
-            width=len(self._dialect.header),
-            delimiter=text_form(self._dialect).delimiter,
-            first_row=first_row,
-            max_rows=max_rows,
-        )
+        return cut(self._rows, self._dialect, first_row=first_row, max_rows=max_rows)
 
 
 class BatchSplitter:

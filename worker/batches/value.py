@@ -1,9 +1,9 @@
 """Values one chunk: loads it, has its engine make the part, writes the part, records and counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from shared.blobs.batch_files import BatchFiles, chunk_name
 from shared.blobs.parts import PartHead, read_part_head, write_part
@@ -22,8 +22,8 @@ from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
 from worker.batches.rows.chunk import CellChunk
 from worker.batches.rows.engine import GeneralEngine
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, BatchStepSender, step_attempt
-from worker.shadow.batch_rows import ChunkShadowSampler
-from worker.shadow.comparison import ShadowEvaluator
+from worker.model import ModelRuntime
+from worker.shadow import ChunkShadowSampler, ShadowEvaluator
 
 if TYPE_CHECKING:
     from worker.batches.fast_csv.engine import FastCsvEngine
@@ -32,31 +32,6 @@ MAX_GIVE_UP_ATTEMPTS = 3
 """Attempts to write the failed part of a chunk; after them the batch is aborted."""
 
 log = get_logger("batch.value")
-
-
-class EstimateTable(Protocol):
-    """Estimates of n cars."""
-
-    @property
-    def quantiles_mad(self) -> Any:
-        """(n, levels) prices at `QUANTILE_LEVELS`."""
-        ...
-
-
-class BatchModel(Protocol):
-    """A loaded model."""
-
-    def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> EstimateTable:
-        """Estimates of `n` cars given by column, in normal form."""
-        ...
-
-
-class ModelProvider(Protocol):
-    """Gives model versions."""
-
-    def load(self, version: str) -> BatchModel:
-        """The model of a version; recently used ones stay in memory."""
-        ...
 
 
 class BatchValuation:
@@ -79,7 +54,7 @@ class BatchValuation:
         store: BatchLedger,
         step_sender: BatchStepSender,
         *,
-        models: ModelProvider,
+        models: ModelRuntime,
         audit_folder: Path,
         clock: Clock,
         max_attempts: int,

@@ -1,4 +1,4 @@
-"""Who records a message's answers: one worker, once, whatever is delivered twice or dies."""
+"""Claims on messages: one worker writes the audit records of each, even if delivered twice."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -19,15 +19,14 @@ from shared.redis.connections import (
 from shared.redis.jobs import MAX_LEASE_S
 
 DONE_TTL_S = 2 * MAX_LEASE_S
-"""How long a message whose records are in the log is remembered: whoever sends it again does so
-when a lease has run out."""
+"""Time to live of a claim whose records are written: longer than any lease, after which its message
+is sent again."""
 
 UNFINISHED_TTL_S = 86_400
-"""How long one is remembered whose worker died before that: there are few, and all workers may be
-away for long."""
+"""Time to live of a claim whose worker died before that: all workers may be down for long."""
 
 CLAIM_TIMEOUT_S = 30
-"""Valuing a message takes milliseconds: after this time, whoever claimed it has died."""
+"""To value a message takes milliseconds: after this time its worker has died."""
 
 # Hash of a claim: `first` and `latest`, when it was claimed, and `done`.
 # KEYS: claim.  ARGV: now, seconds after which a claim is in doubt, time to live, claim it (1) or
@@ -52,27 +51,27 @@ return {state, first or ARGV[1], latest or ARGV[1]}
 
 
 class ClaimState(StrEnum):
-    """What is known of the records of a message."""
+    """State of the audit records of a message."""
 
     FRESH = "fresh"
-    """Nobody has begun."""
+    """No worker has started."""
     BUSY = "busy"
-    """Somebody is at it now."""
+    """A worker is writing them."""
     DONE = "done"
     """They are in the log."""
     DOUBTFUL = "doubtful"
-    """Somebody began and died: they may be in the log."""
+    """A worker started and died: they may be in the log."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """The state in which a message was found, and when it had been claimed (Unix times).
+    """The state of a message when it was claimed, and the times of its claims (Unix time).
 
     Attributes:
         message_id: the message.
-        state: how it was found.
-        first_at: when it was claimed first; now if it never was.
-        latest_at: when it was claimed last before this look.
+        state: before this claim.
+        first_at: time of the first claim; now if there was none.
+        latest_at: time of the latest claim before this one.
     """
 
     message_id: str
@@ -82,12 +81,12 @@ class Claim:
 
     @property
     def stale_at(self) -> float:
-        """When a claim that is busy now will be taken for one whose worker has died."""
+        """When a busy claim will count as that of a dead worker."""
         return self.latest_at + CLAIM_TIMEOUT_S
 
 
 class RedisClaims:
-    """Claims on messages, in the broker's Redis.
+    """Claims on messages, in the broker's Redis: one worker writes the audit records of each.
 
     Args:
         client: connection to the broker instance.
@@ -100,14 +99,14 @@ class RedisClaims:
         self._claim_script = client.register_script(_CLAIM_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
-        """Claim a message; found FRESH or DOUBTFUL, its records are the caller's to write."""
+        """Claim a message; if it was FRESH or DOUBTFUL, the caller has to write its records."""
         return self._found(message_id, claim=True)
 
     @contextmanager
     def begin_concurrently(self, message_id: str, now: float) -> Iterator[Callable[[], Claim]]:
-        """Claim a message and work on it meanwhile: entering sends, the function reads.
+        """Send a claim on entry; the returned function reads the response.
 
-        Nothing that cannot be taken back may happen before the claim is read.
+        Work that can be discarded may run in between.
         """
         with ExitStack() as stack:
             with broker_errors():
@@ -117,7 +116,7 @@ class RedisClaims:
             yield lambda: self._read(message_id, asked)
 
     def peek(self, message_id: str) -> Claim:
-        """Look at a message without claiming it."""
+        """Read the state of a message without claiming it."""
         return self._found(message_id, claim=False)
 
     def done(self, message_id: str) -> None:
@@ -145,7 +144,7 @@ class RedisClaims:
         try:
             with broker_errors():
                 (found,) = asked.responses()
-        except redis.exceptions.NoScriptError:  # the broker is new: it is told the script
+        except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
             return self.begin(message_id)
         return _to_claim(message_id, found)
 
@@ -159,7 +158,7 @@ class RedisClaims:
 
 
 def done_commands(message_id: str) -> list[Command]:
-    """What notes that the records of a message are in the log."""
+    """Commands that note that the records of a message are in the log."""
     key = keys.audit_claim(message_id)
     return [("HSET", key, "done", 1), ("EXPIRE", key, DONE_TTL_S)]
 

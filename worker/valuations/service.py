@@ -1,4 +1,4 @@
-"""Value a group of waiting requests, or a stored job: estimate, audit, cache, answer."""
+"""Values micro-batches of waiting requests and stored jobs: estimate, audit, cache, answer."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -11,21 +11,21 @@ from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable, DomainError
 from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.job import CarRequest, Job, JobState
-from shared.domain.valuation import AuditRecord, Estimate, Extra
+from shared.domain.job import Job, JobState
+from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
 from shared.metrics import QUEUE_WAIT
 from shared.queue.names import QueueName
-from shared.queue.sender import push_reply
+from shared.queue.sender import EstimateResult, push_reply
 from shared.redis.cache import ValuationCache
 from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.jobs import JobStore
+from worker.model import Estimation
 from worker.valuations.claims import Claim, ClaimState, RedisClaims, done_commands
-from worker.valuations.estimation import EstimateResult, Estimation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WaitingRequest:
-    """One request of a group, as it came off the queue."""
+    """One request of a micro-batch, as received from the queue."""
 
     id: ValuationId
     request: CarRequest
@@ -35,7 +35,7 @@ class WaitingRequest:
 
     @classmethod
     def from_wire(cls, packed: bytes) -> "WaitingRequest":
-        """Rebuild the request from what `MicroBatchDispatcher.submit` sent."""
+        """Rebuild the request from what `MicroBatchDispatcher` sent."""
         valuation_id, request, caller, deadline, enqueued_at = msgpack.unpackb(packed)
         return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
 
@@ -46,19 +46,19 @@ AnsweredRequest: TypeAlias = tuple[WaitingRequest, EstimateResult]
 class ValuationService:
     """Carries out `valuation.value_cars`, `valuation.value_job` and `valuation.value_list`.
 
-    The order is always: claim, estimate, audit, then answer; so that no answer goes unrecorded.
-    A message may come twice, to two workers at once, or again after its worker died: the claim
-    lets one of them write the records, and whoever comes later answers without writing them.
+    The order is always: claim, estimate, audit, answer, so that every answer is recorded. A message
+    may be delivered to two workers at once, or again after its worker died: the claim lets one of
+    them write the records, and later ones answer without writing them.
 
     Args:
-        estimation: asks the forest.
-        audit: where every answer is recorded first.
-        claims: who records a message's answers.
+        estimation: calls the forest.
+        audit: the audit log.
+        claims: claims on messages.
         cache: result cache.
         jobs: the stored jobs.
         client: connection to the broker instance, for the replies.
         clock: the time of day.
-        max_attempts: a job that was tried this often fails.
+        max_attempts: a job fails after this many attempts.
     """
 
     def __init__(
@@ -83,27 +83,27 @@ class ValuationService:
         self._max_attempts = max_attempts
 
     def value_group(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
-        """Answer a group of waiting requests with one forest call and one reply.
+        """Answer a micro-batch of waiting requests by one forest call and one reply.
 
-        A request that was past its deadline when the group was first claimed is left out: its
-        caller waits no more, and what became of it is a job with a message of its own, which
-        sees by the same comparison that the group has left it out.
+        A request whose deadline had passed when the micro-batch was first claimed is left out: its
+        caller waits no more, and it has become a job with a message of its own. That job finds out
+        by the same comparison that it was left out here.
 
         Args:
-            group_id: names the group in the reply.
-            reply_to: list on which the API process waits.
+            group_id: id of the micro-batch.
+            reply_to: reply list of the API process.
             items: the requests, as `WaitingRequest.from_wire` reads them.
         """
         now = self._clock()
         with self._claims.begin_concurrently(group_id, now) as claimed:
             waiting = [WaitingRequest.from_wire(item) for item in items]
             _observe_wait(now, [item.enqueued_at for item in waiting])
-            # The forest works while the claim is under way.
+            # The forest runs while the claim is sent.
             answered = self._answer(waiting, now)
             claim = claimed()
         if claim.state is ClaimState.BUSY:
             return
-        if claim.state is not ClaimState.FRESH:  # deadlines were compared with another time
+        if claim.state is not ClaimState.FRESH:  # compare the deadlines with that claim
             answered = self._answer(waiting, claim.first_at)
         commands = []
         try:
@@ -111,7 +111,7 @@ class ValuationService:
             commands = done_commands(group_id)
         except AuditUnavailable as error:
             answered = [(item, error) for item, _ in answered]
-        # First the cache: whoever has an answer and asks again finds it there.
+        # Cache first: a caller who has the answer and asks again finds it there.
         with self._cache.put_concurrently(
             _cacheable((item.request, result) for item, result in answered)
         ):
@@ -121,7 +121,7 @@ class ValuationService:
     def _answer(
         self, waiting: Sequence[WaitingRequest], claimed_at: float
     ) -> list[AnsweredRequest]:
-        """Ask the forest for those who waited still when the group was claimed."""
+        """Estimate the requests whose deadline was not over at `claimed_at`."""
         wanted = [item for item in waiting if item.deadline >= claimed_at]
         results = self._estimation.estimate([item.request for item in wanted])
         return list(zip(wanted, results, strict=True))
@@ -134,7 +134,7 @@ class ValuationService:
         Args:
             job_id: the job.
             enqueued_at: Unix time at which the message was sent.
-            queue: on which it travelled.
+            queue: the queue of the message.
         """
         job = self._jobs.load(job_id)
         if job is None or job.state.is_terminal:
@@ -145,13 +145,13 @@ class ValuationService:
         elif job.attempts >= self._max_attempts:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
         elif (claim := self._claim(job)).state is ClaimState.BUSY:
-            # Whoever has it either ends it or is dead; to find it taken is no attempt.
+            # Its worker either ends it or is dead; this is not counted as an attempt.
             self._jobs.postpone(job_id, claim.stale_at)
         elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
 
     def _claim(self, job: Job) -> Claim:
-        """Claim a job; one whose car was valued in a group is recorded where the group was."""
+        """Claim a job, or use the claim of the micro-batch that has valued its car."""
         if job.origin is None:
             return _with_doubt(job, self._claims.begin(job.id))
         group = self._claims.peek(job.origin.group_id)
@@ -224,7 +224,7 @@ class ValuationService:
 
 
 def _with_doubt(job: Job, claim: Claim) -> Claim:
-    """The claim on a job; where one was forgotten although work has begun, the log must tell."""
+    """The claim of a job, DOUBTFUL if the job has attempts and its earlier claim has expired."""
     if claim.state is ClaimState.FRESH and job.attempts:
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
     return claim

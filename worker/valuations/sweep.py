@@ -1,4 +1,4 @@
-"""Send again what was lost on the way: the second half of "every accepted job ends"."""
+"""Sends lost jobs again, so that every accepted job ends."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from shared.metrics import JOBS_RESENT
 from shared.redis.jobs import JobStore
 
 SWEEP_LIMIT = 1000
-"""Most jobs looked at in one sweep."""
+"""Most jobs of one sweep."""
 
 log = get_logger("sweep")
 
@@ -24,11 +24,10 @@ class SendJob(Protocol):
 
 
 class JobSweeper:
-    """Looks after open jobs whose lease has run out.
+    """Sends open jobs again whose lease has expired.
 
-    A worker that is killed between taking a message and noting it as unacknowledged loses the
-    message; an API process that dies between storing a job and sending it sends none. The job's
-    record is still there.
+    A worker that is killed right after it took a message loses the message; an API process that
+    dies between storing a job and sending it sends none. The stored job is still there.
 
     Args:
         jobs: the stored jobs.
@@ -42,11 +41,11 @@ class JobSweeper:
         self._max_attempts = max_attempts
 
     def sweep(self) -> int:
-        """Send overdue jobs again; how many were sent."""
+        """Send overdue jobs again; return how many."""
         return sum(self._sweep_safely(job_id) for job_id in self._jobs.overdue(SWEEP_LIMIT))
 
     def _sweep_safely(self, job_id: JobId) -> int:
-        """One record that cannot be read must not hold up the others."""
+        """Sweep one job; a record that cannot be read must not stop the others."""
         try:
             return self._sweep_job(job_id)
         except (ValueError, KeyError, TypeError) as error:

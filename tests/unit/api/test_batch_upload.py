@@ -16,8 +16,8 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
 from api.batches.uploads import Upload
+from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
 from api.http.uploads import UploadBody, clean_file_name
-from api.middleware.problems import UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     DecompressionBomb,

@@ -6,10 +6,9 @@ import time
 import pytest
 
 from api.valuations.micro_batches import EstimateFuture
-from api.valuations.misses import CacheLookup, MissDispatcher
-from api.valuations.service import Question
+from api.valuations.service import CacheLookup, MissDispatcher
 from shared.domain.errors import BrokerUnavailable, QueueFull
-from shared.domain.ids import CallerId, ValuationId, new_id
+from shared.domain.ids import CallerId, ModelVersionId, ValuationId, new_id
 from shared.domain.valuation import CachedEstimate, Estimate
 from shared.fields.requests import load_car_request
 from tests.conftest import wait_until
@@ -64,7 +63,21 @@ class Bench:
 
     def __init__(self):
         self.broker, self.guard, self.answered = Broker(), Guard(), []
-        self.misses = MissDispatcher(Cache({7}), self.guard, self.broker, self.answered.extend)
+        self.misses = MissDispatcher(Cache({7}), self.guard, self.broker)
+
+    def ask(self, car, km, wait_s=60.0):
+        """A request that nobody has answered."""
+        valuation_id = ValuationId(new_id())
+        return CacheLookup(
+            id=valuation_id,
+            request=load_car_request(car | {"km_driven": km}),
+            caller=CallerId("me"),
+            version=ModelVersionId("v1"),
+            deadline=time.time() + wait_s,
+            future=EstimateFuture(
+                valuation_id, b"", time.monotonic() + wait_s, self.answered.extend
+            ),
+        )
 
 
 @pytest.fixture
@@ -72,71 +85,60 @@ def bench():
     return Bench()
 
 
-def asked(car, km, wait_s=60.0):
-    request = load_car_request(car | {"km_driven": km})
-    question = Question(
-        id=ValuationId(new_id()),
-        request=request,
-        caller=CallerId("me"),
-        deadline=time.time() + wait_s,
-    )
-    pending = EstimateFuture(question.id, b"", time.monotonic() + wait_s)
-    return CacheLookup(question=question, version="v1", pending=pending)
-
-
 def test_who_came_while_an_outage_was_noticed_need_not_wait_for_it_again(bench, car):
-    first, meanwhile, cached = asked(car, 1), asked(car, 2), asked(car, 7)
+    first, meanwhile, cached = bench.ask(car, 1), bench.ask(car, 2), bench.ask(car, 7)
     bench.misses.submit([first])
     assert bench.broker.is_asked.wait(20)
     bench.misses.submit([meanwhile])
     bench.misses.submit([cached])
     bench.broker.may_go_on.set()
-    wait_until(lambda: meanwhile.pending.failure is not None, what="the failure of both")
-    assert isinstance(first.pending.failure, BrokerUnavailable)
-    assert isinstance(meanwhile.pending.failure, BrokerUnavailable)
-    assert bench.broker.sent == [[first.question.id]], "the broker was asked once"
-    assert [each.hit for each in bench.answered] == [CachedEstimate(ESTIMATE, 60)]
-    assert cached.pending.failure is None
+    wait_until(lambda: meanwhile.future.failure is not None, what="the failure of both")
+    assert isinstance(first.future.failure, BrokerUnavailable)
+    assert isinstance(meanwhile.future.failure, BrokerUnavailable)
+    assert bench.broker.sent == [[first.id]], "the broker was asked once"
+    assert cached.hit == CachedEstimate(ESTIMATE, 60)
+    assert [each for each in bench.answered if each is cached.future] == [cached.future]
+    assert cached.future.failure is None
 
 
 def test_after_an_outage_it_is_asked_again(bench, car):
     bench.broker.may_go_on.set()
-    first, second = asked(car, 1), asked(car, 2)
+    first, second = bench.ask(car, 1), bench.ask(car, 2)
     bench.misses.submit([first])
-    wait_until(lambda: first.pending.failure is not None, what="the failure")
+    wait_until(lambda: first.future.failure is not None, what="the failure")
     bench.broker.is_there = True
     bench.misses.submit([second])
     wait_until(lambda: len(bench.broker.sent) == 2, what="the second question")
-    assert second.pending.failure is None
+    assert second.future.failure is None
 
 
 def test_a_full_queue_is_told_to_those_who_asked_and_nobody_else(bench, car):
     bench.guard.error = QueueFull(waiting=9)
-    first = asked(car, 1)
+    first = bench.ask(car, 1)
     bench.misses.submit([first])
-    wait_until(lambda: first.pending.failure is not None, what="the failure")
-    assert isinstance(first.pending.failure, QueueFull)
+    wait_until(lambda: first.future.failure is not None, what="the failure")
+    assert isinstance(first.future.failure, QueueFull)
     assert bench.broker.sent == []
     bench.guard.error, bench.broker.is_there = None, True
-    second = asked(car, 2)
+    second = bench.ask(car, 2)
     bench.misses.submit([second])
-    wait_until(lambda: bench.broker.sent == [[second.question.id]], what="the second question")
+    wait_until(lambda: bench.broker.sent == [[second.id]], what="the second question")
 
 
 def test_whose_wait_is_over_before_he_was_asked_for_is_told(bench, car):
     bench.broker.is_there = True
-    late = asked(car, 1, wait_s=-1.0)
+    late = bench.ask(car, 1, wait_s=-1.0)
     bench.misses.submit([late])
-    wait_until(lambda: bench.answered == [late], what="the word")
+    wait_until(lambda: bench.answered == [late.future], what="the word")
     assert late.hit is None
 
 
 def test_the_thread_outlives_whatever_is_broken(bench, car):
     bench.guard.error = ZeroDivisionError()
-    first = asked(car, 1)
+    first = bench.ask(car, 1)
     bench.misses.submit([first])
-    wait_until(lambda: first.pending.failure is not None, what="the failure")
+    wait_until(lambda: first.future.failure is not None, what="the failure")
     bench.guard.error, bench.broker.is_there = None, True
-    second = asked(car, 2)
+    second = bench.ask(car, 2)
     bench.misses.submit([second])
     wait_until(lambda: len(bench.broker.sent) == 1, what="the next question")

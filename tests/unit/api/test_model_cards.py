@@ -25,7 +25,7 @@ def models_path(tmp_path_factory: pytest.TempPathFactory):
     trained = dataclasses.replace(small_models.train(trees=5), metrics=small_models.SCORES)
     bare = save_bundle(trained, path)
     (path / "bare").write_text(bare.id)
-    found = small_models.evidence(400)
+    found = small_models.card_predictions(400)
     version = save_bundle(trained, path, lambda made: write_card(made, found))
     ModelRegistry(path).activate(version.id, by="test")
     return path

@@ -1,44 +1,45 @@
 """The bounded wait for one car."""
 
+import asyncio
+import os
 import threading
+import time
 
 import pytest
 
+from api.valuations.micro_batches import EstimateFuture
 from api.valuations.service import SHORT_WAIT_S, Valuations
+from shared.domain.errors import AuditUnavailable, BrokerUnavailable, ValuationFailed
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
+from shared.domain.valuation import CachedEstimate, Estimate, Extra, Valuation
 from shared.fields.requests import load_car_request
+from shared.metrics import PREDICTIONS
 
-NOW = 1_000.0
-
-
-class EstimateFuture:
-    """Never gets its reply; knows how long it was waited for."""
-
-    group_id = "group"
-    waited_s = 0.0
-
-    def wait(self, timeout_s):
-        self.waited_s = timeout_s
-
-    def abandon(self):
-        """Nothing came meanwhile."""
+ME = CallerId("me")
+ESTIMATE = Estimate(
+    price_mad=150_000.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True
+)
+TOLERANCE_S = 0.4
+"""What a loaded machine may take on top of a wait."""
 
 
 class World:
     """Everything around the service: no hit, no reply, any number of jobs."""
 
-    def __init__(self, patience):
-        self.pending = EstimateFuture()
+    def __init__(self, patience=1):
+        self.cached = {}
+        self.reply = None
         self.deadline = 0.0
-        self.created = []
+        self.created, self.recorded, self.wanted = [], [], []
+        self.audit_error = None
         self.service = Valuations(
             active_model=self,
             cache=self,
             dispatcher=self,
             jobs=self,
             audit=self,
-            clock=lambda: NOW,
+            clock=time.time,
             queue_guard=self,
             long_waits=threading.BoundedSemaphore(patience) if patience else threading.Semaphore(0),
         )
@@ -46,15 +47,26 @@ class World:
     def version_id(self):
         return "v1"
 
-    def get(self, *_):
-        """No hit."""
+    def get_local(self, *_):
+        """No copy."""
+
+    def get_all(self, wanted):
+        self.wanted += wanted
+        return [self.cached.get((car.km_driven, extras)) for _, car, extras in wanted]
 
     def check(self):
         """The queue is short."""
 
-    def submit(self, *question):
-        self.deadline = question[-1]
-        return self.pending
+    def prepare(self, valuation_id, _request, _caller, deadline, on_done):
+        self.deadline = deadline
+        return EstimateFuture(valuation_id, b"", 0.0, on_done)
+
+    def submit_all(self, futures):
+        for future in futures:
+            future.group_id = "group"
+            if self.reply is not None:
+                future.set_result(self.reply)
+                future.on_done([future])
 
     def create(self, job):
         self.created.append(job)
@@ -62,19 +74,135 @@ class World:
     def submit_job(self, job_id, *, is_long):
         """Sent."""
 
+    def append(self, records):
+        if self.audit_error:
+            raise self.audit_error
+        self.recorded.append(len(records))
+
+
+def failures():
+    return PREDICTIONS.labels(status="error")._value.get()
+
 
 @pytest.mark.parametrize(
     ("patience", "wait_s", "waited_s"),
-    [(1, 5.0, 5.0), (0, 5.0, SHORT_WAIT_S), (0, 0.5, 0.5), (1, 0.0, 0.0)],
+    [(1, 1.4, 1.4), (0, 5.0, SHORT_WAIT_S), (0, 0.3, 0.3), (1, 0.0, 0.0)],
 )
 def test_a_caller_waits_exactly_until_the_deadline_that_the_worker_is_told(
     car, patience, wait_s, waited_s
 ):
     """Otherwise a worker would record an answer whose caller has become a job already."""
     world = World(patience)
-    job = world.service.value(load_car_request(car), CallerId("me"), wait_s)
+    started = time.time()
+    job = world.service.value_from_thread(load_car_request(car), ME, wait_s)
+    ended = time.time()
     assert isinstance(job, Job)
-    assert world.pending.waited_s == waited_s
-    assert world.deadline == NOW + waited_s
+    assert waited_s <= ended - started < waited_s + TOLERANCE_S
+    assert started + waited_s <= world.deadline <= ended
     assert job.origin.deadline == world.deadline
+    assert job.origin.group_id == "group"
+    assert world.created == [job]
     assert world.service._long_waits.acquire(blocking=False) is bool(patience)
+
+
+def test_a_request_that_holds_no_thread_may_wait_long(car):
+    world = World(patience=0)
+    started = time.time()
+    asyncio.run(world.service.value(load_car_request(car), ME, SHORT_WAIT_S + 0.2))
+    assert time.time() - started > SHORT_WAIT_S
+
+
+def test_hits_of_one_tick_are_recorded_by_one_write_and_extras_are_part_of_the_question(car):
+    world = World()
+    extras = (Extra.DEPRECIATION,)
+    world.cached = {(25000, ()): CachedEstimate(ESTIMATE, 60), (25000, extras): None}
+    world.reply = ESTIMATE
+
+    async def ask():
+        plain = load_car_request(car)
+        return await asyncio.gather(
+            *(world.service.value(plain, ME, 1.0) for _ in range(3)),
+            world.service.value(load_car_request(car, extras=extras), ME, 1.0),
+        )
+
+    *hits, valued = asyncio.run(ask())
+    assert [hit.cached for hit in hits] == [True] * 3
+    assert not valued.cached
+    assert world.recorded == [3]
+    assert [wanted[2] for wanted in world.wanted] == [(), (), (), extras]
+
+
+def test_an_answer_that_cannot_be_recorded_is_not_given_and_counted(car):
+    world = World()
+    world.cached = {(25000, ()): CachedEstimate(ESTIMATE, 60)}
+    world.audit_error = AuditUnavailable(reason="full")
+    before = failures()
+    with pytest.raises(AuditUnavailable):
+        world.service.value_from_thread(load_car_request(car), ME, 1.0)
+    assert failures() == before + 1
+
+
+@pytest.mark.parametrize("error", [ValuationFailed(reason="x"), BrokerUnavailable(reason="x")])
+def test_what_the_worker_reports_is_raised_and_counted_once(car, error):
+    world = World()
+    world.reply = error
+    before = failures()
+    with pytest.raises(type(error)):
+        world.service.value_from_thread(load_car_request(car), ME, 1.0)
+    assert failures() == before + 1
+
+
+def test_threads_and_loops_ask_one_service_at_the_same_time(car):
+    world = World()
+    world.reply = ESTIMATE
+    request = load_car_request(car)
+    answers = []
+
+    def ask_by_thread():
+        answers.extend(world.service.value_from_thread(request, ME, 5.0) for _ in range(50))
+
+    def ask_by_loop():
+        async def ask():
+            return await asyncio.gather(*(world.service.value(request, ME, 5.0) for _ in range(50)))
+
+        answers.extend(asyncio.run(ask()))
+
+    threads = [threading.Thread(target=ask) for ask in (ask_by_thread, ask_by_loop) * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 400
+    assert all(isinstance(answer, Valuation) for answer in answers)
+
+
+def test_a_request_whose_client_leaves_takes_nobody_with_it(car):
+    world = World()
+    request = load_car_request(car)
+
+    async def ask():
+        gone = asyncio.create_task(world.service.value(request, ME, 5.0))
+        stays = asyncio.create_task(world.service.value(request, ME, 0.2))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        return await asyncio.gather(gone, stays, return_exceptions=True)
+
+    left, job = asyncio.run(ask())
+    assert isinstance(left, asyncio.CancelledError)
+    assert isinstance(job, Job)
+
+
+def test_a_forked_child_begins_with_a_loop_of_its_own(car):
+    world = World()
+    world.reply = ESTIMATE
+    request = load_car_request(car)
+    world.service.value_from_thread(request, ME, 5.0)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            answer = world.service.value_from_thread(request, ME, 5.0)
+            code = 0 if isinstance(answer, Valuation) else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0

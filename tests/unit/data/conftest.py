@@ -1,4 +1,4 @@
-"""A small market of our own making: known effects, listings drawn from them."""
+"""A small synthetic market with known effects."""
 
 import numpy as np
 import pandas as pd

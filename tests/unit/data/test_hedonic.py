@@ -1,17 +1,17 @@
-"""The hedonic model finds the effects that the prices were made from."""
+"""The hedonic model recovers the effects that generated the prices."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from data.hedonic import tables
-from data.hedonic.codes import ordinal_encoder_for
+from data.hedonic import predictor
 from data.hedonic.fit import fit_hedonic
 from data.hedonic.model import HedonicModel, PiecewiseLinear
-from data.hedonic.tables import HedonicPredictor
+from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
 from data.listings.table import car_columns
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
+from tests.oracles import hedonic_sums
 
 from .conftest import made_listings
 
@@ -26,9 +26,7 @@ def fitted(listings: pd.DataFrame) -> HedonicModel:
 def log_prices(
     model: HedonicModel, columns: Columns
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    predictor = HedonicPredictor(model, ordinal_encoder_for(model))
-    coded = predictor.ordinal_encoder.code(columns, len(columns["year"]))
-    return predictor.log_price(predictor.parts(coded))
+    return HedonicPredictor(model).predict(columns, len(columns["year"]))
 
 
 def car(**changes: object) -> dict[str, object]:
@@ -48,7 +46,7 @@ def priced(model: HedonicModel, *cars: dict[str, object]) -> list[float]:
     return log_prices(model, columns).tolist()
 
 
-def test_prices_of_cars_it_has_not_seen_are_as_close_as_the_noise_allows(
+def test_errors_on_unseen_cars_are_at_the_noise_level(
     fitted: HedonicModel,
 ) -> None:
     unseen = made_listings(500, seed=9)
@@ -56,7 +54,7 @@ def test_prices_of_cars_it_has_not_seen_are_as_close_as_the_noise_allows(
     assert np.median(np.abs(error)) < 0.085
 
 
-def test_the_gearbox_is_worth_what_it_was_made_to_be(fitted: HedonicModel) -> None:
+def test_the_effect_of_the_gearbox_is_recovered(fitted: HedonicModel) -> None:
     manual, automatic = priced(fitted, car(), car(transmission="Automatic"))
     assert automatic - manual == pytest.approx(0.1, abs=0.04)
 
@@ -68,7 +66,7 @@ def test_a_model_never_gains_by_age_or_kilometres(fitted: HedonicModel) -> None:
     assert (np.diff(by_km) <= 1e-9).all()
 
 
-def test_typing_errors_among_the_prices_do_not_move_the_market() -> None:
+def test_typing_errors_in_prices_do_not_bias_the_model() -> None:
     clean = made_listings(800, seed=2)
     dirty = clean.copy()
     dirty.loc[:15, "price_mad"] *= 10
@@ -93,9 +91,9 @@ def test_the_model_survives_json(fitted: HedonicModel) -> None:
     assert HedonicModel.from_json(fitted.to_json()).to_json() == fitted.to_json()
 
 
-def test_a_bend_is_zero_at_its_origin_and_flat_outside_its_knots() -> None:
-    bend = PiecewiseLinear(variable="km_driven", knots=(0, 100, 200), origin=100)
-    columns = bend.columns(np.array([100.0, np.nan, -50.0, 0.0, 200.0, 999.0]))
+def test_a_curve_is_zero_at_its_origin_and_constant_outside_its_knots() -> None:
+    curve = PiecewiseLinear(variable="km_driven", knots=(0, 100, 200), origin=100)
+    columns = curve.columns(np.array([100.0, np.nan, -50.0, 0.0, 200.0, 999.0]))
     assert columns.tolist() == [[0, 0], [0, 0], [-1, 0], [-1, 0], [0, 1], [0, 1]]
 
 
@@ -117,7 +115,7 @@ def with_editions(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def test_words_of_an_edition_are_worth_what_they_were_made_to_be() -> None:
+def test_the_effects_of_the_words_of_an_edition_are_recovered() -> None:
     table = with_editions(made_listings(2000, seed=6))
     model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
     luxe, base, mixed = priced(
@@ -127,7 +125,7 @@ def test_words_of_an_edition_are_worth_what_they_were_made_to_be() -> None:
     assert mixed == pytest.approx(luxe)
 
 
-def test_a_field_that_is_not_stated_counts_as_usual_for_its_like() -> None:
+def test_a_missing_field_has_the_imputed_effect_of_its_vehicle() -> None:
     table = with_editions(made_listings(2000, seed=6))
     model = fit_hedonic(table, np.log(table["price_mad"].to_numpy()), TERMS).model
     unstated, unread, luxe, base = priced(
@@ -154,7 +152,7 @@ def test_columns_as_codes_give_the_same_price_as_lists() -> None:
     np.testing.assert_array_equal(log_prices(model, coded), log_prices(model, listed))
 
 
-def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
+def test_the_compiled_sum_equals_the_oracle_to_the_bit(
     fitted: HedonicModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns: Columns = {
@@ -165,7 +163,7 @@ def test_the_compiled_sum_and_the_one_in_numpy_agree_to_the_bit(
         "fiscal_power_cv": [None, 8, 6],
     }
     compiled = log_prices(fitted, columns)
-    monkeypatch.setattr(tables, "fastest_sum_parts", lambda: tables.sum_parts)
+    monkeypatch.setattr(predictor, "sum_parts", hedonic_sums.sum_parts)
     np.testing.assert_array_equal(log_prices(fitted, columns), compiled)
 
 

@@ -1,11 +1,12 @@
-"""Listing files as people have them, in their own layouts, encodings and spellings."""
+"""Listings files are loaded in several layouts, encodings and spellings."""
 
 import gzip
 from pathlib import Path
 
 import pytest
 
-from data.listings.loading import ListingsError, load_listings
+from data.listings.files import ListingsError
+from data.listings.loading import load_listings
 
 AVITO = (
     "Marque;Modèle;Année-Modèle;Kilométrage;Type de carburant;Boite de vitesses;"

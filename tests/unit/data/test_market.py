@@ -1,4 +1,4 @@
-"""The reference market: what is published, and the listings drawn from it."""
+"""The reference market: its published statistics and generated listings."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.market import market as market_command
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.table import LISTING_COLUMNS
 from data.market.calibrate import calibrate
 from data.market.distributions import MIN_CELL_COUNT
@@ -26,7 +26,7 @@ PUBLISHED = ReferenceMarket.load()
 def counts(market: ReferenceMarket) -> Iterator[int]:
     """The number of listings behind every published figure."""
     hedonic = market.hedonic
-    for cells in (*hedonic.cells.values(), *hedonic.usual.values()):
+    for cells in (*hedonic.cells.values(), *hedonic.imputed.values()):
         yield from (cell.count for cell in cells.values())
     cars = market.cars
     for group in (cars.market, *cars.groups.values()):
@@ -121,7 +121,7 @@ def test_rare_models_are_published_together_and_drawn_under_names_of_their_own()
     assert len(rare) == rare.nunique() > 20
 
 
-def test_mirrored_listings_stray_as_far_above_the_market_as_below(market: ReferenceMarket) -> None:
+def test_antithetic_listings_have_opposite_residuals(market: ReferenceMarket) -> None:
     drawn = generate(market, 2001, seed=2, antithetic=True)
     assert len(drawn) == 2001
     cars = drawn.drop(columns="price_mad")

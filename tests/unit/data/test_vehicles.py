@@ -1,11 +1,11 @@
-"""A model is found however the seller wrote it."""
+"""A vehicle is found by many spellings of its model."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.hedonic.codes import VehicleIndex
 from data.market.reference import ReferenceMarket
-from data.vehicles.index import VehicleIndex
 
 VEHICLES = [
     ("bmw", "serie 3"),

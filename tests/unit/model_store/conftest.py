@@ -8,7 +8,7 @@ import pytest
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.manifest import ModelVersion
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from tests.unit.model_store import small_models
 
 

@@ -11,7 +11,7 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.encoding import CarEncoder
 from model_store.training.card_predictions import CardPredictions
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission
 
 VEHICLES = {"dacia|logan": -0.5, "renault|clio": -0.2, "toyota|corolla": 0.1, "bmw|x5": 1.0}
@@ -63,12 +63,12 @@ def encoder(youth: float = 2.2) -> CarEncoder:
         Term(
             name="age",
             field="year",
-            bend=PiecewiseLinear(variable="year", knots=(1990, 2026), origin=2015),
+            curve=PiecewiseLinear(variable="year", knots=(1990, 2026), origin=2015),
         ),
         Term(
             name="wear",
             field="km_driven",
-            bend=PiecewiseLinear(variable="km_driven", knots=(0, 400_000), origin=120_000),
+            curve=PiecewiseLinear(variable="km_driven", knots=(0, 400_000), origin=120_000),
         ),
         Term(name="gearbox", field="transmission", keys=("transmission",)),
     )
@@ -116,7 +116,7 @@ def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
 
 
 def scikit_learn_output(estimator: Any, matrix: Any) -> tuple[Any, Any]:
-    """Mean and total standard deviation, worked out from scikit-learn's own trees."""
+    """Mean and total standard deviation, computed from scikit-learn's trees."""
     means = [tree.predict(matrix) for tree in estimator.estimators_]
     impurities = [tree.tree_.impurity[tree.apply(matrix)] for tree in estimator.estimators_]
     mean = np.mean(means, axis=0)
@@ -125,13 +125,13 @@ def scikit_learn_output(estimator: Any, matrix: Any) -> tuple[Any, Any]:
 
 
 def _residual(car: CarFeatures) -> float:
-    """What the baseline misses: a step, an interaction."""
+    """Residual of the baseline: a step and an interaction."""
     is_old_diesel = car.fuel is Fuel.DIESEL and car.year < 2010
     return 0.2 * (car.fiscal_power_cv == 8) - 0.3 * is_old_diesel + 0.1 * (car.km_driven < 60_000)
 
 
-def evidence(rows: int = 3000) -> CardPredictions:
-    """Listings as a model might price them; the brand kia has too few to be told of."""
+def card_predictions(rows: int = 3000) -> CardPredictions:
+    """Predictions for listings; the brand kia has fewer than `MIN_GROUP_SIZE`."""
     rng = np.random.default_rng(7)
     actual = np.exp(rng.normal(11.8, 0.6, rows))
     price = actual * np.exp(rng.normal(0.0, 0.12, rows))

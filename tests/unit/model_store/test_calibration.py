@@ -1,4 +1,4 @@
-"""Calibration: intervals hold what they promise on cars from the same market."""
+"""Calibration: intervals have their nominal coverage on cars from the same market."""
 
 import json
 
@@ -19,7 +19,7 @@ from shared.domain.valuation import QUANTILE_LEVELS
 ROWS = 20_000
 MIDDLE, DEVIATION, ORDINARY = np.array([11.8]), np.array([0.15]), np.array([0.0])
 CALIBRATED = (COMPLETE, INCOMPLETE, UNKNOWN_MODEL, UNKNOWN_BRAND)
-"""Levels whose quantiles are measured; those of odd cars are a decision."""
+"""Levels whose quantiles are estimated; `OUT_OF_RANGE` has a fixed factor."""
 
 
 def sample(
@@ -69,7 +69,9 @@ def test_quantiles_do_not_decrease_and_the_median_is_the_point_estimate(
     np.testing.assert_array_equal(quantiles[:, MEDIAN_INDEX], mean)
 
 
-def test_a_forest_that_is_too_sure_still_gets_an_interval(calibration: IntervalCalibration) -> None:
+def test_a_standard_deviation_of_zero_still_gives_an_interval(
+    calibration: IntervalCalibration,
+) -> None:
     one = calibration.quantiles_log(np.zeros(1, np.int8), MIDDLE, np.zeros(1), np.zeros(1))
     assert one[0, -1] > one[0, 0]
 
@@ -88,7 +90,7 @@ def test_a_car_that_is_harder_to_price_gets_a_wider_interval(
     assert widths[1] == pytest.approx(2 * widths[0])
 
 
-def test_a_level_without_examples_takes_the_one_below() -> None:
+def test_a_level_with_too_few_cars_takes_the_quantiles_of_the_level_before_it() -> None:
     level, mean, std, difficulty, actual = sample(4)
     found = IntervalCalibration.fit(np.zeros_like(level), mean, std, difficulty, actual)
     complete = found.factors[COMPLETE]
@@ -96,7 +98,7 @@ def test_a_level_without_examples_takes_the_one_below() -> None:
         assert found.factors[wanted] == complete
 
 
-def test_the_less_is_known_the_wider(calibration: IntervalCalibration) -> None:
+def test_intervals_widen_with_the_level_of_information(calibration: IntervalCalibration) -> None:
     one = {
         level: np.diff(
             calibration.quantiles_log(np.array([level], np.int8), MIDDLE, DEVIATION, ORDINARY)[
@@ -109,14 +111,14 @@ def test_the_less_is_known_the_wider(calibration: IntervalCalibration) -> None:
     assert one[OUT_OF_RANGE] == pytest.approx(2 * one[INCOMPLETE])
 
 
-def test_unknown_brands_are_never_surer_than_unknown_models() -> None:
+def test_intervals_of_unknown_brands_are_never_narrower_than_those_of_unknown_models() -> None:
     level, mean, std, difficulty, actual = sample(6)
     near = np.where(level == UNKNOWN_BRAND, mean + 0.1 * (actual - mean), actual)
     found = IntervalCalibration.fit(level, mean, std, difficulty, near)
     assert found.factors[UNKNOWN_BRAND] == found.factors[UNKNOWN_MODEL]
 
 
-def test_the_interval_of_a_cheap_car_reaches_down_and_that_of_a_dear_one_up() -> None:
+def test_the_interval_extends_downwards_for_a_cheap_car_and_upwards_for_a_dear_one() -> None:
     level, mean, std, difficulty, actual = sample(7)
     found = IntervalCalibration.fit(level, mean, std, difficulty, actual)
     below, above = found.below, found.above
@@ -125,7 +127,7 @@ def test_the_interval_of_a_cheap_car_reaches_down_and_that_of_a_dear_one_up() ->
     assert below[10] == pytest.approx(above[10], rel=0.2)
 
 
-def test_tenths_by_asked_price_hold_as_tenths_by_estimate_do() -> None:
+def test_coverage_by_decile_of_the_asking_price_is_as_by_decile_of_the_estimate() -> None:
     rng = np.random.default_rng(8)
     level = np.zeros(ROWS, np.int8)
     std = rng.uniform(0.1, 0.2, ROWS)
@@ -139,7 +141,7 @@ def test_tenths_by_asked_price_hold_as_tenths_by_estimate_do() -> None:
         assert min(coverage_by_decile(by, inside)) >= 0.87
 
 
-def test_cheap_cars_get_wider_intervals_where_they_stray_further() -> None:
+def test_cheap_cars_get_wider_intervals_if_their_errors_are_larger() -> None:
     rng = np.random.default_rng(5)
     mean = rng.normal(11.8, 0.7, ROWS)
     std = np.full(ROWS, 0.15)

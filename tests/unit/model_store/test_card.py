@@ -1,4 +1,4 @@
-"""The model card tells what a version is, and nothing of a single listing."""
+"""The model card describes a version and contains no data of single listings."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from model_store.cards.card import write_card
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from tests.unit.model_store import small_models
 
 
@@ -23,7 +23,9 @@ def card(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> tup
     """A version's folder with its card, and the card's text."""
     measured = dataclasses.replace(trained, metrics=small_models.SCORES)
     path = tmp_path_factory.mktemp("card")
-    version = save_bundle(measured, path, lambda made: write_card(made, small_models.evidence()))
+    version = save_bundle(
+        measured, path, lambda made: write_card(made, small_models.card_predictions())
+    )
     return path / version.id, (path / version.id / "card.md").read_text()
 
 
@@ -44,7 +46,7 @@ def test_it_names_version_data_scores_use_limits_and_licences(card: tuple[Path, 
         assert said in text
 
 
-def test_every_picture_it_shows_lies_beside_it_and_is_a_png(card: tuple[Path, str]) -> None:
+def test_every_image_of_the_card_is_a_png_file_beside_it(card: tuple[Path, str]) -> None:
     folder, text = card
     shown = re.findall(r"!\[.+\]\((.+)\)", text)
     assert len(shown) == 6
@@ -54,12 +56,12 @@ def test_every_picture_it_shows_lies_beside_it_and_is_a_png(card: tuple[Path, st
         assert name in ModelVersion.read(folder).files
 
 
-def test_a_generated_market_is_called_one(trained: TrainedModel, tmp_path: Path) -> None:
+def test_the_card_mentions_generated_training_data(trained: TrainedModel, tmp_path: Path) -> None:
     def text_of(name: str) -> str:
         training = {**trained.training, "name": name}
         made = dataclasses.replace(trained, metrics=small_models.SCORES, training=training)
         version = save_bundle(
-            made, tmp_path, lambda made: write_card(made, small_models.evidence(400))
+            made, tmp_path, lambda made: write_card(made, small_models.card_predictions(400))
         )
         return (tmp_path / version.id / "card.md").read_text()
 
@@ -67,7 +69,7 @@ def test_a_generated_market_is_called_one(trained: TrainedModel, tmp_path: Path)
     assert "GENERATED" not in text_of("stock.csv")
 
 
-def test_page_and_text_say_the_same(card: tuple[Path, str]) -> None:
+def test_json_and_markdown_have_the_same_content(card: tuple[Path, str]) -> None:
     folder, text = card
     content = json.loads((folder / "card.json").read_text())
     assert text.startswith(f"# {content['title']}\n")
@@ -76,8 +78,8 @@ def test_page_and_text_say_the_same(card: tuple[Path, str]) -> None:
             assert f"## {block['heading']}" in text
 
 
-def test_groups_of_fewer_than_ten_listings_are_not_told() -> None:
-    found = small_models.evidence(300)
+def test_groups_of_fewer_than_ten_listings_are_left_out() -> None:
+    found = small_models.card_predictions(300)
     brands = by_brand(found)
     assert [group.label for group in brands] == ["dacia", "renault"]
     assert all(
@@ -87,8 +89,8 @@ def test_groups_of_fewer_than_ten_listings_are_not_told() -> None:
     )
 
 
-def test_figures_of_a_group_are_what_they_say() -> None:
-    found = small_models.evidence()
+def test_metrics_of_a_group_are_computed_from_its_listings() -> None:
+    found = small_models.card_predictions()
     (whole,) = by_level(found)
     error = found.price_mad / found.actual_mad - 1
     assert whole.listings == 3000

@@ -1,4 +1,4 @@
-"""Comparables are typical cars of the reference market that the model knows, never listings."""
+"""Comparables are typical cars of the reference market whose model is known, never listings."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def found_for(model: LoadedModel, car: CarFeatures):
     return model.comparables(car, price)
 
 
-def test_every_typical_car_stands_for_ten_listings_or_more() -> None:
+def test_every_typical_car_is_based_on_ten_listings_or_more() -> None:
     cars = typical_market().cars
     assert len(cars) > 500
     assert min(one.listings for one in cars) >= MIN_LISTINGS
@@ -34,7 +34,7 @@ def test_every_typical_car_stands_for_ten_listings_or_more() -> None:
     assert 10_000 < typical_market().km_per_year < 30_000
 
 
-def test_the_nearest_comes_first_and_says_why(model: LoadedModel) -> None:
+def test_comparables_are_sorted_by_distance_and_give_their_similarities(model: LoadedModel) -> None:
     found = found_for(model, CLIO)
     assert 1 <= len(found) <= MAX_COMPARABLES
     assert (found[0].company, found[0].model) == ("renault", "clio")
@@ -52,7 +52,7 @@ def test_typical_cars_are_those_that_the_model_knows(model: LoadedModel, car: Ca
     assert all(names.count(name) <= MAX_PER_MODEL for name in names)
 
 
-def test_a_typical_car_costs_what_the_model_says_of_it(model: LoadedModel) -> None:
+def test_a_typical_car_has_the_price_that_the_model_predicts(model: LoadedModel) -> None:
     found = found_for(model, CLIO)[0]
     typical = next(
         one.car
@@ -67,5 +67,5 @@ def test_another_spelling_of_the_model_is_the_same_model(model: LoadedModel) -> 
     assert SimilarityReason.MODEL in found[0].alike
 
 
-def test_a_car_like_no_other_has_no_comparables(model: LoadedModel) -> None:
+def test_a_car_far_from_all_typical_cars_has_no_comparables(model: LoadedModel) -> None:
     assert model.comparables(dataclasses.replace(CLIO, year=1990), 5e7) == ()

@@ -1,4 +1,4 @@
-"""The same car in the next years: always falling, smooth, at a stated pace."""
+"""Depreciation: prices never rise, the curve is smooth, the yearly kilometres are stated."""
 
 import dataclasses
 
@@ -12,12 +12,17 @@ from model_store.pricing.depreciation import depreciation, fit_depreciation_curv
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import CarFeatures
-from shared.domain.outlook import Pace
+from shared.domain.outlook import Depreciation, Pace
 from tests.unit.model_store import small_models
 
 MANY = small_models.random_cars(20, seed=3)
 YEARS = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
 USUAL_KM = typical_market().km_per_year
+
+
+def aged(model: LoadedModel, car: CarFeatures, years: tuple[int, ...]) -> Depreciation:
+    as_of = model.version.data_as_of
+    return depreciation(car, model.quantiles_mad, data_as_of=as_of, years=years)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,7 @@ def test_no_price_and_no_end_of_an_interval_ever_rises(
     assert prices == sorted(prices, reverse=True)
 
 
-def test_where_older_cars_are_dearer_the_curve_stays_level(model: LoadedModel) -> None:
+def test_the_curve_is_constant_if_older_cars_are_dearer(model: LoadedModel) -> None:
     collectors = dataclasses.replace(model, encoder=small_models.encoder(youth=-9.0))
     car = dataclasses.replace(MANY[0], year=2012, km_driven=0)
     (today,) = collectors.prices_mad([car])
@@ -44,9 +49,9 @@ def test_where_older_cars_are_dearer_the_curve_stays_level(model: LoadedModel) -
     assert [point.price_mad for point in curve] == pytest.approx([today] * 5, abs=0.01)
 
 
-def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
+def test_the_cars_own_yearly_kilometres_are_extrapolated(model: LoadedModel) -> None:
     car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
-    found = depreciation(model, car, (1, 3))
+    found = aged(model, car, (1, 3))
     assert (found.pace, found.km_per_year) == (Pace.OWN, 20_000)
     assert [point.km_driven for point in found.points] == [220_000, 260_000]
 
@@ -56,24 +61,24 @@ def test_a_car_goes_on_being_driven_as_it_was(model: LoadedModel) -> None:
     [(2026, 10), (2027, 10), (2025, 3 * USUAL_KM + 1)],
     ids=["new", "of next year", "a taxi, or a typing error"],
 )
-def test_a_car_without_a_habit_is_driven_as_cars_are(
+def test_a_new_or_extremely_driven_car_gets_the_yearly_kilometres_of_the_market(
     model: LoadedModel, year: int, km_driven: int
 ) -> None:
     car = dataclasses.replace(MANY[0], year=year, km_driven=km_driven)
-    found = depreciation(model, car, (2,))
+    found = aged(model, car, (2,))
     assert (found.pace, found.km_per_year) == (Pace.MARKET, USUAL_KM)
     assert found.points[0].km_driven == km_driven + 2 * USUAL_KM
 
 
-def test_a_single_year_is_the_older_car_at_todays_level(model: LoadedModel) -> None:
+def test_a_single_year_has_the_price_of_a_car_that_much_older(model: LoadedModel) -> None:
     car = dataclasses.replace(MANY[0], year=2020, km_driven=60_000)
     older = dataclasses.replace(car, year=2018, km_driven=80_000)
     today, then = (each.price_mad for each in model.estimate([car, older]))
-    (point,) = depreciation(model, car, (2,)).points
+    (point,) = aged(model, car, (2,)).points
     assert point.price_mad == pytest.approx(min(today, then), abs=0.02)
 
 
-def test_a_smooth_fall_is_left_as_it_is() -> None:
+def test_a_smooth_decline_is_unchanged() -> None:
     slowing = 0.2 * YEARS - 0.01 * YEARS**2
     np.testing.assert_allclose(fit_depreciation_curve(YEARS, slowing), slowing)
 
@@ -87,7 +92,7 @@ def test_a_step_to_another_generation_is_spread_over_the_years() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=5, max_size=5))
-def test_whatever_the_noise_the_curve_falls_and_slows(falls: list[float]) -> None:
+def test_the_fitted_curve_never_rises_and_its_losses_never_grow(falls: list[float]) -> None:
     losses = np.diff(fit_depreciation_curve(YEARS, np.array(falls)), prepend=0.0)
     assert (losses >= -1e-9).all()
     assert (np.diff(losses) <= 1e-9).all()

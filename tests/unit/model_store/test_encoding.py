@@ -1,4 +1,4 @@
-"""Encoding: the same car gives the same numbers alone, in a crowd, and by its columns."""
+"""Encoding: a car has the same encoding alone, in a group, and as columns."""
 
 import json
 
@@ -53,7 +53,7 @@ def cars() -> list[CarFeatures]:
     return [CarFeatures.from_wire(list(row)) for row in rows]
 
 
-def test_alone_in_a_crowd_and_by_columns_a_car_has_the_same_bits(cars: list[CarFeatures]) -> None:
+def test_alone_in_a_group_and_as_columns_a_car_has_the_same_bits(cars: list[CarFeatures]) -> None:
     crowd = ENCODER.encode(cars)
     columns = {name: [getattr(car, name) for car in cars] for name in FIELD_NAMES}
     by_columns = ENCODER.encode_columns(columns, len(cars))
@@ -87,7 +87,7 @@ def test_columns_hold_the_cars_values_and_a_sentinel_where_they_are_missing() ->
     assert row["owner"] == row["engine_cc"] == MISSING
 
 
-def test_shares_of_the_fields_sum_to_the_baseline(cars: list[CarFeatures]) -> None:
+def test_effects_of_the_fields_sum_to_the_baseline(cars: list[CarFeatures]) -> None:
     baselines = ENCODER.encode(cars).baseline_log
     for car, baseline in zip(cars, baselines, strict=True):
         intercept, shares = ENCODER.baseline_effects(car)
@@ -104,7 +104,7 @@ def test_every_column_belongs_to_fields_of_the_car() -> None:
             assert column.endswith(fields[0])
 
 
-def test_the_level_says_how_much_is_known() -> None:
+def test_the_level_of_information_depends_on_what_is_known() -> None:
     complete = CarFeatures(**{**COROLLA.to_dict(), "fiscal_power_cv": 8})
     unknown = CarFeatures(**{**COROLLA.to_dict(), "model": "no such car"})
     levels = ENCODER.encode([complete, COROLLA, unknown]).level.tolist()

@@ -1,6 +1,6 @@
-"""The packed forest says what scikit-learn's says."""
+"""The packed forest predicts what scikit-learn's forest predicts."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from data import compilation
-from model_store.forest import forest, kernels, numpy_traversal
-from model_store.forest.forest import PackedForest, Traversal, fastest_traversal
+from model_store.forest.forest import ForestOutput, PackedForest
 from model_store.forest.packing import UnsupportedForestError, floor_to_float32
+from tests.oracles import forest_traversal
 from tests.unit.model_store.small_models import scikit_learn_output
 
-ENGINES = pytest.mark.parametrize(
-    "engine", [kernels.traverse, numpy_traversal.traverse], ids=["numba", "numpy"]
+Predict = Callable[[PackedForest, Any], ForestOutput]
+
+BOTH = pytest.mark.parametrize(
+    "predict", [PackedForest.predict, forest_traversal.predict], ids=["compiled", "oracle"]
 )
 FEATURES = 6
 
@@ -68,33 +70,33 @@ def beside_thresholds(estimator: Any) -> Any:
     return matrix
 
 
-@ENGINES
-def test_equals_scikit_learn_on_held_out_rows(estimator: Any, engine: Traversal) -> None:
+@BOTH
+def test_equals_scikit_learn_on_held_out_rows(estimator: Any, predict: Predict) -> None:
     matrix = rows(1003, seed=3)
-    output = PackedForest.from_estimator(estimator).predict(matrix, engine)
+    output = predict(PackedForest.from_estimator(estimator), matrix)
     mean, std = scikit_learn_output(estimator, matrix)
     np.testing.assert_allclose(output.mean, estimator.predict(matrix), rtol=0, atol=1e-12)
     np.testing.assert_allclose(output.mean, mean, rtol=0, atol=1e-12)
     np.testing.assert_allclose(output.std, std, rtol=0, atol=1e-6)
 
 
-@ENGINES
+@BOTH
 def test_equals_scikit_learn_one_float32_step_beside_every_threshold(
-    estimator: Any, engine: Traversal
+    estimator: Any, predict: Predict
 ) -> None:
     matrix = beside_thresholds(estimator)
-    output = PackedForest.from_estimator(estimator).predict(matrix, engine)
+    output = predict(PackedForest.from_estimator(estimator), matrix)
     np.testing.assert_allclose(output.mean, estimator.predict(matrix), rtol=0, atol=1e-12)
 
 
-@ENGINES
+@BOTH
 def test_equals_scikit_learn_on_extreme_and_missing_values(
-    estimator: Any, engine: Traversal
+    estimator: Any, predict: Predict
 ) -> None:
     matrix = rows(6, seed=4)
     largest = np.float32(1e30)
     matrix[:] = np.array([-1.0, 0.0, -0.0, largest, -largest, 1e-45], np.float32)[:, None]
-    output = PackedForest.from_estimator(estimator).predict(matrix, engine)
+    output = predict(PackedForest.from_estimator(estimator), matrix)
     np.testing.assert_allclose(output.mean, estimator.predict(matrix), rtol=0, atol=1e-12)
 
 
@@ -107,17 +109,17 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(estimator: Any) -> None:
         assert np.concatenate([part.std for part in parts]).tolist() == together.std.tolist()
 
 
-@ENGINES
-def test_no_rows_give_no_output(engine: Traversal) -> None:
-    output = PackedForest.from_estimator(fitted()).predict(rows(0, seed=0), engine)
+@BOTH
+def test_no_rows_give_no_output(predict: Predict) -> None:
+    output = predict(PackedForest.from_estimator(fitted()), rows(0, seed=0))
     assert output.mean.shape == output.std.shape == (0,)
 
 
-@ENGINES
-def test_a_forest_of_bare_roots_answers_its_mean(engine: Traversal) -> None:
+@BOTH
+def test_a_forest_of_single_nodes_predicts_its_mean(predict: Predict) -> None:
     matrix = rows(20, seed=6)
     estimator = RandomForestRegressor(9, random_state=0).fit(matrix, np.full(20, 3.5))
-    output = PackedForest.from_estimator(estimator).predict(matrix, engine)
+    output = predict(PackedForest.from_estimator(estimator), matrix)
     assert output.mean.tolist() == [3.5] * 20
     assert output.std.tolist() == [0.0] * 20
 
@@ -165,12 +167,12 @@ def test_a_matrix_of_another_type_or_width_is_refused(matrix: Any) -> None:
         PackedForest.from_estimator(fitted()).predict(matrix)
 
 
-@ENGINES
-def test_the_layout_of_the_matrix_does_not_matter(engine: Traversal) -> None:
+@BOTH
+def test_the_layout_of_the_matrix_does_not_matter(predict: Predict) -> None:
     packed, matrix = PackedForest.from_estimator(fitted()), rows(30, seed=8)
-    expected = packed.predict(matrix, engine).mean.tolist()
-    assert packed.predict(np.asfortranarray(matrix), engine).mean.tolist() == expected
-    assert packed.predict(matrix[::-1], engine).mean.tolist() == expected[::-1]
+    expected = predict(packed, matrix).mean.tolist()
+    assert predict(packed, np.asfortranarray(matrix)).mean.tolist() == expected
+    assert predict(packed, matrix[::-1]).mean.tolist() == expected[::-1]
 
 
 def test_a_matrix_that_must_not_be_written_can_be_read() -> None:
@@ -192,21 +194,11 @@ def test_a_forest_with_two_outputs_is_refused() -> None:
         PackedForest.from_estimator(estimator)
 
 
-def test_a_forest_with_more_features_than_a_node_can_name_is_refused() -> None:
+def test_a_forest_with_more_features_than_a_node_can_address_is_refused() -> None:
     matrix = np.random.default_rng(0).normal(size=(20, 257))
     estimator = RandomForestRegressor(2).fit(matrix, matrix[:, 0])
     with pytest.raises(UnsupportedForestError, match="257 features"):
         PackedForest.from_estimator(estimator)
-
-
-def test_without_numba_the_numpy_engine_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "model_store.forest.kernels", None)
-    monkeypatch.delattr(sys.modules["model_store"], "forest_kernels")
-    fastest_traversal.cache_clear()
-    try:
-        assert forest.fastest_traversal() is numpy_traversal.traverse
-    finally:
-        fastest_traversal.cache_clear()
 
 
 def test_something_else_than_a_forest_is_refused() -> None:
@@ -214,7 +206,7 @@ def test_something_else_than_a_forest_is_refused() -> None:
         PackedForest.from_estimator(LinearRegression())
 
 
-def test_where_no_folder_can_keep_machine_code_it_is_compiled_all_the_same(
+def test_kernels_are_compiled_without_a_writable_cache_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: Any) -> None:

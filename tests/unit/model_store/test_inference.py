@@ -1,4 +1,4 @@
-"""A loaded model values, explains and ages cars."""
+"""A loaded model computes estimates and explanations."""
 
 import dataclasses
 import itertools
@@ -62,14 +62,14 @@ def test_an_estimate_holds_plain_values_and_names_its_version(model: LoadedModel
     assert estimate.model_version == model.version.id
 
 
-def test_an_unknown_model_is_priced_and_says_so(model: LoadedModel) -> None:
+def test_an_unknown_model_is_priced_and_marked_as_unknown(model: LoadedModel) -> None:
     stranger = dataclasses.replace(MANY[0], company="nobody", model="knows")
     known, unknown = model.estimate([MANY[0], stranger])
     assert (known.model_known, unknown.model_known) == (True, False)
     assert unknown.price_mad > 0
 
 
-def test_whatever_is_asked_the_price_stays_finite(model: LoadedModel) -> None:
+def test_prices_of_extreme_cars_are_finite(model: LoadedModel) -> None:
     absurd = dataclasses.replace(
         MANY[0], year=1, km_driven=10**12, fiscal_power_cv=10**6, engine_cc=1e300
     )
@@ -86,7 +86,7 @@ def test_base_and_contributions_sum_to_the_price_to_the_cent(
     assert round(total, 2) == model.estimate([car])[0].price_mad
 
 
-def test_contributions_speak_of_the_cars_own_fields(model: LoadedModel) -> None:
+def test_contributions_have_the_names_and_values_of_the_cars_fields(model: LoadedModel) -> None:
     car = MANY[0]
     contributions = model.explain(car).contributions
     names = [each.feature for each in contributions]
@@ -105,14 +105,14 @@ def test_the_largest_contributions_come_first_and_none_is_zero(model: LoadedMode
 def test_contributions_on_the_log_scale_are_the_baselines_and_the_forests(
     model: LoadedModel,
 ) -> None:
-    """A field that only the baseline knows carries exactly its share of the baseline."""
+    """A field that only the baseline uses contributes exactly its effect in the baseline."""
     car = MANY[0]
     intercept, shares = model.encoder.baseline_effects(car)
     encoded = model.encoder.encode([car])
     assert intercept + sum(shares.values()) == pytest.approx(encoded.baseline_log[0])
     explanation = model.explain(car)
     base_log = intercept + model._tree_shap.base
-    # The base's own cents hold what rounding leaves over: at most half a cent for each share.
+    # The base includes the rounding differences: at most half a cent per contribution.
     assert explanation.base_mad == pytest.approx(math.exp(base_log), abs=0.1)
 
 

@@ -1,4 +1,4 @@
-"""A model of the reference market: where its intervals hold, and what it says of strange cars."""
+"""A model of the reference market: coverage of its intervals, and prices of unusual cars."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,7 @@ from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
 from model_store.pricing.encoding import UNKNOWN_MODEL
-from model_store.training.train import train_bundle
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel, train_bundle
 from shared.fields.requests import load_car_request
 
 MARKET = ReferenceMarket.load()
@@ -44,7 +43,7 @@ class Quotes:
         self.known = encoded.level < UNKNOWN_MODEL
 
 
-def test_intervals_hold_in_every_tenth_by_estimate_and_by_asked_price(
+def test_intervals_cover_every_decile_of_the_estimate_and_of_the_asking_price(
     trained: TrainedModel,
 ) -> None:
     found = priced(trained, generate(MARKET, 12_000, seed=2))
@@ -70,7 +69,7 @@ def test_an_unknown_brand_is_priced_by_its_class_and_with_a_wide_interval(
 @pytest.mark.parametrize(
     "odd", [{"km_driven": 1_900_000}, {"fiscal_power_cv": 95}, {"year": 2025, "km_driven": 150_000}]
 )
-def test_figures_that_no_listing_comes_near_widen_the_interval(
+def test_numbers_outside_the_training_range_widen_the_interval(
     trained: TrainedModel, odd: dict[str, object]
 ) -> None:
     usual = {**odd, "km_driven": 60_000, "fiscal_power_cv": 6}
@@ -103,7 +102,7 @@ def test_figures_that_no_listing_comes_near_widen_the_interval(
         (("تويوتا", "كورولا"), ("Toyota", "Corolla")),
     ],
 )
-def test_what_sellers_write_is_priced_as_what_they_mean(
+def test_spellings_of_sellers_are_priced_as_the_model_they_mean(
     trained: TrainedModel, written: Sequence[str], known_as: Sequence[str]
 ) -> None:
     said, meant = ({"company": company, "model": model} for company, model in (written, known_as))

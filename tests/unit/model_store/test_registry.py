@@ -1,4 +1,4 @@
-"""The registry points to one version, moves the pointer safely, and remembers who did."""
+"""The registry: one active version, safe changes, and a history of them."""
 
 import datetime as dt
 import json
@@ -91,7 +91,7 @@ def test_activation_moves_the_pointer(registry: ModelRegistry, versions: list[st
     assert active.id == versions[1]
 
 
-def test_history_says_who_did_what(registry: ModelRegistry, versions: list[str]) -> None:
+def test_the_history_records_who_did_what(registry: ModelRegistry, versions: list[str]) -> None:
     registry.activate(versions[0], by="amina")
     registry.activate(versions[1], by="youssef")
     registry.rollback(by="amina")
@@ -174,7 +174,7 @@ def test_a_rollback_to_a_version_that_is_gone_changes_nothing(
     assert registry.active_version() == versions[1]
 
 
-def test_rollback_sees_through_a_crash_between_history_and_pointer(
+def test_rollback_ignores_a_change_that_a_crash_prevented(
     registry: ModelRegistry, versions: list[str], versions_path: Path
 ) -> None:
     activated(registry, versions[0], versions[1])
@@ -184,7 +184,7 @@ def test_rollback_sees_through_a_crash_between_history_and_pointer(
     assert registry.rollback(by="test").id == versions[0]
 
 
-def test_a_line_torn_by_a_crash_spoils_only_itself(
+def test_an_incomplete_line_in_the_history_is_skipped(
     registry: ModelRegistry, versions: list[str], versions_path: Path
 ) -> None:
     activated(registry, versions[0], versions[1])
@@ -195,7 +195,7 @@ def test_a_line_torn_by_a_crash_spoils_only_itself(
     assert registry.rollback(by="test").id == versions[1]
 
 
-def test_if_match_holds_only_while_the_pointer_stands(
+def test_if_match_holds_only_until_the_pointer_moves(
     registry: ModelRegistry, versions: list[str]
 ) -> None:
     activated(registry, versions[0], versions[1])
@@ -210,7 +210,7 @@ def test_if_match_holds_only_while_the_pointer_stands(
 
 
 @pytest.mark.parametrize("content", [b"", b"../../etc/passwd\n", b"\xff\xfe\x00"])
-def test_a_spoilt_pointer_counts_as_none(
+def test_an_invalid_pointer_counts_as_none(
     registry: ModelRegistry, versions: list[str], versions_path: Path, content: bytes
 ) -> None:
     activated(registry, versions[0])
@@ -260,7 +260,7 @@ def test_pruning_removes_the_oldest_versions_and_nothing_in_use(
     assert not list(versions_path.glob(".old-*"))
 
 
-def test_a_version_that_somebody_holds_or_another_pointer_names_stays(
+def test_pinned_versions_and_those_of_other_pointers_are_not_pruned(
     registry: ModelRegistry, later_registry: ModelRegistry, versions: list[str], versions_path: Path
 ) -> None:
     first, second, third, fourth = versions
@@ -271,7 +271,7 @@ def test_a_version_that_somebody_holds_or_another_pointer_names_stays(
     assert {each.id for each in registry.list()} == {first, fourth}
 
 
-def test_a_version_that_was_replaced_just_now_stays(
+def test_a_recently_replaced_version_is_not_pruned(
     registry: ModelRegistry, later_registry: ModelRegistry, versions: list[str]
 ) -> None:
     activated(registry, *versions)

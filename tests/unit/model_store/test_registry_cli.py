@@ -12,7 +12,7 @@ from model_store.cards.card import write_card
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.verification import sha256_of
-from model_store.training.trained import TrainedModel
+from model_store.training.train import TrainedModel
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress
@@ -143,7 +143,7 @@ def test_the_card_is_printed_and_its_absence_is_said(
     versions_path: Path, version: ModelVersion, trained: TrainedModel
 ) -> None:
     measured = dataclasses.replace(trained, metrics=small_models.SCORES)
-    found = small_models.evidence(300)
+    found = small_models.card_predictions(300)
     carded = save_bundle(measured, versions_path, lambda made: write_card(made, found))
     run(versions_path, "activate", carded.id)
     result = run(versions_path, "card", "active")

@@ -1,4 +1,4 @@
-"""The shadow pointer: set only to what can serve, never in the way of the active version."""
+"""The shadow pointer names only versions that pass their checks; the active one is unaffected."""
 
 from pathlib import Path
 
@@ -8,9 +8,14 @@ from click.testing import CliRunner
 from cli.models import models
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import SHADOW_FILE, SHARE_FILE, Shadow, ShadowPointer
-from model_store.training.trained import TrainedModel
+from model_store.registry.registry import (
+    SHADOW_FILE,
+    SHARE_FILE,
+    ModelRegistry,
+    Shadow,
+    ShadowPointer,
+)
+from model_store.training.train import TrainedModel
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 
 
@@ -57,7 +62,7 @@ def test_a_version_whose_name_has_no_small_letter_is_no_pointer(versions_path: P
     assert name in ModelRegistry(versions_path).prune(1)
 
 
-def test_what_cannot_serve_is_refused_and_nothing_changes(
+def test_a_version_that_fails_its_checks_is_refused_and_nothing_changes(
     pointer: ShadowPointer, versions_path: Path, version: ModelVersion, other: ModelVersion
 ) -> None:
     with pytest.raises(ModelVersionNotFound):
@@ -74,7 +79,9 @@ def test_what_cannot_serve_is_refused_and_nothing_changes(
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5, float("nan")])
-def test_a_share_is_a_share(pointer: ShadowPointer, other: ModelVersion, share: float) -> None:
+def test_a_share_outside_0_to_1_is_refused(
+    pointer: ShadowPointer, other: ModelVersion, share: float
+) -> None:
     with pytest.raises(ValueError, match="share"):
         pointer.point_to(other.id, share)
 
@@ -83,7 +90,7 @@ def test_a_share_is_a_share(pointer: ShadowPointer, other: ModelVersion, share: 
     ("name", "content"),
     [(SHADOW_FILE, "nonsense"), (SHARE_FILE, "much"), (SHARE_FILE, "7"), (SHADOW_FILE, "é")],
 )
-def test_files_that_say_nothing_are_no_shadow(
+def test_invalid_pointer_files_count_as_no_shadow(
     pointer: ShadowPointer, versions_path: Path, other: ModelVersion, name: str, content: str
 ) -> None:
     pointer.point_to(other.id, 0.1)
@@ -91,7 +98,7 @@ def test_files_that_say_nothing_are_no_shadow(
     assert pointer.read() is None
 
 
-def test_the_command_sets_tells_and_clears(
+def test_the_command_sets_shows_and_clears(
     monkeypatch: pytest.MonkeyPatch, versions_path: Path, version: ModelVersion, other: ModelVersion
 ) -> None:
     monkeypatch.setenv("MODELS_PATH", str(versions_path))

@@ -1,4 +1,4 @@
-"""Training: reproducible, honest, and clear about data it cannot use."""
+"""Training: reproducible, with unbiased metrics and clear errors for unusable data."""
 
 import json
 import os
@@ -11,21 +11,20 @@ from click.testing import CliRunner, Result
 
 from cli.market import market
 from cli.train import evaluate, train
-from data.listings.loading import ListingsError
+from data.listings.files import ListingsError
 from data.listings.table import car_columns
 from data.market.generator import generate
 from data.market.price_index import market_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
-from model_store.training.dropout import with_dropout
-from model_store.training.train import count_steps, train_bundle
-from model_store.training.trained import TrainedModel
+from model_store.training.crossfit import with_dropout
+from model_store.training.train import TrainedModel, count_steps, train_bundle
 from tests.unit.model_store import small_models
 
 MARKET = ReferenceMarket.load()
 MAX_PURE_PYTHON_ROWS = 400
-"""Listings enough for a training in a second, where its prices do not matter."""
+"""Enough listings for a training in a second, where the prices do not matter."""
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +82,16 @@ def test_it_prices_cars_of_the_same_market_that_it_has_not_seen(trained: Trained
     assert trained.metrics["median_ape"] < 25
 
 
-def test_progress_is_told_as_often_as_promised(
+def test_on_progress_is_called_count_steps_times(
     listings: pd.DataFrame, trained: TrainedModel, told: list[str]
 ) -> None:
     assert trained.training["rows"] == len(listings)
     assert len(told) == count_steps(listings)
 
 
-def test_dropout_blanks_optional_fields_and_changes_no_row_count(listings: pd.DataFrame) -> None:
+def test_dropout_removes_optional_fields_and_keeps_the_number_of_rows(
+    listings: pd.DataFrame,
+) -> None:
     thinned = with_dropout(listings, seed=1)
     assert len(thinned) == len(listings)
     assert thinned["owner"].notna().sum() < listings["owner"].notna().sum()
@@ -205,7 +206,7 @@ def test_undated_listings_are_said_to_be_so_and_have_no_level_to_be_moved_from(
 def test_the_model_is_compared_at_the_price_level_of_each_listings_month(
     listings: pd.DataFrame, registry: ModelRegistry, tmp_path: Path
 ) -> None:
-    """Prices that double from one year to the next are no error of the model."""
+    """Prices that double within a year are not counted as errors of the model."""
     early = listings["listing_date"] < "2023-06"
     risen = listings.assign(
         listing_date=early.map({True: "2022-01", False: "2024-01"}),

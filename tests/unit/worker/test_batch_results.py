@@ -94,7 +94,7 @@ def test_large_tables_are_written_in_groups(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.batches.exports.parquet.GROUP_ROWS", 30)
-    monkeypatch.setattr("worker.batches.exports.text.BLOCK_ROWS", 7)
+    monkeypatch.setattr("worker.batches.exports.service.BLOCK_ROWS", 7)
     batch = path.run(cars_csv(100))
     file = parquet.ParquetFile(io.BytesIO(whole(path, batch, ExportFormat.PARQUET)))
     assert file.num_row_groups == 4

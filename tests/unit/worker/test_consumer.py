@@ -6,8 +6,8 @@ from celery.worker.consumer import Consumer
 from kombu import Message, Queue
 from kombu.asynchronous import Hub
 
-import worker.consumer
-from worker.consumer import EventBatchingConsumer, purge_canceled_timers
+import worker.lifecycle
+from worker.lifecycle import EventBatchingConsumer, purge_canceled_timers
 
 
 class Events:
@@ -63,7 +63,7 @@ def test_timers_of_ended_tasks_are_forgotten_and_the_others_fire_in_order(consum
 
 
 def test_the_event_loop_forgets_ended_tasks_again_and_again(consumer, monkeypatch):
-    monkeypatch.setattr(worker.consumer, "TIMER_PURGE_INTERVAL_S", 1e-9)
+    monkeypatch.setattr(worker.lifecycle, "TIMER_PURGE_INTERVAL_S", 1e-9)
     consumer.blueprint = type("Blueprint", (), {"send_all": lambda *_, **__: None})()
     consumer.register_with_event_loop(consumer.hub)
     for _ in range(3):

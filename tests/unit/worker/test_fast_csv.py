@@ -156,8 +156,7 @@ def compiled_part(
 def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[CellChunk]:
     reader = CsvReader.of(io.BytesIO(data), batch.dialect, START)
     source, first = iter(reader), 1
-    width, delimiter = len(batch.dialect.header), batch.dialect.delimiter
-    while chunk := cut(source, width=width, delimiter=delimiter, first_row=first, max_rows=rows):
+    while chunk := cut(source, batch.dialect, first_row=first, max_rows=rows):
         first += len(chunk)
         yield chunk
 

@@ -12,15 +12,20 @@ from data.hedonic.codes import NUMBERS
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.manifest import ModelVersion
-from model_store.registry.registry import ModelRegistry
-from model_store.registry.shadow import SHADOW_FILE, ShadowPointer
+from model_store.registry.registry import SHADOW_FILE, ModelRegistry, ShadowPointer
 from shared.domain.car import FIELD_NAMES
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
 from tests.unit.model_store import small_models
-from worker.shadow.batch_rows import ChunkShadowSampler, shadow_samples
-from worker.shadow.comparison import MAX_QUEUED_SAMPLES, ShadowEvaluator, interval_overlap
-from worker.shadow.runtime import RETRY_AFTER_S, ShadowRuntime
+from worker.shadow import (
+    MAX_QUEUED_SAMPLES,
+    RETRY_AFTER_S,
+    ChunkShadowSampler,
+    ShadowEvaluator,
+    ShadowRuntime,
+    interval_overlap,
+    shadow_samples,
+)
 
 CARS = small_models.random_cars(20, seed=8)
 

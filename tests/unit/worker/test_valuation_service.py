@@ -18,9 +18,9 @@ from shared.redis import keys
 from shared.redis.cache import ValuationCache
 from shared.redis.connections import connect
 from shared.redis.jobs import JobStore
+from worker.model import Estimation
 from worker.valuations import service
 from worker.valuations.claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
-from worker.valuations.estimation import Estimation
 from worker.valuations.service import ValuationService, WaitingRequest
 from worker.valuations.sweep import JobSweeper
 

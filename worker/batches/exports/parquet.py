@@ -1,13 +1,15 @@
 """Writes a result table as Parquet: typed columns, row groups of bounded size."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from shared.blobs.stores import BlobWriter
-from worker.batches.exports.text import Table
+
+if TYPE_CHECKING:
+    from worker.batches.exports.service import Table
 
 GROUP_ROWS = 50_000
 GROUP_CHARS = 32_000_000
@@ -44,7 +46,7 @@ class CountingSink:
         """Does nothing: the caller closes the blob."""
 
 
-def write_parquet(table: Table, target: BlobWriter) -> None:
+def write_parquet(table: "Table", target: BlobWriter) -> None:
     """Write the table: the file's columns are texts, added numbers are doubles or null."""
     numbers = frozenset(table.numbers)
     schema = pa.schema(
@@ -72,7 +74,7 @@ def _groups(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
         yield group
 
 
-def _group(rows: list[list[str]], table: Table, schema: pa.Schema) -> pa.Table:
+def _group(rows: list[list[str]], table: "Table", schema: pa.Schema) -> pa.Table:
     columns: list[Any] = []
     for index, cells in enumerate(zip(*rows, strict=True)):
         values: Any = cells

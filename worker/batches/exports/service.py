@@ -4,23 +4,82 @@ An export is stored like the CSV: it has a length, can be downloaded in ranges, 
 time, and is made once.
 """
 
+import csv
+import io
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import orjson
 
 from shared.blobs.batch_files import BatchFiles, table_name
 from shared.blobs.stores import BlobWriter
-from shared.domain.batch import ExportFormat, ResultTable, source_columns
+from shared.domain.batch import ExportFormat, ResultTable, number_columns, source_columns
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
-from worker.batches.exports.text import Table, write_excel_fr, write_ndjson
+
+BLOCK_ROWS = 500
+"""Rows of a text format that are written at once."""
 
 RENEW_INTERVAL_S = 5.0
 """Time between two renewals of the claim of an export."""
 
 log = get_logger("batch.forms")
+
+
+class Table:
+    """A stored result table.
+
+    Args:
+        lines: of its CSV.
+        own: number of its columns that are the file's; the added ones follow.
+    """
+
+    def __init__(self, lines: Iterable[str], own: int) -> None:
+        self.rows: Iterator[list[str]] = csv.reader(lines)
+        """The rows after the header; can be read once."""
+        self.header = next(self.rows)
+        self.own = own
+        self.numbers = number_columns(self.header, own)
+        """Indexes of the added number columns; their empty cells are null."""
+        self.texts = [index for index in range(own, len(self.header)) if index not in self.numbers]
+        """Indexes of the other added columns; their empty cells are null."""
+
+
+def write_excel_fr(table: Table, target: BlobWriter) -> None:
+    """Write the table as CSV for a French Excel."""
+    text = io.StringIO()
+    lines = csv.writer(text, delimiter=";", lineterminator="\r\n")
+    text.write("\N{ZERO WIDTH NO-BREAK SPACE}")
+    lines.writerow(table.header)
+    for number, row in enumerate(table.rows, start=1):
+        for index in table.numbers:
+            row[index] = row[index].replace(".", ",")
+        lines.writerow(row)
+        if number % BLOCK_ROWS == 0:
+            target.write(text.getvalue().encode())
+            text.seek(0)
+            text.truncate()
+    target.write(text.getvalue().encode())
+
+
+def write_ndjson(table: Table, target: BlobWriter) -> None:
+    """Write one JSON object per row; prices are numbers or null."""
+    lines: list[bytes] = []
+    for row in table.rows:
+        cells: list[Any] = list(row)
+        for index in table.numbers:
+            cells[index] = float(row[index]) if row[index] else None
+        for index in table.texts:
+            cells[index] = row[index] or None
+        lines.append(orjson.dumps(dict(zip(table.header, cells, strict=True))))
+        if len(lines) == BLOCK_ROWS:
+            target.write(b"\n".join(lines) + b"\n")
+            lines.clear()
+    if lines:
+        target.write(b"\n".join(lines) + b"\n")
 
 
 def write_parquet(table: Table, target: BlobWriter) -> None:

@@ -18,7 +18,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Number
 from shared.tabular.headers import ASKING_PRICE
-from worker.batches.fast_csv.read_kernels import EMBEDDED_LINE_FEED
+from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED
 
 MAX_INTERNED_STRINGS = 20_000
 """Texts that are kept; beyond this the interner is emptied. The texts that many rows share are a

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from shared.blobs.parts import Part
 from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
+from shared.tabular.cells import csv_lines
 from worker.batches.audit_segments import seal_last_line
 from worker.batches.engine import (
     PRICE_INDEXES,
     RowErrors,
     audit_members,
-    csv_lines,
     error_lines,
     key_column,
     rejection_reasons,
@@ -46,6 +46,9 @@ NUMBER_MAX_BYTES = 40
 
 SEAL_MAX_BYTES = 400
 """Upper bound of the two hashes and their names in the last record."""
+
+Texts = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Texts concatenated, and where each ends."""
 
 _MEMBER_STARTS = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
 
@@ -134,20 +137,20 @@ def _row_errors(
     return errors
 
 
-def _verdicts(rows: FastCsvRows, quantiles: NDArray[np.float64] | None) -> Sequence[bytes]:
+def _verdicts(rows: FastCsvRows, quantiles: NDArray[np.float64] | None) -> Texts:
     """What follows each row's prices; empty if the file has no asking prices."""
     if quantiles is None or rows.asking_mad is None:
-        return [b""] * len(rows.is_valid)
+        return np.zeros(0, np.uint8), np.zeros(len(rows.is_valid), np.int64)
     cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles)).splitlines()
     lines = iter(cells)
-    return [b"," + next(lines) if is_valid else b"" for is_valid in rows.is_valid.tolist()]
+    return _joined([b"," + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
 
 
 def _results(
     rows: FastCsvRows,
     manifest: BatchManifest,
     cents: NDArray[np.int64],
-    verdicts: Sequence[bytes],
+    verdicts: Texts,
     reasons: Mapping[int, str],
 ) -> tuple[bytes, NDArray[np.int64]]:
     """The lines of the result file, and (n, 2) where each row's own cells stand in them."""
@@ -163,7 +166,8 @@ def _results(
         valid_suffix = blank + b"%s,\n" % RowStatus.VALID.encode()
     else:
         valid_suffix = b",%s,\n" % RowStatus.VALUED.encode()
-    longest = max([SUFFIX_MAX_BYTES + max(map(len, verdicts), default=0), *map(len, suffixes)])
+    longest_verdict = int(np.diff(verdicts[1], prepend=0).max(initial=0))
+    longest = max([SUFFIX_MAX_BYTES + longest_verdict, *map(len, suffixes)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
     own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_valid)
     own_size += rows.text.count(b'"') + len(rows.formula_starts)
@@ -171,7 +175,7 @@ def _results(
     own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = write_kernels.write_results(
         np.frombuffer(rows.text, np.uint8), rows.delimiter, rows.positions, suffix_ids, cents,
-        *_joined(verdicts), *_joined(suffixes), np.frombuffer(valid_suffix, np.uint8),
+        *verdicts, *_joined(suffixes), np.frombuffer(valid_suffix, np.uint8),
         rows.formula_starts, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
@@ -240,7 +244,6 @@ def _record_template(manifest: BatchManifest, at: float, elapsed_ms: float) -> S
     )
 
 
-def _joined(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Texts concatenated, and where each ends."""
+def _joined(texts: Sequence[bytes]) -> Texts:
     ends = np.array(list(accumulate(map(len, texts))), dtype=np.int64)
     return np.frombuffer(b"".join(texts), np.uint8), ends

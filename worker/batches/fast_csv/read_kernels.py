@@ -1,7 +1,8 @@
 """Compiled loops that read the cells of fast CSV rows.
 
 Numba compiles them when this module is imported, or loads them from its cache. No cell becomes a
-Python object: a cell is a whole number, or the code of its text (`StringInterner`).
+Python object: a cell is a whole number, or the code of its text (`StringInterner`). This module
+imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
 
 # Numba infers the types of what it compiles, from the signature that the outermost function states.
@@ -13,16 +14,11 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
+from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 
 LINE_FEED, RETURN, ZERO, POINT = 10, 13, 48, 46
 QUOTE, PLUS, MINUS = 34, 43, 45
 NUMBER_MAX_DIGITS = 9
-
-SEPARATOR = 31
-"""The unit separator: replaces the delimiter between cells, which unquoted cells may contain."""
-
-EMBEDDED_LINE_FEED = 30
-"""The record separator: replaces a line feed inside of a cell."""
 
 COLUMN_COUNT_MISMATCH, TOO_MANY_FORMULAS, PROBE_LIMIT_EXCEEDED = -1, -2, -3
 """Why rows need the general engine: their number of cells, too many cells that may be formulas, or

@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 Offsets = NDArray[np.int64]
 """Offsets of bytes, in order."""
 
+SEPARATOR = 31
+"""The unit separator: replaces the delimiter between cells, which unquoted cells may contain."""
+
+EMBEDDED_LINE_FEED = 30
+"""The record separator: replaces a line feed inside of a cell."""
+
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
 _NONE: Offsets = np.zeros(0, dtype=np.int64)
 

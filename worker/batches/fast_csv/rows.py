@@ -20,16 +20,14 @@ from worker.batches.fast_csv.interner import (
     StringInterner,
     decode_cell,
 )
+from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
 from worker.batches.rows.text import text_form
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
 
-_PLACEHOLDERS = (
-    bytes([read_kernels.SEPARATOR]),
-    bytes([read_kernels.EMBEDDED_LINE_FEED]),
-)
+_PLACEHOLDERS = bytes([SEPARATOR]), bytes([EMBEDDED_LINE_FEED])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -103,6 +101,9 @@ def read_rows(
     if rows != chunk.rows:
         return None
     positions = positions[:rows]
+    valid = int(np.count_nonzero(is_valid))
+    # A slice is a view: no array is copied if all rows are valid.
+    kept = slice(None) if valid == rows else is_valid
     return FastCsvRows(
         first_row=chunk.first_row,
         text=text,
@@ -117,13 +118,11 @@ def read_rows(
         numbers=numbers,
         columns=columns,
         is_valid=is_valid,
-        valid=int(np.count_nonzero(is_valid)),
+        valid=valid,
         cars={
-            name: numbers[FIELD_INDEX[name]][is_valid]
+            name: numbers[FIELD_INDEX[name]][kept]
             if name in NUMBERS
-            else CategoricalColumn(
-                interner.values, codes[FIELD_INDEX[name]][is_valid].astype(np.int64)
-            )
+            else CategoricalColumn(interner.values, codes[FIELD_INDEX[name]][kept].astype(np.int64))
             for name in columns
         },
         formula_starts=_formula_starts(text, formula_spans[: formula_count[0]]),
@@ -140,7 +139,7 @@ def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
         return text, ord(delimiter)
     out = np.empty(len(text), dtype=np.uint8)
     size = read_kernels.unquote(np.frombuffer(text, np.uint8), ord(delimiter), out)
-    return None if size < 0 else (out[:size].tobytes(), read_kernels.SEPARATOR)
+    return None if size < 0 else (out[:size].tobytes(), SEPARATOR)
 
 
 def _take_row_numbers(

@@ -85,13 +85,8 @@ class FastCsvChunk:
         """The same rows as the general reader cuts them."""
         # Behind the empty line, a byte order mark of the first row is no mark of the file.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
-        chunk = cut(
-            iter(open_rows(stream, dialect, start, encoding="utf-8")),
-            width=len(dialect.header),
-            delimiter=text_form(dialect).delimiter,
-            first_row=self.first_row,
-            max_rows=self.rows,
-        )
+        reader = open_rows(stream, dialect, start, encoding="utf-8")
+        chunk = cut(iter(reader), dialect, first_row=self.first_row, max_rows=self.rows)
         if chunk is None:
             raise ValueError("a chunk without rows")
         return chunk

@@ -1,6 +1,7 @@
 """Compiled loops that write the result and audit lines of fast CSV rows.
 
-Numba compiles them when this module is imported, or loads them from its cache.
+Numba compiles them when this module is imported, or loads them from its cache. This module
+imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
 
 # Numba infers the types of what it compiles, from the signature that the outermost function states.
@@ -12,7 +13,7 @@ import numpy as np
 from numba import types
 
 from data.compilation import compiled
-from worker.batches.fast_csv.read_kernels import EMBEDDED_LINE_FEED
+from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED
 
 COMMA, QUOTE, APOSTROPHE, ZERO, POINT, MINUS, LINE_FEED = 44, 34, 39, 48, 46, 45, 10
 

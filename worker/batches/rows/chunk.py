@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import msgpack
 
+from shared.domain.table import Dialect
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, SourceRow
 from worker.batches.engine import EngineName
+from worker.batches.rows.text import DELIMITER
 
 CHUNK_MAX_CHARS = 8_000_000
 """A chunk of long rows ends early, so that the worker's memory stays bounded."""
@@ -50,13 +52,21 @@ class CellChunk:
 
 
 def cut(
-    rows: Iterator[SourceRow], *, width: int, delimiter: str, first_row: int, max_rows: int
+    rows: Iterator[SourceRow], dialect: Dialect, *, first_row: int, max_rows: int
 ) -> CellChunk | None:
     """The next chunk of a file's rows; None at the end.
 
-    Every row gets `width` cells: a short row is filled up, and the surplus cells of a long row are
-    joined into its last cell, up to the length limit of a cell, so that the results repeat them.
+    Every row becomes as wide as the header: a short row is filled up, and the surplus cells of a
+    long row are joined into its last cell, up to the length limit of a cell, so that the results
+    repeat them.
+
+    Args:
+        rows: of the file.
+        dialect: of the file.
+        first_row: number of the first row, from 1.
+        max_rows: maximum rows of the chunk.
     """
+    width, delimiter = len(dialect.header), dialect.delimiter or DELIMITER
     lines: list[int] = []
     table: list[list[str]] = []
     faults: dict[int, tuple[str, int]] = {}

@@ -20,7 +20,7 @@ from shared.domain.batch import (
     source_columns,
 )
 from shared.domain.clock import Clock
-from shared.tabular.cells import escape_column
+from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.headers import ASKING_PRICE
 from worker.batches.audit_segments import encode_segment
 from worker.batches.engine import (
@@ -29,7 +29,6 @@ from worker.batches.engine import (
     RowErrors,
     ValidatorFor,
     audit_members,
-    csv_lines,
     error_lines,
     key_column,
     rejection_reasons,

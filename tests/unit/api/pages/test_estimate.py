@@ -1,0 +1,272 @@
+"""The page at `/`, with a real broker, a real cache and a real model, and no worker."""
+
+import dataclasses
+import json
+import re
+import time
+
+import pytest
+
+from api.app import create_app
+from api.middleware.authentication import Scope, new_key
+from api.pages.form import example_values
+from api.pages.home import EXTRAS, PAGE_CSP
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
+from shared.domain.ids import JobId, new_id
+from shared.domain.job import JobState
+from shared.domain.valuation import Estimate
+from shared.fields.requests import load_car_request
+from shared.redis.cache import ValuationCache
+from shared.redis.jobs import JobStore
+from shared.redis.servers import with_server_urls
+from shared.settings import Settings
+from tests.unit.model_store import small_models
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+CAR = example_values() | {"company": "Dacia", "model": "Logan"}
+PRICE = 90_000.0
+SHARES = (0.7, 0.75, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory):
+    """A registry with one small model, active."""
+    path = tmp_path_factory.mktemp("small")
+    ModelRegistry(path).activate(save_bundle(small_models.train(), path).id, by="test")
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(session_servers, small_model, tmp_path_factory):
+    """Servers and a model; nobody works on the queue, and nobody waits long for it."""
+    return dataclasses.replace(
+        session_servers.settings,
+        models_path=small_model,
+        audit_path=tmp_path_factory.mktemp("audit"),
+        predict_wait_s=0.1,
+    )
+
+
+@pytest.fixture(scope="module")
+def app(settings):
+    return create_app(settings)
+
+
+@pytest.fixture
+def page(app, servers):
+    assert servers.broker.dbsize() == 0
+    return app.test_client()
+
+
+@pytest.fixture
+def lonely_page(small_model, tmp_path):
+    """The page with a model but without any server."""
+    home = tmp_path / "home"
+    return create_app(with_server_urls(Settings(home=home, models_path=small_model))).test_client()
+
+
+@pytest.fixture
+def estimate(small_model):
+    return Estimate(
+        price_mad=PRICE,
+        quantiles_mad=tuple(PRICE * share for share in SHARES),
+        model_version=str(ModelRegistry(small_model).active_version()),
+        model_known=True,
+    )
+
+
+@pytest.fixture
+def cached(servers, estimate):
+    """The estimate of `CAR` stands in the cache."""
+    cache = ValuationCache(servers.cache, 3600, time.time)
+
+    def put(**changes) -> None:
+        shown = dataclasses.replace(estimate, **changes)
+        cache.put([(load_car_request(CAR).car, EXTRAS, shown)])
+
+    return put
+
+
+def error_of(html: str, name: str) -> str:
+    """The message beside a field."""
+    found = re.search(rf'<p class="message" id="{name}-error">(.*?)</p>', html)
+    return found[1] if found else ""
+
+
+def test_the_page_loads_nothing_from_elsewhere(page):
+    answer = page.get("/", headers={"Accept": BROWSER})
+    loaded = re.findall(r'(?:src|href|action)="([^"]*)"', answer.text)
+    assert all(address.startswith(("/", "#")) for address in loaded)
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<style", answer.text), "the policy forbids them"
+    assert answer.headers["Content-Security-Policy"] == PAGE_CSP
+
+
+def test_the_page_and_its_assets_are_found_and_small(page):
+    answer = page.get("/", headers={"Accept": BROWSER})
+    addresses = re.findall(r'"(/assets/[^"]*)"', answer.text)
+    assets = [page.get(address) for address in addresses]
+    assert [asset.status_code for asset in assets] == [200] * 3
+    assert all("immutable" in asset.headers["Cache-Control"] for asset in assets)
+    assert sum(len(part.data) for part in [answer, *assets]) < 50_000
+
+
+def test_every_input_has_a_label_and_every_description_exists(page):
+    html = page.post("/", data=CAR | {"year": "1890", "doors": "99"}).text
+    inputs = re.findall(r'<(?:input|select) id="(\w+)" name="(\w+)"', html)
+    assert all(identifier == name for identifier, name in inputs)
+    assert {name for name, _ in inputs} == set(re.findall(r'<label for="(\w+)"', html))
+    described = " ".join(re.findall(r'aria-describedby="([^"]*)"', html)).split()
+    assert described
+    assert set(described) <= set(re.findall(r' id="([\w-]+)"', html))
+
+
+def test_the_model_suggests_brands_and_models(page):
+    html = page.get("/", headers={"Accept": BROWSER}).text
+    assert '<option value="Dacia">' in html
+    assert '<option value="Logan" label="Dacia">' in html
+
+
+def test_the_example_fills_the_form(page):
+    html = page.get("/?exemple=1", headers={"Accept": BROWSER}).text
+    assert 'value="Toyota"' in html
+    assert '<option value="Petrol" selected>Essence</option>' in html
+
+
+def test_a_wrong_value_is_named_beside_its_field_and_the_others_are_kept(page):
+    answer = page.post("/", data=CAR | {"year": "1890", "fuel": "", "edition": '<b>"sport"'})
+    assert answer.status_code == 422
+    assert "1990" in error_of(answer.text, "year")
+    assert error_of(answer.text, "fuel") == "Choisissez le carburant."
+    assert '<a href="#year">' in answer.text
+    assert 'value="1890"' in answer.text
+    assert 'value="Logan"' in answer.text
+    assert 'value="&lt;b&gt;&#34;sport&#34;"' in answer.text
+    assert answer.text.count('aria-invalid="true"') == 2
+
+
+def test_an_empty_form_names_every_required_field(page):
+    answer = page.post("/")
+    assert answer.status_code == 422
+    assert "6 champs sont à corriger" in answer.text
+
+
+def test_an_estimate_shows_price_interval_and_verdict(page, cached):
+    cached()
+    answer = page.post("/", data=CAR | {"asking_price_mad": "120 000"})
+    assert answer.status_code == 200
+    assert '<data value="90000">90\u202f000</data>' in answer.text
+    assert "<b>67\u202f500</b> et <b>117\u202f000&nbsp;MAD</b>" in answer.text
+    assert "Au-dessus du marché" in answer.text
+    assert "données jusqu\u2019à juin 2026" in answer.text
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_an_unknown_model_and_ignored_values_are_said(page, cached):
+    cached(model_known=False)
+    html = page.post("/", data=CAR | {"condition": "???"}).text
+    assert "absent de nos données" in html
+    assert "Valeur inconnue" in html
+
+
+def test_a_busy_service_shows_a_page_that_waits_and_then_the_result(page, servers, estimate):
+    waiting = page.post("/", data=CAR)
+    address = waiting.headers["Location"]
+    assert waiting.status_code == 202
+    assert f'<meta http-equiv="refresh" content="1; url={address}">' in waiting.text
+    assert page.get(address).status_code == 202
+
+    job_id = JobId(address.rsplit("/", 1)[-1])
+    jobs = JobStore(servers.broker, time.time, retention_s=600, lease_s=30)
+    jobs.finish(job_id, JobState.SUCCEEDED, [estimate])
+    done = page.get(address)
+    assert done.status_code == 200
+    assert "Dacia Logan 2020" in done.text
+    assert "http-equiv" not in done.text
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "said"),
+    [
+        (JobState.FAILED, 500, "Tâche abandonnée"),
+        (JobState.CANCELLED, 200, "Estimation annulée"),
+    ],
+)
+def test_a_job_without_result_says_so_and_keeps_the_car(page, servers, state, status, said):
+    address = page.post("/", data=CAR).headers["Location"]
+    jobs = JobStore(servers.broker, time.time, retention_s=600, lease_s=30)
+    jobs.finish(JobId(address.rsplit("/", 1)[-1]), state, error="attempts-exhausted")
+    answer = page.get(address)
+    assert answer.status_code == status
+    assert said in answer.text
+    assert 'value="Logan"' in answer.text
+
+
+@pytest.mark.parametrize("job_id", ["nonsense", new_id(), "..", "%00"])
+def test_an_unknown_estimate_is_a_friendly_404(page, job_id):
+    answer = page.get(f"/estimations/{job_id}")
+    assert answer.status_code == 404
+    assert "<form" in answer.text or job_id == ".."
+
+
+def test_a_list_of_cars_is_no_estimate_of_the_page(page):
+    job = page.post("/jobs", json=[{**CAR, "year": 2020, "km_driven": 1000}])
+    assert page.get(f"/estimations/{job.json['id']}").status_code == 404
+
+
+def test_without_a_model_the_page_says_so_with_503(servers, tmp_path):
+    settings = dataclasses.replace(servers.settings, models_path=tmp_path / "none")
+    page = create_app(settings).test_client()
+    assert page.get("/", headers={"Accept": BROWSER}).status_code == 200
+    answer = page.post("/", data=CAR)
+    assert answer.status_code == 503
+    assert "Modèle non chargé" in answer.text
+    assert 'value="Logan"' in answer.text
+
+
+def test_without_a_queue_the_page_says_so_with_503(lonely_page):
+    answer = lonely_page.post("/", data=CAR)
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    assert "attente indisponible" in answer.text
+    assert 'value="Logan"' in answer.text
+
+
+def test_an_oversized_form_is_refused_in_french(page):
+    answer = page.post("/", data={"company": "x" * 3_000_000})
+    assert answer.status_code == 413
+    assert answer.mimetype == "text/html"
+
+
+def test_an_unexpected_failure_shows_a_page_without_details(page, monkeypatch):
+    monkeypatch.setattr("api.pages.home.load_car_request", None)
+    answer = page.post("/", data=CAR)
+    assert answer.status_code == 500
+    assert "Erreur interne" in answer.text
+    assert "NoneType" not in answer.text
+
+
+@pytest.fixture
+def keyed(settings, tmp_path):
+    """The page of a service that asks for a key, and the key."""
+    key, entry = new_key("dealer", frozenset({Scope.PREDICT}))
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps([entry]))
+    return create_app(dataclasses.replace(settings, api_keys_file=keys)).test_client(), key
+
+
+def test_with_keys_the_browser_asks_for_one_and_keeps_the_form(keyed):
+    page, _ = keyed
+    assert page.get("/", headers={"Accept": BROWSER}).status_code == 200
+    answer = page.post("/", data=CAR)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert 'value="Logan"' in answer.text
+
+
+def test_the_key_as_password_opens_the_page_alone(keyed, cached):
+    page, key = keyed
+    cached()
+    assert page.post("/", data=CAR, auth=("", key)).status_code == 200
+    assert page.post("/", data=CAR, auth=("", key + "x")).status_code == 401
+    assert page.post("/predict", json={}, auth=("", key)).status_code == 401

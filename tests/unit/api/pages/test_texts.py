@@ -1,0 +1,195 @@
+"""Texts and drawing of the pages, from plain values."""
+
+import doctest
+
+import pytest
+
+from api.pages import french
+from api.pages.form import (
+    CAR,
+    HISTORY,
+    OMITTED_FIELDS,
+    VERSION,
+    build_form,
+    example_values,
+    form_values,
+)
+from api.pages.home import Suggestions, suggestions
+from api.pages.result import MAX_CONTRIBUTIONS, Result, build_result
+from shared.domain.car import CATEGORIES
+from shared.domain.errors import InvalidInput
+from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds import Category
+from shared.fields.requests import load_car_request
+from shared.fields.spellings import FRENCH_CHOICES
+
+PRICE = 187_342.18
+SHARES = (0.7, 0.75, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+ESTIMATE = Estimate(
+    price_mad=PRICE,
+    quantiles_mad=tuple(PRICE * share for share in SHARES),
+    model_version="v1",
+    model_known=True,
+)
+
+
+def show(asking_price_mad: float | None = None, estimate: Estimate = ESTIMATE) -> Result:
+    """The result for the example car."""
+    values = example_values() | {"asking_price_mad": str(asking_price_mad or "")}
+    return build_result(load_car_request(values), estimate, values)
+
+
+def test_the_examples_in_the_french_texts_hold():
+    assert doctest.testmod(french).failed == 0
+
+
+def test_every_category_value_has_a_french_name():
+    named = {value for enum in CATEGORIES.values() for value in enum}
+    assert set(FRENCH_CHOICES) == named
+
+
+def test_every_french_name_is_read_as_its_value():
+    """Messages name them as what to write."""
+    for field in CAR_FIELDS.values():
+        if isinstance(field, Category):
+            assert [field.member(FRENCH_CHOICES[each]) for each in field.choices] == field.choices
+
+
+def test_every_field_of_a_car_is_on_the_form_once():
+    form = build_form({})
+    names = [field.name for field in (*form.car, form.asking_price, *form.version, *form.history)]
+    assert sorted(names) == sorted(CAR_FIELDS.keys() - OMITTED_FIELDS)
+
+
+def test_the_required_fields_come_first():
+    required = {name for name, field in CAR_FIELDS.items() if field.required}
+    assert set(CAR) == required
+    assert not required & {*VERSION, *HISTORY}
+
+
+def test_the_example_is_accepted_as_it_is_written():
+    request = load_car_request(example_values())
+    assert (request.car.km_driven, request.car.engine_cc) == (25_000, 1600)
+
+
+def test_a_stored_request_can_be_typed_again():
+    request = load_car_request(example_values() | {"company": "VW", "model": "Golf 7"})
+    assert load_car_request(form_values(request)).car == request.car
+
+
+def test_a_blank_required_field_is_asked_for_by_name():
+    with pytest.raises(InvalidInput) as raised:
+        load_car_request({**example_values(), "fuel": ""})
+    (wrong,) = build_form({}, raised.value.problems).errors
+    assert (wrong.name, wrong.error) == ("fuel", "Choisissez le carburant.")
+
+
+def test_a_field_is_described_by_its_hint_and_its_error():
+    with pytest.raises(InvalidInput) as raised:
+        load_car_request({**example_values(), "year": "1890"})
+    year = build_form({"year": "1890"}, raised.value.problems).errors[0]
+    assert year.described_by == "year-hint year-error"
+    assert year.value == "1890"
+
+
+def test_an_error_among_the_folded_details_unfolds_them():
+    with pytest.raises(InvalidInput) as raised:
+        load_car_request({**example_values(), "doors": "40"})
+    assert build_form({}, raised.value.problems).details_open
+    assert not build_form({"doors": "5"}).details_open
+
+
+def test_a_category_in_any_spelling_selects_its_choice():
+    fuel = next(field for field in build_form({"fuel": "gasoil"}).car if field.name == "fuel")
+    assert [choice.label for choice in fuel.choices if choice.selected] == ["Diesel"]
+
+
+def test_the_price_is_rounded_and_grouped():
+    shown = show()
+    assert shown.price == "187\u202f300"
+    assert shown.centimes == "18,7 millions de centimes"
+    assert (shown.low, shown.high) == ("140\u202f500", "243\u202f500")
+
+
+@pytest.mark.parametrize("asking", [None, 500, 150_000, 187_000, 250_000, 100_000_000])
+def test_the_drawing_stays_inside_and_in_order(asking: float | None):
+    drawing = show(asking).drawing
+    ends = [drawing.low, drawing.fair_low, drawing.price, drawing.fair_high, drawing.high]
+    assert ends == sorted(ends)
+    assert ends[0] > 0
+    assert ends[-1] < 100
+    assert ends[-1] - ends[0] > 50, "an asking price far off must not squeeze the interval"
+    assert drawing.asking is None or 0 < drawing.asking < 100
+
+
+@pytest.mark.parametrize(
+    ("asking", "position", "said"),
+    [
+        (150_000, VerdictPosition.BELOW, "de moins que l'estimation (\u221220\u202f%)"),
+        (187_300, VerdictPosition.FAIR, "Au niveau de l'estimation"),
+        (230_000, VerdictPosition.ABOVE, "de plus que l'estimation (+23\u202f%)"),
+    ],
+)
+def test_an_asking_price_gets_a_verdict(asking: float, position: VerdictPosition, said: str):
+    verdict = show(asking).verdict
+    assert verdict is not None
+    assert verdict.position == position.replace("_", "-")
+    assert said in verdict.difference
+
+
+def test_a_price_below_nearly_all_others_is_called_suspicious():
+    cheap, usual = show(100_000).verdict, show(160_000).verdict
+    assert cheap
+    assert usual
+    assert cheap.is_suspicious
+    assert "Presque toutes" in cheap.percentile
+    assert not usual.is_suspicious
+
+
+def test_small_contributions_are_summed_up():
+    names = ["company", "model", "year", "km_driven", "fuel", "transmission", "doors", "owner"]
+    effects = [9000.0, -8000.0, 7000.0, 6000.0, 5000.0, 4000.0, 300.0, -100.0]
+    explanation = Explanation(
+        base_mad=1000.0,
+        contributions=tuple(
+            Contribution(feature=name, value=None, effect_mad=effect)
+            for name, effect in zip(names, effects, strict=True)
+        ),
+    )
+    estimate = Estimate(
+        price_mad=PRICE,
+        quantiles_mad=ESTIMATE.quantiles_mad,
+        model_version="v1",
+        model_known=True,
+        explanation=explanation,
+    )
+    shown = show(estimate=estimate).contributions
+    assert len(shown) == MAX_CONTRIBUTIONS + 1
+    assert (shown[-1].label, shown[-1].effect) == ("Autres éléments", "+200\u00a0MAD")
+    assert shown[0].effect == "+9\u202f000\u00a0MAD"
+    assert shown[1].effect == "\u22128\u202f000\u00a0MAD"
+    assert all(one.start >= 0 and one.start + one.width <= 100 for one in shown)
+
+
+def test_ignored_values_are_named():
+    values = example_values() | {"owner": "inconnu", "couleur": "rouge"}
+    shown = build_result(load_car_request(values), ESTIMATE, values)
+    assert [text.split("\u00a0")[0] for text in shown.warnings] == ["couleur", "Main"]
+
+
+def test_suggestions_are_what_the_model_has_seen(tmp_path):
+    (tmp_path / "encoder.json").write_text(
+        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014,'
+        ' "bmw|other": 1, "kia|(rare)": 1}}}'
+    )
+    assert suggestions(tmp_path) == Suggestions(
+        ("BMW", "Dacia", "Kia"), (("BMW", "Série 3"), ("Dacia", "Logan"))
+    )
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"hedonic": null}', '{"hedonic": {}}'])
+def test_without_a_readable_list_nothing_is_suggested(tmp_path, content):
+    if content is not None:
+        (tmp_path / "encoder.json").write_text(content)
+    assert suggestions(tmp_path) == Suggestions()

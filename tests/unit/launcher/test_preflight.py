@@ -1,0 +1,154 @@
+"""Preflight checks: each failure is one line that says what to do."""
+
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.middleware.authentication import Scope, new_key
+from launcher.preflight import (
+    CannotStartError,
+    check_flower,
+    check_keys,
+    check_ports,
+    lock_home,
+    prepare_home,
+    wipe_metrics,
+)
+from shared.settings import Settings
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    settings = Settings(home=tmp_path / "home")
+    prepare_home(settings)
+    return settings
+
+
+def test_a_taken_port_is_named_with_the_variable_to_change(taken_port: int, free_port: int) -> None:
+    with pytest.raises(CannotStartError) as caught:
+        check_ports(Settings(port=taken_port, flower_port=free_port))
+    assert str(caught.value) == (
+        f"port {taken_port} on 127.0.0.1 cannot be used (Address already in use): "
+        f"choose another with PORT={taken_port + 1}"
+    )
+
+
+def test_a_taken_flower_port_names_flowers_variable(taken_port: int, free_port: int) -> None:
+    with pytest.raises(CannotStartError, match=f"FLOWER_PORT={taken_port + 1}"):
+        check_ports(Settings(port=free_port, flower_port=taken_port))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(port=8000, flower_port=8000), "PORT and FLOWER_PORT are both 8000"),
+        (Settings(port=0), "PORT=0: expected a number from 1 to 65535"),
+        (Settings(port=70_000), "PORT=70000: expected a number from 1 to 65535"),
+        (Settings(host="no.such.host.invalid"), "HOST=no.such.host.invalid: no such address"),
+        (Settings(host="192.0.2.1"), "cannot be used"),
+    ],
+)
+def test_unusable_addresses_are_refused(settings: Settings, message: str) -> None:
+    with pytest.raises(CannotStartError, match=message):
+        check_ports(settings)
+
+
+def test_free_ports_are_accepted(free_port: int, taken_port: int) -> None:
+    assert free_port != taken_port
+    check_ports(Settings(port=free_port, flower_port=free_port - 1))
+
+
+def test_other_machines_are_served_only_with_keys(home: Settings) -> None:
+    public = dataclasses.replace(home, host="0.0.0.0")
+    with pytest.raises(CannotStartError, match="make key"):
+        check_keys(public)
+    public.keys_file.write_text("[]")
+    with pytest.raises(CannotStartError, match="make key"):
+        check_keys(public)
+    _, entry = new_key("shop", frozenset({Scope.PREDICT}))
+    public.keys_file.write_text(json.dumps([entry]))
+    check_keys(public)
+
+
+def test_loopback_needs_no_keys(home: Settings) -> None:
+    check_keys(home)
+
+
+def test_flower_is_shown_to_other_machines_only_with_a_password(home: Settings) -> None:
+    public = dataclasses.replace(home, flower_address="0.0.0.0")
+    with pytest.raises(CannotStartError, match="FLOWER_BASIC_AUTH"):
+        check_flower(public)
+    check_flower(dataclasses.replace(public, flower_basic_auth="admin:long-password"))
+
+
+def test_the_home_is_private(home: Settings) -> None:
+    assert home.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_in_place_of_the_home_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(CannotStartError, match=r"CARPRICE_HOME=.*home cannot be used"):
+        prepare_home(Settings(home=tmp_path / "home"))
+
+
+def test_a_full_disk_is_reported(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(home.home)._replace(free=1_234_567)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(CannotStartError, match="has 1 MB of disk left, at least 50 are needed"):
+        prepare_home(home)
+
+
+def test_two_runs_do_not_share_a_home(home: Settings) -> None:
+    lock = lock_home(home.home)
+    with pytest.raises(CannotStartError, match=f"in use by process {os.getpid()}"):
+        lock_home(home.home)
+    os.close(lock)
+    os.close(lock_home(home.home))
+
+
+def test_a_killed_run_leaves_the_home_free(home: Settings) -> None:
+    (home.home / "run" / "up.lock").write_text("999999999\n")
+    os.close(lock_home(home.home))
+
+
+def test_the_lock_waits_for_the_children_of_a_killed_run(home: Settings) -> None:
+    lock = lock_home(home.home)
+    last_process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=[lock]
+    )
+    os.close(lock)
+    (home.home / "run" / "up.lock").write_text("999999999\n")
+    os.close(lock_home(home.home))
+    assert last_process.wait() == 0
+
+
+def test_metrics_of_an_earlier_run_are_wiped(home: Settings) -> None:
+    folder = home.home / "metrics"
+    folder.mkdir()
+    (folder / "counter_17.db").write_text("old")
+    wipe_metrics(folder)
+    assert list(folder.iterdir()) == []
