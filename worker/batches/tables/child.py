@@ -34,7 +34,9 @@ NOTICE_SHEETS = 20
 def main(arguments: Sequence[str]) -> int:
     """Convert the file that the arguments name; 0 if that went well, 3 if it is refused."""
     order = orjson.loads(arguments[0])
-    gc.disable()  # rows are many and hold no cycles: looking for some takes a twentieth of the time
+    # Millions of rows and cells hold no cycles: searching for some takes a tenth of the time.
+    gc.disable()
+    gc.freeze()
     _set_resource_limits()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:

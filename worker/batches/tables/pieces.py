@@ -171,7 +171,7 @@ class RowTags:
         row, cell = b"<%brow" % prefix, b"<%bc" % prefix
         self._prefix, self._row, self._cell = prefix, row, cell
         self.row_end = b"</%brow>" % prefix
-        self._usual_number = re.compile(rb'%b r="(\d{1,9})"' % row)
+        self._usual_number = re.compile(rb'%b(?: r="(\d{1,9})"|(?=[\s/>]))' % row)
         self._other_number = re.compile(rb'%b r="(\d+)"[^<>]*>%b r="[A-Z]+(?!\1")\d' % (row, cell))
         self._cell_beyond_z = re.compile(rb'%b(?! r="[A-Z]\d)[\s/>]' % cell)
         self._unplaced_cell = re.compile(rb'%b(?! r="[A-Z])[\s/>]' % cell)
@@ -200,11 +200,10 @@ class RowTags:
 
     def sound_numbers(self, rows: bytes) -> list[int] | None:
         """Numbers of the rows; None unless all have one, they rise, and first cells agree."""
-        numbers = [int(number) for number in self._usual_number.findall(rows)]
-        if rows.count(self._row) != len(numbers) or self._other_number.search(
-            rows, 0, SAMPLE_BYTES
-        ):
+        found = self._usual_number.findall(rows)
+        if b"" in found or self._other_number.search(rows, 0, SAMPLE_BYTES):
             return None
+        numbers = list(map(int, found))
         return numbers if all(map(operator.lt, numbers, numbers[1:])) else None
 
     def renumber(self, rows: bytes, last: int) -> tuple[bytes, list[int]]:
