@@ -1,5 +1,6 @@
 """The batch pipeline in one process: real files, a real ledger, tasks run one after the other."""
 
+import csv
 import dataclasses
 import io
 import random
@@ -14,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from api.batches.results import BatchResults
-from api.batches.service import Batches, IncomingFile
+from api.batches.service import Batches
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from shared.blobs.batch_files import BatchFiles
@@ -187,7 +188,7 @@ class BulkPath:
         self.forms = BatchExporter(self.files, self.store)
         self.events = JobEvents(client)
         self.results = BatchResults(
-            self.files,
+            files=self.files,
             ledger=self.store,
             events=self.events,
             send=self.make_form,
@@ -221,10 +222,7 @@ class BulkPath:
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""
-        incoming = IncomingFile(
-            file=Memory(data), options=BatchOptions(**options), idempotency_key=key
-        )
-        return self.batches.accept(incoming, CALLER).manifest.id
+        return self.batches.accept(Memory(data), BatchOptions(**options), CALLER, key).manifest.id
 
     def step(self) -> TaskName:
         """Run the first task of the queue."""
@@ -279,3 +277,8 @@ class BulkPath:
         """Read all lines of the audit log."""
         files = sorted(self.audit_folder.glob("*.jsonl"))
         return [line for file in files for line in file.read_bytes().splitlines()]
+
+
+def rows_of(path: BulkPath, batch: Batch, name: str = "results.csv") -> list[dict[str, str]]:
+    """The rows of a CSV of a batch's results."""
+    return list(csv.DictReader(io.StringIO(path.text(batch, name))))

@@ -37,7 +37,7 @@ def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
     @app.task(name=str(TaskName.VALUE_CARS))
     def value_cars(group_id: str, reply_to: str, items: list[bytes]) -> None:
         """Value a micro-batch of cars that callers wait for."""
-        process.services.valuation.value_group(group_id, reply_to, items)
+        process.services.valuation.value_micro_batch(group_id, reply_to, items)
 
     @app.task(name=str(TaskName.VALUE_JOB))
     def value_job(job_id: str, enqueued_at: float) -> None:

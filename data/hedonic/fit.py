@@ -10,7 +10,7 @@ import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
 from data.hedonic.ageing import with_isotonic_ageing
-from data.hedonic.imputed_effects import with_imputed_effects
+from data.hedonic.impute_effects import with_imputed_effects
 from data.hedonic.model import (
     BRAND_CLASS,
     SEPARATOR,

@@ -112,8 +112,8 @@ class CarOrdinalEncoder:
             VEHICLE: len(vehicles) + 1,
             SPEC: len(specs) + 1,
         }
-        own = {place: self._codes_by_value[place][1] for place in _BRAND_KEYS}
-        self._brands = VehicleBrands(vehicles, own)
+        brand_codes = {key_index: self._codes_by_value[key_index][1] for key_index in _BRAND_KEYS}
+        self._brands = VehicleBrands(vehicles, brand_codes)
         self._specs = self._spec_codes(vehicles, specs)
         self._words = frozenset(words)
         self._editions: dict[str | None, Words] = {}
@@ -179,9 +179,9 @@ class CarOrdinalEncoder:
         """Encode columns given as arrays."""
         numbers = np.array([as_numbers(columns.get(name), n) for name in NUMBERS])
         codes = np.zeros((len(KEYS), n), dtype=np.int64)
-        for place, (name, words) in enumerate(self._codes_by_value):
+        for key_index, (name, words) in enumerate(self._codes_by_value):
             if words and name in columns:
-                codes[place] = as_codes(columns[name], words)
+                codes[key_index] = as_codes(columns[name], words)
         years = numbers[_YEAR_NUMBER]
         codes[_YEAR] = _year_codes(years)
         codes[_VEHICLE] = self._vehicle_codes(company, model, years)
@@ -217,20 +217,20 @@ class CarOrdinalEncoder:
     ) -> IntArray:
         """Each pair of names is looked up once, however many cars have it."""
         pairs = company.codes * len(model.values) + model.codes
-        _, first, place = np.unique(pairs, return_index=True, return_inverse=True)
+        _, first, pair_of_car = np.unique(pairs, return_index=True, return_inverse=True)
         known = list(map(self._vehicles.codes, company.values_at(first), model.values_at(first)))
         plain = [codes if isinstance(codes, int) else -1 for codes in known]
-        found = np.array(plain, dtype=np.int64)[place]
+        found = np.array(plain, dtype=np.int64)[pair_of_car]
         for at in np.flatnonzero(found < 0).tolist():
-            found[at] = generation_for_year(cast("Generations", known[place[at]]), years[at])
+            found[at] = generation_for_year(cast("Generations", known[pair_of_car[at]]), years[at])
         return found
 
 
-def _codes_by_value(key: str, words: Mapping[Any, int]) -> Mapping[Any, int]:
+def _codes_by_value(key: str, code_of: Mapping[Any, int]) -> Mapping[Any, int]:
     """The codes of a key by the values of its column."""
     if key != BRAND_CLASS:
-        return words
-    return {brand: words[name] for brand, name in BRAND_CLASSES.items() if name in words}
+        return code_of
+    return {brand: code_of[name] for brand, name in BRAND_CLASSES.items() if name in code_of}
 
 
 def tokenize_edition(edition: str | None) -> list[str]:
@@ -325,24 +325,24 @@ class VehicleBrands:
         self, vehicles: Sequence[tuple[str, str]], words: Mapping[int, Mapping[Any, int]]
     ) -> None:
         self._codes = {
-            place: [0, *(codes.get(company, 0) for company, _ in vehicles)]
-            for place, codes in words.items()
+            key_index: [0, *(codes.get(company, 0) for company, _ in vehicles)]
+            for key_index, codes in words.items()
         }
-        self._arrays = {place: np.array(codes) for place, codes in self._codes.items()}
+        self._arrays = {key_index: np.array(codes) for key_index, codes in self._codes.items()}
 
     def correct_lists(self, codes: list[list[int]], vehicles: Sequence[int]) -> None:
         """Correct `codes`, one list for each key."""
-        for place, own in self._codes.items():
-            written = codes[place]
-            codes[place] = [
-                own[vehicle] if vehicle else code
+        for key_index, brand_codes in self._codes.items():
+            written = codes[key_index]
+            codes[key_index] = [
+                brand_codes[vehicle] if vehicle else code
                 for vehicle, code in zip(vehicles, written, strict=True)
             ]
 
     def correct_arrays(self, codes: IntArray, vehicles: IntArray) -> None:
         """Correct `codes` (keys, n)."""
-        for place, own in self._arrays.items():
-            codes[place] = np.where(vehicles > 0, own[vehicles], codes[place])
+        for key_index, brand_codes in self._arrays.items():
+            codes[key_index] = np.where(vehicles > 0, brand_codes[vehicles], codes[key_index])
 
 
 def generation_for_year(generations: Generations, year: float | None) -> int:

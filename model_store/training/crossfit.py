@@ -76,7 +76,7 @@ def cross_fit(
         fold_of=assign_folds(listings, folds, seed),
     )
     terms, fits = tune_penalty(known, folds)
-    on_progress("stiffness")
+    on_progress("regularisation")
     fit = known.fit(terms)
     features = _features(listings, tuple(term.field for term in fit.model.terms))
     encoder = CarEncoder(fit.model, features, _detail_fields(listings), _ranges(listings))

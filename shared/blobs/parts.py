@@ -112,9 +112,11 @@ def read_section(blob: BinaryIO, length: int) -> bytes:
 def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
     """The header lines of the result files: results, errors, rejected."""
     header, dialect = manifest.dialect.header, manifest.dialect
-    own = escape_header([header[index] for index in source_columns(header)])
-    ours = result_header(header, verdicts=dialect.asking_index is not None)[len(own) :]
-    results, rejected = ([[name] for name in [*own, *added]] for added in (ours, REJECTED_COLUMNS))
+    source = escape_header([header[index] for index in source_columns(header)])
+    ours = result_header(header, verdicts=dialect.asking_index is not None)[len(source) :]
+    results, rejected = (
+        [[name] for name in [*source, *added]] for added in (ours, REJECTED_COLUMNS)
+    )
     return csv_lines(results), b"", csv_lines(rejected)
 
 

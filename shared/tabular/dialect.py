@@ -67,8 +67,8 @@ def _table(
     rows = [row.cells for row in sample_rows(head, encoding, delimiter)]
     if not rows:
         raise _unreadable("empty-file")
-    place = find_header(rows, given)
-    return rows[:place], rows[place:]
+    header_index = find_header(rows, given)
+    return rows[:header_index], rows[header_index:]
 
 
 def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:

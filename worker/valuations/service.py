@@ -82,7 +82,7 @@ class ValuationService:
         self._clock = clock
         self._max_attempts = max_attempts
 
-    def value_group(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
+    def value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         """Answer a micro-batch of waiting requests by one forest call and one reply.
 
         A request whose deadline had passed when the micro-batch was first claimed is left out: its
@@ -153,12 +153,12 @@ class ValuationService:
     def _claim(self, job: Job) -> Claim:
         """Claim a job, or use the claim of the micro-batch that has valued its car."""
         if job.origin is None:
-            return _with_doubt(job, self._claims.begin(job.id))
+            return _as_doubtful_after_attempts(job, self._claims.begin(job.id))
         group = self._claims.peek(job.origin.group_id)
         was_left_out = group.state is ClaimState.FRESH or job.origin.deadline < group.first_at
         if not was_left_out and group.state is not ClaimState.DOUBTFUL:
             return group
-        claim = _with_doubt(job, self._claims.begin(job.id))
+        claim = _as_doubtful_after_attempts(job, self._claims.begin(job.id))
         if was_left_out or claim.state is not ClaimState.FRESH:
             return claim
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
@@ -223,7 +223,7 @@ class ValuationService:
         ]
 
 
-def _with_doubt(job: Job, claim: Claim) -> Claim:
+def _as_doubtful_after_attempts(job: Job, claim: Claim) -> Claim:
     """The claim of a job, DOUBTFUL if the job has attempts and its earlier claim has expired."""
     if claim.state is ClaimState.FRESH and job.attempts:
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)

@@ -97,7 +97,7 @@ class Bench:
 
     def group(self, *items, group_id="group"):
         """Carry out a group; its reply as (id, price or code) pairs."""
-        self.service.value_group(group_id, REPLY_TO, [msgpack.packb(item) for item in items])
+        self.service.value_micro_batch(group_id, REPLY_TO, [msgpack.packb(item) for item in items])
         replies = self.broker.lrange(REPLY_TO, 0, -1)
         self.broker.delete(REPLY_TO)
         if not replies:
@@ -388,7 +388,7 @@ def test_a_clock_that_goes_back_does_not_hide_a_lost_job(bench, request_):
 
 
 def test_claims_and_replies_do_not_stay(bench, request_):
-    bench.service.value_group("group", REPLY_TO, [msgpack.packb(bench.item(request_))])
+    bench.service.value_micro_batch("group", REPLY_TO, [msgpack.packb(bench.item(request_))])
     for key in bench.broker.scan_iter():
         assert bench.broker.ttl(key) > 0, key
 

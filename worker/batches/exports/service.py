@@ -34,17 +34,19 @@ class StoredResults:
 
     Args:
         lines: of its CSV.
-        own: number of its columns that are the file's; the added ones follow.
+        source_count: number of its first columns, which are those of the file.
     """
 
-    def __init__(self, lines: Iterable[str], own: int) -> None:
+    def __init__(self, lines: Iterable[str], source_count: int) -> None:
         self.rows: Iterator[list[str]] = csv.reader(lines)
         """The rows after the header; can be read once."""
         self.header = next(self.rows)
-        self.own = own
-        self.numbers = number_columns(self.header, own)
+        self.source_count = source_count
+        self.numbers = number_columns(self.header, source_count)
         """Indexes of the added number columns; their empty cells are null."""
-        self.texts = [index for index in range(own, len(self.header)) if index not in self.numbers]
+        self.texts = [
+            index for index in range(source_count, len(self.header)) if index not in self.numbers
+        ]
         """Indexes of the other added columns; their empty cells are null."""
 
 
@@ -132,14 +134,14 @@ class BatchExporter:
         if manifest is None:
             raise FileNotFoundError(f"manifest of {batch_id}")
         started = time.monotonic()
-        own = len(source_columns(manifest.dialect.header))
+        source_count = len(source_columns(manifest.dialect.header))
         name = table_name(table, file_format)
         with (
             self._files.blobs.read(batch_id, table_name(table, ExportFormat.CSV)) as source,
             self._files.blobs.write(batch_id, name) as target,
         ):
             lines = self._lines_with_renewal(source, batch_id, name)
-            WRITERS[file_format](StoredResults(lines, own), target)
+            WRITERS[file_format](StoredResults(lines, source_count), target)
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 

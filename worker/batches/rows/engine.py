@@ -201,15 +201,15 @@ def _make_part(
         audit: the audit segment of those other rows.
     """
     reasons = rejection_reasons(errors, manifest)
-    own = _source_cells(manifest, chunk)
+    source_cells = _source_cells(manifest, chunk)
     rejected = sorted(errors)
     return Part(
         RowCounts(valid=len(chunk) - len(errors), invalid=len(errors)),
-        csv_lines([*own, *_added_columns(manifest, len(chunk), reasons, prices)]),
+        csv_lines([*source_cells, *_added_columns(manifest, len(chunk), reasons, prices)]),
         error_lines(errors),
         csv_lines(
             [
-                *([column[row] for row in rejected] for column in own),
+                *([column[row] for row in rejected] for column in source_cells),
                 [chunk.lines[row] for row in rejected],
                 [reasons[row] for row in rejected],
             ]

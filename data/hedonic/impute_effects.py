@@ -1,4 +1,4 @@
-"""Imputation of effects: the mean effect of each field, used for cars that do not state it."""
+"""Estimates `ImputedEffects`: the mean effect of each field, for cars that do not state it."""
 
 import dataclasses
 
