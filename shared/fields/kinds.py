@@ -107,6 +107,11 @@ class CarField(fields.Field[Any]):
         self.unit = unit
         self.aliases = aliases
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The aliases, then both labels."""
+        return (*self.aliases, self.label_fr, self.label_en)
+
     def label(self, language: str) -> str:
         """The field's name in `fr` or `en`."""
         return self.label_fr if language == "fr" else self.label_en

@@ -165,7 +165,7 @@ class BatchValuation:
 
 def _count_rows(part: PartHead, *, dry_run: bool) -> None:
     """Add the rows of a finished chunk to the metrics."""
-    BATCH_ROWS.labels(outcome="validated" if dry_run else "valued").inc(part.counts.valid)
-    BATCH_ROWS.labels(outcome="rejected").inc(part.counts.invalid)
-    BATCH_ROWS.labels(outcome="failed").inc(part.counts.failed)
+    outcomes = ("validated" if dry_run else "valued", "rejected", "failed")
+    for outcome, rows in zip(outcomes, part.counts, strict=True):
+        BATCH_ROWS.labels(outcome=outcome).inc(rows)
     observe_price_histogram(part.histogram)
