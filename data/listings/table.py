@@ -1,11 +1,13 @@
 """The canonical table of listings: one row per listing, the same columns for every source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from data.hedonic.model import SEPARATOR
 from shared.domain.car import FIELD_NAMES
 
 PRICE = "price_mad"
@@ -52,6 +54,11 @@ def _texts(values: Sequence[Any]) -> pd.Series:
     known: dict[Any, str] = {}
     plain = [None if value is None else known.setdefault(value, str(value)) for value in values]
     return pd.Series(np.array(plain, dtype=object), dtype=object)
+
+
+def join_texts(columns: Iterable[pd.Series]) -> pd.Series:
+    """The texts of several columns by row, with `data.hedonic.model.SEPARATOR` between them."""
+    return reduce(lambda joined, column: joined + SEPARATOR + column, columns)
 
 
 def car_columns(listings: pd.DataFrame) -> dict[str, list[Any]]:

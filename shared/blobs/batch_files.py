@@ -114,6 +114,13 @@ class BatchFiles:
             return manifest
         return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
 
+    def existing_manifest(self, batch_id: BatchId) -> BatchManifest:
+        """The manifest; raises `FileNotFoundError` for an unknown batch."""
+        manifest = self.manifest(batch_id)
+        if manifest is None:
+            raise FileNotFoundError(f"manifest of {batch_id}")
+        return manifest
+
     def write_table(self, batch_id: BatchId, dialect: Dialect) -> None:
         """Record the columns of a workbook or Parquet file."""
         self._write(batch_id, TABLE_RECORD, {"dialect": dialect.to_json()})

@@ -75,16 +75,11 @@ class ChunkReader:
                 return chunk
             self._at = at
         if self._reader is None:
-            self._open_reader()
+            is_text = self._dialect.kind is FileKind.CSV
+            open_reader = CsvReader.of if is_text else StoredTableReader
+            self._reader = open_reader(self._source, self._dialect, self._at)
+            self._rows = iter(self._reader)
         return cut(self._rows, self._dialect, first_row=first_row, max_rows=max_rows)
-
-    def _open_reader(self) -> None:
-        """Open the general reader at the current position."""
-        if self._dialect.kind is FileKind.CSV:
-            self._reader = CsvReader.of(self._source, self._dialect, self._at)
-        else:
-            self._reader = StoredTableReader(self._source, self._dialect, self._at)
-        self._rows = iter(self._reader)
 
 
 class BatchSplitter:

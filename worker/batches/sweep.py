@@ -111,17 +111,11 @@ class BatchSweeper:
             return
         blobs = self._files.blobs
         cut = self._files.split_state(manifest.id)
-        done = {}
-        for name in blobs.names(manifest.id, PARTS):
-            head = read_part_head(blobs, manifest.id, chunk_of(name))
-            if head is not None:
-                done[chunk_of(name)] = head.counts
-        restored = self._store.restore(
-            manifest.id,
-            manifest.accepted_at,
-            chunks_cut=cut.chunks,
-            total=cut.rows if cut.is_whole else None,
-            done=done,
-        )
-        if restored:
+        heads = {
+            chunk: read_part_head(blobs, manifest.id, chunk)
+            for chunk in map(chunk_of, blobs.names(manifest.id, PARTS))
+        }
+        done = {chunk: head.counts for chunk, head in heads.items() if head is not None}
+        total, at = cut.rows if cut.is_whole else None, manifest.accepted_at
+        if self._store.restore(manifest.id, at, chunks_cut=cut.chunks, total=total, done=done):
             log.warning("batch_restored", batch_id=manifest.id, chunks_done=len(done))

@@ -128,9 +128,7 @@ class BatchExporter:
             self._store.finish_export(batch_id, name)
 
     def _make(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
-        manifest = self._files.manifest(batch_id)
-        if manifest is None:
-            raise FileNotFoundError(f"manifest of {batch_id}")
+        manifest = self._files.existing_manifest(batch_id)
         started = time.monotonic()
         own = len(source_columns(manifest.dialect.header))
         name = table_name(table, form)
