@@ -76,28 +76,19 @@ class HedonicPredictor:
 
     def _layout(self, terms: Sequence[Term]) -> None:
         blocks: list[FloatArray] = [np.zeros(1)]
-        strides: list[IntArray] = []
-        offsets: list[int] = []
-        multipliers: list[int] = []
-        fields: list[str] = []
+        layout: list[tuple[IntArray, int, int, str]] = []
         filled = 1
         for term in (term for term in terms if WORD not in term.keys):
             tensor, keys = _tensor(term, self.model.cells[term.name], self.ordinal_encoder)
-            columns = self._columns_of(term)
             stride = _strides(keys, self.ordinal_encoder.sizes)
-            for column, block in zip(columns, tensor, strict=True):
+            for column, block in zip(self._columns_of(term), tensor, strict=True):
                 blocks.append(block)
-                strides.append(stride)
-                offsets.append(filled)
-                multipliers.append(column)
-                fields.append(term.field)
+                layout.append((stride, filled, column, term.field))
                 filled += len(block)
         if self._words:
             # A column of zeros, replaced by the effects of the words.
-            strides.append(np.zeros(len(KEYS), dtype=np.int64))
-            offsets.append(0)
-            multipliers.append(0)
-            fields.append(EDITION)
+            layout.append((np.zeros(len(KEYS), dtype=np.int64), 0, 0, EDITION))
+        strides, offsets, multipliers, fields = zip(*layout, strict=True)
         self._values = np.concatenate(blocks)
         self._strides = np.array(strides)
         self._offsets = np.array(offsets)
