@@ -39,12 +39,7 @@ class ListingFormat:
 
 
 _CANONICAL = {fold(name): name for name in CAR_FIELDS if name != "asking_price_mad"}
-_LISTING = {
-    fold(PRICE): PRICE,
-    fold(LISTING_DATE): LISTING_DATE,
-    fold(PRICE_SUSPECT): PRICE_SUSPECT,
-    SOURCE: SOURCE,
-}
+_LISTING = {fold(name): name for name in (PRICE, LISTING_DATE, PRICE_SUSPECT, SOURCE)}
 PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
 """Names of a price column that an error message suggests."""
 _PRICE_HEADERS = (

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.hedonic.codes import NUMBERS
 from data.hedonic.model import SEPARATOR
 from shared.domain.car import FIELD_NAMES
 
@@ -22,27 +23,18 @@ LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, P
 price is probably a typing error.
 """
 
-NUMERIC_FIELDS: tuple[str, ...] = (
-    "year",
-    "km_driven",
-    "mileage_mpg",
-    "engine_cc",
-    "max_power_bhp",
-    "torque_nm",
-    "fiscal_power_cv",
-    "doors",
-)
-"""Fields that are float64, NaN where missing; all others are str or None."""
-
 
 def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A canonical table from columns of equal length; values of absent columns are missing."""
+    """A canonical table from columns of equal length; values of absent columns are missing.
+
+    Prices and `NUMBERS` are float64, NaN where missing; all other fields are str or None.
+    """
     rows = max((len(values) for values in columns.values()), default=0)
     table: dict[str, Any] = {}
     for name in LISTING_COLUMNS:
         if name == PRICE_SUSPECT:
             table[name] = np.array(columns.get(name, [False] * rows), dtype=bool)
-        elif name in NUMERIC_FIELDS or name == PRICE:
+        elif name in NUMBERS or name == PRICE:
             table[name] = np.array(columns.get(name, [None] * rows), dtype=np.float64)
         else:
             table[name] = _texts(columns.get(name, [None] * rows))

@@ -64,19 +64,12 @@ def table_name(table: ResultTable, form: ExportFormat) -> str:
     return f"{table}.{suffix}"
 
 
-def chunk_name(chunk: int) -> str:
-    """Blob of a chunk's rows."""
-    return f"{CHUNKS}/{chunk:06d}"
-
-
-def part_name(chunk: int) -> str:
-    """Blob of a chunk's results."""
-    return f"{PARTS}/{chunk:06d}"
-
-
-def audit_name(chunk: int) -> str:
-    """Blob of a chunk's audit records."""
-    return f"{AUDIT}/{chunk:06d}"
+chunk_name = (CHUNKS + "/{:06d}").format
+"""Blob of a chunk's rows."""
+part_name = (PARTS + "/{:06d}").format
+"""Blob of a chunk's results."""
+audit_name = (AUDIT + "/{:06d}").format
+"""Blob of a chunk's audit records."""
 
 
 def chunk_of(name: str) -> int:
@@ -85,11 +78,7 @@ def chunk_of(name: str) -> int:
 
 
 class BatchFiles:
-    """Reads and writes the small records of batches.
-
-    Args:
-        blobs: the blob store.
-    """
+    """Reads and writes the small records of batches."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self.blobs = blobs

@@ -179,12 +179,7 @@ class S3BlobStore:
 
 
 class S3Writer:
-    """Writes an object: buffered in memory while it is small, then a multipart upload.
-
-    Args:
-        files: the store.
-        path: bucket and key.
-    """
+    """Writes an object: buffered in memory while it is small, then a multipart upload."""
 
     def __init__(self, files: Any, path: str) -> None:
         self._files = files

@@ -42,7 +42,7 @@ class Depreciation:
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild from `to_wire`'s list."""
         km_per_year, pace, given = values
-        points = tuple(DepreciationPoint(*each, tuple(quantiles)) for *each, quantiles in given)
+        points = tuple(DepreciationPoint(y, km, price, tuple(q)) for y, km, price, q in given)
         return cls(km_per_year=km_per_year, pace=Pace(pace), points=points)
 
 

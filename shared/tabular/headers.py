@@ -326,20 +326,15 @@ def _is_valid(field: str, cell: str) -> bool:
 
 def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
     first: dict[str, int] = {}
-    problems = []
-    for index, name in enumerate(header):
-        if name in first:
-            problems.append(
-                FieldProblem(
-                    f"/header/{index}",
-                    "duplicate-column",
-                    column=_short(name),
-                    position=index + 1,
-                    first=first[name] + 1,
-                )
-            )
-        first.setdefault(name, index)
-    return problems
+    places = [(first.setdefault(name, index), index) for index, name in enumerate(header)]
+    return [
+        FieldProblem(
+            f"/header/{index}", "duplicate-column",
+            column=_short(header[index]), position=index + 1, first=before + 1,
+        )
+        for before, index in places
+        if before < index
+    ]  # fmt: skip
 
 
 def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> list[FieldProblem]:

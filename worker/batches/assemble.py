@@ -31,14 +31,7 @@ class BatchEndedElsewhere(Exception):
 
 
 class BatchAssembler:
-    """Ends batches.
-
-    Args:
-        files: records and blobs of batches.
-        store: the ledger.
-        clock: Unix time, seconds.
-        audit_folder: folder of the audit log.
-    """
+    """Ends batches."""
 
     def __init__(
         self, files: BatchFiles, store: BatchLedger, clock: Clock, *, audit_folder: Path

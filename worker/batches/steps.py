@@ -22,12 +22,7 @@ Send = Callable[[TaskName, dict[str, Any]], None]
 
 
 class BatchStepSender:
-    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once.
-
-    Args:
-        store: the ledger.
-        send: puts a task on the queue.
-    """
+    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once."""
 
     def __init__(self, store: BatchLedger, send: Send) -> None:
         self._store = store

@@ -88,8 +88,9 @@ class BatchSweeper:
         """Restore, expire or delete one batch, whichever is due."""
         now = self._clock()
         tombstone = self._files.tombstone(batch_id)
+        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
         if tombstone is not None:
-            if tombstone[1] + self._retention_s * TOMBSTONE_TTL_FACTOR < now:
+            if tombstone[1] + keep_s < now:
                 self._files.discard(batch_id)
             return
         manifest = self._files.manifest(batch_id)
@@ -97,7 +98,6 @@ class BatchSweeper:
             if id_timestamp(batch_id) + ABANDONED_UPLOAD_TTL_S < now:
                 self._files.discard(batch_id)
             return
-        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
         self._store.index_by_caller(batch_id, manifest.caller, keep_s)
         final = self._files.final(batch_id)
         if final is None:

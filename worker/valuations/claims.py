@@ -86,12 +86,7 @@ class Claim:
 
 
 class RedisClaims:
-    """Claims on messages, in the broker's Redis: one worker writes the audit records of each.
-
-    Args:
-        client: connection to the broker instance.
-        clock: the time of day.
-    """
+    """Claims on messages, in the broker's Redis: one worker writes the audit records of each."""
 
     def __init__(self, client: RedisClient, clock: Clock) -> None:
         self._connections = ConnectionCache(client)

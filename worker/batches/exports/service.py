@@ -97,12 +97,7 @@ WRITERS: Mapping[ExportFormat, Callable[[Table, BlobWriter], None]] = {
 
 
 class BatchExporter:
-    """Makes exports.
-
-    Args:
-        files: records and blobs of batches.
-        store: the ledger.
-    """
+    """Makes exports."""
 
     def __init__(self, files: BatchFiles, store: BatchLedger) -> None:
         self._files = files

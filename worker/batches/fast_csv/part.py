@@ -116,12 +116,9 @@ def _row_errors(
     codes = rows.codes[[FIELD_INDEX[name] for name in names]][:, rejected]
     positions = rows.positions[rejected].tolist()
     keys: Sequence[str | None] = [None] * len(rejected)
-    key = key_column(manifest)
-    if key is not None:
-        delimiter = chr(rows.delimiter)
-        keys = [
-            decode_cell(rows.text[start:stop]).split(delimiter)[key] for _, start, stop in positions
-        ]
+    if (key := key_column(manifest)) is not None:
+        lines = (decode_cell(rows.text[start:stop]) for _, start, stop in positions)
+        keys = [line.split(chr(rows.delimiter))[key] for line in lines]
     numbers = rejected.tolist()
     errors: RowErrors = {row: [] for row in numbers}
     for field, nth in np.argwhere(interner.refused_matrix(codes)).tolist():
@@ -161,10 +158,9 @@ def _results(
     suffixes = [
         blank + b"%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds
     ]
-    if manifest.options.dry_run:
-        valid_suffix = blank + b"%s,\n" % RowStatus.VALID.encode()
-    else:
-        valid_suffix = b",%s,\n" % RowStatus.VALUED.encode()
+    is_dry = manifest.options.dry_run
+    status = RowStatus.VALID if is_dry else RowStatus.VALUED
+    valid_suffix = (blank if is_dry else b",") + b"%s,\n" % status.encode()
     longest_verdict = int(np.diff(verdicts[1], prepend=0).max(initial=0))
     longest = max([SUFFIX_MAX_BYTES + longest_verdict, *map(len, suffixes)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.

@@ -64,13 +64,7 @@ NO_PRICES = PricedRows((), (), ())
 
 
 class GeneralEngine:
-    """A `ChunkEngine` for every chunk.
-
-    Args:
-        estimate: calls the model.
-        validator_for: gives the validator for a decimal sign.
-        clock: Unix time, seconds.
-    """
+    """A `ChunkEngine` for every chunk."""
 
     def __init__(self, estimate: Estimate, validator_for: ValidatorFor, clock: Clock) -> None:
         self._estimate = estimate
