@@ -1,5 +1,6 @@
 """The batch pipeline in one process: real files, a real ledger, tasks run one after the other."""
 
+import csv
 import dataclasses
 import io
 import random
@@ -279,3 +280,8 @@ class BulkPath:
         """Read all lines of the audit log."""
         files = sorted(self.audit_folder.glob("*.jsonl"))
         return [line for file in files for line in file.read_bytes().splitlines()]
+
+
+def rows_of(path: BulkPath, batch: Batch, name: str = "results.csv") -> list[dict[str, str]]:
+    """The rows of a CSV of a batch's results."""
+    return list(csv.DictReader(io.StringIO(path.text(batch, name))))

@@ -17,7 +17,7 @@ tombstone.json    owner of an expired batch, whose other blobs are deleted
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -113,6 +113,11 @@ class BatchFiles:
     def write_table(self, batch_id: BatchId, dialect: Dialect) -> None:
         """Record the columns of a workbook or Parquet file."""
         self._write(batch_id, TABLE_RECORD, {"dialect": dialect.to_json()})
+
+    def open_text(self, manifest: BatchManifest) -> BinaryIO:
+        """The text that is cut into chunks: the file, or the table that was made of it."""
+        is_text = manifest.dialect.kind is FileKind.CSV
+        return self.blobs.read(manifest.id, SOURCE if is_text else TABLE)
 
     def write_refusal(self, batch_id: BatchId, problems: Sequence[FieldProblem]) -> None:
         """Record why a workbook or Parquet file cannot be read."""

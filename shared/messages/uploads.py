@@ -238,6 +238,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "en": "The file mixes two encodings: {values} accented letters are UTF-8 and will be "
         "misread. Save all of it as UTF-8 and upload it again.",
     },
+    "hidden-rows": {
+        "fr": "Lignes masquées de la feuille, lues comme les autres : {values}.",
+        "en": "Hidden rows of the sheet, read like the others: {values}.",
+    },
     "macros-ignored": {
         "fr": "Les macros du classeur ne sont ni lues ni exécutées.",
         "en": "The workbook's macros are neither read nor run.",

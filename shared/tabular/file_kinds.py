@@ -3,9 +3,13 @@
 Standard library only: the API process inspects files but parses only text.
 """
 
+import lzma
 import os
+import re
 import struct
 import zipfile
+import zlib
+from collections.abc import Mapping
 from typing import BinaryIO
 
 from shared.domain.errors import (
@@ -37,12 +41,21 @@ _FOREIGN = {
     b"SQLi": "SQLite",
 }
 _WORKBOOK = "xl/workbook.xml"
+_CONTENT_TYPES = "[content_types].xml"
+_WORKBOOK_TYPE = re.compile(rb"(?:spreadsheetml|ms-excel)\.[\w.]*main\+xml")
+"""What a package says of its workbook, whatever name that has."""
+_CONTENT_TYPES_MAX_BYTES = 1_000_000
 _ZIP_KINDS = {
     "xl/workbook.bin": "Excel (.xlsb)",
     "word/document.xml": "Word",
     "ppt/presentation.xml": "PowerPoint",
     "content.xml": "OpenDocument",
 }
+ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError,
+)  # fmt: skip
+"""What reading a ZIP file raises if it is damaged, locked, or compressed in an unknown way."""
+
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_SIZE = 22
 _COMMENT_MAX_BYTES = 65_535
@@ -91,11 +104,13 @@ def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
         is_locked = _ENCRYPTED_STREAM in head
         given = "Excel (password)" if is_locked else "Excel 97-2003 (.xls)"
         raise UnsupportedUpload(given=given, expected=EXPECTED)
-    entries = _zip_entries(stream)
-    names = {entry.filename for entry in entries}
-    if _WORKBOOK not in names:
-        found = (name for entry, name in _ZIP_KINDS.items() if entry in names)
-        raise UnsupportedUpload(given=next(found, "ZIP"), expected=EXPECTED)
+    with _zip_archive(stream) as archive:
+        entries = archive.infolist()
+        # Excel ignores case, and takes either slash.
+        names = {entry.filename.replace("\\", "/").lower(): entry for entry in entries}
+        found = next((name for part, name in _ZIP_KINDS.items() if part in names), "ZIP")
+        if _WORKBOOK not in names and (found != "ZIP" or not _has_workbook(archive, names)):
+            raise UnsupportedUpload(given=found, expected=EXPECTED)
     unzipped = sum(entry.file_size for entry in entries)
     zipped = stream.seek(0, os.SEEK_END)
     if unzipped > max_bytes:
@@ -104,8 +119,19 @@ def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
         raise DecompressionBomb(ratio=MAX_COMPRESSION_RATIO)
 
 
-def _zip_entries(stream: BinaryIO) -> list[zipfile.ZipInfo]:
-    """The directory of a ZIP file; a directory that is too long is refused unread."""
+def _has_workbook(archive: zipfile.ZipFile, names: Mapping[str, zipfile.ZipInfo]) -> bool:
+    """Whether a package says that one of its parts is a workbook."""
+    if _CONTENT_TYPES not in names:
+        return False
+    try:
+        with archive.open(names[_CONTENT_TYPES]) as part:
+            return _WORKBOOK_TYPE.search(part.read(_CONTENT_TYPES_MAX_BYTES)) is not None
+    except ZIP_DAMAGE:
+        return False
+
+
+def _zip_archive(stream: BinaryIO) -> zipfile.ZipFile:
+    """A ZIP file; a directory that is too long is refused unread."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - _ZIP_END_SIZE - _COMMENT_MAX_BYTES))
     tail = stream.read()
@@ -117,9 +143,8 @@ def _zip_entries(stream: BinaryIO) -> list[zipfile.ZipInfo]:
     if count > ZIP_ENTRIES_MAX or directory_bytes > ZIP_ENTRIES_MAX * 1024:
         raise UnreadableUpload.of("wrong-workbook")
     try:
-        with zipfile.ZipFile(stream) as archive:
-            return archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError):
+        return zipfile.ZipFile(stream)
+    except ZIP_DAMAGE:
         raise UnreadableUpload.of("wrong-workbook") from None
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from shared.blobs.batch_files import SOURCE, TABLE, BatchFiles, SplitState, chunk_name
+from shared.blobs.batch_files import BatchFiles, SplitState, chunk_name
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
@@ -12,10 +12,10 @@ from shared.redis.batches import BatchLedger, StepDecision
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
 from worker.batches.rows.chunk import CellChunk, cut
+from worker.batches.rows.text import NumberedReader, open_rows
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
 from worker.batches.tables.detect import TableImporter
 from worker.batches.tables.process import ReadCancelled
-from worker.batches.tables.rows import StoredTableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class ChunkReader:
     Rows that can be cut as a byte span are for the fast CSV engine, all others for the general one.
 
     Args:
-        source: the file, or the table that was made of it.
+        source: the text that is cut; see `worker.batches.rows.text`.
         dialect: of the file.
         start: where to begin.
     """
@@ -48,10 +48,10 @@ class ChunkReader:
         self._dialect = dialect
         self._at = start
         self._supports_fast_csv = supports_fast_csv(dialect)
-        self._reader: CsvReader | StoredTableReader | None = None
+        self._reader: CsvReader | NumberedReader | None = None
         self._rows: Iterator[SourceRow] = iter(())
         if self._supports_fast_csv and start == START:
-            self._at = CsvReader.of(source, dialect, start).position
+            self._at = open_rows(source, dialect, start).position
 
     @property
     def position(self) -> Position:
@@ -75,9 +75,7 @@ class ChunkReader:
                 return chunk
             self._at = at
         if self._reader is None:
-            is_text = self._dialect.kind is FileKind.CSV
-            open_reader = CsvReader.of if is_text else StoredTableReader
-            self._reader = open_reader(self._source, self._dialect, self._at)
+            self._reader = open_rows(self._source, self._dialect, self._at)
             self._rows = iter(self._reader)
         return cut(self._rows, self._dialect, first_row=first_row, max_rows=max_rows)
 
@@ -145,8 +143,7 @@ class BatchSplitter:
         state = self._files.split_state(manifest.id)
         if state.is_whole:
             return state
-        is_text = manifest.dialect.kind is FileKind.CSV
-        with self._files.blobs.read(manifest.id, SOURCE if is_text else TABLE) as source:
+        with self._files.open_text(manifest) as source:
             chunk_reader = ChunkReader(source, manifest.dialect, Position(state.offset, state.line))
             state = self._cut_chunks(manifest.id, chunk_reader, state)
         self._files.write_split_state(manifest.id, state)

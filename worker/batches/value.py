@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.blobs.batch_files import SOURCE, BatchFiles, chunk_name
+from shared.blobs.batch_files import BatchFiles, chunk_name
 from shared.blobs.parts import PartHead, read_part_head, write_part
 from shared.domain.batch import BatchManifest, OnError
 from shared.domain.clock import Clock
@@ -125,10 +125,9 @@ class BatchValuation:
         self, manifest: BatchManifest, number: int
     ) -> tuple[ChunkEngine[Any], CellChunk | FastCsvChunk]:
         """A stored chunk with its rows, and the engine that it was cut for."""
-        blobs = self._files.blobs
-        with blobs.read(manifest.id, chunk_name(number)) as blob:
+        with self._files.blobs.read(manifest.id, chunk_name(number)) as blob:
             packed = blob.read()
-        chunk = unpack_chunk(packed, manifest, lambda: blobs.read(manifest.id, SOURCE))
+        chunk = unpack_chunk(packed, manifest, lambda: self._files.open_text(manifest))
         return self._general if chunk.engine is EngineName.GENERAL else self._fast_csv, chunk
 
     @cached_property

@@ -114,18 +114,19 @@ def _row_errors(
     header = manifest.dialect.header
     names = list(rows.columns)
     codes = rows.codes[[FIELD_INDEX[name] for name in names]][:, rejected]
-    positions = rows.positions[rejected].tolist()
+    lines = rows.lines[rejected].tolist()
     keys: Sequence[str | None] = [None] * len(rejected)
     if (key := key_column(manifest)) is not None:
-        lines = (decode_cell(rows.text[start:stop]) for _, start, stop in positions)
-        keys = [line.split(chr(rows.delimiter))[key] for line in lines]
+        spans = rows.positions[rejected].tolist()
+        texts = (decode_cell(rows.text[start:stop]) for _, start, stop in spans)
+        keys = [text.split(chr(rows.delimiter))[key] for text in texts]
     numbers = rejected.tolist()
     errors: RowErrors = {row: [] for row in numbers}
     for field, nth in np.argwhere(interner.refused_matrix(codes)).tolist():
         code = int(codes[field, nth])
         errors[numbers[nth]].append(
             row_error(
-                rows.chunk.first_line + positions[nth][0], interner.refusals[code],
+                lines[nth], interner.refusals[code],
                 row_key=keys[nth], column=header[rows.columns[names[field]]], field=names[field],
                 value=interner.text(code),
             )
@@ -183,8 +184,7 @@ def _rejected(
     lines = []
     for row, reason in reasons.items():
         start, stop = own[row].tolist()
-        line = rows.chunk.first_line + int(rows.positions[row, 0])
-        lines.append(b"%s,%d,%s\n" % (results[start:stop], line, _quoted(reason)))
+        lines.append(b"%s,%d,%s\n" % (results[start:stop], rows.lines[row], _quoted(reason)))
     return b"".join(lines)
 
 
@@ -215,7 +215,7 @@ def _audit_segment(
     out = np.empty(rows.valid * size + SEAL_MAX_BYTES, dtype=np.uint8)
     last = np.zeros(1, dtype=np.int64)
     written = write_kernels.write_audit(
-        order, rows.is_valid, rows.chunk.first_row, rows.codes, rows.numbers, IS_DECIMAL,
+        order, rows.is_valid, rows.first_row, rows.codes, rows.numbers, IS_DECIMAL,
         *_joined(_MEMBER_STARTS), interner.fragments.all, interner.fragment_ends.all, cents,
         *_joined(template), out, last,
     )  # fmt: skip

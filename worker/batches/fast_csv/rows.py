@@ -22,6 +22,7 @@ from worker.batches.fast_csv.interner import (
 )
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
+from worker.batches.rows.text import text_form
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
@@ -33,13 +34,18 @@ _PLACEHOLDERS = bytes([SEPARATOR]), bytes([EMBEDDED_LINE_FEED])
 class FastCsvRows:
     """The n rows of a chunk and the codes and numbers of their cells."""
 
-    chunk: FastCsvChunk
+    first_row: int
+    """Number of the first row in the file, from 1, without the header."""
     text: bytes
     """The chunk's text without quotes around cells; see `read_kernels.unquote`."""
     delimiter: int
     """The byte between the cells in `text`."""
     positions: NDArray[np.int64]
-    """(n, 3) line in the chunk, offset of the first byte in `text`, offset after the last cell."""
+    """(n, 3) line in the chunk, offset of the first byte in `text`, offset after the last cell.
+
+    Row numbers, the first column of numbered CSV, are left out."""
+    lines: NDArray[np.int64]
+    """(n,) line of the file on which each row begins, or its row number."""
     codes: NDArray[np.int32]
     """(fields, n) interned code of each cell; -1: the cell is a whole number."""
     numbers: NDArray[np.float64]
@@ -64,7 +70,8 @@ def read_rows(
     """Read and validate rows; None if they need the general engine."""
     if len(source_columns(dialect.header)) != len(dialect.header):
         return None
-    unquoted = _unquote(chunk.text, dialect.delimiter)
+    form = text_form(dialect)
+    unquoted = _unquote(chunk.text, form.delimiter)
     if unquoted is None:
         return None
     text, delimiter = unquoted
@@ -73,8 +80,8 @@ def read_rows(
     fields = {FIELD_INDEX[name]: index for name, index in columns.items()}
     if asking is not None:
         fields[FIELD_INDEX[ASKING_PRICE]] = asking
-    field_of_column = np.full(len(dialect.header), -1, dtype=np.int64)
-    field_of_column[list(fields.values())] = list(fields)
+    field_of_column = np.full(form.width, -1, dtype=np.int64)
+    field_of_column[form.is_numbered :][list(fields.values())] = list(fields)
     positions = np.empty((lines, 3), dtype=np.int64)
     codes = np.full((len(FIELD_INDEX), lines), -1, dtype=np.int32)
     numbers = np.zeros((len(FIELD_INDEX), lines))
@@ -93,14 +100,20 @@ def read_rows(
         interner.reset()
     if rows != chunk.rows:
         return None
+    positions = positions[:rows]
     valid = int(np.count_nonzero(is_valid))
     # A slice is a view: no array is copied if all rows are valid.
     kept = slice(None) if valid == rows else is_valid
     return FastCsvRows(
-        chunk=chunk,
+        first_row=chunk.first_row,
         text=text,
         delimiter=delimiter,
-        positions=positions[:rows],
+        lines=(
+            _take_row_numbers(text, delimiter, positions)
+            if form.is_numbered
+            else chunk.first_line + positions[:, 0]
+        ),
+        positions=positions,
         codes=codes,
         numbers=numbers,
         columns=columns,
@@ -127,6 +140,20 @@ def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:
     out = np.empty(len(text), dtype=np.uint8)
     size = read_kernels.unquote(np.frombuffer(text, np.uint8), ord(delimiter), out)
     return None if size < 0 else (out[:size].tobytes(), SEPARATOR)
+
+
+def _take_row_numbers(
+    text: bytes, delimiter: int, positions: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The numbers with which the rows begin; the rows begin behind them then."""
+    chars = np.frombuffer(text, np.uint8)
+    at = positions[:, 1]
+    numbers = np.zeros(len(at), dtype=np.int64)
+    while (is_digit := chars[at] != delimiter).any():
+        numbers = np.where(is_digit, 10 * numbers + chars[at] - ord("0"), numbers)
+        at += is_digit
+    at += 1
+    return numbers
 
 
 def _formula_starts(text: bytes, formula_spans: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,11 +14,12 @@ import msgpack
 
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.domain.batch import BatchManifest
-from shared.domain.table import Dialect, FileKind
-from shared.tabular.csv_reader import FIELD_MAX_CHARS, CsvReader, Position
+from shared.domain.table import Dialect
+from shared.tabular.csv_reader import FIELD_MAX_CHARS, Position
 from worker.batches.engine import EngineName
 from worker.batches.fast_csv.row_index import RowIndex
 from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
+from worker.batches.rows.text import open_rows, text_form
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
 """Encodings in which a byte below 128 is never a part of another character."""
@@ -84,7 +85,7 @@ class FastCsvChunk:
         """The same rows as the general reader cuts them."""
         # Behind the empty line, a byte order mark of the first row is no mark of the file.
         stream, start = io.BytesIO(b"\n" + self.text), Position(1, self.first_line - 1)
-        reader = CsvReader.of(stream, dataclasses.replace(dialect, encoding="utf-8"), start)
+        reader = open_rows(stream, dialect, start, encoding="utf-8")
         chunk = cut(iter(reader), dialect, first_row=self.first_row, max_rows=self.rows)
         if chunk is None:
             raise ValueError("a chunk without rows")
@@ -99,7 +100,7 @@ def unpack_chunk(
     Args:
         packed: content of the blob, from `CellChunk.pack` or `ByteSpan.pack`.
         manifest: of the batch.
-        open_source: opens the file of the batch.
+        open_source: opens the text of the batch.
 
     Raises:
         EOFError: the file has shrunk.
@@ -110,15 +111,15 @@ def unpack_chunk(
     _, first_row, first_line, rows, offset, size = members
     span = ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
     with open_source() as source:
-        chunk = span.read(source, manifest.dialect.encoding)
+        chunk = span.read(source, text_form(manifest.dialect).encoding)
         drop_from_page_cache(source, offset, size)
     return chunk
 
 
 def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
-    is_text = dialect.kind is FileKind.CSV
-    return is_text and dialect.encoding in ENCODINGS and dialect.delimiter.isascii()
+    form = text_form(dialect)
+    return form.encoding in ENCODINGS and form.delimiter.isascii()
 
 
 def find_byte_span(
@@ -127,7 +128,7 @@ def find_byte_span(
     """Find the next rows of a file; None at the end, or if they need the general reader.
 
     Args:
-        source: the file.
+        source: the text of the file.
         dialect: of the file.
         at: where to begin: between two rows, after the header.
         first_row: number of the first row.
@@ -136,6 +137,7 @@ def find_byte_span(
     Returns:
         The span of the rows, and the position after them.
     """
+    form = text_form(dialect)
     source.seek(at.offset)
     block, size = b"", 0
     while True:
@@ -143,7 +145,7 @@ def find_byte_span(
         block, size = block + more, size + len(more)
         if not more and block and not block.endswith(b"\n"):
             block += b"\n"
-        index = RowIndex.of(block, dialect.delimiter)
+        index = RowIndex.of(block, form.delimiter)
         if len(index.rows) >= max_rows or not more:
             break
         if len(block) > CHUNK_MAX_CHARS:
@@ -153,10 +155,7 @@ def find_byte_span(
         return None
     index = index.first(rows)
     text = block[: len(index.chars)]
-    if (
-        not _is_fast_csv(text, index, len(dialect.header))
-        or _as_utf8(text, dialect.encoding) is None
-    ):
+    if not _is_fast_csv(text, index, form.width) or _as_utf8(text, form.encoding) is None:
         return None
     span = ByteSpan(
         first_row=first_row,

@@ -13,9 +13,9 @@ from shared.domain.table import Detection, Dialect, Notice
 from shared.redis.batches import BatchLedger
 from shared.tabular.dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
 from shared.tabular.sample import Sample, complete_dialect, name_columns, title_notices
+from worker.batches.rows.text import DELIMITER, ENCODING
 from worker.batches.steps import SPLIT
 from worker.batches.tables.process import PROGRESS_INTERVAL_S, TableReadRequest, read_table
-from worker.batches.tables.rows import STORED_DIALECT
 
 
 class TableImporter:
@@ -86,7 +86,7 @@ class TableImporter:
     def _sample(self, batch_id: BatchId) -> Sample:
         with self._files.blobs.read(batch_id, TABLE) as table:
             head = table.read(HEAD_BYTES)
-        rows = sample_rows(head, STORED_DIALECT.encoding, STORED_DIALECT.delimiter)
+        rows = sample_rows(head, ENCODING, DELIMITER)
         if not rows:
             raise UnreadableUpload([FieldProblem("/file", "empty-file")])
         is_whole = len(rows) < SAMPLE_ROWS and len(head) < HEAD_BYTES
@@ -98,6 +98,8 @@ def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
     notices = [*title_notices(found.get("titles", ()))]
     if found.get("others"):
         notices.append(Notice(code="other-sheets", values=tuple(found["others"])))
+    if found.get("hidden_rows"):
+        notices.append(Notice(code="hidden-rows", values=(str(found["hidden_rows"]),)))
     if found.get("has_macros"):
         notices.append(Notice(code="macros-ignored"))
     return tuple(notices)

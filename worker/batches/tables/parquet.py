@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, replace_unreadable
 from shared.tabular.headers import field_for_header
-from worker.batches.tables.rows import NUMBER_COLUMN, RowWriter, truncate_cell
+from worker.batches.rows.text import NUMBER_COLUMN
+from worker.batches.tables.rows import RowWriter, truncate_cell
 
 BATCH_MAX_BYTES = 16_000_000
 BATCH_MAX_ROWS = 8_192

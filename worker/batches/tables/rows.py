@@ -1,58 +1,22 @@
-"""The stored rows of a workbook or Parquet file: numbered CSV.
-
-UTF-8, comma, a header line, then one record per row; the first column is the row's number in the
-sheet or file, which the error report names.
-"""
+"""Writes the rows of a workbook or Parquet file as numbered CSV; see `worker.batches.rows.text`."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.table import Dialect
-from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS, CsvReader, Position, SourceRow
+from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS
 from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
 from shared.tabular.headers import TITLE_ROWS_MAX, find_header
+from worker.batches.rows.text import NUMBER_COLUMN
 
-STORED_DIALECT = Dialect(encoding="utf-8", delimiter=",")
-NUMBER_COLUMN = "row"
-BLOCK_BYTES = 1 << 18
-
-
-class NumberedRow(NamedTuple):
-    """A row of a sheet or Parquet file."""
-
-    number: int
-    """Its number in it, from 1."""
-    cells: Sequence[str]
+BLOCK_ROWS = 1_000
 
 
-class StoredTableReader:
-    """Reads stored rows, from any position on; see `CsvReader`.
-
-    Args:
-        stream: the stored table.
-        dialect: with its header.
-        start: where to begin.
-    """
-
-    def __init__(self, stream: BinaryIO, dialect: Dialect, start: Position) -> None:
-        width = (NUMBER_COLUMN, *dialect.header)
-        stored = Dialect(
-            encoding=STORED_DIALECT.encoding, delimiter=STORED_DIALECT.delimiter, header=width
-        )
-        self._reader = CsvReader.of(stream, stored, start)
-
-    @property
-    def position(self) -> Position:
-        """The position after the last row that was yielded."""
-        return self._reader.position
-
-    def __iter__(self) -> Iterator[SourceRow]:
-        for _, (number, *cells), fault in self._reader:
-            yield SourceRow(int(number), cells, fault)
+NumberedRow = tuple[int, Sequence[str]]
+"""The number of a row in its sheet or file, from 1, and its cells."""
 
 
 class RowWriter:
@@ -70,8 +34,7 @@ class RowWriter:
             max_bytes, max(RATIO_CHECK_MIN_BYTES, MAX_COMPRESSION_RATIO * source_bytes)
         )
         self._written = 0
-        self._text = io.StringIO()
-        self._lines = csv.writer(self._text, lineterminator="\n")
+        self._rows: list[Sequence[int | str]] = []
 
     def header(self, names: Sequence[str]) -> None:
         """Write the header line.
@@ -84,22 +47,31 @@ class RowWriter:
                 "/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(names)
             )
             raise UnreadableUpload([problem])
-        self._lines.writerow([NUMBER_COLUMN, *names])
+        self._rows.append([NUMBER_COLUMN, *names])
 
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
         """Write rows; short ones are filled up to the width of the header."""
         for number, cells in rows:
-            blank = [""] * (width - len(cells))
-            self._lines.writerow([number, *map(truncate_cell, cells), *blank])
-            if self._text.tell() > BLOCK_BYTES:
+            row: list[int | str] = [number, *cells]
+            row += [""] * (width - len(cells))
+            self._rows.append(row)
+            if len(self._rows) >= BLOCK_ROWS:
                 self.flush()
         self.flush()
 
     def flush(self) -> None:
-        """Write the buffered lines to the output."""
-        self.block(self._text.getvalue().encode("utf-8", "replace"))
-        self._text.seek(0)
-        self._text.truncate()
+        """Write the buffered rows to the output."""
+        lines = self._lines(csv.QUOTE_MINIMAL)
+        if "\r" in lines:
+            # The writer quotes its own line terminator only, and readers know others.
+            lines = self._lines(csv.QUOTE_ALL)
+        self._rows.clear()
+        self.block(lines.encode("utf-8", "replace"))
+
+    def _lines(self, quoting: Literal[0, 1]) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n", quoting=quoting).writerows(self._rows)
+        return text.getvalue()
 
     def block(self, lines: bytes) -> None:
         """Write lines to the output.
@@ -141,6 +113,6 @@ def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTab
     first = list(islice(rows, TITLE_ROWS_MAX))
     if not first:
         return None
-    cells = [row.cells for row in first]
+    cells = [row for _, row in first]
     place = find_header(cells, given)
     return TitledTable(cells[:place], cells[place], chain(first[place + 1 :], rows))

@@ -1,0 +1,76 @@
+"""The text that a batch is cut from: the uploaded CSV, or the numbered CSV made of a table.
+
+Numbered CSV is UTF-8 with commas. Its first column is the number of the row in the sheet or Parquet
+file, so that reports name the place that its owner sees.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from shared.domain.table import Dialect, FileKind
+from shared.tabular.csv_reader import CsvReader, Position, SourceRow
+
+NUMBER_COLUMN = "row"
+ENCODING, DELIMITER = "utf-8", ","
+"""Of numbered CSV."""
+
+
+class TextForm(NamedTuple):
+    """How the text represents its table."""
+
+    encoding: str
+    delimiter: str
+    width: int
+    """Columns, with that of the row numbers."""
+    is_numbered: bool
+
+
+def text_form(dialect: Dialect) -> TextForm:
+    """The form of the text of a file of this dialect; its header is known."""
+    width = len(dialect.header)
+    if dialect.kind is FileKind.CSV:
+        return TextForm(dialect.encoding, dialect.delimiter, width, is_numbered=False)
+    return TextForm(ENCODING, DELIMITER, width + 1, is_numbered=True)
+
+
+class NumberedReader:
+    """Reads numbered CSV, from any position on; see `CsvReader`.
+
+    Args:
+        stream: the text.
+        dialect: of the workbook or Parquet file.
+        start: where to begin.
+    """
+
+    def __init__(self, stream: BinaryIO, dialect: Dialect, start: Position) -> None:
+        header = (NUMBER_COLUMN, *dialect.header)
+        stored = Dialect(encoding=ENCODING, delimiter=DELIMITER, header=header)
+        self._reader = CsvReader.of(stream, stored, start)
+
+    @property
+    def position(self) -> Position:
+        """The position after the last row that was yielded."""
+        return self._reader.position
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        for _, (number, *cells), fault in self._reader:
+            yield SourceRow(int(number), cells, fault)
+
+
+def open_rows(
+    stream: BinaryIO, dialect: Dialect, start: Position, *, encoding: str | None = None
+) -> CsvReader | NumberedReader:
+    """A reader of the rows from a position on; from the beginning, it skips the header.
+
+    Args:
+        stream: the text.
+        dialect: of the file.
+        start: where to begin.
+        encoding: of the stream if it is not that of the file.
+    """
+    if dialect.kind is not FileKind.CSV:
+        return NumberedReader(stream, dialect, start)
+    if encoding is not None:
+        dialect = dataclasses.replace(dialect, encoding=encoding)
+    return CsvReader.of(stream, dialect, start)
