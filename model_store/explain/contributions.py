@@ -28,11 +28,10 @@ def explanation(
     effects_mad = np.round(
         shapley_values_mad(base_log, [effects_log[field] for field in fields]), 2
     )
+    values = (getattr(car, field) for field in fields)
     contributions = [
-        Contribution(
-            field, str(value) if isinstance(value := getattr(car, field), str) else value, effect
-        )
-        for field, effect in zip(fields, effects_mad.tolist(), strict=True)
+        Contribution(field, str(value) if isinstance(value, str) else value, effect)
+        for field, value, effect in zip(fields, values, effects_mad.tolist(), strict=True)
         if effect
     ]
     contributions.sort(key=lambda contribution: -abs(contribution.effect_mad))

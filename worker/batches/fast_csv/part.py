@@ -200,14 +200,7 @@ def _audit_segment(
     cents: NDArray[np.int64],
     template: Sequence[bytes],
 ) -> memoryview:
-    """The audit segment: one record per valid row.
-
-    Args:
-        rows: with at least one valid row.
-        interner: of their codes.
-        cents: (3, n) price, low and high of all rows.
-        template: from `_record_template`.
-    """
+    """The audit segment: one record per valid row, of which there is at least one."""
     order = np.array([FIELD_INDEX[name] for name in rows.columns], dtype=np.int64)
     # Pages that are never written take no memory: the bound may be generous.
     longest = max(interner.longest_fragment, NUMBER_MAX_BYTES)
