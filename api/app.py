@@ -11,7 +11,7 @@ from api.batches import views as batches
 from api.container import ApiServices, build_services
 from api.events import views as events
 from api.http.context import EXTENSION
-from api.http.requests import NoQuery, load_query
+from api.http.requests import load_query
 from api.jobs import views as jobs
 from api.middleware import cors, cross_site, problems, security_headers
 from api.middleware.authentication import EXTENSION as AUTHENTICATOR
@@ -94,7 +94,7 @@ class DocumentedApi(Api):
         """Errors are answered by `api.middleware.problems` only."""
 
     def _openapi_json(self) -> Response:
-        load_query(NoQuery())
+        load_query()
         answer: Response = super()._openapi_json()
         return answer
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import threading
 import time
+from functools import partial
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
@@ -12,7 +13,7 @@ from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
-from api.models.service import Models, ModelSelfTest
+from api.models.service import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
 from api.sales.audit_search import AuditSearch
@@ -46,7 +47,7 @@ class ApiServices:
     downloads: ConcurrencyLimiter
     listing: Listing
     state_streams: StateStreams
-    models: Models
+    registry: ModelRegistry
     active_model: ActiveVersionCache
     health: Health
     cache: ValuationCache
@@ -58,12 +59,7 @@ def build_services(settings: Settings) -> ApiServices:
     """Build the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
-    workers = WorkerRegistry(broker, clock)
     active_model = ActiveVersionCache(settings.versions_path)
-    registry = ModelRegistry(
-        settings.versions_path, self_test=ModelSelfTest(settings.versions_path)
-    )
-    models = Models(registry, active_model)
     cache = ValuationCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
         settings.cache_ttl_s,
@@ -133,7 +129,7 @@ def build_services(settings: Settings) -> ApiServices:
             long_waits=long_waits,
         ),
         batch_results=BatchResults(
-            batch_files,
+            files=batch_files,
             store=ledger,
             events=events,
             send=sender.send,
@@ -141,13 +137,17 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
-        listing=Listing(lists, batches, idempotency),
+        listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
         ),
-        models=models,
+        registry=ModelRegistry(
+            settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
+        ),
         active_model=active_model,
-        health=Health(models, workers, cache),
+        health=Health(
+            active_model=active_model, workers=WorkerRegistry(broker, clock), cache=cache
+        ),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
         outcomes=SaleReports(

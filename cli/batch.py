@@ -192,7 +192,6 @@ class Bar:
         self._unit = ""
 
     def __enter__(self) -> Self:
-        """The bar itself."""
         return self
 
     def __exit__(self, *_: object) -> None:

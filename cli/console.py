@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import click
 
 from data.listings.files import ListingsError
-from data.listings.report import LoadReport
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 
@@ -28,24 +26,9 @@ class BadInputError(click.ClickException):
     exit_code = 2
 
 
-def print_report(report: LoadReport) -> None:
-    """Print the load report of a listings file on standard error."""
-    click.echo(report.summary(), err=True)
-
-
-def report_json(report: LoadReport | None) -> dict[str, Any] | None:
-    """The load report, JSON ready."""
-    return None if report is None else report.to_json()
-
-
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def processors() -> int:
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager

@@ -11,8 +11,6 @@ from cli.console import (
     as_json_option,
     click_errors,
     print_json,
-    print_report,
-    report_json,
 )
 from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings
@@ -45,7 +43,7 @@ def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
 
     with click_errors():
         listings, report = load_listings(path)
-        print_report(report)
+        click.echo(report.summary(), err=True)
         found = calibrate_market(listings)
         found.save(output)
     models = len(found.hedonic.vehicle_years)
@@ -56,7 +54,7 @@ def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
                 "models": models,
                 "listings": found.listings,
                 "data_as_of": found.data_as_of,
-                "data": report_json(report),
+                "data": report.to_json(),
             }
         )
         return

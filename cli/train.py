@@ -16,9 +16,6 @@ from cli.console import (
     as_json_option,
     click_errors,
     print_json,
-    print_report,
-    processors,
-    report_json,
 )
 from data.listings.loading import load_listings
 from data.listings.report import LoadReport
@@ -79,7 +76,7 @@ def train(
             registry.activate(version.id, by=getpass.getuser())
     if as_json:
         result = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
-        print_json({**result, "data": report_json(data.report)})
+        print_json({**result, "data": data.report and data.report.to_json()})
         return
     state = "active" if is_active else "not active: `carprice models activate`"
     click.echo(f"{version.id} ({state})")
@@ -109,13 +106,13 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
 
     with click_errors():
         listings, report = load_listings(path)
-        print_report(report)
+        click.echo(report.summary(), err=True)
         wanted = version or _registry().active_version()
         if wanted is None:
             raise BadInputError("no model is active: `carprice train --activate` makes one")
         model = load_model(Settings.from_env().versions_path, wanted)
         found = evaluate_model(model, listings, at_listing_level=price_level == "listing")
-    print_json({**found, "data": report_json(report)} if as_json else found)
+    print_json({**found, "data": report.to_json()} if as_json else found)
 
 
 def _training_data(path: Path | None, seed: int, price_level: str | None) -> _TrainingData:
@@ -127,7 +124,7 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
         drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, antithetic=True)
         return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
     listings, report = load_listings(path)
-    print_report(report)
+    click.echo(report.summary(), err=True)
     if listings[LISTING_DATE].isna().all():
         _report_missing_dates(path, latest_month(listings), price_level)
     return _TrainingData(listings=listings, name=path.name, report=report, price_level=price_level)
@@ -171,7 +168,11 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
 
         def fit(listings: "pd.DataFrame") -> "TrainedModel":
             return train_bundle(
-                listings, seed=seed, name=data.name, jobs=processors(), on_progress=on_progress
+                listings,
+                seed=seed,
+                name=data.name,
+                jobs=len(os.sched_getaffinity(0)),
+                on_progress=on_progress,
             )
 
         trained = _fit_at_price_level(data, fit)

@@ -59,11 +59,9 @@ class CarPriceClient:
         )  # fmt: skip
 
     def __enter__(self) -> Self:
-        """The client itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connections."""
         self.close()
 
     def close(self) -> None:

@@ -47,21 +47,19 @@ class Valuation:
     def of(cls, answer: Mapping[str, Any]) -> Self:
         """From the service's answer."""
         interval, verdict = answer["interval"], answer.get("verdict")
-        return cls(
-            id=answer["id"],
-            price_mad=answer["price_mad"],
-            low_mad=interval["low"],
-            high_mad=interval["high"],
-            coverage=interval["coverage"],
-            model_version=answer["model"]["version"],
-            model_known=answer["model_known"],
-            cached=answer["cached"],
-            verdict=verdict and Verdict(**_members(Verdict, verdict)),
-            warnings=tuple(
-                f"{warning['pointer']}: {warning['detail']}" for warning in answer["warnings"]
+        given = {
+            **answer,
+            "low_mad": interval["low"],
+            "high_mad": interval["high"],
+            "coverage": interval["coverage"],
+            "model_version": answer["model"]["version"],
+            "verdict": verdict and Verdict(**_members(Verdict, verdict)),
+            "warnings": tuple(
+                f"{each['pointer']}: {each['detail']}" for each in answer["warnings"]
             ),
-            raw=answer,
-        )
+            "raw": answer,
+        }
+        return cls(**_members(cls, given))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,22 +118,14 @@ class Batch(_Stateful):
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
         """From the service's answer."""
-        counts = answer["counts"]
-        return cls(
-            id=answer["id"],
-            state=answer["state"],
-            outcome=answer["outcome"],
-            total=counts["total"],
-            done=counts["done"],
-            valid=counts["valid"],
-            invalid=counts["invalid"],
-            failed=counts["failed"],
-            rows_per_second=answer["rows_per_second"],
-            eta_s=answer["eta_s"],
-            sha256=answer["input"]["sha256"],
-            error=answer["error"]["detail"] if answer.get("error") else None,
-            raw=answer,
-        )
+        given = {
+            **answer,
+            **answer["counts"],
+            "sha256": answer["input"]["sha256"],
+            "error": answer["error"]["detail"] if answer.get("error") else None,
+            "raw": answer,
+        }
+        return cls(**_members(cls, given))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

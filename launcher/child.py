@@ -1,7 +1,6 @@
 """A child process of the supervisor: start, output, exit and restart delays."""
 
 import collections
-import dataclasses
 import os
 import signal
 import subprocess
@@ -27,24 +26,23 @@ LINE_MAX_BYTES = 1_000_000
 """Longer lines of output are split."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
-    """A shell command and its name in logs."""
-
-    name: str
-    line: str
-    env: Mapping[str, str]
-    cwd: Path
-
-
 class Child:
-    """A process that can be started, observed and restarted."""
+    """A process that can be started, observed and restarted.
 
-    def __init__(self, command: Command) -> None:
-        self.name = command.name
+    Args:
+        name: in logs.
+        line: shell command.
+        env: environment of the process.
+        cwd: its working directory.
+    """
+
+    def __init__(self, *, name: str, line: str, env: Mapping[str, str], cwd: Path) -> None:
+        self.name = name
         self.restart_at: float | None = None
         self.output_open = False
-        self._command = command
+        self._line = line
+        self._env = env
+        self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restarts_in_a_row = 0
@@ -74,9 +72,9 @@ class Child:
         self.restart_at = None
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {self._command.line}"],
-            env=dict(self._command.env),
-            cwd=self._command.cwd,
+            ["/bin/sh", "-c", f"exec {self._line}"],
+            env=self._env,
+            cwd=self._cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -63,13 +63,7 @@ def server_arguments(settings: Settings, name: ServerName) -> list[str]:
         # No snapshots: the broker has an append-only file, the cache is not persistent.
         "save": "",
     }
-    own = _broker_options() if name == "broker" else _cache_options(settings)
-    return [part for key, value in (shared_options | own).items() for part in (f"--{key}", value)]
-
-
-def _broker_options() -> dict[str, str]:
-    """Options of the broker: durable, without eviction."""
-    return {
+    broker_options = {
         "appendonly": "yes",
         # Each command is written to the file before it is acknowledged, and `broker_flush` calls
         # fsync every second. `everysec` buffers commands in the server's memory while the disk is
@@ -79,15 +73,13 @@ def _broker_options() -> dict[str, str]:
         "aof-load-truncated": "yes",
         "maxmemory-policy": "noeviction",
     }
-
-
-def _cache_options(settings: Settings) -> dict[str, str]:
-    """Options of the cache: not persistent, bounded memory."""
-    return {
+    cache_options = {
         "appendonly": "no",
         "maxmemory": settings.cache_max_memory,
         "maxmemory-policy": "allkeys-lru",
     }
+    options = shared_options | (broker_options if name == "broker" else cache_options)
+    return [part for key, value in options.items() for part in (f"--{key}", value)]
 
 
 def prepare_folders(settings: Settings, name: ServerName) -> None:

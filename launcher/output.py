@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
@@ -48,11 +48,6 @@ def terminal_text(line: str) -> str | None:
         return line
     if record.get("level") not in SHOWN_LEVELS:
         return None
-    return _readable(record)
-
-
-def _readable(record: dict[str, Any]) -> str:
-    """A JSON log record as one line of text."""
     rest = [f"{key}={value}" for key, value in record.items() if key not in HIDDEN_FIELDS]
     last_line = str(record.get("exception", "")).strip().splitlines()[-1:]
     return " ".join([f"{record['level']}: {record['event']}", *rest, *last_line])

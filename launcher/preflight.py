@@ -94,15 +94,11 @@ def _check_port(variable: str, host: str, port: int) -> None:
     except PermissionError:
         raise CannotStartError(f"{variable}={port}: only root may use ports below 1024") from None
     except OSError as error:
+        other = port + 1 if port < MAX_PORT else port - 1
         raise CannotStartError(
             f"port {port} on {host} cannot be used ({error.strerror}): "
-            f"choose another with {variable}={_suggestion(port)}"
+            f"choose another with {variable}={other}"
         ) from None
-
-
-def _suggestion(port: int) -> int:
-    """Another port for the message."""
-    return port + 1 if port < MAX_PORT else port - 1
 
 
 def prepare_home(settings: Settings) -> None:

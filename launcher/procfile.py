@@ -1,12 +1,11 @@
 """The processes of the Procfile, in the order in which they start and stop."""
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
 from honcho.environ import parse_procfile
 
-from launcher.child import Child, Command
+from launcher.child import Child
 
 TIERS = (("broker", "cache", "flush"), ("interactive", "bulk"), ("api", "beat", "flower"))
 """Start order. The stop order is the reverse: workers need the broker to finish their tasks."""
@@ -27,25 +26,24 @@ def make_tiers(
 
     Args:
         procfile: path of the Procfile.
-        counts: number of processes of each kind; 1 if missing.
+        counts: number of processes of each kind, 1 if missing; several are numbered.
         env: the environment of all processes.
     """
     commands = read_procfile(procfile)
     return [
-        list(
-            itertools.chain.from_iterable(
-                _children(kind, commands[kind], counts.get(kind, 1), env, procfile.parent)
-                for kind in tier
+        [
+            Child(
+                name=name,
+                line=commands[kind],
+                env={**env, "HONCHO_PROCESS_NAME": name},
+                cwd=procfile.parent,
             )
-        )
+            for kind in tier
+            for name in _names(kind, counts.get(kind, 1))
+        ]
         for tier in TIERS
     ]
 
 
-def _children(kind: str, line: str, count: int, env: Mapping[str, str], cwd: Path) -> list[Child]:
-    """The children of a line of the Procfile; numbered if there are several."""
-    names = [kind] if count == 1 else [f"{kind}.{number + 1}" for number in range(count)]
-    return [
-        Child(Command(name=name, line=line, env={**env, "HONCHO_PROCESS_NAME": name}, cwd=cwd))
-        for name in names
-    ]
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}.{number + 1}" for number in range(count)]

@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from api.batches.results import BatchResults
-from api.batches.service import Batches, IncomingFile
+from api.batches.service import Batches
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from shared.blobs.batch_files import BatchFiles
@@ -188,7 +188,7 @@ class BulkPath:
         self.forms = BatchExporter(self.files, self.store)
         self.events = JobEvents(client)
         self.results = BatchResults(
-            self.files,
+            files=self.files,
             store=self.store,
             events=self.events,
             send=self.make_form,
@@ -222,10 +222,7 @@ class BulkPath:
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""
-        incoming = IncomingFile(
-            file=Memory(data), options=BatchOptions(**options), idempotency_key=key
-        )
-        return self.batches.accept(incoming, CALLER).manifest.id
+        return self.batches.accept(Memory(data), BatchOptions(**options), CALLER, key).manifest.id
 
     def step(self) -> TaskName:
         """Run the first task of the queue."""

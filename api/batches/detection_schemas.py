@@ -1,11 +1,11 @@
 """The `input` of a batch: the uploaded file and its detected dialect."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, fields
 
+from api.http.responses import described
 from shared.domain.batch import BatchManifest
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.messages.texts import Language
@@ -17,9 +17,7 @@ class FindingSchema(Schema):
     """A detected property with its confidence."""
 
     value = fields.String(required=True)
-    confidence = fields.Float(
-        required=True, metadata={"description": "0, a guess, to 1, certain; no probability."}
-    )
+    confidence = described(fields.Float, "0, a guess, to 1, certain; no probability.")
     basis = fields.String(required=True, metadata={"description": "What it rests on."})
 
 
@@ -50,10 +48,8 @@ class NoticeSchema(Schema):
     code = fields.String(required=True)
     field = fields.String(required=True, allow_none=True)
     detail = fields.String(required=True)
-    rows = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "First rows that it rests on; null: all that it is about."},
+    rows = described(
+        fields.Integer, "First rows that it rests on; null: all that it is about.", allow_none=True
     )
 
 
@@ -71,16 +67,14 @@ class BatchInputSchema(Schema):
     delimiter = fields.String(required=True, allow_none=True)
     decimal = fields.String(required=True)
     header = fields.List(fields.String(), required=True)
-    columns = fields.Dict(
+    columns = described(
+        fields.Dict,
+        "The file's column of each of the car's fields that it has.",
         keys=fields.String(),
         values=fields.String(),
-        required=True,
-        metadata={"description": "The file's column of each of the car's fields that it has."},
     )
-    unused = fields.List(
-        fields.String(),
-        required=True,
-        metadata={"description": "Columns that are no field: passed on to the results."},
+    unused = described(
+        fields.List, "Columns that are no field: passed on to the results.", fields.String()
     )
     detected = fields.Nested(DetectedSchema, required=True)
     notices = fields.List(fields.Nested(NoticeSchema), required=True)
@@ -127,7 +121,6 @@ def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:
 
 
 def _dump_detected(dialect: Dialect) -> dict[str, Any]:
-    findings = {name: dataclasses.asdict(found) for name, found in dialect.findings.items()}
     columns = {
         field: {
             "column": dialect.header[match.index],
@@ -137,4 +130,4 @@ def _dump_detected(dialect: Dialect) -> dict[str, Any]:
         }
         for field, match in _matches(dialect).items()
     }
-    return {**findings, "columns": columns}
+    return {**dialect.findings, "columns": columns}

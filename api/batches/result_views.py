@@ -1,14 +1,12 @@
 """`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import chain
-from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from flask import Response, request
-from flask_smorest import Blueprint
 from werkzeug.http import http_date, parse_range_header
 
 from api.batches.results import StoredFile, is_partial
@@ -16,53 +14,40 @@ from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.batches.views import current_batch
 from api.http.context import language, services
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems, query_parameters
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint, header_parameter, query_parameters
 from api.http.uploads import CSV, NDJSON, PARQUET
 from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import PartialResultIsCsv
 
-blueprint = Blueprint("results", __name__, description="What comes out of a file of cars.")
-RESULTS_QUERY = ResultsQuery()
-REJECTED_QUERY = RejectedQuery()
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("results", __name__, description="What comes out of a file of cars.")
 RESULTS_HEADER = "Carprice-Results"
 """Response header: `complete`, or `partial` if rows are missing at the end of the file."""
 
 
-class FileType(NamedTuple):
-    """How a result table is sent in one export format."""
-
-    media_type: str
-    suffix: str
-
-
 FILE_TYPES = {
-    ExportFormat.CSV: FileType(CSV, ".csv"),
-    ExportFormat.EXCEL_FR: FileType(CSV, "-excel.csv"),
-    ExportFormat.NDJSON: FileType(NDJSON, ".ndjson"),
-    ExportFormat.PARQUET: FileType(PARQUET, ".parquet"),
+    ExportFormat.CSV: (CSV, ".csv"),
+    ExportFormat.EXCEL_FR: (CSV, "-excel.csv"),
+    ExportFormat.NDJSON: (NDJSON, ".ndjson"),
+    ExportFormat.PARQUET: (PARQUET, ".parquet"),
 }
+"""Media type and end of the file name by export format."""
+
 BUFFERED_MAX_BYTES = 262_144
 """A body up to this size is passed to the server whole, so no thread is held while it is sent."""
 
 MAX_SAVED_NAME_CHARS = 80
 _UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
-View: TypeAlias = Callable[..., Response]
 
 RANGE_PARAMETERS = [
-    {
-        "in": "header",
-        "name": name,
-        "schema": {"type": "string", "example": example},
-        "description": description,
-    }
-    for name, example, description in (
-        ("Range", "bytes=1000-", "A part of the file; other units are ignored."),
-        ("If-Range", '"01m8…-results.csv"', "The `ETag`, so that a part fits what is there."),
-    )
+    header_parameter(
+        "Range", "A part of the file; other units are ignored.", example="bytes=1000-"
+    ),
+    header_parameter(
+        "If-Range", "The `ETag`, so that a part fits what is there.", example='"01m8…-results.csv"'
+    ),
 ]
 PARTIAL_NOTE = (
     f" The header `{RESULTS_HEADER}` says `complete`, or `partial` with the number of `rows`: "
@@ -74,29 +59,13 @@ FILE_PROBLEMS = {
     "status_409": "Under way: see `Retry-After`",
     "status_410": "Expired",
 }
-
-
-def _documents_file(**more: str) -> Callable[[View], View]:
-    """Document a view that sends a result file or a range of it.
-
-    Args:
-        more: further statuses, as for `documents_problems`.
-    """
-    text = {"content_type": CSV, "schema": {"type": "string"}}
-    statuses = FILE_PROBLEMS | {
-        "status_416": "Outside the file",
-        "status_422": "Invalid parameter",
-        "status_503": "The form cannot be made, or the store be read now, or too many downloads",
-    }
-
-    def decorate(view: View) -> View:
-        view = documents_problems(blueprint, **statuses | more)(view)
-        part = blueprint.alt_response(206, **text, description="The part that is asked for")
-        whole = blueprint.response(200, **text)
-        documented: View = whole(part(view))
-        return documented
-
-    return decorate
+TABLE_PROBLEMS = FILE_PROBLEMS | {
+    "status_416": "Outside the file",
+    "status_422": "Invalid parameter",
+    "status_503": "The form cannot be made, or the store be read now, or too many downloads",
+}
+TABLE = {"content_type": CSV, "schema": {"type": "string"}}
+PART = TABLE | {"description": "The part that is asked for"}
 
 
 @blueprint.get("/batches/<batch_id>/results")
@@ -110,11 +79,13 @@ def _documents_file(**more: str) -> Callable[[View], View]:
     ),
     parameters=[query_parameters(ResultsQuery), *RANGE_PARAMETERS],
 )
-@_documents_file(status_406="None of CSV, NDJSON and Parquet is accepted")
+@blueprint.response(200, **TABLE)
+@blueprint.alt_response(206, **PART)
+@blueprint.problems(**TABLE_PROBLEMS, status_406="None of CSV, NDJSON and Parquet is accepted")
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
     """Send the results of an ended batch; with `partial`, also those of a running batch."""
-    query = load_query(RESULTS_QUERY)
+    query = load_query(ResultsQuery)
     form = _requested_format(query.get("format"), query["dialect"])
     batch = current_batch(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
@@ -132,11 +103,13 @@ def results(batch_id: str) -> Response:
     + PARTIAL_NOTE,
     parameters=[query_parameters(RejectedQuery), *RANGE_PARAMETERS],
 )
-@_documents_file()
+@blueprint.response(200, **TABLE)
+@blueprint.alt_response(206, **PART)
+@blueprint.problems(**TABLE_PROBLEMS)
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """Send the rejected rows of an ended batch."""
-    form = _requested_format("csv", load_query(REJECTED_QUERY)["dialect"])
+    form = _requested_format("csv", load_query(RejectedQuery)["dialect"])
     return stored_response(current_batch(batch_id), ResultTable.REJECTED, form)
 
 
@@ -145,8 +118,7 @@ def rejected(batch_id: str) -> Response:
 @blueprint.response(
     200, RowErrorSchema, content_type=NDJSON, description="One object a line, in the file's order"
 )
-@documents_problems(
-    blueprint,
+@blueprint.problems(
     **FILE_PROBLEMS,
     status_422="Invalid parameter",
     status_503="Too many downloads, or the store cannot be read",
@@ -154,7 +126,7 @@ def rejected(batch_id: str) -> Response:
 @require_scope(Scope.BULK)
 def row_errors(batch_id: str) -> Response:
     """Send the error report, with messages in the caller's language."""
-    load_query(NO_QUERY)
+    load_query()
     batch = current_batch(batch_id)
     report = services().batch_results.errors(batch, language())
     response = _attachment(batch, report, NDJSON, "errors.ndjson")
@@ -210,8 +182,8 @@ def stored_response(batch: Batch, table: ResultTable, form: ExportFormat) -> Res
         return response
     start, stop = part or (0, file.size)
     stem = "priced" if table is ResultTable.RESULTS else str(table)
-    kind = FILE_TYPES[form]
-    response = _attachment(batch, file.blocks(start, stop), kind.media_type, stem + kind.suffix)
+    media_type, suffix = FILE_TYPES[form]
+    response = _attachment(batch, file.blocks(start, stop), media_type, stem + suffix)
     response.headers.update(headers)
     response.headers["Content-Length"] = str(stop - start)
     if part is not None:

@@ -56,31 +56,16 @@ class StoredFile:
     """Reads the bytes from the first offset up to, not including, the second."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchResults:
-    """Reads the result files of batches.
+    """Reads the result files of batches."""
 
-    Args:
-        files: records and blobs of batches.
-        store: the ledger, which records exports in progress.
-        events: wakes the threads that wait for an export.
-        send: puts a task on the queue.
-        long_waits: bounds the waiting threads; beyond it, a caller is asked to retry at once.
-    """
-
-    def __init__(
-        self,
-        files: BatchFiles,
-        *,
-        store: BatchLedger,
-        events: JobEvents,
-        send: Send,
-        long_waits: threading.Semaphore,
-    ) -> None:
-        self._files = files
-        self._store = store
-        self._events = events
-        self._send = send
-        self._long_waits = long_waits
+    files: BatchFiles
+    store: BatchLedger
+    events: JobEvents
+    send: Send
+    long_waits: threading.Semaphore
+    """Bounds the waiting threads; beyond it, a caller is asked to retry at once."""
 
     @storage_errors()
     def file(self, batch: Batch, table: ResultTable, form: ExportFormat) -> StoredFile:
@@ -95,7 +80,7 @@ class BatchResults:
         if not batch.progress.state.is_terminal:
             raise _not_ready(batch)
         batch_id, name = batch.manifest.id, table_name(table, form)
-        size = self._files.blobs.size(batch_id, name)
+        size = self.files.blobs.size(batch_id, name)
         if size is None and form is not ExportFormat.CSV:
             size = self._export(batch_id, table, form)
         if size is None:
@@ -103,13 +88,13 @@ class BatchResults:
 
         @storage_errors()
         def blocks(start: int, stop: int) -> Iterator[bytes]:
-            return read_blocks(self._files.blobs.read(batch_id, name), start, stop)
+            return read_blocks(self.files.blobs.read(batch_id, name), start, stop)
 
         return StoredFile(name=name, size=size, blocks=blocks)
 
     def first_rows(self, batch: Batch) -> Iterator[bytes]:
         """The results of a running batch as CSV, up to the first chunk that is not valued yet."""
-        return partial_results(self._files.blobs, batch.manifest)
+        return partial_results(self.files.blobs, batch.manifest)
 
     @storage_errors()
     def errors(self, batch: Batch, language: Language) -> Iterator[bytes]:
@@ -120,37 +105,31 @@ class BatchResults:
             StorageUnavailable: the store does not answer.
         """
         batch_id = batch.manifest.id
-        if not batch.progress.state.is_terminal or self._files.blobs.size(batch_id, ERRORS) is None:
+        if not batch.progress.state.is_terminal or self.files.blobs.size(batch_id, ERRORS) is None:
             raise _not_ready(batch)
-        return _with_messages(self._files, batch_id, language)
+        return _with_messages(self.files, batch_id, language)
 
     def _export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> int:
-        """Request an export and wait for it; its size in bytes."""
+        """Queue the task that makes an export, unless it is in progress; the size in bytes."""
         name = table_name(table, form)
-        self._request_export(batch_id, table, form)
-        size = self._events.poll(
+        if self.store.claim_export(batch_id, name):
+            try:
+                order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
+                self.send(TaskName.MAKE_EXPORT, order)
+            except BrokerUnavailable:
+                self.store.finish_export(batch_id, name)
+                raise
+        size = self.events.poll(
             batch_id,
-            lambda: self._files.blobs.size(batch_id, name),
+            lambda: self.files.blobs.size(batch_id, name),
             lambda size: size is not None,
             EXPORT_WAIT_S,
-            waiters=self._long_waits,
+            waiters=self.long_waits,
             progress=True,
         )
         if size is None:
             raise ExportNotReady(id=batch_id, form=name)
         return size
-
-    def _request_export(self, batch_id: BatchId, table: ResultTable, form: ExportFormat) -> None:
-        """Queue the task that makes an export, unless it is in progress."""
-        name = table_name(table, form)
-        if not self._store.claim_export(batch_id, name):
-            return
-        try:
-            order = {"batch_id": batch_id, "table": str(table), "form": str(form)}
-            self._send(TaskName.MAKE_EXPORT, order)
-        except BrokerUnavailable:
-            self._store.finish_export(batch_id, name)
-            raise
 
 
 def is_partial(batch: Batch) -> bool:

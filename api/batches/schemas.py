@@ -5,11 +5,12 @@ import dataclasses
 import re
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from api.batches.detection_schemas import BatchInputSchema, dump_input
 from api.http.context import language
 from api.http.problems import dump_field_problem
+from api.http.requests import wait_field
 from api.http.responses import PlaceSchema
 from api.jobs.schemas import iso
 from shared.domain.batch import Batch, BatchOutcome, OnError
@@ -27,7 +28,6 @@ _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
 COLUMNS_MAX_CHARS = 4_000
 SHEET_MAX_CHARS = 100
 FORMATS = ("csv", "ndjson", "parquet")
-_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
 class EncodingField(fields.String):
@@ -74,19 +74,20 @@ class ColumnsField(fields.Field[Any]):
         return pairs
 
 
+def _flag(description: str) -> fields.Boolean:
+    return fields.Boolean(
+        load_default=False,
+        truthy={"true", "1", "yes"},
+        falsy={"false", "0", "no"},
+        error_messages={"invalid": "true or false"},
+        metadata={"description": description},
+    )
+
+
 class UploadQuery(Schema):
     """Query parameters of an upload."""
 
-    class Meta:
-        unknown = RAISE
-
-    dry_run = fields.Boolean(
-        load_default=False,
-        truthy=_TRUE,
-        falsy=_FALSE,
-        error_messages={"invalid": "true or false"},
-        metadata={"description": "Validate and report, value nothing."},
-    )
+    dry_run = _flag("Validate and report, value nothing.")
     on_error = fields.Enum(
         OnError,
         by_value=True,
@@ -132,22 +133,11 @@ class UploadQuery(Schema):
 class BatchWaitQuery(Schema):
     """Query parameters of reading a batch."""
 
-    class Meta:
-        unknown = RAISE
-
-    wait = fields.Float(
-        load_default=0.0,
-        validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
-        error_messages={"invalid": "seconds from 0 to 30"},
-        metadata={"description": "Seconds to wait for the end of the batch (long poll)."},
-    )
+    wait = wait_field("batch")
 
 
 class RejectedQuery(Schema):
     """Query parameters of reading the rejected rows."""
-
-    class Meta:
-        unknown = RAISE
 
     dialect = fields.String(
         load_default="default",
@@ -166,15 +156,8 @@ class ResultsQuery(RejectedQuery):
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
     )
-    partial = fields.Boolean(  # type: ignore[assignment] # marshmallow removes it from the class
-        load_default=False,
-        truthy=_TRUE,
-        falsy=_FALSE,
-        error_messages={"invalid": "true or false"},
-        metadata={
-            "description": "Of a batch that is under way: the first rows, as CSV, up to where all "
-            "rows are valued."
-        },
+    partial = _flag(  # type: ignore[assignment] # marshmallow removes it from the class
+        "Of a batch that is under way: the first rows, as CSV, up to where all rows are valued."
     )
 
 

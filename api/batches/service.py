@@ -50,56 +50,30 @@ class FileSource(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class IncomingFile:
-    """What a caller uploads."""
-
-    file: FileSource
-    options: BatchOptions
-    idempotency_key: str | None = None
-
-
 class Batches:
-    """Accepts batches, reads their state, waits for their end and cancels them.
+    """Accepts batches, reads their state, waits for their end and cancels them."""
 
-    Args:
-        files: records and blobs of batches.
-        store: the ledger of batches.
-        active_model: names the model version that a new batch is valued by.
-        idempotency: maps idempotency keys to batches.
-        events: wakes the threads that wait for a batch.
-        send_split: puts the first step of a batch on the queue.
-        clock: returns Unix time.
-        max_bytes: limit of an upload, compressed and decompressed.
-        retention_s: how long an ended batch can be read.
-        long_waits: bounds the waiting threads; beyond it, `wait` returns at once.
-    """
+    files: BatchFiles
+    store: BatchLedger
+    active_model: ActiveVersionCache
+    idempotency: RedisIdempotency
+    events: JobEvents
+    send_split: Callable[[BatchId], None]
+    clock: Clock
+    max_bytes: int
+    """Limit of an upload, compressed and decompressed."""
+    retention_s: int
+    """How long an ended batch can be read."""
+    long_waits: threading.Semaphore
+    """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
-    def __init__(
+    def accept(
         self,
-        *,
-        files: BatchFiles,
-        store: BatchLedger,
-        active_model: ActiveVersionCache,
-        idempotency: RedisIdempotency,
-        events: JobEvents,
-        send_split: Callable[[BatchId], None],
-        clock: Clock,
-        max_bytes: int,
-        retention_s: int,
-        long_waits: threading.Semaphore,
-    ) -> None:
-        self._files = files
-        self._store = store
-        self._active_model = active_model
-        self._idempotency = idempotency
-        self._events = events
-        self._send_split = send_split
-        self._clock = clock
-        self._max_bytes = max_bytes
-        self._list_kept_s = retention_s * LIST_TTL_FACTOR
-        self._long_waits = long_waits
-
-    def accept(self, incoming: IncomingFile, caller: CallerId) -> Batch:
+        file: FileSource,
+        options: BatchOptions,
+        caller: CallerId,
+        idempotency_key: str | None = None,
+    ) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.
 
         Raises:
@@ -108,29 +82,29 @@ class Batches:
             IdempotencyConflict: the key came before with another file.
             BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
         """
-        version = self._active_model.version_id()
+        version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
-        self._store.ping()
+        self.store.ping()
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
             try:
-                upload, dialect = self._receive(batch_id, incoming)
+                upload, dialect = self._receive(batch_id, file, options)
                 manifest = BatchManifest(
                     id=batch_id,
                     caller=caller,
-                    accepted_at=self._clock(),
+                    accepted_at=self.clock(),
                     model_version=version,
-                    options=incoming.options,
+                    options=options,
                     dialect=dialect,
                     sha256=upload.sha256,
                     size_bytes=upload.size,
-                    file_name=incoming.file.file_name,
+                    file_name=file.file_name,
                 )
                 # Before the key is claimed: another upload that finds the key reads the manifest.
-                self._files.write_manifest(manifest)
-                batch = self._repeated(manifest, incoming.idempotency_key)
+                self.files.write_manifest(manifest)
+                batch = self._repeated(manifest, idempotency_key)
                 if batch is None:
                     batch = self._start(manifest)
                     undo.pop_all()
@@ -150,9 +124,9 @@ class Batches:
         """
         if not is_id(batch_id):
             raise BatchNotFound(id=batch_id[:64])
-        manifest = self._files.manifest(batch_id)
+        manifest = self.files.manifest(batch_id)
         if manifest is None:
-            tombstone = self._files.tombstone(batch_id)
+            tombstone = self.files.tombstone(batch_id)
             if tombstone is not None and tombstone[0] == caller:
                 raise BatchExpired(id=batch_id)
         if manifest is None or manifest.caller != caller:
@@ -160,17 +134,17 @@ class Batches:
         return Batch(
             manifest=manifest,
             progress=self._progress(batch_id),
-            refusal=self._files.refusal(manifest),
+            refusal=self.files.refusal(manifest),
         )
 
     def wait(self, batch_id: BatchId, caller: CallerId, timeout_s: float) -> Batch:
         """Read a batch when it has ended, or after `timeout_s`."""
-        return self._events.poll(
+        return self.events.poll(
             batch_id,
             lambda: self.get(batch_id, caller),
             lambda batch: batch.progress.state.is_terminal,
             timeout_s,
-            waiters=self._long_waits,
+            waiters=self.long_waits,
         )
 
     @storage_errors()
@@ -184,23 +158,25 @@ class Batches:
         batch = self.get(batch_id, caller)
         if batch.progress.state.is_terminal:
             raise BatchAlreadyEnded(id=batch_id, state=batch.progress.state)
-        if not self._store.request_cancel(batch_id):
-            if self._files.final(batch_id) is not None:
+        if not self.store.request_cancel(batch_id):
+            if self.files.final(batch_id) is not None:
                 raise BatchAlreadyEnded(id=batch_id)
             # The ledger has lost its data, and the sweep has not restored them yet.
             raise BrokerUnavailable(reason="the ledger is being refilled")
         return self.get(batch_id, caller)
 
-    def _receive(self, batch_id: BatchId, incoming: IncomingFile) -> tuple[Upload, Dialect]:
+    def _receive(
+        self, batch_id: BatchId, file: FileSource, options: BatchOptions
+    ) -> tuple[Upload, Dialect]:
         """Stream the file into the blob store."""
-        with self._files.blobs.write(batch_id, SOURCE) as target:
-            upload = Upload(target, incoming.options, self._max_bytes)
-            for block in incoming.file:
+        with self.files.blobs.write(batch_id, SOURCE) as target:
+            upload = Upload(target, options, self.max_bytes)
+            for block in file:
                 upload.write(block)
             dialect = upload.close()
         if dialect.kind is not FileKind.CSV:
-            with self._files.blobs.read(batch_id, SOURCE) as source:
-                check_readable(dialect.kind, source, self._max_bytes)
+            with self.files.blobs.read(batch_id, SOURCE) as source:
+                check_readable(dialect.kind, source, self.max_bytes)
         return upload, dialect
 
     def _repeated(self, manifest: BatchManifest, key: str | None) -> Batch | None:
@@ -209,21 +185,21 @@ class Batches:
             return None
         options = orjson.dumps(dataclasses.asdict(manifest.options))
         fingerprint = hashlib.sha256(manifest.sha256.encode() + options).hexdigest()
-        claim = self._idempotency.claim(manifest.caller, "batches", key, fingerprint, manifest.id)
+        claim = self.idempotency.claim(manifest.caller, "batches", key, fingerprint, manifest.id)
         if claim.is_new:
             return None
         try:
             return self.get(BatchId(claim.id), manifest.caller)
         except BatchNotFound:  # the first upload failed and was discarded
-            self._idempotency.rebind(manifest.caller, "batches", key, fingerprint, manifest.id)
+            self.idempotency.rebind(manifest.caller, "batches", key, fingerprint, manifest.id)
             return None
 
     def _start(self, manifest: BatchManifest) -> Batch:
         # The list is written first because its entries expire if a later step fails.
-        self._store.index_by_caller(manifest.id, manifest.caller, self._list_kept_s)
-        self._store.create(manifest.id, manifest.accepted_at)
+        self.store.index_by_caller(manifest.id, manifest.caller, self.retention_s * LIST_TTL_FACTOR)
+        self.store.create(manifest.id, manifest.accepted_at)
         try:
-            self._send_split(manifest.id)
+            self.send_split(manifest.id)
         except BrokerUnavailable as error:
             # The batch is in the ledger already, so the sweep will send the task.
             log.warning("batch_split_not_sent", batch_id=manifest.id, error=str(error))
@@ -231,17 +207,17 @@ class Batches:
 
     def _discard(self, batch_id: BatchId) -> None:
         with contextlib.suppress(OSError):
-            self._files.discard(batch_id)
+            self.files.discard(batch_id)
 
     def _progress(self, batch_id: BatchId) -> BatchProgress:
         """From the ledger, or from the blobs if the ledger is down or has lost the batch."""
         try:
-            progress = self._store.progress(batch_id)
+            progress = self.store.progress(batch_id)
         except DomainError:
-            final = self._files.final(batch_id)
+            final = self.files.final(batch_id)
             if final is None:
                 raise
             return final
         if progress is not None and not progress.state.is_terminal:
             return progress
-        return self._files.final(batch_id) or progress or BatchProgress()
+        return self.files.final(batch_id) or progress or BatchProgress()

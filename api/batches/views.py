@@ -4,23 +4,18 @@ import time
 from typing import Any
 
 from flask import Response, request
-from flask_smorest import Blueprint
 
 from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch
-from api.batches.service import IncomingFile
 from api.http.context import caller_id, language, services
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems, json_response, query_parameters
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint, json_response, query_parameters
 from api.http.uploads import UPLOAD_BODY, UploadBody
 from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
 from shared.domain.batch import Batch, BatchOptions
 from shared.domain.ids import BatchId
 
-blueprint = Blueprint("batches", __name__, description="A file of cars, valued row by row.")
-UPLOAD_QUERY = UploadQuery()
-WAIT_QUERY = BatchWaitQuery()
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("batches", __name__, description="A file of cars, valued row by row.")
 POLL_S = 1
 MULTIPART_OVERHEAD_BYTES = 65_536
 """What a multipart form adds to the size of its file."""
@@ -29,10 +24,7 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    incoming = IncomingFile(
-        file=UploadBody(request), options=options, idempotency_key=idempotency_key
-    )
-    return services().batches.accept(incoming, caller_id())
+    return services().batches.accept(UploadBody(request), options, caller_id(), idempotency_key)
 
 
 def current_batch(batch_id: str) -> Batch:
@@ -54,8 +46,7 @@ def current_batch(batch_id: str) -> Batch:
     requestBody=UPLOAD_BODY,
 )
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
-@documents_problems(
-    blueprint,
+@blueprint.problems(
     status_413="The file, or what it decompresses to, is too large",
     status_415="Neither CSV, Excel (.xlsx) nor Parquet",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
@@ -64,7 +55,7 @@ def current_batch(batch_id: str) -> Batch:
 @require_scope(Scope.BULK)
 def upload() -> Response:
     """Check the first bytes of a file and store it; its rows are checked after the 202."""
-    query = load_query(UPLOAD_QUERY)
+    query = load_query(UploadQuery)
     key = idempotency_key()
     batch = accept_upload(BatchOptions(**query, language=language()), key)
     response = json_response(_dump(batch), 202)
@@ -76,17 +67,16 @@ def upload() -> Response:
 @blueprint.get("/batches/<batch_id>")
 @blueprint.doc(summary="Read a batch", parameters=[query_parameters(BatchWaitQuery)])
 @blueprint.response(200, BatchSchema)
-@documents_problems(
-    blueprint,
+@blueprint.problems(
+    (410,),
     status_404="No such batch",
-    status_410="Expired",
     status_422="Invalid parameter",
     status_503="Queue or store down",
 )
 @require_scope(Scope.BULK)
 def read(batch_id: str) -> Response:
     """Return state, counts, speed and the detected file format; `wait` long-polls."""
-    query = load_query(WAIT_QUERY)
+    query = load_query(BatchWaitQuery)
     batch = services().batches.wait(BatchId(batch_id), caller_id(), query["wait"])
     response = json_response(_dump(batch))
     if not batch.progress.state.is_terminal:
@@ -98,17 +88,16 @@ def read(batch_id: str) -> Response:
 @blueprint.delete("/batches/<batch_id>")
 @blueprint.doc(summary="Cancel a batch")
 @blueprint.response(202, BatchSchema, description="Asked to end; what is done stays readable")
-@documents_problems(
-    blueprint,
+@blueprint.problems(
+    (410,),
     status_404="No such batch",
     status_409="It has ended",
-    status_410="Expired",
     status_503="Queue or store down",
 )
 @require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
     """Ask for the end of a batch; chunks that are being valued are finished first."""
-    load_query(NO_QUERY)
+    load_query()
     return json_response(_dump(services().batches.cancel(BatchId(batch_id), caller_id())), 202)
 
 

@@ -34,23 +34,6 @@ T = TypeVar("T")
 log = get_logger("events")
 
 
-class EventListener:
-    """Receives the messages about one job for one thread."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether to read the state again: a message came, or `POLL_S` has passed."""
-        notified = self._event.wait(min(timeout_s, POLL_S))
-        self._event.clear()
-        return notified or timeout_s > POLL_S
-
-    def notify(self) -> None:
-        """Wake the thread."""
-        self._event.set()
-
-
 class JobEvents:
     """Wakes waiting threads when a job or batch has ended or made progress.
 
@@ -64,16 +47,16 @@ class JobEvents:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._listeners: dict[tuple[str, str], set[EventListener]] = defaultdict(set)
+        self._listeners: dict[tuple[str, str], set[threading.Event]] = defaultdict(set)
         """By channel and id of the job or batch."""
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._is_connected = True
 
     @contextmanager
-    def listen(self, job_id: str, *, progress: bool = False) -> Iterator[EventListener]:
-        """Listen for the end of a job, and for its progress if asked, while the block runs."""
-        listener = EventListener()
+    def listen(self, job_id: str, *, progress: bool = False) -> Iterator[threading.Event]:
+        """An event that is set at the end of a job, and when it makes progress if asked."""
+        listener = threading.Event()
         channels = [keys.JOB_CHANNEL, *([keys.PROGRESS_CHANNEL] if progress else [])]
         with self._lock:
             for channel in channels:
@@ -119,7 +102,8 @@ class JobEvents:
                     remaining_s = deadline - time.monotonic()
                     if is_done(state) or remaining_s <= 0:
                         return state
-                    listener.wait(remaining_s)
+                    listener.wait(min(remaining_s, POLL_S))
+                    listener.clear()
         finally:
             waiters.release()
 
@@ -127,7 +111,7 @@ class JobEvents:
         """End the subscription."""
         self._stopping.set()
 
-    def _remove(self, key: tuple[str, str], listener: EventListener) -> None:
+    def _remove(self, key: tuple[str, str], listener: threading.Event) -> None:
         self._listeners[key].discard(listener)
         if not self._listeners[key]:
             del self._listeners[key]
@@ -159,7 +143,7 @@ class JobEvents:
     def _notify(self, channel: str, job_id: str) -> None:
         with self._lock:
             for listener in self._listeners.get((channel, job_id), ()):
-                listener.notify()
+                listener.set()
 
 
 class StateSnapshot(NamedTuple, Generic[T]):
@@ -224,7 +208,8 @@ class StateStreams:
                 if snapshot.is_last:
                     return
                 time.sleep(INTERVAL_S)
-                listener.wait(HEARTBEAT_S)
+                listener.wait(POLL_S)
+                listener.clear()
 
     def _release(self) -> None:
         self._long_waits.release()

@@ -6,13 +6,12 @@ from typing import Any, TypeAlias
 
 import orjson
 from flask import Response, request, stream_with_context
-from flask_smorest import Blueprint
 
 from api.batches.schemas import dump_batch
 from api.events.subscriptions import StateSnapshot
 from api.http.context import caller_id, services
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint, header_parameter
 from api.jobs.schemas import dump_job
 from api.middleware.authentication import Scope, require_scope, scope_rechecker
 from shared.domain.errors import DomainError
@@ -20,13 +19,11 @@ from shared.domain.ids import BatchId, JobId
 from shared.domain.job import JobState
 from shared.domain.valuation import DEFAULT_COVERAGE
 
-blueprint = Blueprint("events", __name__, description="Follow a job or a file as it gets on.")
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("events", __name__, description="Follow a job or a file as it gets on.")
 EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2000
 """Reconnection time that is sent to clients, milliseconds."""
 
-View: TypeAlias = Callable[..., Response]
 Snapshot: TypeAlias = StateSnapshot[dict[str, Any]]
 
 DESCRIPTION = (
@@ -39,48 +36,24 @@ DESCRIPTION = (
     "stream ends within seconds when the key it was opened with is revoked."
 )
 PARAMETERS = [
-    {
-        "in": "header",
-        "name": "Last-Event-ID",
-        "schema": {"type": "string", "example": "RUNNING.4000.0"},
-        "description": "Sent by browsers when they come back.",
-    }
+    header_parameter(
+        "Last-Event-ID", "Sent by browsers when they come back.", example="RUNNING.4000.0"
+    )
 ]
+STREAM = {"content_type": EVENT_STREAM, "schema": {"type": "string"}}
 
 
-def _event_route(path: str, what: str, scope: Scope, store: str) -> Callable[[View], View]:
-    """Route and document a view that answers with an event stream.
-
-    Args:
-        path: of the route.
-        what: `job` or `batch`.
-        scope: the scope that the caller's key needs.
-        store: what answers 503 while it is down.
-    """
-
-    def decorate(view: View) -> View:
-        view = documents_problems(
-            blueprint,
-            status_404=f"No such {what}",
-            status_410="Expired",
-            status_422="A query parameter",
-            status_503=f"Too many streams, or {store} down",
-        )(require_scope(scope)(view))
-        view = blueprint.alt_response(204, description="Nothing more will happen")(view)
-        view = blueprint.response(200, content_type=EVENT_STREAM, schema={"type": "string"})(view)
-        view = blueprint.doc(
-            summary=f"Follow a {what}", description=DESCRIPTION, parameters=PARAMETERS
-        )(view)
-        served: View = blueprint.get(path)(view)
-        return served
-
-    return decorate
-
-
-@_event_route("/jobs/<job_id>/events", "job", Scope.PREDICT, "queue")
+@blueprint.get("/jobs/<job_id>/events")
+@blueprint.doc(summary="Follow a job", description=DESCRIPTION, parameters=PARAMETERS)
+@blueprint.response(200, **STREAM)
+@blueprint.alt_response(204, description="Nothing more will happen")
+@blueprint.problems(
+    (410, 422), status_404="No such job", status_503="Too many streams, or queue down"
+)
+@require_scope(Scope.PREDICT)
 def job_events(job_id: str) -> Response:
     """Stream the states of a job."""
-    load_query(NO_QUERY)
+    load_query()
     jobs, caller = services().jobs, caller_id()
 
     def poll() -> Snapshot:
@@ -91,10 +64,17 @@ def job_events(job_id: str) -> Response:
     return _stream(job_id, poll, Scope.PREDICT)
 
 
-@_event_route("/batches/<batch_id>/events", "batch", Scope.BULK, "queue or store")
+@blueprint.get("/batches/<batch_id>/events")
+@blueprint.doc(summary="Follow a batch", description=DESCRIPTION, parameters=PARAMETERS)
+@blueprint.response(200, **STREAM)
+@blueprint.alt_response(204, description="Nothing more will happen")
+@blueprint.problems(
+    (410, 422), status_404="No such batch", status_503="Too many streams, or queue or store down"
+)
+@require_scope(Scope.BULK)
 def batch_events(batch_id: str) -> Response:
     """Stream the states of a batch, with counts, speed and remaining time."""
-    load_query(NO_QUERY)
+    load_query()
     return batch_event_stream(batch_id)
 
 

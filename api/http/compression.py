@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TypeAlias
 
 import zstandard
 
@@ -24,39 +24,11 @@ ZSTD_WINDOW_MAX_BYTES = 8 << 20
 """The limit of RFC 9659; a larger window would take that much memory per upload."""
 
 
-class Decompressor(Protocol):
-    """Turns compressed bytes into plain ones."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The plain pieces of the next compressed bytes.
-
-        Raises:
-            UnreadableUpload: they are not valid.
-        """
-        ...
-
-    def close(self) -> None:
-        """Check that the data are complete.
-
-        Raises:
-            UnreadableUpload: they are not.
-        """
-        ...
-
-
 def compression_of(first: bytes) -> str:
     """`gzip`, `zstd` or `identity`, by the first `MAGIC_BYTES` bytes of a file."""
     if first.startswith(GZIP_MAGIC):
         return "gzip"
     return "zstd" if first.startswith((ZSTD_MAGIC, *_ZSTD_SKIPPABLE)) else "identity"
-
-
-def decompressor_of(first: bytes) -> Decompressor | None:
-    """The decompressor for a file by its first bytes; None if it is not compressed."""
-    compression = compression_of(first)
-    if compression == "gzip":
-        return GzipStreamDecompressor()
-    return ZstdStreamDecompressor() if compression == "zstd" else None
 
 
 class GzipStreamDecompressor:
@@ -66,7 +38,7 @@ class GzipStreamDecompressor:
         self._member = zlib.decompressobj(wbits=31)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """See `Decompressor`."""
+        """The plain pieces of the next bytes; raises `UnreadableUpload` if they are not valid."""
         while data:
             if self._member.eof:
                 data = data.lstrip(b"\0")  # padding after a member is allowed
@@ -76,15 +48,15 @@ class GzipStreamDecompressor:
             try:
                 piece = self._member.decompress(data, MAX_INFLATE_BYTES)
             except zlib.error:
-                raise _refused("wrong-gzip") from None
+                raise refused_upload("wrong-gzip") from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
                 yield piece
 
     def close(self) -> None:
-        """See `Decompressor`."""
+        """Raise `UnreadableUpload` unless the data are complete."""
         if not self._member.eof:
-            raise _refused("truncated-gzip")
+            raise refused_upload("truncated-gzip")
 
 
 class ZstdStreamDecompressor:
@@ -96,7 +68,7 @@ class ZstdStreamDecompressor:
         self._is_open = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """See `Decompressor`."""
+        """The plain pieces of the next bytes; raises `UnreadableUpload` if they are not valid."""
         for start in range(0, len(data), ZSTD_FEED_BYTES):
             yield from self._feed(data[start : start + ZSTD_FEED_BYTES])
 
@@ -109,17 +81,29 @@ class ZstdStreamDecompressor:
             except zstandard.ZstdError as error:
                 too_wide = "too much memory" in str(error)
                 code = "zstd-window" if too_wide else "wrong-zstd"
-                raise _refused(code, maximum=ZSTD_WINDOW_MAX_BYTES >> 20) from None
+                raise refused_upload(code, maximum=ZSTD_WINDOW_MAX_BYTES >> 20) from None
             data = self._frame.unused_data if self._frame.eof else b""
             self._is_open = not self._frame.eof
             if piece:
                 yield piece
 
     def close(self) -> None:
-        """See `Decompressor`."""
+        """Raise `UnreadableUpload` unless the data are complete."""
         if self._is_open:
-            raise _refused("truncated-zstd")
+            raise refused_upload("truncated-zstd")
 
 
-def _refused(code: str, **params: object) -> UnreadableUpload:
+Decompressor: TypeAlias = GzipStreamDecompressor | ZstdStreamDecompressor
+
+
+def decompressor_of(first: bytes) -> Decompressor | None:
+    """The decompressor for a file by its first bytes; None if it is not compressed."""
+    compression = compression_of(first)
+    if compression == "gzip":
+        return GzipStreamDecompressor()
+    return ZstdStreamDecompressor() if compression == "zstd" else None
+
+
+def refused_upload(code: str, **params: object) -> UnreadableUpload:
+    """The error of an upload that cannot be read; `code` names the message."""
     return UnreadableUpload([FieldProblem("/file", code, **params)])

@@ -1,13 +1,12 @@
 """Reads bodies, query parameters and headers of requests; the car itself: `shared.fields`."""
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import orjson
 from flask import request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
@@ -41,9 +40,6 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
 class ValuationQuery(Schema):
     """Query parameters of requests for a valuation."""
 
-    class Meta:
-        unknown = RAISE
-
     include = ExtrasField(
         load_default=(),
         metadata={
@@ -61,33 +57,35 @@ class ValuationQuery(Schema):
     )
 
 
-class WaitQuery(ValuationQuery):
-    """Query parameters of requests that can wait for a job."""
-
-    wait = fields.Float(
+def wait_field(what: str) -> fields.Float:
+    """The parameter `wait` of reading a job or batch."""
+    return fields.Float(
         load_default=0.0,
         validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
         error_messages={"invalid": "seconds from 0 to 30"},
-        metadata={"description": "Seconds to wait for the end of the job (long poll)."},
+        metadata={"description": f"Seconds to wait for the end of the {what} (long poll)."},
     )
+
+
+class WaitQuery(ValuationQuery):
+    """Query parameters of requests that can wait for a job."""
+
+    wait = wait_field("job")
 
 
 class NoQuery(Schema):
     """No query parameters."""
 
-    class Meta:
-        unknown = RAISE
 
-
-def load_query(schema: Schema) -> dict[str, Any]:
-    """The query parameters of this request.
+def load_query(kind: type[Schema] = NoQuery) -> dict[str, Any]:
+    """The query parameters of this request, as a schema reads them.
 
     Raises:
         InvalidInput: a parameter is unknown, given twice or has a wrong value.
     """
     if not request.query_string:
-        return dict(_defaults(schema))
-    args = request.args
+        return dict(_defaults(kind))
+    args, schema = request.args, _schema(kind)
     problems = [
         FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "-")
         for name in args
@@ -101,27 +99,28 @@ def load_query(schema: Schema) -> dict[str, Any]:
     try:
         given: dict[str, Any] = schema.load({k: v for k, v in args.items() if k in schema.fields})
     except ValidationError as error:
-        problems += _query_problems(error, args)
+        by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        problems += [
+            FieldProblem(
+                f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
+            )
+            for name, messages in by_name.items()
+        ]
     if problems:
         raise InvalidInput(problems)
     return given
 
 
 @lru_cache(maxsize=64)
-def _defaults(schema: Schema) -> dict[str, Any]:
+def _schema(kind: type[Schema]) -> Schema:
+    return kind()
+
+
+@lru_cache(maxsize=64)
+def _defaults(kind: type[Schema]) -> dict[str, Any]:
     """The defaults of all parameters, cached because most requests have no query."""
-    defaults: dict[str, Any] = schema.load({})
+    defaults: dict[str, Any] = _schema(kind).load({})
     return defaults
-
-
-def _query_problems(error: ValidationError, args: Mapping[str, str]) -> list[FieldProblem]:
-    by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    return [
-        FieldProblem(
-            f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
-        )
-        for name, messages in by_name.items()
-    ]
 
 
 def load_json() -> Any:
@@ -176,23 +175,19 @@ def parse_json(raw: bytes, content_length: int | None) -> Any:
         raise InvalidInput([FieldProblem("", "not-json", reason=str(error))]) from None
 
 
-def preferred_wait_s() -> float | None:
-    """The `wait` of the `Prefer` header (RFC 7240), seconds; None without one.
+def preferred_wait_s(prefer: str) -> float | None:
+    """The `wait` of a `Prefer` header (RFC 7240), seconds; None without one.
 
     A preference that cannot be read is ignored, as the RFC asks.
     """
-    return _preferred_wait_s(request.headers.get("Prefer", ""))
+    found = _PREFER_WAIT.search(prefer) if prefer else None
+    return float(found.group(1)) if found else None
 
 
 def resolve_wait_s(prefer: str, settings: Settings) -> float:
     """How long a caller of `/predict` waits, by the `Prefer` header, seconds."""
-    wanted = _preferred_wait_s(prefer)
+    wanted = preferred_wait_s(prefer)
     return settings.predict_wait_s if wanted is None else min(wanted, settings.max_wait_s)
-
-
-def _preferred_wait_s(prefer: str) -> float | None:
-    found = _PREFER_WAIT.search(prefer) if prefer else None
-    return float(found.group(1)) if found else None
 
 
 def preferred_language(accept_language: str | None) -> Language:

@@ -1,6 +1,6 @@
 """Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -11,13 +11,6 @@ from marshmallow import Schema, fields
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
-PREFER_HEADER = {
-    "in": "header",
-    "name": "Prefer",
-    "schema": {"type": "string", "example": "wait=10"},
-    "description": "Wait so many seconds: 200 with the result if it is there in time, or 202.",
-}
-"""Documentation of a header of `/predict` and `/jobs`."""
 
 
 class HttpResponse(NamedTuple):
@@ -37,25 +30,72 @@ def json_response(body: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status, mimetype=JSON)
 
 
-def documents_problems(blueprint: Blueprint, **reasons: str) -> Callable[[View], View]:
-    """Document the failures of a view: `status_422="Invalid car"`."""
+def header_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Document a request header; `schema` adds to its schema, like `example`."""
+    return {
+        "in": "header",
+        "name": name,
+        "schema": {"type": "string", **schema},
+        "description": description,
+    }
 
-    def decorate(view: View) -> View:
-        for name, description in reasons.items():
-            view = blueprint.alt_response(
-                int(name.removeprefix("status_")),
-                schema=ProblemSchema,
-                description=description,
-                content_type=PROBLEM_JSON,
-            )(view)
-        return view
 
-    return decorate
+PREFER_HEADER = header_parameter(
+    "Prefer",
+    "Wait so many seconds: 200 with the result if it is there in time, or 202.",
+    example="wait=10",
+)
+USUAL_PROBLEMS = {
+    403: "A page of another site asks, or the key has another scope",
+    410: "Expired",
+    413: "Body too large",
+    415: "Not JSON",
+    422: "A query parameter",
+}
+"""Descriptions of the failures that many views have."""
+
+
+class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no types
+    """A blueprint whose views also document their failures."""
+
+    def problems(self, usual: Collection[int] = (), **reasons: str) -> Callable[[View], View]:
+        """Document the failures of a view.
+
+        Args:
+            usual: statuses whose descriptions are those of `USUAL_PROBLEMS`; with them, all are
+                documented in ascending order.
+            reasons: descriptions of the others: `status_422="Invalid car"`.
+        """
+        texts = {int(name.removeprefix("status_")): text for name, text in reasons.items()}
+        if usual:
+            texts |= {status: USUAL_PROBLEMS[status] for status in usual}
+            texts = dict(sorted(texts.items()))
+
+        def decorate(view: View) -> View:
+            for status, description in texts.items():
+                view = self.alt_response(
+                    status, schema=ProblemSchema, description=description, content_type=PROBLEM_JSON
+                )(view)
+            return view
+
+        return decorate
 
 
 def query_parameters(schema: type[Schema]) -> dict[str, Any]:
     """Document the query parameters of a view by the schema that reads them."""
     return {"in": "query", "schema": schema}
+
+
+def described(kind: type[Any], description: str, *options: Any, **more: Any) -> Any:
+    """A field that every answer has, with its description for the documentation.
+
+    Args:
+        kind: class of the field.
+        description: for the documentation.
+        options: positional arguments of the class.
+        more: its keyword arguments.
+    """
+    return kind(*options, required=True, metadata={"description": description}, **more)
 
 
 class PlaceSchema(Schema):

@@ -11,9 +11,9 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
-from api.http.compression import MAGIC_BYTES, compression_of
+from api.http.compression import MAGIC_BYTES, compression_of, refused_upload
 from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
-from shared.domain.errors import FieldProblem, UnreadableUpload, UploadTooLarge
+from shared.domain.errors import UploadTooLarge
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
@@ -94,7 +94,7 @@ class UploadBody:
             first += block
         found = compression_of(first)
         if self._compression not in ("identity", found):
-            raise _refused(f"wrong-{self._compression}")
+            raise refused_upload(f"wrong-{self._compression}")
         yield first
         yield from blocks
 
@@ -109,9 +109,9 @@ class UploadBody:
         except RequestEntityTooLarge:
             raise UploadTooLarge(maximum=self._request.max_content_length) from None
         except (ClientDisconnected, OSError):
-            raise _refused("truncated-upload", received=received) from None
+            raise refused_upload("truncated-upload", received=received) from None
         if expected is not None and received < expected:
-            raise _refused("truncated-upload", received=received)
+            raise refused_upload("truncated-upload", received=received)
 
     def _form_file(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """The bytes of the part `file`; any other part is refused."""
@@ -123,15 +123,15 @@ class UploadBody:
         for event in _form_events(decoder, blocks):
             if isinstance(event, multipart.File | multipart.Field):
                 if event.name != FILE_PART or has_file:
-                    raise _refused("unknown-part", part=str(event.name)[:80])
+                    raise refused_upload("unknown-part", part=str(event.name)[:80])
                 if not isinstance(event, multipart.File):
-                    raise _refused("file-without-name")
+                    raise refused_upload("file-without-name")
                 has_file = True
                 self.file_name = clean_file_name(event.filename)
             elif isinstance(event, multipart.Data) and event.data:
                 yield event.data
         if not has_file:
-            raise _refused("missing-file-part")
+            raise refused_upload("missing-file-part")
 
 
 def _form_events(
@@ -148,7 +148,7 @@ def _form_events(
             yield event
     except (ValueError, RequestEntityTooLarge, UnicodeDecodeError):
         is_cut = decoder.state not in (multipart.State.PREAMBLE, multipart.State.COMPLETE)
-        raise _refused("truncated-form" if is_cut else "wrong-form") from None
+        raise refused_upload("truncated-form" if is_cut else "wrong-form") from None
 
 
 def _content_encoding(request: Request) -> str:
@@ -157,10 +157,6 @@ def _content_encoding(request: Request) -> str:
     if encoding not in ("identity", "gzip", "zstd"):
         raise UnsupportedEncoding(expected="gzip, zstd", given=encoding[:80])
     return encoding
-
-
-def _refused(code: str, **params: object) -> UnreadableUpload:
-    return UnreadableUpload([FieldProblem("/file", code, **params)])
 
 
 def clean_file_name(name: str) -> str:

@@ -138,21 +138,13 @@ class _Entry(NamedTuple):
     summary: JobSummary | None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Lists jobs and batches; the cost of a page does not depend on the number of entries.
+    """Lists jobs and batches; the cost of a page does not depend on the number of entries."""
 
-    Args:
-        lists: ids of each caller's jobs and batches.
-        batches: reads batches.
-        idempotency: maps idempotency keys to ids.
-    """
-
-    def __init__(
-        self, lists: SubmissionIndex, batches: Batches, idempotency: RedisIdempotency
-    ) -> None:
-        self._lists = lists
-        self._batches = batches
-        self._idempotency = idempotency
+    lists: SubmissionIndex
+    batches: Batches
+    idempotency: RedisIdempotency
 
     def page(self, caller: CallerId, wanted: ListFilter, cursor: str | None, limit: int) -> Page:
         """One page of a caller's entries; raises `BrokerUnavailable`.
@@ -178,7 +170,7 @@ class Listing:
 
     def _with_key(self, caller: CallerId, wanted: ListFilter, key: str) -> Iterator[JobSummary]:
         for kind in wanted.kinds:
-            found = self._idempotency.find(caller, IDEMPOTENCY_ROUTES[kind], key)
+            found = self.idempotency.find(caller, IDEMPOTENCY_ROUTES[kind], key)
             if found is not None:
                 (summary,) = self._summaries(kind, caller, [found])
                 if summary is not None and wanted.matches(summary):
@@ -205,7 +197,7 @@ class Listing:
     ) -> Iterator[_Entry]:
         # Reading a batch opens files, so batches are read one at a time.
         size = FETCH_SIZE if kind is JobKind.JOB else 1
-        while ids := self._lists.ids(kind, caller, after=after, before=before, limit=FETCH_SIZE):
+        while ids := self.lists.ids(kind, caller, after=after, before=before, limit=FETCH_SIZE):
             for start in range(0, len(ids), size):
                 block = ids[start : start + size]
                 yield from map(_Entry, block, self._summaries(kind, caller, block))
@@ -216,15 +208,15 @@ class Listing:
     ) -> list[JobSummary | None]:
         """The summaries of these ids; expired ids are removed from the index."""
         if kind is JobKind.JOB:
-            found = self._lists.summaries(ids)
+            found = self.lists.summaries(ids)
         else:
             found = [self._read_batch(caller, each) for each in ids]
         gone = [each for each, summary in zip(ids, found, strict=True) if summary is None]
-        self._lists.remove(kind, caller, gone)
+        self.lists.remove(kind, caller, gone)
         return [one if one is not None and one.caller == caller else None for one in found]
 
     def _read_batch(self, caller: CallerId, batch_id: str) -> JobSummary | None:
         try:
-            return _batch_summary(self._batches.get(BatchId(batch_id), caller))
+            return _batch_summary(self.batches.get(BatchId(batch_id), caller))
         except (BatchNotFound, BatchExpired):
             return None

@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import orjson
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from api.http.context import language, services
-from api.http.responses import JSON, HttpResponse
+from api.http.responses import JSON, HttpResponse, described
 from api.jobs.listing import ListFilter
 from api.valuations.schemas import serialize_valuation
 from shared.domain.ids import ValuationId, is_id
@@ -45,16 +45,12 @@ class JobSchema(Schema):
     created_at = fields.DateTime(required=True)
     started_at = fields.DateTime(required=True, allow_none=True)
     finished_at = fields.DateTime(required=True, allow_none=True)
-    queue_position = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Open jobs before this one"}
-    )
-    eta_s = fields.Float(
-        required=True,
+    queue_position = described(fields.Integer, "Open jobs before this one", allow_none=True)
+    eta_s = described(
+        fields.Float,
+        "Seconds until the end at the rate of the last minute; null while "
+        "jobs do not wait for each other, or nothing has ended yet",
         allow_none=True,
-        metadata={
-            "description": "Seconds until the end at the rate of the last minute; null while "
-            "jobs do not wait for each other, or nothing has ended yet"
-        },
     )
     attempts = fields.Integer(required=True)
     cancel_requested = fields.Boolean(required=True)
@@ -96,10 +92,8 @@ class JobListSchema(Schema):
     """A page of the caller's jobs and batches, the newest first."""
 
     items = fields.List(fields.Nested(JobHeadSchema), required=True)
-    next_cursor = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "`cursor` of the next page; null: this is the last"},
+    next_cursor = described(
+        fields.String, "`cursor` of the next page; null: this is the last", allow_none=True
     )
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
@@ -236,7 +230,6 @@ class JobListQuery(Schema):
     """Query parameters of the list of jobs."""
 
     class Meta:
-        unknown = RAISE
         include = {  # noqa: RUF012 - marshmallow requires a dict; `from` is a Python keyword
             "from": TimeField(
                 load_default=0.0,

@@ -29,43 +29,20 @@ class Submission:
     idempotency_key: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Jobs:
-    """Accepts jobs, reads their state, waits for their end and cancels them.
+    """Accepts jobs, reads their state, waits for their end and cancels them."""
 
-    Args:
-        active_model: jobs are refused while no version is active.
-        store: stores jobs.
-        lists: reads summaries of jobs without their cars.
-        events: wakes the threads that wait for a job.
-        dispatcher: puts jobs on the queue.
-        idempotency: maps idempotency keys to jobs.
-        clock: returns Unix time.
-        queue_guard: refuses new work while the queue is too long.
-        long_waits: bounds the waiting threads; beyond it, `wait` returns at once.
-    """
-
-    def __init__(
-        self,
-        *,
-        active_model: ActiveVersionCache,
-        store: JobStore,
-        lists: SubmissionIndex,
-        events: JobEvents,
-        dispatcher: MicroBatchDispatcher,
-        idempotency: RedisIdempotency,
-        clock: Clock,
-        queue_guard: QueueGuard,
-        long_waits: threading.Semaphore,
-    ) -> None:
-        self._queue_guard = queue_guard
-        self._active_model = active_model
-        self._store = store
-        self._lists = lists
-        self._events = events
-        self._dispatcher = dispatcher
-        self._idempotency = idempotency
-        self._clock = clock
-        self._long_waits = long_waits
+    active_model: ActiveVersionCache
+    store: JobStore
+    lists: SubmissionIndex
+    events: JobEvents
+    dispatcher: MicroBatchDispatcher
+    idempotency: RedisIdempotency
+    clock: Clock
+    queue_guard: QueueGuard
+    long_waits: threading.Semaphore
+    """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
     def submit(self, submission: Submission, caller: CallerId) -> Job:
         """Accept a job; it is stored and queued when this returns.
@@ -75,11 +52,11 @@ class Jobs:
             IdempotencyConflict: the key was used before with another body.
             BrokerUnavailable, QueueFull: the job cannot be accepted now.
         """
-        if self._active_model.version_id() is None:
+        if self.active_model.version_id() is None:
             raise ModelNotLoaded
         job_id = JobId(new_id())
         if submission.idempotency_key is not None:
-            claim = self._idempotency.claim(
+            claim = self.idempotency.claim(
                 caller,
                 "jobs",
                 submission.idempotency_key,
@@ -93,54 +70,54 @@ class Jobs:
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller; raises `JobNotFound` or `JobExpired`."""
-        return self._store.get(job_id, caller)
+        return self.store.get(job_id, caller)
 
     def place(self, job: Job) -> QueuePosition | None:
         """The position of a job in the queue; None if it has ended."""
-        return None if job.state.is_terminal else self._store.queue_position(job.id)
+        return None if job.state.is_terminal else self.store.queue_position(job.id)
 
     def summary(self, job_id: JobId, caller: CallerId) -> JobSummary:
         """The state of a job without its cars; raises as `get`."""
         if is_id(job_id):
-            (summary,) = self._lists.summaries([job_id])
+            (summary,) = self.lists.summaries([job_id])
             if summary is not None and summary.caller == caller:
                 return summary
-        self._store.get(job_id, caller)  # raises the error that applies
+        self.store.get(job_id, caller)  # raises the error that applies
         raise JobNotFound(id=job_id)
 
     def wait(self, job_id: JobId, caller: CallerId, timeout_s: float) -> JobSummary:
         """The state of a job when it has ended, or after `timeout_s`."""
-        return self._events.poll(
+        return self.events.poll(
             job_id,
             lambda: self.summary(job_id, caller),
             lambda summary: summary.state.is_terminal,
             timeout_s,
-            waiters=self._long_waits,
+            waiters=self.long_waits,
         )
 
     def cancel(self, job_id: JobId, caller: CallerId) -> Job:
         """Request the cancellation of a job; raises `JobAlreadyEnded` if it has ended."""
-        return self._store.request_cancel(job_id, caller)
+        return self.store.request_cancel(job_id, caller)
 
     def _accept(self, job_id: JobId, submission: Submission, caller: CallerId) -> Job:
         job = Job(
             id=job_id,
             caller=caller,
             state=JobState.QUEUED,
-            created_at=self._clock(),
+            created_at=self.clock(),
             requests=submission.requests,
             is_list=submission.is_list,
         )
-        self._queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
-        if self._store.create(job):
-            self._dispatcher.submit_job(job_id, is_long=job.is_long)
+        self.queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
+        if self.store.create(job):
+            self.dispatcher.submit_job(job_id, is_long=job.is_long)
             return job
         # A concurrent request with the same Idempotency-Key has stored the job.
-        return self._store.get(job_id, caller)
+        return self.store.get(job_id, caller)
 
     def _find(self, job_id: JobId, caller: CallerId) -> Job | None:
         """The job of a repeated submission; None if the first request failed before storing it."""
         try:
-            return self._store.get(job_id, caller)
+            return self.store.get(job_id, caller)
         except (JobNotFound, JobExpired):
             return None

@@ -7,11 +7,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, request
-from flask_smorest import Blueprint
 
 from api.http.context import caller_id, language, services
 from api.http.requests import (
-    NoQuery,
     ValuationQuery,
     WaitQuery,
     load_json,
@@ -19,7 +17,13 @@ from api.http.requests import (
     preferred_wait_s,
     read_json,
 )
-from api.http.responses import PREFER_HEADER, documents_problems, json_response, query_parameters
+from api.http.responses import (
+    PREFER_HEADER,
+    ApiBlueprint,
+    header_parameter,
+    json_response,
+    query_parameters,
+)
 from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
@@ -43,22 +47,13 @@ _LARGE_LIST_LOCK = threading.Lock()
 """Serialises the parsing and dumping of lists of hundreds of cars: each takes megabytes, and
 because of the GIL two at once are not faster and would delay single cars."""
 
-blueprint = Blueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
-SUBMIT_QUERY = ValuationQuery()
-LIST_QUERY = JobListQuery()
-WAIT_QUERY = WaitQuery()
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
 IDEMPOTENCY_KEY_MAX = 200
 
 
 def idempotency_parameter(description: str) -> dict[str, Any]:
     """The documentation of the header `Idempotency-Key`."""
-    return {
-        "in": "header",
-        "name": "Idempotency-Key",
-        "schema": {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
-        "description": description,
-    }
+    return header_parameter("Idempotency-Key", description, maxLength=IDEMPOTENCY_KEY_MAX)
 
 
 @blueprint.post("/jobs")
@@ -87,24 +82,22 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
 )
 @blueprint.response(202, JobSchema, description="Accepted: poll `Location`")
 @blueprint.alt_response(200, schema=JobSchema, description="Ended within `Prefer: wait`")
-@documents_problems(
-    blueprint,
-    status_413="Body too large",
-    status_415="Not JSON",
+@blueprint.problems(
+    (413, 415),
     status_422="Invalid car or parameter, or the Idempotency-Key came with another body",
     status_503="No model, or queue down",
 )
 @require_scope(Scope.PREDICT)
 def submit() -> Response:
     """Store and queue a job; 202 is sent after both."""
-    query = load_query(SUBMIT_QUERY)
+    query = load_query(ValuationQuery)
     # The body is read before the lock is taken, so that a slow client does not hold it.
     is_large = len(read_json()) >= LARGE_BODY_BYTES
     with _LARGE_LIST_LOCK if is_large else nullcontext():
         submission = _submission(query["include"])
     job = services().jobs.submit(submission, caller_id())
     del submission
-    wait_s = preferred_wait_s()
+    wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
     if wait_s is None:
         return accepted(job, query["coverage"])
     job_id = job.id
@@ -133,13 +126,13 @@ def _submission(extras: tuple[Extra, ...]) -> Submission:
     parameters=[query_parameters(JobListQuery)],
 )
 @blueprint.response(200, JobListSchema)
-@documents_problems(
-    blueprint, status_422="Invalid parameter", status_503="Queue down, or the store of batches"
+@blueprint.problems(
+    status_422="Invalid parameter", status_503="Queue down, or the store of batches"
 )
 @require_scope(Scope.PREDICT)
 def list_all() -> Response:
     """List the jobs and batches of the caller, page by page."""
-    query = load_query(LIST_QUERY)
+    query = load_query(JobListQuery)
     page = services().listing.page(caller_id(), load_filter(query), query["cursor"], query["limit"])
     links = {}
     if page.cursor is not None:
@@ -153,13 +146,11 @@ def list_all() -> Response:
 @blueprint.get("/jobs/<job_id>")
 @blueprint.doc(summary="Read a job", parameters=[query_parameters(WaitQuery)])
 @blueprint.response(200, JobSchema)
-@documents_problems(
-    blueprint, status_404="No such job", status_410="Expired", status_422="Invalid parameter"
-)
+@blueprint.problems((410,), status_404="No such job", status_422="Invalid parameter")
 @require_scope(Scope.PREDICT)
 def read(job_id: str) -> Response:
     """Return the state, the queue position and the result if there is one; `wait` long-polls."""
-    query = load_query(WAIT_QUERY)
+    query = load_query(WaitQuery)
     summary = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
     if not summary.state.is_terminal:
         response = _job_response(summary, query["coverage"])
@@ -189,18 +180,16 @@ def _digest(content: bytes) -> str:
 @blueprint.delete("/jobs/<job_id>")
 @blueprint.doc(summary="Cancel a job")
 @blueprint.response(202, JobSchema, description="Cancelled, or asked to end")
-@documents_problems(
-    blueprint,
+@blueprint.problems(
+    (410, 422),
     status_403="A page of another site asks",
     status_404="No such job",
     status_409="It has ended",
-    status_410="Expired",
-    status_422="A query parameter",
 )
 @require_scope(Scope.PREDICT)
 def cancel(job_id: str) -> Response:
     """Cancel a job: a queued one ends at once, a running one at its next step."""
-    load_query(NO_QUERY)
+    load_query()
     job = services().jobs.cancel(JobId(job_id), caller_id())
     return json_response(dump_job(job, services().jobs.place(job), 0.9), 202)
 

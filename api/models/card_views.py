@@ -4,11 +4,10 @@ import hashlib
 
 import orjson
 from flask import Response, request
-from flask_smorest import Blueprint
 
 from api.http.context import services
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.models.service import CARD_DATA_FILE, MARKDOWN_FILE
 from api.ops.docs_views import html_response
@@ -21,9 +20,8 @@ CARD_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-NO_QUERY = NoQuery()
 
-blueprint = Blueprint(
+blueprint = ApiBlueprint(
     "model cards", __name__, description="What a version is, how good it is, and for whom."
 )
 blueprint.before_request(accept_basic_auth)
@@ -36,11 +34,10 @@ blueprint.before_request(accept_basic_auth)
         "200": {"description": "The card", "content": {"text/html": {}, "text/markdown": {}}}
     },
 )
-@documents_problems(
-    blueprint,
+@blueprint.problems(
+    (422,),
     status_404="No such version, or it has no card",
     status_409="The card is not what was saved",
-    status_422="A query parameter",
     status_503="`active` was asked for, and no version is",
 )
 @require_scope(Scope.PREDICT)
@@ -49,12 +46,12 @@ def card(version: str) -> Response:
 
     A page for browsers, Markdown for everybody else.
     """
-    load_query(NO_QUERY)
+    load_query()
     accept = request.accept_mimetypes
     if accept.quality("text/html") > accept.quality("text/markdown"):
         response = _page(_resolve_version(version))
     else:
-        content = services().models.card_file(_resolve_version(version), MARKDOWN_FILE)
+        content = services().registry.card_file(_resolve_version(version), MARKDOWN_FILE)
         response = _file(content, MEDIA_TYPES["md"])
     response.vary.add("Accept")
     return response
@@ -70,32 +67,31 @@ def card(version: str) -> Response:
         }
     },
 )
-@documents_problems(
-    blueprint,
+@blueprint.problems(
+    (422,),
     status_404="No such version or file",
     status_409="The file is not what was saved",
-    status_422="A query parameter",
     status_503="`active` was asked for, and no version is",
 )
 @require_scope(Scope.PREDICT)
 def card_file(version: str, name: str) -> Response:
     """Send a plot, or the card as `card.md` or `card.json`."""
-    load_query(NO_QUERY)
-    content = services().models.card_file(_resolve_version(version), name)
+    load_query()
+    content = services().registry.card_file(_resolve_version(version), name)
     return _file(content, MEDIA_TYPES[name.rpartition(".")[2]])
 
 
 def _resolve_version(version: str) -> str:
     if version != ACTIVE:
         return version
-    active = services().models.active_id()
+    active = services().active_model.version_id()
     if active is None:
         raise ModelNotLoaded
     return active
 
 
 def _page(version: str) -> Response:
-    content = orjson.loads(services().models.card_file(version, CARD_DATA_FILE))
+    content = orjson.loads(services().registry.card_file(version, CARD_DATA_FILE))
     return html_response("card.html", CARD_CSP, language="en", version=version, **content)
 
 

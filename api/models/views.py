@@ -3,20 +3,24 @@
 from typing import Any
 
 from flask import Response, request
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from api.http.context import caller_id, services
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems, json_response
+from api.http.requests import load_query
+from api.http.responses import (
+    USUAL_PROBLEMS,
+    ApiBlueprint,
+    described,
+    header_parameter,
+    json_response,
+)
 from api.middleware.authentication import Scope, require_scope
 from api.models.service import CARD_DATA_FILE
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import etag_of
 from shared.domain.errors import ModelNotLoaded
 
-blueprint = Blueprint("models", __name__, description="Versions of the model.")
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("models", __name__, description="Versions of the model.")
 
 
 class ModelVersionSchema(Schema):
@@ -24,11 +28,7 @@ class ModelVersionSchema(Schema):
 
     version = fields.String(required=True)
     active = fields.Boolean(required=True)
-    activated_at = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "When it was last made the active one"},
-    )
+    activated_at = described(fields.String, "When it was last made the active one", allow_none=True)
     created_at = fields.String(required=True)
     data_as_of = fields.String(required=True, allow_none=True)
     basis = fields.String(required=True)
@@ -37,9 +37,7 @@ class ModelVersionSchema(Schema):
     nodes = fields.Integer(required=True)
     training = fields.Dict(required=True)
     metrics = fields.Dict(required=True)
-    links = fields.Dict(
-        keys=fields.String(), required=True, metadata={"description": "`card`: its model card"}
-    )
+    links = described(fields.Dict, "`card`: its model card", keys=fields.String())
 
 
 class ModelListSchema(Schema):
@@ -52,11 +50,12 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
     """The JSON representation of a version, as `ModelVersionSchema` documents it."""
     # The price index has a value for every month; it is in the manifest and the model card.
     training = {name: value for name, value in version.training.items() if name != "price_index"}
+    activated_at = {one.version: one.at for one in services().registry.history()}
     links = {"card": f"/models/{version.id}/card"} if CARD_DATA_FILE in version.files else {}
     return {
         "version": version.id,
         "active": version.id == active_id,
-        "activated_at": services().models.activated_at().get(version.id),
+        "activated_at": activated_at.get(version.id),
         "created_at": version.created_at.isoformat(timespec="seconds"),
         "data_as_of": version.data_as_of,
         "basis": version.basis,
@@ -72,25 +71,26 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
 @blueprint.get("/models")
 @blueprint.doc(summary="List the versions")
 @blueprint.response(200, ModelListSchema)
-@documents_problems(blueprint, status_422="A query parameter")
+@blueprint.problems((422,))
 @require_scope(Scope.PREDICT)
 def list_models() -> Response:
     """List all versions in the registry, newest first."""
-    load_query(NO_QUERY)
-    active_id = services().models.active_id()
-    versions = services().models.versions()
+    load_query()
+    active_id = services().active_model.version_id()
+    versions = services().registry.list()
     return json_response({"models": [dump_version(version, active_id) for version in versions]})
 
 
 @blueprint.get("/models/active")
 @blueprint.doc(summary="The active version")
 @blueprint.response(200, ModelVersionSchema)
-@documents_problems(blueprint, status_422="A query parameter", status_503="No version is active")
+@blueprint.problems((422,), status_503="No version is active")
 @require_scope(Scope.PREDICT)
 def active_model() -> Response:
     """Return the active version; its ETag can be sent as `If-Match` with an activation."""
-    load_query(NO_QUERY)
-    version = services().models.active()
+    load_query()
+    active_id = services().active_model.version_id()
+    version = services().active_model.manifest(active_id) if active_id else None
     if version is None:
         raise ModelNotLoaded
     return _with_etag(dump_version(version, version.id))
@@ -100,47 +100,40 @@ def active_model() -> Response:
 @blueprint.doc(
     summary="Activate a version",
     parameters=[
-        {
-            "in": "header",
-            "name": "If-Match",
-            "schema": {"type": "string"},
-            "description": "ETag of the active version: activate only if it still is.",
-        }
+        header_parameter("If-Match", "ETag of the active version: activate only if it still is.")
     ],
 )
 @blueprint.response(200, ModelVersionSchema)
-@documents_problems(
-    blueprint,
+@blueprint.problems(
     status_404="No such version",
-    status_403="A page of another site asks, or the key has another scope",
+    status_403=USUAL_PROBLEMS[403],
     status_409="The version fails its checks",
     status_412="Another version is active than If-Match says",
-    status_422="A query parameter",
+    status_422=USUAL_PROBLEMS[422],
 )
 @require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
     """Make a version the active one; all workers use it within two seconds."""
-    load_query(NO_QUERY)
-    activated = services().models.activate(version, caller_id(), if_match())
+    load_query()
+    activated = services().registry.activate(version, by=caller_id(), expected_etag=if_match())
     return _with_etag(dump_version(activated, activated.id))
 
 
 @blueprint.post("/models/rollback")
 @blueprint.doc(summary="Go back to the version before")
 @blueprint.response(200, ModelVersionSchema)
-@documents_problems(
-    blueprint,
+@blueprint.problems(
     status_404="That version is gone",
-    status_403="A page of another site asks, or the key has another scope",
+    status_403=USUAL_PROBLEMS[403],
     status_409="There is none",
     status_412="If-Match does not hold",
-    status_422="A query parameter",
+    status_422=USUAL_PROBLEMS[422],
 )
 @require_scope(Scope.ADMIN)
 def rollback() -> Response:
     """Activate the version that was active before."""
-    load_query(NO_QUERY)
-    version = services().models.rollback(caller_id(), if_match())
+    load_query()
+    version = services().registry.rollback(by=caller_id(), expected_etag=if_match())
     return _with_etag(dump_version(version, version.id))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import redis
 
-from api.models.service import Models
+from model_store.registry.registry import ActiveVersionCache
 from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.metrics import ServiceSnapshot
 from shared.queue.names import QueueName
@@ -30,23 +30,17 @@ class Check:
     detail: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Checks the dependencies of the service.
+    """Checks the dependencies of the service."""
 
-    Args:
-        models: the model registry.
-        workers: the broker and the heartbeats of the workers.
-        cache: the result cache.
-    """
-
-    def __init__(self, models: Models, workers: WorkerRegistry, cache: ValuationCache) -> None:
-        self._models = models
-        self._workers = workers
-        self._cache = cache
+    active_model: ActiveVersionCache
+    workers: WorkerRegistry
+    cache: ValuationCache
 
     def checks(self) -> list[Check]:
         """Check every dependency now."""
-        broker = _check("broker", self._check_broker, required=True)
+        broker = _check("broker", self.workers.ping, required=True)
         # Heartbeats are in the broker: asking a dead one again would take its timeout twice.
         workers = (
             _check("workers", self._check_workers, required=True)
@@ -57,59 +51,44 @@ class Health:
             _check("model", self._check_model, required=True),
             broker,
             workers,
-            _check("cache", self._check_cache, required=False),
+            _check("cache", self.cache.ping, required=False),
         ]
-
-    def model_loaded(self) -> bool:
-        """Whether a model version is active."""
-        return self._models.active_id() is not None
-
-    def cache_enabled(self) -> bool:
-        """Whether the result cache answers."""
-        return self._cache.size() is not None
 
     def snapshot(self) -> ServiceSnapshot:
         """The gauges of `/metrics`; values that cannot be read are left out."""
-        version = self._models.active()
+        version_id = self.active_model.version_id()
+        version = self.active_model.manifest(version_id) if version_id else None
         try:
-            messages, ages = self._workers.waiting()
-            workers = self._workers.live_counts()
+            messages, ages = self.workers.waiting()
+            workers = self.workers.live_counts()
         except BrokerUnavailable:
             messages, ages, workers = {}, {}, {}
         return ServiceSnapshot(
             model_version=version.id if version else None,
             model_trained_on=version.created_at.date().isoformat() if version else "",
-            cached_estimates=self._cache.size(),
+            cached_estimates=self.cache.size(),
             queue_messages=messages,
             queue_oldest_age_s=ages,
             workers=workers,
         )
 
     def _check_model(self) -> str:
-        version = self._models.active_id()
+        version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
         return version
 
-    def _check_broker(self) -> str:
-        self._workers.ping()
-        return ""
-
     def _check_workers(self) -> str:
-        live_counts = self._workers.live_counts()
+        live_counts = self.workers.live_counts()
         if not live_counts[QueueName.INTERACTIVE]:
             raise WorkersMissing
         return ", ".join(f"{queue}: {count}" for queue, count in live_counts.items())
 
-    def _check_cache(self) -> str:
-        self._cache.ping()
-        return ""
 
-
-def _check(name: str, check: Callable[[], str], *, required: bool) -> Check:
+def _check(name: str, check: Callable[[], str | None], *, required: bool) -> Check:
     started = time.perf_counter()
     try:
-        detail, ok = check(), True
+        detail, ok = check() or "", True
     except DomainError as error:
         # Only the code is published, because the message may contain addresses.
         detail, ok = error.code, False

@@ -1,23 +1,20 @@
 """Operations: health, readiness, metrics, statistics."""
 
-import dataclasses
 import re
 from datetime import UTC, date, datetime
 
 from flask import Response
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.context import services
-from api.http.requests import NoQuery, load_query
-from api.http.responses import documents_problems, json_response, query_parameters
+from api.http.requests import load_query
+from api.http.responses import ApiBlueprint, json_response, query_parameters
 from api.middleware.authentication import Scope, require_scope
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.metrics import exposition
 
-blueprint = Blueprint("operations", __name__, description="Health, metrics and statistics.")
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint("operations", __name__, description="Health, metrics and statistics.")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -52,22 +49,19 @@ class DayQuery(Schema):
     date = fields.String(metadata={"description": "UTC day, YYYY-MM-DD; today by default"})
 
 
-DAY_QUERY = DayQuery()
-
-
 @blueprint.get("/health")
 @blueprint.doc(summary="Is a model loaded?")
 @blueprint.response(200, HealthSchema)
-@documents_problems(blueprint, status_422="A query parameter")
+@blueprint.problems((422,))
 def health() -> Response:
     """Answer with the fields of the reference API."""
-    load_query(NO_QUERY)
-    loaded = services().health.model_loaded()
+    load_query()
+    loaded = services().active_model.version_id() is not None
     return json_response(
         {
             "status": "ok" if loaded else "error",
             "model_loaded": loaded,
-            "cache_enabled": services().health.cache_enabled(),
+            "cache_enabled": services().cache.size() is not None,
         }
     )
 
@@ -75,10 +69,10 @@ def health() -> Response:
 @blueprint.get("/livez")
 @blueprint.doc(summary="Is the process up?")
 @blueprint.response(200, Schema.from_dict({"status": fields.String()}, name="LivenessSchema"))
-@documents_problems(blueprint, status_422="A query parameter")
+@blueprint.problems((422,))
 def live() -> Response:
     """Answer 200 while the process runs; dependencies are not checked."""
-    load_query(NO_QUERY)
+    load_query()
     return json_response({"status": "alive"})
 
 
@@ -86,48 +80,45 @@ def live() -> Response:
 @blueprint.doc(summary="Can it answer?")
 @blueprint.response(200, ReadinessSchema)
 @blueprint.alt_response(503, schema=ReadinessSchema, description="A required dependency is missing")
-@documents_problems(blueprint, status_422="A query parameter")
+@blueprint.problems((422,))
 def ready() -> Response:
     """Check every dependency now; without the cache the service is degraded, not down."""
-    load_query(NO_QUERY)
+    load_query()
     checks = services().health.checks()
     is_ready = all(check.ok for check in checks if check.required)
     status = "ready" if all(check.ok for check in checks) else "degraded"
-    body = {
-        "status": status if is_ready else "not-ready",
-        "checks": [dataclasses.asdict(check) for check in checks],
-    }
+    body = {"status": status if is_ready else "not-ready", "checks": checks}
     return json_response(body, 200 if is_ready else 503)
 
 
 @blueprint.get("/metrics")
 @blueprint.doc(summary="Prometheus metrics")
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
-@documents_problems(blueprint, status_422="A query parameter")
+@blueprint.problems((422,))
 def metrics() -> Response:
     """Export the metrics of all processes of this host in the text format."""
-    load_query(NO_QUERY)
+    load_query()
     return Response(exposition(services().health.snapshot()), content_type=CONTENT_TYPE_LATEST)
 
 
 @blueprint.get("/cache/stats")
 @blueprint.doc(summary="Result cache")
 @blueprint.response(200, {"type": "object"})
-@documents_problems(blueprint, status_422="A query parameter")
+@blueprint.problems((422,))
 def cache_stats() -> Response:
     """Return size, memory and hit rate of the result cache."""
-    load_query(NO_QUERY)
+    load_query()
     return json_response(services().cache.stats())
 
 
 @blueprint.get("/predictions/stats")
 @blueprint.doc(summary="Predictions of a day", parameters=[query_parameters(DayQuery)])
 @blueprint.response(200, {"type": "object"})
-@documents_problems(blueprint, status_422="Not a day")
+@blueprint.problems(status_422="Not a day")
 @require_scope(Scope.PREDICT)
 def prediction_stats() -> Response:
     """Return counts, prices and latency of a day, from the audit log."""
-    day = load_query(DAY_QUERY).get("date") or datetime.now(UTC).date().isoformat()
+    day = load_query(DayQuery).get("date") or datetime.now(UTC).date().isoformat()
     return json_response(services().audit_stats.of_day(_valid_day(day)))
 
 

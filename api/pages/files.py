@@ -1,6 +1,5 @@
 """The pages at `/fichiers`: upload a file of cars, follow its progress, download its results."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -79,14 +78,6 @@ def format_datetime(at: float) -> str:
     return time.strftime("%d/%m/%Y à %H:%M", time.localtime(at))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ErrorNotice:
-    """Why a file was refused."""
-
-    title: str
-    details: list[str]
-
-
 @blueprint.get("/fichiers")
 @require_scope(Scope.BULK)
 def form() -> Response:
@@ -157,7 +148,7 @@ def show_domain_error(error: DomainError) -> Response:
     details = [detail]
     if isinstance(error, InvalidInput):
         details = sentences(error.problems)
-    response = _form_page(ErrorNotice(title=title, details=details), status=status_of(error))
+    response = _form_page({"title": title, "details": details}, status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     if is_retryable(error):
@@ -170,7 +161,7 @@ def show_http_error(error: HTTPException) -> Response:
     """Show the form with the HTTP error."""
     code = "not-found" if error.code == HTTPStatus.NOT_FOUND else "bad-request"
     title, detail = describe_problem(code, {}, "fr")
-    return _form_page(ErrorNotice(title=title, details=[detail]), status=error.code or 500)
+    return _form_page({"title": title, "details": [detail]}, status=error.code or 500)
 
 
 def _redirect(batch_id: str) -> Response:
@@ -178,7 +169,7 @@ def _redirect(batch_id: str) -> Response:
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address})
 
 
-def _form_page(trouble: ErrorNotice | None = None, status: int = 200) -> Response:
+def _form_page(trouble: dict[str, Any] | None = None, status: int = 200) -> Response:
     recent = [] if status in REFUSAL_STATUSES else _recent()
     return _html("files.html", status, trouble=trouble, recent=recent, states=STATES)
 

@@ -1,6 +1,5 @@
-"""View model of the form: every field with its value, error and choices."""
+"""What the page shows of the form: every field with its value, error and choices."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.valuation import CarRequest
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CarField, Category, Number
+from shared.fields.kinds import Category, Number
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.texts import describe
 
@@ -44,68 +43,8 @@ UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
 """Units with another name in French."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """An option of a select field."""
-
-    value: str
-    label: str
-    selected: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FormField:
-    """A field of the form."""
-
-    name: str
-    label: str
-    required: bool
-    value: str
-    unit: str
-    numeric: str
-    """`inputmode`: `numeric`, `decimal` or empty for text."""
-    hint: str
-    error: str
-    choices: tuple[Choice, ...]
-    """Options of a select field; empty: a text field."""
-
-    @property
-    def described_by(self) -> str:
-        """Ids of the texts that describe the field, for `aria-describedby`."""
-        return " ".join(f"{self.name}-{kind}" for kind in ("hint", "error") if getattr(self, kind))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
-    """The form, in the groups of the page."""
-
-    car: tuple[FormField, ...]
-    asking_price: FormField
-    version: tuple[FormField, ...]
-    history: tuple[FormField, ...]
-
-    @property
-    def errors(self) -> list[FormField]:
-        """The fields with an error, in the order of the page."""
-        fields = (*self.car, self.asking_price, *self.version, *self.history)
-        return [field for field in fields if field.error]
-
-    @property
-    def details_open(self) -> bool:
-        """Whether the optional details are unfolded, because one of them has an error."""
-        return any(field.error for field in (*self.version, *self.history))
-
-    @property
-    def details_note(self) -> str:
-        """The text beside the heading of the optional details."""
-        filled = sum(bool(field.value) for field in (*self.version, *self.history))
-        if not filled:
-            return "pour une estimation plus fine"
-        return f"({filled} renseigné{'s' if filled > 1 else ''})"
-
-
-def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ()) -> Form:
-    """The form with values and errors.
+def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ()) -> dict[str, Any]:
+    """The form with values and errors, in the groups of the page.
 
     Args:
         values: raw values by field name.
@@ -115,15 +54,22 @@ def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ())
     for problem in problems:
         errors.setdefault(problem.pointer.removeprefix("/"), _error(problem))
 
-    def fields(names: Iterable[str]) -> tuple[FormField, ...]:
-        return tuple(_field(name, values.get(name, ""), errors.get(name, "")) for name in names)
+    def fields(names: Iterable[str]) -> list[dict[str, Any]]:
+        return [_field(name, values.get(name, ""), errors.get(name, "")) for name in names]
 
-    return Form(
-        car=fields(CAR),
-        asking_price=fields([ASKING_PRICE])[0],
-        version=fields(VERSION),
-        history=fields(HISTORY),
-    )
+    car, version, history = fields(CAR), fields(VERSION), fields(HISTORY)
+    (asking_price,), details = fields([ASKING_PRICE]), [*version, *history]
+    filled = sum(bool(field["value"]) for field in details)
+    note = f"({filled} renseigné{'s' if filled > 1 else ''})"
+    return {
+        "car": car,
+        "asking_price": asking_price,
+        "version": version,
+        "history": history,
+        "errors": [field for field in (*car, asking_price, *details) if field["error"]],
+        "details_open": any(field["error"] for field in details),
+        "details_note": note if filled else "pour une estimation plus fine",
+    }
 
 
 def example_values() -> dict[str, str]:
@@ -145,35 +91,28 @@ def car_name(car: CarFeatures, values: Mapping[str, str]) -> str:
     return f"{brand} {model} {car.year}"
 
 
-def _field(name: str, value: str, error: str) -> FormField:
+def _field(name: str, value: str, error: str) -> dict[str, Any]:
     definition = CAR_FIELDS[name]
-    return FormField(
-        name=name,
-        label=definition.label_fr,
-        required=definition.required,
-        value=value,
-        unit=UNITS.get(name, definition.unit),
-        numeric=_keyboard(definition),
-        hint=HINTS.get(name, ""),
-        error=error,
-        choices=_choices(definition, value),
-    )
-
-
-def _choices(definition: CarField, value: str) -> tuple[Choice, ...]:
-    if not isinstance(definition, Category):
-        return ()
-    selected = definition.member(value)
-    return tuple(
-        Choice(value=choice, label=FRENCH_CHOICES[choice], selected=choice == selected)
-        for choice in definition.choices
-    )
-
-
-def _keyboard(definition: CarField) -> str:
-    if not isinstance(definition, Number):
-        return ""
-    return "decimal" if definition.decimals else "numeric"
+    choices, selected, keyboard = [], None, ""
+    if isinstance(definition, Category):
+        choices, selected = definition.choices, definition.member(value)
+    elif isinstance(definition, Number):
+        keyboard = "decimal" if definition.decimals else "numeric"
+    texts = {"hint": HINTS.get(name, ""), "error": error}
+    return texts | {
+        "name": name,
+        "label": definition.label_fr,
+        "required": definition.required,
+        "value": value,
+        "unit": UNITS.get(name, definition.unit),
+        "keyboard": keyboard,
+        "described_by": " ".join(f"{name}-{kind}" for kind, text in texts.items() if text),
+        # Without choices it is a text field.
+        "choices": [
+            {"value": one, "label": FRENCH_CHOICES[one], "selected": one == selected}
+            for one in choices
+        ],
+    }
 
 
 def _error(problem: FieldProblem) -> str:

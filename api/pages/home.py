@@ -14,14 +14,14 @@ from werkzeug.exceptions import HTTPException, NotFound
 from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, status_of
-from api.http.requests import NoQuery, load_query
+from api.http.requests import load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.middleware.problems import answer_error, answer_http_error
 from api.models.service import CARD_DATA_FILE
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
 from api.pages.french import format_month, format_name, typographic
-from api.pages.result import Result, build_result
+from api.pages.result import build_result
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
@@ -84,7 +84,6 @@ REFUSAL_STATUSES = frozenset(
 """With these statuses the body of the request is not read."""
 BASIC_CHALLENGE = 'Basic realm="CarPricePredictor-MA"'
 """Makes browsers ask for the key, which they send as the password."""
-NO_QUERY = NoQuery()
 EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """The answer of the reference API at `/`."""
@@ -98,14 +97,6 @@ ASSETS = AssetFolder(
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(typographic)
 blueprint.before_request(accept_basic_auth)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """The message that is shown when there is no estimate."""
-
-    title: str
-    detail: str
 
 
 @blueprint.get("/")
@@ -209,7 +200,7 @@ def show_unexpected_error(error: Exception) -> Response:
 def _greeting() -> Response:
     """The JSON answer at `/`; errors are problem documents."""
     try:
-        load_query(NO_QUERY)
+        load_query()
     except InvalidInput as error:
         return answer_error(error)
     return Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
@@ -226,18 +217,18 @@ def _submitted_values() -> dict[str, str]:
     return {name: value.strip() for name, value in request.form.items() if value.strip()}
 
 
-def _notice(code: str, params: dict[str, Any]) -> Notice:
+def _notice(code: str, params: dict[str, Any]) -> dict[str, str]:
     title, detail = describe_problem(code, params, "fr")
-    return Notice(title=title, detail=detail)
+    return {"title": title, "detail": detail}
 
 
-def _outage_notice(code: str) -> Notice:
+def _outage_notice(code: str) -> dict[str, str]:
     """The message of an outage: asks the visitor to retry and names the cause for the operator."""
     cause, _ = describe_problem(code, {}, "fr")
-    return Notice(
-        title="Estimation momentanément indisponible",
-        detail=f"Vos réponses sont conservées : réessayez dans un instant. Cause : {cause}.",
-    )
+    return {
+        "title": "Estimation momentanément indisponible",
+        "detail": f"Vos réponses sont conservées : réessayez dans un instant. Cause : {cause}.",
+    }
 
 
 def _waiting(job: Job, values: dict[str, str]) -> Response:
@@ -249,7 +240,7 @@ def _waiting(job: Job, values: dict[str, str]) -> Response:
 
 def _failed(job: Job, values: dict[str, str]) -> Response:
     if job.state is JobState.CANCELLED:
-        notice = Notice(title="Estimation annulée", detail="Relancez-la quand vous voulez.")
+        notice = {"title": "Estimation annulée", "detail": "Relancez-la quand vous voulez."}
         return _page(values, notice=notice)
     return _page(values, notice=_notice(job.error or "valuation-failed", {}), status=500)
 
@@ -258,14 +249,14 @@ def _page(
     values: dict[str, str],
     *,
     problems: list[FieldProblem] | None = None,
-    result: Result | None = None,
-    notice: Notice | None = None,
+    result: dict[str, Any] | None = None,
+    notice: dict[str, str] | None = None,
     refresh: str = "",
     model_version: str | None = None,
     status: int = 200,
 ) -> Response:
     """The page, with the given form values, errors, result or notice."""
-    active = services().models.active_id()
+    active = services().active_model.version_id()
     version = model_version or active
     card = services().active_model.manifest(version) if version else None
     response = html_response(

@@ -1,7 +1,7 @@
-"""View models of the depreciation curve and of the comparable cars."""
+"""What the page shows of the depreciation curve and of the comparable cars."""
 
-import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from api.pages.french import NO_BREAK_SPACE, format_name, format_number, format_price
 from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
@@ -28,46 +28,8 @@ LIKENESSES = {
 """Reasons of similarity that are shown; fuel and gearbox are shown in any case."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class YearView:
-    """A point of the curve."""
-
-    when: str
-    short: str
-    kilometres: str
-    price: str
-    interval: str
-    x: float
-    y: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class OutlookView:
-    """The depreciation curve; the first entry of `years` is today."""
-
-    pace: str
-    years: tuple[YearView, ...]
-    curve: str
-    """SVG points of the line of prices."""
-    band: str
-    """SVG points of the area of the intervals."""
-    width: int = WIDTH
-    height: int = HEIGHT
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ComparableView:
-    """A comparable car."""
-
-    name: str
-    facts: str
-    alike: str
-    price: str
-    listings: str
-
-
-def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int) -> OutlookView:
-    """The drawing and the table of the next years.
+def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int) -> dict[str, Any]:
+    """The drawing and the table of the next years; the first entry of `years` is today.
 
     Args:
         estimate: of today.
@@ -91,45 +53,44 @@ def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int
 
     highs = [(across(n), up(one.high_mad)) for n, one in zip(numbers, intervals, strict=True)]
     lows = [(across(n), up(one.low_mad)) for n, one in zip(numbers, intervals, strict=True)]
-    return OutlookView(
-        pace=f"{PACES[depreciation.pace]}, {_km(depreciation.km_per_year)} par an",
-        years=tuple(
-            YearView(
-                when="Aujourd'hui" if count == 0 else f"Dans {_years(count)}",
-                short="Auj." if count == 0 else f"+{count}",
-                kilometres=_km(km),
-                price=format_price(price),
-                interval=f"{format_price(interval.low_mad)} à {format_price(interval.high_mad)}",
-                x=across(count),
-                y=up(price),
-            )
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "pace": f"{PACES[depreciation.pace]}, {_km(depreciation.km_per_year)} par an",
+        "years": [
+            {
+                "when": "Aujourd'hui" if count == 0 else f"Dans {_years(count)}",
+                "short": "Auj." if count == 0 else f"+{count}",
+                "kilometres": _km(km),
+                "price": format_price(price),
+                "interval": f"{format_price(interval.low_mad)} à {format_price(interval.high_mad)}",
+                "x": across(count),
+                "y": up(price),
+            }
             for count, km, price, interval in zip(
                 numbers, kilometres, prices, intervals, strict=True
             )
+        ],
+        "curve": _points(
+            [(across(n), up(price)) for n, price in zip(numbers, prices, strict=True)]
         ),
-        curve=_points([(across(n), up(price)) for n, price in zip(numbers, prices, strict=True)]),
-        band=_points([*highs, *reversed(lows)]),
-    )
+        "band": _points([*highs, *reversed(lows)]),
+    }
 
 
-def build_comparables(found: Sequence[Comparable]) -> tuple[ComparableView, ...]:
-    """The texts of the comparable cars."""
-    return tuple(_comparable(one) for one in found)
-
-
-def _comparable(one: Comparable) -> ComparableView:
+def build_comparable(one: Comparable) -> dict[str, str]:
+    """The texts of a comparable car."""
     years = str(one.year_from)
     if one.year_to != one.year_from:
         years = f"{one.year_from} à {one.year_to}"
     facts = [_km(one.km_driven), FRENCH_CHOICES[one.fuel], FRENCH_CHOICES[one.transmission].lower()]
-    alike = [LIKENESSES[each] for each in one.alike if each in LIKENESSES]
-    return ComparableView(
-        name=f"{format_name(one.company)} {format_name(one.model)} {years}",
-        facts=" · ".join(facts),
-        alike=", ".join(alike),
-        price=format_price(one.price_mad),
-        listings=f"{format_number(one.listings)}{NO_BREAK_SPACE}annonces",
-    )
+    return {
+        "name": f"{format_name(one.company)} {format_name(one.model)} {years}",
+        "facts": " · ".join(facts),
+        "alike": ", ".join(LIKENESSES[each] for each in one.alike if each in LIKENESSES),
+        "price": format_price(one.price_mad),
+        "listings": f"{format_number(one.listings)}{NO_BREAK_SPACE}annonces",
+    }
 
 
 def _points(places: Sequence[tuple[float, float]]) -> str:

@@ -1,6 +1,5 @@
-"""View model of the estimate: texts, and positions of the drawing in percent."""
+"""What the page shows of an estimate: texts, and positions of the drawing in percent."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from api.pages.french import (
     format_signed_price,
     round_price,
 )
-from api.pages.outlook import ComparableView, OutlookView, build_comparables, build_outlook
+from api.pages.outlook import build_comparable, build_outlook
 from shared.domain.car import CATEGORIES, CarFeatures
 from shared.domain.valuation import (
     CarRequest,
@@ -45,103 +44,37 @@ VERDICTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Drawing:
-    """Horizontal positions, percent of the width of the drawing."""
-
-    low: float
-    fair_low: float
-    price: float
-    fair_high: float
-    high: float
-    asking: float | None
-
-    @property
-    def asking_anchor(self) -> str:
-        """`text-anchor` of the label of the asking price, so that it stays inside."""
-        if self.asking is None or 25 <= self.asking <= 75:  # noqa: PLR2004 (quarters of 100)
-            return "middle"
-        return "start" if self.asking < 50 else "end"  # noqa: PLR2004 (half of 100)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class VerdictView:
-    """The texts about an asking price."""
-
-    position: str
-    title: str
-    asking: str
-    difference: str
-    percentile: str
-    is_suspicious: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ContributionView:
-    """A line of the explanation; `start` and `width` of its bar are percentages."""
-
-    label: str
-    value: str
-    effect: str
-    is_gain: bool
-    start: float
-    width: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """The values that the result shows."""
-
-    car: str
-    facts: str
-    price_mad: int
-    """Rounded, as machine-readable value."""
-    price: str
-    """Without its currency."""
-    centimes: str
-    low: str
-    """Lower end of the 90 % interval, without its currency."""
-    high: str
-    drawing: Drawing
-    model_known: bool
-    verdict: VerdictView | None
-    warnings: tuple[str, ...]
-    base: str
-    contributions: tuple[ContributionView, ...]
-    outlook: OutlookView | None
-    comparables: tuple[ComparableView, ...]
-
-
-def build_result(request: CarRequest, estimate: Estimate, values: Mapping[str, str]) -> Result:
-    """The result for one valued car.
+def build_result(
+    request: CarRequest, estimate: Estimate, values: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the page shows of one valued car; amounts are texts without currency.
 
     Args:
         request: the car and the asking price.
         estimate: of the model.
         values: raw form values.
     """
-    interval = estimate.interval()
-    asking = request.asking_price_mad
-    explanation = estimate.explanation
-    return Result(
-        car=car_name(request.car, values),
-        facts=_facts(request.car),
-        price_mad=round_price(estimate.price_mad),
-        price=format_number(round_price(estimate.price_mad)),
-        centimes=format_centimes(estimate.price_mad),
-        low=format_number(round_price(interval.low_mad)),
-        high=format_number(round_price(interval.high_mad)),
-        drawing=_drawing(estimate, interval, asking),
-        model_known=estimate.model_known,
-        verdict=None if asking is None else _verdict(estimate.verdict(asking), estimate),
-        warnings=tuple(_warning(dict(warning)) for warning in request.warnings),
-        base=format_price(explanation.base_mad) if explanation else "",
-        contributions=_contributions(explanation) if explanation else (),
-        outlook=build_outlook(estimate, estimate.depreciation, request.car.km_driven)
-        if estimate.depreciation
-        else None,
-        comparables=build_comparables(estimate.comparables or ()),
-    )
+    interval, asking = estimate.interval(), request.asking_price_mad
+    depreciation = estimate.depreciation
+    shown = {
+        "car": car_name(request.car, values),
+        "facts": _facts(request.car),
+        "price_mad": round_price(estimate.price_mad),
+        "price": format_number(round_price(estimate.price_mad)),
+        "centimes": format_centimes(estimate.price_mad),
+        "low": format_number(round_price(interval.low_mad)),
+        "high": format_number(round_price(interval.high_mad)),
+        "drawing": _drawing(estimate, interval, asking),
+        "model_known": estimate.model_known,
+        "verdict": None if asking is None else _verdict(estimate.verdict(asking), estimate),
+        "warnings": [_warning(dict(warning)) for warning in request.warnings],
+        "outlook": depreciation and build_outlook(estimate, depreciation, request.car.km_driven),
+        "comparables": [build_comparable(one) for one in estimate.comparables or ()],
+    }
+    if estimate.explanation is not None:
+        shown["base"] = format_price(estimate.explanation.base_mad)
+        shown["contributions"] = _contributions(estimate.explanation)
+    return shown
 
 
 def _facts(car: CarFeatures) -> str:
@@ -151,7 +84,8 @@ def _facts(car: CarFeatures) -> str:
     )
 
 
-def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> Drawing:
+def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> dict[str, Any]:
+    """Horizontal positions, percent of the width of the drawing."""
     low, high = interval.low_mad, interval.high_mad
     width = max(high - low, 1.0)
     start, end = low, high
@@ -164,25 +98,31 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
         return round(100 * min(max((price_mad - start) / (end - start), 0.01), 0.99), 2)
 
     fair = estimate.interval(0.50)
-    return Drawing(
-        low=position(low),
-        fair_low=position(fair.low_mad),
-        price=position(estimate.price_mad),
-        fair_high=position(fair.high_mad),
-        high=position(high),
-        asking=None if asking is None else position(asking),
-    )
+    drawing = {
+        "low": position(low),
+        "fair_low": position(fair.low_mad),
+        "price": position(estimate.price_mad),
+        "fair_high": position(fair.high_mad),
+        "high": position(high),
+    }
+    if asking is None:
+        return drawing
+    # `text-anchor` of the label, so that it stays inside.
+    place, anchor = position(asking), "middle"
+    if not 25 <= place <= 75:  # noqa: PLR2004 (quarters of 100)
+        anchor = "start" if place < 50 else "end"  # noqa: PLR2004 (half of 100)
+    return {**drawing, "asking": place, "asking_anchor": anchor}
 
 
-def _verdict(verdict: Verdict, estimate: Estimate) -> VerdictView:
-    return VerdictView(
-        position=str(verdict.position).replace("_", "-"),
-        title=VERDICTS[verdict.position],
-        asking=f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
-        difference=_difference(verdict.difference_mad, estimate.price_mad),
-        percentile=_percentile(verdict.percentile),
-        is_suspicious=verdict.percentile <= SUSPICIOUS_PERCENTILE,
-    )
+def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "position": str(verdict.position).replace("_", "-"),
+        "title": VERDICTS[verdict.position],
+        "asking": f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
+        "difference": _difference(verdict.difference_mad, estimate.price_mad),
+        "percentile": _percentile(verdict.percentile),
+        "is_suspicious": verdict.percentile <= SUSPICIOUS_PERCENTILE,
+    }
 
 
 def _difference(difference_mad: float, price_mad: float) -> str:
@@ -213,27 +153,27 @@ def _warning(warning: dict[str, Any]) -> str:
     return f"{label}{NO_BREAK_SPACE}: {describe_warning(warning, 'fr')}"
 
 
-def _contributions(explanation: Explanation) -> tuple[ContributionView, ...]:
-    """The largest effects, then the sum of all others."""
+def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
+    """The largest effects, then the sum of all others; positions of bars in percent."""
     by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
     largest, others = by_size[:MAX_CONTRIBUTIONS], by_size[MAX_CONTRIBUTIONS:]
     if others:
         rest = sum(one.effect_mad for one in others)
         largest.append(Contribution(feature="", value=None, effect_mad=rest))
     scale = 50 / max(1.0, *(abs(one.effect_mad) for one in largest))
-    return tuple(_contribution(one, scale) for one in largest)
+    return [_contribution(one, scale) for one in largest]
 
 
-def _contribution(one: Contribution, scale: float) -> ContributionView:
+def _contribution(one: Contribution, scale: float) -> dict[str, Any]:
     width = round(abs(one.effect_mad) * scale, 2)
-    return ContributionView(
-        label=CAR_FIELDS[one.feature].label_fr if one.feature else "Autres éléments",
-        value=_value(one),
-        effect=format_signed_price(one.effect_mad),
-        is_gain=one.effect_mad >= 0,
-        start=50.0 if one.effect_mad >= 0 else round(50 - width, 2),
-        width=width,
-    )
+    return {
+        "label": CAR_FIELDS[one.feature].label_fr if one.feature else "Autres éléments",
+        "value": _value(one),
+        "effect": format_signed_price(one.effect_mad),
+        "is_gain": one.effect_mad >= 0,
+        "start": 50.0 if one.effect_mad >= 0 else round(50 - width, 2),
+        "width": width,
+    }
 
 
 def _value(one: Contribution) -> str:

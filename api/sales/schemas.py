@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 
+from api.http.responses import described
 from api.jobs.schemas import iso
 from api.valuations.schemas import IntervalSchema
 from shared.domain.errors import FieldProblem, InvalidInput
@@ -56,15 +57,11 @@ class OutcomeSchema(Schema):
     sale_price_mad = fields.Float(required=True)
     sold_at = fields.Date(required=True)
     recorded_at = fields.DateTime(required=True)
-    is_correction = fields.Boolean(
-        required=True, metadata={"description": "Another sale was reported before"}
-    )
+    is_correction = described(fields.Boolean, "Another sale was reported before")
     price_mad = fields.Float(required=True, metadata={"description": "The estimate"})
     interval = fields.Nested(IntervalSchema, required=True)
     inside_interval = fields.Boolean(required=True)
-    absolute_error = fields.Float(
-        required=True, metadata={"description": "As a share of the sale price"}
-    )
+    absolute_error = described(fields.Float, "As a share of the sale price")
     model_version = fields.String(required=True)
 
 
@@ -74,15 +71,9 @@ class OutcomeFiguresSchema(Schema):
     model_version = fields.String(required=True)
     outcomes = fields.Integer(required=True)
     corrections = fields.Integer(required=True)
-    median_absolute_error = fields.Float(
-        required=True, metadata={"description": "As a share of the sale price"}
-    )
-    mean_price_ratio = fields.Float(
-        required=True, metadata={"description": "Sale price over estimate; below 1: too high"}
-    )
-    coverage_90 = fields.Float(
-        required=True, metadata={"description": "Share of the sales inside the 90 % interval"}
-    )
+    median_absolute_error = described(fields.Float, "As a share of the sale price")
+    mean_price_ratio = described(fields.Float, "Sale price over estimate; below 1: too high")
+    coverage_90 = described(fields.Float, "Share of the sales inside the 90 % interval")
 
 
 class OutcomeStatsSchema(Schema):

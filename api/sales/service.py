@@ -29,31 +29,17 @@ MAX_SALE_LEAD = dt.timedelta(days=366)
 _NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SaleReports:
-    """Accepts sale reports.
+    """Accepts sale reports."""
 
-    Args:
-        search: finds the audit record of a valuation.
-        log: stores sale reports.
-        jobs: tells when a job ended, which locates the audit record of a long one.
-        clock: returns Unix time.
-        window_s: how long after the valuation a sale can be reported.
-    """
-
-    def __init__(
-        self,
-        *,
-        search: AuditSearch,
-        log: SaleReportLog,
-        jobs: JobStore,
-        clock: Clock,
-        window_s: int,
-    ) -> None:
-        self._search = search
-        self._log = log
-        self._jobs = jobs
-        self._clock = clock
-        self._window_s = window_s
+    search: AuditSearch
+    log: SaleReportLog
+    jobs: JobStore
+    """Tells when a job ended, which locates the audit record of a long one."""
+    clock: Clock
+    window_s: int
+    """How long after the valuation a sale can be reported."""
 
     def report(
         self, valuation_id: str, sale: Sale, caller: CallerId, *, is_admin: bool
@@ -74,20 +60,18 @@ class SaleReports:
         """
         self._check(valuation_id)
         _check_sale_date(valuation_id, sale)
-        valuation = self._log.get(valuation_id) or self._join_audit_record(valuation_id, sale)
+        valuation = self.log.get(valuation_id) or self._join_audit_record(valuation_id, sale)
         if valuation is None or not (is_admin or valuation.caller == caller):
             raise ValuationNotFound(id=valuation_id)
-        outcome, kind = self._log.put(
-            dataclasses.replace(
-                valuation, sale=sale, recorded_at=self._clock(), is_correction=False
-            )
+        outcome, kind = self.log.put(
+            dataclasses.replace(valuation, sale=sale, recorded_at=self.clock(), is_correction=False)
         )
         _count(outcome, kind)
         return outcome, kind
 
     def figures(self) -> Sequence[SaleAccuracy]:
         """The accuracy of each model version, newest first."""
-        return self._log.figures()
+        return self.log.figures()
 
     def _check(self, valuation_id: str) -> None:
         """Refuse malformed and expired ids."""
@@ -95,15 +79,15 @@ class SaleReports:
         is_numbered = not dash or _NUMBER.fullmatch(number) is not None
         if not is_id(base) or not is_numbered:
             raise ValuationNotFound(id=valuation_id[:MAX_QUOTED_CHARS])
-        age_s = self._clock() - id_timestamp(base)
-        if age_s > self._window_s:
-            raise ValuationExpired(id=valuation_id, days=self._window_s // DAY_S)
+        age_s = self.clock() - id_timestamp(base)
+        if age_s > self.window_s:
+            raise ValuationExpired(id=valuation_id, days=self.window_s // DAY_S)
         if age_s < -MAX_CLOCK_SKEW_S:
             raise ValuationNotFound(id=valuation_id)
 
     def _join_audit_record(self, valuation_id: str, sale: Sale) -> SaleReport | None:
         """The report for a valuation from its audit record; None without record or price."""
-        record = self._search.find(valuation_id, self._ended_at(valuation_id))
+        record = self.search.find(valuation_id, self._ended_at(valuation_id))
         if record is None or record.get("price_mad") is None:
             return None
         return SaleReport(
@@ -114,13 +98,13 @@ class SaleReports:
             low_mad=record["low_mad"],
             high_mad=record["high_mad"],
             model_version=record["model_version"],
-            recorded_at=self._clock(),
+            recorded_at=self.clock(),
         )
 
     def _ended_at(self, valuation_id: str) -> float | None:
         """When the job of a valuation ended; None if there is no job or the broker is down."""
         try:
-            job = self._jobs.load(JobId(valuation_id.partition("-")[0]))
+            job = self.jobs.load(JobId(valuation_id.partition("-")[0]))
         except BrokerUnavailable:
             return None
         return job.finished_at if job else None

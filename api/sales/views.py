@@ -1,11 +1,10 @@
 """`/valuations/{id}/outcome` and `/outcomes/stats`: sale reports and their statistics."""
 
 from flask import Response, g
-from flask_smorest import Blueprint
 
 from api.http.context import caller_id, services
-from api.http.requests import NoQuery, load_json, load_query
-from api.http.responses import documents_problems, json_response
+from api.http.requests import load_json, load_query
+from api.http.responses import ApiBlueprint, json_response
 from api.middleware.authentication import Scope, require_scope
 from api.sales.schemas import (
     OutcomeSchema,
@@ -17,8 +16,9 @@ from api.sales.schemas import (
 )
 from shared.domain.sale import SaleReportKind
 
-blueprint = Blueprint("outcomes", __name__, description="Sale prices, and how right estimates are.")
-NO_QUERY = NoQuery()
+blueprint = ApiBlueprint(
+    "outcomes", __name__, description="Sale prices, and how right estimates are."
+)
 
 
 @blueprint.post("/valuations/<valuation_id>/outcome")
@@ -28,12 +28,10 @@ NO_QUERY = NoQuery()
 )
 @blueprint.response(201, OutcomeSchema, description="Recorded")
 @blueprint.alt_response(200, schema=OutcomeSchema, description="Known already, or corrected")
-@documents_problems(
-    blueprint,
-    status_403="A page of another site asks, or the key has another scope",
+@blueprint.problems(
+    (403, 415),
     status_404="No valuation of this caller has this id",
     status_410="The valuation is too old",
-    status_415="Not JSON",
     status_422="Not a sale",
     status_503="It cannot be recorded",
 )
@@ -43,7 +41,7 @@ def report(valuation_id: str) -> Response:
 
     Repeating a report changes nothing; another price or date replaces it as a correction.
     """
-    load_query(NO_QUERY)
+    load_query()
     outcome, kind = services().outcomes.report(
         valuation_id,
         load_sale(load_json()),
@@ -56,10 +54,10 @@ def report(valuation_id: str) -> Response:
 @blueprint.get("/outcomes/stats")
 @blueprint.doc(summary="How right the estimates were")
 @blueprint.response(200, OutcomeStatsSchema)
-@documents_problems(blueprint, status_422="A query parameter", status_503="The index is locked")
+@blueprint.problems((422,), status_503="The index is locked")
 @require_scope(Scope.PREDICT, Scope.ADMIN)
 def stats() -> Response:
     """Return error, bias and coverage of each model version over all reported sales."""
-    load_query(NO_QUERY)
+    load_query()
     found = services().outcomes.figures()
     return json_response({"versions": [dump_figures(each) for each in found]})

@@ -6,7 +6,8 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from api.http.context import language, services
-from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
+from api.http.responses import described
+from shared.domain.outlook import Pace, SimilarityReason
 from shared.domain.valuation import COVERAGES, Estimate, Valuation, VerdictPosition, interval_of
 from shared.messages.texts import Language, describe_warning
 
@@ -32,11 +33,8 @@ class PaceSchema(Schema):
     """How far the car is taken to be driven from now on."""
 
     km_per_year = fields.Integer(required=True)
-    basis = fields.Enum(
-        Pace,
-        by_value=True,
-        required=True,
-        metadata={"description": "own: as the car was so far; market: as cars usually are"},
+    basis = described(
+        fields.Enum, "own: as the car was so far; market: as cars usually are", Pace, by_value=True
     )
 
 
@@ -51,59 +49,11 @@ class ComparableSchema(Schema):
     fuel = fields.String(required=True)
     transmission = fields.String(required=True)
     price_mad = fields.Float(required=True, metadata={"description": "Typical price by the model"})
-    listings = fields.Integer(
-        required=True, metadata={"description": "How many listings stand behind it, 10 or more"}
+    listings = described(fields.Integer, "How many listings stand behind it, 10 or more")
+    distance = described(fields.Float, "0: the same in everything; at most 3")
+    alike = described(
+        fields.List, "In what it is like the car", fields.Enum(SimilarityReason, by_value=True)
     )
-    distance = fields.Float(
-        required=True, metadata={"description": "0: the same in everything; at most 3"}
-    )
-    alike = fields.List(
-        fields.Enum(SimilarityReason, by_value=True),
-        required=True,
-        metadata={"description": "In what it is like the car"},
-    )
-
-
-def dump_depreciation(depreciation: Depreciation, coverage: float) -> dict[str, Any]:
-    """The members of the response for the next years."""
-    return {
-        "depreciation": [
-            {
-                "years": point.years,
-                "km_driven": point.km_driven,
-                "price_mad": point.price_mad,
-                "interval": dump_interval(point.quantiles_mad, coverage),
-            }
-            for point in depreciation.points
-        ],
-        "depreciation_pace": {
-            "km_per_year": depreciation.km_per_year,
-            "basis": str(depreciation.pace),
-        },
-    }
-
-
-def dump_interval(quantiles_mad: tuple[float, ...], coverage: float) -> dict[str, float]:
-    """One interval."""
-    interval = interval_of(quantiles_mad, coverage)
-    return {"low": interval.low_mad, "high": interval.high_mad, "coverage": interval.coverage}
-
-
-def dump_comparable(one: Comparable) -> dict[str, Any]:
-    """One typical car."""
-    return {
-        "company": one.company,
-        "model": one.model,
-        "year_from": one.year_from,
-        "year_to": one.year_to,
-        "km_driven": one.km_driven,
-        "fuel": one.fuel,
-        "transmission": one.transmission,
-        "price_mad": one.price_mad,
-        "listings": one.listings,
-        "distance": one.distance,
-        "alike": [str(likeness) for likeness in one.alike],
-    }
 
 
 CURRENCY = "MAD"
@@ -115,21 +65,15 @@ class VerdictSchema(Schema):
 
     asking_price_mad = fields.Float(required=True)
     position = fields.Enum(VerdictPosition, by_value=True, required=True)
-    percentile = fields.Float(
-        required=True, metadata={"description": "Share of comparable cars that ask less, percent"}
-    )
-    difference_mad = fields.Float(
-        required=True, metadata={"description": "Asking price minus estimate"}
-    )
+    percentile = described(fields.Float, "Share of comparable cars that ask less, percent")
+    difference_mad = described(fields.Float, "Asking price minus estimate")
 
 
 class ModelSchema(Schema):
     """Which model answered, and on what data it stands."""
 
     version = fields.String(required=True)
-    data_as_of = fields.String(
-        required=True, allow_none=True, metadata={"description": "Newest data of the training"}
-    )
+    data_as_of = described(fields.String, "Newest data of the training", allow_none=True)
     basis = fields.String(required=True, metadata={"example": "asking_prices"})
 
 
@@ -158,9 +102,7 @@ class ValuationSchema(Schema):
     interval = fields.Nested(IntervalSchema, required=True)
     verdict = fields.Nested(VerdictSchema, metadata={"description": "With asking_price_mad"})
     model = fields.Nested(ModelSchema, required=True)
-    model_known = fields.Boolean(
-        required=True, metadata={"description": "False: the car's model is not in the data"}
-    )
+    model_known = described(fields.Boolean, "False: the car's model is not in the data")
     cached = fields.Boolean(required=True)
     warnings = fields.List(fields.Nested(WarningSchema), required=True)
     base_mad = fields.Float(
@@ -185,7 +127,7 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
 def serialize_valuation(
     valuation: Valuation, coverage: float, model: Mapping[str, str | None], lang: Language
 ) -> dict[str, Any]:
-    """The response for one valuation.
+    """The response for one valuation; orjson serialises the dataclasses in it.
 
     Args:
         valuation: the request and its estimate.
@@ -195,29 +137,18 @@ def serialize_valuation(
     """
     estimate = valuation.estimate
     request = valuation.request
-    interval = estimate.interval(coverage)
     answer: dict[str, Any] = {
         "id": valuation.id,
         "price_mad": estimate.price_mad,
         "currency": CURRENCY,
-        "interval": {
-            "low": interval.low_mad,
-            "high": interval.high_mad,
-            "coverage": interval.coverage,
-        },
+        "interval": _interval(estimate.quantiles_mad, coverage),
         "model": model,
         "model_known": estimate.model_known,
         "cached": valuation.cached,
         "warnings": _serialize_warnings(valuation, lang),
     }
     if request.asking_price_mad is not None:
-        verdict = estimate.verdict(request.asking_price_mad)
-        answer["verdict"] = {
-            "asking_price_mad": verdict.asking_price_mad,
-            "position": str(verdict.position),
-            "percentile": verdict.percentile,
-            "difference_mad": verdict.difference_mad,
-        }
+        answer["verdict"] = estimate.verdict(request.asking_price_mad)
     if request.extras:
         _add_extras(answer, estimate, coverage)
     return answer
@@ -245,14 +176,28 @@ def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, 
     ]
 
 
+def _interval(quantiles_mad: tuple[float, ...], coverage: float) -> dict[str, float]:
+    interval = interval_of(quantiles_mad, coverage)
+    return {"low": interval.low_mad, "high": interval.high_mad, "coverage": interval.coverage}
+
+
 def _add_extras(answer: dict[str, Any], estimate: Estimate, coverage: float) -> None:
     if estimate.explanation is not None:
         answer["base_mad"] = estimate.explanation.base_mad
-        answer["contributions"] = [
-            {"feature": c.feature, "value": c.value, "effect_mad": c.effect_mad}
-            for c in estimate.explanation.contributions
-        ]
+        answer["contributions"] = estimate.explanation.contributions
     if estimate.depreciation is not None:
-        answer |= dump_depreciation(estimate.depreciation, coverage)
+        answer["depreciation"] = [
+            {
+                "years": point.years,
+                "km_driven": point.km_driven,
+                "price_mad": point.price_mad,
+                "interval": _interval(point.quantiles_mad, coverage),
+            }
+            for point in estimate.depreciation.points
+        ]
+        answer["depreciation_pace"] = {
+            "km_per_year": estimate.depreciation.km_per_year,
+            "basis": estimate.depreciation.pace,
+        }
     if estimate.comparables is not None:
-        answer["comparables"] = [dump_comparable(one) for one in estimate.comparables]
+        answer["comparables"] = estimate.comparables

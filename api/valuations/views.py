@@ -1,11 +1,10 @@
 """`POST /predict`, when Flask answers it."""
 
 from flask import Response, request
-from flask_smorest import Blueprint
 
 from api.http.context import caller_id, language, services
 from api.http.requests import ValuationQuery, load_json, load_query, resolve_wait_s
-from api.http.responses import PREFER_HEADER, documents_problems, json_response, query_parameters
+from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query_parameters
 from api.jobs.schemas import JobSchema, accepted_response
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
@@ -13,8 +12,7 @@ from shared.domain.job import Job
 from shared.fields.car import CarRequestSchema
 from shared.fields.requests import load_car_request
 
-blueprint = Blueprint("valuations", __name__, description="The price of one car, at once.")
-QUERY = ValuationQuery()
+blueprint = ApiBlueprint("valuations", __name__, description="The price of one car, at once.")
 
 
 @blueprint.post("/predict")
@@ -28,17 +26,15 @@ QUERY = ValuationQuery()
 )
 @blueprint.response(200, ValuationSchema, description="The valuation")
 @blueprint.alt_response(202, schema=JobSchema, description="Not ready in time: poll `Location`")
-@documents_problems(
-    blueprint,
-    status_413="Body too large",
-    status_415="Not JSON",
+@blueprint.problems(
+    (413, 415),
     status_422="Invalid car or parameter",
     status_503="No model, queue down or full, or the answer cannot be recorded",
 )
 @require_scope(Scope.PREDICT)
 def predict() -> Response:
     """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
-    query = load_query(QUERY)
+    query = load_query(ValuationQuery)
     car_request = load_car_request(load_json(), extras=query["include"])
     wait_s = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)

@@ -32,7 +32,11 @@ def store(path: BulkPath) -> JobStore:
 
 @pytest.fixture
 def lister(path: BulkPath) -> Listing:
-    return Listing(SubmissionIndex(path.client), path.batches, RedisIdempotency(path.client))
+    return Listing(
+        lists=SubmissionIndex(path.client),
+        batches=path.batches,
+        idempotency=RedisIdempotency(path.client),
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from launcher import child as child_module
-from launcher.child import Child, Command
+from launcher.child import Child
 from launcher.output import Output
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog
@@ -32,7 +32,7 @@ class Bench:
         env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         self.terminal = io.StringIO()
         self.children = {
-            name: Child(Command(name=name, line=line, env=env, cwd=folder))
+            name: Child(name=name, line=line, env=env, cwd=folder)
             for tier in tiers
             for name, line in tier.items()
         }
@@ -172,13 +172,13 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> Non
     driver.write_text(
         textwrap.dedent("""
             import os, pathlib, sys
-            from launcher.child import Child, Command
+            from launcher.child import Child
             from launcher.watchdog import Watchdog
             from launcher.output import Output
             from launcher.supervisor import Supervisor
             here = pathlib.Path(sys.argv[1])
             line = "sh -c 'sleep 602 & echo grandchild $!; wait'"
-            child = Child(Command(name="one", line=line, env=dict(os.environ), cwd=here))
+            child = Child(name="one", line=line, env=dict(os.environ), cwd=here)
             guardian = Watchdog()
             with Supervisor([[child]], output=Output(here, ["one"]), watchdog=guardian) as it:
                 it.start_tier(0, ready=lambda: True)

@@ -1,8 +1,8 @@
-"""The view models of the depreciation curve and the comparable cars."""
+"""What the page shows of the depreciation curve and of comparable cars."""
 
 import re
 
-from api.pages.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparables, build_outlook
+from api.pages.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparable, build_outlook
 from shared.domain.outlook import (
     Comparable,
     Depreciation,
@@ -47,26 +47,26 @@ def places(points: str) -> list[tuple[float, float]]:
 
 def test_the_curve_starts_today_falls_and_stays_in_its_frame() -> None:
     view = build_outlook(TODAY, years_on(), 50_000)
-    assert [year.when for year in view.years] == [
+    assert [year["when"] for year in view["years"]] == [
         "Aujourd'hui", "Dans 1 an", "Dans 2 ans", "Dans 3 ans",
     ]  # fmt: skip
-    curve = places(view.curve)
+    curve = places(view["curve"])
     assert (curve[0][0], curve[-1][0]) == (LEFT, RIGHT)
     heights = [y for _, y in curve]
     assert heights == sorted(heights), "down is more in a drawing"
-    band = places(view.band)
+    band = places(view["band"])
     assert len(band) == 2 * len(curve)
     assert (min(y for _, y in band), max(y for _, y in band)) == (TOP, BOTTOM)
 
 
 def test_the_years_are_in_french_and_rounded() -> None:
-    year = build_outlook(TODAY, years_on(), 50_000).years[1]
-    assert (year.kilometres, year.price) == ("62\u202f300\u00a0km", "90\u202f000\u00a0MAD")
-    assert year.interval == "63\u202f000\u00a0MAD à 117\u202f000\u00a0MAD"
+    year = build_outlook(TODAY, years_on(), 50_000)["years"][1]
+    assert (year["kilometres"], year["price"]) == ("62\u202f300\u00a0km", "90\u202f000\u00a0MAD")
+    assert year["interval"] == "63\u202f000\u00a0MAD à 117\u202f000\u00a0MAD"
 
 
 def test_the_pace_is_named_as_own_or_of_the_market() -> None:
-    own, market = (build_outlook(TODAY, years_on(pace), 1).pace for pace in Pace)
+    own, market = (build_outlook(TODAY, years_on(pace), 1)["pace"] for pace in Pace)
     assert own == "au même rythme qu'aujourd'hui, 12\u202f300\u00a0km par an"
     assert market.startswith("au rythme habituel du marché")
 
@@ -85,8 +85,8 @@ def test_a_comparable_shows_its_similarities_and_number_of_listings() -> None:
         distance=0.4,
         alike=(SimilarityReason.MODEL, SimilarityReason.NEAR_YEAR, SimilarityReason.FUEL),
     )
-    (view,) = build_comparables([typical])
-    assert view.name == "Mercedes-Benz Classe C 2016 à 2018"
-    assert view.facts == "120\u202f000\u00a0km · Diesel · automatique"
-    assert view.alike == "même modèle, année proche"
-    assert (view.price, view.listings) == ("251\u202f000\u00a0MAD", "27\u00a0annonces")
+    view = build_comparable(typical)
+    assert view["name"] == "Mercedes-Benz Classe C 2016 à 2018"
+    assert view["facts"] == "120\u202f000\u00a0km · Diesel · automatique"
+    assert view["alike"] == "même modèle, année proche"
+    assert (view["price"], view["listings"]) == ("251\u202f000\u00a0MAD", "27\u00a0annonces")

@@ -1,6 +1,7 @@
 """Texts and drawing of the pages, from plain values."""
 
 import doctest
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from api.pages.form import (
     form_values,
 )
 from api.pages.home import Suggestions, suggestions
-from api.pages.result import MAX_CONTRIBUTIONS, Result, build_result
+from api.pages.result import MAX_CONTRIBUTIONS, build_result
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
@@ -34,7 +35,7 @@ ESTIMATE = Estimate(
 )
 
 
-def show(asking_price_mad: float | None = None, estimate: Estimate = ESTIMATE) -> Result:
+def show(asking_price_mad: float | None = None, estimate: Estimate = ESTIMATE) -> dict[str, Any]:
     """The result for the example car."""
     values = example_values() | {"asking_price_mad": str(asking_price_mad or "")}
     return build_result(load_car_request(values), estimate, values)
@@ -58,7 +59,8 @@ def test_every_french_name_is_read_as_its_value():
 
 def test_every_field_of_a_car_is_on_the_form_once():
     form = build_form({})
-    names = [field.name for field in (*form.car, form.asking_price, *form.version, *form.history)]
+    groups = (form["car"], [form["asking_price"]], form["version"], form["history"])
+    names = [field["name"] for group in groups for field in group]
     assert sorted(names) == sorted(CAR_FIELDS.keys() - OMITTED_FIELDS)
 
 
@@ -81,46 +83,52 @@ def test_a_stored_request_can_be_typed_again():
 def test_a_blank_required_field_is_asked_for_by_name():
     with pytest.raises(InvalidInput) as raised:
         load_car_request({**example_values(), "fuel": ""})
-    (wrong,) = build_form({}, raised.value.problems).errors
-    assert (wrong.name, wrong.error) == ("fuel", "Choisissez le carburant.")
+    (wrong,) = build_form({}, raised.value.problems)["errors"]
+    assert (wrong["name"], wrong["error"]) == ("fuel", "Choisissez le carburant.")
 
 
 def test_a_field_is_described_by_its_hint_and_its_error():
     with pytest.raises(InvalidInput) as raised:
         load_car_request({**example_values(), "year": "1890"})
-    year = build_form({"year": "1890"}, raised.value.problems).errors[0]
-    assert year.described_by == "year-hint year-error"
-    assert year.value == "1890"
+    year = build_form({"year": "1890"}, raised.value.problems)["errors"][0]
+    assert year["described_by"] == "year-hint year-error"
+    assert year["value"] == "1890"
 
 
 def test_an_error_among_the_folded_details_unfolds_them():
     with pytest.raises(InvalidInput) as raised:
         load_car_request({**example_values(), "doors": "40"})
-    assert build_form({}, raised.value.problems).details_open
-    assert not build_form({"doors": "5"}).details_open
+    assert build_form({}, raised.value.problems)["details_open"]
+    assert not build_form({"doors": "5"})["details_open"]
 
 
 def test_a_category_in_any_spelling_selects_its_choice():
-    fuel = next(field for field in build_form({"fuel": "gasoil"}).car if field.name == "fuel")
-    assert [choice.label for choice in fuel.choices if choice.selected] == ["Diesel"]
+    fuel = next(field for field in build_form({"fuel": "gasoil"})["car"] if field["name"] == "fuel")
+    assert [choice["label"] for choice in fuel["choices"] if choice["selected"]] == ["Diesel"]
 
 
 def test_the_price_is_rounded_and_grouped():
     shown = show()
-    assert shown.price == "187\u202f300"
-    assert shown.centimes == "18,7 millions de centimes"
-    assert (shown.low, shown.high) == ("140\u202f500", "243\u202f500")
+    assert shown["price"] == "187\u202f300"
+    assert shown["centimes"] == "18,7 millions de centimes"
+    assert (shown["low"], shown["high"]) == ("140\u202f500", "243\u202f500")
 
 
 @pytest.mark.parametrize("asking", [None, 500, 150_000, 187_000, 250_000, 100_000_000])
 def test_the_drawing_stays_inside_and_in_order(asking: float | None):
-    drawing = show(asking).drawing
-    ends = [drawing.low, drawing.fair_low, drawing.price, drawing.fair_high, drawing.high]
+    drawing = show(asking)["drawing"]
+    ends = [
+        drawing["low"],
+        drawing["fair_low"],
+        drawing["price"],
+        drawing["fair_high"],
+        drawing["high"],
+    ]
     assert ends == sorted(ends)
     assert ends[0] > 0
     assert ends[-1] < 100
     assert ends[-1] - ends[0] > 50, "an asking price far off must not squeeze the interval"
-    assert drawing.asking is None or 0 < drawing.asking < 100
+    assert asking is None or 0 < drawing["asking"] < 100
 
 
 @pytest.mark.parametrize(
@@ -132,19 +140,19 @@ def test_the_drawing_stays_inside_and_in_order(asking: float | None):
     ],
 )
 def test_an_asking_price_gets_a_verdict(asking: float, position: VerdictPosition, said: str):
-    verdict = show(asking).verdict
+    verdict = show(asking)["verdict"]
     assert verdict is not None
-    assert verdict.position == position.replace("_", "-")
-    assert said in verdict.difference
+    assert verdict["position"] == position.replace("_", "-")
+    assert said in verdict["difference"]
 
 
 def test_a_price_below_nearly_all_others_is_called_suspicious():
-    cheap, usual = show(100_000).verdict, show(160_000).verdict
+    cheap, usual = show(100_000)["verdict"], show(160_000)["verdict"]
     assert cheap
     assert usual
-    assert cheap.is_suspicious
-    assert "Presque toutes" in cheap.percentile
-    assert not usual.is_suspicious
+    assert cheap["is_suspicious"]
+    assert "Presque toutes" in cheap["percentile"]
+    assert not usual["is_suspicious"]
 
 
 def test_small_contributions_are_summed_up():
@@ -164,18 +172,18 @@ def test_small_contributions_are_summed_up():
         model_known=True,
         explanation=explanation,
     )
-    shown = show(estimate=estimate).contributions
+    shown = show(estimate=estimate)["contributions"]
     assert len(shown) == MAX_CONTRIBUTIONS + 1
-    assert (shown[-1].label, shown[-1].effect) == ("Autres éléments", "+200\u00a0MAD")
-    assert shown[0].effect == "+9\u202f000\u00a0MAD"
-    assert shown[1].effect == "\u22128\u202f000\u00a0MAD"
-    assert all(one.start >= 0 and one.start + one.width <= 100 for one in shown)
+    assert (shown[-1]["label"], shown[-1]["effect"]) == ("Autres éléments", "+200\u00a0MAD")
+    assert shown[0]["effect"] == "+9\u202f000\u00a0MAD"
+    assert shown[1]["effect"] == "\u22128\u202f000\u00a0MAD"
+    assert all(one["start"] >= 0 and one["start"] + one["width"] <= 100 for one in shown)
 
 
 def test_ignored_values_are_named():
     values = example_values() | {"owner": "inconnu", "couleur": "rouge"}
     shown = build_result(load_car_request(values), ESTIMATE, values)
-    assert [text.split("\u00a0")[0] for text in shown.warnings] == ["couleur", "Main"]
+    assert [text.split("\u00a0")[0] for text in shown["warnings"]] == ["couleur", "Main"]
 
 
 def test_suggestions_are_what_the_model_has_seen(tmp_path):
