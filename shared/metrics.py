@@ -21,32 +21,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS_S = (
-    0.0005,
-    0.001,
-    0.002,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-)
-PRICE_BUCKETS_MAD = (
-    10_000,
-    50_000,
-    100_000,
-    200_000,
-    500_000,
-    1_000_000,
-    5_000_000,
-    10_000_000,
-)
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+PRICE_BUCKETS_MAD = (10_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000, 10_000_000)
 ERROR_BUCKETS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 RATIO_BUCKETS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0)
 GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -228,40 +205,32 @@ class SnapshotCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The gauges of the snapshot."""
-        state = self._snapshot
+        state, version = self._snapshot, self._snapshot.model_version
+        loaded = float(version is not None)
         yield GaugeMetricFamily(
-            "model_loaded",
-            "1 while a model version is active, 0 otherwise.",
-            value=float(state.model_version is not None),
+            "model_loaded", "1 while a model version is active, 0 otherwise.", value=loaded
         )
+        labels = ["version", "trained_date"]
         info = GaugeMetricFamily(
-            "model_version_info",
-            "1 for the active model version.",
-            labels=["version", "trained_date"],
+            "model_version_info", "1 for the active model version.", None, labels
         )
-        if state.model_version is not None:
-            info.add_metric([state.model_version, state.model_trained_on], 1)
+        if version is not None:
+            info.add_metric([version, state.model_trained_on], 1)
         yield info
-        if state.cached_estimates is not None:
+        if (cached := state.cached_estimates) is not None:
             yield GaugeMetricFamily(
-                "cache_size_predictions",
-                "Estimates in the result cache.",
-                value=state.cached_estimates,
+                "cache_size_predictions", "Estimates in the result cache.", value=cached
             )
-        yield _gauge_by_queue("queue_messages", "Messages that wait.", state.queue_messages)
-        yield _gauge_by_queue(
-            "queue_oldest_message_age_seconds",
-            "Age of the oldest message that waits.",
-            state.queue_oldest_age_s,
-        )
-        yield _gauge_by_queue("workers_up", "Workers with a recent heartbeat.", state.workers)
-
-
-def _gauge_by_queue(name: str, meaning: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, meaning, labels=["queue"])
-    for queue, value in values.items():
-        family.add_metric([queue], value)
-    return family
+        age = "Age of the oldest message that waits."
+        for name, meaning, values in (
+            ("queue_messages", "Messages that wait.", state.queue_messages),
+            ("queue_oldest_message_age_seconds", age, state.queue_oldest_age_s),
+            ("workers_up", "Workers with a recent heartbeat.", state.workers),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=["queue"])
+            for queue, value in values.items():
+                family.add_metric([queue], value)
+            yield family
 
 
 def host_registry() -> CollectorRegistry:

@@ -89,10 +89,7 @@ class Settings:
         rule=SWITCH,
     )
     interactive_workers: int = setting(
-        "INTERACTIVE_WORKERS",
-        2,
-        "Worker processes for valuations whose callers wait.",
-        minimum=1,
+        "INTERACTIVE_WORKERS", 2, "Worker processes for valuations whose callers wait.", minimum=1
     )
     bulk_processes: int = setting(
         "BULK_PROCESSES",

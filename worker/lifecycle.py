@@ -73,7 +73,9 @@ def connect_signals(
         with contextlib.suppress(ModelNotLoaded):
             runtime.warm_up()
         if get_implementation(sender.pool_cls) is prefork.TaskPool:
-            _prepare_bulk_worker()
+            os.nice(BULK_NICENESS)
+            # The kernels are loaded once, here, and shared by the processes of the pool.
+            import_module("worker.batches.fast_csv.engine")
         # The collector must not write to, and so copy, the pages that the children share.
         gc.collect()
         gc.freeze()
@@ -112,13 +114,6 @@ def _start_or_exit(start_process: Callable[[], None]) -> None:
     except Exception as error:
         log.critical("process_not_started", error=repr(error), exc_info=True)
         raise SystemExit(1) from error
-
-
-def _prepare_bulk_worker() -> None:
-    """Prepare a worker for batches; it runs at a lower priority than interactive workers."""
-    os.nice(BULK_NICENESS)
-    # The kernels are loaded once, here, and shared by the processes of the pool.
-    import_module("worker.batches.fast_csv.engine")
 
 
 class HeartbeatReporter:

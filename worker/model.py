@@ -196,21 +196,11 @@ class Estimation:
             log.exception("group_failed", error=str(error), cars=len(requests))
             results = [_estimate_alone(model, request) for request in requests]
         INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
-        self._submit_sample(requests, results)
-        return results
-
-    def _submit_sample(
-        self, requests: Sequence[CarRequest], results: Sequence[EstimateResult]
-    ) -> None:
-        """Give the shadow version its sample of the answers."""
         if self._shadow_evaluator is not None:
-            self._shadow_evaluator.submit_sample(
-                [
-                    (request.car, result)
-                    for request, result in zip(requests, results, strict=True)
-                    if isinstance(result, Estimate)
-                ]
-            )
+            pairs = zip(requests, results, strict=True)
+            answered = [(one.car, found) for one, found in pairs if isinstance(found, Estimate)]
+            self._shadow_evaluator.submit_sample(answered)
+        return results
 
 
 def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:
@@ -231,14 +221,12 @@ def _estimate_alone(model: "LoadedModel", request: CarRequest) -> EstimateResult
 
 def _with_extras(model: "LoadedModel", request: CarRequest, estimate: Estimate) -> Estimate:
     """Add what was asked for on top of the price."""
-    car = request.car
+    car, wanted, price_mad = request.car, request.extras, estimate.price_mad
     return dataclasses.replace(
         estimate,
-        explanation=model.explain(car) if Extra.CONTRIBUTIONS in request.extras else None,
-        depreciation=model.depreciation(car) if Extra.DEPRECIATION in request.extras else None,
-        comparables=model.comparables(car, estimate.price_mad)
-        if Extra.COMPARABLES in request.extras
-        else None,
+        explanation=model.explain(car) if Extra.CONTRIBUTIONS in wanted else None,
+        depreciation=model.depreciation(car) if Extra.DEPRECIATION in wanted else None,
+        comparables=model.comparables(car, price_mad) if Extra.COMPARABLES in wanted else None,
     )
 
 

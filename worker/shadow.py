@@ -59,7 +59,7 @@ class ShadowRuntime:
         self._checked_at = float("-inf")
         self._shadow, self._active = self._read()
         self._model: LoadedModel | None = None
-        self._failed: tuple[str, float] | None = None
+        self._failed: tuple[str | None, float] = (None, 0.0)
 
     def share(self) -> float:
         """Share of the cars to value (0 to 1); 0 without a shadow or a readable pointer."""
@@ -96,9 +96,8 @@ class ShadowRuntime:
 
     def _may_load(self, version: str) -> bool:
         """Whether loading this version has not failed within `RETRY_AFTER_S`."""
-        if self._failed is not None and self._failed[0] == version:
-            return self._clock() - self._failed[1] >= RETRY_AFTER_S
-        return True
+        failed_version, at = self._failed
+        return failed_version != version or self._clock() - at >= RETRY_AFTER_S
 
     def _load(self, version: str) -> "LoadedModel | None":
         # Importing the bundle loads the compiled kernels: only after `fill_kernel_cache` has run.
@@ -112,7 +111,7 @@ class ShadowRuntime:
             self._failed = (version, self._clock())
             return None
         log.info("shadow_loaded", version=version)
-        self._failed = None
+        self._failed = (None, 0.0)
         return model
 
 
@@ -187,10 +186,8 @@ class ShadowEvaluator:
             self._wakeup.clear()
             self._sleep(self._pause_s)
             while self._queue:
-                samples = [
-                    self._queue.popleft()
-                    for _ in range(min(len(self._queue), MAX_SAMPLES_PER_BATCH))
-                ]
+                count = min(len(self._queue), MAX_SAMPLES_PER_BATCH)
+                samples = [self._queue.popleft() for _ in range(count)]
                 try:
                     self._evaluate(samples)
                 except Exception as error:
@@ -283,15 +280,13 @@ def shadow_samples(
         values_at(columns[name], rows) if name in columns else missing for name in FIELD_NAMES
     ]
     cars = [CarFeatures.from_wire(list(values)) for values in zip(*by_field, strict=True)]
-    return [
-        (
-            car,
-            Estimate(
-                price_mad=prices[_MEDIAN],
-                quantiles_mad=tuple(prices),
-                model_version=version,
-                model_known=True,  # not compared
-            ),
+    answers = [
+        Estimate(
+            price_mad=prices[_MEDIAN],
+            quantiles_mad=tuple(prices),
+            model_version=version,
+            model_known=True,  # not compared
         )
-        for car, prices in zip(cars, quantiles[list(rows)].tolist(), strict=True)
+        for prices in quantiles[list(rows)].tolist()
     ]
+    return list(zip(cars, answers, strict=True))

@@ -19,46 +19,32 @@ TYPE_PREFIX = "/docs/problems#"
 RETRY_AFTER_S = 2
 
 
-class UnsupportedMediaType(DomainError):
+class UnsupportedMediaType(DomainError, code="unsupported-media-type"):
     """The body has another content type than the route reads."""
 
-    code = "unsupported-media-type"
 
-
-class UnsupportedEncoding(DomainError):
+class UnsupportedEncoding(DomainError, code="unsupported-content-encoding"):
     """The body is compressed in another way than the route reads."""
 
-    code = "unsupported-content-encoding"
 
-
-class NotAcceptable(DomainError):
+class NotAcceptable(DomainError, code="not-acceptable"):
     """The route has no representation that the client accepts."""
 
-    code = "not-acceptable"
 
-
-class RangeNotSatisfiable(DomainError):
+class RangeNotSatisfiable(DomainError, code="range-not-satisfiable"):
     """The range begins behind the end of the file of `size` bytes."""
 
-    code = "range-not-satisfiable"
 
-
-class CrossSiteRefused(DomainError):
+class CrossSiteRefused(DomainError, code="cross-site-refused"):
     """A page of another site requests a change."""
 
-    code = "cross-site-refused"
 
-
-class HostRefused(DomainError):
+class HostRefused(DomainError, code="host-refused"):
     """The call names another host than this machine, and there are no keys."""
 
-    code = "host-refused"
 
-
-class BodyTooLarge(DomainError):
+class BodyTooLarge(DomainError, code="body-too-large"):
     """The body is larger than the route reads."""
-
-    code = "body-too-large"
 
 
 STATUS_BY_ERROR: dict[type[DomainError], int] = {

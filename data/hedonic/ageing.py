@@ -11,7 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from data.hedonic.model import SEPARATOR, VEHICLE, YEARS, Cell, FloatArray, HedonicModel
+from data.hedonic.model import (
+    SEPARATOR,
+    VEHICLE,
+    YEARS,
+    Cell,
+    FloatArray,
+    HedonicModel,
+    split_vehicle,
+)
 from data.hedonic.predictor import HedonicPredictor
 
 _TERM = (VEHICLE, "year")
@@ -49,7 +57,7 @@ def with_isotonic_ageing(model: HedonicModel, listings: pd.DataFrame) -> Hedonic
 def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray]:
     """Log price of each known vehicle, with its most frequent fuel and gearbox, by year."""
     fuels, gearboxes = (_most_frequent(listings, field) for field in ("fuel", "transmission"))
-    pairs = [_vehicle(name) for name in model.vehicle_years]
+    pairs = [split_vehicle(name) for name in model.vehicle_years]
     rows = [(*pair, fuels.get(pair), gearboxes.get(pair)) for pair in pairs]
     repeat = len(YEARS)
     fields = ("company", "model", "fuel", "transmission")
@@ -60,11 +68,6 @@ def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray
     columns["year"] = [int(year) for _ in rows for year in YEARS]
     curves = HedonicPredictor(model).predict(columns, len(rows) * repeat).reshape(-1, repeat)
     return dict(zip(model.vehicle_years, curves, strict=True))
-
-
-def _vehicle(name: str) -> tuple[str, str]:
-    company, model = name.split(SEPARATOR)
-    return company, model
 
 
 def _most_frequent(listings: pd.DataFrame, field: str) -> dict[tuple[str, str], str]:

@@ -22,6 +22,7 @@ from data.hedonic.model import (
     Term,
 )
 from data.hedonic.ordinal_encoder import KEY_COLUMNS, tokenize_edition
+from data.listings.table import join_texts
 from data.vehicles.names import BRAND_CLASSES
 
 _ITERATIONS = (80, 40, 40)
@@ -110,12 +111,8 @@ def _robust_ridge(
     for iterations in _ITERATIONS:
         root = np.sqrt(weights)
         weighted = design.multiply(root[:, None]).multiply(free).tocsr()
-        solution = (
-            free
-            * lsqr(
-                weighted, (target - intercept) * root, damp=1.0, iter_lim=iterations, x0=solution
-            )[0]
-        )
+        aim = (target - intercept) * root
+        solution = free * lsqr(weighted, aim, damp=1.0, iter_lim=iterations, x0=solution)[0]
         free[non_increasing & (solution > 0)] = 0.0
         solution *= free
         residual = target - intercept - design @ solution
@@ -148,14 +145,9 @@ def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:
     columns = position[codes]
     used = np.flatnonzero(columns >= 0)
     width = term.width
+    filled = columns[used, None] * width + np.arange(width)
     design = scipy.sparse.csr_matrix(
-        (
-            values[used].ravel(),
-            (
-                np.repeat(rows[used], width),
-                (columns[used, None] * width + np.arange(width)).ravel(),
-            ),
-        ),
+        (values[used].ravel(), (np.repeat(rows[used], width), filled.ravel())),
         shape=(len(listings), len(kept) * width),
     )
     design.eliminate_zeros()
@@ -177,10 +169,7 @@ def _cell_codes(listings: pd.DataFrame, term: Term) -> tuple[list[str], IntArray
         columns.append(pd.Series([word for found in words for word in found], dtype=object))
     fields = [part for key in term.keys if key != WORD for part in KEY_COLUMNS.get(key, (key,))]
     columns[:0] = [_text(_column(listings, field).iloc[rows]) for field in fields]
-    joined = columns[0]
-    for column in columns[1:]:
-        joined = joined + SEPARATOR + column
-    codes, names = pd.factorize(joined, sort=True)
+    codes, names = pd.factorize(join_texts(columns), sort=True)
     return [str(name) for name in names], rows, codes.astype(np.int64)
 
 
@@ -209,8 +198,4 @@ def _cells(block: _Block, scaled: FloatArray) -> dict[str, Cell]:
 def _vehicle_years(listings: pd.DataFrame, min_count: int) -> dict[str, float]:
     grouped = listings.groupby(_text(listings["company"]) + SEPARATOR + _text(listings["model"]))
     years = grouped["year"].agg(["size", "median"])
-    return {
-        str(name): float(row["median"])
-        for name, row in years.iterrows()
-        if row["size"] >= min_count
-    }
+    return {str(n): float(row["median"]) for n, row in years.iterrows() if row["size"] >= min_count}

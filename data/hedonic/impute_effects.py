@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from data.hedonic.model import SEPARATOR, Cell, FloatArray, HedonicModel
+from data.hedonic.model import Cell, FloatArray, HedonicModel
 from data.hedonic.predictor import HedonicPredictor
-from data.listings.table import car_columns
+from data.listings.table import car_columns, join_texts
 from shared.domain.car import REQUIRED_FIELDS
 
 _MIN_STATED_SHARE = 0.96
@@ -50,9 +50,7 @@ def _cells(listings: pd.DataFrame, effect: FloatArray, min_count: int) -> dict[s
     above = np.full(len(listings), float(effect.mean()))
     found = {"": _cell(len(effect), above[0])}
     for keys in _LEVELS:
-        names = listings[keys[0]].astype(str)
-        for key in keys[1:]:
-            names = names + SEPARATOR + listings[key].astype(str)
+        names = join_texts(listings[key].astype(str) for key in keys)
         table = pd.DataFrame({"effect": effect, "above": above, "name": names.to_numpy()})
         table = table[listings[list(keys)].notna().all(axis=1).to_numpy()]
         cells = table.groupby("name").agg(

@@ -149,18 +149,9 @@ class HedonicModel:
         return {
             "intercept": self.intercept,
             "vehicle_years": dict(self.vehicle_years),
-            "usual": {
-                field: {key: [cell.count, *cell.coefficients] for key, cell in cells.items()}
-                for field, cells in self.imputed.items()
-            },
+            "usual": {field: _cells_to_json(cells) for field, cells in self.imputed.items()},
             "terms": [
-                {
-                    **term.to_json(),
-                    "cells": {
-                        key: [cell.count, *cell.coefficients]
-                        for key, cell in self.cells[term.name].items()
-                    },
-                }
+                {**term.to_json(), "cells": _cells_to_json(self.cells[term.name])}
                 for term in self.terms
             ],
         }
@@ -171,24 +162,21 @@ class HedonicModel:
         return cls(
             intercept=given["intercept"],
             terms=tuple(Term.from_json(term) for term in given["terms"]),
-            cells={
-                term["name"]: {
-                    key: Cell(int(cell[0]), tuple(cell[1:])) for key, cell in term["cells"].items()
-                }
-                for term in given["terms"]
-            },
+            cells={term["name"]: _cells_from_json(term["cells"]) for term in given["terms"]},
             vehicle_years=dict(given["vehicle_years"]),
-            imputed={
-                field: {key: Cell(int(cell[0]), tuple(cell[1:])) for key, cell in cells.items()}
-                for field, cells in given["usual"].items()
-            },
+            imputed={field: _cells_from_json(cells) for field, cells in given["usual"].items()},
         )
 
 
-def cell_key(values: Sequence[Any]) -> str:
-    """Key of the cell for the values of a term's keys; a missing value is empty.
+def split_vehicle(vehicle: str) -> tuple[str, str]:
+    """Company and model of a vehicle's cell key."""
+    company, model = vehicle.split(SEPARATOR)
+    return company, model
 
-    >>> cell_key(["dacia", None, 2018])
-    'dacia||2018'
-    """
-    return SEPARATOR.join("" if value is None else str(value) for value in values)
+
+def _cells_to_json(cells: Mapping[str, Cell]) -> dict[str, list[float]]:
+    return {key: [cell.count, *cell.coefficients] for key, cell in cells.items()}
+
+
+def _cells_from_json(given: Mapping[str, Sequence[float]]) -> dict[str, Cell]:
+    return {key: Cell(int(cell[0]), tuple(cell[1:])) for key, cell in given.items()}

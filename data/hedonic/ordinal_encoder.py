@@ -2,7 +2,8 @@
 
 import dataclasses
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from data.hedonic.model import (
     FloatArray,
     HedonicModel,
     IntArray,
+    split_vehicle,
 )
 from data.vehicles.columns import CategoricalColumn, Column, as_codes, as_numbers
 from data.vehicles.names import (
@@ -112,11 +114,20 @@ class CarOrdinalEncoder:
             VEHICLE: len(vehicles) + 1,
             SPEC: len(specs) + 1,
         }
-        brand_codes = {key_index: self._codes_by_value[key_index][1] for key_index in _BRAND_KEYS}
-        self._brands = VehicleBrands(vehicles, brand_codes)
+        self._brands = {
+            key_index: [
+                0,
+                *(self._codes_by_value[key_index][1].get(name, 0) for name, _ in vehicles),
+            ]
+            for key_index in _BRAND_KEYS
+        }
+        """By brand key: the code of each vehicle's brand in the statistics, by vehicle code."""
+        self._brand_arrays = {
+            key_index: np.array(codes) for key_index, codes in self._brands.items()
+        }
         self._specs = self._spec_codes(vehicles, specs)
         self._words = frozenset(words)
-        self._editions: dict[str | None, Words] = {}
+        self._known_words_of = lru_cache(_MAX_CACHE_SIZE)(self._find_words)
 
     def _spec_codes(
         self,
@@ -124,9 +135,8 @@ class CarOrdinalEncoder:
         specs: Sequence[tuple[str, str, str, str]],
     ) -> IntArray:
         """Code of a spec by the codes of vehicle, fuel and transmission."""
-        found = np.zeros(
-            (self.sizes[VEHICLE], self.sizes["fuel"], self.sizes["transmission"]), dtype=np.int64
-        )
+        shape = [self.sizes[key] for key in (VEHICLE, "fuel", "transmission")]
+        found = np.zeros(shape, dtype=np.int64)
         vehicle_codes = {pair: code for code, pair in enumerate(vehicles, start=1)}
         fuels, gearboxes = self.vocabularies["fuel"], self.vocabularies["transmission"]
         for code, (company, model, fuel, gearbox) in enumerate(specs, start=1):
@@ -161,11 +171,14 @@ class CarOrdinalEncoder:
             for name, words in self._codes_by_value
         ]
         years = [_year_code(year) for year in columns["year"]]
-        known = list(
-            map(self._vehicles.code, columns["company"], columns["model"], columns["year"])
-        )
+        names = (columns["company"], columns["model"], columns["year"])
+        known = list(map(self._vehicles.code, *names))
         specs = self._specs[known, plain[_FUEL], plain[_TRANSMISSION]]
-        self._brands.correct_lists(plain, known)
+        for key_index, brand_codes in self._brands.items():
+            plain[key_index] = [
+                brand_codes[vehicle] if vehicle else code
+                for vehicle, code in zip(known, plain[key_index], strict=True)
+            ]
         codes = np.array([*plain, years, known, specs], dtype=np.int64)
         return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", absent)))
 
@@ -186,7 +199,10 @@ class CarOrdinalEncoder:
         codes[_YEAR] = _year_codes(years)
         codes[_VEHICLE] = self._vehicle_codes(company, model, years)
         codes[_SPEC] = self._specs[codes[_VEHICLE], codes[_FUEL], codes[_TRANSMISSION]]
-        self._brands.correct_arrays(codes, codes[_VEHICLE])
+        for key_index, brand_codes in self._brand_arrays.items():
+            codes[key_index] = np.where(
+                codes[_VEHICLE] > 0, brand_codes[codes[_VEHICLE]], codes[key_index]
+            )
         return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", ())))
 
     def _known_words(self, editions: Column) -> dict[int, Words]:
@@ -203,14 +219,8 @@ class CarOrdinalEncoder:
             if edition and (words := self._known_words_of(edition))
         }
 
-    def _known_words_of(self, edition: str | None) -> Words:
-        found = self._editions.get(edition)
-        if found is None:
-            found = tuple(word for word in tokenize_edition(edition) if word in self._words)
-            if len(self._editions) >= _MAX_CACHE_SIZE:
-                self._editions.clear()
-            self._editions[edition] = found
-        return found
+    def _find_words(self, edition: str | None) -> Words:
+        return tuple(word for word in tokenize_edition(edition) if word in self._words)
 
     def _vehicle_codes(
         self, company: CategoricalColumn, model: CategoricalColumn, years: FloatArray
@@ -269,7 +279,7 @@ def ordinal_encoder_for(model: HedonicModel) -> CarOrdinalEncoder:
         key: [int(v) if key in _INTEGER_KEYS else v for v in sorted(words[key] - {""})]
         for key in COLUMN_KEYS
     }
-    vehicles = [_split_vehicle(vehicle) for vehicle in model.vehicle_years]
+    vehicles = [split_vehicle(vehicle) for vehicle in model.vehicle_years]
     specs = [_split_spec(spec) for spec in sorted(words[SPEC])]
     years = list(model.vehicle_years.values())
     return CarOrdinalEncoder(vocabularies, vehicles, years, specs, words[WORD])
@@ -290,11 +300,6 @@ def split_cell_key(cell: str, keys: Sequence[str]) -> list[str]:
     return found
 
 
-def _split_vehicle(vehicle: str) -> tuple[str, str]:
-    company, model = vehicle.split(SEPARATOR)
-    return company, model
-
-
 def _split_spec(spec: str) -> tuple[str, str, str, str]:
     company, model, fuel, gearbox = spec.split(SEPARATOR)
     return company, model, fuel, gearbox
@@ -303,7 +308,7 @@ def _split_spec(spec: str) -> tuple[str, str, str, str]:
 def cell_value_code(key: str, value: str, ordinal_encoder: CarOrdinalEncoder) -> int:
     """Code of a value in a cell's key."""
     if key == VEHICLE:
-        return ordinal_encoder.vehicle_code(*_split_vehicle(value), None)
+        return ordinal_encoder.vehicle_code(*split_vehicle(value), None)
     if key == SPEC:
         return ordinal_encoder.spec_code(*_split_spec(value))
     if value == "":
@@ -311,38 +316,6 @@ def cell_value_code(key: str, value: str, ordinal_encoder: CarOrdinalEncoder) ->
     if key == "year":
         return int(value) - FIRST_YEAR + 1
     return ordinal_encoder.vocabularies[key][int(value) if key in _INTEGER_KEYS else value]
-
-
-class VehicleBrands:
-    """Replaces the brand codes of known vehicles by those of the brand in the statistics.
-
-    Args:
-        vehicles: the known (company, model) pairs; the i-th has code i + 1.
-        words: by the index of a key: the key's codes by company.
-    """
-
-    def __init__(
-        self, vehicles: Sequence[tuple[str, str]], words: Mapping[int, Mapping[Any, int]]
-    ) -> None:
-        self._codes = {
-            key_index: [0, *(codes.get(company, 0) for company, _ in vehicles)]
-            for key_index, codes in words.items()
-        }
-        self._arrays = {key_index: np.array(codes) for key_index, codes in self._codes.items()}
-
-    def correct_lists(self, codes: list[list[int]], vehicles: Sequence[int]) -> None:
-        """Correct `codes`, one list for each key."""
-        for key_index, brand_codes in self._codes.items():
-            written = codes[key_index]
-            codes[key_index] = [
-                brand_codes[vehicle] if vehicle else code
-                for vehicle, code in zip(vehicles, written, strict=True)
-            ]
-
-    def correct_arrays(self, codes: IntArray, vehicles: IntArray) -> None:
-        """Correct `codes` (keys, n)."""
-        for key_index, brand_codes in self._arrays.items():
-            codes[key_index] = np.where(vehicles > 0, brand_codes[vehicles], codes[key_index])
 
 
 def generation_for_year(generations: Generations, year: float | None) -> int:
@@ -369,22 +342,13 @@ class VehicleIndex:
         self._prefix_index = _compact_names(self._codes)
         self._generations = _generations(self._codes, years)
         self._fuzzy_matchers = _build_fuzzy_matchers(self._codes)
-        self._cache: dict[tuple[str, str], Codes] = {}
+        self.codes: Callable[[str, str], Codes] = lru_cache(_MAX_CACHE_SIZE)(self._find)
+        """Code of a vehicle, 0 if unknown; the codes of all generations if it has several."""
 
     def code(self, company: str, model: str, year: float | None) -> int:
         """Code of the vehicle; 0 if it is unknown."""
         found = self.codes(company, model)
         return found if isinstance(found, int) else generation_for_year(found, year)
-
-    def codes(self, company: str, model: str) -> Codes:
-        """Code of the vehicle, 0 if unknown; the codes of all generations if it has several."""
-        found = self._cache.get((company, model))
-        if found is None:
-            found = self._find(company, model)
-            if len(self._cache) >= _MAX_CACHE_SIZE:
-                self._cache.clear()
-            self._cache[company, model] = found
-        return found
 
     def _find(self, company: str, model: str) -> Codes:
         first = model.split(" ", maxsplit=1)[0]
@@ -395,9 +359,8 @@ class VehicleIndex:
         if (pair := BRAND_CORRECTIONS.get((company, model))) is not None:
             return self._exact_match(*pair)
         # Typing errors come last: they must not take precedence over another name of the model.
-        near = (
-            self._fuzzy_matchers[company].find(first) if company in self._fuzzy_matchers else None
-        )
+        matcher = self._fuzzy_matchers.get(company)
+        near = matcher.find(first) if matcher else None
         return self._exact_match(company, near) if near is not None else 0
 
     def _may_match(self, company: str, model: str, first: str) -> bool:

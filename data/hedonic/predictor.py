@@ -1,7 +1,7 @@
 """Predicts log prices of coded cars with a `HedonicModel` laid out as flat arrays."""
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 import numpy as np
@@ -76,28 +76,19 @@ class HedonicPredictor:
 
     def _layout(self, terms: Sequence[Term]) -> None:
         blocks: list[FloatArray] = [np.zeros(1)]
-        strides: list[IntArray] = []
-        offsets: list[int] = []
-        multipliers: list[int] = []
-        fields: list[str] = []
+        layout: list[tuple[IntArray, int, int, str]] = []
         filled = 1
         for term in (term for term in terms if WORD not in term.keys):
             tensor, keys = _tensor(term, self.model.cells[term.name], self.ordinal_encoder)
-            columns = self._columns_of(term)
             stride = _strides(keys, self.ordinal_encoder.sizes)
-            for column, block in zip(columns, tensor, strict=True):
+            for column, block in zip(self._columns_of(term), tensor, strict=True):
                 blocks.append(block)
-                strides.append(stride)
-                offsets.append(filled)
-                multipliers.append(column)
-                fields.append(term.field)
+                layout.append((stride, filled, column, term.field))
                 filled += len(block)
         if self._words:
             # A column of zeros, replaced by the effects of the words.
-            strides.append(np.zeros(len(KEYS), dtype=np.int64))
-            offsets.append(0)
-            multipliers.append(0)
-            fields.append(EDITION)
+            layout.append((np.zeros(len(KEYS), dtype=np.int64), 0, 0, EDITION))
+        strides, offsets, multipliers, fields = zip(*layout, strict=True)
         self._values = np.concatenate(blocks)
         self._strides = np.array(strides)
         self._offsets = np.array(offsets)
@@ -154,14 +145,12 @@ class WordEffects:
         for term in terms:
             for name, cell in model.cells[term.name].items():
                 values = dict(zip(term.keys, split_cell_key(name, term.keys), strict=True))
-                vehicle = (
-                    cell_value_code(VEHICLE, values[VEHICLE], ordinal_encoder)
-                    if VEHICLE in values
-                    else _ANY_VEHICLE
-                )
+                vehicle = _ANY_VEHICLE
+                if VEHICLE in values:
+                    vehicle = cell_value_code(VEHICLE, values[VEHICLE], ordinal_encoder)
                 self._cells[vehicle, values[WORD]] = cell.coefficients[0]
         self._known = bool(terms)
-        self._cache: dict[tuple[int, Words], float] = {}
+        self._sum = lru_cache(_MAX_CACHE_SIZE)(self._find_sum)
 
     def __bool__(self) -> bool:
         return self._known
@@ -172,18 +161,11 @@ class WordEffects:
         vehicles = cars.codes[positions, _VEHICLE].tolist()
         effects[positions] = list(map(self._sum, vehicles, cars.words.values()))
 
-    def _sum(self, vehicle: int, words: Words) -> float:
-        found = self._cache.get((vehicle, words))
-        if found is None:
-            cells = self._cells
-            found = sum(
-                cells.get((_ANY_VEHICLE, word), 0.0) + cells.get((vehicle, word), 0.0)
-                for word in words
-            )
-            if len(self._cache) >= _MAX_CACHE_SIZE:
-                self._cache.clear()
-            self._cache[vehicle, words] = found
-        return found
+    def _find_sum(self, vehicle: int, words: Words) -> float:
+        cells = self._cells
+        return sum(
+            cells.get((_ANY_VEHICLE, word), 0.0) + cells.get((vehicle, word), 0.0) for word in words
+        )
 
 
 class ImputedEffects:
@@ -284,18 +266,10 @@ def _tensor(
     strides = _strides(term.keys, ordinal_encoder.sizes)[[KEYS.index(key) for key in term.keys]]
     tensor = np.zeros((size, term.width))
     for name, cell in cells.items():
-        where = int(np.dot(strides, _locate(name, term.keys, ordinal_encoder))) if term.keys else 0
-        tensor[where] = cell.coefficients
+        values = zip(term.keys, split_cell_key(name, term.keys), strict=True)
+        codes = [cell_value_code(key, value, ordinal_encoder) for key, value in values]
+        tensor[int(np.dot(strides, codes)) if codes else 0] = cell.coefficients
     if term.curve is None or term.curve.variable != "year":
         return tensor.T, term.keys
     curve = np.vstack([np.zeros(term.width), term.curve.columns(YEARS)])
     return (tensor @ curve.T).reshape(1, -1), (*term.keys, "year")
-
-
-def _locate(cell: str, keys: Sequence[str], ordinal_encoder: CarOrdinalEncoder) -> tuple[int, ...]:
-    """The codes of a cell's key."""
-    values = split_cell_key(cell, keys)
-    return tuple(
-        cell_value_code(key, value, ordinal_encoder)
-        for key, value in zip(keys, values, strict=True)
-    )

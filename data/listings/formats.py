@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from data.listings import cells
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE
-from shared.domain.names import fold
+from shared.domain.names import by_spelling, fold
 from shared.fields.car import CAR_FIELDS
 
 RUPEE_IN_MAD = 0.13
@@ -39,12 +39,7 @@ class ListingFormat:
 
 
 _CANONICAL = {fold(name): name for name in CAR_FIELDS if name != "asking_price_mad"}
-_LISTING = {
-    fold(PRICE): PRICE,
-    fold(LISTING_DATE): LISTING_DATE,
-    fold(PRICE_SUSPECT): PRICE_SUSPECT,
-    SOURCE: SOURCE,
-}
+_LISTING = {fold(name): name for name in (PRICE, LISTING_DATE, PRICE_SUSPECT, SOURCE)}
 PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
 """Names of a price column that an error message suggests."""
 _PRICE_HEADERS = (
@@ -56,26 +51,19 @@ _DATE_HEADERS = (
     "publication date", "publie le", "posted at", "posted on", "listing date",
 )  # fmt: skip
 _NAME_HEADERS = ("titre", "title", "nom", "name", "titre de l annonce", "annonce", "vehicule")
-_MORE_ALIASES = {
-    "kilometrage km": "km_driven",
-    "mileage": "km_driven",
-    "boite a vitesse": "transmission",
-    "boite de vitesse": "transmission",
-    "type carburant": "fuel",
-    "premier proprietaire": "owner",
-    "first owner": "owner",
-    "location": "city",
-    "localisation": "city",
-    "lieu": "city",
-    "adresse": "city",
-    "fiscal horsepower": "fiscal_power_cv",
-    "number of doors": "doors",
-    "nombre portes": "doors",
-    "nb portes": "doors",
-    "puissance fiscale cv": "fiscal_power_cv",
-    "year model": "year",
-    "condition du vehicule": "condition",
-}
+_MORE_ALIASES = by_spelling(
+    {
+        "km_driven": "kilometrage km, mileage",
+        "transmission": "boite a vitesse, boite de vitesse",
+        "fuel": "type carburant",
+        "owner": "premier proprietaire, first owner",
+        "city": "location, localisation, lieu, adresse",
+        "fiscal_power_cv": "fiscal horsepower, puissance fiscale cv",
+        "doors": "number of doors, nombre portes, nb portes",
+        "year": "year model",
+        "condition": "condition du vehicule",
+    }
+)
 _RANGE_CLEANERS = {"km_driven": cells.range_midpoint, "year": cells.first_year}
 _ARABIC_CITIES = {
     "الدار البيضاء": "casablanca",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from marshmallow import ValidationError
 
-from data.hedonic.model import SEPARATOR
+from data.hedonic.model import split_vehicle
 from data.listings.cells import money, parse_month
 from data.listings.files import ListingsError, RawTable, read_table
 from data.listings.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
@@ -212,6 +212,4 @@ def _model_length(company: str, words: list[str]) -> int:
 @cache
 def _known_vehicles() -> frozenset[tuple[str, str]]:
     """(company, model) pairs of the reference market."""
-    vehicles = ReferenceMarket.load().hedonic.vehicle_years
-    pairs = (vehicle.split(SEPARATOR) for vehicle in vehicles)
-    return frozenset((company, model) for company, model in pairs)
+    return frozenset(map(split_vehicle, ReferenceMarket.load().hedonic.vehicle_years))

@@ -1,11 +1,14 @@
 """The canonical table of listings: one row per listing, the same columns for every source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from data.hedonic.model import SEPARATOR
+from data.hedonic.ordinal_encoder import NUMBERS
 from shared.domain.car import FIELD_NAMES
 
 PRICE = "price_mad"
@@ -20,27 +23,18 @@ LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, P
 price is probably a typing error.
 """
 
-NUMERIC_FIELDS: tuple[str, ...] = (
-    "year",
-    "km_driven",
-    "mileage_mpg",
-    "engine_cc",
-    "max_power_bhp",
-    "torque_nm",
-    "fiscal_power_cv",
-    "doors",
-)
-"""Fields that are float64, NaN where missing; all others are str or None."""
-
 
 def listing_table(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A canonical table from columns of equal length; values of absent columns are missing."""
+    """A canonical table from columns of equal length; values of absent columns are missing.
+
+    Prices and `NUMBERS` are float64, NaN where missing; all other fields are str or None.
+    """
     rows = max((len(values) for values in columns.values()), default=0)
     table: dict[str, Any] = {}
     for name in LISTING_COLUMNS:
         if name == PRICE_SUSPECT:
             table[name] = np.array(columns.get(name, [False] * rows), dtype=bool)
-        elif name in NUMERIC_FIELDS or name == PRICE:
+        elif name in NUMBERS or name == PRICE:
             table[name] = np.array(columns.get(name, [None] * rows), dtype=np.float64)
         else:
             table[name] = _texts(columns.get(name, [None] * rows))
@@ -52,6 +46,11 @@ def _texts(values: Sequence[Any]) -> pd.Series:
     known: dict[Any, str] = {}
     plain = [None if value is None else known.setdefault(value, str(value)) for value in values]
     return pd.Series(np.array(plain, dtype=object), dtype=object)
+
+
+def join_texts(columns: Iterable[pd.Series]) -> pd.Series:
+    """The texts of several columns by row, with `data.hedonic.model.SEPARATOR` between them."""
+    return reduce(lambda joined, column: joined + SEPARATOR + column, columns)
 
 
 def car_columns(listings: pd.DataFrame) -> dict[str, list[Any]]:

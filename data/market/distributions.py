@@ -5,14 +5,14 @@ Every count, share and quantile is stored with the number of its listings, which
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from data.hedonic.model import SEPARATOR, FloatArray
-from data.listings.table import LISTING_DATE
+from data.listings.table import LISTING_DATE, join_texts
 
 MIN_CELL_COUNT = 10
 """Fewest listings behind any published figure."""
@@ -133,7 +133,7 @@ def _is_common(names: pd.Series) -> pd.Series:
 
 def _group(listings: pd.DataFrame, km_ratios: FloatArray) -> GroupDistribution:
     known = listings[list(SPEC_FIELDS)].notna().all(axis=1)
-    specs = _join_columns(listings.loc[known, field] for field in SPEC_FIELDS)
+    specs = join_texts(listings.loc[known, field].map(_as_text) for field in SPEC_FIELDS)
     logs = np.log(km_ratios[~np.isnan(km_ratios)])
     return GroupDistribution(
         count=len(listings),
@@ -142,14 +142,6 @@ def _group(listings: pd.DataFrame, km_ratios: FloatArray) -> GroupDistribution:
         specs=_counts(specs),
         marginals={field: _counts(listings[field]) for field in MARGINAL_FIELDS},
     )
-
-
-def _join_columns(columns: Iterable[pd.Series]) -> pd.Series:
-    texts = [column.map(_as_text) for column in columns]
-    joined = texts[0]
-    for text in texts[1:]:
-        joined = joined + SEPARATOR + text
-    return joined
 
 
 def _as_text(value: Any) -> str:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.hedonic.model import FIRST_YEAR, SEPARATOR, FloatArray
+from data.hedonic.ordinal_encoder import NUMBERS
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import (
     LISTING_DATE,
-    NUMERIC_FIELDS,
     PRICE,
     SOURCE,
     car_columns,
@@ -31,12 +31,11 @@ from data.market.distributions import (
     GroupDistribution,
 )
 from data.market.reference import ReferenceMarket
-from shared.fields.car import CAR_FIELDS
+from shared.domain.car import REQUIRED_FIELDS
 
 ObjectArray = npt.NDArray[np.object_]
 Columns = dict[str, npt.NDArray[Any]]
 
-REQUIRED_FIELDS = tuple(name for name, field in CAR_FIELDS.items() if field.required)
 _SMOOTHING_LISTINGS = 25
 """Additive smoothing of the groups' frequencies: rare models are drawn often enough to train on."""
 _PRICE_STEP_MAD = 500.0
@@ -174,12 +173,10 @@ def _specs(
         values = _full(size, None)
         values[~apart] = [spec.split(SEPARATOR)[position] for spec in together[~apart]]
         values[apart] = alone[apart]
-        columns[field] = _as_numbers(values) if field in NUMERIC_FIELDS else values
+        if field in NUMBERS:
+            values = np.array([v if v is None else float(v) for v in values], dtype=object)
+        columns[field] = values
     return columns
-
-
-def _as_numbers(values: ObjectArray) -> ObjectArray:
-    return np.array([None if value is None else float(value) for value in values], dtype=object)
 
 
 def _kilometres(

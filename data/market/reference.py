@@ -92,15 +92,12 @@ class ReferenceMarket:
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
-        return cls(
-            data_as_of=given["data_as_of"],
-            basis=given["basis"],
-            listings=given["listings"],
-            hedonic=HedonicModel.from_json(given["hedonic"]),
-            price_index=given["price_index"],
-            spread=PriceSpread.from_json(given["spread"]),
-            cars=Distributions.from_json(given["cars"]),
-        )
+        parsed = {
+            "hedonic": HedonicModel.from_json(given["hedonic"]),
+            "spread": PriceSpread.from_json(given["spread"]),
+            "cars": Distributions.from_json(given["cars"]),
+        }
+        return cls(**{**given, **parsed})
 
 
 MONTHS_A_YEAR = 12

@@ -18,10 +18,9 @@ MIN_LISTINGS = 10
 YEAR_TERM = "vehicle_x_year"
 _MEDIAN_KM_COLUMN = 4
 """Index of the median in a row of `km_by_age`: after the count and three lower quantiles."""
-_FIRST_AND_LAST_YEAR = (0, -1)
 MAX_YEAR_SPAN = 5
-"""A model without a year of `MIN_LISTINGS` listings has a typical car only if its usual years span
-less than this."""
+"""A model without a year of its own with `MIN_LISTINGS` listings has a typical car only if its usual
+years span less than this."""
 _PACE_AGES = range(3, 11)
 """Ages, years, from which the market's yearly kilometres are estimated."""
 _RARE_PREFIX = "("
@@ -95,7 +94,7 @@ def _typical_cars(
 def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
     """First, middle and last year of most listings and their number; [] if too far apart."""
     years = group["years"]
-    first, last = (round(years[index]) for index in _FIRST_AND_LAST_YEAR)
+    first, last = round(years[0]), round(years[-1])
     if last - first >= MAX_YEAR_SPAN:
         return []
     return [(first, round(years[len(years) // 2]), last, group["count"])]
@@ -103,20 +102,16 @@ def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
 
 def _most_frequent_version(group: Mapping[str, Any]) -> dict[str, Any] | None:
     """Fuel, gearbox and fiscal power; None if unknown."""
-    if group["specs"]:
-        fuel, transmission, power = max(group["specs"], key=group["specs"].get).split("|")
-        return {
-            "fuel": Fuel(fuel),
-            "transmission": Transmission(transmission),
-            "fiscal_power_cv": int(power),
-        }
     fuels, boxes = group["marginals"]["fuel"], group["marginals"]["transmission"]
-    if not fuels or not boxes:
+    known = {}
+    if group["specs"]:
+        fuel, box, power = max(group["specs"], key=group["specs"].get).split("|")
+        known["fiscal_power_cv"] = int(power)
+    elif not fuels or not boxes:
         return None
-    return {
-        "fuel": Fuel(max(fuels, key=fuels.get)),
-        "transmission": Transmission(max(boxes, key=boxes.get)),
-    }
+    else:
+        fuel, box = max(fuels, key=fuels.get), max(boxes, key=boxes.get)
+    return {"fuel": Fuel(fuel), "transmission": Transmission(box), **known}
 
 
 def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:

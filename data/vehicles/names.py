@@ -4,36 +4,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from shared.domain.names import by_spelling
+
 MODEL_ALIASES: Mapping[str, Mapping[str, str]] = {
     "alfa romeo": {"mi to": "mito", "gulietta": "giulietta"},
-    "citroen": {
-        "elysee": "c elysee",
-        "grand c4 picasso": "c4 picasso",
-        "grand picasso": "c4 picasso",
-        "c4 spacetourer": "c4 picasso",
-    },
+    "citroen": by_spelling(
+        {"c elysee": "elysee", "c4 picasso": "grand c4 picasso, grand picasso, c4 spacetourer"}
+    ),
     "dacia": {"stepway": "sandero", "mcv": "logan mcv"},
-    "ds automobiles": {
-        "3": "ds3",
-        "5": "ds5",
-        "7": "ds7",
-        "crossback": "ds7",
-    },
+    "ds automobiles": by_spelling({"ds3": "3", "ds5": "5", "ds7": "7, crossback"}),
     "fiat": {"cinquecento": "500", "500 l": "500l", "500 x": "500x"},
     "ford": {"grand c max": "c max", "eco sport": "ecosport"},
     "hyundai": {"i 10 grand": "grand i10", "i10 grand": "grand i10"},
-    "land rover": {
-        "sport": "range rover sport",
-        "range sport": "range rover sport",
-        "rr sport": "range rover sport",
-        "evoque": "range rover evoque",
-        "range evoque": "range rover evoque",
-        "velar": "range rover velar",
-        "range velar": "range rover velar",
-        "vogue": "range rover vogue",
-        "range vogue": "range rover vogue",
-        "range": "range rover",
-    },
+    "land rover": by_spelling(
+        {
+            "range rover sport": "sport, range sport, rr sport",
+            "range rover evoque": "evoque, range evoque",
+            "range rover velar": "velar, range velar",
+            "range rover vogue": "vogue, range vogue",
+            "range rover": "range",
+        }
+    ),
     "mercedes benz": {
         "glc coupe": "classe glc",
         "gle coupe": "classe gle",
@@ -42,28 +33,21 @@ MODEL_ALIASES: Mapping[str, Mapping[str, str]] = {
     "mini": {"s": "cooper", "john cooper works": "cooper", "jcw": "cooper"},
     "peugeot": {"partner tepee": "tepee"},
     "porsche": {"cayene": "cayenne"},
-    "renault": {
-        "grand scenic": "scenic",
-        "grand kangoo": "kangoo",
-        "r4": "4",
-        "r 4": "4",
-        "r19": "19",
-        "r 19": "19",
-    },
+    "renault": by_spelling(
+        {"scenic": "grand scenic", "kangoo": "grand kangoo", "4": "r4, r 4", "19": "r19, r 19"}
+    ),
     "tesla": {"3": "model 3"},
     "toyota": {"land cruiser prado": "prado", "landcruiser prado": "prado"},
     "volkswagen": {"beetle": "coccinelle"},
 }
 """Name in the statistics, by company and by the name that sellers write."""
 
+_DACIA_MODELS = ("dokker", "duster", "lodgy", "logan", "sandero")
 BRAND_CORRECTIONS: Mapping[tuple[str, str], tuple[str, str]] = {
-    **{("citroen", name): ("ds automobiles", "ds3") for name in ("ds3", "ds 3")},
-    **{("citroen", name): ("ds automobiles", "ds5") for name in ("ds5", "ds 5")},
-    **{("citroen", name): ("ds automobiles", "ds7") for name in ("ds7", "ds 7")},
     **{
-        ("renault", name): ("dacia", name)
-        for name in ("dokker", "duster", "lodgy", "logan", "sandero")
+        ("citroen", f"ds{gap}{n}"): ("ds automobiles", f"ds{n}") for n in "357" for gap in ("", " ")
     },
+    **{("renault", name): ("dacia", name) for name in _DACIA_MODELS},
     ("bmw", "mini"): ("mini", "cooper"),
     ("bmw", "mini cooper"): ("mini", "cooper"),
     ("fiat", "abarth"): ("abarth", "595"),

@@ -54,14 +54,6 @@ def _block_markdown(block: Block) -> str:
         return f"![{content['alt']}]({content['file']})"
     if kind == "table":
         lines = [content["header"], ["---"] * len(content["header"]), *content["rows"]]
-        return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+        cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        return "\n".join("| " + " | ".join(line) + " |" for line in cells)
     return str(content)
-
-
-def _cell(text: str) -> str:
-    r"""A text with escaped cell separators.
-
-    >>> _cell("a|b")
-    'a\\|b'
-    """
-    return text.replace("|", "\\|")

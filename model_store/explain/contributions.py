@@ -1,8 +1,6 @@
 """Converts effects on the log price to contributions in MAD."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +28,10 @@ def explanation(
     effects_mad = np.round(
         shapley_values_mad(base_log, [effects_log[field] for field in fields]), 2
     )
+    values = (getattr(car, field) for field in fields)
     contributions = [
-        Contribution(feature=field, value=_as_json_value(getattr(car, field)), effect_mad=effect)
-        for field, effect in zip(fields, effects_mad.tolist(), strict=True)
+        Contribution(field, str(value) if isinstance(value, str) else value, effect)
+        for field, value, effect in zip(fields, values, effects_mad.tolist(), strict=True)
         if effect
     ]
     contributions.sort(key=lambda contribution: -abs(contribution.effect_mad))
@@ -57,8 +56,3 @@ def shapley_values_mad(base_log: float, effects_log: Sequence[float]) -> NDArray
     mixed = np.multiply.outer(t, factors - 1.0) + 1.0
     others = mixed.prod(axis=1, keepdims=True) / mixed
     return np.asarray(np.exp(base_log) * (weights[:, None] * (factors - 1.0) * others).sum(axis=0))
-
-
-def _as_json_value(value: Any) -> Any:
-    """The value itself; the text of an enum member."""
-    return str(value) if isinstance(value, StrEnum) else value

@@ -64,19 +64,10 @@ class TreeShap:
             raise ValueError(f"expected {paths.feature_count} float32 values in a row")
         effects = np.zeros(paths.feature_count)
         add_shapley_values(
-            np.ascontiguousarray(row),
-            paths.starts,
-            paths.feature,
-            paths.low,
-            paths.high,
-            paths.share,
-            paths.previous,
-            paths.parent,
-            paths.value,
-            self.points,
-            self.weights,
+            np.ascontiguousarray(row), paths.starts, paths.feature, paths.low, paths.high,
+            paths.share, paths.previous, paths.parent, paths.value, self.points, self.weights,
             effects,
-        )
+        )  # fmt: skip
         return effects
 
 

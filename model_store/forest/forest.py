@@ -70,14 +70,9 @@ class PackedForest:
             ValueError: its arrays do not describe a forest.
         """
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(
-                nodes=arrays["nodes"],
-                leaves=arrays["leaves"],
-                covers=arrays["covers"],
-                roots=arrays["roots"],
-                depths=arrays["depths"],
-                feature_count=int(arrays["feature_count"]),
-            )
+            names = ("nodes", "leaves", "covers", "roots", "depths")
+            stored = {name: arrays[name] for name in names}
+            return cls(**stored, feature_count=int(arrays["feature_count"]))
 
     def save(self, path: Path) -> None:
         """Write the arrays as a compressed `.npz` file."""

@@ -128,22 +128,13 @@ class IntervalCalibration:
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
-        return {
-            "factors": [list(row) for row in self.factors],
-            "knots_log": list(self.knots_log),
-            "below": list(self.below),
-            "above": list(self.above),
-        }
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
-        return cls(
-            factors=tuple(tuple(row) for row in given["factors"]),
-            knots_log=tuple(given["knots_log"]),
-            below=tuple(given["below"]),
-            above=tuple(given["above"]),
-        )
+        lists = {name: tuple(given[name]) for name in ("knots_log", "below", "above")}
+        return cls(factors=tuple(map(tuple, given["factors"])), **lists)
 
 
 def _tail_multipliers(

@@ -95,12 +95,7 @@ def fit_depreciation_curve(
 
 
 def _km_per_year(car: CarFeatures, priced_in: int) -> tuple[int, Pace]:
-    """The car's own yearly mileage; the market's for a new or an extremely driven car.
-
-    Args:
-        car: as it is today.
-        priced_in: year whose price level the model quotes.
-    """
+    """The car's own yearly mileage; the market's for a new or an extremely driven car."""
     usual = typical_market().km_per_year
     age_years = priced_in - car.year
     if age_years < 1 or car.km_driven > MAX_PACE_RATIO * usual * age_years:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from shared.domain.car import CarFeatures
+from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.ids import ModelVersionId
 
 SCHEMA_VERSION = 4
@@ -91,7 +91,10 @@ class ModelVersion:
                 "created_at": dt.datetime.fromisoformat(given["created_at"]),
                 "feature_names": tuple(given["feature_names"]),
                 "self_test": tuple(
-                    SelfTestCase(car=_car(case["car"]), price_mad=float(case["price_mad"]))
+                    SelfTestCase(
+                        car=CarFeatures.from_wire([case["car"].get(name) for name in FIELD_NAMES]),
+                        price_mad=float(case["price_mad"]),
+                    )
                     for case in given["self_test"]
                 ),
             }
@@ -106,9 +109,3 @@ class ModelVersion:
             KeyError, TypeError, ValueError: it is not a manifest.
         """
         return cls.from_json(json.loads((folder / MANIFEST_FILE).read_bytes()))
-
-
-def _car(fields: Mapping[str, Any]) -> CarFeatures:
-    return CarFeatures.from_wire(
-        [fields.get(field.name) for field in dataclasses.fields(CarFeatures)]
-    )

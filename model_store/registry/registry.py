@@ -169,12 +169,7 @@ class ModelRegistry:
             ModelRefused: a check of its files, schema, libraries or self-test fails.
             ActiveModelChanged: the pointer has another ETag.
         """
-        with self._locked():
-            self._check_etag(expected_etag)
-            manifest = self.check(version)
-            self._self_test(version)
-            self._point_to(manifest.id, Action.ACTIVATE, by)
-        return manifest
+        return self._change(lambda: version, Action.ACTIVATE, by, expected_etag)
 
     def rollback(self, *, by: str, expected_etag: str | None = None) -> ModelVersion:
         """Activate the version that was active before this one; repeated: the one before that.
@@ -184,12 +179,7 @@ class ModelRegistry:
             ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check.
             ActiveModelChanged: the pointer has another ETag.
         """
-        with self._locked():
-            self._check_etag(expected_etag)
-            manifest = self.check(rollback_target(self.history(), self.active_version()))
-            self._self_test(manifest.id)
-            self._point_to(manifest.id, Action.ROLLBACK, by)
-        return manifest
+        return self._change(self._rollback_target, Action.ROLLBACK, by, expected_etag)
 
     def prune(self, keep: int, pinned: Collection[str] = ()) -> Sequence[str]:
         """Remove old versions that are not in use.
@@ -207,7 +197,7 @@ class ModelRegistry:
         with self._locked():
             needed = {*pinned, *self._referenced_versions(), *self._recently_active()}
             with contextlib.suppress(NoEarlierModel):
-                needed.add(rollback_target(self.history(), self.active_version()))
+                needed.add(self._rollback_target())
             newest_first = self._version_names()
             old = [name for name in reversed(newest_first[keep:]) if name not in needed]
             for name in old:
@@ -256,9 +246,20 @@ class ModelRegistry:
             except (ModelRefused, ModelVersionNotFound) as error:
                 logger.warning("model_version_unreadable: %s", error)
 
-    def _check_etag(self, expected: str | None) -> None:
-        if expected is not None and expected != self.etag():
-            raise ActiveModelChanged(version=self.active_version() or "-")
+    def _rollback_target(self) -> str:
+        return rollback_target(self.history(), self.active_version())
+
+    def _change(
+        self, target: Callable[[], str], action: Action, by: str, expected_etag: str | None
+    ) -> ModelVersion:
+        """Check the version that `target` returns under the lock, and make it the active one."""
+        with self._locked():
+            if expected_etag is not None and expected_etag != self.etag():
+                raise ActiveModelChanged(version=self.active_version() or "-")
+            manifest = self.check(target())
+            self._self_test(manifest.id)
+            self._point_to(manifest.id, action, by)
+        return manifest
 
     def _point_to(self, version: ModelVersionId, action: Action, by: str) -> None:
         """Append to the history, then write the pointer.
@@ -298,11 +299,7 @@ class Shadow:
 
 
 class ShadowPointer:
-    """Reads and moves the pointer to the shadow version.
-
-    Args:
-        versions_path: the registry's folder.
-    """
+    """Reads and moves the pointer to the shadow version."""
 
     def __init__(self, versions_path: Path) -> None:
         self._path = versions_path

@@ -76,14 +76,16 @@ def cross_fit(
         fold_of=assign_folds(listings, folds, seed),
     )
     terms, fits = tune_penalty(known, folds)
-    on_progress("regularisation")
+    on_progress("stiffness")
     fit = known.fit(terms)
     features = _features(listings, tuple(term.field for term in fit.model.terms))
     encoder = CarEncoder(fit.model, features, _detail_fields(listings), _ranges(listings))
     on_progress("baseline")
     with_missing = with_dropout(listings, seed=seed)
-    encoded = _empty(len(listings), len(features))
-    residual = np.empty(len(listings))
+    rows = len(listings)
+    matrix = np.empty((rows, len(features)), dtype=np.float32)
+    encoded = EncodedCars(matrix, np.empty(rows), np.empty(rows, dtype=np.int8))
+    residual = np.empty(rows)
     for fold in range(folds):
         inside = known.members(fold)
         fold_fit = fits[fold] if fold < len(fits) else known.fit(terms, without=fold)
@@ -119,14 +121,6 @@ def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     return with_missing
 
 
-def _empty(rows: int, width: int) -> EncodedCars:
-    return EncodedCars(
-        np.empty((rows, width), dtype=np.float32),
-        np.empty(rows),
-        np.empty(rows, dtype=np.int8),
-    )
-
-
 def _months(listings: pd.DataFrame) -> FloatArray:
     """Columns of the date curve by month of listing; none if the listings have no dates."""
     dates = listings[LISTING_DATE].dropna()
@@ -140,20 +134,16 @@ def _months(listings: pd.DataFrame) -> FloatArray:
 def _features(listings: pd.DataFrame, fields: tuple[str, ...]) -> tuple[str, ...]:
     """Feature columns that vary among these listings, in a fixed order."""
     numbers = [name for name in NUMBERS if listings[name].notna().mean() >= _MIN_FEATURE_SHARE]
-    categories = [name for name in CATEGORIES if _varies(listings[name])]
-    effects = [EFFECT_PREFIX + field for field in sorted(set(fields)) if _varies(listings[field])]
+    varies = {name for name in {*CATEGORIES, *fields} if len(listings[name].dropna().unique()) > 1}
+    categories = [name for name in CATEGORIES if name in varies]
+    effects = [EFFECT_PREFIX + field for field in sorted(varies.intersection(fields))]
     return (*numbers, *categories, *effects, BASELINE)
-
-
-def _varies(column: pd.Series) -> bool:
-    return len(column.dropna().unique()) > 1
 
 
 def _detail_fields(listings: pd.DataFrame) -> tuple[str, ...]:
     """Optional fields that most of these listings state: a car without them is incomplete."""
-    return tuple(
-        name for name in _DETAIL_FIELDS if listings[name].notna().mean() >= _MIN_DETAIL_SHARE
-    )
+    stated = listings[list(_DETAIL_FIELDS)].notna().mean()
+    return tuple(name for name in _DETAIL_FIELDS if stated[name] >= _MIN_DETAIL_SHARE)
 
 
 def _ranges(listings: pd.DataFrame) -> dict[str, tuple[float, float]]:

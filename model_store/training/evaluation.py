@@ -64,8 +64,11 @@ def evaluate_model(
         and `outside_index`, the number of listings outside the index.
     """
     table = model.estimate_columns(car_columns(listings), len(listings))
-    index = model.version.price_index if at_listing_level else {}
-    levels = _levels(index, listings, model.version.data_as_of)
+    index, outside, levels = {}, 0, np.ones(len(listings))
+    if at_listing_level and (index := model.version.price_index):
+        dates = listings[LISTING_DATE]
+        levels = interpolate_index(index, dates.fillna(model.version.data_as_of))
+        outside = int(((dates.dropna() < min(index)) | (dates.dropna() > max(index))).sum())
     actual = listings[PRICE].to_numpy(dtype=np.float64)
     found = scores(actual, table.price_mad * levels, table.quantiles_mad * levels[:, None])
     return {
@@ -73,17 +76,5 @@ def evaluate_model(
         "version": model.version.id,
         "data_as_of": model.version.data_as_of,
         "price_level": "listing" if index else "model",
-        "outside_index": _outside(index, listings),
+        "outside_index": outside,
     }
-
-
-def _levels(index: dict[str, float], listings: pd.DataFrame, quoted: str) -> FloatArray:
-    """Price level of each listing's month relative to the one that the model quotes, (n,)."""
-    if not index:
-        return np.ones(len(listings))
-    return interpolate_index(index, listings[LISTING_DATE].fillna(quoted))
-
-
-def _outside(index: dict[str, float], listings: pd.DataFrame) -> int:
-    dates = listings[LISTING_DATE].dropna()
-    return int(((dates < min(index)) | (dates > max(index))).sum()) if index else 0

@@ -72,14 +72,15 @@ def fit_forest(
         mean = out_of_bag(forest, matrix, duplicate_groups).mean
         return float(np.mean(np.abs(np.exp(baseline_log + mean) - actual)))
 
+    min_leaf = max(5, len(matrix) // 2000)
     errors = {}
     for depth in _DEPTHS:
-        trial = _forest(_SEARCH_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
+        trial = _forest(_SEARCH_TREES, depth, min_leaf, seed, jobs).fit(matrix, target)
         errors[depth] = error(trial)
         on_progress(f"depth {depth}")
     limit = min(errors.values()) * _TOLERANCE
     depth = min(depth for depth, found in errors.items() if found <= limit)
-    forest = _forest(_TREES, depth, len(matrix), seed, jobs).fit(matrix, target)
+    forest = _forest(_TREES, depth, min_leaf, seed, jobs).fit(matrix, target)
     # The stored estimator must not depend on the number of threads that fitted it.
     forest.set_params(n_jobs=1)
     on_progress("forest")
@@ -110,15 +111,9 @@ def fit_difficulty(
         predictions (n,).
     """
     deviations = np.abs(error) / np.maximum(oob.std, MIN_STD)
-    forest = RandomForestRegressor(
-        n_estimators=_DIFFICULTY_TREES,
-        max_depth=_DIFFICULTY_DEPTH,
-        min_samples_leaf=max(_DIFFICULTY_MIN_SAMPLES_LEAF, len(matrix) // 500),
-        max_features=0.35,
-        max_samples=0.6,
-        n_jobs=jobs,
-        random_state=seed,
-    ).fit(matrix, np.log(deviations + _MIN_ERROR))
+    min_leaf = max(_DIFFICULTY_MIN_SAMPLES_LEAF, len(matrix) // 500)
+    forest = _forest(_DIFFICULTY_TREES, _DIFFICULTY_DEPTH, min_leaf, seed, jobs)
+    forest.fit(matrix, np.log(deviations + _MIN_ERROR))
     # The stored estimator must not depend on the number of threads that fitted it.
     forest.set_params(n_jobs=1)
     return forest, out_of_bag(forest, matrix, duplicate_groups).mean
@@ -159,11 +154,11 @@ def out_of_bag(
     return OutOfBag(mean=mean, std=np.sqrt(np.maximum(variance, 0.0)))
 
 
-def _forest(trees: int, depth: int, rows: int, seed: int, jobs: int) -> RandomForestRegressor:
+def _forest(trees: int, depth: int, min_leaf: int, seed: int, jobs: int) -> RandomForestRegressor:
     return RandomForestRegressor(
         n_estimators=trees,
         max_depth=depth,
-        min_samples_leaf=max(5, rows // 2000),
+        min_samples_leaf=min_leaf,
         max_features=0.35,
         max_samples=0.6,
         n_jobs=jobs,

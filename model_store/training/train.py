@@ -94,13 +94,8 @@ def train_bundle(
     )
     on_progress("difficulty")
     is_calibration = _calibration_mask(fitted)
-    calibration = IntervalCalibration.fit(
-        encoded.level[is_calibration],
-        mean[is_calibration],
-        oob.std[is_calibration],
-        difficulty[is_calibration],
-        actual[is_calibration],
-    )
+    others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
+    calibration = IntervalCalibration.fit(encoded.level[is_calibration], *others)
     quantiles = calibration.quantiles_log(encoded.level, mean, oob.std, difficulty)
     on_progress("calibration")
     return TrainedModel(
@@ -108,7 +103,10 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        metrics=_metrics(actual, mean, quantiles),
+        metrics={
+            **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
+            "split": "out of bag, baseline cross-fitted, field dropout on",
+        },
         training={
             "rows": len(table),
             "digest": digest(table),
@@ -194,8 +192,3 @@ def _card_predictions(
             zip(fitted.encoder.feature_names, forest.feature_importances_.tolist(), strict=True)
         ),
     )
-
-
-def _metrics(actual: FloatArray, mean: FloatArray, quantiles: FloatArray) -> dict[str, Any]:
-    found = scores(np.exp(actual), np.exp(mean), np.exp(quantiles))
-    return {**found, "split": "out of bag, baseline cross-fitted, field dropout on"}

@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
 
 import orjson
 
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
+from shared.domain.sale import SaleReport
+from shared.domain.valuation import AuditRecord
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
 GENESIS_HASH = "0" * 64
@@ -40,14 +41,6 @@ def file_pattern(*kinds: str) -> re.Pattern[str]:
 
 
 FILE_PATTERN = file_pattern(PREDICTIONS_PREFIX)
-
-
-class JsonRecord(Protocol):
-    """A record that can be written as a line."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The members of the line, without its hashes."""
-        ...
 
 
 def day_of(at: float) -> str:
@@ -161,7 +154,7 @@ class AuditLog:
         self._descriptor = -1
         self._prev = GENESIS_HASH
 
-    def append(self, records: Sequence[JsonRecord]) -> None:
+    def append(self, records: Sequence[AuditRecord | SaleReport]) -> None:
         """Write the records as one block, flushed to the operating system.
 
         Raises:

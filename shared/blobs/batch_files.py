@@ -64,19 +64,12 @@ def table_name(table: ResultTable, file_format: ExportFormat) -> str:
     return f"{table}.{suffix}"
 
 
-def chunk_name(chunk: int) -> str:
-    """Blob of a chunk's rows."""
-    return f"{CHUNKS}/{chunk:06d}"
-
-
-def part_name(chunk: int) -> str:
-    """Blob of a chunk's results."""
-    return f"{PARTS}/{chunk:06d}"
-
-
-def audit_name(chunk: int) -> str:
-    """Blob of a chunk's audit records."""
-    return f"{AUDIT}/{chunk:06d}"
+chunk_name = (CHUNKS + "/{:06d}").format
+"""Blob of a chunk's rows."""
+part_name = (PARTS + "/{:06d}").format
+"""Blob of a chunk's results."""
+audit_name = (AUDIT + "/{:06d}").format
+"""Blob of a chunk's audit records."""
 
 
 def chunk_of(name: str) -> int:
@@ -85,11 +78,7 @@ def chunk_of(name: str) -> int:
 
 
 class BatchFiles:
-    """Reads and writes the small records of batches.
-
-    Args:
-        blobs: the blob store.
-    """
+    """Reads and writes the small records of batches."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self.blobs = blobs
@@ -113,6 +102,13 @@ class BatchFiles:
         if "dialect" not in table:
             return manifest
         return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
+
+    def existing_manifest(self, batch_id: BatchId) -> BatchManifest:
+        """The manifest; raises `FileNotFoundError` for an unknown batch."""
+        manifest = self.manifest(batch_id)
+        if manifest is None:
+            raise FileNotFoundError(f"manifest of {batch_id}")
+        return manifest
 
     def write_table(self, batch_id: BatchId, dialect: Dialect) -> None:
         """Record the columns of a workbook or Parquet file."""

@@ -43,8 +43,7 @@ class PartHead(NamedTuple):
 
     def encode(self) -> bytes:
         """Encode the head; the inverse of `decode_part_head`."""
-        counts = [self.counts.valid, self.counts.invalid, self.counts.failed]
-        packed: bytes = msgpack.packb([counts, *self[1:]])
+        packed: bytes = msgpack.packb([list(self.counts), *self[1:]])
         return HEAD_LENGTH.pack(len(packed)) + packed
 
 
@@ -92,9 +91,8 @@ def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead 
 def decode_part_head(blob: BinaryIO) -> PartHead:
     """Read the head from an open part; its first section comes next."""
     (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
-    (valid, invalid, failed), lengths, recorded, histogram = msgpack.unpackb(blob.read(length))
-    counts = RowCounts(valid=valid, invalid=invalid, failed=failed)
-    return PartHead(counts, tuple(lengths), recorded, PriceHistogram(*histogram))
+    counts, lengths, recorded, histogram = msgpack.unpackb(blob.read(length))
+    return PartHead(RowCounts(*counts), tuple(lengths), recorded, PriceHistogram(*histogram))
 
 
 def read_section(blob: BinaryIO, length: int) -> bytes:

@@ -4,11 +4,10 @@ Imported only if such a store is configured: its libraries cost memory and start
 """
 
 import errno
-import functools
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 import s3fs
 from aiohttp import ClientError
@@ -29,26 +28,17 @@ CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S = 1.0, 10.0
 """An absent store is reported within seconds, one that stops answering after both attempts; a part
 of a large blob may take several seconds."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Raise errors of the store and the connection as `OSError`, like those of a disk."""
+    """Raise errors of the store and the connection as `OSError`, like those of a disk.
+
+    A context manager and a decorator.
+    """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
         raise OSError(errno.EIO, f"object store: {error}") from error
-
-
-def _wrap_storage_errors(method: Callable[P, R]) -> Callable[P, R]:
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _storage_errors():
-            return method(*args, **kwargs)
-
-    return call
 
 
 class S3BlobStore:
@@ -104,7 +94,7 @@ class S3BlobStore:
                 for piece in pieces:
                     blob.write(piece)
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
         """Open a blob; reads fetch byte ranges."""
         file = self._files.open(
@@ -112,7 +102,7 @@ class S3BlobStore:
         )
         return cast("BinaryIO", io.BufferedReader(_RawObjectReader(file), READ_AHEAD_BYTES))
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def size(self, batch_id: BatchId, name: str) -> int | None:
         """Size in bytes; None if there is no such blob."""
         try:
@@ -123,7 +113,7 @@ class S3BlobStore:
     def local_path(self, batch_id: BatchId, name: str) -> None:
         """None: an object is no file."""
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""
         path = self._path(batch_id, folder).rstrip("/")
@@ -134,12 +124,12 @@ class S3BlobStore:
             if entry["type"] == "file"
         )
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def remove(self, batch_id: BatchId, names: Sequence[str]) -> None:
         """Delete blobs; S3 ignores missing ones."""
         self._delete([self._key(batch_id, name) for name in names])
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def discard(self, batch_id: BatchId, *, keep: Sequence[str] = ()) -> None:
         """Delete a batch, including the multipart uploads of killed writers."""
         kept = {self._path(batch_id, name) for name in keep}
@@ -148,7 +138,7 @@ class S3BlobStore:
         self._delete([path[skip:] for path in found if path not in kept])
         self._abort_uploads(self._key(batch_id, ""))
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def batches(self) -> Iterator[BatchId]:
         """Every batch, in order of age."""
         names = [entry["name"].rpartition("/")[2] for entry in self._list(self._root)]
@@ -189,12 +179,7 @@ class S3BlobStore:
 
 
 class S3Writer:
-    """Writes an object: buffered in memory while it is small, then a multipart upload.
-
-    Args:
-        files: the store.
-        path: bucket and key.
-    """
+    """Writes an object: buffered in memory while it is small, then a multipart upload."""
 
     def __init__(self, files: Any, path: str) -> None:
         self._files = files
@@ -202,7 +187,7 @@ class S3Writer:
         self._buffer = io.BytesIO()
         self._multipart: Any = None
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def write(self, data: bytes | memoryview, /) -> int:
         """Append bytes."""
         if self._multipart is None:
@@ -215,7 +200,7 @@ class S3Writer:
             self._buffer = io.BytesIO()
         return int(self._multipart.write(data))
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def commit(self) -> None:
         """Make the object visible."""
         if self._multipart is None:
@@ -256,7 +241,7 @@ class _RawObjectReader(io.RawIOBase):
     def tell(self) -> int:
         return int(self._file.tell())
 
-    @_wrap_storage_errors
+    @_storage_errors()
     def readinto(self, buffer: Any) -> int:
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data

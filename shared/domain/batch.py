@@ -1,7 +1,7 @@
 """A batch: a file of cars that is valued row by row, in chunks, in the background."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -66,24 +66,14 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
 
 
-NUMBER_COLUMNS = frozenset(
-    {
-        "price_mad",
-        "low_mad",
-        "high_mad",
-        "percentile",
-        "fair_low_mad",
-        "fair_high_mad",
-        "difference_mad",
-    }
-)
-"""The added result columns that hold numbers; the others hold texts."""
-
 RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
 """The columns of a result after the file's own."""
 
 VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "difference_mad")
 """The columns after the prices, if the file has asking prices."""
+
+NUMBER_COLUMNS = frozenset({*RESULT_COLUMNS[:3], *VERDICT_COLUMNS[1:]})
+"""The added result columns that hold numbers; the others hold texts."""
 
 REJECTED_COLUMNS = ("row_line", "row_error")
 """The columns of the rejected rows after the file's own."""
@@ -141,18 +131,13 @@ class BatchManifest:
         given = members["options"]
         columns = tuple((field, column) for field, column in given["columns"])
         options = BatchOptions(
-            **{**given, "on_error": OnError(given["on_error"]), "columns": columns}
+            **given | {"on_error": OnError(given["on_error"]), "columns": columns}
         )
-        return cls(
-            **{
-                **members,
-                "options": options,
-                "dialect": Dialect.from_json(members["dialect"]),
-            }
-        )
+        dialect = Dialect.from_json(members["dialect"])
+        return cls(**members | {"options": options, "dialect": dialect})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class RowCounts:
     """Numbers of rows by result."""
 
@@ -163,10 +148,18 @@ class RowCounts:
     failed: int = 0
     """Given up."""
 
+    def __iter__(self) -> Iterator[int]:
+        """Valid, invalid, failed."""
+        return iter((self.valid, self.invalid, self.failed))
+
+    def __add__(self, other: "RowCounts") -> "RowCounts":
+        """The numbers of both together."""
+        return RowCounts(*map(sum, zip(self, other, strict=True)))
+
     @property
     def done(self) -> int:
         """Rows with a result."""
-        return self.valid + self.invalid + self.failed
+        return sum(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,15 +201,9 @@ class BatchProgress:
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
         """Rebuild the progress from `to_json`'s members."""
-        outcome = members["outcome"]
-        return cls(
-            **{
-                **members,
-                "state": JobState(members["state"]),
-                "outcome": BatchOutcome(outcome) if outcome else None,
-                "counts": RowCounts(**members["counts"]),
-            }
-        )
+        outcome = BatchOutcome(members["outcome"]) if members["outcome"] else None
+        state, counts = JobState(members["state"]), RowCounts(**members["counts"])
+        return cls(**members | {"state": state, "outcome": outcome, "counts": counts})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

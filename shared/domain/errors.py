@@ -12,6 +12,9 @@ class DomainError(Exception):
 
     code: ClassVar[str] = "internal-error"
 
+    def __init_subclass__(cls, code: str) -> None:
+        cls.code = code
+
     def __init__(self, **params: Any) -> None:
         self.params = params
         super().__init__(self.code, params)
@@ -22,10 +25,8 @@ class DomainError(Exception):
         return f"{self.code}({details})"
 
 
-class InvalidInput(DomainError):
+class InvalidInput(DomainError, code="invalid-input"):
     """The request's content breaks a rule; `problems` lists each place and why."""
-
-    code = "invalid-input"
 
     def __init__(self, problems: "list[FieldProblem]", **params: Any) -> None:
         self.problems = problems
@@ -47,181 +48,126 @@ class FieldProblem:
         return f"FieldProblem({self.pointer!r}, {self.code!r}, {self.params!r})"
 
 
-class UnreadableUpload(InvalidInput):
+class UnreadableUpload(InvalidInput, code="unreadable-upload"):
     """The uploaded file cannot be read as a table of cars; `problems` say where and why."""
 
-    code = "unreadable-upload"
+    @classmethod
+    def of(cls, code: str, pointer: str = "/file", **params: Any) -> "UnreadableUpload":
+        """The error with a single problem, by default of the file as a whole."""
+        return cls([FieldProblem(pointer, code, **params)])
 
 
-class ValuationNotFound(DomainError):
+class ValuationNotFound(DomainError, code="valuation-not-found"):
     """This caller was given no valuation with this id."""
 
-    code = "valuation-not-found"
 
-
-class ValuationExpired(DomainError):
+class ValuationExpired(DomainError, code="valuation-expired"):
     """The valuation is too old for a sale to be reported."""
 
-    code = "valuation-expired"
 
-
-class JobNotFound(DomainError):
+class JobNotFound(DomainError, code="job-not-found"):
     """No job of this caller has this id."""
 
-    code = "job-not-found"
 
-
-class JobExpired(DomainError):
+class JobExpired(DomainError, code="job-expired"):
     """The job existed; its retention time is over."""
 
-    code = "job-expired"
 
-
-class JobAlreadyEnded(DomainError):
+class JobAlreadyEnded(DomainError, code="job-already-ended"):
     """The job has ended: there is nothing left to cancel."""
 
-    code = "job-already-ended"
 
-
-class BatchNotFound(DomainError):
+class BatchNotFound(DomainError, code="batch-not-found"):
     """No batch of this caller has this id."""
 
-    code = "batch-not-found"
 
-
-class BatchExpired(DomainError):
+class BatchExpired(DomainError, code="batch-expired"):
     """The batch existed; its retention time is over and its files are gone."""
 
-    code = "batch-expired"
 
-
-class ResultNotReady(DomainError):
+class ResultNotReady(DomainError, code="result-not-ready"):
     """The batch is still running."""
 
-    code = "result-not-ready"
 
-
-class PartialResultIsCsv(ResultNotReady):
+class PartialResultIsCsv(ResultNotReady, code="first-rows-are-csv"):
     """The batch is running: its first rows are available as plain CSV only."""
 
-    code = "first-rows-are-csv"
 
-
-class ExportNotReady(ResultNotReady):
+class ExportNotReady(ResultNotReady, code="form-not-ready"):
     """The result exists; its file in the format `form` is being written."""
 
-    code = "form-not-ready"
 
-
-class UploadTooLarge(DomainError):
+class UploadTooLarge(DomainError, code="upload-too-large"):
     """The file has more than `maximum` bytes, as sent or decompressed."""
 
-    code = "upload-too-large"
 
-
-class DecompressionBomb(DomainError):
+class DecompressionBomb(DomainError, code="upload-overpacked"):
     """The file unpacks to more than `ratio` times its size, as only decompression bombs do."""
 
-    code = "upload-overpacked"
 
-
-class UnsupportedUpload(DomainError):
+class UnsupportedUpload(DomainError, code="unsupported-upload"):
     """The upload is of a kind that is not read: `given` instead of `expected`."""
 
-    code = "unsupported-upload"
 
-
-class BatchAlreadyEnded(DomainError):
+class BatchAlreadyEnded(DomainError, code="batch-already-ended"):
     """The batch has ended: there is nothing left to cancel."""
 
-    code = "batch-already-ended"
 
-
-class IdempotencyConflict(DomainError):
+class IdempotencyConflict(DomainError, code="idempotency-conflict"):
     """The same Idempotency-Key came with another body."""
 
-    code = "idempotency-conflict"
 
-
-class ModelNotLoaded(DomainError):
+class ModelNotLoaded(DomainError, code="model-not-loaded"):
     """No model version is active."""
 
-    code = "model-not-loaded"
 
-
-class ModelVersionNotFound(DomainError):
+class ModelVersionNotFound(DomainError, code="model-version-not-found"):
     """The registry has no such version."""
 
-    code = "model-version-not-found"
 
-
-class ModelCardNotFound(DomainError):
+class ModelCardNotFound(DomainError, code="model-card-not-found"):
     """The version has no model card, or no file `name` in it."""
 
-    code = "model-card-not-found"
 
-
-class ModelRefused(DomainError):
+class ModelRefused(DomainError, code="model-refused"):
     """A version failed its checks; the active one stays. `reason` says which check."""
 
-    code = "model-refused"
 
-
-class ActiveModelChanged(DomainError):
+class ActiveModelChanged(DomainError, code="model-changed"):
     """Another version became active since the caller looked; `version` is active now."""
 
-    code = "model-changed"
 
-
-class NoEarlierModel(DomainError):
+class NoEarlierModel(DomainError, code="no-earlier-model"):
     """No other version was active before `version`: a rollback is not possible."""
 
-    code = "no-earlier-model"
 
-
-class BrokerUnavailable(DomainError):
+class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker does not answer: new work cannot be accepted."""
 
-    code = "broker-unavailable"
 
-
-class QueueFull(DomainError):
+class QueueFull(DomainError, code="queue-full"):
     """Too much work waits already."""
 
-    code = "queue-full"
 
-
-class TooManyTransfers(DomainError):
+class TooManyTransfers(DomainError, code="too-many-transfers"):
     """Too many clients send or receive slowly; one more would block other requests."""
 
-    code = "too-many-transfers"
 
-
-class AuditUnavailable(DomainError):
+class AuditUnavailable(DomainError, code="audit-unavailable"):
     """The audit log cannot be written: answers that cannot be recorded are not given."""
 
-    code = "audit-unavailable"
 
-
-class StorageUnavailable(DomainError):
+class StorageUnavailable(DomainError, code="storage-unavailable"):
     """The disk or object store refuses to keep an upload, or to read what it keeps."""
 
-    code = "storage-unavailable"
 
-
-class ValuationFailed(DomainError):
+class ValuationFailed(DomainError, code="valuation-failed"):
     """A worker reported a failure for this valuation."""
 
-    code = "valuation-failed"
 
-
-class NotAuthenticated(DomainError):
+class NotAuthenticated(DomainError, code="not-authenticated"):
     """The call carries no valid API key."""
 
-    code = "not-authenticated"
 
-
-class NotPermitted(DomainError):
+class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
-
-    code = "not-permitted"

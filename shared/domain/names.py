@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 CACHED_MAX_CHARS = 80
 """Longer texts are no names and are not cached."""
@@ -11,6 +12,16 @@ CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
+Meaning = TypeVar("Meaning")
+
+
+def by_spelling(spellings: Mapping[Meaning, str]) -> dict[str, Meaning]:
+    """What each spelling means, from the comma-separated spellings of each meaning.
+
+    >>> by_spelling({"volkswagen": "vw, volks"})
+    {'vw': 'volkswagen', 'volks': 'volkswagen'}
+    """
+    return {one: meaning for meaning, text in spellings.items() for one in text.split(", ")}
 
 
 def fold(text: str) -> str:
@@ -88,107 +99,84 @@ def _deletion_variants(name: str) -> Iterator[str]:
         yield name[:place] + name[place + 1 :]
 
 
-ARABIC_BRANDS = {
-    "تويوتا": "toyota",
-    "طويوطا": "toyota",
-    "داسيا": "dacia",
-    "داتشيا": "dacia",
-    "رونو": "renault",
-    "رينو": "renault",
-    "بيجو": "peugeot",
-    "بوجو": "peugeot",
-    "سيتروين": "citroen",
-    "ستروين": "citroen",
-    "سيتروان": "citroen",
-    "فولكسفاغن": "volkswagen",
-    "فولكسفاجن": "volkswagen",
-    "فولكس فاكن": "volkswagen",
-    "فولكسواكن": "volkswagen",
-    "مرسيدس": "mercedes benz",
-    "مرسديس": "mercedes benz",
-    "مرسيدس بنز": "mercedes benz",
-    "بي ام دبليو": "bmw",
-    "بي ام": "bmw",
-    "اودي": "audi",
-    "فورد": "ford",
-    "فيات": "fiat",
-    "فياط": "fiat",
-    "هيونداي": "hyundai",
-    "هيوندا": "hyundai",
-    "هونداي": "hyundai",
-    "كيا": "kia",
-    "نيسان": "nissan",
-    "اوبل": "opel",
-    "سكودا": "skoda",
-    "سيات": "seat",
-    "هوندا": "honda",
-    "ميتسوبيشي": "mitsubishi",
-    "سوزوكي": "suzuki",
-    "مازدا": "mazda",
-    "جيب": "jeep",
-    "لاند روفر": "land rover",
-    "رنج روفر": "land rover",
-    "رانج روفر": "land rover",
-    "بورش": "porsche",
-    "فولفو": "volvo",
-    "جاكوار": "jaguar",
-    "جاغوار": "jaguar",
-    "ميني": "mini",
-    "الفا روميو": "alfa romeo",
-    "شيري": "chery",
-    "شيفروليه": "chevrolet",
-    "ايسوزو": "isuzu",
-    "لكزس": "lexus",
-    "تسلا": "tesla",
-    "فيراري": "ferrari",
-    "لامبورغيني": "lamborghini",
-}
+ARABIC_BRANDS = by_spelling(
+    {
+        "toyota": "تويوتا, طويوطا",
+        "dacia": "داسيا, داتشيا",
+        "renault": "رونو, رينو",
+        "peugeot": "بيجو, بوجو",
+        "citroen": "سيتروين, ستروين, سيتروان",
+        "volkswagen": "فولكسفاغن, فولكسفاجن, فولكس فاكن, فولكسواكن",
+        "mercedes benz": "مرسيدس, مرسديس, مرسيدس بنز",
+        "bmw": "بي ام دبليو, بي ام",
+        "audi": "اودي",
+        "ford": "فورد",
+        "fiat": "فيات, فياط",
+        "hyundai": "هيونداي, هيوندا, هونداي",
+        "kia": "كيا",
+        "nissan": "نيسان",
+        "opel": "اوبل",
+        "skoda": "سكودا",
+        "seat": "سيات",
+        "honda": "هوندا",
+        "mitsubishi": "ميتسوبيشي",
+        "suzuki": "سوزوكي",
+        "mazda": "مازدا",
+        "jeep": "جيب",
+        "land rover": "لاند روفر, رنج روفر, رانج روفر",
+        "porsche": "بورش",
+        "volvo": "فولفو",
+        "jaguar": "جاكوار, جاغوار",
+        "mini": "ميني",
+        "alfa romeo": "الفا روميو",
+        "chery": "شيري",
+        "chevrolet": "شيفروليه",
+        "isuzu": "ايسوزو",
+        "lexus": "لكزس",
+        "tesla": "تسلا",
+        "ferrari": "فيراري",
+        "lamborghini": "لامبورغيني",
+    }
+)
 
-ARABIC_MODELS = {
-    "لوغان": "logan",
-    "لوكان": "logan",
-    "لوجان": "logan",
-    "داستر": "duster",
-    "دستر": "duster",
-    "سانديرو": "sandero",
-    "دوكر": "dokker",
-    "لودجي": "lodgy",
-    "كليو": "clio",
-    "ميغان": "megane",
-    "ميكان": "megane",
-    "كونغو": "kangoo",
-    "كانغو": "kangoo",
-    "اكسبريس": "express",
-    "غولف": "golf",
-    "كولف": "golf",
-    "جولف": "golf",
-    "بولو": "polo",
-    "باسات": "passat",
-    "تيغوان": "tiguan",
-    "طوارق": "touareg",
-    "كورولا": "corolla",
-    "ياريس": "yaris",
-    "برادو": "prado",
-    "فوكس": "focus",
-    "فيستا": "fiesta",
-    "كوغا": "kuga",
-    "بارتنر": "partner",
-    "برلينغو": "berlingo",
-    "بيرلينغو": "berlingo",
-    "اكسنت": "accent",
-    "توسان": "tucson",
-    "توكسون": "tucson",
-    "سبورتاج": "sportage",
-    "بيكانتو": "picanto",
-    "اونو": "uno",
-    "بونتو": "punto",
-    "دوبلو": "doblo",
-    "تيبو": "tipo",
-    "قشقاي": "qashqai",
-    "اوكتافيا": "octavia",
-    "ايبيزا": "ibiza",
-    "ليون": "leon",
-}
+ARABIC_MODELS = by_spelling(
+    {
+        "logan": "لوغان, لوكان, لوجان",
+        "duster": "داستر, دستر",
+        "sandero": "سانديرو",
+        "dokker": "دوكر",
+        "lodgy": "لودجي",
+        "clio": "كليو",
+        "megane": "ميغان, ميكان",
+        "kangoo": "كونغو, كانغو",
+        "express": "اكسبريس",
+        "golf": "غولف, كولف, جولف",
+        "polo": "بولو",
+        "passat": "باسات",
+        "tiguan": "تيغوان",
+        "touareg": "طوارق",
+        "corolla": "كورولا",
+        "yaris": "ياريس",
+        "prado": "برادو",
+        "focus": "فوكس",
+        "fiesta": "فيستا",
+        "kuga": "كوغا",
+        "partner": "بارتنر",
+        "berlingo": "برلينغو, بيرلينغو",
+        "accent": "اكسنت",
+        "tucson": "توسان, توكسون",
+        "sportage": "سبورتاج",
+        "picanto": "بيكانتو",
+        "uno": "اونو",
+        "punto": "بونتو",
+        "doblo": "دوبلو",
+        "tipo": "تيبو",
+        "qashqai": "قشقاي",
+        "octavia": "اوكتافيا",
+        "ibiza": "ايبيزا",
+        "leon": "ليون",
+    }
+)
 
 
 BRANDS = frozenset({
@@ -206,51 +194,28 @@ BRANDS = frozenset({
 })  # fmt: skip
 """Brands that are sold in Morocco or written about; other brands keep the given name."""
 
-_ALIASES = {
-    "vw": "volkswagen",
-    "wolkswagen": "volkswagen",
-    "wolswagen": "volkswagen",
-    "volswagen": "volkswagen",
-    "volks": "volkswagen",
-    "mercedes": "mercedes benz",
-    "mercedesbenz": "mercedes benz",
-    "mercedes amg": "mercedes benz",
-    "merc": "mercedes benz",
-    "benz": "mercedes benz",
-    "landrover": "land rover",
-    "land": "land rover",
-    "range rover": "land rover",
-    "rangerover": "land rover",
-    "range": "land rover",
-    "alfa": "alfa romeo",
-    "alfaromeo": "alfa romeo",
-    "alpha romeo": "alfa romeo",
-    "chevy": "chevrolet",
-    "citroen ds": "ds automobiles",
-    "ds": "ds automobiles",
-    "ds3": "ds automobiles",
-    "ds4": "ds automobiles",
-    "ds5": "ds automobiles",
-    "ds7": "ds automobiles",
-    "ds 3": "ds automobiles",
-    "ds 4": "ds automobiles",
-    "ds 5": "ds automobiles",
-    "ds 7": "ds automobiles",
-    "aston": "aston martin",
-    "rolls": "rolls royce",
-    "rollsroyce": "rolls royce",
-    "lambo": "lamborghini",
-    "ssang yong": "ssangyong",
-    "kgm": "ssangyong",
-    "maruti suzuki": "maruti",
-    "beemer": "bmw",
-    "mini cooper": "mini",
-    "byd auto": "byd",
-    "great wall motors": "gwm",
-    "lynk": "lynk co",
-    "mc laren": "mclaren",
-    "seat cupra": "cupra",
-}
+_ALIASES = by_spelling(
+    {
+        "volkswagen": "vw, wolkswagen, wolswagen, volswagen, volks",
+        "mercedes benz": "mercedes, mercedesbenz, mercedes amg, merc, benz",
+        "land rover": "landrover, land, range rover, rangerover, range",
+        "alfa romeo": "alfa, alfaromeo, alpha romeo",
+        "chevrolet": "chevy",
+        "ds automobiles": "citroen ds, ds, ds3, ds4, ds5, ds7, ds 3, ds 4, ds 5, ds 7",
+        "aston martin": "aston",
+        "rolls royce": "rolls, rollsroyce",
+        "lamborghini": "lambo",
+        "ssangyong": "ssang yong, kgm",
+        "maruti": "maruti suzuki",
+        "bmw": "beemer",
+        "mini": "mini cooper",
+        "byd": "byd auto",
+        "gwm": "great wall motors",
+        "lynk co": "lynk",
+        "mclaren": "mc laren",
+        "cupra": "seat cupra",
+    }
+)
 _FUZZY_BRANDS = FuzzyNameIndex({*BRANDS, "mercedes", "citroen"})
 
 

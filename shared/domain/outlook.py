@@ -14,7 +14,7 @@ class Pace(StrEnum):
     """The market's average, for cars that are too new or have an unusual one."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class DepreciationPoint:
     """The expected price of the same car some years on."""
 
@@ -41,17 +41,9 @@ class Depreciation:
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild from `to_wire`'s list."""
-        km_per_year, pace, points = values
-        return cls(
-            km_per_year=km_per_year,
-            pace=Pace(pace),
-            points=tuple(
-                DepreciationPoint(
-                    years=years, km_driven=km, price_mad=price, quantiles_mad=tuple(quantiles)
-                )
-                for years, km, price, quantiles in points
-            ),
-        )
+        km_per_year, pace, given = values
+        points = tuple(DepreciationPoint(y, km, price, tuple(q)) for y, km, price, q in given)
+        return cls(km_per_year=km_per_year, pace=Pace(pace), points=points)
 
 
 class SimilarityReason(StrEnum):
@@ -90,10 +82,8 @@ class Comparable:
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        return [
-            [str(one) for one in self.alike] if name == "alike" else getattr(self, name)
-            for name in _COMPARABLE_FIELDS
-        ]
+        *values, alike = (getattr(self, name) for name in _COMPARABLE_FIELDS)
+        return [*values, list(map(str, alike))]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:

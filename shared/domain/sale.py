@@ -77,19 +77,13 @@ class SaleReport:
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> "SaleReport":
         """Rebuild from a line of the log."""
+        sold_at = dt.date.fromisoformat(given["sold_at"])
+        same = ("caller", "price_mad", "low_mad", "high_mad", "model_version", "is_correction")
         return cls(
             valuation_id=given["id"],
-            caller=CallerId(given["caller"]),
-            sale=Sale(
-                price_mad=given["sale_price_mad"],
-                sold_at=dt.date.fromisoformat(given["sold_at"]),
-            ),
-            price_mad=given["price_mad"],
-            low_mad=given["low_mad"],
-            high_mad=given["high_mad"],
-            model_version=given["model_version"],
+            sale=Sale(price_mad=given["sale_price_mad"], sold_at=sold_at),
             recorded_at=given["at"],
-            is_correction=given["is_correction"],
+            **{name: given[name] for name in same},
         )
 
 

@@ -91,17 +91,14 @@ class Dialect:
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
         """Rebuild the dialect from `to_json`'s members."""
-        return cls(
-            encoding=members["encoding"],
-            delimiter=members["delimiter"],
-            decimal=members["decimal"],
-            header=tuple(members["header"]),
-            titles=members.get("titles", 0),
-            kind=FileKind(members["kind"]),
-            columns={name: ColumnMatch(**match) for name, match in members["columns"].items()},
-            asking=ColumnMatch(**members["asking"]) if members.get("asking") else None,
-            findings={name: Detection(**found) for name, found in members["findings"].items()},
-            notices=tuple(
-                Notice(**each | {"values": tuple(each["values"])}) for each in members["notices"]
-            ),
-        )
+        columns, findings = members["columns"], members["findings"]
+        notices = [each | {"values": tuple(each["values"])} for each in members["notices"]]
+        parsed = {
+            "header": tuple(members["header"]),
+            "kind": FileKind(members["kind"]),
+            "columns": {name: ColumnMatch(**match) for name, match in columns.items()},
+            "asking": ColumnMatch(**members["asking"]) if members.get("asking") else None,
+            "findings": {name: Detection(**found) for name, found in findings.items()},
+            "notices": tuple(Notice(**each) for each in notices),
+        }
+        return cls(**{**members, **parsed})

@@ -47,7 +47,7 @@ class Verdict:
     """Asking price minus estimate."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Contribution:
     """One field's signed contribution to the price."""
 
@@ -57,7 +57,7 @@ class Contribution:
     effect_mad: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Explanation:
     """Contributions of the fields: `base_mad` plus all effects equals the price."""
 
@@ -167,17 +167,11 @@ class Estimate:
             model_version=model_version,
             model_known=model_known,
             explanation=explanation
-            and Explanation(
-                base_mad=explanation[0],
-                contributions=tuple(
-                    Contribution(feature=name, value=value, effect_mad=effect)
-                    for name, value, effect in explanation[1]
-                ),
-            ),
+            and Explanation(explanation[0], tuple(Contribution(*each) for each in explanation[1])),
             depreciation=depreciation and Depreciation.from_wire(depreciation),
             comparables=None
             if comparables is None
-            else tuple(Comparable.from_wire(one) for one in comparables),
+            else tuple(map(Comparable.from_wire, comparables)),
         )
 
 

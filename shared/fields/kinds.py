@@ -44,16 +44,12 @@ def _with_century(year: int) -> int:
     return year + latest - latest % _CENTURY - (_CENTURY if year > latest % _CENTURY else 0)
 
 
+_RULES = "not-text too-long not-a-number not-whole out-of-range unknown-category"
 ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "required",
     "null": "required",
     "validator_failed": "invalid",
-    "not-text": "not-text",
-    "too-long": "too-long",
-    "not-a-number": "not-a-number",
-    "not-whole": "not-whole",
-    "out-of-range": "out-of-range",
-    "unknown-category": "unknown-category",
+    **{code: code for code in _RULES.split()},
 }
 NA_VALUES = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
 NUMBER_MAX_CHARS = 40
@@ -106,6 +102,11 @@ class CarField(fields.Field[Any]):
         self.example = example
         self.unit = unit
         self.aliases = aliases
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The aliases, then both labels."""
+        return (*self.aliases, self.label_fr, self.label_en)
 
     def label(self, language: str) -> str:
         """The field's name in `fr` or `en`."""

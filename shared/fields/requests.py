@@ -87,21 +87,14 @@ def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:
     try:
         given: dict[str, Any] = CAR_REQUEST_SCHEMA.load(body)
     except ValidationError as error:
-        raise InvalidInput(_problems(error, body, pointer)) from None
+        broken: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        problems = [
+            FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
+            for name, codes in broken.items()
+            for code in codes
+        ]
+        raise InvalidInput(problems) from None
     return given
-
-
-def _problems(error: ValidationError, body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:
-    return [
-        FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
-        for name, codes in _messages(error).items()
-        for code in codes
-    ]
-
-
-def _messages(error: ValidationError) -> dict[str, list[str]]:
-    messages: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-    return messages
 
 
 def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:

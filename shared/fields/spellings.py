@@ -1,143 +1,79 @@
 """French and English spellings of the categories, by folded text (`shared.domain.names`)."""
 
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
+from shared.domain.names import by_spelling
 
-FUEL_SPELLINGS = {
-    "essence": Fuel.PETROL,
-    "gasoline": Fuel.PETROL,
-    "gas": Fuel.PETROL,
-    "benzine": Fuel.PETROL,
-    "sans plomb": Fuel.PETROL,
-    "essence sans plomb": Fuel.PETROL,
-    "es": Fuel.PETROL,
-    "d": Fuel.DIESEL,
-    "go": Fuel.DIESEL,
-    "mazot": Fuel.DIESEL,
-    "gasoil": Fuel.DIESEL,
-    "gazole": Fuel.DIESEL,
-    "mazout": Fuel.DIESEL,
-    "hybride": Fuel.HYBRID,
-    "hybride leger": Fuel.HYBRID,
-    "micro hybride": Fuel.HYBRID,
-    "mild hybrid": Fuel.HYBRID,
-    "mhev": Fuel.HYBRID,
-    "hybride essence": Fuel.HYBRID,
-    "hybride diesel": Fuel.HYBRID,
-    "hybride rechargeable": Fuel.HYBRID,
-    "plug in hybrid": Fuel.HYBRID,
-    "phev": Fuel.HYBRID,
-    "hev": Fuel.HYBRID,
-    "electrique": Fuel.ELECTRIC,
-    "100 electrique": Fuel.ELECTRIC,
-    "ev": Fuel.ELECTRIC,
-    "gpl": Fuel.LPG,
-    "gnv": Fuel.CNG,
-    "gaz naturel": Fuel.CNG,
-    "gaz naturel gnv": Fuel.CNG,
-}
+FUEL_SPELLINGS = by_spelling(
+    {
+        Fuel.PETROL: "essence, gasoline, gas, benzine, sans plomb, essence sans plomb, es",
+        Fuel.DIESEL: "d, go, mazot, gasoil, gazole, mazout",
+        Fuel.HYBRID: (
+            "hybride, hybride leger, micro hybride, mild hybrid, mhev, hybride essence, "
+            "hybride diesel, hybride rechargeable, plug in hybrid, phev, hev"
+        ),
+        Fuel.ELECTRIC: "electrique, 100 electrique, ev",
+        Fuel.LPG: "gpl",
+        Fuel.CNG: "gnv, gaz naturel, gaz naturel gnv",
+    }
+)
 
-TRANSMISSION_SPELLINGS = {
-    "manuelle": Transmission.MANUAL,
-    "manuel": Transmission.MANUAL,
-    "boite manuelle": Transmission.MANUAL,
-    "mecanique": Transmission.MANUAL,
-    "m": Transmission.MANUAL,
-    "bvm": Transmission.MANUAL,
-    "bvm5": Transmission.MANUAL,
-    "bvm6": Transmission.MANUAL,
-    "automatique": Transmission.AUTOMATIC,
-    "boite automatique": Transmission.AUTOMATIC,
-    "semi automatique": Transmission.AUTOMATIC,
-    "auto": Transmission.AUTOMATIC,
-    "a": Transmission.AUTOMATIC,
-    "bva": Transmission.AUTOMATIC,
-    "bva6": Transmission.AUTOMATIC,
-    "bva7": Transmission.AUTOMATIC,
-    "bva8": Transmission.AUTOMATIC,
-    "bvr": Transmission.AUTOMATIC,
-    "robotisee": Transmission.AUTOMATIC,
-    "boite robotisee": Transmission.AUTOMATIC,
-    "sequentielle": Transmission.AUTOMATIC,
-    "edc": Transmission.AUTOMATIC,
-    "eat6": Transmission.AUTOMATIC,
-    "eat8": Transmission.AUTOMATIC,
-    "tiptronic": Transmission.AUTOMATIC,
-    "cvt": Transmission.AUTOMATIC,
-    "dsg": Transmission.AUTOMATIC,
-}
+TRANSMISSION_SPELLINGS = by_spelling(
+    {
+        Transmission.MANUAL: "manuelle, manuel, boite manuelle, mecanique, m, bvm, bvm5, bvm6",
+        Transmission.AUTOMATIC: (
+            "automatique, boite automatique, semi automatique, auto, a, bva, bva6, bva7, bva8, "
+            "bvr, robotisee, boite robotisee, sequentielle, edc, eat6, eat8, tiptronic, cvt, "
+            "dsg"
+        ),
+    }
+)
 
-OWNER_SPELLINGS = {
-    "premiere main": Owner.FIRST,
-    "1ere main": Owner.FIRST,
-    "1 ere main": Owner.FIRST,
-    "premiere": Owner.FIRST,
-    "oui": Owner.FIRST,
-    "first owner": Owner.FIRST,
-    "1st owner": Owner.FIRST,
-    "1": Owner.FIRST,
-    "deuxieme main": Owner.SECOND,
-    "seconde main": Owner.SECOND,
-    "2eme main": Owner.SECOND,
-    "2 eme main": Owner.SECOND,
-    "deuxieme": Owner.SECOND,
-    "second owner": Owner.SECOND,
-    "2nd owner": Owner.SECOND,
-    "2": Owner.SECOND,
-    "deuxieme main ou plus": Owner.SECOND_OR_MORE,
-    "seconde main ou plus": Owner.SECOND_OR_MORE,
-    "non": Owner.SECOND_OR_MORE,
-    "troisieme main": Owner.THIRD,
-    "3eme main": Owner.THIRD,
-    "third owner": Owner.THIRD,
-    "3": Owner.THIRD,
-    "quatrieme main": Owner.FOURTH_AND_ABOVE,
-    "quatrieme main ou plus": Owner.FOURTH_AND_ABOVE,
-    "fourth": Owner.FOURTH_AND_ABOVE,
-    "fourth above owner": Owner.FOURTH_AND_ABOVE,
-    "4": Owner.FOURTH_AND_ABOVE,
-    "vehicule de demonstration": Owner.TEST_DRIVE,
-    "test drive": Owner.TEST_DRIVE,
-}
+OWNER_SPELLINGS = by_spelling(
+    {
+        Owner.FIRST: (
+            "premiere main, 1ere main, 1 ere main, premiere, oui, first owner, 1st owner, 1"
+        ),
+        Owner.SECOND: (
+            "deuxieme main, seconde main, 2eme main, 2 eme main, deuxieme, second owner, "
+            "2nd owner, 2"
+        ),
+        Owner.SECOND_OR_MORE: "deuxieme main ou plus, seconde main ou plus, non",
+        Owner.THIRD: "troisieme main, 3eme main, third owner, 3",
+        Owner.FOURTH_AND_ABOVE: (
+            "quatrieme main, quatrieme main ou plus, fourth, fourth above owner, 4"
+        ),
+        Owner.TEST_DRIVE: "vehicule de demonstration, test drive",
+    }
+)
 
-SELLER_SPELLINGS = {
-    "particulier": SellerType.INDIVIDUAL,
-    "private": SellerType.INDIVIDUAL,
-    "professionnel": SellerType.DEALER,
-    "concessionnaire": SellerType.DEALER,
-    "concession": SellerType.DEALER,
-    "pro": SellerType.DEALER,
-    "garage": SellerType.DEALER,
-    "concessionnaire agree": SellerType.TRUSTMARK_DEALER,
-}
+SELLER_SPELLINGS = by_spelling(
+    {
+        SellerType.INDIVIDUAL: "particulier, private",
+        SellerType.DEALER: "professionnel, concessionnaire, concession, pro, garage",
+        SellerType.TRUSTMARK_DEALER: "concessionnaire agree",
+    }
+)
 
-CONDITION_SPELLINGS = {
-    "neuf": Condition.NEW,
-    "neuve": Condition.NEW,
-    "excellente": Condition.EXCELLENT,
-    "excellent etat": Condition.EXCELLENT,
-    "tres bon": Condition.VERY_GOOD,
-    "tres bon etat": Condition.VERY_GOOD,
-    "bon": Condition.GOOD,
-    "bon etat": Condition.GOOD,
-    "correct": Condition.FAIR,
-    "moyen": Condition.FAIR,
-    "endommage": Condition.DAMAGED,
-    "accidente": Condition.DAMAGED,
-    "pour pieces": Condition.FOR_PARTS,
-}
+CONDITION_SPELLINGS = by_spelling(
+    {
+        Condition.NEW: "neuf, neuve",
+        Condition.EXCELLENT: "excellente, excellent etat",
+        Condition.VERY_GOOD: "tres bon, tres bon etat",
+        Condition.GOOD: "bon, bon etat",
+        Condition.FAIR: "correct, moyen",
+        Condition.DAMAGED: "endommage, accidente",
+        Condition.FOR_PARTS: "pour pieces",
+    }
+)
 
-ORIGIN_SPELLINGS = {
-    "ww au maroc": Origin.WW_MOROCCO,
-    "ww maroc": Origin.WW_MOROCCO,
-    "achetee au maroc": Origin.WW_MOROCCO,
-    "importee neuve": Origin.IMPORTED_NEW,
-    "importe neuf": Origin.IMPORTED_NEW,
-    "dedouanee": Origin.CUSTOMS_CLEARED,
-    "dedouane": Origin.CUSTOMS_CLEARED,
-    "pas encore dedouanee": Origin.NOT_CUSTOMS_CLEARED,
-    "pas dedouanee": Origin.NOT_CUSTOMS_CLEARED,
-    "non dedouanee": Origin.NOT_CUSTOMS_CLEARED,
-}
+ORIGIN_SPELLINGS = by_spelling(
+    {
+        Origin.WW_MOROCCO: "ww au maroc, ww maroc, achetee au maroc",
+        Origin.IMPORTED_NEW: "importee neuve, importe neuf",
+        Origin.CUSTOMS_CLEARED: "dedouanee, dedouane",
+        Origin.NOT_CUSTOMS_CLEARED: "pas encore dedouanee, pas dedouanee, non dedouanee",
+    }
+)
 
 
 FRENCH_CHOICES: dict[str, str] = {

@@ -1,197 +1,180 @@
 """Title and detail of every problem document, in French and English, by code."""
 
-from typing import Literal
+from shared.messages.uploads import UPLOAD_PROBLEM_MESSAGES, ProblemTexts
 
-from shared.messages.uploads import UPLOAD_PROBLEM_MESSAGES
-
-PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = (
-    UPLOAD_PROBLEM_MESSAGES
-    | {
-        "invalid-input": {
-            "fr": ("Données refusées", "{first}{more}"),
-            "en": ("Input refused", "{first}{more}"),
-        },
-        "valuation-not-found": {
-            "fr": ("Estimation introuvable", "Aucune de vos estimations n'a l'identifiant {id}."),
-            "en": ("Valuation not found", "None of your valuations has the id {id}."),
-        },
-        "valuation-expired": {
-            "fr": (
-                "Estimation trop ancienne",
-                "Une vente se signale dans les {days} jours après l'estimation {id}.",
-            ),
-            "en": (
-                "Valuation too old",
-                "A sale is reported within {days} days of valuation {id}.",
-            ),
-        },
-        "job-not-found": {
-            "fr": ("Tâche introuvable", "Aucune de vos tâches n'a l'identifiant {id}."),
-            "en": ("Job not found", "None of your jobs has the id {id}."),
-        },
-        "job-expired": {
-            "fr": ("Tâche expirée", "La durée de conservation de la tâche {id} est passée."),
-            "en": ("Job expired", "The retention time of job {id} is over."),
-        },
-        "job-already-ended": {
-            "fr": ("Tâche déjà terminée", "La tâche {id} est terminée : rien à annuler."),
-            "en": ("Job already ended", "Job {id} has ended: there is nothing to cancel."),
-        },
-        "idempotency-conflict": {
-            "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
-            "en": ("Idempotency-Key already used", "This key came before with another body."),
-        },
-        "model-not-loaded": {
-            "fr": (
-                "Modèle non chargé",
-                "Aucun modèle n'est actif ; lancez « carprice train --activate ».",
-            ),
-            "en": (
-                "Model not loaded",
-                "No model (modèle) is active; run `carprice train --activate`.",
-            ),
-        },
-        "model-version-not-found": {
-            "fr": ("Version introuvable", "Le registre n'a pas de version {version}."),
-            "en": ("Version not found", "The registry has no version {version}."),
-        },
-        "model-card-not-found": {
-            "fr": ("Fiche introuvable", "La version {version} n'a pas de fichier {name}."),
-            "en": ("Card not found", "Version {version} has no file {name}."),
-        },
-        "model-refused": {
-            "fr": (
-                "Version refusée",
-                "La version {version} est refusée. Motif technique, en anglais : {reason}.",
-            ),
-            "en": ("Version refused", "Version {version} is refused: {reason}."),
-        },
-        "model-changed": {
-            "fr": (
-                "Modèle actif changé",
-                "If-Match ne vaut plus : la version active est {version}.",
-            ),
-            "en": ("Active model changed", "If-Match no longer holds: {version} is active."),
-        },
-        "no-earlier-model": {
-            "fr": ("Aucune version antérieure", "Aucune version n'était active avant {version}."),
-            "en": ("No earlier version", "No version was active before {version}."),
-        },
-        "broker-unavailable": {
-            "fr": (
-                "File d'attente indisponible",
-                "La file d'attente ne répond pas ; réessayez bientôt.",
-            ),
-            "en": ("Queue unavailable", "The queue does not answer; try again soon."),
-        },
-        "queue-full": {
-            "fr": ("File pleine", "Trop de demandes attendent déjà ; réessayez bientôt."),
-            "en": ("Queue full", "Too many requests wait already; try again soon."),
-        },
-        "too-many-transfers": {
-            "fr": (
-                "Transferts trop nombreux",
-                "Trop de clients envoient ou reçoivent lentement en ce moment ; réessayez bientôt.",
-            ),
-            "en": (
-                "Too many transfers",
-                "Too many clients send or receive slowly right now; try again soon.",
-            ),
-        },
-        "audit-unavailable": {
-            "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
-            "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),
-        },
-        "valuation-failed": {
-            "fr": ("Estimation impossible", "L'estimation a échoué ; l'incident est consigné."),
-            "en": ("Valuation failed", "The valuation failed; the incident is on record."),
-        },
-        "attempts-exhausted": {
-            "fr": ("Tâche abandonnée", "La tâche a échoué après plusieurs essais."),
-            "en": ("Job given up", "The job failed after several attempts."),
-        },
-        "not-authenticated": {
-            "fr": ("Clé d'API manquante", "Envoyez une clé valable : Authorization: Bearer <clé>."),
-            "en": ("API key missing", "Send a valid key: Authorization: Bearer <key>."),
-        },
-        "not-permitted": {
-            "fr": ("Droit manquant", "La clé n'a pas le droit « {scope} »."),
-            "en": ("Scope missing", "The key lacks the scope {scope}."),
-        },
-        "cross-site-refused": {
-            "fr": ("Autre site refusé", "Une page d'un autre site ne peut rien modifier ici."),
-            "en": ("Other site refused", "A page of another site may not change anything here."),
-        },
-        "host-refused": {
-            "fr": (
-                "Hôte refusé",
-                "Sans clé d'API, le service ne répond que sous localhost ; voir « make key ».",
-            ),
-            "en": (
-                "Host refused",
-                "Without API keys the service answers to localhost only; see `make key`.",
-            ),
-        },
-        "internal-error": {
-            "fr": ("Erreur interne", "Une erreur inattendue est survenue ; elle est consignée."),
-            "en": ("Internal error", "An unexpected error occurred; it is on record."),
-        },
-        "not-found": {
-            "fr": ("Page introuvable", "Rien à cette adresse ; voir /docs."),
-            "en": ("Not found", "Nothing at this address; see /docs."),
-        },
-        "method-not-allowed": {
-            "fr": ("Méthode refusée", "Cette adresse accepte : {allowed}."),
-            "en": ("Method not allowed", "This address accepts {allowed}."),
-        },
-        "unsupported-media-type": {
-            "fr": ("Type de contenu refusé", "Content-Type attendu : {expected} (reçu : {given})."),
-            "en": ("Unsupported media type", "Expected Content-Type {expected} (got {given})."),
-        },
-        "unsupported-content-encoding": {
-            "fr": (
-                "Compression refusée",
-                "Content-Encoding attendu : {expected} (reçu : {given}).",
-            ),
-            "en": ("Unsupported encoding", "Expected Content-Encoding {expected} (got {given})."),
-        },
-        "not-acceptable": {
-            "fr": ("Format indisponible", "Formats disponibles : {available}."),
-            "en": ("Not acceptable", "Available formats: {available}."),
-        },
-        "body-too-large": {
-            "fr": ("Corps trop grand", "Au plus {maximum} octets."),
-            "en": ("Body too large", "At most {maximum} bytes."),
-        },
-        "bad-request": {
-            "fr": ("Requête illisible", "La requête HTTP n'est pas valable."),
-            "en": ("Bad request", "The HTTP request is not valid."),
-        },
-        "batch-not-found": {
-            "fr": ("Lot introuvable", "Aucun de vos lots n'a l'identifiant {id}."),
-            "en": ("Batch not found", "None of your batches has the id {id}."),
-        },
-        "batch-expired": {
-            "fr": ("Lot expiré", "La durée de conservation du lot {id} est passée."),
-            "en": ("Batch expired", "The retention time of batch {id} is over."),
-        },
-        "result-not-ready": {
-            "fr": ("Résultat pas encore prêt", "Le lot {id} est en cours ; réessayez bientôt."),
-            "en": ("Result not ready", "Batch {id} is under way; try again soon."),
-        },
-        "first-rows-are-csv": {
-            "fr": (
-                "Pas encore sous cette forme",
-                "Le lot {id} est en cours : d'ici sa fin, ses premières lignes sont en CSV simple.",
-            ),
-            "en": (
-                "Not yet in this form",
-                "Batch {id} is under way: until it ends, its first rows are there as plain CSV.",
-            ),
-        },
-        "form-not-ready": {
-            "fr": ("Fichier en préparation", "Le fichier {form} est en préparation ; réessayez."),
-            "en": ("File not ready", "The file {form} is being made; try again soon."),
-        },
-    }
-)
+PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
+    "invalid-input": {
+        "fr": ("Données refusées", "{first}{more}"),
+        "en": ("Input refused", "{first}{more}"),
+    },
+    "valuation-not-found": {
+        "fr": ("Estimation introuvable", "Aucune de vos estimations n'a l'identifiant {id}."),
+        "en": ("Valuation not found", "None of your valuations has the id {id}."),
+    },
+    "valuation-expired": {
+        "fr": (
+            "Estimation trop ancienne",
+            "Une vente se signale dans les {days} jours après l'estimation {id}.",
+        ),
+        "en": ("Valuation too old", "A sale is reported within {days} days of valuation {id}."),
+    },
+    "job-not-found": {
+        "fr": ("Tâche introuvable", "Aucune de vos tâches n'a l'identifiant {id}."),
+        "en": ("Job not found", "None of your jobs has the id {id}."),
+    },
+    "job-expired": {
+        "fr": ("Tâche expirée", "La durée de conservation de la tâche {id} est passée."),
+        "en": ("Job expired", "The retention time of job {id} is over."),
+    },
+    "job-already-ended": {
+        "fr": ("Tâche déjà terminée", "La tâche {id} est terminée : rien à annuler."),
+        "en": ("Job already ended", "Job {id} has ended: there is nothing to cancel."),
+    },
+    "idempotency-conflict": {
+        "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
+        "en": ("Idempotency-Key already used", "This key came before with another body."),
+    },
+    "model-not-loaded": {
+        "fr": (
+            "Modèle non chargé",
+            "Aucun modèle n'est actif ; lancez « carprice train --activate ».",
+        ),
+        "en": ("Model not loaded", "No model (modèle) is active; run `carprice train --activate`."),
+    },
+    "model-version-not-found": {
+        "fr": ("Version introuvable", "Le registre n'a pas de version {version}."),
+        "en": ("Version not found", "The registry has no version {version}."),
+    },
+    "model-card-not-found": {
+        "fr": ("Fiche introuvable", "La version {version} n'a pas de fichier {name}."),
+        "en": ("Card not found", "Version {version} has no file {name}."),
+    },
+    "model-refused": {
+        "fr": (
+            "Version refusée",
+            "La version {version} est refusée. Motif technique, en anglais : {reason}.",
+        ),
+        "en": ("Version refused", "Version {version} is refused: {reason}."),
+    },
+    "model-changed": {
+        "fr": ("Modèle actif changé", "If-Match ne vaut plus : la version active est {version}."),
+        "en": ("Active model changed", "If-Match no longer holds: {version} is active."),
+    },
+    "no-earlier-model": {
+        "fr": ("Aucune version antérieure", "Aucune version n'était active avant {version}."),
+        "en": ("No earlier version", "No version was active before {version}."),
+    },
+    "broker-unavailable": {
+        "fr": (
+            "File d'attente indisponible",
+            "La file d'attente ne répond pas ; réessayez bientôt.",
+        ),
+        "en": ("Queue unavailable", "The queue does not answer; try again soon."),
+    },
+    "queue-full": {
+        "fr": ("File pleine", "Trop de demandes attendent déjà ; réessayez bientôt."),
+        "en": ("Queue full", "Too many requests wait already; try again soon."),
+    },
+    "too-many-transfers": {
+        "fr": (
+            "Transferts trop nombreux",
+            "Trop de clients envoient ou reçoivent lentement en ce moment ; réessayez bientôt.",
+        ),
+        "en": (
+            "Too many transfers",
+            "Too many clients send or receive slowly right now; try again soon.",
+        ),
+    },
+    "audit-unavailable": {
+        "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
+        "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),
+    },
+    "valuation-failed": {
+        "fr": ("Estimation impossible", "L'estimation a échoué ; l'incident est consigné."),
+        "en": ("Valuation failed", "The valuation failed; the incident is on record."),
+    },
+    "attempts-exhausted": {
+        "fr": ("Tâche abandonnée", "La tâche a échoué après plusieurs essais."),
+        "en": ("Job given up", "The job failed after several attempts."),
+    },
+    "not-authenticated": {
+        "fr": ("Clé d'API manquante", "Envoyez une clé valable : Authorization: Bearer <clé>."),
+        "en": ("API key missing", "Send a valid key: Authorization: Bearer <key>."),
+    },
+    "not-permitted": {
+        "fr": ("Droit manquant", "La clé n'a pas le droit « {scope} »."),
+        "en": ("Scope missing", "The key lacks the scope {scope}."),
+    },
+    "cross-site-refused": {
+        "fr": ("Autre site refusé", "Une page d'un autre site ne peut rien modifier ici."),
+        "en": ("Other site refused", "A page of another site may not change anything here."),
+    },
+    "host-refused": {
+        "fr": (
+            "Hôte refusé",
+            "Sans clé d'API, le service ne répond que sous localhost ; voir « make key ».",
+        ),
+        "en": (
+            "Host refused",
+            "Without API keys the service answers to localhost only; see `make key`.",
+        ),
+    },
+    "internal-error": {
+        "fr": ("Erreur interne", "Une erreur inattendue est survenue ; elle est consignée."),
+        "en": ("Internal error", "An unexpected error occurred; it is on record."),
+    },
+    "not-found": {
+        "fr": ("Page introuvable", "Rien à cette adresse ; voir /docs."),
+        "en": ("Not found", "Nothing at this address; see /docs."),
+    },
+    "method-not-allowed": {
+        "fr": ("Méthode refusée", "Cette adresse accepte : {allowed}."),
+        "en": ("Method not allowed", "This address accepts {allowed}."),
+    },
+    "unsupported-media-type": {
+        "fr": ("Type de contenu refusé", "Content-Type attendu : {expected} (reçu : {given})."),
+        "en": ("Unsupported media type", "Expected Content-Type {expected} (got {given})."),
+    },
+    "unsupported-content-encoding": {
+        "fr": ("Compression refusée", "Content-Encoding attendu : {expected} (reçu : {given})."),
+        "en": ("Unsupported encoding", "Expected Content-Encoding {expected} (got {given})."),
+    },
+    "not-acceptable": {
+        "fr": ("Format indisponible", "Formats disponibles : {available}."),
+        "en": ("Not acceptable", "Available formats: {available}."),
+    },
+    "body-too-large": {
+        "fr": ("Corps trop grand", "Au plus {maximum} octets."),
+        "en": ("Body too large", "At most {maximum} bytes."),
+    },
+    "bad-request": {
+        "fr": ("Requête illisible", "La requête HTTP n'est pas valable."),
+        "en": ("Bad request", "The HTTP request is not valid."),
+    },
+    "batch-not-found": {
+        "fr": ("Lot introuvable", "Aucun de vos lots n'a l'identifiant {id}."),
+        "en": ("Batch not found", "None of your batches has the id {id}."),
+    },
+    "batch-expired": {
+        "fr": ("Lot expiré", "La durée de conservation du lot {id} est passée."),
+        "en": ("Batch expired", "The retention time of batch {id} is over."),
+    },
+    "result-not-ready": {
+        "fr": ("Résultat pas encore prêt", "Le lot {id} est en cours ; réessayez bientôt."),
+        "en": ("Result not ready", "Batch {id} is under way; try again soon."),
+    },
+    "first-rows-are-csv": {
+        "fr": (
+            "Pas encore sous cette forme",
+            "Le lot {id} est en cours : d'ici sa fin, ses premières lignes sont en CSV simple.",
+        ),
+        "en": (
+            "Not yet in this form",
+            "Batch {id} is under way: until it ends, its first rows are there as plain CSV.",
+        ),
+    },
+    "form-not-ready": {
+        "fr": ("Fichier en préparation", "Le fichier {form} est en préparation ; réessayez."),
+        "en": ("File not ready", "The file {form} is being made; try again soon."),
+    },
+}

@@ -20,35 +20,27 @@ GROUPING_MIN = 10_000
 QUOTED_MAX_CHARS = 60
 """Invalid values are quoted up to this length."""
 
+_EXPECTED: dict[Language, str] = {
+    "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
+    "en": "{label}: expected {expected} (got {value}).",
+}
 FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     "required": {
         "fr": "Champ « {label} » obligatoire : attendu {expected}.",
         "en": "{label} is required: expected {expected}.",
     },
-    "not-text": {
-        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
-        "en": "{label}: expected {expected} (got {value}).",
-    },
+    "not-text": _EXPECTED,
     "too-long": {
         "fr": "Champ « {label} » trop long : attendu {expected}.",
         "en": "{label} is too long: expected {expected}.",
     },
-    "not-a-number": {
-        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
-        "en": "{label}: expected {expected} (got {value}).",
-    },
+    "not-a-number": _EXPECTED,
     "not-whole": {
         "fr": "Champ « {label} » : attendu {expected}, sans décimales (reçu : {value}).",
         "en": "{label}: expected {expected}, without decimals (got {value}).",
     },
-    "out-of-range": {
-        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
-        "en": "{label}: expected {expected} (got {value}).",
-    },
-    "unknown-category": {
-        "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
-        "en": "{label}: expected {expected} (got {value}).",
-    },
+    "out-of-range": _EXPECTED,
+    "unknown-category": _EXPECTED,
     "invalid": {
         "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
         "en": "{label}: refused value (got {value}).",
@@ -56,10 +48,7 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
 }
 
 WARNING_MESSAGES: dict[str, dict[Language, str]] = {
-    "unknown-field": {
-        "fr": "Champ inconnu, ignoré.",
-        "en": "Unknown field, ignored.",
-    },
+    "unknown-field": {"fr": "Champ inconnu, ignoré.", "en": "Unknown field, ignored."},
     "more-unknown-fields": {
         "fr": "Autres champs inconnus, ignorés : {count}.",
         "en": "More unknown fields, ignored: {count}.",
@@ -262,11 +251,9 @@ def format_more_count(count: int, language: Language) -> str:
     """
     if not count:
         return ""
-    return (
-        f" (Et {count} de plus : voir « errors ».)"
-        if language == "fr"
-        else f" (And {count} more: see errors.)"
-    )
+    if language == "fr":
+        return f" (Et {count} de plus : voir « errors ».)"
+    return f" (And {count} more: see errors.)"
 
 
 def describe_problem(code: str, params: Mapping[str, Any], language: Language) -> tuple[str, str]:
@@ -281,12 +268,11 @@ class _Quoted(dict[str, Any]):
 
     def __init__(self, params: Mapping[str, Any], language: Language) -> None:
         super().__init__(
-            {
-                name: quote(value, language)
-                if name == "value"
-                else _translated(name, value, language)
-                for name, value in params.items()
-            }
+            (
+                name,
+                quote(given, language) if name == "value" else _translated(name, given, language),
+            )
+            for name, given in params.items()
         )
 
     def __missing__(self, name: str) -> str:

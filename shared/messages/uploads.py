@@ -3,6 +3,8 @@
 from typing import Literal
 
 Texts = dict[Literal["fr", "en"], str]
+ProblemTexts = dict[Literal["fr", "en"], tuple[str, str]]
+"""Title and detail."""
 
 UPLOAD_MESSAGES: dict[str, Texts] = {
     "empty-file": {
@@ -143,7 +145,7 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
 }
 """Messages of `UnreadableUpload`, one for each invalid part of the file."""
 
-UPLOAD_PROBLEM_MESSAGES: dict[str, dict[Literal["fr", "en"], tuple[str, str]]] = {
+UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
     "unreadable-upload": {
         "fr": ("Fichier illisible", "{first}{more}"),
         "en": ("Unreadable file", "{first}{more}"),

@@ -8,8 +8,7 @@ from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
-from shared.redis import batch_scripts
-from shared.redis import keys as redis_keys
+from shared.redis import batch_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors
 
 ENDED_TTL_S = 3600
@@ -66,13 +65,7 @@ class BatchLedger:
     """
 
     def __init__(
-        self,
-        client: RedisClient,
-        clock: Clock,
-        *,
-        lease_s: int,
-        window: int,
-        max_attempts: int,
+        self, client: RedisClient, clock: Clock, *, lease_s: int, window: int, max_attempts: int
     ) -> None:
         self._client = client
         self._clock = clock
@@ -96,7 +89,7 @@ class BatchLedger:
 
     def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
         """Add a batch to its caller's list, from which those older than `keep_s` are removed."""
-        name = redis_keys.batches_by_caller(caller)
+        name = keys.batches_by_caller(caller)
         oldest = min_id_at(self._clock() - keep_s)
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -108,21 +101,21 @@ class BatchLedger:
 
     def claim_export(self, batch_id: BatchId, name: str) -> bool:
         """Claim the making of an export; False if it is under way."""
-        key = redis_keys.batch_export(batch_id, name)
+        key = keys.batch_export(batch_id, name)
         with broker_errors():
             return bool(self._client.set(key, 1, nx=True, ex=self._lease_s))
 
     def renew_export(self, batch_id: BatchId, name: str) -> None:
         """Record that an export is still being made."""
         with broker_errors():
-            self._client.set(redis_keys.batch_export(batch_id, name), 1, ex=self._lease_s)
+            self._client.set(keys.batch_export(batch_id, name), 1, ex=self._lease_s)
 
     def finish_export(self, batch_id: BatchId, name: str) -> None:
         """Record that an export is made, or has failed."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=True)
-            pipeline.delete(redis_keys.batch_export(batch_id, name))
-            pipeline.publish(redis_keys.PROGRESS_CHANNEL, batch_id)
+            pipeline.delete(keys.batch_export(batch_id, name))
+            pipeline.publish(keys.PROGRESS_CHANNEL, batch_id)
             pipeline.execute()
 
     def restore(
@@ -135,18 +128,14 @@ class BatchLedger:
         done: Mapping[int, RowCounts],
     ) -> bool:
         """Open a lost ledger again; False if it exists."""
-        chunks = [
-            number
-            for chunk, counts in done.items()
-            for number in (chunk, counts.valid, counts.invalid, counts.failed)
-        ]
+        chunks = [number for chunk, counts in done.items() for number in (chunk, *counts)]
         arguments = (accepted_at, self._clock(), chunks_cut, "" if total is None else total)
         return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
 
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
         """State and counters of a batch; None if the ledger has no such batch."""
         with broker_errors():
-            stored = self._client.hgetall(redis_keys.batch(batch_id))
+            stored = self._client.hgetall(keys.batch(batch_id))
         return _progress(stored) if stored else None
 
     def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
@@ -165,10 +154,8 @@ class BatchLedger:
         self, batch_id: BatchId, chunk: int, counts: RowCounts, *, abort: bool
     ) -> bool:
         """Mark a chunk done and add its counts, once."""
-        numbers = (counts.valid, counts.invalid, counts.failed)
-        error = ROW_REJECTED if abort else ""
-        arguments = (chunk, *numbers, error, batch_id, redis_keys.PROGRESS_CHANNEL)
-        return bool(self._run("FINISH_CHUNK", batch_id, *arguments))
+        arguments = (ROW_REJECTED if abort else "", batch_id, keys.PROGRESS_CHANNEL)
+        return bool(self._run("FINISH_CHUNK", batch_id, chunk, *counts, *arguments))
 
     def postpone(
         self, batch_id: BatchId, step: str, delay_s: float, *, count_attempt: bool
@@ -179,7 +166,7 @@ class BatchLedger:
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Renew the lease of a running step."""
         with broker_errors():
-            self._client.zadd(redis_keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
+            self._client.zadd(keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
     def advance(self, batch_id: BatchId) -> DueSteps:
         """Lease the steps that are due, and return them."""
@@ -188,9 +175,8 @@ class BatchLedger:
 
     def claim_overdue(self, batch_id: BatchId) -> list[str]:
         """Lease again the steps whose lease has expired, and return them."""
-        steps = self._run(
-            "OVERDUE", batch_id, self._clock(), self._lease_s, OVERDUE_LIMIT, batch_id
-        )
+        limits = (self._lease_s, OVERDUE_LIMIT)
+        steps = self._run("OVERDUE", batch_id, self._clock(), *limits, batch_id)
         return [step.decode() for step in steps]
 
     def expire_all_leases(self) -> int:
@@ -198,7 +184,7 @@ class BatchLedger:
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():
-                leases = redis_keys.batch_leases(batch_id)
+                leases = keys.batch_leases(batch_id)
                 steps = self._client.zrange(leases, 0, -1)
                 if steps:
                     self._client.zadd(leases, dict.fromkeys(steps, self._clock()), xx=True)
@@ -215,46 +201,30 @@ class BatchLedger:
 
     def finish(self, batch_id: BatchId, progress: BatchProgress) -> bool:
         """Close the ledger; False if it is closed."""
-        return bool(
-            self._run(
-                "FINISH",
-                batch_id,
-                batch_id,
-                str(progress.state),
-                str(progress.outcome),
-                progress.finished_at or self._clock(),
-                progress.error or "",
-                ENDED_TTL_S,
-                redis_keys.ENDED_CHANNEL,
-            )
-        )
+        end = (str(progress.state), str(progress.outcome), progress.finished_at or self._clock())
+        kept = (progress.error or "", ENDED_TTL_S, keys.ENDED_CHANNEL)
+        return bool(self._run("FINISH", batch_id, batch_id, *end, *kept))
 
     def open_batches(self) -> list[BatchId]:
         """The unfinished batches, oldest first."""
         with broker_errors():
-            ids = self._client.zrange(redis_keys.OPEN_BATCHES, 0, -1)
+            ids = self._client.zrange(keys.OPEN_BATCHES, 0, -1)
         return [BatchId(batch_id.decode()) for batch_id in ids]
 
     def claim_scan(self, interval_s: int) -> bool:
         """Claim the scan of the blob store; False if the last one is recent."""
         with broker_errors():
-            claimed = self._client.set(redis_keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
+            claimed = self._client.set(keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)
 
     def _lease_end(self) -> float:
         return self._clock() + self._lease_s
 
     def _run(self, name: str, batch_id: BatchId, *arguments: Any) -> Any:
-        script = self._scripts[name]
-        keys = [
-            redis_keys.batch(batch_id),
-            redis_keys.batch_chunks(batch_id),
-            redis_keys.batch_leases(batch_id),
-            redis_keys.batch_attempts(batch_id),
-            redis_keys.OPEN_BATCHES,
-        ]
+        own = (keys.batch, keys.batch_chunks, keys.batch_leases, keys.batch_attempts)
+        names = [*(key(batch_id) for key in own), keys.OPEN_BATCHES]
         with broker_errors():
-            return script(keys=keys, args=list(arguments))
+            return self._scripts[name](keys=names, args=list(arguments))
 
 
 def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
@@ -268,9 +238,7 @@ def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
     return BatchProgress(
         state=JobState(stored[b"state"].decode()),
         outcome=BatchOutcome(outcome) if outcome else None,
-        counts=RowCounts(
-            valid=number(b"valid"), invalid=number(b"invalid"), failed=number(b"failed")
-        ),
+        counts=RowCounts(number(b"valid"), number(b"invalid"), number(b"failed")),
         total=number(b"total") if b"total" in stored else None,
         started_at=seconds(b"started_at"),
         finished_at=seconds(b"finished_at"),

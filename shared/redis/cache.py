@@ -18,9 +18,9 @@ from shared.redis import keys
 from shared.redis.connections import (
     Command,
     ConnectionCache,
-    MgetReader,
     PipelinedCommands,
     RedisClient,
+    mget,
 )
 
 
@@ -101,7 +101,6 @@ class EstimateCache:
         self._client = client
         self._local_cache = LocalEstimateCache(near_entries)
         self._connections = ConnectionCache(client)
-        self._reads = MgetReader(self._connections)
         self._ttl_s = ttl_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -128,7 +127,7 @@ class EstimateCache:
         if self._is_circuit_open():
             return [None] * len(wanted)
         try:
-            packed = self._reads.get([keys.estimate(*each).encode() for each in wanted])
+            packed = mget(self._connections, [keys.estimate(*each).encode() for each in wanted])
         except redis.RedisError as error:
             self._open_circuit("get", error)
             return [None] * len(wanted)

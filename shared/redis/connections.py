@@ -174,30 +174,20 @@ class PipelinedCommands:
         self._connections.release(self._connection, is_clean=not self._unread)
 
 
-class MgetReader:
-    """MGET with less overhead than the client library's.
+def mget(connections: ConnectionCache, keys: Sequence[bytes]) -> list[bytes | None]:
+    """Read the values of keys with less overhead than the client library; None for missing ones.
 
-    Args:
-        connections: provide a connection to each thread that reads.
+    Raises:
+        redis.RedisError: the server does not answer, or refuses.
     """
-
-    def __init__(self, connections: ConnectionCache) -> None:
-        self._connections = connections
-
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read the values of keys by one round trip; None for missing ones.
-
-        Raises:
-            redis.RedisError: the server does not answer, or refuses.
-        """
-        words = [b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1)]
-        words += [b"$%d\r\n%b\r\n" % (len(key), key) for key in keys]
-        connection = self._connections.acquire()
-        is_clean = False
-        try:
-            connection.send_packed_command([b"".join(words)], check_health=False)
-            values: list[bytes | None] = connection.read_response()
-            is_clean = True
-        finally:
-            self._connections.release(connection, is_clean=is_clean)
-        return values
+    words = [b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1)]
+    words += [b"$%d\r\n%b\r\n" % (len(key), key) for key in keys]
+    connection = connections.acquire()
+    is_clean = False
+    try:
+        connection.send_packed_command([b"".join(words)], check_health=False)
+        values: list[bytes | None] = connection.read_response()
+        is_clean = True
+    finally:
+        connections.release(connection, is_clean=is_clean)
+    return values

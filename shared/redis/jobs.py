@@ -61,26 +61,18 @@ class JobStore:
     def create(self, job: Job) -> bool:
         """Store a job as open, with a lease, in one step; False if it exists already."""
         fields = [part for pair in _to_hash(job).items() for part in pair]
+        sets = [keys.OPEN_JOBS, keys.JOB_ORDER]
+        names = [
+            keys.job(job.id),
+            *sets,
+            keys.job_tombstone(job.id),
+            keys.jobs_by_caller(job.caller),
+        ]
+        times = [self._clock() + self._lease_s, job.created_at]
+        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
+        arguments = [job.id, *times, job.caller, keep_s, keys.job(""), *fields]
         with self._circuit_breaker(), broker_errors():
-            created = self._create(
-                keys=[
-                    keys.job(job.id),
-                    keys.OPEN_JOBS,
-                    keys.JOB_ORDER,
-                    keys.job_tombstone(job.id),
-                    keys.jobs_by_caller(job.caller),
-                ],
-                args=[
-                    job.id,
-                    self._clock() + self._lease_s,
-                    job.created_at,
-                    job.caller,
-                    self._retention_s * TOMBSTONE_TTL_FACTOR,
-                    keys.job(""),
-                    *fields,
-                ],
-            )
-        return bool(created)
+            return bool(self._create(keys=names, args=arguments))
 
     @contextmanager
     def _circuit_breaker(self) -> Iterator[None]:
@@ -123,16 +115,10 @@ class JobStore:
 
         Returns the state of the job; None if it is gone.
         """
+        now = self._clock()
+        arguments = [now, now + self._lease_s, job_id, keys.PROGRESS_CHANNEL]
         with broker_errors():
-            state = self._start(
-                keys=[keys.job(job_id), keys.OPEN_JOBS],
-                args=[
-                    self._clock(),
-                    self._clock() + self._lease_s,
-                    job_id,
-                    keys.PROGRESS_CHANNEL,
-                ],
-            )
+            state = self._start(keys=[keys.job(job_id), keys.OPEN_JOBS], args=arguments)
         return JobState(state.decode()) if state else None
 
     def finish(
@@ -241,12 +227,8 @@ class JobStore:
             pipeline.execute()
 
     def _script_keys(self, job_id: JobId) -> list[str]:
-        return [
-            keys.job(job_id),
-            keys.OPEN_JOBS,
-            keys.JOB_ORDER,
-            keys.completions(self._window()),
-        ]
+        done = keys.completions(self._window())
+        return [keys.job(job_id), keys.OPEN_JOBS, keys.JOB_ORDER, done]
 
     def _window(self) -> int:
         return int(self._clock() // RATE_WINDOW_S)

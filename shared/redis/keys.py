@@ -12,15 +12,11 @@ PREFIX = "carprice:1:"
 ESTIMATE_SCHEMA = 2
 """Version of the stored form of estimates, so that no process reads another form."""
 
+job = (PREFIX + "job:{}").format
+"""Hash of one job."""
 
-def job(job_id: str) -> str:
-    """Hash of one job."""
-    return f"{PREFIX}job:{job_id}"
-
-
-def job_tombstone(job_id: str) -> str:
-    """Outlives the job: its caller, so that "expired" and "never existed" differ."""
-    return f"{PREFIX}job-seen:{job_id}"
+job_tombstone = (PREFIX + "job-seen:{}").format
+"""Outlives the job: its caller, so that "expired" and "never existed" differ."""
 
 
 OPEN_JOBS = f"{PREFIX}jobs:open"
@@ -35,15 +31,11 @@ ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
 """Channel on which the ids of jobs and batches are published whose progress has changed."""
 
+jobs_by_caller = (PREFIX + "jobs-of:{}").format
+"""Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
 
-def jobs_by_caller(caller: str) -> str:
-    """Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
-    return f"{PREFIX}jobs-of:{caller}"
-
-
-def batches_by_caller(caller: str) -> str:
-    """As `jobs_by_caller`, of batches."""
-    return f"{PREFIX}batches-of:{caller}"
+batches_by_caller = (PREFIX + "batches-of:{}").format
+"""As `jobs_by_caller`, of batches."""
 
 
 def batch_export(batch_id: str, name: str) -> str:
@@ -51,9 +43,8 @@ def batch_export(batch_id: str, name: str) -> str:
     return f"{PREFIX}batch-form:{batch_id}:{name}"
 
 
-def reply_list(process_id: str) -> str:
-    """List on which one API process receives the workers' replies."""
-    return f"{PREFIX}reply:{process_id}"
+reply_list = (PREFIX + "reply:{}").format
+"""List on which one API process receives the workers' replies."""
 
 
 def estimate(model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> str:
@@ -71,24 +62,17 @@ def idempotency(caller: str, key: str) -> str:
     return f"{PREFIX}idempotency:{caller}:{key}"
 
 
-def batch(batch_id: str) -> str:
-    """Hash of one batch: state and counters."""
-    return f"{PREFIX}batch:{batch_id}"
+batch = (PREFIX + "batch:{}").format
+"""Hash of one batch: state and counters."""
 
+batch_chunks = (PREFIX + "batch-chunks:{}").format
+"""Set of the chunks of a batch that are done."""
 
-def batch_chunks(batch_id: str) -> str:
-    """Set of the chunks of a batch that are done."""
-    return f"{PREFIX}batch-chunks:{batch_id}"
+batch_leases = (PREFIX + "batch-leases:{}").format
+"""Sorted set of the steps of a batch that are under way, by the end of their lease."""
 
-
-def batch_leases(batch_id: str) -> str:
-    """Sorted set of the steps of a batch that are under way, by the end of their lease."""
-    return f"{PREFIX}batch-leases:{batch_id}"
-
-
-def batch_attempts(batch_id: str) -> str:
-    """Hash of how often each step of a batch was started, and sent again without a result."""
-    return f"{PREFIX}batch-tries:{batch_id}"
+batch_attempts = (PREFIX + "batch-tries:{}").format
+"""Hash of how often each step of a batch was started, and sent again without a result."""
 
 
 OPEN_BATCHES = f"{PREFIX}batches:open"
@@ -100,12 +84,8 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 
+audit_claim = (PREFIX + "audit-claim:{}").format
+"""Hash of a message: when a worker first and last claimed its audit records, and `done`."""
 
-def audit_claim(message_id: str) -> str:
-    """Hash of a message: when a worker first and last claimed its audit records, and `done`."""
-    return f"{PREFIX}audit-claim:{message_id}"
-
-
-def completions(window: int) -> str:
-    """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""
-    return f"{PREFIX}completions:{window}"
+completions = (PREFIX + "completions:{}").format
+"""Counter of the jobs that ended in one time window, for the estimate of the waiting time."""

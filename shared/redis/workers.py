@@ -20,12 +20,7 @@ ENQUEUED_AT_HEADER = "enqueued_at"
 
 
 class WorkerRegistry:
-    """Records the heartbeats of workers and reads the queues.
-
-    Args:
-        client: connection to the broker instance.
-        clock: returns Unix time.
-    """
+    """Records the heartbeats of workers and reads the queues."""
 
     def __init__(self, client: RedisClient, clock: Clock = time.time) -> None:
         self._client = client

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from shared.domain.car import REQUIRED_FIELDS
-from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
 
 FIELD_MAX_CHARS = 100_000
@@ -86,14 +86,8 @@ class CsvReader:
     def of(cls, stream: BinaryIO, dialect: Dialect, start: Position = START) -> "CsvReader":
         """A reader of the data rows of a file whose dialect was detected."""
         width, min_cells = len(dialect.header), _min_row_cells(dialect)
-        reader = cls(
-            stream,
-            dialect.encoding,
-            dialect.delimiter,
-            start=start,
-            width=width,
-            min_cells=min_cells,
-        )
+        codec, delimiter = dialect.encoding, dialect.delimiter
+        reader = cls(stream, codec, delimiter, start=start, width=width, min_cells=min_cells)
         if start == START:
             reader._width = None
             rows = iter(reader)
@@ -261,15 +255,9 @@ class _LineBuffer:
             if end:
                 return data[:end], data[end:]
             if len(data) > LINE_MAX_BYTES:
-                raise UnreadableUpload(
-                    [
-                        FieldProblem(
-                            f"/line/{self.number + 1}",
-                            "line-too-long",
-                            maximum=LINE_MAX_BYTES,
-                            line=self.number + 1,
-                        )
-                    ]
+                line = self.number + 1
+                raise UnreadableUpload.of(
+                    "line-too-long", f"/line/{line}", maximum=LINE_MAX_BYTES, line=line
                 )
 
     def _end_of_lines(self, data: bytes) -> int:

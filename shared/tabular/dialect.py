@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
 from shared.domain.car import REQUIRED_FIELDS
-from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Detection, Dialect, Notice
 from shared.tabular.csv_reader import CsvReader, SourceRow, replace_unreadable
 from shared.tabular.encoding import EncodingDetector, detect_encoding
@@ -36,7 +36,7 @@ def detect_dialect(
         UnreadableUpload: it is empty, is no text, has no rows, or lacks required columns.
     """
     if not head:
-        raise _unreadable("empty-file")
+        raise UnreadableUpload.of("empty-file")
     encoding = detect_encoding(head, detector, options.encoding)
     if not whole:
         head = _complete_lines(head, encoding.value)
@@ -56,7 +56,7 @@ def detect_dialect(
     is_whole = whole and len(titles) + 1 + len(rows) < SAMPLE_ROWS
     dialect = complete_dialect(Sample(name_columns(header), rows, is_whole), options, known)
     if whole and not rows:
-        raise _unreadable("no-rows")
+        raise UnreadableUpload.of("no-rows")
     return dialect
 
 
@@ -66,7 +66,7 @@ def _table(
     """The title rows above the header, and the first rows from the header on."""
     rows = [row.cells for row in sample_rows(head, encoding, delimiter)]
     if not rows:
-        raise _unreadable("empty-file")
+        raise UnreadableUpload.of("empty-file")
     header_index = find_header(rows, given)
     return rows[:header_index], rows[header_index:]
 
@@ -80,10 +80,6 @@ def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
     ]
 
 
-def _unreadable(code: str) -> UnreadableUpload:
-    return UnreadableUpload([FieldProblem("/file", code)])
-
-
 def _complete_lines(head: bytes, encoding: str) -> bytes:
     """`head` without its last line, which may be incomplete.
 
@@ -95,8 +91,7 @@ def _complete_lines(head: bytes, encoding: str) -> bytes:
     if end < 0:
         newline, end = "\r".encode(encoding), head.rfind("\r".encode(encoding))
     if end < 0:
-        problem = FieldProblem("/line/1", "line-too-long", line=1, maximum=HEAD_BYTES)
-        raise UnreadableUpload([problem])
+        raise UnreadableUpload.of("line-too-long", "/line/1", line=1, maximum=HEAD_BYTES)
     return head[: end + len(newline)]
 
 

@@ -4,7 +4,7 @@ import codecs
 import dataclasses
 import re
 
-from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Detection
 from shared.tabular.csv_reader import BOMS
 
@@ -97,7 +97,7 @@ def detect_encoding(head: bytes, detector: EncodingDetector, wanted: str | None)
     nul = head.find(b"\0")
     if nul >= 0:
         line = head.count(b"\n", 0, nul) + 1
-        raise UnreadableUpload([FieldProblem("/file", "binary-file", line=line)])
+        raise UnreadableUpload.of("binary-file", line=line)
     return detector.finding
 
 

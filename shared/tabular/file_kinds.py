@@ -14,7 +14,6 @@ from typing import BinaryIO
 
 from shared.domain.errors import (
     DecompressionBomb,
-    FieldProblem,
     UnreadableUpload,
     UnsupportedUpload,
     UploadTooLarge,
@@ -138,28 +137,24 @@ def _zip_archive(stream: BinaryIO) -> zipfile.ZipFile:
     tail = stream.read()
     end = tail.rfind(_ZIP_END)
     if end < 0 or len(tail) - end < _ZIP_END_SIZE:
-        raise _refused("truncated-workbook")
+        raise UnreadableUpload.of("truncated-workbook")
     (count,) = struct.unpack_from("<H", tail, end + 10)
     (directory_bytes,) = struct.unpack_from("<I", tail, end + 12)
     if count > ZIP_ENTRIES_MAX or directory_bytes > ZIP_ENTRIES_MAX * 1024:
-        raise _refused("wrong-workbook")
+        raise UnreadableUpload.of("wrong-workbook")
     try:
         return zipfile.ZipFile(stream)
     except ZIP_DAMAGE:
-        raise _refused("wrong-workbook") from None
+        raise UnreadableUpload.of("wrong-workbook") from None
 
 
 def _inspect_parquet(stream: BinaryIO) -> None:
     size = stream.seek(0, os.SEEK_END)
     if size < len(_PARQUET) * 2 + 4:
-        raise _refused("truncated-parquet")
+        raise UnreadableUpload.of("truncated-parquet")
     stream.seek(size - 8)
     footer_bytes, magic = struct.unpack("<I4s", stream.read(8))
     if magic != _PARQUET:
-        raise _refused("truncated-parquet")
+        raise UnreadableUpload.of("truncated-parquet")
     if footer_bytes > min(size - 12, PARQUET_FOOTER_MAX_BYTES):
-        raise _refused("wrong-parquet")
-
-
-def _refused(code: str) -> UnreadableUpload:
-    return UnreadableUpload([FieldProblem("/file", code)])
+        raise UnreadableUpload.of("wrong-parquet")

@@ -29,14 +29,7 @@ HEADER_READ_MAX_CHARS = 200
 
 _BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
 FIELD_BY_HEADER: dict[str, str] = {
-    fold(spelling): name
-    for name in FIELD_NAMES
-    for spelling in (
-        *CAR_FIELDS[name].aliases,
-        CAR_FIELDS[name].label_fr,
-        CAR_FIELDS[name].label_en,
-        name,
-    )
+    fold(spelling): name for name in FIELD_NAMES for spelling in (*CAR_FIELDS[name].names, name)
 }
 """The field of every folded spelling."""
 
@@ -76,17 +69,13 @@ def has_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> bo
 
 def _known_cells(rows: Sequence[Sequence[str]], given: Collection[str]) -> list[int]:
     """Number of known column names in each of the first rows."""
-    return [
-        len(
-            {
-                field_for_header(cell) or cell
-                for cell in row
-                if cell in given or field_for_header(cell)
-            }
-            - {""}
+    counts = []
+    for row in rows[:TITLE_ROWS_MAX]:
+        fields = {cell: field_for_header(cell) for cell in map(str.strip, row) if cell}
+        counts.append(
+            len({field or cell for cell, field in fields.items() if field or cell in given})
         )
-        for row in ([cell.strip() for cell in row] for row in rows[:TITLE_ROWS_MAX])
-    ]
+    return counts
 
 
 _THOUSANDS = ("millier", "milliers", "en milliers", "thousand", "thousands", "x1000", "x 1000", "k")
@@ -191,8 +180,8 @@ def match_header(
             the same field.
     """
     if len(header) > COLUMNS_MAX:
-        raise UnreadableUpload(
-            [FieldProblem("/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(header))]
+        raise UnreadableUpload.of(
+            "too-many-columns", "/header", maximum=COLUMNS_MAX, count=len(header)
         )
     problems = _repeated_names(header)
 
@@ -340,20 +329,15 @@ def _is_valid(field: str, cell: str) -> bool:
 
 def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
     first: dict[str, int] = {}
-    problems = []
-    for index, name in enumerate(header):
-        if name in first:
-            problems.append(
-                FieldProblem(
-                    f"/header/{index}",
-                    "duplicate-column",
-                    column=_short(name),
-                    position=index + 1,
-                    first=first[name] + 1,
-                )
-            )
-        first.setdefault(name, index)
-    return problems
+    places = [(first.setdefault(name, index), index) for index, name in enumerate(header)]
+    return [
+        FieldProblem(
+            f"/header/{index}", "duplicate-column",
+            column=_short(header[index]), position=index + 1, first=before + 1,
+        )
+        for before, index in places
+        if before < index
+    ]  # fmt: skip
 
 
 def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> list[FieldProblem]:
@@ -401,8 +385,7 @@ def _short(name: str) -> str:
 
 
 ASKING_PRICE = "asking_price_mad"
-_FIELD = CAR_FIELDS[ASKING_PRICE]
-_HEADERS = frozenset(map(fold, (ASKING_PRICE, *_FIELD.aliases, _FIELD.label_fr, _FIELD.label_en)))
+_HEADERS = frozenset(map(fold, (ASKING_PRICE, *CAR_FIELDS[ASKING_PRICE].names)))
 _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
 """Columns of a result that is uploaded again: its estimates are no asking prices."""
 

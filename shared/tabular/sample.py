@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
-from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.domain.errors import UnreadableUpload
 from shared.domain.table import ColumnMatch, Detection, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category, Number
@@ -114,13 +114,8 @@ def key_index(header: Sequence[str], key_column: str | None) -> int | None:
 
 def _check_key_column(header: Sequence[str], key_column: str | None) -> None:
     if key_column is not None and key_index(header, key_column) is None:
-        raise UnreadableUpload(
-            [
-                FieldProblem(
-                    "/header", "unknown-key-column", column=key_column, found=format_header(header)
-                )
-            ]
-        )
+        found = format_header(header)
+        raise UnreadableUpload.of("unknown-key-column", "/header", column=key_column, found=found)
 
 
 def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | None) -> Detection:

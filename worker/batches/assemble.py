@@ -1,5 +1,6 @@
 """Assembles the result files from the parts, in the order of the file, and ends the batch."""
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,14 +31,7 @@ class BatchEndedElsewhere(Exception):
 
 
 class BatchAssembler:
-    """Ends batches.
-
-    Args:
-        files: records and blobs of batches.
-        ledger: the ledger.
-        clock: Unix time, seconds.
-        audit_folder: folder of the audit log.
-    """
+    """Ends batches."""
 
     def __init__(
         self, files: BatchFiles, ledger: BatchLedger, clock: Clock, *, audit_folder: Path
@@ -120,7 +114,7 @@ class BatchAssembler:
                 publish_part_segment(
                     self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
                 )
-                counts = _add_counts(counts, head_of_part.counts)
+                counts += head_of_part.counts
             # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
             if self._files.final(batch_id) is not None:
@@ -149,21 +143,6 @@ def final_progress(
     else:
         state = JobState.SUCCEEDED
         outcome = BatchOutcome.WITH_ERRORS if counts.invalid else BatchOutcome.COMPLETE
-    return BatchProgress(
-        state=state,
-        outcome=outcome,
-        counts=counts,
-        total=progress.total,
-        started_at=progress.started_at,
-        finished_at=now,
-        cancel_requested=progress.cancel_requested,
-        error=error,
-    )
-
-
-def _add_counts(one: RowCounts, other: RowCounts) -> RowCounts:
-    return RowCounts(
-        valid=one.valid + other.valid,
-        invalid=one.invalid + other.invalid,
-        failed=one.failed + other.failed,
+    return dataclasses.replace(
+        progress, state=state, outcome=outcome, counts=counts, finished_at=now, error=error
     )

@@ -13,6 +13,7 @@ from shared.redis.batches import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"
+_TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 
 log = get_logger("batch")
 
@@ -21,12 +22,7 @@ Send = Callable[[TaskName, dict[str, Any]], None]
 
 
 class BatchStepSender:
-    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once.
-
-    Args:
-        ledger: the ledger.
-        send: puts a task on the queue.
-    """
+    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once."""
 
     def __init__(self, ledger: BatchLedger, send: Send) -> None:
         self._ledger = ledger
@@ -43,12 +39,8 @@ class BatchStepSender:
     def send_step(self, batch_id: BatchId, step: str) -> None:
         """Send one step; if that fails, the sweep sends it when its lease has expired."""
         arguments: dict[str, Any] = {"batch_id": batch_id}
-        if step == SPLIT:
-            task = TaskName.SPLIT_BATCH
-        elif step == ASSEMBLE:
-            task = TaskName.ASSEMBLE_BATCH
-        else:
-            task = TaskName.VALUE_CHUNK
+        task = _TASKS.get(step, TaskName.VALUE_CHUNK)
+        if task is TaskName.VALUE_CHUNK:
             arguments |= {"chunk": int(step), "enqueued_at": time.time()}
         try:
             self._send(task, arguments)

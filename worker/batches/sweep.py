@@ -88,8 +88,9 @@ class BatchSweeper:
         """Restore, expire or delete one batch, whichever is due."""
         now = self._clock()
         tombstone = self._files.tombstone(batch_id)
+        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
         if tombstone is not None:
-            if tombstone[1] + self._retention_s * TOMBSTONE_TTL_FACTOR < now:
+            if tombstone[1] + keep_s < now:
                 self._files.discard(batch_id)
             return
         manifest = self._files.manifest(batch_id)
@@ -97,7 +98,6 @@ class BatchSweeper:
             if id_timestamp(batch_id) + ABANDONED_UPLOAD_TTL_S < now:
                 self._files.discard(batch_id)
             return
-        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
         self._ledger.index_by_caller(batch_id, manifest.caller, keep_s)
         final = self._files.final(batch_id)
         if final is None:
@@ -111,17 +111,11 @@ class BatchSweeper:
             return
         blobs = self._files.blobs
         cut = self._files.split_state(manifest.id)
-        done = {}
-        for name in blobs.names(manifest.id, PARTS):
-            head = read_part_head(blobs, manifest.id, chunk_of(name))
-            if head is not None:
-                done[chunk_of(name)] = head.counts
-        restored = self._ledger.restore(
-            manifest.id,
-            manifest.accepted_at,
-            chunks_cut=cut.chunks,
-            total=cut.rows if cut.is_whole else None,
-            done=done,
-        )
-        if restored:
+        heads = {
+            chunk: read_part_head(blobs, manifest.id, chunk)
+            for chunk in map(chunk_of, blobs.names(manifest.id, PARTS))
+        }
+        done = {chunk: head.counts for chunk, head in heads.items() if head is not None}
+        total, at = cut.rows if cut.is_whole else None, manifest.accepted_at
+        if self._ledger.restore(manifest.id, at, chunks_cut=cut.chunks, total=total, done=done):
             log.warning("batch_restored", batch_id=manifest.id, chunks_done=len(done))

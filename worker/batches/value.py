@@ -84,7 +84,7 @@ class BatchValuation:
             self._step_sender.advance(batch_id)
 
     def _value(self, batch_id: BatchId, number: int) -> None:
-        manifest = self._manifest(batch_id)
+        manifest = self._files.existing_manifest(batch_id)
         head = read_part_head(self._files.blobs, batch_id, number)
         if head is None:
             self._estimates.clear()
@@ -103,7 +103,7 @@ class BatchValuation:
         if attempt > self._max_attempts + MAX_GIVE_UP_ATTEMPTS:
             self._ledger.abort(batch_id, ATTEMPTS_EXHAUSTED)
             return
-        manifest, outcome = self._manifest(batch_id), "done"
+        manifest, outcome = self._files.existing_manifest(batch_id), "done"
         head = read_part_head(self._files.blobs, batch_id, number)
         if head is None:
             engine, chunk = self._load(manifest, number)
@@ -120,12 +120,6 @@ class BatchValuation:
             _count_rows(part, dry_run=manifest.options.dry_run)
         else:
             BATCH_CHUNKS.labels(outcome="repeated").inc()
-
-    def _manifest(self, batch_id: BatchId) -> BatchManifest:
-        manifest = self._files.manifest(batch_id)
-        if manifest is None:
-            raise FileNotFoundError(f"manifest of {batch_id}")
-        return manifest
 
     def _load(
         self, manifest: BatchManifest, number: int
@@ -164,7 +158,7 @@ class BatchValuation:
 
 def _count_rows(part: PartHead, *, dry_run: bool) -> None:
     """Add the rows of a finished chunk to the metrics."""
-    BATCH_ROWS.labels(outcome="validated" if dry_run else "valued").inc(part.counts.valid)
-    BATCH_ROWS.labels(outcome="rejected").inc(part.counts.invalid)
-    BATCH_ROWS.labels(outcome="failed").inc(part.counts.failed)
+    outcomes = ("validated" if dry_run else "valued", "rejected", "failed")
+    for outcome, rows in zip(outcomes, part.counts, strict=True):
+        BATCH_ROWS.labels(outcome=outcome).inc(rows)
     observe_price_histogram(part.histogram)

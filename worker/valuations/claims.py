@@ -86,12 +86,7 @@ class Claim:
 
 
 class RedisClaims:
-    """Claims on messages, in the broker's Redis: one worker writes the audit records of each.
-
-    Args:
-        client: connection to the broker instance.
-        clock: the time of day.
-    """
+    """Claims on messages, in the broker's Redis: one worker writes the audit records of each."""
 
     def __init__(self, client: RedisClient, clock: Clock) -> None:
         self._connections = ConnectionCache(client)
@@ -128,17 +123,8 @@ class RedisClaims:
             sent.responses()
 
     def _claim_command(self, message_id: str, now: float) -> Command:
-        key = keys.audit_claim(message_id)
-        return (
-            "EVALSHA",
-            self._claim_script.sha,
-            1,
-            key,
-            now,
-            CLAIM_TIMEOUT_S,
-            UNFINISHED_TTL_S,
-            1,
-        )
+        arguments = (keys.audit_claim(message_id), now, CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, 1)
+        return ("EVALSHA", self._claim_script.sha, 1, *arguments)
 
     def _read(self, message_id: str, asked: PipelinedCommands) -> Claim:
         try:

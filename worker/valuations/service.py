@@ -178,7 +178,8 @@ class ValuationService:
             self._jobs.finish(job.id, JobState.FAILED, error=failure.code)
             return
         self._cache.put(_cacheable(zip(job.requests, results, strict=True)))
-        self._jobs.finish(job.id, JobState.SUCCEEDED, _estimates(results))
+        estimates = [result for result in results if isinstance(result, Estimate)]
+        self._jobs.finish(job.id, JobState.SUCCEEDED, estimates)
 
     # Audit
 
@@ -196,31 +197,21 @@ class ValuationService:
         now = self._clock()
         return [
             _audit_record(
-                item.id,
-                at=now,
-                caller=item.caller,
-                request=item.request,
-                result=result,
-                since=item.enqueued_at,
+                item.id, item.caller, item.request, result, at=now, since=item.enqueued_at
             )
             for item, result in answered
         ]
 
     def _job_records(self, job: Job, results: Sequence[EstimateResult]) -> list[AuditRecord]:
         now = self._clock()
-        ids = [f"{job.id}-{number}" for number in range(1, len(results) + 1)]
+        pairs = enumerate(zip(job.requests, results, strict=True), start=1)
         return [
             _audit_record(
-                ValuationId(each_id if job.is_list else job.id),
-                at=now,
-                caller=job.caller,
-                request=request,
-                result=result,
-                since=job.created_at,
-                job_id=job.id,
+                ValuationId(f"{job.id}-{number}" if job.is_list else job.id),
+                job.caller, request, result, at=now, since=job.created_at, job_id=job.id,
             )
-            for each_id, request, result in zip(ids, job.requests, results, strict=True)
-        ]
+            for number, (request, result) in pairs
+        ]  # fmt: skip
 
 
 def _as_doubtful_after_attempts(job: Job, claim: Claim) -> Claim:
@@ -231,15 +222,9 @@ def _as_doubtful_after_attempts(job: Job, claim: Claim) -> Claim:
 
 
 def _audit_record(
-    valuation_id: ValuationId,
-    *,
-    at: float,
-    caller: CallerId,
-    request: CarRequest,
-    result: EstimateResult,
-    since: float,
-    job_id: JobId | None = None,
-) -> AuditRecord:
+    valuation_id: ValuationId, caller: CallerId, request: CarRequest, result: EstimateResult,
+    *, at: float, since: float, job_id: JobId | None = None,
+) -> AuditRecord:  # fmt: skip
     return AuditRecord(
         id=valuation_id,
         at=at,
@@ -261,10 +246,6 @@ def _cacheable(
         for request, result in answered
         if isinstance(result, Estimate)
     ]
-
-
-def _estimates(results: Sequence[EstimateResult]) -> list[Estimate]:
-    return [result for result in results if isinstance(result, Estimate)]
 
 
 def _observe_wait(

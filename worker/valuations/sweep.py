@@ -1,6 +1,6 @@
 """Sends lost jobs again, so that every accepted job ends."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId
@@ -14,13 +14,8 @@ SWEEP_LIMIT = 1000
 
 log = get_logger("sweep")
 
-
-class SendJob(Protocol):
-    """Puts a job on the queue."""
-
-    def __call__(self, job_id: JobId, *, is_long: bool) -> None:
-        """Returns once the broker has it; raises `BrokerUnavailable`."""
-        ...
+SendJob = Callable[..., None]
+"""`send_job(job_id, is_long=...)`: puts a job on the queue; raises `BrokerUnavailable`."""
 
 
 class JobSweeper:

@@ -14,8 +14,9 @@ from data.listings.files import ListingsError
 from data.listings.table import LISTING_COLUMNS
 from data.market.calibrate import calibrate
 from data.market.distributions import MIN_CELL_COUNT
-from data.market.generator import REQUIRED_FIELDS, generate
+from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
+from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.requests import load_car_request
 
 from .conftest import made_listings

@@ -1,6 +1,7 @@
 """What comes out of a batch: every form of it, the first rows of one under way, an expired one."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_a_form_that_takes_long_is_ordered_once_and_asked_for_again(
 ) -> None:
     monkeypatch.setattr(results, "EXPORT_WAIT_S", 0.0)
     orders = []
-    monkeypatch.setattr(path.results, "_send", lambda *order: orders.append(order))
+    path.results = dataclasses.replace(path.results, send=lambda *order: orders.append(order))
     batch = path.run(cars_csv(5))
     for _ in range(3):
         with pytest.raises(ExportNotReady):

@@ -99,12 +99,7 @@ WRITERS: Mapping[ExportFormat, Callable[[StoredResults, BlobWriter], None]] = {
 
 
 class BatchExporter:
-    """Makes exports.
-
-    Args:
-        files: records and blobs of batches.
-        ledger: the ledger.
-    """
+    """Makes exports."""
 
     def __init__(self, files: BatchFiles, ledger: BatchLedger) -> None:
         self._files = files
@@ -130,9 +125,7 @@ class BatchExporter:
             self._ledger.finish_export(batch_id, name)
 
     def _make(self, batch_id: BatchId, table: ResultTable, file_format: ExportFormat) -> None:
-        manifest = self._files.manifest(batch_id)
-        if manifest is None:
-            raise FileNotFoundError(f"manifest of {batch_id}")
+        manifest = self._files.existing_manifest(batch_id)
         started = time.monotonic()
         source_count = len(source_columns(manifest.dialect.header))
         name = table_name(table, file_format)

@@ -116,13 +116,10 @@ def _row_errors(
     codes = rows.codes[[FIELD_INDEX[name] for name in names]][:, rejected]
     lines = rows.lines[rejected].tolist()
     keys: Sequence[str | None] = [None] * len(rejected)
-    key = key_column(manifest)
-    if key is not None:
-        delimiter = chr(rows.delimiter)
-        keys = [
-            decode_cell(rows.text[start:stop]).split(delimiter)[key]
-            for _, start, stop in rows.positions[rejected].tolist()
-        ]
+    if (key := key_column(manifest)) is not None:
+        spans = rows.positions[rejected].tolist()
+        texts = (decode_cell(rows.text[start:stop]) for _, start, stop in spans)
+        keys = [text.split(chr(rows.delimiter))[key] for text in texts]
     numbers = rejected.tolist()
     errors: RowErrors = {row: [] for row in numbers}
     for field, nth in np.argwhere(interner.refused_matrix(codes)).tolist():
@@ -162,10 +159,9 @@ def _results(
     suffixes = [
         blank + b"%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds
     ]
-    if manifest.options.dry_run:
-        valid_suffix = blank + b"%s,\n" % RowStatus.VALID.encode()
-    else:
-        valid_suffix = b",%s,\n" % RowStatus.VALUED.encode()
+    is_dry = manifest.options.dry_run
+    status = RowStatus.VALID if is_dry else RowStatus.VALUED
+    valid_suffix = (blank if is_dry else b",") + b"%s,\n" % status.encode()
     longest_verdict = int(np.diff(verdicts[1], prepend=0).max(initial=0))
     longest = max([SUFFIX_MAX_BYTES + longest_verdict, *map(len, suffixes)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
@@ -204,14 +200,7 @@ def _audit_segment(
     cents: NDArray[np.int64],
     template: Sequence[bytes],
 ) -> memoryview:
-    """The audit segment: one record per valid row.
-
-    Args:
-        rows: with at least one valid row.
-        interner: of their codes.
-        cents: (3, n) price, low and high of all rows.
-        template: from `_record_template`.
-    """
+    """The audit segment: one record per valid row, of which there is at least one."""
     order = np.array([FIELD_INDEX[name] for name in rows.columns], dtype=np.int64)
     # Pages that are never written take no memory: the bound may be generous.
     longest = max(interner.longest_fragment, NUMBER_MAX_BYTES)

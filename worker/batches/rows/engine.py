@@ -64,13 +64,7 @@ NO_PRICES = PricedRows((), (), ())
 
 
 class GeneralEngine:
-    """A `ChunkEngine` for every chunk.
-
-    Args:
-        estimate: calls the model.
-        validator_for: gives the validator for a decimal sign.
-        clock: Unix time, seconds.
-    """
+    """A `ChunkEngine` for every chunk."""
 
     def __init__(self, estimate: EstimatePrices, validator_for: ValidatorFor, clock: Clock) -> None:
         self._estimate = estimate
@@ -160,13 +154,7 @@ def _source_cells(manifest: BatchManifest, chunk: CellChunk) -> list[Sequence[st
 def _audit_records(
     shared: Mapping[str, Any], cars: ValidCars, prices: PricedRows
 ) -> Iterator[dict[str, Any]]:
-    """Records with the fields of `shared.domain.valuation.AuditRecord`, and the row.
-
-    Args:
-        shared: the members that all of them have.
-        cars: the valid rows.
-        prices: of these rows.
-    """
+    """Records with the fields of `shared.domain.valuation.AuditRecord`, and the row."""
     names = tuple(cars.values)
     features = zip(*cars.values.values(), strict=True)
     for row, car, price, low, high in zip(cars.rows, features, *prices[:3], strict=True):
@@ -191,15 +179,7 @@ def _make_part(
     *,
     audit: bytes = b"",
 ) -> Part:
-    """The part of a chunk.
-
-    Args:
-        manifest: of the batch.
-        chunk: the rows.
-        errors: of the rejected rows.
-        prices: of the other rows; `NO_PRICES` if they were not valued.
-        audit: the audit segment of those other rows.
-    """
+    """The part of a chunk; `prices` are `NO_PRICES` if its valid rows were not valued."""
     reasons = rejection_reasons(errors, manifest)
     source_cells = _source_cells(manifest, chunk)
     rejected = sorted(errors)
