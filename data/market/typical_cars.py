@@ -19,8 +19,8 @@ YEAR_TERM = "vehicle_x_year"
 _MEDIAN_KM_COLUMN = 4
 """Index of the median in a row of `km_by_age`: after the count and three lower quantiles."""
 MAX_YEAR_SPAN = 5
-"""A model without a year of its own with `MIN_LISTINGS` listings has a typical car only if its usual
-years span less than this."""
+"""A model without a year of `MIN_LISTINGS` listings has a typical car only if its usual years span
+less than this."""
 _PACE_AGES = range(3, 11)
 """Ages, years, from which the market's yearly kilometres are estimated."""
 _RARE_PREFIX = "("
