@@ -150,6 +150,8 @@ def read_json() -> bytes:
     try:
         return request.get_data()
     except ClientDisconnected:
+        if request.content_length is None:  # a chunked body announces no length to fall short of
+            raise
         raise InvalidInput([FieldProblem("", "truncated-body")]) from None
     except RequestEntityTooLarge:
         raise BodyTooLarge(maximum=request.max_content_length) from None

@@ -212,7 +212,9 @@ class FastPathMiddleware:
         return orjson.dumps(serialize_valuation(valuation, DEFAULT_COVERAGE, model, language))
 
     async def _accepted(self, job: Job, fast_request: FastPathRequest) -> HttpResponse:
-        queue_position = await asyncio.to_thread(self._services.jobs.place, job)  # asks the broker
+        queue_position = await self._services.valuations.run_in_thread(
+            lambda: self._services.jobs.place(job)
+        )
         identity = self._services.active_model.identity
         language = fast_request.language
         return accepted_response(job, queue_position, DEFAULT_COVERAGE, identity, language)

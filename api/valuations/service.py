@@ -334,7 +334,11 @@ class Valuations:
         except TimeoutError:
             asked.cancel()
             PREDICTIONS.labels(status="error").inc()
-            raise ValuationFailed(reason="the event loop does not answer") from None
+            raise BrokerUnavailable(reason="the event loop does not answer") from None
+
+    async def run_in_thread(self, call: Callable[[], T]) -> T:
+        """Run a call to the broker on a thread, outside of the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._job_threads, call)
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let threads call the service through this loop: the server's."""
@@ -392,7 +396,7 @@ class Valuations:
         """Return the worker's answer if there is one, else the job that the request becomes."""
         estimate = lookup.future.estimate()
         if estimate is None:
-            return await state.loop.run_in_executor(self._job_threads, self._turn_into_job, lookup)
+            return await self.run_in_thread(lambda: self._turn_into_job(lookup))
         state.prices.add(estimate.price_mad)
         return _worker_valuation(lookup, estimate)
 

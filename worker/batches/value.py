@@ -95,6 +95,7 @@ class BatchValuation:
             for estimate in self._estimates:
                 self._shadow_sampler.draw(*estimate)
             self._shadow_sampler.submit_sample()
+            self._estimates.clear()
         self._finish(manifest, number, head, "done")
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
