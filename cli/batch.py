@@ -15,7 +15,7 @@ from tqdm import tqdm
 from cli.batch_run import BatchRun
 from cli.predict import connection_options, exit_on_error, fail
 from cli.texts import outcome, state, translate
-from client.client import CarPriceClient
+from client.carprice import CarPriceClient
 from client.models import Batch
 
 EXIT_ROWS = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from client.client import CarPriceClient
+from client.carprice import CarPriceClient
 from client.errors import ExpiredError, NotFoundError, ServiceUnreachableError, UnavailableError
 from client.models import Batch
 

@@ -12,7 +12,7 @@ import click
 
 from cli.printing import valuation_lines, warning_lines
 from cli.texts import reason, translate
-from client.client import CarPriceClient
+from client.carprice import CarPriceClient
 from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
 
 EXIT_ERROR = 2

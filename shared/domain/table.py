@@ -3,7 +3,10 @@
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+NUMBERED_ENCODING, NUMBERED_DELIMITER = "utf-8", ","
+"""Of the numbered CSV that a worker makes of a workbook or Parquet file."""
 
 
 class FileKind(StrEnum):
@@ -47,6 +50,17 @@ class Notice:
     """Number of the file's first rows that were looked at; None: all."""
 
 
+class TextForm(NamedTuple):
+    """How the text that chunks are cut from represents its table."""
+
+    encoding: str
+    delimiter: str
+    width: int
+    """Columns, with that of the row numbers."""
+    is_numbered: bool
+    """Whether the first column is the row's number in the sheet or Parquet file."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
     """How a file represents its table."""
@@ -78,6 +92,14 @@ class Dialect:
     def asking_index(self) -> int | None:
         """Index of the column of asking prices; None if the file has none."""
         return None if self.asking is None else self.asking.index
+
+    @property
+    def text_form(self) -> TextForm:
+        """The form of the text that chunks are cut from; the header is known."""
+        width = len(self.header)
+        if self.kind is FileKind.CSV:
+            return TextForm(self.encoding, self.delimiter, width, is_numbered=False)
+        return TextForm(NUMBERED_ENCODING, NUMBERED_DELIMITER, width + 1, is_numbered=True)
 
     @property
     def is_opened(self) -> bool:

@@ -17,7 +17,7 @@ from cli import predict, texts
 from cli.batch_run import BatchRun
 from cli.main import main
 from client import downloads, transport
-from client.client import CarPriceClient
+from client.carprice import CarPriceClient
 from client.errors import (
     ConflictError,
     ExpiredError,

@@ -22,7 +22,6 @@ from worker.batches.fast_csv.interner import (
 )
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
-from worker.batches.rows.text import text_form
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
@@ -70,7 +69,7 @@ def read_rows(
     """Read and validate rows; None if they need the general engine."""
     if len(source_columns(dialect.header)) != len(dialect.header):
         return None
-    form = text_form(dialect)
+    form = dialect.text_form
     unquoted = _unquote(chunk.text, form.delimiter)
     if unquoted is None:
         return None

@@ -19,7 +19,7 @@ from shared.tabular.csv_reader import FIELD_MAX_CHARS, Position
 from worker.batches.engine import EngineName
 from worker.batches.fast_csv.row_index import RowIndex
 from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
-from worker.batches.rows.text import open_rows, text_form
+from worker.batches.rows.text import open_rows
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
 """Encodings in which a byte below 128 is never a part of another character."""
@@ -112,14 +112,14 @@ def unpack_chunk(
     _, first_row, first_line, rows, offset, size = members
     span = ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
     with open_source() as source:
-        chunk = span.read(source, text_form(manifest.dialect).encoding)
+        chunk = span.read(source, manifest.dialect.text_form.encoding)
         drop_from_page_cache(source, offset, size)
     return chunk
 
 
 def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
-    form = text_form(dialect)
+    form = dialect.text_form
     return form.encoding in ENCODINGS and form.delimiter.isascii()
 
 
@@ -138,7 +138,7 @@ def find_byte_span(
     Returns:
         The span of the rows, and the position after them.
     """
-    form = text_form(dialect)
+    form = dialect.text_form
     source.seek(at.offset)
     block, size = b"", 0
     while True:

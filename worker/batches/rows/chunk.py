@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 
 import msgpack
 
-from shared.domain.table import Dialect
+from shared.domain.table import NUMBERED_DELIMITER, Dialect
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, SourceRow
 from worker.batches.engine import EngineName
-from worker.batches.rows.text import DELIMITER
 
 CHUNK_MAX_CHARS = 8_000_000
 """A chunk of long rows ends early, so that the worker's memory stays bounded."""
@@ -66,7 +65,7 @@ def cut(
         first_row: number of the first row, from 1.
         max_rows: maximum rows of the chunk.
     """
-    width, delimiter = len(dialect.header), dialect.delimiter or DELIMITER
+    width, delimiter = len(dialect.header), dialect.delimiter or NUMBERED_DELIMITER
     lines: list[int] = []
     table: list[list[str]] = []
     faults: dict[int, tuple[str, int]] = {}

@@ -6,32 +6,12 @@ file, so that reports name the place that its owner sees.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from shared.domain.table import Dialect, FileKind
+from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Dialect, FileKind
 from shared.tabular.csv_reader import CsvReader, Position, SourceRow
 
 NUMBER_COLUMN = "row"
-ENCODING, DELIMITER = "utf-8", ","
-"""Of numbered CSV."""
-
-
-class TextForm(NamedTuple):
-    """How the text represents its table."""
-
-    encoding: str
-    delimiter: str
-    width: int
-    """Columns, with that of the row numbers."""
-    is_numbered: bool
-
-
-def text_form(dialect: Dialect) -> TextForm:
-    """The form of the text of a file of this dialect; its header is known."""
-    width = len(dialect.header)
-    if dialect.kind is FileKind.CSV:
-        return TextForm(dialect.encoding, dialect.delimiter, width, is_numbered=False)
-    return TextForm(ENCODING, DELIMITER, width + 1, is_numbered=True)
 
 
 class NumberedReader:
@@ -45,7 +25,7 @@ class NumberedReader:
 
     def __init__(self, stream: BinaryIO, dialect: Dialect, start: Position) -> None:
         header = (NUMBER_COLUMN, *dialect.header)
-        stored = Dialect(encoding=ENCODING, delimiter=DELIMITER, header=header)
+        stored = Dialect(encoding=NUMBERED_ENCODING, delimiter=NUMBERED_DELIMITER, header=header)
         self._reader = CsvReader.of(stream, stored, start)
 
     @property

@@ -9,11 +9,10 @@ from shared.blobs.batch_files import SOURCE, TABLE, BatchFiles
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.ids import BatchId
-from shared.domain.table import Detection, Dialect, Notice
+from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Detection, Dialect, Notice
 from shared.redis.batches import BatchLedger
 from shared.tabular.dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
 from shared.tabular.sample import Sample, complete_dialect, name_columns, title_notices
-from worker.batches.rows.text import DELIMITER, ENCODING
 from worker.batches.steps import SPLIT
 from worker.batches.tables.process import PROGRESS_INTERVAL_S, TableReadRequest, read_table
 
@@ -86,7 +85,7 @@ class TableImporter:
     def _sample(self, batch_id: BatchId) -> Sample:
         with self._files.blobs.read(batch_id, TABLE) as table:
             head = table.read(HEAD_BYTES)
-        rows = sample_rows(head, ENCODING, DELIMITER)
+        rows = sample_rows(head, NUMBERED_ENCODING, NUMBERED_DELIMITER)
         if not rows:
             raise UnreadableUpload([FieldProblem("/file", "empty-file")])
         is_whole = len(rows) < SAMPLE_ROWS and len(head) < HEAD_BYTES
