@@ -108,8 +108,10 @@ class JobEvents:
             waiters.release()
 
     def close(self) -> None:
-        """End the subscription."""
+        """End the subscription; returns when the thread has left it."""
         self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(2 * POLL_S)
 
     def _remove(self, key: tuple[str, str], listener: threading.Event) -> None:
         self._listeners[key].discard(listener)

@@ -325,7 +325,11 @@ class Valuations:
     def value_from_thread(
         self, request: CarRequest, caller: CallerId, wait_s: float
     ) -> Valuation | Job:
-        """Call `value` from a thread that is not the loop's, and wait for the result."""
+        """Call `value` from a thread that is not the loop's, and wait for the result.
+
+        Raises:
+            BrokerUnavailable: also if no result comes within `RESULT_TIMEOUT_S` after the wait.
+        """
         asked = asyncio.run_coroutine_threadsafe(
             self.value(request, caller, wait_s, holds_thread=True), self._running_loop()
         )
