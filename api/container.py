@@ -13,7 +13,7 @@ from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
-from api.models.service import run_self_test
+from api.models.self_test import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
 from api.sales.audit_search import AuditSearch

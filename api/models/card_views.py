@@ -9,7 +9,7 @@ from api.http.context import services
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.models.service import CARD_DATA_FILE, MARKDOWN_FILE
+from api.models.self_test import CARD_DATA_FILE, MARKDOWN_FILE
 from api.ops.docs_views import html_response
 from shared.domain.errors import ModelNotLoaded
 

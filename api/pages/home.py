@@ -17,7 +17,7 @@ from api.http.problems import RETRY_AFTER_S, status_of
 from api.http.requests import load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.middleware.problems import answer_error, answer_http_error
-from api.models.service import CARD_DATA_FILE
+from api.models.self_test import CARD_DATA_FILE
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
 from api.pages.result import build_result

@@ -346,7 +346,8 @@ class Valuations:
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let threads call the service through this loop: the server's."""
-        self._state_of(loop)
+        if loop not in self._states:
+            self._state_of(loop)
 
     async def _value(
         self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool

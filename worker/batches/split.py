@@ -14,7 +14,7 @@ from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fas
 from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.text import NumberedReader, open_rows
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
-from worker.batches.tables.detect import TableImporter
+from worker.batches.tables.importer import TableImporter
 from worker.batches.tables.process import ReadCancelled
 
 if TYPE_CHECKING:

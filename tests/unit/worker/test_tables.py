@@ -260,7 +260,7 @@ def test_a_batch_that_is_cancelled_while_it_is_opened_ends(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = path.accept(workbook([CAR_HEADER, *[CAR_ROW] * 5000]))
-    monkeypatch.setattr("worker.batches.tables.detect.PROGRESS_INTERVAL_S", 0.0)
+    monkeypatch.setattr("worker.batches.tables.importer.PROGRESS_INTERVAL_S", 0.0)
     begin = path.store.begin
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
