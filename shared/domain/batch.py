@@ -102,6 +102,10 @@ class BatchOptions:
     decimal: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
+    header: bool | None = None
+    """Whether the file has a header row; None: detected."""
+    constants: tuple[tuple[str, str], ...] = ()
+    """Pairs of a field and the text that holds for all rows, as a cell would state it."""
     sheet: str | None = None
     """Name of the sheet of a workbook, or its number from 1; None: chosen by its columns."""
     language: str = "fr"
@@ -135,10 +139,8 @@ class BatchManifest:
     def from_json(cls, members: dict[str, Any]) -> Self:
         """Rebuild the manifest from `to_json`'s members."""
         given = members["options"]
-        columns = tuple((field, column) for field, column in given["columns"])
-        options = BatchOptions(
-            **given | {"on_error": OnError(given["on_error"]), "columns": columns}
-        )
+        pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in ("columns", "constants")}
+        options = BatchOptions(**given | {"on_error": OnError(given["on_error"]), **pairs})
         dialect = Dialect.from_json(members["dialect"])
         return cls(**members | {"options": options, "dialect": dialect})
 
