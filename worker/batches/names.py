@@ -11,6 +11,7 @@ from shared.domain.reading import Match, NameReading, VehicleName
 from shared.domain.valuation import audit_names
 from shared.vehicles.names import NamesMissing, display_names, read_names
 
+NAME_FIELDS = frozenset({"company", "model"})
 MODEL_UNKNOWN = "model-unknown"
 """Note of a row whose model has no statistics."""
 NAME_NOTES = {
