@@ -55,9 +55,9 @@ class NoteCounter:
         return self
 
     def result(self) -> tuple[NoteCount, ...]:
-        """The counts, in the order in which the notes came first."""
+        """The counts, by field and code."""
         return tuple(
             NoteCount(field, code, count, tuple(examples))
-            for (field, code), (count, examples) in self._counts.items()
+            for (field, code), (count, examples) in sorted(self._counts.items())
             if count
         )

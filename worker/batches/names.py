@@ -37,6 +37,7 @@ class ReadPair(NamedTuple):
         return "brand-not-found" if self.missing == "company" and self.given.model else "required"
 
 
+@lru_cache(maxsize=100_000)
 def read_pair(company: str | None, model: str | None) -> ReadPair:
     """Read the normal forms of brand and model; None is a blank cell or an absent column."""
     given = VehicleName(company or "", model or "")
@@ -68,11 +69,17 @@ def audit_name_members(pair: ReadPair, match: Match) -> dict[str, Any]:
     return audit_names(match, pair.given)
 
 
-def audit_fragment(pair: ReadPair, reading: NameReading, match: Match) -> bytes:
-    """The start of `features` in an audit record, and what precedes it: JSON without braces."""
+def audit_fragment(pair: ReadPair, match: Match) -> bytes:
+    """The start of `features` in an audit record, and what precedes it: JSON without braces.
+
+    >>> audit_fragment(read_pair("dacia", "logan"), Match.EXACT)
+    b'"features":{"company":"dacia","model":"logan"'
+    """
+    if pair.reading is None:
+        raise ValueError(f"{pair.given} were not read")
     before = orjson.dumps(audit_name_members(pair, match))[1:-1]
-    names = orjson.dumps({"company": reading.company, "model": reading.model})[1:-1]
-    return b"%s%s\"features\":{%s" % (before, b"," if before else b"", names)
+    names = orjson.dumps({"company": pair.reading.company, "model": pair.reading.model})[1:-1]
+    return b'%s%s"features":{%s' % (before, b"," if before else b"", names)
 
 
 def count_names(

@@ -288,8 +288,8 @@ def _matches(rows: ReadRows, prices: PricedRows) -> list[_RowMatch | None]:
 def _count_notes(rows: ReadRows, matches: Sequence[_RowMatch | None]) -> tuple[NoteCount, ...]:
     """Counts of the notes on the valid rows."""
     counter = NoteCounter()
-    for notes in rows.notes.values():
-        for note in notes:
+    for row in sorted(rows.notes):
+        for note in rows.notes[row]:
             counter.add(note.field, note.code, 1, [note.cell])
     pairs: Counter[tuple[ReadPair, _RowMatch]] = Counter()
     pairs.update((rows.names[row], match) for row in rows.valid if (match := matches[row]))
