@@ -57,7 +57,7 @@ class StringInterner:
     """
 
     def __init__(self, validator: ColumnValidator) -> None:
-        self._validator = validator
+        self.validator = validator
         self.limits = np.array([_limits(name, validator.units) for name in NAMES])
         self.slots: NDArray[np.int32] = np.full(INITIAL_HASH_SLOTS, -1, dtype=np.int32)
         """The hash table: codes, -1 where free."""
@@ -154,7 +154,7 @@ class StringInterner:
             return
         fragments, lengths, numbers, refused, noted = [], [], [], [], []
         for code, (name, text) in enumerate(self._texts(known, texts), start=known):
-            value, message = self._validator.normalize(name, text)
+            value, message = self.validator.normalize(name, text)
             is_required = name in REQUIRED_FIELDS
             fragment = b"" if value is None else orjson.dumps({name: value})[1:-1]
             fragments.append(fragment)

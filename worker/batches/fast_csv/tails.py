@@ -65,29 +65,30 @@ class PairMatches:
             rows: the rows.
             model_known: (valid rows,); None: nothing was valued.
         """
-        # Without an estimate, nothing says that the model lacks statistics.
-        known = np.ones(len(rows.is_valid), dtype=np.int64)
+        states = np.full(len(rows.is_valid), _NOT_VALUED)
         if model_known is not None:
-            known[rows.is_valid] = model_known
-        keys = 2 * rows.pair_numbers + known
-        is_used = np.zeros(2 * len(rows.pairs.pairs), dtype=np.bool_)
+            states[rows.is_valid] = model_known
+        keys = _STATES * rows.pair_numbers + states
+        is_used = np.zeros(_STATES * len(rows.pairs.pairs), dtype=np.bool_)
         is_used[keys] = True
-        used = np.flatnonzero(is_used)
         id_of_key = np.cumsum(is_used) - 1
-        is_valued = model_known is not None
         distinct = [
-            cls._match(rows.pairs.pairs[key // 2], bool(key % 2), is_valued=is_valued)
-            for key in used.tolist()
+            _pair_match(rows.pairs.pairs[key // _STATES], key % _STATES)
+            for key in np.flatnonzero(is_used).tolist()
         ]
         return cls(distinct, id_of_key[keys])
 
-    @staticmethod
-    def _match(pair: ReadPair, model_known: bool, *, is_valued: bool) -> PairMatch:  # noqa: FBT001
-        reading = pair.reading
-        if reading is None:
-            return PairMatch(pair, Match.UNKNOWN, model_known)
-        match = final_match(reading, model_known=model_known and is_valued)
-        return PairMatch(pair, match, model_known)
+
+_NOT_VALUED, _STATES = 2, 3
+"""States of a row's model: 0 without statistics, 1 with statistics, `_NOT_VALUED`."""
+
+
+def _pair_match(pair: ReadPair, state: int) -> PairMatch:
+    if pair.reading is None:
+        return PairMatch(pair, Match.UNKNOWN, model_known=True)
+    match = final_match(pair.reading, model_known=state == 1)
+    # Without an estimate, nothing says that the model lacks statistics.
+    return PairMatch(pair, match, model_known=state != 0)
 
 
 Notes = Mapping[int, Sequence[RowNote]]

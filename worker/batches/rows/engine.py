@@ -138,8 +138,8 @@ class GeneralEngine:
         if (asking := manifest.dialect.asking_index) is not None:
             cells[ASKING_PRICE] = chunk.columns[asking]
         values, cell_errors, cell_notes = validator.validate(cells)
-        for field, value in constant_values(manifest.dialect, validator).items():
-            values[field] = [value] * len(chunk)
+        constants = constant_values(manifest.dialect, validator)
+        values = {field: [value] * len(chunk) for field, value in constants.items()} | values
         absent = [None] * len(chunk)
         names = [
             read_pair(*pair)
