@@ -208,7 +208,8 @@ class BatchProgress:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        plain = {"notes": list(map(list, self.notes)), "asking_sides": list(self.asking_sides)}
+        return dataclasses.asdict(self) | plain
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
