@@ -128,7 +128,7 @@ def _dump_notices(
 
 def _counted_notice(note: NoteCount) -> Notice:
     """The notice of a note that is counted."""
-    return Notice(code=note.code, field=note.field, values=note.examples, count=note.count)
+    return Notice(code=note.code, field=note.field, values=note.examples, count=note.rows)
 
 
 ONE_SIDED_MIN_ROWS = 20
@@ -143,9 +143,7 @@ def one_sided(sides: AskingSides) -> Notice | None:
     return None
 
 
-def _dump_notice(
-    notice: Notice, columns: Mapping[str, str], language: Language
-) -> dict[str, Any]:
+def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language) -> dict[str, Any]:
     """A notice with its sentence, which states whether only the first rows were examined."""
     column = columns.get(notice.field or "")
     if notice.count is None:

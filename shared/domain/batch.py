@@ -8,7 +8,7 @@ from typing import Any, Self
 from shared.domain.errors import FieldProblem
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import JobState
-from shared.domain.notes import AskingSides, NoteCount
+from shared.domain.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.table import Dialect
 
 
@@ -187,7 +187,7 @@ class BatchProgress:
     """Code of the error that ended the batch early."""
     notes: tuple[NoteCount, ...] = ()
     """Of the valid rows; empty until the end."""
-    asking_sides: AskingSides = AskingSides()
+    asking_sides: AskingSides = NO_ASKING_PRICES
     """Zero until the end."""
 
     def rows_per_second(self, now: float) -> float | None:

@@ -13,7 +13,7 @@ class NoteCount(NamedTuple):
     field: str
     """Field of the car that the note is about."""
     code: str
-    count: int
+    rows: int
     examples: tuple[str, ...] = ()
     """Up to `MAX_EXAMPLES` different texts of the file."""
 
@@ -30,6 +30,9 @@ class AskingSides(NamedTuple):
     def __add__(self, other: "AskingSides") -> "AskingSides":  # type: ignore[override]
         """The numbers of both together."""
         return AskingSides(*(one + two for one, two in zip(self, other, strict=True)))
+
+
+NO_ASKING_PRICES = AskingSides()
 
 
 class NoteCounter:

@@ -210,10 +210,10 @@ class CarRequest:
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        members = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
+        members: list[Any] = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
         members.append(list(self.warnings))
         if self.match is not Match.EXACT:
-            given = self.given and [self.given.company, self.given.model]
+            given = [self.given.company, self.given.model] if self.given else None
             near = [[each.company, each.model] for each in self.suggestions]
             members += [str(self.match), given, near]
         return members

@@ -45,6 +45,22 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
         "en": "{label}: no known brand in {value}; write it before the model.",
     },
+    "several-values": {
+        "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
+        "(reçu : {value}).",
+        "en": "{label}: several values are possible; expected {expected}, a single one "
+        "(got {value}).",
+    },
+    "unclear-amount": {
+        "fr": "Champ « {label} » : montant en ryals, centimes ou millions, ou hors taxe ; attendu "
+        "{expected}, TTC (reçu : {value}).",
+        "en": "{label}: an amount in ryals, centimes or millions, or before tax; expected "
+        "{expected}, tax included (got {value}).",
+    },
+    "foreign-currency": {
+        "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
+        "en": "{label}: a foreign currency; expected {expected} (got {value}).",
+    },
     "invalid": {
         "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
         "en": "{label}: refused value (got {value}).",
@@ -64,6 +80,14 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     "litres": {
         "fr": "Moins de dix : lu en litres et converti en cm3.",
         "en": "Less than ten: read as litres and converted to cc.",
+    },
+    "converted": {
+        "fr": "Converti à partir de l'unité indiquée.",
+        "en": "Converted from the unit that is stated.",
+    },
+    "open-range": {
+        "fr": "Tranche ouverte : lue comme sa borne.",
+        "en": "Open range: read as its bound.",
     },
     "km-high": {
         "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "

@@ -25,6 +25,7 @@ from worker.batches.names import MODEL_UNKNOWN, ReadPair
 
 ChunkT_contra = TypeVar("ChunkT_contra", contravariant=True)
 
+
 class Estimates(Protocol):
     """Estimates of n cars: `model_store.pricing.inference.EstimateTable`."""
 
@@ -129,9 +130,7 @@ def batch_language(manifest: BatchManifest) -> Language:
 
 def constant_values(dialect: Dialect, validator: ColumnValidator) -> dict[str, Any]:
     """Normal forms of the fields that the caller stated for all rows."""
-    return {
-        field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()
-    }
+    return {field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()}
 
 
 def pair_error(
@@ -147,13 +146,13 @@ def pair_error(
     )  # fmt: skip
 
 
-def row_notes(notes: Iterable[RowNote], has_statistics: bool, language: Language) -> str:  # noqa: FBT001
+def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: bool) -> str:
     """The cell of `row_notes`: what was ignored in the row, then whether its model is unknown.
 
     Args:
         notes: on cells of the row.
-        has_statistics: whether the model has statistics of the row's model.
         language: of the sentences.
+        has_statistics: whether the model has statistics of the row's model.
     """
     sentences = [note_sentence(*note, language) for note in notes]
     if not has_statistics:
@@ -164,7 +163,9 @@ def row_notes(notes: Iterable[RowNote], has_statistics: bool, language: Language
 @lru_cache(maxsize=10_000)
 def note_sentence(field: str, code: str, value: str, language: Language) -> str:
     """The sentence of `row_notes` about an ignored cell; empty for one that is only counted."""
-    return "" if code == CONVERTED else describe_note(field, code, value[:VALUE_MAX_CHARS], language)
+    if code == CONVERTED:
+        return ""
+    return describe_note(field, code, value[:VALUE_MAX_CHARS], language)
 
 
 def count_missing(counter: NoteCounter, missing: Callable[[str], int]) -> None:

@@ -82,9 +82,7 @@ def audit_fragment(pair: ReadPair, match: Match) -> bytes:
     return b'%s%s"features":{%s' % (before, b"," if before else b"", names)
 
 
-def count_names(
-    counter: NoteCounter, pairs: Iterable[tuple[ReadPair, Match, bool, int]]
-) -> None:
+def count_names(counter: NoteCounter, pairs: Iterable[tuple[ReadPair, Match, bool, int]]) -> None:
     """Count the notes on names.
 
     Args:

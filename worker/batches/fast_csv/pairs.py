@@ -43,12 +43,12 @@ class PairTable:
             model: (n,) codes of the models, likewise.
             values: normal form by code.
         """
-        keys = np.int64(0)
-        for codes in (company, model):
-            keys = keys * _FACTOR + (np.int64(0) if codes is None else codes.astype(np.int64) + 1)
+        brands = np.int64(0) if company is None else company.astype(np.int64) + 1
+        models = np.int64(0) if model is None else model.astype(np.int64) + 1
+        keys = np.asarray(brands * _FACTOR + models)
         distinct, inverse = np.unique(keys, return_inverse=True)
         found = [self._number(key, values) for key in distinct.tolist()]
-        return np.array(found, dtype=np.int64)[inverse]
+        return np.asarray(np.array(found, dtype=np.int64)[inverse])
 
     def is_read(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the pairs with these numbers state a brand and a model."""

@@ -121,10 +121,12 @@ def read_rows(
     if rows != chunk.rows:
         return None
     positions = positions[:rows]
-    names = {name: constants.get(name) for name in NAME_FIELDS}
-    pairs = interner.pair_table(names["company"], names["model"])
-    of_names = [codes[FIELD_INDEX[name]] if name in columns else None for name in ("company", "model")]
-    pair_numbers = np.broadcast_to(pairs.numbers(*of_names, interner.values.values), rows)
+    pairs = interner.pair_table(constants.get("company"), constants.get("model"))
+    company, model = (
+        codes[FIELD_INDEX[name]] if name in columns else None for name in ("company", "model")
+    )
+    pair_numbers = pairs.numbers(company, model, interner.values.values)
+    pair_numbers = np.ascontiguousarray(np.broadcast_to(pair_numbers, rows))
     is_valid &= pairs.is_read(pair_numbers)
     valid = int(np.count_nonzero(is_valid))
     # A slice is a view: no array is copied if all rows are valid.

@@ -193,7 +193,7 @@ def _valid_tail(
     status: bytes,
     language: Language,
 ) -> bytes:
-    text = row_notes(notes, names.model_known, language)
+    text = row_notes(notes, language, has_statistics=names.model_known)
     return b"%s,%s,%s,%s,\n" % (before, _name_tail(names), quoted(text) if text else b"", status)
 
 

@@ -24,6 +24,7 @@ from shared.domain.batch import (
 from shared.domain.clock import Clock
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.reading import Match
+from shared.fields.columns import CellError
 from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.headers import ASKING_PRICE
 from worker.batches.asking_prices import verdict_cells
@@ -104,7 +105,7 @@ class GeneralEngine:
         rows = self._read(manifest, chunk)
         if manifest.options.dry_run:
             return _make_part(manifest, chunk, rows, NO_PRICES)
-        prices = self._price(manifest, chunk, rows) if rows.valid else NO_PRICES
+        prices = self._price(manifest, rows) if rows.valid else NO_PRICES
         elapsed_ms = (time.perf_counter() - started) * 1000
         shared = audit_members(manifest, self._clock(), elapsed_ms)
         audit = encode_segment(_audit_records(shared, chunk, rows, prices))
@@ -132,7 +133,7 @@ class GeneralEngine:
 
         A row that cannot be read as a row has that one error; its cells are not looked at.
         """
-        header, columns = manifest.dialect.header, manifest.dialect.column_indexes
+        columns = manifest.dialect.column_indexes
         validator = self._validator_for(manifest.dialect)
         cells = {field: chunk.columns[index] for field, index in columns.items()}
         if (asking := manifest.dialect.asking_index) is not None:
@@ -145,24 +146,7 @@ class GeneralEngine:
             read_pair(*pair)
             for pair in zip(values.pop("company", absent), values.pop("model", absent), strict=True)
         ]
-        keys = _row_keys(manifest, chunk)
-        errors: RowErrors = defaultdict(list)
-        for row, (code, count) in chunk.faults.items():
-            error = row_error(chunk.lines[row], code, row_key=keys[row])
-            errors[row].append(error | {"found": count, "expected": len(header)})
-        unreadable_names = set()
-        for row, field, code in cell_errors:
-            if row not in chunk.faults:
-                error = row_error(
-                    chunk.lines[row], code, row_key=keys[row], column=header[columns[field]],
-                    field=field, value=cells[field][row],
-                )  # fmt: skip
-                errors[row].append(error)
-                if field in NAME_FIELDS:
-                    unreadable_names.add(row)
-        for row, pair in enumerate(names):
-            if pair.reading is None and row not in chunk.faults and row not in unreadable_names:
-                errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
+        errors = _row_errors(manifest, chunk, cell_errors, names)
         if errors:
             is_valid = [row not in errors for row in range(len(chunk))]
             values = {field: list(compress(column, is_valid)) for field, column in values.items()}
@@ -173,7 +157,7 @@ class GeneralEngine:
         valid = [row for row in range(len(chunk)) if row not in errors]
         return ReadRows(valid, values, names, errors, notes)
 
-    def _price(self, manifest: BatchManifest, chunk: CellChunk, rows: ReadRows) -> PricedRows:
+    def _price(self, manifest: BatchManifest, rows: ReadRows) -> PricedRows:
         values = dict(rows.values)
         asking = values.pop(ASKING_PRICE, None)
         readings = [reading for row in rows.valid if (reading := rows.names[row].reading)]
@@ -190,6 +174,36 @@ class GeneralEngine:
             verdicts=verdict_cells(asking_mad, quantiles),
             asking_sides=asking_sides(asking_mad, quantiles),
         )
+
+
+def _row_errors(
+    manifest: BatchManifest,
+    chunk: CellChunk,
+    cell_errors: Sequence[CellError],
+    names: Sequence[ReadPair],
+) -> RowErrors:
+    """The errors of the rows that are rejected."""
+    header, columns = manifest.dialect.header, manifest.dialect.column_indexes
+    keys = _row_keys(manifest, chunk)
+    errors: RowErrors = defaultdict(list)
+    for row, (code, count) in chunk.faults.items():
+        error = row_error(chunk.lines[row], code, row_key=keys[row])
+        errors[row].append(error | {"found": count, "expected": len(header)})
+    judged = set(chunk.faults)
+    for row, field, code in cell_errors:
+        if row not in chunk.faults:
+            index = columns[field]
+            error = row_error(
+                chunk.lines[row], code, row_key=keys[row], column=header[index], field=field,
+                value=chunk.columns[index][row],
+            )  # fmt: skip
+            errors[row].append(error)
+            if field in NAME_FIELDS:
+                judged.add(row)
+    for row, pair in enumerate(names):
+        if pair.reading is None and row not in judged:
+            errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
+    return errors
 
 
 def _row_keys(manifest: BatchManifest, chunk: CellChunk) -> Sequence[str | None]:
@@ -225,7 +239,11 @@ def _audit_records(
             "features": {
                 "company": pair.reading.company,
                 "model": pair.reading.model,
-                **{name: value for name, value in zip(fields, car, strict=True) if value is not None},
+                **{
+                    name: value
+                    for name, value in zip(fields, car, strict=True)
+                    if value is not None
+                },
             },
             "price_mad": price,
             "low_mad": low,
@@ -295,9 +313,7 @@ def _count_notes(rows: ReadRows, matches: Sequence[_RowMatch | None]) -> tuple[N
     pairs.update((rows.names[row], match) for row in rows.valid if (match := matches[row]))
     count_names(counter, ((pair, *match, count) for (pair, match), count in pairs.items()))
     values, valid = rows.values, len(rows.valid)
-    count_missing(
-        counter, lambda name: values[name].count(None) if name in values else valid
-    )
+    count_missing(counter, lambda name: values[name].count(None) if name in values else valid)
     return counter.result()
 
 
@@ -323,18 +339,15 @@ def _added_columns(
         for pair, match in zip(rows.names, matches, strict=True)
     ]
     notes = [
-        row_notes(rows.notes.get(row, ()), has_statistics(match), language)
-        if row not in reasons
-        else ""
+        ""
+        if row in reasons
+        else row_notes(
+            rows.notes.get(row, ()), language, has_statistics=match is None or match.model_known
+        )
         for row, match in enumerate(matches)
     ]
     texts = [reasons.get(row, "") for row in range(count)]
     return [*columns, *zip(*names, strict=True), notes, status, texts]
-
-
-def has_statistics(match: _RowMatch | None) -> bool:
-    """Whether nothing says that the model lacks statistics of a row's model."""
-    return match is None or match.model_known
 
 
 def _spread(values: Sequence[Any], count: int, valid: Sequence[int]) -> list[Any]:
