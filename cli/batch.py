@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from cli.batch_run import BatchRun
 from cli.predict import connection_options, exit_on_error, fail
+from cli.printing import TEXTS
 from cli.texts import outcome, state, translate
 from client.carprice import CarPriceClient
 from client.models import Batch
@@ -227,7 +228,7 @@ class Bar:
 
 
 def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str) -> None:
-    """Print the summary of the batch and its first errors."""
+    """Print the summary of the batch, its notices and its first errors."""
     verb = "valid" if ended.outcome == "dry_run" else "valued"
     summary = translate(
         "summary",
@@ -242,6 +243,8 @@ def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str
         output=output,
     )
     click.echo(summary, err=True)
+    for notice in ended.notices:
+        click.echo(TEXTS[language]["note"].format(text=notice.detail), err=True)
     if ended.error:
         click.echo(ended.error, err=True)
     if not ended.invalid and not ended.failed:

@@ -15,8 +15,8 @@ from api.pages.form import (
     example_values,
     form_values,
 )
-from api.pages.home import Suggestions, suggestions
 from api.pages.result import MAX_CONTRIBUTIONS, build_result
+from api.pages.suggestions import suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
