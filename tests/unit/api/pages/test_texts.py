@@ -19,6 +19,7 @@ from api.pages.result import MAX_CONTRIBUTIONS, build_result
 from api.pages.suggestions import suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
+from shared.domain.names import fold
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category
@@ -66,8 +67,15 @@ def test_every_field_of_a_car_is_on_the_form_once():
 
 def test_the_required_fields_come_first():
     required = {name for name, field in CAR_FIELDS.items() if field.required}
-    assert set(CAR) == required
-    assert not required & {*VERSION, *HISTORY}
+    assert set(CAR[: len(required)]) == required
+    fields = {field["name"]: field["required"] for field in build_form({})["car"]}
+    assert {name for name, is_required in fields.items() if is_required} == required
+
+
+def test_fuel_and_gearbox_may_be_unknown():
+    fields = {field["name"]: field for field in build_form({})["car"]}
+    assert {fields[name]["no_choice"] for name in ("fuel", "transmission")} == {"Je ne sais pas"}
+    assert "vide" in fields["km_driven"]["hint"]
 
 
 def test_the_example_is_accepted_as_it_is_written():
@@ -82,9 +90,11 @@ def test_a_stored_request_can_be_typed_again():
 
 def test_a_blank_required_field_is_asked_for_by_name():
     with pytest.raises(InvalidInput) as raised:
-        load_car_request({**example_values(), "fuel": ""})
+        load_car_request({**example_values(), "model": ""})
     (wrong,) = build_form({}, raised.value.problems)["errors"]
-    assert (wrong["name"], wrong["error"]) == ("fuel", "Choisissez le carburant.")
+    assert (wrong["name"], wrong["error"]) == (
+        "model", "Indiquez le modèle, par exemple Corolla.",
+    )  # fmt: skip
 
 
 def test_a_field_is_described_by_its_hint_and_its_error():
@@ -181,23 +191,26 @@ def test_small_contributions_are_summed_up():
 
 
 def test_ignored_values_are_named():
-    values = example_values() | {"owner": "inconnu", "couleur": "rouge"}
+    values = example_values() | {"owner": "pirate", "couleur": "rouge"}
     shown = build_result(load_car_request(values), ESTIMATE, values)
     assert [text.split("\u00a0")[0] for text in shown["warnings"]] == ["couleur", "Main"]
 
 
-def test_suggestions_are_what_the_model_has_seen(tmp_path):
+def test_names_of_the_model_and_usual_ones_are_suggested(tmp_path):
     (tmp_path / "encoder.json").write_text(
-        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014,'
+        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "nobody|thing 3": 2014,'
         ' "bmw|other": 1, "kia|(rare)": 1}}}'
     )
-    assert suggestions(tmp_path) == Suggestions(
-        ("BMW", "Dacia", "Kia"), (("BMW", "Série 3"), ("Dacia", "Logan"))
-    )
+    found = suggestions(tmp_path)
+    assert {("Dacia", "Logan"), ("Nobody", "Thing 3"), ("Renault", "Clio")} <= set(found.models)
+    assert len(found.models) == len(set(found.models)), "each once"
+    assert not {model for _, model in found.models} & {"Other", "(Rare)"}
+    assert {"BMW", "Kia", "Nobody"} <= set(found.brands)
+    assert list(found.brands) == sorted(found.brands, key=fold)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"hedonic": null}', '{"hedonic": {}}'])
-def test_without_a_readable_list_nothing_is_suggested(tmp_path, content):
+def test_without_a_readable_list_the_usual_names_are_suggested(tmp_path, content):
     if content is not None:
         (tmp_path / "encoder.json").write_text(content)
-    assert suggestions(tmp_path) == Suggestions()
+    assert ("Peugeot", "208") in suggestions(tmp_path).models
