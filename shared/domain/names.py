@@ -48,7 +48,48 @@ def fold_script(text: str) -> str:
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
     """
-    return _NOT_A_LETTER.sub(" ", _without_accents(text).replace(_STRETCH_MARK, "")).strip()
+    plain = _without_accents(text).translate(_LETTER_VARIANTS)
+    return _NOT_A_LETTER.sub(" ", plain).strip()
+
+
+_DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2})(?![.,]?\d)")
+"""An engine size, as "1.6" or "1,6"."""
+_WHOLE_NUMBER = re.compile(r"\s*(\d+)[.,]0+\s*")
+"""A whole number as spreadsheets write it: "208.0"."""
+_PLUS = re.compile(r"(?<=[^\W_])\+(?=\s|$)")
+_LETTER_VARIANTS = str.maketrans(
+    {"ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك", "گ": "ك", "ڭ": "ك", "ݣ": "ك", "ڤ": "ف", "پ": "ب"}
+    | {_STRETCH_MARK: None}
+)
+"""Letters of Arabic that writers, or keyboards of other languages, use for one another."""
+
+
+def fold_name(text: str) -> str:
+    """As `fold`, for a brand or a model: decimals stay one word, letters of other scripts stay.
+
+    >>> fold_name("Golf 1,6 TDI"), fold_name("ID.4"), fold_name("208.0"), fold_name("CS35+")
+    ('golf 1.6 tdi', 'id 4', '208', 'cs35 plus')
+    >>> fold_name("رونو كليو ٤")
+    'رونو كليو 4'
+    """
+    return _fold_name_short(text) if len(text) <= CACHED_MAX_CHARS else _fold_name(text)
+
+
+def _fold_name(text: str) -> str:
+    text = text.lower() if text.isascii() else _plain_letters(text)
+    if (whole := _WHOLE_NUMBER.fullmatch(text)) is not None:
+        return whole[1]
+    parts = _DECIMAL.split(_PLUS.sub(" plus ", text))
+    parts[::2] = [_NOT_A_LETTER.sub(" ", part).strip() for part in parts[::2]]
+    parts[1::2] = [decimal.replace(",", ".") for decimal in parts[1::2]]
+    return " ".join(part for part in parts if part)
+
+
+def _plain_letters(text: str) -> str:
+    """Lower case without accents and invisible characters, with digits 0 to 9."""
+    visible = "".join(each for each in text if unicodedata.category(each) != "Cf")
+    plain = _without_accents(visible).translate(_LETTER_VARIANTS)
+    return "".join(str(unicodedata.decimal(each, each)) for each in plain)
 
 
 def _without_accents(text: str) -> str:
@@ -60,6 +101,7 @@ def _without_accents(text: str) -> str:
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)
+_fold_name_short = lru_cache(maxsize=CACHED_TEXTS)(_fold_name)
 
 
 MIN_NAME_LENGTH = 5
