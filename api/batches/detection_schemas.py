@@ -8,9 +8,10 @@ from marshmallow import Schema, fields
 from api.http.responses import described
 from shared.domain.batch import BatchManifest
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
+from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import Language
 from shared.messages.uploads import NOTICE_MESSAGES, NOTICE_SCOPE
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 
 
 class FindingSchema(Schema):
@@ -106,8 +107,12 @@ def _dump_notice(
     notice: Notice, columns: Mapping[str, str], language: Language
 ) -> dict[str, str | int | None]:
     """A notice with its sentence, which states whether only the first rows were examined."""
+    field = CAR_FIELDS.get(notice.field or "")
     detail = NOTICE_MESSAGES[notice.code][language].format(
-        column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
+        column=columns.get(notice.field or "", ""),
+        label=field.label(language) if field is not None else "",
+        unit=field.unit if field is not None else "",
+        values=", ".join(notice.values),
     )
     if notice.rows is not None:
         detail += NOTICE_SCOPE[language].format(rows=notice.rows)

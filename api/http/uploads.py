@@ -17,6 +17,7 @@ from shared.domain.errors import UploadTooLarge
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
+JSON = "application/json"
 MULTIPART = "multipart/form-data"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PARQUET = "application/vnd.apache.parquet"
@@ -24,9 +25,10 @@ RAW_TYPES = (
     CSV, "text/plain", "text/tab-separated-values", "application/octet-stream", "application/gzip",
     "application/x-gzip", "application/zstd", "application/x-zstd", XLSX, PARQUET,
     "application/vnd.ms-excel", "application/vnd.ms-excel.sheet.macroenabled.12",
-    "application/x-parquet",
+    "application/x-parquet", JSON, NDJSON, "application/ndjson", "application/jsonl",
+    "application/json-lines", "application/x-jsonlines",
 )  # fmt: skip
-"""The content decides what a file is; the type only tells it from JSON and the like."""
+"""The content decides what a file is; the type only tells it from a form and the like."""
 
 COMPRESSIONS = {"": "identity", "x-gzip": "gzip"}
 FILE_PART = "file"
@@ -38,8 +40,9 @@ FILE_NAME_MAX_CHARS = 200
 _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
-    "description": "A CSV of UTF-8, UTF-16 or Windows-1252, an Excel workbook (.xlsx) or Parquet; "
-    "plain, gzip or zstd. Its content decides what it is.",
+    "description": "A CSV of any usual encoding, an Excel workbook (.xlsx), Parquet, JSON Lines or "
+    "a JSON array; plain, gzip or zstd. Its content decides what it is; a `charset` in the "
+    "Content-Type is its encoding unless its bytes contradict it.",
     "content": {
         MULTIPART: {
             "schema": {
@@ -51,6 +54,7 @@ UPLOAD_BODY: dict[str, Any] = {
         CSV: {"schema": _BINARY},
         XLSX: {"schema": _BINARY},
         PARQUET: {"schema": _BINARY},
+        NDJSON: {"schema": _BINARY},
         "application/octet-stream": {"schema": _BINARY},
     },
 }
@@ -78,6 +82,10 @@ class UploadBody:
         _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
         self.file_name = clean_file_name(options.get("filename", ""))
         """The caller's name of the file; in a form it is known once the bytes of the file come."""
+        self.charset: str | None = None
+        """The parameter of the file's Content-Type; known when `file_name` is."""
+        if not self._is_form:
+            self.charset = request.mimetype_params.get("charset")
 
     def __iter__(self) -> Iterator[bytes]:
         """The file's bytes as sent.
@@ -128,6 +136,8 @@ class UploadBody:
                     raise refused_upload("file-without-name")
                 has_file = True
                 self.file_name = clean_file_name(event.filename)
+                _, parameters = parse_options_header(event.headers.get("Content-Type", ""))
+                self.charset = parameters.get("charset")
             elif isinstance(event, multipart.Data) and event.data:
                 yield event.data
         if not has_file:

@@ -21,7 +21,7 @@ from shared.domain.batch import (
 )
 from shared.domain.clock import Clock
 from shared.tabular.cells import csv_lines, escape_column
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import encode_segment
 from worker.batches.engine import (

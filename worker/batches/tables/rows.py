@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS
 from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
-from shared.tabular.headers import TITLE_ROWS_MAX, find_header
+from shared.tabular.header_row import TITLE_ROWS_MAX, find_header
 from worker.batches.rows.text import NUMBER_COLUMN
 
 BLOCK_ROWS = 1_000

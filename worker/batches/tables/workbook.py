@@ -13,7 +13,7 @@ from typing import IO, BinaryIO, NamedTuple
 from xml.parsers import expat
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.tabular.headers import TITLE_ROWS_MAX, has_header
+from shared.tabular.header_row import TITLE_ROWS_MAX, has_header
 from worker.batches.tables.merged_cells import MergedCells
 from worker.batches.tables.pieces import SheetCutter, read_tail, workbook_error
 from worker.batches.tables.rows import NumberedRow
