@@ -19,8 +19,8 @@ from data.listings.suspicion import suspicious_prices
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
 from data.market.reference import ReferenceMarket
 from shared.domain.names import canonical_brand, fold
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import is_blank
 
 _REQUIRED_COLUMNS = ("company", "model", "year")
 _MIN_PRICE_MAD = 1_000
@@ -133,10 +133,10 @@ def _deserialized(name: str, text: str) -> Any:
         value = CAR_FIELDS[name].deserialize(text)
     except ValidationError:
         return None
-    if name == "company" and value is not None and value.isdigit():
-        # The cells of this row are shifted by a column: no brand is a number.
-        return None
-    return value
+    if name != "company" or value is None:
+        return value
+    # Without a letter, the cells of this row are shifted by a column: no brand is a number.
+    return None if value.isdigit() else canonical_brand(value)
 
 
 def _find_duplicates(columns: Columns) -> list[bool]:

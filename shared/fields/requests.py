@@ -6,8 +6,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from shared.domain.car import CarFeatures, mileage_warning_code
+from shared.domain.car import USUALLY_STATED, CarFeatures, mileage_warning_code
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.names import canonical_brand
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.kinds import CarField, Category, Number
@@ -54,9 +55,7 @@ _OPTIONAL_CATEGORIES = {
     for name, field in CAR_FIELDS.items()
     if isinstance(field, Category) and not field.required
 }
-_LITRES = {
-    name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number) and field.litres
-}
+_NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
 
 
 def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
@@ -74,12 +73,17 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         raise InvalidInput([FieldProblem(pointer, "not-an-object")])
     given = _QUICK_LOADER.load(body) or _load(body, pointer)
     asking_price_mad = given.pop("asking_price_mad")
+    given["company"] = canonical_brand(given["company"])
     car = CarFeatures(**given)
     return CarRequest(
         car=car,
         asking_price_mad=asking_price_mad,
         extras=extras,
-        warnings=(*_warnings(body, pointer), *_plausibility_warnings(car, pointer)),
+        warnings=(
+            *_warnings(body, pointer),
+            *_missing_field_warnings(car, pointer),
+            *_plausibility_warnings(car, pointer),
+        ),
     )
 
 
@@ -108,9 +112,9 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
         if name in body and field.is_unknown(body[name])
     ]
     known += [
-        {"pointer": f"{pointer}/{name}", "code": "litres"}
-        for name, field in _LITRES.items()
-        if name in body and field.is_litres(body[name])
+        {"pointer": f"{pointer}/{name}", "code": code}
+        for name, field in _NUMBERS.items()
+        if name in body and (code := field.remark(body[name])) is not None
     ]
     unknown = [name for name in body if name not in CAR_FIELDS]
     named = unknown[: MAX_WARNINGS - len(known)]
@@ -122,6 +126,15 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
     if more := len(unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings
+
+
+def _missing_field_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
+    """Fields without a value that make the estimate much more certain."""
+    return [
+        {"pointer": f"{pointer}/{name}", "code": "missing-field"}
+        for name in USUALLY_STATED
+        if getattr(car, name) is None
+    ]
 
 
 def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:

@@ -41,6 +41,22 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "out-of-range": _EXPECTED,
     "unknown-category": _EXPECTED,
+    "several-values": {
+        "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
+        "(reçu : {value}).",
+        "en": "{label}: several values are possible; expected {expected}, a single one "
+        "(got {value}).",
+    },
+    "unclear-amount": {
+        "fr": "Champ « {label} » : montant en ryals, centimes ou millions, ou hors taxe ; attendu "
+        "{expected}, TTC (reçu : {value}).",
+        "en": "{label}: an amount in ryals, centimes or millions, or before tax; expected "
+        "{expected}, tax included (got {value}).",
+    },
+    "foreign-currency": {
+        "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
+        "en": "{label}: a foreign currency; expected {expected} (got {value}).",
+    },
     "invalid": {
         "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
         "en": "{label}: refused value (got {value}).",
@@ -60,6 +76,19 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     "litres": {
         "fr": "Moins de dix : lu en litres et converti en cm3.",
         "en": "Less than ten: read as litres and converted to cc.",
+    },
+    "converted": {
+        "fr": "Converti à partir de l'unité indiquée.",
+        "en": "Converted from the unit that is stated.",
+    },
+    "open-range": {
+        "fr": "Tranche ouverte : lue comme sa borne.",
+        "en": "Open range: read as its bound.",
+    },
+    "missing-field": {
+        "fr": "« {label} » n'est pas indiqué : le prix est une moyenne, l'intervalle est plus "
+        "large.",
+        "en": "{label} is not stated: the price is an average, the interval is wider.",
     },
     "km-high": {
         "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
@@ -239,7 +268,9 @@ def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
     """The message of a warning: a value that was accepted but not used."""
     field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
     return WARNING_MESSAGES[warning["code"]][language].format(
-        expected=expected(field, language) if field else "", count=warning.get("count", 0)
+        expected=expected(field, language) if field else "",
+        label=field.label(language) if field else "",
+        count=warning.get("count", 0),
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from shared.domain.batch import BatchOptions
 from shared.domain.names import fold
 from shared.domain.table import FileKind
-from shared.fields.kinds import is_blank
+from shared.fields.blanks import is_blank
 from shared.fields.units import find_unit
 from shared.tabular.cell_evidence import is_car, is_year
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name

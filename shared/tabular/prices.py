@@ -9,7 +9,7 @@ from shared.domain.names import fold
 from shared.domain.table import Notice
 from shared.fields.car import CAR_FIELDS
 from shared.fields.currencies import DIRHAM, find_currency
-from shared.fields.kinds import is_blank
+from shared.fields.blanks import is_blank
 from shared.fields.units import find_unit
 from shared.tabular.cell_evidence import MIN_SHARE, Column
 from shared.tabular.column_names import ASKING_PRICE, CURRENCY_KEYS, header_key, read_name

@@ -103,7 +103,7 @@ class GeneralEngine:
         A row that cannot be read as a row has that one error; its cells are not looked at.
         """
         header, columns = manifest.dialect.header, manifest.dialect.column_indexes
-        values, cell_errors = self._validator_for(manifest.dialect.decimal).validate(
+        values, cell_errors, _ = self._validator_for(manifest.dialect.decimal).validate(
             {field: chunk.columns[index] for field, index in columns.items()}
         )
         keys = _row_keys(manifest, chunk)
@@ -134,7 +134,7 @@ class GeneralEngine:
         cells = [chunk.columns[column][row - chunk.first_row] for row in cars.rows]
         # A cell without a price, like "on request", is no error.
         validator = self._validator_for(manifest.dialect.decimal)
-        asking, _ = validator.validate({ASKING_PRICE: cells})
+        asking, _, _ = validator.validate({ASKING_PRICE: cells})
         asking_mad = np.array(asking[ASKING_PRICE], dtype=np.float64)
         return prices._replace(verdicts=verdict_cells(asking_mad, quantiles))
 
