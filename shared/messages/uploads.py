@@ -165,8 +165,16 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
         ),
     },
     "unsupported-upload": {
-        "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),
-        "en": ("Unsupported format", "Expected {expected} (got {given})."),
+        "fr": (
+            "Format refusé",
+            "Attendu : {expected} (reçu : {given}). Ouvrez le fichier dans Excel ou LibreOffice, "
+            "ou dans le logiciel d'origine, et enregistrez le tableau en .xlsx ou en CSV.",
+        ),
+        "en": (
+            "Unsupported format",
+            "Expected {expected} (got {given}). Open the file in Excel or LibreOffice, or in the "
+            "program that wrote it, and save the table as .xlsx or CSV.",
+        ),
     },
     "batch-already-ended": {
         "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
