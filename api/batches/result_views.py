@@ -1,6 +1,5 @@
 """`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import chain

@@ -42,19 +42,19 @@ def decode_header_bytes(value: bytes) -> str:
 
 
 def states_file_name(disposition: str) -> bool:
-    """Whether a header names a file, even by an empty name: a part of a form that does is a file."""
+    """Whether a header names a file, even by an empty name, which makes a form's part a file."""
     return _STATED.search(disposition[:_HEADER_MAX_CHARS]) is not None
 
 
 def file_name_of(disposition: str) -> str:
-    """The name of the file that a `Content-Disposition` header states; empty if it states none.
+    r"""The name of the file that a `Content-Disposition` header states; empty if it states none.
 
     `filename*` counts more than `filename`, whatever their order. A percent sign is a percent sign,
     but `%22` is a quote as browsers write it in forms.
 
-    >>> file_name_of('attachment; filename="a.csv"; filename*=UTF-8\\'\\'caf%C3%A9.csv')
+    >>> file_name_of('attachment; filename="a.csv"; filename*=UTF-8\'\'caf%C3%A9.csv')
     'café.csv'
-    >>> file_name_of('form-data; name="file"; filename="C:\\\\stock\\\\100 %.csv"')
+    >>> file_name_of('form-data; name="file"; filename="C:\\stock\\100 %.csv"')
     '100 %.csv'
     """
     text = disposition[:_HEADER_MAX_CHARS]
@@ -112,12 +112,12 @@ def clean_file_name(name: str) -> str:
 
 
 def attachment_header(file_name: str, suffix: str, fallback: str) -> str:
-    """`Content-Disposition` of a download that is named after an uploaded file.
+    r"""`Content-Disposition` of a download that is named after an uploaded file.
 
     The name is given in ASCII and, where it differs, in UTF-8 (`filename*`).
 
     >>> attachment_header("café.csv", "priced.csv", "01m8")
-    'attachment; filename="cafe-priced.csv"; filename*=UTF-8\\'\\'caf%C3%A9-priced.csv'
+    'attachment; filename="cafe-priced.csv"; filename*=UTF-8\'\'caf%C3%A9-priced.csv'
 
     Args:
         file_name: name of the uploaded file; its suffix is left out.

@@ -1,4 +1,4 @@
-"""Recognises text formats that are no CSV by how they begin: HTML, XML, RTF, web archives, …"""
+"""Recognises text formats other than CSV by how they begin: HTML, XML, RTF, web archives."""
 
 import codecs
 import re
@@ -26,11 +26,11 @@ _DIF = re.compile(r"TABLE\r?\n0,1\r?\n\"")
 
 
 def foreign_text_kind(first: bytes) -> str | None:
-    """The name of a text format other than CSV; None if the text may be a CSV.
+    r"""The name of a text format other than CSV; None if the text may be a CSV.
 
     Blank lines, a byte order mark and comments may precede the first tag.
 
-    >>> foreign_text_kind(b"\\xef\\xbb\\xbf\\n\\n<!DOCTYPE html><html>")
+    >>> foreign_text_kind(b"\xef\xbb\xbf\n\n<!DOCTYPE html><html>")
     'HTML'
     >>> foreign_text_kind(b"<Marque>;<Annee>") is None
     True

@@ -31,7 +31,7 @@ def request_of(body: bytes, content_type: str, disposition: bytes | None = None)
     [
         ('filename="août 2025.csv"'.encode(), "août 2025.csv"),
         ('filename="août.csv"'.encode("latin-1"), "août.csv"),
-        ('filename="prix en € – août.csv"'.encode("cp1252"), "prix en € – août.csv"),
+        ('filename="prix en € … août.csv"'.encode("cp1252"), "prix en € … août.csv"),
         (f'filename="{ARABIC}"'.encode(), ARABIC),
         (b"filename*=UTF-8''ao%C3%BBt.csv", "août.csv"),
         (b"filename*=utf-8'fr'ao%C3%BBt.csv; filename=\"aout.csv\"", "août.csv"),
