@@ -17,9 +17,9 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
 from shared.fields.car import CAR_FIELDS
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.dialect import DELIMITERS
 from shared.tabular.encoding import ENCODINGS, find_codec
-from shared.tabular.column_names import ASKING_PRICE
 
 _DELIMITER_NAMES = {
     "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",

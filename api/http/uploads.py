@@ -9,6 +9,7 @@ from typing import Any
 from flask import Request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from api.http.compression import MAGIC_BYTES, compression_of, refused_upload

@@ -53,13 +53,21 @@ _WORDS = by_spelling(
 )
 
 
-@lru_cache(maxsize=4096)
+MAX_CHARS = 200
+"""A longer text is no price."""
+
+
 def find_currency(text: str) -> str | None:
     """Code of the currency that a text names; None if it names none.
 
     >>> find_currency("Preis (€)"), find_currency("price_usd"), find_currency("Prix DH")
     ('EUR', 'USD', 'MAD')
     """
+    return _find_currency(text) if len(text) <= MAX_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _find_currency(text: str) -> str | None:
     if (symbol := _SYMBOL.search(text)) is not None:
         return _SYMBOLS[symbol[0]]
     words = {*fold(text).split(), *fold_script(text).split()}

@@ -8,11 +8,11 @@ from marshmallow import ValidationError
 
 from shared.domain.names import fold, fold_name
 from shared.domain.reading import Match, NamesMissing
-from shared.fields.car import CAR_FIELDS
 from shared.fields.blanks import is_blank
+from shared.fields.car import CAR_FIELDS
+from shared.fields.currencies import find_currency
 from shared.fields.kinds import Category, Number
 from shared.fields.numbers import parse_number
-from shared.fields.currencies import find_currency
 from shared.tabular.column_names import ASKING_PRICE, TITLE_KEYS, header_key, read_name
 from shared.vehicles.arabic import to_latin
 from shared.vehicles.catalogue import catalogue
@@ -42,21 +42,31 @@ _YEAR = re.compile(r"(?:19[5-9]|20[0-4])\d")
 Column = Sequence[str]
 
 
-@lru_cache(maxsize=4096)
 def is_brand(text: str) -> bool:
     """Whether a text is the name of a known brand."""
-    if len(text) > NAME_MAX_CHARS:
-        return False
+    return len(text) <= NAME_MAX_CHARS and _is_brand(text)
+
+
+@lru_cache(maxsize=4096)
+def _is_brand(text: str) -> bool:
     return canonical_brand(to_latin(fold_name(text))) in catalogue().brands
 
 
-@lru_cache(maxsize=4096)
 def is_known_car(brand: str | None, text: str) -> bool:
     """Whether a text names a known model: of a brand, or together with its brand."""
-    if len(text) > NAME_MAX_CHARS:
+    if len(text) > NAME_MAX_CHARS or len(brand or "") > NAME_MAX_CHARS:
         return False
+    return _is_known_car(brand, text)
+
+
+@lru_cache(maxsize=4096)
+def _is_known_car(brand: str | None, text: str) -> bool:
     try:
-        return read_names(brand and fold_name(brand), fold_name(text)).match in (Match.EXACT, Match.ALIAS, Match.CORRECTED)
+        return read_names(brand and fold_name(brand), fold_name(text)).match in (
+            Match.EXACT,
+            Match.ALIAS,
+            Match.CORRECTED,
+        )
     except NamesMissing:
         return False
 
@@ -208,7 +218,8 @@ def find_title_column(
         header: the names of the file's columns.
         taken: indexes of the columns that are fields of the car.
         cells_of: the first cells of a column.
-        company, model: indexes of the columns of brands and models, if there are such columns.
+        company: index of the column of brands, if there is one.
+        model: index of the column of models, if there is one.
         has_brand: whether the brand is known otherwise, in a column or for the whole file.
     """
     if model is not None:  # without a column of brands

@@ -12,8 +12,8 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.names import fold, fold_script
 from shared.fields import header_names
 from shared.fields.car import CAR_FIELDS
-from shared.fields.units import find_unit
 from shared.fields.currencies import find_currency
+from shared.fields.units import find_unit
 
 ASKING_PRICE = "asking_price_mad"
 NAME_MAX_CHARS = 200
@@ -43,7 +43,6 @@ class NamedField(NamedTuple):
     """The unit that the name states, if it states one."""
 
 
-@lru_cache(maxsize=4096)
 def header_key(name: str) -> str:
     """The normal form of a column's name: words without accents, plurals and words like "of".
 
@@ -52,6 +51,11 @@ def header_key(name: str) -> str:
     >>> header_key("الموديل"), header_key("Véhicule")
     ('الموديل', 'vehicule')
     """
+    return _header_key(name[:NAME_MAX_CHARS])
+
+
+@lru_cache(maxsize=4096)
+def _header_key(name: str) -> str:
     spaced = _CAMEL.sub(" ", name)
     words = (fold(spaced) or fold_script(spaced)).split()
     forms = [header_names.WORD_FORMS.get(word, word) for word in words]
@@ -92,12 +96,11 @@ MILEAGE_KEYS = frozenset(keys_of(header_names.MILEAGE_NAMES))
 CURRENCY_KEYS = frozenset(keys_of(header_names.CURRENCY_NAMES))
 _CONSUMPTION_KEYS = frozenset(keys_of(header_names.CONSUMPTION_NAMES))
 _BY_COMPACT = {
-    key.replace(" ", ""): field for key, field in reversed(FIELD_BY_KEY.items()) if " " in key
+    key.replace(" ", ""): field for key, field in reversed(list(FIELD_BY_KEY.items())) if " " in key
 }
 """Names whose words are not separated, as in `fueltype`."""
 
 
-@lru_cache(maxsize=4096)
 def read_name(name: str) -> NamedField | None:
     """The field that a column's name means; None if it means none, or several.
 
@@ -106,8 +109,11 @@ def read_name(name: str) -> NamedField | None:
     >>> read_name("fuel_type"), read_name("colour")
     (NamedField(field='fuel', basis='alias', unit=None), None)
     """
-    if not name or len(name) > NAME_MAX_CHARS:
-        return None
+    return _read_name(name) if 0 < len(name) <= NAME_MAX_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _read_name(name: str) -> NamedField | None:
     if name in CAR_FIELDS:
         return NamedField(name, "name")
     key = header_key(name)

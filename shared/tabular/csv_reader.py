@@ -65,6 +65,7 @@ class CsvStyle(NamedTuple):
 
 
 PLAIN = CsvStyle()
+REPEATED_HEADER = "repeated-header"
 HEADER_MIN_NAMES = 2
 """A row that repeats so many names of the header, and has nothing else, is the header again."""
 
@@ -161,12 +162,6 @@ class CsvReader:
             cells = [restore(cell, style.misread_as) for cell in cells]
         return cells
 
-    def _is_header(self, cells: Sequence[str]) -> bool:
-        """Whether a row is the header again: files that were appended to each other have it."""
-        pairs = zip(cells, self._header, strict=False)
-        names = [(cell.strip(), name) for cell, name in pairs if cell.strip()]
-        return len(names) >= HEADER_MIN_NAMES and all(cell == name for cell, name in names)
-
     def _has_open_quote(self, cells: list[str], count: int) -> bool:
         """Whether the record has an unclosed quote, which includes the following lines."""
         if self._lines.at_eof:
@@ -201,8 +196,8 @@ class CsvReader:
         line = lines.number + 1
         if lines.suspicious and lines.is_unreadable(count):
             return SourceRow(line, [replace_unreadable(cell) for cell in cells], "unreadable-text")
-        if self._header and cells[0].strip() in self._header and self._is_header(cells):
-            return SourceRow(line, cells, "repeated-header")
+        if self._header and repeats_header(cells, self._header):
+            return SourceRow(line, cells, REPEATED_HEADER)
         if self._width is None or len(cells) == self._width:
             return SourceRow(line, cells)
         if len(cells) > self._width and not any(cells[self._width :]):
@@ -216,6 +211,18 @@ def _min_row_cells(dialect: Dialect) -> int:
     """Minimum number of cells of a row: up to the last required field."""
     places = [dialect.columns[name].index for name in REQUIRED_FIELDS if name in dialect.columns]
     return 1 + max(places, default=len(dialect.header) - 1)
+
+
+def repeats_header(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row is the header again: files that were appended to each other have it.
+
+    >>> repeats_header(["Marque", "", "Prix"], ["Marque", "column_2", "Prix"])
+    True
+    """
+    if len(cells) != len(header) or cells[-1].strip() not in ("", header[-1]):
+        return False
+    names = [(cell.strip(), name) for cell, name in zip(cells, header, strict=True) if cell.strip()]
+    return len(names) >= HEADER_MIN_NAMES and all(cell == name for cell, name in names)
 
 
 def replace_unreadable(text: str) -> str:

@@ -27,7 +27,7 @@ SAMPLE_ROWS = 50
 QUOTED_MIN_SHARE = 0.8
 """Share of the lines below the header that stand in quotes, if all lines do."""
 
-_QUOTED_LINE = re.compile(r'\s*"(?:[^"]|"")*[,;\t|](?:[^"]|"")*"[\s,;|]*')
+_QUOTED_LINE = re.compile(r'\s*"([^"]*(?:""[^"]*)*)"[\s,;|]*')
 _SPACE_BEFORE_QUOTE = re.compile(r'[,;\t|] +"[^"]*"\s*(?:[,;\t|]|$)')
 
 
@@ -105,12 +105,18 @@ def _style_notices(style: CsvStyle) -> Iterator[Notice]:
 def _detect_style(text: str) -> CsvStyle:
     """How a text writes its cells, by its first lines."""
     lines = [line for line in text.splitlines()[: SAMPLE_ROWS + 1] if line.strip()]
-    quoted = [_QUOTED_LINE.fullmatch(line) is not None for line in lines[1:]]
+    quoted = list(map(_is_quoted_line, lines[1:]))
     return CsvStyle(
         quoted_lines=bool(quoted) and sum(quoted) > QUOTED_MIN_SHARE * len(quoted),
         skip_initial_space=any(map(_SPACE_BEFORE_QUOTE.search, lines)),
         misread_as=find_misreading(text),
     )
+
+
+def _is_quoted_line(line: str) -> bool:
+    """Whether a line is a single quoted cell with delimiters inside."""
+    found = _QUOTED_LINE.fullmatch(line)
+    return found is not None and any(delimiter in found[1] for delimiter in DELIMITERS)
 
 
 def _table(
@@ -166,7 +172,9 @@ def _detect_delimiter(
     """The candidate with the most known columns, then the most rows as wide as the header."""
     if wanted:
         return Detection(value=wanted, confidence=1.0, basis="given")
-    scores = {candidate: _score(head, encoding, candidate, given, style) for candidate in DELIMITERS}
+    scores = {
+        candidate: _score(head, encoding, candidate, given, style) for candidate in DELIMITERS
+    }
     best = max(DELIMITERS, key=scores.__getitem__)
     score = scores[best]
     if score.width <= 1:

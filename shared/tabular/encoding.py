@@ -3,6 +3,8 @@
 import codecs
 import dataclasses
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Detection
@@ -24,7 +26,8 @@ MIN_LEAD = 0.15
 MAX_HIGH_BYTES = 65_536
 MAX_HIGH_WORDS = 4_000
 MAX_WORD_BYTES = 64
-_HIGH_WORD = re.compile(rb"[^\s;,|\"]{0,64}[\x80-\xff][^\s;,|\"]{0,64}")
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_SEPARATORS = re.compile(rb"[\s;,|\"]+")
 _ASCII = bytes(range(128))
 _ACCENTED_IN_UTF8 = re.compile(rb"\xc3[\x80-\xbf]")
 """In a Western encoding these bytes are a capital A with tilde before a symbol."""
@@ -35,6 +38,18 @@ _FRENCH = (
     "éèêëàâäîïôöùûüçœæÉÈÊËÀÂÎÏÔÙÛÇŒ°€«»…²\u00a0"
     "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}"
 ).encode("cp1252")
+
+
+def _words_with_high_bytes(block: bytes) -> Iterator[bytes]:
+    """The words of a block that are not ASCII, without what is too far from the first such byte."""
+    end = 0
+    for found in _HIGH.finditer(block):
+        if found.start() < end:
+            continue
+        before = _SEPARATORS.split(block[max(end, found.start() - MAX_WORD_BYTES) : found.start()])
+        after = _SEPARATORS.split(block[found.start() : found.end() + MAX_WORD_BYTES])
+        end = found.start() + len(after[0])
+        yield before[-1] + after[0]
 
 
 @dataclasses.dataclass(slots=True)
@@ -78,8 +93,7 @@ class EncodingDetector:
     def _collect(self, block: bytes) -> None:
         if len(self._high_bytes) < MAX_HIGH_BYTES:
             self._high_bytes += block.translate(None, _ASCII)
-            words = _HIGH_WORD.findall(block)
-            self._words += b"\n".join(words[:MAX_HIGH_WORDS]) + b"\n"
+            self._words += b"\n".join(islice(_words_with_high_bytes(block), MAX_HIGH_WORDS)) + b"\n"
 
     @property
     def finding(self) -> Detection:
@@ -137,7 +151,9 @@ def _mark(word: str, place: int) -> float:
         is_arabic = [("\u0600" <= one <= "\u06ff") for one in (before, after) if one.isalpha()]
         return 1.0 if is_arabic and all(is_arabic) else -1.0
     if character in _PUNCTUATION:
-        return 0.5 if not (before.isalpha() and after.isalpha()) or character in _APOSTROPHES else -1
+        return (
+            0.5 if not (before.isalpha() and after.isalpha()) or character in _APOSTROPHES else -1
+        )
     if not character.isalpha():
         return -1.0
     fits = (not before.isalpha() or character.islower() or before.isupper()) and not (

@@ -9,10 +9,10 @@ from shared.domain.batch import BatchOptions
 from shared.domain.names import fold
 from shared.domain.table import FileKind
 from shared.fields.blanks import is_blank
+from shared.fields.currencies import find_currency
 from shared.fields.units import find_unit
 from shared.tabular.cell_evidence import is_car, is_year
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
-from shared.fields.currencies import find_currency
 
 TITLE_ROWS_MAX = 20
 """A table may have titles above its header: the header is searched in so many rows."""
@@ -23,13 +23,16 @@ HEADER_MIN_FIELDS = 3
 ROW_NAMES_MIN_SHARE = 0.9
 """Share of the rows that have one cell more than the header, if that lacks a name for the first."""
 
+UNIT_MAX_CHARS = 40
+"""A longer cell is no unit."""
+
 Rows = Sequence[Sequence[str]]
 _SEPARATOR_LINE = re.compile(r"sep=.{0,2}", re.IGNORECASE)
 _BRACKETS = re.compile(r"^[\s(\[{]+|[\s)\]}]+$")
-_KINDS_OF_UNITS = frozenset(
-    "text texte string str int integer float number nombre numeric date year annee an jahr unit "
-    "unite units unites none".split()
-)
+_KINDS_OF_UNITS = frozenset({
+    "text", "texte", "string", "str", "int", "integer", "float", "number", "nombre", "numeric",
+    "date", "year", "annee", "an", "jahr", "unit", "unite", "units", "unites", "none",
+})  # fmt: skip
 """Words in a row of units for columns that have no unit."""
 
 
@@ -132,7 +135,7 @@ def _years(rows: Rows, column: int) -> int:
 def _units_below(header: Sequence[str], cells: Sequence[str]) -> dict[int, str]:
     """The units in the row below a header, by column; none if that row is something else."""
     filled = {
-        index: _BRACKETS.sub("", cell)
+        index: _BRACKETS.sub("", cell[:UNIT_MAX_CHARS])
         for index, cell in enumerate(cells[: len(header)])
         if not is_blank(cell)
     }

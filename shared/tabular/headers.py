@@ -1,12 +1,13 @@
 """Matches the columns of a file to the fields of the car, with a confidence."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
 from shared.domain.table import ColumnMatch, Notice
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.units import own_unit
 from shared.tabular import cell_evidence
@@ -135,7 +136,8 @@ class _Matcher:
                 continue  # reported as a repeated name
             better = self._better(best, other)
             if better is None:
-                return self._contradiction(field, best, other)
+                self._report_contradiction(field, best, other)
+                return None
             best = better
         others = [self.header[each.column] for each in candidates if each.column != best.column]
         if others:
@@ -155,11 +157,9 @@ class _Matcher:
         agrees = cell_evidence.agreement(one.field, cells, other_cells)
         return one if cells and agrees >= AGREEMENT else None
 
-    def _contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
+    def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
         if field in REQUIRED_FIELDS:
-            self.problems.append(
-                ambiguous_column(self.header, field, one.column, other.column)
-            )
+            self.problems.append(ambiguous_column(self.header, field, one.column, other.column))
             return
         names = tuple(shorten(self.header[each.column]) for each in (one, other))
         self.notices.append(Notice(code="contradicting-columns", field=field, values=names))
@@ -316,12 +316,12 @@ def match_columns(
         names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
     )
     if ASKING_PRICE in settled and asking is None:
-        prices = prices._replace(index=None, currency=None, notices=())
+        prices = prices._replace(column=None, currency=None, notices=())
     match = None
-    if prices.index is not None:
-        cells = matcher.cells_of(prices.index)
+    if prices.column is not None:
+        cells = matcher.cells_of(prices.column)
         confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
-        match = ColumnMatch(index=prices.index, confidence=confidence, basis=prices.basis)
+        match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
     units = matcher.units(below)
     if prices.unit is not None:
         units[ASKING_PRICE] = prices.unit
@@ -383,7 +383,7 @@ def _candidate(index: int, name: str, cells_of: Callable[[int], Column]) -> _Can
 
 def confidence_of(basis: str, field: str, cells: Column) -> float:
     """Confidence that a column with these cells is a field, given the evidence of its header."""
-    filled = [cell for cell in cells if not cell_evidence.is_blank(cell)]
+    filled = [cell for cell in cells if not is_blank(cell)]
     share = cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))
     return round(CONFIDENCE[basis] * (0.5 + 0.5 * (share if filled else 1.0)), 2)
 
@@ -393,5 +393,3 @@ def _valid_share(field: str, cells: Column) -> float:
     if field == "company":
         return cell_evidence.share(cells, cell_evidence.is_brand)
     return cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))
-
-

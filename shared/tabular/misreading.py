@@ -9,7 +9,7 @@ MISREAD_AS = ("cp1252", "mac-roman", "cp850", "cp437", "cp1256")
 MAX_PASSES = 2
 """A file may have been misread twice."""
 
-_TOKEN = re.compile(r"[^\s;,|\"]*[^\x00-\x7f][^\s;,|\"]*")
+_SEPARATORS = re.compile(r"[\s;,|\"]+")
 MAX_TOKENS = 2_000
 MIN_SHARE = 0.5
 """Share of the words with accents that must be restorable."""
@@ -55,7 +55,9 @@ def _restore_once(text: str, misread_as: str) -> str | None:
 
 def find_misreading(text: str) -> str:
     """The encoding under which most words with accents were misread; empty if they were not."""
-    tokens = [found[0] for found in _TOKEN.finditer(text)][:MAX_TOKENS]
+    if text.isascii():
+        return ""
+    tokens = [word for word in _SEPARATORS.split(text) if not word.isascii()][:MAX_TOKENS]
     best, most = "", 0
     for codec in MISREAD_AS:
         count = sum(restore(token, codec) != token for token in tokens)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
-from rapidfuzz import fuzz, process
+from rapidfuzz import fuzz
 
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
@@ -90,8 +90,7 @@ def _similarity(key: str, known: Sequence[str]) -> float:
     words = {word for word in key.split() if len(word) >= WORD_MIN_CHARS}
     if words.intersection(known):
         return 100.0
-    found = process.extractOne(key, known, scorer=fuzz.ratio)
-    return found[1] if found is not None else 0.0
+    return float(max((fuzz.ratio(key, name) for name in known), default=0.0))
 
 
 def _mapping_name(header: Sequence[str], index: int) -> str:
@@ -141,4 +140,3 @@ def unknown_column(header: Sequence[str], wanted: str) -> FieldProblem:
     return FieldProblem(
         "?columns", "unknown-column", column=shorten(wanted), found=format_header(header)
     )
-

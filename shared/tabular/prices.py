@@ -7,9 +7,9 @@ from typing import NamedTuple
 from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
 from shared.domain.names import fold
 from shared.domain.table import Notice
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.currencies import DIRHAM, find_currency
-from shared.fields.blanks import is_blank
 from shared.fields.units import find_unit
 from shared.tabular.cell_evidence import MIN_SHARE, Column
 from shared.tabular.column_names import ASKING_PRICE, CURRENCY_KEYS, header_key, read_name
@@ -28,7 +28,7 @@ _PLAIN_NAMES = frozenset(map(header_key, (ASKING_PRICE, *CAR_FIELDS[ASKING_PRICE
 class PriceColumn(NamedTuple):
     """The column of asking prices."""
 
-    index: int | None = None
+    column: int | None = None
     """None if no column is one, or none can be compared with our prices."""
     basis: str = "alias"
     currency: str | None = None
@@ -61,7 +61,7 @@ def find_prices(
     ]
     found.sort(key=lambda index: header_key(header[index]) not in _PLAIN_NAMES)
     read = [_read_column(header, index, cells_of, _basis(header[index])) for index in found]
-    usable = next((column for column in read if column.index is not None), None)
+    usable = next((each for each in read if each.column is not None), None)
     if usable is not None:
         return usable
     return read[0] if read else PriceColumn()

@@ -67,7 +67,9 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         units_below=place.units,
     )
     _check_key_column(place.header, options.key_column)
-    numbers = found.columns if found.asking is None else {**found.columns, ASKING_PRICE: found.asking}
+    numbers = (
+        found.columns if found.asking is None else {**found.columns, ASKING_PRICE: found.asking}
+    )
     decimal = find_decimal(place.rows, numbers, options.decimal)
     notices = (
         *_option_notices(known.kind, options),
@@ -108,9 +110,7 @@ def _key_notices(sample: Sample, key_column: str | None) -> Iterator[Notice]:
     counts = Counter(cell.strip() for cell in _cells(sample.rows, key))
     repeated = [cell for cell, count in counts.items() if count > 1 or not cell]
     if repeated:
-        quoted = tuple(
-            cell[:NOTICE_MAX_CHARS] or "«»" for cell in repeated[:NOTICE_MAX_VALUES]
-        )
+        quoted = tuple(cell[:NOTICE_MAX_CHARS] or "«»" for cell in repeated[:NOTICE_MAX_VALUES])
         looked_at = None if sample.is_whole else len(sample.rows)
         yield Notice(code="repeated-keys", values=quoted, rows=looked_at)
 
