@@ -70,13 +70,13 @@ class ColumnsField(fields.Field[Any]):
 
 
 class ConstantsField(fields.Field[Any]):
-    """A mapping of fields to texts that hold for all rows, in the form of `parse_columns`."""
+    """A mapping of fields to texts that hold for all rows: `company:BMW` or `company=BMW`."""
 
     def _deserialize(
         self, value: Any, attr: Any, data: Any, **options: Any
     ) -> tuple[tuple[str, str], ...]:
         text = str(super()._deserialize(value, attr, data, **options))
-        pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_CHARS else None
+        pairs = parse_columns(text, _CONSTANT) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None or not all(constant for _, constant in pairs):
             raise ValidationError("company:BMW,fuel:Diesel")
         for field, constant in pairs:
@@ -307,11 +307,14 @@ def _links(batch: Batch) -> dict[str, str]:
     return links
 
 
-_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})[:=]")
+_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})(:)")
+_CONSTANT = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)})([:=])")
 
 
-def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
-    """Parse `field:header,…` or `field=header,…` into pairs; None if `text` has another form.
+def parse_columns(
+    text: str, pair: re.Pattern[str] = _PAIR
+) -> tuple[tuple[str, str], ...] | None:
+    """Parse `field:header,…` into pairs; None if `text` has another form.
 
     Headers may contain commas and colons: a pair begins only at the name of a field.
 
@@ -320,7 +323,7 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
     >>> parse_columns("engine_cc:")
     (('engine_cc', ''),)
     """
-    marks = list(_PAIR.finditer(text))
+    marks = list(pair.finditer(text))
     if not marks or marks[0].start() > 0:
         return None
     ends = [mark.start() for mark in marks[1:]] + [len(text)]

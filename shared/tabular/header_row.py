@@ -10,7 +10,6 @@ from shared.domain.names import fold
 from shared.domain.table import FileKind
 from shared.fields.blanks import is_blank
 from shared.fields.currencies import find_currency
-from shared.fields.units import find_unit
 from shared.tabular.cell_evidence import is_car, is_year
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
 
@@ -149,7 +148,7 @@ def _is_unit(name: str, text: str) -> bool:
     named = read_name(name)
     combined = read_name(f"{name} ({text})")
     if named is not None and named.field == ASKING_PRICE:
-        return find_currency(text) is not None or find_unit(ASKING_PRICE, text) is not None
+        return find_currency(text) is not None
     return combined is not None and combined.unit is not None
 
 

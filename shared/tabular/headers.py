@@ -323,8 +323,6 @@ def match_columns(
         confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
         match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
     units = matcher.units(below)
-    if prices.unit is not None:
-        units[ASKING_PRICE] = prices.unit
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
         notices = (_no_header(matcher.matches(), match), *notices)

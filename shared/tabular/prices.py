@@ -10,7 +10,6 @@ from shared.domain.table import Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.currencies import DIRHAM, find_currency
-from shared.fields.units import find_unit
 from shared.tabular.cell_evidence import MIN_SHARE, Column
 from shared.tabular.column_names import ASKING_PRICE, CURRENCY_KEYS, header_key, read_name
 from shared.tabular.missing_columns import shorten
@@ -33,8 +32,6 @@ class PriceColumn(NamedTuple):
     basis: str = "alias"
     currency: str | None = None
     """The foreign currency of the prices."""
-    unit: str | None = None
-    """The unit if they are not in dirhams as such: thousands."""
     notices: tuple[Notice, ...] = ()
 
 
@@ -86,11 +83,7 @@ def _read_column(
         notice = Notice(code="foreign-currency", values=(shorten(name), str(currency)))
         return PriceColumn(currency=currency, notices=(notice,))
     if _THOUSANDS.search(name):
-        unit = find_unit(ASKING_PRICE, "kMAD")
-        if unit is None:
-            return PriceColumn(notices=(Notice(code="price-scale", values=(shorten(name),)),))
-        notice = Notice(code="unit-converted", field=ASKING_PRICE, values=("1000 MAD",))
-        return PriceColumn(index, basis, unit=unit, notices=(notice,))
+        return PriceColumn(notices=(Notice(code="price-scale", values=(shorten(name),)),))
     return PriceColumn(index, basis)
 
 
