@@ -287,7 +287,7 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
             "constants": dict(manifest.options.constants),
             "sheet": manifest.options.sheet,
         },
-        "input": dump_input(batch.manifest, language()),
+        "input": dump_input(batch, language()),
         "links": _links(batch),
     }
     if progress.error is not None:
@@ -311,9 +311,7 @@ _PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})(:)")
 _CONSTANT = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)})([:=])")
 
 
-def parse_columns(
-    text: str, pair: re.Pattern[str] = _PAIR
-) -> tuple[tuple[str, str], ...] | None:
+def parse_columns(text: str, pair: re.Pattern[str] = _PAIR) -> tuple[tuple[str, str], ...] | None:
     """Parse `field:header,…` into pairs; None if `text` has another form.
 
     Headers may contain commas and colons: a pair begins only at the name of a field.

@@ -50,6 +50,8 @@ class Notice:
     values: tuple[str, ...] = ()
     rows: int | None = None
     """Number of the file's first rows that were looked at; None: all."""
+    count: int | None = None
+    """Number of valued rows that it is about; None while it is not counted."""
 
 
 class TextForm(NamedTuple):

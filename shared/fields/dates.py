@@ -13,8 +13,8 @@ _MONTH_NAMES = by_spelling(
     {
         1: "janvier, january, januar, janner, enero, gennaio, janeiro, janv, jan, ene, gen, يناير, "
         "كانون الثاني, جانفي",
-        2: "fevrier, february, februar, feber, febrero, febbraio, fevereiro, fevr, fev, feb, فبراير, "
-        "شباط, فيفري",
+        2: "fevrier, february, februar, feber, febrero, febbraio, fevereiro, fevr, fev, feb, "
+        "فبراير, شباط, فيفري",
         3: "mars, march, marz, maerz, marzo, marco, mar, mrz, mrs, مارس, اذار",
         4: "avril, april, abril, aprile, avr, apr, abr, ابريل, نيسان, افريل",
         5: "mai, may, mayo, maggio, maio, mag, ماي, مايو, ايار",
@@ -31,9 +31,18 @@ _MONTH_NAMES = by_spelling(
 )
 """Months by their names and abbreviations, as `plain_text` writes them."""
 
-_NOISE = frozenset(
-    ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche", "lun", "mer", "jeu", "ven", "sam", "dim", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun", "montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag", "mo", "di", "mi", "do", "fr", "sa", "so", "الاثنين", "الثلاثاء", "الاربعاء", "الخميس", "الجمعة", "السبت", "الاحد", "annee", "an", "modele", "model", "year", "my", "date", "de", "du", "of", "the", "le", "la", "en", "mise", "circulation", "premiere", "1ere", "mec", "immatriculation", "immatricule", "immatriculee", "registration", "registered", "reg", "first", "ez", "erstzulassung", "baujahr", "bj", "jahr", "vom", "am", "سنة", "عام", "موديل", "er", "ere", "st", "nd", "rd", "th", "eme", "ieme", "anno", "del", "di", "ano"]
-)
+_NOISE = frozenset({
+    "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche", "lun", "mer", "jeu",
+    "ven", "sam", "dim", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
+    "sunday", "mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun", "montag",
+    "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag", "mo", "di", "mi", "do",
+    "fr", "sa", "so", "الاثنين", "الثلاثاء", "الاربعاء", "الخميس", "الجمعة", "السبت", "الاحد",
+    "annee", "an", "modele", "model", "year", "my", "date", "de", "du", "of", "the", "le", "la",
+    "en", "mise", "circulation", "premiere", "1ere", "mec", "immatriculation", "immatricule",
+    "immatriculee", "registration", "registered", "reg", "first", "ez", "erstzulassung", "baujahr",
+    "bj", "jahr", "vom", "am", "سنة", "عام", "موديل", "er", "ere", "st", "nd", "rd", "th", "eme",
+    "ieme", "anno", "del", "ano",
+})  # fmt: skip
 """Words around a date that do not change it; days of the week among them."""
 
 _TIME = re.compile(
@@ -54,7 +63,7 @@ _PLATE = re.compile(r"(\d{4}) ?\(\d{2}(?: (?:reg|plate))?\)")
 _TOKENS = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 _YEARS = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 _OLDER = re.compile(
-    r"(?:(?P<year>\d{4}) (?:(?:ou|et|and|or|und|oder) )?(?:plus (?:ancienne?s?|vieux)|older|earlier"
+    r"(?:(?P<year>\d{4}) (?:(?:ou|et|and|or|und|oder) )?(?:plus (?:ancien(?:ne)?s?|vieux)|older|earlier"
     r"|avant|before|anterieure?s?|moins|alter|(?:plus )?tot|اقدم|او اقدم|وما قبل))"
     r"|(?:avant|before|vor|anterieure? a|<=?|قبل) ?(?P<before>\d{4})"
 )
@@ -77,7 +86,7 @@ def parse_year(text: str) -> int | None:
     """
     plain = _TIME.sub("", plain_text(text).strip("' ")).strip(" .,")
     if (older := _OLDER.fullmatch(plain)) is not None:
-        return _bound(int(older["year"] or older["before"]))
+        return _bound(int(older["year"] or 0) or int(older["before"]) - 1)
     if (found := _QUARTER.fullmatch(plain) or _PLATE.fullmatch(plain)) is not None:
         return int(found[1])
     year = _numeric(_without_noise(plain))
@@ -111,6 +120,13 @@ def _without_noise(plain: str) -> str:
 
 def _numeric(text: str) -> int | None:
     """The year of a date in digits; None if there is none, or its month or day is impossible."""
+    if len(text) == len("2018") and text.isdecimal():
+        return int(text)
+    return _separated(text) or _compact(text)
+
+
+def _separated(text: str) -> int | None:
+    """The year of "2018-03-15", "15/03/2018", "03.2018" and "15/03/18"."""
     if (found := _YEAR_FIRST.fullmatch(text)) is not None:
         if found[4] is None:
             return int(found[1]) if _is_day(int(found[2] or found[3]), 1) else None
@@ -121,6 +137,11 @@ def _numeric(text: str) -> int | None:
     if (found := _SHORT_YEAR_LAST.fullmatch(text)) is not None:
         is_date = _is_either(int(found[1]), int(found[2]))
         return _with_century(int(found[3])) if is_date else None
+    return None
+
+
+def _compact(text: str) -> int | None:
+    """The year of "20180315", also with a time, and "15032018"."""
     if (found := _COMPACT.fullmatch(text)) is not None:
         year = int(found[1])
         if _is_year(year) and _is_day(int(found[2]), int(found[3])):
@@ -128,7 +149,7 @@ def _numeric(text: str) -> int | None:
     if (found := _COMPACT_YEAR_LAST.fullmatch(text)) is not None:
         year = int(found[3])
         return year if _is_year(year) and _is_day(int(found[2]), int(found[1])) else None
-    return int(text) if len(text) == len("2018") and text.isdecimal() and text.isascii() else None
+    return None
 
 
 def _is_day(month: int, day: int) -> bool:

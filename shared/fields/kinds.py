@@ -1,6 +1,5 @@
 """Kinds of fields: each normalises a caller's value or raises the code of the broken rule."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -368,8 +367,6 @@ class Number(CarField):
 
     def _bounded(self, number: float) -> int | float:
         """The number within the bounds, rounded."""
-        if isinstance(number, float) and math.isnan(number):
-            raise self.make_error("not-a-number")
         if not self.minimum <= number <= self.maximum:
             raise self.make_error("out-of-range")
         if self.decimals:
@@ -380,7 +377,7 @@ class Number(CarField):
 
     def _quantity(self, value: Any) -> Quantity:
         """The number of a value, as it was stated."""
-        if type(value) in {int, float}:
+        if type(value) in {int, float} and value == value:  # noqa: PLR0124 - not NaN
             return Quantity(value)
         if not isinstance(value, str) or len(value) > NUMBER_MAX_CHARS:
             raise self.make_error("not-a-number")

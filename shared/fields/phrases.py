@@ -9,9 +9,9 @@ from shared.domain.names import fold, fold_script
 
 _ARABIC_LETTERS = str.maketrans("ةىیکگ", "هيككك")
 _ARTICLE = "ال"
-_MIN_LETTERS_AFTER_ARTICLE = 3
+_MIN_LETTERS_AFTER_ARTICLE = 2
 _TRAILING_DIGITS = re.compile(r"(?<=[a-z])\d{1,2}$")
-_LEADING_DIGITS = re.compile(r"^\d{1,2}(?=[a-z])")
+_LEADING_DIGITS = re.compile(r"\b(\d{1,2})(?=[a-z])")
 _MAX_WORDS = 5
 """Words of the longest phrase that is looked up as a whole."""
 
@@ -43,14 +43,14 @@ def _without_article(word: str) -> str:
 class PhraseReader:
     """Reads a value from the words of a text; each word must be known.
 
-    Longer phrases are looked up first, so that "pas dédouanée" is not "dédouanée". A word with
-    digits ("bvm6", "8g") is looked up without them if it is not known with them.
+    Longer phrases are looked up first, so that "pas dédouanée" is not "dédouanée". A word that ends
+    in digits ("bvm6") is looked up without them if it is not known with them.
 
     Args:
         meanings: comma-separated words and phrases of each value, folded (`fold_phrase`).
         neutral: comma-separated words and phrases that do not change the value.
         joined: the value of several that are named together, as "essence" and "gpl".
-        digits: whether whole numbers of at most two digits are neutral.
+        digits: whether numbers of at most two digits are neutral, also before a word ("7g").
         empty: comma-separated words and phrases that say nothing about the field.
     """
 
@@ -77,6 +77,8 @@ class PhraseReader:
 
     def read(self, folded: str) -> StrEnum | None:
         """The value of a folded phrase; None if a word is unknown or the words contradict."""
+        if self._digits:
+            folded = _LEADING_DIGITS.sub(r"\1 ", folded)
         words, found, at = folded.split(" "), set(), 0
         while at < len(words):
             for length in range(min(_MAX_WORDS, len(words) - at), 0, -1):
@@ -87,8 +89,8 @@ class PhraseReader:
             else:
                 length = 1
                 if not self._is_number(words[at]):
-                    bare = self._without_digits(words[at])
-                    if bare is None:
+                    bare = _TRAILING_DIGITS.sub("", words[at])
+                    if bare not in self._meanings:
                         return None
                     found.add(self._meanings[bare])
             at += length
@@ -97,8 +99,3 @@ class PhraseReader:
 
     def _is_number(self, word: str) -> bool:
         return self._digits and word.isdecimal() and len(word) <= len("10")
-
-    def _without_digits(self, word: str) -> str | None:
-        """The known word that is left without digits at an end; None if there is none."""
-        candidates = (_TRAILING_DIGITS.sub("", word), _LEADING_DIGITS.sub("", word))
-        return next((bare for bare in candidates if bare in self._meanings), None)

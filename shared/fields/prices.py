@@ -4,7 +4,13 @@ import re
 
 from shared.domain.names import by_spelling, plain_text
 from shared.fields.numbers import parse_number
-from shared.fields.quantities import NOT_A_NUMBER, NUMBER, SEVERAL_VALUES, THOUSAND
+from shared.fields.quantities import (
+    NOT_A_NUMBER,
+    NUMBER,
+    SEVERAL_VALUES,
+    THOUSAND,
+    states_open_range,
+)
 from shared.fields.quantities import UnreadableQuantity as UnreadablePrice
 
 FOREIGN_CURRENCY, UNCLEAR_AMOUNT = "foreign-currency", "unclear-amount"
@@ -47,8 +53,9 @@ _UNCLEAR = re.compile(
 """Words with which the figure is not the price in dirhams: ryals, centimes, a price before tax."""
 
 _WORDS = re.compile(
-    r"(?<![^\W\d])(?:prix|price|preis|precio|tarif|montant|a la (?:baisse|hausse)|en (?:baisse|hausse)"
-    r"|baisse|hausse|reduced|new|a debattre|debattable|negociables?|negotiable|nego|neg|discutable"
+    r"(?<![^\W\d])(?:prix|price|preis|precio|tarif|montant|a la (?:baisse|hausse)"
+    r"|en (?:baisse|hausse)|baisse|hausse|reduced|new|a debattre|debattable|negociables?"
+    r"|negotiable|nego|neg|discutable"
     r"|a discuter|ttc|ferme|fixe|fixed|firm|final|finale|dernier|derniere|demande|de vente|asking"
     r"|selling|a partir de|des|from|ab|seulement|only|nur|promo|promotion|net|cash|comptant|vb|vhb"
     r"|festpreis|verhandelbar|verhandlungsbasis|obo|ono|or (?:best|nearest) offer|tva (?:incluse|"
@@ -58,7 +65,7 @@ _WORDS = re.compile(
 """Words around a price that do not change it."""
 
 _NO_PRICE = re.compile(
-    r"(?<![^\W\d])(?:demander|le|la|sur|demande|on|request|upon|consulter|nous|contacter|contactez"
+    r"(?<![^\W\d])(?:demander|le|la|les|pour|sur|demande|on|request|upon|consulter|nous|contacter|contactez"
     r"|contact|appeler|appelez|call|for|poa|por|vendeur|seller|ask|please|non|pas|de|specifie"
     r"|precise|indique|communique|a|anfrage|auf|preis|اتصل|بالبائع|عند|الطلب|غير|محدد)(?![^\W\d])"
 )
@@ -66,8 +73,9 @@ _NO_PRICE = re.compile(
 
 _PUNCTUATION = re.compile(r"^[\s():;!*=~'\"\[\]|>-]+|[\s():;!*='\"\[\]|.,-]+$|\(\s*\)")
 _FIGURE = re.compile(rf"(?P<number>{NUMBER})\s*(?P<thousand>{THOUSAND})?")
-_BAND = re.compile(
-    rf"{NUMBER}\s*(?:{THOUSAND})?\s*(?:-|–|—|\ba\b|\bto\b|/|\bou\b|\bet\b)\s*{NUMBER}.*"
+_FIGURES = re.compile(rf"{NUMBER}\s*(?:{THOUSAND})?")
+_BETWEEN_FIGURES = re.compile(
+    r"(?:[\s|/;:.,()-]|\u2013|\u2014|\b(?:a|to|ou|or|et|and|entre|between|bis|de)\b|الى|او)+"
 )
 _SMALL_DECIMALS = re.compile(r"\d+(?:[.,]\d{1,2})?")
 _GAP = re.compile(r"(?<=\d)\s{2,}(?=\d)")
@@ -120,7 +128,16 @@ def read_price(text: str) -> float:
     figure = _FIGURE.fullmatch(bare)
     if figure is not None and not _GAP.search(bare) and (value := _value(figure)) is not None:
         return value
-    raise UnreadablePrice(SEVERAL_VALUES if _BAND.fullmatch(bare) else NOT_A_NUMBER)
+    raise UnreadablePrice(SEVERAL_VALUES if _states_several(bare) else NOT_A_NUMBER)
+
+
+def _states_several(bare: str) -> bool:
+    """Whether there are several figures, or only the bound of a band, and nothing else."""
+    if states_open_range(bare):
+        return True
+    figures = [part for span in _GAP.split(bare) for part in _FIGURES.findall(span)]
+    rest = _BETWEEN_FIGURES.sub("", _FIGURES.sub("", bare))
+    return len(figures) > 1 and not rest
 
 
 def _value(figure: re.Match[str]) -> float | None:

@@ -61,37 +61,41 @@ _ABOUT = re.compile(
 )
 _ENGINE_SPEED = re.compile(
     r"\s*(?:@|\bat\b|\ba\b|\bbei\b|/)\s*[~+]?\d[\d.,]*"
-    r"(?:\s*(?:-|–|to|~|\+/-)\s*\d[\d.,]*)?\s*"
+    r"(?:\s*(?:-|\u2013|to|~|\+/-)\s*\d[\d.,]*)?\s*"
     r"(?P<speed>(?:rpm|r/min|tr?/min|trs/min|u/min|/min|min-1)\.?)?"
     r"(?:\((?P<unit>[a-z .-]+)@\s*rpm\))?$"
 )
-_OPEN_SYNONYMS = {
+_OPEN_BEFORE = {
     "above": (
-        r"(?:plus (?:de|que)|superieure? a|au[ -]dela de|more than|over|above|greater than|mehr als"
-        r"|uber|اكثر من|فوق|>(?!=))",
-        None,
+        r"plus (?:de|que)|superieure? a|au[ -]dela de|more than|over|above|greater than|mehr als"
+        r"|uber|اكثر من|فوق|>(?!=)"
     ),
     "from": (
-        r"(?:a partir de|des|au moins|minimum|min\.?|from|at least|starting (?:at|from)"
-        r"|ab|mindestens|≥|>=|من)",
-        r"(?:\+|(?:et|ou|and|or|und|oder|y) (?:plus|more|above|over|mehr|\+)|et au[ -]dela|او اكثر"
-        r"|و ?اكثر|فما فوق)",
+        r"a partir de|des|au moins|minimum|min\.?|from|at least|starting (?:at|from)|ab|mindestens"
+        r"|≥|>=|من"
     ),
     "below": (
-        r"(?:moins (?:de|que)|inferieure? a|less than|under|below|weniger als|unter|اقل من|<(?!=))",
-        None,
+        r"moins (?:de|que)|inferieure? a|less than|under|below|weniger als|unter|اقل من|<(?!=)"
     ),
-    "until": (
-        r"(?:jusqu'?a|au plus|maximum|max\.?|up to|at most|bis(?: zu)?|hochstens|≤|<=|حتى)",
-        r"(?:(?:et|ou|and|or|und|oder) (?:moins|less|below|under|weniger)|او اقل|فما تحت)",
+    "until": (r"jusqu'?a|au plus|maximum|max\.?|up to|at most|bis(?: zu)?|hochstens|≤|<=|حتى"),
+}
+_OPEN_BEHIND = {
+    "from": (
+        r"\+|(?:et|ou|and|or|und|oder|y) (?:plus|more|above|over|mehr|\+)|et au[ -]dela"
+        r"|او اكثر|و ?اكثر|فما فوق"
     ),
+    "until": (r"(?:et|ou|and|or|und|oder) (?:moins|less|below|under|weniger)|او اقل|فما تحت"),
 }
-_OPEN = {
-    kind: re.compile(
-        rf"(?:{before})\s*(?P<rest>\d.*)" + (rf"|(?P<start>\d.*?)\s*{after}" if after else "")
-    )
-    for kind, (before, after) in _OPEN_SYNONYMS.items()
-}
+_OPEN = [
+    *(
+        (kind, re.compile(rf"(?:{words})\s*(?P<bound>\d.*)"))
+        for kind, words in _OPEN_BEFORE.items()
+    ),
+    *(
+        (kind, re.compile(rf"(?P<bound>\d.*?)\s*(?:{words})"))
+        for kind, words in _OPEN_BEHIND.items()
+    ),
+]
 _RANGE = re.compile(
     r"(?P<low>\d.*?)\s*(?:--?|\u2010|\u2011|\u2012|\u2013|\u2014|~|\.\.+|\ba\b|(?<=\d)a(?=\d)"
     r"|\bto\b|\bbis\b|\bal\b|الى)\s*(?P<high>\d.*)"
@@ -166,18 +170,20 @@ def _single(text: str, rules: QuantityRules) -> Quantity | None:
 
 def _open(text: str, rules: QuantityRules) -> Quantity | None:
     """The bound of an open band."""
-    for kind, pattern in _OPEN.items():
+    for kind, pattern in _OPEN:
         found = pattern.fullmatch(text)
-        if found is None:
-            continue
-        rest = found["rest"] or found.groupdict().get("start")
-        bound = _single(rest, rules) if rest else None
+        bound = _single(found["bound"], rules) if found else None
         if bound is None:
             continue
         if not (rules.ranges or rules.is_count):
             raise UnreadableQuantity(SEVERAL_VALUES)
         return bound._replace(number=_within(kind, bound.number, rules), code=OPEN_RANGE)
     return None
+
+
+def states_open_range(text: str) -> bool:
+    """Whether a text, as `plain_text` writes it, states the bound of an open band."""
+    return any(pattern.fullmatch(text) for _, pattern in _OPEN)
 
 
 def _within(kind: str, bound: float, rules: QuantityRules) -> float:

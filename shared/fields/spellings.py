@@ -90,7 +90,7 @@ TRANSMISSION_PHRASES = PhraseReader(
             "twin clutch, doppelkupplung, doppelkupplungsgetriebe, variation continue, "
             "continuously variable, stufenlos, variateur, automatic with manual mode, "
             "automatique avec mode manuel, automatique mode manuel, اوتوماتيك, اوتوماتيكي, "
-            "اوتوماتيكيه, اتوماتيك, اتوماتيكي, اوطوماتيك, اوتو, تلقائي"
+            "اوتوماتيكيه, اتوماتيك, اتوماتيكي, اوطوماتيك, اوتو, تلقائي, الي, اليه"
         ),
     },
     neutral=(
@@ -106,9 +106,9 @@ OWNER_SPELLINGS = by_spelling(
         # "0" counts the owners before the seller.
         Owner.FIRST: (
             "premiere main, 1ere main, 1re main, 1er main, 1 ere main, premiere, 1ere, 1st, "
-            "premier, premier proprietaire, 1er proprietaire, oui, yes, true, vrai, ja, first owner, "
-            "1st owner, one owner, single owner, 1 owner, 1, 0, 1 0, 0 0, erstbesitz, 1 hand, "
-            "erste hand, unico dueno, نعم, يد اولي, اول مالك, مالك اول"
+            "premier, premier proprietaire, 1er proprietaire, oui, yes, true, vrai, ja, "
+            "first owner, 1st owner, one owner, single owner, 1 owner, 1, 0, 1 0, 0 0, "
+            "erstbesitz, 1 hand, erste hand, unico dueno, نعم, يد اولي, اول مالك, مالك اول"
         ),
         Owner.SECOND: (
             "deuxieme main, seconde main, 2eme main, 2 eme main, 2e main, deuxieme, second owner, "
@@ -155,13 +155,17 @@ SELLER_SPELLINGS = by_spelling(
 CONDITION_SPELLINGS: dict[str, Condition] = {}
 CONDITION_PHRASES = PhraseReader(
     {
-        Condition.NEW: "neuf, neuve, new, brand new, neuwagen, neu, nuevo, nuovo, 0 km, جديد, جديده",
+        Condition.NEW: (
+            "neuf, neuve, new, brand new, neuwagen, neu, nuevo, nuovo, 0 km, جديد, جديده"
+        ),
         Condition.EXCELLENT: (
             "excellent, excellente, comme neuf, comme neuve, quasi neuf, quasi neuve, like new, "
             "as new, neuwertig, impeccable, parfait, perfect, mint, outstanding, ausgezeichnet, "
             "hervorragend, excelente, ممتاز, ممتازه, كالجديد, مثل جديد"
         ),
-        Condition.VERY_GOOD: "tres bon, tres bonne, very good, sehr gut, muy bueno, جيد جدا, جيده جدا",
+        Condition.VERY_GOOD: (
+            "tres bon, tres bonne, very good, sehr gut, muy bueno, جيد جدا, جيده جدا"
+        ),
         Condition.GOOD: "bon, bonne, good, gut, bueno, buono, جيد, جيده",
         # The scale has no poor condition; the next one below is for damaged cars.
         Condition.FAIR: (
@@ -182,8 +186,8 @@ CONDITION_PHRASES = PhraseReader(
         "etat, general, condition, en, in, the, vehicule, voiture, car, zustand, a, estado, حاله, "
         "في"
     ),
-    empty="occasion, d occasion, used, second hand, gebraucht, gebrauchtwagen, usado, usata, usage, "
-    "pre owned, preowned, certified pre owned, مستعمل, مستعمله",
+    empty="occasion, d occasion, used, second hand, gebraucht, gebrauchtwagen, usado, usata, "
+    "usage, pre owned, preowned, certified pre owned, مستعمل, مستعمله",
 )
 
 ORIGIN_SPELLINGS: dict[str, Origin] = {}
@@ -195,8 +199,8 @@ ORIGIN_PHRASES = PhraseReader(
             "neuve au maroc, maison au maroc, acheter au maroc"
         ),
         Origin.IMPORTED_NEW: (
-            "importee neuve, importe neuf, importee neuf, imported new, new import, neuve importee, "
-            "neuf importe, importation neuve, مستورده جديده, مستورد جديد"
+            "importee neuve, importe neuf, importee neuf, imported new, new import, "
+            "neuve importee, neuf importe, importation neuve, مستورده جديده, مستورد جديد"
         ),
         Origin.CUSTOMS_CLEARED: (
             "dedouanee, dedouane, dedouanes, customs cleared, cleared customs, duty paid, معشره, "

@@ -85,7 +85,9 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
         Unit("lb-ft", NM_PER_LB_FT, "lbft lbsft lbfft ftlb ftlbs ftlbf poundfeet"),
     ),
     "fiscal_power_cv": (
-        Unit("CV", 1, "cv cvf ch chf cvfiscaux cvfiscal chfiscaux chevaux chevauxfiscaux حصان حصانا"),
+        Unit(
+            "CV", 1, "cv cvf ch chf cvfiscaux cvfiscal chfiscaux chevaux chevauxfiscaux حصان حصانا",
+        ),
     ),
     "doors": (
         Unit(
