@@ -72,6 +72,16 @@ FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".pa
     help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
 )
 @click.option(
+    "--header",
+    type=click.Choice(["yes", "no"]),
+    help="Whether the first row of FILE names the columns; detected if not given.",
+)
+@click.option(
+    "--constants",
+    metavar="FIELD:VALUE,…",
+    help="Values that hold for all rows, like company:BMW,fuel:Diesel.",
+)
+@click.option(
     "--sheet",
     help="Sheet of a workbook, by name or number; if not given, the first visible one with columns "
     "of cars, else the first.",

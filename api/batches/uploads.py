@@ -15,7 +15,12 @@ from shared.domain.table import Dialect, FileKind
 from shared.tabular.csv_reader import LINE_MAX_BYTES
 from shared.tabular.dialect import HEAD_BYTES, detect_dialect
 from shared.tabular.encoding import EncodingDetector
-from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES, detect_kind
+from shared.tabular.file_kinds import (
+    KIND_HEAD_BYTES,
+    MAX_COMPRESSION_RATIO,
+    RATIO_CHECK_MIN_BYTES,
+    detect_kind,
+)
 
 
 class Upload:
@@ -37,7 +42,9 @@ class Upload:
         self._raw_head = b""
         self._is_compression_detected = False
         self._decompressed_head = b""
-        self._is_kind_detected = False
+        self._kind: FileKind | None = None
+        self.charset: str | None = None
+        """Of the file's Content-Type; set before the first block is written."""
         self.received = 0
         """Bytes received, before decompression."""
         self.size = 0
@@ -75,10 +82,10 @@ class Upload:
             self._decompress(self._detect_compression())
         if self._decompressor is not None:
             self._decompressor.close()
-        if not self._is_kind_detected:
+        if self._kind is None:
             self._write(self._detect_kind())
         if self._text is None:
-            return Dialect(kind=detect_kind(self._decompressed_head))
+            return Dialect(kind=self._kind or FileKind.CSV)
         return self._text.close()
 
     def _detect_compression(self) -> bytes:
@@ -104,20 +111,19 @@ class Upload:
         self.size += len(decompressed)
         if self.size > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
-        if not self._is_kind_detected:
+        if self._kind is None:
             self._decompressed_head += decompressed
-            if len(self._decompressed_head) < MAGIC_BYTES:
+            if len(self._decompressed_head) < KIND_HEAD_BYTES:
                 return
             decompressed = self._detect_kind()
         self._write(decompressed)
 
     def _detect_kind(self) -> bytes:
         """Detect the kind of file; returns the buffered first decompressed bytes."""
-        self._is_kind_detected = True
-        first = self._decompressed_head
-        if detect_kind(first) is FileKind.CSV:
-            self._text = _CsvSniffer(self._options)
-        self._decompressed_head = first[:MAGIC_BYTES]
+        first, self._decompressed_head = self._decompressed_head, b""
+        self._kind = detect_kind(first)
+        if self._kind is FileKind.CSV:
+            self._text = _CsvSniffer(self._options, self.charset)
         return first
 
     def _write(self, decompressed: bytes) -> None:
@@ -129,8 +135,9 @@ class Upload:
 class _CsvSniffer:
     """Detects the dialect of a CSV file while it is streamed, and checks its line lengths."""
 
-    def __init__(self, options: BatchOptions) -> None:
+    def __init__(self, options: BatchOptions, charset: str | None) -> None:
         self._options = options
+        self._charset = charset
         self._detector = EncodingDetector()
         self._line = _LineLengthLimit()
         self._head = b""
@@ -148,12 +155,17 @@ class _CsvSniffer:
             self._is_longer = self._is_longer or bool(decompressed)
             if not self._head_is_checked:
                 self._head_is_checked = True
-                detect_dialect(self._head, self._detector, self._options, whole=False)
+                self._detect(whole=False)
         self._line.feed(decompressed)
 
     def close(self) -> Dialect:
         """The dialect of the file."""
-        return detect_dialect(self._head, self._detector, self._options, whole=not self._is_longer)
+        return self._detect(whole=not self._is_longer)
+
+    def _detect(self, *, whole: bool) -> Dialect:
+        return detect_dialect(
+            self._head, self._detector, self._options, whole=whole, charset=self._charset
+        )
 
 
 class _LineLengthLimit:

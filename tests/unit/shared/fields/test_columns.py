@@ -7,14 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.car import FIELD_NAMES
-from shared.domain.errors import InvalidInput, UnreadableUpload
+from shared.domain.errors import InvalidInput
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Category
 from shared.fields.requests import load_car_request
-from shared.tabular.headers import field_for_header, match_header
 
-NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
 GOOD = {
     "company": "Toyota", "model": "Corolla", "year": "2020", "fuel": "Essence",
     "transmission": "Manuelle", "km_driven": "25 000 km",
@@ -59,81 +57,6 @@ def test_a_cell_gets_the_verdict_and_the_normal_form_of_the_same_text_in_json(
             assert values[name][row] == value
             assert type(values[name][row]) is type(value)
             assert {error.code for error in errors if error.row == row} == codes
-
-
-@pytest.mark.parametrize(
-    ("header", "field"),
-    [
-        ("Marque", "company"),
-        ("MODÈLE", "model"),
-        ("Année", "year"),
-        ("Année-Modèle", "year"),
-        ("Carburant", "fuel"),
-        ("Boîte de vitesses", "transmission"),
-        ("Kilométrage", "km_driven"),
-        ("km_driven", "km_driven"),
-        ("Puissance fiscale", "fiscal_power_cv"),
-        ("Première main", "owner"),
-        ("Odometer", "km_driven"),
-        ("Prix", None),
-        ("ماركة", None),
-    ],
-)
-def test_headers_in_french_and_english_are_recognised(header: str, field: str | None) -> None:
-    assert field_for_header(header) == field
-
-
-def test_every_field_is_recognised_by_its_own_name_and_labels() -> None:
-    for name in FIELD_NAMES:
-        field = CAR_FIELDS[name]
-        assert {
-            field_for_header(name),
-            field_for_header(field.label_fr),
-            field_for_header(field.label_en),
-        } == {name}
-
-
-def test_missing_columns_are_one_problem_that_names_them_and_what_was_found() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header(["brand", "model", "year", "fuel", "Mileage"])
-    (problem,) = refused.value.problems
-    assert problem.params == {
-        "fields": ["transmission", "km_driven"],
-        "columns": "transmission (boite, boite de vitesses), km_driven (kilometrage, km)",
-        "found": "brand, model, year, fuel, Mileage",
-        "mapping": "columns=km_driven:Mileage",
-    }
-
-
-def test_of_a_single_missing_column_all_headers_are_named() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header(NEEDED[:-1])
-    (problem,) = refused.value.problems
-    aliases = ", ".join(CAR_FIELDS["km_driven"].aliases)
-    assert problem.params["columns"] == f"km_driven ({aliases})"
-    assert problem.params["mapping"] == "columns=km_driven:#3"
-
-
-def test_the_same_header_twice_is_refused_with_both_places() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header([*NEEDED, "note", "note"])
-    (problem,) = refused.value.problems
-    assert problem.code == "duplicate-column"
-    assert (problem.params["first"], problem.params["position"]) == (7, 8)
-
-
-def test_two_headers_for_one_field_are_refused_unless_one_is_the_fields_own_name() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header(["marque", "brand", *NEEDED[1:]])
-    assert refused.value.problems[0].code == "ambiguous-column"
-    assert match_header(["marque", *NEEDED])["company"].index == 1
-    assert match_header([*NEEDED, "marque"])["company"].index == 0
-
-
-def test_more_than_500_columns_are_refused() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header([*NEEDED, *(f"c{number}" for number in range(495))])
-    assert refused.value.problems[0].code == "too-many-columns"
 
 
 def test_beside_decimal_commas_a_dot_only_groups() -> None:
