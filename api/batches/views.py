@@ -23,8 +23,13 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
+    return services().batches.accept(upload_body(), options, caller_id(), idempotency_key)
+
+
+def upload_body() -> UploadBody:
+    """The file in the current request, of which nothing is read yet."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    return services().batches.accept(UploadBody(request), options, caller_id(), idempotency_key)
+    return UploadBody(request)
 
 
 def current_batch(batch_id: str) -> Batch:

@@ -3,7 +3,8 @@
 Nothing is spooled: each block goes from the connection to the blob store.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any
 
 from flask import Request
@@ -37,6 +38,9 @@ FILE_PART = "file"
 BLOCK_BYTES = 1 << 18
 FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
 """Far above what the decoder buffers of a file; it bounds the headers of a part."""
+
+FORM_FIELDS_MAX_BYTES = 65_536
+"""Of all text fields before the file."""
 
 _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
@@ -88,6 +92,7 @@ class UploadBody:
         """The parameter of the file's Content-Type; known when `file_name` is."""
         if not self._is_form:
             self.charset = request.mimetype_params.get("charset")
+        self._events: Iterator[multipart.Event] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         """The file's bytes as sent.
@@ -95,10 +100,10 @@ class UploadBody:
         Raises:
             UnreadableUpload: the request ends early, or its form cannot be read.
         """
-        blocks = self._body()
         if self._is_form:
-            yield from self._form_file(blocks)
+            yield from self._form_file()
             return
+        blocks = self._body()
         first = b""
         while len(first) < MAGIC_BYTES and (block := next(blocks, b"")):
             first += block
@@ -123,14 +128,44 @@ class UploadBody:
         if expected is not None and received < expected:
             raise refused_upload("truncated-upload", received=received)
 
-    def _form_file(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def read_fields(self, known: Collection[str]) -> dict[str, str]:
+        """The text fields of a form that stand before its file; empty without a form.
+
+        Args:
+            known: names of the fields; any other part is left for the iteration, which refuses it.
+
+        Raises:
+            UnreadableUpload: the form cannot be read, or its fields are too long.
+        """
+        fields: dict[str, bytes] = {}
+        name = ""
+        for event in self._form_events() if self._is_form else ():
+            if isinstance(event, multipart.Field) and event.name in known:
+                name = event.name
+                fields[name] = b""
+            elif isinstance(event, multipart.Data):
+                fields[name] += event.data
+                if sum(map(len, fields.values())) > FORM_FIELDS_MAX_BYTES:
+                    raise refused_upload("wrong-form")
+            elif isinstance(event, multipart.File | multipart.Field):
+                self._events = chain([event], self._form_events())
+                break
+        return {name: value.decode(errors="replace") for name, value in fields.items()}
+
+    def _form_events(self) -> Iterator[multipart.Event]:
+        """The parts of the form and their bytes that were not read yet."""
+        if self._events is None:
+            boundary = self._request.mimetype_params.get("boundary", "")
+            decoder = _FormDecoder(
+                boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
+            )
+            self._events = _form_events(decoder, self._body())
+        return self._events
+
+    def _form_file(self) -> Iterator[bytes]:
         """The bytes of the part `file`; any other part is refused."""
-        boundary = self._request.mimetype_params.get("boundary", "")
-        decoder = _FormDecoder(
-            boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
-        )
         has_file = False
-        for event in _form_events(decoder, blocks):
+        for event in self._form_events():
             if isinstance(event, multipart.File | multipart.Field):
                 if event.name != FILE_PART or has_file:
                     raise refused_upload("unknown-part", part=str(event.name)[:80])

@@ -95,6 +95,7 @@ class _Matcher:
         self.found: dict[str, _Candidate] = {}
         self.notices: list[Notice] = []
         self.problems: list[FieldProblem] = repeated_names(header)
+        self._has_title = False
 
     def cells_of(self, index: int) -> Column:
         """The first cells of a column."""
@@ -182,7 +183,8 @@ class _Matcher:
     def add_title(self, settled: set[str]) -> None:
         """A column that holds brand and model together, if there is no column of models."""
         has_brand = "company" in self.found or "company" in settled
-        if "model" in settled or ("model" in self.found and has_brand):
+        is_left_out = "model" in settled and "model" not in self.found
+        if is_left_out or ("model" in self.found and has_brand):
             return
         company, model = self.found.get("company"), self.found.get("model")
         index = cell_evidence.find_title_column(
@@ -199,6 +201,7 @@ class _Matcher:
             del self.found["company"]
         basis = model.basis if model is not None and model.basis == "given" else "title"
         self.found["model"] = _Candidate(index, "model", basis)
+        self._has_title = True
         notice = Notice(code="title-column", field="model", values=(shorten(self.header[index]),))
         self.notices.append(notice)
 
@@ -229,15 +232,15 @@ class _Matcher:
 
     def add_missing(self, settled: set[str]) -> None:
         """A problem if needed columns are missing."""
-        has_title = "model" in self.found and self.found["model"].basis == "title"
-        optional = {"company"} if has_title else set()
+        optional = {"company"} if self._has_title else set()
         missing = [
             name
             for name in REQUIRED_FIELDS
             if name not in self.found and name not in settled and name not in optional
         ]
         if missing:
-            self.problems += missing_columns(self.header, missing, self.taken, self.cells_of)
+            matched = {field: candidate.column for field, candidate in self.found.items()}
+            self.problems += missing_columns(self.header, missing, matched, self.cells_of)
 
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""

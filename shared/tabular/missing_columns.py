@@ -1,7 +1,7 @@
 """Columns that are needed and were not found: near names, suggestions, and the problem."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from rapidfuzz import fuzz
@@ -13,6 +13,10 @@ from shared.tabular.column_names import FIELD_BY_KEY, NAME_MAX_CHARS, header_key
 
 HEADER_MAX_CHARS = 80
 HEADERS_SHOWN = 40
+HEADERS_SHOWN_MAX = 200
+"""Columns that a problem lists with their first cells, for a form that lets people map them."""
+SAMPLES_SHOWN = 2
+SAMPLE_MAX_CHARS = 30
 ALIASES_SHOWN = 2
 """Aliases shown per column when several columns are missing."""
 
@@ -25,7 +29,7 @@ _LOST_LETTERS = re.compile(r"\w[?\ufffd]+\w|[\x80-\x9f]|[ÃÂØÙ][\u00a1-\u00bf
 def missing_columns(
     header: Sequence[str],
     missing: Sequence[str],
-    taken: Collection[int],
+    matched: Mapping[str, int],
     cells_of: Callable[[int], Column],
 ) -> list[FieldProblem]:
     """One problem for all missing columns, and another if the encoding seems to be wrong.
@@ -33,10 +37,10 @@ def missing_columns(
     Args:
         header: the names of the file's columns.
         missing: required fields without a column.
-        taken: indexes of the columns of other fields.
+        matched: indexes of the columns of other fields.
         cells_of: the first cells of a column.
     """
-    free = [index for index in range(len(header)) if index not in taken]
+    free = [index for index in range(len(header)) if index not in matched.values()]
     plausible = dict(_plausible(header, missing, free, cells_of))
     mapping = ",".join(
         f"{field}:{_mapping_name(header, index)}" for field, index in plausible.items()
@@ -51,6 +55,9 @@ def missing_columns(
         ),
         found=format_header(header),
         mapping=f"columns={mapping or missing[0] + ':…'}",
+        header=[shorten(name) for name in header[:HEADERS_SHOWN_MAX]],
+        samples=[_samples(cells_of(index)) for index in range(len(header[:HEADERS_SHOWN_MAX]))],
+        matched={**matched, **plausible},
     )
     lost = [name for name in header if _LOST_LETTERS.search(name)]
     if not lost:
@@ -91,6 +98,12 @@ def _similarity(key: str, known: Sequence[str]) -> float:
     if words.intersection(known):
         return 100.0
     return float(max((fuzz.ratio(key, name) for name in known), default=0.0))
+
+
+def _samples(cells: Column) -> list[str]:
+    """The first different cells of a column that are filled, cut short."""
+    filled = dict.fromkeys(cell.strip()[:SAMPLE_MAX_CHARS] for cell in cells if cell.strip())
+    return list(islice(filled, SAMPLES_SHOWN))
 
 
 def _mapping_name(header: Sequence[str], index: int) -> str:

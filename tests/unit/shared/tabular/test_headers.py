@@ -127,13 +127,27 @@ def test_only_a_unit_that_is_not_the_fields_own_is_kept_and_said() -> None:
 
 
 def test_missing_columns_are_one_problem_that_names_them_and_what_was_found() -> None:
-    problem = refusal(["brand", "colour", "Anneee", "fuel"])
+    rows = [["Kia", "red", "2018", " "], ["Kia", "blue", "2019", "Diesel"], ["Seat", "", "", "LPG"]]
+    problem = refusal(["brand", "colour", "Anneee", "fuel"], rows)
     assert problem.params == {
         "fields": ["model"],
         "columns": f"model ({', '.join(CAR_FIELDS['model'].aliases)})",
         "found": "brand, colour, Anneee, fuel",
         "mapping": "columns=model:…",
+        "header": ["brand", "colour", "Anneee", "fuel"],
+        "samples": [["Kia", "Seat"], ["red", "blue"], ["2018", "2019"], ["Diesel", "LPG"]],
+        "matched": {"company": 0, "year": 2, "fuel": 3},
     }
+
+
+def test_a_column_that_the_caller_names_as_model_may_hold_the_brand_too() -> None:
+    rows = [["Fiat Panda", "2018"], ["Kia Picanto", "2017"], ["Skoda Fabia", "2016"]]
+    found = match_columns(["Inserat", "Jahr"], [("model", "#1")], rows)
+    assert {field: match.index for field, match in found.columns.items()} == {"model": 0, "year": 1}
+    assert [notice.code for notice in found.notices] == ["title-column"]
+    bare = [["Panda", "2018"], ["Picanto", "2017"], ["Fabia", "2016"]]
+    with pytest.raises(UnreadableUpload):
+        match_columns(["Inserat", "Jahr"], [("model", "#1")], bare)
 
 
 def test_of_missing_columns_only_plausible_ones_are_suggested() -> None:
