@@ -53,7 +53,10 @@ JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
-    {name: STATIC / name for name in ("page.css", "page.js", "file.js", "icon.svg", "chevron.svg")},
+    {
+        name: STATIC / name
+        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg")
+    },
     "/assets/",
 )
 

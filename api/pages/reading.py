@@ -71,7 +71,7 @@ def main_facts(car: CarFeatures) -> str:
         if car.km_driven is None
         else f"{format_number(car.km_driven)}{NO_BREAK_SPACE}km"
     )
-    return " · ".join((fuel, gearbox, kilometres))
+    return f"{fuel} · {gearbox} · {kilometres}"
 
 
 def other_facts(car: CarFeatures) -> str:

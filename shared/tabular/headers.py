@@ -24,6 +24,7 @@ from shared.tabular.column_names import (
 from shared.tabular.csv_reader import COLUMNS_MAX
 from shared.tabular.missing_columns import (
     ambiguous_column,
+    list_columns,
     missing_columns,
     repeated_names,
     shorten,
@@ -239,8 +240,14 @@ class _Matcher:
             if name not in self.found and name not in settled and name not in optional
         ]
         if missing:
-            matched = {field: candidate.column for field, candidate in self.found.items()}
-            self.problems += missing_columns(self.header, missing, matched, self.cells_of)
+            self.problems += missing_columns(self.header, missing, self._indexes(), self.cells_of)
+        for problem in self.problems:
+            if problem.code == "ambiguous-column":
+                problem.params |= list_columns(self.header, self._indexes(), self.cells_of)
+
+    def _indexes(self) -> dict[str, int]:
+        """Indexes of the columns found, by field."""
+        return {field: candidate.column for field, candidate in self.found.items()}
 
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from rapidfuzz import fuzz
 
@@ -55,9 +56,7 @@ def missing_columns(
         ),
         found=format_header(header),
         mapping=f"columns={mapping or missing[0] + ':…'}",
-        header=[shorten(name) for name in header[:HEADERS_SHOWN_MAX]],
-        samples=[_samples(cells_of(index)) for index in range(len(header[:HEADERS_SHOWN_MAX]))],
-        matched={**matched, **plausible},
+        **list_columns(header, {**matched, **plausible}, cells_of),
     )
     lost = [name for name in header if _LOST_LETTERS.search(name)]
     if not lost:
@@ -98,6 +97,21 @@ def _similarity(key: str, known: Sequence[str]) -> float:
     if words.intersection(known):
         return 100.0
     return float(max((fuzz.ratio(key, name) for name in known), default=0.0))
+
+
+def list_columns(
+    header: Sequence[str], matched: Mapping[str, int], cells_of: Callable[[int], Column]
+) -> dict[str, Any]:
+    """Parameters of a problem from which a form can be made that asks for the columns.
+
+    Args:
+        header: the names of the file's columns.
+        matched: indexes of the columns of fields, as far as they are known or suggested.
+        cells_of: the first cells of a column.
+    """
+    shown = [shorten(name) for name in header[:HEADERS_SHOWN_MAX]]
+    samples = [_samples(cells_of(index)) for index in range(len(shown))]
+    return {"header": shown, "samples": samples, "matched": dict(matched)}
 
 
 def _samples(cells: Column) -> list[str]:

@@ -58,7 +58,8 @@ def batch(
     return {
         "id": batch_id, "state": state, "outcome": "complete" if state == "SUCCEEDED" else None,
         "counts": {"total": 2, "done": 2, "valid": 2, "invalid": 0, "failed": 0} | counts,
-        "rows_per_second": 10.0, "eta_s": 0.0, "input": {"sha256": "0" * 64, "notices": list(notices)},
+        "rows_per_second": 10.0, "eta_s": 0.0,
+        "input": {"sha256": "0" * 64, "notices": list(notices)},
     }  # fmt: skip
 
 

@@ -8,9 +8,7 @@ import pytest
 from api.pages import typography
 from api.pages.form import (
     CAR,
-    HISTORY,
     OMITTED_FIELDS,
-    VERSION,
     build_form,
     example_values,
     form_values,
