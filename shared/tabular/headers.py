@@ -240,14 +240,21 @@ class _Matcher:
             if name not in self.found and name not in settled and name not in optional
         ]
         if missing:
-            self.problems += missing_columns(self.header, missing, self._indexes(), self.cells_of)
-        for problem in self.problems:
-            if problem.code == "ambiguous-column":
-                problem.params |= list_columns(self.header, self._indexes(), self.cells_of)
+            self.problems += missing_columns(self.header, missing, self.taken, self.cells_of)
 
-    def _indexes(self) -> dict[str, int]:
-        """Indexes of the columns found, by field."""
-        return {field: candidate.column for field, candidate in self.found.items()}
+    def list_columns(self, asking: int | None) -> None:
+        """Let problems that a choice of columns solves list the columns.
+
+        Args:
+            asking: index of the column of asking prices.
+        """
+        matched = {field: candidate.column for field, candidate in self.found.items()}
+        if asking is not None:
+            matched.setdefault(ASKING_PRICE, asking)
+        for problem in self.problems:
+            if problem.code in {"missing-column", "ambiguous-column"}:
+                columns = {**matched, **problem.params.get("matched", {})}
+                problem.params |= list_columns(self.header, columns, self.cells_of)
 
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""
@@ -318,13 +325,14 @@ def match_columns(
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
     matcher.add_missing(constant)
-    if matcher.problems:
-        raise UnreadableUpload(matcher.problems)
     asking = matcher.found.get(ASKING_PRICE)
     names = _with_units(header, below)
     prices = find_prices(
         names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
     )
+    if matcher.problems:
+        matcher.list_columns(prices.column)
+        raise UnreadableUpload(matcher.problems)
     if ASKING_PRICE in settled and asking is None:
         prices = prices._replace(column=None, currency=None, notices=())
     match = None

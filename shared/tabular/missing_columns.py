@@ -1,7 +1,7 @@
 """Columns that are needed and were not found: near names, suggestions, and the problem."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -30,7 +30,7 @@ _LOST_LETTERS = re.compile(r"\w[?\ufffd]+\w|[\x80-\x9f]|[ÃÂØÙ][\u00a1-\u00bf
 def missing_columns(
     header: Sequence[str],
     missing: Sequence[str],
-    matched: Mapping[str, int],
+    taken: Collection[int],
     cells_of: Callable[[int], Column],
 ) -> list[FieldProblem]:
     """One problem for all missing columns, and another if the encoding seems to be wrong.
@@ -38,10 +38,10 @@ def missing_columns(
     Args:
         header: the names of the file's columns.
         missing: required fields without a column.
-        matched: indexes of the columns of other fields.
+        taken: indexes of the columns of other fields.
         cells_of: the first cells of a column.
     """
-    free = [index for index in range(len(header)) if index not in matched.values()]
+    free = [index for index in range(len(header)) if index not in taken]
     plausible = dict(_plausible(header, missing, free, cells_of))
     mapping = ",".join(
         f"{field}:{_mapping_name(header, index)}" for field, index in plausible.items()
@@ -56,7 +56,7 @@ def missing_columns(
         ),
         found=format_header(header),
         mapping=f"columns={mapping or missing[0] + ':…'}",
-        **list_columns(header, {**matched, **plausible}, cells_of),
+        matched=plausible,
     )
     lost = [name for name in header if _LOST_LETTERS.search(name)]
     if not lost:

@@ -9,9 +9,14 @@ import pytest
 from api.app import create_app
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
-from shared.domain.ids import new_id
+from shared.blobs.batch_files import BatchFiles
+from shared.blobs.stores import open_blob_store
+from shared.domain.errors import UnreadableUpload
+from shared.domain.ids import BatchId, new_id
+from shared.tabular.headers import match_columns
 from tests.batch_parts import GOOD_ROW, HEADER
 from tests.unit.model_store import small_models
+from tests.workbooks import workbook
 
 CARS = f"{HEADER},ref\n{GOOD_ROW},A1\n".encode()
 
@@ -222,3 +227,20 @@ def test_fields_behind_the_file_or_too_long_ones_are_refused(page) -> None:
     late = page.post("/fichiers", data={"file": (io.BytesIO(CARS), "a.csv"), "other": "1"})
     assert late.status_code == 422
     assert post_form(page, sheet="x" * 70_000).status_code == 422
+
+
+def test_the_column_of_prices_is_chosen_if_its_name_is_known(page) -> None:
+    html = hand_in(page, STRANGE.replace("Compteur", "Prix").encode()).get_data(as_text=True)
+    assert selected(html, "column-asking_price_mad") == "#4"
+
+
+def test_a_workbook_that_a_worker_refused_is_completed_on_its_page(page, settings) -> None:
+    data = workbook([["Produit par", "Gamme zz", "Mise zz"], ["Skoda", "Fabia", "x"]])
+    address = post_form(page, data, "parc.xlsx", sheet="S").headers["Location"]
+    with pytest.raises(UnreadableUpload) as refused:
+        match_columns(["Produit par", "Gamme zz", "Mise zz"], (), [["Skoda", "Fabia", "x"]])
+    files = BatchFiles(open_blob_store(settings))
+    files.write_refusal(BatchId(address.rpartition("/")[2]), refused.value.problems)
+    html = page.get(address).get_data(as_text=True)
+    assert ">Gamme zz (Fabia)</option>" in html
+    assert 'value="S"' in html, "the options are kept"
