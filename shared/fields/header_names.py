@@ -48,8 +48,8 @@ HEADER_NAMES: dict[str, str] = {
         "type transmission, libelle boite, lib boite, code boite, boite v, bte vitesse, bte, "
         "gearbox, gearbox type, gear, gear box, gear type, gears type, gearshift, transmission "
         "type, transmission kind, getriebe, getriebeart, getriebetyp, schaltung, cambio, caja "
-        "cambio, tipo cambio, transmision, ناقل الحركة, علبة السرعة, علبة السرعات, علبة, القير, القير "
-        "نوع, نوع القير, ناقل السرعة, الجير, نوع ناقل الحركة, الفتيس, نوع علبة السرعات"
+        "cambio, tipo cambio, transmision, ناقل الحركة, علبة السرعة, علبة السرعات, علبة, القير, "
+        "القير نوع, نوع القير, ناقل السرعة, الجير, نوع ناقل الحركة, الفتيس, نوع علبة السرعات"
     ),
     "km_driven": (
         "kilometrage, km, kms, kilometre, klm, kilometrage compteur, compteur, compteur km, km "

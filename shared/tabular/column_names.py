@@ -26,9 +26,7 @@ UNIT_FIELDS = ("mileage_mpg", "km_driven", "max_power_bhp", "torque_nm")
 """Fields that a unit alone names, as in `kW`."""
 
 _BRACKETED = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_CAMEL = re.compile(
-    r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý][a-zà-ÿ])|(?<=[a-zà-ÿ]{2})(?=[A-ZÀ-Ý])"
-)
+_CAMEL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý][a-zà-ÿ])|(?<=[a-zà-ÿ]{2})(?=[A-ZÀ-Ý])")
 _SEPARATORS = re.compile(r"[\s_,;:-]+")
 _LOST = re.compile(r"[?\ufffd]+")
 _UNIT_TOKENS = 3
