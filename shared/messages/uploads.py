@@ -275,6 +275,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne « {column} » : en {values} d'après son titre, convertie en {unit}.",
         "en": "Column {column}: in {values} by its header, converted to {unit}.",
     },
+    "mixed-units": {
+        "fr": "La colonne « {values} » mélange plusieurs unités : elle n'est pas lue.",
+        "en": "Column {values} mixes several units: it is not read.",
+    },
     "units-below-header": {
         "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
         "en": "The row below the header states units ({values}); it is no car.",

@@ -9,7 +9,8 @@ from shared.domain.names import fold
 from shared.domain.table import ColumnMatch, Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.units import own_unit
+from shared.fields.header_names import UNIT_WORDS
+from shared.fields.units import find_unit, own_unit
 from shared.tabular import cell_evidence
 from shared.tabular.cell_evidence import Column
 from shared.tabular.column_names import (
@@ -154,7 +155,8 @@ class _Matcher:
             return other
         if one.rank != other.rank:
             return max(one, other, key=lambda candidate: candidate.rank)
-        agrees = cell_evidence.agreement(one.field, cells, other_cells)
+        units = (one.unit, other.unit)
+        agrees = cell_evidence.agreement(one.field, cells, other_cells, units)
         return one if cells and agrees >= AGREEMENT else None
 
     def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
@@ -239,6 +241,26 @@ class _Matcher:
         if missing:
             self.problems += missing_columns(self.header, missing, self.taken, self.cells_of)
 
+    def add_units(self) -> None:
+        """The units that a column of their own states; a field in several units is left out."""
+        for index, name in enumerate(self.header):
+            *base, last = header_key(name).split() or [""]
+            if last not in UNIT_WORDS or not base:
+                continue
+            for field, candidate in list(self.found.items()):
+                key = header_key(self.header[candidate.column]).split()
+                if candidate.column != index and set(base) <= set(key):
+                    self._set_unit(field, candidate, self.cells_of(index))
+
+    def _set_unit(self, field: str, candidate: _Candidate, cells: Column) -> None:
+        units = {find_unit(field, cell) for cell in cells if not is_blank(cell)}
+        if len(units) == 1:
+            self.found[field] = candidate._replace(unit=units.pop())
+        elif units:
+            del self.found[field]
+            name = shorten(self.header[candidate.column])
+            self.notices.append(Notice(code="mixed-units", field=field, values=(name,)))
+
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""
         return {
@@ -307,6 +329,7 @@ def match_columns(
     if not has_header:
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
+    matcher.add_units()
     matcher.add_missing(constant)
     if matcher.problems:
         raise UnreadableUpload(matcher.problems)
