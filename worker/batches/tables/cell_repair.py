@@ -1,6 +1,6 @@
 """Changes cells of a sheet's XML that python-calamine refuses or reads unlike a person.
 
-- Error values become blank: calamine takes seven of them, and refuses the sheet for any other.
+- Error values become blank: calamine knows seven of them, and refuses a sheet with another one.
 - Formulas without a saved value are counted. A program that computes nothing saves none, or saves
   a zero and asks for a new calculation.
 - Numbers whose format shows a foreign currency or a unit become texts with it.
@@ -27,6 +27,7 @@ class CellRepair:
         self._units = units
         self._is_calculated_on_load = is_calculated_on_load
         self._prefix = b""
+        self._has_formulas = False
         self.missing_values = 0
         """Formulas without a value so far."""
 
@@ -36,12 +37,17 @@ class CellRepair:
 
     def repair(self, rows: bytes) -> bytes:
         """The XML of rows, with repaired cells."""
-        if b'="e"' in rows or b"='e'" in rows:
-            rows = self._error.sub(rb"\1\2/>", rows)
-        if b"<%bf" % self._prefix in rows:
+        # Such a search takes a fiftieth of the time that reading the rows takes. A formula that
+        # several cells share has its text in the first of them.
+        self._has_formulas = self._has_formulas or b"</%bf>" % self._prefix in rows
+        if self._has_formulas:
             rows, count = self._missing_value.subn(rb"\1/>", rows)
             self.missing_values += count
         return self._styled.sub(self._with_unit, rows) if self._units else rows
+
+    def blank_errors(self, rows: bytes) -> bytes:
+        """The XML of rows without error values."""
+        return self._error.sub(rb"\1\2/>", rows)
 
     @cached_property
     def _error(self) -> re.Pattern[bytes]:
