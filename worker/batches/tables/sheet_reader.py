@@ -171,7 +171,7 @@ class SheetRows:
         header_at = len(table.titles)
         self._header_row = first[header_at][0]
         below = chain(first[header_at + 1 :], rows)
-        return table._replace(rows=self._merged.fill(below, self._header_row, table.header))
+        return table._replace(rows=self._merged.fill(below, table.header))
 
     def report(self, width: int) -> dict[str, Any]:
         """What notices tell of the table, once its rows were read.
