@@ -319,8 +319,8 @@ def test_formulas_without_a_saved_value_are_counted(
     path: BulkPath, cell_xml: str, count: int, *, calculates: bool
 ) -> None:
     shared = '<c t="str"><f t="shared" ref="A2:H2" si="1">H9</f><v>R1</v></c>'
-    row: list[Any] = [shared, *CAR_ROW[1:], cell_xml]
-    parts = parts_of({"Stock": sheet_xml([[*CAR_HEADER, "Prix"], row])})
+    cells: list[Any] = [shared, *CAR_ROW[1:], cell_xml]
+    parts = parts_of({"Stock": sheet_xml([[*CAR_HEADER, "Prix"], cells])})
     if calculates:  # a saved zero is no result then
         calculation = '</sheets><calcPr calcId="1" fullCalcOnLoad="1"/>'
         parts["xl/workbook.xml"] = parts["xl/workbook.xml"].replace("</sheets>", calculation)
