@@ -405,6 +405,21 @@ def test_dates_times_and_durations_are_told_apart(style: int, value: float, text
     assert sheet_rows(data) == {1: [text]}
 
 
+@pytest.mark.parametrize(
+    ("cell_xml", "text"),
+    [
+        ('<c t="n"><v>sur demande</v></c>', "sur demande"),
+        ('<c s="0" t="number"><v>7</v></c>', "7"),
+        ('<c t=""><v>1,5</v></c>', "1,5"),
+        ("<c><v>NaN</v></c>", ""),
+        ("<c><v>-INF</v></c>", ""),
+    ],
+)
+def test_a_cell_of_a_wrong_type_is_read_as_its_text(cell_xml: str, text: str) -> None:
+    data = workbook([["x", cell_xml, 8, True, '<c t="n"><v>9</v></c>']])
+    assert sheet_rows(data) == {1: ["x", text, "8", "true", "9"]}
+
+
 # The engines
 
 

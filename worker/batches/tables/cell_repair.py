@@ -1,6 +1,7 @@
 """Changes cells of a sheet's XML that python-calamine refuses or reads unlike a person.
 
-- Error values become blank: calamine knows seven of them, and refuses a sheet with another one.
+- Error values become blank: calamine knows seven of them, and refuses a sheet with another one,
+  or with a number that is none. Such a piece of a sheet is repaired and read again.
 - Formulas without a saved value are counted. A program that computes nothing saves none, or saves
   a zero and asks for a new calculation.
 - Numbers whose format shows a foreign currency or a unit become texts with it.
@@ -45,14 +46,20 @@ class CellRepair:
             self.missing_values += count
         return self._styled.sub(self._with_unit, rows) if self._units else rows
 
-    def blank_errors(self, rows: bytes) -> bytes:
-        """The XML of rows without error values."""
-        return self._error.sub(rb"\1\2/>", rows)
+    def repair_refused(self, rows: bytes) -> bytes:
+        """The XML of rows that calamine refuses, without error values and unknown types of cells."""
+        return self._number.sub(rb"\1", self._error.sub(rb"\1\2/>", rows))
 
     @cached_property
     def _error(self) -> re.Pattern[bytes]:
         pattern = rb"""(<Pc(?=\s)[^<>]*?)\st=["']e["']([^<>/]*)>.*?</Pc\s*>"""
         return self._pattern(pattern)
+
+    @cached_property
+    def _number(self) -> re.Pattern[bytes]:
+        """The type of a number, or an unknown one. Without it calamine takes a text, too."""
+        known = rb"""(?!(?:b|d|e|inlineStr|s|str)["'])"""
+        return self._pattern(rb"""(<Pc(?=\s)[^<>]*?)\st=["']""" + known + rb"""[^"'<>]*["']""")
 
     @cached_property
     def _missing_value(self) -> re.Pattern[bytes]:

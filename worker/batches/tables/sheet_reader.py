@@ -44,7 +44,7 @@ class PieceReader:
 
     Args:
         parts: XML of `styles` and `sharedStrings`, where the workbook has them.
-        repair: blanks error values in pieces that calamine refuses.
+        repair: repairs pieces that calamine refuses.
         uses_1904: whether its days count from 1904, as on old Macintosh computers.
     """
 
@@ -96,9 +96,9 @@ class PieceReader:
         try:
             return piece.hidden_rows, self._sheet(piece.xml)
         except CalamineError:
-            blanked = self._repair.blank_errors(piece.xml)
+            repaired = self._repair.repair_refused(piece.xml)
         try:
-            return piece.hidden_rows, self._sheet(blanked)
+            return piece.hidden_rows, self._sheet(repaired)
         except CalamineError:
             raise workbook_error() from None
 
