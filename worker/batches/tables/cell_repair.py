@@ -47,12 +47,12 @@ class CellRepair:
         return self._styled.sub(self._with_unit, rows) if self._units else rows
 
     def repair_refused(self, rows: bytes) -> bytes:
-        """The XML of rows that calamine refuses, without error values and unknown types of cells."""
+        """The XML of rows that calamine refuses, without error values and unknown types."""
         return self._number.sub(rb"\1", self._error.sub(rb"\1\2/>", rows))
 
     @cached_property
     def _error(self) -> re.Pattern[bytes]:
-        pattern = rb"""(<Pc(?=\s)[^<>]*?)\st=["']e["']([^<>/]*)>.*?</Pc\s*>"""
+        pattern = rb"""(<Pc(?=\s)[^<>]*?)\st=["']e["']([^<>/]*)>.{0,9999}?</Pc\s*>"""
         return self._pattern(pattern)
 
     @cached_property

@@ -30,11 +30,7 @@ def cell_text(value: CellValue) -> str:
     if isinstance(value, float):  # most of what is no text, so without another call
         if value.is_integer() and -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER:
             return str(int(value))
-        if not math.isfinite(value):
-            return ""
-        text = f"{value:.15g}"
-        # "25.125" could be a grouped 25,125; with one more zero it could not.
-        return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
+        return _decimal_text(value)
     if isinstance(value, str):
         return truncate_cell(value)
     if isinstance(value, bool):
@@ -42,6 +38,14 @@ def cell_text(value: CellValue) -> str:
     if isinstance(value, timedelta):
         return _duration_text(value)
     return _moment_text(value)
+
+
+def _decimal_text(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    text = f"{value:.15g}"
+    # "25.125" could be a grouped 25,125; with one more zero it could not.
+    return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
 
 
 def _moment_text(value: time | date | datetime) -> str:
