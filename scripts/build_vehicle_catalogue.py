@@ -128,12 +128,13 @@ def _present_counts() -> Mapping[tuple[str, str], int]:
     """Counts of the catalogue that is already there."""
     if not CATALOGUE.exists():
         return {}
-    present = Catalogue(json.loads(CATALOGUE.read_bytes()))
-    return {
-        (brand.name, model.name): model.listings
-        for brand in present.brands.values()
-        for model in brand.models.values()
-    }
+    counts = {}
+    for company, brand in json.loads(CATALOGUE.read_bytes())["brands"].items():
+        for model, each in brand["models"].items():
+            counts[company, model] = each.get("listings", 0)
+            for number, listings in enumerate(each.get("generations", ()), start=1):
+                counts[company, f"{model} {number}"] = listings
+    return counts
 
 
 def add_counts(content: Content, counts: Mapping[tuple[str, str], int]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from marshmallow import fields
 
-from shared.domain.names import canonical_brand, fold, fold_script
+from shared.domain.names import fold, fold_script
 from shared.fields.numbers import parse_number, range_midpoint
+from shared.vehicles.names import canonical_brand
 
 _MONTH = "jan|f[eé]v|feb|mar|a[vp]r|ma[iy]|jui|jun|jul|ao[uû]|aug|sep|oct|nov|d[eé]c"
 _DATE = re.compile(

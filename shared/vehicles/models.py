@@ -9,29 +9,34 @@ from rapidfuzz.distance import OSA
 from shared.domain.reading import MAX_SUGGESTIONS, Match
 from shared.vehicles.catalogue import Brand, compact, digits_of
 from shared.vehicles.designations import designated
-from shared.vehicles.similar import LONG_NAME, corrections, similar_models
+from shared.vehicles.similar import LONG_NAME, completions, corrections, similar_models
 
 MAX_WORDS = 10
 """Further words of a text are not looked at."""
 _MAX_NAME_WORDS = 4
 _MIN_REST_LETTERS = 3
-_ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
+_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
 _GENERATION_WORDS = frozenset({"mk", "gen", "generation"})
 _GENERATION = re.compile(r"(?:mk|gen)(\d{1,2})")
 _MAX_GENERATION = 99
 _COUNTED = frozenset(
-    "portes porte p places place pl cv ch hp vitesses vitesse doors door seats cylindres".split()
+    {"portes", "porte", "p", "places", "place", "pl", "cv", "ch", "hp", "vitesses", "vitesse"}
+    | {"doors", "door", "seats", "seater", "cylindres"}
 )
 """A number before one of these words counts something."""
-_SEVERAL_MODELS = 2
-VERSION_WORDS = frozenset(
-    "active adventure allure ambition ambiente avantgarde automatique business cc city classic"
-    " comfort confort cool coupe cross cup cosmo dynamic edition elegance elite essence executive"
-    " exclusive express family feel flair gl gls glx gt gtd gte gti gtl high hybrid intens life"
-    " line lounge luxe luxury max maxi mini nav note one pack plus pop premium prestige privilege"
-    " pro pulse rs sedan shine signature spirit sport sports star street style sw techno titanium"
-    " trend tech up urban van vogue wind zen".split()
-)
+_LINES = frozenset({"sport", "pack", "line", "performance"})
+"""A letter before one of these words belongs to it: "M Sport" is no model."""
+VERSION_WORDS = frozenset({
+    "active", "adventure", "allure", "ambiente", "ambition", "automatique", "avantgarde",
+    "business", "cc", "city", "classic", "comfort", "confort", "cool", "cosmo", "coupe",
+    "cross", "cup", "dynamic", "edition", "elegance", "elite", "essence", "exclusive",
+    "executive", "express", "family", "feel", "flair", "gl", "gls", "glx", "gt", "gtd", "gte",
+    "gti", "gtl", "high", "hybrid", "intens", "life", "line", "lounge", "luxe", "luxury",
+    "max", "maxi", "mini", "nav", "note", "one", "pack", "plus", "pop", "premium", "prestige",
+    "privilege", "pro", "pulse", "rs", "sedan", "shine", "signature", "spirit", "sport",
+    "sports", "star", "street", "style", "sw", "tech", "techno", "titanium", "trend", "up",
+    "urban", "van", "vogue", "wind", "zen",
+})  # fmt: skip
 """Words that name versions, even if a model has the same name."""
 
 
@@ -66,34 +71,57 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
         rest = words[length:]
         if length > 1 and _is_count(words[length - 1], rest):
             continue
-        return _with_rest(brand, spelling, name, rest)
+        is_spaced = " ".join(words[:length]) == name
+        return _with_rest(brand, spelling, rest, is_spaced=is_spaced)
     if (name := designated(brand.name, text)) in brand.models:
         return ModelReading(str(name), Match.ALIAS)
     return None
 
 
 def _is_count(word: str, rest: Sequence[str]) -> bool:
-    """Whether a number counts what the next word says: "3 portes" is no generation."""
-    return word.isdigit() and bool(rest) and rest[0] in _COUNTED
+    """Whether a number or letter belongs to the next word: "3 portes" is no generation."""
+    if not rest:
+        return False
+    if word.isdigit():
+        return rest[0] in _COUNTED
+    return len(word) == 1 and rest[0] in _LINES
 
 
-def _with_rest(brand: Brand, spelling: str, name: str, rest: Sequence[str]) -> ModelReading:
-    """The reading of a known name and the words after it."""
+def _with_rest(
+    brand: Brand, spelling: str, rest: Sequence[str], *, is_spaced: bool
+) -> ModelReading:
+    """The reading of a known spelling and the words after it; `is_spaced`: as in the name."""
+    name = brand.spellings[spelling]
+    text = " ".join([name, *rest])
     longer = _longer_names(brand, spelling, rest)
     if len(longer) == 1:
         return ModelReading(longer[0], Match.CORRECTED, (name,))
     if longer:
-        return ModelReading(name, Match.AMBIGUOUS, _some([*longer, name]))
-    generation = _generation(rest)
-    if generation and brand.models[name].generations:
-        numbered = f"{name} {generation}"
-        if numbered in brand.models:
-            return ModelReading(numbered, Match.ALIAS)
-        return ModelReading(name, Match.AMBIGUOUS, _generations(brand, name))
+        return ModelReading(text, Match.AMBIGUOUS, _some([*longer, name]))
+    if (numbered := _with_generation(brand, name, rest)) is not None:
+        return numbered
+    near = corrections(brand, spelling + rest[0])
+    if near and not (is_spaced and any(_same_car(name, other) for other in near)):
+        # "gol 7" is nearer to "golf 7" than to a version "7" of the model "gol".
+        return ModelReading(text, Match.AMBIGUOUS, _some([*near, name]))
     others = [other for other in _models_among(brand, rest) if not _same_car(name, other)]
     if others:
-        return ModelReading(name, Match.AMBIGUOUS, _some([name, *others]))
+        near = similar_models(brand, compact(text), 1)
+        return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
     return ModelReading(name, Match.ALIAS)
+
+
+def _with_generation(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
+    """The reading of a known name and a generation; None if the words after it are none."""
+    generation = _generation(rest)
+    if generation is None:
+        return None
+    numbered = f"{name} {generation}"
+    if numbered in brand.models:
+        return ModelReading(numbered, Match.ALIAS)
+    if brand.models[name].generations and _looks_like_generation(rest[0]):
+        return ModelReading(name, Match.AMBIGUOUS, _generations(brand, name, generation))
+    return None
 
 
 def _longer_names(brand: Brand, spelling: str, rest: Sequence[str]) -> list[str]:
@@ -103,7 +131,7 @@ def _longer_names(brand: Brand, spelling: str, rest: Sequence[str]) -> list[str]
         part = longer[len(spelling) :]
         for length in range(1, min(len(rest), _MAX_NAME_WORDS) + 1):
             written = "".join(rest[:length])
-            if written in VERSION_WORDS or min(len(part), len(written)) < _MIN_REST_LETTERS - 1:
+            if written in VERSION_WORDS or len(part) == 1:
                 continue
             if digits_of(part) != digits_of(written) or part.isdigit():
                 continue
@@ -130,12 +158,19 @@ def _generation(rest: Sequence[str]) -> int | None:
     return int(number)
 
 
-def _generations(brand: Brand, name: str) -> tuple[str, ...]:
-    """The most listed generations of a model, or else the model."""
-    numbers = range(1, brand.models[name].generations + 1)
-    numbered = [f"{name} {number}" for number in numbers]
-    listed = [each for each in numbered if brand.popularity(each)]
-    return _some(sorted(listed, key=lambda each: -brand.popularity(each))) or (name,)
+def _looks_like_generation(number: str) -> bool:
+    """Whether a number that is no generation may be a slip of one: "9" or "77", but not "35"."""
+    return number.isdigit() and len(set(number)) == 1
+
+
+def _generations(brand: Brand, name: str, written: int) -> tuple[str, ...]:
+    """Generations of a model that may be meant by a number, or else the model."""
+    listed: dict[str, tuple[int, int]] = {}
+    for number in range(1, brand.models[name].generations + 1):
+        if listings := brand.popularity(f"{name} {number}"):
+            distance = OSA.distance(str(number), str(written))
+            listed[f"{name} {number}"] = (int(distance), -listings)
+    return _some(sorted(listed, key=lambda each: listed[each])) or (name,)
 
 
 def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
@@ -143,7 +178,7 @@ def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
     for place, word in enumerate(words):
         for length in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
             spelling = "".join(words[place : place + length])
-            is_name = length > 1 or (word.isalpha() and word not in VERSION_WORDS)
+            is_name = length > 1 or word not in VERSION_WORDS
             if is_name and len(spelling) > _MIN_REST_LETTERS and not spelling.isdigit():
                 name = brand.spellings.get(spelling)
                 if name is not None:
@@ -173,7 +208,8 @@ def _correct(brand: Brand, text: str) -> ModelReading | None:
     for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
         found = corrections(brand, "".join(words[:length]))
         if len(found) > 1:
-            return ModelReading(text, Match.AMBIGUOUS, _some(found))
+            near = [] if length == len(words) else similar_models(brand, compact(text), 2)
+            return ModelReading(text, Match.AMBIGUOUS, _some([*near, *found]))
         if found:
             return _corrected(brand, found[0], words[length:], compact(text))
     return None
@@ -184,30 +220,53 @@ def _corrected(brand: Brand, name: str, rest: Sequence[str], written: str) -> Mo
     reading = find_known(brand, " ".join([name, *rest])) or ModelReading(name, Match.EXACT)
     match = Match.AMBIGUOUS if reading.match is Match.AMBIGUOUS else Match.CORRECTED
     near = similar_models(brand, written, MAX_SUGGESTIONS + 1)
-    others = [other for other in (*reading.suggestions, *near) if other != reading.name]
+    others = [
+        other for other in (*reading.suggestions, *near) if not _same_car(other, reading.name)
+    ]
     if match is Match.AMBIGUOUS:
-        others = [reading.name, *others]
+        others = [*reading.suggestions, reading.name, *near]
     return ModelReading(reading.name, match, _some(others))
 
 
 def _find_inside(brand: Brand, text: str) -> ModelReading | None:
     """The reading of a text with a known name behind other words; None if there is none."""
     words = text.split(" ")[:MAX_WORDS]
-    found = list(dict.fromkeys(_models_among(brand, words)))
-    if not found:
-        return None
-    if all(_same_car(found[0], other) for other in found):
-        return ModelReading(max(found, key=len), Match.ALIAS)
-    return ModelReading(text, Match.AMBIGUOUS, _some(found))
+    for place in range(1, len(words)):
+        reading = find_known(brand, " ".join(words[place:]))
+        if reading is None or not _tells_model(words[place:], reading.name):
+            continue
+        near = [name for word in words[:place] for name in _near_names(brand, word)]
+        if near or reading.match is Match.AMBIGUOUS:
+            similar = similar_models(brand, compact(text), 1)
+            found = [*similar, *near, reading.name, *reading.suggestions]
+            return ModelReading(text, Match.AMBIGUOUS, _some(found))
+        return reading._replace(match=max(reading.match, Match.ALIAS, key=list(Match).index))
+    return None
+
+
+def _tells_model(words: Sequence[str], name: str) -> bool:
+    """Whether the name behind other words is one that no version has: "308", "a3" or "clio"."""
+    first = words[0]
+    if digits_of(first):
+        return len(first) >= _MIN_REST_LETTERS or not first.isdigit()
+    return first not in VERSION_WORDS and len(compact(name)) > _MIN_REST_LETTERS
+
+
+def _near_names(brand: Brand, word: str) -> list[str]:
+    """Models that a word before another model's name may be."""
+    return similar_models(brand, word, 1) if digits_of(word) else corrections(brand, word)
 
 
 def _similar(brand: Brand, text: str) -> tuple[str, ...]:
     """Models that may be meant by an unknown name."""
+    if (series := f"serie {text}") in brand.models:
+        return _some([series, *similar_models(brand, text, MAX_SUGGESTIONS)])
     words = text.split(" ")[:MAX_WORDS]
-    found = similar_models(brand, compact(" ".join(words[:_MAX_NAME_WORDS])), MAX_SUGGESTIONS)
+    written = compact(" ".join(words[:_MAX_NAME_WORDS]))
+    found = similar_models(brand, written, MAX_SUGGESTIONS)
     if len(words) > 1:
         found += similar_models(brand, words[0], MAX_SUGGESTIONS)
-    return _some(found)
+    return _some([*found, *completions(brand, written)])
 
 
 def _some(names: Iterable[str]) -> tuple[str, ...]:
