@@ -18,6 +18,8 @@ _MIN_REST_LETTERS = 3
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
 _GENERATION_WORDS = frozenset({"mk", "gen", "generation"})
 _GENERATION = re.compile(r"(?:mk|gen)(\d{1,2})")
+_FACELIFT = re.compile(r"([6-9])\.5")
+"""A generation after its facelift, as in "golf 7.5"; smaller numbers are engine sizes."""
 _MAX_GENERATION = 99
 _COUNTED = frozenset(
     {"portes", "porte", "p", "places", "place", "pl", "cv", "ch", "hp", "vitesses", "vitesse"}
@@ -73,9 +75,10 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
             continue
         is_spaced = " ".join(words[:length]) == name
         return _with_rest(brand, spelling, rest, is_spaced=is_spaced)
-    if (name := designated(brand.name, text)) in brand.models:
-        return ModelReading(str(name), Match.ALIAS)
-    return None
+    name = designated(brand.name, text)
+    if name is None or name not in brand.models:
+        return None
+    return _with_other_models(brand, name, text, words[1:])
 
 
 def _is_count(word: str, rest: Sequence[str]) -> bool:
@@ -104,11 +107,18 @@ def _with_rest(
     if near and not (is_spaced and any(_same_car(name, other) for other in near)):
         # "gol 7" is nearer to "golf 7" than to a version "7" of the model "gol".
         return ModelReading(text, Match.AMBIGUOUS, _some([*near, name]))
+    return _with_other_models(brand, name, text, rest)
+
+
+def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
+    """The reading of a known name, unless the words after it name another model."""
     others = [other for other in _models_among(brand, rest) if not _same_car(name, other)]
-    if others:
-        near = similar_models(brand, compact(text), 1)
-        return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
-    return ModelReading(name, Match.ALIAS)
+    if not others:
+        return ModelReading(name, Match.ALIAS)
+    if len(set(others)) == 1 and others[0].startswith(f"{name} "):
+        return ModelReading(others[0], Match.ALIAS)  # "218i active tourer"
+    near = similar_models(brand, compact(text), 1)
+    return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
 
 
 def _with_generation(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
@@ -150,7 +160,7 @@ def _generation(rest: Sequence[str]) -> int | None:
     words = [word for word in rest[:2] if word not in _GENERATION_WORDS]
     if not words:
         return None
-    marked = _GENERATION.fullmatch(words[0])
+    marked = _GENERATION.fullmatch(words[0]) or _FACELIFT.fullmatch(words[0])
     number = marked[1] if marked else _ROMAN.get(words[0], words[0])
     following = rest[list(rest).index(words[0]) + 1 :]
     if not number.isdecimal() or int(number) > _MAX_GENERATION or _is_count(number, following):
@@ -181,13 +191,14 @@ def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
             is_name = length > 1 or word not in VERSION_WORDS
             if is_name and len(spelling) > _MIN_REST_LETTERS and not spelling.isdigit():
                 name = brand.spellings.get(spelling)
-                if name is not None:
+                if name is not None and not name.isdigit():
                     yield name
 
 
 def _same_car(name: str, other: str) -> bool:
     """Whether one name is the other with a generation."""
-    return name == other or name.startswith(f"{other} ") or other.startswith(f"{name} ")
+    shorter, longer = sorted((name, other), key=len)
+    return name == other or longer.removeprefix(shorter).strip().isdigit()
 
 
 def read_model(brand: Brand, text: str) -> ModelReading:

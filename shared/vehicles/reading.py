@@ -98,7 +98,8 @@ class NameReader:
         words = text.split(" ")
         for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
             spelling = "".join(words[:length])
-            if len(spelling) < _MIN_UNIQUE_NAME:
+            is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()  # "a3"
+            if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
                 continue
             owner = self._owner(spelling)
             if owner is not None:
@@ -169,8 +170,8 @@ class NameReader:
         if known and (alone.model == first.name or alone.model.startswith(f"{first.name} ")):
             return alone
         both = self._read_in_brand(brand, text)
-        if not known or both.model.startswith(f"{first.name} "):
-            return both
+        if not known or alone.model.isdigit() or both.model.startswith(f"{first.name} "):
+            return both  # "classe c" and "220 cdi"
         cars = [VehicleName(brand.name, first.name), VehicleName(alone.company, alone.model)]
         return NameReading(brand.name, alone.model, Match.AMBIGUOUS, _some(cars))
 
@@ -189,7 +190,8 @@ class NameReader:
         if (other := self._car_of_other_brand(brand, text)) is not None:
             return NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
         if others := self._popular_models(text):
-            return NameReading(brand.name, text, Match.UNKNOWN, _some([*others, *own]))
+            likely = [*others[:1], *own[:1], *others[1:], *own[1:]]
+            return NameReading(brand.name, text, Match.UNKNOWN, _some(likely))
         other = self._namesake(text)
         if other is None or (own and not self._listings(other)):
             return NameReading(brand.name, reading.name, reading.match, _some(own))
@@ -235,7 +237,7 @@ class NameReader:
     def _popular_models(self, text: str) -> tuple[VehicleName, ...]:
         """The most listed models of a brand whose name is the whole text; none if it is none."""
         found = find_brand(self._catalogue, text)
-        if found is None or found.rest or found.match is not Match.EXACT:
+        if found is None or found.rest:
             return ()
         brand = self._catalogue.brands[found.name]
         names = sorted(brand.models, key=lambda name: -brand.popularity(name))
