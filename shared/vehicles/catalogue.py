@@ -48,6 +48,8 @@ class Brand:
     """Name of the model by every spelling of it."""
     exact: set[str] = field(default_factory=set)
     """Spellings of the names themselves; the other spellings are aliases."""
+    written: set[str] = field(default_factory=set)
+    """Names and aliases with their spaces."""
     by_digits: dict[str, list[str]] = field(default_factory=dict)
     """The spellings by their digits: a correction never changes digits."""
     generations: set[str] = field(default_factory=set)
@@ -70,6 +72,7 @@ class Brand:
         if (shown := compact(fold_name(model.display))) != compact(model.name):
             self.exact.add(shown)
             self.spellings.setdefault(shown, model.name)
+        self.written.update((model.name, fold_name(model.display), *aliases))
         for alias in aliases:
             self.spellings.setdefault(compact(alias), model.name)
 

@@ -73,8 +73,7 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
         rest = words[length:]
         if length > 1 and _is_count(words[length - 1], rest):
             continue
-        is_spaced = " ".join(words[:length]) == name
-        return _with_rest(brand, spelling, rest, is_spaced=is_spaced)
+        return _with_rest(brand, words[:length], rest)
     name = designated(brand.name, text)
     if name is None or name not in brand.models:
         return None
@@ -90,12 +89,11 @@ def _is_count(word: str, rest: Sequence[str]) -> bool:
     return len(word) == 1 and rest[0] in _LINES
 
 
-def _with_rest(
-    brand: Brand, spelling: str, rest: Sequence[str], *, is_spaced: bool
-) -> ModelReading:
-    """The reading of a known spelling and the words after it; `is_spaced`: as in the name."""
+def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> ModelReading:
+    """The reading of the words of a known spelling and the words after it."""
+    spelling = "".join(known)
     name = brand.spellings[spelling]
-    text = " ".join([name, *rest])
+    text = " ".join([*known, *rest])
     longer = _longer_names(brand, spelling, rest)
     if len(longer) == 1:
         return ModelReading(longer[0], Match.CORRECTED, (name,))
@@ -103,10 +101,8 @@ def _with_rest(
         return ModelReading(text, Match.AMBIGUOUS, _some([*longer, name]))
     if (numbered := _with_generation(brand, name, rest)) is not None:
         return numbered
-    near = corrections(brand, spelling + rest[0])
-    if near and not (is_spaced and any(_same_car(name, other) for other in near)):
-        # "gol 7" is nearer to "golf 7" than to a version "7" of the model "gol".
-        return ModelReading(text, Match.AMBIGUOUS, _some([*near, name]))
+    if others := _nearer_names(brand, known, rest[0]):
+        return ModelReading(text, Match.AMBIGUOUS, _some([*others, name]))
     return _with_other_models(brand, name, text, rest)
 
 
@@ -119,6 +115,19 @@ def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) 
         return ModelReading(others[0], Match.ALIAS)  # "218i active tourer"
     near = similar_models(brand, compact(text), 1)
     return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
+
+
+def _nearer_names(brand: Brand, known: Sequence[str], following: str) -> list[str]:
+    """Other models that a known spelling and the next word together are a slip of.
+
+    "gol 7" is nearer to "golf 7" than to a version "7", and "classee a" may be "classe a".
+    """
+    spelling = "".join(known)
+    if not following.isdigit() and " ".join(known) in brand.written:
+        return []
+    near = corrections(brand, spelling + following)
+    others = [name for name in near if not _same_car(name, brand.spellings[spelling])]
+    return [] if following.isdigit() and len(others) < len(near) else others
 
 
 def _with_generation(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
