@@ -11,8 +11,7 @@ from api.valuations.schemas import IntervalSchema
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport
 from shared.domain.valuation import DEFAULT_COVERAGE
-from shared.fields.car import DIRHAMS
-from shared.fields.kinds import Number
+from shared.fields.kinds import Price
 
 MIN_SALE_PRICE_MAD, MAX_SALE_PRICE_MAD = 1_000, 100_000_000
 _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
@@ -30,7 +29,7 @@ class SaleSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    sale_price_mad = Number(
+    sale_price_mad = Price(
         label_fr="Prix de vente",
         label_en="Sale price",
         example=142_000,
@@ -39,7 +38,6 @@ class SaleSchema(Schema):
         maximum=MAX_SALE_PRICE_MAD,
         decimals=2,
         thousands=True,
-        suffixes=DIRHAMS,
         required=True,
     )
     sold_at = fields.Date(
@@ -105,23 +103,23 @@ def _problem(name: str, body: dict[str, Any]) -> FieldProblem:
     return FieldProblem(pointer, _CODES.get(name, "only-the-sale"), value=body.get(name))
 
 
-def dump_outcome(outcome: SaleReport) -> dict[str, Any]:
+def dump_outcome(report: SaleReport) -> dict[str, Any]:
     """The JSON representation of a sale report."""
     return {
-        "id": outcome.valuation_id,
-        "sale_price_mad": outcome.sale.price_mad,
-        "sold_at": outcome.sale.sold_at.isoformat(),
-        "recorded_at": iso(outcome.recorded_at),
-        "is_correction": outcome.is_correction,
-        "price_mad": outcome.price_mad,
+        "id": report.valuation_id,
+        "sale_price_mad": report.sale.price_mad,
+        "sold_at": report.sale.sold_at.isoformat(),
+        "recorded_at": iso(report.recorded_at),
+        "is_correction": report.is_correction,
+        "price_mad": report.price_mad,
         "interval": {
-            "low": outcome.low_mad,
-            "high": outcome.high_mad,
+            "low": report.low_mad,
+            "high": report.high_mad,
             "coverage": DEFAULT_COVERAGE,
         },
-        "inside_interval": outcome.is_inside,
-        "absolute_error": round(outcome.ape, 4),
-        "model_version": outcome.model_version,
+        "inside_interval": report.is_inside,
+        "absolute_error": round(report.ape, 4),
+        "model_version": report.model_version,
     }
 
 

@@ -20,8 +20,8 @@ from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, list
 from data.market.reference import ReferenceMarket
 from shared.domain.names import fold
 from shared.domain.reading import Match, NamesMissing
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import is_blank
 from shared.vehicles.names import canonical_brand, read_names
 
 _REQUIRED_COLUMNS = ("company", "model", "year")
@@ -136,10 +136,10 @@ def _deserialized(name: str, text: str) -> Any:
         value = CAR_FIELDS[name].deserialize(text)
     except ValidationError:
         return None
-    if name == "company" and value is not None and value.isdigit():
-        # The cells of this row are shifted by a column: no brand is a number.
-        return None
-    return value
+    if name != "company" or value is None:
+        return value
+    # Without a letter, the cells of this row are shifted by a column: no brand is a number.
+    return None if value.isdigit() else value
 
 
 def _canonical_names(

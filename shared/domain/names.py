@@ -12,6 +12,10 @@ CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
+_DECIMAL_SIGN = re.compile("\N{ARABIC DECIMAL SEPARATOR}([0-9]*)")
+_EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
+_SPACES = re.compile(r"\s+")
+_GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"
 Meaning = TypeVar("Meaning")
 
 
@@ -22,6 +26,61 @@ def by_spelling(spellings: Mapping[Meaning, str]) -> dict[str, Meaning]:
     {'vw': 'volkswagen', 'volks': 'volkswagen'}
     """
     return {one: meaning for meaning, text in spellings.items() for one in text.split(", ")}
+
+
+def clean_text(text: str) -> str:
+    """Remove what cannot be seen, and write digits and spaces as in ASCII.
+
+    Invisible characters (zero width, direction marks, soft hyphens, byte order marks) are removed;
+    digits of all scripts, superscripts and full-width letters become plain ones, except the
+    exponent of a number; every kind of space becomes a space. The Arabic decimal sign becomes a
+    point, the thousands sign an apostrophe.
+
+    >>> clean_text("12\u200b0\u00a0000"), clean_text("\u0662\u066b\u0665 cm³")
+    ('120 000', '2.5 cm3')
+    """
+    if text.isascii():
+        return text
+    text = _EXPONENT.sub(r"^\g<0>", text)
+    plain = "".join(map(_plain_character, unicodedata.normalize("NFKC", text)))
+    if _GROUP_SIGN in plain:
+        plain = plain.replace(_GROUP_SIGN, "'")
+    return _DECIMAL_SIGN.sub(_write_decimals, plain)
+
+
+def _write_decimals(found: re.Match[str]) -> str:
+    """The decimals behind a point; never three of them, which would look like a group."""
+    return f".{found[1]}0" if len(found[1]) == 3 else f".{found[1]}"  # noqa: PLR2004
+
+
+@lru_cache(maxsize=4096)
+def _plain_character(character: str) -> str:
+    """The ASCII digit or space of a digit or space; nothing for an invisible character."""
+    if character.isascii():
+        return character
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if category in {"Zs", "Zl", "Zp"}:
+        return " "
+    return "" if category == "Cf" or character in _INVISIBLE_LETTERS else character
+
+
+_INVISIBLE_LETTERS = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00\ufe01\ufe02\ufe0e\ufe0f"
+)
+"""Characters without a shape that Unicode does not class as format characters."""
+
+
+def plain_text(text: str) -> str:
+    """As `clean_text`, in lower case, without accents and with single spaces.
+
+    >>> plain_text(" Prix à  débattre ")
+    'prix a debattre'
+    """
+    plain = clean_text(text)
+    lowered = plain.lower() if plain.isascii() else _without_accents(plain)
+    return _SPACES.sub(" ", lowered).strip()
 
 
 def fold(text: str) -> str:
@@ -36,7 +95,7 @@ def fold(text: str) -> str:
 def _fold(text: str) -> str:
     if text.isascii():  # no accents to remove: takes a third of the time
         return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
-    return _NOT_ALPHANUMERIC.sub(" ", _without_accents(text)).strip()
+    return _NOT_ALPHANUMERIC.sub(" ", _without_accents(clean_text(text))).strip()
 
 
 def fold_script(text: str) -> str:
@@ -48,7 +107,7 @@ def fold_script(text: str) -> str:
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
     """
-    plain = _without_accents(text).translate(_LETTER_VARIANTS)
+    plain = _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
     return _NOT_A_LETTER.sub(" ", plain).strip()
 
 
@@ -97,9 +156,7 @@ def _fold_name(text: str) -> str:
 
 def _plain_letters(text: str) -> str:
     """Lower case without accents and invisible characters, with digits 0 to 9."""
-    visible = "".join(each for each in text if unicodedata.category(each) != "Cf")
-    plain = _without_accents(visible).translate(_LETTER_VARIANTS)
-    return "".join(str(unicodedata.decimal(each, each)) for each in plain)
+    return _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
 
 
 def _without_accents(text: str) -> str:

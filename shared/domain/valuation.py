@@ -10,6 +10,7 @@ from typing import Any, Self
 from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.outlook import Comparable, Depreciation
+from shared.domain.reading import Match, VehicleName
 
 QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
 """Levels of the price quantiles of an estimate; each interval is a symmetric pair of them."""
@@ -200,20 +201,36 @@ class CarRequest:
     extras: tuple[Extra, ...] = ()
     warnings: tuple[dict[str, Any], ...] = ()
     """Warnings about ignored or unlikely values: `{"pointer", "code", ...params}`."""
+    match: Match = Match.EXACT
+    """How the brand and model that were given relate to those of `car`."""
+    given: VehicleName | None = None
+    """The folded names that were given; None if the match is exact."""
+    suggestions: tuple[VehicleName, ...] = ()
+    """Known names that may be meant; empty if the match is exact."""
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
+        members: list[Any] = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
+        members.append(list(self.warnings))
+        if self.match is not Match.EXACT:
+            given = [self.given.company, self.given.model] if self.given else None
+            near = [[each.company, each.model] for each in self.suggestions]
+            members += [str(self.match), given, near]
+        return members
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the request from `to_wire`'s list."""
-        car, asking_price_mad, extras, warnings = values
+        car, asking_price_mad, extras, warnings, *names = values
+        match, given, near = names or (Match.EXACT, None, ())
         return cls(
             car=CarFeatures.from_wire(car),
             asking_price_mad=asking_price_mad,
             extras=tuple(Extra(extra) for extra in extras),
             warnings=tuple(warnings),
+            match=Match(match),
+            given=VehicleName(*given) if given else None,
+            suggestions=tuple(VehicleName(*each) for each in near),
         )
 
 
@@ -227,6 +244,15 @@ class Valuation:
     cached: bool
     cache_ttl_s: int = 0
     """Remaining time to live of the cached estimate, seconds."""
+
+    @property
+    def match(self) -> Match:
+        """How the names that were given relate to known ones.
+
+        A name that only the model knows, because its training listings have it, is exact.
+        """
+        is_own_name = self.request.match is Match.UNKNOWN and self.estimate.model_known
+        return Match.EXACT if is_own_name else self.request.match
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,6 +271,9 @@ class AuditRecord:
     """From the arrival of the request to this record."""
     job_id: str | None = None
     error: str | None = None
+    match: Match = Match.EXACT
+    given: VehicleName | None = None
+    """The names that the caller gave; None if the match is exact."""
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is written to the log, without its hashes."""
@@ -254,6 +283,7 @@ class AuditRecord:
             "id": self.id,
             "at": self.at,
             "caller": self.caller,
+            **audit_names(self.match, self.given),
             "features": self.car.to_dict(),
             "price_mad": estimate.price_mad if estimate else None,
             "low_mad": interval.low_mad if interval else None,
@@ -268,3 +298,10 @@ class AuditRecord:
         if self.error is not None:
             record["error"] = self.error
         return record
+
+
+def audit_names(match: Match, given: VehicleName | None) -> dict[str, Any]:
+    """Members of an audit record that say how the names were read; none for exact names."""
+    if match is Match.EXACT or given is None:
+        return {}
+    return {"match": str(match), "given": {"company": given.company, "model": given.model}}
