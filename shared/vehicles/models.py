@@ -29,7 +29,7 @@ _COUNTED = frozenset(
 _LINES = frozenset({"sport", "pack", "line", "performance"})
 """A letter before one of these words belongs to it: "M Sport" is no model."""
 VERSION_WORDS = frozenset({
-    "active", "adventure", "allure", "ambiente", "ambition", "automatique", "avantgarde",
+    "active", "adventure", "allure", "ambiente", "ambition", "automatique", "avantgarde", "brabus",
     "business", "cc", "city", "classic", "comfort", "confort", "cool", "cosmo", "coupe",
     "cross", "cup", "dynamic", "edition", "elegance", "elite", "essence", "exclusive",
     "executive", "express", "family", "feel", "flair", "gl", "gls", "glx", "gt", "gtd", "gte",
@@ -111,8 +111,10 @@ def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) 
     others = [other for other in _models_among(brand, rest) if not _same_car(name, other)]
     if not others:
         return ModelReading(name, Match.ALIAS)
-    if len(set(others)) == 1 and others[0].startswith(f"{name} "):
-        return ModelReading(others[0], Match.ALIAS)  # "218i active tourer"
+    joined = brand.spellings.get(compact(f"{name}{others[0]}"))  # "ranger 2.0 raptor"
+    is_longer = others[0].startswith(f"{name} ")  # "218i active tourer"
+    if len(set(others)) == 1 and (is_longer or joined == others[0]):
+        return ModelReading(others[0], Match.ALIAS)
     near = similar_models(brand, compact(text), 1)
     return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
 
@@ -194,14 +196,25 @@ def _generations(brand: Brand, name: str, written: int) -> tuple[str, ...]:
 
 def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
     """Models whose name is found among words that follow another model's name."""
-    for place, word in enumerate(words):
-        for length in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
-            spelling = "".join(words[place : place + length])
-            is_name = length > 1 or word not in VERSION_WORDS
-            if is_name and len(spelling) > _MIN_REST_LETTERS and not spelling.isdigit():
-                name = brand.spellings.get(spelling)
-                if name is not None and not name.isdigit():
-                    yield name
+    place = 0
+    while place < len(words):
+        length = 1
+        for longer in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
+            name = _model_of_words(brand, words[place : place + longer])
+            if name is not None:
+                yield name
+                length = longer
+                break
+        place += length
+
+
+def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
+    """The model that words name beyond doubt: no number, short name, or word of a version."""
+    spelling = "".join(words)
+    if len(spelling) <= _MIN_REST_LETTERS or (len(words) == 1 and spelling in VERSION_WORDS):
+        return None
+    name = brand.spellings.get(spelling)
+    return None if spelling.isdigit() or name is None or name.isdigit() else name
 
 
 def _same_car(name: str, other: str) -> bool:
