@@ -50,11 +50,6 @@ class ModelReading(NamedTuple):
     suggestions: tuple[str, ...] = ()
     """Names of models of the same brand."""
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the name was found without a correction."""
-        return self.match in {Match.EXACT, Match.ALIAS}
-
 
 def find_known(brand: Brand, text: str) -> ModelReading | None:
     """The reading of a text that is, or begins with, a known name; None if it does neither.
@@ -108,7 +103,7 @@ def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> Model
 
 def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
     """The reading of a known name, unless the words after it name another model."""
-    others = [other for other in _models_among(brand, rest) if not _same_car(name, other)]
+    others = [other for other in _models_among(brand, rest) if not _same_car(brand, name, other)]
     if not others:
         return ModelReading(name, Match.ALIAS)
     joined = brand.spellings.get(compact(f"{name}{others[0]}"))  # "ranger 2.0 raptor"
@@ -128,7 +123,7 @@ def _nearer_names(brand: Brand, known: Sequence[str], following: str) -> list[st
     if not following.isdigit() and " ".join(known) in brand.written:
         return []
     near = corrections(brand, spelling + following)
-    others = [name for name in near if not _same_car(name, brand.spellings[spelling])]
+    others = [name for name in near if not _same_car(brand, name, brand.spellings[spelling])]
     return [] if following.isdigit() and len(others) < len(near) else others
 
 
@@ -217,10 +212,13 @@ def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
     return None if spelling.isdigit() or name is None or name.isdigit() else name
 
 
-def _same_car(name: str, other: str) -> bool:
-    """Whether one name is the other with a generation."""
-    shorter, longer = sorted((name, other), key=len)
-    return name == other or longer.removeprefix(shorter).strip().isdigit()
+def _same_car(brand: Brand, name: str, other: str) -> bool:
+    """Whether two models are one, or one is a generation of the other."""
+    return _without_generation(brand, name) == _without_generation(brand, other)
+
+
+def _without_generation(brand: Brand, name: str) -> str:
+    return name.rpartition(" ")[0] if name in brand.generations else name
 
 
 def read_model(brand: Brand, text: str) -> ModelReading:
@@ -244,21 +242,21 @@ def _correct(brand: Brand, text: str) -> ModelReading | None:
             near = [] if length == len(words) else similar_models(brand, compact(text), 2)
             return ModelReading(text, Match.AMBIGUOUS, _some([*near, *found]))
         if found:
-            return _corrected(brand, found[0], words[length:], compact(text))
+            return _corrected(brand, found[0], words[length:], text)
     return None
 
 
-def _corrected(brand: Brand, name: str, rest: Sequence[str], written: str) -> ModelReading:
-    """The reading of a corrected name and the words after it."""
+def _corrected(brand: Brand, name: str, rest: Sequence[str], text: str) -> ModelReading:
+    """The reading of `text`, whose first words are corrected to `name`."""
     reading = find_known(brand, " ".join([name, *rest])) or ModelReading(name, Match.EXACT)
-    match = Match.AMBIGUOUS if reading.match is Match.AMBIGUOUS else Match.CORRECTED
-    near = similar_models(brand, written, MAX_SUGGESTIONS + 1)
-    others = [
-        other for other in (*reading.suggestions, *near) if not _same_car(other, reading.name)
-    ]
-    if match is Match.AMBIGUOUS:
-        others = [*reading.suggestions, reading.name, *near]
-    return ModelReading(reading.name, match, _some(others))
+    near = similar_models(brand, compact(text), MAX_SUGGESTIONS + 1)
+    if reading.match is Match.AMBIGUOUS:
+        certain = [reading.name] if reading.name in brand.models else []
+        found = _some([*certain, *reading.suggestions, *near])
+        return ModelReading(certain[0] if certain else text, Match.AMBIGUOUS, found)
+    others = [*reading.suggestions, *near]
+    found = _some(other for other in others if not _same_car(brand, other, reading.name))
+    return ModelReading(reading.name, Match.CORRECTED, found)
 
 
 def _find_inside(brand: Brand, text: str) -> ModelReading | None:
@@ -271,8 +269,9 @@ def _find_inside(brand: Brand, text: str) -> ModelReading | None:
         near = [name for word in words[:place] for name in _near_names(brand, word)]
         if near or reading.match is Match.AMBIGUOUS:
             similar = similar_models(brand, compact(text), 1)
-            found = [*similar, *near, reading.name, *reading.suggestions]
-            return ModelReading(text, Match.AMBIGUOUS, _some(found))
+            certain = [reading.name] if reading.name in brand.models else []
+            found = _some([*similar, *near, *certain, *reading.suggestions])
+            return ModelReading(text, Match.AMBIGUOUS, found)
         return reading._replace(match=max(reading.match, Match.ALIAS, key=list(Match).index))
     return None
 

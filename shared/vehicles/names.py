@@ -20,7 +20,8 @@ __all__ = [
     "suggest",
 ]
 
-_CACHED_NAMES = 65_536
+_CACHED_NAMES = 20_000
+"""About 15 MB if all are distinct and unknown."""
 
 
 @cache

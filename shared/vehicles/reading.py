@@ -84,13 +84,13 @@ class NameReader:
 
     def _read_without_brand(self, text: str) -> NameReading | None:
         """Read a text that does not begin with a known brand; None if no brand is found."""
-        inside = find_brand_inside(self._catalogue, text)
-        if inside is not None and inside.rest:
-            return self._read_with_brand(inside._replace(rest=""), inside.rest)
         for name, rest in near_beginnings(self._catalogue, text):
             reading = self._read_in_brand(self._catalogue.brands[name], rest)
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
+        inside = find_brand_inside(self._catalogue, text)
+        if inside is not None and inside.rest:
+            return self._read_with_brand(inside._replace(rest=""), inside.rest)
         return self._read_unique_model(text)
 
     def _read_unique_model(self, text: str) -> NameReading | None:

@@ -165,6 +165,7 @@ def test_a_slip_is_corrected_if_one_name_is_near(company, model, car):
         ("Renault", "Dacia Sandero", "Renault Dacia Sandero", "dacia sandero"),
         ("Opel", "Fiat Tipo", "Opel Fiat Tipo", "fiat tipo"),
         ("Kia", "Ria", "Kia Ria", "kia rio"),
+        ("Dacia", "Loagn Sandero", "Dacia Loagn Sandero", "dacia sandero"),
     ],
 )
 def test_what_may_mean_several_cars_is_kept_and_the_cars_are_suggested(company, model, kept, meant):
@@ -224,6 +225,7 @@ def test_a_known_brand_is_never_changed_and_a_reading_is_final(company, words):
     assert reading.company
     assert reading.model
     assert len(reading.suggestions) <= MAX_SUGGESTIONS
+    assert {(car.company, car.model) for car in reading.suggestions} <= set(CARS)
     if company in catalogue().brands and words:
         pairs = {pair for pair, _ in catalogue().rebadged.items()}
         moved = any(brand == company for brand, _ in pairs)
