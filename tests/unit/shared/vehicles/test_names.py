@@ -165,6 +165,7 @@ def test_a_slip_is_corrected_if_one_name_is_near(company, model, car):
         ("Renault", "Dacia Sandero", "Renault Dacia Sandero", "dacia sandero"),
         ("Opel", "Fiat Tipo", "Opel Fiat Tipo", "fiat tipo"),
         ("Kia", "Ria", "Kia Ria", "kia rio"),
+        ("Hyundai", "Grand i11", "Hyundai Grand I11", "hyundai grand i10"),
         ("Dacia", "Loagn Sandero", "Dacia Loagn Sandero", "dacia sandero"),
     ],
 )
