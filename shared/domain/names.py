@@ -109,6 +109,8 @@ def fold_name(text: str) -> str:
     ('logan 1.6 dci', '208', 'c4 picasso')
     """
     plain = clean_text(text).strip()
+    if "." not in plain and "," not in plain:
+        return fold(plain)
     if (whole := _WHOLE_DECIMALS.fullmatch(plain)) is not None:
         return whole[1]
     pieces = _DECIMALS.split(plain)
@@ -253,6 +255,36 @@ ARABIC_MODELS = by_spelling(
         "octavia": "اوكتافيا",
         "ibiza": "ايبيزا",
         "leon": "ليون",
+    }
+)
+
+ARABIC_CITIES = by_spelling(
+    {
+        "casablanca": "الدار البيضاء, كازابلانكا",
+        "rabat": "الرباط",
+        "marrakech": "مراكش",
+        "tanger": "طنجة",
+        "fes": "فاس",
+        "agadir": "اكادير",
+        "meknes": "مكناس",
+        "kenitra": "القنيطرة",
+        "temara": "تمارة",
+        "sale": "سلا",
+        "tetouan": "تطوان",
+        "mohammedia": "المحمدية",
+        "el jadida": "الجديدة",
+        "nador": "الناظور",
+        "oujda": "وجدة",
+        "beni mellal": "بني ملال",
+        "safi": "اسفي",
+        "khouribga": "خريبكة",
+        "settat": "سطات",
+        "berrechid": "برشيد",
+        "khemisset": "الخميسات",
+        "larache": "العرائش",
+        "taza": "تازة",
+        "laayoune": "العيون",
+        "essaouira": "الصويرة",
     }
 )
 

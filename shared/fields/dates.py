@@ -63,8 +63,8 @@ _PLATE = re.compile(r"(\d{4}) ?\(\d{2}(?: (?:reg|plate))?\)")
 _TOKENS = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 _YEARS = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 _OLDER = re.compile(
-    r"(?:(?P<year>\d{4}) (?:(?:ou|et|and|or|und|oder) )?(?:plus (?:ancien(?:ne)?s?|vieux)|older|earlier"
-    r"|avant|before|anterieure?s?|moins|alter|(?:plus )?tot|اقدم|او اقدم|وما قبل))"
+    r"(?:(?P<year>\d{4}) (?:(?:ou|et|and|or|und|oder) )?(?:plus (?:ancien(?:ne)?s?|vieux)|older"
+    r"|earlier|avant|before|anterieure?s?|moins|alter|(?:plus )?tot|اقدم|او اقدم|وما قبل))"
     r"|(?:avant|before|vor|anterieure? a|<=?|قبل) ?(?P<before>\d{4})"
 )
 _AROUND = re.compile(r"(?P<before>\D*?)[ .,:'(-]*(?P<date>\d(?:.*\d)?)(?P<after>\D*)")

@@ -71,6 +71,11 @@ class PhraseReader:
         self._digits = digits
         self._empty = frozenset(map(fold_phrase, filter(None, empty.split(", "))))
 
+    @property
+    def spellings(self) -> dict[str, StrEnum]:
+        """The values that one word or phrase names by itself."""
+        return {phrase: value for phrase, value in self._meanings.items() if value is not None}
+
     def is_empty(self, text: str) -> bool:
         """Whether a text says nothing about the field."""
         return bool(self._empty) and fold_phrase(text) in self._empty
