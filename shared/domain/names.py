@@ -12,9 +12,10 @@ CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
-_DECIMALS = re.compile(r"(?<![0-9A-Za-z.,])([0-9][.,][0-9]{1,2})(?![0-9.,])")
+_DECIMALS = re.compile(r"(?<![0-9A-Za-z.,])([0-9][.,][0-9]{1,2}|[0-9]+[.,]0+)(?![0-9.,])")
 _WHOLE_DECIMALS = re.compile(r"([0-9]+)\.0+")
 _DECIMAL_SIGN = re.compile("\N{ARABIC DECIMAL SEPARATOR}([0-9]*)")
+_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u2212": "-"})
 _EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
 _SPACES = re.compile(r"\s+")
 _GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"
@@ -35,15 +36,15 @@ def clean_text(text: str) -> str:
 
     Invisible characters (zero width, direction marks, soft hyphens, byte order marks) are removed;
     digits of all scripts, superscripts and full-width letters become plain ones, except the
-    exponent of a number; every kind of space becomes a space. The Arabic decimal sign becomes a
-    point, the thousands sign an apostrophe.
+    exponent of a number; every kind of space becomes a space, a curved apostrophe a straight
+    one. The Arabic decimal sign becomes a point, the thousands sign an apostrophe.
 
     >>> clean_text("12\u200b0\u00a0000"), clean_text("\u0662\u066b\u0665 cm³")
     ('120 000', '2.5 cm3')
     """
     if text.isascii():
         return text
-    text = _EXPONENT.sub(r"^\g<0>", text)
+    text = _EXPONENT.sub(r"^\g<0>", text).translate(_MARKS)
     plain = "".join(map(_plain_character, unicodedata.normalize("NFKC", text)))
     if _GROUP_SIGN in plain:
         plain = plain.replace(_GROUP_SIGN, "'")
@@ -108,14 +109,14 @@ def fold_name(text: str) -> str:
     >>> fold_name("Logan 1,6 dCi"), fold_name("208.0"), fold_name("C4-Picasso")
     ('logan 1.6 dci', '208', 'c4 picasso')
     """
-    plain = clean_text(text).strip()
+    plain = clean_text(text)
     if "." not in plain and "," not in plain:
         return fold(plain)
-    if (whole := _WHOLE_DECIMALS.fullmatch(plain)) is not None:
-        return whole[1]
     pieces = _DECIMALS.split(plain)
     pieces[::2] = map(fold, pieces[::2])
-    return " ".join(filter(None, pieces)).replace(",", ".")
+    name = " ".join(filter(None, pieces)).replace(",", ".")
+    whole = _WHOLE_DECIMALS.fullmatch(name)
+    return name if whole is None else whole[1]
 
 
 def fold_script(text: str) -> str:
@@ -265,7 +266,7 @@ ARABIC_CITIES = by_spelling(
         "marrakech": "مراكش",
         "tanger": "طنجة",
         "fes": "فاس",
-        "agadir": "اكادير",
+        "agadir": "أكادير",
         "meknes": "مكناس",
         "kenitra": "القنيطرة",
         "temara": "تمارة",
@@ -276,7 +277,7 @@ ARABIC_CITIES = by_spelling(
         "nador": "الناظور",
         "oujda": "وجدة",
         "beni mellal": "بني ملال",
-        "safi": "اسفي",
+        "safi": "آسفي",
         "khouribga": "خريبكة",
         "settat": "سطات",
         "berrechid": "برشيد",

@@ -68,16 +68,16 @@ _PHRASES = _NOT_STATED | {
 }  # fmt: skip
 """Sentences that no brand or model is named after, folded."""
 
-_ARABIC_PHRASES = frozenset({
+_ARABIC_PHRASES = frozenset(map(fold_script, (
     "غير محدد", "غير محددة", "غير معروف", "غير معروفة", "غير متوفر", "غير متوفرة", "غير متاح",
     "غير مذكور", "مجهول", "لا يوجد", "لا شيء", "فارغ", "بدون",
-})  # fmt: skip
-"""The same, as `fold_script` writes them."""
+)))  # fmt: skip
 
 _WORDS = frozenset({
     "nc", "nd", "nr", "ns", "so", "ka", "x", "xx", "xxx", "autre", "autres", "other", "others",
-    "sonstige", "sonstiges", "andere", "otro", "altro", "divers", "اخرى", "اخر", "tous", "toutes",
+    "sonstige", "sonstiges", "andere", "otro", "altro", "divers", "tous", "toutes",
     "all", "any", "choisir", "selectionner", "select",
+    *map(fold_script, ("أخرى", "آخر")),
 })  # fmt: skip
 """Words that mean no value in a number or category, but may be part of a name; folded."""
 

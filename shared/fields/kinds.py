@@ -145,8 +145,8 @@ class FoldedText(CarField):
 
     Args:
         max_length: characters.
-        translations: Latin names of names in other scripts, by their `fold_script`; a name that is
-            not listed is kept in its script. If None, such names count as missing.
+        translations: Latin names by names in other scripts; a name that is not listed is kept in
+            its script. If None, such names count as missing.
         is_name: decimals stay one word (`fold_name`).
         takes_numbers: a JSON number is read as its text: the model 208.
     """
@@ -162,7 +162,9 @@ class FoldedText(CarField):
     ) -> None:
         super().__init__(**options)
         self.max_length = max_length
-        self.translations = translations
+        self.translations = translations and {
+            fold_script(name): latin for name, latin in translations.items()
+        }
         self.is_name = is_name
         self.takes_numbers = takes_numbers
         self.document("string", maxLength=max_length)
@@ -220,7 +222,7 @@ class Category(CarField):
         self.spellings = {
             **(phrases.spellings if phrases else {}),
             **{fold(member): member for member in enum},
-            **spellings,
+            **{fold_phrase(spelling): member for spelling, member in spellings.items()},
         }
         self.phrases = phrases
         words = f"one of {', '.join(enum)}, or a usual spelling"

@@ -5,7 +5,6 @@ import re
 
 from shared.domain.names import clean_text
 
-_MARKS = str.maketrans(dict.fromkeys("‘’ʼ´`", "'") | {"\u2212": "-"})
 _SPACES_AFTER_SIGN = re.compile(r"^([+-])\s+")
 
 _GROUPED_BY_SPACE = re.compile(
@@ -50,20 +49,19 @@ def parse_number(text: str, *, whole: bool) -> float | None:
         return None
     for pattern, grouping, decimal in _WHOLE_FORMS if whole else _DECIMAL_FORMS:
         if pattern.fullmatch(compact):
-            break
-    else:
-        return None
-    if whole and pattern is _GROUPED_BY_SPACE and _THREE_DECIMALS.search(compact):
-        return None
-    number = float(compact.translate(dict.fromkeys(map(ord, grouping))).replace(decimal, "."))
-    return number if math.isfinite(number) else None
+            if whole and pattern is _GROUPED_BY_SPACE and _THREE_DECIMALS.search(compact):
+                return None
+            digits = compact.translate(dict.fromkeys(map(ord, grouping)))
+            number = float(digits.replace(decimal, "."))
+            return number if math.isfinite(number) else None
+    return None
 
 
 def _compact(text: str) -> str:
     """A text with plain digits and single spaces, without the marks around a number."""
     if text.isdecimal() and text.isascii():
         return text
-    plain = " ".join(clean_text(text).translate(_MARKS).split()).strip("' ")
+    plain = " ".join(clean_text(text).split()).strip("' ")
     if plain[-1:] in {".", ","}:
         plain = plain[:-1]
     return _SPACES_AFTER_SIGN.sub(r"\1", plain)

@@ -231,4 +231,6 @@ def _equivalent(
     values = convert(first.number, first.unit), convert(second.number, second.unit)
     if values[0] is None or values[1] is None:
         return None
-    return first if abs(values[0] - values[1]) <= _TOLERANCE * values[0] else None
+    if abs(values[0] - values[1]) > _TOLERANCE * values[0]:
+        raise UnreadableQuantity(SEVERAL_VALUES)
+    return first

@@ -126,7 +126,8 @@ OWNER_SPELLINGS = by_spelling(
         Owner.FOURTH_AND_ABOVE: (
             "quatrieme main, quatrieme main ou plus, 4eme main, 4e main, 4eme main et plus, "
             "4eme main ou plus, fourth, fourth owner, 4th owner, 4th, fourth above owner, "
-            "fourth and above owner, fourth and above, 4th and above, 4 or more, 4 et plus, "
+            "fourth and above owner, fourth and above, 4th and above, "
+            "4th above owner, 4th above, fourth above, 4 or more, 4 et plus, "
             "4 ou plus, 4 owners, 4, 4 0, 5, 6, يد رابعه"
         ),
         Owner.TEST_DRIVE: "vehicule de demonstration, voiture de demonstration, demonstration, "
