@@ -14,22 +14,15 @@ _MARKS = re.compile(
 _NULLS = frozenset({
     "n/a", "n.a.", "n.a", "na", "nan", "null", "none", "nil", "nat", "\\n", "<na>", "<n/a>",
     "<null>", "<none>", "<nan>", "(null)", "(none)", "(na)", "(n/a)", "[null]", "n.c.", "n.c",
-    "n/c", "n.d.", "n.d", "n/d", "n.r.", "n/r", "k.a.", "k. a.", "s/o", "-nan", "-1.#ind",
+    "n/c", "n.d.", "n.d", "n/d", "n.r.", "n/r", "k.a.", "k. a.", "s/o", "s.o.", "n / a", "n / c", "n/s", "n/k", "nul", "nulo", "-nan", "-1.#ind",
     "1.#qnan", "undefined",
 })  # fmt: skip
 """What databases, programs and clerks write; none is a name."""
 
-_SHEET_ERRORS = frozenset(
-    f"#{error}"
-    for error in (
-        "n/a", "n/d", "nv", "n/a!", "#n/a", "null!", "nul!", "nulo!", "div/0!", "div/0", "ref!",
-        "ref", "rif!", "bezug!", "rel!", "value!", "value", "valeur!", "valeur", "wert!",
-        "valor!", "val!", "name?", "nom?", "nombre?", "nome?", "num!", "nombre!", "zahl!", "num",
-        "calc!", "spill!", "epars!", "überlauf!", "getting_data", "field!", "champ!", "blocked!",
-        "connect!", "unknown!", "busy!", "error!", "erreur!",
-    )
-)  # fmt: skip
-"""Error cells of spreadsheets in several languages."""
+_SHEET_ERROR = re.compile(
+    r"#(?:[\u00a1\u00bf]?[^\W\d_][\w/]{0,15}[!?]|n/[ad]|nv|ref|value|valeur|name|num|null|null!|div/0)"
+)
+"""Error cells of spreadsheets in any language: "#REF!", "#VALEUR!", "#NV"."""
 _OFFICE_ERROR = re.compile(r"err(?:or)? \d{3}")
 """Error cells of LibreOffice, folded."""
 
@@ -96,7 +89,7 @@ def is_blank(value: Any) -> bool:
     if len(value) > BLANK_MAX_CHARS:
         return False
     written = value.strip().lower()
-    if written in _NULLS or written in _SHEET_ERRORS:
+    if written in _NULLS or (written[:1] == "#" and _SHEET_ERROR.fullmatch(written)):
         return True
     folded = fold(value)
     if folded and value.isascii():
@@ -108,7 +101,7 @@ def is_blank(value: Any) -> bool:
 
 def _is_blank_text(written: str, folded: str) -> bool:
     """As `is_blank`, of a text with marks only, or with characters that are not ASCII."""
-    if folded in _PHRASES or written in _NULLS or written in _SHEET_ERRORS:
+    if folded in _PHRASES or written in _NULLS or _SHEET_ERROR.fullmatch(written):
         return True
     if not folded and fold_script(written) in _ARABIC_PHRASES:
         return True

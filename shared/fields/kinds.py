@@ -249,7 +249,8 @@ class Category(CarField):
 
     def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
         """As `CarField.read_with_code`; a usual spelling is looked up first."""
-        member = self.spellings.get(fold(value)) if isinstance(value, str) else None
+        is_short = isinstance(value, str) and len(value) <= CATEGORY_MAX_CHARS
+        member = self.spellings.get(fold_phrase(value)) if is_short else None
         return super().read_with_code(value, unit) if member is None else (member, None)
 
     def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:

@@ -51,7 +51,7 @@ FUEL_PHRASES = PhraseReader(
     neutral=(
         "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, carburant, fuel, "
         "bifuel, bivalent, dual, moteur, motor, motorisation, engine, a, au, avec, ou, plomb, 95, "
-        "98, 91, 100, 85, leger, legere, mild, full, micro, super, serie, parallele, type, fuels, "
+        "98, 91, 100, 85, 48v, 12v, b7, leger, legere, mild, full, micro, super, serie, parallele, type, fuels, "
         "voiture, vehicule, car, bi carburant, و, وقود, محرك, سياره"
     ),
     joined={
@@ -86,7 +86,7 @@ TRANSMISSION_PHRASES = PhraseReader(
             "sequentiel, sequential, semi automatique, semi automatic, semi auto, "
             "halbautomatik, tiptronic, tip tronic, steptronic, step tronic, geartronic, "
             "powershift, power shift, easytronic, s tronic, stronic, r tronic, g tronic, gtronic, "
-            "speedshift, speedtronic, etg, egs, bmp, double embrayage, dual clutch, double clutch, "
+            "speedshift, speedtronic, quickshift, dualogic, selespeed, i shift, edct, etg, egs, bmp, double embrayage, dual clutch, double clutch, "
             "twin clutch, doppelkupplung, doppelkupplungsgetriebe, variation continue, "
             "continuously variable, stufenlos, variateur, automatic with manual mode, "
             "automatique avec mode manuel, automatique mode manuel, اوتوماتيك, اوتوماتيكي, "
@@ -94,7 +94,7 @@ TRANSMISSION_PHRASES = PhraseReader(
         ),
     },
     neutral=(
-        "boite, bv, boites, de, a, avec, with, mit, the, vitesse, vitesses, vit, v, rapport, "
+        "boite, bv, boites, box, single, one, fixed, de, a, avec, with, mit, the, vitesse, vitesses, vit, v, rapport, "
         "rapports, speed, speeds, spd, gear, gears, gang, gange, gearbox, transmission, getriebe, "
         "marchas, marce, cambio, type, mode, g, ناقل, حركه, علبه, سرعات, ترس"
     ),
@@ -107,20 +107,20 @@ OWNER_SPELLINGS = by_spelling(
         Owner.FIRST: (
             "premiere main, 1ere main, 1re main, 1er main, 1 ere main, premiere, 1ere, 1st, "
             "premier, premier proprietaire, 1er proprietaire, oui, yes, true, vrai, ja, "
-            "first owner, 1st owner, one owner, single owner, 1 owner, 1, 0, 1 0, 0 0, "
+            "first owner, first hand, 1st owner, one owner, single owner, 1 owner, 1, 0, 1 0, 0 0, "
             "erstbesitz, 1 hand, erste hand, unico dueno, نعم, يد اولي, اول مالك, مالك اول"
         ),
         Owner.SECOND: (
-            "deuxieme main, seconde main, 2eme main, 2 eme main, 2e main, deuxieme, second owner, "
+            "deuxieme main, seconde main, 2eme main, 2 eme main, 2e main, deuxieme, second owner, second hand, "
             "2nd owner, 2nd, 2eme, seconde, 2eme proprietaire, deuxieme proprietaire, "
             "second proprietaire, two owners, 2 owners, 2, 2 0, 2 hand, zweite hand, يد ثانيه, "
             "مالك ثاني"
         ),
         Owner.SECOND_OR_MORE: "deuxieme main ou plus, seconde main ou plus, non, no, false, faux, "
-        "nein, لا",
+        "nein, 2 plus, 2 ou plus, 2 et plus, 2 or more, 2eme main ou plus, 2eme main et plus, لا",
         Owner.THIRD: (
-            "troisieme main, 3eme main, 3e main, third owner, 3rd owner, 3rd, 3eme, troisieme, "
-            "3eme proprietaire, troisieme proprietaire, 3 owners, 3, 3 0, 3 hand, dritte hand, "
+            "troisieme main, 3eme main, 3e main, third owner, third hand, 3rd owner, 3rd, 3eme, "
+            "troisieme, 3eme proprietaire, troisieme proprietaire, 3 owners, 3, 3 0, 3 hand, dritte hand, "
             "يد ثالثه, مالك ثالث"
         ),
         Owner.FOURTH_AND_ABOVE: (
@@ -128,7 +128,7 @@ OWNER_SPELLINGS = by_spelling(
             "4eme main ou plus, fourth, fourth owner, 4th owner, 4th, fourth above owner, "
             "fourth and above owner, fourth and above, 4th and above, "
             "4th above owner, 4th above, fourth above, 4 or more, 4 et plus, "
-            "4 ou plus, 4 owners, 4, 4 0, 5, 6, يد رابعه"
+            "4 ou plus, 4 owners, 4, 4 0, 4 plus, 5, 5 plus, 6, يد رابعه"
         ),
         Owner.TEST_DRIVE: "vehicule de demonstration, voiture de demonstration, demonstration, "
         "test drive, test drive car owner, demo, vorfuhrwagen",

@@ -88,7 +88,7 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "asking_price_mad": (Unit("MAD", 1, "mad dh dhs drh dirham dirhams درهم"),),
     "doors": (
         Unit(
-            "doors", 1, "p porte portes door doors dr drs tur turen turig puertas porte(s) ابواب "
+            "doors", 1, "p porte portes door doors dr drs tur turen turig puertas ابواب "
             "باب",
         ),
     ),
@@ -96,7 +96,7 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
 """The units of each field, its own first."""
 
 UNIT_MAX_CHARS = 40
-_IGNORED = re.compile(r"[\s.\u00b7\u22c5*_-]+")
+_IGNORED = re.compile(r"[\s.()\u00b7\u22c5*_-]+")
 
 
 def _compact(text: str) -> str:

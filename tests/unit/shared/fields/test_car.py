@@ -120,7 +120,10 @@ def test_an_unknown_fuel_is_ignored_with_a_warning(car):
 
 @pytest.mark.parametrize(
     ("value", "model"),
-    [(3008, "3008"), (508.0, "508"), ("108.0", "108"), (9.3, "9.3"), ("Sandero 1,0 TCe", "sandero 1.0 tce")],
+    [
+        (3008, "3008"), (508.0, "508"), ("108.0", "108"), (9.3, "9.3"),
+        ("Sandero 1,0 TCe", "sandero 1.0 tce"),
+    ],
 )  # fmt: skip
 def test_a_model_may_be_a_number(car, value, model):
     assert load_car_request(car | {"model": value}).car.model == model

@@ -61,7 +61,8 @@ def test_a_cell_gets_the_verdict_and_the_normal_form_of_the_same_text_in_json(
             value, codes = json_verdict(name, cell)
             assert values[name][row] == value
             assert type(values[name][row]) is type(value)
-            found = {each.code for each in (*errors, *notes) if each.row == row}
+            found = {error.code for error in errors if error.row == row}
+            found |= {note.code for note in notes if note.row == row}
             if name in {"company", "model"} and codes == {"required"}:
                 codes = set()
             # JSON warns of what a file notes: an unknown word, a unit, an open range.

@@ -42,7 +42,7 @@ def values(field: str, *pairs: tuple[str, Any]) -> list[Any]:
         r"\N", "null", "<NULL>", "<na>", "NaT", "??", "n.c", "N.D.", "nr", "Non communiqué",
         "pas précisée", "Not specified", "unknown", "―", "−", "//", "..", "…", "(vides)", "(blank)",
         "Inconnue", "#REF!", "#NOM?", "#WERT!", "#BEZUG!", "#NV", "#SPILL!", "########", "Err:502",
-        "keine Angabe", "k. A.", "غير متوفرة", "مجهول", "autres", "Sonstige", "\u200b", "n/a\u200f",
+        "#¡VALOR!", "#RIF!", "keine Angabe", "k. A.", "غير متوفرة", "مجهول", "autres", "Sonstige", "\u200b", "n/a\u200f",
         "أخرى", " '' ",
     ],
 )  # fmt: skip
@@ -138,14 +138,19 @@ def test_numbers_are_read_with_their_units_or_left_out(
     "cell",
     [
         "2016", "2016.0", " 2016\u200e", "'2016", "2016.", "٢٠١٦", "2016-07", "2016/07", "2016.07",
-        "07/2016", "7-2016", "07.2016", "2016-07-21", "2016.07.21", "2016/07/21 14:30", "21/07/2016",
+        "07/2016", "7-2016", "07.2016", "2016-07-21", "2016.07.21", "2016/07/21 14:30",
+        "21/07/2016",
         "7/21/2016", "21.07.16", "21/07/2016 08:15:00", "7/21/2016 8:15 PM", "2016-07-21T08:15:00Z",
         "2016-07-21 08:15:00+00:00", "2016-07-21T08:15:00.250+01:00", "20160721", "20160721081500",
         "21072016", "21 juillet 2016", "1er juillet 2016", "jeudi 21 juillet 2016", "21-juil.-16",
-        "juil-16", "Juillet 2016", "July 21, 2016", "21st July 2016", "Thu, 21 Jul 2016 08:15:00 GMT",
+        "juil-16", "Juillet 2016", "July 21, 2016", "21st July 2016",
+        "Thu, 21 Jul 2016 08:15:00 GMT",
         "21. Juli 2016", "Donnerstag, 21. Juli 2016", "يوليوز 2016", "٢١ يوليو ٢٠١٦", "2016-Jul-21",
-        "Année 2016", "Année : 2016", "MY2016", "Modèle 2016", "EZ 07/2016", "Baujahr 2016", "سنة 2016",
-        "mise en circulation le 21/07/2016", "T3 2016", "2016 (66 reg)", "21/07/2016 08h15", "2,016E+03",
+        "Année 2016", "Année : 2016", "MY2016", "Modèle 2016", "EZ 07/2016", "Baujahr 2016",
+        "سنة 2016",
+        "mise en circulation le 21/07/2016", "T3 2016", "2016 (66 reg)", "21/07/2016 08h15",
+        "2,016E+03",
+        "Thu Jul 21 2016 08:15:00 GMT+0100 (CET)", "2016-00-00",
     ],
 )  # fmt: skip
 def test_a_date_gives_its_year(cell: str) -> None:
@@ -197,7 +202,8 @@ def test_what_leaves_a_doubt_about_the_year_is_refused_with_its_reason(
         ("90 000 - 95 000 DH", "several-values"), ("95 000 DH 92 500 DH", "several-values"),
         ("plus de 90 000", "several-values"), ("1 500 DH/mois", "not-a-number"),
         ("92 500 DH vendue", "not-a-number"),
-        ("avance 20 000 DH", "not-a-number"), ("06 61 22 33 44", "not-a-number"),
+        ("avance 20 000 DH", "not-a-number"), ("9,25 M", "unclear-amount"),
+        ("92 ألف", "unclear-amount"), ("92 ألف درهم", 92_000.0), ("06 61 22 33 44", "not-a-number"),
         ("1 DH", "out-of-range"),
     ],
 )  # fmt: skip
@@ -206,9 +212,8 @@ def test_a_price_is_read_among_words_or_left_out(cell: str, expected: Any) -> No
 
 
 def test_the_currency_of_a_price_is_found() -> None:
-    assert [currency_of(text) for text in ("€", "eur", "12 000 USD", "£", "DH", "MAD", "12000")] == [
-        "EUR", "EUR", "USD", "GBP", None, None, None,
-    ]  # fmt: skip
+    stated = [currency_of(text) for text in ("€", "eur", "12 000 USD", "£", "DH", "MAD", "12000")]
+    assert stated == ["EUR", "EUR", "USD", "GBP", None, None, None]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +260,8 @@ def test_the_currency_of_a_price_is_found() -> None:
             ("Second Owner", "Second"), ("3rd owner", "Third"),
             ("4th & Above Owner", "Fourth & Above"), ("yes", "First"), ("No", "Second or more"),
             ("2.0", "Second"),
-            ("plusieurs", "unknown-category"),
+            ("plusieurs", "unknown-category"), ("2+", "Second or more"),
+            ("3+", "unknown-category"), ("-1", "unknown-category"), ("4+", "Fourth & Above"),
         ),
         *values(
             "condition",
