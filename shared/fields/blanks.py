@@ -14,8 +14,8 @@ _MARKS = re.compile(
 _NULLS = frozenset({
     "n/a", "n.a.", "n.a", "na", "nan", "null", "none", "nil", "nat", "\\n", "<na>", "<n/a>",
     "<null>", "<none>", "<nan>", "(null)", "(none)", "(na)", "(n/a)", "[null]", "n.c.", "n.c",
-    "n/c", "n.d.", "n.d", "n/d", "n.r.", "n/r", "k.a.", "k. a.", "s/o", "s.o.", "n / a", "n / c", "n/s", "n/k", "nul", "nulo", "-nan", "-1.#ind",
-    "1.#qnan", "undefined",
+    "n/c", "n.d.", "n.d", "n/d", "n.r.", "n/r", "k.a.", "k. a.", "s/o", "s.o.", "n / a", "n / c",
+    "n/s", "n/k", "nul", "nulo", "-nan", "-1.#ind", "1.#qnan", "undefined",
 })  # fmt: skip
 """What databases, programs and clerks write; none is a name."""
 
