@@ -12,8 +12,6 @@ CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
-_DECIMALS = re.compile(r"(?<![0-9A-Za-z.,])([0-9][.,][0-9]{1,2}|[0-9]+[.,]0+)(?![0-9.,])")
-_WHOLE_DECIMALS = re.compile(r"([0-9]+)\.0+")
 _DECIMAL_SIGN = re.compile("\N{ARABIC DECIMAL SEPARATOR}([0-9]*)")
 _MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u2212": "-"})
 _EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
@@ -101,24 +99,6 @@ def _fold(text: str) -> str:
     return _NOT_ALPHANUMERIC.sub(" ", _without_accents(clean_text(text))).strip()
 
 
-def fold_name(text: str) -> str:
-    """As `fold`, but a number with one decimal stays one word, and "208.0" is "208".
-
-    In a model's name "1.6" is a displacement, not the first generation.
-
-    >>> fold_name("Logan 1,6 dCi"), fold_name("208.0"), fold_name("C4-Picasso")
-    ('logan 1.6 dci', '208', 'c4 picasso')
-    """
-    plain = clean_text(text)
-    if "." not in plain and "," not in plain:
-        return fold(plain)
-    pieces = _DECIMALS.split(plain)
-    pieces[::2] = map(fold, pieces[::2])
-    name = " ".join(filter(None, pieces)).replace(",", ".")
-    whole = _WHOLE_DECIMALS.fullmatch(name)
-    return name if whole is None else whole[1]
-
-
 def fold_script(text: str) -> str:
     """As `fold`, for texts in other scripts, whose letters and digits are kept.
 
@@ -128,8 +108,46 @@ def fold_script(text: str) -> str:
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
     """
-    plain = _without_accents(clean_text(text))
-    return _NOT_A_LETTER.sub(" ", plain.replace(_STRETCH_MARK, "")).strip()
+    plain = _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
+    return _NOT_A_LETTER.sub(" ", plain).strip()
+
+
+_DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2}|\d+[.,]0+)(?![.,]?\d)")
+"""An engine size, as "1.6" or "1,6"; a whole number as spreadsheets write it."""
+_WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
+"""A whole number as spreadsheets write it: "208.0"."""
+_PLUS = re.compile(r"(?<=[^\W_])\+(?=\s|$)")
+_LETTER_VARIANTS = str.maketrans(
+    {"ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك", "گ": "ك", "ڭ": "ك", "ݣ": "ك", "ڤ": "ف", "پ": "ب"}
+    | {_STRETCH_MARK: None}
+)
+"""Letters of Arabic that writers, or keyboards of other languages, use for one another."""
+
+
+def fold_name(text: str) -> str:
+    """As `fold`, for a brand or a model: decimals stay one word, letters of other scripts stay.
+
+    >>> fold_name("Golf 1,6 TDI"), fold_name("ID.4"), fold_name("208.0"), fold_name("CS35+")
+    ('golf 1.6 tdi', 'id 4', '208', 'cs35 plus')
+    >>> fold_name("رونو كليو ٤")
+    'رونو كليو 4'
+    """
+    return _fold_name_short(text) if len(text) <= CACHED_MAX_CHARS else _fold_name(text)
+
+
+def _fold_name(text: str) -> str:
+    text = text.lower() if text.isascii() else _plain_letters(text)
+    parts = _DECIMAL.split(_PLUS.sub(" plus ", text))
+    parts[::2] = [_NOT_A_LETTER.sub(" ", part).strip() for part in parts[::2]]
+    parts[1::2] = [decimal.replace(",", ".") for decimal in parts[1::2]]
+    name = " ".join(part for part in parts if part)
+    whole = _WHOLE_NUMBER.fullmatch(name)
+    return name if whole is None else whole[1]
+
+
+def _plain_letters(text: str) -> str:
+    """Lower case without accents and invisible characters, with digits 0 to 9."""
+    return _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
 
 
 def _without_accents(text: str) -> str:
@@ -141,6 +159,7 @@ def _without_accents(text: str) -> str:
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)
+_fold_name_short = lru_cache(maxsize=CACHED_TEXTS)(_fold_name)
 
 
 MIN_NAME_LENGTH = 5

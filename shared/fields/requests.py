@@ -8,10 +8,11 @@ from marshmallow import ValidationError
 
 from shared.domain.car import USUALLY_STATED, CarFeatures, mileage_warning_code
 from shared.domain.errors import FieldProblem, InvalidInput
-from shared.domain.names import canonical_brand
+from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.kinds import CarField, Category, Number
+from shared.vehicles.names import display_names, read_names
 
 
 class QuickLoader:
@@ -73,18 +74,58 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         raise InvalidInput([FieldProblem(pointer, "not-an-object")])
     given = _QUICK_LOADER.load(body) or _load(body, pointer)
     asking_price_mad = given.pop("asking_price_mad")
-    given["company"] = canonical_brand(given["company"])
-    car = CarFeatures(**given)
+    written = VehicleName(given["company"], given["model"])
+    reading = _read_names(written, pointer)
+    car = CarFeatures(**given | {"company": reading.company, "model": reading.model})
     return CarRequest(
         car=car,
         asking_price_mad=asking_price_mad,
         extras=extras,
+        match=reading.match,
+        given=None if reading.match is Match.EXACT else written,
+        suggestions=reading.suggestions,
         warnings=(
             *_warnings(body, pointer),
+            *_name_warnings(reading, pointer),
             *_missing_field_warnings(car, pointer),
             *_plausibility_warnings(car, pointer),
         ),
     )
+
+
+def _read_names(written: VehicleName, pointer: str) -> NameReading:
+    """Read brand and model.
+
+    Raises:
+        InvalidInput: they name no brand, or no model.
+    """
+    try:
+        return read_names(written.company, written.model)
+    except NamesMissing as error:
+        code = "brand-not-found" if error.field == "company" else "required"
+        problem = FieldProblem(
+            f"{pointer}/{error.field}", code, field=error.field, value=written.company
+        )
+        raise InvalidInput([problem]) from None
+
+
+_NAME_WARNINGS = {Match.CORRECTED: "name-corrected", Match.AMBIGUOUS: "name-ambiguous"}
+
+
+def _name_warnings(reading: NameReading, pointer: str) -> list[dict[str, Any]]:
+    """The warning that names were not taken as they were written."""
+    code = _NAME_WARNINGS.get(reading.match)
+    if code is None:
+        return []
+    near = [" ".join(display_names(each.company, each.model)) for each in reading.suggestions]
+    return [
+        {
+            "pointer": f"{pointer}/model",
+            "code": code,
+            "read_as": " ".join(display_names(reading.company, reading.model)),
+            "suggestions": ", ".join(near),
+        }
+    ]
 
 
 def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:

@@ -249,6 +249,62 @@ NOTICE_MESSAGES: dict[str, Texts] = {
 }
 """Remarks on an uploaded file that are no errors, by code."""
 
+COUNTED_MESSAGES: dict[str, Texts] = {
+    "unreadable-cells": {
+        "fr": "Colonne {column} : valeurs non lues et ignorées, leurs lignes sont estimées sans "
+        "elles : {count} ({values}).",
+        "en": "Column {column}: values not read and ignored, their rows are valued without them: "
+        "{count} ({values}).",
+    },
+    "converted": {
+        "fr": "Colonne {column} : valeurs converties de l'unité indiquée : {count} ({values}).",
+        "en": "Column {column}: values converted from the unit that they state: {count} "
+        "({values}).",
+    },
+    "foreign-currency": {
+        "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
+        "({values}).",
+        "en": "Column {column}: prices in another currency than the dirham, without a verdict: "
+        "{count} ({values}).",
+    },
+    "missing-field": {
+        "fr": "{column} : lignes où rien n'est indiqué, prix moyen et intervalle plus large : "
+        "{count}.",
+        "en": "{column}: rows where nothing is stated, average price and wider interval: {count}.",
+    },
+    "name-corrected": {
+        "fr": "Modèles lus malgré une faute de frappe : {count} lignes ({values}).",
+        "en": "Models read despite a typing error: {count} rows ({values}).",
+    },
+    "name-ambiguous": {
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} lignes "
+        "({values}).",
+        "en": "Uncertain models, valued with a wider interval: {count} rows ({values}).",
+    },
+    "name-unknown": {
+        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} lignes "
+        "({values}).",
+        "en": "Unknown brands or models, valued with a wider interval: {count} rows ({values}).",
+    },
+    "model-unknown": {
+        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} lignes "
+        "({values}).",
+        "en": "Models without statistics, valued with a wider interval: {count} rows ({values}).",
+    },
+    "asking-prices-low": {
+        "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
+        "dirhams, et en unités ?",
+        "en": "{count} of {values} asking prices are below their interval: are they in dirhams, "
+        "and in single units?",
+    },
+    "asking-prices-high": {
+        "fr": "{count} des {values} prix demandés sont au-dessus de leur intervalle : sont-ils en "
+        "dirhams ?",
+        "en": "{count} of {values} asking prices are above their interval: are they in dirhams?",
+    },
+}
+"""Remarks on the rows of a batch, by code, counted at its end."""
+
 NOTICE_SCOPE: Texts = {
     "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",
     "en": " Seen in the first {rows} rows; those that follow are read in the same way.",
