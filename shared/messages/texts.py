@@ -61,6 +61,14 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
         "en": "{label}: a foreign currency; expected {expected} (got {value}).",
     },
+    "converted": {
+        "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
+        "en": "{label}: {value} was converted from the unit that it states.",
+    },
+    "open-range": {
+        "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
+        "en": "{label}: the open range {value} was read as its bound.",
+    },
     "invalid": {
         "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
         "en": "{label}: refused value (got {value}).",
