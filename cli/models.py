@@ -2,12 +2,12 @@
 
 import contextlib
 import getpass
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from cli.streams import echo_json
 from model_store.cards.blocks import MARKDOWN_FILE
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry, ShadowPointer
@@ -235,7 +235,7 @@ def _user() -> str:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo_json(value, indent=2)
 
 
 @contextlib.contextmanager
