@@ -28,7 +28,6 @@ PROBLEMS_OF_BODIES = {
 }
 CROSS_SITE = "A page of another site asks"
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
 def complete_document(document: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +85,13 @@ def _complete_schemas(node: Any) -> None:
     if "default" in node and node["default"] is None:
         del node["default"]
     if isinstance(node.get("enum"), list) and "type" not in node:
-        types = sorted({_TYPES[type(value)] for value in node["enum"]}, reverse=True)
-        node["type"] = types[0] if len(types) == 1 else types
+        _complete_enum(node)
     for each in node.values():
         _complete_schemas(each)
+
+
+def _complete_enum(node: dict[str, Any]) -> None:
+    """Give an enum of texts its type; one with null becomes a choice, as generators expect."""
+    values = node.pop("enum")
+    enum = {"type": "string", "enum": [value for value in values if value is not None]}
+    node.update({"anyOf": [enum, {"type": "null"}]} if None in values else enum)
