@@ -50,7 +50,7 @@ RANGE_PARAMETERS = [
     header_parameter(
         "If-Range",
         "The `ETag`, so that the range is of the same file.",
-        example='"01m8…-results.csv"',
+        example='"01m8fqj4f7z0kj5s71amqzvc4r-results.csv"',
     ),
 ]
 PARTIAL_NOTE = (

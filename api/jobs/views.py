@@ -54,7 +54,9 @@ IDEMPOTENCY_KEY_MAX = 200
 
 def idempotency_parameter(description: str) -> dict[str, Any]:
     """The documentation of the header `Idempotency-Key`."""
-    return header_parameter("Idempotency-Key", description, maxLength=IDEMPOTENCY_KEY_MAX)
+    return header_parameter(
+        "Idempotency-Key", description, minLength=1, maxLength=IDEMPOTENCY_KEY_MAX
+    )
 
 
 @blueprint.post("/jobs")

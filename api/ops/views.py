@@ -85,7 +85,13 @@ class PredictionStatsSchema(Schema):
 class DayQuery(Schema):
     """Query parameters of the statistics of a day."""
 
-    date = fields.String(metadata={"description": "UTC day, YYYY-MM-DD; today by default"})
+    date = fields.String(
+        metadata={
+            "description": "UTC day, YYYY-MM-DD; today by default",
+            "format": "date",
+            "example": "2026-11-22",
+        }
+    )
 
 
 @blueprint.get("/health")

@@ -186,8 +186,8 @@ def test_operations(call):
     assert call("get_liveness", "Liveness").status == "alive"
     assert call("get_readiness", "Readiness").checks
     assert isinstance(call("get_cache_statistics", "CacheStats").hit_rate, float)
-    statistics = call("get_prediction_statistics", "PredictionStats", date="2020-02-29")
-    assert statistics.date == dt.date(2020, 2, 29)
+    day = dt.date(2020, 2, 29)
+    assert call("get_prediction_statistics", "PredictionStats", date=day).date == day
     assert "# HELP" in call("get_metrics", str)
 
 

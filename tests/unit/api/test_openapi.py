@@ -125,6 +125,17 @@ def test_the_service_accepts_every_default_and_example_of_a_query_parameter(docu
     assert tried > 10
 
 
+def test_examples_of_headers_can_be_sent(document):
+    headers = [
+        parameter["schema"]["example"]
+        for *_, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "header" and "example" in parameter["schema"]
+    ]
+    assert headers
+    assert all(each.isascii() and each.isprintable() for each in headers), headers
+
+
 def test_the_service_refuses_coverages_that_the_description_does_not_name(document, client):
     (coverage,) = [
         parameter
