@@ -67,11 +67,11 @@ def _complete_responses(operation: dict[str, Any], method: str) -> None:
 
 
 def _drop_absence(schema: dict[str, Any]) -> None:
-    """Remove null and the default "" from the schema of a parameter: left out is not empty."""
+    """Remove null and empty defaults from the schema of a parameter: left out is not empty."""
     if isinstance(schema.get("type"), list):
         types = [each for each in schema["type"] if each != "null"]
         schema["type"] = types[0] if len(types) == 1 else types
-    if schema.get("default", ...) in (None, ""):
+    if schema.get("default", ...) in (None, "", [], ()):
         del schema["default"]
 
 
