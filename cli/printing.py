@@ -26,8 +26,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "comparables": "typical cars near it:",
         "no-comparables": "no typical car is near it",
         "comparable": "{name} {years}, {km} km: {price} MAD ({listings} listings)",
-        "read-as": "read as: {car}",
-        "suggestions": "did you mean: {names}?",
         "note": "note: {text}",
         "colon": ": ",
     },
@@ -48,8 +46,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "comparables": "voitures typiques proches :",
         "no-comparables": "aucune voiture typique n'est proche",
         "comparable": "{name} {years}, {km} km : {price} MAD ({listings} annonces)",
-        "read-as": "lue comme : {car}",
-        "suggestions": "vouliez-vous dire : {names} ?",
         "note": "remarque : {text}",
         "colon": " : ",
     },
@@ -66,7 +62,7 @@ FRENCH_NAMES = {
 
 
 def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The lines of price, interval, verdict, car as understood and requested extras."""
+    """The lines of price, interval, verdict and requested extras."""
     texts = TEXTS[language]
     yield f"{number(valuation.price_mad, language)} MAD"
     yield texts["interval"].format(
@@ -76,7 +72,6 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
     )
     if valuation.verdict is not None:
         yield _verdict_line(valuation.verdict, language)
-    yield from _reading_lines(valuation, language)
     if "contributions" in valuation.raw:
         yield from _contribution_lines(valuation, language)
     if "depreciation" in valuation.raw:
@@ -99,21 +94,6 @@ def _verdict_line(verdict: Verdict, language: str) -> str:
         percentile=verdict.percentile,
         difference=number(verdict.difference_mad, language, sign="+"),
     )
-
-
-def _reading_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The car as it was understood, and the names that may be meant instead."""
-    texts, car = TEXTS[language], dict(valuation.read_as)
-    if not car:
-        return
-    parts = [f"{car.pop('company')} {car.pop('model')}", str(car.pop("year"))]
-    for feature, value in car.items():
-        if value is not None:
-            shown = _value({"feature": feature, "value": value}, language)
-            parts.append(f"{_name(feature, language)} {shown}")
-    yield texts["read-as"].format(car=", ".join(parts))
-    if valuation.suggestions:
-        yield texts["suggestions"].format(names=", ".join(valuation.suggestions))
 
 
 def _contribution_lines(valuation: Valuation, language: str) -> Iterator[str]:

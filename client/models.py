@@ -38,13 +38,6 @@ class Valuation:
     model_version: str
     model_known: bool
     """False: the car's model is not in the training data, so the interval is wider."""
-    match: str
-    """How brand and model relate to known names: `exact`, `alias`, `corrected`, `ambiguous` or
-    `unknown`."""
-    read_as: Mapping[str, Any]
-    """The car as it was understood, by field."""
-    suggestions: tuple[str, ...]
-    """Known cars that may be meant, like `Renault Clio`; empty if the match is exact."""
     cached: bool
     verdict: Verdict | None
     warnings: tuple[str, ...]
@@ -60,11 +53,6 @@ class Valuation:
             "high_mad": interval["high"],
             "coverage": interval["coverage"],
             "model_version": answer["model"]["version"],
-            "match": answer.get("match", "exact"),
-            "read_as": answer.get("read_as", {}),
-            "suggestions": tuple(
-                f"{each['company']} {each['model']}" for each in answer.get("suggestions", ())
-            ),
             "verdict": verdict and Verdict(**_members(Verdict, verdict)),
             "warnings": tuple(
                 f"{each['pointer']}: {each['detail']}" for each in answer["warnings"]

@@ -40,8 +40,8 @@ def addresses(service):
             "active model": "/models/active",
             "model card": "/models/active/card",
             "file of a card": "/models/active/card.json",
-            "style of a page": re.search(r'href="(/assets/[^"]+\.css[^"]*)"', pages["/"])[1],
-            "script of the docs": re.search(r'src="(/docs/static/[^"]+)"', pages["/docs"])[1],
+            "style of a page": re.findall(r'href="(/assets/[^"]+\.css[^"]*)"', pages["/"])[0],
+            "script of the docs": re.findall(r'src="(/docs/static/[^"]+)"', pages["/docs"])[0],
         }
 
 
@@ -80,8 +80,8 @@ def test_a_date_that_the_service_sent_is_a_condition_too(http, addresses, route)
         known = {"If-Modified-Since": format_datetime(since, usegmt=True)}
         assert http.get(address, headers=known).status_code == 304
         assert http.get(address, headers=known | {"If-None-Match": '"x"'}).status_code == 200
-    for since in (format_datetime(moment - day, usegmt=True), "yesterday", ""):
-        assert http.get(address, headers={"If-Modified-Since": since}).status_code == 200
+    for other in (format_datetime(moment - day, usegmt=True), "yesterday", ""):
+        assert http.get(address, headers={"If-Modified-Since": other}).status_code == 200
 
 
 def test_results_send_a_date(http, addresses):
