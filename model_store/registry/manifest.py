@@ -14,6 +14,10 @@ SCHEMA_VERSION = 4
 """Version of the bundle's file formats and features; other versions are refused."""
 
 MANIFEST_FILE = "manifest.json"
+ENCODER_FILE = "encoder.json"
+CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
+"""Files of a model card: data of the page, and text."""
+
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"
