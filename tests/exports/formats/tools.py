@@ -1,11 +1,14 @@
 """Files as pandas, R, spreadsheets and reporting tools write them."""
 
-from .cars import KM_PER_MILE, MOROCCO, SLIP, Export, Reading, pick, reading
-from .writing import ENGLISH, FRENCH, grouped, one_of, to_csv
+from tests.exports.formats.cars import KM_PER_MILE, MOROCCO, SLIP, Export, Reading, pick, reading
+from tests.exports.formats.writing import ENGLISH, FRENCH, grouped, one_of, to_csv
 
 
 def pandas_index() -> Export:
-    """`DataFrame.to_csv` with its index: a nameless first column, floats for whole numbers, blanks for NaN, lists."""
+    """`DataFrame.to_csv` with its index.
+
+    A nameless first column, floats for whole numbers, blanks for NaN, lists.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 2, 32):
         changes: dict[str, object] = {}
@@ -57,7 +60,10 @@ def pandas_index() -> Export:
 
 
 def r_write_csv2() -> Export:
-    """R's `write.csv2`: row names under an empty header, quoted texts, NA, decimal commas, 1e+05 for 100000."""
+    """R's `write.csv2`.
+
+    Row names under an empty header, quoted texts, NA, decimal commas, 1e+05 for 100000.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 9, 31):
         changes: dict[str, object] = {}
@@ -114,7 +120,10 @@ def excel_dos() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "Marque;Modèle;Mise en circulation;Énergie;Boîte;Kilométrage;Puissance fiscale;Prix demandé;Ville;Couleur"
+    header = (
+        "Marque;Modèle;Mise en circulation;Énergie;Boîte;Kilométrage;"
+        "Puissance fiscale;Prix demandé;Ville;Couleur"
+    )
     return Export(
         name="excel-dos",
         file_name="PARC.CSV",
@@ -168,7 +177,10 @@ def sheet_with_units() -> Export:
 
 
 def airtable() -> Export:
-    """Airtable's CSV: a primary 'Name', miles in the header, notes over several lines, attachments, check marks."""
+    """Airtable's CSV.
+
+    A primary 'Name', miles in the header, notes over several lines, attachments, check marks.
+    """
     slips = {"Hyundai Tucson": ("Hyundai", "Tuscon"), "Seat Ibiza": ("SEAT", "Ibzia")}
     rows, read = [], []
     for i, car in pick(MOROCCO, 4, 32):
@@ -195,7 +207,10 @@ def airtable() -> Export:
             )
         )
         read.append(reading(car, km=km, **changes))
-    header = "Name,Make,Model,Model Year,Fuel Type,Transmission,Odometer (mi),Asking Price,Status,Notes,Photos,Published"
+    header = (
+        "Name,Make,Model,Model Year,Fuel Type,Transmission,Odometer (mi),"
+        "Asking Price,Status,Notes,Photos,Published"
+    )
     return Export(
         name="airtable",
         file_name="Vehicles-Grid view.csv",
@@ -207,7 +222,10 @@ def airtable() -> Export:
 
 
 def power_bi() -> Export:
-    """Data of a visual as Power BI exports it: 'Somme de …' headers, and the applied filters as a last line."""
+    """Data of a visual as Power BI exports it.
+
+    'Somme de …' headers, and the applied filters as a last line.
+    """
     rows: list[tuple[object, ...]] = []
     read: list[Reading | None] = []
     for i, car in pick(MOROCCO, 16, 34):

@@ -1,7 +1,16 @@
 """All export formats."""
 
-from . import arabic, databases, english, european, french, indian, json_dumps, tools
-from .cars import Export, Writer
+from tests.exports.formats import (
+    arabic,
+    databases,
+    english,
+    european,
+    french,
+    indian,
+    json_dumps,
+    tools,
+)
+from tests.exports.formats.cars import Export, Writer
 
 WRITERS: tuple[Writer, ...] = (
     *french.WRITERS,

@@ -1,7 +1,7 @@
-"""Invented cars from which the export formats are written, and what a reader should understand of each row."""
+"""Invented cars from which the export formats are written, and the expected reading of each row."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
 KM_PER_MILE = 1.609344
@@ -13,7 +13,10 @@ ANY = frozenset({"exact", "alias", "corrected", "ambiguous", "unknown"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Car:
-    """A car with the facts from which a format picks its columns: km, cm3, horse power, price in MAD."""
+    """A car with the facts from which a format picks its columns.
+
+    Km, cm3, horse power, price in MAD.
+    """
 
     company: str
     model: str
@@ -49,8 +52,9 @@ class Car:
 class Reading:
     """What a person reads in a row; None where the row says nothing.
 
-    `names` are the display names that are right ("Dacia Logan"), the preferred one first. A `foreign` car is not sold in
-    Morocco: its brand must be kept and its model may be unknown or keep its trim words.
+    `names` are the display names that are right ("Dacia Logan"), the preferred one first. A
+    `foreign` car is not sold in Morocco: its brand must be kept, its model may be unknown or keep
+    its trim words.
     """
 
     company: str
@@ -65,7 +69,7 @@ class Reading:
 
 
 def reading(car: Car, *, names: tuple[str, ...] = (), **changes: object) -> Reading:
-    """The reading of a row that states the car fully, with `changes` for what the row states otherwise."""
+    """The reading of a row that states all of a car but the `changes`."""
     foreign = car.title in NOT_SOLD
     full = Reading(
         company=car.company,
@@ -78,14 +82,15 @@ def reading(car: Car, *, names: tuple[str, ...] = (), **changes: object) -> Read
         match=ANY if foreign else KNOWN,
         foreign=foreign,
     )
-    return replace(full, **changes)  # type: ignore[arg-type]
+    return replace(full, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """A file as a site or tool writes it, and the expected reading of each row (None: the row must be rejected).
+    """A file as a site or tool writes it, and the expected reading of each row.
 
-    `said` names what the service assumes and must say in its notices; see NOTICES in the test module.
+    A row without a reading must be rejected. `said` names what the service assumes and must say in
+    its notices; see NOTICES in the test module.
     """
 
     name: str
@@ -94,7 +99,6 @@ class Export:
     content: bytes
     rows: tuple[Reading | None, ...]
     said: frozenset[str] = frozenset()
-    options: Mapping[str, str] = field(default_factory=dict)
     foreign_currency: bool = False
 
 
@@ -275,7 +279,10 @@ INDIA = _parse(INDIA_TEXT)
 
 
 def pick(pool: tuple[Car, ...], start: int, count: int) -> Iterator[tuple[int, Car]]:
-    """`count` cars of the pool from `start` on, around its end, numbered from 0; each with a mileage of its own."""
+    """`count` cars of the pool from `start` on, around its end, numbered from 0.
+
+    Each with a mileage of its own.
+    """
 
     def endless() -> Iterator[Car]:
         position = start

@@ -1,7 +1,7 @@
 """Exports in German, Dutch and Spanish."""
 
-from .cars import MOROCCO, SLIP, Export, pick, reading
-from .writing import GERMAN, grouped, one_of, to_csv
+from tests.exports.formats.cars import MOROCCO, SLIP, Export, pick, reading
+from tests.exports.formats.writing import GERMAN, grouped, one_of, to_csv
 
 GERMAN_MODELS = {
     "Mercedes-Benz Classe C": "C-Klasse",
@@ -12,7 +12,10 @@ GERMAN_MODELS = {
 
 
 def mobile_de() -> Export:
-    """Scrape of a German site: Windows-1252, first registration as MM/YYYY, power as '81 kW (110 PS)', euros."""
+    """Scrape of a German site.
+
+    Windows-1252, first registration as MM/YYYY, power as '81 kW (110 PS)', euros.
+    """
     slips = {
         "Opel Corsa": ("Opel", "Corssa"),
         "Nissan Qashqai": ("Nissan", "Quashqai"),
@@ -41,7 +44,10 @@ def mobile_de() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "Marke;Modell;Erstzulassung;Kilometerstand;Kraftstoff;Getriebe;Leistung;Hubraum;Preis;Türen;Farbe"
+    header = (
+        "Marke;Modell;Erstzulassung;Kilometerstand;Kraftstoff;"
+        "Getriebe;Leistung;Hubraum;Preis;Türen;Farbe"
+    )
     return Export(
         name="mobile-de",
         file_name="mobile.de Parkplatz.csv",
@@ -54,7 +60,10 @@ def mobile_de() -> Export:
 
 
 def german_dealer() -> Export:
-    """Stock list of a German dealer system: abbreviated headers, the version in the model column, dates with dots."""
+    """Stock list of a German dealer system.
+
+    Abbreviated headers, the version in the model column, dates with dots.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 14, 30):
         model = GERMAN_MODELS.get(car.title, car.model)
@@ -78,7 +87,10 @@ def german_dealer() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "Fahrzeug-Nr;Hersteller;Modellbezeichnung;EZ;KM-Stand;Kraftstoffart;Getriebeart;KW;PS;Hubraum (ccm);VK brutto (EUR)"
+    header = (
+        "Fahrzeug-Nr;Hersteller;Modellbezeichnung;EZ;KM-Stand;Kraftstoffart;"
+        "Getriebeart;KW;PS;Hubraum (ccm);VK brutto (EUR)"
+    )
     return Export(
         name="german-dealer",
         file_name="Bestand_GW.csv",
@@ -91,7 +103,10 @@ def german_dealer() -> Export:
 
 
 def dutch_dealer() -> Export:
-    """Stock list of a Dutch dealer: 'Handgeschakeld', prices as '€ 12.950,-', power in pk (horse power)."""
+    """Stock list of a Dutch dealer.
+
+    'Handgeschakeld', prices as '€ 12.950,-', power in pk (horse power).
+    """
     words = {
         "Diesel": ("Diesel",),
         "Petrol": ("Benzine",),
@@ -124,7 +139,10 @@ def dutch_dealer() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "Kenteken;Merk;Model;Uitvoering;Bouwjaar;Kilometerstand;Brandstof;Transmissie;Vermogen (pk);Cilinderinhoud;Vraagprijs"
+    header = (
+        "Kenteken;Merk;Model;Uitvoering;Bouwjaar;Kilometerstand;Brandstof;"
+        "Transmissie;Vermogen (pk);Cilinderinhoud;Vraagprijs"
+    )
     return Export(
         name="dutch-dealer",
         file_name="voorraad.csv",
@@ -137,7 +155,10 @@ def dutch_dealer() -> Export:
 
 
 def spanish_portal() -> Export:
-    """Export of a Spanish site: 'Gasolina', 'Cambio', 'Potencia (CV)' which is horse power and not fiscal power."""
+    """Export of a Spanish site.
+
+    'Gasolina', 'Cambio', 'Potencia (CV)' which is horse power and not fiscal power.
+    """
     words = {
         "Diesel": ("Diésel", "Diesel"),
         "Petrol": ("Gasolina",),

@@ -1,7 +1,7 @@
 """Dumps of databases and exports of dealer and ERP systems."""
 
-from .cars import KM_PER_MILE, MOROCCO, SLIP, Export, pick, reading
-from .writing import ENGLISH, grouped, one_of, to_csv
+from tests.exports.formats.cars import KM_PER_MILE, MOROCCO, SLIP, Export, pick, reading
+from tests.exports.formats.writing import ENGLISH, grouped, one_of, to_csv
 
 
 def mysql_dump() -> Export:
@@ -31,19 +31,9 @@ def mysql_dump() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "\t".join(
-        [
-            "id",
-            "brand",
-            "model",
-            "first_registration",
-            "fuel",
-            "gearbox",
-            "mileage",
-            "fiscal_power",
-            "asking_price",
-            "updated_at",
-        ]
+    header = (
+        "id\tbrand\tmodel\tfirst_registration\tfuel\tgearbox\tmileage\tfiscal_power\t"
+        "asking_price\tupdated_at"
     )
     return Export(
         name="mysql-dump",
@@ -55,7 +45,10 @@ def mysql_dump() -> Export:
 
 
 def postgres_copy() -> Export:
-    """PostgreSQL's `COPY … CSV HEADER`: time stamps with a zone, t/f, numeric with decimals, JSON in a cell."""
+    """PostgreSQL's `COPY … CSV HEADER`.
+
+    Time stamps with a zone, t/f, numeric with decimals, JSON in a cell.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 10, 31):
         changes: dict[str, object] = {}
@@ -103,7 +96,10 @@ def postgres_copy() -> Export:
 
 
 def sql_server() -> Export:
-    """SQL Server Management Studio's result as Unicode text: UTF-16 with tabs, NULL, CamelCase names."""
+    """SQL Server Management Studio's result as Unicode text.
+
+    UTF-16 with tabs, NULL, CamelCase names.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 18, 33):
         changes: dict[str, object] = {}
@@ -126,7 +122,10 @@ def sql_server() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "VehicleId,MakeName,ModelName,ModelYear,FuelType,GearboxType,OdometerKm,EngineCapacity,PowerKw,AskingPrice,CreatedAt"
+    header = (
+        "VehicleId,MakeName,ModelName,ModelYear,FuelType,GearboxType,"
+        "OdometerKm,EngineCapacity,PowerKw,AskingPrice,CreatedAt"
+    )
     return Export(
         name="sql-server",
         file_name="Results.txt",
@@ -137,7 +136,10 @@ def sql_server() -> Export:
 
 
 def dbase() -> Export:
-    """A table of an old French garage program: names of at most ten letters, capitals, cells padded with spaces."""
+    """A table of an old French garage program.
+
+    Names of at most ten letters, capitals, cells padded with spaces.
+    """
     ascii_names = str.maketrans("ËËÉ", "EEE")
     fuels = {"Diesel": "DIESEL", "Petrol": "ESSENCE", "Hybrid": "HYBRIDE", "Electric": "ELECTRIQUE"}
     gears = {"Manual": "MANUELLE", "Automatic": "AUTO"}
@@ -172,7 +174,10 @@ def dbase() -> Export:
 
 
 def dealer_system() -> Export:
-    """A dealer management system: technical headers, one-letter codes, compact dates, German number format."""
+    """A dealer management system.
+
+    Technical headers, one-letter codes, compact dates, German number format.
+    """
     fuels = {"Diesel": "D", "Petrol": "P", "Hybrid": "H", "Electric": "E"}
     rows, read = [], []
     for i, car in pick(MOROCCO, 22, 32):
@@ -193,7 +198,10 @@ def dealer_system() -> Export:
             )
         )
         read.append(reading(car))
-    header = "VEHICLE_NO;BRAND_TXT;MODEL_TXT;FIRST_REG_DT;MILEAGE_KM;FUEL_TYPE_CD;TRANSM_CD;ENG_CCM;POWER_KW;SALES_PRICE;CURRENCY;STATUS"
+    header = (
+        "VEHICLE_NO;BRAND_TXT;MODEL_TXT;FIRST_REG_DT;MILEAGE_KM;FUEL_TYPE_CD;"
+        "TRANSM_CD;ENG_CCM;POWER_KW;SALES_PRICE;CURRENCY;STATUS"
+    )
     return Export(
         name="dealer-system",
         file_name="ZVEH_STOCK_20250630.CSV",
@@ -204,7 +212,10 @@ def dealer_system() -> Export:
 
 
 def odoo() -> Export:
-    """Odoo's fleet: 'Brand/Model' in the model column, the odometer's unit in a column of its own (miles)."""
+    """Odoo's fleet.
+
+    'Brand/Model' in the model column, the odometer's unit in a column of its own (miles).
+    """
     fuels = {
         "Diesel": "Diesel",
         "Petrol": "Gasoline",
@@ -251,7 +262,10 @@ def odoo() -> Export:
 
 
 def catalogue_feed() -> Export:
-    """The vehicle feed of a social network's catalogue: dotted names, capitals, price with its currency in the cell."""
+    """The vehicle feed of a social network's catalogue.
+
+    Dotted names, capitals, price with its currency in the cell.
+    """
     fuels = {"Diesel": "DIESEL", "Petrol": "GASOLINE", "Hybrid": "HYBRID", "Electric": "ELECTRIC"}
     rows, read = [], []
     for i, car in pick(MOROCCO, 19, 32):

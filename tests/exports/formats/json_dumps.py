@@ -2,12 +2,12 @@
 
 import json
 
-from .cars import MOROCCO, SLIP, Export, pick, reading
-from .writing import FRENCH, one_of
+from tests.exports.formats.cars import MOROCCO, SLIP, Export, pick, reading
+from tests.exports.formats.writing import FRENCH, one_of
 
 
 def small_ads_lines() -> Export:
-    """One object per line with camelCase names, nulls, nested members and lists that are no columns."""
+    """One object per line with camelCase names, nulls, and nested members that are no columns."""
     slips = {
         "Renault Clio": ("Renault", "Cloi"),
         "Mazda CX-5": ("Mazdaa", "CX-5"),
@@ -51,7 +51,7 @@ def small_ads_lines() -> Export:
 
 
 def api_dump() -> Export:
-    """A JSON array in which the car is a nested object and the price an object with its currency."""
+    """A JSON array whose cars are nested objects, and prices objects with a currency."""
     items, read = [], []
     for i, car in pick(MOROCCO, 24, 30):
         changes: dict[str, object] = {}

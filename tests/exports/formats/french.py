@@ -1,11 +1,14 @@
 """Exports of French and Moroccan marketplaces."""
 
-from .cars import MOROCCO, SLIP, Export, Reading, pick, reading
-from .writing import FRENCH, grouped, one_of, to_csv
+from tests.exports.formats.cars import MOROCCO, SLIP, Export, Reading, pick, reading
+from tests.exports.formats.writing import FRENCH, grouped, one_of, to_csv
 
 
 def la_centrale() -> Export:
-    """Scrape of a French site: prices in euros, narrow no-break spaces, 'Mécanique' for a manual gearbox."""
+    """Scrape of a French site.
+
+    Prices in euros, narrow no-break spaces, 'Mécanique' for a manual gearbox.
+    """
     gears = {
         "Manual": ("Mécanique", "mécanique 6 rapports", "Boîte mécanique"),
         "Automatic": ("Automatique", "Auto"),
@@ -108,7 +111,10 @@ def moteur_ma() -> Export:
         read.append(reading(car, **changes))
     rows[20] = ("Voiture très propre à vendre", *rows[20][1:])
     read[20] = None
-    header = "Titre,Prix,Ville,Année,Boîte de vitesses,Type de carburant,Kilométrage,Puissance fiscale,Publiée le"
+    header = (
+        "Titre,Prix,Ville,Année,Boîte de vitesses,Type de carburant,"
+        "Kilométrage,Puissance fiscale,Publiée le"
+    )
     return Export(
         name="moteur-ma",
         file_name="moteur_ma_2025-06.csv",
@@ -120,7 +126,10 @@ def moteur_ma() -> Export:
 
 
 def wandaloo() -> Export:
-    """Scrape of a Moroccan portal: lower-case headers without accents, 'millesime', gearboxes as BVM/BVA codes."""
+    """Scrape of a Moroccan portal.
+
+    Lower-case headers without accents, 'millesime', gearboxes as BVM/BVA codes.
+    """
     words = {
         "Diesel": ("Diesel", "DIESEL"),
         "Petrol": ("Essence", "essence"),
@@ -160,7 +169,10 @@ def wandaloo() -> Export:
             )
         )
         read.append(reading(car, **changes))
-    header = "marque,modele,version,millesime,energie,boite,kilometrage,puissance_fiscale,main,ville,prix,lien"
+    header = (
+        "marque,modele,version,millesime,energie,boite,kilometrage,"
+        "puissance_fiscale,main,ville,prix,lien"
+    )
     return Export(
         name="wandaloo",
         file_name="wandaloo.csv",

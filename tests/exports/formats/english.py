@@ -1,7 +1,16 @@
 """Exports of British, American and Gulf sites."""
 
-from .cars import KM_PER_MILE, MOROCCO, SLIP, USA, Export, Reading, pick, reading
-from .writing import ENGLISH, grouped, one_of, to_csv
+from tests.exports.formats.cars import (
+    KM_PER_MILE,
+    MOROCCO,
+    SLIP,
+    USA,
+    Export,
+    Reading,
+    pick,
+    reading,
+)
+from tests.exports.formats.writing import ENGLISH, grouped, one_of, to_csv
 
 
 def autotrader_uk() -> Export:
@@ -67,7 +76,10 @@ def autotrader_uk() -> Export:
 
 
 def used_cars_us() -> Export:
-    """Public data set from an American site: 'milage' with a slip, '51,000 mi.', '8-Speed A/T', dollars."""
+    """Public data set from an American site.
+
+    'milage' with a slip, '51,000 mi.', '8-Speed A/T', dollars.
+    """
     fuels = {
         "Petrol": ("Gasoline",),
         "Diesel": ("Diesel",),
@@ -89,7 +101,7 @@ def used_cars_us() -> Export:
         changes: dict[str, object] = {"fuel": None} if car.fuel == "Electric" else {}
         gear = one_of(gears[car.gear], i)
         if i == 5:
-            gear, changes["transmission"] = "–", None
+            gear, changes["transmission"] = "\u2013", None
         rows.append(
             (
                 car.company,
@@ -99,7 +111,7 @@ def used_cars_us() -> Export:
                 one_of(fuels[car.fuel], i),
                 f"{car.hp}.0HP {car.cc / 1000:.1f}L 4 Cylinder Engine Gasoline Fuel",
                 gear,
-                one_of(("Black", "Blue Metallic", "–"), i),
+                one_of(("Black", "Blue Metallic", "\u2013"), i),
                 one_of(("None reported", "At least 1 accident or damage reported", ""), i),
                 one_of(("Yes", ""), i),
                 f"${grouped(car.price / 10, ',')}",
@@ -131,7 +143,10 @@ def used_cars_us() -> Export:
 
 
 def craigslist() -> Export:
-    """Public data set from American small ads: lower case, floats, 'gas', 'other'; the odometer's unit is not stated."""
+    """Public data set from American small ads.
+
+    Lower case, floats, 'gas', 'other'; the odometer's unit is not stated.
+    """
     fuels = {
         "Petrol": ("gas",),
         "Diesel": ("diesel",),
@@ -171,7 +186,7 @@ def craigslist() -> Export:
                 gear,
                 one_of(("fwd", "4wd", "rwd", ""), i),
                 one_of(("sedan", "SUV", "pickup", ""), i),
-                "2021-04-1%d T12:31:18-0500" % (i % 9),
+                f"2021-04-1{i % 9}T12:31:18-0500",
             )
         )
         read.append(reading(car, **changes))

@@ -1,7 +1,7 @@
 """Exports in Arabic."""
 
-from .cars import MOROCCO, Export, pick, reading
-from .writing import grouped, one_of, to_csv
+from tests.exports.formats.cars import MOROCCO, Export, pick, reading
+from tests.exports.formats.writing import grouped, one_of, to_csv
 
 COMPANIES = {
     "Dacia": "داسيا",
@@ -38,7 +38,10 @@ DIGITS = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
 
 def open_market() -> Export:
-    """Scrape of an Arabic marketplace: Arabic headers, brands and words; kilometres as a range; right-to-left marks."""
+    """Scrape of an Arabic marketplace.
+
+    Arabic headers, brands and words; kilometres as a range; right-to-left marks.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 0, 32):
         low = car.km // 10_000 * 10_000
@@ -75,7 +78,10 @@ def open_market() -> Export:
 
 
 def arabic_digits() -> Export:
-    """Excel's 'Unicode text' of an Arabic sheet: UTF-16 with tabs, Arabic-Indic digits and separators."""
+    """Excel's 'Unicode text' of an Arabic sheet.
+
+    UTF-16 with tabs, Arabic-Indic digits and separators.
+    """
     rows, read = [], []
     for i, car in pick(MOROCCO, 7, 30):
         changes: dict[str, object] = {}
@@ -91,7 +97,7 @@ def arabic_digits() -> Export:
                 one_of((km, f"{km} كم"), i),
                 one_of(WORDS[car.fuel], i),
                 one_of(WORDS[car.gear], i),
-                f"{car.cc / 1000:.1f}".replace(".", "٫").translate(DIGITS) if car.cc else "",
+                f"{car.cc / 1000:.1f}".replace(".", "\u066b").translate(DIGITS) if car.cc else "",
                 f"{grouped(car.price, '٬').translate(DIGITS)} درهم",
             )
         )

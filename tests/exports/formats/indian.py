@@ -1,7 +1,7 @@
 """Public data sets from Indian sites."""
 
-from .cars import INDIA, NOT_SOLD, SLIP, Export, pick, reading
-from .writing import ENGLISH, one_of, to_csv
+from tests.exports.formats.cars import INDIA, NOT_SOLD, SLIP, Export, pick, reading
+from tests.exports.formats.writing import ENGLISH, one_of, to_csv
 
 SOLD = tuple(car for car in INDIA if car.title not in NOT_SOLD)
 
@@ -21,7 +21,10 @@ def brand(company: str) -> str:
 
 
 def car_names() -> Export:
-    """The first data set of the Indian site: model names in lower case without brands, prices in lakh."""
+    """The first data set of the Indian site.
+
+    Model names in lower case without brands, prices in lakh.
+    """
     rows, read = [], []
     for i, car in pick(SOLD, 0, 28):
         name = "corolla altis" if car.title == "Toyota Corolla" else car.model.lower()
@@ -39,7 +42,10 @@ def car_names() -> Export:
             )
         )
         read.append(reading(car, match=SLIP))
-    header = "Car_Name,Year,Selling_Price,Present_Price,Kms_Driven,Fuel_Type,Seller_Type,Transmission,Owner"
+    header = (
+        "Car_Name,Year,Selling_Price,Present_Price,Kms_Driven,"
+        "Fuel_Type,Seller_Type,Transmission,Owner"
+    )
     return Export(
         name="car-names",
         file_name="car data.csv",
@@ -92,7 +98,7 @@ def full_names() -> Export:
 
 
 def glued_labels() -> Export:
-    """A scrape in which each cell begins with its label ('Engine796 CC'), kilometres grouped in lakh, an index column."""
+    """A scrape with an index column in which cells begin with their label: 'Engine796 CC'."""
     rows, read = [], []
     for i, car in pick(INDIA, 13, 30):
         rows.append(
