@@ -63,9 +63,17 @@ class Reading:
     fuel: str | None
     transmission: str | None
     km: float | None
+    cc: int
+    hp: int
+    fiscal: int
+    price: int
     names: tuple[str, ...]
     match: frozenset[str] = KNOWN
     foreign: bool = False
+
+
+# The facts of a car that not every format states: right if they are read, None if not.
+FACTS = {"engine_cc": "cc", "max_power_bhp": "hp", "fiscal_power_cv": "fiscal"}
 
 
 def reading(car: Car, *, names: tuple[str, ...] = (), **changes: object) -> Reading:
@@ -78,6 +86,10 @@ def reading(car: Car, *, names: tuple[str, ...] = (), **changes: object) -> Read
         fuel=car.fuel,
         transmission=car.gear,
         km=car.km,
+        cc=car.cc,
+        hp=car.hp,
+        fiscal=car.fiscal,
+        price=car.price,
         names=(car.title, *OTHER_NAMES.get(car.title, ()), *names),
         match=ANY if foreign else KNOWN,
         foreign=foreign,
@@ -100,6 +112,9 @@ class Export:
     rows: tuple[Reading | None, ...]
     said: frozenset[str] = frozenset()
     foreign_currency: bool = False
+    """Whether the file states another currency than the dirham."""
+    prices_in_mad: bool = True
+    """Whether the prices are those of the cars: False also for an amount without currency."""
 
 
 Writer = Callable[[], Export]

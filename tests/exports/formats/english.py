@@ -70,8 +70,9 @@ def autotrader_uk() -> Export:
         media_type="text/csv",
         content=to_csv(header, rows).encode(),
         rows=tuple(read),
-        said=frozenset({"currency"}),
+        said=frozenset({"currency", "miles"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 
@@ -137,8 +138,9 @@ def used_cars_us() -> Export:
         media_type="text/csv",
         content=to_csv(header, rows).encode(),
         rows=tuple(read),
-        said=frozenset({"currency"}),
+        said=frozenset({"currency", "miles"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 
@@ -216,6 +218,7 @@ def craigslist() -> Export:
         media_type="text/csv",
         content=to_csv(header, rows).encode(),
         rows=tuple(read),
+        prices_in_mad=False,
     )
 
 
@@ -280,6 +283,7 @@ def dubizzle() -> Export:
         rows=tuple(read),
         said=frozenset({"currency"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 

@@ -56,6 +56,7 @@ def mobile_de() -> Export:
         rows=tuple(read),
         said=frozenset({"currency"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 
@@ -99,6 +100,7 @@ def german_dealer() -> Export:
         rows=tuple(read),
         said=frozenset({"currency"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 
@@ -151,6 +153,7 @@ def dutch_dealer() -> Export:
         rows=tuple(read),
         said=frozenset({"currency"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 
@@ -201,6 +204,7 @@ def spanish_portal() -> Export:
         rows=tuple(read),
         said=frozenset({"currency"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 

@@ -66,6 +66,7 @@ def la_centrale() -> Export:
         rows=tuple(read),
         said=frozenset({"currency"}),
         foreign_currency=True,
+        prices_in_mad=False,
     )
 
 

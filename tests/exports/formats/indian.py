@@ -53,6 +53,7 @@ def car_names() -> Export:
         content=to_csv(header.split(","), rows, line_end="\r\n").encode(),
         rows=tuple(read),
         said=frozenset({"title"}),
+        prices_in_mad=False,
     )
 
 
@@ -94,6 +95,7 @@ def full_names() -> Export:
         content=to_csv(header, rows).encode(),
         rows=tuple(read),
         said=frozenset({"title"}),
+        prices_in_mad=False,
     )
 
 
@@ -143,6 +145,7 @@ def glued_labels() -> Export:
         content=to_csv(header, rows).encode(),
         rows=tuple(read),
         said=frozenset({"title"}),
+        prices_in_mad=False,
     )
 
 
