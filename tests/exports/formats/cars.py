@@ -261,7 +261,10 @@ NOT_SOLD = frozenset(
 OTHER_NAMES = {
     "Land Rover Range Rover Evoque": ("Land Rover Evoque",),
     "Renault Zoe": ("Renault Zoé",),
-    "Seat Leon": ("Seat León",),
+    "Lexus RX 350": ("Lexus RX",),
+    "Suzuki Swift": ("Maruti Swift",),
+    "Suzuki Celerio": ("Maruti Celerio",),
+    "Chevrolet Silverado 1500": ("Chevrolet Silverado",),
 }
 
 
