@@ -88,7 +88,8 @@ class PricePerKm:
         km = columns["km_driven"]
         assert len(km) == n
         self.rows += n
-        price = np.maximum(300_000.0 - np.asarray(km, dtype=np.float64), 5_000.0)
+        driven = np.nan_to_num(np.asarray(km, dtype=np.float64), nan=100_000.0)
+        price = np.maximum(300_000.0 - driven, 5_000.0)
         levels = np.asarray(QUANTILE_LEVELS)
         return Table(price, price[:, None] * (0.5 + levels)[None, :], np.ones(n, np.bool_))
 

@@ -337,14 +337,6 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
         "en": "Column {column}: unknown words, ignored ({values}).",
     },
-    "converted": {
-        "fr": "Colonne {column} : convertie à partir de l'unité indiquée ({values}).",
-        "en": "Column {column}: converted from the unit that is stated ({values}).",
-    },
-    "open-range": {
-        "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne ({values}).",
-        "en": "Column {column}: open ranges, read as their bounds ({values}).",
-    },
     "titles-left-out": {
         "fr": "Lignes au-dessus des titres de colonnes, laissées de côté : {values}.",
         "en": "Rows above the header, left out: {values}.",

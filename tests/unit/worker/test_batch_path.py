@@ -150,7 +150,6 @@ def test_each_row_says_what_was_read_of_its_names(path: BulkPath) -> None:
     assert (exact["read_as"], exact["match"]) == ("Toyota Corolla", "exact")
     assert exact["suggestions"] == ""
     assert (corrected["read_as"], corrected["match"]) == ("Toyota Corolla", "corrected")
-    assert "Toyota Corolla" in corrected["suggestions"]
     assert unknown["match"] == "exact"  # this model knows every name
     audit = [orjson.loads(line) for line in path.audit_lines()]
     assert "match" not in audit[0]

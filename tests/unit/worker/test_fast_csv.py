@@ -302,7 +302,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
     text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
     options = {"dry_run": draw(st.booleans()), "language": draw(st.sampled_from(["fr", "en"]))}
     constants = draw(st.sampled_from(CONSTANTS))
-    units = draw(st.sampled_from([{}, {"km_driven": "mi"}]))
+    units = draw(st.sampled_from([{}, {"km_driven": "miles"}]))
     batch = manifest(delimiter, encoding, header, constants, units, **options)
     return text.encode(encoding, "replace"), batch, draw(st.integers(1, 4))
 
