@@ -244,10 +244,10 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
 
 NOTICE_MESSAGES: dict[str, Texts] = {
     "near-header": {
-        "fr": "Le titre « {values} » n'est pas connu ; à une lettre près, c'est « {label} », et il "
-        "est lu ainsi. Sinon : ?columns=.",
-        "en": "Header {values} is not known; but for one letter it is {label}, and is read as "
-        "such. If it is not, use ?columns=.",
+        "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
+        "Sinon : ?columns=.",
+        "en": "Header {values} is not known, but nearly: it is read as {label}. If it is not, "
+        "use ?columns=.",
     },
     "no-header": {
         "fr": "Pas de ligne de titres : la première ligne est une voiture. Colonnes reconnues : "

@@ -42,7 +42,7 @@ class NamedField(NamedTuple):
 
     field: str
     basis: str
-    """`name`, `alias`, `alias-and-unit` or `date`; see `shared.domain.table.ColumnMatch`."""
+    """One of `shared.domain.table.ColumnMatch`."""
     unit: str | None = None
     """The unit that the name states, if it states one."""
 
@@ -198,7 +198,7 @@ def _read_cut_name(name: str, key: str) -> NamedField | None:
     if len(name) != DBASE_NAME_CHARS or not name.isupper():
         return None
     fields = {field for known, field in FIELD_BY_KEY.items() if known.startswith(key)}
-    return NamedField(fields.pop(), "alias") if len(fields) == 1 else None
+    return NamedField(fields.pop(), "near") if len(fields) == 1 else None
 
 
 def _read_with_tail(name: str, key: str) -> NamedField | None:

@@ -127,7 +127,13 @@ class _Matcher:
         for field, candidates in rivals.items():
             best = self._best(field, candidates)
             if best is not None:
-                self.found[field] = best
+                self._accept(best)
+
+    def _accept(self, candidate: _Candidate) -> None:
+        self.found[candidate.field] = candidate
+        if candidate.basis == "near":
+            name = shorten(self.header[candidate.column])
+            self.notices.append(Notice(code="near-header", field=candidate.field, values=(name,)))
 
     def _best(self, field: str, candidates: Sequence[_Candidate]) -> _Candidate | None:
         """The best of several columns for one field; None if they contradict each other."""
@@ -177,9 +183,7 @@ class _Matcher:
                     near.setdefault(field, []).append(index)
         for field, indexes in near.items():
             if len(indexes) == 1:
-                self.found[field] = _Candidate(indexes[0], field, "near", rank=RANKS["near"])
-                name = shorten(self.header[indexes[0]])
-                self.notices.append(Notice(code="near-header", field=field, values=(name,)))
+                self._accept(_Candidate(indexes[0], field, "near", rank=RANKS["near"]))
 
     def add_title(self, settled: set[str]) -> None:
         """A column that holds brand and model together, if there is no column of models."""
