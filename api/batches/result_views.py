@@ -10,11 +10,12 @@ from werkzeug.http import http_date, parse_range_header
 from api.batches.results import StoredFile, is_partial
 from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.batches.views import current_batch
+from api.http.conditional import is_known
 from api.http.context import language, services
 from api.http.file_names import attachment_header
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, header_parameter, query_parameters
+from api.http.responses import NOT_MODIFIED, ApiBlueprint, header_parameter, query_parameters
 from api.http.uploads import CSV, NDJSON, PARQUET
 from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
@@ -22,6 +23,7 @@ from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import PartialResultIsCsv
 
 blueprint = ApiBlueprint("results", __name__, description="Results of batches.")
+PLAIN_TEXT = "text/plain"
 RESULTS_HEADER = "Carprice-Results"
 """Response header: `complete`, or `partial` if rows are missing at the end of the file."""
 
@@ -44,7 +46,7 @@ RANGE_PARAMETERS = [
     header_parameter(
         "If-Range",
         "The `ETag`, so that the range is of the same file.",
-        example='"01m8…-results.csv"',
+        example='"01m8fqj4f7z0kj5s71amqzvc4r-results.csv"',
     ),
 ]
 PARTIAL_NOTE = (
@@ -68,6 +70,7 @@ RANGE = TABLE | {"description": "The requested range"}
 
 @blueprint.get("/batches/<batch_id>/results")
 @blueprint.doc(
+    operationId="get_results",
     summary="Download the results",
     description=(
         "Every row of the file once, in its order: its own columns, then `price_mad`, `low_mad`, "
@@ -79,6 +82,7 @@ RANGE = TABLE | {"description": "The requested range"}
 )
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems(**TABLE_PROBLEMS, status_406="None of CSV, NDJSON and Parquet is accepted")
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
@@ -96,6 +100,7 @@ def results(batch_id: str) -> Response:
 
 @blueprint.get("/batches/<batch_id>/rejected")
 @blueprint.doc(
+    operationId="get_rejected_rows",
     summary="Download the rejected rows",
     description="Their own columns, line and reasons: ready to be corrected and uploaded again."
     + PARTIAL_NOTE,
@@ -103,6 +108,7 @@ def results(batch_id: str) -> Response:
 )
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems(**TABLE_PROBLEMS)
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
@@ -112,9 +118,19 @@ def rejected(batch_id: str) -> Response:
 
 
 @blueprint.get("/batches/<batch_id>/errors")
-@blueprint.doc(summary="Download the error report")
-@blueprint.response(
-    200, RowErrorSchema, content_type=NDJSON, description="One object a line, in the file's order"
+@blueprint.doc(
+    operationId="get_error_report",
+    summary="Download the error report",
+    # Generators of clients do not know NDJSON, and read it as a text.
+    responses={
+        "200": {
+            "description": "One object a line, in the file's order",
+            "content": {
+                PLAIN_TEXT: {"schema": {"type": "string"}},
+                NDJSON: {"schema": RowErrorSchema},
+            },
+        }
+    },
 )
 @blueprint.problems(
     **FILE_PROBLEMS,
@@ -127,10 +143,11 @@ def row_errors(batch_id: str) -> Response:
     load_query()
     batch = current_batch(batch_id)
     report = services().batch_results.errors(batch, language())
-    response = _attachment(batch, report, NDJSON, "errors.ndjson")
+    media_type = request.accept_mimetypes.best_match((NDJSON, PLAIN_TEXT)) or NDJSON
+    response = _attachment(batch, report, media_type, "errors.ndjson")
     response.headers["Accept-Ranges"] = "none"
     response.headers["Content-Language"] = language()
-    response.vary.add("Accept-Language")
+    response.vary.update(("Accept", "Accept-Language"))
     return response
 
 
@@ -169,7 +186,7 @@ def stored_response(batch: Batch, table: ResultTable, file_format: ExportFormat)
     """A result file, or the requested range of it: 200, 206, 304 or 416."""
     file = services().batch_results.file(batch, table, file_format)
     headers = _file_headers(batch, file)
-    if headers["ETag"].strip('"') in request.if_none_match:
+    if is_known(headers["ETag"], headers.get("Last-Modified")):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     validators = (headers["ETag"], headers.get("Last-Modified"))
     try:

@@ -46,7 +46,7 @@ _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
     "description": "A CSV of any usual encoding, an Excel workbook (.xlsx), Parquet, JSON Lines or "
-    "a JSON array; plain, gzip or zstd. Its content decides what it is; a `charset` in the "
+    "a JSON array; plain, gzip or zstd. Its content decides what it is; a `charset` in its "
     "Content-Type is its encoding unless its bytes contradict it.",
     "content": {
         MULTIPART: {
@@ -56,10 +56,7 @@ UPLOAD_BODY: dict[str, Any] = {
                 "required": [FILE_PART],
             }
         },
-        CSV: {"schema": _BINARY},
-        XLSX: {"schema": _BINARY},
-        PARQUET: {"schema": _BINARY},
-        NDJSON: {"schema": _BINARY},
+        # The other types of `RAW_TYPES` are accepted too; generators of clients know this one.
         "application/octet-stream": {"schema": _BINARY},
     },
 }
@@ -89,7 +86,7 @@ class UploadBody:
         self.file_name = file_name_of(decode_header_bytes(disposition))
         """The caller's name of the file; in a form it is known once the bytes of the file come."""
         self.charset: str | None = None
-        """The parameter of the file's Content-Type; known when `file_name` is."""
+        """The parameter of the file's Content-Type; in a form it is known when `file_name` is."""
         if not self._is_form:
             self.charset = request.mimetype_params.get("charset")
         self._events: Iterator[multipart.Event] | None = None

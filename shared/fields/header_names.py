@@ -12,14 +12,15 @@ HEADER_NAMES: dict[str, str] = {
         "manufacturer, manufacturer name, company, company name, car make, oem, mark, marke, "
         "hersteller, herstellername, automarke, fabrikat, fahrzeugmarke, marca, fabricante, "
         "الماركة, ماركة, العلامة, العلامة التجارية, ماركة السيارة, الشركة, الشركة المصنعة, "
-        "الصانع, المصنع, النوع والماركة"
+        "الصانع, المصنع, النوع والماركة, merk, automerk, marka, marque vhl, fabricante vehiculo"
     ),
     "model": (
         "modele, nom modele, libelle modele, lib modele, gamme, gamme modele, modele "
         "commercial, denomination commerciale, famille, modele base, model, model name, car "
         "model, vehicle model, model line, model family, model group, modell, modellname, "
         "fahrzeugmodell, automodell, baureihe, modellreihe, modelo, modello, الموديل, موديل, "
-        "الطراز, طراز, موديل السيارة, اسم الموديل, طراز السيارة"
+        "الطراز, طراز, موديل السيارة, اسم الموديل, طراز السيارة, modellbezeichnung, "
+        "modelbezeichnung, type modele, model vehicle, typemodele"
     ),
     "year": (
         "annee, an, annee modele, modele annee, annee fabrication, annee construction, annee "
@@ -33,7 +34,8 @@ HEADER_NAMES: dict[str, str] = {
         "registration, year model, yr, my, prod year, vehicle year, purchase year, jahr, "
         "baujahr, modelljahr, zulassungsjahr, erstzulassungsjahr, herstellungsjahr, ano, anno, "
         "anio, السنة, سنة, سنة الصنع, سنة الموديل, سنة الإنتاج, سنة التصنيع, عام الصنع, العام, "
-        "سنة أول تسجيل, موديل السنة"
+        "سنة أول تسجيل, موديل السنة, bouwjaar, ano modelo, ano fabricacao, ano fabricacion, "
+        "anno immatricolazione, rok produkcji, rok, yil, model yili, an fabricatie"
     ),
     "fuel": (
         "carburant, type carburant, energie, type energie, motorisation, source energie, "
@@ -41,15 +43,19 @@ HEADER_NAMES: dict[str, str] = {
         "kind, fuel category, engine fuel, engine fuel type, engine type fuel, energy, energy "
         "type, propulsion, powertrain, kraftstoff, kraftstoffart, kraftstofftyp, treibstoff, "
         "antrieb, antriebsart, motorart, combustible, carburante, alimentazione, الوقود, وقود, "
-        "نوع الوقود, المحروقات, نوع المحرك, نوع المحروقات, الطاقة"
+        "نوع الوقود, المحروقات, نوع المحرك, نوع المحروقات, الطاقة, brandstof, brandstofsoort, "
+        "combustivel, tipo combustible, tipo combustivel, tipo carburante, paliwo, rodzaj "
+        "paliwa, yakit, yakit tipi, combustibil, bensin"
     ),
     "transmission": (
         "boite, boite vitesse, type boite, type boite vitesse, bv, transmission, boite auto, "
         "type transmission, libelle boite, lib boite, code boite, boite v, bte vitesse, bte, "
         "gearbox, gearbox type, gear, gear box, gear type, gears type, gearshift, transmission "
         "type, transmission kind, getriebe, getriebeart, getriebetyp, schaltung, cambio, caja "
-        "cambio, tipo cambio, transmision, ناقل الحركة, علبة السرعة, علبة السرعات, علبة, القير, القير "
-        "نوع, نوع القير, ناقل السرعة, الجير, نوع ناقل الحركة, الفتيس, نوع علبة السرعات"
+        "cambio, tipo cambio, transmision, ناقل الحركة, علبة السرعة, علبة السرعات, علبة, القير, "
+        "القير نوع, نوع القير, ناقل السرعة, الجير, نوع ناقل الحركة, الفتيس, نوع علبة السرعات, "
+        "transm, transmissie, versnellingsbak, transmissao, skrzynia biegow, vites, vites tipi, "
+        "cutie viteze"
     ),
     "km_driven": (
         "kilometrage, km, kms, kilometre, klm, kilometrage compteur, compteur, compteur km, km "
@@ -61,18 +67,22 @@ HEADER_NAMES: dict[str, str] = {
         "odometer, run, kilometerstand, laufleistung, tachostand, km stand, gefahrene "
         "kilometer, kilometraje, chilometraggio, chilometri, quilometragem, الكيلومترات, عدد "
         "الكيلومترات, المسافة, المسافة المقطوعة, العداد, عداد, كيلومترات, كم, المسافة المقطوعة "
-        "كم, قراءة العداد, كيلومتر, ممشى, الممشى, الكيلومتراج"
+        "كم, قراءة العداد, كيلومتر, ممشى, الممشى, الكيلومتراج, kilometros, quilometros, "
+        "przebieg, last odometer, current odometer, odometer km, km totaux, km actuel, dernier "
+        "releve"
     ),
     "edition": (
         "version, finition, libelle version, niveau finition, serie, trim, trim level, variant, "
         "edition, grade, sub model, submodel, derivative, ausstattung, ausstattungslinie, "
-        "ausfuhrung, variante, allestimento, الفئة, النسخة, الإصدار"
+        "ausfuhrung, variante, allestimento, الفئة, النسخة, الإصدار, uitvoering, version "
+        "commerciale, finition commerciale, trim name, acabado"
     ),
     "owner": (
         "main, premiere main, 1ere main, proprietaire, nombre main, nombre proprietaire, owner, "
         "owner type, owners, number owner, ownership, previous owner, no owner, owner count, "
         "vorbesitzer, anzahl vorbesitzer, fahrzeughalter, anzahl fahrzeughalter, عدد الملاك, "
-        "المالك, اليد الأولى"
+        "المالك, اليد الأولى, first owner, first hand, 1st hand, one owner, first main, unico "
+        "proprietario"
     ),
     "seller_type": (
         "vendeur, type vendeur, type annonceur, seller, seller type, sold by, dealer type, "
@@ -83,14 +93,16 @@ HEADER_NAMES: dict[str, str] = {
         "cylindree, cylindree moteur, volume moteur, engine, engine size, engine cc, cc, "
         "displacement, engine displacement, engine capacity, engine volume, cubic capacity, "
         "capacity cc, motor size, hubraum, cilindrada, cilindrata, السعة, سعة المحرك, حجم "
-        "المحرك"
+        "المحرك, cilinderinhoud, eng, motor, engine displ, displ, cylinder capacity, pojemnosc, "
+        "cylindree cm3"
     ),
     "max_power_bhp": (
         "puissance reelle, puissance din, puissance ch, puissance moteur, puissance din ch, "
         "puissance maxi, puissance max, ch din, chevaux din, cheval vapeur, puissance "
         "dynamique, max power, bhp, horsepower, horse power, hp, engine power, engine hp, "
         "engine horsepower, power hp, max power bhp, leistung, motorleistung, potencia, "
-        "potenza, قوة المحرك, القوة الحصانية, الأحصنة"
+        "potenza, قوة المحرك, القوة الحصانية, الأحصنة, vermogen, puissance chevaux, moc, max "
+        "puissance"
     ),
     "torque_nm": (
         "couple, couple moteur, couple max, couple maxi, torque, max torque, engine torque, "
@@ -107,12 +119,14 @@ HEADER_NAMES: dict[str, str] = {
         "ort, ciudad, citta, المدينة, مدينة, الموقع"
     ),
     "condition": (
-        "etat, etat general, condition, zustand, fahrzeugzustand, الحالة, حالة السيارة, حالة"
+        "etat, etat general, condition, zustand, fahrzeugzustand, الحالة, حالة السيارة, حالة, "
+        "conditie, vehicle condition, condition vehicle"
     ),
     "origin": "origine, provenance, origin, origine vehicule, herkunft, الأصل, المصدر",
     "doors": (
         "porte, nombre porte, door, number door, door count, no door, num door, tur, turen, "
-        "anzahl tur, anzahl turen, puerta, porta, الأبواب, عدد الأبواب"
+        "anzahl tur, anzahl turen, puerta, porta, الأبواب, عدد الأبواب, deuren, portas, "
+        "puertas, nb porte"
     ),
     "asking_price_mad": (
         "prix, prix demande, prix vente, prix ttc, prix vente ttc, prix affiche, prix public, "
@@ -121,7 +135,9 @@ HEADER_NAMES: dict[str, str] = {
         "price, list price, listing price, listed price, price mad, price dh, advertised price, "
         "retail price, amount, preis, verkaufspreis, kaufpreis, brutto preis, bruttopreis, "
         "angebotspreis, precio, prezzo, preco, الثمن, السعر, ثمن, سعر, سعر البيع, ثمن البيع, "
-        "السعر المطلوب, الثمن المطلوب"
+        "السعر المطلوب, الثمن المطلوب, vk brutto, vk preis, vk, vraagprijs, prijs, cena, fiyat, "
+        "precio venta, preco venda, prix affiche ttc, prix annonce ttc, prix public ttc, prix "
+        "actuel, current price, price amount"
     ),
 }
 """Comma-separated names of the columns of each field."""
@@ -168,6 +184,15 @@ CONSUMPTION_NAMES = (
 )
 """Names of columns of the fuel economy if the header states the unit."""
 
+UNIT_WORDS = frozenset({"unit", "unite", "einheit", "uom"})
+"""Last words of the names of columns that hold the unit of another column."""
+
+GENERIC_PARTS = frozenset({
+    "name", "label", "text", "title", "type", "amount", "code", "raw", "display", "formatted",
+    "value",
+})  # fmt: skip
+"""Members of an object whose name tells what they are: `make.name`."""
+
 CURRENCY_NAMES = (
     "devise, monnaie, currency, price currency, waehrung, wahrung, moneda, valuta, العملة"
 )
@@ -175,7 +200,8 @@ CURRENCY_NAMES = (
 
 IGNORED_WORDS = frozenset({
     "a", "d", "de", "del", "der", "des", "die", "du", "en", "in", "l", "la", "le", "les", "of",
-    "the", "vehicule", "vehicle", "voiture", "car", "veh",
+    "the", "vehicule", "vehicle", "voiture", "car", "veh", "vhl", "txt", "cd", "dt", "desc",
+    "lbl", "lib", "libelle", "label", "value", "str", "somme", "moyenne", "sum", "average",
 })  # fmt: skip
 """Words that do not change what a column means; a name of such words alone keeps them."""
 

@@ -244,10 +244,10 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
 
 NOTICE_MESSAGES: dict[str, Texts] = {
     "near-header": {
-        "fr": "Le titre « {values} » n'est pas connu ; à une lettre près, c'est « {label} », et il "
-        "est lu ainsi. Sinon : ?columns=.",
-        "en": "Header {values} is not known; but for one letter it is {label}, and is read as "
-        "such. If it is not, use ?columns=.",
+        "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
+        "Sinon : ?columns=.",
+        "en": "Header {values} is not known, but nearly: it is read as {label}. If it is not, "
+        "use ?columns=.",
     },
     "no-header": {
         "fr": "Pas de ligne de titres : la première ligne est une voiture. Colonnes reconnues : "
@@ -274,6 +274,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
     "unit-converted": {
         "fr": "Colonne « {column} » : en {values} d'après son titre, convertie en {unit}.",
         "en": "Column {column}: in {values} by its header, converted to {unit}.",
+    },
+    "mixed-units": {
+        "fr": "La colonne « {values} » mélange plusieurs unités : elle n'est pas lue.",
+        "en": "Column {values} mixes several units: it is not read.",
     },
     "units-below-header": {
         "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
@@ -332,14 +336,6 @@ NOTICE_MESSAGES: dict[str, Texts] = {
     "unknown-category": {
         "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
         "en": "Column {column}: unknown words, ignored ({values}).",
-    },
-    "converted": {
-        "fr": "Colonne {column} : convertie à partir de l'unité indiquée ({values}).",
-        "en": "Column {column}: converted from the unit that is stated ({values}).",
-    },
-    "open-range": {
-        "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne ({values}).",
-        "en": "Column {column}: open ranges, read as their bounds ({values}).",
     },
     "titles-left-out": {
         "fr": "Lignes au-dessus des titres de colonnes, laissées de côté : {values}.",

@@ -28,6 +28,12 @@ ODOMETER_MIN_KM = 1_000
 """A column of numbers whose mean is less is hardly one of odometers."""
 
 MIN_SHARE = 0.5
+ROUNDING = 0.0002
+"""Relative difference of two numbers that say the same."""
+
+NAMED_MIN_SHARE = 0.1
+"""Share of known cars in a column whose name says that it holds names of cars."""
+
 WORD_MIN_CHARS = 3
 """A shorter cell (`M`, `1`) may spell a category by chance."""
 
@@ -78,7 +84,7 @@ def is_title(text: str) -> bool:
 
 def begins_with_brand(text: str) -> bool:
     """Whether a text is the name of a known brand and something else: `DACIA Logan`."""
-    words = text.replace("-", " ").split()
+    words = re.split(r"[\s/-]+", text.strip())
     most = min(BRAND_MAX_WORDS, len(words) - 1)
     return any(is_brand(" ".join(words[:count])) for count in range(1, most + 1))
 
@@ -185,22 +191,38 @@ def _mostly(cells: Column, units: Sequence[str], holds: Callable[[float], bool])
     return share(cells, is_such) > MIN_SHARE
 
 
-def agreement(field: str, one: Column, other: Column) -> float:
-    """Share of the rows in which two columns of a field do not contradict each other."""
+def agreement(
+    field: str, one: Column, other: Column, units: tuple[str | None, str | None] = (None, None)
+) -> float:
+    """Share of the rows in which two columns of a field do not contradict each other.
+
+    Args:
+        field: the field.
+        one: cells of a column.
+        other: cells of the other column.
+        units: of whole columns, if their headers state them.
+    """
     pairs = [
-        (_normal(field, left), _normal(field, right))
+        (_normal(field, left, units[0]), _normal(field, right, units[1]))
         for left, right in zip(one, other, strict=False)
         if not is_blank(left) and not is_blank(right)
     ]
-    return sum(left == right for left, right in pairs) / len(pairs) if pairs else 1.0
+    return sum(_are_equal(*pair) for pair in pairs) / len(pairs) if pairs else 1.0
 
 
-def _normal(field: str, cell: str) -> object:
+def _normal(field: str, cell: str, unit: str | None) -> object:
     kind = CAR_FIELDS[field]
     try:
-        return kind.read(cell)
+        return kind.read_with_code(cell, unit)[0] if isinstance(kind, Number) else kind.read(cell)
     except ValidationError:
-        return fold(cell) if not isinstance(kind, Number) else cell
+        return fold(cell)
+
+
+def _are_equal(one: object, other: object) -> bool:
+    """Equal, or numbers that differ by one, or by rounding: model year and date, kW and PS."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= max(1.0, ROUNDING * abs(one))
+    return one == other
 
 
 def find_title_column(
@@ -229,10 +251,12 @@ def find_title_column(
         for index, name in enumerate(header)
         if index not in taken and header_key(name) in TITLE_KEYS
     ]
-    shares = {index: share(cells_of(index), is_title) for index in named}
+    shares = {index: share(cells_of(index), _names_vehicle) for index in named}
     best = max(named, key=shares.__getitem__, default=None)
-    if best is not None and shares[best] > MIN_SHARE:
-        return best
+    if best is not None:
+        needed = NAMED_MIN_SHARE if _names_a_car(header[best]) else MIN_SHARE
+        if shares[best] > needed:
+            return best
     if has_brand and company is not None:
         if share(cells_of(company), is_title) > MIN_SHARE:
             return company
@@ -243,6 +267,11 @@ def find_title_column(
     elif has_brand:
         return next((index for index in named if _names_a_car(header[index])), None)
     return None
+
+
+def _names_vehicle(text: str) -> bool:
+    """Whether a text names a model, with its brand or without."""
+    return begins_with_brand(text) or is_known_car(None, text)
 
 
 def _names_a_car(name: str) -> bool:

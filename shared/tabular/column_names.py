@@ -25,10 +25,12 @@ NEAR_MIN_CHARS = 5
 UNIT_FIELDS = ("mileage_mpg", "km_driven", "max_power_bhp", "torque_nm")
 """Fields that a unit alone names, as in `kW`."""
 
+DBASE_NAME_CHARS = 10
+_NAMED_FIELDS = ("seller_type", "city")
+"""Fields of people and places: `seller.name` is no kind of seller."""
+
 _BRACKETED = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_CAMEL = re.compile(
-    r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý][a-zà-ÿ])|(?<=[a-zà-ÿ]{2})(?=[A-ZÀ-Ý])"
-)
+_CAMEL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý][a-zà-ÿ])|(?<=[a-zà-ÿ]{2})(?=[A-ZÀ-Ý])")
 _SEPARATORS = re.compile(r"[\s_,;:-]+")
 _LOST = re.compile(r"[?\ufffd]+")
 _UNIT_TOKENS = 3
@@ -40,7 +42,7 @@ class NamedField(NamedTuple):
 
     field: str
     basis: str
-    """`name`, `alias`, `alias-and-unit` or `date`; see `shared.domain.table.ColumnMatch`."""
+    """One of `shared.domain.table.ColumnMatch`."""
     unit: str | None = None
     """The unit that the name states, if it states one."""
 
@@ -125,7 +127,7 @@ def _read_name(name: str) -> NamedField | None:
     bracketed = [inside.strip() for inside in _BRACKETED.findall(name)]
     if bracketed:
         return _read_with_brackets(_BRACKETED.sub(" ", name), bracketed)
-    return _read_with_tail(name, key) or _read_last_part(name)
+    return _read_with_tail(name, key) or _read_last_part(name) or _read_cut_name(name, key)
 
 
 def _known_field(key: str) -> str | None:
@@ -180,12 +182,23 @@ def _read_unit_column(key: str, units: Iterable[str]) -> NamedField | None:
 
 def _read_last_part(name: str) -> NamedField | None:
     """A flattened name: `specs.fuel`, `vehicle/make`."""
-    parts = [part for part in re.split(r"[./>|:]+", name) if part.strip()]
-    if len(parts) < 2:  # noqa: PLR2004
+    *outer, last = [part.strip() for part in re.split(r"[./>|:]+", name) if part.strip()] or [""]
+    if not outer:
         return None
-    found = [read for part in parts if (read := read_name(part.strip())) is not None]
-    fields = {read.field for read in found}
-    return found[-1] if len(fields) == 1 else None
+    found = read_name(last)
+    if found is None and header_key(last) in header_names.GENERIC_PARTS:
+        found = read_name(outer[-1])
+        if found is not None and found.field in _NAMED_FIELDS and header_key(last) != "type":
+            return None
+    return found
+
+
+def _read_cut_name(name: str, key: str) -> NamedField | None:
+    """A name of a dBase file, which is cut after ten characters: `KILOMETRAG`."""
+    if len(name) != DBASE_NAME_CHARS or not name.isupper():
+        return None
+    fields = {field for known, field in FIELD_BY_KEY.items() if known.startswith(key)}
+    return NamedField(fields.pop(), "near") if len(fields) == 1 else None
 
 
 def _read_with_tail(name: str, key: str) -> NamedField | None:

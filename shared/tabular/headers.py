@@ -9,7 +9,8 @@ from shared.domain.names import fold
 from shared.domain.table import ColumnMatch, Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.units import own_unit
+from shared.fields.header_names import UNIT_WORDS
+from shared.fields.units import find_unit, own_unit
 from shared.tabular import cell_evidence
 from shared.tabular.cell_evidence import Column
 from shared.tabular.column_names import (
@@ -128,7 +129,13 @@ class _Matcher:
         for field, candidates in rivals.items():
             best = self._best(field, candidates)
             if best is not None:
-                self.found[field] = best
+                self._accept(best)
+
+    def _accept(self, candidate: _Candidate) -> None:
+        self.found[candidate.field] = candidate
+        if candidate.basis == "near":
+            name = shorten(self.header[candidate.column])
+            self.notices.append(Notice(code="near-header", field=candidate.field, values=(name,)))
 
     def _best(self, field: str, candidates: Sequence[_Candidate]) -> _Candidate | None:
         """The best of several columns for one field; None if they contradict each other."""
@@ -156,7 +163,8 @@ class _Matcher:
             return other
         if one.rank != other.rank:
             return max(one, other, key=lambda candidate: candidate.rank)
-        agrees = cell_evidence.agreement(one.field, cells, other_cells)
+        units = (one.unit, other.unit)
+        agrees = cell_evidence.agreement(one.field, cells, other_cells, units)
         return one if cells and agrees >= AGREEMENT else None
 
     def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
@@ -177,9 +185,7 @@ class _Matcher:
                     near.setdefault(field, []).append(index)
         for field, indexes in near.items():
             if len(indexes) == 1:
-                self.found[field] = _Candidate(indexes[0], field, "near", rank=RANKS["near"])
-                name = shorten(self.header[indexes[0]])
-                self.notices.append(Notice(code="near-header", field=field, values=(name,)))
+                self._accept(_Candidate(indexes[0], field, "near", rank=RANKS["near"]))
 
     def add_title(self, settled: set[str]) -> None:
         """A column that holds brand and model together, if there is no column of models."""
@@ -256,6 +262,26 @@ class _Matcher:
                 columns = {**matched, **problem.params.get("matched", {})}
                 problem.params |= list_columns(self.header, columns, self.cells_of)
 
+    def add_units(self) -> None:
+        """The units that a column of their own states; a field in several units is left out."""
+        for index, name in enumerate(self.header):
+            *base, last = header_key(name).split() or [""]
+            if last not in UNIT_WORDS or not base:
+                continue
+            for field, candidate in list(self.found.items()):
+                key = header_key(self.header[candidate.column]).split()
+                if candidate.column != index and set(base) <= set(key):
+                    self._set_unit(field, candidate, self.cells_of(index))
+
+    def _set_unit(self, field: str, candidate: _Candidate, cells: Column) -> None:
+        units = {find_unit(field, cell) for cell in cells if not is_blank(cell)}
+        if len(units) == 1:
+            self.found[field] = candidate._replace(unit=units.pop())
+        elif units:
+            del self.found[field]
+            name = shorten(self.header[candidate.column])
+            self.notices.append(Notice(code="mixed-units", field=field, values=(name,)))
+
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""
         return {
@@ -324,6 +350,7 @@ def match_columns(
     if not has_header:
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
+    matcher.add_units()
     matcher.add_missing(constant)
     asking = matcher.found.get(ASKING_PRICE)
     names = _with_units(header, below)

@@ -23,7 +23,10 @@ ALIASES_SHOWN = 2
 
 SIMILAR_RATIO = 75.0
 WORD_MIN_CHARS = 4
-_LOST_LETTERS = re.compile(r"\w[?\ufffd]+\w|[\x80-\x9f]|[ÃÂØÙ][\u00a1-\u00bf]|\ufffd|√|├|┬")
+_LOST_LETTERS = re.compile(
+    "[A-Za-z](?:[?]+|[^\\x00-\\x7fÀ-ÖØ-öø-ſ’])(?=[A-Za-z])"  # noqa: RUF001
+    "|[a-z][À-ÖØ-Þ](?=[a-z])|[ÃÂØÙ][\u00a1-\u00bf\u201a-\u2122]|[\x80-\x9f\ufffd]"
+)
 """Signs of letters that were read in a wrong encoding, or replaced."""
 
 

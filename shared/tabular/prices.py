@@ -17,6 +17,9 @@ from shared.tabular.missing_columns import shorten
 _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
 """Columns of a result that is uploaded again: its estimates are no asking prices."""
 
+_OURS_MIN = frozenset({"price_mad", "low_mad", "high_mad"})
+"""A file with all of these is a result."""
+
 _THOUSANDS = re.compile(
     r"\b(?:k ?(?:dhs?|mad|eur|usd|\W)|k$|milliers?|mille|thousands?|x ?1 ?000|tsd)", re.IGNORECASE
 )
@@ -51,10 +54,11 @@ def find_prices(
     """
     if given is not None:
         return _read_column(header, given, cells_of, "given")
+    ours = _OURS if _OURS_MIN.issubset(header) else frozenset()
     found = [
         index
         for index, name in enumerate(header)
-        if index not in taken and name not in _OURS and _is_price(name)
+        if index not in taken and name not in ours and _is_price(name)
     ]
     found.sort(key=lambda index: header_key(header[index]) not in _PLAIN_NAMES)
     read = [_read_column(header, index, cells_of, _basis(header[index])) for index in found]

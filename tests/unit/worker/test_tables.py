@@ -597,5 +597,5 @@ def json_verdict(name: str, number: float) -> tuple[Any, list[str]]:
 )
 def test_a_number_in_a_cell_means_what_it_means_in_json(name: str, number: float) -> None:
     shown = cell_text(float(number))
-    values, errors = ColumnValidator(".").validate({name: [shown]})
+    values, errors, _ = ColumnValidator(".").validate({name: [shown]})
     assert (values[name][0], [error.code for error in errors]) == json_verdict(name, number)

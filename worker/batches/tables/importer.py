@@ -32,7 +32,7 @@ _COUNTED_NOTICES = {
 
 
 class TableImporter:
-    """Imports workbooks and Parquet files.
+    """Imports workbooks, Parquet and JSON files.
 
     Args:
         files: records and blobs of batches.

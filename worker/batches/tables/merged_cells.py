@@ -45,28 +45,22 @@ class MergedCells:
         A name that is two lines high counts in the second, which holds the names of narrower
         columns. A group's title, which covers several columns, stays in the first of them.
         """
-        return list(self._filled(rows, -1, ()) if self._blocks else rows)
+        return list(self._filled(rows, ()) if self._blocks else rows)
 
-    def fill(
-        self, rows: Iterator[NumberedRow], header_row: int, header: Sequence[str]
-    ) -> Iterator[NumberedRow]:
+    def fill(self, rows: Iterator[NumberedRow], header: Sequence[str]) -> Iterator[NumberedRow]:
         """The rows below the header, with a block's value in each of its blank cells.
 
-        Rows that hold nothing else stay away. Numbers count in the first column of their block
-        only: nobody knows which of several columns a number is meant for.
+        Rows that hold nothing else stay away. Blocks that begin above these rows do not count: they
+        belong to the header. Numbers count in the first column of their block only: nobody knows
+        which of several columns a number is meant for.
 
         Args:
-            rows: rows that hold something.
-            header_row: number of the header's row; blocks that begin there or above do not count.
+            rows: the rows below the header that hold something.
             header: the names of the columns; blocks are as wide as the named ones.
         """
-        if not any(first > header_row for first in self._blocks):
-            return rows
-        return self._counted(rows, header_row, header)
+        return self._counted(rows, header) if self._blocks else rows
 
-    def _counted(
-        self, rows: Iterator[NumberedRow], header_row: int, header: Sequence[str]
-    ) -> Iterator[NumberedRow]:
+    def _counted(self, rows: Iterator[NumberedRow], header: Sequence[str]) -> Iterator[NumberedRow]:
         before = 0
 
         def watched() -> Iterator[NumberedRow]:
@@ -75,18 +69,15 @@ class MergedCells:
                 before = sum(map(bool, cells))
                 yield number, cells
 
-        for number, cells in self._filled(watched(), header_row, header):
+        for number, cells in self._filled(watched(), header):
             self.filled_cells += sum(map(bool, cells)) - before
             yield number, cells
 
-    def _filled(
-        self, rows: Iterable[NumberedRow], header_row: int, header: Sequence[str]
-    ) -> Iterator[NumberedRow]:
+    def _filled(self, rows: Iterable[NumberedRow], header: Sequence[str]) -> Iterator[NumberedRow]:
         values: dict[int, tuple[int, str]] = {}
         """By column: the last row of the block and its value."""
         for number, given in rows:
-            if number > header_row:
-                self._begin(self._blocks.get(number, ()), given, header, values)
+            self._begin(self._blocks.get(number, ()), given, header, values)
             if not values:
                 yield number, given
                 continue

@@ -70,6 +70,12 @@ def read_tail(stream: IO[bytes]) -> bytes:
     return tail
 
 
+def tail_of(xml: bytes) -> bytes:
+    """The XML that follows the rows of a sheet whose whole XML is given."""
+    end = xml.rfind(b"sheetData")
+    return xml[end:] if end >= 0 else b""
+
+
 class Piece(NamedTuple):
     """Consecutive rows of a sheet."""
 

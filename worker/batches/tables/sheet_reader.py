@@ -13,6 +13,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from shared.tabular.csv_reader import FIELD_MAX_CHARS
 from shared.tabular.header_row import TITLE_ROWS_MAX
+from worker.batches.tables.cell_repair import CellRepair
 from worker.batches.tables.cells import CellValue, cell_text
 from worker.batches.tables.merged_cells import MergedCells
 from worker.batches.tables.pieces import BLOCK_BYTES, Piece, SheetCutter, workbook_error
@@ -43,10 +44,14 @@ class PieceReader:
 
     Args:
         parts: XML of `styles` and `sharedStrings`, where the workbook has them.
+        repair: repairs pieces that calamine refuses.
         uses_1904: whether its days count from 1904, as on old Macintosh computers.
     """
 
-    def __init__(self, parts: Mapping[str, IO[bytes]], *, uses_1904: bool) -> None:
+    def __init__(
+        self, parts: Mapping[str, IO[bytes]], repair: CellRepair, *, uses_1904: bool
+    ) -> None:
+        self._repair = repair
         self._file = os.fdopen(os.memfd_create("workbook"), "w+b")
         with zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for name, xml in _PARTS.items():
@@ -88,12 +93,19 @@ class PieceReader:
         piece = next(pieces, None)
         if piece is None:
             return None
-        self._replace_sheet(piece.xml)
         try:
-            path = f"/proc/self/fd/{self._file.fileno()}"
-            return piece.hidden_rows, CalamineWorkbook.from_path(path).get_sheet_by_index(0)
+            return piece.hidden_rows, self._sheet(piece.xml)
+        except CalamineError:
+            repaired = self._repair.repair_refused(piece.xml)
+        try:
+            return piece.hidden_rows, self._sheet(repaired)
         except CalamineError:
             raise workbook_error() from None
+
+    def _sheet(self, xml: bytes) -> CalamineSheet:
+        self._replace_sheet(xml)
+        path = f"/proc/self/fd/{self._file.fileno()}"
+        return CalamineWorkbook.from_path(path).get_sheet_by_index(0)
 
     def _numbered(
         self, top: int, left: int, rows: list[list[CellValue]], hidden: frozenset[int]
@@ -159,7 +171,7 @@ class SheetRows:
         header_at = len(table.titles)
         self._header_row = first[header_at][0]
         below = chain(first[header_at + 1 :], rows)
-        return table._replace(rows=self._merged.fill(below, self._header_row, table.header))
+        return table._replace(rows=self._merged.fill(below, table.header))
 
     def report(self, width: int) -> dict[str, Any]:
         """What notices tell of the table, once its rows were read.

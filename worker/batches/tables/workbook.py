@@ -17,8 +17,7 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.header_row import TITLE_ROWS_MAX, has_header
 from worker.batches.tables.cell_repair import CellRepair
 from worker.batches.tables.merged_cells import MergedCells
-from worker.batches.tables.number_formats import shown_unit
-from worker.batches.tables.pieces import SheetCutter, read_tail, workbook_error
+from worker.batches.tables.pieces import SheetCutter, read_tail, tail_of, workbook_error
 from worker.batches.tables.sheet_reader import PieceReader, SheetRows
 
 MAX_SHEETS_INSPECTED = 20
@@ -192,10 +191,12 @@ class Workbook:
         stream: IO[bytes] = self._package.open(sheet.part)
         if self._package.size(sheet.part) <= SHEET_IN_MEMORY_MAX_BYTES:
             with stream:
-                stream = io.BytesIO(stream.read())
-        merged = MergedCells(read_tail(stream))
-        stream.seek(0)
-        return self._sheet_rows(stream, PIECE_BYTES, merged)
+                xml = stream.read()
+            tail, stream = tail_of(xml), io.BytesIO(xml)
+        else:
+            tail = read_tail(stream)
+            stream.seek(0)
+        return self._sheet_rows(stream, PIECE_BYTES, MergedCells(tail))
 
     def _workbook_part(self) -> str:
         if self._package.has("_rels/.rels"):
@@ -249,7 +250,7 @@ class Workbook:
     def _sheet_rows(self, stream: IO[bytes], piece_bytes: int, merged: MergedCells) -> SheetRows:
         repair = CellRepair(self._units, is_calculated_on_load=self._is_calculated_on_load)
         cutter = SheetCutter(stream, piece_bytes, repair)
-        return SheetRows(cutter, self._piece_reader(), merged)
+        return SheetRows(cutter, self._piece_reader(repair), merged)
 
     def _read_units(self) -> dict[int, str]:
         """The foreign currencies and units that number formats show, by cell style."""
@@ -268,6 +269,10 @@ class Workbook:
 
         with self._package.open(self._styles) as stream:
             parse_elements(stream, read)
+        if not formats:
+            return {}
+        from worker.batches.tables.number_formats import shown_unit  # noqa: PLC0415 - patterns
+
         shown = {number: shown_unit(code) for number, code in formats.items()}
         return {
             index: unit
@@ -275,13 +280,13 @@ class Workbook:
             if (unit := shown.get(number)) is not None
         }
 
-    def _piece_reader(self) -> PieceReader:
+    def _piece_reader(self, repair: CellRepair) -> PieceReader:
         parts = {
             name: self._package.open(part)
             for name, part in (("styles", self._styles), ("sharedStrings", self._strings))
             if self._package.has(part)
         }
-        return PieceReader(parts, uses_1904=self._uses_1904)
+        return PieceReader(parts, repair, uses_1904=self._uses_1904)
 
 
 def parse_elements(stream: IO[bytes], start: Callable[[str, dict[str, str]], None]) -> None:

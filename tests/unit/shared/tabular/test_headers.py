@@ -270,8 +270,8 @@ def test_of_two_columns_of_bare_numbers_without_a_header_neither_is_guessed() ->
 @pytest.mark.parametrize(
     ("header", "currency"),
     [
-        ("Preis (€)", "EUR"), ("price_usd", "USD"), ("Prix £", "GBP"), ("Selling Price (INR)", "INR"),
-        ("Prix DH", None), ("Prix TTC", None),
+        ("Preis (€)", "EUR"), ("price_usd", "USD"), ("Prix £", "GBP"),
+        ("Selling Price (INR)", "INR"), ("Prix DH", None), ("Prix TTC", None),
     ],
 )  # fmt: skip
 def test_prices_in_a_foreign_currency_are_no_asking_prices(
