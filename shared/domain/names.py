@@ -13,6 +13,7 @@ _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
 _DECIMAL_SIGN = re.compile("\N{ARABIC DECIMAL SEPARATOR}([0-9]*)")
+_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u2212": "-"})
 _EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
 _SPACES = re.compile(r"\s+")
 _GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"
@@ -33,15 +34,15 @@ def clean_text(text: str) -> str:
 
     Invisible characters (zero width, direction marks, soft hyphens, byte order marks) are removed;
     digits of all scripts, superscripts and full-width letters become plain ones, except the
-    exponent of a number; every kind of space becomes a space. The Arabic decimal sign becomes a
-    point, the thousands sign an apostrophe.
+    exponent of a number; every kind of space becomes a space, a curved apostrophe a straight
+    one. The Arabic decimal sign becomes a point, the thousands sign an apostrophe.
 
     >>> clean_text("12\u200b0\u00a0000"), clean_text("\u0662\u066b\u0665 cm³")
     ('120 000', '2.5 cm3')
     """
     if text.isascii():
         return text
-    text = _EXPONENT.sub(r"^\g<0>", text)
+    text = _EXPONENT.sub(r"^\g<0>", text).translate(_MARKS)
     plain = "".join(map(_plain_character, unicodedata.normalize("NFKC", text)))
     if _GROUP_SIGN in plain:
         plain = plain.replace(_GROUP_SIGN, "'")
@@ -111,9 +112,9 @@ def fold_script(text: str) -> str:
     return _NOT_A_LETTER.sub(" ", plain).strip()
 
 
-_DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2})(?![.,]?\d)")
-"""An engine size, as "1.6" or "1,6"."""
-_WHOLE_NUMBER = re.compile(r"\s*(\d+)[.,]0+\s*")
+_DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2}|\d+[.,]0+)(?![.,]?\d)")
+"""An engine size, as "1.6" or "1,6"; a whole number as spreadsheets write it."""
+_WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 """A whole number as spreadsheets write it: "208.0"."""
 _PLUS = re.compile(r"(?<=[^\W_])\+(?=\s|$)")
 _LETTER_VARIANTS = str.maketrans(
@@ -146,12 +147,12 @@ def fold_name(text: str) -> str:
 
 def _fold_name(text: str) -> str:
     text = text.lower() if text.isascii() else _plain_letters(text)
-    if (whole := _WHOLE_NUMBER.fullmatch(text)) is not None:
-        return whole[1]
     parts = _DECIMAL.split(_PLUS.sub(" plus ", text))
     parts[::2] = [_NOT_A_LETTER.sub(" ", part).strip() for part in parts[::2]]
     parts[1::2] = [decimal.replace(",", ".") for decimal in parts[1::2]]
-    return " ".join(part for part in parts if part)
+    name = " ".join(part for part in parts if part)
+    whole = _WHOLE_NUMBER.fullmatch(name)
+    return name if whole is None else whole[1]
 
 
 def _plain_letters(text: str) -> str:
@@ -316,5 +317,35 @@ ARABIC_MODELS = by_spelling(
         "macan": "ماكان",
         "panamera": "باناميرا",
         "classe c": "كلاس سي, سي كلاس",
+    }
+)
+
+ARABIC_CITIES = by_spelling(
+    {
+        "casablanca": "الدار البيضاء, كازابلانكا",
+        "rabat": "الرباط",
+        "marrakech": "مراكش",
+        "tanger": "طنجة",
+        "fes": "فاس",
+        "agadir": "أكادير",
+        "meknes": "مكناس",
+        "kenitra": "القنيطرة",
+        "temara": "تمارة",
+        "sale": "سلا",
+        "tetouan": "تطوان",
+        "mohammedia": "المحمدية",
+        "el jadida": "الجديدة",
+        "nador": "الناظور",
+        "oujda": "وجدة",
+        "beni mellal": "بني ملال",
+        "safi": "آسفي",
+        "khouribga": "خريبكة",
+        "settat": "سطات",
+        "berrechid": "برشيد",
+        "khemisset": "الخميسات",
+        "larache": "العرائش",
+        "taza": "تازة",
+        "laayoune": "العيون",
+        "essaouira": "الصويرة",
     }
 )

@@ -1,56 +1,78 @@
 """Texts that say that there is no value."""
 
 import re
-from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from shared.domain.names import clean_text, fold, fold_script
 
-_EMPTY = re.compile(
-    r"[\s'\"\u00b4`]*(?:[-\u2010-\u2015\u2212\u2500_]+|\.+|\u2026|\?+|/+|\*+)?[\s'\"]*"
+_MARKS = re.compile(
+    r"[\s'\"\u00b4`]*(?:[-\u2010-\u2015\u2212\u2500_]+|\.+|\u2026|\?+|/+|\*+|#+)?[\s'\"]*"
 )
 """Nothing, or one mark repeated: "", "--", "...", "???"."""
 
 _NULLS = frozenset({
     "n/a", "n.a.", "n.a", "na", "nan", "null", "none", "nil", "nat", "\\n", "<na>", "<n/a>",
-    "<null>", "<none>", "<nan>", "(null)", "(none)", "(na)", "[null]", "n.c.", "n.c", "n/c",
-    "n.d.", "n.d", "n/d", "n.r.", "n/r", "k.a.", "k. a.", "s/o", "-1.#ind", "1.#qnan", "-nan",
-    "(vide)", "(vides)", "<vide>", "(blank)", "(blanks)", "(empty)", "<empty>", "(leer)", "<leer>",
-    "(فارغ)", "undefined", "#null",
+    "<null>", "<none>", "<nan>", "(null)", "(none)", "(na)", "(n/a)", "[null]", "n.c.", "n.c",
+    "n/c", "n.d.", "n.d", "n/d", "n.r.", "n/r", "k.a.", "k. a.", "s/o", "s.o.", "n / a", "n / c",
+    "n/s", "n/k", "nul", "nulo", "-nan", "-1.#ind", "1.#qnan", "undefined",
 })  # fmt: skip
 """What databases, programs and clerks write; none is a name."""
 
-_SHEET_ERRORS = re.compile(
-    r"#(?:n/?[ad]|nv|ref|rif|bezug|valeur|value|wert|val|valor|div/0|nom|name|nombre|nombre\?|nom\?"
-    r"|name\?|num|nombre|zahl|null|nul|calc|spill|epars|propagation|getting_data|field|champ"
-    r"|blocked|connect|error|erreur|busy|unknown|####*)?[!?]*|err(?:or)?:\d{3}|#+"
+_SHEET_ERROR = re.compile(
+    r"#(?:[\u00a1\u00bf]?[^\W\d_][\w/]{0,15}[!?]|n/[ad]|nv|ref|value|valeur|name|num|null|null!|div/0)"
 )
-"""Error cells of spreadsheets in several languages."""
+"""Error cells of spreadsheets in any language: "#REF!", "#VALEUR!", "#NV"."""
+_OFFICE_ERROR = re.compile(r"err(?:or)? \d{3}")
+"""Error cells of LibreOffice, folded."""
 
-_PHRASES = re.compile(
-    r"(?:(?:information|info|valeur|donnee|value|data)s? )?"
-    r"(?:(?:non|pas) (?:renseigne|specifie|precise|indique|disponible|communique|defini|connu"
-    r"|applicable|mentionne|determine|fourni)e?s?"
-    r"|not (?:specified|available|applicable|known|given|provided|stated|set|disclosed|defined)"
-    r"|(?:unspecified|unknown|missing|unavailable)"
-    r"|inconnue?s?|indisponible|indetermine(?:e|s)?|aucune?|neant|sans objet|vide"
-    r"|a (?:renseigner|completer|preciser|definir)|tbd|tba|no (?:data|value|info)"
-    r"|keine angabe(?:n)?|nicht (?:angegeben|bekannt|verfugbar)|unbekannt|ohne angabe|leer"
-    r"|sin (?:especificar|datos)|desconocido|non (?:specificato|disponibile))"
+_NOT_STATED = frozenset(
+    f"{no} {stated}{ending}"
+    for no, stated, ending in product(
+        ("non", "pas"),
+        (
+            "renseigne",
+            "specifie",
+            "precise",
+            "indique",
+            "communique",
+            "defini",
+            "connu",
+            "mentionne",
+            "determine",
+            "fourni",
+            "disponible",
+            "applicable",
+            "saisi",
+        ),
+        ("", "e", "s", "es"),
+    )
 )
+_PHRASES = _NOT_STATED | {
+    "not specified", "not available", "not applicable", "not known", "not given", "not provided",
+    "not stated", "not set", "not disclosed", "not defined", "unspecified", "unknown", "missing",
+    "unavailable", "inconnu", "inconnue", "inconnus", "inconnues", "indisponible", "indetermine",
+    "indeterminee", "aucun", "aucune", "neant", "sans objet", "vide", "vides", "blank", "blanks",
+    "empty", "leer", "a renseigner", "a completer", "a preciser", "a definir", "tbd", "tba",
+    "no data", "no value", "no info", "no information", "information non disponible",
+    "donnee manquante", "donnees manquantes", "manquant", "manquante", "keine angabe",
+    "keine angaben", "nicht angegeben", "nicht bekannt", "nicht verfugbar", "unbekannt",
+    "ohne angabe", "sin especificar", "sin datos", "desconocido", "non specificato",
+}  # fmt: skip
 """Sentences that no brand or model is named after, folded."""
 
-_ARABIC_PHRASES = frozenset({  # as `fold_script` returns them
+_ARABIC_PHRASES = frozenset(map(fold_script, (
     "غير محدد", "غير محددة", "غير معروف", "غير معروفة", "غير متوفر", "غير متوفرة", "غير متاح",
     "غير مذكور", "مجهول", "لا يوجد", "لا شيء", "فارغ", "بدون",
-})  # fmt: skip
+)))  # fmt: skip
 
 _WORDS = frozenset({
-    "nc", "nd", "nr", "ns", "ne", "so", "ka", "x", "xx", "xxx", "autre", "autres", "other",
-    "others", "sonstige", "sonstiges", "andere", "otro", "altro", "divers", "اخرى", "اخر",
-    "tous", "toutes", "all", "any", "choisir", "selectionner", "select",
+    "nc", "nd", "nr", "ns", "so", "ka", "x", "xx", "xxx", "autre", "autres", "other", "others",
+    "sonstige", "sonstiges", "andere", "otro", "altro", "divers", "tous", "toutes",
+    "all", "any", "choisir", "selectionner", "select",
+    *map(fold_script, ("أخرى", "آخر")),
 })  # fmt: skip
-"""Words that mean no value in a number or category, but may be part of a name."""
+"""Words that mean no value in a number or category, but may be part of a name; folded."""
 
 BLANK_MAX_CHARS = 60
 """Longer texts say something."""
@@ -64,7 +86,26 @@ def is_blank(value: Any) -> bool:
     """
     if not isinstance(value, str):
         return value is None
-    return len(value) <= BLANK_MAX_CHARS and _says_nothing(value)
+    if len(value) > BLANK_MAX_CHARS:
+        return False
+    written = value.strip().lower()
+    if written in _NULLS or (written[:1] == "#" and _SHEET_ERROR.fullmatch(written)):
+        return True
+    folded = fold(value)
+    if folded and value.isascii():
+        if folded in _PHRASES:
+            return True
+        return folded.startswith("err") and _OFFICE_ERROR.fullmatch(folded) is not None
+    return _is_blank_text(clean_text(value).strip().lower(), folded)
+
+
+def _is_blank_text(written: str, folded: str) -> bool:
+    """As `is_blank`, of a text with marks only, or with characters that are not ASCII."""
+    if folded in _PHRASES or written in _NULLS or _SHEET_ERROR.fullmatch(written):
+        return True
+    if not folded and fold_script(written) in _ARABIC_PHRASES:
+        return True
+    return _MARKS.fullmatch(written) is not None
 
 
 def is_blank_word(value: str) -> bool:
@@ -76,17 +117,3 @@ def is_blank_word(value: str) -> bool:
     if len(value) > BLANK_MAX_CHARS:
         return False
     return (fold(value) or fold_script(value)) in _WORDS
-
-
-@lru_cache(maxsize=16_384)
-def _says_nothing(text: str) -> bool:
-    plain = clean_text(text)
-    if _EMPTY.fullmatch(plain):
-        return True
-    written = plain.strip().casefold()
-    if written in _NULLS or (written[0] in "#e" and _SHEET_ERRORS.fullmatch(written)):
-        return True
-    folded = fold(plain)
-    return _PHRASES.fullmatch(folded) is not None or (
-        not folded and fold_script(plain) in _ARABIC_PHRASES
-    )

@@ -10,7 +10,7 @@ from shared.domain.car import (
     SellerType,
     Transmission,
 )
-from shared.domain.names import ARABIC_BRANDS, ARABIC_MODELS
+from shared.domain.names import ARABIC_BRANDS, ARABIC_CITIES, ARABIC_MODELS
 from shared.fields.dates import MIN_YEAR
 from shared.fields.kinds import CarField, Category, FoldedText, Number, Price, Year, next_year
 from shared.fields.spellings import (
@@ -186,6 +186,7 @@ class CarSchema(Schema):
         label_fr="Ville",
         label_en="City",
         example="Casablanca",
+        translations=ARABIC_CITIES,
         aliases=("ville", "localite"),
     )
     condition = Category(

@@ -47,7 +47,7 @@ _NOISE = frozenset({
 
 _TIME = re.compile(
     r"(?:[ ,]+|(?<=\d)t)(?:a |at |um )?\d{1,2}(?:[:h]\d{2}(?:[:m]\d{2}(?:[.,]\d+)?s?)?|h)"
-    r"\s*(?:[ap]\.?m\.?)?\s*(?:z|utc|gmt)?\s*(?:[+-]\d{2}:?\d{2})?(?:\[[^\]]*\])?$"
+    r"\s*(?:[ap]\.?m\.?)?\s*(?:z|utc|gmt)?\s*(?:[+-]\d{2}:?\d{2})?(?:\[[^\]]*\]| ?\([^)]*\))?$"
 )
 _YEAR_FIRST = re.compile(
     r"(\d{4})(?:[-/](\d{1,2})|[. ](\d{2}))|(\d{4})(?P<sign>[-/. ])(\d{1,2})(?P=sign)(\d{1,2})"
@@ -63,8 +63,8 @@ _PLATE = re.compile(r"(\d{4}) ?\(\d{2}(?: (?:reg|plate))?\)")
 _TOKENS = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 _YEARS = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 _OLDER = re.compile(
-    r"(?:(?P<year>\d{4}) (?:(?:ou|et|and|or|und|oder) )?(?:plus (?:ancien(?:ne)?s?|vieux)|older|earlier"
-    r"|avant|before|anterieure?s?|moins|alter|(?:plus )?tot|اقدم|او اقدم|وما قبل))"
+    r"(?:(?P<year>\d{4}) (?:(?:ou|et|and|or|und|oder) )?(?:plus (?:ancien(?:ne)?s?|vieux)|older"
+    r"|earlier|avant|before|anterieure?s?|moins|alter|(?:plus )?tot|اقدم|او اقدم|وما قبل))"
     r"|(?:avant|before|vor|anterieure? a|<=?|قبل) ?(?P<before>\d{4})"
 )
 _AROUND = re.compile(r"(?P<before>\D*?)[ .,:'(-]*(?P<date>\d(?:.*\d)?)(?P<after>\D*)")
@@ -130,7 +130,9 @@ def _separated(text: str) -> int | None:
     if (found := _YEAR_FIRST.fullmatch(text)) is not None:
         if found[4] is None:
             return int(found[1]) if _is_day(int(found[2] or found[3]), 1) else None
-        return int(found[4]) if _is_either(int(found[6]), int(found[7])) else None
+        month, day = int(found[6]), int(found[7])
+        # Databases write zeros where month or day is not known.
+        return int(found[4]) if _is_either(month or 1, day or 1) else None
     if (found := _YEAR_LAST.fullmatch(text)) is not None:
         day, month = int(found[1] or 1), int(found[2])
         return int(found[3]) if _is_day(month, day) or (found[1] and _is_day(day, month)) else None

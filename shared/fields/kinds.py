@@ -34,6 +34,11 @@ CM3_PER_LITRE = 1000
 LITRES, CONVERTED = "litres", "converted"
 """Codes of numbers that were read in litres, or in another unit that was stated."""
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_USUAL_NUMBER = re.compile(
+    r"([0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]{1,12})(\.[0-9]+)?[ \u00a0]?([A-Za-z]{1,4})?"
+)
+"""A whole number, decimals and a unit."""
+_GROUP_SPACES = re.compile(r"[ \u00a0\u202f]")
 CATEGORY_MAX_CHARS = 80
 """A longer text is not looked up."""
 
@@ -140,8 +145,8 @@ class FoldedText(CarField):
 
     Args:
         max_length: characters.
-        translations: Latin names of names in other scripts, by their `fold_script`; a name that is
-            not listed is kept in its script. If None, such names count as missing.
+        translations: Latin names by names in other scripts; a name that is not listed is kept in
+            its script. If None, such names count as missing.
         is_name: decimals stay one word (`fold_name`).
         takes_numbers: a JSON number is read as its text: the model 208.
     """
@@ -157,7 +162,9 @@ class FoldedText(CarField):
     ) -> None:
         super().__init__(**options)
         self.max_length = max_length
-        self.translations = translations
+        self.translations = translations and {
+            fold_script(name): latin for name, latin in translations.items()
+        }
         self.is_name = is_name
         self.takes_numbers = takes_numbers
         self.document("string", maxLength=max_length)
@@ -212,7 +219,11 @@ class Category(CarField):
     ) -> None:
         super().__init__(**options)
         self.enum = enum
-        self.spellings = {fold(member): member for member in enum} | dict(spellings)
+        self.spellings = {
+            **(phrases.spellings if phrases else {}),
+            **{fold(member): member for member in enum},
+            **{fold_phrase(spelling): member for spelling, member in spellings.items()},
+        }
         self.phrases = phrases
         words = f"one of {', '.join(enum)}, or a usual spelling"
         self.document("string", description=f"{self.metadata['description']}: {words}")
@@ -238,7 +249,8 @@ class Category(CarField):
 
     def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
         """As `CarField.read_with_code`; a usual spelling is looked up first."""
-        member = self.spellings.get(fold(value)) if isinstance(value, str) else None
+        is_short = isinstance(value, str) and len(value) <= CATEGORY_MAX_CHARS
+        member = self.spellings.get(fold_phrase(value)) if is_short else None
         return super().read_with_code(value, unit) if member is None else (member, None)
 
     def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
@@ -299,6 +311,7 @@ class Number(CarField):
         self.ranges = ranges
         self.open_ranges = open_ranges
         self.at_speed = at_speed
+        self._groups_thousands = thousands or decimals == 0
         lower_bound = LITRES_MIN if litres else minimum
         self.document("integer" if whole else "number", minimum=lower_bound, maximum=self.maximum)
         if litres:
@@ -309,6 +322,36 @@ class Number(CarField):
     def maximum(self) -> float:
         """The largest value accepted today."""
         return self._maximum() if callable(self._maximum) else self._maximum
+
+    def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
+        """As `CarField.read_with_code`; usual numbers are recognised first."""
+        usual = self._usual(value) if unit is None else None
+        return (
+            super().read_with_code(value, unit) if usual is None else (self._bounded(usual), None)
+        )
+
+    def _usual(self, value: Any) -> int | float | None:
+        """The number of a JSON number, or of a text like "25 000 km"; None for other values."""
+        number: int | float
+        if type(value) in {int, float}:
+            number = value
+        elif isinstance(value, str) and (found := _USUAL_NUMBER.fullmatch(value)) is not None:
+            digits, decimals, unit = found.groups()
+            if unit and not self._is_own_unit(unit):
+                return None
+            number = int(_GROUP_SPACES.sub("", digits))
+            if decimals is not None:
+                if self._groups_thousands and len(decimals) == len(".000"):
+                    return None
+                number = float(f"{number}{decimals}")
+        else:
+            return None
+        is_plain = number >= LITRES_LIMIT if self.litres else number == number  # noqa: PLR0124 - NaN
+        return number if is_plain else None
+
+    def _is_own_unit(self, text: str) -> bool:
+        unit = find_unit(str(self.name), text)
+        return unit is not None and unit == own_unit(str(self.name))
 
     def is_blank(self, value: Any) -> bool:
         """Whether a value is missing: None, or a text that says so or has only a unit."""
@@ -330,10 +373,7 @@ class Number(CarField):
 
         One of `LITRES`, `CONVERTED` and `quantities.OPEN_RANGE`.
         """
-        if isinstance(value, str):
-            if value.isdecimal() and not self.litres:
-                return None
-        elif not self.litres or type(value) not in {int, float}:
+        if (type(value) is not str and not self.litres) or self._usual(value) is not None:
             return None
         try:
             return None if self.is_blank(value) else self._interpret(value, None)[1]
@@ -377,7 +417,7 @@ class Number(CarField):
 
     def _quantity(self, value: Any) -> Quantity:
         """The number of a value, as it was stated."""
-        if type(value) in {int, float} and value == value:  # noqa: PLR0124 - not NaN
+        if type(value) in {int, float} and value == value:  # noqa: PLR0124 - NaN
             return Quantity(value)
         if not isinstance(value, str) or len(value) > NUMBER_MAX_CHARS:
             raise self.make_error("not-a-number")
@@ -394,7 +434,7 @@ class Number(CarField):
         """
         rules = QuantityRules(
             field=str(self.name),
-            whole=self.thousands or self.decimals == 0,
+            whole=self._groups_thousands,
             is_count=self.open_ranges,
             ranges=self.ranges,
             at_speed=self.at_speed,
@@ -404,6 +444,11 @@ class Number(CarField):
 
 class Year(Number):
     """A year, or the year of a date in any form that leaves no doubt about it."""
+
+    def _usual(self, value: Any) -> int | float | None:
+        # "20180315" is a date.
+        is_text = isinstance(value, str)
+        return None if is_text and len(value) != len("2018") else super()._usual(value)
 
     def _read_text(self, text: str) -> Quantity:
         year = parse_year(text)

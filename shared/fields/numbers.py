@@ -5,7 +5,6 @@ import re
 
 from shared.domain.names import clean_text
 
-_MARKS = str.maketrans(dict.fromkeys("‘’ʼ´`", "'") | {"\u2212": "-"})
 _SPACES_AFTER_SIGN = re.compile(r"^([+-])\s+")
 
 _GROUPED_BY_SPACE = re.compile(
@@ -19,7 +18,16 @@ _GROUPED_BY_DOT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 _GROUPED_BY_COMMA = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _GROUPED_AS_IN_INDIA = re.compile(r"[+-]?\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_NUMERIC = re.compile(r"[\d .,'+eE-]+")
 _THREE_DECIMALS = re.compile(r"[.,]\d{3}$")
+
+_BY_SPACE, _BY_DOT = (_GROUPED_BY_SPACE, " '", ","), (_GROUPED_BY_DOT, ".", ",")
+_BY_COMMA, _AS_IN_INDIA = (_GROUPED_BY_COMMA, ",", "."), (_GROUPED_AS_IN_INDIA, ",", ".")
+_UNGROUPED = ((_PLAIN, "", "."), (_SCIENTIFIC, "", ","))
+_WITH_COMMA = (_DECIMAL_COMMA, "", ",")
+_WHOLE_FORMS = (_BY_SPACE, _BY_DOT, _BY_COMMA, *_UNGROUPED, _WITH_COMMA, _AS_IN_INDIA)
+_DECIMAL_FORMS = (_BY_SPACE, *_UNGROUPED, _BY_DOT, _WITH_COMMA, _BY_COMMA, _AS_IN_INDIA)
+"""Forms of numbers in the order in which they are tried: pattern, grouping signs, decimal sign."""
 
 
 def parse_number(text: str, *, whole: bool) -> float | None:
@@ -37,35 +45,23 @@ def parse_number(text: str, *, whole: bool) -> float | None:
     (120000.0, 325000.0)
     """
     compact = _compact(text)
-    if _GROUPED_BY_SPACE.fullmatch(compact):
-        if whole and _THREE_DECIMALS.search(compact):
-            return None
-        compact = compact.replace(" ", "").replace("'", "").replace(",", ".")
-    elif whole and _GROUPED_BY_DOT.fullmatch(compact):
-        compact = compact.replace(".", "").replace(",", ".")
-    elif whole and _GROUPED_BY_COMMA.fullmatch(compact):
-        compact = compact.replace(",", "")
-    elif _PLAIN.fullmatch(compact):
-        pass
-    elif _SCIENTIFIC.fullmatch(compact):
-        compact = compact.replace(",", ".")
-    elif _GROUPED_BY_DOT.fullmatch(compact):
-        compact = compact.replace(".", "").replace(",", ".")
-    elif _DECIMAL_COMMA.fullmatch(compact):
-        compact = compact.replace(",", ".")
-    elif _GROUPED_BY_COMMA.fullmatch(compact) or _GROUPED_AS_IN_INDIA.fullmatch(compact):
-        compact = compact.replace(",", "")
-    else:
+    if not _NUMERIC.fullmatch(compact):
         return None
-    number = float(compact)
-    return number if math.isfinite(number) else None
+    for pattern, grouping, decimal in _WHOLE_FORMS if whole else _DECIMAL_FORMS:
+        if pattern.fullmatch(compact):
+            if whole and pattern is _GROUPED_BY_SPACE and _THREE_DECIMALS.search(compact):
+                return None
+            digits = compact.translate(dict.fromkeys(map(ord, grouping)))
+            number = float(digits.replace(decimal, "."))
+            return number if math.isfinite(number) else None
+    return None
 
 
 def _compact(text: str) -> str:
     """A text with plain digits and single spaces, without the marks around a number."""
     if text.isdecimal() and text.isascii():
         return text
-    plain = " ".join(clean_text(text).translate(_MARKS).split()).strip("' ")
+    plain = " ".join(clean_text(text).split()).strip("' ")
     if plain[-1:] in {".", ","}:
         plain = plain[:-1]
     return _SPACES_AFTER_SIGN.sub(r"\1", plain)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from shared.domain.names import fold, fold_script
 
+_SIGNED = re.compile(r"\s*[-\u2212](?=\d)")
 _ARABIC_LETTERS = str.maketrans("ةىیکگ", "هيككك")
 _ARTICLE = "ال"
 _MIN_LETTERS_AFTER_ARTICLE = 2
@@ -19,12 +20,16 @@ _MAX_WORDS = 5
 def fold_phrase(text: str) -> str:
     """As `fold`; Arabic words are kept, without the article and in one spelling.
 
+    A "+" at the end becomes the word "plus", a sign before a number the word "minus".
+
     >>> fold_phrase("Boîte-Auto"), fold_phrase("الكهرباء"), fold_phrase("أوتوماتيكية")
     ('boite auto', 'كهرباء', 'اوتوماتيكيه')
     """
-    if text.isascii():
-        return fold(text)
-    return _fold_other(text)
+    if _SIGNED.match(text):
+        text = _SIGNED.sub(r" minus ", text, count=1)
+    if text.rstrip().endswith("+"):
+        text = f"{text} plus"
+    return fold(text) if text.isascii() else _fold_other(text)
 
 
 @lru_cache(maxsize=8192)
@@ -70,6 +75,11 @@ class PhraseReader:
         self._joined = joined or {}
         self._digits = digits
         self._empty = frozenset(map(fold_phrase, filter(None, empty.split(", "))))
+
+    @property
+    def spellings(self) -> dict[str, StrEnum]:
+        """The values that one word or phrase names by itself."""
+        return {phrase: value for phrase, value in self._meanings.items() if value is not None}
 
     def is_empty(self, text: str) -> bool:
         """Whether a text says nothing about the field."""

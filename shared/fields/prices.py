@@ -47,10 +47,13 @@ _DIRHAM = re.compile(
     r"(?![^\W\d])\.?"
 )
 _UNCLEAR = re.compile(
-    r"(?<![^\W\d])(?:ryals?|rials?|riyals?|reyals?|ريال|centimes?|cts?|سنتيم|millions?|mio|mln"
+    r"(?<![^\W\d])(?:ryals?|rials?|riyals?|reyals?|ريال|centimes?|cts?|سنتيم|millions?|mio|mln|m"
     r"|مليون|milliards?|briques?|ht|hors tax(?:es?)?|excl|sans tva)(?![^\W\d])"
 )
 """Words with which the figure is not the price in dirhams: ryals, centimes, a price before tax."""
+
+_ALF = re.compile("الف")
+"""Thousands; of ryals, unless dirhams are named."""
 
 _WORDS = re.compile(
     r"(?<![^\W\d])(?:prix|price|preis|precio|tarif|montant|a la (?:baisse|hausse)"
@@ -121,7 +124,7 @@ def read_price(text: str) -> float:
     if _DIGIT.search(plain):
         if currency_of(plain) is not None:
             raise UnreadablePrice(FOREIGN_CURRENCY)
-        if _UNCLEAR.search(plain):
+        if _UNCLEAR.search(plain) or (_ALF.search(plain) and not _DIRHAM.search(plain)):
             raise UnreadablePrice(UNCLEAR_AMOUNT)
     bare = _DIRHAM.sub(lambda found: " k " if found["thousand"] else "  ", plain)
     bare = _PUNCTUATION.sub("", _WORDS.sub("  ", bare)).strip()

@@ -86,15 +86,11 @@ _OPEN_BEHIND = {
     ),
     "until": (r"(?:et|ou|and|or|und|oder) (?:moins|less|below|under|weniger)|او اقل|فما تحت"),
 }
-_OPEN = [
-    *(
-        (kind, re.compile(rf"(?:{words})\s*(?P<bound>\d.*)"))
-        for kind, words in _OPEN_BEFORE.items()
-    ),
-    *(
-        (kind, re.compile(rf"(?P<bound>\d.*?)\s*(?:{words})"))
-        for kind, words in _OPEN_BEHIND.items()
-    ),
+_BOUND_LAST = [
+    (kind, re.compile(rf"(?:{words})\s*(?P<bound>\d.*)")) for kind, words in _OPEN_BEFORE.items()
+]
+_BOUND_FIRST = [
+    (kind, re.compile(rf"(?P<bound>\d.*?)\s*(?:{words})")) for kind, words in _OPEN_BEHIND.items()
 ]
 _RANGE = re.compile(
     r"(?P<low>\d.*?)\s*(?:--?|\u2010|\u2011|\u2012|\u2013|\u2014|~|\.\.+|\ba\b|(?<=\d)a(?=\d)"
@@ -108,6 +104,7 @@ _CHOICE = re.compile(r"(?P<low>\d.*?)\s*(?:/|\bou\b|\bor\b|\boder\b|;|,\s|او)\
 _EQUIVALENT = re.compile(
     r"(?P<first>[^()/]+?)\s*(?:\(\s*(?P<second>[^()]+?)\s*\)|/\s*(?P<third>.+))"
 )
+_DIGIT = re.compile(r"\d")
 _TOLERANCE = 0.03
 _BARE_MAX, _FULL_MIN = 1_000, 10_000
 """A band from below the first to above the second left out its thousands: "120 - 130 000"."""
@@ -130,6 +127,8 @@ def read_quantity(
     if number is not None:
         return Quantity(number)
     plain = _ABOUT.sub("", plain_text(text))
+    if not _DIGIT.search(plain):
+        raise UnreadableQuantity(NOT_A_NUMBER)
     unit_of_speed = None
     if rules.at_speed and (speed := _ENGINE_SPEED.search(plain)) and _states_speed(speed):
         plain = plain[: speed.start()].strip()
@@ -170,7 +169,7 @@ def _single(text: str, rules: QuantityRules) -> Quantity | None:
 
 def _open(text: str, rules: QuantityRules) -> Quantity | None:
     """The bound of an open band."""
-    for kind, pattern in _OPEN:
+    for kind, pattern in _BOUND_FIRST if text[:1].isdigit() else _BOUND_LAST:
         found = pattern.fullmatch(text)
         bound = _single(found["bound"], rules) if found else None
         if bound is None:
@@ -183,7 +182,7 @@ def _open(text: str, rules: QuantityRules) -> Quantity | None:
 
 def states_open_range(text: str) -> bool:
     """Whether a text, as `plain_text` writes it, states the bound of an open band."""
-    return any(pattern.fullmatch(text) for _, pattern in _OPEN)
+    return any(pattern.fullmatch(text) for _, pattern in (*_BOUND_FIRST, *_BOUND_LAST))
 
 
 def _within(kind: str, bound: float, rules: QuantityRules) -> float:
@@ -197,7 +196,7 @@ def _within(kind: str, bound: float, rules: QuantityRules) -> float:
 
 def _range(text: str, rules: QuantityRules) -> Quantity | None:
     """The middle of a band."""
-    for pattern in (_RANGE, _BETWEEN, _CHOICE):
+    for pattern in (_RANGE, _CHOICE) if text[:1].isdigit() else (_BETWEEN,):
         found = pattern.fullmatch(text)
         if found is None:
             continue
@@ -232,4 +231,6 @@ def _equivalent(
     values = convert(first.number, first.unit), convert(second.number, second.unit)
     if values[0] is None or values[1] is None:
         return None
-    return first if abs(values[0] - values[1]) <= _TOLERANCE * values[0] else None
+    if abs(values[0] - values[1]) > _TOLERANCE * values[0]:
+        raise UnreadableQuantity(SEVERAL_VALUES)
+    return first

@@ -20,18 +20,18 @@ FUEL_PHRASES = PhraseReader(
     {
         Fuel.PETROL: (
             "essence, petrol, gasoline, gasolina, benzin, benzina, benzine, bensin, nafta, "
-            "sans plomb, super sans plomb, unleaded, bleifrei, sp, sp95, sp98, e5, e10, e85, e 85, "
-            "ethanol, bioethanol, superethanol, super ethanol, flexfuel, flex fuel, "
+            "sans plomb, super sans plomb, unleaded, bleifrei, sp, sp95, sp98, e5, e10, e85, "
+            "e 85, ethanol, bioethanol, superethanol, super ethanol, flexfuel, flex fuel, "
             "flexifuel, essence sp, super 95, super 98, super e10, super plus, regular benzine, "
             "بنزين, بانزين, ليسانس, اسانس, ايسانس, بنزين بدون رصاص, بنزين خالي من الرصاص"
         ),
         Fuel.DIESEL: (
-            "diesel, gasoil, gas oil, gazole, gasoleo, gazoil, gaz oil, mazout, mazot, "
-            "ديزل, مازوت, المازوت, ڭازوال, غازوال, كازوال, ديازيل, سولار"
+            "diesel, gasoil, gas oil, gazole, gasoleo, gazoil, gaz oil, mazout, mazot, ديزل, "
+            "مازوت, المازوت, ڭازوال, غازوال, كازوال, ديازيل, سولار"
         ),
         Fuel.HYBRID: (
-            "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, mhev, "
-            "plug in, rechargeable, mild hybrid, micro hybride, micro hybrid, full hybrid, "
+            "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, "
+            "mhev, plug in, rechargeable, mild hybrid, micro hybride, micro hybrid, full hybrid, "
             "hybride leger, self charging, هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
         ),
         Fuel.ELECTRIC: (
@@ -51,8 +51,8 @@ FUEL_PHRASES = PhraseReader(
     neutral=(
         "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, carburant, fuel, "
         "bifuel, bivalent, dual, moteur, motor, motorisation, engine, a, au, avec, ou, plomb, 95, "
-        "98, 91, 100, 85, leger, legere, mild, full, micro, super, serie, parallele, type, fuels, "
-        "voiture, vehicule, car, bi carburant, و, وقود, محرك, سياره"
+        "98, 91, 100, 85, 48v, 12v, b7, leger, legere, mild, full, micro, super, serie, "
+        "parallele, type, fuels, voiture, vehicule, car, bi carburant, و, وقود, محرك, سياره"
     ),
     joined={
         **{frozenset({fuel, Fuel.ELECTRIC}): Fuel.HYBRID for fuel in _COMBUSTION},
@@ -83,20 +83,22 @@ TRANSMISSION_PHRASES = PhraseReader(
             "automated manual, automatic manual transmission, manual automated, "
             "manuelle robotisee, manuelle pilotee, manuelle automatisee, dct, dsg, pdk, edc, eat, "
             "bvr, robotisee, robotise, robotized, robot, pilotee, pilotes, pilote, sequentielle, "
-            "sequentiel, sequential, semi automatique, semi automatic, semi auto, "
-            "halbautomatik, tiptronic, tip tronic, steptronic, step tronic, geartronic, "
-            "powershift, power shift, easytronic, s tronic, stronic, r tronic, g tronic, gtronic, "
-            "speedshift, speedtronic, etg, egs, bmp, double embrayage, dual clutch, double clutch, "
-            "twin clutch, doppelkupplung, doppelkupplungsgetriebe, variation continue, "
-            "continuously variable, stufenlos, variateur, automatic with manual mode, "
-            "automatique avec mode manuel, automatique mode manuel, اوتوماتيك, اوتوماتيكي, "
-            "اوتوماتيكيه, اتوماتيك, اتوماتيكي, اوطوماتيك, اوتو, تلقائي, الي, اليه"
+            "sequentiel, sequential, semi automatique, semi automatic, semi auto, halbautomatik, "
+            "tiptronic, tip tronic, steptronic, step tronic, geartronic, powershift, power shift, "
+            "easytronic, s tronic, stronic, r tronic, g tronic, gtronic, speedshift, speedtronic, "
+            "quickshift, dualogic, selespeed, i shift, edct, etg, egs, bmp, double embrayage, "
+            "dual clutch, double clutch, twin clutch, doppelkupplung, doppelkupplungsgetriebe, "
+            "variation continue, continuously variable, stufenlos, variateur, "
+            "automatic with manual mode, automatique avec mode manuel, automatique mode manuel, "
+            "اوتوماتيك, اوتوماتيكي, اوتوماتيكيه, اتوماتيك, اتوماتيكي, اوطوماتيك, اوتو, تلقائي, "
+            "الي, اليه"
         ),
     },
     neutral=(
-        "boite, bv, boites, de, a, avec, with, mit, the, vitesse, vitesses, vit, v, rapport, "
-        "rapports, speed, speeds, spd, gear, gears, gang, gange, gearbox, transmission, getriebe, "
-        "marchas, marce, cambio, type, mode, g, ناقل, حركه, علبه, سرعات, ترس"
+        "boite, bv, boites, box, single, one, fixed, de, a, avec, with, mit, the, vitesse, "
+        "vitesses, vit, v, rapport, rapports, speed, speeds, spd, gear, gears, gang, gange, "
+        "gearbox, transmission, getriebe, marchas, marce, cambio, type, mode, g, ناقل, حركه, "
+        "علبه, سرعات, ترس"
     ),
     digits=True,
 )
@@ -107,27 +109,28 @@ OWNER_SPELLINGS = by_spelling(
         Owner.FIRST: (
             "premiere main, 1ere main, 1re main, 1er main, 1 ere main, premiere, 1ere, 1st, "
             "premier, premier proprietaire, 1er proprietaire, oui, yes, true, vrai, ja, "
-            "first owner, 1st owner, one owner, single owner, 1 owner, 1, 0, 1 0, 0 0, "
-            "erstbesitz, 1 hand, erste hand, unico dueno, نعم, يد اولي, اول مالك, مالك اول"
+            "first owner, first hand, 1st owner, one owner, single owner, 1 owner, 1, 0, 1 0, "
+            "0 0, erstbesitz, 1 hand, erste hand, unico dueno, نعم, يد اولي, اول مالك, مالك اول"
         ),
         Owner.SECOND: (
             "deuxieme main, seconde main, 2eme main, 2 eme main, 2e main, deuxieme, second owner, "
-            "2nd owner, 2nd, 2eme, seconde, 2eme proprietaire, deuxieme proprietaire, "
-            "second proprietaire, two owners, 2 owners, 2, 2 0, 2 hand, zweite hand, يد ثانيه, "
-            "مالك ثاني"
+            "second hand, 2nd owner, 2nd, 2eme, seconde, 2eme proprietaire, "
+            "deuxieme proprietaire, second proprietaire, two owners, 2 owners, 2, 2 0, 2 hand, "
+            "zweite hand, يد ثانيه, مالك ثاني"
         ),
         Owner.SECOND_OR_MORE: "deuxieme main ou plus, seconde main ou plus, non, no, false, faux, "
-        "nein, لا",
+        "nein, 2 plus, 2 ou plus, 2 et plus, 2 or more, 2eme main ou plus, 2eme main et plus, لا",
         Owner.THIRD: (
-            "troisieme main, 3eme main, 3e main, third owner, 3rd owner, 3rd, 3eme, troisieme, "
-            "3eme proprietaire, troisieme proprietaire, 3 owners, 3, 3 0, 3 hand, dritte hand, "
-            "يد ثالثه, مالك ثالث"
+            "troisieme main, 3eme main, 3e main, third owner, third hand, 3rd owner, 3rd, 3eme, "
+            "troisieme, 3eme proprietaire, troisieme proprietaire, 3 owners, 3, 3 0, 3 hand, "
+            "dritte hand, يد ثالثه, مالك ثالث"
         ),
         Owner.FOURTH_AND_ABOVE: (
             "quatrieme main, quatrieme main ou plus, 4eme main, 4e main, 4eme main et plus, "
             "4eme main ou plus, fourth, fourth owner, 4th owner, 4th, fourth above owner, "
-            "fourth and above owner, fourth and above, 4th and above, 4 or more, 4 et plus, "
-            "4 ou plus, 4 owners, 4, 4 0, 5, 6, يد رابعه"
+            "fourth and above owner, fourth and above, 4th and above, 4th above owner, 4th above, "
+            "fourth above, 4 or more, 4 et plus, 4 ou plus, 4 owners, 4, 4 0, 4 plus, 5, 5 plus, "
+            "6, يد رابعه"
         ),
         Owner.TEST_DRIVE: "vehicule de demonstration, voiture de demonstration, demonstration, "
         "test drive, test drive car owner, demo, vorfuhrwagen",
@@ -178,8 +181,8 @@ CONDITION_PHRASES = PhraseReader(
             "unfallfahrzeug, unfallwagen, beschadigt, accident, متضرر, متضرره, مصدوم, حادث"
         ),
         Condition.FOR_PARTS: (
-            "pour pieces, pour piece, for parts, parts only, epave, ersatzteile, ersatzteiltrager, "
-            "للقطع, قطع غيار"
+            "pour pieces, pour piece, for parts, parts only, epave, ersatzteile, "
+            "ersatzteiltrager, للقطع, قطع غيار"
         ),
     },
     neutral=(
@@ -195,8 +198,8 @@ ORIGIN_PHRASES = PhraseReader(
     {
         Origin.WW_MOROCCO: (
             "ww, www, w w, w w w, achetee au maroc, achete au maroc, achetee neuve au maroc, "
-            "achete neuf au maroc, bought in morocco, bought new in morocco, purchased in morocco, "
-            "neuve au maroc, maison au maroc, acheter au maroc"
+            "achete neuf au maroc, bought in morocco, bought new in morocco, "
+            "purchased in morocco, neuve au maroc, maison au maroc, acheter au maroc"
         ),
         Origin.IMPORTED_NEW: (
             "importee neuve, importe neuf, importee neuf, imported new, new import, "

@@ -85,16 +85,18 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
             "CV", 1, "cv cvf ch chf cvfiscaux cvfiscal chfiscaux chevaux chevauxfiscaux حصان حصانا",
         ),
     ),
+    "asking_price_mad": (Unit("MAD", 1, "mad dh dhs drh dirham dirhams درهم"),),
     "doors": (
         Unit(
-            "doors", 1, "p porte portes door doors dr drs tur turen turig puertas porte(s) ابواب "
+            "doors", 1, "p porte portes door doors dr drs tur turen turig puertas ابواب "
             "باب",
         ),
     ),
 }  # fmt: skip
 """The units of each field, its own first."""
 
-_IGNORED = re.compile(r"[\s.\u00b7\u22c5*_-]+")
+UNIT_MAX_CHARS = 40
+_IGNORED = re.compile(r"[\s.()\u00b7\u22c5*_-]+")
 
 
 def _compact(text: str) -> str:
@@ -103,6 +105,8 @@ def _compact(text: str) -> str:
     >>> _compact("lb-ft"), _compact("N·m"), _compact("cm³"), _compact("mi.")
     ('lbft', 'nm', 'cm3', 'mi')
     """
+    if text.isascii():
+        return _IGNORED.sub("", text.lower())
     decomposed = unicodedata.normalize("NFKD", clean_text(text).casefold())
     return _IGNORED.sub("", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
@@ -122,7 +126,10 @@ def find_unit(field: str, text: str) -> str | None:
     >>> find_unit("km_driven", "Miles"), find_unit("engine_cc", "cm³"), find_unit("doors", "kW")
     ('miles', 'cc', None)
     """
-    unit = _BY_SPELLING.get(field, {}).get(_compact(text))
+    known = _BY_SPELLING.get(field)
+    if known is None or len(text) > UNIT_MAX_CHARS:
+        return None
+    unit = known.get(text) or known.get(_compact(text))
     return None if unit is None else unit.name
 
 
