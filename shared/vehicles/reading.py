@@ -176,7 +176,8 @@ class NameReader:
             model = found.rest
         alone = self._read_in_brand(brand, model)
         reading = alone
-        if found.rest and (first := find_known(brand, found.rest)) is not None:
+        first = find_known(brand, found.rest) if found.rest else None
+        if first is not None and first.match is not Match.AMBIGUOUS:
             reading = self._combine(brand, first, alone, f"{found.rest} {model}")
         match = Match.ALIAS if found.rest else found.match
         return _demote(reading, match)
@@ -247,8 +248,11 @@ class NameReader:
         found = find_brand(self._catalogue, text)
         if found is None or found.name == brand.name or not found.rest:
             return None
-        known = find_known(self._catalogue.brands[found.name], found.rest)
-        return VehicleName(found.name, known.name) if known is not None else None
+        other = self._catalogue.brands[found.name]
+        known = find_known(other, found.rest)
+        if known is None or known.name not in other.models:
+            return None
+        return VehicleName(other.name, known.name)
 
     def _listings(self, car: VehicleName) -> int:
         return self._catalogue.brands[car.company].popularity(car.model)
