@@ -83,6 +83,7 @@ def home() -> Response:
 
 
 @blueprint.post("/")
+@require_scope(Scope.PREDICT)
 def estimate() -> Response:
     """Value the car in the form; errors show the form again with its values."""
     return _estimate(_given_values())

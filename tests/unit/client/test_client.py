@@ -97,7 +97,8 @@ def test_a_valuation_is_read_with_its_verdict_and_warnings() -> None:
 
 
 def test_a_field_that_this_client_does_not_know_is_left_out() -> None:
-    answer = VALUATION | {"read_as": {**VALUATION["read_as"], "colour": "red"}}
+    read_as = {"company": "Kia", "model": "Rio", "year": 2018, "colour": "red"}
+    answer = VALUATION | {"read_as": read_as}
     assert Valuation.of(answer).read_as.year == 2018
 
 
@@ -690,6 +691,19 @@ def test_messages_are_french_on_request(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ),
         *["  ligne 3001, Année : Non."] * 5,
         "  … (--rejected FICHIER donne toutes les lignes refusées)",
+    ]
+
+
+def test_the_notices_of_a_file_are_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ended = batch(notices=(NOTICE, NOTICE | {"detail": "Encoding recognised by its words."}))
+    serve(
+        monkeypatch,
+        lambda request: httpx.Response(202 if request.method == "POST" else 200, json=ended),
+    )
+    done = run_batch(cars_file(tmp_path), "-o", tmp_path / "out.csv")
+    assert done.stderr.splitlines()[1:] == [
+        "note: Portes: values not read: 3 (cinq, deux).",
+        "note: Encoding recognised by its words.",
     ]
 
 
