@@ -38,7 +38,8 @@ def main() -> None:
     paths = parser.parse_args().listings
     content = read_names_file(NAMES.read_text(encoding="utf-8"))
     add_market(content, json.loads(MARKET.read_text())["hedonic"]["vehicle_years"])
-    counts = count_listings(Catalogue(content), paths) if paths else _present_counts()
+    check_rebadged(content)
+    counts = count_listings(Catalogue(content), paths) if paths else present_counts()
     add_counts(content, counts)
     CATALOGUE.write_text(dump(content), encoding="utf-8")
 
@@ -100,6 +101,17 @@ def _is_generation(models: Mapping[str, Content], name: str) -> bool:
     return base in models and int(number) <= len(models[base].get("generations", ()))
 
 
+def check_rebadged(content: Content) -> None:
+    """Check that the models sold under another brand exist.
+
+    Raises:
+        ValueError: one does not.
+    """
+    for company, model, to_company, to_model in content["rebadged"]:
+        if to_model not in content["brands"][to_company]["models"]:
+            raise ValueError(f"{company} {model}: there is no {to_company} {to_model}")
+
+
 def count_listings(known: Catalogue, paths: Iterable[Path]) -> Counter[tuple[str, str]]:
     """Number of listings by canonical name."""
     from shared.vehicles.reading import NameReader  # noqa: PLC0415 - needs no catalogue file
@@ -124,16 +136,17 @@ def count_listings(known: Catalogue, paths: Iterable[Path]) -> Counter[tuple[str
     return counts
 
 
-def _present_counts() -> Mapping[tuple[str, str], int]:
+def present_counts() -> Mapping[tuple[str, str], int]:
     """Counts of the catalogue that is already there."""
     if not CATALOGUE.exists():
         return {}
-    present = Catalogue(json.loads(CATALOGUE.read_bytes()))
-    return {
-        (brand.name, model.name): model.listings
-        for brand in present.brands.values()
-        for model in brand.models.values()
-    }
+    counts = {}
+    for company, brand in json.loads(CATALOGUE.read_bytes())["brands"].items():
+        for model, each in brand["models"].items():
+            counts[company, model] = each.get("listings", 0)
+            for number, listings in enumerate(each.get("generations", ()), start=1):
+                counts[company, f"{model} {number}"] = listings
+    return counts
 
 
 def add_counts(content: Content, counts: Mapping[tuple[str, str], int]) -> None:

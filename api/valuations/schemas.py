@@ -20,7 +20,7 @@ class IntervalSchema(Schema):
 
     low = fields.Float(required=True, metadata={"description": "MAD"})
     high = fields.Float(required=True, metadata={"description": "MAD"})
-    coverage = fields.Float(required=True, metadata={"enum": list(COVERAGES)})
+    coverage = described(fields.Float, f"One of {', '.join(map(str, COVERAGES))}")
 
 
 class DepreciationSchema(Schema):

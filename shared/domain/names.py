@@ -1,8 +1,8 @@
-"""Names of brands and models: folding of text, spelling variants, Arabic names."""
+"""Folding of texts and names; Arabic names of brands and models."""
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -118,7 +118,17 @@ _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 """A whole number as spreadsheets write it: "208.0"."""
 _PLUS = re.compile(r"(?<=[^\W_])\+(?=\s|$)")
 _LETTER_VARIANTS = str.maketrans(
-    {"ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك", "گ": "ك", "ڭ": "ك", "ݣ": "ك", "ڤ": "ف", "پ": "ب"}
+    {
+        "ى": "ي",
+        "ی": "ي",
+        "ة": "\N{ARABIC LETTER HEH}",
+        "ک": "ك",
+        "گ": "ك",
+        "ڭ": "ك",
+        "ݣ": "ك",
+        "ڤ": "ف",
+        "پ": "ب",
+    }
     | {_STRETCH_MARK: None}
 )
 """Letters of Arabic that writers, or keyboards of other languages, use for one another."""
@@ -162,43 +172,6 @@ _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)
 _fold_name_short = lru_cache(maxsize=CACHED_TEXTS)(_fold_name)
 
 
-MIN_NAME_LENGTH = 5
-"""Shorter names are not matched: one letter is too large a part of them."""
-MAX_NAME_LENGTH = 40
-
-
-class FuzzyNameIndex:
-    """Finds known names despite one missing, doubled, wrong or transposed letter.
-
-    Args:
-        names: the known names; those with digits, spaces or fewer than `MIN_NAME_LENGTH` letters
-            are not matched.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._known: dict[str, set[str]] = {}
-        for name in names:
-            if name.isalpha() and MIN_NAME_LENGTH <= len(name) <= MAX_NAME_LENGTH:
-                for shortened in _deletion_variants(name):
-                    self._known.setdefault(shortened, set()).add(name)
-
-    def find(self, written: str) -> str | None:
-        """The only known name within one error; None if there is none or more than one."""
-        if not (written.isalpha() and MIN_NAME_LENGTH <= len(written) <= MAX_NAME_LENGTH):
-            return None
-        found: set[str] = set()
-        for shortened in _deletion_variants(written):
-            found |= self._known.get(shortened, set())
-        return found.pop() if len(found) == 1 else None
-
-
-def _deletion_variants(name: str) -> Iterator[str]:
-    """The name, then the name without each of its letters."""
-    yield name
-    for place in range(len(name)):
-        yield name[:place] + name[place + 1 :]
-
-
 ARABIC_BRANDS = by_spelling(
     {
         "toyota": "تويوتا, طويوطا",
@@ -223,7 +196,7 @@ ARABIC_BRANDS = by_spelling(
         "suzuki": "سوزوكي",
         "mazda": "مازدا",
         "jeep": "جيب",
-        "land rover": "لاند روفر, رنج روفر, رانج روفر",
+        "land rover": "لاند روفر",
         "porsche": "بورش",
         "volvo": "فولفو",
         "jaguar": "جاكوار, جاغوار",
@@ -275,6 +248,75 @@ ARABIC_MODELS = by_spelling(
         "octavia": "اوكتافيا",
         "ibiza": "ايبيزا",
         "leon": "ليون",
+        "stepway": "ستيبواي",
+        "jogger": "جوغر",
+        "spring": "سبرينغ",
+        "captur": "كابتور",
+        "symbol": "سيمبول",
+        "trafic": "ترافيك",
+        "master": "ماستر",
+        "twingo": "توينغو, توينجو",
+        "laguna": "لاغونا, لاجونا",
+        "scenic": "سينيك",
+        "kadjar": "كادجار",
+        "koleos": "كوليوس",
+        "caddy": "كادي",
+        "touran": "توران",
+        "jetta": "جيتا",
+        "bora": "بورا",
+        "transit": "ترانزيت",
+        "ranger": "رانجر, رينجر",
+        "mondeo": "مونديو, موندييو",
+        "rav4": "راف 4, راف فور",
+        "hilux": "هايلكس, هيلوكس",
+        "land cruiser": "لاند كروزر",
+        "auris": "اوريس",
+        "avensis": "افنسيس",
+        "i10": "اي 10",
+        "i20": "اي 20",
+        "i30": "اي 30",
+        "santa fe": "سانتافي, سانتا في",
+        "elantra": "النترا, الانترا",
+        "creta": "كريتا",
+        "rio": "ريو",
+        "sorento": "سورينتو",
+        "cerato": "سيراتو",
+        "juke": "جوك",
+        "micra": "ميكرا",
+        "x trail": "اكستريل, اكس تريل",
+        "navara": "نافارا",
+        "civic": "سيفيك",
+        "accord": "اكورد",
+        "jazz": "جاز",
+        "swift": "سويفت",
+        "vitara": "فيتارا",
+        "fabia": "فابيا",
+        "superb": "سوبيرب",
+        "corsa": "كورسا",
+        "astra": "استرا",
+        "insignia": "انسيغنيا, انسيجنيا",
+        "ducato": "دوكاتو",
+        "fiorino": "فيورينو",
+        "panda": "باندا",
+        "palio": "باليو",
+        "siena": "سيينا",
+        "boxer": "بوكسر",
+        "c3": "سي 3",
+        "c4": "سي 4",
+        "range rover": "رنج روفر, رانج روفر",
+        "range rover evoque": "ايفوك, رانج روفر ايفوك",
+        "range rover sport": "رانج روفر سبورت",
+        "discovery": "ديسكفري, ديسكوفري",
+        "cherokee": "شيروكي",
+        "grand cherokee": "جراند شيروكي, غراند شيروكي",
+        "wrangler": "رانجلر",
+        "compass": "كومباس",
+        "lancer": "لانسر",
+        "pajero": "باجيرو",
+        "cayenne": "كايين",
+        "macan": "ماكان",
+        "panamera": "باناميرا",
+        "classe c": "كلاس سي, سي كلاس",
     }
 )
 
@@ -307,61 +349,3 @@ ARABIC_CITIES = by_spelling(
         "essaouira": "الصويرة",
     }
 )
-
-
-BRANDS = frozenset({
-    "abarth", "acura", "alfa romeo", "alpine", "aston martin", "audi", "baic", "bentley", "bmw",
-    "brilliance", "bugatti", "byd", "cadillac", "chana", "changan", "chery", "chevrolet",
-    "chrysler", "citroen", "cupra", "dacia", "daewoo", "daihatsu", "datsun", "dfsk", "dodge",
-    "dongfeng", "ds automobiles", "faw", "ferrari", "fiat", "ford", "foton", "gaz", "geely",
-    "genesis", "gmc", "great wall", "gwm", "hafei", "haima", "haval", "honda", "hummer", "hyundai",
-    "infiniti", "isuzu", "iveco", "jac", "jaecoo", "jaguar", "jeep", "jetour", "kia", "lada",
-    "lamborghini", "lancia", "land rover", "leapmotor", "lexus", "lifan", "lincoln", "lotus",
-    "mahindra", "maruti", "maserati", "mazda", "mclaren", "mercedes benz", "mg", "mini",
-    "mitsubishi", "nissan", "omoda", "opel", "peugeot", "polestar", "porsche", "proton", "ram",
-    "renault", "rolls royce", "rover", "saab", "seat", "seres", "skoda", "smart", "ssangyong",
-    "subaru", "suzuki", "tata", "tesla", "toyota", "volkswagen", "volvo", "zeekr", "zotye",
-})  # fmt: skip
-"""Brands that are sold in Morocco or written about; other brands keep the given name."""
-
-_ALIASES = by_spelling(
-    {
-        "volkswagen": "vw, wolkswagen, wolswagen, volswagen, volks",
-        "mercedes benz": "mercedes, mercedesbenz, mercedes amg, merc, benz",
-        "land rover": "landrover, land, range rover, rangerover, range",
-        "alfa romeo": "alfa, alfaromeo, alpha romeo",
-        "chevrolet": "chevy",
-        "ds automobiles": "citroen ds, ds, ds3, ds4, ds5, ds7, ds 3, ds 4, ds 5, ds 7",
-        "aston martin": "aston",
-        "rolls royce": "rolls, rollsroyce",
-        "lamborghini": "lambo",
-        "ssangyong": "ssang yong, kgm",
-        "maruti": "maruti suzuki",
-        "bmw": "beemer",
-        "mini": "mini cooper",
-        "byd": "byd auto",
-        "gwm": "great wall motors",
-        "lynk co": "lynk",
-        "mclaren": "mc laren",
-        "cupra": "seat cupra",
-    }
-)
-_FUZZY_BRANDS = FuzzyNameIndex({*BRANDS, "mercedes", "citroen"})
-
-
-def canonical_brand(folded: str) -> str:
-    """The canonical name of a folded brand; an unknown brand keeps its name.
-
-    >>> canonical_brand("vw"), canonical_brand("peugot"), canonical_brand("nobody")
-    ('volkswagen', 'peugeot', 'nobody')
-    """
-    if folded in BRANDS:
-        return folded
-    return _ALIASES.get(folded) or _nearest(folded)
-
-
-@lru_cache(maxsize=4096)
-def _nearest(folded: str) -> str:
-    """The known brand within one error, or the name itself."""
-    near = _FUZZY_BRANDS.find(folded)
-    return folded if near is None else _ALIASES.get(near, near)

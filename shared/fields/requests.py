@@ -12,6 +12,7 @@ from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.kinds import CarField, Category, Number
+from shared.fields.shapes import CORE_FIELDS, member_pointer, named_field, shape_problems
 from shared.vehicles.names import display_names, read_names
 
 
@@ -50,7 +51,6 @@ class QuickLoader:
 _QUICK_LOADER = QuickLoader(CAR_FIELDS)
 
 MAX_WARNINGS = 20
-WARNING_NAME_MAX_CHARS = 60
 _OPTIONAL_CATEGORIES = {
     name: field
     for name, field in CAR_FIELDS.items()
@@ -71,7 +71,10 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         InvalidInput: with one problem per broken rule.
     """
     if not isinstance(body, dict):
-        raise InvalidInput([FieldProblem(pointer, "not-an-object")])
+        is_list = isinstance(body, list) and not pointer
+        raise InvalidInput([FieldProblem(pointer, "list-of-cars" if is_list else "not-an-object")])
+    if not body.keys() >= CORE_FIELDS and (problems := shape_problems(body, pointer)):
+        raise InvalidInput(problems)
     given = _QUICK_LOADER.load(body) or _load(body, pointer)
     asking_price_mad = given.pop("asking_price_mad")
     written = VehicleName(given["company"], given["model"])
@@ -160,8 +163,7 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
     unknown = [name for name in body if name not in CAR_FIELDS]
     named = unknown[: MAX_WARNINGS - len(known)]
     warnings: list[dict[str, Any]] = [
-        {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
-        for name in named
+        _unknown_warning(member_pointer(pointer, name), named_field(name), body) for name in named
     ]
     warnings += known
     if more := len(unknown) - len(named):
@@ -178,25 +180,16 @@ def _missing_field_warnings(car: CarFeatures, pointer: str) -> list[dict[str, An
     ]
 
 
+def _unknown_warning(pointer: str, meant: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The warning about an unknown member, with the field that it may mean if that is missing."""
+    if meant is None or meant in body:
+        return {"pointer": pointer, "code": "unknown-field"}
+    return {"pointer": pointer, "code": "misnamed-field", "name": meant}
+
+
 def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
     """Values that are possible but unlikely."""
     code = mileage_warning_code(
         year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year
     )
     return [] if code is None else [{"pointer": f"{pointer}/km_driven", "code": code}]
-
-
-def shorten(name: str) -> str:
-    """A member's name, cut to `WARNING_NAME_MAX_CHARS` characters."""
-    if len(name) <= WARNING_NAME_MAX_CHARS:
-        return name
-    return name[: WARNING_NAME_MAX_CHARS - 1] + "…"
-
-
-def escape_pointer(name: str) -> str:
-    """A member's name, escaped for a JSON pointer (RFC 6901).
-
-    >>> escape_pointer("a/b~c")
-    'a~1b~0c'
-    """
-    return name.replace("~", "~0").replace("/", "~1")

@@ -77,6 +77,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
 
 WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     "unknown-field": {"fr": "Champ inconnu, ignoré.", "en": "Unknown field, ignored."},
+    "misnamed-field": {
+        "fr": "Champ inconnu, ignoré ; le champ voulu est peut-être « {name} ».",
+        "en": "Unknown field, ignored; `{name}` may be meant.",
+    },
     "more-unknown-fields": {
         "fr": "Autres champs inconnus, ignorés : {count}.",
         "en": "More unknown fields, ignored: {count}.",
@@ -134,6 +138,20 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
     "not-an-object": {
         "fr": "Un objet JSON décrivant une voiture est attendu.",
         "en": "A JSON object that describes a car is expected.",
+    },
+    "list-of-cars": {
+        "fr": "Un seul objet JSON est attendu ici ; POST /jobs prend une liste de voitures.",
+        "en": "A single JSON object is expected here; POST /jobs takes a list of cars.",
+    },
+    "wrapped-cars": {
+        "fr": "Membre inattendu : envoyez l'objet de la voiture lui-même, sans rien autour ; "
+        "POST /jobs prend aussi une liste de voitures.",
+        "en": "Unexpected member: send the object of the car itself, with nothing around it; "
+        "POST /jobs also takes a list of cars.",
+    },
+    "misnamed-member": {
+        "fr": "Membre inconnu : le champ s'appelle « {expected} ».",
+        "en": "Unknown member: the field is called `{expected}`.",
     },
     "not-a-car-or-list": {
         "fr": "Un objet JSON décrivant une voiture, ou une liste de voitures, est attendu.",

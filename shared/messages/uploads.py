@@ -165,8 +165,20 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
         ),
     },
     "unsupported-upload": {
-        "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),
-        "en": ("Unsupported format", "Expected {expected} (got {given})."),
+        "fr": (
+            "Format refusé",
+            (
+                "Attendu : {expected} (reçu : {given}). Ouvrez le fichier dans Excel ou le "
+                "logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
+            ),
+        ),
+        "en": (
+            "Unsupported format",
+            (
+                "Expected {expected} (got {given}). Open the file in Excel or the program that "
+                "wrote it, and save it as .xlsx or CSV."
+            ),
+        ),
     },
     "batch-already-ended": {
         "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
@@ -239,8 +251,33 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "misread. Save all of it as UTF-8 and upload it again.",
     },
     "hidden-rows": {
-        "fr": "Lignes masquées de la feuille, lues comme les autres : {values}.",
-        "en": "Hidden rows of the sheet, read like the others: {values}.",
+        "fr": "Nombre de lignes masquées de la feuille, lues comme les autres : {values}.",
+        "en": "Number of hidden rows of the sheet, which were read like the others: {values}.",
+    },
+    "hidden-columns": {
+        "fr": "Colonnes masquées de la feuille, lues comme les autres : {values}.",
+        "en": "Hidden columns of the sheet, which were read like the others: {values}.",
+    },
+    "hidden-sheet": {
+        "fr": "La feuille lue est masquée dans le classeur : {values}.",
+        "en": "The sheet that was read is hidden in the workbook: {values}.",
+    },
+    "merged-cells": {
+        "fr": "Nombre de cellules qui ont reçu la valeur de leur bloc de cellules fusionnées : "
+        "{values}.",
+        "en": "Number of cells that were given the value of their block of merged cells: {values}.",
+    },
+    "formulas-without-values": {
+        "fr": "Nombre de formules sans valeur enregistrée, lues comme des cellules vides : "
+        "{values}. Ouvrez le classeur dans Excel ou LibreOffice et enregistrez-le pour les "
+        "calculer.",
+        "en": "Number of formulas without a saved value, read as blank cells: {values}. Open the "
+        "workbook in Excel or LibreOffice and save it to compute them.",
+    },
+    "cells-beyond-header": {
+        "fr": "Cellules à droite du dernier titre de colonne, laissées de côté ; lignes : "
+        "{values}.",
+        "en": "Cells to the right of the last column name, left out; rows: {values}.",
     },
     "macros-ignored": {
         "fr": "Les macros du classeur ne sont ni lues ni exécutées.",

@@ -19,7 +19,7 @@ class BrandReading(NamedTuple):
     name: str
     match: Match
     rest: str = ""
-    """The words of the text that do not belong to the brand."""
+    """The words of the text that do not belong to the brand, or name a model, too."""
 
 
 def find_brand(catalogue: Catalogue, text: str) -> BrandReading | None:
@@ -28,8 +28,10 @@ def find_brand(catalogue: Catalogue, text: str) -> BrandReading | None:
     for length in range(min(len(words), _MAX_BRAND_WORDS), 0, -1):
         spelling = "".join(words[:length])
         if (name := catalogue.brand_spellings.get(spelling)) is not None:
-            match = Match.EXACT if spelling == compact(name) else Match.ALIAS
-            return BrandReading(name, match, " ".join(words[length:]))
+            if spelling == compact(name):
+                return BrandReading(name, Match.EXACT, " ".join(words[length:]))
+            is_model = spelling in catalogue.brands[name].spellings  # "range rover"
+            return BrandReading(name, Match.ALIAS, " ".join(words[0 if is_model else length :]))
     return None
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from shared.domain.names import fold_name
+
 FILE_NAME = "catalogue.json"
 
 
@@ -27,7 +29,7 @@ class Model:
     name: str
     display: str
     listings: int
-    """Number of listings in Morocco that the statistics know, 0 if fewer than ten."""
+    """Number of listings in Morocco, 0 if fewer than ten; those of all generations together."""
     generations: int = 0
     """Number of generations that are models of their own, as "golf 7" is of "golf"."""
 
@@ -46,24 +48,31 @@ class Brand:
     """Name of the model by every spelling of it."""
     exact: set[str] = field(default_factory=set)
     """Spellings of the names themselves; the other spellings are aliases."""
+    written: set[str] = field(default_factory=set)
+    """Names and aliases with their spaces."""
     by_digits: dict[str, list[str]] = field(default_factory=dict)
     """The spellings by their digits: a correction never changes digits."""
+    generations: set[str] = field(default_factory=set)
+    """Names of models that are a generation of another."""
     longer: dict[str, list[str]] = field(default_factory=dict)
     """By spelling: the longer spellings of other models that begin with it."""
 
     @property
     def listings(self) -> int:
         """Number of listings of all models."""
-        return sum(model.listings for model in self.models.values())
+        return sum(
+            model.listings for model in self.models.values() if model.name not in self.generations
+        )
 
     def add(self, model: Model, aliases: tuple[str, ...]) -> None:
         """Add a model; a spelling that another model's name has stays with that model."""
         self.models[model.name] = model
         self.spellings[compact(model.name)] = model.name
         self.exact.add(compact(model.name))
-        if (shown := compact(model.display)) != compact(model.name):
+        if (shown := compact(fold_name(model.display))) != compact(model.name):
             self.exact.add(shown)
             self.spellings.setdefault(shown, model.name)
+        self.written.update((model.name, fold_name(model.display), *aliases))
         for alias in aliases:
             self.spellings.setdefault(compact(alias), model.name)
 
@@ -112,6 +121,9 @@ def _brand(name: str, content: Mapping[str, Any]) -> Brand:
     for model, each in content["models"].items():
         for entry in _models(model, each):
             brand.add(entry, tuple(each.get("aliases", ())) if entry.name == model else ())
+        brand.generations.update(
+            f"{model} {number}" for number in range(1, len(each.get("generations", ())) + 1)
+        )
     brand.finish()
     return brand
 
@@ -119,9 +131,10 @@ def _brand(name: str, content: Mapping[str, Any]) -> Brand:
 def _models(name: str, content: Mapping[str, Any]) -> Iterator[Model]:
     """The model, then its generations."""
     counts = content.get("generations", ())
-    yield Model(name, content["name"], content.get("listings", 0), len(counts))
-    for number, listings in enumerate(counts, start=1):
-        yield Model(f"{name} {number}", f"{content['name']} {number}", listings)
+    listings = content.get("listings", 0) + sum(counts)
+    yield Model(name, content["name"], listings, len(counts))
+    for number, count in enumerate(counts, start=1):
+        yield Model(f"{name} {number}", f"{content['name']} {number}", count)
 
 
 @cache

@@ -6,7 +6,7 @@ BMW, MERCEDES = "bmw", "mercedes benz"
 _SERIES = re.compile(r"(?:serie |series )?(\d)(?: ?series| ?serie| ?er)\b")
 _SERIES_DIGITS = re.compile(r"(?:serie |series |m)?(\d)[1-9][058] ?(?:[a-z]{1,3}\b)?")
 _CLASS = re.compile(
-    r"(?:(?P<word>classe|class|klasse) )?(?:amg )?(?P<letters>[a-z]{1,3}) ?"
+    r"(?:(?P<word>classe|class|klasse) )?(?:amg )?(?P<letters>[a-z]{1,3})(?![a-z]) ?"
     r"(?:(?P<after>classe|class|klasse)\b ?)?(?P<number>\d{2,3}(?:\.\d)?(?! ?\d))?"
 )
 
@@ -27,8 +27,9 @@ def designated(company: str, model: str) -> str | None:
 
 def _mercedes_class(model: str) -> str | None:
     found = _CLASS.match(model)
-    if found is None or not (
-        found["word"] or found["after"] or found["number"] or found[0] == model
-    ):
+    if found is None:
         return None
-    return f"classe {found['letters']}"
+    letters = found["letters"]
+    # A single letter is a class only with the word or a number: "b 180", but not "b rouge".
+    is_class = found["word"] or found["after"] or found["number"] or found[0] == model
+    return f"classe {letters}" if is_class or len(letters) > 1 else None

@@ -15,11 +15,13 @@ __all__ = [
     "VehicleName",
     "canonical_brand",
     "display_names",
+    "is_generation",
     "read_names",
     "suggest",
 ]
 
-_CACHED_NAMES = 65_536
+_CACHED_NAMES = 20_000
+"""About 15 MB if all are distinct and unknown."""
 
 
 @cache
@@ -33,8 +35,8 @@ def read_names(company: str | None, model: str | None) -> NameReading:
     """The canonical names of a car, from the folded texts of its brand and model.
 
     Args:
-        company, model: normal forms of the fields (`shared.domain.names.fold_name`); None if
-            absent. One text may hold both names.
+        company: normal form of the field (`shared.domain.names.fold_name`); None if absent.
+        model: as `company`. One text may hold both names.
 
     Raises:
         NamesMissing: neither text gives a brand, or a model.
@@ -56,12 +58,19 @@ def display_names(company: str, model: str) -> tuple[str, str]:
     return brand.display, known.display if known else model.title()
 
 
+def is_generation(company: str, model: str) -> bool:
+    """Whether a canonical name is a model with the number of a generation, as "golf 7"."""
+    brand = catalogue().brands.get(company)
+    return brand is not None and model in brand.generations
+
+
 def suggest(company: str | None, text: str, limit: int = 10) -> tuple[VehicleName, ...]:
     """Models that may be meant by the beginning, or a slip, of a name; the likeliest first.
 
     Args:
         company: the brand in any spelling; None for all brands.
         text: what is written so far of the model; blank for the most listed models.
+        limit: how many are returned at most.
     """
     written = compact(fold_name(text))
     known = catalogue().brands

@@ -39,8 +39,14 @@ class NameReader:
         if not company or not model:
             return self._read_title(company or model, lacks="model" if company else "company")
         found = find_brand(self._catalogue, company)
+        if found is None or found.match is not Match.EXACT:
+            joined = find_brand(self._catalogue, f"{company} {model}")
+            if joined is not None and len(joined.rest) < len(model):  # "land", "rover discovery"
+                return self._read_title(f"{company} {model}", lacks="model")
         if found is None:
             return self._read_with_unknown_brand(company, model)
+        if self._is_same_brand(found.name, model):
+            return self._read_title(company, lacks="model")
         return self._read_with_brand(found, model)
 
     def read_brand(self, text: str) -> str:
@@ -53,31 +59,38 @@ class NameReader:
         is_certain = len(certain) == 1 and len(text) >= MIN_CORRECTED_LETTERS
         return certain[0] if is_certain else text
 
+    def _is_same_brand(self, name: str, model: str) -> bool:
+        """Whether the model's text is the brand's name again, and no model has this name."""
+        again = find_brand(self._catalogue, model)
+        if again is None or again.rest or again.name != name:
+            return False
+        return compact(model) not in self._catalogue.brands[name].spellings
+
     def _read_title(self, text: str, lacks: str) -> NameReading:
         """Read a text that holds brand and model."""
         if not text:
             raise NamesMissing("company")
         found = find_brand(self._catalogue, text)
-        if found is not None and found.rest:
+        if found is not None and not found.rest:
+            raise NamesMissing("model")
+        if found is not None:
             reading = self._read_with_brand(found._replace(rest=""), found.rest)
             if reading.match is not Match.UNKNOWN or found.match is Match.EXACT:
                 return reading
         named = self._read_without_brand(text)
         if named is not None:
             return named
-        if found is not None:
-            raise NamesMissing("model") if not found.rest else NamesMissing(lacks)
         raise NamesMissing(lacks)
 
     def _read_without_brand(self, text: str) -> NameReading | None:
         """Read a text that does not begin with a known brand; None if no brand is found."""
-        inside = find_brand_inside(self._catalogue, text)
-        if inside is not None and inside.rest:
-            return self._read_with_brand(inside._replace(rest=""), inside.rest)
         for name, rest in near_beginnings(self._catalogue, text):
             reading = self._read_in_brand(self._catalogue.brands[name], rest)
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
+        inside = find_brand_inside(self._catalogue, text)
+        if inside is not None and inside.rest:
+            return self._read_with_brand(inside._replace(rest=""), inside.rest)
         return self._read_unique_model(text)
 
     def _read_unique_model(self, text: str) -> NameReading | None:
@@ -85,7 +98,8 @@ class NameReader:
         words = text.split(" ")
         for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
             spelling = "".join(words[:length])
-            if len(spelling) < _MIN_UNIQUE_NAME:
+            is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()  # "a3"
+            if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
                 continue
             owner = self._owner(spelling)
             if owner is not None:
@@ -118,9 +132,9 @@ class NameReader:
         fewest = [reading for errors, reading in known if errors == known[0][0]]
         if len(fewest) == 1:
             return _demote(fewest[0], Match.CORRECTED)
-        if not fewest and len(near) == 1 and len(company) >= MIN_CORRECTED_LETTERS:
-            if near[0][1] == 1:
-                return _demote(readings[0][1], Match.CORRECTED)
+        is_certain = len(near) == 1 and near[0][1] == 1 and len(company) >= MIN_CORRECTED_LETTERS
+        if is_certain and not fewest:
+            return _demote(readings[0][1], Match.CORRECTED)
         swapped = find_brand(self._catalogue, model)
         if swapped is not None:
             text = f"{swapped.rest} {company}" if not swapped.rest else swapped.rest
@@ -156,35 +170,48 @@ class NameReader:
         if known and (alone.model == first.name or alone.model.startswith(f"{first.name} ")):
             return alone
         both = self._read_in_brand(brand, text)
-        if not known or both.model.startswith(f"{first.name} "):
-            return both
+        if not known or alone.model.isdigit() or both.model.startswith(f"{first.name} "):
+            return both  # "classe c" and "220 cdi"
         cars = [VehicleName(brand.name, first.name), VehicleName(alone.company, alone.model)]
         return NameReading(brand.name, alone.model, Match.AMBIGUOUS, _some(cars))
 
     def _read_in_brand(self, brand: Brand, text: str) -> NameReading:
         """Read the model of a known brand, with the brand or another brand before it."""
         if compact(text) not in brand.exact:
-            own = find_brand(self._catalogue, text)
-            if own is not None and own.name == brand.name and own.rest:
-                inner = self._known(brand, own.rest)
-                if inner is not None:
-                    return _demote(inner, Match.ALIAS)
-        known = self._known(brand, text)
-        if known is not None:
-            return known
-        other = self._other_brand(brand, text)
+            inner = self._known(brand, self._without_brand(brand, text))
+            if inner is not None:
+                return _demote(inner, Match.ALIAS)
+        return self._known(brand, text) or self._read_unknown_model(brand, text)
+
+    def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
+        """Read a text that does not begin with a known model: a slip, or another brand's car."""
         reading = read_model(brand, text)
-        suggested = [VehicleName(brand.name, name) for name in reading.suggestions]
-        if other is None:
-            return NameReading(brand.name, reading.name, reading.match, _some(suggested))
+        own = [VehicleName(brand.name, name) for name in reading.suggestions]
+        if (other := self._car_of_other_brand(brand, text)) is not None:
+            return NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
+        if others := self._popular_models(text):
+            likely = [*others[:1], *own[:1], *others[1:], *own[1:]]
+            return NameReading(brand.name, text, Match.UNKNOWN, _some(likely))
+        other = self._namesake(text)
+        if other is None or (own and not self._listings(other)):
+            return NameReading(brand.name, reading.name, reading.match, _some(own))
         if reading.match is Match.CORRECTED:
-            suggested.insert(0, VehicleName(brand.name, reading.name))
-        is_written_so = find_brand(self._catalogue, text) is not None or bool(suggested)
-        match = Match.AMBIGUOUS if is_written_so else Match.UNKNOWN
-        return NameReading(brand.name, text, match, _some([other, *suggested]))
+            own = [VehicleName(brand.name, reading.name), *own]
+            return NameReading(brand.name, text, Match.AMBIGUOUS, _some([*own, other]))
+        return NameReading(brand.name, text, Match.UNKNOWN, _some([other, *own]))
+
+    def _without_brand(self, brand: Brand, text: str) -> str:
+        """The text without the brand before it, as "mazda 3" or "mazda3"; blank if it has none."""
+        own = find_brand(self._catalogue, text)
+        if own is not None and own.name == brand.name:
+            return own.rest
+        joined = compact(brand.name)
+        return text.removeprefix(joined) if text.startswith(joined) else ""
 
     def _known(self, brand: Brand, text: str) -> NameReading | None:
         """The reading of a known name, also of one that is sold under another brand."""
+        if not text:
+            return None
         known = find_known(brand, text)
         if known is not None:
             suggested = _some(VehicleName(brand.name, name) for name in known.suggestions)
@@ -196,26 +223,34 @@ class NameReader:
                 return NameReading(*pair, Match.ALIAS)
         return None
 
-    def _other_brand(self, brand: Brand, text: str) -> VehicleName | None:
-        """The car of another brand that a text names; None if it names none."""
+    def _car_of_other_brand(self, brand: Brand, text: str) -> VehicleName | None:
+        """The car of another brand whose brand and model a text names; None if it names none."""
         found = find_brand(self._catalogue, text)
-        if found is not None and found.name != brand.name and found.rest:
-            known = find_known(self._catalogue.brands[found.name], found.rest)
-            if known is not None:
-                return VehicleName(found.name, known.name)
-        words = text.split(" ")
-        for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
-            spelling = "".join(words[:length])
-            if len(spelling) < _MIN_UNIQUE_NAME:
-                continue
-            owners = self._catalogue.owners.get(spelling)
-            if owners:
-                best = max(
-                    (self._catalogue.brands[name] for name in owners),
-                    key=lambda each: each.popularity(each.spellings[spelling]),
-                )
-                return VehicleName(best.name, best.spellings[spelling])
-        return None
+        if found is None or found.name == brand.name or not found.rest:
+            return None
+        known = find_known(self._catalogue.brands[found.name], found.rest)
+        return VehicleName(found.name, known.name) if known is not None else None
+
+    def _listings(self, car: VehicleName) -> int:
+        return self._catalogue.brands[car.company].popularity(car.model)
+
+    def _popular_models(self, text: str) -> tuple[VehicleName, ...]:
+        """The most listed models of a brand whose name is the whole text; none if it is none."""
+        found = find_brand(self._catalogue, text)
+        if found is None or found.rest:
+            return ()
+        brand = self._catalogue.brands[found.name]
+        names = sorted(brand.models, key=lambda name: -brand.popularity(name))
+        return _some(VehicleName(brand.name, name) for name in names)
+
+    def _namesake(self, text: str) -> VehicleName | None:
+        """The most listed car that has exactly this model's name; None if there is none."""
+        spelling = compact(text)
+        if len(spelling) < _MIN_UNIQUE_NAME or spelling.isdigit():
+            return None
+        owners = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
+        best = max(owners, key=lambda each: each.popularity(each.spellings[spelling]), default=None)
+        return None if best is None else VehicleName(best.name, best.spellings[spelling])
 
 
 def _demote(reading: NameReading, match: Match) -> NameReading:

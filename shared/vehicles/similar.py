@@ -13,6 +13,7 @@ MIN_LETTERS = 4
 LONG_NAME = 8
 """Letters from which a name may be corrected by two errors."""
 _MIN_LENGTH_OF_TWO_ERRORS = 5
+_MIN_LENGTH_OF_COMPLETED = 3
 
 
 def count_letters(text: str) -> int:
@@ -71,9 +72,19 @@ def similar_models(brand: Brand, text: str, limit: int) -> list[str]:
     """Models whose name resembles `text`, most similar first, then the most listed."""
     errors = 1 if len(text) < _MIN_LENGTH_OF_TWO_ERRORS else 2 + (len(text) >= LONG_NAME)
     best: dict[str, int] = {}
+    has_digits = bool(digits_of(text))
     for spelling, distance in within(text, brand.spellings, errors):
-        if distance < max(len(text), len(spelling)):
-            name = brand.spellings[spelling]
+        name = brand.spellings[spelling]
+        is_near = distance < max(len(text), len(spelling))
+        if is_near and (has_digits or name not in brand.generations):
             best[name] = min(best.get(name, distance), distance)
     ordered = sorted(best, key=lambda name: (best[name], -brand.popularity(name)))
     return ordered[:limit]
+
+
+def completions(brand: Brand, text: str) -> list[str]:
+    """Models with a spelling that begins with `text`, the most listed first."""
+    if len(text) < _MIN_LENGTH_OF_COMPLETED:
+        return []
+    found = [spelling for spelling in brand.spellings if spelling.startswith(text)]
+    return [name for name in _distinct_models(brand, found) if name not in brand.generations]
