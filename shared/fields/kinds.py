@@ -249,9 +249,14 @@ class Category(CarField):
 
     def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
         """As `CarField.read_with_code`; a usual spelling is looked up first."""
-        is_short = isinstance(value, str) and len(value) <= CATEGORY_MAX_CHARS
-        member = self.spellings.get(fold_phrase(value)) if is_short else None
+        member = self._spelled(value)
         return super().read_with_code(value, unit) if member is None else (member, None)
+
+    def _spelled(self, value: Any) -> StrEnum | None:
+        """The value of a listed spelling; None for other texts and values."""
+        if not isinstance(value, str) or len(value) > CATEGORY_MAX_CHARS:
+            return None
+        return self.spellings.get(fold_phrase(value))
 
     def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
         member = self._deserialize(value, None, None)
@@ -267,7 +272,9 @@ class Category(CarField):
 
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is an unknown word that counts as missing."""
-        return isinstance(value, str) and not self.is_blank(value) and self.member(value) is None
+        if not isinstance(value, str) or self._spelled(value) is not None:
+            return False
+        return not self.is_blank(value) and self.member(value) is None
 
 
 class Number(CarField):
@@ -373,7 +380,7 @@ class Number(CarField):
 
         One of `LITRES`, `CONVERTED` and `quantities.OPEN_RANGE`.
         """
-        if (type(value) is not str and not self.litres) or self._usual(value) is not None:
+        if self._usual(value) is not None:
             return None
         try:
             return None if self.is_blank(value) else self._interpret(value, None)[1]
