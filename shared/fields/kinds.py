@@ -15,7 +15,7 @@ from shared.fields.numbers import parse_number
 from shared.fields.phrases import PhraseReader, fold_phrase
 from shared.fields.prices import read_price, states_no_price
 from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
-from shared.fields.units import convert, find_unit, own_unit
+from shared.fields.units import CM3_PER_LITRE, convert, find_unit, own_unit
 
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
@@ -30,7 +30,6 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
 NUMBER_MAX_CHARS = 80
 LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """A displacement below ten is in litres: no engine has so few cm3."""
-CM3_PER_LITRE = 1000
 LITRES, CONVERTED = "litres", "converted"
 """Codes of numbers that were read in litres, or in another unit that was stated."""
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
