@@ -15,7 +15,7 @@ from shared.fields.numbers import parse_number
 from shared.fields.phrases import PhraseReader, fold_phrase
 from shared.fields.prices import read_price, states_no_price
 from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
-from shared.fields.units import convert, find_unit, own_unit
+from shared.fields.units import CM3_PER_LITRE, convert, find_unit, own_unit
 
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
@@ -30,7 +30,6 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
 NUMBER_MAX_CHARS = 80
 LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """A displacement below ten is in litres: no engine has so few cm3."""
-CM3_PER_LITRE = 1000
 LITRES, CONVERTED = "litres", "converted"
 """Codes of numbers that were read in litres, or in another unit that was stated."""
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -249,9 +248,14 @@ class Category(CarField):
 
     def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
         """As `CarField.read_with_code`; a usual spelling is looked up first."""
-        is_short = isinstance(value, str) and len(value) <= CATEGORY_MAX_CHARS
-        member = self.spellings.get(fold_phrase(value)) if is_short else None
+        member = self._spelled(value)
         return super().read_with_code(value, unit) if member is None else (member, None)
+
+    def _spelled(self, value: Any) -> StrEnum | None:
+        """The value of a listed spelling; None for other texts and values."""
+        if not isinstance(value, str) or len(value) > CATEGORY_MAX_CHARS:
+            return None
+        return self.spellings.get(fold_phrase(value))
 
     def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
         member = self._deserialize(value, None, None)
@@ -267,7 +271,9 @@ class Category(CarField):
 
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is an unknown word that counts as missing."""
-        return isinstance(value, str) and not self.is_blank(value) and self.member(value) is None
+        if not isinstance(value, str) or self._spelled(value) is not None:
+            return False
+        return not self.is_blank(value) and self.member(value) is None
 
 
 class Number(CarField):
@@ -373,7 +379,7 @@ class Number(CarField):
 
         One of `LITRES`, `CONVERTED` and `quantities.OPEN_RANGE`.
         """
-        if (type(value) is not str and not self.litres) or self._usual(value) is not None:
+        if self._usual(value) is not None:
             return None
         try:
             return None if self.is_blank(value) else self._interpret(value, None)[1]

@@ -158,7 +158,8 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
     known += [
         {"pointer": f"{pointer}/{name}", "code": code}
         for name, field in _NUMBERS.items()
-        if name in body and (code := field.remark(body[name])) is not None
+        if (isinstance(value := body.get(name), str) or field.litres)
+        and (code := field.remark(value)) is not None
     ]
     unknown = [name for name in body if name not in CAR_FIELDS]
     named = unknown[: MAX_WARNINGS - len(known)]
