@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -127,6 +128,10 @@ class CarField(fields.Field[Any]):
             return None, None
         return self._normalize(value, unit)
 
+    def read_with_remark(self, value: Any) -> tuple[Any, str | None]:
+        """As `read_with_code`, of a JSON value: usual conversions have a remark, too."""
+        return self.read_with_code(value)
+
     def is_blank(self, value: Any) -> bool:
         """Whether a value is missing: None, or a text that says so."""
         if is_blank(value):
@@ -167,6 +172,14 @@ class FoldedText(CarField):
         self.is_name = is_name
         self.takes_numbers = takes_numbers
         self.document("string", maxLength=max_length)
+        # marshmallow copies the fields of a schema; the copies share what is remembered.
+        self._read_short = lru_cache(CACHED_TEXTS)(super().read_with_code)
+
+    def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
+        """As `CarField.read_with_code`; short texts that were read before are remembered."""
+        if type(value) is str and len(value) <= self.max_length:
+            return self._read_short(value)
+        return super().read_with_code(value, unit)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
         if self.takes_numbers and type(value) in {int, float} and 0 <= value < MAX_NUMERIC_NAME:
@@ -192,6 +205,8 @@ class FoldedText(CarField):
         return self.translations.get(name, name)
 
 
+CACHED_TEXTS = 4096
+"""Texts of a field that are remembered."""
 MAX_NUMERIC_NAME = 100_000
 """Models that are numbers have at most five digits."""
 
@@ -335,6 +350,15 @@ class Number(CarField):
         return (
             super().read_with_code(value, unit) if usual is None else (self._bounded(usual), None)
         )
+
+    def read_with_remark(self, value: Any) -> tuple[Any, str | None]:
+        """As `CarField.read_with_remark`; litres have a remark."""
+        usual = self._usual(value)
+        if usual is not None:
+            return self._bounded(usual), None
+        if self.is_blank(value):
+            return self.read(value), None
+        return self._interpret(value, None)
 
     def _usual(self, value: Any) -> int | float | None:
         """The number of a JSON number, or of a text like "25 000 km"; None for other values."""
