@@ -176,11 +176,12 @@ def _build_mapping(
 
     def select(name: str) -> dict[str, Any]:
         chosen = values.get(COLUMN + name, "") or matched.get(name, "")
+        is_recognised = name in matched and name not in doubtful
         return {
             "name": COLUMN + name,
             "label": CAR_FIELDS[name].label_fr,
             "is_doubtful": name in doubtful,
-            "no_column": NO_COLUMN if name in matched and name not in doubtful else "",
+            "no_column": NO_COLUMN if is_recognised or chosen == NO_COLUMN else "",
             "columns": [{**one, "selected": one["value"] == chosen} for one in columns],
         }
 

@@ -182,6 +182,9 @@ def test_a_choice_that_is_not_enough_is_kept(page) -> None:
     html = post_form(page, STRANGE.encode(), column__company="#2").get_data(as_text=True)
     assert selected(html, "column-company") == "#2"
     assert "Il manque" in html
+    left_out = post_form(page, STRANGE.encode(), column__km_driven="-").get_data(as_text=True)
+    assert selected(left_out, "column-km_driven") == ""
+    assert '<select id="column-km_driven" name="column-km_driven">\n<option value="-">' in left_out
 
 
 def test_a_recognised_column_can_be_left_out(page) -> None:
@@ -226,7 +229,9 @@ def test_two_contradicting_columns_are_asked_for(page) -> None:
 def test_fields_behind_the_file_or_too_long_ones_are_refused(page) -> None:
     late = page.post("/fichiers", data={"file": (io.BytesIO(CARS), "a.csv"), "other": "1"})
     assert late.status_code == 422
-    assert post_form(page, sheet="x" * 70_000).status_code == 422
+    long = post_form(page, constant__company="x" * 70_000)
+    assert long.status_code == 422
+    assert "formulaire" in long.get_data(as_text=True)
 
 
 def test_the_column_of_prices_is_chosen_if_its_name_is_known(page) -> None:
