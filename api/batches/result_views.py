@@ -1,10 +1,8 @@
 """`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import chain
-from urllib.parse import quote
 
 from flask import Response, request
 from werkzeug.http import http_date, parse_range_header
@@ -14,6 +12,7 @@ from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
 from api.batches.views import current_batch
 from api.http.conditional import is_known
 from api.http.context import language, services
+from api.http.file_names import attachment_header
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
 from api.http.requests import load_query
 from api.http.responses import NOT_MODIFIED, ApiBlueprint, header_parameter, query_parameters
@@ -39,9 +38,6 @@ FILE_TYPES = {
 
 BUFFERED_MAX_BYTES = 262_144
 """A body up to this size is passed to the server whole, so no thread is held while it is sent."""
-
-MAX_SAVED_NAME_CHARS = 80
-_UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
 
 RANGE_PARAMETERS = [
     header_parameter(
@@ -270,22 +266,8 @@ def _attachment(batch: Batch, body: Iterator[bytes], media_type: str, suffix: st
         downloads.acquire()
         response = Response(chain(first, [after], body), mimetype=media_type)
         response.call_on_close(downloads.release)
-    response.headers["Content-Disposition"] = _disposition(batch, suffix)
+    response.headers["Content-Disposition"] = attachment_header(
+        batch.manifest.file_name, suffix, batch.manifest.id
+    )
     response.headers["Cache-Control"] = "private, no-cache"
     return response
-
-
-def _disposition(batch: Batch, suffix: str) -> str:
-    """`Content-Disposition` with the file name in ASCII and, where it differs, in UTF-8 (RFC 6266).
-
-    Separators of paths and characters that change the writing direction are removed.
-    """
-    stem = batch.manifest.file_name.rpartition(".")[0]
-    name = "".join(char for char in stem if char.isprintable() and char not in '/\\"')[
-        :MAX_SAVED_NAME_CHARS
-    ]
-    ascii_name = _UNSAFE.sub("_", name) or batch.manifest.id
-    value = f'attachment; filename="{ascii_name}-{suffix}"'
-    if name and name != ascii_name:
-        value += f"; filename*=UTF-8''{quote(f'{name}-{suffix}', safe='')}"
-    return value
