@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from data.market.kind_trend import KindTrend
     from model_store.training.train import TrainedModel
 
 DEFAULT_ROWS = 30_000
@@ -46,6 +47,8 @@ class _TrainingData:
     report: LoadReport | None
     price_level: str | None
     """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
+    kind_trend: "KindTrend | None" = None
+    """The trend of fuels and gearboxes that generated listings lack."""
 
 
 @click.command()
@@ -121,8 +124,14 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
             raise BadInputError("--price-level needs --data: the reference market has its own")
         from data.market.generator import generate  # noqa: PLC0415 - loads compiled kernels
 
-        drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, antithetic=True)
-        return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
+        market = ReferenceMarket.load()
+        return _TrainingData(
+            listings=generate(market, DEFAULT_ROWS, seed=seed, antithetic=True),
+            name=REFERENCE_MARKET,
+            report=None,
+            price_level=None,
+            kind_trend=market.kind_trend,
+        )
     listings, report = load_listings(path)
     click.echo(report.summary(), err=True)
     if listings[LISTING_DATE].isna().all():
@@ -171,6 +180,7 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
                 listings,
                 seed=seed,
                 name=data.name,
+                kind_trend=data.kind_trend,
                 jobs=len(os.sched_getaffinity(0)),
                 on_progress=on_progress,
             )
