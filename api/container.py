@@ -52,7 +52,7 @@ class ApiServices:
     health: Health
     cache: EstimateCache
     audit_stats: AuditStats
-    outcomes: SaleReports
+    sale_reports: SaleReports
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -150,7 +150,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
-        outcomes=SaleReports(
+        sale_reports=SaleReports(
             search=AuditSearch(settings.audit_folder),
             log=SaleReportLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock),
             jobs=store,

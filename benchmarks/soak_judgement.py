@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from celery.events.state import State
 
 from benchmarks.soak_samples import PROCFILE, Sample
-from shared.redis.jobs import TOMBSTONE_TTL_FACTOR
+from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.settings import Settings
 
 JUDGED_SHARE = 0.5

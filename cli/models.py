@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from model_store.cards.blocks import MARKDOWN_FILE
-from model_store.registry.manifest import ModelVersion
+from model_store.registry.manifest import CARD_MARKDOWN_FILE, ModelVersion
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
@@ -117,7 +116,7 @@ def card(version: str) -> None:
     with _click_errors():
         registry = _registry()
         version = _resolve_version(registry, version)
-        text = registry.card_file(version, MARKDOWN_FILE).decode()
+        text = registry.card_file(version, CARD_MARKDOWN_FILE).decode()
         folder = registry.folder(version)
     click.echo(text, nl=False)
     click.echo(f"Its plots lie in {folder}", err=True)
@@ -207,7 +206,7 @@ def _versions_in_use(settings: Settings) -> set[str]:
     """The versions of all batches that have been accepted and have not ended.
 
     Raises:
-        StorageUnavailable: the batches' files cannot be read.
+        OSError: the blob store cannot be read.
     """
     files = BatchFiles(open_blob_store(settings))
     found = set()

@@ -245,7 +245,7 @@ def _load_and_warm_up(versions_path: Path, version: str) -> "LoadedModel":
 
 _LIBRARY = "libllvmlite"
 _CODE_PERMISSIONS = "r-xp"
-_MADV_DONTNEED = 4  # MADV_DONTNEED
+_MADV_DONTNEED = 4
 
 
 def release_llvm_pages() -> None:

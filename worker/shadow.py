@@ -272,7 +272,7 @@ def shadow_samples(
     Args:
         columns: of n cars, by field name; an absent one is missing in every car.
         quantiles: (n, levels) prices in MAD that were answered.
-        rows: places of the rows.
+        rows: indexes of the rows.
         version: that answered.
     """
     missing = [None] * len(rows)

@@ -68,6 +68,6 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
         process.services.assemble.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)
-    def make_form(batch_id: str, table: str, form: str) -> None:
+    def make_export(batch_id: str, table: str, form: str) -> None:
         """Write a result table in another format."""
         process.services.exports.run(BatchId(batch_id), ResultTable(table), ExportFormat(form))

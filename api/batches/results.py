@@ -4,7 +4,6 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import orjson
 
@@ -22,6 +21,7 @@ from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.messages.texts import Language, describe_row_error
 from shared.queue.names import TaskName
+from shared.queue.sender import Send
 from shared.redis.batches import BatchLedger
 
 log = get_logger("storage")
@@ -39,9 +39,6 @@ def storage_errors() -> Iterator[None]:
 
 EXPORT_WAIT_S = 20.0
 """Longest wait for an export that is being made; then the caller is asked to retry."""
-
-Send = Callable[[TaskName, dict[str, Any]], None]
-"""Puts a task with its arguments on the queue; raises `BrokerUnavailable`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,13 +27,11 @@ from shared.domain.errors import (
     StorageUnavailable,
 )
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
+from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
 from shared.tabular.file_kinds import check_readable
-
-LIST_TTL_FACTOR = 8
-"""Time to live of a caller's list of batches, as a multiple of the retention time."""
 
 log = get_logger("batches")
 
@@ -197,7 +195,7 @@ class Batches:
     def _start(self, manifest: BatchManifest) -> Batch:
         # The list is written first because its entries expire if a later step fails.
         self.ledger.index_by_caller(
-            manifest.id, manifest.caller, self.retention_s * LIST_TTL_FACTOR
+            manifest.id, manifest.caller, self.retention_s * TOMBSTONE_TTL_FACTOR
         )
         self.ledger.create(manifest.id, manifest.accepted_at)
         try:

@@ -58,7 +58,7 @@ def job_events(job_id: str) -> Response:
 
     def poll() -> Snapshot:
         job = jobs.get(JobId(job_id), caller)
-        body = dump_job(job, jobs.place(job), DEFAULT_COVERAGE)
+        body = dump_job(job, jobs.queue_position(job), DEFAULT_COVERAGE)
         return _snapshot(body, job.state, job.done, job.attempts, job.cancel_requested)
 
     return _stream(job_id, poll, Scope.PREDICT)

@@ -38,7 +38,7 @@ class GzipStreamDecompressor:
         self._member = zlib.decompressobj(wbits=31)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The plain pieces of the next bytes; raises `UnreadableUpload` if they are not valid."""
+        """Decompress the next bytes in pieces; raises `UnreadableUpload` if they are invalid."""
         while data:
             if self._member.eof:
                 data = data.lstrip(b"\0")  # padding after a member is allowed
@@ -68,7 +68,7 @@ class ZstdStreamDecompressor:
         self._is_open = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The plain pieces of the next bytes; raises `UnreadableUpload` if they are not valid."""
+        """Decompress the next bytes in pieces; raises `UnreadableUpload` if they are invalid."""
         for start in range(0, len(data), ZSTD_FEED_BYTES):
             yield from self._feed(data[start : start + ZSTD_FEED_BYTES])
 

@@ -98,14 +98,14 @@ class JobListSchema(Schema):
     links = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
 
 
-def dump_job(job: Job, place: QueuePosition | None, coverage: float) -> dict[str, Any]:
+def dump_job(job: Job, position: QueuePosition | None, coverage: float) -> dict[str, Any]:
     """The JSON representation of a job, in the language of the current request."""
-    return serialize_job(job, place, coverage, services().active_model.identity, language())
+    return serialize_job(job, position, coverage, services().active_model.identity, language())
 
 
 def serialize_job(
     job: Job,
-    place: QueuePosition | None,
+    position: QueuePosition | None,
     coverage: float,
     identity: ModelIdentity,
     lang: Language,
@@ -114,7 +114,7 @@ def serialize_job(
 
     Args:
         job: the job.
-        place: its position in the queue, if it is open.
+        position: in the queue, if it is open.
         coverage: of the price intervals.
         identity: `ActiveVersionCache.identity`.
         lang: of the texts.
@@ -125,8 +125,8 @@ def serialize_job(
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
-        "queue_position": place.position if place else None,
-        "eta_s": place.eta_s if place else None,
+        "queue_position": position.position if position else None,
+        "eta_s": position.eta_s if position else None,
         "attempts": job.attempts,
         "cancel_requested": job.cancel_requested,
         "progress": {"done": job.done, "total": len(job.requests)},
@@ -146,14 +146,14 @@ def serialize_job(
 
 def accepted_response(
     job: Job,
-    place: QueuePosition | None,
+    position: QueuePosition | None,
     coverage: float,
     identity: ModelIdentity,
     lang: Language,
 ) -> HttpResponse:
     """202 with a job and where to poll it; arguments as of `serialize_job`."""
     headers = [("Content-Type", JSON), *accepted_headers(job.id)]
-    body = orjson.dumps(serialize_job(job, place, coverage, identity, lang))
+    body = orjson.dumps(serialize_job(job, position, coverage, identity, lang))
     return HttpResponse(int(HTTPStatus.ACCEPTED), headers, body)
 
 

@@ -72,7 +72,7 @@ class Jobs:
         """Read a job of this caller; raises `JobNotFound` or `JobExpired`."""
         return self.store.get(job_id, caller)
 
-    def place(self, job: Job) -> QueuePosition | None:
+    def queue_position(self, job: Job) -> QueuePosition | None:
         """The position of a job in the queue; None if it has ended."""
         return None if job.state.is_terminal else self.store.queue_position(job.id)
 

@@ -170,7 +170,7 @@ def _job_response(summary: JobSummary, coverage: float) -> Response:
     jobs = services().jobs
     with _LARGE_LIST_LOCK if (summary.total or 0) > LARGE_CARS else nullcontext():
         job = jobs.get(JobId(summary.id), caller_id())
-        return json_response(dump_job(job, jobs.place(job), coverage))
+        return json_response(dump_job(job, jobs.queue_position(job), coverage))
 
 
 def _digest(content: bytes) -> str:
@@ -191,7 +191,7 @@ def cancel(job_id: str) -> Response:
     """Cancel a job: a queued one ends at once, a running one at its next step."""
     load_query()
     job = services().jobs.cancel(JobId(job_id), caller_id())
-    return json_response(dump_job(job, services().jobs.place(job), 0.9), 202)
+    return json_response(dump_job(job, services().jobs.queue_position(job), 0.9), 202)
 
 
 def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...]:

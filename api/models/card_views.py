@@ -9,8 +9,8 @@ from api.http.context import services
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
-from api.models.self_test import CARD_DATA_FILE, MARKDOWN_FILE
 from api.ops.docs_views import html_response
+from model_store.registry.manifest import CARD_DATA_FILE, CARD_MARKDOWN_FILE
 from shared.domain.errors import ModelNotLoaded
 
 ACTIVE = "active"
@@ -51,7 +51,7 @@ def card(version: str) -> Response:
     if accept.quality("text/html") > accept.quality("text/markdown"):
         response = _page(_resolve_version(version))
     else:
-        content = services().registry.card_file(_resolve_version(version), MARKDOWN_FILE)
+        content = services().registry.card_file(_resolve_version(version), CARD_MARKDOWN_FILE)
         response = _file(content, MEDIA_TYPES["md"])
     response.vary.add("Accept")
     return response

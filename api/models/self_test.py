@@ -7,9 +7,6 @@ from pathlib import Path
 
 from shared.domain.errors import ModelRefused
 
-CARD_DATA_FILE, MARKDOWN_FILE = "card.json", "card.md"
-"""Files of a model card: data of the page, and text."""
-
 CODE_ROOT = Path(__file__).resolve().parents[2]
 SELF_TEST_TIMEOUT_S = 60.0
 """Most of it may go into compiling the kernels for the first time."""

@@ -15,8 +15,7 @@ from api.http.responses import (
     json_response,
 )
 from api.middleware.authentication import Scope, require_scope
-from api.models.self_test import CARD_DATA_FILE
-from model_store.registry.manifest import ModelVersion
+from model_store.registry.manifest import CARD_DATA_FILE, ModelVersion
 from model_store.registry.registry import etag_of
 from shared.domain.errors import ModelNotLoaded
 

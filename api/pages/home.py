@@ -17,11 +17,11 @@ from api.http.problems import RETRY_AFTER_S, status_of
 from api.http.requests import load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.middleware.problems import answer_error, answer_http_error
-from api.models.self_test import CARD_DATA_FILE
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
 from api.pages.result import build_result
 from api.pages.typography import format_month, format_name, typographic
+from model_store.registry.manifest import CARD_DATA_FILE, ENCODER_FILE
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
@@ -31,7 +31,6 @@ from shared.fields.requests import load_car_request
 from shared.logging import get_logger
 from shared.messages.texts import describe_problem
 
-ENCODER_FILE = "encoder.json"
 NOT_A_MODEL = frozenset({"", "other", "autre", "autres"})
 
 log = get_logger("suggestions")

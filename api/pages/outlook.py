@@ -93,8 +93,8 @@ def build_comparable(one: Comparable) -> dict[str, str]:
     }
 
 
-def _points(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x},{y}" for x, y in places)
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)
 
 
 def _years(count: int) -> str:

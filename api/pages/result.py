@@ -108,10 +108,10 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
     if asking is None:
         return drawing
     # `text-anchor` of the label, so that it stays inside.
-    place, anchor = position(asking), "middle"
-    if not 25 <= place <= 75:  # noqa: PLR2004 (quarters of 100)
-        anchor = "start" if place < 50 else "end"  # noqa: PLR2004 (half of 100)
-    return {**drawing, "asking": place, "asking_anchor": anchor}
+    asking_at, anchor = position(asking), "middle"
+    if not 25 <= asking_at <= 75:  # noqa: PLR2004 (quarters of 100)
+        anchor = "start" if asking_at < 50 else "end"  # noqa: PLR2004 (half of 100)
+    return {**drawing, "asking": asking_at, "asking_anchor": anchor}
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:

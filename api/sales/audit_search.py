@@ -91,9 +91,9 @@ class AuditSearch:
             start = f"{PREDICTIONS_PREFIX}_{day}.batch-{batch_id}-"
             names = [name for name in days.get(day, ()) if name.startswith(start)]
             names.sort(key=lambda name: int(name.removeprefix(start).partition(".")[0]))
-            place = _last_at_or_before([self._folder / name for name in names], row)
-            if place is not None:
-                return _search(place, mark, 0.0, float("inf"))
+            path = _last_at_or_before([self._folder / name for name in names], row)
+            if path is not None:
+                return _search(path, mark, 0.0, float("inf"))
         return None
 
     def _days(self) -> dict[str, list[str]]:
@@ -122,13 +122,13 @@ def _search(path: Path, mark: bytes, start: float, end: float) -> dict[str, Any]
         with log:
             first = 0 if start <= 0 else _offset_at(log, start)
             last = len(log) if end == float("inf") else _offset_at(log, end)
-            place = log.find(mark, first, min(last + _HEAD_BYTES, first + MAX_SCAN_BYTES))
-            if place < 0 or (place > 0 and log[place - 1 : place] != b"\n"):
+            begin = log.find(mark, first, min(last + _HEAD_BYTES, first + MAX_SCAN_BYTES))
+            if begin < 0 or (begin > 0 and log[begin - 1 : begin] != b"\n"):
                 return None
-            stop = log.find(b"\n", place)
+            stop = log.find(b"\n", begin)
             if stop < 0:  # the record is incomplete
                 return None
-            found: dict[str, Any] = orjson.loads(log[place:stop])
+            found: dict[str, Any] = orjson.loads(log[begin:stop])
             return found
 
 

@@ -72,7 +72,7 @@ class SaleReportLog:
         with self._index() as index:
             return _get(index, valuation_id)
 
-    def put(self, outcome: SaleReport) -> tuple[SaleReport, SaleReportKind]:
+    def put(self, report: SaleReport) -> tuple[SaleReport, SaleReportKind]:
         """Store a report, unless the last one on its valuation has the same sale.
 
         Returns:
@@ -84,16 +84,16 @@ class SaleReportLog:
         with self._index() as index:
             index.execute("BEGIN IMMEDIATE")
             self._index_new_lines(index)
-            known = _get(index, outcome.valuation_id)
-            if known is not None and known.sale == outcome.sale:
+            known = _get(index, report.valuation_id)
+            if known is not None and known.sale == report.sale:
                 index.commit()
                 return known, SaleReportKind.REPEATED
             if known is not None:
-                outcome = dataclasses.replace(outcome, is_correction=True)
-            self._lines.append([outcome])
+                report = dataclasses.replace(report, is_correction=True)
+            self._lines.append([report])
             self._index_new_lines(index)
             index.commit()
-        return outcome, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
+        return report, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
 
     def figures(self) -> list[SaleAccuracy]:
         """The accuracy of each model version, newest first."""
@@ -149,8 +149,8 @@ class SaleReportLog:
                 lines = _complete_lines(path, start)
                 found += _read(lines, path.name)
                 index.execute(_PUT_FILE, (path.name, start + len(lines)))
-        for outcome in sorted(found, key=lambda outcome: outcome.recorded_at):
-            _put(index, outcome)
+        for report in sorted(found, key=lambda report: report.recorded_at):
+            _put(index, report)
 
 
 def _version(index: sqlite3.Connection) -> int:
@@ -192,10 +192,10 @@ def _get(index: sqlite3.Connection, valuation_id: str) -> SaleReport | None:
     )
 
 
-def _put(index: sqlite3.Connection, outcome: SaleReport) -> None:
-    fields = list(outcome.to_json().values())
+def _put(index: sqlite3.Connection, report: SaleReport) -> None:
+    fields = list(report.to_json().values())
     identity, at, caller, *rest, version, corrected = fields
-    derived = (outcome.ape, outcome.ratio, outcome.is_inside)
+    derived = (report.ape, report.ratio, report.is_inside)
     index.execute(_PUT, (identity, caller, *rest, version, at, corrected, *derived))
 
 

@@ -105,23 +105,23 @@ def _problem(name: str, body: dict[str, Any]) -> FieldProblem:
     return FieldProblem(pointer, _CODES.get(name, "only-the-sale"), value=body.get(name))
 
 
-def dump_outcome(outcome: SaleReport) -> dict[str, Any]:
+def dump_outcome(report: SaleReport) -> dict[str, Any]:
     """The JSON representation of a sale report."""
     return {
-        "id": outcome.valuation_id,
-        "sale_price_mad": outcome.sale.price_mad,
-        "sold_at": outcome.sale.sold_at.isoformat(),
-        "recorded_at": iso(outcome.recorded_at),
-        "is_correction": outcome.is_correction,
-        "price_mad": outcome.price_mad,
+        "id": report.valuation_id,
+        "sale_price_mad": report.sale.price_mad,
+        "sold_at": report.sale.sold_at.isoformat(),
+        "recorded_at": iso(report.recorded_at),
+        "is_correction": report.is_correction,
+        "price_mad": report.price_mad,
         "interval": {
-            "low": outcome.low_mad,
-            "high": outcome.high_mad,
+            "low": report.low_mad,
+            "high": report.high_mad,
             "coverage": DEFAULT_COVERAGE,
         },
-        "inside_interval": outcome.is_inside,
-        "absolute_error": round(outcome.ape, 4),
-        "model_version": outcome.model_version,
+        "inside_interval": report.is_inside,
+        "absolute_error": round(report.ape, 4),
+        "model_version": report.model_version,
     }
 
 

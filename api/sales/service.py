@@ -63,11 +63,11 @@ class SaleReports:
         valuation = self.log.get(valuation_id) or self._join_audit_record(valuation_id, sale)
         if valuation is None or not (is_admin or valuation.caller == caller):
             raise ValuationNotFound(id=valuation_id)
-        outcome, kind = self.log.put(
+        report, kind = self.log.put(
             dataclasses.replace(valuation, sale=sale, recorded_at=self.clock(), is_correction=False)
         )
-        _count(outcome, kind)
-        return outcome, kind
+        _count(report, kind)
+        return report, kind
 
     def figures(self) -> Sequence[SaleAccuracy]:
         """The accuracy of each model version, newest first."""
@@ -119,12 +119,12 @@ def _check_sale_date(valuation_id: str, sale: Sale) -> None:
         raise InvalidInput([FieldProblem("/sold_at", "sold-long-before", value=day)])
 
 
-def _count(outcome: SaleReport, kind: SaleReportKind) -> None:
+def _count(report: SaleReport, kind: SaleReportKind) -> None:
     """Update the metrics; corrections are not observed, as histograms cannot be corrected."""
-    version = outcome.model_version
+    version = report.model_version
     OUTCOMES.labels(model_version=version, kind=str(kind)).inc()
     if kind is SaleReportKind.NEW:
-        OUTCOME_ERROR.labels(model_version=version).observe(outcome.ape)
-        OUTCOME_RATIO.labels(model_version=version).observe(outcome.ratio)
-        inside = "yes" if outcome.is_inside else "no"
+        OUTCOME_ERROR.labels(model_version=version).observe(report.ape)
+        OUTCOME_RATIO.labels(model_version=version).observe(report.ratio)
+        inside = "yes" if report.is_inside else "no"
         OUTCOME_INSIDE.labels(model_version=version, inside=inside).inc()

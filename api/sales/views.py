@@ -42,13 +42,13 @@ def report(valuation_id: str) -> Response:
     Repeating a report changes nothing; another price or date replaces it as a correction.
     """
     load_query()
-    outcome, kind = services().outcomes.report(
+    report, kind = services().sale_reports.report(
         valuation_id,
         load_sale(load_json()),
         caller_id(),
         is_admin=Scope.ADMIN in g.caller.scopes,
     )
-    return json_response(dump_outcome(outcome), 201 if kind is SaleReportKind.NEW else 200)
+    return json_response(dump_outcome(report), 201 if kind is SaleReportKind.NEW else 200)
 
 
 @blueprint.get("/outcomes/stats")
@@ -59,5 +59,5 @@ def report(valuation_id: str) -> Response:
 def stats() -> Response:
     """Return error, bias and coverage of each model version over all reported sales."""
     load_query()
-    found = services().outcomes.figures()
+    found = services().sale_reports.figures()
     return json_response({"versions": [dump_figures(each) for each in found]})

@@ -213,7 +213,7 @@ class FastPathMiddleware:
 
     async def _accepted(self, job: Job, fast_request: FastPathRequest) -> HttpResponse:
         queue_position = await self._services.valuations.run_in_thread(
-            lambda: self._services.jobs.place(job)
+            lambda: self._services.jobs.queue_position(job)
         )
         identity = self._services.active_model.identity
         language = fast_request.language

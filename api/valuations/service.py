@@ -1,7 +1,8 @@
 """Values single cars while their callers wait: result cache, queue, bounded wait.
 
-The service runs on an event loop, where no request holds a thread while it waits. A thread of its
-own talks to the cache server and the broker; other threads call the service through the loop.
+The service runs on an event loop, where no request holds a thread while it waits. One thread asks
+the cache server and sends the misses to the broker; a pool of threads stores the requests that
+become jobs. Threads of Flask call the service through the loop.
 """
 
 import asyncio
@@ -48,7 +49,7 @@ RESULT_TIMEOUT_S = 10.0
 their own timeouts long before: this only bounds the wait for a loop that has stopped."""
 
 JOB_THREADS = 32
-"""Threads that turn unanswered requests into jobs: each makes a few calls to the broker."""
+"""Threads that call the broker: they store unanswered requests as jobs and read queue positions."""
 
 log = get_logger("misses")
 
@@ -134,7 +135,7 @@ class LookupDispatcher:
         self._is_running = False
 
     def submit(self, lookups: list[CacheLookup]) -> None:
-        """Ask for these; returns at once."""
+        """Queue lookups for the thread; returns at once."""
         if not self._is_running:
             self._start()
         self._queue.put(lookups)
@@ -328,7 +329,8 @@ class Valuations:
         """Call `value` from a thread that is not the loop's, and wait for the result.
 
         Raises:
-            BrokerUnavailable: also if no result comes within `RESULT_TIMEOUT_S` after the wait.
+            DomainError: as `value`; `BrokerUnavailable` also if there is no result
+                `RESULT_TIMEOUT_S` after the wait.
         """
         asked = asyncio.run_coroutine_threadsafe(
             self.value(request, caller, wait_s, holds_thread=True), self._running_loop()
@@ -415,8 +417,8 @@ class Valuations:
     def _limited_wait(self, wait_s: float, *, holds_thread: bool) -> Iterator[float]:
         """Return how long a request may wait: long waits must leave threads for all others.
 
-        It is known before the request is sent, for the deadline goes with it: a worker answers
-        until then, and the job that the request becomes afterwards relies on that.
+        The wait is known before the request is sent, because its deadline is part of the message:
+        a worker answers until then, and the job that the request becomes afterwards relies on it.
         """
         if not holds_thread:
             yield wait_s

@@ -47,5 +47,5 @@ def predict() -> Response:
 
 def accepted(job: Job, coverage: float) -> Response:
     """202 with the job that the request has become, and where to poll it."""
-    place, identity = services().jobs.place(job), services().active_model.identity
-    return accepted_response(job, place, coverage, identity, language()).to_flask()
+    position, identity = services().jobs.queue_position(job), services().active_model.identity
+    return accepted_response(job, position, coverage, identity, language()).to_flask()

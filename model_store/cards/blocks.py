@@ -2,16 +2,12 @@
 
 A block is an object with a single member, whose name is its kind: `heading`, `text`, `list` (of
 texts), `table` (`header`, `rows`) or `image` (`file`, `alt`). The API renders the blocks as a page.
-Standard library only: `carprice models` imports it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 Block = dict[str, Any]
-
-CARD_FILE = "card.json"
-MARKDOWN_FILE = "card.md"
 
 
 def heading(text: str) -> Block:

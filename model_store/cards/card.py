@@ -7,8 +7,6 @@ import numpy as np
 
 from model_store.cards import plots as card_plots
 from model_store.cards.blocks import (
-    CARD_FILE,
-    MARKDOWN_FILE,
     Block,
     bullets,
     heading,
@@ -17,7 +15,12 @@ from model_store.cards.blocks import (
     paragraph,
     table,
 )
-from model_store.registry.manifest import REFERENCE_MARKET, ModelVersion
+from model_store.registry.manifest import (
+    CARD_DATA_FILE,
+    CARD_MARKDOWN_FILE,
+    REFERENCE_MARKET,
+    ModelVersion,
+)
 from model_store.training.card_predictions import (
     CardPredictions,
     GroupMetrics,
@@ -85,8 +88,8 @@ def write_card(version: ModelVersion, predictions: CardPredictions) -> dict[str,
     ]
     content = {"title": title, "blocks": blocks}
     return {
-        CARD_FILE: json.dumps(content, ensure_ascii=False).encode(),
-        MARKDOWN_FILE: markdown(title, blocks).encode(),
+        CARD_DATA_FILE: json.dumps(content, ensure_ascii=False).encode(),
+        CARD_MARKDOWN_FILE: markdown(title, blocks).encode(),
         **plots,
     }
 

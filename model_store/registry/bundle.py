@@ -20,7 +20,7 @@ from model_store.pricing.inference import LoadedModel
 from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.atomic_files import sync_file, sync_folder
-from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
+from model_store.registry.manifest import ENCODER_FILE, MANIFEST_FILE, ModelVersion
 from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
 from model_store.registry.verification import sha256_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
-ENCODER_FILE = "encoder.json"
 CALIBRATION_FILE = "calibration.json"
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"

@@ -17,6 +17,10 @@ READABLE_SCHEMAS = (4, 5)
 from the counts of its baseline (`model_store.pricing.usual_cars`)."""
 
 MANIFEST_FILE = "manifest.json"
+ENCODER_FILE = "encoder.json"
+CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
+"""Files of a model card: data of the page, and text."""
+
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"

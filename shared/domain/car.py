@@ -79,9 +79,9 @@ class CarFeatures:
     """Model, folded: `c class`."""
     year: int
     """Year of first registration."""
-    fuel: Fuel
-    transmission: Transmission
-    km_driven: int
+    fuel: Fuel | None = None
+    transmission: Transmission | None = None
+    km_driven: int | None = None
     """Odometer, kilometres."""
     edition: str | None = None
     """Trim or version, folded."""
@@ -152,14 +152,20 @@ NEW_CAR_MAX_AGE_YEARS = 3
 _HIGH, _LOW = "km-high", "km-low"
 
 
-def mileage_warning_code(*, year: int, km_driven: int, this_year: int) -> str | None:
-    """The code of the warning for an unusual mileage; None for a usual one.
+USUALLY_STATED = ("fuel", "transmission", "km_driven")
+"""Optional fields without which the estimate is much less certain: a warning names each."""
+
+
+def mileage_warning_code(*, year: int, km_driven: int | None, this_year: int) -> str | None:
+    """The code of the warning for an unusual mileage; None for a usual or missing one.
 
     Args:
         year: of first registration.
         km_driven: kilometres.
         this_year: the current year.
     """
+    if km_driven is None:
+        return None
     age = max(this_year - year, 0)
     if km_driven > MAX_KM_PER_YEAR * (age + 1):
         return _HIGH

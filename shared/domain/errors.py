@@ -142,7 +142,7 @@ class NoEarlierModel(DomainError, code="no-earlier-model"):
 
 
 class BrokerUnavailable(DomainError, code="broker-unavailable"):
-    """The broker does not answer: new work cannot be accepted."""
+    """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 
 
 class QueueFull(DomainError, code="queue-full"):
@@ -162,7 +162,7 @@ class StorageUnavailable(DomainError, code="storage-unavailable"):
 
 
 class ValuationFailed(DomainError, code="valuation-failed"):
-    """A worker reported a failure for this valuation."""
+    """A worker reported a failure for this valuation, or it was lost on the way to or from one."""
 
 
 class NotAuthenticated(DomainError, code="not-authenticated"):

@@ -36,6 +36,9 @@ class DispatchOrigin:
     """Unix time, seconds."""
 
 
+TOMBSTONE_TTL_FACTOR = 8
+"""A job or batch is reported as expired for this multiple of its retention time."""
+
 SHORT_JOB_CARS = 100
 """A job with the effort of this many cars without extras takes milliseconds."""
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.outlook import Comparable, Depreciation
+from shared.domain.reading import Match, VehicleName
 
 QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
 """Levels of the price quantiles of an estimate; each interval is a symmetric pair of them."""
@@ -200,20 +201,36 @@ class CarRequest:
     extras: tuple[Extra, ...] = ()
     warnings: tuple[dict[str, Any], ...] = ()
     """Warnings about ignored or unlikely values: `{"pointer", "code", ...params}`."""
+    match: Match = Match.EXACT
+    """How the brand and model that were given relate to those of `car`."""
+    given: VehicleName | None = None
+    """The folded names that were given; None if the match is exact."""
+    suggestions: tuple[VehicleName, ...] = ()
+    """Known names that may be meant; empty if the match is exact."""
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        return [self.car.to_wire(), self.asking_price_mad, list(self.extras), list(self.warnings)]
+        members = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
+        members.append(list(self.warnings))
+        if self.match is not Match.EXACT:
+            given = self.given and [self.given.company, self.given.model]
+            near = [[each.company, each.model] for each in self.suggestions]
+            members += [str(self.match), given, near]
+        return members
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the request from `to_wire`'s list."""
-        car, asking_price_mad, extras, warnings = values
+        car, asking_price_mad, extras, warnings, *names = values
+        match, given, near = names or (Match.EXACT, None, ())
         return cls(
             car=CarFeatures.from_wire(car),
             asking_price_mad=asking_price_mad,
             extras=tuple(Extra(extra) for extra in extras),
             warnings=tuple(warnings),
+            match=Match(match),
+            given=VehicleName(*given) if given else None,
+            suggestions=tuple(VehicleName(*each) for each in near),
         )
 
 
@@ -227,6 +244,15 @@ class Valuation:
     cached: bool
     cache_ttl_s: int = 0
     """Remaining time to live of the cached estimate, seconds."""
+
+    @property
+    def match(self) -> Match:
+        """How the names that were given relate to known ones.
+
+        A name that only the model knows, because its training listings have it, is exact.
+        """
+        is_own_name = self.request.match is Match.UNKNOWN and self.estimate.model_known
+        return Match.EXACT if is_own_name else self.request.match
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

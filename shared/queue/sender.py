@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import msgpack
@@ -32,6 +32,9 @@ only a few, so only a process that is stuck, whose callers have left, can reach 
 
 EstimateResult: TypeAlias = Estimate | DomainError
 RequestResult: TypeAlias = tuple[ValuationId, EstimateResult]
+
+Send: TypeAlias = Callable[[TaskName, dict[str, Any]], None]
+"""Puts a task with its arguments on the queue, as `TaskSender.send`; raises `BrokerUnavailable`."""
 
 
 def push_reply(

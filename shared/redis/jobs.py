@@ -11,7 +11,14 @@ import redis
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, JobAlreadyEnded, JobExpired, JobNotFound
 from shared.domain.ids import CallerId, JobId, is_id
-from shared.domain.job import DispatchOrigin, Job, JobEnd, JobState, QueuePosition
+from shared.domain.job import (
+    TOMBSTONE_TTL_FACTOR,
+    DispatchOrigin,
+    Job,
+    JobEnd,
+    JobState,
+    QueuePosition,
+)
 from shared.domain.valuation import CarRequest, Estimate
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.redis import job_scripts, keys
@@ -28,9 +35,6 @@ MAX_LEASE_S = 600
 
 CIRCUIT_OPEN_S = 1.0
 """After a time-out of the broker, `create` fails at once for this time."""
-
-TOMBSTONE_TTL_FACTOR = 8
-"""Time to live of a tombstone, which marks a job as expired, as a multiple of the retention."""
 
 
 class JobStore:

@@ -9,14 +9,14 @@ from shared.domain.valuation import Extra
 PREFIX = "carprice:1:"
 """Holds the version of the layout."""
 
-ESTIMATE_SCHEMA = 2
+ESTIMATE_SCHEMA = 3
 """Version of the stored form of estimates, so that no process reads another form."""
 
 job = (PREFIX + "job:{}").format
 """Hash of one job."""
 
 job_tombstone = (PREFIX + "job-seen:{}").format
-"""Outlives the job: its caller, so that "expired" and "never existed" differ."""
+"""The job's caller; kept longer than the job, so that "expired" and "never existed" differ."""
 
 
 OPEN_JOBS = f"{PREFIX}jobs:open"
@@ -29,7 +29,7 @@ ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended jobs and batches are published."""
 
 PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
-"""Channel on which the ids of jobs and batches are published whose progress has changed."""
+"""Channel on which the id of a job or batch is published when its progress has changed."""
 
 jobs_by_caller = (PREFIX + "jobs-of:{}").format
 """Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
@@ -58,7 +58,7 @@ def estimate(model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> s
 
 
 def idempotency(caller: str, key: str) -> str:
-    """What was answered to a caller's Idempotency-Key."""
+    """Digest of the body and id of the first request with a caller's Idempotency-Key."""
     return f"{PREFIX}idempotency:{caller}:{key}"
 
 

@@ -248,6 +248,24 @@ def test_a_body_shorter_than_announced_is_refused(api, size):
     assert b"truncated-body" in answer
 
 
+@pytest.mark.parametrize("path", ["/predict", "/jobs"])
+@pytest.mark.parametrize(
+    "chunks",
+    [b"", b'4\r\n{"ye\r\n', b"100\r\n{"],
+    ids=["no chunk", "no last chunk", "half a chunk"],
+)
+def test_a_chunked_body_that_breaks_off_is_a_bad_request(api, path, chunks):
+    with socket.create_connection(("127.0.0.1", api.settings.port)) as client:
+        client.sendall(
+            b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n%b" % (path.encode(), chunks)
+        )
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"/docs/problems#bad-request" in answer
+
+
 def test_a_body_that_arrives_byte_by_byte_is_read(api):
     body = json.dumps(CAR).encode()
     with socket.create_connection(("127.0.0.1", api.settings.port)) as client:

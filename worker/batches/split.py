@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNKS_PER_SLICE = 5
-"""Chunks that one task cuts: some 50,000 rows, well under a second. Each task begins where the one
+"""Chunks that one task cuts: up to 100,000 rows, in under a second. Each task begins where the one
 before stopped, so that a long file does not block the workers."""
 
 SMALL_CHUNK_BYTES = 4096

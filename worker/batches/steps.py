@@ -1,7 +1,7 @@
 """Sends the steps of a batch under leases of the ledger, and retries failed ones."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from shared.domain.errors import AuditUnavailable, BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.queue.names import TaskName
+from shared.queue.sender import Send
 from shared.redis.batches import BatchLedger, StepAttempt
 
 SPLIT = "split"
@@ -16,9 +17,6 @@ ASSEMBLE = "assemble"
 _TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 
 log = get_logger("batch")
-
-Send = Callable[[TaskName, dict[str, Any]], None]
-"""Puts a task with its arguments on the queue; raises `BrokerUnavailable`."""
 
 
 class BatchStepSender:

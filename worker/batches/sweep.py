@@ -9,6 +9,7 @@ from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, id_timestamp
+from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS
 from shared.redis.batches import BatchLedger
@@ -21,9 +22,6 @@ sweep scans at once, because the marker of the last scan is lost too."""
 
 ABANDONED_UPLOAD_TTL_S = 86_400
 """Age at which the blobs of an unfinished upload are deleted."""
-
-TOMBSTONE_TTL_FACTOR = 8
-"""An expired batch is reported as expired for this multiple of the retention time."""
 
 log = get_logger("batch.sweep")
 

@@ -71,7 +71,7 @@ class BatchValuation:
         self._validators: dict[tuple[str, float], ColumnValidator] = {}
         self._general = GeneralEngine(self._estimate, self._validator, clock)
         self._estimates: list[tuple[Mapping[str, Any], Any, str]] = []
-        """What the model was asked for the current chunk: columns, quantiles and version."""
+        """Estimates of the current chunk: columns of the cars, quantiles and model version."""
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send the next steps."""

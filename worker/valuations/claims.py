@@ -23,7 +23,7 @@ DONE_TTL_S = 2 * MAX_LEASE_S
 is sent again."""
 
 UNFINISHED_TTL_S = 86_400
-"""Time to live of a claim whose worker died before that: all workers may be down for long."""
+"""Time to live of a claim without written records: all workers may be down for hours."""
 
 CLAIM_TIMEOUT_S = 30
 """To value a message takes milliseconds: after this time its worker has died."""

@@ -107,7 +107,7 @@ class ValuationService:
             answered = self._answer(waiting, claim.first_at)
         commands = []
         try:
-            self._record(claim, self._group_records(answered))
+            self._record(claim, self._micro_batch_records(answered))
             commands = done_commands(group_id)
         except AuditUnavailable as error:
             answered = [(item, error) for item, _ in answered]
@@ -154,10 +154,10 @@ class ValuationService:
         """Claim a job, or use the claim of the micro-batch that has valued its car."""
         if job.origin is None:
             return _as_doubtful_after_attempts(job, self._claims.begin(job.id))
-        group = self._claims.peek(job.origin.group_id)
-        was_left_out = group.state is ClaimState.FRESH or job.origin.deadline < group.first_at
-        if not was_left_out and group.state is not ClaimState.DOUBTFUL:
-            return group
+        earlier = self._claims.peek(job.origin.group_id)
+        was_left_out = earlier.state is ClaimState.FRESH or job.origin.deadline < earlier.first_at
+        if not was_left_out and earlier.state is not ClaimState.DOUBTFUL:
+            return earlier
         claim = _as_doubtful_after_attempts(job, self._claims.begin(job.id))
         if was_left_out or claim.state is not ClaimState.FRESH:
             return claim
@@ -168,7 +168,7 @@ class ValuationService:
         if self._jobs.is_cancel_requested(job.id):
             self._jobs.finish(job.id, JobState.CANCELLED)
             return
-        failure = next((o for o in results if isinstance(o, DomainError)), None)
+        failure = next((each for each in results if isinstance(each, DomainError)), None)
         try:
             self._record(claim, self._job_records(job, results))
             self._claims.mark_done(claim.message_id)
@@ -193,7 +193,7 @@ class ValuationService:
         if records:
             self._audit.append(records)
 
-    def _group_records(self, answered: Sequence[AnsweredRequest]) -> list[AuditRecord]:
+    def _micro_batch_records(self, answered: Sequence[AnsweredRequest]) -> list[AuditRecord]:
         now = self._clock()
         return [
             _audit_record(

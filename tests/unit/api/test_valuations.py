@@ -1,14 +1,17 @@
 """The bounded wait for one car."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
 
 import pytest
 
+from api.http.problems import error_response
+from api.valuations import service
 from api.valuations.micro_batches import EstimateFuture
-from api.valuations.service import SHORT_WAIT_S, Valuations
+from api.valuations.service import JOB_THREADS, MIN_WAIT_S, SHORT_WAIT_S, Valuations
 from shared.domain.errors import AuditUnavailable, BrokerUnavailable, ValuationFailed
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
@@ -78,6 +81,20 @@ class World:
         if self.audit_error:
             raise self.audit_error
         self.recorded.append(len(records))
+
+
+@contextlib.contextmanager
+def loop_on_a_thread():
+    """A loop that runs on a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def failures():
@@ -150,6 +167,52 @@ def test_what_the_worker_reports_is_raised_and_counted_once(car, error):
     with pytest.raises(type(error)):
         world.service.value_from_thread(load_car_request(car), ME, 1.0)
     assert failures() == before + 1
+
+
+def test_a_loop_that_does_not_answer_is_a_503_and_its_request_becomes_no_job(car, monkeypatch):
+    monkeypatch.setattr(service, "RESULT_TIMEOUT_S", 0.2)
+    world = World()
+    before, may_continue = failures(), threading.Event()
+    with loop_on_a_thread() as loop:
+        world.service.use_loop(loop)
+        loop.call_soon_threadsafe(may_continue.wait, 20)
+        try:
+            with pytest.raises(BrokerUnavailable) as raised:
+                world.service.value_from_thread(load_car_request(car), ME, 0.1)
+        finally:
+            may_continue.set()
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(MIN_WAIT_S + 0.3), loop).result()
+    assert world.created == []  # although the loop runs again
+    assert failures() == before + 1
+    response = error_response(raised.value, "en", "/predict")
+    assert response.status == 503
+    assert "Retry-After" in dict(response.headers)
+
+
+def test_calls_to_the_broker_run_on_threads_and_do_not_block_the_loop():
+    world = World()
+    together = threading.Barrier(JOB_THREADS)
+
+    def call():
+        together.wait(20)
+        return threading.current_thread().name
+
+    async def ask():
+        return await asyncio.gather(
+            *(world.service.run_in_thread(call) for _ in range(JOB_THREADS))
+        )
+
+    names = asyncio.run(ask())
+    assert len(set(names)) == JOB_THREADS
+    assert all(name.startswith("jobs") for name in names)
+
+
+def test_an_error_of_a_call_on_a_thread_reaches_its_caller():
+    def fail():
+        raise BrokerUnavailable(reason="x")
+
+    with pytest.raises(BrokerUnavailable):
+        asyncio.run(World().service.run_in_thread(fail))
 
 
 def test_threads_and_loops_ask_one_service_at_the_same_time(car):

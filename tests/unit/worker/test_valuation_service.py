@@ -251,7 +251,7 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
     bench.claims.begin("group")
     if was_written:
         bench.audit.append(
-            bench.service._group_records(
+            bench.service._micro_batch_records(
                 [(_waiting(item, request_), Estimation(bench.models).estimate([request_])[0])]
             )
         )

@@ -140,10 +140,10 @@ class BatchExporter:
 
     def _lines_with_renewal(self, source: BinaryIO, batch_id: BatchId, name: str) -> Iterator[str]:
         """The lines of a table; the claim of the export is renewed while they are read."""
-        noted = time.monotonic()
+        renewed_at = time.monotonic()
         for number, line in enumerate(source):
-            if number % 1000 == 0 and time.monotonic() - noted > RENEW_INTERVAL_S:
-                noted = time.monotonic()
+            if number % 1000 == 0 and time.monotonic() - renewed_at > RENEW_INTERVAL_S:
+                renewed_at = time.monotonic()
                 try:
                     self._ledger.renew_export(batch_id, name)
                 except BrokerUnavailable as error:  # at worst the export is made twice
