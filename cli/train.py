@@ -96,8 +96,16 @@ def train(
     help="Compare each listing with the price at its own month's level, or with what the model"
     " quotes whatever the listing's date.",
 )
+@click.option(
+    "--missing",
+    is_flag=True,
+    help="Also price the listings without fuel, gearbox and kilometres, and compare how often the"
+    " intervals contain the asking price.",
+)
 @as_json_option
-def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool) -> None:
+def evaluate(
+    path: Path, version: str | None, price_level: str, *, missing: bool, as_json: bool
+) -> None:
     """Measure a model on real listings; prints one JSON object.
 
     `mape` and `median_ape` are percentages, `coverage_90` is the share of prices inside the 90 %
@@ -106,6 +114,7 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
     # Importing these loads the compiled kernels, which `--help` does not need.
     from model_store.registry.bundle import load_model  # noqa: PLC0415
     from model_store.training.evaluation import evaluate_model  # noqa: PLC0415
+    from model_store.training.missing_fields import evaluate_missing_fields  # noqa: PLC0415
 
     with click_errors():
         listings, report = load_listings(path)
@@ -114,7 +123,12 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
         if wanted is None:
             raise BadInputError("no model is active: `carprice train --activate` makes one")
         model = load_model(Settings.from_env().versions_path, wanted)
-        found = evaluate_model(model, listings, at_listing_level=price_level == "listing")
+        at_listing_level = price_level == "listing"
+        found = evaluate_model(model, listings, at_listing_level=at_listing_level)
+        if missing:
+            found["missing_fields"] = evaluate_missing_fields(
+                model, listings, at_listing_level=at_listing_level
+            )
     print_json({**found, "data": report.to_json()} if as_json else found)
 
 

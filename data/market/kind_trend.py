@@ -42,10 +42,11 @@ def measure_kind_trend(listings: pd.DataFrame) -> KindTrend:
     expected = (joint["cars"] * joint["share"]).groupby([joint["kind"], joint["band"]]).sum()
     observed = table.groupby(["kind", "band"]).size()
     found: dict[str, dict[str, list[float]]] = {}
-    for (kind, band), count in observed.items():  # type: ignore[misc] # the index has two levels
-        if min(count, expected[kind, band]) >= MIN_CELL_COUNT:
-            ratio = round(float(count / expected[kind, band]), _DIGITS)
-            found.setdefault(kind, {})[str(YEAR_BANDS[band])] = [int(count), ratio]
+    for (kind, band), count in zip(observed.index, observed.tolist(), strict=True):
+        usual = float(expected[kind, band])
+        if min(count, usual) >= MIN_CELL_COUNT:
+            ratio = round(count / usual, _DIGITS)
+            found.setdefault(kind, {})[str(YEAR_BANDS[band])] = [count, ratio]
     return found
 
 

@@ -51,7 +51,7 @@ def depreciation(
     """
     km_driven = usual_km if car.km_driven is None else car.km_driven
     km_per_year, pace = _km_per_year(car, km_driven, int(data_as_of[:4]))
-    quantiles = _mixed_quantiles(scenarios, quantiles_mad, [0, *years], km_per_year)
+    quantiles = _quantiles(car, scenarios, quantiles_mad, years, km_per_year)
     prices = quantiles[:, _MEDIAN]
     declines = fit_depreciation_curve(
         np.asarray(years, dtype=np.float64), np.log(prices[0] / prices[1:])
@@ -74,28 +74,30 @@ def depreciation(
     )
 
 
-def _mixed_quantiles(
+def _quantiles(
+    car: CarFeatures,
     scenarios: Sequence[tuple[CarFeatures, float]],
     quantiles_mad: Quantiles,
     years: Sequence[int],
     km_per_year: int,
 ) -> NDArray[np.float64]:
-    """Prices (len(years), 9) of the mixture of the scenarios, some years older each."""
+    """Prices (1 + len(years), 9) of the car today, and of the mixture of its scenarios later."""
     aged = [
         dataclasses.replace(
-            car,
-            year=car.year - count,
-            km_driven=None if car.km_driven is None else car.km_driven + count * km_per_year,
+            one,
+            year=one.year - count,
+            km_driven=None if one.km_driven is None else one.km_driven + count * km_per_year,
         )
         for count in years
-        for car, _ in scenarios
+        for one, _ in scenarios
     ]
-    quantiles = quantiles_mad(aged)
+    quantiles = quantiles_mad([car, *aged])
     if len(scenarios) == 1:
         return quantiles
     weights = np.array([weight for _, weight in scenarios] * len(years))
     starts = np.arange(len(years) + 1) * len(scenarios)
-    return np.exp(mixed_quantiles(np.log(quantiles), weights, starts))
+    later = np.exp(mixed_quantiles(np.log(quantiles[1:]), weights, starts))
+    return np.concatenate([quantiles[:1], later])
 
 
 def fit_depreciation_curve(

@@ -15,10 +15,11 @@ from data.compilation import compiled
 
 _MIN_SPAN = 1e-9
 """Least log price between two quantiles: equal ones would have an infinite density."""
-_TOLERANCE = 1e-10
+_TOLERANCE = 1e-5
+"""Length of the last step, log price; Newton's method is then much more exact than that."""
+_MAX_EXCESS = 1e-3
+"""Distance from the level before the last step."""
 _MAX_STEPS = 60
-_ROOT_HALF = math.sqrt(0.5)
-_ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 
 _float = types.float64
 _table = types.Array(_float, 2, "A", readonly=True)
@@ -32,11 +33,12 @@ _pair = types.Tuple((_float, _float))
 def level_and_density(quantiles, scores, price):
     """Level and density of a log price in the distribution with these quantiles.
 
-    The normal score of a log price is linear between two quantiles, and beyond the outer ones.
+    The log-odds of the level are linear in the log price between two quantiles, and beyond the
+    outer ones: a smooth distribution that needs one exponential.
 
     Args:
         quantiles: (q,) log prices, not decreasing.
-        scores: (q,) normal scores of their levels.
+        scores: (q,) log-odds of their levels.
         price: log price.
     """
     part, last = 0, len(quantiles) - 2
@@ -45,8 +47,8 @@ def level_and_density(quantiles, scores, price):
     span = max(quantiles[part + 1] - quantiles[part], _MIN_SPAN)
     slope = (scores[part + 1] - scores[part]) / span
     score = scores[part] + (price - quantiles[part]) * slope
-    density = slope * math.exp(-0.5 * score * score) / _ROOT_TWO_PI
-    return 0.5 * math.erfc(-score * _ROOT_HALF), density
+    level = 1.0 / (1.0 + math.exp(-score))
+    return level, level * (1.0 - level) * slope
 
 
 @compiled(_float(_table, _floats, _floats, _float, _float, _float, _float))
@@ -56,7 +58,7 @@ def find_quantile(quantiles, weights, scores, level, price, low, high):
     Args:
         quantiles: (scenarios, q) log prices, not decreasing along a row.
         weights: (scenarios,) positive, with the sum 1.
-        scores: (q,) normal scores of the levels of `quantiles`.
+        scores: (q,) log-odds of the levels of `quantiles`.
         level: between 0 and 1.
         price: first guess.
         low: lower end of the bracket.
@@ -73,13 +75,18 @@ def find_quantile(quantiles, weights, scores, level, price, low, high):
             high = price
         else:
             low = price
-        following = price - (reached - level) / density if density > 0.0 else low - 1.0
-        if not low <= following <= high:
-            following = 0.5 * (low + high)
-        moved, price = abs(following - price), following
-        if moved < _TOLERANCE:
+        excess = reached - level
+        following = price - excess / density if density > 0.0 else low - 1.0
+        is_short = abs(following - price) < _TOLERANCE
+        if is_short and abs(excess) < _MAX_EXCESS:
+            return min(max(following, low), high)
+        if high - low < _TOLERANCE:
             break
-    return price
+        # A short step far from the level: two quantiles are nearly equal, and the level jumps.
+        if is_short or not low <= following <= high:
+            following = 0.5 * (low + high)
+        price = following
+    return 0.5 * (low + high)
 
 
 @compiled(types.void(_table, _floats, _ints, _floats, _floats, types.float64[:, ::1]))
@@ -91,7 +98,7 @@ def mix_quantiles(quantiles, weights, starts, levels, scores, mixed):
         weights: (scenarios,) positive; those of one car sum to 1.
         starts: (n + 1,) first scenario of each car, then the number of scenarios.
         levels: (q,) increasing levels between 0 and 1.
-        scores: (q,) normal scores of the levels.
+        scores: (q,) log-odds of the levels.
         mixed: (n, q) output: log prices at `levels`, not decreasing along a row.
     """
     for car in range(len(starts) - 1):

@@ -7,7 +7,6 @@ and the interval is as much wider as the missing fields matter.
 """
 
 import dataclasses
-from statistics import NormalDist
 from typing import Self
 
 import numpy as np
@@ -42,7 +41,7 @@ MAX_KINDS = 4
 MIN_SHARE = 0.02
 """Kinds with a smaller share are left out."""
 _LEVELS = np.array(QUANTILE_LEVELS)
-_SCORES = np.array([NormalDist().inv_cdf(level) for level in QUANTILE_LEVELS])
+_SCORES = np.log(_LEVELS / (1.0 - _LEVELS))
 _names = list(CATEGORIES)
 _FUEL, _GEARBOX = _names.index("fuel"), _names.index("transmission")
 _FUEL_KEY, _GEARBOX_KEY = COLUMN_KEYS.index("fuel"), COLUMN_KEYS.index("transmission")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.hedonic.model import FIRST_YEAR, LAST_YEAR, SEPARATOR, YEARS, split_vehicle
-from data.hedonic.ordinal_encoder import COLUMN_KEYS, KEYS, NUMBERS, CarOrdinalEncoder, CodedCars
+from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CarOrdinalEncoder, CodedCars
 from shared.domain.car import Fuel, Transmission
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,8 +50,9 @@ _MAX_DEVIATIONS = 2.5
 """Kilometres further from the usual ones tell no more about the kind."""
 
 _COMPANY, _VEHICLE, _YEAR = (KEYS.index(key) for key in ("company", "vehicle", "year"))
-_POWER_KEY = COLUMN_KEYS.index("fiscal_power_cv")
-_KM = NUMBERS.index("km_driven")
+_KM, _POWER = NUMBERS.index("km_driven"), NUMBERS.index("fiscal_power_cv")
+_MAX_POWER = 100
+"""Fiscal powers above tell nothing about the kind."""
 
 Counts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -111,7 +112,8 @@ class UsualCars:
         self.knows_km = bool(statistics.km_by_age)
         self._vehicles = ordinal_encoder.sizes["vehicle"]
         self._shares = _shares(statistics.kinds, ordinal_encoder)
-        self._powers = _power_likelihoods(statistics.powers, ordinal_encoder)
+        self._power_codes = _power_codes(statistics.powers)
+        self._powers = _power_likelihoods(statistics.powers, ordinal_encoder, self._power_codes)
         ages = np.clip(year - np.array([YEARS[0], *YEARS]), 0, MAX_AGE)
         self._age_of_year = ages.astype(np.int64)
         if self.knows_km:
@@ -133,7 +135,9 @@ class UsualCars:
         vehicle = codes[:, _VEHICLE]
         place = np.where(vehicle > 0, vehicle, self._vehicles + codes[:, _COMPANY])
         shares = self._shares[place, np.maximum(codes[:, _YEAR], 1) - 1]
-        shares = shares * self._powers[vehicle, codes[:, _POWER_KEY]]
+        stated = cars.numbers[:, _POWER]
+        power = np.where((stated > 0) & (stated <= _MAX_POWER), stated, 0.0).astype(np.int64)
+        shares = shares * self._powers[vehicle, self._power_codes[power]]
         if self.knows_km:
             shares *= self._km_likelihood(cars)
         shares *= is_possible
@@ -222,18 +226,26 @@ def _with_prior(counts: FloatArray, prior: FloatArray, weight: float) -> FloatAr
     return np.asarray(total / total.sum(axis=-1, keepdims=True))
 
 
-def _power_likelihoods(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
+def _power_codes(counts: Counts) -> IntArray:
+    """Codes of the fiscal powers 0 to `_MAX_POWER`; 0 for those that no listing states."""
+    codes = np.zeros(_MAX_POWER + 1, dtype=np.int64)
+    known = {power for _, _, power, _ in _cells(counts) if 0 < power <= _MAX_POWER}
+    codes[sorted(known)] = np.arange(1, len(known) + 1)
+    return codes
+
+
+def _power_likelihoods(
+    counts: Counts, ordinal_encoder: CarOrdinalEncoder, codes: IntArray
+) -> FloatArray:
     """Share of each fiscal power among the listings of a kind, (vehicles, powers, kinds).
 
     By the codes of vehicle and power, relative to its share among all kinds of the vehicle; 1 for a
     power that is not stated.
     """
-    codes = ordinal_encoder.vocabularies["fiscal_power_cv"]
-    shape = (ordinal_encoder.sizes["vehicle"], len(codes) + 1, len(KINDS))
-    found = np.zeros(shape)
+    found = np.zeros((ordinal_encoder.sizes["vehicle"], codes.max() + 1, len(KINDS)))
     for name, kind, power, count in _cells(counts):
         company, model = split_vehicle(name)
-        code = codes.get(power, 0)
+        code = codes[power] if power <= _MAX_POWER else 0
         found[0, code, kind] += count
         if model and code:
             found[ordinal_encoder.vehicle_code(company, model, None), code, kind] += count

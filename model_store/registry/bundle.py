@@ -34,10 +34,11 @@ FOREST_FILE = "forest.npz"
 CALIBRATION_FILE = "calibration.json"
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
-USUAL_FILE_SCHEMA = 5
+_USUAL_FILE_SCHEMA = 5
 """First schema whose versions have `USUAL_FILE`."""
-BUNDLE_FILES = (ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE)
-"""Files of a version of any schema."""
+BUNDLE_FILES = (
+    ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE, USUAL_FILE,
+)  # fmt: skip
 
 
 def save_bundle(
@@ -85,8 +86,8 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
     """
     registry = ModelRegistry(versions_path)
     manifest, folder = registry.check(version), registry.folder(version)
-    needed = (*BUNDLE_FILES, USUAL_FILE) if _has_usual_file(manifest) else BUNDLE_FILES
-    missing = [name for name in needed if name not in manifest.files]
+    optional = () if _has_usual_file(manifest) else (USUAL_FILE,)
+    missing = [name for name in BUNDLE_FILES if name not in (*manifest.files, *optional)]
     if missing:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
     try:
@@ -210,7 +211,7 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
 
 
 def _has_usual_file(version: ModelVersion) -> bool:
-    return version.schema_version >= USUAL_FILE_SCHEMA
+    return version.schema_version >= _USUAL_FILE_SCHEMA
 
 
 def _read_usual(folder: Path, version: ModelVersion, encoder: CarEncoder) -> UsualStatistics:
