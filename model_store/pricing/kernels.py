@@ -64,6 +64,7 @@ def find_quantile(quantiles, weights, scores, level, price, low, high):
         low: lower end of the bracket.
         high: its upper end.
     """
+    earlier = math.inf
     for _ in range(_MAX_STEPS):
         price = min(max(price, low), high)
         reached = density = 0.0
@@ -77,15 +78,17 @@ def find_quantile(quantiles, weights, scores, level, price, low, high):
             low = price
         excess = reached - level
         following = price - excess / density if density > 0.0 else low - 1.0
-        is_short = abs(following - price) < _TOLERANCE
+        moved = abs(following - price)
+        is_short = moved < _TOLERANCE
         if is_short and abs(excess) < _MAX_EXCESS:
             return min(max(following, low), high)
         if high - low < _TOLERANCE:
             break
-        # A short step far from the level: two quantiles are nearly equal, and the level jumps.
-        if is_short or not low <= following <= high:
+        # The density jumps at every quantile, and the level where two are nearly equal: Newton's
+        # method may leave the bracket, go in a circle, or stop far from the level.
+        if is_short or moved > 0.5 * earlier or not low <= following <= high:
             following = 0.5 * (low + high)
-        price = following
+        earlier, price = abs(following - price), following
     return 0.5 * (low + high)
 
 
