@@ -156,7 +156,7 @@ class ScenarioExpander:
         if not len(incomplete):
             return None
         part = features.take(incomplete)
-        kinds, shares = self._kinds(part, lacks_kind[incomplete])
+        kinds, shares = self._kinds(part)
         km, km_shares = self._km(part.cars, kinds, lacks_km[incomplete])
         slots = MAX_KINDS * km.shape[2]
         weights = np.zeros((len(features.lacks_details), slots))
@@ -180,9 +180,9 @@ class ScenarioExpander:
         km = np.isnan(features.cars.numbers[:, _KM])
         return kind & self._usual.knows_kinds, km & self._usual.knows_km
 
-    def _kinds(self, features: CodedFeatures, lacks_kind: BoolArray) -> tuple[IntArray, FloatArray]:
+    def _kinds(self, features: CodedFeatures) -> tuple[IntArray, FloatArray]:
         """The most frequent possible kinds (n, MAX_KINDS) and their shares, 0 for unused ones."""
-        is_possible = np.ones((len(lacks_kind), len(KINDS)), dtype=np.bool_)
+        is_possible = np.ones((len(features.lacks_details), len(KINDS)), dtype=np.bool_)
         for column, of_kind in ((_FUEL, FUEL_OF_KIND), (_GEARBOX, GEARBOX_OF_KIND)):
             stated = features.categories[:, column]
             is_possible &= (stated == MISSING)[:, None] | (stated[:, None] == of_kind)
@@ -190,7 +190,6 @@ class ScenarioExpander:
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_KINDS]
         chosen = np.take_along_axis(shares, order, axis=1)
         chosen[:, 1:] = np.where(chosen[:, 1:] >= MIN_SHARE, chosen[:, 1:], 0.0)
-        chosen[~lacks_kind, 1:] = 0.0
         return order, chosen / row_sums(chosen)[:, None]
 
     def _km(

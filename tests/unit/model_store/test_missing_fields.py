@@ -84,6 +84,12 @@ def test_columns_are_valued_as_cars_are(model: LoadedModel, columns: dict[str, C
     assert table.model_known.tolist() == [each.model_known for each in estimates]
 
 
+def test_whether_the_model_is_known_does_not_depend_on_the_group(model: LoadedModel) -> None:
+    group = [LACKING[0], without(UNKNOWN, "fuel"), LOGAN, UNKNOWN, *LACKING[:3]]
+    known = [estimate.model_known for estimate in model.estimate(group)]
+    assert known == [car.company != "nobody" for car in group]
+
+
 def test_an_absent_column_is_missing_in_every_car(model: LoadedModel) -> None:
     for names in COMBINATIONS:
         kept = {name: cells for name, cells in as_lists(COMPLETE).items() if name not in names}
@@ -211,6 +217,18 @@ def test_depreciation_starts_at_the_usual_kilometres_and_never_rises(
     assert (np.diff(rows, axis=1) >= 0).all()
 
 
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+def test_a_car_with_missing_fields_loses_value_as_the_cars_that_it_may_be(
+    model: LoadedModel, names: Sequence[str]
+) -> None:
+    def kept(car: CarFeatures) -> float:
+        return model.depreciation(car).points[2].price_mad / model.prices_mad([car])[0]
+
+    car = without(LOGAN, *names)
+    possible = [kept(one) for one, _ in model.scenario_cars(car)]
+    assert min(possible) - 0.015 <= kept(car) <= max(possible) + 0.015
+
+
 def test_a_missing_field_is_no_similarity_and_no_distance(model: LoadedModel) -> None:
     car = without(LOGAN, *FIELDS)
     found = model.comparables(car, model.prices_mad([LOGAN])[0])
@@ -218,6 +236,13 @@ def test_a_missing_field_is_no_similarity_and_no_distance(model: LoadedModel) ->
     assert (found[0].company, found[0].model) == ("dacia", "logan")
     never = {SimilarityReason.FUEL, SimilarityReason.TRANSMISSION, SimilarityReason.KM}
     assert not any(never & set(one.alike) for one in found)
+
+    def nearest(car: CarFeatures) -> float:
+        return model.comparables(car, 90_000.0)[0].distance
+
+    hybrid = dataclasses.replace(LOGAN, fuel=Fuel.HYBRID)
+    assert nearest(without(LOGAN, "fuel")) == nearest(LOGAN) < nearest(hybrid)
+    assert nearest(without(LOGAN, "transmission")) == nearest(LOGAN)
 
 
 def test_a_model_whose_listings_state_no_kilometres_prices_without_them(

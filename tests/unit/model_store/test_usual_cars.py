@@ -1,5 +1,6 @@
 """What is usual for a car is measured from the training listings; mixtures have exact quantiles."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,13 +11,16 @@ from hypothesis import strategies as st
 
 from data.hedonic.fit import fit_hedonic
 from data.hedonic.model import HedonicModel
+from data.hedonic.ordinal_encoder import NUMBERS
 from data.hedonic.terms import TERMS
 from data.listings.table import listing_table
 from data.market.kind_trend import kind_ratios, measure_kind_trend
-from model_store.pricing.scenarios import mixed_quantiles
+from model_store.pricing.feature_matrix import BASELINE, CarEncoder
+from model_store.pricing.scenarios import ScenarioExpander, mixed_quantiles
 from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.training.usual_statistics import usual_statistics
+from shared.domain.car import CarFeatures, Fuel
 from shared.domain.valuation import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -24,13 +28,15 @@ ROWS = 4_000
 
 
 def listings() -> pd.DataFrame:
-    """Clios turn from manual diesels to automatic petrol cars; X5 drive 20,000 km a year."""
+    """Clios turn from manual diesels to automatic petrol cars, which are driven less."""
     rng = np.random.default_rng(5)
     x5 = rng.random(ROWS) < 0.3
     year = rng.integers(2008, 2024, ROWS)
     new = rng.random(ROWS) < (year - 2006) / 20
     kind = np.where(x5, "Diesel|Automatic", np.where(new, "Petrol|Automatic", "Diesel|Manual"))
-    pace = np.where(x5, 20_000, 10_000) * np.exp(rng.normal(scale=0.3, size=ROWS))
+    pace = np.where(x5, 20_000, np.where(new, 8_000, 12_000)) * np.exp(
+        rng.normal(scale=0.3, size=ROWS)
+    )
     fuel, gearbox = zip(*(name.split("|") for name in kind), strict=True)
     return listing_table(
         {
@@ -75,11 +81,13 @@ def test_kinds_are_counted_by_vehicle_and_year(
 
 def test_usual_kilometres_are_measured_by_age_and_vehicle(statistics: UsualStatistics) -> None:
     clio, x5 = (statistics.km_by_vehicle[name] for name in ("renault|clio", "bmw|x5"))
-    assert np.exp(x5 - clio) == pytest.approx(2.0, rel=0.1)
+    assert np.exp(x5 - clio) == pytest.approx(2.0, rel=0.15)
     for age in (3, 8, 15):
-        assert statistics.km_by_age[age] * np.exp(clio) == pytest.approx(10_000 * age, rel=0.1)
+        assert statistics.km_by_age[age] * np.exp(clio) == pytest.approx(10_000 * age, rel=0.2)
+    diesel, petrol = (statistics.km_by_kind[name] for name in ("Diesel|Manual", "Petrol|Automatic"))
+    assert np.exp(diesel - petrol) == pytest.approx(1.5, rel=0.1)
     for low, high in statistics.km_spread:
-        assert (low, high) == pytest.approx((-0.3, 0.3), abs=0.08)
+        assert high - low == pytest.approx(0.6, abs=0.12)
 
 
 def test_a_rare_model_counts_for_its_brand_and_a_rare_brand_for_the_market(
@@ -90,6 +98,38 @@ def test_a_rare_model_counts_for_its_brand_and_a_rare_brand_for_the_market(
     )
     counted = usual_statistics(pd.concat([table, rare], ignore_index=True), hedonic).kinds
     assert {"renault|", "|"} <= set(counted)
+
+
+def test_scenarios_are_coded_as_the_complete_cars_that_they_are(
+    statistics: UsualStatistics, hedonic: HedonicModel
+) -> None:
+    features = (*NUMBERS, "fuel", "transmission", "effect_fuel", "effect_transmission", BASELINE)
+    encoder = CarEncoder(hedonic, features)
+    expander = ScenarioExpander.of(statistics, encoder, 2025)
+    car = CarFeatures(company="renault", model="clio", year=2016, fiscal_power_cv=6)
+    for names in ({}, {"fuel": Fuel.DIESEL}, {"km_driven": 90_000, "fiscal_power_cv": None}):
+        lacking = dataclasses.replace(car, **names)
+        codes = encoder.code([lacking])
+        complete = [one for one, _ in expander.cars(lacking, codes)]
+        assert len(complete) > 1
+        expected = encoder.encode(complete)
+        found = encoder.encode_codes(expander.expand_all(codes).features)
+        # The kilometres of a complete car are whole.
+        np.testing.assert_allclose(found.matrix, expected.matrix, rtol=1e-4)
+        np.testing.assert_allclose(found.baseline_log, expected.baseline_log, rtol=1e-6)
+
+
+def test_the_mean_of_scenarios_is_weighted_by_their_shares(
+    statistics: UsualStatistics, hedonic: HedonicModel
+) -> None:
+    encoder = CarEncoder(hedonic, (BASELINE,))
+    car = CarFeatures(company="renault", model="clio", year=2012, km_driven=100_000)
+    expander = ScenarioExpander.of(statistics, encoder, 2025)
+    scenarios = expander.expand_all(encoder.code([car]))
+    assert len(scenarios.weights) == 2
+    values = np.array([[1.0, 5.0], [2.0, 9.0]])
+    assert scenarios.mean(values) == pytest.approx((scenarios.weights @ values).tolist())
+    assert abs(scenarios.weights[0] - scenarios.weights[1]) > 0.1
 
 
 def test_statistics_survive_json(statistics: UsualStatistics) -> None:
