@@ -175,7 +175,7 @@ def test_the_usual_kilometres_are_those_of_the_age_the_vehicle_and_the_kind(
     assert km(petrol) == pytest.approx(170_000 * np.exp(-0.2), abs=100)
     assert km(x5) == pytest.approx(170_000 * np.exp(0.2), abs=100)
     assert model.usual_km(LOGAN) == LOGAN.km_driven
-    low, high = (one.km_driven for one, _ in model.scenario_cars(without(LOGAN, "km_driven")))
+    low, high = (one.km_driven or 0 for one, _ in model.scenario_cars(without(LOGAN, "km_driven")))
     assert high / low == pytest.approx(np.exp(0.8), abs=0.01)
 
 
