@@ -10,9 +10,9 @@ from shared.domain.names import fold, fold_name
 from shared.domain.reading import Match, NamesMissing
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.currencies import find_currency
 from shared.fields.kinds import Category, Number
 from shared.fields.numbers import parse_number
+from shared.fields.prices import find_currency
 from shared.tabular.column_names import ASKING_PRICE, TITLE_KEYS, header_key, read_name
 from shared.vehicles.arabic import to_latin
 from shared.vehicles.catalogue import catalogue
