@@ -54,7 +54,7 @@ def current_batch(batch_id: str) -> Batch:
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
 @blueprint.problems(
     status_413="The file, or what it decompresses to, is too large",
-    status_415="Neither CSV, Excel (.xlsx) nor Parquet",
+    status_415="Neither CSV, Excel (.xlsx), Parquet nor JSON",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
     status_503="No model, queue down, or disk full",
 )

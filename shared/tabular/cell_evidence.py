@@ -10,9 +10,9 @@ from shared.domain.names import fold, fold_name
 from shared.domain.reading import Match, NamesMissing
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.currencies import find_currency
 from shared.fields.kinds import Category, Number
 from shared.fields.numbers import parse_number
+from shared.fields.prices import find_currency
 from shared.tabular.column_names import ASKING_PRICE, TITLE_KEYS, header_key, read_name
 from shared.vehicles.arabic import to_latin
 from shared.vehicles.catalogue import catalogue
@@ -49,13 +49,18 @@ Column = Sequence[str]
 
 
 def is_brand(text: str) -> bool:
-    """Whether a text is the name of a known brand."""
+    """Whether a text is the name of a known brand, and of no model as well."""
     return len(text) <= NAME_MAX_CHARS and _is_brand(text)
 
 
 @lru_cache(maxsize=4096)
 def _is_brand(text: str) -> bool:
-    return canonical_brand(to_latin(fold_name(text))) in catalogue().brands
+    folded = fold_name(text)
+    try:
+        read_names(None, folded)
+    except NamesMissing:
+        return canonical_brand(to_latin(folded)) in catalogue().brands
+    return False
 
 
 def is_known_car(brand: str | None, text: str) -> bool:
@@ -84,6 +89,8 @@ def is_title(text: str) -> bool:
 
 def begins_with_brand(text: str) -> bool:
     """Whether a text is the name of a known brand and something else: `DACIA Logan`."""
+    if is_brand(text):
+        return False
     words = re.split(r"[\s/-]+", text.strip())
     most = min(BRAND_MAX_WORDS, len(words) - 1)
     return any(is_brand(" ".join(words[:count])) for count in range(1, most + 1))
@@ -267,6 +274,21 @@ def find_title_column(
     elif has_brand:
         return next((index for index in named if _names_a_car(header[index])), None)
     return None
+
+
+def find_models(free: Sequence[int], cells_of: Callable[[int], Column], company: int) -> int | None:
+    """The column of the models of the brands in a column, of a table without a header.
+
+    Args:
+        free: indexes of the columns that are no field yet.
+        cells_of: the first cells of a column.
+        company: index of the column of brands.
+    """
+    known = next((at for at in free if _are_models(cells_of(company), cells_of(at))), None)
+    if known is not None:
+        return known
+    beside = company + 1
+    return beside if beside in free and not are_odometers(cells_of(beside)) else None
 
 
 def _names_vehicle(text: str) -> bool:

@@ -12,7 +12,7 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.names import fold, fold_script
 from shared.fields import header_names
 from shared.fields.car import CAR_FIELDS
-from shared.fields.currencies import find_currency
+from shared.fields.prices import find_currency
 from shared.fields.units import find_unit
 
 ASKING_PRICE = "asking_price_mad"
@@ -47,6 +47,11 @@ class NamedField(NamedTuple):
     """The unit that the name states, if it states one."""
 
 
+def split_words(name: str) -> str:
+    """A name in `camelCase` as words."""
+    return _CAMEL.sub(" ", name)
+
+
 def header_key(name: str) -> str:
     """The normal form of a column's name: words without accents, plurals and words like "of".
 
@@ -60,7 +65,7 @@ def header_key(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _header_key(name: str) -> str:
-    spaced = _CAMEL.sub(" ", name)
+    spaced = split_words(name)
     words = (fold(spaced) or fold_script(spaced)).split()
     forms = [header_names.WORD_FORMS.get(word, word) for word in words]
     kept = [word for word in forms[:-1] if word not in header_names.IGNORED_WORDS]
@@ -136,7 +141,7 @@ def _known_field(key: str) -> str | None:
 
 def _tails(name: str) -> Iterator[tuple[str, str]]:
     """A name without its last words, and these, the longest tail first."""
-    words = _SEPARATORS.split(_CAMEL.sub(" ", name).strip())
+    words = _SEPARATORS.split(split_words(name).strip())
     for count in range(min(_UNIT_TOKENS, len(words) - 1), 0, -1):
         yield " ".join(words[:-count]), " ".join(words[-count:])
 
@@ -207,7 +212,7 @@ def _read_with_tail(name: str, key: str) -> NamedField | None:
         unit = find_unit(field, name)
         if unit is not None and key not in POWER_KEYS:
             return NamedField(field, "alias-and-unit", unit)
-    if find_currency(name) is not None:
+    if find_currency(split_words(name)) is not None:
         named = " ".join(word for word in key.split() if find_currency(word) is None)
         if _known_field(named) == ASKING_PRICE:
             return NamedField(ASKING_PRICE, "alias-and-unit")

@@ -26,6 +26,10 @@ MIN_LEAD = 0.15
 MAX_HIGH_BYTES = 65_536
 MAX_HIGH_WORDS = 4_000
 MAX_WORD_BYTES = 64
+MAX_LEGIBLE_WORDS = 200
+MAX_LEGIBLE_CHARS = 20_000
+"""So many words tell encodings apart; names of brands are looked up slowly."""
+
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _SEPARATORS = re.compile(rb"[\s;,|\"]+")
 _ASCII = bytes(range(128))
@@ -130,7 +134,8 @@ def legibility(text: str) -> float:
     Args:
         text: words with letters beyond ASCII.
     """
-    words = [word for word in dict.fromkeys(re.split(r"[\s;,|\"]+", text)) if not word.isascii()]
+    parts = dict.fromkeys(re.split(r"[\s;,|\"]+", text[:MAX_LEGIBLE_CHARS]))
+    words = [word for word in parts if not word.isascii()][:MAX_LEGIBLE_WORDS]
     if not words:
         return 0.0
     known = sum(is_known_word(word) for word in words)

@@ -9,7 +9,7 @@ from shared.domain.batch import BatchOptions
 from shared.domain.names import fold
 from shared.domain.table import FileKind
 from shared.fields.blanks import is_blank
-from shared.fields.currencies import find_currency
+from shared.fields.prices import find_currency
 from shared.tabular.cell_evidence import is_car, is_year
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
 

@@ -22,7 +22,6 @@ from shared.tabular.column_names import (
     near_field,
     read_name,
 )
-from shared.tabular.csv_reader import COLUMNS_MAX
 from shared.tabular.missing_columns import (
     ambiguous_column,
     list_columns,
@@ -228,14 +227,19 @@ class _Matcher:
             self.found["km_driven"] = _Candidate(numbers[0], "km_driven", "cells")
 
     def _add_model_by_cells(self, free: list[int], settled: set[str]) -> None:
-        """The model stands right after the brand."""
-        company = self.found.get("company")
-        if company is None or "model" in self.found or "model" in settled:
+        """The models of the brands, in any column or beside them; or a column of both."""
+        if "model" in self.found or "model" in settled:
             return
-        index = company.column + 1
-        if index in free and not cell_evidence.are_odometers(self.cells_of(index)):
-            self.found["model"] = _Candidate(index, "model", "cells")
-            free.remove(index)
+        company = self.found.get("company")
+        if company is None:
+            titles = [at for at in free if cell_evidence.looks_like("title", self.cells_of(at))]
+            model = titles[0] if titles and "company" not in settled else None
+        else:
+            model = cell_evidence.find_models(free, self.cells_of, company.column)
+        if model is not None:
+            basis = "title" if company is None else "cells"
+            self.found["model"] = _Candidate(model, "model", basis)
+            free.remove(model)
 
     def add_missing(self, settled: set[str]) -> None:
         """A problem if needed columns are missing."""
@@ -336,10 +340,6 @@ def match_columns(
         UnreadableUpload: a required column is missing, a name occurs twice, or two columns of a
             required field contradict each other.
     """
-    if len(header) > COLUMNS_MAX:
-        raise UnreadableUpload.of(
-            "too-many-columns", "/header", maximum=COLUMNS_MAX, count=len(header)
-        )
     constant, below = set(constants or {}), units_below or {}
     given = [(field, wanted) for field, wanted in given if field not in constant]
     matcher = _Matcher(header, rows)

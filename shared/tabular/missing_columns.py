@@ -21,6 +21,9 @@ SAMPLE_MAX_CHARS = 30
 ALIASES_SHOWN = 2
 """Aliases shown per column when several columns are missing."""
 
+COLUMNS_LOOKED_AT = 30
+"""Columns whose cells are looked at for a suggestion."""
+
 SIMILAR_RATIO = 75.0
 WORD_MIN_CHARS = 4
 _LOST_LETTERS = re.compile(
@@ -78,7 +81,8 @@ def _plausible(
     for field in missing:
         found = _most_similar(field, header, left)
         if found is None:
-            found = next((index for index in left if looks_like(field, cells_of(index))), None)
+            looked_at = left[:COLUMNS_LOOKED_AT]
+            found = next((at for at in looked_at if looks_like(field, cells_of(at))), None)
         if found is not None:
             left.remove(found)
             yield field, found

@@ -9,9 +9,15 @@ from shared.domain.names import fold
 from shared.domain.table import Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.currencies import DIRHAM, find_currency
+from shared.fields.prices import DIRHAM, find_currency
 from shared.tabular.cell_evidence import MIN_SHARE, Column
-from shared.tabular.column_names import ASKING_PRICE, CURRENCY_KEYS, header_key, read_name
+from shared.tabular.column_names import (
+    ASKING_PRICE,
+    CURRENCY_KEYS,
+    header_key,
+    read_name,
+    split_words,
+)
 from shared.tabular.missing_columns import shorten
 
 _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
@@ -82,7 +88,11 @@ def _read_column(
 ) -> PriceColumn:
     """What a column of prices says of its currency and scale."""
     name = header[index]
-    currency = find_currency(name) or _stated_currency(cells_of(index)) or _beside(header, cells_of)
+    currency = (
+        find_currency(split_words(name))
+        or _stated_currency(cells_of(index))
+        or _beside(header, cells_of)
+    )
     if currency not in (None, DIRHAM):
         notice = Notice(code="foreign-currency", values=(shorten(name), str(currency)))
         return PriceColumn(currency=currency, notices=(notice,))

@@ -12,6 +12,7 @@ from shared.domain.table import ColumnMatch, Detection, Dialect, FileKind, Notic
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category, Number
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.csv_reader import COLUMNS_MAX
 from shared.tabular.header_row import HeaderPlace, place_header
 from shared.tabular.headers import find_column, match_columns
 from shared.tabular.missing_columns import format_header
@@ -56,6 +57,9 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
     Raises:
         UnreadableUpload: required columns are missing or ambiguous.
     """
+    if len(sample.header) > COLUMNS_MAX:
+        count = len(sample.header)
+        raise UnreadableUpload.of("too-many-columns", "/header", maximum=COLUMNS_MAX, count=count)
     place = place_header(sample.header, sample.rows, options, known.kind)
     sample = Sample(place.header, place.rows, sample.is_whole)
     found = match_columns(

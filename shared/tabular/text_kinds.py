@@ -25,8 +25,8 @@ _SYLK = re.compile(r"ID;P[A-Z0-9]+(?:;\w+)*\r?\n(?:P;P|B;[XY]\d|C;[XY]\d|F;[PWXY
 _DIF = re.compile(r"TABLE\r?\n0,1\r?\n\"")
 
 
-_JSON = re.compile(r'\s*(?:\{\s*"|\[\s*\{\s*["}]|\[\s*\[\s*")')
-"""An object with a member, a list of objects, or a list of lists."""
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*\]\s*$|\[\s*\{\s*["}]|\[\s*\[\s*")')
+"""An object, a list of objects, or a list of lists."""
 
 
 def is_json(first: bytes) -> bool:

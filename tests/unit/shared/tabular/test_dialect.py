@@ -169,11 +169,11 @@ def test_a_header_in_arabic_is_known() -> None:
 
 
 def test_an_unknown_header_is_refused_with_what_was_found_and_how_to_map_it() -> None:
-    code, params = refusal(f"merk;typ;bouwjaar;brandstof;bak;stand\n{ROW}\n")
+    code, params = refusal(f"merkki;malli;vuosi;polttoaine;vaihteisto;mittari\n{ROW}\n")
     assert code == "missing-column"
-    assert params["found"] == "merk, typ, bouwjaar, brandstof, bak, stand"
-    # By its cells, the first column is that of brands and the third that of years.
-    assert params["mapping"] == "columns=company:merk,year:bouwjaar"
+    assert params["found"] == "merkki, malli, vuosi, polttoaine, vaihteisto, mittari"
+    # The first by its name, the third by its cells.
+    assert params["mapping"] == "columns=company:merkki,year:vuosi"
     assert str(params["columns"]).startswith("company (marque, brand), model (modele, car model)")
 
 
@@ -281,6 +281,12 @@ def test_a_price_in_another_currency_is_no_asking_price(header: str) -> None:
 def test_what_else_stands_in_brackets_does_no_harm(header: str) -> None:
     first = header.partition(" ")[0]
     assert dialect_of(f"{HEADER.replace(first, header)}\n{ROW}\n").column_indexes
+
+
+@pytest.mark.parametrize("count", [501, 60_000])
+def test_more_than_500_columns_are_refused(count: int) -> None:
+    # Numbering so many equal names one by one would hold up every caller.
+    assert refusal(f"{HEADER}{';Note' * (count - 6)}\n{ROW}\n")[0] == "too-many-columns"
 
 
 def test_a_name_that_means_nothing_may_come_twice_one_that_means_a_field_may_not() -> None:
