@@ -20,8 +20,9 @@ from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
-from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
+from shared.domain.batch import Batch, BatchOptions, ResultTable
 from shared.domain.errors import BrokerUnavailable
+from shared.domain.exports import Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
@@ -185,7 +186,7 @@ class BulkPath:
             audit_folder=self.audit_folder,
             retention_s=retention_s,
         )
-        self.forms = BatchExporter(self.files, self.store)
+        self.forms = BatchExporter(self.files, self.store, spool=folder / "spool")
         self.events = JobEvents(client)
         self.results = BatchResults(
             files=self.files,
@@ -218,7 +219,12 @@ class BulkPath:
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
         assert task is TaskName.MAKE_EXPORT
-        self.forms.run(order["batch_id"], ResultTable(order["table"]), ExportFormat(order["form"]))
+        self.forms.run(
+            order["batch_id"],
+            ResultTable(order["table"]),
+            Export.from_json(order["export"]),
+            order["revision"],
+        )
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""

@@ -112,7 +112,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             shadow_evaluator=shadow_evaluator,
         ),
         assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
-        exports=BatchExporter(files, ledger),
+        exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         sweepers=(
             JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
             BatchSweeper(

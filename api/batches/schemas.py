@@ -5,7 +5,7 @@ import dataclasses
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from api.batches.detection_schemas import BatchInputSchema, dump_input
 from api.http.context import language
@@ -27,7 +27,10 @@ _DELIMITER_NAMES = {
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
 COLUMNS_MAX_CHARS = 4_000
 SHEET_MAX_CHARS = 100
-FORMATS = ("csv", "ndjson", "parquet")
+FORMATS = ("csv", "ndjson", "parquet", "xlsx")
+REJECTED_FORMATS = ("csv", "xlsx")
+CSV_OPTIONS = ("delimiter", "decimal")
+"""Parameters that only apply to CSV."""
 
 
 class EncodingField(fields.String):
@@ -141,8 +144,8 @@ class BatchWaitQuery(Schema):
     wait = wait_field("batch")
 
 
-class RejectedQuery(Schema):
-    """Query parameters of reading the rejected rows."""
+class TableQuery(Schema):
+    """Query parameters of reading a result table."""
 
     dialect = fields.String(
         load_default="default",
@@ -152,14 +155,56 @@ class RejectedQuery(Schema):
             "enum": ["default", "excel-fr"],
         },
     )
+    delimiter = CharacterField(
+        _DELIMITER_NAMES,
+        metadata={
+            "description": "Of CSV, character or name; that of the uploaded CSV if not given, "
+            "comma if another kind of file was uploaded.",
+            "example": "semicolon",
+        },
+    )
+
+    @validates_schema
+    def check_dialect(self, given: dict[str, Any], **_: Any) -> None:
+        """Refuse options that contradict `excel-fr`."""
+        for name in CSV_OPTIONS:
+            if name in given and given.get("dialect") == "excel-fr":
+                raise ValidationError("none with dialect=excel-fr", name)
 
 
-class ResultsQuery(RejectedQuery):
+class RejectedQuery(TableQuery):
+    """Query parameters of reading the rejected rows."""
+
+    format = fields.String(
+        load_default="csv",
+        validate=validate.OneOf(REJECTED_FORMATS, error=f"one of {', '.join(REJECTED_FORMATS)}"),
+        metadata={"enum": list(REJECTED_FORMATS)},
+    )
+
+
+class ResultsQuery(TableQuery):
     """Query parameters of reading the results."""
 
     format = fields.String(
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
+    )
+    decimal = CharacterField(
+        _DECIMAL_NAMES,
+        metadata={
+            "description": "Decimal sign of the added columns of CSV, `.` if not given. Between "
+            "commas, a number with a decimal comma is quoted.",
+            "example": ",",
+        },
+    )
+    headers = fields.String(
+        load_default="names",
+        validate=validate.OneOf(("names", "localized"), error="names or localized"),
+        metadata={
+            "description": "Headers of the added columns; localized: words in the language of "
+            "the batch.",
+            "enum": ["names", "localized"],
+        },
     )
     partial = _flag(  # type: ignore[assignment] # marshmallow removes it from the class
         "Of a batch that is under way: the first rows, as CSV, up to where all rows are valued."

@@ -26,6 +26,7 @@ from shared.domain.errors import (
     ModelNotLoaded,
     StorageUnavailable,
 )
+from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
@@ -99,6 +100,7 @@ class Batches:
                     sha256=upload.sha256,
                     size_bytes=upload.size,
                     file_name=file.file_name,
+                    result_delimiter=result_delimiter(dialect),
                 )
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)

@@ -22,8 +22,9 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from shared.blobs.stores import BlobStore
-from shared.domain.batch import BatchManifest, BatchProgress, ExportFormat, ResultTable
+from shared.domain.batch import BatchManifest, BatchProgress, ResultTable
 from shared.domain.errors import FieldProblem
+from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Dialect, FileKind
 
@@ -54,14 +55,33 @@ class SplitState(NamedTuple):
     is_whole: bool
 
 
-def table_name(table: ResultTable, file_format: ExportFormat) -> str:
-    """Blob of a result table in one format.
+def table_name(table: ResultTable, export: Export = STORED, revision: int = 0) -> str:
+    """Blob of a result table.
 
-    >>> table_name(ResultTable.RESULTS, ExportFormat.EXCEL_FR)
+    Args:
+        table: which one.
+        export: its form.
+        revision: number of corrections that it holds.
+
+    >>> table_name(ResultTable.RESULTS, Export(format=ExportFormat.EXCEL_FR))
     'results.excel-fr.csv'
+    >>> table_name(ResultTable.REJECTED, revision=2)
+    'rejected.r2.csv'
     """
-    suffix = "excel-fr.csv" if file_format is ExportFormat.EXCEL_FR else str(file_format)
-    return f"{table}.{suffix}"
+    return f"{table}{_revision_mark(revision)}.{export.suffix}"
+
+
+def errors_name(revision: int = 0) -> str:
+    """Blob of the error report.
+
+    >>> errors_name(), errors_name(2)
+    ('errors.ndjson', 'errors.r2.ndjson')
+    """
+    return f"errors{_revision_mark(revision)}.ndjson"
+
+
+def _revision_mark(revision: int) -> str:
+    return f".r{revision}" if revision else ""
 
 
 chunk_name = (CHUNKS + "/{:06d}").format

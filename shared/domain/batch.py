@@ -59,11 +59,12 @@ class ExportFormat(StrEnum):
     """Format of a result table."""
 
     CSV = "csv"
-    """UTF-8, comma, line feed: the stored format."""
+    """UTF-8, line feed, and the delimiter of the file unless another is asked for."""
     EXCEL_FR = "excel-fr"
     """CSV for a French Excel: byte order mark, semicolons, decimal commas."""
     NDJSON = "ndjson"
     PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
@@ -120,6 +121,10 @@ class BatchManifest:
     """Size of the stored, decompressed file."""
     file_name: str = ""
     """The caller's name of the file, without folders; empty if unknown."""
+    result_delimiter: str = ","
+    """Delimiter of the stored results: that of a CSV file, otherwise the comma."""
+    corrects: BatchId | None = None
+    """The batch whose rejected rows the file corrects; None for a file of its own."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
@@ -177,6 +182,15 @@ class BatchProgress:
     cancel_requested: bool = False
     error: str | None = None
     """Code of the error that ended the batch early."""
+    corrections: tuple[BatchId, ...] = ()
+    """The batches whose corrected rows are in the results, oldest first."""
+    corrected_at: float | None = None
+    """Unix time of the last of them."""
+
+    @property
+    def revision(self) -> int:
+        """How often the results were corrected."""
+        return len(self.corrections)
 
     def rows_per_second(self, now: float) -> float | None:
         """Mean rows per second since the start; None before the first row."""
@@ -203,7 +217,9 @@ class BatchProgress:
         """Rebuild the progress from `to_json`'s members."""
         outcome = BatchOutcome(members["outcome"]) if members["outcome"] else None
         state, counts = JobState(members["state"]), RowCounts(**members["counts"])
-        return cls(**members | {"state": state, "outcome": outcome, "counts": counts})
+        corrections = tuple(members.get("corrections", ()))
+        parsed = {"state": state, "outcome": outcome, "counts": counts, "corrections": corrections}
+        return cls(**members | parsed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

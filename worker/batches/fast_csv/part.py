@@ -80,7 +80,7 @@ def make_part(
     if rejected.size:
         errors = _row_errors(rows, manifest, interner, rejected)
         reasons = rejection_reasons(errors, manifest)
-    results, own = _results(rows, manifest, cents, _verdicts(rows, quantiles), reasons)
+    results, own = _results(rows, manifest, cents, _verdicts(rows, manifest, quantiles), reasons)
     audit: bytes | memoryview = b""
     if prices is not None and rows.valid:
         template = _record_template(manifest, at, elapsed_ms)
@@ -89,7 +89,7 @@ def make_part(
         RowCounts(valid=rows.valid, invalid=len(rejected)),
         results,
         error_lines(errors) if errors else b"",
-        _rejected(rows, results, own, reasons),
+        _rejected(rows, manifest, results, own, reasons),
         audit,
         () if prices is None else np.sort(prices[0]).tolist(),
     )
@@ -134,13 +134,16 @@ def _row_errors(
     return errors
 
 
-def _verdicts(rows: FastCsvRows, quantiles: NDArray[np.float64] | None) -> Texts:
+def _verdicts(
+    rows: FastCsvRows, manifest: BatchManifest, quantiles: NDArray[np.float64] | None
+) -> Texts:
     """What follows each row's prices; empty if the file has no asking prices."""
     if quantiles is None or rows.asking_mad is None:
         return np.zeros(0, np.uint8), np.zeros(len(rows.is_valid), np.int64)
-    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles)).splitlines()
-    lines = iter(cells)
-    return _joined([b"," + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
+    delimiter = manifest.result_delimiter
+    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles), delimiter)
+    lines, comma = iter(cells.splitlines()), delimiter.encode()
+    return _joined([comma + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
 
 
 def _results(
@@ -155,13 +158,16 @@ def _results(
     # Many rows are rejected for the same reason.
     kinds = {reason: kind for kind, reason in enumerate(dict.fromkeys(reasons.values()))}
     suffix_ids[list(reasons)] = [kinds[reason] for reason in reasons.values()]
-    blank = b"," * (4 if rows.asking_mad is None else 4 + len(VERDICT_COLUMNS))
+    delimiter = manifest.result_delimiter
+    comma = delimiter.encode()
+    blank = comma * (4 if rows.asking_mad is None else 4 + len(VERDICT_COLUMNS))
     suffixes = [
-        blank + b"%s,%s\n" % (RowStatus.REJECTED.encode(), _quoted(reason)) for reason in kinds
+        blank + RowStatus.REJECTED.encode() + comma + _quoted(reason, delimiter) + b"\n"
+        for reason in kinds
     ]
     is_dry = manifest.options.dry_run
     status = RowStatus.VALID if is_dry else RowStatus.VALUED
-    valid_suffix = (blank if is_dry else b",") + b"%s,\n" % status.encode()
+    valid_suffix = (blank if is_dry else comma) + status.encode() + comma + b"\n"
     longest_verdict = int(np.diff(verdicts[1], prepend=0).max(initial=0))
     longest = max([SUFFIX_MAX_BYTES + longest_verdict, *map(len, suffixes)])
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
@@ -170,28 +176,34 @@ def _results(
     out = np.empty(own_size + longest * len(rows.is_valid), dtype=np.uint8)
     own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = write_kernels.write_results(
-        np.frombuffer(rows.text, np.uint8), rows.delimiter, rows.positions, suffix_ids, cents,
-        *verdicts, *_joined(suffixes), np.frombuffer(valid_suffix, np.uint8),
+        np.frombuffer(rows.text, np.uint8), rows.delimiter, ord(delimiter), rows.positions,
+        suffix_ids, cents, *verdicts, *_joined(suffixes), np.frombuffer(valid_suffix, np.uint8),
         rows.formula_starts, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
 
 
 def _rejected(
-    rows: FastCsvRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
+    rows: FastCsvRows,
+    manifest: BatchManifest,
+    results: bytes,
+    own: NDArray[np.int64],
+    reasons: Mapping[int, str],
 ) -> bytes:
     """The lines of the file of rejected rows."""
+    delimiter = manifest.result_delimiter
     lines = []
     for row, reason in reasons.items():
         start, stop = own[row].tolist()
-        lines.append(b"%s,%d,%s\n" % (results[start:stop], rows.lines[row], _quoted(reason)))
+        cells = results[start:stop], b"%d" % rows.lines[row], _quoted(reason, delimiter)
+        lines.append(delimiter.encode().join(cells) + b"\n")
     return b"".join(lines)
 
 
 @lru_cache(maxsize=4096)
-def _quoted(reason: str) -> bytes:
+def _quoted(reason: str, delimiter: str) -> bytes:
     """A reason as a cell of a CSV."""
-    return csv_lines([[reason]])[:-1]
+    return csv_lines([[reason]], delimiter)[:-1]
 
 
 def _audit_segment(

@@ -94,7 +94,7 @@ class GeneralEngine:
         reason = rejection_reasons({0: errors[0]}, manifest)[0]
         prices = 3 if manifest.dialect.asking_index is None else 3 + len(VERDICT_COLUMNS)
         added = [*[[""] * rows] * prices, [str(RowStatus.FAILED)] * rows, [reason] * rows]
-        results = csv_lines([*_source_cells(manifest, chunk), *added])
+        results = csv_lines([*_source_cells(manifest, chunk), *added], manifest.result_delimiter)
         return Part(RowCounts(failed=rows), results, error_lines(errors), b"")
 
     def _validate(self, manifest: BatchManifest, chunk: CellChunk) -> ValidCars:
@@ -185,14 +185,18 @@ def _make_part(
     rejected = sorted(errors)
     return Part(
         RowCounts(valid=len(chunk) - len(errors), invalid=len(errors)),
-        csv_lines([*source_cells, *_added_columns(manifest, len(chunk), reasons, prices)]),
+        csv_lines(
+            [*source_cells, *_added_columns(manifest, len(chunk), reasons, prices)],
+            manifest.result_delimiter,
+        ),
         error_lines(errors),
         csv_lines(
             [
                 *([column[row] for row in rejected] for column in source_cells),
                 [chunk.lines[row] for row in rejected],
                 [reasons[row] for row in rejected],
-            ]
+            ],
+            manifest.result_delimiter,
         ),
         audit,
         prices.price_mad,
