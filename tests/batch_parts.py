@@ -29,6 +29,7 @@ from shared.queue.names import TaskName
 from shared.redis.batches import BatchLedger
 from shared.redis.connections import RedisClient
 from worker.batches.assemble import BatchAssembler
+from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
@@ -163,6 +164,7 @@ class BulkPath:
             self.store,
             self.step_sender,
             self.tables,
+            CorrectionImporter(self.files, self.store),
             chunk_rows=chunk_rows,
             slice_chunks=3,
         )
@@ -230,6 +232,17 @@ class BulkPath:
         """Upload a file."""
         return self.batches.accept(Memory(data), BatchOptions(**options), CALLER, key).manifest.id
 
+    def accept_correction(self, batch: Batch, data: bytes, key: str | None = None) -> BatchId:
+        """Send corrected rows of a batch."""
+        file = Memory(data, file_name="corrected.csv")
+        return self.batches.correct(batch.manifest.id, file, CALLER, key).manifest.id
+
+    def correct(self, batch: Batch, data: bytes) -> Batch:
+        """Send corrected rows of a batch and run their batch."""
+        batch_id = self.accept_correction(batch, data)
+        self.drain()
+        return self.get(batch_id)
+
     def step(self) -> TaskName:
         """Run the first task of the queue."""
         task, arguments = self.queue.popleft()
@@ -287,4 +300,5 @@ class BulkPath:
 
 def rows_of(path: BulkPath, batch: Batch, name: str = "results.csv") -> list[dict[str, str]]:
     """The rows of a CSV of a batch's results."""
-    return list(csv.DictReader(io.StringIO(path.text(batch, name))))
+    text = io.StringIO(path.text(batch, name))
+    return list(csv.DictReader(text, delimiter=batch.manifest.result_delimiter))

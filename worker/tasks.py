@@ -70,7 +70,7 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
         process.services.assemble.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)
-    def make_export(batch_id: str, table: str, export: dict[str, Any], revision: int) -> None:
+    def make_export(batch_id: str, table: str, export: dict[str, Any], revision: str) -> None:
         """Write a result table in another form."""
         process.services.exports.run(
             BatchId(batch_id), ResultTable(table), Export.from_json(export), revision

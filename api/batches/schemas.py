@@ -246,6 +246,16 @@ class BatchSchema(Schema):
     finished_at = fields.DateTime(required=True, allow_none=True)
     cancel_requested = fields.Boolean(required=True)
     model_version = fields.String(required=True)
+    corrects = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The batch whose rejected rows the file corrects."},
+    )
+    corrections = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "The batches whose corrected rows are in the results."},
+    )
     options = fields.Dict(required=True)
     input = fields.Nested(BatchInputSchema, required=True)
     error = fields.Nested(BatchErrorSchema)
@@ -290,6 +300,8 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
         "finished_at": iso(progress.finished_at),
         "cancel_requested": progress.cancel_requested,
         "model_version": manifest.model_version,
+        "corrects": manifest.corrects,
+        "corrections": list(progress.corrections),
         "options": {
             "dry_run": manifest.options.dry_run,
             "on_error": str(manifest.options.on_error),
@@ -314,6 +326,9 @@ def _links(batch: Batch) -> dict[str, str]:
     links = {"self": self_link}
     if batch.progress.state.is_terminal:
         links |= {name: f"{self_link}/{name}" for name in ("results", "errors", "rejected")}
+        if batch.progress.counts.invalid:
+            corrected = batch.manifest.corrects or batch.manifest.id
+            links["corrections"] = f"/batches/{corrected}/corrections"
     return links
 
 

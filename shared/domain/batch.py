@@ -101,6 +101,13 @@ class BatchOptions:
     """Name of the sheet of a workbook, or its number from 1; None: chosen by its columns."""
     language: str = "fr"
     """Language of the reasons in result files: `fr` or `en`."""
+    expected_header: tuple[str, ...] = ()
+    """Header of a file of corrected rows, whose columns need no other meaning; empty otherwise."""
+
+    @property
+    def given_headers(self) -> tuple[str, ...]:
+        """Column names that the file must have, or that the caller names."""
+        return self.expected_header or tuple(column for _, column in self.columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,8 +142,14 @@ class BatchManifest:
         """Rebuild the manifest from `to_json`'s members."""
         given = members["options"]
         columns = tuple((field, column) for field, column in given["columns"])
+        expected = tuple(given.get("expected_header", ()))
         options = BatchOptions(
-            **given | {"on_error": OnError(given["on_error"]), "columns": columns}
+            **given
+            | {
+                "on_error": OnError(given["on_error"]),
+                "columns": columns,
+                "expected_header": expected,
+            }
         )
         dialect = Dialect.from_json(members["dialect"])
         return cls(**members | {"options": options, "dialect": dialect})
@@ -188,9 +201,9 @@ class BatchProgress:
     """Unix time of the last of them."""
 
     @property
-    def revision(self) -> int:
-        """How often the results were corrected."""
-        return len(self.corrections)
+    def revision(self) -> str:
+        """Identifies the content of the result files; empty before the first correction."""
+        return self.corrections[-1] if self.corrections else ""
 
     def rows_per_second(self, now: float) -> float | None:
         """Mean rows per second since the start; None before the first row."""

@@ -60,7 +60,7 @@ class BatchExporter:
             ExportFormat.XLSX: partial(write_xlsx, spool=spool),
         }
 
-    def run(self, batch_id: BatchId, table: ResultTable, export: Export, revision: int) -> None:
+    def run(self, batch_id: BatchId, table: ResultTable, export: Export, revision: str) -> None:
         """Make an export unless it exists; after a failure the next request orders it again.
 
         Args:
@@ -80,7 +80,7 @@ class BatchExporter:
         finally:
             self._ledger.finish_export(batch_id, name)
 
-    def _make(self, batch_id: BatchId, table: ResultTable, export: Export, revision: int) -> None:
+    def _make(self, batch_id: BatchId, table: ResultTable, export: Export, revision: str) -> None:
         manifest = self._files.existing_manifest(batch_id)
         started = time.monotonic()
         name, stored = table_name(table, export, revision), table_name(table, STORED, revision)
