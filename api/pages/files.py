@@ -12,7 +12,7 @@ from api.batches.detection_schemas import dump_input
 from api.batches.result_views import partial_response, stored_response
 from api.batches.results import SHEET_MAX_ROWS
 from api.batches.schemas import dump_batch
-from api.batches.views import accept_upload, current_batch
+from api.batches.views import accept_correction, accept_upload, current_batch
 from api.events.views import batch_event_stream
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
@@ -113,6 +113,13 @@ def cancel(batch_id: str) -> Response:
     return _redirect(batch_id)
 
 
+@blueprint.post("/fichiers/<batch_id>/corriger")
+@require_scope(Scope.BULK)
+def correct(batch_id: str) -> Response:
+    """Accept corrected rows and redirect to the page of their batch."""
+    return _redirect(accept_correction(batch_id).manifest.id)
+
+
 @blueprint.get("/fichiers/<batch_id>/suivi")
 @require_scope(Scope.BULK)
 def follow(batch_id: str) -> Response:
@@ -201,6 +208,7 @@ def _view(batch: Batch) -> dict[str, Any]:
         "name": batch.manifest.file_name or "Votre fichier",
         "title": OUTCOMES[str(progress.outcome)] if progress.outcome else state,
         "has_ended": progress.state.is_terminal,
+        "corrects": batch.manifest.corrects,
         "is_checked_only": batch.manifest.options.dry_run,
         "counts": counts,
         "shown": {name: format_number(count or 0) for name, count in counts.items()},

@@ -70,8 +70,8 @@ def table_name(table: ResultTable, export: Export = STORED, revision: str = "") 
         export: its form.
         revision: `BatchProgress.revision`.
 
-    >>> table_name(ResultTable.RESULTS, Export(format=ExportFormat.EXCEL_FR))
-    'results.excel-fr.csv'
+    >>> table_name(ResultTable.RESULTS, Export(delimiter=";"))
+    'results.semicolon.csv'
     >>> table_name(ResultTable.REJECTED, revision="01m8")
     'rejected.01m8.csv'
     """

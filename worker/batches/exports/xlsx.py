@@ -157,11 +157,14 @@ def plain_reader(decimal: str) -> CellReader:
     Args:
         decimal: decimal sign of the file; `auto`: none is certain.
 
+    >>> read = plain_reader("auto")
+    >>> read("1.5"), read("1,25"), read("1.500")
+    (1.5, 1.25, None)
     >>> read = plain_reader(",")
     >>> read("12"), read("-1,5"), read("1.5"), read("0612"), read("12 000"), read("612345678")
     (12.0, -1.5, None, None, None, None)
     """
-    fraction = rf"(?:{re.escape(decimal)}\d+)?" if decimal in {",", "."} else ""
+    fraction = _fraction(decimal)
     number = re.compile(rf"-?(?:0|[1-9]\d{{0,{PLAIN_MAX_DIGITS - 1}}}){fraction}", re.ASCII)
     return lambda cell: _number(cell) if number.fullmatch(cell) else None
 
@@ -176,13 +179,20 @@ def field_reader(decimal: str) -> CellReader:
     (None, 145000.0)
     """
     other = {",": r"\.", ".": ","}.get(decimal, "")
-    fraction = rf"(?:{re.escape(decimal)}\d+)?" if decimal in {",", "."} else ""
+    fraction = _fraction(decimal)
     grouped = rf"[1-9]\d{{0,2}}(?:[{SPACES}]\d{{3}})+"
     if other:
         grouped += rf"|[1-9]\d{{0,2}}(?:{other}\d{{3}})+"
     number = re.compile(rf"-?(?:0|[1-9]\d{{0,14}}|{grouped}){fraction}", re.ASCII)
     drop = re.compile(rf"[{SPACES}{other}]")
     return lambda cell: _number(drop.sub("", cell)) if number.fullmatch(cell) else None
+
+
+def _fraction(decimal: str) -> str:
+    """The pattern of decimals. If no sign is certain, three digits may be thousands."""
+    if decimal in {",", "."}:
+        return rf"(?:{re.escape(decimal)}\d+)?"
+    return r"(?:[.,](?:\d{1,2}|\d{4,}))?"
 
 
 def _number(text: str) -> float | None:
