@@ -1,13 +1,13 @@
 """Shared by the commands `train`, `evaluate` and `market`: errors, load reports, JSON output."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cli.streams import echo_json
 from data.listings.files import ListingsError
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
@@ -28,7 +28,7 @@ class BadInputError(click.ClickException):
 
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    echo_json(value)
 
 
 @contextlib.contextmanager

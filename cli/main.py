@@ -4,9 +4,13 @@ So `carprice --help` starts fast, and no command loads the code of another.
 """
 
 import importlib
-from typing import NamedTuple
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
+
+from cli.streams import accept_any_encoding, refuse_argument, undecodable_argument
 
 
 class CommandTarget(NamedTuple):
@@ -39,6 +43,14 @@ PACKAGE = "carpricepredictor-ma"
 
 class LazyGroup(click.Group):
     """A click group that imports a command when it is called."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """Run the command line, whatever the encoding of its output and its arguments."""
+        accept_any_encoding()
+        given = sys.argv[1:] if args is None else args
+        if (argument := undecodable_argument(given)) is not None:
+            refuse_argument(argument)
+        return super().main(args, *others, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, in the order of the table."""

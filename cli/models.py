@@ -2,12 +2,12 @@
 
 import contextlib
 import getpass
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from cli.streams import echo_json
 from model_store.registry.manifest import CARD_MARKDOWN_FILE, ModelVersion
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.blobs.batch_files import BatchFiles
@@ -234,7 +234,7 @@ def _user() -> str:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo_json(value, indent=2)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from cli.printing import valuation_lines, warning_lines
+from cli.streams import echo_json
 from cli.texts import reason, translate
 from client.carprice import CarPriceClient
 from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
@@ -74,7 +75,8 @@ def exit_on_error(language: str) -> Iterator[None]:
     try:
         yield
     except ServiceUnreachableError as error:
-        fail(translate("not-running", language, error=error))
+        hint = "proxy-fails" if error.is_proxied else "not-running"
+        fail(translate(hint, language, error=error))
     except ProblemError as error:
         fail("\n".join(problem_lines(error)))
     except CarPriceError as error:
@@ -147,7 +149,7 @@ def predict(
         with CarPriceClient(url, api_key=api_key, language=lang) as client:
             valuation = client.predict(car, include=include, coverage=coverage)
     if as_json:
-        click.echo(json.dumps(valuation.raw, ensure_ascii=False, indent=2))
+        echo_json(valuation.raw, indent=2)
     else:
         for line in valuation_lines(valuation, lang):
             click.echo(line)
@@ -158,11 +160,16 @@ def predict(
 def _load_car(file: str | None, language: str) -> dict[str, Any]:
     if file is None:
         return {}
-    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
-        car = json.loads(text)
-    except ValueError as error:
+        car = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         fail(translate("not-json", language, file=file, error=error))
     if not isinstance(car, dict):
         fail(translate("no-object", language, file=file))
     return car
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and the like, which Python reads and JSON does not have."""
+    raise ValueError(name)

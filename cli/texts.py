@@ -8,6 +8,7 @@ NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "not-running": "{error}: is the service running? (make up)",
+        "proxy-fails": "{error}: is the proxy right? (NO_PROXY names hosts that need none)",
         "same-file": "{option} {path} and {name} are the same file: choose another for {option}",
         "no-folder": "{option} {path}: there is no folder {folder}",
         "closed-folder": "{option} {path}: the folder {folder} cannot be written",
@@ -31,6 +32,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "fr": {
         "not-running": "{error} : le service est-il lancé ? (make up)",
+        "proxy-fails": "{error} : le proxy est-il le bon ? (NO_PROXY : hôtes sans proxy)",
         "same-file": "{option} {path} et {name} sont le même fichier : choisissez-en un autre "
         "pour {option}",
         "no-folder": "{option} {path} : le dossier {folder} n'existe pas",

@@ -7,6 +7,7 @@ from datetime import date
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, Self
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -14,7 +15,7 @@ import httpx
 from client.downloads import download
 from client.errors import WaitTimeoutError
 from client.models import Batch, Job, RowError, Valuation
-from client.transport import Transport
+from client.transport import Transport, read_answer
 
 LONG_POLL_S = 20.0
 UPLOAD_BLOCK_BYTES = 1 << 18
@@ -87,8 +88,9 @@ class CarPriceClient:
         params = _valuation_params(include, coverage)
         response = self._transport.call("POST", "/predict", json=dict(car), params=params)
         if response.status_code == HTTPStatus.ACCEPTED:
-            return self.wait_job(response.json()["id"], coverage=coverage).valuations[0]
-        return Valuation.of(response.json())
+            job = read_answer(Job.of, response)
+            return self.wait_job(job.id, coverage=coverage).valuations[0]
+        return read_answer(Valuation.of, response)
 
     def report_sale(self, valuation_id: str, price_mad: float, sold_at: date) -> None:
         """Report the sale of a valued car; another price or date is a correction."""
@@ -117,12 +119,13 @@ class CarPriceClient:
             params=_valuation_params(include, None),
             headers={"Idempotency-Key": idempotency_key or uuid4().hex},
         )
-        return Job.of(response.json())
+        return read_answer(Job.of, response)
 
     def job(self, job_id: str, *, wait_s: float = 0.0, coverage: float | None = None) -> Job:
         """Read a job; waits up to `wait_s` (at most 30 s) for its end."""
         params = {"wait": f"{wait_s:g}"} | _valuation_params((), coverage)
-        return Job.of(self._transport.call("GET", f"/jobs/{job_id}", params=params).json())
+        response = self._transport.call("GET", f"/jobs/{job_id}", params=params)
+        return read_answer(Job.of, response)
 
     def wait_job(
         self, job_id: str, *, timeout_s: float = 300.0, coverage: float | None = None
@@ -143,7 +146,7 @@ class CarPriceClient:
 
     def cancel_job(self, job_id: str) -> Job:
         """Cancel a job; raises `ConflictError` if it has ended."""
-        return Job.of(self._transport.call("DELETE", f"/jobs/{job_id}").json())
+        return read_answer(Job.of, self._transport.call("DELETE", f"/jobs/{job_id}"))
 
     # Files
 
@@ -178,22 +181,24 @@ class CarPriceClient:
                 headers={
                     "Content-Type": "application/octet-stream",
                     "Content-Length": str(file.stat().st_size),
-                    "Content-Disposition": f'attachment; filename="{_ascii(name or file.name)}"',
+                    "Content-Disposition": _disposition(name or file.name),
                     "Idempotency-Key": idempotency_key or uuid4().hex,
                 },
             )
-        return Batch.of(response.json())
+        return read_answer(Batch.of, response)
 
     def find_batch(self, idempotency_key: str) -> Batch | None:
         """The batch accepted with a key within the last 24 hours; None if there is none."""
         params = {"kind": "batch", "idempotency_key": idempotency_key}
-        found = self._transport.call("GET", "/jobs", params=params).json()["items"]
-        return self.batch(found[0]["id"]) if found else None
+        response = self._transport.call("GET", "/jobs", params=params)
+        ids = read_answer(lambda page: [item["id"] for item in page["items"]], response)
+        return self.batch(ids[0]) if ids else None
 
     def batch(self, batch_id: str, *, wait_s: float = 0.0) -> Batch:
         """Read a batch; waits up to `wait_s` (at most 30 s) for its end."""
         params = {"wait": f"{wait_s:g}"}
-        return Batch.of(self._transport.call("GET", f"/batches/{batch_id}", params=params).json())
+        response = self._transport.call("GET", f"/batches/{batch_id}", params=params)
+        return read_answer(Batch.of, response)
 
     def wait_batch(
         self,
@@ -227,7 +232,7 @@ class CarPriceClient:
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """Cancel a batch; raises `ConflictError` if it has ended."""
-        return Batch.of(self._transport.call("DELETE", f"/batches/{batch_id}").json())
+        return read_answer(Batch.of, self._transport.call("DELETE", f"/batches/{batch_id}"))
 
     def download_results(self, batch_id: str, path: Path, *, form: str = "csv") -> Path:
         """Download the results to `path`; resumes an interrupted download.
@@ -285,6 +290,10 @@ def _blocks(source: BinaryIO, on_sent: Callable[[int], None] | None) -> Iterator
             on_sent(len(block))
 
 
-def _ascii(name: str) -> str:
-    """A file name that is valid in a header: other characters are replaced."""
-    return "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)
+def _disposition(name: str) -> str:
+    """`Content-Disposition` with a name in ASCII and, where it differs, in UTF-8 (RFC 6266)."""
+    ascii_name = "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)
+    value = f'attachment; filename="{ascii_name}"'
+    if ascii_name != name:
+        value += f"; filename*=UTF-8''{quote(name.encode(errors='replace'), safe='')}"
+    return value

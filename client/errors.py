@@ -11,7 +11,19 @@ class CarPriceError(Exception):
 
 
 class ServiceUnreachableError(CarPriceError):
-    """The service does not answer, or the connection was lost."""
+    """The service does not answer, or the connection was lost.
+
+    Attributes:
+        is_proxied: whether the connection goes through a proxy, which the message names.
+    """
+
+    def __init__(self, message: str, *, is_proxied: bool = False) -> None:
+        self.is_proxied = is_proxied
+        super().__init__(message)
+
+
+class UnexpectedAnswerError(CarPriceError):
+    """The answer is none of this service: the address is that of another one."""
 
 
 class WaitTimeoutError(CarPriceError):

@@ -1,10 +1,10 @@
 """HTTP transport: maps error responses to exceptions and retries idempotent calls."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -13,10 +13,16 @@ from client.errors import (
     ServiceUnreachableError,
     TooManyRequestsError,
     UnavailableError,
+    UnexpectedAnswerError,
     problem_from_response,
 )
+from client.proxies import proxy_of
 
 CONNECT_TIMEOUT_S = 5.0
+Answer = TypeVar("Answer")
+PROBLEM_JSON = "application/problem+json"
+# httpx needs another package for them, which this project does not require.
+SOCKS_HINT = "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
 RETRY_DELAY_S = 0.5
 MAX_RETRY_DELAY_S = 10.0
 
@@ -40,15 +46,27 @@ class Transport:
     ) -> None:
         headers = {"Accept-Language": language, "User-Agent": "carprice-client"}
         if api_key:
+            if not (api_key.isascii() and api_key.isprintable()):
+                raise CarPriceError("the API key has characters that no key has")
             headers["Authorization"] = f"Bearer {api_key}"
         self._base_url = base_url
+        self._proxy = proxy_of(base_url) if http is None else None
         self._retries = retries
-        self._client = httpx.Client(
-            base_url=base_url,
-            headers=headers,
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            transport=http,
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=base_url,
+                headers=headers,
+                timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+                transport=http,
+                proxy=None if self._proxy is None else self._proxy.url,
+                # httpx would read the proxies of the environment itself, for this machine too.
+                trust_env=False,
+                verify=httpx.create_ssl_context(),
+            )
+        except ImportError as error:
+            raise self._unreachable(SOCKS_HINT) from error
+        except (ValueError, httpx.InvalidURL) as error:
+            raise self._unreachable(str(error)) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -96,25 +114,56 @@ class Transport:
                 and response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
             ):
                 response.read()
-                raise problem_from_response(response)
+                raise self._problem(response)
             yield response
 
     def _call(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
-        with self._wrap_transport_errors():
-            response = self._client.request(method, path, **options)
+        try:
+            with self._wrap_transport_errors():
+                response = self._client.request(method, path, **options)
+        except ValueError as error:  # a lone surrogate or NaN, which JSON does not have
+            raise CarPriceError(f"the request cannot be written: {error}") from error
         if response.is_error:
-            raise problem_from_response(response)
+            raise self._problem(response)
         return response
+
+    def _problem(self, response: httpx.Response) -> CarPriceError:
+        """The exception for an error response: the service's, or that of a proxy before it."""
+        is_own = response.headers.get("Content-Type", "").startswith(PROBLEM_JSON)
+        if self._proxy is None or is_own:
+            return problem_from_response(response)
+        answer = f"{response.status_code} {response.reason_phrase}".strip()
+        return self._unreachable(f"the answer is {answer}, and not the service's")
+
+    def _unreachable(self, reason: str) -> ServiceUnreachableError:
+        way = "" if self._proxy is None else f"through the proxy {self._proxy}: "
+        return ServiceUnreachableError(
+            f"{self._base_url}: {way}{reason}", is_proxied=self._proxy is not None
+        )
 
     @contextmanager
     def _wrap_transport_errors(self) -> Iterator[None]:
         try:
             yield
-        except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceUnreachableError(f"{self._base_url}: {reason}") from error
+        except httpx.RequestError as error:
+            raise self._unreachable(str(error) or type(error).__name__) from error
         except httpx.InvalidURL as error:
             raise CarPriceError(f"{self._base_url}: {error}") from error
+
+
+def read_answer(read: Callable[[Any], Answer], response: httpx.Response) -> Answer:
+    """The value of a JSON answer.
+
+    Raises:
+        UnexpectedAnswerError: the answer is not JSON, or lacks members.
+    """
+    try:
+        return read(response.json())
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        kind = response.headers.get("Content-Type", "without a type")
+        raise UnexpectedAnswerError(
+            f"{response.url}: this answer ({kind}) is not of the car price service"
+        ) from error
 
 
 def retry_delay_s(error: CarPriceError, attempt: int) -> float:

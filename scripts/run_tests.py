@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TESTS, REPORTS = ROOT / "tests", ROOT / "reports"
-SERVICES = ("browser", "faults", "integration")
+SERVICES = ("browser", "exports", "faults", "integration")
 NOTHING_CHOSEN = 5
 """Exit code of pytest if `-m` or `-k` select no test."""
 INTERRUPTED = 130

@@ -16,6 +16,7 @@ OTHER_VARIABLES = {
     "AWS_SECRET_ACCESS_KEY": "Secret of that key.",
     "AWS_DEFAULT_REGION": "Region of the store.",
     "CARPRICE_LISTINGS": "File of real listings for the tests marked `listings`.",
+    "CARPRICE_SHARED": "Folder with the awkward inputs of `tests/exports`; default: `../shared`.",
     "CHROMIUM": "Browser for the tests marked `browser`; default: found on the PATH.",
 }
 """Variables that `make`, libraries or tests read, but not the service."""

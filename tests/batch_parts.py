@@ -66,6 +66,7 @@ class Table:
 
     price_mad: NDArray[np.float64]
     quantiles_mad: NDArray[np.float64]
+    model_known: NDArray[np.bool_]
 
 
 class PricePerKm:
@@ -89,9 +90,10 @@ class PricePerKm:
         km = columns["km_driven"]
         assert len(km) == n
         self.rows += n
-        price = np.maximum(300_000.0 - np.asarray(km, dtype=np.float64), 5_000.0)
+        driven = np.nan_to_num(np.asarray(km, dtype=np.float64), nan=100_000.0)
+        price = np.maximum(300_000.0 - driven, 5_000.0)
         levels = np.asarray(QUANTILE_LEVELS)
-        return Table(price, price[:, None] * (0.5 + levels)[None, :])
+        return Table(price, price[:, None] * (0.5 + levels)[None, :], np.ones(n, np.bool_))
 
 
 class ActiveV1:

@@ -6,10 +6,12 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from api.http.responses import described
-from shared.domain.batch import BatchManifest
+from shared.domain.batch import Batch
+from shared.domain.notes import AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
+from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import Language
-from shared.messages.uploads import NOTICE_MESSAGES, NOTICE_SCOPE
+from shared.messages.uploads import COUNTED_MESSAGES, NOTICE_MESSAGES, NOTICE_SCOPE
 from shared.tabular.headers import ASKING_PRICE
 
 
@@ -47,6 +49,11 @@ class NoticeSchema(Schema):
 
     code = fields.String(required=True)
     field = fields.String(required=True, allow_none=True)
+    column = described(fields.String, "The file's column of the field.", allow_none=True)
+    count = described(
+        fields.Integer, "Valued rows that it is about, at the end of the batch.", allow_none=True
+    )
+    examples = described(fields.List, "Up to three texts of the file.", fields.String())
     detail = fields.String(required=True)
     rows = described(
         fields.Integer, "First rows that it rests on; null: all that it is about.", allow_none=True
@@ -80,8 +87,9 @@ class BatchInputSchema(Schema):
     notices = fields.List(fields.Nested(NoticeSchema), required=True)
 
 
-def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
+def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
     """The JSON representation of `BatchInputSchema`."""
+    manifest = batch.manifest
     dialect = manifest.dialect
     matches = _matches(dialect)
     columns = {field: dialect.header[match.index] for field, match in matches.items()}
@@ -98,20 +106,67 @@ def dump_input(manifest: BatchManifest, language: Language) -> dict[str, Any]:
         "columns": columns,
         "unused": [name for index, name in enumerate(dialect.header) if index not in used],
         "detected": _dump_detected(dialect),
-        "notices": [_dump_notice(notice, columns, language) for notice in dialect.notices],
+        "notices": _dump_notices(batch, columns, language),
     }
 
 
-def _dump_notice(
-    notice: Notice, columns: Mapping[str, str], language: Language
-) -> dict[str, str | int | None]:
+def _dump_notices(
+    batch: Batch, columns: Mapping[str, str], language: Language
+) -> list[dict[str, Any]]:
+    """What was found in the first rows, or at the end of the batch counted in all rows."""
+    counted = [_counted_notice(note) for note in batch.progress.notes]
+    if (side := one_sided(batch.progress.asking_sides)) is not None:
+        counted.append(side)
+    replaced = {(notice.field, notice.code) for notice in counted}
+    found = [
+        notice
+        for notice in batch.manifest.dialect.notices
+        if (notice.field, notice.code) not in replaced
+    ]
+    return [_dump_notice(notice, columns, language) for notice in (*found, *counted)]
+
+
+def _counted_notice(note: NoteCount) -> Notice:
+    """The notice of a note that is counted."""
+    return Notice(code=note.code, field=note.field, values=note.examples, count=note.rows)
+
+
+ONE_SIDED_MIN_ROWS = 20
+ONE_SIDED_MIN_SHARE = 0.9
+
+
+def one_sided(sides: AskingSides) -> Notice | None:
+    """The notice that nearly all asking prices lie on one side of their intervals."""
+    for code, count in (("asking-prices-low", sides.below), ("asking-prices-high", sides.above)):
+        if sides.rows >= ONE_SIDED_MIN_ROWS and count >= ONE_SIDED_MIN_SHARE * sides.rows:
+            return Notice(code=code, field=ASKING_PRICE, values=(str(sides.rows),), count=count)
+    return None
+
+
+def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language) -> dict[str, Any]:
     """A notice with its sentence, which states whether only the first rows were examined."""
-    detail = NOTICE_MESSAGES[notice.code][language].format(
-        column=columns.get(notice.field or "", ""), values=", ".join(notice.values)
+    column = columns.get(notice.field or "")
+    if notice.count is None:
+        messages = NOTICE_MESSAGES[notice.code]
+    else:
+        messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES["unreadable-cells"])
+    field = CAR_FIELDS.get(notice.field or "")
+    detail = messages[language].format(
+        column=column or (field.label(language) if field else ""),
+        values=", ".join(notice.values),
+        count=notice.count,
     )
     if notice.rows is not None:
         detail += NOTICE_SCOPE[language].format(rows=notice.rows)
-    return {"code": notice.code, "field": notice.field, "detail": detail, "rows": notice.rows}
+    return {
+        "code": notice.code,
+        "field": notice.field,
+        "column": column,
+        "count": notice.count,
+        "examples": list(notice.values),
+        "detail": detail,
+        "rows": notice.rows,
+    }
 
 
 def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:

@@ -1,11 +1,9 @@
 """`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
-import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
-from urllib.parse import quote
 
 from flask import Response, request
 from werkzeug.http import http_date, parse_range_header
@@ -13,10 +11,12 @@ from werkzeug.http import http_date, parse_range_header
 from api.batches.results import StoredFile, is_partial
 from api.batches.schemas import CSV_OPTIONS, RejectedQuery, ResultsQuery, RowErrorSchema
 from api.batches.views import current_batch
+from api.http.conditional import is_known
 from api.http.context import language, services
+from api.http.file_names import attachment_header
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, header_parameter, query_parameters
+from api.http.responses import NOT_MODIFIED, ApiBlueprint, header_parameter, query_parameters
 from api.http.uploads import CSV, NDJSON, PARQUET, XLSX
 from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
@@ -25,6 +25,7 @@ from shared.domain.errors import FieldProblem, InvalidInput, PartialResultIsCsv
 from shared.domain.exports import STORED, Export
 
 blueprint = ApiBlueprint("results", __name__, description="Results of batches.")
+PLAIN_TEXT = "text/plain"
 RESULTS_HEADER = "Carprice-Results"
 """Response header: `complete`, or `partial` if rows are missing at the end of the file."""
 
@@ -41,9 +42,6 @@ FILE_TYPES = {
 BUFFERED_MAX_BYTES = 262_144
 """A body up to this size is passed to the server whole, so no thread is held while it is sent."""
 
-MAX_SAVED_NAME_CHARS = 80
-_UNSAFE = re.compile(r"[^\w.\-]+", re.ASCII)
-
 RANGE_PARAMETERS = [
     header_parameter(
         "Range", "A range of the file; other units are ignored.", example="bytes=1000-"
@@ -51,7 +49,7 @@ RANGE_PARAMETERS = [
     header_parameter(
         "If-Range",
         "The `ETag`, so that the range is of the same file.",
-        example='"01m8…-results.csv"',
+        example='"01m8fqj4f7z0kj5s71amqzvc4r-results.csv"',
     ),
 ]
 PARTIAL_NOTE = (
@@ -75,6 +73,7 @@ RANGE = TABLE | {"description": "The requested range"}
 
 @blueprint.get("/batches/<batch_id>/results")
 @blueprint.doc(
+    operationId="get_results",
     summary="Download the results",
     description=(
         "Every row of the file once, in its order: its own columns, then `price_mad`, `low_mad`, "
@@ -87,6 +86,7 @@ RANGE = TABLE | {"description": "The requested range"}
 )
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems(**TABLE_PROBLEMS, status_406="No format of results is accepted")
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
@@ -104,6 +104,7 @@ def results(batch_id: str) -> Response:
 
 @blueprint.get("/batches/<batch_id>/rejected")
 @blueprint.doc(
+    operationId="get_rejected_rows",
     summary="Download the rejected rows",
     description="Their own columns, line and reasons: ready to be corrected and uploaded again."
     + PARTIAL_NOTE,
@@ -111,6 +112,7 @@ def results(batch_id: str) -> Response:
 )
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems(**TABLE_PROBLEMS)
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
@@ -120,9 +122,19 @@ def rejected(batch_id: str) -> Response:
 
 
 @blueprint.get("/batches/<batch_id>/errors")
-@blueprint.doc(summary="Download the error report")
-@blueprint.response(
-    200, RowErrorSchema, content_type=NDJSON, description="One object a line, in the file's order"
+@blueprint.doc(
+    operationId="get_error_report",
+    summary="Download the error report",
+    # Generators of clients do not know NDJSON, and read it as a text.
+    responses={
+        "200": {
+            "description": "One object a line, in the file's order",
+            "content": {
+                PLAIN_TEXT: {"schema": {"type": "string"}},
+                NDJSON: {"schema": RowErrorSchema},
+            },
+        }
+    },
 )
 @blueprint.problems(
     **FILE_PROBLEMS,
@@ -135,10 +147,11 @@ def row_errors(batch_id: str) -> Response:
     load_query()
     batch = current_batch(batch_id)
     report = services().batch_results.errors(batch, language())
-    response = _attachment(batch, report, NDJSON, "errors.ndjson")
+    media_type = request.accept_mimetypes.best_match((NDJSON, PLAIN_TEXT)) or NDJSON
+    response = _attachment(batch, report, media_type, "errors.ndjson")
     response.headers["Accept-Ranges"] = "none"
     response.headers["Content-Language"] = language()
-    response.vary.add("Accept-Language")
+    response.vary.update(("Accept", "Accept-Language"))
     return response
 
 
@@ -202,7 +215,7 @@ def stored_response(batch: Batch, table: ResultTable, export: Export) -> Respons
     """A result file, or the requested range of it: 200, 206, 304 or 416."""
     file = services().batch_results.file(batch, table, export)
     headers = _file_headers(batch, file)
-    if headers["ETag"].strip('"') in request.if_none_match:
+    if is_known(headers["ETag"], headers.get("Last-Modified")):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     validators = (headers["ETag"], headers.get("Last-Modified"))
     try:
@@ -283,22 +296,8 @@ def _attachment(batch: Batch, body: Iterator[bytes], media_type: str, suffix: st
         downloads.acquire()
         response = Response(chain(first, [after], body), mimetype=media_type)
         response.call_on_close(downloads.release)
-    response.headers["Content-Disposition"] = _disposition(batch, suffix)
+    response.headers["Content-Disposition"] = attachment_header(
+        batch.manifest.file_name, suffix, batch.manifest.id
+    )
     response.headers["Cache-Control"] = "private, no-cache"
     return response
-
-
-def _disposition(batch: Batch, suffix: str) -> str:
-    """`Content-Disposition` with the file name in ASCII and, where it differs, in UTF-8 (RFC 6266).
-
-    Separators of paths and characters that change the writing direction are removed.
-    """
-    stem = batch.manifest.file_name.rpartition(".")[0]
-    name = "".join(char for char in stem if char.isprintable() and char not in '/\\"')[
-        :MAX_SAVED_NAME_CHARS
-    ]
-    ascii_name = _UNSAFE.sub("_", name) or batch.manifest.id
-    value = f'attachment; filename="{ascii_name}-{suffix}"'
-    if name and name != ascii_name:
-        value += f"; filename*=UTF-8''{quote(f'{name}-{suffix}', safe='')}"
-    return value

@@ -309,7 +309,7 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
             "columns": dict(manifest.options.columns),
             "sheet": manifest.options.sheet,
         },
-        "input": dump_input(batch.manifest, language()),
+        "input": dump_input(batch, language()),
         "links": _links(batch),
     }
     if progress.error is not None:

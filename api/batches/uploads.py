@@ -15,7 +15,12 @@ from shared.domain.table import Dialect, FileKind
 from shared.tabular.csv_reader import LINE_MAX_BYTES
 from shared.tabular.dialect import HEAD_BYTES, detect_dialect
 from shared.tabular.encoding import EncodingDetector
-from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES, detect_kind
+from shared.tabular.file_kinds import (
+    KIND_HEAD_BYTES,
+    MAX_COMPRESSION_RATIO,
+    RATIO_CHECK_MIN_BYTES,
+    detect_kind,
+)
 
 
 class Upload:
@@ -37,7 +42,7 @@ class Upload:
         self._raw_head = b""
         self._is_compression_detected = False
         self._decompressed_head = b""
-        self._is_kind_detected = False
+        self._kind: FileKind | None = None
         self.received = 0
         """Bytes received, before decompression."""
         self.size = 0
@@ -75,10 +80,10 @@ class Upload:
             self._decompress(self._detect_compression())
         if self._decompressor is not None:
             self._decompressor.close()
-        if not self._is_kind_detected:
+        if self._kind is None:
             self._write(self._detect_kind())
         if self._text is None:
-            return Dialect(kind=detect_kind(self._decompressed_head))
+            return Dialect(kind=self._kind or FileKind.CSV)
         return self._text.close()
 
     def _detect_compression(self) -> bytes:
@@ -104,20 +109,19 @@ class Upload:
         self.size += len(decompressed)
         if self.size > self._max_bytes:
             raise UploadTooLarge(maximum=self._max_bytes)
-        if not self._is_kind_detected:
+        if self._kind is None:
             self._decompressed_head += decompressed
-            if len(self._decompressed_head) < MAGIC_BYTES:
+            if len(self._decompressed_head) < KIND_HEAD_BYTES:
                 return
             decompressed = self._detect_kind()
         self._write(decompressed)
 
     def _detect_kind(self) -> bytes:
         """Detect the kind of file; returns the buffered first decompressed bytes."""
-        self._is_kind_detected = True
-        first = self._decompressed_head
-        if detect_kind(first) is FileKind.CSV:
+        first, self._decompressed_head = self._decompressed_head, b""
+        self._kind = detect_kind(first)
+        if self._kind is FileKind.CSV:
             self._text = _CsvSniffer(self._options)
-        self._decompressed_head = first[:MAGIC_BYTES]
         return first
 
     def _write(self, decompressed: bytes) -> None:

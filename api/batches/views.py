@@ -45,6 +45,7 @@ def current_batch(batch_id: str) -> Batch:
 
 @blueprint.post("/batches")
 @blueprint.doc(
+    operationId="upload_batch",
     summary="Upload a file of cars",
     parameters=[
         query_parameters(UploadQuery),
@@ -100,7 +101,9 @@ def correct(batch_id: str) -> Response:
 
 
 @blueprint.get("/batches/<batch_id>")
-@blueprint.doc(summary="Read a batch", parameters=[query_parameters(BatchWaitQuery)])
+@blueprint.doc(
+    operationId="get_batch", summary="Read a batch", parameters=[query_parameters(BatchWaitQuery)]
+)
 @blueprint.response(200, BatchSchema)
 @blueprint.problems(
     (410,),
@@ -121,10 +124,10 @@ def read(batch_id: str) -> Response:
 
 
 @blueprint.delete("/batches/<batch_id>")
-@blueprint.doc(summary="Cancel a batch")
+@blueprint.doc(operationId="cancel_batch", summary="Cancel a batch")
 @blueprint.response(202, BatchSchema, description="Asked to end; what is done stays readable")
 @blueprint.problems(
-    (410,),
+    (410, 422),
     status_404="No such batch",
     status_409="It has ended",
     status_503="Queue or store down",

@@ -44,7 +44,9 @@ STREAM = {"content_type": EVENT_STREAM, "schema": {"type": "string"}}
 
 
 @blueprint.get("/jobs/<job_id>/events")
-@blueprint.doc(summary="Follow a job", description=DESCRIPTION, parameters=PARAMETERS)
+@blueprint.doc(
+    operationId="follow_job", summary="Follow a job", description=DESCRIPTION, parameters=PARAMETERS
+)
 @blueprint.response(200, **STREAM)
 @blueprint.alt_response(204, description="Nothing more will happen")
 @blueprint.problems(
@@ -65,7 +67,12 @@ def job_events(job_id: str) -> Response:
 
 
 @blueprint.get("/batches/<batch_id>/events")
-@blueprint.doc(summary="Follow a batch", description=DESCRIPTION, parameters=PARAMETERS)
+@blueprint.doc(
+    operationId="follow_batch",
+    summary="Follow a batch",
+    description=DESCRIPTION,
+    parameters=PARAMETERS,
+)
 @blueprint.response(200, **STREAM)
 @blueprint.alt_response(204, description="Nothing more will happen")
 @blueprint.problems(

@@ -37,6 +37,12 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
             raise self.make_error("invalid") from None
 
 
+def _check_coverage(value: float) -> None:
+    """A validator like `OneOf`, which the OpenAPI document would show as an enum of numbers."""
+    if value not in COVERAGES:
+        raise ValidationError(f"one of {', '.join(map(str, COVERAGES))}")
+
+
 class ValuationQuery(Schema):
     """Query parameters of requests for a valuation."""
 
@@ -51,9 +57,14 @@ class ValuationQuery(Schema):
     )
     coverage = fields.Float(
         load_default=DEFAULT_COVERAGE,
-        validate=validate.OneOf(COVERAGES, error="one of {choices}"),
+        validate=_check_coverage,
         error_messages={"invalid": f"one of {', '.join(map(str, COVERAGES))}"},
-        metadata={"description": "Coverage of the price interval."},
+        metadata={
+            "description": "Coverage of the price interval: "
+            f"one of {', '.join(map(str, COVERAGES))}.",
+            "minimum": min(COVERAGES),
+            "maximum": max(COVERAGES),
+        },
     )
 
 

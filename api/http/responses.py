@@ -45,8 +45,10 @@ PREFER_HEADER = header_parameter(
     "Wait so many seconds: 200 with the result if it is there in time, or 202.",
     example="wait=10",
 )
+NOT_MODIFIED = "The caller has it already: `If-None-Match` or `If-Modified-Since`"
 USUAL_PROBLEMS = {
-    403: "A page of another site asks, or the key has another scope",
+    401: "No key, or an unknown one",
+    403: "The key has another scope, or a page of another site asks",
     410: "Expired",
     413: "Body too large",
     415: "Not JSON",
@@ -59,7 +61,7 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no type
     """A blueprint whose views also document their failures."""
 
     def problems(self, usual: Collection[int] = (), **reasons: str) -> Callable[[View], View]:
-        """Document the failures of a view.
+        """Document the failures of a view; those of a missing key need no mention.
 
         Args:
             usual: statuses whose descriptions are those of `USUAL_PROBLEMS`; with them, all are
@@ -72,6 +74,9 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no type
             texts = dict(sorted(texts.items()))
 
         def decorate(view: View) -> View:
+            if getattr(view, "required_scopes", ()):
+                for status in (401, 403):
+                    texts.setdefault(status, USUAL_PROBLEMS[status])
             for status, description in texts.items():
                 view = self.alt_response(
                     status, schema=ProblemSchema, description=description, content_type=PROBLEM_JSON

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import Request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
-from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from api.http.compression import MAGIC_BYTES, compression_of, refused_upload
+from api.http.file_names import decode_header_bytes, file_name_of, states_file_name
 from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import UploadTooLarge
 
@@ -34,7 +35,6 @@ BLOCK_BYTES = 1 << 18
 FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
 """Far above what the decoder buffers of a file; it bounds the headers of a part."""
 
-FILE_NAME_MAX_CHARS = 200
 _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
@@ -48,9 +48,7 @@ UPLOAD_BODY: dict[str, Any] = {
                 "required": [FILE_PART],
             }
         },
-        CSV: {"schema": _BINARY},
-        XLSX: {"schema": _BINARY},
-        PARQUET: {"schema": _BINARY},
+        # The other types of `RAW_TYPES` are accepted too; generators of clients know this one.
         "application/octet-stream": {"schema": _BINARY},
     },
 }
@@ -75,8 +73,9 @@ class UploadBody:
             raise UnsupportedMediaType(expected=f"{MULTIPART}, {CSV}", given=request.mimetype[:80])
         if self._is_form and self._compression != "identity":
             raise UnsupportedEncoding(expected="identity", given=self._compression)
-        _, options = parse_options_header(request.headers.get("Content-Disposition", ""))
-        self.file_name = clean_file_name(options.get("filename", ""))
+        # WSGI gives the bytes of a header as Latin-1.
+        disposition = request.headers.get("Content-Disposition", "").encode("latin-1", "replace")
+        self.file_name = file_name_of(decode_header_bytes(disposition))
         """The caller's name of the file; in a form it is known once the bytes of the file come."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -116,7 +115,7 @@ class UploadBody:
     def _form_file(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """The bytes of the part `file`; any other part is refused."""
         boundary = self._request.mimetype_params.get("boundary", "")
-        decoder = multipart.MultipartDecoder(
+        decoder = _FormDecoder(
             boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
         )
         has_file = False
@@ -124,14 +123,22 @@ class UploadBody:
             if isinstance(event, multipart.File | multipart.Field):
                 if event.name != FILE_PART or has_file:
                     raise refused_upload("unknown-part", part=str(event.name)[:80])
-                if not isinstance(event, multipart.File):
+                disposition = event.headers["content-disposition"]
+                if not states_file_name(disposition):
                     raise refused_upload("file-without-name")
                 has_file = True
-                self.file_name = clean_file_name(event.filename)
+                self.file_name = file_name_of(disposition)
             elif isinstance(event, multipart.Data) and event.data:
                 yield event.data
         if not has_file:
             raise refused_upload("missing-file-part")
+
+
+class _FormDecoder(multipart.MultipartDecoder):
+    """werkzeug's decoder, which also takes headers of parts that are not UTF-8."""
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        return super()._parse_headers(decode_header_bytes(bytes(data)).encode())
 
 
 def _form_events(
@@ -157,12 +164,3 @@ def _content_encoding(request: Request) -> str:
     if encoding not in ("identity", "gzip", "zstd"):
         raise UnsupportedEncoding(expected="gzip, zstd", given=encoding[:80])
     return encoding
-
-
-def clean_file_name(name: str) -> str:
-    """A file's name without its folders.
-
-    >>> clean_file_name("stock/mars.csv")
-    'mars.csv'
-    """
-    return name.replace("\\", "/").rpartition("/")[2][:FILE_NAME_MAX_CHARS]

@@ -18,6 +18,7 @@ from api.http.requests import (
     read_json,
 )
 from api.http.responses import (
+    NOT_MODIFIED,
     PREFER_HEADER,
     ApiBlueprint,
     header_parameter,
@@ -53,11 +54,14 @@ IDEMPOTENCY_KEY_MAX = 200
 
 def idempotency_parameter(description: str) -> dict[str, Any]:
     """The documentation of the header `Idempotency-Key`."""
-    return header_parameter("Idempotency-Key", description, maxLength=IDEMPOTENCY_KEY_MAX)
+    return header_parameter(
+        "Idempotency-Key", description, minLength=1, maxLength=IDEMPOTENCY_KEY_MAX
+    )
 
 
 @blueprint.post("/jobs")
 @blueprint.doc(
+    operationId="submit_job",
     summary="Submit one car or a list",
     parameters=[
         query_parameters(ValuationQuery),
@@ -117,6 +121,7 @@ def _submission(extras: tuple[Extra, ...]) -> Submission:
 
 @blueprint.get("/jobs")
 @blueprint.doc(
+    operationId="list_jobs",
     summary="List jobs and batches",
     description=(
         "What the caller handed in and can still be read, the newest first. Follow `next_cursor` "
@@ -144,9 +149,14 @@ def list_all() -> Response:
 
 
 @blueprint.get("/jobs/<job_id>")
-@blueprint.doc(summary="Read a job", parameters=[query_parameters(WaitQuery)])
+@blueprint.doc(
+    operationId="get_job", summary="Read a job", parameters=[query_parameters(WaitQuery)]
+)
 @blueprint.response(200, JobSchema)
-@blueprint.problems((410,), status_404="No such job", status_422="Invalid parameter")
+@blueprint.alt_response(304, description=NOT_MODIFIED)
+@blueprint.problems(
+    (410,), status_404="No such job", status_422="Invalid parameter", status_503="Queue down"
+)
 @require_scope(Scope.PREDICT)
 def read(job_id: str) -> Response:
     """Return the state, the queue position and the result if there is one; `wait` long-polls."""
@@ -178,13 +188,13 @@ def _digest(content: bytes) -> str:
 
 
 @blueprint.delete("/jobs/<job_id>")
-@blueprint.doc(summary="Cancel a job")
+@blueprint.doc(operationId="cancel_job", summary="Cancel a job")
 @blueprint.response(202, JobSchema, description="Cancelled, or asked to end")
 @blueprint.problems(
     (410, 422),
-    status_403="A page of another site asks",
     status_404="No such job",
     status_409="It has ended",
+    status_503="Queue down",
 )
 @require_scope(Scope.PREDICT)
 def cancel(job_id: str) -> Response:

@@ -256,6 +256,7 @@ def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
             _check(g.caller, scopes)
             return view(*args, **kwargs)
 
+        checked.required_scopes = scopes  # type: ignore[attr-defined] # read by `ApiBlueprint.problems`
         return checked
 
     return decorate

@@ -14,6 +14,7 @@ from api.middleware.cors import CORS_EXCLUDED_PREFIX, allowed_origins
 from shared.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HTTP_1_0 = ("HTTP/1.0", "HTTP/1")
 CSRF_EXEMPT_PATHS = frozenset({"/", "/predict", "/jobs"})
 """Open to all sites: the page's form, and JSON, for which a browser sends a preflight first."""
 
@@ -25,6 +26,9 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
     @app.before_request
     def refuse_foreign_hosts() -> None:
         host = request.environ.get("HTTP_HOST")
+        # Only HTTP/1.0 may leave it out, which no browser speaks; the server then says "".
+        if host == "" and request.environ["SERVER_PROTOCOL"] in HTTP_1_0:
+            return
         if host is not None and not authenticator.accepts_host(host):
             raise HostRefused
 

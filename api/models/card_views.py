@@ -7,7 +7,7 @@ from flask import Response, request
 
 from api.http.context import services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint
+from api.http.responses import NOT_MODIFIED, ApiBlueprint
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.ops.docs_views import html_response
 from model_store.registry.manifest import CARD_DATA_FILE, CARD_MARKDOWN_FILE
@@ -16,6 +16,7 @@ from shared.domain.errors import ModelNotLoaded
 ACTIVE = "active"
 """Alias of the active version in URLs."""
 MEDIA_TYPES = {"json": "application/json", "md": "text/markdown", "png": "image/png"}
+TEXT = {"schema": {"type": "string"}}
 CARD_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -29,11 +30,13 @@ blueprint.before_request(accept_basic_auth)
 
 @blueprint.get("/models/<version>/card")
 @blueprint.doc(
+    operationId="get_model_card",
     summary="A version's model card",
     responses={
-        "200": {"description": "The card", "content": {"text/html": {}, "text/markdown": {}}}
+        "200": {"description": "The card", "content": {"text/html": TEXT, "text/markdown": TEXT}}
     },
 )
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems(
     (422,),
     status_404="No such version, or it has no card",
@@ -59,14 +62,21 @@ def card(version: str) -> Response:
 
 @blueprint.get("/models/<version>/<name>")
 @blueprint.doc(
+    operationId="get_model_card_file",
     summary="A file of a version's model card",
     responses={
         "200": {
             "description": "The file",
-            "content": {kind: {} for kind in MEDIA_TYPES.values()},
+            # Generated clients read all of them as the first.
+            "content": {
+                MEDIA_TYPES["md"]: TEXT,
+                MEDIA_TYPES["json"]: {"schema": {"type": "object"}},
+                MEDIA_TYPES["png"]: {"schema": {"type": "string", "format": "binary"}},
+            },
         }
     },
 )
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems(
     (422,),
     status_404="No such version or file",

@@ -1,13 +1,16 @@
 """`/models`: list, activate and roll back versions."""
 
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
 from marshmallow import Schema, fields
 
+from api.http.conditional import is_known
 from api.http.context import caller_id, services
 from api.http.requests import load_query
 from api.http.responses import (
+    NOT_MODIFIED,
     USUAL_PROBLEMS,
     ApiBlueprint,
     described,
@@ -68,7 +71,7 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
 
 
 @blueprint.get("/models")
-@blueprint.doc(summary="List the versions")
+@blueprint.doc(operationId="list_models", summary="List the versions")
 @blueprint.response(200, ModelListSchema)
 @blueprint.problems((422,))
 @require_scope(Scope.PREDICT)
@@ -81,8 +84,9 @@ def list_models() -> Response:
 
 
 @blueprint.get("/models/active")
-@blueprint.doc(summary="The active version")
+@blueprint.doc(operationId="get_active_model", summary="The active version")
 @blueprint.response(200, ModelVersionSchema)
+@blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems((422,), status_503="No version is active")
 @require_scope(Scope.PREDICT)
 def active_model() -> Response:
@@ -92,11 +96,15 @@ def active_model() -> Response:
     version = services().active_model.manifest(active_id) if active_id else None
     if version is None:
         raise ModelNotLoaded
+    etag = etag_of(version.id)
+    if is_known(etag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
     return _with_etag(dump_version(version, version.id))
 
 
 @blueprint.post("/models/<version>/activate")
 @blueprint.doc(
+    operationId="activate_model",
     summary="Activate a version",
     parameters=[
         header_parameter("If-Match", "ETag of the active version: activate only if it still is.")
@@ -105,7 +113,6 @@ def active_model() -> Response:
 @blueprint.response(200, ModelVersionSchema)
 @blueprint.problems(
     status_404="No such version",
-    status_403=USUAL_PROBLEMS[403],
     status_409="The version fails its checks",
     status_412="Another version is active than If-Match says",
     status_422=USUAL_PROBLEMS[422],
@@ -119,11 +126,10 @@ def activate(version: str) -> Response:
 
 
 @blueprint.post("/models/rollback")
-@blueprint.doc(summary="Go back to the version before")
+@blueprint.doc(operationId="roll_back_model", summary="Go back to the version before")
 @blueprint.response(200, ModelVersionSchema)
 @blueprint.problems(
     status_404="That version is gone",
-    status_403=USUAL_PROBLEMS[403],
     status_409="There is none",
     status_412="If-Match does not hold",
     status_422=USUAL_PROBLEMS[422],

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.http.context import services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, json_response, query_parameters
+from api.http.responses import ApiBlueprint, described, json_response, query_parameters
 from api.middleware.authentication import Scope, require_scope
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.metrics import exposition
@@ -43,14 +43,59 @@ class ReadinessSchema(Schema):
     checks = fields.List(fields.Nested(CheckSchema), required=True)
 
 
+class CacheStatsSchema(Schema):
+    """The answer of `/cache/stats`; without a cache only `enabled` and `error`."""
+
+    enabled = fields.Boolean(required=True)
+    error = fields.String()
+    total_predictions_cached = fields.Integer()
+    memory_used_mb = fields.Float()
+    memory_max_mb = fields.Float(metadata={"description": "0: no limit"})
+    eviction_policy = fields.String()
+    evicted = fields.Integer()
+    connected_clients = fields.Integer()
+    total_commands_processed = fields.Integer()
+    hits = fields.Integer()
+    near_hits = fields.Integer(metadata={"description": "Of this process's own cache"})
+    near_entries = fields.Integer()
+    misses = fields.Integer()
+    hit_rate = fields.Float(metadata={"description": "Percent"})
+    ttl_s = fields.Integer(metadata={"description": "Seconds for which an estimate is kept"})
+
+
+class PredictionStatsSchema(Schema):
+    """The answer of `/predictions/stats`; prices in MAD."""
+
+    date = fields.Date(required=True)
+    message = fields.String(metadata={"description": "Of a day without predictions"})
+    total_predictions = fields.Integer(required=True)
+    successful_predictions = fields.Integer(required=True)
+    failed_predictions = fields.Integer(required=True)
+    cache_hits = fields.Integer(required=True)
+    cache_hit_rate = described(fields.Float, "Percent")
+    average_price = fields.Float(required=True)
+    min_price = fields.Float(required=True)
+    max_price = fields.Float(required=True)
+    average_response_time_ms = fields.Float(required=True)
+    model_versions = described(
+        fields.Dict, "Predictions of each version", keys=fields.String(), values=fields.Integer()
+    )
+
+
 class DayQuery(Schema):
     """Query parameters of the statistics of a day."""
 
-    date = fields.String(metadata={"description": "UTC day, YYYY-MM-DD; today by default"})
+    date = fields.String(
+        metadata={
+            "description": "UTC day, YYYY-MM-DD; today by default",
+            "format": "date",
+            "example": "2026-11-22",
+        }
+    )
 
 
 @blueprint.get("/health")
-@blueprint.doc(summary="Is a model loaded?")
+@blueprint.doc(operationId="get_health", summary="Is a model loaded?")
 @blueprint.response(200, HealthSchema)
 @blueprint.problems((422,))
 def health() -> Response:
@@ -67,7 +112,7 @@ def health() -> Response:
 
 
 @blueprint.get("/livez")
-@blueprint.doc(summary="Is the process up?")
+@blueprint.doc(operationId="get_liveness", summary="Is the process up?")
 @blueprint.response(200, Schema.from_dict({"status": fields.String()}, name="LivenessSchema"))
 @blueprint.problems((422,))
 def live() -> Response:
@@ -77,7 +122,7 @@ def live() -> Response:
 
 
 @blueprint.get("/readyz")
-@blueprint.doc(summary="Can it answer?")
+@blueprint.doc(operationId="get_readiness", summary="Can it answer?")
 @blueprint.response(200, ReadinessSchema)
 @blueprint.alt_response(503, schema=ReadinessSchema, description="A required dependency is missing")
 @blueprint.problems((422,))
@@ -92,7 +137,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
-@blueprint.doc(summary="Prometheus metrics")
+@blueprint.doc(operationId="get_metrics", summary="Prometheus metrics")
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 @blueprint.problems((422,))
 def metrics() -> Response:
@@ -102,8 +147,8 @@ def metrics() -> Response:
 
 
 @blueprint.get("/cache/stats")
-@blueprint.doc(summary="Result cache")
-@blueprint.response(200, {"type": "object"})
+@blueprint.doc(operationId="get_cache_statistics", summary="Result cache")
+@blueprint.response(200, CacheStatsSchema)
 @blueprint.problems((422,))
 def cache_stats() -> Response:
     """Return size, memory and hit rate of the result cache."""
@@ -112,8 +157,12 @@ def cache_stats() -> Response:
 
 
 @blueprint.get("/predictions/stats")
-@blueprint.doc(summary="Predictions of a day", parameters=[query_parameters(DayQuery)])
-@blueprint.response(200, {"type": "object"})
+@blueprint.doc(
+    operationId="get_prediction_statistics",
+    summary="Predictions of a day",
+    parameters=[query_parameters(DayQuery)],
+)
+@blueprint.response(200, PredictionStatsSchema)
 @blueprint.problems(status_422="Not a day")
 @require_scope(Scope.PREDICT)
 def prediction_stats() -> Response:

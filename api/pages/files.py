@@ -200,7 +200,7 @@ def _view(batch: Batch) -> dict[str, Any]:
     """The values that `file.html` shows."""
     progress = batch.progress
     counts = dump_batch(batch, time.time())["counts"]
-    found = dump_input(batch.manifest, "fr")
+    found = dump_input(batch, "fr")
     columns = [(CAR_FIELDS[field].label_fr, name) for field, name in found["columns"].items()]
     state = STATES[str(progress.state)]
     return {

@@ -11,8 +11,7 @@ from api.valuations.schemas import IntervalSchema
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport
 from shared.domain.valuation import DEFAULT_COVERAGE
-from shared.fields.car import DIRHAMS
-from shared.fields.kinds import Number
+from shared.fields.kinds import Price
 
 MIN_SALE_PRICE_MAD, MAX_SALE_PRICE_MAD = 1_000, 100_000_000
 _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
@@ -30,7 +29,7 @@ class SaleSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    sale_price_mad = Number(
+    sale_price_mad = Price(
         label_fr="Prix de vente",
         label_en="Sale price",
         example=142_000,
@@ -39,7 +38,6 @@ class SaleSchema(Schema):
         maximum=MAX_SALE_PRICE_MAD,
         decimals=2,
         thousands=True,
-        suffixes=DIRHAMS,
         required=True,
     )
     sold_at = fields.Date(

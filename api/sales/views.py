@@ -23,13 +23,14 @@ blueprint = ApiBlueprint(
 
 @blueprint.post("/valuations/<valuation_id>/outcome")
 @blueprint.doc(
+    operationId="report_sale",
     summary="Report a sale",
     requestBody={"required": True, "content": {"application/json": {"schema": SaleSchema}}},
 )
 @blueprint.response(201, OutcomeSchema, description="Recorded")
 @blueprint.alt_response(200, schema=OutcomeSchema, description="Known already, or corrected")
 @blueprint.problems(
-    (403, 415),
+    (413, 415),
     status_404="No valuation of this caller has this id",
     status_410="The valuation is too old",
     status_422="Not a sale",
@@ -52,7 +53,7 @@ def report(valuation_id: str) -> Response:
 
 
 @blueprint.get("/outcomes/stats")
-@blueprint.doc(summary="How right the estimates were")
+@blueprint.doc(operationId="get_outcome_statistics", summary="How right the estimates were")
 @blueprint.response(200, OutcomeStatsSchema)
 @blueprint.problems((422,), status_503="The index is locked")
 @require_scope(Scope.PREDICT, Scope.ADMIN)

@@ -7,9 +7,12 @@ from marshmallow import Schema, fields
 
 from api.http.context import language, services
 from api.http.responses import described
+from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.outlook import Pace, SimilarityReason
+from shared.domain.reading import Match
 from shared.domain.valuation import COVERAGES, Estimate, Valuation, VerdictPosition, interval_of
 from shared.messages.texts import Language, describe_warning
+from shared.vehicles.names import display_names
 
 
 class IntervalSchema(Schema):
@@ -17,7 +20,7 @@ class IntervalSchema(Schema):
 
     low = fields.Float(required=True, metadata={"description": "MAD"})
     high = fields.Float(required=True, metadata={"description": "MAD"})
-    coverage = fields.Float(required=True, metadata={"enum": list(COVERAGES)})
+    coverage = described(fields.Float, f"One of {', '.join(map(str, COVERAGES))}")
 
 
 class DepreciationSchema(Schema):
@@ -93,6 +96,36 @@ class WarningSchema(Schema):
     detail = fields.String(required=True)
 
 
+class VehicleNameSchema(Schema):
+    """A known brand and model that may be meant; both can be sent again as they are."""
+
+    company = fields.String(required=True, metadata={"example": "Renault"})
+    model = fields.String(required=True, metadata={"example": "Clio"})
+
+
+class ReadCarSchema(Schema):
+    """The car as it was understood; a field that is absent is not known."""
+
+    company = described(fields.String, "Usual spelling of the brand")
+    model = described(fields.String, "Usual spelling of the model")
+    year = fields.Integer(required=True)
+    fuel = fields.Enum(Fuel, by_value=True)
+    transmission = fields.Enum(Transmission, by_value=True)
+    km_driven = fields.Integer(metadata={"description": "Kilometres"})
+    edition = fields.String()
+    owner = fields.Enum(Owner, by_value=True)
+    seller_type = fields.Enum(SellerType, by_value=True)
+    mileage_mpg = fields.Float()
+    engine_cc = fields.Float(metadata={"description": "Cubic centimetres"})
+    max_power_bhp = fields.Float()
+    torque_nm = fields.Float()
+    fiscal_power_cv = fields.Integer()
+    city = fields.String()
+    condition = fields.Enum(Condition, by_value=True)
+    origin = fields.Enum(Origin, by_value=True)
+    doors = fields.Integer()
+
+
 class ValuationSchema(Schema):
     """What a car is worth."""
 
@@ -103,6 +136,19 @@ class ValuationSchema(Schema):
     verdict = fields.Nested(VerdictSchema, metadata={"description": "With asking_price_mad"})
     model = fields.Nested(ModelSchema, required=True)
     model_known = described(fields.Boolean, "False: the car's model is not in the data")
+    read_as = fields.Nested(ReadCarSchema, required=True)
+    match = described(
+        fields.Enum,
+        "How brand and model relate to known names: exact; alias, another usual name; corrected, a "
+        "slip with one near name; ambiguous, nothing is assumed; unknown",
+        Match,
+        by_value=True,
+    )
+    suggestions = described(
+        fields.List,
+        "Up to three known names that may be meant; empty if the match is exact",
+        fields.Nested(VehicleNameSchema),
+    )
     cached = fields.Boolean(required=True)
     warnings = fields.List(fields.Nested(WarningSchema), required=True)
     base_mad = fields.Float(
@@ -144,6 +190,7 @@ def serialize_valuation(
         "interval": _interval(estimate.quantiles_mad, coverage),
         "model": model,
         "model_known": estimate.model_known,
+        **dump_reading(valuation),
         "cached": valuation.cached,
         "warnings": _serialize_warnings(valuation, lang),
     }
@@ -152,6 +199,19 @@ def serialize_valuation(
     if request.extras:
         _add_extras(answer, estimate, coverage)
     return answer
+
+
+def dump_reading(valuation: Valuation) -> dict[str, Any]:
+    """Members that say what was understood."""
+    car, match = valuation.request.car, valuation.match
+    company, model = display_names(car.company, car.model)
+    near = () if match is Match.EXACT else valuation.request.suggestions
+    names = (display_names(each.company, each.model) for each in near)
+    return {
+        "read_as": {**car.to_dict(), "company": company, "model": model},
+        "match": match,
+        "suggestions": [{"company": company, "model": model} for company, model in names],
+    }
 
 
 def cache_status(valuation: Valuation) -> str:

@@ -523,6 +523,8 @@ def hit_record(valuation: Valuation, caller: CallerId, at: float, started: float
         at=at,
         caller=caller,
         car=valuation.request.car,
+        match=valuation.match,
+        given=valuation.request.given,
         estimate=valuation.estimate,
         cached=True,
         response_time_ms=1000 * (time.perf_counter() - started),

@@ -17,6 +17,7 @@ blueprint = ApiBlueprint("valuations", __name__, description="The price of one c
 
 @blueprint.post("/predict")
 @blueprint.doc(
+    operationId="predict",
     summary="Value one car",
     parameters=[query_parameters(ValuationQuery), PREFER_HEADER],
     requestBody={

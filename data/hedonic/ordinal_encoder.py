@@ -1,7 +1,7 @@
 """Ordinal encoding of cars: the codes that address the cells of a hedonic model."""
 
 import dataclasses
-from bisect import bisect_left
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
@@ -23,17 +23,9 @@ from data.hedonic.model import (
     split_vehicle,
 )
 from data.vehicles.columns import CategoricalColumn, Column, as_codes, as_numbers
-from data.vehicles.names import (
-    BMW,
-    BRAND_CLASSES,
-    BRAND_CORRECTIONS,
-    GENERATION,
-    MERCEDES,
-    MODEL_ALIASES,
-    brand_prefixes,
-    candidates,
-)
-from shared.domain.names import FuzzyNameIndex
+from data.vehicles.names import BRAND_CLASSES
+from shared.domain.reading import Match, NameReading, NamesMissing
+from shared.vehicles.names import is_generation, read_names
 
 COLUMN_KEYS = (
     "company",
@@ -68,6 +60,7 @@ _COLUMN_OF = {BRAND_CLASS: "company"}
 """Column of a key that is not itself a column."""
 _INTEGER_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
 _MAX_CACHE_SIZE = 100_000
+_GENERATION = re.compile(r"^(.+) (\d{1,2})$")
 
 Words = tuple[str, ...]
 Generations: TypeAlias = tuple[tuple[float, int], ...]
@@ -326,7 +319,11 @@ def generation_for_year(generations: Generations, year: float | None) -> int:
 
 
 class VehicleIndex:
-    """Finds the code of a vehicle by its name in any spelling; 0 for an unknown vehicle.
+    """Finds the code of a vehicle by its canonical name; 0 for an unknown vehicle.
+
+    A name that the vehicles do not have is read again (`shared.vehicles.names`), so that vehicles
+    with other names than the catalogue's are found too. A name of the catalogue is never taken for
+    a shorter one, except without the number of its generation.
 
     Args:
         vehicles: the known (company, model) pairs; the i-th has code i + 1.
@@ -339,9 +336,16 @@ class VehicleIndex:
             (company, model.replace(" ", "")): code
             for (company, model), code in self._codes.items()
         }
-        self._prefix_index = _compact_names(self._codes)
         self._generations = _generations(self._codes, years)
-        self._fuzzy_matchers = _build_fuzzy_matchers(self._codes)
+        self._canonical: dict[tuple[str, str], int] = {}
+        """Codes by the names that the catalogue has for the vehicles."""
+        self._own_names: set[tuple[str, str]] = set()
+        """Vehicles that the catalogue does not know."""
+        for pair, code in self._codes.items():
+            if (reading := _read_certain(*pair)) is None:
+                self._own_names.add(pair)
+            else:
+                self._canonical.setdefault((reading.company, reading.model), code)
         self.codes: Callable[[str, str], Codes] = lru_cache(_MAX_CACHE_SIZE)(self._find)
         """Code of a vehicle, 0 if unknown; the codes of all generations if it has several."""
 
@@ -351,27 +355,25 @@ class VehicleIndex:
         return found if isinstance(found, int) else generation_for_year(found, year)
 
     def _find(self, company: str, model: str) -> Codes:
-        first = model.split(" ", maxsplit=1)[0]
-        if self._may_match(company, model, first):
-            for name in (model, *candidates(company, model)):
-                if found := self._exact_match(company, name):
-                    return found
-        if (pair := BRAND_CORRECTIONS.get((company, model))) is not None:
-            return self._exact_match(*pair)
-        # Typing errors come last: they must not take precedence over another name of the model.
-        matcher = self._fuzzy_matchers.get(company)
-        near = matcher.find(first) if matcher else None
-        return self._exact_match(company, near) if near is not None else 0
+        if found := self._exact_match(company, model):
+            return found
+        if (reading := _read_certain(company, model)) is None:
+            return self._find_own_name(company, model)
+        pair = (reading.company, reading.model)
+        if found := self._exact_match(*pair) or self._canonical.get(pair, 0):
+            return found
+        if is_generation(*pair):
+            return self._exact_match(reading.company, reading.model.rpartition(" ")[0])
+        return 0
 
-    def _may_match(self, company: str, model: str, first: str) -> bool:
-        """False if no candidate can be known: every candidate begins with the first word."""
-        names = self._prefix_index.get(company)
-        if names is None:
-            return False
-        at = bisect_left(names, first)
-        if at < len(names) and names[at].startswith(first):
-            return True
-        return company in {BMW, MERCEDES} or model.startswith(brand_prefixes(company))
+    def _find_own_name(self, company: str, model: str) -> Codes:
+        """Code of the longest name that `model` begins with and the catalogue does not know."""
+        words = model.split(" ")
+        for length in range(len(words) - 1, 0, -1):
+            pair = (company, " ".join(words[:length]))
+            if pair in self._own_names:
+                return self._codes[pair]
+        return 0
 
     def _exact_match(self, company: str, name: str) -> Codes:
         """Code, or codes of all generations, of a name in the statistics; 0 if it is unknown."""
@@ -383,23 +385,14 @@ class VehicleIndex:
         return self._compact.get((company, name.replace(" ", "")), 0)
 
 
-def _compact_names(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """By company: the sorted names and aliases of its models, without spaces."""
-    names: dict[str, set[str]] = {}
-    for company, model in pairs:
-        names.setdefault(company, set(MODEL_ALIASES.get(company, ()))).add(model)
-    return {
-        company: sorted(name.replace(" ", "") for name in found) for company, found in names.items()
-    }
-
-
-def _build_fuzzy_matchers(pairs: Iterable[tuple[str, str]]) -> dict[str, FuzzyNameIndex]:
-    """By company: fuzzy index of its models, generations without their number."""
-    names: dict[str, set[str]] = {}
-    for company, model in pairs:
-        match = GENERATION.match(model)
-        names.setdefault(company, set()).add(match[1] if match else model)
-    return {company: FuzzyNameIndex(found) for company, found in names.items()}
+def _read_certain(company: str, model: str) -> NameReading | None:
+    """What the names are known to mean; None if they are unknown, ambiguous or blank."""
+    try:
+        reading = read_names(company, model)
+    except NamesMissing:
+        return None
+    is_certain = reading.match not in {Match.AMBIGUOUS, Match.UNKNOWN}
+    return reading if is_certain else None
 
 
 def _generations(
@@ -408,6 +401,6 @@ def _generations(
     """Codes of the models named "name 1", "name 2", by median year."""
     found: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for (company, model), code in codes.items():
-        if (match := GENERATION.match(model)) is not None:
+        if (match := _GENERATION.match(model)) is not None:
             found.setdefault((company, match[1]), []).append((years[code - 1], code))
     return {pair: tuple(sorted(g)) for pair, g in found.items() if len(g) > 1}

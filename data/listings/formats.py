@@ -65,29 +65,10 @@ _MORE_ALIASES = by_spelling(
     }
 )
 _RANGE_CLEANERS = {"km_driven": cells.range_midpoint, "year": cells.first_year}
-_ARABIC_CITIES = {
-    "الدار البيضاء": "casablanca",
-    "الرباط": "rabat",
-    "مراكش": "marrakech",
-    "طنجة": "tanger",
-    "فاس": "fes",
-    "أكادير": "agadir",
-    "مكناس": "meknes",
-    "القنيطرة": "kenitra",
-    "تمارة": "temara",
-    "سلا": "sale",
-    "تطوان": "tetouan",
-    "المحمدية": "mohammedia",
-    "الجديدة": "el jadida",
-    "الناظور": "nador",
-    "وجدة": "oujda",
-    "بني ملال": "beni mellal",
-}
 _MARKETPLACE_CELLS: Mapping[str, cells.CellCleaner] = {
     **_RANGE_CLEANERS,
     "fiscal_power_cv": cells.first_number,
     "doors": cells.first_number,
-    "city": cells.value_mapper(_ARABIC_CITIES),
 }
 
 _EXPORT = {

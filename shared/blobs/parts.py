@@ -23,6 +23,7 @@ from shared.domain.batch import (
     source_columns,
 )
 from shared.domain.ids import BatchId
+from shared.domain.notes import AskingSides, NoteCount
 from shared.metrics import PriceHistogram
 from shared.tabular.cells import csv_lines, escape_header
 
@@ -40,6 +41,9 @@ class PartHead(NamedTuple):
     """Number of audit records in the blob beside the part."""
     histogram: PriceHistogram
     """Prices of the valued rows, for the metrics."""
+    notes: Sequence[NoteCount] = ()
+    """Notes on the valid rows."""
+    asking_sides: AskingSides = AskingSides()
 
     def encode(self) -> bytes:
         """Encode the head; the inverse of `decode_part_head`."""
@@ -58,6 +62,8 @@ class Part(NamedTuple):
     """The audit segment of the valued rows."""
     prices_mad: Sequence[float] = ()
     """Prices of the valued rows, in any order."""
+    notes: Sequence[NoteCount] = ()
+    asking_sides: AskingSides = AskingSides()
 
     @property
     def head(self) -> PartHead:
@@ -67,6 +73,8 @@ class Part(NamedTuple):
             lengths=(len(self.results), len(self.errors), len(self.rejected)),
             recorded=self.counts.valid if self.audit else 0,
             histogram=PriceHistogram.of(self.prices_mad),
+            notes=self.notes,
+            asking_sides=self.asking_sides,
         )
 
 
@@ -91,8 +99,17 @@ def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead 
 def decode_part_head(blob: BinaryIO) -> PartHead:
     """Read the head from an open part; its first section comes next."""
     (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
-    counts, lengths, recorded, histogram = msgpack.unpackb(blob.read(length))
-    return PartHead(RowCounts(*counts), tuple(lengths), recorded, PriceHistogram(*histogram))
+    # A part that was written before an update has no notes.
+    counts, lengths, recorded, histogram, *later = msgpack.unpackb(blob.read(length))
+    notes, sides = later or ((), ())
+    return PartHead(
+        RowCounts(*counts),
+        tuple(lengths),
+        recorded,
+        PriceHistogram(*histogram),
+        [NoteCount(field, code, count, tuple(texts)) for field, code, count, texts in notes],
+        AskingSides(*sides),
+    )
 
 
 def read_section(blob: BinaryIO, length: int) -> bytes:

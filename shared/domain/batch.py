@@ -8,6 +8,7 @@ from typing import Any, Self
 from shared.domain.errors import FieldProblem
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import JobState
+from shared.domain.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.table import Dialect
 
 
@@ -67,19 +68,24 @@ class ExportFormat(StrEnum):
     XLSX = "xlsx"
 
 
-RESULT_COLUMNS = ("price_mad", "low_mad", "high_mad", "row_status", "row_error")
+PRICE_COLUMNS = ("price_mad", "low_mad", "high_mad")
+NAME_COLUMNS = ("read_as", "match", "suggestions")
+"""Brand and model as understood, `Match`, and up to three names that may be meant."""
+
+STATUS_COLUMNS = ("row_notes", "row_status", "row_error")
+RESULT_COLUMNS = (*PRICE_COLUMNS, *NAME_COLUMNS, *STATUS_COLUMNS)
 """The columns of a result after the file's own."""
 
 VERDICT_COLUMNS = ("verdict", "percentile", "fair_low_mad", "fair_high_mad", "difference_mad")
 """The columns after the prices, if the file has asking prices."""
 
-NUMBER_COLUMNS = frozenset({*RESULT_COLUMNS[:3], *VERDICT_COLUMNS[1:]})
+NUMBER_COLUMNS = frozenset({*PRICE_COLUMNS, *VERDICT_COLUMNS[1:]})
 """The added result columns that hold numbers; the others hold texts."""
 
 REJECTED_COLUMNS = ("row_line", "row_error")
 """The columns of the rejected rows after the file's own."""
 
-STALE_COLUMNS = (REJECTED_COLUMNS, RESULT_COLUMNS[-2:])
+STALE_COLUMNS = (REJECTED_COLUMNS, (*NAME_COLUMNS, *STATUS_COLUMNS), STATUS_COLUMNS[1:])
 """Last columns of an earlier result: ignored when a corrected file is uploaded again."""
 
 
@@ -97,6 +103,10 @@ class BatchOptions:
     decimal: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
     """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
+    header: bool | None = None
+    """Whether the file has a header row; None: detected."""
+    constants: tuple[tuple[str, str], ...] = ()
+    """Pairs of a field and the text that holds for all rows, as a cell would state it."""
     sheet: str | None = None
     """Name of the sheet of a workbook, or its number from 1; None: chosen by its columns."""
     language: str = "fr"
@@ -141,15 +151,10 @@ class BatchManifest:
     def from_json(cls, members: dict[str, Any]) -> Self:
         """Rebuild the manifest from `to_json`'s members."""
         given = members["options"]
-        columns = tuple((field, column) for field, column in given["columns"])
+        pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in ("columns", "constants")}
         expected = tuple(given.get("expected_header", ()))
         options = BatchOptions(
-            **given
-            | {
-                "on_error": OnError(given["on_error"]),
-                "columns": columns,
-                "expected_header": expected,
-            }
+            **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
         )
         dialect = Dialect.from_json(members["dialect"])
         return cls(**members | {"options": options, "dialect": dialect})
@@ -195,6 +200,10 @@ class BatchProgress:
     cancel_requested: bool = False
     error: str | None = None
     """Code of the error that ended the batch early."""
+    notes: tuple[NoteCount, ...] = ()
+    """Of the valid rows; empty until the end."""
+    asking_sides: AskingSides = NO_ASKING_PRICES
+    """Zero until the end."""
     corrections: tuple[BatchId, ...] = ()
     """The batches whose corrected rows are in the results, oldest first."""
     corrected_at: float | None = None
@@ -223,15 +232,24 @@ class BatchProgress:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        plain = {"notes": list(map(list, self.notes)), "asking_sides": list(self.asking_sides)}
+        return dataclasses.asdict(self) | plain
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
         """Rebuild the progress from `to_json`'s members."""
         outcome = BatchOutcome(members["outcome"]) if members["outcome"] else None
-        state, counts = JobState(members["state"]), RowCounts(**members["counts"])
-        corrections = tuple(members.get("corrections", ()))
-        parsed = {"state": state, "outcome": outcome, "counts": counts, "corrections": corrections}
+        parsed = {
+            "state": JobState(members["state"]),
+            "outcome": outcome,
+            "counts": RowCounts(**members["counts"]),
+            "notes": tuple(
+                NoteCount(field, code, count, tuple(examples))
+                for field, code, count, examples in members.get("notes", ())
+            ),
+            "asking_sides": AskingSides(*members.get("asking_sides", ())),
+            "corrections": tuple(members.get("corrections", ())),
+        }
         return cls(**members | parsed)
 
 
@@ -254,14 +272,14 @@ def result_header(header: tuple[str, ...], *, verdicts: bool = False) -> list[st
 
     An added name that the file uses itself gets a prefix, so that all names are unique.
 
-    >>> result_header(("id", "price_mad"))
-    ['id', 'price_mad', 'carprice_price_mad', 'low_mad', 'high_mad', 'row_status', 'row_error']
+    >>> result_header(("id", "price_mad"))[:4]
+    ['id', 'price_mad', 'carprice_price_mad', 'low_mad']
     """
     own = source_columns(header)
     taken = {header[index] for index in own}
     ours = []
-    prices, ends = RESULT_COLUMNS[:3], RESULT_COLUMNS[3:]
-    for column in (*prices, *(VERDICT_COLUMNS if verdicts else ()), *ends):
+    between = VERDICT_COLUMNS if verdicts else ()
+    for column in (*PRICE_COLUMNS, *between, *NAME_COLUMNS, *STATUS_COLUMNS):
         name = column
         while name in taken:
             name = f"carprice_{name}"
@@ -292,5 +310,5 @@ def source_columns(header: tuple[str, ...]) -> list[int]:
     >>> source_columns(("id", "row_line", "row_error")), source_columns(("row_status", "id"))
     ([0], [0, 1])
     """
-    is_ours = header[-2:] in STALE_COLUMNS
-    return list(range(len(header) - 2 if is_ours else len(header)))
+    stale = next((len(ours) for ours in STALE_COLUMNS if header[-len(ours) :] == ours), 0)
+    return list(range(len(header) - stale))

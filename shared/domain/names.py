@@ -1,8 +1,8 @@
-"""Names of brands and models: folding of text, spelling variants, Arabic names."""
+"""Folding of texts and names; Arabic names of brands and models."""
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -12,6 +12,11 @@ CACHED_TEXTS = 32_768
 _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
+_DECIMAL_SIGN = re.compile("\N{ARABIC DECIMAL SEPARATOR}([0-9]*)")
+_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u2212": "-"})
+_EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
+_SPACES = re.compile(r"\s+")
+_GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"
 Meaning = TypeVar("Meaning")
 
 
@@ -22,6 +27,61 @@ def by_spelling(spellings: Mapping[Meaning, str]) -> dict[str, Meaning]:
     {'vw': 'volkswagen', 'volks': 'volkswagen'}
     """
     return {one: meaning for meaning, text in spellings.items() for one in text.split(", ")}
+
+
+def clean_text(text: str) -> str:
+    """Remove what cannot be seen, and write digits and spaces as in ASCII.
+
+    Invisible characters (zero width, direction marks, soft hyphens, byte order marks) are removed;
+    digits of all scripts, superscripts and full-width letters become plain ones, except the
+    exponent of a number; every kind of space becomes a space, a curved apostrophe a straight
+    one. The Arabic decimal sign becomes a point, the thousands sign an apostrophe.
+
+    >>> clean_text("12\u200b0\u00a0000"), clean_text("\u0662\u066b\u0665 cm³")
+    ('120 000', '2.5 cm3')
+    """
+    if text.isascii():
+        return text
+    text = _EXPONENT.sub(r"^\g<0>", text).translate(_MARKS)
+    plain = "".join(map(_plain_character, unicodedata.normalize("NFKC", text)))
+    if _GROUP_SIGN in plain:
+        plain = plain.replace(_GROUP_SIGN, "'")
+    return _DECIMAL_SIGN.sub(_write_decimals, plain)
+
+
+def _write_decimals(found: re.Match[str]) -> str:
+    """The decimals behind a point; never three of them, which would look like a group."""
+    return f".{found[1]}0" if len(found[1]) == 3 else f".{found[1]}"  # noqa: PLR2004
+
+
+@lru_cache(maxsize=4096)
+def _plain_character(character: str) -> str:
+    """The ASCII digit or space of a digit or space; nothing for an invisible character."""
+    if character.isascii():
+        return character
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if category in {"Zs", "Zl", "Zp"}:
+        return " "
+    return "" if category == "Cf" or character in _INVISIBLE_LETTERS else character
+
+
+_INVISIBLE_LETTERS = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00\ufe01\ufe02\ufe0e\ufe0f"
+)
+"""Characters without a shape that Unicode does not class as format characters."""
+
+
+def plain_text(text: str) -> str:
+    """As `clean_text`, in lower case, without accents and with single spaces.
+
+    >>> plain_text(" Prix à  débattre ")
+    'prix a debattre'
+    """
+    plain = clean_text(text)
+    lowered = plain.lower() if plain.isascii() else _without_accents(plain)
+    return _SPACES.sub(" ", lowered).strip()
 
 
 def fold(text: str) -> str:
@@ -36,7 +96,7 @@ def fold(text: str) -> str:
 def _fold(text: str) -> str:
     if text.isascii():  # no accents to remove: takes a third of the time
         return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
-    return _NOT_ALPHANUMERIC.sub(" ", _without_accents(text)).strip()
+    return _NOT_ALPHANUMERIC.sub(" ", _without_accents(clean_text(text))).strip()
 
 
 def fold_script(text: str) -> str:
@@ -48,7 +108,56 @@ def fold_script(text: str) -> str:
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
     """
-    return _NOT_A_LETTER.sub(" ", _without_accents(text).replace(_STRETCH_MARK, "")).strip()
+    plain = _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
+    return _NOT_A_LETTER.sub(" ", plain).strip()
+
+
+_DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2}|\d+[.,]0+)(?![.,]?\d)")
+"""An engine size, as "1.6" or "1,6"; a whole number as spreadsheets write it."""
+_WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
+"""A whole number as spreadsheets write it: "208.0"."""
+_PLUS = re.compile(r"(?<=[^\W_])\+(?=\s|$)")
+_LETTER_VARIANTS = str.maketrans(
+    {
+        "ى": "ي",
+        "ی": "ي",
+        "ة": "\N{ARABIC LETTER HEH}",
+        "ک": "ك",
+        "گ": "ك",
+        "ڭ": "ك",
+        "ݣ": "ك",
+        "ڤ": "ف",
+        "پ": "ب",
+    }
+    | {_STRETCH_MARK: None}
+)
+"""Letters of Arabic that writers, or keyboards of other languages, use for one another."""
+
+
+def fold_name(text: str) -> str:
+    """As `fold`, for a brand or a model: decimals stay one word, letters of other scripts stay.
+
+    >>> fold_name("Golf 1,6 TDI"), fold_name("ID.4"), fold_name("208.0"), fold_name("CS35+")
+    ('golf 1.6 tdi', 'id 4', '208', 'cs35 plus')
+    >>> fold_name("رونو كليو ٤")
+    'رونو كليو 4'
+    """
+    return _fold_name_short(text) if len(text) <= CACHED_MAX_CHARS else _fold_name(text)
+
+
+def _fold_name(text: str) -> str:
+    text = text.lower() if text.isascii() else _plain_letters(text)
+    parts = _DECIMAL.split(_PLUS.sub(" plus ", text))
+    parts[::2] = [_NOT_A_LETTER.sub(" ", part).strip() for part in parts[::2]]
+    parts[1::2] = [decimal.replace(",", ".") for decimal in parts[1::2]]
+    name = " ".join(part for part in parts if part)
+    whole = _WHOLE_NUMBER.fullmatch(name)
+    return name if whole is None else whole[1]
+
+
+def _plain_letters(text: str) -> str:
+    """Lower case without accents and invisible characters, with digits 0 to 9."""
+    return _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
 
 
 def _without_accents(text: str) -> str:
@@ -60,43 +169,7 @@ def _without_accents(text: str) -> str:
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)
-
-
-MIN_NAME_LENGTH = 5
-"""Shorter names are not matched: one letter is too large a part of them."""
-MAX_NAME_LENGTH = 40
-
-
-class FuzzyNameIndex:
-    """Finds known names despite one missing, doubled, wrong or transposed letter.
-
-    Args:
-        names: the known names; those with digits, spaces or fewer than `MIN_NAME_LENGTH` letters
-            are not matched.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._known: dict[str, set[str]] = {}
-        for name in names:
-            if name.isalpha() and MIN_NAME_LENGTH <= len(name) <= MAX_NAME_LENGTH:
-                for shortened in _deletion_variants(name):
-                    self._known.setdefault(shortened, set()).add(name)
-
-    def find(self, written: str) -> str | None:
-        """The only known name within one error; None if there is none or more than one."""
-        if not (written.isalpha() and MIN_NAME_LENGTH <= len(written) <= MAX_NAME_LENGTH):
-            return None
-        found: set[str] = set()
-        for shortened in _deletion_variants(written):
-            found |= self._known.get(shortened, set())
-        return found.pop() if len(found) == 1 else None
-
-
-def _deletion_variants(name: str) -> Iterator[str]:
-    """The name, then the name without each of its letters."""
-    yield name
-    for place in range(len(name)):
-        yield name[:place] + name[place + 1 :]
+_fold_name_short = lru_cache(maxsize=CACHED_TEXTS)(_fold_name)
 
 
 ARABIC_BRANDS = by_spelling(
@@ -123,7 +196,7 @@ ARABIC_BRANDS = by_spelling(
         "suzuki": "سوزوكي",
         "mazda": "مازدا",
         "jeep": "جيب",
-        "land rover": "لاند روفر, رنج روفر, رانج روفر",
+        "land rover": "لاند روفر",
         "porsche": "بورش",
         "volvo": "فولفو",
         "jaguar": "جاكوار, جاغوار",
@@ -175,63 +248,104 @@ ARABIC_MODELS = by_spelling(
         "octavia": "اوكتافيا",
         "ibiza": "ايبيزا",
         "leon": "ليون",
+        "stepway": "ستيبواي",
+        "jogger": "جوغر",
+        "spring": "سبرينغ",
+        "captur": "كابتور",
+        "symbol": "سيمبول",
+        "trafic": "ترافيك",
+        "master": "ماستر",
+        "twingo": "توينغو, توينجو",
+        "laguna": "لاغونا, لاجونا",
+        "scenic": "سينيك",
+        "kadjar": "كادجار",
+        "koleos": "كوليوس",
+        "caddy": "كادي",
+        "touran": "توران",
+        "jetta": "جيتا",
+        "bora": "بورا",
+        "transit": "ترانزيت",
+        "ranger": "رانجر, رينجر",
+        "mondeo": "مونديو, موندييو",
+        "rav4": "راف 4, راف فور",
+        "hilux": "هايلكس, هيلوكس",
+        "land cruiser": "لاند كروزر",
+        "auris": "اوريس",
+        "avensis": "افنسيس",
+        "i10": "اي 10",
+        "i20": "اي 20",
+        "i30": "اي 30",
+        "santa fe": "سانتافي, سانتا في",
+        "elantra": "النترا, الانترا",
+        "creta": "كريتا",
+        "rio": "ريو",
+        "sorento": "سورينتو",
+        "cerato": "سيراتو",
+        "juke": "جوك",
+        "micra": "ميكرا",
+        "x trail": "اكستريل, اكس تريل",
+        "navara": "نافارا",
+        "civic": "سيفيك",
+        "accord": "اكورد",
+        "jazz": "جاز",
+        "swift": "سويفت",
+        "vitara": "فيتارا",
+        "fabia": "فابيا",
+        "superb": "سوبيرب",
+        "corsa": "كورسا",
+        "astra": "استرا",
+        "insignia": "انسيغنيا, انسيجنيا",
+        "ducato": "دوكاتو",
+        "fiorino": "فيورينو",
+        "panda": "باندا",
+        "palio": "باليو",
+        "siena": "سيينا",
+        "boxer": "بوكسر",
+        "c3": "سي 3",
+        "c4": "سي 4",
+        "range rover": "رنج روفر, رانج روفر",
+        "range rover evoque": "ايفوك, رانج روفر ايفوك",
+        "range rover sport": "رانج روفر سبورت",
+        "discovery": "ديسكفري, ديسكوفري",
+        "cherokee": "شيروكي",
+        "grand cherokee": "جراند شيروكي, غراند شيروكي",
+        "wrangler": "رانجلر",
+        "compass": "كومباس",
+        "lancer": "لانسر",
+        "pajero": "باجيرو",
+        "cayenne": "كايين",
+        "macan": "ماكان",
+        "panamera": "باناميرا",
+        "classe c": "كلاس سي, سي كلاس",
     }
 )
 
-
-BRANDS = frozenset({
-    "abarth", "acura", "alfa romeo", "alpine", "aston martin", "audi", "baic", "bentley", "bmw",
-    "brilliance", "bugatti", "byd", "cadillac", "chana", "changan", "chery", "chevrolet",
-    "chrysler", "citroen", "cupra", "dacia", "daewoo", "daihatsu", "datsun", "dfsk", "dodge",
-    "dongfeng", "ds automobiles", "faw", "ferrari", "fiat", "ford", "foton", "gaz", "geely",
-    "genesis", "gmc", "great wall", "gwm", "hafei", "haima", "haval", "honda", "hummer", "hyundai",
-    "infiniti", "isuzu", "iveco", "jac", "jaecoo", "jaguar", "jeep", "jetour", "kia", "lada",
-    "lamborghini", "lancia", "land rover", "leapmotor", "lexus", "lifan", "lincoln", "lotus",
-    "mahindra", "maruti", "maserati", "mazda", "mclaren", "mercedes benz", "mg", "mini",
-    "mitsubishi", "nissan", "omoda", "opel", "peugeot", "polestar", "porsche", "proton", "ram",
-    "renault", "rolls royce", "rover", "saab", "seat", "seres", "skoda", "smart", "ssangyong",
-    "subaru", "suzuki", "tata", "tesla", "toyota", "volkswagen", "volvo", "zeekr", "zotye",
-})  # fmt: skip
-"""Brands that are sold in Morocco or written about; other brands keep the given name."""
-
-_ALIASES = by_spelling(
+ARABIC_CITIES = by_spelling(
     {
-        "volkswagen": "vw, wolkswagen, wolswagen, volswagen, volks",
-        "mercedes benz": "mercedes, mercedesbenz, mercedes amg, merc, benz",
-        "land rover": "landrover, land, range rover, rangerover, range",
-        "alfa romeo": "alfa, alfaromeo, alpha romeo",
-        "chevrolet": "chevy",
-        "ds automobiles": "citroen ds, ds, ds3, ds4, ds5, ds7, ds 3, ds 4, ds 5, ds 7",
-        "aston martin": "aston",
-        "rolls royce": "rolls, rollsroyce",
-        "lamborghini": "lambo",
-        "ssangyong": "ssang yong, kgm",
-        "maruti": "maruti suzuki",
-        "bmw": "beemer",
-        "mini": "mini cooper",
-        "byd": "byd auto",
-        "gwm": "great wall motors",
-        "lynk co": "lynk",
-        "mclaren": "mc laren",
-        "cupra": "seat cupra",
+        "casablanca": "الدار البيضاء, كازابلانكا",
+        "rabat": "الرباط",
+        "marrakech": "مراكش",
+        "tanger": "طنجة",
+        "fes": "فاس",
+        "agadir": "أكادير",
+        "meknes": "مكناس",
+        "kenitra": "القنيطرة",
+        "temara": "تمارة",
+        "sale": "سلا",
+        "tetouan": "تطوان",
+        "mohammedia": "المحمدية",
+        "el jadida": "الجديدة",
+        "nador": "الناظور",
+        "oujda": "وجدة",
+        "beni mellal": "بني ملال",
+        "safi": "آسفي",
+        "khouribga": "خريبكة",
+        "settat": "سطات",
+        "berrechid": "برشيد",
+        "khemisset": "الخميسات",
+        "larache": "العرائش",
+        "taza": "تازة",
+        "laayoune": "العيون",
+        "essaouira": "الصويرة",
     }
 )
-_FUZZY_BRANDS = FuzzyNameIndex({*BRANDS, "mercedes", "citroen"})
-
-
-def canonical_brand(folded: str) -> str:
-    """The canonical name of a folded brand; an unknown brand keeps its name.
-
-    >>> canonical_brand("vw"), canonical_brand("peugot"), canonical_brand("nobody")
-    ('volkswagen', 'peugeot', 'nobody')
-    """
-    if folded in BRANDS:
-        return folded
-    return _ALIASES.get(folded) or _nearest(folded)
-
-
-@lru_cache(maxsize=4096)
-def _nearest(folded: str) -> str:
-    """The known brand within one error, or the name itself."""
-    near = _FUZZY_BRANDS.find(folded)
-    return folded if near is None else _ALIASES.get(near, near)

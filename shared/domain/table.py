@@ -15,6 +15,8 @@ class FileKind(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
     PARQUET = "parquet"
+    JSON = "json"
+    """JSON Lines, or a JSON array of objects."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +38,7 @@ class ColumnMatch:
     """Its index in the header, from 0."""
     confidence: float
     basis: str
-    """`given`, `name`, `alias`, `alias-and-unit`, `date` or `cells`."""
+    """`given`, `name`, `alias`, `alias-and-unit`, `date`, `near`, `title` or `cells`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,8 @@ class Notice:
     values: tuple[str, ...] = ()
     rows: int | None = None
     """Number of the file's first rows that were looked at; None: all."""
+    count: int | None = None
+    """Number of valued rows that it is about; None while it is not counted."""
 
 
 class TextForm(NamedTuple):
@@ -74,11 +78,29 @@ class Dialect:
     """The file's column names, in order; empty while a workbook or Parquet file is not opened."""
     titles: int = 0
     """Rows above the header of a text file: a title, or Excel's `sep=;`."""
+    has_header: bool = True
+    """Whether the file has a header row; if not, the names in `header` are positions."""
+    unit_rows: int = 0
+    """Rows with units below the header, which are left out."""
     kind: FileKind = FileKind.CSV
     columns: Mapping[str, ColumnMatch] = dataclasses.field(default_factory=dict)
     """Columns by field of the car."""
     asking: ColumnMatch | None = None
-    """The column of asking prices, if there is one."""
+    """The column of asking prices in dirhams, if there is one."""
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Units by field that are stated for a whole column and are not the field's own."""
+    constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Text of the fields that the caller states for all rows; such a field is in no column."""
+    currency: str | None = None
+    """Code of the foreign currency of the prices, if they have one; `asking` is None then."""
+    quoted_lines: bool = False
+    """Whether each line stands in quotes as a whole."""
+    skip_initial_space: bool = False
+    """Whether spaces after a delimiter are no part of the cell, so that it may be quoted."""
+    misread_as: str = ""
+    """The encoding under which UTF-8 bytes were once misread and saved again; mostly empty.
+
+    Each cell for which that can be undone is restored."""
     is_corrected: bool = False
     """Whether the text is numbered CSV of corrected rows, whatever kind of file they came in."""
     findings: Mapping[str, Detection] = dataclasses.field(default_factory=dict)
@@ -94,6 +116,11 @@ class Dialect:
     def asking_index(self) -> int | None:
         """Index of the column of asking prices; None if the file has none."""
         return None if self.asking is None else self.asking.index
+
+    @property
+    def is_plain_csv(self) -> bool:
+        """Whether the bytes between two delimiters are a cell, as the fast CSV engine expects."""
+        return not (self.quoted_lines or self.skip_initial_space or self.misread_as)
 
     @property
     def text_form(self) -> TextForm:

@@ -210,10 +210,10 @@ class CarRequest:
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        members = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
+        members: list[Any] = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
         members.append(list(self.warnings))
         if self.match is not Match.EXACT:
-            given = self.given and [self.given.company, self.given.model]
+            given = [self.given.company, self.given.model] if self.given else None
             near = [[each.company, each.model] for each in self.suggestions]
             members += [str(self.match), given, near]
         return members
@@ -271,6 +271,9 @@ class AuditRecord:
     """From the arrival of the request to this record."""
     job_id: str | None = None
     error: str | None = None
+    match: Match = Match.EXACT
+    given: VehicleName | None = None
+    """The names that the caller gave; None if the match is exact."""
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is written to the log, without its hashes."""
@@ -280,6 +283,7 @@ class AuditRecord:
             "id": self.id,
             "at": self.at,
             "caller": self.caller,
+            **audit_names(self.match, self.given),
             "features": self.car.to_dict(),
             "price_mad": estimate.price_mad if estimate else None,
             "low_mad": interval.low_mad if interval else None,
@@ -294,3 +298,10 @@ class AuditRecord:
         if self.error is not None:
             record["error"] = self.error
         return record
+
+
+def audit_names(match: Match, given: VehicleName | None) -> dict[str, Any]:
+    """Members of an audit record that say how the names were read; none for exact names."""
+    if match is Match.EXACT or given is None:
+        return {}
+    return {"match": str(match), "given": {"company": given.company, "model": given.model}}

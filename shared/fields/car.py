@@ -10,14 +10,19 @@ from shared.domain.car import (
     SellerType,
     Transmission,
 )
-from shared.domain.names import ARABIC_BRANDS, ARABIC_MODELS
-from shared.fields.kinds import CarField, Category, Company, FoldedText, Number, next_year
+from shared.domain.names import ARABIC_BRANDS, ARABIC_CITIES, ARABIC_MODELS
+from shared.fields.dates import MIN_YEAR
+from shared.fields.kinds import CarField, Category, FoldedText, Number, Price, Year, next_year
 from shared.fields.spellings import (
+    CONDITION_PHRASES,
     CONDITION_SPELLINGS,
+    FUEL_PHRASES,
     FUEL_SPELLINGS,
+    ORIGIN_PHRASES,
     ORIGIN_SPELLINGS,
     OWNER_SPELLINGS,
     SELLER_SPELLINGS,
+    TRANSMISSION_PHRASES,
     TRANSMISSION_SPELLINGS,
 )
 
@@ -28,7 +33,7 @@ class CarSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    company = Company(
+    company = FoldedText(
         required=True,
         label_fr="Marque",
         label_en="Brand",
@@ -41,18 +46,19 @@ class CarSchema(Schema):
         label_fr="Modèle",
         label_en="Model",
         example="Corolla",
+        is_name=True,
+        takes_numbers=True,
         translations=ARABIC_MODELS,
         aliases=("modele", "car model"),
     )
-    year = Number(
+    year = Year(
         required=True,
         label_fr="Année",
         label_en="Year of first registration",
         example=2020,
-        minimum=1990,
+        minimum=MIN_YEAR,
         maximum=next_year,
         whole=True,
-        from_date=True,
         aliases=(
             "annee",
             "annee modele",
@@ -64,21 +70,21 @@ class CarSchema(Schema):
         ),
     )
     fuel = Category(
-        required=True,
         label_fr="Carburant",
         label_en="Fuel",
         example="Petrol",
         enum=Fuel,
         spellings=FUEL_SPELLINGS,
+        phrases=FUEL_PHRASES,
         aliases=("carburant", "energie", "type de carburant", "fuel type", "motorisation"),
     )
     transmission = Category(
-        required=True,
         label_fr="Boîte de vitesses",
         label_en="Gearbox",
         example="Manual",
         enum=Transmission,
         spellings=TRANSMISSION_SPELLINGS,
+        phrases=TRANSMISSION_PHRASES,
         aliases=(
             "boite",
             "boite de vitesses",
@@ -89,14 +95,12 @@ class CarSchema(Schema):
         ),
     )
     km_driven = Number(
-        required=True,
         label_fr="Kilométrage",
         label_en="Odometer",
         example=25000,
         unit="km",
         minimum=0,
         maximum=2_000_000,
-        suffixes=("kms", "km"),
         ranges=True,
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
@@ -105,6 +109,7 @@ class CarSchema(Schema):
         label_en="Edition or trim",
         example="1.6 VVT-i",
         max_length=120,
+        takes_numbers=True,
         aliases=("version", "finition", "trim", "variant"),
     )
     owner = Category(
@@ -131,7 +136,6 @@ class CarSchema(Schema):
         minimum=1,
         maximum=400,
         decimals=1,
-        suffixes=("mpg",),
         aliases=("mpg", "fuel economy"),
     )
     engine_cc = Number(
@@ -142,7 +146,6 @@ class CarSchema(Schema):
         minimum=50,
         maximum=10_000,
         decimals=1,
-        suffixes=("cm3", "cc"),
         litres=True,
         aliases=("cylindree", "engine", "engine size", "cc", "displacement"),
     )
@@ -154,7 +157,7 @@ class CarSchema(Schema):
         minimum=1,
         maximum=2_000,
         decimals=1,
-        suffixes=("bhp", "ch", "hp"),
+        at_speed=True,
         aliases=("puissance", "puissance ch", "max power", "power", "bhp"),
     )
     torque_nm = Number(
@@ -165,7 +168,7 @@ class CarSchema(Schema):
         minimum=1,
         maximum=3_000,
         decimals=1,
-        suffixes=("nm",),
+        at_speed=True,
         aliases=("couple", "torque"),
     )
     fiscal_power_cv = Number(
@@ -176,13 +179,14 @@ class CarSchema(Schema):
         minimum=1,
         maximum=100,
         whole=True,
-        suffixes=("cv", "ch"),
+        open_ranges=True,
         aliases=("puissance fiscale", "cv", "chevaux fiscaux", "fiscal power"),
     )
     city = FoldedText(
         label_fr="Ville",
         label_en="City",
         example="Casablanca",
+        translations=ARABIC_CITIES,
         aliases=("ville", "localite"),
     )
     condition = Category(
@@ -191,6 +195,7 @@ class CarSchema(Schema):
         example="Excellent",
         enum=Condition,
         spellings=CONDITION_SPELLINGS,
+        phrases=CONDITION_PHRASES,
         aliases=("etat", "etat du vehicule"),
     )
     origin = Category(
@@ -199,6 +204,7 @@ class CarSchema(Schema):
         example="WW Morocco",
         enum=Origin,
         spellings=ORIGIN_SPELLINGS,
+        phrases=ORIGIN_PHRASES,
         aliases=("origine", "provenance"),
     )
     doors = Number(
@@ -208,18 +214,15 @@ class CarSchema(Schema):
         minimum=1,
         maximum=9,
         whole=True,
+        open_ranges=True,
         aliases=("portes", "nombre de portes"),
     )
-
-
-DIRHAMS = ("mad", "dhs", "dh", "درهم")
-"""Spellings of the currency after a price."""
 
 
 class CarRequestSchema(CarSchema):
     """A car, and optionally the price asked for it."""
 
-    asking_price_mad = Number(
+    asking_price_mad = Price(
         label_fr="Prix demandé",
         label_en="Asking price",
         example=145000,
@@ -228,7 +231,6 @@ class CarRequestSchema(CarSchema):
         maximum=100_000_000,
         decimals=2,
         thousands=True,
-        suffixes=DIRHAMS,
         aliases=("prix", "prix demande", "asking price", "price", "prix dh", "price mad"),
     )
 

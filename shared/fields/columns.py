@@ -1,24 +1,35 @@
 """Validates and normalises the cells of a file's columns.
 
 The fields are those of the JSON body (`shared.fields.car`): a cell gets the normal form, or the
-error, that the same text gets there.
+code, that the same text gets there. Only a required field can reject a row: a cell of another
+field that cannot be read counts as missing, and a note says so.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
+from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CarField, Number
+from shared.fields.kinds import CONVERTED, CarField, Number
+from shared.fields.quantities import OPEN_RANGE
 
 MEMO_MAX_VALUES = 100_000
 """Distinct cells of one column that are kept; beyond that, all are dropped."""
 
+READ_CODES = frozenset({CONVERTED, OPEN_RANGE})
+"""Codes of cells that were read, though not as they stand; cells with other codes are ignored."""
+
+NAME_FIELDS = frozenset({"company", "model"})
+"""A blank cell of one of these is no error: the other one may hold both names."""
+_NO_UNITS: Mapping[str, str] = MappingProxyType({})
+
 
 class CellError(NamedTuple):
-    """A cell that breaks a rule of its field."""
+    """A cell that breaks a rule of a required field."""
 
     row: int
     """Index of the row, counted from 0 in the columns given."""
@@ -26,37 +37,57 @@ class CellError(NamedTuple):
     code: str
 
 
-class _ErrorCode(str):
-    """The code of a broken rule, in the place of a value."""
+class CellNote(NamedTuple):
+    """A cell of an optional field that was ignored (its value is None), or converted.
 
-    __slots__ = ()
+    Its code is in `READ_CODES` if it was not ignored.
+    """
+
+    row: int
+    """Index of the row, counted from 0 in the columns given."""
+    field: str
+    code: str
+
+
+class _Remark(NamedTuple):
+    """What stands for a value that has a code."""
+
+    value: Any
+    code: str
 
 
 class _Memo(dict[str, Any]):
-    """Normal form of each distinct cell of one column."""
+    """Normal form of each distinct cell of one column; a `_Remark` if it has a code."""
 
-    def __init__(self, field: CarField, decimal: str) -> None:
+    def __init__(self, field: CarField, decimal: str, unit: str | None) -> None:
         super().__init__()
         self._field = field
+        self._unit = unit
         self._rewrite = _STRIP_GROUPING.get(decimal) if isinstance(field, Number) else None
-        self.has_errors = False
+        self._may_be_blank = field.name in NAME_FIELDS
+        self.has_remarks = False
 
     def __missing__(self, cell: str) -> Any:
-        value = self[cell] = self.normalize(cell)
+        value, code = self.normalize(cell)
+        if code is not None:
+            self.has_remarks = True
+            value = _Remark(value, code)
+        self[cell] = value
         return value
 
-    def normalize(self, cell: str) -> Any:
-        """The cell's normal form; `_ErrorCode` if it has none."""
+    def normalize(self, cell: str) -> tuple[Any, str | None]:
+        """The cell's normal form and its code."""
         text = self._rewrite(cell) if self._rewrite else cell
+        if self._may_be_blank and self._field.is_blank(text):
+            return None, None
         try:
-            return self._field.read(text)
+            return self._field.read_with_code(text, self._unit)
         except ValidationError as error:
-            self.has_errors = True
-            return _ErrorCode(error.messages[0])
+            return None, str(error.messages[0])
 
 
-_DOT_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+)(?![\d.])")
-_COMMA_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,])")
+_DOT_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+)(?![\d.eE])")
+_COMMA_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,eE])")
 
 _STRIP_GROUPING = {
     ",": lambda cell: _DOT_GROUPS.sub(lambda m: m[1] + m[2].replace(".", ""), cell),
@@ -70,42 +101,56 @@ class ColumnValidator:
 
     Args:
         decimal: the file's decimal sign, `,` or `.`; `auto`: each number decides by itself.
+        units: by field, the unit that is stated for its whole column (`shared.fields.units`); a
+            unit in a cell takes precedence.
     """
 
-    def __init__(self, decimal: str = "auto") -> None:
-        self._memos = {name: _Memo(CAR_FIELDS[name], decimal) for name in CAR_FIELDS}
+    def __init__(self, decimal: str = "auto", units: Mapping[str, str] = _NO_UNITS) -> None:
+        self.units = units
+        self._memos = {
+            name: _Memo(field, decimal, units.get(name)) for name, field in CAR_FIELDS.items()
+        }
 
     def validate(
         self, columns: Mapping[str, Sequence[str]]
-    ) -> tuple[dict[str, list[Any]], list[CellError]]:
-        """Normalise columns; return the values by field and the errors (the value there is None).
+    ) -> tuple[dict[str, list[Any]], list[CellError], list[CellNote]]:
+        """Normalise columns: the values by field, the errors, and the notes.
+
+        The value of a cell with an error is None; that of a cell with a note is None if the cell
+        was ignored. Brand and model are None where the cell is blank.
 
         Args:
             columns: cells by field name, all of one length; a missing column has no entry.
         """
         values: dict[str, list[Any]] = {}
         errors: list[CellError] = []
+        notes: list[CellNote] = []
         for name, cells in columns.items():
             memo = self._memos[name]
             if len(memo) > MEMO_MAX_VALUES:
                 memo.clear()
-                memo.has_errors = False
+                memo.has_remarks = False
             column = list(map(memo.__getitem__, cells))
-            if memo.has_errors:
-                errors += _extract_errors(name, column)
+            if memo.has_remarks:
+                remarks = _extract_remarks(column)
+                if name in REQUIRED_FIELDS:
+                    errors += [CellError(row, name, code) for row, code in remarks]
+                else:
+                    notes += [CellNote(row, name, code) for row, code in remarks]
             values[name] = column
-        return values, errors
+        return values, errors, notes
 
     def normalize(self, name: str, cell: str) -> tuple[Any, str | None]:
-        """Normal form of one cell of a field's column, or None and the code of the broken rule."""
-        value = self._memos[name].normalize(cell)
-        return (None, str(value)) if type(value) is _ErrorCode else (value, None)
+        """Normal form of one cell of a field's column, and the code of its error or note.
+
+        The form is None if the cell is blank or cannot be read.
+        """
+        return self._memos[name].normalize(cell)
 
 
-def _extract_errors(name: str, column: list[Any]) -> Iterable[CellError]:
-    """The refused cells of a column; their values become None."""
-    refused = [row for row, value in enumerate(column) if type(value) is _ErrorCode]
-    errors = [CellError(row, name, str(column[row])) for row in refused]
-    for row in refused:
-        column[row] = None
-    return errors
+def _extract_remarks(column: list[Any]) -> list[tuple[int, str]]:
+    """Rows and codes of a column's remarks, which are replaced by their values."""
+    remarks = [(row, value) for row, value in enumerate(column) if type(value) is _Remark]
+    for row, remark in remarks:
+        column[row] = remark.value
+    return [(row, remark.code) for row, remark in remarks]

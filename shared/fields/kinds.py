@@ -1,70 +1,46 @@
 """Kinds of fields: each normalises a caller's value or raises the code of the broken rule."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 
-from shared.domain.names import canonical_brand, fold, fold_script
-from shared.fields.numbers import parse_number, range_midpoint
+from shared.domain.names import fold, fold_name, fold_script
+from shared.fields.blanks import is_blank, is_blank_word
+from shared.fields.dates import parse_year
+from shared.fields.numbers import parse_number
+from shared.fields.phrases import PhraseReader, fold_phrase
+from shared.fields.prices import read_price, states_no_price
+from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
+from shared.fields.units import convert, find_unit, own_unit
 
-_MONTH = "jan|f[eé]v|feb|mar|a[vp]r|ma[iy]|jui|jun|jul|ao[uû]|aug|sep|oct|nov|d[eé]c"
-_DATE = re.compile(
-    r"(?P<first>\d{4})[/-]\d{1,2}(?:[/-]\d{1,2}(?:[T ][\d:.+Z-]+)?)?"
-    r"|(?:\d{1,2}[/-]|\d{1,2}[/.-]\d{1,2}[/.-])(?P<last>\d{4})"
-    r"|\d{1,2}[/.-]\d{1,2}[/.-](?P<short>\d{2})"
-    rf"|(?:\d{{1,2}}[ .-])?(?:{_MONTH})[^\W\d]{{0,7}}\.?[ /-](?P<named>\d{{4}}|\d{{2}})",
-    re.IGNORECASE,
+_RULES = (
+    "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
+    "unclear-amount foreign-currency"
 )
-"""2020-03-15, 2020-03-15 00:00:00, 15/03/2020, 03/2020, 15/03/20, mars 2020, 15-mars-20."""
-
-_CENTURY = 100
-
-
-def parse_year(text: str) -> int | None:
-    """The year of a date; None if `text` is none.
-
-    >>> parse_year("15/03/18"), parse_year("mars 2018"), parse_year("2018")
-    (2018, 2018, None)
-    """
-    found = _DATE.fullmatch(text)
-    if found is None:
-        return None
-    year = int(found["first"] or found["last"] or found["short"] or found["named"])
-    return year if year >= _CENTURY else _with_century(year)
-
-
-def _with_century(year: int) -> int:
-    """The latest year with these two digits that is not after next year."""
-    latest = datetime.now(UTC).year + 1
-    return year + latest - latest % _CENTURY - (_CENTURY if year > latest % _CENTURY else 0)
-
-
-_RULES = "not-text too-long not-a-number not-whole out-of-range unknown-category"
 ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "required",
     "null": "required",
     "validator_failed": "invalid",
     **{code: code for code in _RULES.split()},
 }
-NA_VALUES = frozenset({"", "-", "--", "n/a", "na", "nan", "null", "none", "#n/a"})
-NUMBER_MAX_CHARS = 40
+NUMBER_MAX_CHARS = 80
 LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """A displacement below ten is in litres: no engine has so few cm3."""
 CM3_PER_LITRE = 1000
-_LITRE_UNIT = re.compile(r"\s*(?:litres?|liters?|l)\.?$", re.IGNORECASE)
+LITRES, CONVERTED = "litres", "converted"
+"""Codes of numbers that were read in litres, or in another unit that was stated."""
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_USUAL_NUMBER = re.compile(
+    r"([0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]{1,12})(\.[0-9]+)?[ \u00a0]?([A-Za-z]{1,4})?"
+)
+"""A whole number, decimals and a unit."""
+_GROUP_SPACES = re.compile(r"[ \u00a0\u202f]")
 CATEGORY_MAX_CHARS = 80
 """A longer text is not looked up."""
-
-
-def is_blank(value: Any) -> bool:
-    """Whether a value is missing: null, or a text like "" and "N/A"."""
-    return value is None or (isinstance(value, str) and value.strip().casefold() in NA_VALUES)
 
 
 class CarField(fields.Field[Any]):
@@ -124,7 +100,7 @@ class CarField(fields.Field[Any]):
         **options: Any,
     ) -> Any:
         """As marshmallow's, but a blank text counts as missing."""
-        if isinstance(value, str) and is_blank(value):
+        if isinstance(value, str) and self.is_blank(value):
             value = None
         return super().deserialize(value, attr, data, **options)
 
@@ -134,11 +110,34 @@ class CarField(fields.Field[Any]):
         Raises:
             ValidationError: the value breaks a rule.
         """
-        if is_blank(value):
+        return self.read_with_code(value)[0]
+
+    def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
+        """The normal form of a value, and the code of a remark on it.
+
+        Args:
+            value: what the caller gave.
+            unit: the unit that is stated for the value elsewhere, one of `shared.fields.units`.
+
+        Raises:
+            ValidationError: the value breaks a rule.
+        """
+        if self.is_blank(value):
             if not self.allow_none:
                 raise self.make_error("null")
-            return None
-        return self._deserialize(value, None, None)
+            return None, None
+        return self._normalize(value, unit)
+
+    def is_blank(self, value: Any) -> bool:
+        """Whether a value is missing: None, or a text that says so."""
+        if is_blank(value):
+            return True
+        return not self.required and isinstance(value, str) and is_blank_word(value)
+
+    def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
+        """As `read_with_code`, of a value that is not blank."""
+        del unit
+        return self._deserialize(value, None, None), None
 
 
 class FoldedText(CarField):
@@ -146,8 +145,10 @@ class FoldedText(CarField):
 
     Args:
         max_length: characters.
-        translations: Latin names of names in other scripts, by their `fold_script`; a name that is
-            not listed is kept in its script. If None, such names count as missing.
+        translations: Latin names by names in other scripts; a name that is not listed is kept in
+            its script. If None, such names count as missing.
+        is_name: decimals stay one word (`fold_name`).
+        takes_numbers: a JSON number is read as its text: the model 208.
     """
 
     def __init__(
@@ -155,21 +156,31 @@ class FoldedText(CarField):
         *,
         max_length: int = 80,
         translations: Mapping[str, str] | None = None,
+        is_name: bool = False,
+        takes_numbers: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.max_length = max_length
-        self.translations = translations
+        self.translations = translations and {
+            fold_script(name): latin for name, latin in translations.items()
+        }
+        self.is_name = is_name
+        self.takes_numbers = takes_numbers
         self.document("string", maxLength=max_length)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
+        if self.takes_numbers and type(value) in {int, float} and 0 <= value < MAX_NUMERIC_NAME:
+            value = f"{value:g}"
         if not isinstance(value, str):
             raise self.make_error("not-text")
         if len(value) > self.max_length:
             raise self.make_error("too-long")
         if _CONTROL_CHARS.search(value):
             raise self.make_error("not-text")
-        folded = fold(value) or self._transliterate(value)
+        folded = (fold_name if self.is_name else fold)(value) or self._transliterate(value)
+        # Folding may lengthen a text; the result must be accepted as input again.
+        folded = folded[: self.max_length].strip()
         if not folded and self.required:
             raise self.make_error("not-text")
         return folded or None
@@ -178,39 +189,55 @@ class FoldedText(CarField):
         """Translate a name without Latin letters or digits, or keep it."""
         if self.translations is None:
             return ""
-        # Folding may lengthen a text; the result must be accepted as input again.
         name = fold_script(value)[: self.max_length].strip()
         return self.translations.get(name, name)
 
 
-class Company(FoldedText):
-    """A brand, under its canonical name ("VW" is Volkswagen)."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
-        folded = super()._deserialize(value, attr, data, **options)
-        return canonical_brand(folded) if folded else None
+MAX_NUMERIC_NAME = 100_000
+"""Models that are numbers have at most five digits."""
 
 
 class Category(CarField):
-    """One of a closed set of values, in any spelling that is listed.
+    """One of a closed set of values, in any usual spelling or phrase.
 
     An unknown word is an error in a required field. In an optional field it counts as missing and
     is named in the warnings.
+
+    Args:
+        enum: the values.
+        spellings: values by folded spelling.
+        phrases: reads texts of several words.
     """
 
     def __init__(
-        self, *, enum: type[StrEnum], spellings: Mapping[str, StrEnum], **options: Any
+        self,
+        *,
+        enum: type[StrEnum],
+        spellings: Mapping[str, StrEnum],
+        phrases: PhraseReader | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.enum = enum
-        self.spellings = {fold(member): member for member in enum} | dict(spellings)
-        words = f"one of {', '.join(enum)}, or a usual French spelling"
+        self.spellings = {
+            **(phrases.spellings if phrases else {}),
+            **{fold(member): member for member in enum},
+            **{fold_phrase(spelling): member for spelling, member in spellings.items()},
+        }
+        self.phrases = phrases
+        words = f"one of {', '.join(enum)}, or a usual spelling"
         self.document("string", description=f"{self.metadata['description']}: {words}")
 
     @property
     def choices(self) -> list[str]:
         """The canonical values."""
         return [str(member) for member in self.enum]
+
+    def is_blank(self, value: Any) -> bool:
+        """Whether a value is missing: None, or a text that says so or says nothing new."""
+        if super().is_blank(value):
+            return True
+        return self.phrases is not None and isinstance(value, str) and self.phrases.is_empty(value)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> StrEnum | None:
         if not isinstance(value, str):
@@ -220,27 +247,44 @@ class Category(CarField):
             raise self.make_error("unknown-category")
         return member
 
+    def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
+        """As `CarField.read_with_code`; a usual spelling is looked up first."""
+        is_short = isinstance(value, str) and len(value) <= CATEGORY_MAX_CHARS
+        member = self.spellings.get(fold_phrase(value)) if is_short else None
+        return super().read_with_code(value, unit) if member is None else (member, None)
+
+    def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
+        member = self._deserialize(value, None, None)
+        return member, None if member is not None else "unknown-category"
+
     def member(self, text: str) -> StrEnum | None:
         """The value that `text` spells; None if the word is unknown."""
-        return self.spellings.get(fold(text)) if len(text) <= CATEGORY_MAX_CHARS else None
+        if len(text) > CATEGORY_MAX_CHARS:
+            return None
+        folded = fold_phrase(text)
+        member = self.spellings.get(folded)
+        return member if member is not None or self.phrases is None else self.phrases.read(folded)
 
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is an unknown word that counts as missing."""
-        return isinstance(value, str) and not is_blank(value) and self.member(value) is None
+        return isinstance(value, str) and not self.is_blank(value) and self.member(value) is None
 
 
 class Number(CarField):
     """A number within bounds, rounded to `decimals`.
+
+    A text may state the number in any unit of `shared.fields.units`, or with the engine speed, and
+    as a band or an open band where that is allowed.
 
     Args:
         minimum, maximum: inclusive bounds; a callable is called at each use.
         decimals: digits after the point that the normal form keeps; 0 gives an int.
         whole: a fraction is an error, not rounded.
         thousands: a separator before three digits groups thousands, as in "95.000 DH".
-        suffixes: units that may follow the number in a text ("25 000 km").
         litres: a number below ten is in litres and is converted to cm3.
-        from_date: a date counts as its year.
         ranges: a range counts as its midpoint ("120 000 - 129 999"), and "120k" as thousands.
+        open_ranges: an open range counts as its bound ("5 et plus").
+        at_speed: the engine speed may follow ("221Nm@ 1750rpm").
     """
 
     def __init__(
@@ -251,10 +295,10 @@ class Number(CarField):
         decimals: int = 0,
         whole: bool = False,
         thousands: bool = False,
-        suffixes: tuple[str, ...] = (),
         litres: bool = False,
-        from_date: bool = False,
         ranges: bool = False,
+        open_ranges: bool = False,
+        at_speed: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -263,10 +307,11 @@ class Number(CarField):
         self.decimals = decimals
         self.whole = whole
         self.thousands = thousands
-        self.suffixes = suffixes
         self.litres = litres
-        self.from_date = from_date
         self.ranges = ranges
+        self.open_ranges = open_ranges
+        self.at_speed = at_speed
+        self._groups_thousands = thousands or decimals == 0
         lower_bound = LITRES_MIN if litres else minimum
         self.document("integer" if whole else "number", minimum=lower_bound, maximum=self.maximum)
         if litres:
@@ -278,12 +323,90 @@ class Number(CarField):
         """The largest value accepted today."""
         return self._maximum() if callable(self._maximum) else self._maximum
 
+    def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
+        """As `CarField.read_with_code`; usual numbers are recognised first."""
+        usual = self._usual(value) if unit is None else None
+        return (
+            super().read_with_code(value, unit) if usual is None else (self._bounded(usual), None)
+        )
+
+    def _usual(self, value: Any) -> int | float | None:
+        """The number of a JSON number, or of a text like "25 000 km"; None for other values."""
+        number: int | float
+        if type(value) in {int, float}:
+            number = value
+        elif isinstance(value, str) and (found := _USUAL_NUMBER.fullmatch(value)) is not None:
+            digits, decimals, unit = found.groups()
+            if unit and not self._is_own_unit(unit):
+                return None
+            number = int(_GROUP_SPACES.sub("", digits))
+            if decimals is not None:
+                if self._groups_thousands and len(decimals) == len(".000"):
+                    return None
+                number = float(f"{number}{decimals}")
+        else:
+            return None
+        is_plain = number >= LITRES_LIMIT if self.litres else number == number  # noqa: PLR0124 - NaN
+        return number if is_plain else None
+
+    def _is_own_unit(self, text: str) -> bool:
+        unit = find_unit(str(self.name), text)
+        return unit is not None and unit == own_unit(str(self.name))
+
+    def is_blank(self, value: Any) -> bool:
+        """Whether a value is missing: None, or a text that says so or has only a unit."""
+        if isinstance(value, str) and not value.isdecimal():
+            return super().is_blank(value) or find_unit(str(self.name), value) is not None
+        return value is None
+
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> int | float:
-        number = self._cm3(value) if self.litres else None
-        if number is None:
-            number = self._number(value)
-        if number is None or (isinstance(number, float) and math.isnan(number)):
-            raise self.make_error("not-a-number")
+        number: int | float = self._interpret(value, None)[0]
+        return number
+
+    def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
+        number, code = self._interpret(value, unit)
+        # Litres below ten are usual; a notice about the file tells of them.
+        return number, None if code == LITRES else code
+
+    def remark(self, value: Any) -> str | None:
+        """What to say of a valid value that was not taken as it stands; None if nothing.
+
+        One of `LITRES`, `CONVERTED` and `quantities.OPEN_RANGE`.
+        """
+        if (type(value) is not str and not self.litres) or self._usual(value) is not None:
+            return None
+        try:
+            return None if self.is_blank(value) else self._interpret(value, None)[1]
+        except ValidationError:
+            return None
+
+    def is_litres(self, value: Any) -> bool:
+        """Whether `value` is read as litres."""
+        return self.litres and self.remark(value) == LITRES
+
+    def _interpret(self, value: Any, unit: str | None) -> tuple[int | float, str | None]:
+        """The normal form of a value, and the code of a remark.
+
+        Args:
+            value: not blank.
+            unit: stated for the whole column; a unit in the value takes precedence.
+        """
+        given = self._quantity(value)
+        number, code = given.number, given.code
+        stated = given.unit or unit
+        if stated is not None and stated != own_unit(str(self.name)):
+            converted = convert(str(self.name), number, stated)
+            if converted is None:
+                raise self.make_error("not-a-number")
+            number = converted
+            if given.unit is not None:
+                code = code or (LITRES if self.litres else CONVERTED)
+        elif self.litres and given.unit is None and LITRES_MIN <= number < LITRES_LIMIT:
+            number, code = number * CM3_PER_LITRE, LITRES
+        return self._bounded(number), code
+
+    def _bounded(self, number: float) -> int | float:
+        """The number within the bounds, rounded."""
         if not self.minimum <= number <= self.maximum:
             raise self.make_error("out-of-range")
         if self.decimals:
@@ -292,39 +415,60 @@ class Number(CarField):
             raise self.make_error("not-whole")
         return round(number)
 
-    def is_litres(self, value: Any) -> bool:
-        """Whether `value` is read as litres."""
-        return self.litres and not is_blank(value) and self._cm3(value) is not None
-
-    def _cm3(self, value: Any) -> float | None:
-        """A number of litres in cm3; None if `value` is none."""
-        if isinstance(value, str):
-            if len(value) > NUMBER_MAX_CHARS:
-                return None
-            number = parse_number(_LITRE_UNIT.sub("", value.strip()), whole=False)
-        else:
-            number = value if type(value) in (int, float) else None
-        is_litres = number is not None and LITRES_MIN <= number < LITRES_LIMIT
-        return number * CM3_PER_LITRE if is_litres and number is not None else None
-
-    def _number(self, value: Any) -> int | float | None:
-        if isinstance(value, bool):
-            return None
-        if isinstance(value, int | float):
-            return value
+    def _quantity(self, value: Any) -> Quantity:
+        """The number of a value, as it was stated."""
+        if type(value) in {int, float} and value == value:  # noqa: PLR0124 - NaN
+            return Quantity(value)
         if not isinstance(value, str) or len(value) > NUMBER_MAX_CHARS:
-            return None
-        text = value.strip()
-        lowered = text.casefold()
-        for suffix in self.suffixes:
-            if lowered.endswith(suffix):
-                text = text[: -len(suffix)]
-                break
-        if self.from_date and (year := parse_year(text)) is not None:
-            return year
-        if self.ranges and (number := range_midpoint(text)) is not None:
-            return number
-        return parse_number(text, whole=self.thousands or self.decimals == 0)
+            raise self.make_error("not-a-number")
+        try:
+            return self._read_text(value)
+        except UnreadableQuantity as error:
+            raise self.make_error(error.code) from None
+
+    def _read_text(self, text: str) -> Quantity:
+        """The number that a text states.
+
+        Raises:
+            UnreadableQuantity: it states none, or several.
+        """
+        rules = QuantityRules(
+            field=str(self.name),
+            whole=self._groups_thousands,
+            is_count=self.open_ranges,
+            ranges=self.ranges,
+            at_speed=self.at_speed,
+        )
+        return read_quantity(text, rules, lambda number, unit: convert(rules.field, number, unit))
+
+
+class Year(Number):
+    """A year, or the year of a date in any form that leaves no doubt about it."""
+
+    def _usual(self, value: Any) -> int | float | None:
+        # "20180315" is a date.
+        is_text = isinstance(value, str)
+        return None if is_text and len(value) != len("2018") else super()._usual(value)
+
+    def _read_text(self, text: str) -> Quantity:
+        year = parse_year(text)
+        number = parse_number(text, whole=True) if year is None else year
+        if number is None:
+            raise UnreadableQuantity("not-a-number")
+        return Quantity(number)
+
+
+class Price(Number):
+    """A price in dirhams, with the words that sites show around it."""
+
+    def is_blank(self, value: Any) -> bool:
+        """Whether a value is missing: None, or a text like "Demander le prix"."""
+        return super().is_blank(value) or (
+            isinstance(value, str) and len(value) <= NUMBER_MAX_CHARS and states_no_price(value)
+        )
+
+    def _read_text(self, text: str) -> Quantity:
+        return Quantity(read_price(text))
 
 
 def next_year() -> float:

@@ -6,11 +6,14 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from shared.domain.car import CarFeatures, mileage_warning_code
+from shared.domain.car import USUALLY_STATED, CarFeatures, mileage_warning_code
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.kinds import CarField, Category, Number
+from shared.fields.shapes import CORE_FIELDS, member_pointer, named_field, shape_problems
+from shared.vehicles.names import display_names, read_names
 
 
 class QuickLoader:
@@ -48,15 +51,12 @@ class QuickLoader:
 _QUICK_LOADER = QuickLoader(CAR_FIELDS)
 
 MAX_WARNINGS = 20
-WARNING_NAME_MAX_CHARS = 60
 _OPTIONAL_CATEGORIES = {
     name: field
     for name, field in CAR_FIELDS.items()
     if isinstance(field, Category) and not field.required
 }
-_LITRES = {
-    name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number) and field.litres
-}
+_NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
 
 
 def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
@@ -71,16 +71,64 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         InvalidInput: with one problem per broken rule.
     """
     if not isinstance(body, dict):
-        raise InvalidInput([FieldProblem(pointer, "not-an-object")])
+        is_list = isinstance(body, list) and not pointer
+        raise InvalidInput([FieldProblem(pointer, "list-of-cars" if is_list else "not-an-object")])
+    if not body.keys() >= CORE_FIELDS and (problems := shape_problems(body, pointer)):
+        raise InvalidInput(problems)
     given = _QUICK_LOADER.load(body) or _load(body, pointer)
     asking_price_mad = given.pop("asking_price_mad")
-    car = CarFeatures(**given)
+    written = VehicleName(given["company"], given["model"])
+    reading = _read_names(written, pointer)
+    car = CarFeatures(**given | {"company": reading.company, "model": reading.model})
     return CarRequest(
         car=car,
         asking_price_mad=asking_price_mad,
         extras=extras,
-        warnings=(*_warnings(body, pointer), *_plausibility_warnings(car, pointer)),
+        match=reading.match,
+        given=None if reading.match is Match.EXACT else written,
+        suggestions=reading.suggestions,
+        warnings=(
+            *_warnings(body, pointer),
+            *_name_warnings(reading, pointer),
+            *_missing_field_warnings(car, pointer),
+            *_plausibility_warnings(car, pointer),
+        ),
     )
+
+
+def _read_names(written: VehicleName, pointer: str) -> NameReading:
+    """Read brand and model.
+
+    Raises:
+        InvalidInput: they name no brand, or no model.
+    """
+    try:
+        return read_names(written.company, written.model)
+    except NamesMissing as error:
+        code = "brand-not-found" if error.field == "company" else "required"
+        problem = FieldProblem(
+            f"{pointer}/{error.field}", code, field=error.field, value=written.company
+        )
+        raise InvalidInput([problem]) from None
+
+
+_NAME_WARNINGS = {Match.CORRECTED: "name-corrected", Match.AMBIGUOUS: "name-ambiguous"}
+
+
+def _name_warnings(reading: NameReading, pointer: str) -> list[dict[str, Any]]:
+    """The warning that names were not taken as they were written."""
+    code = _NAME_WARNINGS.get(reading.match)
+    if code is None:
+        return []
+    near = [" ".join(display_names(each.company, each.model)) for each in reading.suggestions]
+    return [
+        {
+            "pointer": f"{pointer}/model",
+            "code": code,
+            "read_as": " ".join(display_names(reading.company, reading.model)),
+            "suggestions": ", ".join(near),
+        }
+    ]
 
 
 def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:
@@ -108,20 +156,35 @@ def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
         if name in body and field.is_unknown(body[name])
     ]
     known += [
-        {"pointer": f"{pointer}/{name}", "code": "litres"}
-        for name, field in _LITRES.items()
-        if name in body and field.is_litres(body[name])
+        {"pointer": f"{pointer}/{name}", "code": code}
+        for name, field in _NUMBERS.items()
+        if name in body and (code := field.remark(body[name])) is not None
     ]
     unknown = [name for name in body if name not in CAR_FIELDS]
     named = unknown[: MAX_WARNINGS - len(known)]
     warnings: list[dict[str, Any]] = [
-        {"pointer": f"{pointer}/{escape_pointer(shorten(name))}", "code": "unknown-field"}
-        for name in named
+        _unknown_warning(member_pointer(pointer, name), named_field(name), body) for name in named
     ]
     warnings += known
     if more := len(unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings
+
+
+def _missing_field_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
+    """Fields without a value that make the estimate much more certain."""
+    return [
+        {"pointer": f"{pointer}/{name}", "code": "missing-field"}
+        for name in USUALLY_STATED
+        if getattr(car, name) is None
+    ]
+
+
+def _unknown_warning(pointer: str, meant: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The warning about an unknown member, with the field that it may mean if that is missing."""
+    if meant is None or meant in body:
+        return {"pointer": pointer, "code": "unknown-field"}
+    return {"pointer": pointer, "code": "misnamed-field", "name": meant}
 
 
 def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
@@ -130,19 +193,3 @@ def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any
         year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year
     )
     return [] if code is None else [{"pointer": f"{pointer}/km_driven", "code": code}]
-
-
-def shorten(name: str) -> str:
-    """A member's name, cut to `WARNING_NAME_MAX_CHARS` characters."""
-    if len(name) <= WARNING_NAME_MAX_CHARS:
-        return name
-    return name[: WARNING_NAME_MAX_CHARS - 1] + "…"
-
-
-def escape_pointer(name: str) -> str:
-    """A member's name, escaped for a JSON pointer (RFC 6901).
-
-    >>> escape_pointer("a/b~c")
-    'a~1b~0c'
-    """
-    return name.replace("~", "~0").replace("/", "~1")

@@ -41,6 +41,34 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "out-of-range": _EXPECTED,
     "unknown-category": _EXPECTED,
+    "brand-not-found": {
+        "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
+        "en": "{label}: no known brand in {value}; write it before the model.",
+    },
+    "several-values": {
+        "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
+        "(reçu : {value}).",
+        "en": "{label}: several values are possible; expected {expected}, a single one "
+        "(got {value}).",
+    },
+    "unclear-amount": {
+        "fr": "Champ « {label} » : montant en ryals, centimes ou millions, ou hors taxe ; attendu "
+        "{expected}, TTC (reçu : {value}).",
+        "en": "{label}: an amount in ryals, centimes or millions, or before tax; expected "
+        "{expected}, tax included (got {value}).",
+    },
+    "foreign-currency": {
+        "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
+        "en": "{label}: a foreign currency; expected {expected} (got {value}).",
+    },
+    "converted": {
+        "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
+        "en": "{label}: {value} was converted from the unit that it states.",
+    },
+    "open-range": {
+        "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
+        "en": "{label}: the open range {value} was read as its bound.",
+    },
     "invalid": {
         "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
         "en": "{label}: refused value (got {value}).",
@@ -49,6 +77,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
 
 WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     "unknown-field": {"fr": "Champ inconnu, ignoré.", "en": "Unknown field, ignored."},
+    "misnamed-field": {
+        "fr": "Champ inconnu, ignoré ; le champ voulu est peut-être « {name} ».",
+        "en": "Unknown field, ignored; `{name}` may be meant.",
+    },
     "more-unknown-fields": {
         "fr": "Autres champs inconnus, ignorés : {count}.",
         "en": "More unknown fields, ignored: {count}.",
@@ -61,6 +93,14 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Moins de dix : lu en litres et converti en cm3.",
         "en": "Less than ten: read as litres and converted to cc.",
     },
+    "converted": {
+        "fr": "Converti à partir de l'unité indiquée.",
+        "en": "Converted from the unit that is stated.",
+    },
+    "open-range": {
+        "fr": "Tranche ouverte : lue comme sa borne.",
+        "en": "Open range: read as its bound.",
+    },
     "km-high": {
         "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
         "est peu fiable, même avec un intervalle élargi.",
@@ -70,6 +110,21 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     "km-low": {
         "fr": "Très bas pour l'âge de la voiture ; à vérifier : sont-ce des milliers ?",
         "en": "Very low for the car's age; please check: are these thousands?",
+    },
+    "name-corrected": {
+        "fr": "Faute de frappe supposée : lu comme {read_as}.",
+        "en": "Taken for a typing error: read as {read_as}.",
+    },
+    "name-ambiguous": {
+        "fr": "Modèle incertain : rien n'est supposé, l'intervalle est plus large ; "
+        "vouliez-vous dire {suggestions} ?",
+        "en": "Uncertain model: nothing is assumed, the interval is wider; "
+        "did you mean {suggestions}?",
+    },
+    "missing-field": {
+        "fr": "« {label} » n'est pas indiqué : le prix est une moyenne, l'intervalle est plus "
+        "large.",
+        "en": "{label} is not stated: the price is an average, the interval is wider.",
     },
     "model-unknown": {
         "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
@@ -83,6 +138,20 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
     "not-an-object": {
         "fr": "Un objet JSON décrivant une voiture est attendu.",
         "en": "A JSON object that describes a car is expected.",
+    },
+    "list-of-cars": {
+        "fr": "Un seul objet JSON est attendu ici ; POST /jobs prend une liste de voitures.",
+        "en": "A single JSON object is expected here; POST /jobs takes a list of cars.",
+    },
+    "wrapped-cars": {
+        "fr": "Membre inattendu : envoyez l'objet de la voiture lui-même, sans rien autour ; "
+        "POST /jobs prend aussi une liste de voitures.",
+        "en": "Unexpected member: send the object of the car itself, with nothing around it; "
+        "POST /jobs also takes a list of cars.",
+    },
+    "misnamed-member": {
+        "fr": "Membre inconnu : le champ s'appelle « {expected} ».",
+        "en": "Unknown member: the field is called `{expected}`.",
     },
     "not-a-car-or-list": {
         "fr": "Un objet JSON décrivant une voiture, ou une liste de voitures, est attendu.",
@@ -227,6 +296,12 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
     return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error, language))
 
 
+def describe_note(field: str, code: str, value: str, language: Language) -> str:
+    """The note on a cell that was ignored: an entry of the column `row_notes`."""
+    message = describe_field_error(CAR_FIELDS[field], code, value, language)
+    return f"Valeur ignorée : {message}" if language == "fr" else f"Value ignored: {message}"
+
+
 def describe(problem: FieldProblem, language: Language) -> str:
     """The message about an invalid part of the input."""
     field = CAR_FIELDS.get(problem.params.get("field", ""))
@@ -238,9 +313,10 @@ def describe(problem: FieldProblem, language: Language) -> str:
 def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
     """The message of a warning: a value that was accepted but not used."""
     field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
-    return WARNING_MESSAGES[warning["code"]][language].format(
-        expected=expected(field, language) if field else "", count=warning.get("count", 0)
-    )
+    params = {"count": 0, **warning}
+    if field is not None:
+        params |= {"expected": expected(field, language), "label": field.label(language)}
+    return WARNING_MESSAGES[warning["code"]][language].format_map(_Quoted(params, language))
 
 
 def format_more_count(count: int, language: Language) -> str:

@@ -194,8 +194,20 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
         ),
     },
     "unsupported-upload": {
-        "fr": ("Format refusé", "Attendu : {expected} (reçu : {given})."),
-        "en": ("Unsupported format", "Expected {expected} (got {given})."),
+        "fr": (
+            "Format refusé",
+            (
+                "Attendu : {expected} (reçu : {given}). Ouvrez le fichier dans Excel ou le "
+                "logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
+            ),
+        ),
+        "en": (
+            "Unsupported format",
+            (
+                "Expected {expected} (got {given}). Open the file in Excel or the program that "
+                "wrote it, and save it as .xlsx or CSV."
+            ),
+        ),
     },
     "batch-already-ended": {
         "fr": ("Lot déjà terminé", "Le lot {id} est terminé : rien à annuler."),
@@ -280,8 +292,33 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "misread. Save all of it as UTF-8 and upload it again.",
     },
     "hidden-rows": {
-        "fr": "Lignes masquées de la feuille, lues comme les autres : {values}.",
-        "en": "Hidden rows of the sheet, read like the others: {values}.",
+        "fr": "Nombre de lignes masquées de la feuille, lues comme les autres : {values}.",
+        "en": "Number of hidden rows of the sheet, which were read like the others: {values}.",
+    },
+    "hidden-columns": {
+        "fr": "Colonnes masquées de la feuille, lues comme les autres : {values}.",
+        "en": "Hidden columns of the sheet, which were read like the others: {values}.",
+    },
+    "hidden-sheet": {
+        "fr": "La feuille lue est masquée dans le classeur : {values}.",
+        "en": "The sheet that was read is hidden in the workbook: {values}.",
+    },
+    "merged-cells": {
+        "fr": "Nombre de cellules qui ont reçu la valeur de leur bloc de cellules fusionnées : "
+        "{values}.",
+        "en": "Number of cells that were given the value of their block of merged cells: {values}.",
+    },
+    "formulas-without-values": {
+        "fr": "Nombre de formules sans valeur enregistrée, lues comme des cellules vides : "
+        "{values}. Ouvrez le classeur dans Excel ou LibreOffice et enregistrez-le pour les "
+        "calculer.",
+        "en": "Number of formulas without a saved value, read as blank cells: {values}. Open the "
+        "workbook in Excel or LibreOffice and save it to compute them.",
+    },
+    "cells-beyond-header": {
+        "fr": "Cellules à droite du dernier titre de colonne, laissées de côté ; lignes : "
+        "{values}.",
+        "en": "Cells to the right of the last column name, left out; rows: {values}.",
     },
     "macros-ignored": {
         "fr": "Les macros du classeur ne sont ni lues ni exécutées.",
@@ -289,6 +326,62 @@ NOTICE_MESSAGES: dict[str, Texts] = {
     },
 }
 """Remarks on an uploaded file that are no errors, by code."""
+
+COUNTED_MESSAGES: dict[str, Texts] = {
+    "unreadable-cells": {
+        "fr": "Colonne {column} : valeurs non lues et ignorées, leurs lignes sont estimées sans "
+        "elles : {count} ({values}).",
+        "en": "Column {column}: values not read and ignored, their rows are valued without them: "
+        "{count} ({values}).",
+    },
+    "converted": {
+        "fr": "Colonne {column} : valeurs converties de l'unité indiquée : {count} ({values}).",
+        "en": "Column {column}: values converted from the unit that they state: {count} "
+        "({values}).",
+    },
+    "foreign-currency": {
+        "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
+        "({values}).",
+        "en": "Column {column}: prices in another currency than the dirham, without a verdict: "
+        "{count} ({values}).",
+    },
+    "missing-field": {
+        "fr": "{column} : lignes où rien n'est indiqué, prix moyen et intervalle plus large : "
+        "{count}.",
+        "en": "{column}: rows where nothing is stated, average price and wider interval: {count}.",
+    },
+    "name-corrected": {
+        "fr": "Modèles lus malgré une faute de frappe : {count} lignes ({values}).",
+        "en": "Models read despite a typing error: {count} rows ({values}).",
+    },
+    "name-ambiguous": {
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} lignes "
+        "({values}).",
+        "en": "Uncertain models, valued with a wider interval: {count} rows ({values}).",
+    },
+    "name-unknown": {
+        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} lignes "
+        "({values}).",
+        "en": "Unknown brands or models, valued with a wider interval: {count} rows ({values}).",
+    },
+    "model-unknown": {
+        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} lignes "
+        "({values}).",
+        "en": "Models without statistics, valued with a wider interval: {count} rows ({values}).",
+    },
+    "asking-prices-low": {
+        "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
+        "dirhams, et en unités ?",
+        "en": "{count} of {values} asking prices are below their interval: are they in dirhams, "
+        "and in single units?",
+    },
+    "asking-prices-high": {
+        "fr": "{count} des {values} prix demandés sont au-dessus de leur intervalle : sont-ils en "
+        "dirhams ?",
+        "en": "{count} of {values} asking prices are above their interval: are they in dirhams?",
+    },
+}
+"""Remarks on the rows of a batch, by code, counted at its end."""
 
 NOTICE_SCOPE: Texts = {
     "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",

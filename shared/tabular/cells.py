@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.fields.kinds import is_blank
+from shared.fields.blanks import is_blank
 from shared.fields.numbers import parse_number
 from shared.tabular.csv_reader import FIELD_MAX_CHARS
 

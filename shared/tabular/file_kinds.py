@@ -19,6 +19,10 @@ from shared.domain.errors import (
     UploadTooLarge,
 )
 from shared.domain.table import FileKind
+from shared.tabular.text_kinds import foreign_text_kind
+
+KIND_HEAD_BYTES = 8_192
+"""Bytes by which the kind of a file is recognised: blank lines may precede an HTML page."""
 
 MAX_COMPRESSION_RATIO = 200
 RATIO_CHECK_MIN_BYTES = 64_000_000
@@ -32,14 +36,33 @@ _XLSX, _PARQUET, _OLE = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
 _FOREIGN = {
     b"PK\x05\x06": "ZIP",
     b"PARE": "Parquet (encrypted)",
+    b"\x1f\x8b": "gzip (compressed twice)",
+    b"\x28\xb5\x2f\xfd": "zstd (compressed twice)",
     b"%PDF": "PDF",
+    b"%!PS": "PostScript",
     b"BZh": "bzip2",
     b"\xfd7zX": "xz",
     b"7z\xbc\xaf": "7-Zip",
     b"Rar!": "RAR",
+    b"\x04\x22\x4d\x18": "LZ4",
     b"\x89PNG": "PNG",
-    b"SQLi": "SQLite",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"SQLite format 3\0": "SQLite",
+    b"\x00\x01\x00\x00Standard ": "Access",
+    b"bplist0": "property list",
+    b"ARROW1": "Arrow",
+    b"FEA1": "Feather",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"\x89HDF": "HDF5",
+    b"\x09\x08\x10\x00": "Excel 5 (.xls)",
+    b"\x09\x08\x08\x00": "Excel 5 (.xls)",
+    b"\x09\x04\x06\x00": "Excel 4 (.xls)",
+    b"\x09\x02\x06\x00": "Excel 3 (.xls)",
+    b"\x09\x00\x04\x00": "Excel 2 (.xls)",
 }
+_TAR, _TAR_OFFSET = b"ustar", 257
 _WORKBOOK = "xl/workbook.xml"
 _CONTENT_TYPES = "[content_types].xml"
 _WORKBOOK_TYPE = re.compile(rb"(?:spreadsheetml|ms-excel)\.[\w.]*main\+xml")
@@ -49,7 +72,14 @@ _ZIP_KINDS = {
     "xl/workbook.bin": "Excel (.xlsb)",
     "word/document.xml": "Word",
     "ppt/presentation.xml": "PowerPoint",
+    "mimetype": "OpenDocument",
     "content.xml": "OpenDocument",
+    "index/document.iwa": "Apple iWork (.numbers)",
+    "index.zip": "Apple iWork (.numbers)",
+}
+_OPEN_DOCUMENTS = {
+    b"application/vnd.oasis.opendocument.spreadsheet": "OpenDocument (.ods)",
+    b"application/vnd.oasis.opendocument.text": "OpenDocument (.odt)",
 }
 ZIP_DAMAGE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError,
@@ -59,12 +89,22 @@ ZIP_DAMAGE = (
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_SIZE = 22
 _COMMENT_MAX_BYTES = 65_535
-_ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
+_OLE_STREAMS = {
+    "EncryptedPackage": "Excel (password)",
+    "Workbook": "Excel 97-2003 (.xls)",
+    "Book": "Excel 5 (.xls)",
+    "WordDocument": "Word (.doc)",
+    "PowerPoint Document": "PowerPoint (.ppt)",
+    "__properties_version1.0": "Outlook (.msg)",
+}
+"""Names of streams that tell what an OLE file is; they are written in UTF-16."""
 _OLE_HEAD_BYTES = 1 << 20
 
 
 def detect_kind(first: bytes) -> FileKind:
-    """The kind of a file with these first bytes.
+    """The kind of a file with these first bytes, `KIND_HEAD_BYTES` if it has so many.
+
+    The content decides, whatever the file is called.
 
     Raises:
         UnsupportedUpload: it is of an unsupported kind.
@@ -76,6 +116,11 @@ def detect_kind(first: bytes) -> FileKind:
     for magic, name in _FOREIGN.items():
         if first.startswith(magic):
             raise UnsupportedUpload(given=name, expected=EXPECTED)
+    if first.startswith(_TAR, _TAR_OFFSET):
+        raise UnsupportedUpload(given="tar", expected=EXPECTED)
+    foreign = foreign_text_kind(first)
+    if foreign is not None:
+        raise UnsupportedUpload(given=foreign, expected=EXPECTED)
     return FileKind.CSV
 
 
@@ -101,15 +146,15 @@ def check_readable(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:
 def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
     head = stream.read(_OLE_HEAD_BYTES)
     if head.startswith(_OLE):
-        is_locked = _ENCRYPTED_STREAM in head
-        given = "Excel (password)" if is_locked else "Excel 97-2003 (.xls)"
-        raise UnsupportedUpload(given=given, expected=EXPECTED)
+        raise UnsupportedUpload(given=_ole_kind(head), expected=EXPECTED)
     with _zip_archive(stream) as archive:
         entries = archive.infolist()
         # Excel ignores case, and takes either slash.
-        names = {entry.filename.replace("\\", "/").lower(): entry for entry in entries}
-        found = next((name for part, name in _ZIP_KINDS.items() if part in names), "ZIP")
+        names = {entry.filename.replace("\\", "/").lstrip("/").lower(): entry for entry in entries}
+        found = next((kind for part, kind in _ZIP_KINDS.items() if part in names), "ZIP")
         if _WORKBOOK not in names and (found != "ZIP" or not _has_workbook(archive, names)):
+            if found == "OpenDocument":
+                found = _open_document_kind(archive, names)
             raise UnsupportedUpload(given=found, expected=EXPECTED)
     unzipped = sum(entry.file_size for entry in entries)
     zipped = stream.seek(0, os.SEEK_END)
@@ -117,6 +162,25 @@ def _inspect_workbook(stream: BinaryIO, max_bytes: int) -> None:
         raise UploadTooLarge(maximum=max_bytes)
     if unzipped > RATIO_CHECK_MIN_BYTES and unzipped > MAX_COMPRESSION_RATIO * zipped:
         raise DecompressionBomb(ratio=MAX_COMPRESSION_RATIO)
+
+
+def _ole_kind(head: bytes) -> str:
+    """What an OLE file is, by the names of its streams."""
+    for stream, kind in _OLE_STREAMS.items():
+        # The name ends with a NUL, and "Book" must not be the end of "Workbook".
+        if re.search(rb"(?<!\w\x00)" + re.escape((stream + "\0").encode("utf-16-le")), head):
+            return kind
+    return "Excel 97-2003 (.xls)"
+
+
+def _open_document_kind(archive: zipfile.ZipFile, names: Mapping[str, zipfile.ZipInfo]) -> str:
+    """What an OpenDocument file is, by its part `mimetype`."""
+    try:
+        with archive.open(names["mimetype"]) as part:
+            found = part.read(100).strip()
+    except (*ZIP_DAMAGE, KeyError):
+        found = b""
+    return _OPEN_DOCUMENTS.get(found, "OpenDocument")
 
 
 def _has_workbook(archive: zipfile.ZipFile, names: Mapping[str, zipfile.ZipInfo]) -> bool:

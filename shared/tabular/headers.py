@@ -13,8 +13,8 @@ from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
 from shared.domain.table import ColumnMatch
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import is_blank
 from shared.fields.numbers import parse_number
 from shared.tabular.csv_reader import COLUMNS_MAX
 

@@ -5,7 +5,7 @@ import io
 import socket
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pyarrow as pa
@@ -16,7 +16,7 @@ import zstandard
 from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
 from tests.conftest import Service
 from tests.integration.test_batches import results, wait_for
-from tests.workbooks import CAR_HEADER, CAR_ROW, workbook
+from tests.workbooks import CAR_HEADER, CAR_ROW, parts_of, sheet_xml, workbook, zipped
 
 pytestmark = pytest.mark.integration
 RAW = {"Content-Type": "application/octet-stream"}
@@ -54,6 +54,57 @@ def test_the_same_cars_get_the_same_prices_from_csv_excel_and_parquet(http: http
         prices[kind] = [(row["ref"], row["price_mad"]) for row in results(http, batch)]
     assert prices["csv"] == prices["xlsx"] == prices["parquet"]
     assert len(prices["csv"]) == 3000
+
+
+def test_a_workbook_keeps_its_name_and_tells_what_a_person_sees_otherwise(
+    http: httpx.Client,
+) -> None:
+    sheet = sheet_xml([CAR_HEADER, CAR_ROW, ["R2", None, "Duster", *CAR_ROW[3:]]])
+    sheet = sheet.replace('<row r="3">', '<row r="3" hidden="1">')
+    blocks = '</sheetData><mergeCells><mergeCell ref="B2:B3"/></mergeCells>'
+    data = zipped(parts_of({"Stock": sheet.replace("</sheetData>", blocks)}))
+    name = "Stock d'été – السيارات.xlsx"  # noqa: RUF001
+    disposition = f'attachment; filename="{name}"'.encode()
+    headers = [
+        (b"Content-Disposition", disposition),
+        (b"Content-Type", b"application/octet-stream"),
+    ]
+    batch = wait_for(http, http.post("/batches", content=data, headers=headers).json()["id"])
+    assert batch["input"]["file_name"] == name
+    details = {each["code"]: each["detail"] for each in batch["input"]["notices"]}
+    assert details.keys() == {"hidden-rows", "merged-cells"}
+    assert details["hidden-rows"].endswith(": 1.")
+    assert [row["Marque"] for row in results(http, batch)] == ["Dacia", "Dacia"]
+    saved = http.get(batch["links"]["results"]).headers["Content-Disposition"]
+    extended = quote("Stock d'été – السيارات-priced.csv", safe="")  # noqa: RUF001
+    assert saved.endswith(f"; filename*=UTF-8''{extended}")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "given"),
+    [
+        ("stock.csv", b"\r\n\r\n<!DOCTYPE html><html><p>Connexion</p></html>", "HTML"),
+        ("stock.xls", b"<table><tr><td>Marque</td></tr></table>", "HTML"),
+        ("stock.xlsx", b"<?xml version='1.0'?><stock><car/></stock>", "XML"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_by_what_it_is(
+    http: httpx.Client, name: str, data: bytes, given: str
+) -> None:
+    answer = http.post("/batches", files={"file": (name, data)})
+    assert answer.status_code == 415
+    assert f"(reçu : {given})" in answer.json()["detail"]
+
+
+def test_a_form_whose_file_name_is_not_utf_8_is_accepted(http: httpx.Client) -> None:
+    head = b'--B\r\nContent-Disposition: form-data; name="file"; filename="march\xe9.csv"\r\n\r\n'
+    answer = http.post(
+        "/batches",
+        content=head + cars_csv(3) + b"\r\n--B--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=B"},
+    )
+    assert answer.status_code == 202
+    assert answer.json()["input"]["file_name"] == "marché.csv"
 
 
 def test_a_french_export_is_detected_and_the_answer_states_each_detection(

@@ -149,7 +149,7 @@ def test_missing_fields_are_422_as_in_the_reference_project(http):
         (b'{"year": NaN}', "not-json"),
         (b"\xff\xfe\x00", "not-json"),
         (b"[" * 5000, "not-json"),
-        (b"[]", "not-an-object"),
+        (b"[]", "list-of-cars"),
         (b"null", "not-an-object"),
         (b'"car"', "not-an-object"),
     ],

@@ -12,6 +12,7 @@ from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowC
 from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
+from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batches import BatchLedger, StepDecision
@@ -104,19 +105,22 @@ class BatchAssembler:
         if progress is None:
             raise FileNotFoundError(f"ledger of {manifest.id}")
         names = contiguous_parts(self._files.blobs, manifest.id)
-        counts = self._copy(manifest, names)
+        counts, notes, sides = self._copy(manifest, names)
+        progress = dataclasses.replace(progress, notes=notes, asking_sides=sides)
         error = ATTEMPTS_EXHAUSTED if give_up else progress.error
         if error is None and not progress.cancel_requested and counts.done != progress.total:
             error = ROWS_MISSING
         return final_progress(manifest, progress, counts, error, self._clock())
 
-    def _copy(self, manifest: BatchManifest, names: Sequence[str]) -> RowCounts:
+    def _copy(
+        self, manifest: BatchManifest, names: Sequence[str]
+    ) -> tuple[RowCounts, tuple[NoteCount, ...], AskingSides]:
         """Write the three result files, which become visible when all are complete.
 
         The audit segment of each part is published before, in case its worker was killed.
         """
         blobs, batch_id = self._files.blobs, manifest.id
-        counts = RowCounts()
+        counts, notes, sides = RowCounts(), NoteCounter(), AskingSides()
         with ExitStack() as files:
             outputs = [
                 files.enter_context(blobs.write(batch_id, name))
@@ -136,11 +140,13 @@ class BatchAssembler:
                     self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
                 )
                 counts += head_of_part.counts
+                notes.merge(head_of_part.notes)
+                sides += head_of_part.asking_sides
             # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
-        return counts
+        return counts, notes.result(), sides
 
 
 def final_progress(

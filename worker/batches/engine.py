@@ -5,29 +5,53 @@ engine (`worker.batches.fast_csv`) handles most CSV files with compiled loops, w
 bytes, and passes the chunks it cannot handle to the general engine.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest
+from shared.domain.car import USUALLY_STATED
+from shared.domain.notes import AskingSides, NoteCounter
+from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
-from shared.messages.texts import Language, describe_row_error
+from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
+from worker.batches.names import MODEL_UNKNOWN, ReadPair
 
 ChunkT_contra = TypeVar("ChunkT_contra", contravariant=True)
 
-EstimatePrices = Callable[[str, Mapping[str, Any], int], Any]
-"""`estimate(version, columns, n)`: prices in MAD at `QUANTILE_LEVELS`, as an array (n, levels).
 
-`columns` holds the normal forms of n cars by field name; a field without an entry is missing in
-every car."""
+class Estimates(Protocol):
+    """Estimates of n cars: `model_store.pricing.inference.EstimateTable`."""
 
-ValidatorFor = Callable[[str], ColumnValidator]
-"""The validator for a decimal sign: `,`, `.` or `auto`."""
+    @property
+    def quantiles_mad(self) -> Any:
+        """(n, levels) prices in MAD at `QUANTILE_LEVELS`."""
+        ...
+
+    @property
+    def model_known(self) -> Any:
+        """(n,) whether the model has statistics of the car's model."""
+        ...
+
+
+EstimatePrices = Callable[[str, Mapping[str, Any], int], Estimates]
+"""`estimate(version, columns, n)` values n cars.
+
+`columns` holds their normal forms by field name; a field without an entry is missing in every
+car."""
+
+ValidatorFor = Callable[[Dialect], ColumnValidator]
+"""The validator of the cells of a file."""
+
+CONVERTED = "converted"
+"""Code of a cell that was read in the unit it states: counted, no note of the row."""
+MISSING_FIELD = "missing-field"
 
 VALUE_MAX_CHARS = 200
 """Characters of an invalid value that the error report quotes."""
@@ -38,6 +62,14 @@ PRICE_INDEXES = [QUANTILE_LEVELS.index(0.50), _LOW, len(QUANTILE_LEVELS) - 1 - _
 
 RowErrors = dict[int, list[dict[str, Any]]]
 """Entries of the error report by index of the row in its chunk."""
+
+
+class RowNote(NamedTuple):
+    """A cell of a valid row that was ignored or converted."""
+
+    field: str
+    code: str
+    cell: str
 
 
 class EngineName(StrEnum):
@@ -91,9 +123,80 @@ def key_column(manifest: BatchManifest) -> int | None:
     return key_index(manifest.dialect.header, manifest.options.key_column)
 
 
+def batch_language(manifest: BatchManifest) -> Language:
+    """The language of the reasons and notes in the results of a batch."""
+    return "en" if manifest.options.language == "en" else "fr"
+
+
+def constant_values(dialect: Dialect, validator: ColumnValidator) -> dict[str, Any]:
+    """Normal forms of the fields that the caller stated for all rows."""
+    return {field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()}
+
+
+def pair_error(
+    line: int, pair: ReadPair, columns: Mapping[str, int], header: Sequence[str],
+    row_key: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The entry of the error report for a row that states no brand, or no model."""
+    field = pair.missing or ""
+    column = columns.get(field, columns.get("model"))
+    return row_error(
+        line, pair.error_code, row_key=row_key, column=None if column is None else header[column],
+        field=field, value=pair.given.model if field == "company" else pair.given.company,
+    )  # fmt: skip
+
+
+def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: bool) -> str:
+    """The cell of `row_notes`: what was ignored in the row, then whether its model is unknown.
+
+    Args:
+        notes: on cells of the row.
+        language: of the sentences.
+        has_statistics: whether the model has statistics of the row's model.
+    """
+    sentences = [note_sentence(*note, language) for note in notes]
+    if not has_statistics:
+        sentences.append(describe_warning({"pointer": "/model", "code": MODEL_UNKNOWN}, language))
+    return " ".join(filter(None, sentences))
+
+
+@lru_cache(maxsize=10_000)
+def note_sentence(field: str, code: str, value: str, language: Language) -> str:
+    """The sentence of `row_notes` about an ignored cell; empty for one that is only counted."""
+    if code == CONVERTED:
+        return ""
+    return describe_note(field, code, value[:VALUE_MAX_CHARS], language)
+
+
+def count_missing(counter: NoteCounter, missing: Callable[[str], int]) -> None:
+    """Count the valid rows that lack a field that is usually stated.
+
+    Args:
+        counter: counts them.
+        missing: gives the number of rows by field.
+    """
+    for field in USUALLY_STATED:
+        counter.add(field, MISSING_FIELD, missing(field))
+
+
+def asking_sides(asking_mad: Any, quantiles_mad: Any) -> AskingSides:
+    """How asking prices lie to the 90 % intervals of their cars.
+
+    Args:
+        asking_mad: (n,) NaN for none.
+        quantiles_mad: (n, levels) prices at `QUANTILE_LEVELS`.
+    """
+    _, low, high = PRICE_INDEXES
+    return AskingSides(
+        int((asking_mad == asking_mad).sum()),  # noqa: PLR0124 - NaN
+        int((asking_mad < quantiles_mad[:, low]).sum()),
+        int((asking_mad > quantiles_mad[:, high]).sum()),
+    )
+
+
 def rejection_reasons(errors: RowErrors, manifest: BatchManifest) -> dict[int, str]:
     """Why each row is rejected, in the language of the batch."""
-    language: Language = "en" if manifest.options.language == "en" else "fr"
+    language = batch_language(manifest)
     # Many rows are rejected for the same reason.
     known: dict[tuple[str, str | None, str | None], str] = {}
     reasons = {}

@@ -10,6 +10,7 @@ from shared.blobs.parts import PartHead, read_part_head, write_part
 from shared.domain.batch import BatchManifest, OnError
 from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
+from shared.domain.table import Dialect
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import next_year
 from shared.logging import get_logger
@@ -17,7 +18,7 @@ from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_hi
 from shared.queue.names import QueueName
 from shared.redis.batches import BatchLedger, StepDecision
 from worker.batches.audit_segments import publish_part_segment
-from worker.batches.engine import ChunkEngine, EngineName
+from worker.batches.engine import ChunkEngine, EngineName, Estimates
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
 from worker.batches.rows.chunk import CellChunk
 from worker.batches.rows.engine import GeneralEngine
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_GIVE_UP_ATTEMPTS = 3
 """Attempts to write the failed part of a chunk; after them the batch is aborted."""
+
+MAX_VALIDATORS = 8
+"""Validators that are kept, by decimal sign and stated units."""
 
 log = get_logger("batch.value")
 
@@ -68,7 +72,7 @@ class BatchValuation:
         self._audit_folder = audit_folder
         self._clock = clock
         self._max_attempts = max_attempts
-        self._validators: dict[tuple[str, float], ColumnValidator] = {}
+        self._validators: dict[tuple[Any, ...], ColumnValidator] = {}
         self._general = GeneralEngine(self._estimate, self._validator, clock)
         self._estimates: list[tuple[Mapping[str, Any], Any, str]] = []
         """Estimates of the current chunk: columns of the cars, quantiles and model version."""
@@ -139,21 +143,23 @@ class BatchValuation:
 
         return FastCsvEngine(self._estimate, self._validator, self._clock, general=self._general)
 
-    def _estimate(self, version: str, columns: Mapping[str, Any], n: int) -> Any:
-        """Prices in MAD at `QUANTILE_LEVELS` of n cars by column, (n, levels)."""
+    def _estimate(self, version: str, columns: Mapping[str, Any], n: int) -> Estimates:
+        """Estimates of n cars given by column."""
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
-            quantiles = model.estimate_columns(columns, n).quantiles_mad
-        self._estimates.append((columns, quantiles, version))
-        return quantiles
+            estimates = model.estimate_columns(columns, n)
+        self._estimates.append((columns, estimates.quantiles_mad, version))
+        return estimates
 
-    def _validator(self, decimal: str) -> ColumnValidator:
-        """The validator of a decimal sign; a new year has new validators, for its bounds."""
-        key = (decimal, next_year())
+    def _validator(self, dialect: Dialect) -> ColumnValidator:
+        """The validator of a decimal sign and units; a new year has new ones, for its bounds."""
+        units = tuple(sorted(dialect.units.items()))
+        key = (dialect.decimal, units, next_year())
         if key not in self._validators:
-            for former in [each for each in self._validators if each[1] != key[1]]:
+            outdated = [each for each in self._validators if each[-1] != key[-1]]
+            for former in outdated or list(self._validators)[: 1 - MAX_VALIDATORS]:
                 del self._validators[former]
-            self._validators[key] = ColumnValidator(decimal)
+            self._validators[key] = ColumnValidator(dialect.decimal, dialect.units)
         return self._validators[key]
 
 

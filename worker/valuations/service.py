@@ -230,6 +230,8 @@ def _audit_record(
         at=at,
         caller=caller,
         car=request.car,
+        match=request.match,
+        given=request.given,
         estimate=result if isinstance(result, Estimate) else None,
         error=result.code if isinstance(result, DomainError) else None,
         cached=False,

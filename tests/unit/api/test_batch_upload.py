@@ -17,7 +17,7 @@ from werkzeug.test import EnvironBuilder
 
 from api.batches.uploads import Upload
 from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
-from api.http.uploads import UploadBody, clean_file_name
+from api.http.uploads import UploadBody
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     DecompressionBomb,
@@ -38,7 +38,8 @@ def receive(
     upload = Upload(target, BatchOptions(), limit)
     for start in range(0, len(data), block):
         upload.write(data[start : start + block])
-    return target.getvalue(), upload, upload.close()
+    dialect = upload.close()
+    return target.getvalue(), upload, dialect
 
 
 def write(upload: Upload, *blocks: bytes) -> None:
@@ -316,12 +317,53 @@ def test_other_types_are_refused(kind: str) -> None:
         UploadBody(request_of(b"x", kind))
 
 
-def test_a_file_name_has_no_folders() -> None:
-    assert clean_file_name("../../etc/passwd") == "passwd"
-    assert clean_file_name("") == ""
-
-
 def test_an_unsupported_upload_names_what_it_is() -> None:
     with pytest.raises(UnsupportedUpload) as error:
         receive(b"%PDF-1.7" + bytes(100))
     assert error.value.params["given"] == "PDF"
+
+
+@pytest.mark.parametrize(
+    ("data", "given"),
+    [
+        (b"\xef\xbb\xbf\r\n\r\n <!doctype HTML>\n<html><body>Connexion</body></html>", "HTML"),
+        (b"\n" * 5_000 + b"<HTML lang=fr><p>Erreur 500</p></HTML>", "HTML"),
+        (b"<!-- export -->\n<table class='x'><tr><th>Marque</th></tr></table>", "HTML"),
+        ("<html><head><title>é</title></head></html>".encode("utf-16"), "HTML"),
+        (b"<?xml version='1.0'?><!DOCTYPE html><html xmlns='x'></html>", "HTML"),
+        (b"<meta http-equiv='Content-Type' content='text/html'><table></table>", "HTML"),
+        (
+            b"<ss:Workbook xmlns:ss='urn:schemas-microsoft-com:office:spreadsheet'><ss:Row/>",
+            "SpreadsheetML (Excel 2003 XML)",
+        ),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><annonces><annonce/></annonces>", "XML"),
+        (b"<vehicles>\n  <vehicle id='1'>\n", "XML"),
+        ("<?xml version='1.0'?><a/>".encode("utf-16-le"), "XML"),
+        (b"{\\rtf1\\ansi Marque\\tab Mod\\'e8le}", "RTF"),
+        (b"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=x\r\n\r\n", "MHTML"),
+        (b'ID;PWXL;N;E\r\nP;PGeneral\r\nC;Y1;X1;K"Marque"\r\nE\r\n', "SYLK (.slk)"),
+        (gzip.compress(gzip.compress(b"Marque;Mod\n")), "gzip (compressed twice)"),
+        (zstandard.compress(gzip.compress(b"Marque;Mod\n")), "gzip (compressed twice)"),
+        (gzip.compress(b"%PDF-1.7" + bytes(100)), "PDF"),
+        (b"stock.csv" + bytes(248) + b"ustar  \0" + bytes(248), "tar"),
+        (b"\x09\x08\x10\x00\x00\x05" + bytes(90), "Excel 5 (.xls)"),
+    ],
+)
+@pytest.mark.parametrize("block", [3, 65_536])
+def test_a_file_of_another_kind_is_refused_by_its_content(
+    data: bytes, given: str, block: int
+) -> None:
+    with pytest.raises(UnsupportedUpload) as error:
+        receive(data, block=block)
+    assert error.value.params["given"] == given
+
+
+@pytest.mark.parametrize(
+    "header", ["<ref>,", "ID;PRIX;", "<date>\t", "content-type,", "TABLE;", " \n\n<b>,"]
+)
+def test_a_csv_with_an_unusual_first_column_is_a_csv(header: str) -> None:
+    delimiter = header[-1]
+    cells = ["company", "model", "year", "fuel", "transmission", "km_driven"]
+    row = ["C"] * header.count(delimiter) + ["Dacia", "Logan", "2019", "Diesel", "Manual", "45000"]
+    text = f"{header}{delimiter.join(cells)}\n{delimiter.join(row)}\n"
+    assert receive(text.encode())[2].kind is FileKind.CSV

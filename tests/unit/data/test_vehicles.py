@@ -1,9 +1,8 @@
 """A vehicle is found by many spellings of its model."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from data.hedonic.model import split_vehicle
 from data.hedonic.ordinal_encoder import VehicleIndex
 from data.market.reference import ReferenceMarket
 
@@ -82,29 +81,32 @@ def test_a_model_that_the_brand_itself_has_is_no_other_brands() -> None:
     assert index.code("renault", "duster", 2015) == 2
 
 
-class ThoroughIndex(VehicleIndex):
-    """Looks at all candidates of every name."""
-
-    def _may_match(self, *_: str) -> bool:
-        return True
-
-
-MARKET = [tuple(vehicle.split("|")) for vehicle in ReferenceMarket.load().hedonic.vehicle_years]
-QUICK, THOROUGH = (kind(MARKET, [2015.0] * len(MARKET)) for kind in (VehicleIndex, ThoroughIndex))
-COMPANIES = sorted({company for company, _ in MARKET} | {"", "unknown"})
-WORDS = sorted({word for pair in MARKET for name in pair for word in name.split(" ")})
-ANY_WORD = st.one_of(
-    st.sampled_from(WORDS),
-    st.sampled_from(WORDS).map(lambda word: word[:-1]),
-    st.text("abcdir0123", min_size=1, max_size=6),
-    st.sampled_from(["classe", "class", "serie", "vii", "iv", "320d", "c220", "sport"]),
-)
+def test_a_known_name_without_statistics_is_not_taken_for_a_shorter_one() -> None:
+    index = VehicleIndex([("citroen", "c3"), ("renault", "clio")], [2015, 2015])
+    assert index.code("citroen", "c3 aircross", 2019) == 0
+    assert index.code("renault", "clio 4", 2015) == 2, "a generation is the same model"
 
 
-@settings(max_examples=1500, deadline=None)
-@given(company=st.sampled_from(COMPANIES), words=st.lists(ANY_WORD, max_size=4))
-def test_a_name_is_given_up_early_only_if_no_candidate_of_it_is_known(
-    company: str, words: list[str]
-) -> None:
-    model = " ".join(words)
-    assert QUICK.codes(company, model) == THOROUGH.codes(company, model)
+def test_vehicles_that_the_catalogue_does_not_know_are_found() -> None:
+    vehicles = [("zastava", "koral"), ("zastava", "koral in"), ("dacia", "supernova")]
+    index = VehicleIndex(vehicles, [1995, 1998, 2001])
+    assert index.code("zastava", "koral", None) == 1
+    assert index.code("zastava", "koral in l", None) == 2
+    assert index.code("zastava", "koral 55", None) == 1
+    assert index.code("dacia", "super nova", None) == 3
+    assert index.code("dacia", "supernova rapsodie", None) == 3
+    assert index.code("zastava", "skala", None) == 0
+
+
+def test_vehicles_are_found_by_the_catalogues_name() -> None:
+    index = VehicleIndex([("volkswagen", "new beetle"), ("dacia", "stepway")], [2005, 2015])
+    assert index.code("volkswagen", "coccinelle", 2005) == 1
+    assert index.code("dacia", "sandero", 2015) == 2
+
+
+MARKET = [split_vehicle(vehicle) for vehicle in ReferenceMarket.load().hedonic.vehicle_years]
+
+
+def test_every_vehicle_of_the_market_has_its_own_code() -> None:
+    index = VehicleIndex(MARKET, [2015.0] * len(MARKET))
+    assert [index.code(*pair, year=None) for pair in MARKET] == list(range(1, len(MARKET) + 1))

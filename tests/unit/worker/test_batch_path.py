@@ -12,10 +12,11 @@ import pytest
 
 from shared.audit.log import ChainVerifier
 from shared.blobs.batch_files import part_name
-from shared.domain.batch import Batch, BatchOutcome, RowCounts
+from shared.domain.batch import RESULT_COLUMNS, Batch, BatchOutcome, RowCounts
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState
+from shared.domain.notes import NoteCount
 from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
@@ -106,12 +107,11 @@ def test_bad_rows_are_reported_cell_by_cell_and_sink_no_other_row(path: BulkPath
     assert batch.progress.counts == RowCounts(valid=2, invalid=2)
     statuses = [row["row_status"] for row in rows_of(path, batch)]
     assert statuses == ["valued", "rejected", "rejected", "valued"]
-    year, km, ragged = path.errors(batch)
+    year, ragged = path.errors(batch)
     assert (year["line"], year["column"], year["value"], year["code"], year["row_key"]) == (
         3, "year", "1890", "out-of-range", "Corolla",
     )  # fmt: skip
     assert "from 1990" in year["message"]
-    assert (km["column"], km["value"], km["code"]) == ("km_driven", "a lot", "not-a-number")
     assert (ragged["line"], ragged["column"], ragged["code"]) == (4, None, "wrong-cell-count")
     assert ragged["message"] == "Number of cells in the row: 7 instead of 6."
 
@@ -119,7 +119,7 @@ def test_bad_rows_are_reported_cell_by_cell_and_sink_no_other_row(path: BulkPath
 def test_the_error_report_speaks_the_language_of_whoever_reads_it(path: BulkPath) -> None:
     batch = path.run(file_of(BAD_ROW), language="en")
     assert path.errors(batch, "fr")[0]["message"].startswith("Champ « Année » : attendu")
-    assert "Odometer: expected a number" in rows_of(path, batch)[0]["row_error"]
+    assert "Year of first registration: expected" in rows_of(path, batch)[0]["row_error"]
 
 
 def test_the_rejected_rows_can_be_corrected_and_uploaded_again(path: BulkPath) -> None:
@@ -130,7 +130,40 @@ def test_the_rejected_rows_can_be_corrected_and_uploaded_again(path: BulkPath) -
     again = path.run(fixed.encode())
     assert again.progress.outcome is BatchOutcome.COMPLETE
     header = path.text(again).splitlines()[0]
-    assert header == f"{HEADER},price_mad,low_mad,high_mad,row_status,row_error"
+    assert header == f"{HEADER},{','.join(RESULT_COLUMNS)}"
+
+
+def test_an_unreadable_optional_cell_is_noted_and_its_row_valued(path: BulkPath) -> None:
+    batch = path.run(file_of(GOOD_ROW, GOOD_ROW.replace("25000", "a lot")), language="en")
+    assert batch.progress.outcome is BatchOutcome.COMPLETE
+    clean, noted = rows_of(path, batch)
+    assert (clean["row_notes"], clean["row_status"]) == ("", "valued")
+    assert noted["row_notes"].startswith("Value ignored: Odometer: expected a number")
+    assert "a lot" in noted["row_notes"]
+    assert NoteCount("km_driven", "not-a-number", 1, ("a lot",)) in batch.progress.notes
+    assert NoteCount("km_driven", "missing-field", 1) in batch.progress.notes
+
+
+def test_each_row_says_what_was_read_of_its_names(path: BulkPath) -> None:
+    slip = GOOD_ROW.replace("Toyota", "Toyotta")
+    batch = path.run(file_of(GOOD_ROW, slip, GOOD_ROW.replace("Toyota,Corolla", "Nobody,Nix")))
+    exact, corrected, unknown = rows_of(path, batch)
+    assert (exact["read_as"], exact["match"]) == ("Toyota Corolla", "exact")
+    assert exact["suggestions"] == ""
+    assert (corrected["read_as"], corrected["match"]) == ("Toyota Corolla", "corrected")
+    assert unknown["match"] == "exact"  # this model knows every name
+    audit = [orjson.loads(line) for line in path.audit_lines()]
+    assert "match" not in audit[0]
+    assert audit[1]["given"] == {"company": "toyotta", "model": "corolla"}
+    assert audit[1]["features"]["company"] == "toyota"
+    notes = {note.code: note for note in batch.progress.notes}
+    assert notes["name-corrected"].examples == ("toyotta corolla → Toyota Corolla",)
+
+
+def test_a_row_without_brand_or_model_is_rejected_for_it(path: BulkPath) -> None:
+    batch = path.run(file_of(GOOD_ROW.replace("Toyota", ""), GOOD_ROW.replace("Corolla", "-")))
+    assert batch.progress.counts.invalid >= 1
+    assert [error["field"] for error in path.errors(batch)][-1] == "model"
 
 
 def test_a_row_with_too_many_cells_keeps_all_of_them_among_the_rejected(path: BulkPath) -> None:
@@ -171,7 +204,7 @@ def test_a_dry_run_reports_and_prices_nothing(path: BulkPath) -> None:
     rows = rows_of(path, batch)
     assert [row["row_status"] for row in rows] == ["valid", "rejected"]
     assert {row["price_mad"] for row in rows} == {""}
-    assert (path.model.calls, path.audit_lines(), len(path.errors(batch))) == (0, [], 2)
+    assert (path.model.calls, path.audit_lines(), len(path.errors(batch))) == (0, [], 1)
 
 
 def test_on_error_abort_ends_the_batch_at_the_first_bad_row(path: BulkPath) -> None:

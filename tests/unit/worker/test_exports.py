@@ -16,6 +16,7 @@ from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import TooManyRowsForSheet
 from shared.domain.exports import STORED, Export
 from shared.messages.exports import LOCALIZED_HEADERS, RESULT_HEADERS
+from shared.messages.texts import Language
 from shared.tabular.headers import field_for_header, find_asking_column
 from tests.batch_parts import BulkPath, cars_csv
 from tests.conftest import Servers
@@ -108,7 +109,7 @@ def test_decimal_commas_stand_in_the_added_numbers_only(path: BulkPath) -> None:
     ("language", "name"), [("fr", "Prix estimé (MAD)"), ("en", "Estimated price (MAD)")]
 )
 def test_headers_are_words_in_the_language_of_the_batch(
-    path: BulkPath, language: str, name: str
+    path: BulkPath, language: Language, name: str
 ) -> None:
     batch = path.run(STOCK, language=language)
     plain = cells(whole(path, batch, STORED), ";")

@@ -5,13 +5,14 @@ import io
 import itertools
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from data.vehicles.columns import values_at
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
@@ -20,6 +21,7 @@ from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import START, CsvReader
 from shared.tabular.headers import find_asking_column
+from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine
 from worker.batches.fast_csv.interner import StringInterner
@@ -49,8 +51,8 @@ CELLS = {
         "'",
         "-a",
     ],
-    "company": ["Toyota", "VW", "", "Citroën", "n/a", "x" * 90],
-    "model": ["Corolla", "C3", "Golf 7", "", "日産"],
+    "company": ["Toyota", "VW", "", "Citroën", "n/a", "x" * 90, "Dacai", "Dacia Logan", "Nobody"],
+    "model": ["Corolla", "C3", "Golf 7", "", "日産", "Dacia Logan MCV", "Corola", "Golg"],
     "year": ["2020", "2018.0", "1890", "", "2,020", "02019", "12/2019", "20200", "année"],
     "fuel": ["Essence", "Diesel", "vapeur", "", "Electric"],
     "transmission": ["Manuelle", "auto", "", "?"],
@@ -82,15 +84,31 @@ CELLS = {
         "\x1e",
     ],
 }
+CONSTANTS = (
+    {},
+    {},
+    {"company": "Dacia"},
+    {"fuel": "Essence", "km_driven": "15000"},
+    {"company": "Toyota", "model": "Corolla", "transmission": "Manuelle"},
+)
+"""What a caller states for all rows of a file."""
 QUOTES = ("none", "needed", "all", "some")
 """Which cells of a file are quoted."""
 
 
 def manifest(
-    delimiter: str = ",", encoding: str = "utf-8", header: tuple[str, ...] = HEADER, **options: Any
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    header: tuple[str, ...] = HEADER,
+    constants: dict[str, str] | None = None,
+    units: dict[str, str] | None = None,
+    **options: Any,
 ) -> BatchManifest:
+    """A batch; a field with a constant is read from no column, whatever the header says."""
     columns = {
-        name: ColumnMatch(index=HEADER.index(name), confidence=1, basis="name") for name in FIELDS
+        name: ColumnMatch(index=HEADER.index(name), confidence=1, basis="name")
+        for name in FIELDS
+        if name not in (constants or {})
     }
     return BatchManifest(
         id=BatchId(new_id()),
@@ -104,14 +122,24 @@ def manifest(
             header=header,
             columns=columns,
             asking=find_asking_column(header, (), ()),
+            constants=constants or {},
+            units=units or {},
         ),
         sha256="0" * 64,
         size_bytes=10,
     )
 
 
+class Table(NamedTuple):
+    """Estimates of n cars."""
+
+    quantiles_mad: np.ndarray
+    model_known: np.ndarray
+
+
 def quantiles_of(km: Any) -> np.ndarray:
-    """Prices with no, one and two digits after the point."""
+    """Prices with no, one and two digits after the point; 1 km where it is missing."""
+    km = np.nan_to_num(np.asarray(km, dtype=np.float64), nan=1.0)
     price = np.maximum(300_000.0 - np.asarray(km, dtype=np.float64) / 7, 5_000.0)
     return np.round(price[:, None] * (0.5 + np.asarray(QUANTILE_LEVELS)), 2)
 
@@ -127,10 +155,12 @@ def _same_elapsed_time() -> Iterator[None]:
         yield
 
 
-def estimate(_: str, columns: Any, n: int) -> np.ndarray:
+def estimate(_: str, columns: Any, n: int) -> Table:
+    """Estimates of a model that knows some models, one of them by training only."""
     quantiles = quantiles_of(columns["km_driven"])
+    models = values_at(columns["model"], range(n))
     assert len(quantiles) == n
-    return quantiles
+    return Table(quantiles, np.array([model not in {"golf 7", "c3"} for model in models]))
 
 
 def general(validator: ColumnValidator | None = None) -> GeneralEngine:
@@ -143,14 +173,17 @@ def fast_csv(*validators: ColumnValidator) -> FastCsvEngine:
     """A fast CSV engine with a validator per decimal sign; its fallback is an error."""
     used = dict(zip(("auto", ",", "."), validators or [ColumnValidator()], strict=False))
     broken: Any = SimpleNamespace()
-    return FastCsvEngine(estimate, used.__getitem__, lambda: AT, general=broken)
+    return FastCsvEngine(
+        estimate, lambda dialect: used[dialect.decimal], lambda: AT, general=broken
+    )
 
 
 def compiled_part(
     chunk: FastCsvChunk, batch: BatchManifest, interner: StringInterner
 ) -> Part | None:
     """The part of the compiled loops; None if they leave it to the general engine."""
-    return fast_csv().try_value(batch, chunk, interner)
+    constants = constant_values(batch.dialect, interner.validator)
+    return fast_csv().try_value(batch, chunk, interner, constants)
 
 
 def general_chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[CellChunk]:
@@ -178,8 +211,9 @@ def chunks(data: bytes, batch: BatchManifest, rows: int) -> Iterator[FastCsvChun
 
 def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
     """Value a file by both engines, chunk by chunk; which chunks the compiled loops took."""
-    oracle = general(ColumnValidator(batch.dialect.decimal))
-    interner = StringInterner(ColumnValidator(batch.dialect.decimal))
+    dialect = batch.dialect
+    oracle = general(ColumnValidator(dialect.decimal, dialect.units))
+    interner = StringInterner(ColumnValidator(dialect.decimal, dialect.units))
     taken = []
     for found, cells in zip(
         chunks(data, batch, rows), general_chunks(data, batch, rows), strict=True
@@ -194,6 +228,7 @@ def check(data: bytes, batch: BatchManifest, rows: int = 3) -> list[bool]:
         if part is not None:
             assert part[:5] == expected[:5]
             assert part.head[:3] == expected.head[:3]
+            assert (part.notes, part.asking_sides) == (expected.notes, expected.asking_sides)
             histogram, other = part.head.histogram, expected.head.histogram
             assert list(histogram.counts) == list(other.counts)
             assert histogram.sum_mad == pytest.approx(other.sum_mad)
@@ -259,7 +294,9 @@ def files(draw: st.DrawFn) -> tuple[bytes, BatchManifest, int]:
         lines.append(row + tail if draw(st.integers(0, 9)) else draw(odd))
     text = end.join(lines) + draw(st.sampled_from(["", end, end + end]))
     options = {"dry_run": draw(st.booleans()), "language": draw(st.sampled_from(["fr", "en"]))}
-    batch = manifest(delimiter, encoding, header, **options)
+    constants = draw(st.sampled_from(CONSTANTS))
+    units = draw(st.sampled_from([{}, {"km_driven": "miles"}]))
+    batch = manifest(delimiter, encoding, header, constants, units, **options)
     return text.encode(encoding, "replace"), batch, draw(st.integers(1, 4))
 
 
@@ -489,10 +526,10 @@ def test_text_behind_a_closing_quote_of_a_later_row_sinks_no_row_between() -> No
 
 
 def test_cells_that_no_car_needs_may_be_missing_at_the_end() -> None:
-    rows = ["R1,Toyota,Corolla,2020,Petrol,Manual,25000", "R2,VW,Golf,2019,Diesel,Auto"]
+    rows = ["R1,Toyota,Corolla,2020,Petrol,Manual,25000", "R2,VW,Golf"]
     data = "\n".join([",".join(HEADER), *rows]).encode()
     (chunk,) = general_chunks(data, manifest(), 100)
-    assert chunk.faults == {1: ("wrong-cell-count", 6)}
+    assert chunk.faults == {1: ("wrong-cell-count", 3)}
     assert [column[0] for column in chunk.columns[-2:]] == ["", ""]
     assert check(data, manifest()) == [False]
 

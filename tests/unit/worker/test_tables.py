@@ -139,11 +139,12 @@ def test_what_other_writers_put_into_cells_is_read(tmp_path: Path) -> None:
         '<c t="e"><v>#REF!</v></c>', '<c t="d"><v>2020-01-05</v></c>', "<c><v>1.5E3</v></c>",
         '<c r="J2"><v>7</v></c>', "<c><f>1/3</f><v>0.33333333333333331</v></c>",
     ]  # fmt: skip
-    plain = workbook([["a", "b"], row], texts=texts)
+    names = list("abcdefghijk")
+    plain = workbook([names, row], texts=texts)
     prefixed = zipped(
         {
             name: part.replace("<", "<x:").replace("<x:/", "</x:").replace("xmlns=", "xmlns:x=")
-            for name, part in parts_of({"s": sheet_xml([["a", "b"], row])}, texts=texts).items()
+            for name, part in parts_of({"s": sheet_xml([names, row])}, texts=texts).items()
         }
     )
     expected = ["2", "Dacia", "line\nend", "cached", "", "2020-01-05", "1500", "", "", "",
@@ -408,10 +409,30 @@ def test_a_file_that_cannot_be_read_ends_with_a_reason(
     assert path.model.calls == 0
 
 
-def test_an_old_and_a_locked_workbook_are_told_apart(path: BulkPath) -> None:
-    assert refusal(path, locked("Workbook"))[1]["given"] == "Excel 97-2003 (.xls)"
-    assert refusal(path, locked("EncryptedPackage"))[1]["given"] == "Excel (password)"
-    assert refusal(path, zipped({"content.xml": "<x/>"}))[1]["given"] == "OpenDocument"
+ODS = {"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": "<x/>"}
+
+
+@pytest.mark.parametrize(
+    ("data", "given"),
+    [
+        (locked("Workbook"), "Excel 97-2003 (.xls)"),
+        (locked("Book"), "Excel 5 (.xls)"),
+        (locked("EncryptedPackage"), "Excel (password)"),
+        (locked("WordDocument"), "Word (.doc)"),
+        (locked("another"), "Excel 97-2003 (.xls)"),
+        (zipped({"xl/workbook.bin": b"x"}), "Excel (.xlsb)"),
+        (zipped({"XL\\Workbook.bin": b"x"}), "Excel (.xlsb)"),
+        (zipped(ODS), "OpenDocument (.ods)"),
+        (zipped({"content.xml": "<x/>"}), "OpenDocument"),
+        (zipped({"Index/Document.iwa": b"x"}), "Apple iWork (.numbers)"),
+        (zipped({"stock.csv": "a,b"}), "ZIP"),
+    ],
+)
+def test_a_spreadsheet_of_another_format_is_refused_by_its_name(
+    path: BulkPath, data: bytes, given: str
+) -> None:
+    code, params = refusal(path, data)
+    assert (code, params["given"]) == ("unsupported-upload", given)
 
 
 def test_a_workbook_that_unzips_to_too_much_is_refused_before_it_is_opened(
@@ -576,5 +597,5 @@ def json_verdict(name: str, number: float) -> tuple[Any, list[str]]:
 )
 def test_a_number_in_a_cell_means_what_it_means_in_json(name: str, number: float) -> None:
     shown = cell_text(float(number))
-    values, errors = ColumnValidator(".").validate({name: [shown]})
+    values, errors, _ = ColumnValidator(".").validate({name: [shown]})
     assert (values[name][0], [error.code for error in errors]) == json_verdict(name, number)

@@ -5,13 +5,14 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.batch import RowCounts
+from shared.domain.batch import Batch, RowCounts
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers
 from tests.workbooks import (
@@ -154,27 +155,51 @@ WORKBOOK_TYPE = (
 )
 
 
+SHEET, RELS, TEXTS = "xl/worksheets/s1.xml", "xl/_rels/workbook.xml.rels", "xl/sharedStrings.xml"
+TEXTS_REFERENCE = (
+    f'<Relationship Id="s" Type="{RELATIONS}/sharedStrings" Target="/xl/Texts.XML"/>'
+    "</Relationships>"
+)
+STRICT = {
+    MAIN: "http://purl.oclc.org/ooxml/spreadsheetml/main",
+    RELATIONS: "http://purl.oclc.org/ooxml/officeDocument/relationships",
+}
+OTHER_BOOK = {"xl/workbook.xml": "xl/book.xml", RELS: "xl/_rels/book.xml.rels"}
+FORMS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
+    "strict": ({}, STRICT, {}),
+    "strings by reference": (
+        {TEXTS: "xl/texts.xml"}, {"</Relationships>": TEXTS_REFERENCE}, {},
+    ),
+    "percent signs": (
+        {SHEET: "xl/worksheets/Stock été.xml"}, {"s1.xml": "Stock%20%C3%A9t%C3%A9.xml"}, {},
+    ),
+    "workbook at the root": (
+        {"xl/workbook.xml": "workbook.xml", RELS: "_rels/workbook.xml.rels",
+         SHEET: "worksheets/s1.xml", TEXTS: "sharedStrings.xml"},
+        {},
+        {"[Content_Types].xml": WORKBOOK_TYPE.replace("/xl/book.xml", "/workbook.xml")},
+    ),
+    "other workbook part": (
+        OTHER_BOOK, {}, {"_rels/.rels": PACKAGE_RELATIONS, "[Content_Types].xml": WORKBOOK_TYPE},
+    ),
+    "other workbook part by type": (OTHER_BOOK, {}, {"[Content_Types].xml": WORKBOOK_TYPE}),
+}  # fmt: skip
+"""Unusual forms of a workbook: names of parts, texts in parts, and parts besides."""
+
+
 def renamed(parts: dict[str, str], form: str) -> bytes:
     """The same workbook with other names of its parts."""
     if form == "backslashes":
         return zipped({name.replace("/", "\\"): part for name, part in parts.items()})
     if form == "upper case":
         return zipped({name.upper(): part for name, part in parts.items()})
-    if form == "strict":
-        strict = "http://purl.oclc.org/ooxml"
-        forms = {MAIN: f"{strict}/spreadsheetml/main", RELATIONS: f"{strict}/relationships"}
-        for usual, other in forms.items():
-            parts = {name: part.replace(usual, other) for name, part in parts.items()}
-        return zipped(parts)
-    names = {
-        "xl/workbook.xml": "xl/book.xml",
-        "xl/_rels/workbook.xml.rels": "xl/_rels/book.xml.rels",
-    }
-    parts = {names.get(name, name): part for name, part in parts.items()}
-    return zipped(parts | {"_rels/.rels": PACKAGE_RELATIONS, "[Content_Types].xml": WORKBOOK_TYPE})
+    names, texts, besides = FORMS[form]
+    for usual, other in texts.items():
+        parts = {name: part.replace(usual, other) for name, part in parts.items()}
+    return zipped({names.get(name, name): part for name, part in parts.items()} | besides)
 
 
-@pytest.mark.parametrize("form", ["backslashes", "upper case", "strict", "other workbook part"])
+@pytest.mark.parametrize("form", ["backslashes", "upper case", *FORMS])
 def test_a_workbook_whose_parts_have_unusual_names_is_read(path: BulkPath, form: str) -> None:
     row = ['<c t="s"><v>0</v></c>', *CAR_ROW[1:]]
     parts = parts_of({"Stock": sheet_xml([CAR_HEADER, row])}, texts="<si><t>R7</t></si>")
@@ -185,24 +210,171 @@ def test_a_workbook_whose_parts_have_unusual_names_is_read(path: BulkPath, form:
 # Rows and cells that a person sees otherwise
 
 
+def notices(batch: Batch) -> dict[str, tuple[str, ...]]:
+    """Values of a batch's notices, by code."""
+    return {notice.code: notice.values for notice in batch.manifest.dialect.notices}
+
+
 def test_hidden_rows_are_read_and_counted(path: BulkPath) -> None:
-    sheet = sheet_xml([CAR_HEADER, CAR_ROW, CAR_ROW, [], CAR_ROW])
-    for number in (3, 4, 5):
-        sheet = sheet.replace(f'<row r="{number}">', f'<row r="{number}" hidden="1">')
+    sheet = sheet_xml([["Stock"], CAR_HEADER, CAR_ROW, CAR_ROW, [], CAR_ROW, CAR_ROW])
+    for number, tag in {1: 'hidden="1"', 4: 'ht="9" hidden="1"', 5: 'hidden="1"',
+                        6: "hidden='true'"}.items():  # fmt: skip
+        sheet = sheet.replace(f'<row r="{number}">', f'<row r="{number}" {tag}>')
+    sheet = sheet.replace('<row r="7">', '<row hidden="1" r="7">')
     batch = path.run(zipped(parts_of({"Stock": sheet})))
-    assert batch.progress.counts == RowCounts(valid=3)
-    (notice,) = batch.manifest.dialect.notices
-    assert (notice.code, notice.values) == ("hidden-rows", ("2",))
+    assert batch.progress.counts == RowCounts(valid=4)
+    assert notices(batch) == {"titles-left-out": ("Stock",), "hidden-rows": ("3",)}
+
+
+def test_hidden_columns_are_read_and_named_where_they_are_used(path: BulkPath) -> None:
+    columns = (
+        '<cols><col min="1" max="1" width="9" hidden="1"/><col min="4" max="4"/>'
+        '<col hidden="true" min="6" max="7"/><col min="30" max="16384" hidden="1"/></cols>'
+    )
+    sheet = sheet_xml([CAR_HEADER, CAR_ROW]).replace("<sheetData>", f"{columns}<sheetData>")
+    batch = path.run(zipped(parts_of({"Stock": sheet})))
+    assert batch.progress.counts == RowCounts(valid=1)
+    assert notices(batch) == {"hidden-columns": ("Boîte", "Kilométrage")}
+
+
+def test_a_hidden_sheet_is_read_where_all_others_are_blank_and_is_named(path: BulkPath) -> None:
+    cars = sheet_xml([CAR_HEADER, CAR_ROW])
+    parts = parts_of({"Feuil1": sheet_xml([]), "Stock": cars})
+    book = parts["xl/workbook.xml"].replace('name="Stock"', 'name="Stock" state="veryHidden"')
+    batch = path.run(zipped({**parts, "xl/workbook.xml": book}))
+    assert batch.progress.counts == RowCounts(valid=1)
+    assert notices(batch) == {"other-sheets": ("Feuil1",), "hidden-sheet": ("Stock",)}
+
+
+def test_hidden_lists_behind_a_sheet_are_not_taken_for_it(path: BulkPath) -> None:
+    lists = sheet_xml([("Marque", "Modèle", "Année", "Carburant", "Boîte", "Kilométrage")])
+    parts = parts_of({"Listes": lists, "Stock": sheet_xml([["Voiture"], ["Dacia Logan 2019"]])})
+    book = parts["xl/workbook.xml"].replace('name="Listes"', 'name="Listes" state="hidden"')
+    batch = path.run(zipped({**parts, "xl/workbook.xml": book}))
+    assert batch.refusal[-1].params == {"sheet": "Stock", "found": "Listes"}
+
+
+def merged(rows: list[Any], *ranges: str) -> bytes:
+    """A workbook with merged cells."""
+    tags = "".join(f'<mergeCell ref="{each}"/>' for each in ranges)
+    sheet = sheet_xml(rows).replace("</sheetData>", f"</sheetData><mergeCells>{tags}</mergeCells>")
+    return zipped(parts_of({"Stock": sheet}))
 
 
 def test_a_merged_value_counts_for_each_row_of_its_block(path: BulkPath) -> None:
-    rows = [CAR_HEADER, CAR_ROW, ("R2", None, "Duster", *CAR_ROW[3:]), ["R3"], []]
-    merged = '<mergeCells count="2"><mergeCell ref="B2:B9"/><mergeCell ref="A1:A1"/></mergeCells>'
-    sheet = sheet_xml(rows).replace("</sheetData>", f"</sheetData>{merged}")
-    batch = path.run(zipped(parts_of({"Stock": sheet})))
+    rows = [CAR_HEADER, CAR_ROW, ("R2", None, "Duster", *CAR_ROW[3:]), ["R3"], [], ["R5", "VW"]]
+    batch = path.run(merged(rows, "B2:B5", "A1:A1"))
     assert [(row["Réf"], row["Marque"]) for row in rows_of(path, batch)] == [
-        ("R1", "Dacia"), ("R2", "Dacia"), ("R3", "Dacia"),
+        ("R1", "Dacia"), ("R2", "Dacia"), ("R3", "Dacia"), ("R5", "VW"),
     ]  # fmt: skip
+    assert notices(batch) == {"merged-cells": ("2",)}
+
+
+def test_a_merged_text_counts_for_each_named_column_and_a_number_for_the_first(
+    path: BulkPath,
+) -> None:
+    header = [*CAR_HEADER, None, "Prix", "Note", None, "État"]
+    first = [*CAR_ROW[:6], 45_000, None, None, "VENDU le 3"]
+    second = ["R2", "Dacia Duster", None, *CAR_ROW[3:6], 60_000, None, 90_000]
+    batch = path.run(merged([header, first, second, ["R3"]], "G2:I2", "B3:C4", "J2:L3", "D3:D4"))
+    names = ("Réf", "Marque", "Modèle", "Année", "Prix", "Note", "column_11", "État")
+    assert [[row[name] for name in names] for row in rows_of(path, batch)] == [
+        ["R1", "Dacia", "Logan", "2019", "", "VENDU le 3", "", "VENDU le 3"],
+        ["R2", "Dacia Duster", "Dacia Duster", "2019", "90000", "VENDU le 3", "", "VENDU le 3"],
+        ["R3", "Dacia Duster", "Dacia Duster", "2019", "", "", "", ""],
+    ]
+    assert notices(batch)["merged-cells"] == ("7",)
+
+
+def test_names_merged_over_two_lines_of_a_header_count_in_the_second(path: BulkPath) -> None:
+    top = ("Réf", "Marque", "Modèle", "Année", "Technique", None, None)
+    low = (None, None, None, None, "Carburant", "Boîte", "Kilométrage")
+    ranges = ("A1:A2", "B1:B2", "C1:C2", "D1:D2", "E1:G1")
+    batch = path.run(merged([top, low, CAR_ROW], *ranges))
+    assert batch.manifest.dialect.header == CAR_HEADER
+    assert batch.progress.counts == RowCounts(valid=1)
+    assert "merged-cells" not in notices(batch)
+
+
+def test_a_header_that_is_merged_with_the_row_below_adds_nothing_to_it(path: BulkPath) -> None:
+    batch = path.run(merged([CAR_HEADER, (*CAR_ROW[:1], None, *CAR_ROW[2:])], "B1:B2"))
+    assert batch.manifest.dialect.header == CAR_HEADER
+    assert [row["Marque"] for row in rows_of(path, batch)] == [""]
+    assert "merged-cells" not in notices(batch)
+
+
+@pytest.mark.parametrize(
+    ("cell_xml", "count"),
+    [
+        ("<c><f>H9*2</f></c>", 1),
+        ("<c><f>H9*2</f><v/></c>", 1),
+        ('<c t="str"><f>H9</f><v></v></c>', 1),
+        ('<c><f t="shared" si="1"/></c>', 1),
+        ("<c><f>H9*2</f><v>0</v></c>", 0),
+        ("<c><f>H9*2</f><v>7</v></c>", 0),
+    ],
+)
+@pytest.mark.parametrize("calculates", [False, True])
+def test_formulas_without_a_saved_value_are_counted(
+    path: BulkPath, cell_xml: str, count: int, *, calculates: bool
+) -> None:
+    shared = '<c t="str"><f t="shared" ref="A2:H2" si="1">H9</f><v>R1</v></c>'
+    cells: list[Any] = [shared, *CAR_ROW[1:], cell_xml]
+    parts = parts_of({"Stock": sheet_xml([[*CAR_HEADER, "Prix"], cells])})
+    if calculates:  # a saved zero is no result then
+        calculation = '</sheets><calcPr calcId="1" fullCalcOnLoad="1"/>'
+        parts["xl/workbook.xml"] = parts["xl/workbook.xml"].replace("</sheets>", calculation)
+        count = max(count, int(">0<" in cell_xml))
+    batch = path.run(zipped(parts))
+    assert notices(batch).get("formulas-without-values", ("0",)) == (str(count),)
+    (row,) = rows_of(path, batch)
+    found = re.search(r"<v>(\d)", cell_xml)
+    assert row["Prix"] == ("" if count or found is None else found[1])
+
+
+def test_cells_beyond_the_header_are_left_out_and_their_rows_named(path: BulkPath) -> None:
+    far = [*CAR_ROW, None, "à rappeler"]
+    rows = [CAR_HEADER, CAR_ROW, far, [*[None] * 9, "note"], *[far] * 5]
+    batch = path.run(workbook(rows))
+    assert batch.progress.counts == RowCounts(valid=7)
+    assert notices(batch) == {"cells-beyond-header": ("3", "4", "5", "6", "7", "…")}
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("#,##0\\ [$€-40C]", "14500 €"),
+        ("[$$-409]#,##0.00;[Red]-0", "14500 $"),
+        ('#,##0 "EUR"', "14500 EUR"),
+        ("#,##0 €", "14500 €"),
+        ('0" miles"', "14500 miles"),
+        ("#,##0 [$MAD]", "14500"),
+        ('#,##0 "DH"', "14500"),
+        ('0 "km"', "14500"),
+        ("[>999]# ##0;0", "14500"),
+    ],
+)
+def test_a_foreign_currency_or_unit_of_a_number_format_is_part_of_the_cell(
+    code: str, text: str
+) -> None:
+    styles = (
+        f'<numFmts><numFmt numFmtId="170" formatCode="{escape(code, {chr(34): "&quot;"})}"/>'
+        '</numFmts><cellStyleXfs><xf numFmtId="170"/></cellStyleXfs>'
+        '<cellXfs><xf numFmtId="0"/><xf numFmtId="170"/></cellXfs>'
+    )
+    cells = ['<c s="1"><v>14500</v></c>', '<c s="1" t="n"><f>A2</f><v>1.45E4</v></c>',
+             '<c s="0"><v>7</v></c>', '<c s="1" t="inlineStr"><is><t>x</t></is></c>', '<c s="1"/>',
+             '<c r="F1" s="1"><v>14500</v></c>']  # fmt: skip
+    assert sheet_rows(workbook([cells], styles=styles)) == {1: [text, text, "7", "x", "", text]}
+
+
+@pytest.mark.parametrize(
+    "error", ["#REF!", "#N/A", "#NAME?", "#SPILL!", "#CALC!", "#GETTING_DATA", "#NV", "Err:502", ""]
+)
+def test_any_error_value_is_blank(error: str) -> None:
+    cells = [f'<c t="e"><v>{error}</v></c>', f"<c r='B1' t='e' s='0'><f>1/0</f><v>{error}</v></c>",
+             '<c t="e"/>', "end"]  # fmt: skip
+    assert sheet_rows(workbook([cells])) == {1: ["", "", "", "end"]}
 
 
 def test_an_error_value_in_a_cell_is_no_value(path: BulkPath) -> None:
@@ -233,6 +405,21 @@ def test_dates_times_and_durations_are_told_apart(style: int, value: float, text
     assert sheet_rows(data) == {1: [text]}
 
 
+@pytest.mark.parametrize(
+    ("cell_xml", "text"),
+    [
+        ('<c t="n"><v>sur demande</v></c>', "sur demande"),
+        ('<c s="0" t="number"><v>7</v></c>', "7"),
+        ('<c t=""><v>1,5</v></c>', "1,5"),
+        ("<c><v>NaN</v></c>", ""),
+        ("<c><v>-INF</v></c>", ""),
+    ],
+)
+def test_a_cell_of_a_wrong_type_is_read_as_its_text(cell_xml: str, text: str) -> None:
+    data = workbook([["x", cell_xml, 8, True, '<c t="n"><v>9</v></c>']])
+    assert sheet_rows(data) == {1: ["x", text, "8", "true", "9"]}
+
+
 # The engines
 
 
@@ -260,13 +447,13 @@ def test_the_rows_of_a_table_are_valued_by_the_fast_engine_as_by_the_general_one
     monkeypatch.setattr("worker.batches.split.supports_fast_csv", lambda _: False)
     monkeypatch.setattr("worker.batches.split.cut", watched)
     general = path.run(data, key_column="Réf")
-    assert fast.progress.counts == general.progress.counts == RowCounts(valid=54, invalid=5)
+    assert fast.progress.counts == general.progress.counts == RowCounts(valid=55, invalid=4)
     assert len(chunks) > 2
     for name in ("results.csv", "rejected.csv", "errors.ndjson"):
         assert path.text(fast, name) == path.text(general, name)
     assert [(error["line"], error["column"]) for error in path.errors(fast)] == [
         (8, "Année"), (10, "Kilométrage"), (12, "Marque"), (12, "Modèle"), (12, "Année"),
-        (12, "Carburant"), (12, "Boîte"), (12, "Kilométrage"), (13, "Kilométrage"), (14, None),
+        (12, "Carburant"), (12, "Boîte"), (12, "Kilométrage"), (13, "Kilométrage"),
     ]  # fmt: skip
 
 

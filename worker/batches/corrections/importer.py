@@ -84,6 +84,9 @@ class CorrectionImporter:
             columns=parent.dialect.columns,
             asking=parent.dialect.asking,
             decimal=parent.dialect.decimal,
+            units=parent.dialect.units,
+            constants=parent.dialect.constants,
+            currency=parent.dialect.currency,
             is_corrected=True,
         )
         self._files.write_corrected(manifest.id, dialect)

@@ -25,6 +25,7 @@ from shared.domain.batch import (
 )
 from shared.domain.ids import ID_LENGTH, BatchId
 from shared.domain.job import JobState
+from shared.domain.notes import NoteCounter
 from shared.redis.batches import BatchLedger
 from shared.tabular.csv_reader import START, SourceRow
 from worker.batches.corrections.importer import read_rejected_lines
@@ -216,6 +217,8 @@ def corrected_progress(
         outcome=outcome,
         counts=counts,
         error=None if state is JobState.SUCCEEDED else final.error,
+        notes=NoteCounter().merge(final.notes).merge(end.notes).result(),
+        asking_sides=final.asking_sides + end.asking_sides,
         corrections=(*final.corrections, correction),
         corrected_at=end.finished_at,
     )

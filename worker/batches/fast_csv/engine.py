@@ -1,6 +1,8 @@
 """The fast CSV engine: compiled loops read and write the rows, texts are validated once."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,15 +11,15 @@ from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
-from worker.batches.engine import EstimatePrices, ValidatorFor
+from worker.batches.engine import EstimatePrices, ValidatorFor, constant_values
 from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.part import make_part
-from worker.batches.fast_csv.rows import read_rows
+from worker.batches.fast_csv.rows import NO_CONSTANTS, read_rows
 from worker.batches.fast_csv.spans import FastCsvChunk
 from worker.batches.rows.engine import GeneralEngine
 
 MAX_INTERNERS = 3
-"""Interners that are kept, one per validator: there is a validator per decimal sign."""
+"""Interners that are kept, one per validator: there is a validator per decimal sign and units."""
 
 
 class FastCsvEngine:
@@ -48,9 +50,10 @@ class FastCsvEngine:
 
     def value(self, manifest: BatchManifest, chunk: FastCsvChunk) -> Part:
         """Value the rows of a chunk."""
-        validator = self._validator_for(manifest.dialect.decimal)
+        validator = self._validator_for(manifest.dialect)
         try:
-            part = self.try_value(manifest, chunk, self._interner(validator))
+            constants = constant_values(manifest.dialect, validator)
+            part = self.try_value(manifest, chunk, self._interner(validator), constants)
         except BaseException:
             # An interrupted update (time limit, memory) leaves the arrays inconsistent.
             self._interners.pop(validator, None)
@@ -64,24 +67,28 @@ class FastCsvEngine:
         return self._general.fail(manifest, chunk.as_cells(manifest.dialect))
 
     def try_value(
-        self, manifest: BatchManifest, chunk: FastCsvChunk, interner: StringInterner
+        self,
+        manifest: BatchManifest,
+        chunk: FastCsvChunk,
+        interner: StringInterner,
+        constants: Mapping[str, Any] = NO_CONSTANTS,
     ) -> Part | None:
         """The part of a chunk; None if its rows need the general engine."""
         started = time.perf_counter()
-        rows = read_rows(chunk, manifest.dialect, interner)
+        rows = read_rows(chunk, manifest.dialect, interner, constants)
         if rows is None:
             return None
-        quantiles = None
+        quantiles = model_known = None
         if not manifest.options.dry_run:
-            quantiles = (
-                self._estimate(manifest.model_version, rows.cars, rows.valid)
-                if rows.valid
-                else np.zeros((0, len(QUANTILE_LEVELS)))
-            )
+            quantiles, model_known = np.zeros((0, len(QUANTILE_LEVELS))), np.zeros(0, np.bool_)
+            if rows.valid:
+                estimates = self._estimate(manifest.model_version, rows.cars, rows.valid)
+                quantiles, model_known = estimates.quantiles_mad, estimates.model_known
         elapsed_ms = (time.perf_counter() - started) * 1000
         return make_part(
-            rows, manifest, interner, quantiles, at=self._clock(), elapsed_ms=elapsed_ms
-        )
+            rows, manifest, interner, quantiles, model_known,
+            at=self._clock(), elapsed_ms=elapsed_ms,
+        )  # fmt: skip
 
     def _interner(self, validator: ColumnValidator) -> StringInterner:
         if validator not in self._interners:

@@ -5,7 +5,7 @@ stands for the result in all rows of all chunks.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ import orjson
 from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoryTable, GrowingArray
-from shared.domain.car import FIELD_NAMES
+from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Number
 from shared.tabular.headers import ASKING_PRICE
+from worker.batches.fast_csv.pairs import PairTable
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED
 
 MAX_INTERNED_STRINGS = 20_000
@@ -27,6 +28,8 @@ few thousand and are validated again in milliseconds."""
 INITIAL_HASH_SLOTS = 1 << 20
 """Slots of the hash table: enough for all texts that are kept and those of a usual chunk, so that
 the table rarely grows, which empties the interner. 4 MB."""
+
+MAX_PAIR_TABLES = 8
 
 NAMES = (*FIELD_NAMES, ASKING_PRICE)
 FIELD_INDEX = {name: index for index, name in enumerate(NAMES)}
@@ -54,8 +57,8 @@ class StringInterner:
     """
 
     def __init__(self, validator: ColumnValidator) -> None:
-        self._validator = validator
-        self.limits = np.array([_limits(name) for name in NAMES])
+        self.validator = validator
+        self.limits = np.array([_limits(name, validator.units) for name in NAMES])
         self.slots: NDArray[np.int32] = np.full(INITIAL_HASH_SLOTS, -1, dtype=np.int32)
         """The hash table: codes, -1 where free."""
         self.reset()
@@ -73,7 +76,10 @@ class StringInterner:
         self.values = CategoryTable([])
         """Normal forms by code; None: no value, or refused."""
         self.refusals: dict[int, str] = {}
-        """Message codes of the texts that break a rule, by code."""
+        """Message codes of the texts that break a rule of a required field, by code."""
+        self.notes: dict[int, str] = {}
+        """Message codes of the texts of other fields that are ignored or converted, by code."""
+        self._pair_tables: dict[tuple[str | None, str | None], PairTable] = {}
         self.fragments: GrowingArray[np.uint8] = GrowingArray(np.uint8)
         """JSON members of the normal forms, concatenated; empty for no value."""
         self.fragment_ends: GrowingArray[np.int64] = GrowingArray(np.int64)
@@ -81,6 +87,7 @@ class StringInterner:
         self.longest_fragment = 0
         """Bytes."""
         self._is_refused: GrowingArray[np.bool_] = GrowingArray(np.bool_)
+        self._is_noted: GrowingArray[np.bool_] = GrowingArray(np.bool_)
         self._numbers: GrowingArray[np.float64] = GrowingArray(np.float64)
 
     def reserve(self, texts: int, size: int) -> None:
@@ -108,7 +115,7 @@ class StringInterner:
             fields: indexes of the fields that the file has.
 
         Returns:
-            (n,) whether no cell breaks a rule; an asking price that cannot be read breaks none.
+            (n,) whether no cell breaks a rule of a required field.
         """
         self.validate_new_strings()
         known = self._numbers.all
@@ -116,7 +123,7 @@ class StringInterner:
             if IS_NUMBER[field]:
                 coded = codes[field] >= 0
                 numbers[field][coded] = known[codes[field][coded]]
-        required = [field for field in fields if field != FIELD_INDEX[ASKING_PRICE]]
+        required = [field for field in fields if NAMES[field] in REQUIRED_FIELDS]
         return np.logical_not(self.refused_matrix(codes[required]).any(axis=0))
 
     def refused_matrix(self, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -125,27 +132,45 @@ class StringInterner:
             return np.zeros(codes.shape, dtype=np.bool_)
         return np.asarray(self._is_refused.all[codes] & (codes >= 0))
 
+    def noted_matrix(self, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of the codes are of texts with a note; the code -1 never has one."""
+        if not self.notes:
+            return np.zeros(codes.shape, dtype=np.bool_)
+        return np.asarray(self._is_noted.all[codes] & (codes >= 0))
+
+    def pair_table(self, company: str | None, model: str | None) -> PairTable:
+        """The pairs of brand and model in files with these constants."""
+        table = self._pair_tables.get((company, model))
+        if table is None:
+            if len(self._pair_tables) == MAX_PAIR_TABLES:
+                self._pair_tables.clear()
+            table = self._pair_tables[company, model] = PairTable(company, model)
+        return table
+
     def validate_new_strings(self) -> None:
         """Validate the texts that were added since the last call."""
         known, texts = len(self.values.values), int(self.filled[0])
         if known == texts:
             return
-        fragments, lengths, numbers, refused = [], [], [], []
+        fragments, lengths, numbers, refused, noted = [], [], [], [], []
         for code, (name, text) in enumerate(self._texts(known, texts), start=known):
-            value, refusal = self._validator.normalize(name, text)
+            value, message = self.validator.normalize(name, text)
+            is_required = name in REQUIRED_FIELDS
             fragment = b"" if value is None else orjson.dumps({name: value})[1:-1]
             fragments.append(fragment)
             lengths.append(len(fragment))
             self.values.values.append(value)
             numbers.append(np.nan if value is None or name not in NUMBERS else value)
-            refused.append(refusal is not None)
-            if refusal is not None:
-                self.refusals[code] = refusal
+            refused.append(message is not None and is_required)
+            noted.append(message is not None and not is_required)
+            if message is not None:
+                (self.refusals if is_required else self.notes)[code] = message
         self.longest_fragment = max(self.longest_fragment, *lengths)
         self.fragment_ends.extend(np.cumsum(lengths) + len(self.fragments))
         self.fragments.extend(np.frombuffer(b"".join(fragments), np.uint8))
         self._numbers.extend(numbers)
         self._is_refused.extend(refused)
+        self._is_noted.extend(noted)
 
     def text(self, code: int) -> str:
         """The text of a code."""
@@ -169,7 +194,10 @@ def _resized(array: NDArray[Any], length: int) -> NDArray[Any]:
     return fresh
 
 
-def _limits(name: str) -> Sequence[float]:
-    """The least and the greatest whole number that need no validation; none for other fields."""
+def _limits(name: str, units: Mapping[str, str]) -> Sequence[float]:
+    """The least and the greatest whole number that need no validation; none for other fields.
+
+    Numbers of a column that states another unit have to be converted.
+    """
     field = NUMBERS.get(name)
-    return (0.0, -1.0) if field is None else (field.minimum, field.maximum)
+    return (0.0, -1.0) if field is None or name in units else (field.minimum, field.maximum)

@@ -4,24 +4,25 @@ The bytes are those of the general engine (`worker.batches.rows.engine`).
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from itertools import accumulate
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from shared.blobs.parts import Part
-from shared.domain.batch import VERDICT_COLUMNS, BatchManifest, RowCounts, RowStatus
+from shared.domain.batch import BatchManifest, RowCounts
+from shared.domain.notes import AskingSides
 from shared.tabular.cells import csv_lines
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import seal_last_line
 from worker.batches.engine import (
     PRICE_INDEXES,
     RowErrors,
+    asking_sides,
     audit_members,
     error_lines,
     key_column,
+    pair_error,
     rejection_reasons,
     row_error,
 )
@@ -34,9 +35,20 @@ from worker.batches.fast_csv.interner import (
     decode_cell,
 )
 from worker.batches.fast_csv.rows import FastCsvRows
+from worker.batches.fast_csv.tails import (
+    PairMatches,
+    RowTails,
+    Texts,
+    count_notes,
+    joined,
+    quoted,
+    read_notes,
+    row_tails,
+)
+from worker.batches.names import NAME_FIELDS, audit_fragment
 
-SUFFIX_MAX_BYTES = 160
-"""Upper bound of prices and status of a row in the result file."""
+PRICES_MAX_BYTES = 80
+"""Upper bound of the prices of a row in the result file."""
 
 RECORD_MAX_BYTES = 160
 """Upper bound of prices and row numbers in an audit record."""
@@ -47,9 +59,6 @@ NUMBER_MAX_BYTES = 40
 SEAL_MAX_BYTES = 400
 """Upper bound of the two hashes and their names in the last record."""
 
-Texts = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Texts concatenated, and where each ends."""
-
 _MEMBER_STARTS = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
 
 
@@ -58,6 +67,7 @@ def make_part(
     manifest: BatchManifest,
     interner: StringInterner,
     quantiles: NDArray[np.float64] | None,
+    model_known: NDArray[np.bool_] | None,
     *,
     at: float,
     elapsed_ms: float,
@@ -69,6 +79,7 @@ def make_part(
         manifest: of their batch.
         interner: of their codes.
         quantiles: (valid rows, levels) prices in MAD; None: a dry run.
+        model_known: (valid rows,) whether the model has statistics; None: a dry run.
         at: Unix time of the estimate, seconds.
         elapsed_ms: time that the chunk took.
     """
@@ -80,11 +91,17 @@ def make_part(
     if rejected.size:
         errors = _row_errors(rows, manifest, interner, rejected)
         reasons = rejection_reasons(errors, manifest)
-    results, own = _results(rows, manifest, cents, _verdicts(rows, manifest, quantiles), reasons)
+    matches = PairMatches.of(rows, model_known)
+    notes = read_notes(rows, interner)
+    tails = row_tails(rows, manifest, matches, notes, reasons)
+    results, own = _results(rows, manifest, cents, _verdicts(rows, manifest, quantiles), tails)
     audit: bytes | memoryview = b""
     if prices is not None and rows.valid:
         template = _record_template(manifest, at, elapsed_ms)
-        audit = _audit_segment(rows, interner, cents, template)
+        audit = _audit_segment(rows, interner, cents, matches, template)
+    sides = AskingSides()
+    if quantiles is not None and rows.asking_mad is not None:
+        sides = asking_sides(rows.asking_mad[rows.is_valid], quantiles)
     return Part(
         RowCounts(valid=rows.valid, invalid=len(rejected)),
         results,
@@ -92,6 +109,8 @@ def make_part(
         _rejected(rows, manifest, results, own, reasons),
         audit,
         () if prices is None else np.sort(prices[0]).tolist(),
+        count_notes(rows, matches, notes),
+        sides,
     )
 
 
@@ -113,7 +132,8 @@ def _row_errors(
     """The errors of the rejected rows, in the order of the columns."""
     header = manifest.dialect.header
     names = list(rows.columns)
-    codes = rows.codes[[FIELD_INDEX[name] for name in names]][:, rejected]
+    fields = [FIELD_INDEX[name] for name in names]
+    codes = rows.codes[fields][:, rejected]
     lines = rows.lines[rejected].tolist()
     keys: Sequence[str | None] = [None] * len(rejected)
     if (key := key_column(manifest)) is not None:
@@ -131,6 +151,11 @@ def _row_errors(
                 value=interner.text(code),
             )
         )  # fmt: skip
+    for nth in np.flatnonzero(~rows.pairs.is_read(rows.pair_numbers[rejected])).tolist():
+        found = errors[numbers[nth]]
+        if not any(error["field"] in NAME_FIELDS for error in found):
+            pair = rows.pairs.pairs[rows.pair_numbers[numbers[nth]]]
+            found.append(pair_error(lines[nth], pair, rows.columns, header, keys[nth]))
     return errors
 
 
@@ -143,7 +168,7 @@ def _verdicts(
     delimiter = manifest.result_delimiter
     cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles), delimiter)
     lines, comma = iter(cells.splitlines()), delimiter.encode()
-    return _joined([comma + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
+    return joined([comma + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
 
 
 def _results(
@@ -151,33 +176,19 @@ def _results(
     manifest: BatchManifest,
     cents: NDArray[np.int64],
     verdicts: Texts,
-    reasons: Mapping[int, str],
+    tails: RowTails,
 ) -> tuple[bytes, NDArray[np.int64]]:
     """The lines of the result file, and (n, 2) where each row's own cells stand in them."""
-    suffix_ids = np.full(len(rows.is_valid), -1, dtype=np.int64)
-    # Many rows are rejected for the same reason.
-    kinds = {reason: kind for kind, reason in enumerate(dict.fromkeys(reasons.values()))}
-    suffix_ids[list(reasons)] = [kinds[reason] for reason in reasons.values()]
-    delimiter = manifest.result_delimiter
-    comma = delimiter.encode()
-    blank = comma * (4 if rows.asking_mad is None else 4 + len(VERDICT_COLUMNS))
-    suffixes = [
-        blank + RowStatus.REJECTED.encode() + comma + _quoted(reason, delimiter) + b"\n"
-        for reason in kinds
-    ]
-    is_dry = manifest.options.dry_run
-    status = RowStatus.VALID if is_dry else RowStatus.VALUED
-    valid_suffix = (blank if is_dry else comma) + status.encode() + comma + b"\n"
-    longest_verdict = int(np.diff(verdicts[1], prepend=0).max(initial=0))
-    longest = max([SUFFIX_MAX_BYTES + longest_verdict, *map(len, suffixes)])
+    longest = int(np.diff(verdicts[1], prepend=0).max(initial=0))
+    longest += PRICES_MAX_BYTES + max(map(len, tails.texts), default=0)
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
     own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_valid)
     own_size += rows.text.count(b'"') + len(rows.formula_starts)
     out = np.empty(own_size + longest * len(rows.is_valid), dtype=np.uint8)
     own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = write_kernels.write_results(
-        np.frombuffer(rows.text, np.uint8), rows.delimiter, ord(delimiter), rows.positions,
-        suffix_ids, cents, *verdicts, *_joined(suffixes), np.frombuffer(valid_suffix, np.uint8),
+        np.frombuffer(rows.text, np.uint8), rows.delimiter, ord(manifest.result_delimiter),
+        rows.positions, rows.is_valid, cents, *verdicts, tails.ids, *joined(tails.texts),
         rows.formula_starts, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
@@ -195,34 +206,37 @@ def _rejected(
     lines = []
     for row, reason in reasons.items():
         start, stop = own[row].tolist()
-        cells = results[start:stop], b"%d" % rows.lines[row], _quoted(reason, delimiter)
+        cells = results[start:stop], b"%d" % rows.lines[row], quoted(reason, delimiter)
         lines.append(delimiter.encode().join(cells) + b"\n")
     return b"".join(lines)
-
-
-@lru_cache(maxsize=4096)
-def _quoted(reason: str, delimiter: str) -> bytes:
-    """A reason as a cell of a CSV."""
-    return csv_lines([[reason]], delimiter)[:-1]
 
 
 def _audit_segment(
     rows: FastCsvRows,
     interner: StringInterner,
     cents: NDArray[np.int64],
+    matches: PairMatches,
     template: Sequence[bytes],
 ) -> memoryview:
     """The audit segment: one record per valid row, of which there is at least one."""
-    order = np.array([FIELD_INDEX[name] for name in rows.columns], dtype=np.int64)
+    fields = [FIELD_INDEX[name] for name in rows.columns if name not in NAME_FIELDS]
+    order = np.array(fields, dtype=np.int64)
+    stated = {name: value for name, value in rows.constants.items() if value is not None}
+    constants = b"," + orjson.dumps(stated)[1:-1] if stated else b""
+    heads = [
+        audit_fragment(each.pair, each.match) + constants if each.pair.reading else b""
+        for each in matches.distinct
+    ]
     # Pages that are never written take no memory: the bound may be generous.
     longest = max(interner.longest_fragment, NUMBER_MAX_BYTES)
     size = sum(map(len, template)) + RECORD_MAX_BYTES + len(order) * (longest + 1)
+    size += max(map(len, heads))
     out = np.empty(rows.valid * size + SEAL_MAX_BYTES, dtype=np.uint8)
     last = np.zeros(1, dtype=np.int64)
     written = write_kernels.write_audit(
         order, rows.is_valid, rows.first_row, rows.codes, rows.numbers, IS_DECIMAL,
-        *_joined(_MEMBER_STARTS), interner.fragments.all, interner.fragment_ends.all, cents,
-        *_joined(template), out, last,
+        *joined(_MEMBER_STARTS), interner.fragments.all, interner.fragment_ends.all, matches.ids,
+        *joined(heads), cents, *joined(template), out, last,
     )  # fmt: skip
     line = seal_last_line(out[: last[0]].data, out[last[0] : written].tobytes())
     end = last[0] + len(line)
@@ -237,14 +251,9 @@ def _record_template(manifest: BatchManifest, at: float, elapsed_ms: float) -> S
     return (
         b'{"id":"%s-' % manifest.id.encode(),
         b'",%s,"row":' % shared[1:-1],
-        b',"features":{',
+        b",",
         b'},"price_mad":',
         b',"low_mad":',
         b',"high_mad":',
         b"}\n",
     )
-
-
-def _joined(texts: Sequence[bytes]) -> Texts:
-    ends = np.array(list(accumulate(map(len, texts))), dtype=np.int64)
-    return np.frombuffer(b"".join(texts), np.uint8), ends

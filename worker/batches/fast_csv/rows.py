@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.vehicles.columns import CategoricalColumn, Column
+from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from shared.domain.batch import source_columns
 from shared.domain.table import Dialect
 from shared.tabular.cells import escape_formula
@@ -20,12 +22,15 @@ from worker.batches.fast_csv.interner import (
     StringInterner,
     decode_cell,
 )
+from worker.batches.fast_csv.pairs import PairTable
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
+from worker.batches.names import NAME_FIELDS
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
 
+NO_CONSTANTS: Mapping[str, Any] = MappingProxyType({})
 _PLACEHOLDERS = bytes([SEPARATOR]), bytes([EMBEDDED_LINE_FEED])
 
 
@@ -51,8 +56,14 @@ class FastCsvRows:
     """(fields, n) of the fields that are numbers; NaN: no value."""
     columns: Mapping[str, int]
     """Column of each field that the file has."""
+    pairs: PairTable
+    """The pairs of brand and model of the file."""
+    pair_numbers: NDArray[np.int64]
+    """(n,) the number of each row's pair."""
+    constants: Mapping[str, Any]
+    """Normal forms of the other fields that the caller stated for all rows."""
     is_valid: NDArray[np.bool_]
-    """(n,) whether no cell breaks a rule."""
+    """(n,) whether the row states brand and model, and no cell breaks a rule."""
     valid: int
     """Number of valid rows."""
     cars: Mapping[str, Column]
@@ -64,9 +75,19 @@ class FastCsvRows:
 
 
 def read_rows(
-    chunk: FastCsvChunk, dialect: Dialect, interner: StringInterner
+    chunk: FastCsvChunk,
+    dialect: Dialect,
+    interner: StringInterner,
+    constants: Mapping[str, Any] = NO_CONSTANTS,
 ) -> FastCsvRows | None:
-    """Read and validate rows; None if they need the general engine."""
+    """Read and validate rows; None if they need the general engine.
+
+    Args:
+        chunk: the rows.
+        dialect: of their file.
+        interner: of the file's validator.
+        constants: normal forms of the fields that the caller stated for all rows.
+    """
     if len(source_columns(dialect.header)) != len(dialect.header):
         return None
     form = dialect.text_form
@@ -100,6 +121,13 @@ def read_rows(
     if rows != chunk.rows:
         return None
     positions = positions[:rows]
+    pairs = interner.pair_table(constants.get("company"), constants.get("model"))
+    company, model = (
+        codes[FIELD_INDEX[name]] if name in columns else None for name in ("company", "model")
+    )
+    pair_numbers = pairs.numbers(company, model, interner.values.values)
+    pair_numbers = np.ascontiguousarray(np.broadcast_to(pair_numbers, rows))
+    is_valid &= pairs.is_read(pair_numbers)
     valid = int(np.count_nonzero(is_valid))
     # A slice is a view: no array is copied if all rows are valid.
     kept = slice(None) if valid == rows else is_valid
@@ -116,17 +144,35 @@ def read_rows(
         codes=codes,
         numbers=numbers,
         columns=columns,
+        pairs=pairs,
+        pair_numbers=pair_numbers,
+        constants={name: value for name, value in constants.items() if name not in NAME_FIELDS},
         is_valid=is_valid,
         valid=valid,
         cars={
-            name: numbers[FIELD_INDEX[name]][kept]
-            if name in NUMBERS
-            else CategoricalColumn(interner.values, codes[FIELD_INDEX[name]][kept].astype(np.int64))
-            for name in columns
+            **{name: _constant_column(value, valid) for name, value in constants.items()},
+            **{
+                name: numbers[FIELD_INDEX[name]][kept]
+                if name in NUMBERS
+                else CategoricalColumn(
+                    interner.values, codes[FIELD_INDEX[name]][kept].astype(np.int64)
+                )
+                for name in columns
+                if name not in NAME_FIELDS
+            },
+            "company": CategoricalColumn(pairs.companies, pair_numbers[kept]),
+            "model": CategoricalColumn(pairs.models, pair_numbers[kept]),
         },
         formula_starts=_formula_starts(text, formula_spans[: formula_count[0]]),
         asking_mad=None if asking is None else numbers[FIELD_INDEX[ASKING_PRICE]],
     )
+
+
+def _constant_column(value: Any, n: int) -> Column:
+    """A column of n equal values."""
+    if isinstance(value, str):
+        return CategoricalColumn(CategoryTable([value]), np.zeros(n, dtype=np.int64))
+    return np.full(n, np.nan if value is None else value)
 
 
 def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:

@@ -123,24 +123,24 @@ def _write_input_cells(out, at, raw, start, stop, delimiter, separator, formula_
 
 @compiled(
     types.int64(
-        _text, types.int64, types.int64, types.int64[:, ::1], _ints, types.int64[:, ::1], _text,
-        _ints, _text, _ints, _text, _ints, types.int64[:, ::1], _out,
+        _text, types.int64, types.int64, types.int64[:, ::1], _flags, types.int64[:, ::1], _text,
+        _ints, _ints, _text, _ints, _ints, types.int64[:, ::1], _out,
     )
 )  # fmt: skip
 def write_results(
-    raw, delimiter, separator, positions, suffix_ids, cents, verdicts, verdict_ends, suffixes,
-    suffix_ends, valid_suffix, formula_starts, own, out,
+    raw, delimiter, separator, positions, is_valid, cents, verdicts, verdict_ends, tail_ids, tails,
+    tail_ends, formula_starts, own, out,
 ):  # fmt: skip
     """Write the lines of a result file.
 
     Args:
         raw, delimiter, positions: as in `read_rows`, one position for each row.
         separator: byte between the cells that are written.
-        suffix_ids: (rows,) which of `suffixes` ends the row; -1: its prices and `valid_suffix` do.
+        is_valid: (rows,) whether prices and a verdict follow the row's own cells.
         cents: (columns, rows) prices; no columns in a dry run.
         verdicts, verdict_ends: what follows each row's prices, concatenated, and where each ends.
-        suffixes, suffix_ends: ends of rejected rows, concatenated, and where each ends.
-        valid_suffix: the end of a valid row.
+        tail_ids: (rows,) which of `tails` ends the row.
+        tails, tail_ends: ends of rows, concatenated, and where each ends.
         formula_starts: offsets of the cells that get an apostrophe, in order.
         own: (rows, 2) filled with where each row's own cells begin and end in `out`.
         out: filled.
@@ -149,7 +149,7 @@ def write_results(
         Bytes written.
     """
     at = escaped = 0
-    for row in range(len(suffix_ids)):
+    for row in range(len(tail_ids)):
         own[row, 0] = at
         at, count = _write_input_cells(
             out, at, raw, positions[row, 1], positions[row, 2], delimiter, separator,
@@ -157,41 +157,40 @@ def write_results(
         )  # fmt: skip
         escaped += count
         own[row, 1] = at
-        suffix_id = suffix_ids[row]
-        if suffix_id >= 0:
-            at = _copy_bytes(
-                out, at, suffixes, suffix_ends[suffix_id - 1] if suffix_id else 0,
-                suffix_ends[suffix_id],
-            )  # fmt: skip
-            continue
-        for column in range(len(cents)):
-            out[at] = separator
-            at = _write_cents(out, at + 1, cents[column, row])
-        at = _copy_bytes(out, at, verdicts, verdict_ends[row - 1] if row else 0, verdict_ends[row])
-        at = _copy_bytes(out, at, valid_suffix, 0, len(valid_suffix))
+        if is_valid[row]:
+            for column in range(len(cents)):
+                out[at] = separator
+                at = _write_cents(out, at + 1, cents[column, row])
+            start = verdict_ends[row - 1] if row else 0
+            at = _copy_bytes(out, at, verdicts, start, verdict_ends[row])
+        tail = tail_ids[row]
+        at = _copy_bytes(out, at, tails, tail_ends[tail - 1] if tail else 0, tail_ends[tail])
     return at
 
 
 @compiled(
     types.int64(
         types.int64[::1], _flags, types.int64, _codes, _numbers, _flags, _text, _ints, _text,
-        _ints, types.int64[:, ::1], _text, _ints, _out, _ints,
+        _ints, _ints, _text, _ints, types.int64[:, ::1], _text, _ints, _out, _ints,
     )
 )  # fmt: skip
 def write_audit(
     order, is_valid, first_row, codes, numbers, is_decimal, names, name_ends, fragments,
-    fragment_ends, cents, template, template_ends, out, last,
+    fragment_ends, head_ids, heads, head_ends, cents, template, template_ends, out, last,
 ):  # fmt: skip
     """Write the audit records of the valid rows.
 
     Args:
-        order: indexes in `codes` of the file's fields, in the order of its columns.
+        order: indexes in `codes` of the file's fields but brand and model, in the order of its
+            columns.
         is_valid: (rows,) whether the row is valid.
         first_row: number of the first row.
         codes, numbers: as in `read_rows`.
         is_decimal: (fields,) whether the field's normal form has decimals.
         names, name_ends: the start of each field's JSON member, and where it ends.
         fragments, fragment_ends: the JSON member of each code, empty for no value.
+        head_ids: (rows,) which of `heads` begins the features of the row.
+        heads, head_ends: what was read of brand and model, concatenated, and where each ends.
         cents: (3, rows) price, low, high.
         template, template_ends: what all records share, split where something is inserted.
         out: filled.
@@ -210,13 +209,13 @@ def write_audit(
         at = _copy_bytes(out, at, template, template_ends[0], template_ends[1])
         at = _write_int(out, at, first_row + row)
         at = _copy_bytes(out, at, template, template_ends[1], template_ends[2])
-        members = 0
+        head = head_ids[row]
+        at = _copy_bytes(out, at, heads, head_ends[head - 1] if head else 0, head_ends[head])
         for field in order:
             code = codes[field, row]
             before = at
-            if members:
-                out[at] = COMMA
-                at += 1
+            out[at] = COMMA
+            at += 1
             if code < 0:
                 at = _copy_bytes(
                     out, at, names, name_ends[field - 1] if field else 0, name_ends[field]
@@ -231,7 +230,6 @@ def write_audit(
                     at = before
                     continue
                 at = _copy_bytes(out, at, fragments, start, fragment_ends[code])
-            members += 1
         for column in range(3):
             start, stop = template_ends[2 + column], template_ends[3 + column]
             at = _copy_bytes(out, at, template, start, stop)

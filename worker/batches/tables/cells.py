@@ -1,5 +1,6 @@
 """Texts of workbook cells, as a person reads them in a CSV of the same sheet."""
 
+import math
 import re
 from datetime import MAXYEAR, date, datetime, time, timedelta
 
@@ -18,7 +19,8 @@ def cell_text(value: CellValue) -> str:
     """The text of a cell.
 
     Numbers have the fifteen digits that Excel shows. Dates are ISO 8601, without a time of
-    midnight; durations are hours, minutes and seconds.
+    midnight; durations are hours, minutes and seconds. Infinite numbers, and those that are none,
+    are blank.
 
     >>> cell_text(2020.0), cell_text(1461.4999999999998), cell_text(True)
     ('2020', '1461.5', 'true')
@@ -28,9 +30,7 @@ def cell_text(value: CellValue) -> str:
     if isinstance(value, float):  # most of what is no text, so without another call
         if value.is_integer() and -_MAX_EXACT_INTEGER < value < _MAX_EXACT_INTEGER:
             return str(int(value))
-        text = f"{value:.15g}"
-        # "25.125" could be a grouped 25,125; with one more zero it could not.
-        return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
+        return _decimal_text(value)
     if isinstance(value, str):
         return truncate_cell(value)
     if isinstance(value, bool):
@@ -38,6 +38,14 @@ def cell_text(value: CellValue) -> str:
     if isinstance(value, timedelta):
         return _duration_text(value)
     return _moment_text(value)
+
+
+def _decimal_text(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    text = f"{value:.15g}"
+    # "25.125" could be a grouped 25,125; with one more zero it could not.
+    return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
 
 
 def _moment_text(value: time | date | datetime) -> str:

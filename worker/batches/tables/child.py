@@ -22,7 +22,7 @@ import orjson
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
 from shared.tabular.file_kinds import ZIP_DAMAGE
-from worker.batches.tables.rows import RowWriter, split_titles
+from worker.batches.tables.rows import RowWriter
 
 MEMORY_MAX_BYTES = 450_000_000
 """Of data; program and libraries come to some 100 MB more."""
@@ -85,17 +85,20 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
 
     workbook = Workbook(source)
     sheet = workbook.sheet(order["sheet"], order["headers"])
-    table = split_titles(workbook.rows(sheet), order["headers"])
+    rows = workbook.rows(sheet)
+    table = rows.table(order["headers"])
     if table is not None:
         writer.header(table.header)
         writer.rows(table.rows, len(table.header))
     others = [each.name for each in workbook.sheets if each != sheet]
     return {
         "sheet": sheet.name,
+        "is_hidden": sheet.is_hidden,
         "titles": table.titles if table is not None else [],
         "others": others[:NOTICE_SHEETS],
         "has_macros": workbook.has_macros,
-        "hidden_rows": workbook.hidden_rows,
+        "cut_rows": writer.cut_rows,
+        **rows.report(len(table.header) if table is not None else 0),
     }
 
 

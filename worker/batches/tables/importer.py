@@ -1,5 +1,6 @@
 """Imports the workbook or Parquet file of a batch: stores its rows as text, detects its dialect."""
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +13,23 @@ from shared.domain.ids import BatchId
 from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Detection, Dialect, Notice
 from shared.redis.batches import BatchLedger
 from shared.tabular.dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
-from shared.tabular.sample import Sample, complete_dialect, name_columns, title_notices
+from shared.tabular.sample import (
+    NOTICE_MAX_CHARS,
+    Sample,
+    complete_dialect,
+    name_columns,
+    title_notices,
+)
 from worker.batches.steps import SPLIT
 from worker.batches.tables.process import PROGRESS_INTERVAL_S, TableReadRequest, read_table
+from worker.batches.tables.rows import CUT_ROWS_SHOWN
+
+_COUNTED_NOTICES = {
+    "hidden_rows": "hidden-rows",
+    "merged_cells": "merged-cells",
+    "missing_values": "formulas-without-values",
+}
+"""Notices with a count, by the reader's name of it."""
 
 
 class TableImporter:
@@ -80,7 +95,8 @@ class TableImporter:
             raise UnreadableUpload([*error.problems, *_other_sheets(found)]) from None
         if not sample.rows:
             raise UnreadableUpload([FieldProblem("/file", "no-rows")])
-        return dialect
+        hidden = _hidden_columns(found, dialect)
+        return dataclasses.replace(dialect, notices=(*dialect.notices, *hidden))
 
     def _sample(self, batch_id: BatchId) -> Sample:
         with self._files.blobs.read(batch_id, TABLE) as table:
@@ -97,11 +113,28 @@ def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
     notices = [*title_notices(found.get("titles", ()))]
     if found.get("others"):
         notices.append(Notice(code="other-sheets", values=tuple(found["others"])))
-    if found.get("hidden_rows"):
-        notices.append(Notice(code="hidden-rows", values=(str(found["hidden_rows"]),)))
+    if found.get("is_hidden"):
+        notices.append(Notice(code="hidden-sheet", values=(found["sheet"],)))
+    for name, code in _COUNTED_NOTICES.items():
+        if found.get(name):
+            notices.append(Notice(code=code, values=(str(found[name]),)))
+    if found.get("cut_rows"):
+        numbers = list(map(str, found["cut_rows"]))
+        if len(numbers) > CUT_ROWS_SHOWN:
+            numbers[CUT_ROWS_SHOWN] = "…"
+        notices.append(Notice(code="cells-beyond-header", values=tuple(numbers)))
     if found.get("has_macros"):
         notices.append(Notice(code="macros-ignored"))
     return tuple(notices)
+
+
+def _hidden_columns(found: Mapping[str, Any], dialect: Dialect) -> Iterator[Notice]:
+    """The notice that values are read from hidden columns."""
+    used = {*dialect.column_indexes.values(), dialect.asking_index}
+    hidden = [dialect.header[index] for index in found.get("hidden_columns", ()) if index in used]
+    if hidden:
+        quoted = tuple(name[:NOTICE_MAX_CHARS] for name in hidden)
+        yield Notice(code="hidden-columns", values=quoted)
 
 
 def _other_sheets(found: Mapping[str, Any]) -> Iterator[FieldProblem]:

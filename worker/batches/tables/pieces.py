@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import IO, NamedTuple
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
+from worker.batches.tables.cell_repair import CellRepair
 
 EXCEL_MAX_COLUMNS = 16_384
 """Excel's own limit."""
@@ -33,6 +34,9 @@ SAMPLE_BYTES = 65_536
 _WORKSHEET = re.compile(rb"<(?:\w+:)?worksheet[\s/>]")
 _SHEET_DATA = re.compile(rb"<((?:\w+:)?)sheetData(?:\s[^<>]*)?>")
 _SHEET_DATA_END = re.compile(rb"</(?:\w+:)?sheetData\s*>")
+_COLUMNS = re.compile(rb"<(?:\w+:)?col\s[^<>]*>")
+_BOUND = re.compile(rb"""\s(min|max)\s*=\s*["'](\d{1,5})["']""")
+_IS_HIDDEN = re.compile(rb"""\shidden\s*=\s*["'](?:1|true)["']""")
 _TWO_LETTERS = re.compile(rb' r="([A-Z]{2,})\d')
 
 
@@ -66,6 +70,12 @@ def read_tail(stream: IO[bytes]) -> bytes:
     return tail
 
 
+def tail_of(xml: bytes) -> bytes:
+    """The XML that follows the rows of a sheet whose whole XML is given."""
+    end = xml.rfind(b"sheetData")
+    return xml[end:] if end >= 0 else b""
+
+
 class Piece(NamedTuple):
     """Consecutive rows of a sheet."""
 
@@ -81,12 +91,21 @@ class SheetCutter:
     Args:
         stream: the sheet's part.
         piece_bytes: least size of a piece that is not the last one.
+        repair: changes cells before they are read.
     """
 
-    def __init__(self, stream: IO[bytes], piece_bytes: int) -> None:
+    def __init__(self, stream: IO[bytes], piece_bytes: int, repair: CellRepair) -> None:
         self._stream = stream
+        self._repair = repair
+        self.hidden_columns: list[range] = []
+        """Indexes of hidden columns, from 0; known once the first piece is."""
         self._piece_bytes = piece_bytes
         self._block_bytes = min(piece_bytes, BLOCK_BYTES)
+
+    @property
+    def missing_values(self) -> int:
+        """Formulas without a saved value so far."""
+        return self._repair.missing_values
 
     def __iter__(self) -> Iterator[Piece]:
         """The pieces.
@@ -99,9 +118,10 @@ class SheetCutter:
             return
         prefix, block = head
         tags = RowTags(prefix)
+        self._repair.prepare(prefix)
         last = 0
         for rows in self._cut(block, tags.row_end, b"</%bsheetData" % prefix):
-            rows = tags.strip_values(rows)  # noqa: PLW2901
+            rows = self._repair.repair(tags.strip_values(rows))  # noqa: PLW2901
             numbers = tags.sound_numbers(rows)
             if numbers is None or (numbers and numbers[0] <= last):
                 rows, numbers = tags.renumber(rows, last)  # noqa: PLW2901
@@ -118,6 +138,7 @@ class SheetCutter:
             if b"<!DOCTYPE" in head[: found.start() if found else None]:
                 raise workbook_error()
             if found is not None:
+                self.hidden_columns = _hidden_columns(head[: found.start()])
                 return None if found[0].endswith(b"/>") else (found[1], head[found.end() :])
         if _WORKSHEET.search(head) is None or len(head) >= HEAD_MAX_BYTES:
             raise workbook_error()
@@ -139,6 +160,16 @@ class SheetCutter:
                 raise workbook_error()
             buffer += more
         yield bytes(memoryview(buffer)[:end])
+
+
+def _hidden_columns(head: bytes) -> list[range]:
+    """The hidden columns that the XML before the rows of a sheet names."""
+    hidden = []
+    for tag in _COLUMNS.findall(head):
+        bounds = {name: int(value) for name, value in _BOUND.findall(tag)}
+        if _IS_HIDDEN.search(tag) and bounds.keys() == {b"min", b"max"}:
+            hidden.append(range(bounds[b"min"] - 1, bounds[b"max"]))
+    return hidden
 
 
 def _split(rows: bytes, numbers: Sequence[int], tags: "RowTags") -> Iterator[bytes]:

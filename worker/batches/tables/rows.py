@@ -13,6 +13,7 @@ from shared.tabular.headers import TITLE_ROWS_MAX, find_header
 from worker.batches.rows.text import NUMBER_COLUMN
 
 BLOCK_ROWS = 1_000
+CUT_ROWS_SHOWN = 5
 
 
 NumberedRow = tuple[int, Sequence[str]]
@@ -35,6 +36,8 @@ class RowWriter:
         )
         self._written = 0
         self._rows: list[Sequence[int | str]] = []
+        self.cut_rows: list[int] = []
+        """Numbers of the first rows with cells beyond the header, `CUT_ROWS_SHOWN` and one more."""
 
     def header(self, names: Sequence[str]) -> None:
         """Write the header line.
@@ -50,8 +53,18 @@ class RowWriter:
         self._rows.append([NUMBER_COLUMN, *names])
 
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
-        """Write rows; short ones are filled up to the width of the header."""
+        """Write rows in the width of the header.
+
+        Short ones are filled up. Cells beyond the header are left out: nothing says what they mean,
+        and, other than in a CSV, they cannot have moved the cells before them.
+        """
         for number, cells in rows:
+            if len(cells) > width:
+                cells = cells[:width]  # noqa: PLW2901
+                if len(self.cut_rows) <= CUT_ROWS_SHOWN:
+                    self.cut_rows.append(number)
+                if not any(cells):
+                    continue
             row: list[int | str] = [number, *cells]
             row += [""] * (width - len(cells))
             self._rows.append(row)

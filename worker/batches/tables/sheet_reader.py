@@ -1,18 +1,23 @@
-"""Pieces of a sheet, read by python-calamine."""
+"""The rows of a sheet: its pieces are read by python-calamine, its merged cells filled."""
 
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from shared.tabular.csv_reader import FIELD_MAX_CHARS
+from shared.tabular.headers import TITLE_ROWS_MAX
+from worker.batches.tables.cell_repair import CellRepair
 from worker.batches.tables.cells import CellValue, cell_text
-from worker.batches.tables.pieces import BLOCK_BYTES, Piece, workbook_error
-from worker.batches.tables.rows import NumberedRow
+from worker.batches.tables.merged_cells import MergedCells
+from worker.batches.tables.pieces import BLOCK_BYTES, Piece, SheetCutter, workbook_error
+from worker.batches.tables.rows import NumberedRow, TitledTable, split_titles
 
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
@@ -39,10 +44,14 @@ class PieceReader:
 
     Args:
         parts: XML of `styles` and `sharedStrings`, where the workbook has them.
+        repair: repairs pieces that calamine refuses.
         uses_1904: whether its days count from 1904, as on old Macintosh computers.
     """
 
-    def __init__(self, parts: Mapping[str, IO[bytes]], *, uses_1904: bool) -> None:
+    def __init__(
+        self, parts: Mapping[str, IO[bytes]], repair: CellRepair, *, uses_1904: bool
+    ) -> None:
+        self._repair = repair
         self._file = os.fdopen(os.memfd_create("workbook"), "w+b")
         with zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for name, xml in _PARTS.items():
@@ -54,8 +63,8 @@ class PieceReader:
             self._end = self._file.tell()
         self._file.seek(self._end)
         self._directory = self._file.read()
-        self.hidden_rows = 0
-        """How many of the rows that were given out are hidden."""
+        self.hidden_rows = array("L")
+        """Numbers of the hidden rows among those that were given out."""
 
     def __enter__(self) -> Self:
         return self
@@ -84,12 +93,19 @@ class PieceReader:
         piece = next(pieces, None)
         if piece is None:
             return None
-        self._replace_sheet(piece.xml)
         try:
-            path = f"/proc/self/fd/{self._file.fileno()}"
-            return piece.hidden_rows, CalamineWorkbook.from_path(path).get_sheet_by_index(0)
+            return piece.hidden_rows, self._sheet(piece.xml)
+        except CalamineError:
+            repaired = self._repair.repair_refused(piece.xml)
+        try:
+            return piece.hidden_rows, self._sheet(repaired)
         except CalamineError:
             raise workbook_error() from None
+
+    def _sheet(self, xml: bytes) -> CalamineSheet:
+        self._replace_sheet(xml)
+        path = f"/proc/self/fd/{self._file.fileno()}"
+        return CalamineWorkbook.from_path(path).get_sheet_by_index(0)
 
     def _numbered(
         self, top: int, left: int, rows: list[list[CellValue]], hidden: frozenset[int]
@@ -105,7 +121,8 @@ class PieceReader:
             while cells and not cells[-1]:
                 cells.pop()
             if cells:
-                self.hidden_rows += number in hidden
+                if number in hidden:
+                    self.hidden_rows.append(number)
                 yield number, cells
 
     def _replace_sheet(self, xml: bytes) -> None:
@@ -114,6 +131,61 @@ class PieceReader:
         self._file.truncate()
         with zipfile.ZipFile(self._file, "a") as archive:
             archive.writestr(_SHEET, xml)
+
+
+class SheetRows:
+    """The rows of a sheet that hold something, and what was found while they were read.
+
+    Args:
+        cutter: the sheet's XML.
+        reader: reads its pieces.
+        merged: its merged cells.
+    """
+
+    def __init__(self, cutter: SheetCutter, reader: PieceReader, merged: MergedCells) -> None:
+        self._cutter = cutter
+        self._reader = reader
+        self._merged = merged
+        self._header_row = 0
+
+    def __iter__(self) -> Iterator[NumberedRow]:
+        """The rows as they are in the sheet, once.
+
+        Raises:
+            UnreadableUpload: the sheet is damaged.
+        """
+        with self._reader:
+            yield from self._reader.rows(iter(self._cutter))
+
+    def table(self, given: Sequence[str]) -> TitledTable | None:
+        """The titles, the header and the rows with merged cells filled; None for a blank sheet.
+
+        Args:
+            given: column names from the caller's options; they count as known.
+        """
+        rows = iter(self)
+        first = list(islice(rows, TITLE_ROWS_MAX))
+        table = split_titles(iter(self._merged.fill_down(first)), given)
+        if table is None:
+            return None
+        header_at = len(table.titles)
+        self._header_row = first[header_at][0]
+        below = chain(first[header_at + 1 :], rows)
+        return table._replace(rows=self._merged.fill(below, table.header))
+
+    def report(self, width: int) -> dict[str, Any]:
+        """What notices tell of the table, once its rows were read.
+
+        Args:
+            width: columns of the table.
+        """
+        hidden = {index for each in self._cutter.hidden_columns for index in each if index < width}
+        return {
+            "hidden_rows": sum(number > self._header_row for number in self._reader.hidden_rows),
+            "hidden_columns": sorted(hidden),
+            "merged_cells": self._merged.filled_cells,
+            "missing_values": self._cutter.missing_values,
+        }
 
 
 def _values(sheet: CalamineSheet) -> list[list[CellValue]]:

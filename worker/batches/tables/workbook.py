@@ -7,17 +7,18 @@ macro is read, and no document type declaration is accepted.
 import io
 import posixpath
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import IO, BinaryIO, NamedTuple
+from urllib.parse import unquote
 from xml.parsers import expat
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.headers import TITLE_ROWS_MAX, has_header
+from worker.batches.tables.cell_repair import CellRepair
 from worker.batches.tables.merged_cells import MergedCells
-from worker.batches.tables.pieces import SheetCutter, read_tail, workbook_error
-from worker.batches.tables.rows import NumberedRow
-from worker.batches.tables.sheet_reader import PieceReader
+from worker.batches.tables.pieces import SheetCutter, read_tail, tail_of, workbook_error
+from worker.batches.tables.sheet_reader import PieceReader, SheetRows
 
 MAX_SHEETS_INSPECTED = 20
 SHEETS_SHOWN = 40
@@ -34,6 +35,10 @@ INSPECTED_PIECE_BYTES = 262_144
 """Enough for the first rows, of which a sheet is guessed."""
 
 STYLES_MAX_BYTES = 16_000_000
+_CONTENT_TYPES = "[Content_Types].xml"
+_WORKBOOK_TYPE = "main+xml"
+_STYLE_SECTIONS = ("numFmts", "cellStyleXfs", "cellXfs", "cellStyles", "dxfs")
+_TRUE = ("1", "true")
 
 
 class Relationship(NamedTuple):
@@ -58,7 +63,8 @@ class Sheet(NamedTuple):
 class Package:
     """The ZIP archive of a workbook.
 
-    Part names are compared as Excel does: without case, and with either slash.
+    Part names are compared as Excel does: without case, and with either slash. References may
+    write them with percent signs.
 
     Args:
         stream: the file, seekable.
@@ -70,11 +76,11 @@ class Package:
 
     def has(self, part: str) -> bool:
         """Whether the package has a part."""
-        return _part_name(part) in self._entries
+        return self._entry(part) is not None
 
     def size(self, part: str) -> int:
         """Bytes of a part, decompressed; 0 if it is missing."""
-        entry = self._entries.get(_part_name(part))
+        entry = self._entry(part)
         return entry.file_size if entry else 0
 
     def open(self, part: str) -> IO[bytes]:
@@ -83,7 +89,27 @@ class Package:
         Raises:
             KeyError: it is missing.
         """
-        return self._archive.open(self._entries[_part_name(part)])
+        entry = self._entry(part)
+        if entry is None:
+            raise KeyError(part)
+        return self._archive.open(entry)
+
+    def _entry(self, part: str) -> zipfile.ZipInfo | None:
+        name = _part_name(part)
+        return self._entries.get(name) or self._entries.get(unquote(name))
+
+    def part_of_type(self, ending: str) -> str | None:
+        """The part whose content type ends with a text; None if no part is said to be such."""
+        found: list[str] = []
+
+        def read(element: str, attributes: dict[str, str]) -> None:
+            if element == "Override" and attributes.get("ContentType", "").endswith(ending):
+                found.append(attributes.get("PartName", ""))
+
+        if self.has(_CONTENT_TYPES):
+            with self.open(_CONTENT_TYPES) as stream:
+                parse_elements(stream, read)
+        return next(filter(self.has, found), None)
 
     def relationships(self, part: str) -> list[Relationship]:
         """What a part refers to; that of the package itself for the part "".
@@ -125,18 +151,20 @@ class Workbook:
         self.has_macros = self._package.has(posixpath.join(folder, "vbaProject.bin"))
         related = self._package.relationships(part)
         targets = {each.id: each.target for each in related if each.kind == "worksheet"}
-        self.sheets, self._uses_1904 = self._read_sheets(part, targets)
+        self._uses_1904 = self._is_calculated_on_load = False
+        self.sheets = self._read_sheets(part, targets)
         kinds = {each.kind: each.target for each in related}
         self._styles = kinds.get("styles", posixpath.join(folder, "styles.xml"))
         self._strings = kinds.get("sharedStrings", posixpath.join(folder, "sharedStrings.xml"))
-        self.hidden_rows = 0
-        """Rows hidden by hand or by a filter among those that `rows` gave last."""
+        if self._package.size(self._styles) > STYLES_MAX_BYTES:
+            raise workbook_error("table-too-large")
+        self._units = self._read_units() if self._package.has(self._styles) else {}
 
     def sheet(self, wanted: str | None, given: Collection[str] = ()) -> Sheet:
         """A sheet by its name or its number.
 
         For None it is the first one that names columns of cars, of those that are not hidden; the
-        first one if none does.
+        first of these if none does. Hidden sheets are taken where all others are blank.
 
         Args:
             wanted: what the caller asks for.
@@ -158,30 +186,28 @@ class Workbook:
         problem = FieldProblem("?sheet", "unknown-sheet", sheet=wanted or "1", found=found)
         raise UnreadableUpload([problem])
 
-    def rows(self, sheet: Sheet) -> Iterator[NumberedRow]:
-        """The rows of a sheet that hold something.
-
-        A value that is merged over several rows stands in each of them that holds something else.
-        """
-        with self._package.open(sheet.part) as part:
-            is_small = self._package.size(sheet.part) <= SHEET_IN_MEMORY_MAX_BYTES
-            stream = io.BytesIO(part.read()) if is_small else part
-            merged = MergedCells(read_tail(stream))
+    def rows(self, sheet: Sheet) -> SheetRows:
+        """The rows of a sheet that hold something."""
+        stream: IO[bytes] = self._package.open(sheet.part)
+        if self._package.size(sheet.part) <= SHEET_IN_MEMORY_MAX_BYTES:
+            with stream:
+                xml = stream.read()
+            tail, stream = tail_of(xml), io.BytesIO(xml)
+        else:
+            tail = read_tail(stream)
             stream.seek(0)
-            yield from merged.fill(self._rows(stream, PIECE_BYTES))
+        return self._sheet_rows(stream, PIECE_BYTES, MergedCells(tail))
 
     def _workbook_part(self) -> str:
-        main = "xl/workbook.xml"
         if self._package.has("_rels/.rels"):
             for each in self._package.relationships(""):
                 if each.kind == "officeDocument" and self._package.has(each.target):
                     return each.target
-        return main
+        return self._package.part_of_type(_WORKBOOK_TYPE) or "xl/workbook.xml"
 
-    def _read_sheets(self, part: str, targets: dict[str, str]) -> tuple[list[Sheet], bool]:
-        """The sheets in the workbook's order, and whether its days count from 1904."""
+    def _read_sheets(self, part: str, targets: dict[str, str]) -> list[Sheet]:
+        """The sheets in the workbook's order; sets the properties of the workbook, too."""
         sheets: list[Sheet] = []
-        flags: set[str] = set()
 
         def read(element: str, attributes: dict[str, str]) -> None:
             if element == "sheet":
@@ -190,38 +216,77 @@ class Workbook:
                 if target is not None:
                     is_hidden = attributes.get("state", "visible") != "visible"
                     sheets.append(Sheet(attributes.get("name", ""), target, is_hidden))
-            elif element == "workbookPr" and attributes.get("date1904", "0") in {"1", "true"}:
-                flags.add("1904")
+            elif element == "workbookPr" and attributes.get("date1904") in _TRUE:
+                self._uses_1904 = True
+            elif element == "calcPr" and attributes.get("fullCalcOnLoad") in _TRUE:
+                self._is_calculated_on_load = True
 
         with self._package.open(part) as stream:
             parse_elements(stream, read)
-        return sheets, bool(flags)
+        return sheets
 
     def _guess_sheet(self, given: Collection[str]) -> Sheet:
-        shown = [sheet for sheet in self.sheets if not sheet.is_hidden] or self.sheets
-        if len(shown) == 1:
-            return shown[0]
+        if len(self.sheets) == 1:
+            return self.sheets[0]
+        shown = [sheet for sheet in self.sheets if not sheet.is_hidden]
+        is_blank = True
         for sheet in shown[:MAX_SHEETS_INSPECTED]:
-            with self._package.open(sheet.part) as stream:
-                first = islice(self._rows(stream, INSPECTED_PIECE_BYTES), TITLE_ROWS_MAX)
-                if has_header([cells for _, cells in first], given):
+            first = self._first_rows(sheet)
+            if has_header(first, given):
+                return sheet
+            is_blank = is_blank and not first
+        if is_blank:
+            hidden = [sheet for sheet in self.sheets if sheet.is_hidden]
+            for sheet in hidden[:MAX_SHEETS_INSPECTED]:
+                if has_header(self._first_rows(sheet), given):
                     return sheet
-        return shown[0]
+        return shown[0] if shown else self.sheets[0]
 
-    def _rows(self, stream: IO[bytes], piece_bytes: int) -> Iterator[NumberedRow]:
-        with self._piece_reader() as reader:
-            yield from reader.rows(iter(SheetCutter(stream, piece_bytes)))
-            self.hidden_rows = reader.hidden_rows
+    def _first_rows(self, sheet: Sheet) -> list[Sequence[str]]:
+        with self._package.open(sheet.part) as stream:
+            rows = self._sheet_rows(stream, INSPECTED_PIECE_BYTES, MergedCells(b""))
+            return [cells for _, cells in islice(rows, TITLE_ROWS_MAX)]
 
-    def _piece_reader(self) -> PieceReader:
-        if self._package.size(self._styles) > STYLES_MAX_BYTES:
-            raise workbook_error("table-too-large")
+    def _sheet_rows(self, stream: IO[bytes], piece_bytes: int, merged: MergedCells) -> SheetRows:
+        repair = CellRepair(self._units, is_calculated_on_load=self._is_calculated_on_load)
+        cutter = SheetCutter(stream, piece_bytes, repair)
+        return SheetRows(cutter, self._piece_reader(repair), merged)
+
+    def _read_units(self) -> dict[int, str]:
+        """The foreign currencies and units that number formats show, by cell style."""
+        formats: dict[str, str] = {}
+        styles: list[str] = []
+        section = ""
+
+        def read(element: str, attributes: dict[str, str]) -> None:
+            nonlocal section
+            if element in _STYLE_SECTIONS:
+                section = element
+            elif element == "numFmt" and section == "numFmts":
+                formats[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
+            elif element == "xf" and section == "cellXfs":
+                styles.append(attributes.get("numFmtId", ""))
+
+        with self._package.open(self._styles) as stream:
+            parse_elements(stream, read)
+        if not formats:
+            return {}
+        from worker.batches.tables.number_formats import shown_unit  # noqa: PLC0415 - patterns
+
+        shown = {number: shown_unit(code) for number, code in formats.items()}
+        return {
+            index: unit
+            for index, number in enumerate(styles)
+            if (unit := shown.get(number)) is not None
+        }
+
+    def _piece_reader(self, repair: CellRepair) -> PieceReader:
         parts = {
             name: self._package.open(part)
             for name, part in (("styles", self._styles), ("sharedStrings", self._strings))
             if self._package.has(part)
         }
-        return PieceReader(parts, uses_1904=self._uses_1904)
+        return PieceReader(parts, repair, uses_1904=self._uses_1904)
 
 
 def parse_elements(stream: IO[bytes], start: Callable[[str, dict[str, str]], None]) -> None:

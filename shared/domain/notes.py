@@ -1,0 +1,66 @@
+"""Notes on the rows of a batch: what was ignored or assumed, counted over the file."""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+MAX_EXAMPLES = 3
+EXAMPLE_MAX_CHARS = 60
+
+
+class NoteCount(NamedTuple):
+    """How many rows have a note, with examples."""
+
+    field: str
+    """Field of the car that the note is about."""
+    code: str
+    rows: int
+    examples: tuple[str, ...] = ()
+    """Up to `MAX_EXAMPLES` different texts of the file."""
+
+
+class AskingSides(NamedTuple):
+    """How the asking prices of rows lie to their 90 % intervals."""
+
+    rows: int = 0
+    """Valued rows with an asking price."""
+    below: int = 0
+    """Asking prices below their interval."""
+    above: int = 0
+
+    def __add__(self, other: "AskingSides") -> "AskingSides":  # type: ignore[override]
+        """The numbers of both together."""
+        return AskingSides(*(one + two for one, two in zip(self, other, strict=True)))
+
+
+NO_ASKING_PRICES = AskingSides()
+
+
+class NoteCounter:
+    """Counts notes by field and code."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], tuple[int, list[str]]] = {}
+
+    def add(self, field: str, code: str, count: int, examples: Iterable[str] = ()) -> None:
+        """Add rows with a note; examples beyond `MAX_EXAMPLES` are dropped."""
+        before, kept = self._counts.get((field, code), (0, []))
+        for example in examples:
+            if len(kept) == MAX_EXAMPLES:
+                break
+            if (text := example[:EXAMPLE_MAX_CHARS]) not in kept:
+                kept.append(text)
+        self._counts[field, code] = before + count, kept
+
+    def merge(self, counts: Iterable[NoteCount]) -> Self:
+        """Add the counts of other rows."""
+        for field, code, count, examples in counts:
+            self.add(field, code, count, examples)
+        return self
+
+    def result(self) -> tuple[NoteCount, ...]:
+        """The counts, by field and code."""
+        return tuple(
+            NoteCount(field, code, count, tuple(examples))
+            for (field, code), (count, examples) in sorted(self._counts.items())
+            if count
+        )

@@ -1,0 +1,306 @@
+"""Reading of a model's name within one brand."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rapidfuzz.distance import OSA
+
+from shared.domain.reading import MAX_SUGGESTIONS, Match
+from shared.vehicles.catalogue import Brand, compact, digits_of
+from shared.vehicles.designations import designated
+from shared.vehicles.similar import LONG_NAME, completions, corrections, similar_models
+
+MAX_WORDS = 10
+"""Further words of a text are not looked at."""
+_MAX_NAME_WORDS = 4
+_MIN_REST_LETTERS = 3
+_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
+_GENERATION_WORDS = frozenset({"mk", "gen", "generation"})
+_GENERATION = re.compile(r"(?:mk|gen)(\d{1,2})")
+_FACELIFT = re.compile(r"([6-9])\.5")
+"""A generation after its facelift, as in "golf 7.5"; smaller numbers are engine sizes."""
+_MAX_GENERATION = 99
+_COUNTED = frozenset(
+    {"portes", "porte", "p", "places", "place", "pl", "cv", "ch", "hp", "vitesses", "vitesse"}
+    | {"doors", "door", "seats", "seater", "cylindres"}
+)
+"""A number before one of these words counts something."""
+_LINES = frozenset({"sport", "pack", "line", "performance"})
+"""A letter before one of these words belongs to it: "M Sport" is no model."""
+VERSION_WORDS = frozenset({
+    "active", "adventure", "allure", "ambiente", "ambition", "automatique", "avantgarde", "brabus",
+    "business", "cc", "city", "classic", "comfort", "confort", "cool", "cosmo", "coupe",
+    "cross", "cup", "dynamic", "edition", "elegance", "elite", "essence", "exclusive",
+    "executive", "express", "family", "feel", "flair", "gl", "gls", "glx", "gt", "gtd", "gte",
+    "gti", "gtl", "high", "hybrid", "intens", "life", "line", "lounge", "luxe", "luxury",
+    "max", "maxi", "mini", "nav", "note", "one", "pack", "plus", "pop", "premium", "prestige",
+    "privilege", "pro", "pulse", "rs", "sedan", "shine", "signature", "spirit", "sport",
+    "sports", "star", "street", "style", "sw", "tech", "techno", "titanium", "trend", "up",
+    "urban", "van", "vogue", "wind", "zen",
+})  # fmt: skip
+"""Words that name versions, even if a model has the same name."""
+
+
+class ModelReading(NamedTuple):
+    """What was understood of a model's name."""
+
+    name: str
+    match: Match
+    suggestions: tuple[str, ...] = ()
+    """Names of models of the same brand."""
+
+
+def find_known(brand: Brand, text: str) -> ModelReading | None:
+    """The reading of a text that is, or begins with, a known name; None if it does neither.
+
+    Words after the name may be a slip of a longer name ("range rover evqoue"), name another model,
+    or be a generation that does not exist; all others are taken for the version.
+    """
+    if (name := brand.spellings.get(compact(text))) is not None:
+        is_name = compact(text) in brand.exact
+        return ModelReading(name, Match.EXACT if is_name else Match.ALIAS)
+    words = text.split(" ")[:MAX_WORDS]
+    for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
+        spelling = "".join(words[:length])
+        if (name := brand.spellings.get(spelling)) is None:
+            continue
+        rest = words[length:]
+        if length > 1 and _is_count(words[length - 1], rest):
+            continue
+        return _with_rest(brand, words[:length], rest)
+    name = designated(brand.name, text)
+    if name is None or name not in brand.models:
+        return None
+    return _with_other_models(brand, name, text, words[1:])
+
+
+def _is_count(word: str, rest: Sequence[str]) -> bool:
+    """Whether a number or letter belongs to the next word: "3 portes" is no generation."""
+    if not rest:
+        return False
+    if word.isdigit():
+        return rest[0] in _COUNTED
+    return len(word) == 1 and rest[0] in _LINES
+
+
+def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> ModelReading:
+    """The reading of the words of a known spelling and the words after it."""
+    spelling = "".join(known)
+    name = brand.spellings[spelling]
+    text = " ".join([*known, *rest])
+    longer = _longer_names(brand, spelling, rest)
+    if len(longer) == 1:
+        return ModelReading(longer[0], Match.CORRECTED, (name,))
+    if longer:
+        return ModelReading(text, Match.AMBIGUOUS, _some([*longer, name]))
+    if (numbered := _with_generation(brand, name, rest)) is not None:
+        return numbered
+    if others := _nearer_names(brand, known, rest[0]):
+        return ModelReading(text, Match.AMBIGUOUS, _some([*others, name]))
+    return _with_other_models(brand, name, text, rest)
+
+
+def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
+    """The reading of a known name, unless the words after it name another model."""
+    others = [other for other in _models_among(brand, rest) if not _same_car(brand, name, other)]
+    if not others:
+        return ModelReading(name, Match.ALIAS)
+    joined = brand.spellings.get(compact(f"{name}{others[0]}"))  # "ranger 2.0 raptor"
+    is_longer = others[0].startswith(f"{name} ")  # "218i active tourer"
+    if len(set(others)) == 1 and (is_longer or joined == others[0]):
+        return ModelReading(others[0], Match.ALIAS)
+    near = similar_models(brand, compact(text), 1)
+    return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
+
+
+def _nearer_names(brand: Brand, known: Sequence[str], following: str) -> list[str]:
+    """Other models that a known spelling and the next word together are a slip of.
+
+    "gol 7" is nearer to "golf 7" than to a version "7", and "classee a" may be "classe a".
+    """
+    spelling = "".join(known)
+    if not following.isdigit() and " ".join(known) in brand.written:
+        return []
+    near = corrections(brand, spelling + following)
+    others = [name for name in near if not _same_car(brand, name, brand.spellings[spelling])]
+    return [] if following.isdigit() and len(others) < len(near) else others
+
+
+def _with_generation(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
+    """The reading of a known name and a generation; None if the words after it are none."""
+    generation = _generation(rest)
+    if generation is None:
+        return None
+    numbered = f"{name} {generation}"
+    if numbered in brand.models:
+        return ModelReading(numbered, Match.ALIAS)
+    if brand.models[name].generations and _looks_like_generation(rest[0]):
+        return ModelReading(name, Match.AMBIGUOUS, _generations(brand, name, generation))
+    return None
+
+
+def _longer_names(brand: Brand, spelling: str, rest: Sequence[str]) -> list[str]:
+    """Models with a longer name whose last part is misspelt in the words after a known name."""
+    found: dict[str, int] = {}
+    for longer in brand.longer.get(spelling, ()):
+        part = longer[len(spelling) :]
+        for length in range(1, min(len(rest), _MAX_NAME_WORDS) + 1):
+            written = "".join(rest[:length])
+            if written in VERSION_WORDS or len(part) == 1:
+                continue
+            if digits_of(part) != digits_of(written) or part.isdigit():
+                continue
+            errors = 2 if len(part) >= LONG_NAME else 1
+            distance = OSA.distance(part, written, score_cutoff=errors)
+            if distance <= errors:
+                name = brand.spellings[longer]
+                found[name] = max(found.get(name, 0), len(part))
+    if len(found) == 1 and max(found.values()) < _MIN_REST_LETTERS:
+        return [*found, ""]  # too short a part to be certain
+    return sorted(found, key=lambda name: -brand.popularity(name))
+
+
+def _generation(rest: Sequence[str]) -> int | None:
+    """The number of the generation that the first words say."""
+    words = [word for word in rest[:2] if word not in _GENERATION_WORDS]
+    if not words:
+        return None
+    marked = _GENERATION.fullmatch(words[0]) or _FACELIFT.fullmatch(words[0])
+    number = marked[1] if marked else _ROMAN.get(words[0], words[0])
+    following = rest[list(rest).index(words[0]) + 1 :]
+    if not number.isdecimal() or int(number) > _MAX_GENERATION or _is_count(number, following):
+        return None
+    return int(number)
+
+
+def _looks_like_generation(number: str) -> bool:
+    """Whether a number that is no generation may be a slip of one: "9" or "77", but not "35"."""
+    return number.isdigit() and len(set(number)) == 1
+
+
+def _generations(brand: Brand, name: str, written: int) -> tuple[str, ...]:
+    """Generations of a model that may be meant by a number, or else the model."""
+    listed: dict[str, tuple[int, int]] = {}
+    for number in range(1, brand.models[name].generations + 1):
+        if listings := brand.popularity(f"{name} {number}"):
+            distance = OSA.distance(str(number), str(written))
+            listed[f"{name} {number}"] = (int(distance), -listings)
+    return _some(sorted(listed, key=lambda each: listed[each])) or (name,)
+
+
+def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
+    """Models whose name is found among words that follow another model's name."""
+    place = 0
+    while place < len(words):
+        length = 1
+        for longer in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
+            name = _model_of_words(brand, words[place : place + longer])
+            if name is not None:
+                yield name
+                length = longer
+                break
+        place += length
+
+
+def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
+    """The model that words name beyond doubt: no number, short name, or word of a version."""
+    spelling = "".join(words)
+    if len(spelling) <= _MIN_REST_LETTERS or (len(words) == 1 and spelling in VERSION_WORDS):
+        return None
+    name = brand.spellings.get(spelling)
+    return None if spelling.isdigit() or name is None or name.isdigit() else name
+
+
+def _same_car(brand: Brand, name: str, other: str) -> bool:
+    """Whether two models are one, or one is a generation of the other."""
+    return _without_generation(brand, name) == _without_generation(brand, other)
+
+
+def _without_generation(brand: Brand, name: str) -> str:
+    return name.rpartition(" ")[0] if name in brand.generations else name
+
+
+def read_model(brand: Brand, text: str) -> ModelReading:
+    """Read the name of a model, folded, within a brand."""
+    if (known := find_known(brand, text)) is not None:
+        return known
+    if (corrected := _correct(brand, text)) is not None:
+        return corrected
+    if (inside := _find_inside(brand, text)) is not None:
+        return inside
+    similar = _similar(brand, text)
+    return ModelReading(text, Match.AMBIGUOUS if similar else Match.UNKNOWN, similar)
+
+
+def _correct(brand: Brand, text: str) -> ModelReading | None:
+    """The reading of a text whose first words are a slip of a known name; None if they are none."""
+    words = text.split(" ")[:MAX_WORDS]
+    for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
+        found = corrections(brand, "".join(words[:length]))
+        if len(found) > 1:
+            near = [] if length == len(words) else similar_models(brand, compact(text), 2)
+            return ModelReading(text, Match.AMBIGUOUS, _some([*near, *found]))
+        if found:
+            return _corrected(brand, found[0], words[length:], text)
+    return None
+
+
+def _corrected(brand: Brand, name: str, rest: Sequence[str], text: str) -> ModelReading:
+    """The reading of `text`, whose first words are corrected to `name`."""
+    reading = find_known(brand, " ".join([name, *rest])) or ModelReading(name, Match.EXACT)
+    near = similar_models(brand, compact(text), MAX_SUGGESTIONS + 1)
+    if reading.match is Match.AMBIGUOUS:
+        certain = [reading.name] if reading.name in brand.models else []
+        found = _some([*certain, *reading.suggestions, *near])
+        return ModelReading(certain[0] if certain else text, Match.AMBIGUOUS, found)
+    others = [*reading.suggestions, *near]
+    found = _some(other for other in others if not _same_car(brand, other, reading.name))
+    return ModelReading(reading.name, Match.CORRECTED, found)
+
+
+def _find_inside(brand: Brand, text: str) -> ModelReading | None:
+    """The reading of a text with a known name behind other words; None if there is none."""
+    words = text.split(" ")[:MAX_WORDS]
+    for place in range(1, len(words)):
+        reading = find_known(brand, " ".join(words[place:]))
+        if reading is None or not _tells_model(words[place:], reading.name):
+            continue
+        near = [name for word in words[:place] for name in _near_names(brand, word)]
+        if near or reading.match is Match.AMBIGUOUS:
+            similar = similar_models(brand, compact(text), 1)
+            certain = [reading.name] if reading.name in brand.models else []
+            found = _some([*similar, *near, *certain, *reading.suggestions])
+            return ModelReading(text, Match.AMBIGUOUS, found)
+        return reading._replace(match=max(reading.match, Match.ALIAS, key=list(Match).index))
+    return None
+
+
+def _tells_model(words: Sequence[str], name: str) -> bool:
+    """Whether the name behind other words is one that no version has: "308", "a3" or "clio"."""
+    first = words[0]
+    if digits_of(first):
+        return len(first) >= _MIN_REST_LETTERS or not first.isdigit()
+    return first not in VERSION_WORDS and len(compact(name)) > _MIN_REST_LETTERS
+
+
+def _near_names(brand: Brand, word: str) -> list[str]:
+    """Models that a word before another model's name may be."""
+    return similar_models(brand, word, 1) if digits_of(word) else corrections(brand, word)
+
+
+def _similar(brand: Brand, text: str) -> tuple[str, ...]:
+    """Models that may be meant by an unknown name."""
+    if (series := f"serie {text}") in brand.models:
+        return _some([series, *similar_models(brand, text, MAX_SUGGESTIONS)])
+    words = text.split(" ")[:MAX_WORDS]
+    written = compact(" ".join(words[:_MAX_NAME_WORDS]))
+    found = similar_models(brand, written, MAX_SUGGESTIONS)
+    if len(words) > 1:
+        found += similar_models(brand, words[0], MAX_SUGGESTIONS)
+    return _some([*found, *completions(brand, written)])
+
+
+def _some(names: Iterable[str]) -> tuple[str, ...]:
+    """The first distinct names, no more than are suggested."""
+    return tuple(dict.fromkeys(name for name in names if name))[:MAX_SUGGESTIONS]

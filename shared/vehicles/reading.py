@@ -1,0 +1,266 @@
+"""Reading of a written brand and model together."""
+
+from collections.abc import Iterable
+
+from shared.domain.reading import MAX_SUGGESTIONS, Match, NameReading, NamesMissing, VehicleName
+from shared.vehicles.arabic import to_latin
+from shared.vehicles.brands import (
+    MIN_CORRECTED_LETTERS,
+    BrandReading,
+    find_brand,
+    find_brand_inside,
+    near_beginnings,
+    near_brands,
+)
+from shared.vehicles.catalogue import Brand, Catalogue, compact
+from shared.vehicles.models import ModelReading, find_known, read_model
+
+_CERTAINTY = list(Match)
+_MIN_UNIQUE_NAME = 3
+"""Characters that a model's name needs to tell its brand."""
+_DOMINANCE = 20
+"""A name that several brands have means the one with this many times the listings of the others."""
+_MAX_NAME_WORDS = 4
+
+
+class NameReader:
+    """Reads brands and models by a catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def read(self, company: str | None, model: str | None) -> NameReading:
+        """Read the folded texts (`shared.domain.names.fold_name`) of a brand and a model.
+
+        Raises:
+            NamesMissing: neither text gives a brand, or a model.
+        """
+        company, model = to_latin(company or ""), to_latin(model or "")
+        if not company or not model:
+            return self._read_title(company or model, lacks="model" if company else "company")
+        found = find_brand(self._catalogue, company)
+        if found is None or found.match is not Match.EXACT:
+            joined = find_brand(self._catalogue, f"{company} {model}")
+            if joined is not None and len(joined.rest) < len(model):  # "land", "rover discovery"
+                return self._read_title(f"{company} {model}", lacks="model")
+        if found is None:
+            return self._read_with_unknown_brand(company, model)
+        if self._is_same_brand(found.name, model):
+            return self._read_title(company, lacks="model")
+        return self._read_with_brand(found, model)
+
+    def read_brand(self, text: str) -> str:
+        """The canonical name of a brand; the text itself if the brand is unknown."""
+        found = find_brand(self._catalogue, text)
+        if found is not None:
+            return found.name
+        near = near_brands(self._catalogue, text)
+        certain = [name for name, errors in near if errors == 1]
+        is_certain = len(certain) == 1 and len(text) >= MIN_CORRECTED_LETTERS
+        return certain[0] if is_certain else text
+
+    def _is_same_brand(self, name: str, model: str) -> bool:
+        """Whether the model's text is the brand's name again, and no model has this name."""
+        again = find_brand(self._catalogue, model)
+        if again is None or again.rest or again.name != name:
+            return False
+        return compact(model) not in self._catalogue.brands[name].spellings
+
+    def _read_title(self, text: str, lacks: str) -> NameReading:
+        """Read a text that holds brand and model."""
+        if not text:
+            raise NamesMissing("company")
+        found = find_brand(self._catalogue, text)
+        if found is not None and not found.rest:
+            raise NamesMissing("model")
+        if found is not None:
+            reading = self._read_with_brand(found._replace(rest=""), found.rest)
+            if reading.match is not Match.UNKNOWN or found.match is Match.EXACT:
+                return reading
+        named = self._read_without_brand(text)
+        if named is not None:
+            return named
+        raise NamesMissing(lacks)
+
+    def _read_without_brand(self, text: str) -> NameReading | None:
+        """Read a text that does not begin with a known brand; None if no brand is found."""
+        for name, rest in near_beginnings(self._catalogue, text):
+            reading = self._read_in_brand(self._catalogue.brands[name], rest)
+            if reading.match in {Match.EXACT, Match.ALIAS}:
+                return _demote(reading, Match.CORRECTED)
+        inside = find_brand_inside(self._catalogue, text)
+        if inside is not None and inside.rest:
+            return self._read_with_brand(inside._replace(rest=""), inside.rest)
+        return self._read_unique_model(text)
+
+    def _read_unique_model(self, text: str) -> NameReading | None:
+        """Read a text that begins with a model's name that tells its brand."""
+        words = text.split(" ")
+        for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
+            spelling = "".join(words[:length])
+            is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()  # "a3"
+            if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
+                continue
+            owner = self._owner(spelling)
+            if owner is not None:
+                return _demote(self._read_in_brand(owner, text), Match.CORRECTED)
+        return None
+
+    def _owner(self, spelling: str) -> Brand | None:
+        """The brand that has a model of this name; None if none or several have."""
+        brands = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
+        brands.sort(key=lambda brand: -brand.popularity(brand.spellings[spelling]))
+        if not brands:
+            return None
+        listings = [brand.popularity(brand.spellings[spelling]) for brand in brands]
+        if len(brands) > 1 and listings[0] < _DOMINANCE * max(listings[1], 1):
+            return None
+        return brands[0]
+
+    def _read_with_unknown_brand(self, company: str, model: str) -> NameReading:
+        """Read a model and a text that begins with no known brand."""
+        near = near_brands(self._catalogue, company)
+        readings = [
+            (errors, self._read_in_brand(self._catalogue.brands[name], model))
+            for name, errors in near
+        ]
+        known = [
+            (errors, reading)
+            for errors, reading in readings
+            if reading.match in {Match.EXACT, Match.ALIAS, Match.CORRECTED}
+        ]
+        fewest = [reading for errors, reading in known if errors == known[0][0]]
+        if len(fewest) == 1:
+            return _demote(fewest[0], Match.CORRECTED)
+        is_certain = len(near) == 1 and near[0][1] == 1 and len(company) >= MIN_CORRECTED_LETTERS
+        if is_certain and not fewest:
+            return _demote(readings[0][1], Match.CORRECTED)
+        swapped = find_brand(self._catalogue, model)
+        if swapped is not None:
+            text = f"{swapped.rest} {company}" if not swapped.rest else swapped.rest
+            reading = self._read_in_brand(self._catalogue.brands[swapped.name], text.strip())
+            if reading.match in {Match.EXACT, Match.ALIAS}:
+                return _demote(reading, Match.CORRECTED)
+        whole = self._read_unique_model(f"{company} {model}")
+        if whole is not None and whole.match is not Match.UNKNOWN and self._owner(compact(company)):
+            return whole
+        found = [VehicleName(reading.company, reading.model) for reading in fewest]
+        if (owner := self._owner(compact(model))) is not None:
+            found.append(VehicleName(owner.name, owner.spellings[compact(model)]))
+        match = Match.AMBIGUOUS if fewest else Match.UNKNOWN
+        return NameReading(company, model, match, _some(found))
+
+    def _read_with_brand(self, found: BrandReading, model: str) -> NameReading:
+        """Read a model of a known brand; words after the brand may name the model, too."""
+        brand = self._catalogue.brands[found.name]
+        if compact(found.rest) == compact(model):
+            model = found.rest
+        alone = self._read_in_brand(brand, model)
+        reading = alone
+        if found.rest and (first := find_known(brand, found.rest)) is not None:
+            reading = self._combine(brand, first, alone, f"{found.rest} {model}")
+        match = Match.ALIAS if found.rest else found.match
+        return _demote(reading, match)
+
+    def _combine(
+        self, brand: Brand, first: ModelReading, alone: NameReading, text: str
+    ) -> NameReading:
+        """Read a model's name after the brand, `first`, together with the model's own text."""
+        known = alone.match in {Match.EXACT, Match.ALIAS}
+        if known and (alone.model == first.name or alone.model.startswith(f"{first.name} ")):
+            return alone
+        both = self._read_in_brand(brand, text)
+        if not known or alone.model.isdigit() or both.model.startswith(f"{first.name} "):
+            return both  # "classe c" and "220 cdi"
+        cars = [VehicleName(brand.name, first.name), VehicleName(alone.company, alone.model)]
+        return NameReading(brand.name, alone.model, Match.AMBIGUOUS, _some(cars))
+
+    def _read_in_brand(self, brand: Brand, text: str) -> NameReading:
+        """Read the model of a known brand, with the brand or another brand before it."""
+        if compact(text) not in brand.exact:
+            inner = self._known(brand, self._without_brand(brand, text))
+            if inner is not None:
+                return _demote(inner, Match.ALIAS)
+        return self._known(brand, text) or self._read_unknown_model(brand, text)
+
+    def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
+        """Read a text that does not begin with a known model: a slip, or another brand's car."""
+        reading = read_model(brand, text)
+        own = [VehicleName(brand.name, name) for name in reading.suggestions]
+        if (other := self._car_of_other_brand(brand, text)) is not None:
+            return NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
+        if others := self._popular_models(text):
+            likely = [*others[:1], *own[:1], *others[1:], *own[1:]]
+            return NameReading(brand.name, text, Match.UNKNOWN, _some(likely))
+        other = self._namesake(text)
+        if other is None or (own and not self._listings(other)):
+            return NameReading(brand.name, reading.name, reading.match, _some(own))
+        if reading.match is Match.CORRECTED:
+            own = [VehicleName(brand.name, reading.name), *own]
+            return NameReading(brand.name, text, Match.AMBIGUOUS, _some([*own, other]))
+        return NameReading(brand.name, text, Match.UNKNOWN, _some([other, *own]))
+
+    def _without_brand(self, brand: Brand, text: str) -> str:
+        """The text without the brand before it, as "mazda 3" or "mazda3"; blank if it has none."""
+        own = find_brand(self._catalogue, text)
+        if own is not None and own.name == brand.name:
+            return own.rest
+        joined = compact(brand.name)
+        return text.removeprefix(joined) if text.startswith(joined) else ""
+
+    def _known(self, brand: Brand, text: str) -> NameReading | None:
+        """The reading of a known name, also of one that is sold under another brand."""
+        if not text:
+            return None
+        known = find_known(brand, text)
+        if known is not None:
+            suggested = _some(VehicleName(brand.name, name) for name in known.suggestions)
+            return NameReading(brand.name, known.name, known.match, suggested)
+        words = text.split(" ")
+        for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
+            pair = self._catalogue.rebadged.get((brand.name, "".join(words[:length])))
+            if pair is not None:
+                return NameReading(*pair, Match.ALIAS)
+        return None
+
+    def _car_of_other_brand(self, brand: Brand, text: str) -> VehicleName | None:
+        """The car of another brand whose brand and model a text names; None if it names none."""
+        found = find_brand(self._catalogue, text)
+        if found is None or found.name == brand.name or not found.rest:
+            return None
+        known = find_known(self._catalogue.brands[found.name], found.rest)
+        return VehicleName(found.name, known.name) if known is not None else None
+
+    def _listings(self, car: VehicleName) -> int:
+        return self._catalogue.brands[car.company].popularity(car.model)
+
+    def _popular_models(self, text: str) -> tuple[VehicleName, ...]:
+        """The most listed models of a brand whose name is the whole text; none if it is none."""
+        found = find_brand(self._catalogue, text)
+        if found is None or found.rest:
+            return ()
+        brand = self._catalogue.brands[found.name]
+        names = sorted(brand.models, key=lambda name: -brand.popularity(name))
+        return _some(VehicleName(brand.name, name) for name in names)
+
+    def _namesake(self, text: str) -> VehicleName | None:
+        """The most listed car that has exactly this model's name; None if there is none."""
+        spelling = compact(text)
+        if len(spelling) < _MIN_UNIQUE_NAME or spelling.isdigit():
+            return None
+        owners = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
+        best = max(owners, key=lambda each: each.popularity(each.spellings[spelling]), default=None)
+        return None if best is None else VehicleName(best.name, best.spellings[spelling])
+
+
+def _demote(reading: NameReading, match: Match) -> NameReading:
+    """The reading with the less certain of its match and `match`."""
+    worse = max(reading.match, match, key=_CERTAINTY.index)
+    if worse is reading.match:
+        return reading
+    return NameReading(reading.company, reading.model, worse, reading.suggestions)
+
+
+def _some(names: Iterable[VehicleName]) -> tuple[VehicleName, ...]:
+    """The first distinct names, no more than are suggested."""
+    return tuple(dict.fromkeys(names))[:MAX_SUGGESTIONS]

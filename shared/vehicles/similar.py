@@ -1,0 +1,90 @@
+"""Known names that resemble a written one."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from shared.vehicles.catalogue import Brand, digits_of
+
+MIN_LETTERS = 4
+"""A name with fewer letters is not corrected: one letter is too large a part of it."""
+LONG_NAME = 8
+"""Letters from which a name may be corrected by two errors."""
+_MIN_LENGTH_OF_TWO_ERRORS = 5
+_MIN_LENGTH_OF_COMPLETED = 3
+
+
+def count_letters(text: str) -> int:
+    """Number of characters of a compact text that are no digits."""
+    return sum(not character.isdigit() for character in text)
+
+
+def within(text: str, spellings: Iterable[str], errors: int) -> list[tuple[str, int]]:
+    """Spellings within a number of errors, and the errors of each, fewest first.
+
+    An error is a letter missing, added, replaced, or transposed with its neighbour.
+    """
+    found = process.extract(
+        text, list(spellings), scorer=OSA.distance, score_cutoff=errors, limit=None
+    )
+    return [(spelling, int(distance)) for spelling, distance, _ in found]
+
+
+def corrections(brand: Brand, text: str) -> list[str]:
+    """Models that `text` is a slip of: one if it is certain, several if it is not.
+
+    Digits are never corrected. Names with few letters are not corrected, and two errors only in
+    long names.
+    """
+    same_digits = brand.by_digits.get(digits_of(text), ())
+    found = within(text, same_digits, 2 if count_letters(text) >= LONG_NAME - 1 else 1)
+    usable = [
+        (spelling, errors)
+        for spelling, errors in found
+        if count_letters(spelling) >= (MIN_LETTERS if errors == 1 else LONG_NAME)
+    ]
+    if not any(errors == 1 for _, errors in usable):
+        return _distinct_models(brand, [spelling for spelling, _ in usable])
+    near = [spelling for spelling, errors in found if errors == 1]
+    names = _distinct_models(brand, near)
+    likely = _distinct_models(brand, [each for each in near if _is_usual_slip(text, each)])
+    return likely if likely == names[:1] else names
+
+
+def _is_usual_slip(text: str, spelling: str) -> bool:
+    """Whether letters are doubled, not doubled, or transposed: likelier than a wrong letter."""
+    return sorted(text) == sorted(spelling) or _undoubled(text) == _undoubled(spelling)
+
+
+def _undoubled(text: str) -> str:
+    return "".join(letter for letter, _ in groupby(text))
+
+
+def _distinct_models(brand: Brand, spellings: Iterable[str]) -> list[str]:
+    """Models of the spellings, the most listed first."""
+    names = dict.fromkeys(brand.spellings[spelling] for spelling in spellings)
+    return sorted(names, key=lambda name: -brand.popularity(name))
+
+
+def similar_models(brand: Brand, text: str, limit: int) -> list[str]:
+    """Models whose name resembles `text`, most similar first, then the most listed."""
+    errors = 1 if len(text) < _MIN_LENGTH_OF_TWO_ERRORS else 2 + (len(text) >= LONG_NAME)
+    best: dict[str, int] = {}
+    has_digits = bool(digits_of(text))
+    for spelling, distance in within(text, brand.spellings, errors):
+        name = brand.spellings[spelling]
+        is_near = distance < max(len(text), len(spelling))
+        if is_near and (has_digits or name not in brand.generations):
+            best[name] = min(best.get(name, distance), distance)
+    ordered = sorted(best, key=lambda name: (best[name], -brand.popularity(name)))
+    return ordered[:limit]
+
+
+def completions(brand: Brand, text: str) -> list[str]:
+    """Models with a spelling that begins with `text`, the most listed first."""
+    if len(text) < _MIN_LENGTH_OF_COMPLETED:
+        return []
+    found = [spelling for spelling in brand.spellings if spelling.startswith(text)]
+    return [name for name in _distinct_models(brand, found) if name not in brand.generations]

@@ -1,0 +1,270 @@
+"""Written names of brands and models are read with a stated certainty."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.names import fold_name
+from shared.domain.reading import MAX_SUGGESTIONS, Match, NamesMissing, VehicleName
+from shared.vehicles.catalogue import catalogue
+from shared.vehicles.names import (
+    canonical_brand,
+    display_names,
+    is_generation,
+    read_names,
+    suggest,
+)
+
+BRANDS = sorted(catalogue().brands)
+CARS = [(brand.name, model) for brand in catalogue().brands.values() for model in brand.models]
+
+
+def read(company, model):
+    return read_names(company and fold_name(company), model and fold_name(model))
+
+
+def shown(company, model):
+    reading = read(company, model)
+    return " ".join(display_names(reading.company, reading.model)), str(reading.match)
+
+
+def suggested(company, model):
+    return [f"{car.company} {car.model}" for car in read(company, model).suggestions]
+
+
+def test_every_name_of_the_catalogue_is_exact_and_can_be_read_as_it_is_shown():
+    for car in CARS:
+        reading = read_names(*car)
+        assert (reading.company, reading.model, reading.match) == (*car, Match.EXACT)
+        assert reading.suggestions == ()
+        again = read(*display_names(*car))
+        assert (again.company, again.model) == car
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
+        ("Kia", "CEE'D", "Kia Ceed"),
+        ("Toyota", "C.HR", "Toyota C-HR"),
+        ("Hyundai", "Santafe", "Hyundai Santa Fe"),
+        ("skoda", "OCTAVIA", "Skoda Octavia"),
+        ("Škoda", "Superb", "Skoda Superb"),
+        ("Peugeot", "5008.0", "Peugeot 5008"),
+        ("Peugeot", "3.008", "Peugeot 3008"),
+        ("Mazda", "6", "Mazda 6"),
+        ("Renault", "Laguna3", "Renault Laguna 3"),
+        ("Jeep\u200b", "Com\u00adpass", "Jeep Compass"),
+        ("Citroën", "C15", "Citroën C15"),
+    ],
+)
+def test_case_accents_spaces_and_punctuation_do_not_count(company, model, car):
+    assert shown(company, model) == (car, "exact")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
+        ("VW", "Polo", "Volkswagen Polo"),
+        ("Mercedes", "E 250 CDI Avantgarde", "Mercedes-Benz Classe E"),
+        ("Mercedes", "GLA220d", "Mercedes-Benz Classe GLA"),
+        ("Mercedes-Benz", "S-Klasse", "Mercedes-Benz Classe S"),
+        ("Mercedes-Benz", "AMG A45", "Mercedes-Benz Classe A"),
+        ("BMW", "520 d Pack M", "BMW Série 5"),
+        ("BMW", "1er", "BMW Série 1"),
+        ("BMW", "X3 M Sport", "BMW X3"),
+        ("BMW", "218d Active Tourer", "BMW Série 2 Active Tourer"),
+        ("Volkswagen", "Golf VI", "Volkswagen Golf 6"),
+        ("Volkswagen", "golf mk5 gti", "Volkswagen Golf 5"),
+        ("Volkswagen", "Golf 2,0 TDI", "Volkswagen Golf"),
+        ("Volkswagen", "Polo 1.4", "Volkswagen Polo"),
+        ("Seat", "Ibiza 5 portes", "Seat Ibiza"),
+        ("Fiat", "500 Dolcevita", "Fiat 500"),
+        ("Fiat", "500 L Trekking", "Fiat 500L"),
+        ("Peugeot", "208 Allure", "Peugeot 208"),
+        ("Peugeot", "nouvelle 308", "Peugeot 308"),
+        ("Peugeot", "Peugeot 2008", "Peugeot 2008"),
+        ("Mazda", "Mazda6 sedan", "Mazda 6"),
+        ("Audi", "A4 35 TDI", "Audi A4"),
+        ("Audi", "Q5 S line", "Audi Q5"),
+        ("Land Rover", "Velar R-Dynamic", "Land Rover Range Rover Velar"),
+        ("Range Rover", "Autobiography", "Land Rover Range Rover"),
+        ("Range Rover", "Velar", "Land Rover Range Rover Velar"),
+        ("Range Rover", None, "Land Rover Range Rover"),
+        ("Mini", "John Cooper Works", "Mini Cooper"),
+        ("Mini", "Cooper S Countryman", "Mini Countryman"),
+        ("Citroen", "DS 5", "DS Automobiles DS 5"),
+        ("Citroen", "C4 Grand Picasso", "Citroën C4 Picasso"),
+        ("Renault", "Lodgy Stepway", "Dacia Lodgy"),
+        ("Renault", "Grand Scenic", "Renault Scenic"),
+        ("Dacia", "Sandero Stepway", "Dacia Sandero"),
+        ("Dacia Duster", "Duster", "Dacia Duster"),
+        ("Dacia Duster", "1.5 dci", "Dacia Duster"),
+        ("Mercedes Classe E", "220 CDI", "Mercedes-Benz Classe E"),
+        (None, "Ford Focus Titanium 2.0", "Ford Focus"),
+        (None, "2017 Opel Astra", "Opel Astra"),
+        (None, "Range Rover Sport HSE", "Land Rover Range Rover Sport"),
+        (None, "نيسان قشقاي 2019", "Nissan Qashqai"),
+    ],
+)
+def test_other_names_and_words_of_the_version_lead_to_the_model(company, model, car):
+    assert shown(company, model) == (car, "alias")
+    assert suggested(company, model) == []
+
+
+def test_one_text_may_hold_brand_and_model():
+    assert shown(None, "Hyundai Tucson") == ("Hyundai Tucson", "exact")
+    assert shown("KIA RIO", None) == ("Kia Rio", "exact")
+    assert shown("Alfa", "Romeo Stelvio") == ("Alfa Romeo Stelvio", "exact")
+    assert shown(None, "Tucson Hyundai") == ("Hyundai Tucson", "exact")
+
+
+def test_arabic_names_are_read_as_latin_ones():
+    assert shown("تويوتا", "كورولا") == ("Toyota Corolla", "exact")
+    assert shown("مرسيدس", "كلاس سي") == ("Mercedes-Benz Classe C", "exact")
+    assert shown("بيجو", "٣٠٨") == ("Peugeot 308", "exact")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
+        ("Renault", "Meganne", "Renault Megane"),
+        ("Toyota", "Coroola GLI", "Toyota Corolla"),
+        ("Land Rover", "Range Rover Vellar", "Land Rover Range Rover Velar"),
+        ("Land Rover", "Range Rover Spotr HSE", "Land Rover Range Rover Sport"),
+        ("Volkswagen", "Glof 7 GTD", "Volkswagen Golf 7"),
+        ("Jeep", "Grand Cheroke Overland", "Jeep Grand Cherokee"),
+        ("Citroen", "C5 Aircros", "Citroën C5 Aircross"),
+        ("Nissan", "Xtrial", "Nissan X-Trail"),
+        ("Renualt", "Captur", "Renault Captur"),
+        ("Hyndai", "Acent", "Hyundai Accent"),
+        ("Adui", "A6", "Audi A6"),
+        ("Mada", "6", "Mazda 6"),
+        ("Duster", "Dacia", "Dacia Duster"),
+        ("Divers", "Skoda Fabia", "Skoda Fabia"),
+        (None, "Picanto", "Kia Picanto"),
+        (None, "Peugoet 508", "Peugeot 508"),
+        ("Yaris", None, "Toyota Yaris"),
+    ],
+)
+def test_a_slip_is_corrected_if_one_name_is_near(company, model, car):
+    assert shown(company, model) == (car, "corrected")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "kept", "meant"),
+    [
+        ("Peugeot", "509", "Peugeot 509", "peugeot 508"),
+        ("Citroen", "C9", "Citroën C9", "citroen c3"),
+        ("Volkswagen", "Golf 88", "Volkswagen Golf", "volkswagen golf 8"),
+        ("Volkswagen", "gol 6", "Volkswagen Gol 6", "volkswagen golf 6"),
+        ("Volkswagen", "passat c", "Volkswagen Passat C", "volkswagen passat cc"),
+        ("BMW", "5", "BMW 5", "bmw serie 5"),
+        ("Mercedes", "Classe Q", "Mercedes-Benz Classe Q", "mercedes benz classe c"),
+        ("Mercedes", "Classee B", "Mercedes-Benz Classee B", "mercedes benz classe b"),
+        ("Dacia", "Logan Sandero", "Dacia Logan Sandero", "dacia sandero"),
+        ("Renault", "Dacia Sandero", "Renault Dacia Sandero", "dacia sandero"),
+        ("Opel", "Fiat Tipo", "Opel Fiat Tipo", "fiat tipo"),
+        ("Kia", "Ria", "Kia Ria", "kia rio"),
+        ("Hyundai", "Grand i11", "Hyundai Grand I11", "hyundai grand i10"),
+        ("Dacia", "Loagn Sandero", "Dacia Loagn Sandero", "dacia sandero"),
+    ],
+)
+def test_what_may_mean_several_cars_is_kept_and_the_cars_are_suggested(company, model, kept, meant):
+    assert shown(company, model) == (kept, "ambiguous")
+    assert meant in suggested(company, model)
+
+
+def test_the_name_of_another_brands_model_is_suggested_and_the_brand_is_kept():
+    assert shown("Seat", "Qashqai") == ("Seat Qashqai", "unknown")
+    assert suggested("Seat", "Qashqai")[0] == "nissan qashqai"
+    assert suggested("Nowhere", "Twingo") == ["renault twingo"]
+    assert suggested("Toyota", "Porsche")[0].startswith("porsche ")
+
+
+def test_unknown_names_stay_as_they_are_written():
+    reading = read("Nowhere", "Zeta 3 Lux")
+    assert (reading.company, reading.model) == ("nowhere", "zeta 3 lux")
+    assert (reading.match, reading.suggestions) == (Match.UNKNOWN, ())
+    assert display_names("nowhere", "zeta 3 lux") == ("Nowhere", "Zeta 3 Lux")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "field"),
+    [
+        (None, None, "company"),
+        ("", "", "company"),
+        (None, "wonderful thing", "company"),
+        ("Ford", None, "model"),
+        ("Ford", "Ford", "model"),
+        (None, "Ford", "model"),
+        ("Nobody", None, "model"),
+    ],
+)
+def test_a_missing_name_is_named(company, model, field):
+    with pytest.raises(NamesMissing) as missing:
+        read(company, model)
+    assert missing.value.field == field
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    company=st.one_of(st.none(), st.sampled_from(BRANDS), st.text(max_size=20)),
+    words=st.lists(
+        st.one_of(
+            st.sampled_from([model for _, model in CARS]),
+            st.sampled_from(["sport", "7", "77", "ii", "1.6", "d", "classe", "serie", "portes"]),
+            st.text("abcdeilorst 0123", max_size=7),
+        ),
+        max_size=5,
+    ),
+)
+def test_a_known_brand_is_never_changed_and_a_reading_is_final(company, words):
+    try:
+        reading = read(company, " ".join(words))
+    except NamesMissing:
+        return
+    assert reading.company
+    assert reading.model
+    assert len(reading.suggestions) <= MAX_SUGGESTIONS
+    assert {(car.company, car.model) for car in reading.suggestions} <= set(CARS)
+    if company in catalogue().brands and words:
+        pairs = {pair for pair, _ in catalogue().rebadged.items()}
+        moved = any(brand == company for brand, _ in pairs)
+        assert reading.company == company or moved
+    if reading.match in {Match.EXACT, Match.ALIAS, Match.CORRECTED}:
+        assert read_names(reading.company, reading.model).match is Match.EXACT
+
+
+def test_generations_are_models_of_their_own():
+    assert is_generation("volkswagen", "golf 7")
+    assert not is_generation("tesla", "model 3")
+    assert not is_generation("nobody", "golf 7")
+
+
+@pytest.mark.parametrize(
+    ("written", "brand"),
+    [
+        ("range rover", "land rover"),
+        ("peugot", "peugeot"),
+        ("mercedess", "mercedes benz"),
+        ("hyunday", "hyundai"),
+        ("renualt", "renault"),
+        ("mini cooper", "mini"),
+        ("mercedes", "mercedes benz"),
+        ("kin", "kin"),
+        ("lynk co", "lynk co"),
+        ("nobody", "nobody"),
+    ],
+)
+def test_brands_have_one_name(written, brand):
+    assert canonical_brand(written) == brand
+
+
+def test_models_are_suggested_while_the_name_is_typed():
+    assert suggest("Renault", "cl")[0] == VehicleName("renault", "clio")
+    assert suggest("VW", "tigaun")[0] == VehicleName("volkswagen", "tiguan")
+    assert VehicleName("kia", "sportage") in suggest(None, "sportag")
+    most_listed = suggest("Dacia", "", limit=3)
+    assert len(most_listed) == 3
+    assert VehicleName("dacia", "logan") in most_listed
+    assert suggest("Nobody", "x") == ()

@@ -1,0 +1,104 @@
+"""Brand and model of the rows of a batch: read once for each distinct pair of texts."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.domain.notes import NoteCounter
+from shared.domain.reading import Match, NameReading, VehicleName
+from shared.domain.valuation import audit_names
+from shared.vehicles.names import NamesMissing, display_names, read_names
+
+NAME_FIELDS = frozenset({"company", "model"})
+MODEL_UNKNOWN = "model-unknown"
+"""Note of a row whose model has no statistics."""
+NAME_NOTES = {
+    Match.CORRECTED: "name-corrected",
+    Match.AMBIGUOUS: "name-ambiguous",
+    Match.UNKNOWN: "name-unknown",
+}
+
+
+class ReadPair(NamedTuple):
+    """What a pair of texts, brand and model, was read as."""
+
+    given: VehicleName
+    """The texts in normal form; empty for a blank one."""
+    reading: NameReading | None
+    """None: no brand or no model is stated."""
+    missing: str | None = None
+    """The field that is not stated: `company` or `model`."""
+
+    @property
+    def error_code(self) -> str:
+        """The code of the error of a pair without a reading."""
+        return "brand-not-found" if self.missing == "company" and self.given.model else "required"
+
+
+@lru_cache(maxsize=100_000)
+def read_pair(company: str | None, model: str | None) -> ReadPair:
+    """Read the normal forms of brand and model; None is a blank cell or an absent column."""
+    given = VehicleName(company or "", model or "")
+    try:
+        return ReadPair(given, read_names(company, model))
+    except NamesMissing as error:
+        return ReadPair(given, None, error.field)
+
+
+def final_match(reading: NameReading, *, model_known: bool) -> Match:
+    """The match of an answer: a name that only the model knows is exact."""
+    return Match.EXACT if reading.match is Match.UNKNOWN and model_known else reading.match
+
+
+@lru_cache(maxsize=100_000)
+def name_cells(reading: NameReading, match: Match) -> tuple[str, str, str]:
+    """Cells of `NAME_COLUMNS`.
+
+    >>> name_cells(NameReading("dacia", "logan", Match.EXACT), Match.EXACT)
+    ('Dacia Logan', 'exact', '')
+    """
+    near = () if match is Match.EXACT else reading.suggestions
+    texts = [" ".join(display_names(each.company, each.model)) for each in near]
+    return " ".join(display_names(reading.company, reading.model)), str(match), " | ".join(texts)
+
+
+def audit_name_members(pair: ReadPair, match: Match) -> dict[str, Any]:
+    """Members of the audit record that say how the names were read."""
+    return audit_names(match, pair.given)
+
+
+def audit_fragment(pair: ReadPair, match: Match) -> bytes:
+    """The start of `features` in an audit record, and what precedes it: JSON without braces.
+
+    >>> audit_fragment(read_pair("dacia", "logan"), Match.EXACT)
+    b'"features":{"company":"dacia","model":"logan"'
+    """
+    if pair.reading is None:
+        raise ValueError(f"{pair.given} were not read")
+    before = orjson.dumps(audit_name_members(pair, match))[1:-1]
+    names = orjson.dumps({"company": pair.reading.company, "model": pair.reading.model})[1:-1]
+    return b'%s%s"features":{%s' % (before, b"," if before else b"", names)
+
+
+def count_names(counter: NoteCounter, pairs: Iterable[tuple[ReadPair, Match, bool, int]]) -> None:
+    """Count the notes on names.
+
+    Args:
+        counter: counts them.
+        pairs: pair, its match, whether the model has statistics, number of rows.
+    """
+    for pair, match, model_known, rows in pairs:
+        written = f"{pair.given.company} {pair.given.model}".strip()
+        if (code := NAME_NOTES.get(match)) is not None:
+            counter.add("model", code, rows, [_example(pair, written, match)])
+        elif not model_known:
+            counter.add("model", MODEL_UNKNOWN, rows, [written])
+
+
+def _example(pair: ReadPair, written: str, match: Match) -> str:
+    """The names as written and, if they were corrected, as read."""
+    if match is not Match.CORRECTED or pair.reading is None:
+        return written
+    return f"{written} → {name_cells(pair.reading, match)[0]}"
