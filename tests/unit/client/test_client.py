@@ -635,7 +635,7 @@ def test_suffix_or_option_select_the_format(
 
 def test_an_unknown_format_is_refused_before_the_upload(tmp_path: Path) -> None:
     file = cars_file(tmp_path)
-    sheet = run_batch(file, "-o", tmp_path / "out.xlsx")
+    sheet = run_batch(file, "-o", tmp_path / "out.ods")
     assert sheet.exit_code == 2
     assert ".parquet" in sheet.stderr
     excel = run_batch(file, "-o", tmp_path / "out.ndjson", "--excel-fr", "--lang", "fr")
