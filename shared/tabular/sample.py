@@ -88,7 +88,7 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         UnreadableUpload: required columns are missing or ambiguous.
     """
     if options.expected_header:
-        return dataclasses.replace(known, header=tuple(sample.header))
+        return dataclasses.replace(known, header=tuple(name_columns(sample.header)))
     columns = match_header(sample.header, options.columns, sample.rows)
     asking = columns.pop(ASKING_PRICE, None)
     if ASKING_PRICE not in dict(options.columns):
