@@ -9,7 +9,13 @@ from flask import Response, request
 from werkzeug.http import http_date, parse_range_header
 
 from api.batches.results import StoredFile, is_partial
-from api.batches.schemas import CSV_OPTIONS, RejectedQuery, ResultsQuery, RowErrorSchema
+from api.batches.schemas import (
+    CSV_OPTIONS,
+    DocumentedResultsQuery,
+    RejectedQuery,
+    ResultsQuery,
+    RowErrorSchema,
+)
 from api.batches.views import current_batch
 from api.http.conditional import is_known
 from api.http.context import language, services
@@ -78,11 +84,12 @@ RANGE = TABLE | {"description": "The requested range"}
     description=(
         "Every row of the file once, in its order: its own columns, then `price_mad`, `low_mad`, "
         "`high_mad`, what was understood, `row_status` and `row_error`. CSV; NDJSON, Parquet or an "
-        "Excel workbook by `format` or `Accept`. "
+        "Excel workbook by `format` or `Accept`. With the query parameter `headers=localized` the "
+        "added columns have words in the language of the batch as headers. "
         "A format that nobody asked for yet is made first: if that takes long, the answer is 409 "
         "`form-not-ready` with `Retry-After`. All formats can be read in ranges." + PARTIAL_NOTE
     ),
-    parameters=[query_parameters(ResultsQuery), *RANGE_PARAMETERS],
+    parameters=[query_parameters(DocumentedResultsQuery), *RANGE_PARAMETERS],
 )
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)

@@ -182,8 +182,8 @@ class RejectedQuery(TableQuery):
     )
 
 
-class ResultsQuery(TableQuery):
-    """Query parameters of reading the results."""
+class DocumentedResultsQuery(TableQuery):
+    """Query parameters of reading the results, as parameters of the OpenAPI document."""
 
     format = fields.String(
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
@@ -197,6 +197,18 @@ class ResultsQuery(TableQuery):
             "example": ",",
         },
     )
+    partial = _flag(  # type: ignore[assignment] # marshmallow removes it from the class
+        "Of a batch that is under way: the first rows, as CSV, up to where all rows are valued."
+    )
+
+
+class ResultsQuery(DocumentedResultsQuery):
+    """Query parameters of reading the results.
+
+    `headers` is described in the text of the operation only: generated clients use that name for
+    the headers of the request.
+    """
+
     headers = fields.String(
         load_default="names",
         validate=validate.OneOf(("names", "localized"), error="names or localized"),
@@ -205,9 +217,6 @@ class ResultsQuery(TableQuery):
             "the batch.",
             "enum": ["names", "localized"],
         },
-    )
-    partial = _flag(  # type: ignore[assignment] # marshmallow removes it from the class
-        "Of a batch that is under way: the first rows, as CSV, up to where all rows are valued."
     )
 
 

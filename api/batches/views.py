@@ -71,6 +71,7 @@ def upload() -> Response:
 
 @blueprint.post("/batches/<batch_id>/corrections")
 @blueprint.doc(
+    operationId="correct_batch",
     summary="Send corrected rows back to their batch",
     description=(
         "The file of `/batches/{id}/rejected` with corrected cells, in any format that is read; "
