@@ -4,11 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 
 from shared.fields.numbers import parse_number
+from shared.fields.units import MPG_PER_KMPL, NM_PER_KGM
 
 CellCleaner = Callable[[str], str | None]
-
-MILES_PER_GALLON_IN_KMPL = 2.35214583
-NEWTON_METRES_IN_KGM = 9.80665
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _RANGE = re.compile(
@@ -63,7 +61,7 @@ def fuel_economy_mpg(text: str) -> str | None:
     """
     number = first_number(text)
     kmpl = float(number.replace(",", ".")) if number else 0.0
-    return f"{kmpl * MILES_PER_GALLON_IN_KMPL:.1f}" if kmpl else None
+    return f"{kmpl * MPG_PER_KMPL:.1f}" if kmpl else None
 
 
 def torque_nm(text: str) -> str | None:
@@ -75,7 +73,7 @@ def torque_nm(text: str) -> str | None:
     number = first_number(text)
     if number is None:
         return None
-    factor = NEWTON_METRES_IN_KGM if "kgm" in text.casefold() and "nm" not in text.casefold() else 1
+    factor = NM_PER_KGM if "kgm" in text.casefold() and "nm" not in text.casefold() else 1
     return f"{float(number.replace(',', '.')) * factor:.1f}"
 
 

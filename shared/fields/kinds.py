@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -15,7 +16,7 @@ from shared.fields.numbers import parse_number
 from shared.fields.phrases import PhraseReader, fold_phrase
 from shared.fields.prices import read_price, states_no_price
 from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
-from shared.fields.units import convert, find_unit, own_unit
+from shared.fields.units import CM3_PER_LITRE, convert, find_unit, own_unit
 
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
@@ -30,7 +31,6 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
 NUMBER_MAX_CHARS = 80
 LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """A displacement below ten is in litres: no engine has so few cm3."""
-CM3_PER_LITRE = 1000
 LITRES, CONVERTED = "litres", "converted"
 """Codes of numbers that were read in litres, or in another unit that was stated."""
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -128,6 +128,10 @@ class CarField(fields.Field[Any]):
             return None, None
         return self._normalize(value, unit)
 
+    def read_with_remark(self, value: Any) -> tuple[Any, str | None]:
+        """As `read_with_code`, of a JSON value: usual conversions have a remark, too."""
+        return self.read_with_code(value)
+
     def is_blank(self, value: Any) -> bool:
         """Whether a value is missing: None, or a text that says so."""
         if is_blank(value):
@@ -168,6 +172,14 @@ class FoldedText(CarField):
         self.is_name = is_name
         self.takes_numbers = takes_numbers
         self.document("string", maxLength=max_length)
+        # marshmallow copies the fields of a schema; the copies share what is remembered.
+        self._read_short = lru_cache(CACHED_TEXTS)(super().read_with_code)
+
+    def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
+        """As `CarField.read_with_code`; short texts that were read before are remembered."""
+        if type(value) is str and len(value) <= self.max_length:
+            return self._read_short(value)
+        return super().read_with_code(value, unit)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str | None:
         if self.takes_numbers and type(value) in {int, float} and 0 <= value < MAX_NUMERIC_NAME:
@@ -193,6 +205,8 @@ class FoldedText(CarField):
         return self.translations.get(name, name)
 
 
+CACHED_TEXTS = 4096
+"""Texts of a field that are remembered."""
 MAX_NUMERIC_NAME = 100_000
 """Models that are numbers have at most five digits."""
 
@@ -249,9 +263,14 @@ class Category(CarField):
 
     def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
         """As `CarField.read_with_code`; a usual spelling is looked up first."""
-        is_short = isinstance(value, str) and len(value) <= CATEGORY_MAX_CHARS
-        member = self.spellings.get(fold_phrase(value)) if is_short else None
+        member = self._spelled(value)
         return super().read_with_code(value, unit) if member is None else (member, None)
+
+    def _spelled(self, value: Any) -> StrEnum | None:
+        """The value of a listed spelling; None for other texts and values."""
+        if not isinstance(value, str) or len(value) > CATEGORY_MAX_CHARS:
+            return None
+        return self.spellings.get(fold_phrase(value))
 
     def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
         member = self._deserialize(value, None, None)
@@ -267,7 +286,9 @@ class Category(CarField):
 
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is an unknown word that counts as missing."""
-        return isinstance(value, str) and not self.is_blank(value) and self.member(value) is None
+        if not isinstance(value, str) or self._spelled(value) is not None:
+            return False
+        return not self.is_blank(value) and self.member(value) is None
 
 
 class Number(CarField):
@@ -330,6 +351,15 @@ class Number(CarField):
             super().read_with_code(value, unit) if usual is None else (self._bounded(usual), None)
         )
 
+    def read_with_remark(self, value: Any) -> tuple[Any, str | None]:
+        """As `CarField.read_with_remark`; litres have a remark."""
+        usual = self._usual(value)
+        if usual is not None:
+            return self._bounded(usual), None
+        if self.is_blank(value):
+            return self.read(value), None
+        return self._interpret(value, None)
+
     def _usual(self, value: Any) -> int | float | None:
         """The number of a JSON number, or of a text like "25 000 km"; None for other values."""
         number: int | float
@@ -373,7 +403,7 @@ class Number(CarField):
 
         One of `LITRES`, `CONVERTED` and `quantities.OPEN_RANGE`.
         """
-        if (type(value) is not str and not self.litres) or self._usual(value) is not None:
+        if self._usual(value) is not None:
             return None
         try:
             return None if self.is_blank(value) else self._interpret(value, None)[1]

@@ -25,10 +25,9 @@ def fold_phrase(text: str) -> str:
     >>> fold_phrase("Boîte-Auto"), fold_phrase("الكهرباء"), fold_phrase("أوتوماتيكية")
     ('boite auto', 'كهرباء', 'اوتوماتيكيه')
     """
-    if _SIGNED.match(text):
-        text = _SIGNED.sub(r" minus ", text, count=1)
-    if text.rstrip().endswith("+"):
-        text = f"{text} plus"
+    if "+" in text or _SIGNED.match(text):
+        text = _SIGNED.sub(" minus ", text, count=1)
+        text = f"{text} plus" if text.rstrip().endswith("+") else text
     return fold(text) if text.isascii() else _fold_other(text)
 
 

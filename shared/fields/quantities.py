@@ -92,6 +92,11 @@ _BOUND_LAST = [
 _BOUND_FIRST = [
     (kind, re.compile(rf"(?P<bound>\d.*?)\s*(?:{words})")) for kind, words in _OPEN_BEHIND.items()
 ]
+_LAST_WORDS = (
+    "+", "plus", "more", "above", "over", "mehr", "dela", "اكثر", "فوق", "moins", "less", "below",
+    "under", "weniger", "اقل", "تحت",
+)  # fmt: skip
+"""The last words of `_OPEN_BEHIND`."""
 _RANGE = re.compile(
     r"(?P<low>\d.*?)\s*(?:--?|\u2010|\u2011|\u2012|\u2013|\u2014|~|\.\.+|\ba\b|(?<=\d)a(?=\d)"
     r"|\bto\b|\bbis\b|\bal\b|الى)\s*(?P<high>\d.*)"
@@ -104,6 +109,7 @@ _CHOICE = re.compile(r"(?P<low>\d.*?)\s*(?:/|\bou\b|\bor\b|\boder\b|;|,\s|او)\
 _EQUIVALENT = re.compile(
     r"(?P<first>[^()/]+?)\s*(?:\(\s*(?P<second>[^()]+?)\s*\)|/\s*(?P<third>.+))"
 )
+_TWO_NUMBERS = re.compile(r"\d[^\d]*[^\d .,'][^\d]*\d")
 _DIGIT = re.compile(r"\d")
 _TOLERANCE = 0.03
 _BARE_MAX, _FULL_MIN = 1_000, 10_000
@@ -134,7 +140,8 @@ def read_quantity(
         plain = plain[: speed.start()].strip()
         unit_of_speed = speed["unit"] and find_unit(rules.field, speed["unit"])
     found = _single(plain, rules) or _open(plain, rules)
-    found = found or _equivalent(plain, rules, convert) or _range(plain, rules)
+    if found is None and _TWO_NUMBERS.search(plain):
+        found = _equivalent(plain, rules, convert) or _range(plain, rules)
     if found is None:
         raise UnreadableQuantity(NOT_A_NUMBER)
     return found if found.unit else found._replace(unit=unit_of_speed)
@@ -169,6 +176,8 @@ def _single(text: str, rules: QuantityRules) -> Quantity | None:
 
 def _open(text: str, rules: QuantityRules) -> Quantity | None:
     """The bound of an open band."""
+    if text[:1].isdigit() and not text.endswith(_LAST_WORDS):
+        return None
     for kind, pattern in _BOUND_FIRST if text[:1].isdigit() else _BOUND_LAST:
         found = pattern.fullmatch(text)
         bound = _single(found["bound"], rules) if found else None

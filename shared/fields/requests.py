@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
@@ -11,9 +11,20 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import CarField, Category, Number
+from shared.fields.kinds import CarField
 from shared.fields.shapes import CORE_FIELDS, member_pointer, named_field, shape_problems
 from shared.vehicles.names import display_names, read_names
+
+
+class LoadedFields(NamedTuple):
+    """The members of a body that breaks no rule."""
+
+    given: dict[str, Any]
+    """Normal form of every field; None for missing ones."""
+    remarks: list[tuple[str, str]]
+    """Field and code of each value that was ignored or converted."""
+    unknown: list[str]
+    """Members that are no field."""
 
 
 class QuickLoader:
@@ -30,33 +41,33 @@ class QuickLoader:
         for name, field in fields.items():
             if field.data_key is not None or field.attribute is not None or field.validators:
                 raise ValueError(f"{name}: a data key, attribute or validator is not known here")
-        self._readers = {name: field.read for name, field in fields.items()}
+        self._readers = {name: field.read_with_remark for name, field in fields.items()}
         self._required = [name for name, field in fields.items() if field.required]
 
-    def load(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The normal form of every field, None for missing ones; None if a rule is broken."""
+    def load(self, body: Mapping[str, Any]) -> LoadedFields | None:
+        """What the members are read as; None if a rule is broken."""
         given: dict[str, Any] = dict.fromkeys(self._readers)
+        remarks, unknown = [], []
         try:
             for name, value in body.items():
-                if (read := self._readers.get(name)) is not None:
-                    given[name] = read(value)
+                read = self._readers.get(name)
+                if read is None:
+                    unknown.append(name)
+                else:
+                    given[name], code = read(value)
+                    if code is not None:
+                        remarks.append((name, code))
         except ValidationError:
             return None
         for name in self._required:
             if given[name] is None:
                 return None
-        return given
+        return LoadedFields(given, remarks, unknown)
 
 
 _QUICK_LOADER = QuickLoader(CAR_FIELDS)
 
 MAX_WARNINGS = 20
-_OPTIONAL_CATEGORIES = {
-    name: field
-    for name, field in CAR_FIELDS.items()
-    if isinstance(field, Category) and not field.required
-}
-_NUMBERS = {name: field for name, field in CAR_FIELDS.items() if isinstance(field, Number)}
 
 
 def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] = ()) -> CarRequest:
@@ -75,7 +86,10 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         raise InvalidInput([FieldProblem(pointer, "list-of-cars" if is_list else "not-an-object")])
     if not body.keys() >= CORE_FIELDS and (problems := shape_problems(body, pointer)):
         raise InvalidInput(problems)
-    given = _QUICK_LOADER.load(body) or _load(body, pointer)
+    loaded = _QUICK_LOADER.load(body)
+    if loaded is None:
+        raise InvalidInput(_find_problems(body, pointer))
+    given = loaded.given
     asking_price_mad = given.pop("asking_price_mad")
     written = VehicleName(given["company"], given["model"])
     reading = _read_names(written, pointer)
@@ -88,7 +102,7 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         given=None if reading.match is Match.EXACT else written,
         suggestions=reading.suggestions,
         warnings=(
-            *_warnings(body, pointer),
+            *(_warnings(loaded, body, pointer) if loaded.remarks or loaded.unknown else ()),
             *_name_warnings(reading, pointer),
             *_missing_field_warnings(car, pointer),
             *_plausibility_warnings(car, pointer),
@@ -131,44 +145,38 @@ def _name_warnings(reading: NameReading, pointer: str) -> list[dict[str, Any]]:
     ]
 
 
-def _load(body: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+def _find_problems(body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:
+    """One problem for each rule that a body breaks."""
     try:
-        given: dict[str, Any] = CAR_REQUEST_SCHEMA.load(body)
+        CAR_REQUEST_SCHEMA.load(body)
     except ValidationError as error:
         broken: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-        problems = [
+        return [
             FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
             for name, codes in broken.items()
             for code in codes
         ]
-        raise InvalidInput(problems) from None
-    return given
+    raise AssertionError("the schema accepts what the quick loader refuses")
 
 
-def _warnings(body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
-    """Values that were ignored or converted: the first `MAX_WARNINGS`, and how many more.
+def _warnings(loaded: LoadedFields, body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
+    """Members that were ignored or converted: the first `MAX_WARNINGS`, and how many more.
 
     Their number is bounded because they are sent to the worker and back with the car.
     """
-    known = [
-        {"pointer": f"{pointer}/{name}", "code": "unknown-category"}
-        for name, field in _OPTIONAL_CATEGORIES.items()
-        if name in body and field.is_unknown(body[name])
-    ]
-    known += [
-        {"pointer": f"{pointer}/{name}", "code": code}
-        for name, field in _NUMBERS.items()
-        if name in body and (code := field.remark(body[name])) is not None
-    ]
-    unknown = [name for name in body if name not in CAR_FIELDS]
-    named = unknown[: MAX_WARNINGS - len(known)]
+    named = loaded.unknown[: max(MAX_WARNINGS - len(loaded.remarks), 0)]
     warnings: list[dict[str, Any]] = [
         _unknown_warning(member_pointer(pointer, name), named_field(name), body) for name in named
     ]
-    warnings += known
-    if more := len(unknown) - len(named):
+    # In the order of the fields, whatever the order of the members.
+    for name, code in sorted(loaded.remarks, key=lambda remark: _FIELD_ORDER[remark[0]]):
+        warnings.append({"pointer": f"{pointer}/{name}", "code": code})
+    if more := len(loaded.unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings
+
+
+_FIELD_ORDER = {name: place for place, name in enumerate(CAR_FIELDS)}
 
 
 def _missing_field_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:

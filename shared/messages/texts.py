@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
+from shared.fields.columns import READ_CODES
 from shared.fields.kinds import CarField, Category, FoldedText, Number
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.problems import PROBLEM_MESSAGES
@@ -297,8 +298,10 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
-    """The note on a cell that was ignored: an entry of the column `row_notes`."""
+    """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
     message = describe_field_error(CAR_FIELDS[field], code, value, language)
+    if code in READ_CODES:
+        return message
     return f"Valeur ignorée : {message}" if language == "fr" else f"Value ignored: {message}"
 
 

@@ -339,6 +339,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "Column {column}: values converted from the unit that they state: {count} "
         "({values}).",
     },
+    "open-range": {
+        "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
+        "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
+    },
     "foreign-currency": {
         "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
         "({values}).",

@@ -60,8 +60,9 @@ def near_brands(catalogue: Catalogue, text: str) -> list[tuple[str, int]]:
 
 
 def near_beginnings(catalogue: Catalogue, text: str) -> Iterator[tuple[str, str]]:
-    """Brands that the first words of a text are a slip of, and the words after them."""
+    """Brands with listings that the first words of a text are a slip of, and the other words."""
     words = text.split(" ")
     for length in range(min(len(words) - 1, _MAX_BRAND_WORDS - 1), 0, -1):
         for name, _ in near_brands(catalogue, " ".join(words[:length])):
-            yield name, " ".join(words[length:])
+            if catalogue.brands[name].listings:
+                yield name, " ".join(words[length:])

@@ -52,6 +52,8 @@ class Brand:
     """Names and aliases with their spaces."""
     by_digits: dict[str, list[str]] = field(default_factory=dict)
     """The spellings by their digits: a correction never changes digits."""
+    by_last_word: dict[str, list[str]] = field(default_factory=dict)
+    """Models of several words by the last one, if it has letters."""
     generations: set[str] = field(default_factory=set)
     """Names of models that are a generation of another."""
     longer: dict[str, list[str]] = field(default_factory=dict)
@@ -78,6 +80,10 @@ class Brand:
 
     def finish(self) -> None:
         """Build the indices over all spellings."""
+        for name in self.models:
+            last = name.rpartition(" ")[2]
+            if last != name and last.isalpha():
+                self.by_last_word.setdefault(last, []).append(name)
         ordered = sorted(self.spellings)
         for place, spelling in enumerate(ordered):
             self.by_digits.setdefault(digits_of(spelling), []).append(spelling)

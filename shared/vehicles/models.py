@@ -9,7 +9,13 @@ from rapidfuzz.distance import OSA
 from shared.domain.reading import MAX_SUGGESTIONS, Match
 from shared.vehicles.catalogue import Brand, compact, digits_of
 from shared.vehicles.designations import designated
-from shared.vehicles.similar import LONG_NAME, completions, corrections, similar_models
+from shared.vehicles.similar import (
+    LONG_NAME,
+    completions,
+    corrections,
+    distant_corrections,
+    similar_models,
+)
 
 MAX_WORDS = 10
 """Further words of a text are not looked at."""
@@ -104,6 +110,7 @@ def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> Model
 def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
     """The reading of a known name, unless the words after it name another model."""
     others = [other for other in _models_among(brand, rest) if not _same_car(brand, name, other)]
+    others = others or _models_ending_with(brand, rest)
     if not others:
         return ModelReading(name, Match.ALIAS)
     joined = brand.spellings.get(compact(f"{name}{others[0]}"))  # "ranger 2.0 raptor"
@@ -203,6 +210,15 @@ def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
         place += length
 
 
+def _models_ending_with(brand: Brand, words: Sequence[str]) -> list[str]:
+    """Models with a longer name that ends with the first word, as "picasso"."""
+    word = words[0] if words else ""
+    if len(word) <= _MIN_REST_LETTERS or word in VERSION_WORDS:
+        return []
+    names = brand.by_last_word.get(word, ())
+    return sorted(names, key=lambda name: -brand.popularity(name))
+
+
 def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
     """The model that words name beyond doubt: no number, short name, or word of a version."""
     spelling = "".join(words)
@@ -236,13 +252,16 @@ def read_model(brand: Brand, text: str) -> ModelReading:
 def _correct(brand: Brand, text: str) -> ModelReading | None:
     """The reading of a text whose first words are a slip of a known name; None if they are none."""
     words = text.split(" ")[:MAX_WORDS]
-    for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
-        found = corrections(brand, "".join(words[:length]))
-        if len(found) > 1:
-            near = [] if length == len(words) else similar_models(brand, compact(text), 2)
-            return ModelReading(text, Match.AMBIGUOUS, _some([*near, *found]))
-        if found:
-            return _corrected(brand, found[0], words[length:], text)
+    for correct in (corrections, distant_corrections):
+        for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
+            found = correct(brand, "".join(words[:length]))
+            if (last := words[length - 1]) in VERSION_WORDS:
+                found = [name for name in found if last in name.split(" ")]
+            if len(found) > 1:
+                near = [] if length == len(words) else similar_models(brand, compact(text), 2)
+                return ModelReading(text, Match.AMBIGUOUS, _some([*near, *found]))
+            if found:
+                return _corrected(brand, found[0], words[length:], text)
     return None
 
 

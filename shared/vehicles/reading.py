@@ -14,10 +14,13 @@ from shared.vehicles.brands import (
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
 from shared.vehicles.models import ModelReading, find_known, read_model
+from shared.vehicles.similar import within
 
 _CERTAINTY = list(Match)
 _MIN_UNIQUE_NAME = 3
 """Characters that a model's name needs to tell its brand."""
+_MIN_LISTINGS_OF_NUMBER = 150
+"""Listings that a model named by a number needs to tell its brand: "208", but not "250"."""
 _DOMINANCE = 20
 """A name that several brands have means the one with this many times the listings of the others."""
 _MAX_NAME_WORDS = 4
@@ -98,13 +101,29 @@ class NameReader:
         words = text.split(" ")
         for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
             spelling = "".join(words[:length])
-            is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()  # "a3"
-            if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
-                continue
             owner = self._owner(spelling)
-            if owner is not None:
+            if owner is not None and self._tells_brand(spelling, owner):
                 return _demote(self._read_in_brand(owner, text), Match.CORRECTED)
         return None
+
+    def _tells_brand(self, spelling: str, owner: Brand) -> bool:
+        """Whether the only brand with a model of this name can be meant without its name."""
+        listings = owner.popularity(owner.spellings[spelling])
+        if spelling.isdigit():
+            return listings >= _MIN_LISTINGS_OF_NUMBER
+        is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()  # "a3"
+        if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
+            return False
+        return listings > 0 or not self._is_near_listed_name(spelling)
+
+    def _is_near_listed_name(self, spelling: str) -> bool:
+        """Whether a listed model of some brand begins with a name or has it with one error."""
+        for brand in self._catalogue.brands.values():
+            near = [each for each, _ in within(spelling, brand.spellings, 1)]
+            near += [each for each in brand.spellings if each.startswith(spelling)]
+            if any(brand.popularity(brand.spellings[each]) for each in near):
+                return True
+        return False
 
     def _owner(self, spelling: str) -> Brand | None:
         """The brand that has a model of this name; None if none or several have."""
@@ -157,7 +176,8 @@ class NameReader:
             model = found.rest
         alone = self._read_in_brand(brand, model)
         reading = alone
-        if found.rest and (first := find_known(brand, found.rest)) is not None:
+        first = find_known(brand, found.rest) if found.rest else None
+        if first is not None and first.match is not Match.AMBIGUOUS:
             reading = self._combine(brand, first, alone, f"{found.rest} {model}")
         match = Match.ALIAS if found.rest else found.match
         return _demote(reading, match)
@@ -228,8 +248,11 @@ class NameReader:
         found = find_brand(self._catalogue, text)
         if found is None or found.name == brand.name or not found.rest:
             return None
-        known = find_known(self._catalogue.brands[found.name], found.rest)
-        return VehicleName(found.name, known.name) if known is not None else None
+        other = self._catalogue.brands[found.name]
+        known = find_known(other, found.rest)
+        if known is None or known.name not in other.models:
+            return None
+        return VehicleName(other.name, known.name)
 
     def _listings(self, car: VehicleName) -> int:
         return self._catalogue.brands[car.company].popularity(car.model)

@@ -33,24 +33,26 @@ def within(text: str, spellings: Iterable[str], errors: int) -> list[tuple[str, 
 
 
 def corrections(brand: Brand, text: str) -> list[str]:
-    """Models that `text` is a slip of: one if it is certain, several if it is not.
+    """Models that `text` is a slip of, by one error: one if it is certain, several if it is not.
 
-    Digits are never corrected. Names with few letters are not corrected, and two errors only in
-    long names.
+    Digits are never corrected, nor names with few letters.
     """
-    same_digits = brand.by_digits.get(digits_of(text), ())
-    found = within(text, same_digits, 2 if count_letters(text) >= LONG_NAME - 1 else 1)
-    usable = [
-        (spelling, errors)
-        for spelling, errors in found
-        if count_letters(spelling) >= (MIN_LETTERS if errors == 1 else LONG_NAME)
-    ]
-    if not any(errors == 1 for _, errors in usable):
-        return _distinct_models(brand, [spelling for spelling, _ in usable])
-    near = [spelling for spelling, errors in found if errors == 1]
+    found = within(text, brand.by_digits.get(digits_of(text), ()), 1)
+    near = [spelling for spelling, _ in found]
+    if all(count_letters(spelling) < MIN_LETTERS for spelling in near):
+        return []
     names = _distinct_models(brand, near)
     likely = _distinct_models(brand, [each for each in near if _is_usual_slip(text, each)])
     return likely if likely == names[:1] else names
+
+
+def distant_corrections(brand: Brand, text: str) -> list[str]:
+    """As `corrections`, by two errors in a long name."""
+    if count_letters(text) < LONG_NAME - 1:
+        return []
+    found = within(text, brand.by_digits.get(digits_of(text), ()), 2)
+    long = [spelling for spelling, _ in found if count_letters(spelling) >= LONG_NAME]
+    return _distinct_models(brand, long)
 
 
 def _is_usual_slip(text: str, spelling: str) -> bool:

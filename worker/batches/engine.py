@@ -18,7 +18,7 @@ from shared.domain.car import USUALLY_STATED
 from shared.domain.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
-from shared.fields.columns import ColumnValidator
+from shared.fields.columns import CONVERTED, ColumnValidator
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.names import MODEL_UNKNOWN, ReadPair
@@ -49,8 +49,6 @@ car."""
 ValidatorFor = Callable[[Dialect], ColumnValidator]
 """The validator of the cells of a file."""
 
-CONVERTED = "converted"
-"""Code of a cell that was read in the unit it states: counted, no note of the row."""
 MISSING_FIELD = "missing-field"
 
 VALUE_MAX_CHARS = 200

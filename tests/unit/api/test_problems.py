@@ -39,7 +39,7 @@ def test_a_single_error_is_the_detail_itself(client):
     [("en", " (And 1 more: see errors.)"), ("fr", " (Et 1 de plus : voir « errors ».)")],
 )
 def test_of_several_errors_the_first_is_told_and_the_others_are_counted(client, language, ending):
-    problem = refusal(client, {**CAR, "year": 1875}, language)
+    problem = refusal(client, {**CAR, "year": 1875, "km_driven": -5}, language)
     first, _ = problem["errors"]
     assert problem["detail"] == first["detail"] + ending
 

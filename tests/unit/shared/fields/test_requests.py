@@ -42,20 +42,26 @@ def comparable(loaded):
     return loaded and {name: (type(value), value) for name, value in loaded.items()}
 
 
+def quickly_loaded(body):
+    """The normal forms, or None if a rule is broken."""
+    loaded = LOADER.load(body)
+    return None if loaded is None else loaded.given
+
+
 @settings(max_examples=600, deadline=None)
 @given(changes=BODIES, missing=st.sets(st.sampled_from(list(CAR_FIELDS)), max_size=3))
 def test_verdict_and_normal_form_are_those_of_the_schema(changes, missing):
     body = {name: value for name, value in EXAMPLES.items() if name not in missing} | changes
-    assert comparable(LOADER.load(body)) == comparable(loaded_by_marshmallow(body))
+    assert comparable(quickly_loaded(body)) == comparable(loaded_by_marshmallow(body))
 
 
 @pytest.mark.parametrize("name", CAR_FIELDS)
 def test_each_example_and_each_absence_is_loaded_as_by_the_schema(name):
     for value in (EXAMPLES[name], str(EXAMPLES[name]), None, "", " - ", [], True):
         body = EXAMPLES | {name: value}
-        assert comparable(LOADER.load(body)) == comparable(loaded_by_marshmallow(body))
+        assert comparable(quickly_loaded(body)) == comparable(loaded_by_marshmallow(body))
     without = {each: value for each, value in EXAMPLES.items() if each != name}
-    assert comparable(LOADER.load(without)) == comparable(loaded_by_marshmallow(without))
+    assert comparable(quickly_loaded(without)) == comparable(loaded_by_marshmallow(without))
 
 
 @pytest.mark.parametrize(

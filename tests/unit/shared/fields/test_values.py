@@ -86,7 +86,7 @@ def test_values_are_not_taken_for_nothing(cell: str) -> None:
             ("87 50", "not-a-number"), ("8 7 5", "not-a-number"),
             ("10³", "not-a-number"), ("87 500 verstes", "not-a-number"),
             ("87 500 ou 90 000", "several-values"),
-            ("neuve", "not-a-number"), ("-3", "out-of-range"),
+            ("neuve", "not-a-number"), ("1 450.000", "not-a-number"), ("-3", "out-of-range"),
         ),
         *values(
             "engine_cc",
@@ -203,7 +203,8 @@ def test_what_leaves_a_doubt_about_the_year_is_refused_with_its_reason(
         ("plus de 90 000", "several-values"), ("1 500 DH/mois", "not-a-number"),
         ("92 500 DH vendue", "not-a-number"),
         ("avance 20 000 DH", "not-a-number"), ("9,25 M", "unclear-amount"),
-        ("92 ألف", "unclear-amount"), ("92 ألف درهم", 92_000.0), ("06 61 22 33 44", "not-a-number"),
+        ("92 ألف", "unclear-amount"),
+        ("٩٥٠٫٥٠٠ درهم", 950.5), ("92 ألف درهم", 92_000.0), ("06 61 22 33 44", "not-a-number"),
         ("1 DH", "out-of-range"),
     ],
 )  # fmt: skip
