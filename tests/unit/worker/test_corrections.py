@@ -170,7 +170,8 @@ def test_decimals_mean_what_they_mean_in_the_batch(path: BulkPath) -> None:
         f'{header}\nFiat,Tipo,2018,Diesel,Auto,1.000,"1,6"\nFiat,Tipo,18,Diesel,Auto,91.500,1\n'.encode()
     )
     assert batch.manifest.dialect.decimal == ","
-    path.correct(batch, rejected_text(path, batch).replace(",18,", ",2018,").encode())
+    fixed = rejected_text(path, batch).replace(",18,", ",2018,").encode()
+    assert path.correct(batch, fixed).manifest.dialect.decimal == ","
     prices = [row["price_mad"] for row in rows_of(path, refreshed(path, batch))]
     assert prices == ["299000.0", "208500.0"]
 
@@ -306,7 +307,8 @@ def test_a_worker_that_is_killed_while_it_returns_the_rows_changes_nothing_twice
                 seen.progress.counts.invalid
             )
             assert len(path.errors(seen)) == seen.progress.counts.invalid
-    path.sweep_until_ended(correction_id)
+    correction = path.sweep_until_ended(correction_id)
+    assert correction.progress.state is JobState.SUCCEEDED
     after = refreshed(path, batch)
     assert after.progress.corrections == (correction_id,)
     assert after.progress.counts == RowCounts(valid=4, invalid=2)
