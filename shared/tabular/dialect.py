@@ -58,7 +58,7 @@ def detect_dialect(
         head = _complete_lines(head, encoding.value)
     text = head.decode(encoding.value, "replace")
     style = _detect_style(text)
-    given = [column for _, column in options.columns]
+    given = options.given_headers
     delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given, style)
     titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given, style)
     known = Dialect(
