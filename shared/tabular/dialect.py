@@ -13,9 +13,8 @@ from shared.domain.table import Detection, Dialect, Notice
 from shared.tabular.cell_evidence import is_car
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import PLAIN, CsvReader, CsvStyle, SourceRow, replace_unreadable
-from shared.tabular.encoding import EncodingDetector, detect_encoding
+from shared.tabular.encoding import EncodingDetector, detect_encoding, find_misreading
 from shared.tabular.header_row import find_header
-from shared.tabular.misreading import find_misreading
 from shared.tabular.sample import Sample, complete_dialect, title_notices
 
 HEAD_BYTES = 1 << 18
@@ -58,7 +57,7 @@ def detect_dialect(
         head = _complete_lines(head, encoding.value)
     text = head.decode(encoding.value, "replace")
     style = _detect_style(text)
-    given = [column for _, column in options.columns]
+    given = options.given_headers
     delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given, style)
     titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given, style)
     known = Dialect(

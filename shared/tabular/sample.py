@@ -13,7 +13,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category, Number
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.csv_reader import COLUMNS_MAX
-from shared.tabular.header_row import HeaderPlace, place_header
+from shared.tabular.header_row import HeaderPlace, name_columns, place_header
 from shared.tabular.headers import find_column, match_columns
 from shared.tabular.missing_columns import format_header
 
@@ -57,6 +57,8 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
     Raises:
         UnreadableUpload: required columns are missing or ambiguous.
     """
+    if options.expected_header:
+        return dataclasses.replace(known, header=tuple(name_columns(sample.header)))
     if len(sample.header) > COLUMNS_MAX:
         count = len(sample.header)
         raise UnreadableUpload.of("too-many-columns", "/header", maximum=COLUMNS_MAX, count=count)
