@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
-from shared.tabular.misreading import restore
+from shared.tabular.encoding import BOMS, restore
 
 FIELD_MAX_CHARS = 100_000
 LINE_MAX_BYTES = 2_000_000
@@ -22,11 +22,6 @@ COLUMNS_MAX = 500
 BLOCK_BYTES = 1 << 20
 REPLACEMENT = "\ufffd"
 
-BOMS = {
-    "utf-8": b"\xef\xbb\xbf",
-    "utf-16-le": b"\xff\xfe",
-    "utf-16-be": b"\xfe\xff",
-}
 _UTF16 = frozenset({"utf-16-le", "utf-16-be"})
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 _UNREADABLE_WIDE = re.compile("[\0\ufffd]")

@@ -13,9 +13,8 @@ from shared.domain.table import Detection, Dialect, Notice
 from shared.tabular.cell_evidence import is_car
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import PLAIN, CsvReader, CsvStyle, SourceRow, replace_unreadable
-from shared.tabular.encoding import EncodingDetector, detect_encoding
+from shared.tabular.encoding import EncodingDetector, detect_encoding, find_misreading
 from shared.tabular.header_row import find_header
-from shared.tabular.misreading import find_misreading
 from shared.tabular.sample import Sample, complete_dialect, title_notices
 
 HEAD_BYTES = 1 << 18

@@ -1,4 +1,7 @@
-"""Detects the encoding of a text file from its bytes."""
+"""Detects the encoding of a text file from its bytes, and restores text that was misread before.
+
+A file is encoded twice (`ModÃ¨le`) if its UTF-8 was once read in another encoding and saved again.
+"""
 
 import codecs
 import dataclasses
@@ -9,7 +12,12 @@ from itertools import islice
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Detection
 from shared.tabular.cell_evidence import is_known_word
-from shared.tabular.csv_reader import BOMS
+
+BOMS = {
+    "utf-8": b"\xef\xbb\xbf",
+    "utf-16-le": b"\xff\xfe",
+    "utf-16-be": b"\xfe\xff",
+}
 
 ENCODINGS = (
     "utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-1", "iso8859-15", "cp1256", "iso8859-6",
@@ -240,3 +248,68 @@ def _detect_utf16(head: bytes) -> str | None:
         if zeros > half * 0.4 and head[1 - first :: 2].count(0) < half * 0.05:
             return encoding
     return None
+
+
+MISREAD_AS = ("cp1252", "mac-roman", "cp850", "cp437", "cp1256")
+"""Encodings under which UTF-8 is misread, the likeliest first."""
+
+MAX_PASSES = 2
+"""A file may have been misread twice."""
+
+_TEXT_SEPARATORS = re.compile(r"[\s;,|\"]+")
+MAX_MISREAD_WORDS = 2_000
+MISREAD_MIN_SHARE = 0.5
+"""Share of the words with accents that must be restorable."""
+
+
+def _c1_controls(error: UnicodeError) -> tuple[bytes, int]:
+    """Encodes the characters that stand for bytes which the encoding does not define."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    if not all("\x80" <= character <= "\x9f" for character in text):
+        raise error
+    return text.encode("latin-1"), error.end
+
+
+codecs.register_error("c1-controls", _c1_controls)
+
+
+def restore(text: str, misread_as: str) -> str:
+    """The text as it was before it was misread; the same text if it was not.
+
+    >>> restore("ModÃ¨le", "cp1252"), restore("Modèle", "cp1252"), restore("Mod√®le", "mac-roman")
+    ('Modèle', 'Modèle', 'Modèle')
+    """
+    for _ in range(MAX_PASSES):
+        if text.isascii():
+            break
+        restored = _restore_once(text, misread_as)
+        if restored is None and "Ã " in text:  # the no-break space of "à" became a plain one
+            restored = _restore_once(text.replace("Ã ", "Ã\u00a0"), misread_as)
+        if restored is None:
+            break
+        text = restored
+    return text
+
+
+def _restore_once(text: str, misread_as: str) -> str | None:
+    try:
+        return text.encode(misread_as, "c1-controls").decode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def find_misreading(text: str) -> str:
+    """The encoding under which most words with accents were misread; empty if they were not."""
+    if text.isascii():
+        return ""
+    tokens = [word for word in _TEXT_SEPARATORS.split(text) if not word.isascii()][
+        :MAX_MISREAD_WORDS
+    ]
+    best, most = "", 0
+    for codec in MISREAD_AS:
+        count = sum(restore(token, codec) != token for token in tokens)
+        if count > most:
+            best, most = codec, count
+    return best if most > MISREAD_MIN_SHARE * len(tokens) or (most and most == len(tokens)) else ""
