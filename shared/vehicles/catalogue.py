@@ -22,6 +22,14 @@ def digits_of(text: str) -> str:
     return "".join(character for character in text if character.isdigit())
 
 
+_SHAPES = str.maketrans("oil", "011")
+
+
+def shape_of(text: str) -> str:
+    """A compact text with letters replaced by the digits they look like: "2oo8" is "2008"."""
+    return text.translate(_SHAPES)
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model of a brand."""
@@ -52,6 +60,8 @@ class Brand:
     """Names and aliases with their spaces."""
     by_digits: dict[str, list[str]] = field(default_factory=dict)
     """The spellings by their digits: a correction never changes digits."""
+    by_shape: dict[str, list[str]] = field(default_factory=dict)
+    """The spellings by their shape (`shape_of`)."""
     by_last_word: dict[str, list[str]] = field(default_factory=dict)
     """Models of several words by the last one, if it has letters."""
     generations: set[str] = field(default_factory=set)
@@ -87,6 +97,7 @@ class Brand:
         ordered = sorted(self.spellings)
         for place, spelling in enumerate(ordered):
             self.by_digits.setdefault(digits_of(spelling), []).append(spelling)
+            self.by_shape.setdefault(shape_of(spelling), []).append(spelling)
             for longer in ordered[place + 1 :]:
                 if not longer.startswith(spelling):
                     break
@@ -111,6 +122,8 @@ class Catalogue:
         for name, each in content["brands"].items():
             for alias in each.get("aliases", ()):
                 self.brand_spellings.setdefault(compact(alias), name)
+        self.longest_brand = max(map(len, self.brand_spellings))
+        """Characters of the longest spelling of a brand."""
         self.rebadged = {
             (company, compact(model)): (to_company, to_model)
             for company, model, to_company, to_model in content["rebadged"]
