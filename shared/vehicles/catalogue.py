@@ -131,8 +131,26 @@ class Catalogue:
         self.owners: dict[str, list[str]] = {}
         """Brands that have a model of each spelling."""
         for name, brand in self.brands.items():
-            for spelling in brand.spellings:
+            for spelling, model in brand.spellings.items():
+                if is_run_together(brand, spelling, model):
+                    continue
                 self.owners.setdefault(spelling, []).append(name)
+
+
+def is_run_together(brand: Brand, written: str, model: str) -> bool:
+    """Whether a text has digits of a model and of its generation in one word, as "a45".
+
+    "a4 5" is the fifth A4; "a45", or "c33", is something else.
+
+    Args:
+        brand: the brand of the model.
+        written: the text that spells the model's name.
+        model: name of the model.
+    """
+    if model not in brand.generations:
+        return False
+    base, _, number = model.rpartition(" ")
+    return base[-1].isdigit() and written.rsplit(" ", maxsplit=1)[-1] != number
 
 
 def _brand(name: str, content: Mapping[str, Any]) -> Brand:

@@ -12,12 +12,12 @@ _LEXUS = re.compile(r"([a-z]{2}) ?\d{3}[a-z]{0,2}\b")
 _BMW_ALONE = re.compile(
     r"(?:1(?:14|16|18|20|23|25|28|30|35|40)|3(?:16|18|20|24|25|28|30|35|40)|4(?:18|20|25|28|30|35|40)"
     r"|5(?:18|20|23|24|25|28|30|35|40|45|50)|7(?:25|28|30|35|40|45|50|60)) ?"
-    r"(?:[dix]|xd|xi|da|ia|ci|cd|ti|td|tds|ld|li)\b"
+    r"(?:[deix]|xd|xi|da|ia|ci|cd|ti|td|tds|ld|li)\b"
 )
 """Designations that no other brand has; "220 d" may be a Mercedes-Benz."""
 _MERCEDES_ALONE = re.compile(
     r"(?:[abcegsv] ?(?:1[4-9]0|2[0-9]0|[3-6][0-9]0|43|45|53|55|63|65)(?:[a-z]{1,3})?(?! ?\d{3})"
-    r"|cl[acks]|gl[abcek]|sl[ck]|ml)(?: ?\d{2,3}[a-z]{0,3})?\b"
+    r"|(?:sl|gls?) ?\d{3}|cl[acks]|gl[abcek]|sl[ck]|ml)(?: ?\d{2,3}[a-z]{0,3})?\b"
 )
 _CLASS = re.compile(
     r"(?:(?P<word>classe|class|klasse) )?(?:amg )?(?P<letters>[a-z]{1,3})(?![a-z]) ?"

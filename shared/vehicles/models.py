@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rapidfuzz.distance import OSA
 
 from shared.domain.reading import MAX_SUGGESTIONS, Match
-from shared.vehicles.catalogue import Brand, compact, digits_of
+from shared.vehicles.catalogue import Brand, compact, digits_of, is_run_together
 from shared.vehicles.designations import MERCEDES, designated
 from shared.vehicles.similar import (
     LONG_NAME,
@@ -70,24 +70,29 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
     Words after the name may be a slip of a longer name ("range rover evqoue"), name another model,
     or be a generation that does not exist; all others are taken for the version.
     """
-    if (name := brand.spellings.get(compact(text))) is not None:
+    if (name := _spelled(brand, text)) is not None:
         is_name = compact(text) in brand.exact
         return ModelReading(name, Match.EXACT if is_name else Match.ALIAS)
     words = text.split(" ")[:MAX_WORDS]
     for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
-        spelling = "".join(words[:length])
-        if (name := brand.spellings.get(spelling)) is None:
+        if (name := _spelled(brand, " ".join(words[:length]))) is None:
             continue
         rest = words[length:]
         if length > 1 and _is_count(words[length - 1], rest):
             continue
-        return _with_rest(brand, words[:length], rest)
+        return _with_rest(brand, name, words[:length], rest)
     name = designated(brand.name, text)
     if name is not None and name in brand.models:
         if (longer := _separated_name(brand, name, words[1:])) is not None:
             return longer
         return _with_other_models(brand, name, text, words[1:])
     return _suffixed_number(brand, words)
+
+
+def _spelled(brand: Brand, text: str) -> str | None:
+    """The model that a whole text spells; None if it spells none."""
+    name = brand.spellings.get(compact(text))
+    return None if name is None or is_run_together(brand, text, name) else name
 
 
 def _suffixed_number(brand: Brand, words: Sequence[str]) -> ModelReading | None:
@@ -100,7 +105,8 @@ def _suffixed_number(brand: Brand, words: Sequence[str]) -> ModelReading | None:
         return None  # "500lx" may be a 500L
     if len(found[2]) == 1 and any(len(each) == 1 and each.isalpha() for each in attached):
         return None  # "500g" may be a slip of "500l"
-    return _with_rest(brand, [found[1]], [found[2], *words[1:]])
+    name = brand.spellings[found[1]]
+    return _with_rest(brand, name, [found[1]], [found[2], *words[1:]])
 
 
 def _is_count(word: str, rest: Sequence[str]) -> bool:
@@ -112,10 +118,9 @@ def _is_count(word: str, rest: Sequence[str]) -> bool:
     return len(word) == 1 and rest[0] in _LINES
 
 
-def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> ModelReading:
-    """The reading of the words of a known spelling and the words after it."""
+def _with_rest(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str]) -> ModelReading:
+    """The reading of the words that spell a known name and the words after it."""
     spelling = "".join(known)
-    name = brand.spellings[spelling]
     text = " ".join([*known, *rest])
     longer = _longer_names(brand, spelling, rest)
     if len(longer) == 1:
@@ -361,6 +366,10 @@ def _find_inside(brand: Brand, text: str) -> ModelReading | None:
         reading = find_known(brand, " ".join(words[place:]))
         if reading is None or not _tells_model(words[place:], reading.name):
             continue
+        if reading.name in brand.models:
+            separated = _separated_name(brand, reading.name, words[:place])  # "picasso c4"
+            if separated is not None:
+                return separated
         near = [name for word in words[:place] for name in _near_names(brand, word)]
         if near or reading.match is Match.AMBIGUOUS:
             similar = similar_models(brand, compact(text), 1)

@@ -1,6 +1,6 @@
 """Reading of a written brand and model together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from shared.domain.reading import MAX_SUGGESTIONS, Match, NameReading, NamesMissing, VehicleName
@@ -15,11 +15,12 @@ from shared.vehicles.brands import (
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
 from shared.vehicles.designations import designated_brand
-from shared.vehicles.models import VERSION_WORDS, ModelReading, find_known, read_model
+from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_model
 from shared.vehicles.similar import within
 from shared.vehicles.titles import (
     PLACEHOLDERS,
     glued_brands,
+    names_no_model,
     swap_keys,
     without_noise,
     without_repeats,
@@ -41,6 +42,8 @@ _MIN_LISTINGS_OF_BRAND = 200
 _LETTERS_OF_NUMBER = 3
 _DOMINANCE = 20
 """A name that several brands have means the one with this many times the listings of the others."""
+_SUZUKI_OF_INDIA = "maruti"
+"""Its models are sold as Suzuki elsewhere."""
 _MAX_NAME_WORDS = 4
 _MIN_SWAPPED = 5
 """Characters of a model that was typed with the keys of another keyboard."""
@@ -107,7 +110,7 @@ class NameReader:
         if not text:
             raise NamesMissing("company")
         found = find_brand(self._catalogue, text)
-        if found is not None and not found.rest:
+        if found is not None and self._names_brand_only(found):
             raise NamesMissing("model")
         if found is not None:
             reading = self._read_with_brand(found._replace(rest=""), found.rest)
@@ -119,6 +122,12 @@ class NameReader:
         if found is not None:
             return reading
         raise NamesMissing(lacks)
+
+    def _names_brand_only(self, found: BrandReading) -> bool:
+        """Whether a title has only words that name no model beside the brand."""
+        spellings = self._catalogue.brands[found.name].spellings
+        words = found.rest.split()
+        return names_no_model(found.rest) and not any(word in spellings for word in words)
 
     def _read_without_brand(self, text: str) -> NameReading | None:
         """Read a text that does not begin with a known brand; None if no brand is found."""
@@ -132,7 +141,7 @@ class NameReader:
                 return _demote(reading, Match.CORRECTED)
         inside = find_brand_inside(self._catalogue, text)
         if inside is not None and inside.rest:
-            if not without_noise(inside.rest):
+            if self._names_brand_only(inside):
                 raise NamesMissing("model")
             return self._read_with_brand(inside._replace(rest=""), inside.rest)
         for part in dict.fromkeys((without_year(text), text, without_noise(text))):
@@ -148,10 +157,24 @@ class NameReader:
             spelling = "".join(words[:length])
             owner = self._owner(spelling)
             if owner is not None and self._tells_brand(spelling, owner):
+                if self._names_other_brand(owner, words[length:]):
+                    return None
                 return _demote(self._read_in_brand(owner, text), Match.CORRECTED)
         if (name := designated_brand(text)) is None:
             return None
         return _demote(self._read_in_brand(self._catalogue.brands[name], text), Match.CORRECTED)
+
+    def _names_other_brand(self, owner: Brand, words: Sequence[str]) -> bool:
+        """Whether words after a model name a popular model of another brand: "logan clio"."""
+        for word in words[:MAX_WORDS]:
+            if len(word) <= _LETTERS_OF_NUMBER or not word.isalpha() or word in VERSION_WORDS:
+                continue
+            other = self._owner(word)
+            if other is None or word in owner.spellings:
+                continue
+            if other.popularity(other.spellings[word]) >= _MIN_LISTINGS_OF_COMMON_WORD:
+                return True
+        return False
 
     def _tells_brand(self, spelling: str, owner: Brand) -> bool:
         """Whether the only brand with a model of this name can be meant without its name."""
@@ -168,7 +191,8 @@ class NameReader:
         if spelling[0].isalpha() and spelling[-1].isdigit() and owner.listings:  # "a3"
             return True
         if len(spelling) < _MIN_UNIQUE_NAME:
-            return spelling.isalpha() and listings >= _MIN_LISTINGS_OF_LETTERS
+            is_pair = len(spelling) > 1 and spelling.isalpha()
+            return is_pair and listings >= _MIN_LISTINGS_OF_LETTERS
         is_short = len(spelling) == _MIN_UNIQUE_NAME and owner.listings >= _MIN_LISTINGS_OF_BRAND
         return listings > 0 or is_short or not self._is_near_listed_name(spelling, owner)
 
@@ -185,14 +209,17 @@ class NameReader:
 
     def _owner(self, spelling: str) -> Brand | None:
         """The brand that has a model of this name; None if none or several have."""
-        brands = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
+        names = self._catalogue.owners.get(spelling, ())
+        if len(names) > 1:
+            names = [name for name in names if name != _SUZUKI_OF_INDIA]
+        brands = [self._catalogue.brands[name] for name in names]
         brands.sort(key=lambda brand: -brand.popularity(brand.spellings[spelling]))
         if not brands:
             return None
         listings = [brand.popularity(brand.spellings[spelling]) for brand in brands]
         if len(brands) > 1 and listings[0] < _DOMINANCE * max(listings[1], 1):
-            sold = [brand for brand in brands if brand.listings]
-            return sold[0] if len(sold) == 1 else None
+            is_sold_here = listings[0] > 0 and not any(brand.listings for brand in brands[1:])
+            return brands[0] if is_sold_here else None
         return brands[0]
 
     def _read_with_unknown_brand(self, company: str, model: str) -> NameReading:

@@ -12,6 +12,11 @@ _NOISE = frozenset({
     "vente", "voiture", "voitures", "vrai", "vraie", "ww",
 })  # fmt: skip
 """Words before the name of a car."""
+_FUELS = frozenset({
+    "automatique", "cdi", "crdi", "dci", "diesel", "electrique", "essence", "gasoil", "hdi",
+    "hybride", "manuelle", "tdci", "tdi",
+})  # fmt: skip
+"""Words of fuels, engines and gearboxes that every brand has."""
 PLACEHOLDERS = frozenset({
     "autre", "autres", "autre marque", "autres marques", "aucune", "divers", "inconnu", "inconnue",
     "marque", "n a", "na", "non renseigne", "none", "null", "other", "others", "toutes marques",
@@ -38,6 +43,18 @@ def without_noise(text: str) -> str:
 def _is_letter_of_class(words: list[str]) -> bool:
     """Whether the words begin with "a 180", a Mercedes-Benz."""
     return words[0] == "a" and len(words) > 1 and words[1].isdigit()
+
+
+def names_no_model(text: str) -> bool:
+    """Whether a text is blank or has no words but a year, a fuel and the like.
+
+    >>> names_no_model("diesel 2018"), names_no_model("clio diesel")
+    (True, False)
+    """
+    return all(
+        word in _NOISE or word in _FUELS or _YEAR.fullmatch(word) is not None
+        for word in text.split()
+    )
 
 
 def without_year(text: str) -> str:
