@@ -123,6 +123,23 @@ class NameReader:
             return reading
         raise NamesMissing(lacks)
 
+    def _read_around(self, before: str, found: BrandReading) -> NameReading:
+        """Read the words before and after a brand; those after it count, if they name a model.
+
+        Raises:
+            NamesMissing: they name none.
+        """
+        brand = self._catalogue.brands[found.name]
+        words = {word for name in brand.models for word in name.split(" ")} | brand.spellings.keys()
+        if found.rest and words.isdisjoint(before.split(" ")):
+            reading = self._read_with_brand(found._replace(rest=""), found.rest)
+            if reading.match in {Match.EXACT, Match.ALIAS}:
+                return _demote(reading, Match.ALIAS)
+        whole = found._replace(rest=f"{before} {found.rest}".strip())
+        if self._names_brand_only(whole):
+            raise NamesMissing("model")
+        return self._read_with_brand(found._replace(rest=""), whole.rest)
+
     def _names_brand_only(self, found: BrandReading) -> bool:
         """Whether a title has only words that name no model beside the brand."""
         spellings = self._catalogue.brands[found.name].spellings
@@ -140,10 +157,8 @@ class NameReader:
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
         inside = find_brand_inside(self._catalogue, text)
-        if inside is not None and inside.rest:
-            if self._names_brand_only(inside):
-                raise NamesMissing("model")
-            return self._read_with_brand(inside._replace(rest=""), inside.rest)
+        if inside is not None:
+            return self._read_around(*inside)
         for part in dict.fromkeys((without_year(text), text, without_noise(text))):
             found = self._read_unique_model(part)
             if found is not None and found.match is not Match.UNKNOWN:
@@ -155,6 +170,8 @@ class NameReader:
         words = text.split(" ")
         for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
             spelling = "".join(words[:length])
+            if length > 1 and words[length - 2][-1].isdigit() and words[length - 1].isdigit():
+                continue  # "c3 1" is no C31
             owner = self._owner(spelling)
             if owner is not None and self._tells_brand(spelling, owner):
                 if self._names_other_brand(owner, words[length:]):

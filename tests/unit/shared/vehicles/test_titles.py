@@ -63,6 +63,25 @@ def test_what_several_brands_may_have_tells_no_brand(title):
     assert missing.value.field == "company"
 
 
+@pytest.mark.parametrize(
+    ("title", "car"),
+    [
+        ("vends Honda CR-V 2.2", "Honda CR-V"),
+        ("location Renault Express 1.5 dci", "Renault Express"),
+        ("2016 Fiat Uno", "Fiat Uno"),
+        ("importee Audi RS Q3", "Audi RS Q3"),
+        ("Picasso Citroen C3", "Citroën C3 Picasso"),
+        ("Cherokee Jeep Grand", "Jeep Grand Cherokee"),
+    ],
+)
+def test_words_before_the_brand_do_not_hide_the_model(title, car):
+    assert shown(None, title) == (car, "alias")
+
+
+def test_digits_of_two_words_are_not_joined_in_a_title():
+    assert shown(None, "C3 2")[0] == "Citroën C3 2"
+
+
 @pytest.mark.parametrize("title", ["Seat diesel", "kia 2019", "voiture skoda", "vw tdi occasion"])
 def test_a_brand_without_a_model_lacks_the_model(title):
     with pytest.raises(NamesMissing) as missing:
