@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from data.market.kind_trend import KindTrend
     from model_store.training.train import TrainedModel
 
 DEFAULT_ROWS = 30_000
@@ -46,6 +47,8 @@ class _TrainingData:
     report: LoadReport | None
     price_level: str | None
     """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
+    kind_trend: "KindTrend | None" = None
+    """The trend of fuels and gearboxes that generated listings lack."""
 
 
 @click.command()
@@ -93,8 +96,16 @@ def train(
     help="Compare each listing with the price at its own month's level, or with what the model"
     " quotes whatever the listing's date.",
 )
+@click.option(
+    "--missing",
+    is_flag=True,
+    help="Also price the listings without fuel, gearbox and kilometres, and compare how often the"
+    " intervals contain the asking price.",
+)
 @as_json_option
-def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool) -> None:
+def evaluate(
+    path: Path, version: str | None, price_level: str, *, missing: bool, as_json: bool
+) -> None:
     """Measure a model on real listings; prints one JSON object.
 
     `mape` and `median_ape` are percentages, `coverage_90` is the share of prices inside the 90 %
@@ -103,6 +114,7 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
     # Importing these loads the compiled kernels, which `--help` does not need.
     from model_store.registry.bundle import load_model  # noqa: PLC0415
     from model_store.training.evaluation import evaluate_model  # noqa: PLC0415
+    from model_store.training.missing_fields import evaluate_missing_fields  # noqa: PLC0415
 
     with click_errors():
         listings, report = load_listings(path)
@@ -111,7 +123,12 @@ def evaluate(path: Path, version: str | None, price_level: str, *, as_json: bool
         if wanted is None:
             raise BadInputError("no model is active: `carprice train --activate` makes one")
         model = load_model(Settings.from_env().versions_path, wanted)
-        found = evaluate_model(model, listings, at_listing_level=price_level == "listing")
+        at_listing_level = price_level == "listing"
+        found = evaluate_model(model, listings, at_listing_level=at_listing_level)
+        if missing:
+            found["missing_fields"] = evaluate_missing_fields(
+                model, listings, at_listing_level=at_listing_level
+            )
     print_json({**found, "data": report.to_json()} if as_json else found)
 
 
@@ -121,8 +138,14 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
             raise BadInputError("--price-level needs --data: the reference market has its own")
         from data.market.generator import generate  # noqa: PLC0415 - loads compiled kernels
 
-        drawn = generate(ReferenceMarket.load(), DEFAULT_ROWS, seed=seed, antithetic=True)
-        return _TrainingData(listings=drawn, name=REFERENCE_MARKET, report=None, price_level=None)
+        market = ReferenceMarket.load()
+        return _TrainingData(
+            listings=generate(market, DEFAULT_ROWS, seed=seed, antithetic=True),
+            name=REFERENCE_MARKET,
+            report=None,
+            price_level=None,
+            kind_trend=market.kind_trend,
+        )
     listings, report = load_listings(path)
     click.echo(report.summary(), err=True)
     if listings[LISTING_DATE].isna().all():
@@ -171,6 +194,7 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
                 listings,
                 seed=seed,
                 name=data.name,
+                kind_trend=data.kind_trend,
                 jobs=len(os.sched_getaffinity(0)),
                 on_progress=on_progress,
             )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import urllib.request
+from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -38,12 +39,19 @@ def proxy_of(base_url: str) -> EnvironmentProxy | None:
         return None
     proxies = urllib.request.getproxies_environment()
     place = host if port is None else f"{host}:{port}"
-    if parts.scheme not in SCHEMES or urllib.request.proxy_bypass_environment(place, proxies):  # type: ignore[attr-defined] # missing in typeshed
+    if parts.scheme not in SCHEMES or _is_exempt(place, proxies):
         return None
     for name in (parts.scheme, "all"):
         if url := proxies.get(name):
             return EnvironmentProxy(url if "://" in url else f"http://{url}", f"{name}_proxy")
     return None
+
+
+def _is_exempt(place: str, proxies: Mapping[str, str]) -> bool:
+    """Whether `no_proxy` names a host; `*` in it is every host."""
+    if "*" in (name.strip() for name in proxies.get("no", "").split(",")):
+        return True
+    return bool(urllib.request.proxy_bypass_environment(place, proxies))  # type: ignore[attr-defined] # missing in typeshed
 
 
 def is_this_machine(host: str) -> bool:

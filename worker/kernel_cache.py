@@ -21,7 +21,7 @@ from pathlib import Path
 from shared.logging import get_logger
 
 COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
-    ("model_store.explain.kernels", "data.hedonic.kernels"),
+    ("model_store.explain.kernels", "data.hedonic.kernels", "model_store.pricing.kernels"),
     (
         "model_store.forest.kernels",
         "worker.batches.fast_csv.read_kernels",

@@ -5,7 +5,7 @@ import dataclasses
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from api.batches.detection_schemas import BatchInputSchema, dump_input
 from api.http.context import language
@@ -27,7 +27,10 @@ _DELIMITER_NAMES = {
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
 COLUMNS_MAX_CHARS = 4_000
 SHEET_MAX_CHARS = 100
-FORMATS = ("csv", "ndjson", "parquet")
+FORMATS = ("csv", "ndjson", "parquet", "xlsx")
+REJECTED_FORMATS = ("csv", "xlsx")
+CSV_OPTIONS = ("delimiter", "decimal")
+"""Parameters that only apply to CSV."""
 
 
 class EncodingField(fields.String):
@@ -141,8 +144,8 @@ class BatchWaitQuery(Schema):
     wait = wait_field("batch")
 
 
-class RejectedQuery(Schema):
-    """Query parameters of reading the rejected rows."""
+class TableQuery(Schema):
+    """Query parameters of reading a result table."""
 
     dialect = fields.String(
         load_default="default",
@@ -152,17 +155,68 @@ class RejectedQuery(Schema):
             "enum": ["default", "excel-fr"],
         },
     )
+    delimiter = CharacterField(
+        _DELIMITER_NAMES,
+        metadata={
+            "description": "Of CSV, character or name; that of the uploaded CSV if not given, "
+            "comma if another kind of file was uploaded.",
+            "example": "semicolon",
+        },
+    )
+
+    @validates_schema
+    def check_dialect(self, given: dict[str, Any], **_: Any) -> None:
+        """Refuse options that contradict `excel-fr`."""
+        for name in CSV_OPTIONS:
+            if name in given and given.get("dialect") == "excel-fr":
+                raise ValidationError("none with dialect=excel-fr", name)
 
 
-class ResultsQuery(RejectedQuery):
-    """Query parameters of reading the results."""
+class RejectedQuery(TableQuery):
+    """Query parameters of reading the rejected rows."""
+
+    format = fields.String(
+        load_default="csv",
+        validate=validate.OneOf(REJECTED_FORMATS, error=f"one of {', '.join(REJECTED_FORMATS)}"),
+        metadata={"enum": list(REJECTED_FORMATS)},
+    )
+
+
+class DocumentedResultsQuery(TableQuery):
+    """Query parameters of reading the results, as parameters of the OpenAPI document."""
 
     format = fields.String(
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
     )
+    decimal = CharacterField(
+        _DECIMAL_NAMES,
+        metadata={
+            "description": "Decimal sign of the added columns of CSV, `.` if not given. Between "
+            "commas, a number with a decimal comma is quoted.",
+            "example": ",",
+        },
+    )
     partial = _flag(  # type: ignore[assignment] # marshmallow removes it from the class
         "Of a batch that is under way: the first rows, as CSV, up to where all rows are valued."
+    )
+
+
+class ResultsQuery(DocumentedResultsQuery):
+    """Query parameters of reading the results.
+
+    `headers` is described in the text of the operation only: generated clients use that name for
+    the headers of the request.
+    """
+
+    headers = fields.String(
+        load_default="names",
+        validate=validate.OneOf(("names", "localized"), error="names or localized"),
+        metadata={
+            "description": "Headers of the added columns; localized: words in the language of "
+            "the batch.",
+            "enum": ["names", "localized"],
+        },
     )
 
 
@@ -201,6 +255,16 @@ class BatchSchema(Schema):
     finished_at = fields.DateTime(required=True, allow_none=True)
     cancel_requested = fields.Boolean(required=True)
     model_version = fields.String(required=True)
+    corrects = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The batch whose rejected rows the file corrects."},
+    )
+    corrections = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "The batches whose corrected rows are in the results."},
+    )
     options = fields.Dict(required=True)
     input = fields.Nested(BatchInputSchema, required=True)
     error = fields.Nested(BatchErrorSchema)
@@ -245,6 +309,8 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
         "finished_at": iso(progress.finished_at),
         "cancel_requested": progress.cancel_requested,
         "model_version": manifest.model_version,
+        "corrects": manifest.corrects,
+        "corrections": list(progress.corrections),
         "options": {
             "dry_run": manifest.options.dry_run,
             "on_error": str(manifest.options.on_error),
@@ -269,6 +335,9 @@ def _links(batch: Batch) -> dict[str, str]:
     links = {"self": self_link}
     if batch.progress.state.is_terminal:
         links |= {name: f"{self_link}/{name}" for name in ("results", "errors", "rejected")}
+        if batch.progress.counts.invalid:
+            corrected = batch.manifest.corrects or batch.manifest.id
+            links["corrections"] = f"/batches/{corrected}/corrections"
     return links
 
 

@@ -10,8 +10,9 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from api.batches.detection_schemas import dump_input
 from api.batches.result_views import partial_response, stored_response
+from api.batches.results import SHEET_MAX_ROWS
 from api.batches.schemas import dump_batch
-from api.batches.views import accept_upload, current_batch
+from api.batches.views import accept_correction, accept_upload, current_batch
 from api.events.views import batch_event_stream
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
@@ -29,6 +30,7 @@ from shared.domain.errors import (
     InvalidInput,
     StorageUnavailable,
 )
+from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.domain.job import JobKind, JobSummary
 from shared.fields.car import CAR_FIELDS
@@ -39,13 +41,14 @@ FILES_CSP = PAGE_CSP.replace("form-action", "connect-src 'self'; form-action")
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
 MAX_RECENT = 10
-EXPORT_FORMATS = {
-    "csv": ExportFormat.CSV,
-    "excel": ExportFormat.EXCEL_FR,
-    "json": ExportFormat.NDJSON,
-    "parquet": ExportFormat.PARQUET,
+EXPORTS = {
+    "classeur": Export(format=ExportFormat.XLSX, localized=True),
+    "csv": STORED,
+    "excel": Export(format=ExportFormat.EXCEL_FR),
+    "json": Export(format=ExportFormat.NDJSON),
+    "parquet": Export(format=ExportFormat.PARQUET),
 }
-"""Export formats by the last segment of their URL."""
+"""Exports by the last segment of their URL."""
 
 STATES = {
     "QUEUED": "En attente",
@@ -110,6 +113,13 @@ def cancel(batch_id: str) -> Response:
     return _redirect(batch_id)
 
 
+@blueprint.post("/fichiers/<batch_id>/corriger")
+@require_scope(Scope.BULK)
+def correct(batch_id: str) -> Response:
+    """Accept corrected rows and redirect to the page of their batch."""
+    return _redirect(accept_correction(batch_id).manifest.id)
+
+
 @blueprint.get("/fichiers/<batch_id>/suivi")
 @require_scope(Scope.BULK)
 def follow(batch_id: str) -> Response:
@@ -127,18 +137,21 @@ def follow(batch_id: str) -> Response:
 def results(batch_id: str, form: str) -> Response:
     """Send the results in one format; of a running batch the rows valued so far, as CSV."""
     batch = current_batch(batch_id)
-    if form not in EXPORT_FORMATS:
+    if form not in EXPORTS:
         raise NotFound
     if not batch.progress.state.is_terminal:
-        return partial_response(batch, ExportFormat.CSV)
-    return stored_response(batch, ResultTable.RESULTS, EXPORT_FORMATS[form])
+        return partial_response(batch, STORED)
+    return stored_response(batch, ResultTable.RESULTS, EXPORTS[form])
 
 
 @blueprint.get("/fichiers/<batch_id>/refusees")
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
-    """Send the rejected rows as CSV for a French Excel."""
-    return stored_response(current_batch(batch_id), ResultTable.REJECTED, ExportFormat.EXCEL_FR)
+    """Send the rejected rows as an Excel workbook, or as CSV if a sheet cannot hold them."""
+    batch = current_batch(batch_id)
+    is_small = batch.progress.counts.invalid < SHEET_MAX_ROWS
+    export = Export(format=ExportFormat.XLSX if is_small else ExportFormat.EXCEL_FR)
+    return stored_response(batch, ResultTable.REJECTED, export)
 
 
 @blueprint.errorhandler(DomainError)
@@ -195,6 +208,7 @@ def _view(batch: Batch) -> dict[str, Any]:
         "name": batch.manifest.file_name or "Votre fichier",
         "title": OUTCOMES[str(progress.outcome)] if progress.outcome else state,
         "has_ended": progress.state.is_terminal,
+        "corrects": batch.manifest.corrects,
         "is_checked_only": batch.manifest.options.dry_run,
         "counts": counts,
         "shown": {name: format_number(count or 0) for name, count in counts.items()},

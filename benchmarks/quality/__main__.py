@@ -15,10 +15,10 @@ from benchmarks.quality.figures import figures
 from benchmarks.quality.reference_split import reference_split
 from benchmarks.quality.targets import Results, markdown
 from data.listings.loading import load_listings
+from data.listings.table import CORE_FIELDS
 from data.market.calibrate import assign_folds
 from data.market.reference import ReferenceMarket
 from model_store.training.train import train_bundle
-from shared.domain.car import REQUIRED_FIELDS
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _RESULTS = Path(__file__).parent.parent / "results"
@@ -75,7 +75,7 @@ def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
     )
     yield (
         "reference split, our required fields",
-        lambda: figures(experiments.priced(trained(), test, REQUIRED_FIELDS)),
+        lambda: figures(experiments.priced(trained(), test, CORE_FIELDS)),
     )
     yield "reference split, peer", lambda: experiments.winkler_against_peer(train, test)
     yield "reference unfiltered", lambda: _repeated(whole)

@@ -14,7 +14,9 @@ from data.market.calibrate import assign_folds, calibrate
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
+from model_store.pricing.calibration import MEDIAN_INDEX
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
+from model_store.pricing.scenarios import ScenarioExpander
 from model_store.training.crossfit import cross_fit
 from model_store.training.train import TrainedModel, train_bundle
 
@@ -30,16 +32,21 @@ def priced(
     rows = len(listings)
     columns = car_columns(listings)
     stated = {n: c for n, c in columns.items() if fields is None or n in fields}
-    encoded = trained.encoder.encode_columns(stated, rows)
+    year = int(trained.training["data_as_of"][:4])
+    expander = ScenarioExpander.of(trained.usual, trained.encoder, year)
+    scenarios = expander.expand_all(trained.encoder.code_columns(stated, rows))
+    encoded = trained.encoder.encode_codes(scenarios.features)
     output = PackedForest.from_estimator(trained.estimator).predict(encoded.matrix)
     mean = encoded.baseline_log + output.mean
     difficulty = PackedForest.from_estimator(trained.difficulty).predict(encoded.matrix).mean
-    quantiles = trained.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
+    quantiles = scenarios.mix(
+        trained.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
+    )
     return Predictions(
         actual=listings[PRICE].to_numpy(dtype=np.float64),
-        price=np.exp(mean),
+        price=np.exp(quantiles[:, MEDIAN_INDEX]),
         quantiles=np.exp(quantiles),
-        known=encoded.level < UNKNOWN_MODEL,
+        known=encoded.level[scenarios.starts[:-1]] < UNKNOWN_MODEL,
     )
 
 
@@ -63,7 +70,8 @@ def time_split(listings: pd.DataFrame, month: str) -> Figures:
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
     """Price listings with the model that `carprice train` trains on a market's statistics."""
     drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, antithetic=True)
-    return figures(priced(train_bundle(drawn, seed=DEFAULT_SEED), listings))
+    trained = train_bundle(drawn, seed=DEFAULT_SEED, kind_trend=market.kind_trend)
+    return figures(priced(trained, listings))
 
 
 def default_model_held_out(listings: pd.DataFrame) -> Figures:

@@ -7,8 +7,7 @@ import pandas as pd
 
 from data.hedonic.model import Cell, FloatArray, HedonicModel
 from data.hedonic.predictor import HedonicPredictor
-from data.listings.table import car_columns, join_texts
-from shared.domain.car import REQUIRED_FIELDS
+from data.listings.table import CORE_FIELDS, car_columns, join_texts
 
 _MIN_STATED_SHARE = 0.96
 _PRIOR = 3.0
@@ -32,7 +31,7 @@ def with_imputed_effects(
     fields = [
         field
         for field in predictor.effect_fields
-        if field not in REQUIRED_FIELDS and listings[field].notna().mean() >= _MIN_STATED_SHARE
+        if field not in CORE_FIELDS and listings[field].notna().mean() >= _MIN_STATED_SHARE
     ]
     if not fields:
         return model

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -80,6 +80,17 @@ class CodedCars:
     numbers: FloatArray
     words: Mapping[int, Words]
 
+    def take(self, rows: IntArray) -> Self:
+        """A copy with the cars in `rows`, which may repeat."""
+        words = {}
+        if self.words:
+            words = {
+                place: self.words[row]
+                for place, row in enumerate(rows.tolist())
+                if row in self.words
+            }
+        return type(self)(self.codes[rows], self.numbers[rows], words)
+
 
 class CarOrdinalEncoder:
     """Encodes the car's fields as integers; 0 is "missing or not seen in training"."""
@@ -147,6 +158,10 @@ class CarOrdinalEncoder:
         fuel_code = self.vocabularies["fuel"].get(fuel, 0)
         gearbox_code = self.vocabularies["transmission"].get(transmission, 0)
         return int(self._specs[self.vehicle_code(company, model, None), fuel_code, gearbox_code])
+
+    def spec_codes(self, vehicles: IntArray, fuels: IntArray, gearboxes: IntArray) -> IntArray:
+        """Codes of specs (n,) by the codes of their parts; 0 where unknown."""
+        return np.asarray(self._specs[vehicles, fuels, gearboxes])
 
     def code(self, columns: Mapping[str, Column], n: int) -> CodedCars:
         """Code `n` cars given as columns of normal-form values; absent columns are missing."""

@@ -16,6 +16,10 @@ LISTING_DATE = "listing_date"
 SOURCE = "source"
 PRICE_SUSPECT = "price_suspect"
 
+CORE_FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven")
+"""The fields that nearly all listings state. Training never removes or imputes them: a car that
+lacks one is priced as a mixture of complete cars (`model_store.pricing.scenarios`)."""
+
 LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, PRICE_SUSPECT)
 """The car's fields in normal form, then the columns of the listing.
 

@@ -18,6 +18,7 @@ from data.market.distributions import (
     group_names,
     measure_distributions,
 )
+from data.market.kind_trend import measure_kind_trend
 from data.market.reference import PriceSpread, ReferenceMarket, date_curve, month_number
 
 MIN_LISTINGS = 500
@@ -61,6 +62,7 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
         price_index=_price_index(dated, curve, fit),
         spread=_spread(dated, residual),
         cars=measure_distributions(dated),
+        kind_trend=measure_kind_trend(dated),
     )
 
 

@@ -11,6 +11,7 @@ from data.hedonic.model import FIRST_YEAR, SEPARATOR, FloatArray
 from data.hedonic.ordinal_encoder import NUMBERS
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import (
+    CORE_FIELDS,
     LISTING_DATE,
     PRICE,
     SOURCE,
@@ -31,7 +32,6 @@ from data.market.distributions import (
     GroupDistribution,
 )
 from data.market.reference import ReferenceMarket
-from shared.domain.car import REQUIRED_FIELDS
 
 ObjectArray = npt.NDArray[np.object_]
 Columns = dict[str, npt.NDArray[Any]]
@@ -55,8 +55,8 @@ def generate(
         antithetic: draw half as many cars and list each twice, with the residual levels u and
             1 - u (antithetic variates). This cancels the sampling noise in the estimated effects
             and keeps the spread.
-        gaps: leave out fields as often as sellers do, including those that a valuation requires;
-            False: required fields are always stated, all other draws are the same.
+        gaps: leave out fields as often as sellers do, including `CORE_FIELDS`; False: those
+            are always stated, all other draws are the same.
 
     Returns:
         A canonical table (`data.listings.table`). A car of a model without own statistics has a
@@ -68,7 +68,7 @@ def generate(
     cars = (rows + 1) // 2 if antithetic else rows
     drawn = rng.choice(len(names), cars, p=weights / weights.sum())
     columns = _draw_cars(market, names, drawn, rng)
-    _apply_missingness(market.cars.patterns, columns, rng, kept=() if gaps else REQUIRED_FIELDS)
+    _apply_missingness(market.cars.patterns, columns, rng, kept=() if gaps else CORE_FIELDS)
     columns[SOURCE] = _full(cars, "reference market")
     table = listing_table({name: values.tolist() for name, values in columns.items()})
     levels = rng.random(cars)

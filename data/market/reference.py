@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from data.hedonic.model import HedonicModel, PiecewiseLinear
 from data.market.distributions import Distributions
+from data.market.kind_trend import KindTrend
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
 _LINE_DEPTH = 4
@@ -58,6 +59,7 @@ class ReferenceMarket:
             of registration.
         spread: residuals of the price model.
         cars: distributions of the cars.
+        kind_trend: how their fuels and gearboxes change with the year.
     """
 
     data_as_of: str
@@ -67,6 +69,7 @@ class ReferenceMarket:
     price_index: Mapping[str, Sequence[float]]
     spread: PriceSpread
     cars: Distributions
+    kind_trend: KindTrend = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path = REFERENCE_MARKET) -> Self:
@@ -86,6 +89,7 @@ class ReferenceMarket:
             "price_index": dict(self.price_index),
             "spread": dataclasses.asdict(self.spread),
             "cars": dataclasses.asdict(self.cars),
+            "kind_trend": self.kind_trend,
             "hedonic": self.hedonic.to_json(),
         }
 

@@ -40,10 +40,12 @@ class TypicalCar:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TypicalMarket:
-    """The typical cars and the yearly kilometres of the market."""
+    """The typical cars and the usual kilometres of the market."""
 
     cars: tuple[TypicalCar, ...]
     km_per_year: int
+    km_by_age: Mapping[int, float]
+    """Median kilometres by age in years."""
 
 
 @lru_cache(maxsize=2)
@@ -62,7 +64,7 @@ def typical_market(path: Path = REFERENCE_MARKET) -> TypicalMarket:
         if _is_one_model(name) and group["count"] >= MIN_LISTINGS
         for typical in _typical_cars(name, group, years_of.get(name, {}), km_by_age, listed_in)
     ]
-    return TypicalMarket(cars=tuple(cars), km_per_year=_km_per_year(km_by_age))
+    return TypicalMarket(cars=tuple(cars), km_per_year=_km_per_year(km_by_age), km_by_age=km_by_age)
 
 
 def _typical_cars(

@@ -63,15 +63,20 @@ class ComparablesIndex:
             price_mad=np.array(prices_mad([one.car for one in known])),
         )
 
-    def nearest(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
+    def nearest(
+        self, car: CarFeatures, price_mad: float, *, usual_km: float
+    ) -> tuple[Comparable, ...]:
         """Up to `MAX_COMPARABLES` typical cars by increasing distance; none if all are far.
+
+        A missing fuel or gearbox is no distance; a missing field is never alike.
 
         Args:
             car: the priced car.
             price_mad: its estimate.
+            usual_km: taken for its kilometres if they are missing.
         """
         is_model = self._is_model(car)
-        distance = self._distance(car, price_mad, is_model)
+        distance = self._distance(car, price_mad, is_model, usual_km)
         found: list[Comparable] = []
         of_model: dict[tuple[str, str], int] = {}
         for index in np.argsort(distance, kind="stable").tolist():
@@ -95,8 +100,9 @@ class ComparablesIndex:
         ]
 
     def _distance(
-        self, car: CarFeatures, price_mad: float, is_model: Sequence[bool]
+        self, car: CarFeatures, price_mad: float, is_model: Sequence[bool], usual_km: float
     ) -> NDArray[np.float64]:
+        km_driven = usual_km if car.km_driven is None else car.km_driven
         differs = np.array(
             [
                 _categorical_distance(one.car, car, is_model=same)
@@ -105,7 +111,7 @@ class ComparablesIndex:
         )
         squares = (
             ((self.year - car.year) / YEAR_SCALE) ** 2
-            + ((self.km - car.km_driven) / KM_SCALE) ** 2
+            + ((self.km - km_driven) / KM_SCALE) ** 2
             + (np.log(self.price_mad / price_mad) / LOG_PRICE_SCALE) ** 2
         )
         return np.asarray(np.sqrt(squares + differs))
@@ -120,7 +126,7 @@ class ComparablesIndex:
             model=other.model,
             year_from=typical.year_from,
             year_to=typical.year_to,
-            km_driven=other.km_driven,
+            km_driven=int(self.km[index]),
             fuel=str(other.fuel),
             transmission=str(other.transmission),
             price_mad=price,
@@ -137,9 +143,9 @@ def _categorical_distance(other: CarFeatures, car: CarFeatures, *, is_model: boo
         square += COMPANY_DISTANCE**2
     elif not is_model:
         square += MODEL_DISTANCE**2
-    if other.fuel != car.fuel:
+    if car.fuel not in (None, other.fuel):
         square += FUEL_DISTANCE**2
-    if other.transmission != car.transmission:
+    if car.transmission not in (None, other.transmission):
         square += TRANSMISSION_DISTANCE**2
     return square
 
@@ -148,14 +154,22 @@ def _likenesses(
     other: CarFeatures, car: CarFeatures, log_price_apart: float, *, is_model: bool
 ) -> tuple[SimilarityReason, ...]:
     years_apart = abs(other.year - car.year)
+    km_apart = _km_apart(other, car)
     truths = {
         SimilarityReason.MODEL: is_model,
         SimilarityReason.COMPANY: other.company == car.company and not is_model,
         SimilarityReason.YEAR: years_apart == 0,
         SimilarityReason.NEAR_YEAR: 0 < years_apart <= NEAR_YEARS,
-        SimilarityReason.KM: abs(other.km_driven - car.km_driven) <= NEAR_KM,
+        SimilarityReason.KM: km_apart is not None and km_apart <= NEAR_KM,
         SimilarityReason.PRICE: log_price_apart <= NEAR_LOG_PRICE,
         SimilarityReason.FUEL: other.fuel == car.fuel,
         SimilarityReason.TRANSMISSION: other.transmission == car.transmission,
     }
     return tuple(one for one, is_true in truths.items() if is_true)
+
+
+def _km_apart(other: CarFeatures, car: CarFeatures) -> int | None:
+    """Difference of the kilometres; None if one of the cars does not state them."""
+    if other.km_driven is None or car.km_driven is None:
+        return None
+    return abs(other.km_driven - car.km_driven)

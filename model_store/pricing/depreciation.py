@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.market.typical_cars import typical_market
+from model_store.pricing.scenarios import mixed_quantiles
 from shared.domain.car import CarFeatures
 from shared.domain.outlook import Depreciation, DepreciationPoint, Pace
 from shared.domain.valuation import QUANTILE_LEVELS
@@ -28,8 +29,10 @@ Quantiles = Callable[[Sequence[CarFeatures]], NDArray[np.float64]]
 
 def depreciation(
     car: CarFeatures,
+    scenarios: Sequence[tuple[CarFeatures, float]],
     quantiles_mad: Quantiles,
     *,
+    usual_km: int,
     data_as_of: str,
     years: Sequence[int] = HORIZON_YEARS,
 ) -> Depreciation:
@@ -39,18 +42,16 @@ def depreciation(
 
     Args:
         car: as it is today.
+        scenarios: the complete cars that it may be, and their shares; itself if it is complete.
+            Each ages by itself, so that fuel and gearbox stay the same.
         quantiles_mad: prices cars; see `LoadedModel.quantiles_mad`.
+        usual_km: kilometres from which those of a car that does not state them are counted.
         data_as_of: month (YYYY-MM) whose price level the model quotes.
         years: numbers of years from today, increasing.
     """
-    km_per_year, pace = _km_per_year(car, int(data_as_of[:4]))
-    aged = [
-        dataclasses.replace(
-            car, year=car.year - count, km_driven=car.km_driven + count * km_per_year
-        )
-        for count in years
-    ]
-    quantiles = quantiles_mad([car, *aged])
+    km_driven = usual_km if car.km_driven is None else car.km_driven
+    km_per_year, pace = _km_per_year(car, km_driven, int(data_as_of[:4]))
+    quantiles = _quantiles(car, scenarios, quantiles_mad, years, km_per_year)
     prices = quantiles[:, _MEDIAN]
     declines = fit_depreciation_curve(
         np.asarray(years, dtype=np.float64), np.log(prices[0] / prices[1:])
@@ -64,13 +65,39 @@ def depreciation(
         points=tuple(
             DepreciationPoint(
                 years=count,
-                km_driven=older.km_driven,
+                km_driven=km_driven + count * km_per_year,
                 price_mad=row[_MEDIAN],
                 quantiles_mad=tuple(row),
             )
-            for count, older, row in zip(years, aged, falling, strict=True)
+            for count, row in zip(years, falling, strict=True)
         ),
     )
+
+
+def _quantiles(
+    car: CarFeatures,
+    scenarios: Sequence[tuple[CarFeatures, float]],
+    quantiles_mad: Quantiles,
+    years: Sequence[int],
+    km_per_year: int,
+) -> NDArray[np.float64]:
+    """Prices (1 + len(years), 9) of the car today, and of the mixture of its scenarios later."""
+    aged = [
+        dataclasses.replace(
+            one,
+            year=one.year - count,
+            km_driven=None if one.km_driven is None else one.km_driven + count * km_per_year,
+        )
+        for count in years
+        for one, _ in scenarios
+    ]
+    quantiles = quantiles_mad([car, *aged])
+    if len(scenarios) == 1:
+        return quantiles
+    weights = np.array([weight for _, weight in scenarios] * len(years))
+    starts = np.arange(len(years) + 1) * len(scenarios)
+    later = np.exp(mixed_quantiles(np.log(quantiles[1:]), weights, starts))
+    return np.concatenate([quantiles[:1], later])
 
 
 def fit_depreciation_curve(
@@ -94,10 +121,14 @@ def fit_depreciation_curve(
     return np.asarray(columns @ np.array([first, slowing]))
 
 
-def _km_per_year(car: CarFeatures, priced_in: int) -> tuple[int, Pace]:
-    """The car's own yearly mileage; the market's for a new or an extremely driven car."""
+def _km_per_year(car: CarFeatures, km_driven: int, priced_in: int) -> tuple[int, Pace]:
+    """The car's own yearly mileage; the market's for a new or an extremely driven car.
+
+    A car that does not state its kilometres has the mileage of its usual ones.
+    """
     usual = typical_market().km_per_year
     age_years = priced_in - car.year
-    if age_years < 1 or car.km_driven > MAX_PACE_RATIO * usual * age_years:
+    if age_years < 1 or km_driven > MAX_PACE_RATIO * usual * age_years:
         return usual, Pace.MARKET
-    return round(car.km_driven / age_years), Pace.OWN
+    pace = Pace.MARKET if car.km_driven is None else Pace.OWN
+    return round(km_driven / age_years), pace

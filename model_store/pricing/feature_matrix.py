@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.hedonic.model import YEARS, HedonicModel
-from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CodedCars
+from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CarOrdinalEncoder, CodedCars
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
 from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures
@@ -54,6 +54,25 @@ class EncodedCars:
     matrix: npt.NDArray[np.float32]
     baseline_log: npt.NDArray[np.float64]
     level: npt.NDArray[np.int8]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CodedFeatures:
+    """A group of n cars as codes, before their baseline and matrix are computed.
+
+    Args:
+        cars: codes and numbers of the baseline.
+        categories: float64 (n, categories), ordinal codes of `CATEGORIES`, `MISSING` where missing.
+        lacks_details: bool (n,), whether one of `CarEncoder.detail_fields` is missing.
+    """
+
+    cars: CodedCars
+    categories: npt.NDArray[np.float64]
+    lacks_details: npt.NDArray[np.bool_]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """A copy with the cars in `rows`, which may repeat."""
+        return type(self)(self.cars.take(rows), self.categories[rows], self.lacks_details[rows])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,8 +130,7 @@ class CarEncoder:
 
     def encode(self, cars: Sequence[CarFeatures]) -> EncodedCars:
         """Encode a group of cars, in order."""
-        columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
-        return self.encode_columns(columns, len(cars))
+        return self.encode_codes(self.code(cars))
 
     def encode_columns(self, columns: Mapping[str, Column], n: int) -> EncodedCars:
         """Encode `n` cars given as columns of normal-form values, None where missing.
@@ -121,24 +139,50 @@ class CarEncoder:
             columns: by field name; an absent field is missing in every car.
             n: number of cars.
         """
-        coded = self._predictor.ordinal_encoder.code(columns, n)
-        parts = self._predictor.parts(coded)
-        baseline_log = self._predictor.log_price(parts)
-        return EncodedCars(
-            self._matrix(columns, coded, parts, baseline_log),
-            baseline_log,
-            self._information_level(coded, columns),
+        return self.encode_codes(self.code_columns(columns, n))
+
+    def code(self, cars: Sequence[CarFeatures]) -> CodedFeatures:
+        """Code a group of cars, in order."""
+        columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
+        return self.code_columns(columns, len(cars))
+
+    def code_columns(self, columns: Mapping[str, Column], n: int) -> CodedFeatures:
+        """Code `n` cars given as columns; see `encode_columns`."""
+        lacks_details = np.zeros(n, dtype=np.bool_)
+        for name in self.detail_fields:
+            lacks_details |= _is_missing(columns.get(name), n)
+        return CodedFeatures(
+            self._predictor.ordinal_encoder.code(columns, n),
+            _category_codes(columns, n),
+            lacks_details,
         )
 
-    def baseline_effects(self, car: CarFeatures) -> tuple[float, dict[str, float]]:
-        """The intercept of the baseline and the effect of each field, log scale.
+    def encode_codes(self, features: CodedFeatures) -> EncodedCars:
+        """Compute baseline, matrix and level of information of coded cars."""
+        parts = self._predictor.parts(features.cars)
+        baseline_log = self._predictor.log_price(parts)
+        return EncodedCars(
+            self._matrix(features, parts, baseline_log),
+            baseline_log,
+            self._information_level(features),
+        )
 
-        Their sum is `baseline_log` of the encoded car.
+    @property
+    def ordinal_encoder(self) -> CarOrdinalEncoder:
+        """Codes the cars for the baseline."""
+        return self._predictor.ordinal_encoder
+
+    @property
+    def effect_fields(self) -> tuple[str, ...]:
+        """The fields that `baseline_effects` attributes effects to."""
+        return self._predictor.effect_fields
+
+    def baseline_effects(self, features: CodedFeatures) -> tuple[float, npt.NDArray[np.float64]]:
+        """The intercept of the baseline and the effects (n, effect_fields), log scale.
+
+        The sum of both is `baseline_log` of an encoded car.
         """
-        columns = {name: (getattr(car, name),) for name in FIELD_NAMES}
-        parts = self._predictor.parts(self._predictor.ordinal_encoder.code(columns, 1))[0]
-        shares = dict(zip(self._predictor.effect_fields, parts.tolist(), strict=True))
-        return self._predictor.intercept, shares
+        return self._predictor.intercept, self._predictor.parts(features.cars)
 
     def vehicle_code(self, car: CarFeatures) -> int:
         """Code of the car's vehicle in any of its spellings; 0 if training has not seen it."""
@@ -165,29 +209,26 @@ class CarEncoder:
 
     def _matrix(
         self,
-        columns: Mapping[str, Column],
-        coded: CodedCars,
+        features: CodedFeatures,
         parts: npt.NDArray[np.float64],
         baseline_log: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float32]:
         n = len(baseline_log)
         all_columns = np.empty((n, self._width))
-        numbers = coded.numbers
+        numbers, categories = features.cars.numbers, features.categories
         width = numbers.shape[1]
+        end = width + categories.shape[1]
         all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
-        categories = _category_codes(columns, n)
-        all_columns[:, width : width + len(categories)] = categories.T
-        all_columns[:, width + len(categories) : -2] = parts
+        all_columns[:, width:end] = categories
+        all_columns[:, end:-2] = parts
         all_columns[:, -2] = baseline_log
         all_columns[:, -1] = 0.0
         return np.asarray(all_columns.take(self._feature_columns, axis=1), dtype=np.float32)
 
-    def _information_level(
-        self, coded: CodedCars, columns: Mapping[str, Column]
-    ) -> npt.NDArray[np.int8]:
+    def _information_level(self, features: CodedFeatures) -> npt.NDArray[np.int8]:
+        coded = features.cars
         level = np.zeros(len(coded.codes), dtype=np.int8)
-        for name in self.detail_fields:
-            level[_is_missing(columns.get(name), len(level))] = INCOMPLETE
+        level[features.lacks_details] = INCOMPLETE
         level[self._out_of_range(coded)] = OUT_OF_RANGE
         unknown = coded.codes[:, _VEHICLE] == 0
         if unknown.any():
@@ -206,7 +247,7 @@ class CarEncoder:
 
 
 def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:
-    """Ordinal codes of the categories, (categories, n)."""
+    """Ordinal codes of the categories, (n, categories)."""
     absent = (None,) * n
     found: list[Sequence[float] | npt.NDArray[np.float64]] = []
     for name, codes in _CATEGORY_CODES.items():
@@ -215,7 +256,7 @@ def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.flo
             found.append(as_codes(column, codes, missing=MISSING))
         else:
             found.append([codes[value] for value in column])
-    return np.array(found)
+    return np.array(found).T
 
 
 def _is_missing(column: Column | None, n: int) -> npt.NDArray[np.bool_] | list[bool]:

@@ -15,7 +15,10 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.comparables import ComparablesIndex
 from model_store.pricing.depreciation import depreciation
-from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, EncodedCars
+from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
+from model_store.pricing.scenarios import ScenarioExpander
+from model_store.pricing.usual_approximation import reference_km_by_age
+from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures
@@ -42,7 +45,11 @@ class EstimateTable:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedModel:
-    """One version that can value cars. Immutable: threads and forked processes may share it."""
+    """One version that can value cars. Immutable: threads and forked processes may share it.
+
+    A car that lacks fuel, gearbox or kilometres is priced as a mixture of the cars that are usual
+    for its vehicle and year (`model_store.pricing.scenarios`).
+    """
 
     version: ModelVersion
     forest: PackedForest
@@ -50,12 +57,18 @@ class LoadedModel:
     """Predicts the log of the expected error in standard deviations of `forest`."""
     encoder: CarEncoder
     calibration: IntervalCalibration
+    usual: UsualStatistics
+    _scenarios: ScenarioExpander = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        scenarios = ScenarioExpander.of(self.usual, self.encoder, self._year)
+        object.__setattr__(self, "_scenarios", scenarios)
 
     def estimate(self, cars: Sequence[CarFeatures]) -> list[Estimate]:
         """Value a group of cars with one pass through the forest, in order."""
         if not cars:
             return []
-        table = self._table(self.encoder.encode(cars))
+        table = self._table(self.encoder.code(cars))
         version = self.version.id
         return [
             Estimate(
@@ -79,33 +92,65 @@ class LoadedModel:
             columns: by name of the car's field; an absent one is missing in every car.
             n: number of cars.
         """
-        return self._table(self.encoder.encode_columns(columns, n))
+        return self._table(self.encoder.code_columns(columns, n))
 
     def explain(self, car: CarFeatures) -> Explanation:
-        """Shapley contributions of the fields; base and contributions sum to the price."""
-        encoded = self.encoder.encode([car])
-        base_log, effects_log = self.encoder.baseline_effects(car)
-        effects_log = dict(effects_log)
+        """Shapley contributions of the fields; base and contributions sum to the price.
+
+        The contribution of a missing field is that of its usual values, weighted by their shares.
+        """
+        scenarios = self._scenarios.expand_all(self.encoder.code([car]))
+        encoded = self.encoder.encode_codes(scenarios.features)
+        base_log, parts = self.encoder.baseline_effects(scenarios.features)
+        shapley = np.array([self._tree_shap.explain(row) for row in encoded.matrix])
+        effects_log = dict(zip(self.encoder.effect_fields, scenarios.mean(parts), strict=True))
         fields_of = self.encoder.feature_fields
-        shapley_values = self._tree_shap.explain(encoded.matrix[0]).tolist()
-        for feature, effect in zip(self.encoder.feature_names, shapley_values, strict=True):
+        for feature, effect in zip(
+            self.encoder.feature_names, scenarios.mean(shapley), strict=True
+        ):
             fields = fields_of[feature]
             for field in fields:
                 effects_log[field] = effects_log.get(field, 0.0) + effect / len(fields)
+        price_mad = self.prices_mad([car])[0]
         return explanation(
             car,
-            price_mad=float(self._table(encoded).price_mad[0]),
+            price_mad=price_mad,
             base_log=base_log + self._tree_shap.base,
             effects_log=effects_log,
         )
 
     def depreciation(self, car: CarFeatures) -> Depreciation:
         """The same car in the next years; see `model_store.pricing.depreciation`."""
-        return depreciation(car, self.quantiles_mad, data_as_of=self.version.data_as_of)
+        return depreciation(
+            car,
+            self.scenario_cars(car),
+            self.quantiles_mad,
+            usual_km=self.usual_km(car),
+            data_as_of=self.version.data_as_of,
+        )
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
         """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
-        return self._typical_table.nearest(car, price_mad)
+        return self._typical_table.nearest(car, price_mad, usual_km=self.usual_km(car))
+
+    def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
+        """The complete cars that stand for a car with missing fields, and their shares.
+
+        A complete car stands for itself. A field stays missing if no training listing states it.
+        """
+        return self._scenarios.cars(car, self.encoder.code([car]))
+
+    def usual_km(self, car: CarFeatures) -> int:
+        """The car's kilometres, or the usual ones of its vehicle and age, rounded to 100."""
+        if car.km_driven is not None:
+            return car.km_driven
+        scenarios = self.scenario_cars(car)
+        if any(one.km_driven is None for one, _ in scenarios):
+            # No training listing states any.
+            age = min(max(self._year - car.year, 0), MAX_AGE)
+            return _rounded_km(reference_km_by_age()[age])
+        logs = [weight * math.log(max(one.km_driven or 0, 1)) for one, weight in scenarios]
+        return _rounded_km(math.exp(math.fsum(logs)))
 
     def self_test(self) -> None:
         """Value the manifest's self-test cars and compare the prices.
@@ -124,7 +169,12 @@ class LoadedModel:
 
     def quantiles_mad(self, cars: Sequence[CarFeatures]) -> NDArray[np.float64]:
         """(n, 9) prices at `QUANTILE_LEVELS`, one row per car, in order."""
-        return self._table(self.encoder.encode(cars)).quantiles_mad
+        return self._table(self.encoder.code(cars)).quantiles_mad
+
+    @property
+    def _year(self) -> int:
+        """The year whose prices the model quotes."""
+        return int(self.version.data_as_of[:4])
 
     @cached_property
     def _tree_shap(self) -> TreeShap:
@@ -136,11 +186,16 @@ class LoadedModel:
         """Computed at the first request for comparables."""
         return ComparablesIndex.of(self.prices_mad, self.encoder.vehicle_code)
 
-    def _table(self, encoded: EncodedCars) -> EstimateTable:
+    def _table(self, features: CodedFeatures) -> EstimateTable:
+        scenarios = self._scenarios.expand(features)
+        encoded = self.encoder.encode_codes(scenarios.features if scenarios else features)
         output = self.forest.predict(encoded.matrix)
         mean = encoded.baseline_log + output.mean
         difficulty = self.difficulty.predict(encoded.matrix).mean
         prices = self.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
+        level = encoded.level
+        if scenarios:
+            prices, level = scenarios.mix(prices), level[scenarios.starts[:-1]]
         # In place: for a single car the calls cost more than the arithmetic.
         np.maximum(prices, 0.0, out=prices)
         np.minimum(prices, _MAX_LOG_PRICE, out=prices)
@@ -149,5 +204,9 @@ class LoadedModel:
         return EstimateTable(
             price_mad=prices[:, _MEDIAN],
             quantiles_mad=prices,
-            model_known=encoded.level < UNKNOWN_MODEL,
+            model_known=level < UNKNOWN_MODEL,
         )
+
+
+def _rounded_km(km: float) -> int:
+    return 100 * round(km / 100)

@@ -17,6 +17,8 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.feature_matrix import CarEncoder
 from model_store.pricing.inference import LoadedModel
+from model_store.pricing.usual_approximation import approximate_statistics
+from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.atomic_files import sync_file, sync_folder
 from model_store.registry.manifest import ENCODER_FILE, MANIFEST_FILE, ModelVersion
 from model_store.registry.registry import ModelRegistry, new_version_id
@@ -31,7 +33,12 @@ ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
 CALIBRATION_FILE = "calibration.json"
 DIFFICULTY_FILE = "difficulty.npz"
-BUNDLE_FILES = (ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE)
+USUAL_FILE = "usual.json"
+_USUAL_FILE_SCHEMA = 5
+"""First schema whose versions have `USUAL_FILE`."""
+BUNDLE_FILES = (
+    ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE, USUAL_FILE,
+)  # fmt: skip
 
 
 def save_bundle(
@@ -79,7 +86,8 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
     """
     registry = ModelRegistry(versions_path)
     manifest, folder = registry.check(version), registry.folder(version)
-    missing = [name for name in BUNDLE_FILES if name not in manifest.files]
+    optional = () if _has_usual_file(manifest) else (USUAL_FILE,)
+    missing = [name for name in BUNDLE_FILES if name not in (*manifest.files, *optional)]
     if missing:
         raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
     try:
@@ -141,8 +149,13 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
     joblib.dump(trained.estimator, folder / ESTIMATOR_FILE, compress=3)
     PackedForest.from_estimator(trained.estimator).save(folder / FOREST_FILE)
     PackedForest.from_estimator(trained.difficulty).save(folder / DIFFICULTY_FILE)
-    for name, part in ((ENCODER_FILE, trained.encoder), (CALIBRATION_FILE, trained.calibration)):
-        (folder / name).write_text(json.dumps(part.to_json()), encoding="utf-8")
+    parts = {
+        ENCODER_FILE: trained.encoder.to_json(),
+        CALIBRATION_FILE: trained.calibration.to_json(),
+        USUAL_FILE: trained.usual.to_json(),
+    }
+    for name, part in parts.items():
+        (folder / name).write_text(json.dumps(part), encoding="utf-8")
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -193,4 +206,16 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
         calibration=IntervalCalibration.from_json(
             json.loads((folder / CALIBRATION_FILE).read_bytes())
         ),
+        usual=_read_usual(folder, version, encoder),
     )
+
+
+def _has_usual_file(version: ModelVersion) -> bool:
+    return version.schema_version >= _USUAL_FILE_SCHEMA
+
+
+def _read_usual(folder: Path, version: ModelVersion, encoder: CarEncoder) -> UsualStatistics:
+    """What is usual for a car, or an approximation for a version that does not store it."""
+    if _has_usual_file(version):
+        return UsualStatistics.from_json(json.loads((folder / USUAL_FILE).read_bytes()))
+    return approximate_statistics(encoder.hedonic)

@@ -10,8 +10,11 @@ from typing import Any, Self
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.ids import ModelVersionId
 
-SCHEMA_VERSION = 4
-"""Version of the bundle's file formats and features; other versions are refused."""
+SCHEMA_VERSION = 5
+"""Version of the bundle's file formats and features."""
+READABLE_SCHEMAS = (4, 5)
+"""Other versions are refused. Version 4 lacks `usual.json`: what is usual for a car is then derived
+from the counts of its baseline (`model_store.pricing.usual_cars`)."""
 
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"

@@ -55,8 +55,10 @@ SELF_TEST_CARS: tuple[CarFeatures, ...] = (
         transmission=Transmission.AUTOMATIC,
         km_driven=240_000,
     ),
+    CarFeatures(company="renault", model="clio", year=2017, transmission=Transmission.MANUAL),
+    CarFeatures(company="volkswagen", model="golf", year=2015, km_driven=160_000),
 )
-"""Few and many details, known and unknown: together they run every path of the encoder."""
+"""Few and many details, known and unknown, complete and not: together they run every path."""
 
 
 def expected_prices(prices: Prices) -> tuple[SelfTestCase, ...]:

@@ -4,7 +4,7 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-from model_store.registry.manifest import SCHEMA_VERSION, ModelVersion
+from model_store.registry.manifest import READABLE_SCHEMAS, ModelVersion
 from shared.domain.errors import ModelRefused
 
 SCIKIT_LEARN = "scikit-learn"
@@ -28,11 +28,12 @@ def check_version(folder: Path, version: ModelVersion) -> None:
 
 
 def check_schema(version: ModelVersion) -> None:
-    """Refuse a schema other than this program's."""
-    if version.schema_version != SCHEMA_VERSION:
+    """Refuse a schema that this program does not read."""
+    if version.schema_version not in READABLE_SCHEMAS:
+        readable = " and ".join(map(str, READABLE_SCHEMAS))
         raise ModelRefused(
             version=version.id,
-            reason=f"schema {version.schema_version}, this program reads {SCHEMA_VERSION}",
+            reason=f"schema {version.schema_version}, this program reads {readable}",
         )
 
 

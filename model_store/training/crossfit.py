@@ -14,12 +14,12 @@ import pandas as pd
 
 from data.hedonic.model import FloatArray
 from data.hedonic.ordinal_encoder import NUMBERS
-from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
+from data.listings.table import CORE_FIELDS, LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.calibrate import assign_folds
 from data.market.reference import date_curve, month_number
 from model_store.pricing.feature_matrix import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
-from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS
+from shared.domain.car import CATEGORIES, FIELD_NAMES
 
 _DETAIL_FIELDS = ("fiscal_power_cv", "engine_cc", "max_power_bhp", "edition")
 _MIN_DETAIL_SHARE = 0.5
@@ -28,9 +28,9 @@ _RANGE_TAIL = 0.001
 _MIN_FEATURE_SHARE = 0.05
 
 FIELD_DROPOUT_RATE = 0.15
-"""Share of the values removed from each optional field."""
-REQUIRED_ONLY_RATE = 0.10
-"""Share of the cars that keep only the required fields."""
+"""Share of the values removed from each field that is not one of `CORE_FIELDS`."""
+CORE_ONLY_RATE = 0.10
+"""Share of the cars that keep only `CORE_FIELDS`."""
 UNKNOWN_MODEL_RATE = 0.04
 """Share of the cars whose model is replaced by an unknown one."""
 UNKNOWN_BRAND_RATE = 0.015
@@ -110,10 +110,10 @@ def with_dropout(listings: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """A copy of `listings` with fields removed at random."""
     rng = np.random.default_rng(seed)
     with_missing = listings.copy()
-    required_only = rng.random(len(with_missing)) < REQUIRED_ONLY_RATE
+    core_only = rng.random(len(with_missing)) < CORE_ONLY_RATE
     for name in FIELD_NAMES:
-        is_removed = required_only | (rng.random(len(with_missing)) < FIELD_DROPOUT_RATE)
-        if name not in REQUIRED_FIELDS:
+        is_removed = core_only | (rng.random(len(with_missing)) < FIELD_DROPOUT_RATE)
+        if name not in CORE_FIELDS:
             with_missing.loc[is_removed, name] = None
     drawn = rng.random(len(with_missing))
     with_missing.loc[drawn < UNKNOWN_MODEL_RATE, "model"] = UNKNOWN_NAME

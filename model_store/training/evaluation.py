@@ -66,9 +66,9 @@ def evaluate_model(
     table = model.estimate_columns(car_columns(listings), len(listings))
     index, outside, levels = {}, 0, np.ones(len(listings))
     if at_listing_level and (index := model.version.price_index):
-        dates = listings[LISTING_DATE]
-        levels = interpolate_index(index, dates.fillna(model.version.data_as_of))
-        outside = int(((dates.dropna() < min(index)) | (dates.dropna() > max(index))).sum())
+        levels = listing_levels(model, listings)
+        dates = listings[LISTING_DATE].dropna()
+        outside = int(((dates < min(index)) | (dates > max(index))).sum())
     actual = listings[PRICE].to_numpy(dtype=np.float64)
     found = scores(actual, table.price_mad * levels, table.quantiles_mad * levels[:, None])
     return {
@@ -78,3 +78,10 @@ def evaluate_model(
         "price_level": "listing" if index else "model",
         "outside_index": outside,
     }
+
+
+def listing_levels(model: LoadedModel, listings: pd.DataFrame) -> FloatArray:
+    """Price level of each listing's month by the version's index, (n,); 1 without an index."""
+    if not (index := model.version.price_index):
+        return np.ones(len(listings))
+    return interpolate_index(index, listings[LISTING_DATE].fillna(model.version.data_as_of))

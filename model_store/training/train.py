@@ -16,13 +16,16 @@ from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
 from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
+from data.market.kind_trend import KindTrend
 from data.market.price_index import fitted_index
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
+from model_store.pricing.usual_cars import UsualStatistics
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
+from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
 _MAX_FIVE_FOLD_LISTINGS = 25_000
@@ -37,6 +40,7 @@ class TrainedModel:
         difficulty: predicts the log of its error in standard deviations from the same matrix.
         encoder: computes the matrix and the baseline of cars.
         calibration: computes quantiles from mean, standard deviation and difficulty.
+        usual: what is usual for a car that does not state its fuel, gearbox or kilometres.
         metrics: quality figures and the split that they were measured on.
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
             `months` (first and last month of listing) and `price_index` (see
@@ -48,6 +52,7 @@ class TrainedModel:
     difficulty: RandomForestRegressor
     encoder: CarEncoder
     calibration: IntervalCalibration
+    usual: UsualStatistics
     metrics: dict[str, Any]
     training: dict[str, Any]
     predictions: CardPredictions | None = None
@@ -58,6 +63,7 @@ def train_bundle(
     *,
     seed: int,
     name: str = "listings",
+    kind_trend: KindTrend | None = None,
     jobs: int = 2,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
@@ -67,6 +73,7 @@ def train_bundle(
         listings: a canonical table (`data.listings.table`); may contain suspicious prices.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
+        kind_trend: of generated listings, see `usual_statistics`.
         jobs: number of threads that fit trees.
         on_progress: called after each step, for a progress bar; see `count_steps`.
 
@@ -103,6 +110,7 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
+        usual=usual_statistics(table, fitted.encoder.hedonic, kind_trend),
         metrics={
             **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
             "split": "out of bag, baseline cross-fitted, field dropout on",

@@ -54,6 +54,35 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "header. If it is in {wanted} already: ?columns={meaning}:#{place}; to leave it out: "
         "?columns={meaning}:.",
     },
+    "missing-correction-columns": {
+        "fr": "Colonnes des lignes refusées qui manquent : {columns}. Titres trouvés : {found}. "
+        "Téléchargez les lignes refusées, corrigez leurs cellules et gardez leurs titres.",
+        "en": "Columns of the rejected rows that are missing: {columns}. Headers found: {found}. "
+        "Download the rejected rows, correct their cells and keep their headers.",
+    },
+    "not-a-rejected-row": {
+        "fr": "Ligne {line} : row_line vaut « {value} » ; ce lot n'a pas de ligne refusée de ce "
+        "numéro.",
+        "en": "Line {line}: row_line is {value}; the batch has no rejected row of that number.",
+    },
+    "repeated-correction": {
+        "fr": "Ligne {line} : la ligne {value} est déjà corrigée plus haut.",
+        "en": "Line {line}: row {value} is corrected above already.",
+    },
+    "unreadable-correction": {
+        "fr": "Ligne {line} : illisible ({found} cellules au lieu de {expected}, ou guillemets "
+        "ou caractères non valables).",
+        "en": "Line {line} cannot be read ({found} cells instead of {expected}, or wrong quotes "
+        "or characters).",
+    },
+    "unordered-corrections": {
+        "fr": "Dans un fichier de cette taille, les lignes doivent être triées par row_line.",
+        "en": "In a file of this size the rows have to be sorted by row_line.",
+    },
+    "corrected-batch-gone": {
+        "fr": "Le lot {batch}, dont ce sont des lignes, n'existe plus.",
+        "en": "Batch {batch}, whose rows these are, is gone.",
+    },
     "unknown-key-column": {
         "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
         "en": "key_column: there is no column {column}. Headers found: {found}.",
@@ -219,6 +248,18 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
     "unreadable-table": {
         "fr": "Le fichier ne peut pas être lu comme un tableau de voitures ; voir « errors ».",
         "en": "The file cannot be read as a table of cars; see errors.",
+    },
+    "correction-refused": {
+        "fr": "Ce ne sont pas des corrections de lignes refusées de ce lot ; voir « errors ». Rien "
+        "n'a été changé.",
+        "en": "These are no corrections of rejected rows of that batch; see errors. Nothing was "
+        "changed.",
+    },
+    "correction-outdated": {
+        "fr": "Le lot corrigé n'existe plus, ou ses lignes ne sont plus refusées ; rien n'y a été "
+        "changé.",
+        "en": "The corrected batch is gone, or its rows are no longer rejected; nothing was "
+        "changed in it.",
     },
 }
 """Why a batch ended early."""

@@ -40,7 +40,7 @@ def detect_dialect(
     encoding = detect_encoding(head, detector, options.encoding)
     if not whole:
         head = _complete_lines(head, encoding.value)
-    given = [column for _, column in options.columns]
+    given = options.given_headers
     delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given)
     titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given)
     notices = title_notices(titles)

@@ -87,6 +87,8 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
     Raises:
         UnreadableUpload: required columns are missing or ambiguous.
     """
+    if options.expected_header:
+        return dataclasses.replace(known, header=tuple(name_columns(sample.header)))
     columns = match_header(sample.header, options.columns, sample.rows)
     asking = columns.pop(ASKING_PRICE, None)
     if ASKING_PRICE not in dict(options.columns):

@@ -34,6 +34,22 @@ def test_the_default_model_reaches_its_targets_on_real_listings(
 
 
 @pytest.mark.listings
+def test_intervals_of_the_default_model_hold_without_fuel_gearbox_or_kilometres(
+    listings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS_PATH", str(tmp_path))
+    assert CliRunner().invoke(train, []).exit_code == 0
+    result = CliRunner().invoke(evaluate, ["--data", str(listings), "--missing"])
+    complete, *others = json.loads(result.stdout)["missing_fields"]["cases"]
+    assert len(others) == 7
+    for case in others:
+        assert complete["median_ape"] <= case["median_ape"] <= complete["median_ape"] + 1.2
+        assert max(map(abs, case["difference"].values())) <= 1.0, case["missing"]
+        assert max(map(abs, case["by_age"].values())) <= 2.0, case["missing"]
+        assert max(map(abs, case["by_price"].values())) <= 2.5, case["missing"]
+
+
+@pytest.mark.listings
 def test_the_committed_statistics_are_those_of_the_listings(
     listings: Path,
 ) -> None:

@@ -246,6 +246,31 @@ def test_a_later_call_resumes_an_interrupted_download(
     assert files.starts == [0, 600_000]
 
 
+def test_a_download_of_results_that_were_corrected_meanwhile_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the new file must not be appended to the beginning of the old one."""
+    monkeypatch.setattr(downloads, "MAX_STALLED_ATTEMPTS", 1)
+    asked = []
+
+    def before(request: httpx.Request) -> httpx.Response:
+        if asked:
+            raise httpx.ConnectError("refused", request=request)
+        asked.append(request)
+        return httpx.Response(200, stream=Breaking(b"old" * 99), headers={"ETag": '"1"'})
+
+    def after(request: httpx.Request) -> httpx.Response:
+        is_same = request.headers.get("If-Range") == '"2"'
+        data = DATA[int(request.headers["Range"][6:-1]) :] if is_same else DATA
+        return httpx.Response(206 if is_same else 200, content=data, headers={"ETag": '"2"'})
+
+    with pytest.raises(ServiceUnreachableError):
+        client_of(before).download_results("b1", tmp_path / "out.csv")
+    client_of(after).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == DATA
+    assert [item.name for item in tmp_path.iterdir()] == ["out.csv"]
+
+
 def test_a_download_without_missing_bytes_is_complete(tmp_path: Path) -> None:
     (tmp_path / "out.csv.b1-csv.part").write_bytes(DATA)
     client_of(Files(most=1)).download_results("b1", tmp_path / "out.csv")
@@ -610,7 +635,7 @@ def test_suffix_or_option_select_the_format(
 
 def test_an_unknown_format_is_refused_before_the_upload(tmp_path: Path) -> None:
     file = cars_file(tmp_path)
-    sheet = run_batch(file, "-o", tmp_path / "out.xlsx")
+    sheet = run_batch(file, "-o", tmp_path / "out.ods")
     assert sheet.exit_code == 2
     assert ".parquet" in sheet.stderr
     excel = run_batch(file, "-o", tmp_path / "out.ndjson", "--excel-fr", "--lang", "fr")

@@ -11,12 +11,11 @@ from click.testing import CliRunner
 
 from cli.market import market as market_command
 from data.listings.files import ListingsError
-from data.listings.table import LISTING_COLUMNS
+from data.listings.table import CORE_FIELDS, LISTING_COLUMNS
 from data.market.calibrate import calibrate
 from data.market.distributions import MIN_CELL_COUNT
 from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
-from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.requests import load_car_request
 
 from .conftest import made_listings
@@ -138,12 +137,12 @@ def test_antithetic_listings_have_opposite_residuals(market: ReferenceMarket) ->
 def test_without_gaps_every_drawn_car_can_be_priced_and_nothing_else_changes() -> None:
     drawn = generate(PUBLISHED, 3000, seed=7, gaps=False)
     for row in drawn.to_dict("records"):
-        load_car_request({name: row[name] for name in REQUIRED_FIELDS})
+        load_car_request({name: row[name] for name in CORE_FIELDS})
     with_gaps = generate(PUBLISHED, 3000, seed=7)
-    others = [name for name in LISTING_COLUMNS if name not in (*REQUIRED_FIELDS, "price_mad")]
+    others = [name for name in LISTING_COLUMNS if name not in (*CORE_FIELDS, "price_mad")]
     pd.testing.assert_frame_equal(drawn[others], with_gaps[others])
     assert with_gaps["km_driven"].isna().any()
-    stated = with_gaps[list(REQUIRED_FIELDS)].notna().all(axis=1)
+    stated = with_gaps[list(CORE_FIELDS)].notna().all(axis=1)
     pd.testing.assert_frame_equal(drawn[stated], with_gaps[stated], check_dtype=False)
 
 
@@ -152,5 +151,5 @@ def test_the_command_draws_complete_cars_unless_gaps_are_asked_for(tmp_path: Pat
         file = tmp_path / "drawn.csv"
         done = CliRunner().invoke(market_command, ["generate", "--rows=500", f"-o{file}", *options])
         assert done.exit_code == 0, done.output
-        found = pd.read_csv(file)[list(REQUIRED_FIELDS)].notna().all(axis=None)
+        found = pd.read_csv(file)[list(CORE_FIELDS)].notna().all(axis=None)
         assert found == complete

@@ -10,6 +10,7 @@ from data.hedonic.model import Cell, HedonicModel, PiecewiseLinear, Term
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.feature_matrix import CarEncoder
+from model_store.pricing.usual_cars import AGE_BANDS, MAX_AGE, UsualStatistics
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.train import TrainedModel
 from shared.domain.car import CarFeatures, Fuel, Transmission
@@ -84,6 +85,24 @@ def encoder(youth: float = 2.2) -> CarEncoder:
     return CarEncoder(hedonic=hedonic, feature_names=FEATURES, detail_fields=("fiscal_power_cv",))
 
 
+def usual() -> UsualStatistics:
+    """Logans are diesels by three to one, X5 are automatic; 15,000 km a year."""
+    kinds = {
+        "dacia|logan": {"Diesel|Manual": {"2015": 75}, "Petrol|Manual": {"2015": 25}},
+        "renault|clio": {"Diesel|Manual": {"2010": 60}, "Petrol|Automatic": {"2020": 60}},
+        "toyota|corolla": {"Petrol|Manual": {"2012": 30}, "Petrol|Automatic": {"2016": 30}},
+        "bmw|x5": {"Diesel|Automatic": {"2014": 80}},
+    }
+    return UsualStatistics(
+        kinds=kinds,
+        powers={"dacia|logan": {"Diesel|Manual": {"6": 40}, "Petrol|Manual": {"8": 20}}},
+        km_by_age=tuple(5_000.0 + 15_000.0 * age for age in range(MAX_AGE + 1)),
+        km_by_vehicle={"bmw|x5": 0.2},
+        km_by_kind={"Diesel|Manual": 0.1, "Petrol|Manual": -0.2},
+        km_spread=((-0.4, 0.4),) * len(AGE_BANDS),
+    )
+
+
 def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
     """A forest on the residual of the baseline; `level` shifts every log price."""
     cars = random_cars(500, seed)
@@ -110,6 +129,7 @@ def train(seed: int = 0, trees: int = 20, level: float = 0.0) -> TrainedModel:
         difficulty=difficulty,
         encoder=encoder(),
         calibration=calibration,
+        usual=usual(),
         metrics={"split": "none", "coverage_90": 0.9},
         training={"name": "small", "rows": 500, "digest": "0" * 64, "data_as_of": "2026-06"},
     )
@@ -127,7 +147,8 @@ def scikit_learn_output(estimator: Any, matrix: Any) -> tuple[Any, Any]:
 def _residual(car: CarFeatures) -> float:
     """Residual of the baseline: a step and an interaction."""
     is_old_diesel = car.fuel is Fuel.DIESEL and car.year < 2010
-    return 0.2 * (car.fiscal_power_cv == 8) - 0.3 * is_old_diesel + 0.1 * (car.km_driven < 60_000)
+    few_km = car.km_driven is not None and car.km_driven < 60_000
+    return 0.2 * (car.fiscal_power_cv == 8) - 0.3 * is_old_diesel + 0.1 * few_km
 
 
 def card_predictions(rows: int = 3000) -> CardPredictions:

@@ -22,7 +22,14 @@ USUAL_KM = typical_market().km_per_year
 
 def aged(model: LoadedModel, car: CarFeatures, years: tuple[int, ...]) -> Depreciation:
     as_of = model.version.data_as_of
-    return depreciation(car, model.quantiles_mad, data_as_of=as_of, years=years)
+    return depreciation(
+        car,
+        model.scenario_cars(car),
+        model.quantiles_mad,
+        usual_km=model.usual_km(car),
+        data_as_of=as_of,
+        years=years,
+    )
 
 
 @pytest.mark.parametrize(

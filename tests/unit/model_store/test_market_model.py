@@ -12,6 +12,7 @@ from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
 from model_store.training.train import TrainedModel, train_bundle
+from shared.domain.car import FIELD_NAMES
 from shared.fields.requests import load_car_request
 
 MARKET = ReferenceMarket.load()
@@ -51,6 +52,39 @@ def test_intervals_cover_every_decile_of_the_estimate_and_of_the_asking_price(
     for by in (found.price, found.actual):
         assert min(coverage_by_decile(by, found.inside)) >= 0.86
     assert found.inside[~found.known].mean() >= 0.85
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ("fuel",),
+        ("transmission",),
+        ("km_driven",),
+        ("fuel", "transmission"),
+        ("fuel", "km_driven"),
+        ("transmission", "km_driven"),
+        ("fuel", "transmission", "km_driven"),
+    ],
+)
+def test_intervals_without_a_field_cover_as_many_prices_as_with_it(
+    trained: TrainedModel, missing: Sequence[str]
+) -> None:
+    listings = generate(MARKET, 12_000, seed=2, gaps=False)
+    complete = priced(trained, listings)
+    others = [name for name in FIELD_NAMES if name not in missing]
+    lacking = priced(trained, listings, others)
+    for low in range(4):
+        inside = [
+            np.mean(
+                (one.actual >= one.quantiles[:, low]) & (one.actual <= one.quantiles[:, -1 - low])
+            )
+            for one in (complete, lacking)
+        ]
+        assert inside[1] == pytest.approx(inside[0], abs=0.02)
+    widths = [
+        np.log(one.quantiles[:, -2] / one.quantiles[:, 1]).mean() for one in (complete, lacking)
+    ]
+    assert widths[1] > widths[0]
 
 
 def test_an_unknown_brand_is_priced_by_its_class_and_with_a_wide_interval(

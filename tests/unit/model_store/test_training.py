@@ -243,7 +243,11 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
     assert (as_listed.data_as_of, restated.data_as_of) == (until, wanted)
     growth = index[wanted] / index[until]
     for old, new in zip(as_listed.self_test, restated.self_test, strict=True):
-        assert new.price_mad == pytest.approx(old.price_mad * growth, rel=0.01)
+        if new.car.km_driven is None:
+            # By the later month the car is older and has been driven further.
+            assert new.price_mad < old.price_mad * growth
+        else:
+            assert new.price_mad == pytest.approx(old.price_mad * growth, rel=0.01)
     assert restated.price_index[wanted] == 1.0
     assert restated.price_index[until] == pytest.approx(1 / growth, abs=1e-3)
     assert restated.training["months"] == [until, until]

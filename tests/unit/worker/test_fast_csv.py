@@ -115,6 +115,7 @@ def manifest(
         caller=CallerId('some"body'),
         accepted_at=AT,
         model_version="v1",
+        result_delimiter=delimiter,
         options=BatchOptions(key_column="ref", **options),
         dialect=Dialect(
             encoding=encoding,

@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers
-from shared.domain.batch import PRICE_COLUMNS, VERDICT_COLUMNS, BatchManifest, RowStatus
+from shared.domain.batch import (
+    NAME_COLUMNS,
+    PRICE_COLUMNS,
+    VERDICT_COLUMNS,
+    BatchManifest,
+    RowStatus,
+)
 from shared.domain.notes import NoteCount, NoteCounter
 from shared.domain.reading import Match
 from shared.messages.texts import Language
@@ -36,9 +42,9 @@ def joined(texts: Sequence[bytes]) -> Texts:
 
 
 @lru_cache(maxsize=4096)
-def quoted(text: str) -> bytes:
-    """A text as a cell of a CSV."""
-    return csv_lines([[text]])[:-1]
+def quoted(text: str, delimiter: str) -> bytes:
+    """A text as a cell of a CSV; nothing if it is empty."""
+    return csv_lines([[text]], delimiter)[:-1] if text else b""
 
 
 class PairMatch(NamedTuple):
@@ -164,19 +170,30 @@ def row_tails(
     blank = [b""] * len(PRICE_COLUMNS)
     if rows.asking_mad is not None:
         blank += [b""] * len(VERDICT_COLUMNS)
-    prices = b"," * len(blank)
+    delimiter = manifest.result_delimiter
+    prices = delimiter.encode() * len(blank)
     status = (RowStatus.VALID if is_dry else RowStatus.VALUED).encode()
     before = prices if is_dry else b""
-    texts = [_valid_tail(before, each, (), status, language) for each in matches.distinct]
+    texts = [
+        _valid_tail(before, each, (), status, language, delimiter=delimiter)
+        for each in matches.distinct
+    ]
     ids = matches.ids.copy()
     number_of: dict[bytes, int] = {}
     special = {
         **{
-            row: _valid_tail(before, matches.distinct[matches.ids[row]], found, status, language)
+            row: _valid_tail(
+                before,
+                matches.distinct[matches.ids[row]],
+                found,
+                status,
+                language,
+                delimiter=delimiter,
+            )
             for row, found in notes.items()
         },
         **{
-            row: prices + _rejected_tail(matches.distinct[matches.ids[row]], reason)
+            row: prices + _rejected_tail(matches.distinct[matches.ids[row]], reason, delimiter)
             for row, reason in reasons.items()
         },
     }
@@ -192,17 +209,20 @@ def _valid_tail(
     notes: Sequence[RowNote],
     status: bytes,
     language: Language,
+    *,
+    delimiter: str,
 ) -> bytes:
-    text = row_notes(notes, language, has_statistics=names.model_known)
-    return b"%s,%s,%s,%s,\n" % (before, _name_tail(names), quoted(text) if text else b"", status)
+    text = quoted(row_notes(notes, language, has_statistics=names.model_known), delimiter)
+    return before + _tail(names, [text, status, b""], delimiter)
 
 
-def _rejected_tail(names: PairMatch, reason: str) -> bytes:
-    return b",%s,,%s,%s\n" % (_name_tail(names), RowStatus.REJECTED.encode(), quoted(reason))
+def _rejected_tail(names: PairMatch, reason: str, delimiter: str) -> bytes:
+    return _tail(names, [b"", RowStatus.REJECTED.encode(), quoted(reason, delimiter)], delimiter)
 
 
-def _name_tail(names: PairMatch) -> bytes:
-    """Cells of `NAME_COLUMNS`."""
-    if names.pair.reading is None:
-        return b",,"
-    return csv_lines([[cell] for cell in name_cells(names.pair.reading, names.match)])[:-1]
+def _tail(names: PairMatch, status: Sequence[bytes], delimiter: str) -> bytes:
+    """The cells of `NAME_COLUMNS` and `STATUS_COLUMNS`, each after a delimiter."""
+    reading = names.pair.reading
+    texts = ("",) * len(NAME_COLUMNS) if reading is None else name_cells(reading, names.match)
+    cells = [quoted(text, delimiter) for text in texts]
+    return delimiter.encode().join([b"", *cells, *status]) + b"\n"

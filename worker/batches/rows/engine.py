@@ -125,7 +125,7 @@ class GeneralEngine:
         blank = [""] * rows
         added = [*[blank] * (prices + len(NAME_COLUMNS) + 1), [str(RowStatus.FAILED)] * rows]
         added.append([reason] * rows)
-        results = csv_lines([*_source_cells(manifest, chunk), *added])
+        results = csv_lines([*_source_cells(manifest, chunk), *added], manifest.result_delimiter)
         return Part(RowCounts(failed=rows), results, error_lines(errors), b"")
 
     def _read(self, manifest: BatchManifest, chunk: CellChunk) -> ReadRows:
@@ -266,14 +266,18 @@ def _make_part(
     matches = _matches(rows, prices)
     return Part(
         RowCounts(valid=len(rows.valid), invalid=len(rows.errors)),
-        csv_lines([*source_cells, *_added_columns(manifest, rows, matches, reasons, prices)]),
+        csv_lines(
+            [*source_cells, *_added_columns(manifest, rows, matches, reasons, prices)],
+            manifest.result_delimiter,
+        ),
         error_lines(rows.errors),
         csv_lines(
             [
                 *([column[row] for row in rejected] for column in source_cells),
                 [chunk.lines[row] for row in rejected],
                 [reasons[row] for row in rejected],
-            ]
+            ],
+            manifest.result_delimiter,
         ),
         audit,
         prices.price_mad,

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Dialect, FileKind
+from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Dialect
 from shared.tabular.csv_reader import CsvReader, Position, SourceRow
 
 NUMBER_COLUMN = "row"
@@ -49,7 +49,7 @@ def open_rows(
         start: where to begin.
         encoding: of the stream if it is not that of the file.
     """
-    if dialect.kind is not FileKind.CSV:
+    if dialect.text_form.is_numbered:
         return NumberedReader(stream, dialect, start)
     if encoding is not None:
         dialect = dataclasses.replace(dialect, encoding=encoding)

@@ -73,7 +73,7 @@ class TableImporter:
         order = TableReadRequest(
             kind=manifest.dialect.kind,
             sheet=options.sheet,
-            headers=tuple(column for _, column in options.columns),
+            headers=options.given_headers,
             max_bytes=self._max_bytes,
         )
         with (

@@ -1,0 +1,123 @@
+"""Quantiles of a mixture of price distributions, compiled by numba when this module is imported.
+
+This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
+"""
+
+# Numba infers the types of what it compiles from the signature of the outermost function.
+# ruff: noqa: ANN001, ANN201, PLR0917
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+import math
+
+from numba import types
+
+from data.compilation import compiled
+
+_MIN_SPAN = 1e-9
+"""Least log price between two quantiles: equal ones would have an infinite density."""
+_TOLERANCE = 1e-5
+"""Length of the last step, log price; Newton's method is then much more exact than that."""
+_MAX_EXCESS = 1e-3
+"""Distance from the level before the last step."""
+_MAX_STEPS = 60
+
+_float = types.float64
+_table = types.Array(_float, 2, "A", readonly=True)
+_row = types.Array(_float, 1, "A", readonly=True)
+_floats = types.Array(_float, 1, "C", readonly=True)
+_ints = types.Array(types.int64, 1, "C", readonly=True)
+_pair = types.Tuple((_float, _float))
+
+
+@compiled(_pair(_row, _floats, _float))
+def level_and_density(quantiles, scores, price):
+    """Level and density of a log price in the distribution with these quantiles.
+
+    The log-odds of the level are linear in the log price between two quantiles, and beyond the
+    outer ones: a smooth distribution that needs one exponential.
+
+    Args:
+        quantiles: (q,) log prices, not decreasing.
+        scores: (q,) log-odds of their levels.
+        price: log price.
+    """
+    part, last = 0, len(quantiles) - 2
+    while part < last and price > quantiles[part + 1]:
+        part += 1
+    span = max(quantiles[part + 1] - quantiles[part], _MIN_SPAN)
+    slope = (scores[part + 1] - scores[part]) / span
+    score = scores[part] + (price - quantiles[part]) * slope
+    level = 1.0 / (1.0 + math.exp(-score))
+    return level, level * (1.0 - level) * slope
+
+
+@compiled(_float(_table, _floats, _floats, _float, _float, _float, _float))
+def find_quantile(quantiles, weights, scores, level, price, low, high):
+    """The log price at a level of a mixture, by Newton's method inside a bracket.
+
+    Args:
+        quantiles: (scenarios, q) log prices, not decreasing along a row.
+        weights: (scenarios,) positive, with the sum 1.
+        scores: (q,) log-odds of the levels of `quantiles`.
+        level: between 0 and 1.
+        price: first guess.
+        low: lower end of the bracket.
+        high: its upper end.
+    """
+    earlier = math.inf
+    for _ in range(_MAX_STEPS):
+        price = min(max(price, low), high)
+        reached = density = 0.0
+        for scenario in range(len(weights)):
+            part, dense = level_and_density(quantiles[scenario], scores, price)
+            reached += weights[scenario] * part
+            density += weights[scenario] * dense
+        if reached > level:
+            high = price
+        else:
+            low = price
+        excess = reached - level
+        following = price - excess / density if density > 0.0 else low - 1.0
+        moved = abs(following - price)
+        is_short = moved < _TOLERANCE
+        if is_short and abs(excess) < _MAX_EXCESS:
+            return min(max(following, low), high)
+        if high - low < _TOLERANCE:
+            break
+        # The density jumps at every quantile, and the level where two are nearly equal: Newton's
+        # method may leave the bracket, go in a circle, or stop far from the level.
+        if is_short or moved > 0.5 * earlier or not low <= following <= high:
+            following = 0.5 * (low + high)
+        earlier, price = abs(following - price), following
+    return 0.5 * (low + high)
+
+
+@compiled(types.void(_table, _floats, _ints, _floats, _floats, types.float64[:, ::1]))
+def mix_quantiles(quantiles, weights, starts, levels, scores, mixed):
+    """Quantiles of each car's mixture of scenarios.
+
+    Args:
+        quantiles: (scenarios, q) log prices at `levels`, not decreasing along a row.
+        weights: (scenarios,) positive; those of one car sum to 1.
+        starts: (n + 1,) first scenario of each car, then the number of scenarios.
+        levels: (q,) increasing levels between 0 and 1.
+        scores: (q,) log-odds of the levels.
+        mixed: (n, q) output: log prices at `levels`, not decreasing along a row.
+    """
+    for car in range(len(starts) - 1):
+        first, last = starts[car], starts[car + 1]
+        if last == first + 1:
+            mixed[car] = quantiles[first]
+            continue
+        rows, shares = quantiles[first:last], weights[first:last]
+        for place in range(len(levels)):
+            # The mixture's quantile lies between the lowest and the highest of the scenarios'.
+            column = rows[:, place]
+            low, high = column.min(), column.max()
+            if place > 0:
+                low = max(low, mixed[car, place - 1])
+                high = max(low, high)
+            guess = 0.0
+            for scenario in range(len(shares)):
+                guess += shares[scenario] * column[scenario]
+            mixed[car, place] = find_quantile(rows, shares, scores, levels[place], guess, low, high)

@@ -1,0 +1,270 @@
+"""What is usual for a car that does not state its fuel, gearbox or kilometres.
+
+A kind is a pair of fuel and gearbox. The shares of the kinds come from counts of listings by
+vehicle and year of registration: close years count more, and few listings are completed by those of
+all years, of the brand and of the market. What the car does state (fiscal power, kilometres, the
+other half of the kind) changes the shares by Bayes' rule. The usual kilometres are the median of
+the car's age, times a factor of the vehicle and one of the kind.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from data.hedonic.model import FIRST_YEAR, LAST_YEAR, SEPARATOR, YEARS, split_vehicle
+from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CarOrdinalEncoder, CodedCars
+from shared.domain.car import Fuel, Transmission
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+KINDS: tuple[tuple[str, str], ...] = tuple(
+    (str(fuel), str(gearbox)) for fuel, gearbox in product(Fuel, Transmission)
+)
+"""Fuel and gearbox of each kind."""
+KIND_NAMES = tuple(map(SEPARATOR.join, KINDS))
+FUEL_OF_KIND = np.repeat(np.arange(len(Fuel)), len(Transmission))
+GEARBOX_OF_KIND = np.tile(np.arange(len(Transmission)), len(Fuel))
+"""Number of each kind's fuel and gearbox, in the order of their definition."""
+
+MAX_AGE = 30
+"""Ages above count as this one, years."""
+AGE_BANDS = (0, 2, 4, 7, 10, 14, 19)
+"""Lower bounds of the age bands of the spread of kilometres, years."""
+
+_NEAR_YEARS = 1.5
+_LONG_YEARS = 6.0
+"""Years over which the weight of a listing falls by the factor e."""
+_BRAND_PRIOR = 20.0
+_LONG_PRIOR = 10.0
+_VEHICLE_PRIOR = 10.0
+_POWER_PRIOR = 3.0
+"""Weights of the more general shares as numbers of listings."""
+_INDEPENDENT_PRIOR = 1.0
+"""Weight of "fuel and gearbox are independent" in the shares of the market."""
+_MAX_DEVIATIONS = 2.5
+"""Kilometres further from the usual ones tell no more about the kind."""
+
+_COMPANY, _VEHICLE, _YEAR = (KEYS.index(key) for key in ("company", "vehicle", "year"))
+_KM, _POWER = NUMBERS.index("km_driven"), NUMBERS.index("fiscal_power_cv")
+_MAX_POWER = 100
+"""Fiscal powers above tell nothing about the kind."""
+
+Counts = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UsualStatistics:
+    """Statistics of the training listings, as stored in `usual.json`.
+
+    Args:
+        kinds: listings by vehicle (`company|model`; `company|` for its rare models, `|` for rare
+            brands), name of the kind, and year of registration.
+        powers: listings by vehicle, name of the kind, and fiscal power.
+        km_by_age: median kilometres at ages 0 to `MAX_AGE`; empty if no listing states any.
+        km_by_vehicle: log of the vehicle's kilometres over the median of their age.
+        km_by_kind: the same by name of the kind, over the vehicle's.
+        km_spread: log distance of the 16 % and the 84 % quantile of the kilometres from the usual
+            ones, by age band.
+    """
+
+    kinds: Counts
+    powers: Counts
+    km_by_age: tuple[float, ...]
+    km_by_vehicle: Mapping[str, float]
+    km_by_kind: Mapping[str, float]
+    km_spread: tuple[tuple[float, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON ready; the inverse of `from_json`."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`."""
+        spread = tuple((low, high) for low, high in given["km_spread"])
+        return cls(**{**given, "km_by_age": tuple(given["km_by_age"]), "km_spread": spread})
+
+
+class UsualCars:
+    """Shares of the kinds and usual kilometres of coded cars.
+
+    A car has the same shares and kilometres, to the bit, alone and in any group.
+
+    Args:
+        statistics: of the training listings.
+        ordinal_encoder: of the model that prices the cars.
+        year: in which a car registered in it has the age 0.
+
+    Attributes:
+        knows_kinds: whether a listing states a kind.
+        knows_km: whether a listing states its kilometres.
+    """
+
+    def __init__(
+        self, statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder, year: int
+    ) -> None:
+        self.knows_kinds = bool(statistics.kinds)
+        self.knows_km = bool(statistics.km_by_age)
+        self._vehicles = ordinal_encoder.sizes["vehicle"]
+        self._shares = _shares(statistics.kinds, ordinal_encoder)
+        self._power_codes = _power_codes(statistics.powers)
+        self._powers = _power_likelihoods(statistics.powers, ordinal_encoder, self._power_codes)
+        ages = np.clip(year - np.array([YEARS[0], *YEARS]), 0, MAX_AGE)
+        self._age_of_year = ages.astype(np.int64)
+        if self.knows_km:
+            bands = np.searchsorted(AGE_BANDS, np.arange(MAX_AGE + 1), side="right") - 1
+            self._km_by_age = np.array(statistics.km_by_age)
+            self._spread = np.array(statistics.km_spread)[bands]
+            self._vehicle_factor = _km_factors(statistics, ordinal_encoder)
+            by_kind = statistics.km_by_kind
+            self._kind_factor = np.exp([by_kind.get(name, 0.0) for name in KIND_NAMES])
+
+    def shares(self, cars: CodedCars, is_possible: npt.NDArray[np.bool_]) -> FloatArray:
+        """Shares of the kinds (n, kinds); they sum to 1.
+
+        Args:
+            cars: the coded cars.
+            is_possible: (n, kinds) whether the kind has what the car states of it.
+        """
+        codes = cars.codes
+        vehicle = codes[:, _VEHICLE]
+        place = np.where(vehicle > 0, vehicle, self._vehicles + codes[:, _COMPANY])
+        shares = self._shares[place, np.maximum(codes[:, _YEAR], 1) - 1]
+        stated = cars.numbers[:, _POWER]
+        power = np.where((stated > 0) & (stated <= _MAX_POWER), stated, 0.0).astype(np.int64)
+        shares = shares * self._powers[vehicle, self._power_codes[power]]
+        if self.knows_km:
+            shares *= self._km_likelihood(cars)
+        shares *= is_possible
+        return np.asarray(shares / row_sums(shares)[:, None])
+
+    def km(self, cars: CodedCars) -> tuple[FloatArray, FloatArray]:
+        """Usual kilometres by kind (n, kinds), and their spread (n, 2), see `km_spread`."""
+        age = self._age_of_year[cars.codes[:, _YEAR]]
+        base = self._km_by_age[age] * self._vehicle_factor[cars.codes[:, _VEHICLE]]
+        return base[:, None] * self._kind_factor, self._spread[age]
+
+    def _km_likelihood(self, cars: CodedCars) -> FloatArray:
+        """Likelihood of the stated kilometres by kind (n, kinds); 1 where none are stated."""
+        stated = cars.numbers[:, _KM]
+        usual, spread = self.km(cars)
+        width = (spread[:, 1] - spread[:, 0]) / 2.0
+        known = np.where(stated > 0, stated, usual[:, 0])
+        deviation = np.log(known[:, None] / usual) / width[:, None]
+        deviation = np.clip(deviation, -_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+        likelihood = np.exp(-0.5 * deviation**2)
+        return np.where((stated > 0)[:, None], likelihood, 1.0)
+
+
+def row_sums(table: FloatArray) -> FloatArray:
+    """Sum of each row, added from left to right in every group of rows."""
+    total = table[:, 0].copy()
+    for column in range(1, table.shape[1]):
+        total += table[:, column]
+    return total
+
+
+def _cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
+    """Vehicle, number of the kind, year or fiscal power, and listings of each cell."""
+    for vehicle, of_kind in counts.items():
+        for name, of_number in of_kind.items():
+            for number, count in of_number.items():
+                yield vehicle, KIND_NAMES.index(name), int(number), count
+
+
+def _shares(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
+    """Shares of the kinds (vehicles + companies, years, kinds) by the codes of both.
+
+    The first vehicle is unused; the first company has the shares of the market.
+    """
+    vehicles, companies = (ordinal_encoder.sizes[key] for key in ("vehicle", "company"))
+    of_vehicle = np.zeros((vehicles, len(YEARS), len(KINDS)))
+    of_company = np.zeros((companies, len(YEARS), len(KINDS)))
+    market = np.zeros((len(YEARS), len(KINDS)))
+    brand_of = np.zeros(vehicles, dtype=np.int64)
+    for name, kind, year, count in _cells(counts):
+        company, model = split_vehicle(name)
+        brand = ordinal_encoder.vocabularies["company"].get(company, 0)
+        vehicle = ordinal_encoder.vehicle_code(company, model, None) if model else 0
+        place = min(max(year, FIRST_YEAR), LAST_YEAR) - FIRST_YEAR
+        of_vehicle[vehicle, place, kind] += count
+        of_company[brand, place, kind] += count
+        market[place, kind] += count
+        brand_of[vehicle] = brand
+    usual = _with_prior(_smoothed(market, _NEAR_YEARS), _independent(market), _INDEPENDENT_PRIOR)
+    brands = _with_prior(_smoothed(of_company, _NEAR_YEARS), usual, _BRAND_PRIOR)
+    brands[0] = usual
+    long = _with_prior(_smoothed(of_vehicle, _LONG_YEARS), brands[brand_of], _LONG_PRIOR)
+    near = _with_prior(_smoothed(of_vehicle, _NEAR_YEARS), long, _VEHICLE_PRIOR)
+    return np.concatenate([near, brands])
+
+
+def _smoothed(counts: FloatArray, years: float) -> FloatArray:
+    """Counts (…, years, kinds) in which those of other years count less the further they are."""
+    decay = np.exp(-1.0 / years)
+    forward, backward = counts.copy(), counts.copy()
+    for place in range(1, counts.shape[-2]):
+        forward[..., place, :] += decay * forward[..., place - 1, :]
+        backward[..., -1 - place, :] += decay * backward[..., -place, :]
+    return forward + backward - counts
+
+
+def _independent(counts: FloatArray) -> FloatArray:
+    """Shares (kinds,) as if fuel and gearbox were independent; none is zero."""
+    table = counts.sum(axis=0).reshape(len(Fuel), len(Transmission)) + 0.01
+    return np.asarray((table.sum(axis=1)[:, None] * table.sum(axis=0) / table.sum() ** 2).ravel())
+
+
+def _with_prior(counts: FloatArray, prior: FloatArray, weight: float) -> FloatArray:
+    """Shares by the counts and `weight` listings with the shares `prior`."""
+    total = counts + weight * prior
+    return np.asarray(total / total.sum(axis=-1, keepdims=True))
+
+
+def _power_codes(counts: Counts) -> IntArray:
+    """Codes of the fiscal powers 0 to `_MAX_POWER`; 0 for those that no listing states."""
+    codes = np.zeros(_MAX_POWER + 1, dtype=np.int64)
+    known = {power for _, _, power, _ in _cells(counts) if 0 < power <= _MAX_POWER}
+    codes[sorted(known)] = np.arange(1, len(known) + 1)
+    return codes
+
+
+def _power_likelihoods(
+    counts: Counts, ordinal_encoder: CarOrdinalEncoder, codes: IntArray
+) -> FloatArray:
+    """Share of each fiscal power among the listings of a kind, (vehicles, powers, kinds).
+
+    By the codes of vehicle and power, relative to its share among all kinds of the vehicle; 1 for a
+    power that is not stated.
+    """
+    found = np.zeros((ordinal_encoder.sizes["vehicle"], codes.max() + 1, len(KINDS)))
+    for name, kind, power, count in _cells(counts):
+        company, model = split_vehicle(name)
+        code = codes[power] if power <= _MAX_POWER else 0
+        found[0, code, kind] += count
+        if model and code:
+            found[ordinal_encoder.vehicle_code(company, model, None), code, kind] += count
+    found[:, 0] = 0.0
+    market = found[0].sum(axis=1)
+    market = (market + 1e-3) / (market + 1e-3).sum()
+    of_all = found.sum(axis=2) + _POWER_PRIOR * market
+    of_all /= of_all.sum(axis=1, keepdims=True)
+    within = found + _POWER_PRIOR * of_all[:, :, None]
+    within /= within.sum(axis=1, keepdims=True)
+    likelihood = within / of_all[:, :, None]
+    likelihood[:, 0] = 1.0
+    return np.asarray(likelihood)
+
+
+def _km_factors(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
+    """Kilometres of each vehicle over the median of their age, by its code."""
+    factors = np.ones(ordinal_encoder.sizes["vehicle"])
+    for name, factor in statistics.km_by_vehicle.items():
+        factors[ordinal_encoder.vehicle_code(*split_vehicle(name), None)] = np.exp(factor)
+    factors[0] = 1.0
+    return factors

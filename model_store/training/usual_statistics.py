@@ -1,0 +1,115 @@
+"""Measures what is usual for a car: shares of fuels and gearboxes, kilometres by age."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.hedonic.model import SEPARATOR, FloatArray, HedonicModel
+from data.listings.table import LISTING_DATE, latest_month
+from data.market.distributions import age_at_listing
+from data.market.kind_trend import KindTrend, kind_ratios
+from model_store.pricing.usual_cars import AGE_BANDS, MAX_AGE, Counts, UsualStatistics
+
+_MIN_LISTINGS = 30
+"""Fewest listings behind a median or a quantile of kilometres."""
+_KM_PRIOR = 20.0
+"""Weight of the factor 1 as a number of listings."""
+_SPREAD_QUANTILES = (0.16, 0.84)
+_DEFAULT_SPREAD = (-0.5, 0.5)
+_DIGITS = 3
+
+
+def usual_statistics(
+    listings: pd.DataFrame, hedonic: HedonicModel, kind_trend: KindTrend | None = None
+) -> UsualStatistics:
+    """Measure the listings that a model is trained on.
+
+    Args:
+        listings: a canonical table.
+        hedonic: the model's baseline; a vehicle that it does not know counts for its brand, and a
+            brand that it does not know for the market.
+        kind_trend: for generated listings, whose fuels and gearboxes do not depend on the year:
+            the trend that they lack.
+    """
+    as_of = latest_month(listings)
+    dated = listings.assign(**{LISTING_DATE: listings[LISTING_DATE].fillna(as_of)})
+    vehicle = _vehicles(dated, hedonic)
+    kind = dated["fuel"] + SEPARATOR + dated["transmission"]
+    trend = kind_ratios(kind_trend or {}, kind, dated["year"])
+    return UsualStatistics(
+        kinds=_counts(vehicle, kind, dated["year"], trend),
+        powers=_counts(vehicle, kind, dated["fiscal_power_cv"], np.ones(len(dated))),
+        **_kilometres(dated["km_driven"].to_numpy(), age_at_listing(dated), vehicle, kind),
+    )
+
+
+def _vehicles(listings: pd.DataFrame, hedonic: HedonicModel) -> pd.Series:
+    """Cell key of each listing's vehicle, or of its brand (`company|`), or `|`."""
+    names = listings["company"] + SEPARATOR + listings["model"]
+    brands = {name.split(SEPARATOR)[0] for name in hedonic.vehicle_years}
+    brands |= set(hedonic.cells.get("company", {}))
+    company = listings["company"].where(listings["company"].isin(brands), "")
+    return names.where(names.isin(set(hedonic.vehicle_years)), company + SEPARATOR)
+
+
+def _counts(vehicle: pd.Series, kind: pd.Series, number: pd.Series, weight: FloatArray) -> Counts:
+    """Weight of the listings by vehicle, kind and number; those that lack one are left out."""
+    keys = pd.DataFrame({"vehicle": vehicle, "kind": kind, "number": number})
+    totals = keys.assign(weight=weight).dropna().groupby(list(keys.columns))["weight"].sum()
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for (name, kind_name, value), total in zip(totals.index, totals.tolist(), strict=True):
+        found.setdefault(name, {}).setdefault(kind_name, {})[str(int(value))] = round(total, 2)
+    return found
+
+
+def _kilometres(
+    km: FloatArray, ages: FloatArray, vehicle: pd.Series, kind: pd.Series
+) -> dict[str, Any]:
+    """The figures of `UsualStatistics` about kilometres."""
+    stated = km > 0
+    if not stated.any():
+        return {"km_by_age": (), "km_by_vehicle": {}, "km_by_kind": {}, "km_spread": ()}
+    by_age = _medians(km[stated], ages[stated])
+    ratio = pd.Series(np.log(km[stated] / by_age[ages[stated].astype(int)]))
+    of_vehicle = _factors(ratio, vehicle[stated].reset_index(drop=True))
+    rest = ratio - vehicle[stated].map(of_vehicle).to_numpy()
+    of_kind = _factors(rest, kind[stated].reset_index(drop=True))
+    rest -= kind[stated].map(of_kind).fillna(0.0).to_numpy()
+    known = {name: factor for name, factor in of_vehicle.items() if not name.endswith(SEPARATOR)}
+    return {
+        "km_by_age": tuple(by_age.tolist()),
+        "km_by_vehicle": known,
+        "km_by_kind": of_kind,
+        "km_spread": tuple(_spread(rest.to_numpy(), ages[stated])),
+    }
+
+
+def _medians(km: FloatArray, ages: FloatArray) -> FloatArray:
+    """Median by age; ages with few listings take those of the nearest ages into account."""
+    needed = min(_MIN_LISTINGS, len(km))
+    found = np.empty(MAX_AGE + 1)
+    for age in range(MAX_AGE + 1):
+        distance = np.abs(ages - age)
+        found[age] = np.median(km[distance <= np.sort(distance)[needed - 1]])
+    return np.maximum(found.round(-2), 100.0)
+
+
+def _factors(ratio: pd.Series, names: pd.Series) -> dict[str, float]:
+    """Mean log ratio by name, shrunk to 0."""
+    grouped = ratio.groupby(names).agg(["size", "sum"])
+    factors = grouped["sum"] / (grouped["size"] + _KM_PRIOR)
+    return {str(name): round(float(factor), _DIGITS) for name, factor in factors.items()}
+
+
+def _spread(rest: FloatArray, ages: FloatArray) -> Sequence[tuple[float, float]]:
+    """Quantiles of what is left of the log ratio, by age band; of all ages if few are known."""
+    bands = np.searchsorted(AGE_BANDS, ages, side="right") - 1
+    found = []
+    for band in range(len(AGE_BANDS)):
+        inside = rest[bands == band]
+        values = inside if len(inside) >= _MIN_LISTINGS else rest
+        low, high = np.quantile(values, _SPREAD_QUANTILES).round(_DIGITS).tolist()
+        found.append((low, high) if low < high else _DEFAULT_SPREAD)
+    return found
