@@ -39,6 +39,8 @@ _SUFFIXED_NUMBER = re.compile(r"(\d{3,4})([a-z]{1,6})")
 """A number with the version attached, as "208gti"."""
 _SAME_CAR_VERSIONS = frozenset({"vogue"})
 """Words of a version that name a model of their own, which is the same car."""
+_ATTACHED_VERSIONS = frozenset({"plus"})
+"""Words that follow a version, too: "golf 7 carat plus" is no Golf Plus."""
 _LINES = frozenset({"sport", "pack", "line", "performance"})
 """A letter before one of these words belongs to it: "M Sport" is no model."""
 VERSION_WORDS = frozenset({
@@ -152,6 +154,8 @@ def _separated_name(brand: Brand, name: str, rest: Sequence[str]) -> ModelReadin
             if longer is None and part not in VERSION_WORDS:
                 longer = brand.spellings.get(part + base)
             if longer is None or _same_car(brand, longer, name):
+                continue
+            if part in _ATTACHED_VERSIONS and place > 0:
                 continue
             if part in VERSION_WORDS and part not in _SAME_CAR_VERSIONS:
                 return ModelReading(name, Match.AMBIGUOUS, (longer, name))

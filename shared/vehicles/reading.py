@@ -395,6 +395,14 @@ class NameReader:
         names = sorted(brand.models, key=lambda name: -brand.popularity(name))
         return _some(VehicleName(brand.name, name) for name in names)
 
+    def _designated_car(self, text: str) -> VehicleName | None:
+        """The car of the brand that has such a designation, as "c220"; None if none has."""
+        name = designated_brand(text)
+        known = None if name is None else find_known(self._catalogue.brands[name], text)
+        if name is None or known is None or known.match is Match.AMBIGUOUS:
+            return None
+        return VehicleName(name, known.name)
+
     def _namesake(self, text: str) -> VehicleName | None:
         """The most listed car that has exactly this model's name; None if there is none."""
         spelling = compact(text)
@@ -404,7 +412,7 @@ class NameReader:
         owners = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
         best = max(owners, key=lambda each: each.popularity(each.spellings[spelling]), default=None)
         if best is None:
-            return None
+            return self._designated_car(text)
         name = best.spellings[spelling]
         is_known = not spelling.isdigit() or best.popularity(name) >= _MIN_LISTINGS_OF_NUMBER
         return VehicleName(best.name, name) if is_known else None

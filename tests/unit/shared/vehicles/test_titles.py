@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.names import fold_name
-from shared.domain.reading import NamesMissing, VehicleName
+from shared.domain.reading import Match, NamesMissing, VehicleName
 from shared.vehicles.names import display_names, read_names
 
 
@@ -135,6 +135,7 @@ def test_brand_and_model_may_be_one_word(title, car):
         ("Dacia", "Duster Oroch", "Renault Oroch", "alias"),
         ("Mitsubishi", "Lancer Evo", "Mitsubishi Lancer Evolution", "alias"),
         ("Toyota", "GT86", "Toyota GT86", "exact"),
+        ("Volkswagen", "Golf 6 Match Plus", "Volkswagen Golf 6", "alias"),
         ("Nissan", "Qashqai + 2", "Nissan Qashqai", "alias"),
         ("Renault", "Megane Megane 3", "Renault Megane 3", "exact"),
         ("Land", "Cruiser", "Toyota Land Cruiser", "corrected"),
@@ -184,6 +185,12 @@ def test_look_alike_characters_and_neighbouring_keys_are_corrected(company, mode
 )
 def test_what_may_be_another_car_is_ambiguous(company, model, kept):
     assert shown(company, model) == (kept, "ambiguous")
+
+
+def test_the_car_of_another_brands_designation_is_suggested():
+    reading = read_names("audi", "e250 cdi")
+    assert reading.match is Match.UNKNOWN
+    assert reading.suggestions[0] == VehicleName("mercedes benz", "classe e")
 
 
 def test_the_brand_of_a_number_is_suggested():
