@@ -36,7 +36,10 @@ def within(text: str, spellings: Iterable[str], errors: int) -> list[tuple[str, 
 
 def lookalike(brand: Brand, text: str) -> str | None:
     """The model whose name has the same shape, as "i10" has of "i1o"; None if none or several."""
-    names = {brand.spellings[spelling] for spelling in brand.by_shape.get(shape_of(text), ())}
+    same = brand.by_shape.get(shape_of(text), ())
+    # Letters for letters, as "l pace", are left to `corrections`, which sees other near names.
+    digits = digits_of(text)
+    names = {brand.spellings[spelling] for spelling in same if digits_of(spelling) != digits}
     names -= brand.generations  # "traill" is no "trail 1"
     if len(names) != 1:
         return None

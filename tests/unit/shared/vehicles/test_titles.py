@@ -180,6 +180,7 @@ def test_look_alike_characters_and_neighbouring_keys_are_corrected(company, mode
         ("Mitsubishi", "Pajero 2.5 Sport", "Mitsubishi Pajero"),
         ("Toyota", "Yaris 1.5 Cross", "Toyota Yaris"),
         ("Peugeot", "307 308", "Peugeot 307 308"),
+        ("Jaguar", "L-Pace", "Jaguar L Pace"),
         ("Citroen", "C3 Cactus", "Citroën C3 Cactus"),
     ],
 )
