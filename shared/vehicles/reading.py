@@ -138,7 +138,17 @@ class NameReader:
         whole = found._replace(rest=f"{before} {found.rest}".strip())
         if self._names_brand_only(whole):
             raise NamesMissing("model")
-        return self._read_with_brand(found._replace(rest=""), whole.rest)
+        reading = self._read_with_brand(found._replace(rest=""), whole.rest)
+        if found.rest or brand.name == _SUZUKI_OF_INDIA:
+            return reading
+        other = self._read_unique_model(f"{before} {brand.name}")
+        if other is None or (other.company, other.model) == (reading.company, reading.model):
+            return reading
+        if other.match is not Match.CORRECTED or reading.match is Match.UNKNOWN:
+            return reading
+        # The brand may be a version of another brand's car: "leon cupra".
+        cars = [VehicleName(each.company, each.model) for each in (other, reading)]
+        return NameReading(other.company, other.model, Match.AMBIGUOUS, _some(cars))
 
     def _names_brand_only(self, found: BrandReading) -> bool:
         """Whether a title has only words that name no model beside the brand."""

@@ -78,6 +78,13 @@ def test_words_before_the_brand_do_not_hide_the_model(title, car):
     assert shown(None, title) == (car, "alias")
 
 
+def test_a_brand_that_may_be_a_version_of_another_brands_car_is_ambiguous():
+    reading = read_names(None, "leon cupra")
+    assert reading.match is Match.AMBIGUOUS
+    assert reading.suggestions == (VehicleName("seat", "leon"), VehicleName("cupra", "leon"))
+    assert shown(None, "Sportage Kia") == ("Kia Sportage", "exact")
+
+
 def test_digits_of_two_words_are_not_joined_in_a_title():
     assert shown(None, "C3 2")[0] == "Citroën C3 2"
 
