@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from cli.batch_run import BatchRun
 from cli.predict import connection_options, exit_on_error, fail
+from cli.printing import TEXTS
 from cli.texts import outcome, state, translate
 from client.carprice import CarPriceClient
 from client.models import Batch
@@ -102,6 +103,16 @@ class BatchCommand(click.Command):
     "--columns",
     metavar="FIELD:HEADER,…",
     help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
+)
+@click.option(
+    "--header",
+    type=click.Choice(["yes", "no"]),
+    help="Whether the first row of FILE names the columns; detected if not given.",
+)
+@click.option(
+    "--constants",
+    metavar="FIELD:VALUE,…",
+    help="Values that hold for all rows, like company:BMW,fuel:Diesel.",
 )
 @click.option(
     "--sheet",
@@ -330,7 +341,7 @@ def correct(
 
 
 def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, language: str) -> None:
-    """Print the summary of the batch and its first errors."""
+    """Print the summary of the batch, its notices and its first errors."""
     verb = "valid" if ended.outcome == "dry_run" else "valued"
     summary = translate(
         "summary",
@@ -345,6 +356,8 @@ def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, languag
         output=output,
     )
     click.echo(summary, err=True)
+    for notice in ended.notices:
+        click.echo(TEXTS[language]["note"].format(text=notice.detail), err=True)
     if ended.error:
         click.echo(ended.error, err=True)
     if not ended.invalid and not ended.failed:

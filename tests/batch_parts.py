@@ -121,6 +121,7 @@ class Memory:
         self._data = data
         self._block = block
         self.file_name = file_name
+        self.charset: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(self._data), self._block):

@@ -22,6 +22,7 @@ def correction_options(batch: BatchManifest) -> BatchOptions:
         delimiter=None,
         decimal=None,
         sheet=None,
+        header=True,
         expected_header=rejected_header(batch),
     )
 

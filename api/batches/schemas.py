@@ -1,6 +1,5 @@
 """Schemas of `/batches`: query parameters, the batch resource and the error report."""
 
-import codecs
 import dataclasses
 import re
 from typing import Any
@@ -16,10 +15,11 @@ from api.jobs.schemas import iso
 from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
+from shared.fields.car import CAR_FIELDS
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.dialect import DELIMITERS
-from shared.tabular.encoding import ENCODINGS
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.encoding import ENCODINGS, find_codec
 
 _DELIMITER_NAMES = {
     "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
@@ -38,13 +38,8 @@ class EncodingField(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options) or ""
-        try:
-            name = codecs.lookup(text).name
-        except (LookupError, ValueError):  # ValueError: the name contains NUL
-            name = ""
-        if name == "utf-8-sig":
-            name = "utf-8"
-        if name not in (*ENCODINGS, "utf-16"):
+        name = find_codec(text)
+        if name is None:
             raise ValidationError("one of " + ", ".join((*ENCODINGS, "utf-16")))
         return name
 
@@ -74,6 +69,24 @@ class ColumnsField(fields.Field[Any]):
         pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None:
             raise ValidationError("km_driven:Compteur,year:#5")
+        return pairs
+
+
+class ConstantsField(fields.Field[Any]):
+    """A mapping of fields to texts that hold for all rows: `company:BMW` or `company=BMW`."""
+
+    def _deserialize(
+        self, value: Any, attr: Any, data: Any, **options: Any
+    ) -> tuple[tuple[str, str], ...]:
+        text = str(super()._deserialize(value, attr, data, **options))
+        pairs = parse_columns(text, _CONSTANT) if len(text) <= COLUMNS_MAX_CHARS else None
+        if pairs is None or not all(constant for _, constant in pairs):
+            raise ValidationError("company:BMW,fuel:Diesel")
+        for field, constant in pairs:
+            try:
+                CAR_FIELDS[field].deserialize(constant)
+            except ValidationError as error:
+                raise ValidationError(f"{field}:{CAR_FIELDS[field].example}") from error
         return pairs
 
 
@@ -124,6 +137,26 @@ class UploadQuery(Schema):
             "type": "string",
             "default": "",
             "example": "km_driven:Compteur,year:#5,engine_cc:",
+        },
+    )
+    header = fields.Boolean(
+        load_default=None,
+        truthy={"true", "1", "yes"},
+        falsy={"false", "0", "no"},
+        error_messages={"invalid": "yes or no"},
+        metadata={
+            "description": "Whether the first row names the columns; detected if not given. "
+            "Without a header the columns are found by their cells, or named in `columns` by their "
+            "positions."
+        },
+    )
+    constants = ConstantsField(
+        load_default=(),
+        metadata={
+            "description": "Values that hold for all rows, where no column states them: pairs of a "
+            "field and a text.",
+            "type": "string",
+            "example": "company:BMW,fuel:Diesel",
         },
     )
     sheet = fields.String(
@@ -316,6 +349,8 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
             "on_error": str(manifest.options.on_error),
             "key_column": manifest.options.key_column,
             "columns": dict(manifest.options.columns),
+            "header": manifest.options.header,
+            "constants": dict(manifest.options.constants),
             "sheet": manifest.options.sheet,
         },
         "input": dump_input(batch, language()),
@@ -341,10 +376,11 @@ def _links(batch: Batch) -> dict[str, str]:
     return links
 
 
-_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))}):")
+_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})(:)")
+_CONSTANT = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)})([:=])")
 
 
-def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
+def parse_columns(text: str, pair: re.Pattern[str] = _PAIR) -> tuple[tuple[str, str], ...] | None:
     """Parse `field:header,…` into pairs; None if `text` has another form.
 
     Headers may contain commas and colons: a pair begins only at the name of a field.
@@ -354,7 +390,7 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
     >>> parse_columns("engine_cc:")
     (('engine_cc', ''),)
     """
-    marks = list(_PAIR.finditer(text))
+    marks = list(pair.finditer(text))
     if not marks or marks[0].start() > 0:
         return None
     ends = [mark.start() for mark in marks[1:]] + [len(text)]

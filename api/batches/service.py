@@ -44,6 +44,8 @@ class FileSource(Protocol):
 
     file_name: str
     """Set when the last byte has been read."""
+    charset: str | None
+    """Of its Content-Type; set when the first byte is read."""
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes, block by block."""
@@ -230,6 +232,7 @@ class Batches:
         with self.files.blobs.write(batch_id, SOURCE) as target:
             upload = Upload(target, options, self.max_bytes)
             for block in file:
+                upload.charset = file.charset
                 upload.write(block)
             dialect = upload.close()
         if dialect.kind is not FileKind.CSV:

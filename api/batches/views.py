@@ -23,8 +23,13 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
+    return services().batches.accept(upload_body(), options, caller_id(), idempotency_key)
+
+
+def upload_body() -> UploadBody:
+    """The file in the current request, of which nothing is read yet."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    return services().batches.accept(UploadBody(request), options, caller_id(), idempotency_key)
+    return UploadBody(request)
 
 
 def accept_correction(batch_id: str, idempotency_key: str | None = None) -> Batch:
@@ -56,7 +61,7 @@ def current_batch(batch_id: str) -> Batch:
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
 @blueprint.problems(
     status_413="The file, or what it decompresses to, is too large",
-    status_415="Neither CSV, Excel (.xlsx) nor Parquet",
+    status_415="Neither CSV, Excel (.xlsx), Parquet nor JSON",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
     status_503="No model, queue down, or disk full",
 )

@@ -17,7 +17,8 @@ from shared.domain.errors import TooManyRowsForSheet
 from shared.domain.exports import STORED, Export
 from shared.messages.exports import LOCALIZED_HEADERS, RESULT_HEADERS
 from shared.messages.texts import Language
-from shared.tabular.headers import field_for_header, find_asking_column
+from shared.tabular.column_names import field_for_header
+from shared.tabular.prices import find_prices
 from tests.batch_parts import BulkPath, cars_csv
 from tests.conftest import Servers
 from tests.workbooks import CAR_HEADER, CAR_ROW, workbook
@@ -135,7 +136,7 @@ def test_a_word_that_the_file_has_itself_is_not_repeated(path: BulkPath) -> None
 @pytest.mark.parametrize("name", sorted(LOCALIZED_HEADERS))
 def test_results_with_words_as_headers_are_no_input_when_they_come_back(name: str) -> None:
     assert field_for_header(name) is None
-    assert find_asking_column([name], (), ()) is None
+    assert find_prices([name], (), lambda _: [], None).column is None
 
 
 def test_a_workbook_has_numbers_where_they_are_numbers(path: BulkPath) -> None:

@@ -25,7 +25,7 @@ from shared.domain.notes import NoteCount, NoteCounter
 from shared.domain.reading import Match
 from shared.messages.texts import Language
 from shared.tabular.cells import csv_lines
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote, batch_language, count_missing, row_notes
 from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner
 from worker.batches.fast_csv.rows import FastCsvRows

@@ -26,7 +26,7 @@ from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.reading import Match
 from shared.fields.columns import CellError
 from shared.tabular.cells import csv_lines, escape_column
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import encode_segment
 from worker.batches.engine import (
