@@ -193,6 +193,7 @@ class Batch(_Stateful):
     notices: tuple[Notice, ...]
     """What was assumed of the file, and at the end what was ignored or read otherwise, counted."""
     error: str | None
+    """Why it ended early, then a line for each fault of the file."""
     raw: Mapping[str, Any] = dataclasses.field(repr=False)
 
     @classmethod
@@ -203,10 +204,17 @@ class Batch(_Stateful):
             **answer["counts"],
             "sha256": answer["input"]["sha256"],
             "notices": tuple(map(Notice.of, answer["input"]["notices"])),
-            "error": answer["error"]["detail"] if answer.get("error") else None,
+            "error": _error_text(answer.get("error")),
             "raw": answer,
         }
         return cls(**_members(cls, given))
+
+
+def _error_text(error: Mapping[str, Any] | None) -> str | None:
+    if not error:
+        return None
+    faults = [f"  {fault['detail']}" for fault in error.get("errors") or ()]
+    return "\n".join([error["detail"], *faults])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

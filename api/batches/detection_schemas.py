@@ -1,6 +1,6 @@
 """The `input` of a batch: the uploaded file and its detected dialect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -11,7 +11,12 @@ from shared.domain.notes import AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import Language
-from shared.messages.uploads import COUNTED_MESSAGES, NOTICE_MESSAGES, NOTICE_SCOPE
+from shared.messages.uploads import (
+    COUNTED_MESSAGES,
+    FRENCH_UNITS,
+    NOTICE_MESSAGES,
+    NOTICE_SCOPE,
+)
 from shared.tabular.column_names import ASKING_PRICE
 
 
@@ -155,7 +160,7 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
         column=column or (field.label(language) if field else ""),
         label=field.label(language) if field else "",
         unit=field.unit if field else "",
-        values=", ".join(notice.values),
+        values=", ".join(_in_words(notice.values, language)),
         count=notice.count,
     )
     if notice.rows is not None:
@@ -169,6 +174,11 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
         "detail": detail,
         "rows": notice.rows,
     }
+
+
+def _in_words(values: Sequence[str], language: Language) -> Sequence[str]:
+    """The values of a notice with the names of units in the language."""
+    return values if language == "en" else [FRENCH_UNITS.get(value, value) for value in values]
 
 
 def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:

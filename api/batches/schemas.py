@@ -80,7 +80,7 @@ class ConstantsField(fields.Field[Any]):
     ) -> tuple[tuple[str, str], ...]:
         text = str(super()._deserialize(value, attr, data, **options))
         pairs = parse_columns(text, _CONSTANT) if len(text) <= COLUMNS_MAX_CHARS else None
-        if pairs is None or not all(constant for _, constant in pairs):
+        if pairs is None or any(not text or _NO_CONSTANT.search(text) for _, text in pairs):
             raise ValidationError("company:BMW,fuel:Diesel")
         for field, constant in pairs:
             try:
@@ -378,6 +378,8 @@ def _links(batch: Batch) -> dict[str, str]:
 
 _PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})(:)")
 _CONSTANT = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)})([:=])")
+_NO_CONSTANT = re.compile("[:=;]")
+"""In a value these are signs of a pair whose field is unknown, as in `company:Kia,fule:Diesel`."""
 
 
 def parse_columns(text: str, pair: re.Pattern[str] = _PAIR) -> tuple[tuple[str, str], ...] | None:

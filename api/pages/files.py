@@ -31,10 +31,13 @@ from api.pages.typography import format_number
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import (
     BrokerUnavailable,
+    CorrectionInProgress,
     DomainError,
     FieldProblem,
     InvalidInput,
+    NothingToCorrect,
     StorageUnavailable,
+    UnsupportedUpload,
 )
 from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId
@@ -133,8 +136,16 @@ def cancel(batch_id: str) -> Response:
 @blueprint.post("/fichiers/<batch_id>/corriger")
 @require_scope(Scope.BULK)
 def correct(batch_id: str) -> Response:
-    """Accept corrected rows and redirect to the page of their batch."""
-    return _redirect(accept_correction(batch_id).manifest.id)
+    """Accept corrected rows and redirect to the page of their batch.
+
+    A refusal shows the page of the corrected batch, whose form takes the rows again.
+    """
+    try:
+        correction = accept_correction(batch_id)
+    except (InvalidInput, UnsupportedUpload, CorrectionInProgress, NothingToCorrect) as error:
+        view = {**_view(current_batch(batch_id)), "refusals": _reasons(error)}
+        return _html("file.html", status_of(error), view=view, refresh=REFRESH_S)
+    return _redirect(correction.manifest.id)
 
 
 @blueprint.get("/fichiers/<batch_id>/suivi")
@@ -174,16 +185,20 @@ def rejected(batch_id: str) -> Response:
 @blueprint.errorhandler(DomainError)
 def show_domain_error(error: DomainError) -> Response:
     """Show the form with the reasons of the refusal."""
-    title, detail = describe_problem(error.code, error.params, "fr")
-    details = [detail]
-    if isinstance(error, InvalidInput):
-        details = sentences(error.problems)
-    response = _form_page({"title": title, "details": details}, status=status_of(error))
+    title, _ = describe_problem(error.code, error.params, "fr")
+    response = _form_page({"title": title, "details": _reasons(error)}, status=status_of(error))
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     if is_retryable(error):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
+
+
+def _reasons(error: DomainError) -> Sequence[str]:
+    """The sentences that say why a request was refused."""
+    if isinstance(error, InvalidInput):
+        return sentences(error.problems)
+    return [describe_problem(error.code, error.params, "fr")[1]]
 
 
 @blueprint.errorhandler(HTTPException)
@@ -296,6 +311,12 @@ def _sentence(problem: FieldProblem, ambiguous: Collection[str]) -> str | None:
             f"Les colonnes « {problem.params['other']} » et « {problem.params['column']} » peuvent "
             f"toutes deux être « {label} » et ne disent pas la même chose. Choisissez la bonne "
             "ci-dessous."
+        )
+    if problem.code == "duplicate-column":
+        name, first, other = (problem.params[each] for each in ("column", "first", "position"))
+        return (
+            f"Les colonnes {first} et {other} s'appellent toutes deux « {name} ». Choisissez la "
+            "bonne ci-dessous."
         )
     return str(dump_field_problem(problem, "fr")["detail"])
 

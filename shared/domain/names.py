@@ -13,7 +13,10 @@ _NOT_ALPHANUMERIC = re.compile(r"[^0-9a-z]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _STRETCH_MARK = "\N{ARABIC TATWEEL}"
 _DECIMAL_SIGN = re.compile("\N{ARABIC DECIMAL SEPARATOR}([0-9]*)")
-_MARKS = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u2212": "-"})
+_MARKS = str.maketrans({
+    "\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u2212": "-",
+    "\N{TRADE MARK SIGN}": "", "\N{SERVICE MARK}": "", "\N{REGISTERED SIGN}": "",
+})  # fmt: skip
 _EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
 _SPACES = re.compile(r"\s+")
 _GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"

@@ -20,6 +20,7 @@ HEADER_NAMES: dict[str, str] = {
         "model, vehicle model, model line, model family, model group, modell, modellname, "
         "fahrzeugmodell, automodell, baureihe, modellreihe, modelo, modello, الموديل, موديل, "
         "الطراز, طراز, موديل السيارة, اسم الموديل, طراز السيارة, modellbezeichnung, "
+        "handelsname, handelsbezeichnung, verkaufsbezeichnung, "
         "modelbezeichnung, type modele, model vehicle, typemodele"
     ),
     "year": (

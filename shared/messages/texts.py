@@ -250,6 +250,7 @@ FRENCH_RULES = (
     (re.compile(r"\bseconds from (\d+) to (\d+)"), r"de \1 à \2 secondes"),
     (re.compile(r"\b(\d+)-(\d+) characters"), r"de \1 à \2 caractères"),
     (re.compile(r" or "), " ou "),
+    (re.compile(r"\bnone with "), "aucune valeur avec "),
     (re.compile(r"\bYYYY-MM-DD\b"), "AAAA-MM-JJ"),
 )
 """Translation of the English rules of query parameters into French."""

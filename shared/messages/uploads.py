@@ -37,8 +37,10 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "(field:header, or field:#3 for the third column; several separated by commas).",
     },
     "duplicate-column": {
-        "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first}.",
-        "en": "Header {column} (column {position}) is already that of column {first}.",
+        "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first} ; "
+        "choisissez dans l'URL : ?columns={meaning}:#{first} ou ?columns={meaning}:#{position}.",
+        "en": "Header {column} (column {position}) is already that of column {first}; choose one "
+        "in the query: ?columns={meaning}:#{first} or ?columns={meaning}:#{position}.",
     },
     "ambiguous-column": {
         "fr": "« {column} » et « {other} » peuvent tous deux être {meaning} ; choisissez "
@@ -80,7 +82,7 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "Download the rejected rows, correct their cells and keep their headers.",
     },
     "not-a-rejected-row": {
-        "fr": "Ligne {line} : row_line vaut « {value} » ; ce lot n'a pas de ligne refusée de ce "
+        "fr": "Ligne {line} : row_line vaut {value} ; ce lot n'a pas de ligne refusée de ce "
         "numéro.",
         "en": "Line {line}: row_line is {value}; the batch has no rejected row of that number.",
     },
@@ -283,6 +285,9 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
 }
 """Why a batch ended early."""
 
+FRENCH_UNITS = {"thousand km": "milliers de km"}
+"""Names of units in French, as far as they differ."""
+
 NOTICE_MESSAGES: dict[str, Texts] = {
     "near-header": {
         "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
@@ -308,13 +313,19 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "en": "Several columns could be {label} and contradict each other: {values}. None is read; "
         "choose one by ?columns=.",
     },
+    "constant-over-column": {
+        "fr": "« {label} » est la valeur commune donnée à l'envoi ; colonne du fichier qui n'est "
+        "pas lue : {values}.",
+        "en": "{label} is the constant stated with the upload; column of the file that is not "
+        "read: {values}.",
+    },
     "title-column": {
         "fr": "Marque et modèle sont lus dans la colonne « {values} ».",
         "en": "Brand and model are read from column {values}.",
     },
     "unit-converted": {
-        "fr": "Colonne « {column} » : en {values} d'après son titre, convertie en {unit}.",
-        "en": "Column {column}: in {values} by its header, converted to {unit}.",
+        "fr": "Colonne « {column} » : indiquée en {values}, convertie en {unit}.",
+        "en": "Column {column}: stated in {values}, converted to {unit}.",
     },
     "mixed-units": {
         "fr": "La colonne « {values} » mélange plusieurs unités : elle n'est pas lue.",
@@ -455,17 +466,18 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "{count} ({values}).",
     },
     "missing-field": {
-        "fr": "{column} : lignes où rien n'est indiqué, prix moyen et intervalle plus large : "
+        "fr": "{column} : lignes sans valeur utilisable, prix moyen et intervalle plus large : "
         "{count}.",
-        "en": "{column}: rows where nothing is stated, average price and wider interval: {count}.",
+        "en": "{column}: rows without a usable value, average price and wider interval: {count}.",
     },
     "name-corrected": {
-        "fr": "Modèles lus malgré une faute de frappe : {count} ({values}).",
-        "en": "Models read despite a typing error: {count} ({values}).",
+        "fr": "Modèles lus autrement qu'ils ne sont écrits (faute de frappe, marque absente) : "
+        "{count} ({values}).",
+        "en": "Models read otherwise than written (typing error, brand missing): {count} "
+        "({values}).",
     },
     "name-ambiguous": {
-        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} "
-        "({values}).",
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} ({values}).",
         "en": "Uncertain models, valued with a wider interval: {count} ({values}).",
     },
     "name-unknown": {

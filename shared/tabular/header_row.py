@@ -100,7 +100,8 @@ def place_header(
     if can_lack_header and is_headless:
         return HeaderPlace(name_columns([""] * len(first)), [first, *rows], has_header=False)
     has_row_names = kind is FileKind.CSV and _lacks_a_name(first, rows)
-    names = name_columns(["", *first] if has_row_names else first)
+    mapped = {field for field, _ in options.columns}
+    names = name_columns(["", *first] if has_row_names else first, mapped)
     units = _units_below(names, rows[0]) if rows else {}
     return HeaderPlace(
         names,
@@ -152,11 +153,15 @@ def _is_unit(name: str, text: str) -> bool:
     return combined is not None and combined.unit is not None
 
 
-def name_columns(cells: Sequence[str]) -> list[str]:
+def name_columns(cells: Sequence[str], mapped: Collection[str] = ()) -> list[str]:
     """Header cells as names; a column without one is named by its position.
 
     A repeated unknown name gets a number. A repeated name of a field stays as it is: the caller has
     to say which column is meant.
+
+    Args:
+        cells: of the header.
+        mapped: fields whose column the caller has named; their repeated names get numbers.
 
     >>> name_columns([" Marque ", "", "Note", "Note"])
     ['Marque', 'column_2', 'Note', 'Note (2)']
@@ -168,7 +173,9 @@ def name_columns(cells: Sequence[str]) -> list[str]:
         name = cell.strip() or f"column_{index + 1}"
         seen[name] += 1
         number, numbered = seen[name], name
-        while number > 1 and read_name(name) is None and (numbered in names or numbered in taken):
+        named = read_name(name)
+        is_free = named is None or named.field in mapped
+        while number > 1 and is_free and (numbered in names or numbered in taken):
             numbered = f"{name} ({number})"
             number += 1
         names.append(numbered)

@@ -183,8 +183,24 @@ class _Matcher:
                 if field is not None:
                     near.setdefault(field, []).append(index)
         for field, indexes in near.items():
-            if len(indexes) == 1:
+            if len(indexes) == 1 and self._can_be(field, indexes[0]):
                 self._accept(_Candidate(indexes[0], field, "near", rank=RANKS["near"]))
+
+    def _can_be(self, field: str, index: int) -> bool:
+        """Whether a column has a cell that the field accepts, or no filled cells."""
+        cells = self.cells_of(index)
+        return all(map(is_blank, cells)) or _valid_share(field, cells) > 0
+
+    def add_replaced(self, constant: set[str]) -> None:
+        """Notices of columns that are not read because their field has one value for all rows."""
+        replaced: dict[str, list[str]] = {}
+        for index, name in enumerate(self.header):
+            candidate = None if index in self.taken else _candidate(index, name, self.cells_of)
+            if candidate is not None and candidate.field in constant:
+                replaced.setdefault(candidate.field, []).append(shorten(name))
+        for field, names in replaced.items():
+            notice = Notice(code="constant-over-column", field=field, values=tuple(names))
+            self.notices.append(notice)
 
     def add_title(self, settled: set[str]) -> None:
         """A column that holds brand and model together, if there is no column of models."""
@@ -262,7 +278,7 @@ class _Matcher:
         if asking is not None:
             matched.setdefault(ASKING_PRICE, asking)
         for problem in self.problems:
-            if problem.code in {"missing-column", "ambiguous-column"}:
+            if problem.code in {"missing-column", "ambiguous-column", "duplicate-column"}:
                 columns = {**matched, **problem.params.get("matched", {})}
                 problem.params |= list_columns(self.header, columns, self.cells_of)
 
@@ -351,6 +367,7 @@ def match_columns(
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
     matcher.add_units()
+    matcher.add_replaced(constant)
     matcher.add_missing(constant)
     asking = matcher.found.get(ASKING_PRICE)
     names = _with_units(header, below)

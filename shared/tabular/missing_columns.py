@@ -10,7 +10,7 @@ from rapidfuzz import fuzz
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
 from shared.tabular.cell_evidence import Column, looks_like
-from shared.tabular.column_names import FIELD_BY_KEY, NAME_MAX_CHARS, header_key
+from shared.tabular.column_names import FIELD_BY_KEY, NAME_MAX_CHARS, header_key, read_name
 
 HEADER_MAX_CHARS = 80
 HEADERS_SHOWN = 40
@@ -77,7 +77,7 @@ def _plausible(
     cells_of: Callable[[int], Column],
 ) -> Iterator[tuple[str, int]]:
     """For each missing field the column that may be meant, by its name or else by its cells."""
-    left = list(free)
+    left = list(free) if len(header) > 1 else []  # a single column holds no single field
     for field in missing:
         found = _most_similar(field, header, left)
         if found is None:
@@ -152,10 +152,17 @@ def repeated_names(header: Sequence[str]) -> list[FieldProblem]:
         FieldProblem(
             f"/header/{index}", "duplicate-column",
             column=shorten(header[index]), position=index + 1, first=before + 1,
+            meaning=_meaning(header[index]),
         )
         for before, index in places
         if before < index
     ]  # fmt: skip
+
+
+def _meaning(name: str) -> str:
+    """The field that a known name means."""
+    found = read_name(name)
+    return "" if found is None else found.field
 
 
 def ambiguous_column(header: Sequence[str], field: str, one: int, other: int) -> FieldProblem:

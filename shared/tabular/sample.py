@@ -34,6 +34,8 @@ IGNORED_OPTIONS: Mapping[FileKind, Sequence[str]] = {
 Rows = Sequence[Sequence[str]]
 _COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
 _DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
+_WHOLE_YEAR = re.compile(r"\s*\d{4}[.,]0{1,2}\s*")
+"""A year as programs write it that keep all numbers as decimal ones."""
 
 
 class Sample(NamedTuple):
@@ -55,10 +57,14 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         known: the dialect without them.
 
     Raises:
-        UnreadableUpload: required columns are missing or ambiguous.
+        UnreadableUpload: all cells are blank, or required columns are missing or ambiguous.
     """
     if options.expected_header:
         return dataclasses.replace(known, header=tuple(name_columns(sample.header)))
+    if sample.is_whole and not any(
+        cell.strip() for row in (sample.header, *sample.rows) for cell in row
+    ):
+        raise UnreadableUpload.of("empty-file")
     if len(sample.header) > COLUMNS_MAX:
         count = len(sample.header)
         raise UnreadableUpload.of("too-many-columns", "/header", maximum=COLUMNS_MAX, count=count)
@@ -140,6 +146,8 @@ def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | N
     for name, match in columns.items():
         if isinstance(CAR_FIELDS[name], Number):
             for cell in _cells(rows, match.index):
+                if name == "year" and not _WHOLE_YEAR.fullmatch(cell):
+                    continue  # the points of a date are no decimal signs
                 votes[","] += _COMMA_DECIMALS.search(cell) is not None
                 votes["."] += _DOT_DECIMALS.search(cell) is not None
     if not votes.total():

@@ -216,3 +216,11 @@ def test_the_command_line_sends_corrected_rows_back(
     assert page is not None
     assert page.max_row == 5
     assert rejected.read_text().count("\n") == 2
+
+
+def test_the_page_of_refused_corrections_takes_them_again(http: httpx.Client, batch: dict) -> None:
+    address = f"/fichiers/{batch['id']}/corriger"
+    answer = http.post(address, files={"file": ("stock.csv", STOCK)})
+    assert answer.status_code == 422
+    assert "row_line" in answer.text
+    assert f'action="{address}"' in answer.text

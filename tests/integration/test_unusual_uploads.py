@@ -67,6 +67,8 @@ def test_a_workbook_without_a_header_loses_no_car(http: httpx.Client) -> None:
         {"constants": "year:long ago"},
         {"constants": "colour:red"},
         {"constants": "company:"},
+        {"constants": "company:Seat,fule:Diesel"},
+        {"constants": "company:Seat;fuel:Diesel"},
         {"header": "perhaps"},
     ],
 )

@@ -752,3 +752,10 @@ def test_both_languages_have_the_same_messages() -> None:
             {name for _, name, _, _ in Formatter().parse(one)} for one in (text, french[code])
         ]
         assert fields[0] - {None} == fields[1] - {None}, code
+
+
+def test_a_refused_file_is_described_with_each_of_its_faults() -> None:
+    faults = [{"pointer": "/header", "code": "missing-column", "detail": "year is missing."}]
+    error = {"code": "unreadable-table", "detail": "No table of cars.", "errors": faults}
+    refused = Batch.of(batch("FAILED") | {"error": error})
+    assert refused.error == "No table of cars.\n  year is missing."

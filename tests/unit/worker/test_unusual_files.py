@@ -203,6 +203,12 @@ def test_a_brand_for_the_whole_file_counts_for_each_row(path: BulkPath) -> None:
     assert (features["company"], features["fuel"]) == ("kia", "Petrol")
 
 
+def test_a_missing_model_is_not_reported_with_the_text_of_the_brand(path: BulkPath) -> None:
+    text = "Marque;Modèle;Année;km\nSeat;Ibiza;2015;9000\nSomme;;2016;9000\n"
+    (error,) = path.errors(path.run(text.encode()))
+    assert (error["column"], error["code"], error["value"]) == ("Modèle", "required", "")
+
+
 def test_brand_and_model_are_read_from_a_title(path: BulkPath) -> None:
     text = "Annonce;Année;Kilométrage\nSEAT Ibiza 1.4 TDI;2015;70000\nKia Rio;2016;60000\n"
     batch = path.run(text.encode())

@@ -8,6 +8,7 @@ from shared.domain.ids import ID_LENGTH, is_id, new_id
 from shared.domain.names import (
     ARABIC_BRANDS,
     ARABIC_MODELS,
+    clean_text,
     fold,
     fold_name,
     fold_script,
@@ -77,3 +78,8 @@ def test_folding_names_is_idempotent(text):
 
 def test_spellings_of_one_name_fold_together():
     assert fold("Citroën  C-4") == fold("citroen c4 ".replace("c4", "c 4"))
+
+
+def test_signs_of_trade_marks_are_no_letters() -> None:
+    assert clean_text("Ibiza\N{TRADE MARK SIGN}") == "Ibiza"
+    assert clean_text("Seat\N{REGISTERED SIGN} Leon\N{SERVICE MARK}") == "Seat Leon"

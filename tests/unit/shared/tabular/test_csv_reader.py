@@ -92,10 +92,19 @@ def test_the_decimal_sign_is_the_one_that_the_numbers_prove(cells: str, decimal:
 
 
 @pytest.mark.parametrize(
+    ("first", "decimal"), [("14.06.2016", "auto"), ("06.2016", "auto"), ("2016.0", ".")]
+)
+def test_the_points_of_dates_prove_no_decimal_sign(first: str, decimal: str) -> None:
+    text = f"Hersteller;Modell;Erstzulassung;Laufleistung\nSeat;Ibiza;{first};131.000\n"
+    assert detect_all(text.encode()).decimal == decimal
+
+
+@pytest.mark.parametrize(
     ("data", "code"),
     [
         (b"", "empty-file"),
-        (b"\n\n \n", "missing-column"),
+        (b"\n\n \n", "empty-file"),
+        (b" ;;\n; ;\n", "empty-file"),
         (b"\n\r\n", "empty-file"),
         (f"{HEADER}\n".encode(), "no-rows"),
         (f"{HEADER}\n;;;;;\n".encode(), "no-rows"),

@@ -294,3 +294,11 @@ def test_a_name_that_means_nothing_may_come_twice_one_that_means_a_field_may_not
     assert dialect_of(text).header[-3:] == ("Note", "Note (3)", "Note (2)")
     assert refusal(f"{HEADER};Marque\n{ROW};x\n")[0] == "duplicate-column"
     assert refusal(f"{HEADER};Prix;Prix\n{ROW};1;2\n")[0] == "duplicate-column"
+
+
+def test_a_repeated_name_of_a_field_is_accepted_if_the_caller_names_its_column() -> None:
+    text = f"{HEADER};Année\n{ROW};2011\n"
+    assert refusal(text)[1]["meaning"] == "year"
+    found = dialect_of(text, columns=(("year", "#7"),))
+    assert found.column_indexes["year"] == 6
+    assert found.header[-1] == "Année (2)"

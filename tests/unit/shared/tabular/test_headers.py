@@ -181,10 +181,23 @@ def test_a_header_near_to_two_fields_or_a_second_near_one_is_not_guessed() -> No
     assert problem.params["fields"] == ["company"]
 
 
+def test_a_near_header_whose_cells_the_field_refuses_is_not_accepted() -> None:
+    problem = refusal(["Marge", "model", "year"], [["9", "Ibiza", "2016"], ["14", "Rio", "2012"]])
+    assert problem.params["fields"] == ["company"]
+    found = matched("Marqua;model;year", "Seat;Ibiza;2016", "Unheard;Of;2012")
+    assert indexes(found)["company"] == 0
+
+
+def test_a_single_column_is_suggested_for_no_field() -> None:
+    problem = refusal(["marque^model^annee"], [["Seat^Ibiza^2016"]])
+    assert problem.params["mapping"] == "columns=company:…"
+
+
 def test_the_same_header_twice_is_refused_with_both_places() -> None:
     problem = refusal([*NEEDED, "note", "note"])
     assert problem.code == "duplicate-column"
     assert (problem.params["first"], problem.params["position"]) == (7, 8)
+    assert refusal([*NEEDED, "year"]).params["meaning"] == "year"
 
 
 def test_two_columns_of_a_needed_field_that_contradict_each_other_are_refused() -> None:
@@ -250,6 +263,8 @@ def test_a_constant_takes_the_place_of_a_column() -> None:
     assert indexes(found) == {"model": 0, "year": 1}
     both = matched("Marque;Modèle;Année", "Seat;Rio;2017", constants={"company": "Kia"})
     assert "company" not in both.columns
+    assert codes(both)["constant-over-column"] == ("Marque",)
+    assert "constant-over-column" not in codes(found)
 
 
 def test_columns_without_a_header_are_found_by_their_cells() -> None:
