@@ -186,7 +186,7 @@ def test_look_alikes_of_exports_are_valued_without_options(service: Service, nam
     assert len(valued) >= 0.95 * len(outcome.rows), reasons
     assert {row["match"] for row in valued} <= {"exact", "alias"}
     stated = {
-        " ".join(f"{row.get('marque') or row.get('make') or ''} {row['model']}".split()).lower()
+        " ".join(f"{row.get('marke') or row.get('make') or ''} {row['model']}".split()).lower()
         if "model" in row
         else " ".join((row.get("name") or row["titre"]).split()[:2]).lower()
         for row in valued
@@ -217,7 +217,9 @@ def test_names_that_are_not_known_are_shown_in_results_and_notices(service: Serv
     assert matches[0] == "exact"
     assert matches[1] in ("exact", "alias")
     assert matches[2:4] == ["corrected", "unknown"]
-    assert matches[4] == matches[5] == "alias"
+    assert matches[4] == "alias"
+    # "DACIA LOGAN" in one column is the exact name, as in a file with a title column.
+    assert matches[5] in ("exact", "alias")
     unknown = [
         each for each in outcome.notices if each["code"] in ("name-unknown", "model-unknown")
     ]

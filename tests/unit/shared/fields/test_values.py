@@ -99,7 +99,7 @@ def test_values_are_not_taken_for_nothing(cell: str) -> None:
             "max_power_bhp",
             ("80 kW", 107.3), ("110 PS", 108.5), ("110 ch DIN", 108.5), ("110 hp", 110.0),
             ("110bhp @ 4000 rpm", 110.0), ("81 kW (110 PS)", 108.6), ("110 ch / 81 kW", 108.5),
-            ("81 kW (150 PS)", "several-values"), ("hp", None), ("7 CV", "not-a-number"),
+            ("81 kW (150 PS)", "several-values"), ("hp", "not-a-number"), ("7 CV", "not-a-number"),
             ("110 CV", 108.5), ("90 to 110 bhp", "several-values"),
         ),
         *values(
@@ -119,7 +119,7 @@ def test_values_are_not_taken_for_nothing(cell: str) -> None:
             "fiscal_power_cv",
             ("8 CV", 8), ("8cv", 8), ("8 chevaux fiscaux", 8), ("Plus de 20 CV", 21),
             ("20 CV et plus", 20),
-            ("Moins de 5 CV", 4), ("8-9 CV", "several-values"), ("CV", None), ("8,5", "not-whole"),
+            ("Moins de 5 CV", 4), ("8-9 CV", "several-values"), ("CV", "not-a-number"), ("8,5", "not-whole"),
         ),
         *values(
             "doors",
