@@ -34,8 +34,8 @@ FUEL_PHRASES = PhraseReader(
         ),
         Fuel.HYBRID: (
             "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, "
-            "mhev, plug in, rechargeable, non rechargeable, enchufable, mild hybrid, micro hybride, "
-            "micro hybrid, full hybrid, hibrit, hibrid, hybryda, gas electric, "
+            "mhev, plug in, rechargeable, non rechargeable, enchufable, mild hybrid, "
+            "micro hybride, micro hybrid, full hybrid, hibrit, hibrid, hybryda, gas electric, "
             "plug in electric gas, بلاج ان, "
             "hybride leger, self charging, هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
         ),
@@ -50,8 +50,8 @@ FUEL_PHRASES = PhraseReader(
             "liquid petroleum gas, gas licuado, gas licuado de petroleo"
         ),
         Fuel.CNG: (
-            "gnv, cng, gnc, gaz naturel, gas natural, natural gas, compressed natural gas, erdgas, metano, "
-            "gaz naturel comprime, gaz naturel vehicule, غاز طبيعي"
+            "gnv, cng, gnc, gaz naturel, gas natural, natural gas, compressed natural gas, "
+            "erdgas, metano, gaz naturel comprime, gaz naturel vehicule, غاز طبيعي"
         ),
     },
     neutral=(
@@ -111,7 +111,8 @@ TRANSMISSION_PHRASES = PhraseReader(
         "boite, bv, boites, box, single, one, fixed, de, a, avec, with, mit, the, vitesse, "
         "vitesses, vit, v, rapport, rapports, speed, speeds, spd, gear, gears, gang, gange, "
         "gearbox, transmission, getriebe, marchas, marce, cambio, type, mode, g, w, sport, "
-        "normal, drivelogic, cmdshft, manual mode, manual modes, mode manuel, with o, fixed gear, overdrive, electronically controlled, cutie, "
+        "normal, drivelogic, cmdshft, manual mode, manual modes, mode manuel, with o, "
+        "fixed gear, overdrive, electronically controlled, cutie, "
         "de viteze, skrzynia, biegow, bezstopniowa, versnellingen, vaxlad, ناقل, حركه, "
         "علبه, سرعات, ترس, قير, جير"
     ),
