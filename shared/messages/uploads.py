@@ -460,23 +460,23 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "{column}: rows where nothing is stated, average price and wider interval: {count}.",
     },
     "name-corrected": {
-        "fr": "Modèles lus malgré une faute de frappe : {count} lignes ({values}).",
-        "en": "Models read despite a typing error: {count} rows ({values}).",
+        "fr": "Modèles lus malgré une faute de frappe : {count} ({values}).",
+        "en": "Models read despite a typing error: {count} ({values}).",
     },
     "name-ambiguous": {
-        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} lignes "
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} "
         "({values}).",
-        "en": "Uncertain models, valued with a wider interval: {count} rows ({values}).",
+        "en": "Uncertain models, valued with a wider interval: {count} ({values}).",
     },
     "name-unknown": {
-        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} lignes "
+        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} "
         "({values}).",
-        "en": "Unknown brands or models, valued with a wider interval: {count} rows ({values}).",
+        "en": "Unknown brands or models, valued with a wider interval: {count} ({values}).",
     },
     "model-unknown": {
-        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} lignes "
+        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} "
         "({values}).",
-        "en": "Models without statistics, valued with a wider interval: {count} rows ({values}).",
+        "en": "Models without statistics, valued with a wider interval: {count} ({values}).",
     },
     "asking-prices-low": {
         "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
