@@ -100,9 +100,8 @@ TRANSMISSION_PHRASES = PhraseReader(
             "automatic with manual mode, automatique avec mode manuel, automatique mode manuel, "
             "auto shift, dual shift, m steptronic, cvt f, "
             "single speed, reduction gear, reducteur, variable, automaat, halfautomaat, "
-            "half semi automaat, semi automaat, automatyczna, polautomatyczna, automata, "
-            "semiautomatico, sequenziale, secuencial, secuencial automatica, otomatik, "
-            "yari otomatik, "
+            "half semi automaat, semi automaat, automatyczna, półautomatyczna, automata, "
+            "semiautomatico, sequenziale, secuencial, otomatik, yar\u0131 otomatik, "
             "اوتوماتيك, اوتوماتيكي, اوتوماتيكيه, اتوماتيك, اتوماتيكي, اتوماتيكيه, اوطوماتيك, "
             "توماتيك, تماتيك, اوتو, تلقائي, الي, اليه"
         ),
