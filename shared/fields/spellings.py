@@ -24,24 +24,24 @@ FUEL_PHRASES = PhraseReader(
             "sans plomb, super sans plomb, unleaded, bleifrei, sp, sp95, sp98, e5, e10, e85, "
             "e 85, ethanol, bioethanol, superethanol, super ethanol, flexfuel, flex fuel, "
             "flexifuel, essence sp, super 95, super 98, super e10, super plus, regular benzine, "
-            "s p, essence s p, bencina, benzyna, regular gas, gas regular, "
+            "s p, essence s p, ess, bencina, benzyna, regular gas, gas regular, "
             "بنزين, بانزين, ليسانس, اسانس, ايسانس, بنزين بدون رصاص, بنزين خالي من الرصاص"
         ),
         Fuel.DIESEL: (
             "diesel, gasoil, gas oil, gazole, gasoleo, gasolio, gazoil, gaz oil, mazout, mazot, "
-            "dizel, motorina, olej napedowy, tdi, hdi, bluehdi, dci, cdi, crdi, tdci, ديزل, "
+            "dies, dizel, motorina, olej napedowy, tdi, hdi, bluehdi, dci, cdi, crdi, tdci, ديزل, "
             "مازوت, المازوت, ڭازوال, غازوال, كازوال, ديازيل, سولار"
         ),
         Fuel.HYBRID: (
             "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, "
             "mhev, plug in, rechargeable, non rechargeable, enchufable, mild hybrid, "
-            "micro hybride, micro hybrid, full hybrid, hibrit, hibrid, hybryda, gas electric, "
-            "plug in electric gas, بلاج ان, "
+            "micro hybride, micro hybrid, full hybrid, hyb, hnr, hr, "
+            "hibrit, hibrid, hybryda, gas electric, plug in electric gas, بلاج ان, "
             "hybride leger, self charging, هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
         ),
         Fuel.ELECTRIC: (
             "electrique, electric, electricite, electricity, elektro, elektrisch, electrico, "
-            "electrica, elettrica, elettrico, elektriciteit, elektryczny, elektrik, ev, bev, "
+            "electrica, elettrica, elettrico, elektriciteit, elektryczny, elektrik, elec, ev, bev, "
             "batterie, battery, كهرباء, كهربائي, "
             "كهربائيه, كهربا"
         ),
@@ -55,7 +55,8 @@ FUEL_PHRASES = PhraseReader(
         ),
     },
     neutral=(
-        "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, carburant, fuel, "
+        "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, bi carburation, "
+        "carburant, fuel, "
         "bifuel, bivalent, dual, moteur, motor, motorisation, engine, a, au, avec, ou, plomb, 95, "
         "98, 91, 100, 85, 48v, 12v, b7, leger, legere, mild, full, micro, super, serie, "
         "parallele, type, fuels, voiture, vehicule, vehicle, car, bi carburant, turbo, premium, "
