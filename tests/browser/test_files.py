@@ -54,7 +54,7 @@ def test_a_file_is_uploaded_followed_and_its_results_are_downloaded(
     with page.expect_download() as download:
         page.get_by_role("link", name="Résultats pour Excel").click()
     header, *rows = cells_of(Path(download.value.path()))
-    status, price = header.index("row_status"), header.index("price_mad")
+    status, price = header.index("État de la ligne"), header.index("Prix estimé (MAD)")
     assert [row[status] for row in rows] == ["valued", "rejected"]
     assert isinstance(rows[0][price], float)
     with page.expect_download() as download:
