@@ -139,10 +139,9 @@ def pair_error(
     """The entry of the error report for a row that states no brand, or no model."""
     field = pair.missing or ""
     column = columns.get(field, columns.get("model"))
-    code = pair.error_code
     return row_error(
-        line, code, row_key=row_key, column=None if column is None else header[column],
-        field=field, value="" if code == "required" else pair.given.model,
+        line, pair.error_code, row_key=row_key, column=None if column is None else header[column],
+        field=field, value=pair.given.model,
     )  # fmt: skip
 
 
