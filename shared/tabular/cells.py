@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,20 @@ def escape_header(names: Sequence[str]) -> list[str]:
         taken.add(safe)
         escaped.append(safe)
     return escaped
+
+
+def csv_cell(text: str) -> bytes:
+    r"""A cell of a result file, as `csv_lines` writes it among other cells.
+
+    >>> csv_cell("a b"), csv_cell('a "b", c')
+    (b'a b', b'"a ""b"", c"')
+    """
+    if _QUOTED.search(text) is None:
+        return text.encode()
+    return b'"%b"' % text.replace('"', '""').encode()
+
+
+_QUOTED = re.compile('[",\\r\\n]')
 
 
 def csv_lines(columns: Sequence[Sequence[Any]]) -> bytes:
