@@ -84,11 +84,11 @@ class CodedCars:
         """A copy with the cars in `rows`, which may repeat."""
         words = {}
         if self.words:
-            words = {
-                place: self.words[row]
-                for place, row in enumerate(rows.tolist())
-                if row in self.words
-            }
+            has_words = np.zeros(len(self.codes), dtype=np.bool_)
+            has_words[list(self.words)] = True
+            places = np.flatnonzero(has_words[rows])
+            found = map(self.words.__getitem__, rows[places].tolist())
+            words = dict(zip(places.tolist(), found, strict=True))
         return type(self)(self.codes[rows], self.numbers[rows], words)
 
 
