@@ -13,7 +13,7 @@ from shared.vehicles.brands import (
     near_brands,
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
-from shared.vehicles.models import ModelReading, find_known, read_model
+from shared.vehicles.models import ModelReading, find_known, read_unknown
 from shared.vehicles.similar import within
 
 _CERTAINTY = list(Match)
@@ -205,7 +205,7 @@ class NameReader:
 
     def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
         """Read a text that does not begin with a known model: a slip, or another brand's car."""
-        reading = read_model(brand, text)
+        reading = read_unknown(brand, text)
         own = [VehicleName(brand.name, name) for name in reading.suggestions]
         if (other := self._car_of_other_brand(brand, text)) is not None:
             return NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
