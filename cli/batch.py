@@ -1,5 +1,6 @@
 """The command `batch`: uploads a file, waits and downloads the results."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from cli.batch_run import BatchRun
 from cli.predict import connection_options, exit_on_error, fail
+from cli.printing import TEXTS
 from cli.texts import outcome, state, translate
 from client.carprice import CarPriceClient
 from client.models import Batch
@@ -23,10 +25,41 @@ EXIT_ROWS = 1
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 5
 STANDARD_INPUT = Path("-")
-FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+FORMAT_BY_SUFFIX = {
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+}
+FORMATS = ("csv", "ndjson", "parquet", "xlsx")
 
 
-@click.command()
+class BatchCommand(click.Command):
+    """The command `batch`; `batch correct …` is a command of its own."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the arguments; a file called `correct` is given as `./correct`."""
+        if args[:1] == [correct.name]:
+            name = f"{info_name} {correct.name}"
+            return correct.make_context(name, args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command whose arguments were read."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(
+    cls=BatchCommand,
+    epilog="carprice batch correct ID FILE sends corrected rows back to a batch.",
+)
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
@@ -35,12 +68,13 @@ FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".pa
     "--output",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the results go; the suffix chooses the format: .csv, .ndjson, .jsonl, .parquet.",
+    help="Where the results go; the suffix chooses the format: .csv, .ndjson, .jsonl, "
+    ".parquet, .xlsx.",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "ndjson", "parquet"]),
+    type=click.Choice(FORMATS),
     help="Format of the results; overrides the suffix.",
 )
 @click.option(
@@ -69,6 +103,16 @@ FORMAT_BY_SUFFIX = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".pa
     "--columns",
     metavar="FIELD:HEADER,…",
     help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
+)
+@click.option(
+    "--header",
+    type=click.Choice(["yes", "no"]),
+    help="Whether the first row of FILE names the columns; detected if not given.",
+)
+@click.option(
+    "--constants",
+    metavar="FIELD:VALUE,…",
+    help="Values that hold for all rows, like company:BMW,fuel:Diesel.",
 )
 @click.option(
     "--sheet",
@@ -115,8 +159,7 @@ def batch(
             with Bar(lang, quiet=quiet) as bar:
                 ended = run.run(bar)
             if rejected is not None:
-                rejected_form = "excel-fr" if excel_fr else "csv"
-                client.download_rejected(ended.id, rejected, form=rejected_form)
+                client.download_rejected(ended.id, rejected, form=rejected_format(rejected, wanted))
             run.clear_state()
         except KeyboardInterrupt:
             click.echo(f"\n{translate('interrupted', lang)}", err=True)
@@ -134,6 +177,13 @@ def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: s
     if excel_fr and chosen != "csv":
         fail(translate("no-excel", language, form=chosen))
     return "excel-fr" if excel_fr else chosen
+
+
+def rejected_format(path: Path, form: str) -> str:
+    """The format of the rejected rows: a workbook by its suffix, otherwise CSV as the results."""
+    if path.suffix.lower() == ".xlsx":
+        return "xlsx"
+    return form if form == "excel-fr" else "csv"
 
 
 @contextmanager
@@ -226,8 +276,72 @@ class Bar:
             self._bar.close()
 
 
-def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str) -> None:
-    """Print the summary of the batch and its first errors."""
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the results of the whole batch go, with the corrected rows; the suffix chooses "
+    "the format.",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Overrides the suffix.")
+@click.option(
+    "--excel-fr",
+    is_flag=True,
+    help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
+)
+@click.option(
+    "--rejected",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the rows go that are still rejected, with the reasons.",
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@connection_options
+def correct(
+    *,
+    batch_id: str,
+    file: Path,
+    output: Path | None,
+    form: str | None,
+    excel_fr: bool,
+    rejected: Path | None,
+    quiet: bool,
+    url: str,
+    api_key: str | None,
+    lang: str,
+) -> None:
+    """Send corrected rows of FILE back to the batch ID, whose rejected rows they are.
+
+    FILE is what --rejected wrote, with corrected cells, in any format that is read; its column
+    row_line says which row each one replaces. Ends with 0 if every row of FILE was valued, 1 if
+    not, 2 on errors.
+    """
+    wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang) if output else "csv"
+    check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
+    with file.open("rb") as source:
+        key = f"{hashlib.file_digest(source, 'sha256').hexdigest()[:32]}-{batch_id[:26]}"
+    with (
+        exit_on_error(lang),
+        CarPriceClient(url, api_key=api_key, language=lang) as client,
+        Bar(lang, quiet=quiet) as bar,
+    ):
+        sent = client.upload_batch(file, corrects=batch_id, idempotency_key=key)
+        ended = client.wait_batch(sent.id, on_progress=bar.valuing)
+        corrected = ended.raw["corrects"]
+        if output is not None:
+            client.download_results(corrected, output, form=wanted)
+        if rejected is not None:
+            form = rejected_format(rejected, wanted)
+            client.download_rejected(corrected, rejected, form=form)
+        _summarise(client, ended, output or corrected, lang)
+    is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
+    sys.exit(0 if is_clean else EXIT_ROWS)
+
+
+def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, language: str) -> None:
+    """Print the summary of the batch, its notices and its first errors."""
     verb = "valid" if ended.outcome == "dry_run" else "valued"
     summary = translate(
         "summary",
@@ -242,6 +356,8 @@ def _summarise(client: CarPriceClient, ended: Batch, output: Path, language: str
         output=output,
     )
     click.echo(summary, err=True)
+    for notice in ended.notices:
+        click.echo(TEXTS[language]["note"].format(text=notice.detail), err=True)
     if ended.error:
         click.echo(ended.error, err=True)
     if not ended.invalid and not ended.failed:

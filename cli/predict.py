@@ -22,9 +22,9 @@ CAR_OPTIONS = {
     "company": "Brand, like Toyota.",
     "model": "Model, like Corolla.",
     "year": "Year of first registration.",
-    "fuel": "Petrol, Diesel, Hybrid, Electric, LPG or CNG; French words too.",
-    "transmission": "Manual or Automatic; French words too.",
-    "km_driven": "Odometer, km.",
+    "fuel": "Petrol, Diesel, Hybrid, Electric, LPG or CNG; French words too. May be left out.",
+    "transmission": "Manual or Automatic; French words too. May be left out.",
+    "km_driven": "Odometer, km. May be left out.",
     "edition": "Trim or version.",
     "owner": "First, Second, …",
     "seller_type": "Individual or Dealer.",
@@ -140,7 +140,8 @@ def predict(
     """Value one car.
 
     The car is given by the options, or as a JSON object in FILE, like {"company": "Toyota", …}
-    (- is standard input); an option overrides what stands there.
+    (- is standard input); an option overrides what stands there. Brand, model and year are
+    needed; without fuel, gearbox or kilometres the price is an average and its interval wider.
     """
     with exit_on_error(lang):
         car = _load_car(file, lang) | {

@@ -1,5 +1,6 @@
 """Text output of a valuation, in French or English."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,12 @@ TEXTS: dict[str, dict[str, str]] = {
         "comparables": "typical cars near it:",
         "no-comparables": "no typical car is near it",
         "comparable": "{name} {years}, {km} km: {price} MAD ({listings} listings)",
+        "read-as": "read as{match}: {car}",
+        "alias": "another usual name",
+        "corrected": "corrected",
+        "ambiguous": "uncertain",
+        "unknown": "unknown name",
+        "suggestions": "did you mean: {names}?",
         "note": "note: {text}",
         "colon": ": ",
     },
@@ -46,10 +53,20 @@ TEXTS: dict[str, dict[str, str]] = {
         "comparables": "voitures typiques proches :",
         "no-comparables": "aucune voiture typique n'est proche",
         "comparable": "{name} {years}, {km} km : {price} MAD ({listings} annonces)",
+        "read-as": "lue comme{match} : {car}",
+        "alias": "autre nom usuel",
+        "corrected": "corrigé",
+        "ambiguous": "incertain",
+        "unknown": "nom inconnu",
+        "suggestions": "vouliez-vous dire : {names} ?",
         "note": "remarque : {text}",
         "colon": " : ",
     },
 }
+
+NAME_AND_YEAR = frozenset({"company", "model", "year"})
+USUALLY_STATED = frozenset({"fuel", "transmission", "km_driven"})
+"""Fields that are printed even if they are not stated."""
 
 FRENCH_NAMES = {
     "company": "marque", "model": "modèle", "year": "année", "fuel": "carburant",
@@ -62,7 +79,7 @@ FRENCH_NAMES = {
 
 
 def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The lines of price, interval, verdict and requested extras."""
+    """The lines of price, interval, verdict, car as understood and requested extras."""
     texts = TEXTS[language]
     yield f"{number(valuation.price_mad, language)} MAD"
     yield texts["interval"].format(
@@ -72,6 +89,7 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
     )
     if valuation.verdict is not None:
         yield _verdict_line(valuation.verdict, language)
+    yield from _reading_lines(valuation, language)
     if "contributions" in valuation.raw:
         yield from _contribution_lines(valuation, language)
     if "depreciation" in valuation.raw:
@@ -94,6 +112,22 @@ def _verdict_line(verdict: Verdict, language: str) -> str:
         percentile=verdict.percentile,
         difference=number(verdict.difference_mad, language, sign="+"),
     )
+
+
+def _reading_lines(valuation: Valuation, language: str) -> Iterator[str]:
+    """The car as it was understood, and the cars that may be meant instead."""
+    texts, car = TEXTS[language], valuation.read_as
+    parts = [str(car.name), str(car.year)]
+    for field in dataclasses.fields(car):
+        value = getattr(car, field.name)
+        if field.name in NAME_AND_YEAR or (value is None and field.name not in USUALLY_STATED):
+            continue
+        shown = _value({"feature": field.name, "value": value}, language)
+        parts.append(f"{_name(field.name, language)} {shown}")
+    match = "" if valuation.match == "exact" else f" ({texts[valuation.match]})"
+    yield texts["read-as"].format(match=match, car=", ".join(parts))
+    if valuation.suggestions:
+        yield texts["suggestions"].format(names=", ".join(map(str, valuation.suggestions)))
 
 
 def _contribution_lines(valuation: Valuation, language: str) -> Iterator[str]:

@@ -12,8 +12,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "same-file": "{option} {path} and {name} are the same file: choose another for {option}",
         "no-folder": "{option} {path}: there is no folder {folder}",
         "closed-folder": "{option} {path}: the folder {folder} cannot be written",
-        "no-form": "-o {path}: choose a form by the suffix (.csv, .ndjson, .jsonl, .parquet) "
-        "or by --format",
+        "no-form": "-o {path}: choose a form by the suffix (.csv, .ndjson, .jsonl, .parquet, "
+        ".xlsx) or by --format",
         "no-excel": "--excel-fr: only CSV has it, not {form}",
         "not-json": "{file}: not JSON: {error}",
         "no-object": '{file}: expected a JSON object, like {{"company": "Toyota", …}}',
@@ -38,7 +38,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no-folder": "{option} {path} : le dossier {folder} n'existe pas",
         "closed-folder": "{option} {path} : impossible d'écrire dans le dossier {folder}",
         "no-form": "-o {path} : choisissez un format par le suffixe (.csv, .ndjson, .jsonl, "
-        ".parquet) ou par --format",
+        ".parquet, .xlsx) ou par --format",
         "no-excel": "--excel-fr : seulement pour un CSV, pas pour {form}",
         "not-json": "{file} : ce n'est pas du JSON : {error}",
         "no-object": '{file} : un objet JSON est attendu, comme {{"company": "Toyota", …}}',

@@ -157,6 +157,7 @@ class CarPriceClient:
         name: str | None = None,
         idempotency_key: str | None = None,
         on_sent: Callable[[int], None] | None = None,
+        corrects: str | None = None,
         **options: Any,
     ) -> Batch:
         """Upload a file of cars; returns when the service has stored it.
@@ -166,12 +167,13 @@ class CarPriceClient:
             name: sent instead of the name of `file`.
             idempotency_key: an upload with the same key returns the same batch.
             on_sent: called with the size of each sent block, bytes.
+            corrects: the batch whose rejected rows `file` holds, corrected; without options.
             options: `dry_run`, `on_error`, `key_column`, `encoding`, `delimiter`, `decimal`, …
         """
         with file.open("rb") as source:
             response = self._transport.call(
                 "POST",
-                "/batches",
+                "/batches" if corrects is None else f"/batches/{corrects}/corrections",
                 # A retry would continue in the middle of the file.
                 is_idempotent=False,
                 content=_blocks(source, on_sent),
@@ -238,7 +240,7 @@ class CarPriceClient:
         Args:
             batch_id: a batch that has ended.
             path: written when the download is complete.
-            form: `csv`, `excel-fr`, `ndjson` or `parquet`.
+            form: `csv`, `excel-fr`, `ndjson`, `parquet` or `xlsx`.
 
         Raises:
             ConflictError: the batch has not ended.
@@ -251,7 +253,7 @@ class CarPriceClient:
         Args:
             batch_id: a batch that has ended.
             path: written when the download is complete.
-            form: `csv` or `excel-fr`.
+            form: `csv`, `excel-fr` or `xlsx`.
         """
         return download(self._transport, batch_id, "rejected", path, form=form)
 

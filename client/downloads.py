@@ -24,6 +24,7 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
     "excel-fr": {"dialect": "excel-fr"},
     "ndjson": {"format": "ndjson"},
     "parquet": {"format": "parquet"},
+    "xlsx": {"format": "xlsx"},
 }
 """Query parameters by format."""
 
@@ -31,8 +32,9 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
 def download(transport: Transport, batch_id: str, name: str, path: Path, *, form: str) -> Path:
     """Download a result file of a batch; `path` is written when the download is complete.
 
-    Received bytes are kept in a file beside `path`, named after the batch. Results never change, so
-    a later call, also in another process, requests only the rest.
+    Received bytes are kept in a file beside `path`, named after the batch, and their `ETag` in
+    another. A later call, also in another process, requests only the rest; if the results have
+    changed since, because rows were corrected, it gets the whole file.
     """
     part = path.with_name(f"{path.name}.{batch_id}-{form}.part")
     attempt, have = 1, _size(part)
@@ -53,7 +55,13 @@ def download(transport: Transport, batch_id: str, name: str, path: Path, *, form
             time.sleep(retry_delay_s(error, attempt))
         else:
             part.replace(path)
+            _tag_file(part).unlink(missing_ok=True)
             return path
+
+
+def _tag_file(part: Path) -> Path:
+    """File with the `ETag` of the received bytes."""
+    return part.with_name(f"{part.name}.etag")
 
 
 def _size(part: Path) -> int:
@@ -61,11 +69,13 @@ def _size(part: Path) -> int:
 
 
 def _fetch(transport: Transport, url: str, part: Path, params: Mapping[str, str]) -> None:
-    """Fetch the rest of a file, or all of it if the service ignores the range."""
-    have = _size(part)
+    """Fetch the rest of a file, or all of it if it has changed or the service ignores the range."""
+    have, tag_file = _size(part), _tag_file(part)
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
+        if tag_file.exists():
+            headers["If-Range"] = tag_file.read_text()
     with transport.stream(url, params=params, headers=headers) as response:
         if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if response.headers.get("Content-Range") == f"bytes */{have}":
@@ -73,6 +83,9 @@ def _fetch(transport: Transport, url: str, part: Path, params: Mapping[str, str]
             part.unlink()
             raise ServiceUnreachableError(f"{url}: what has arrived is not part of it")
         is_rest = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        if not is_rest and "ETag" in response.headers:
+            part.unlink(missing_ok=True)
+            tag_file.write_text(response.headers["ETag"])
         with part.open("ab" if is_rest else "wb") as file:
             for block in response.iter_bytes():
                 file.write(block)

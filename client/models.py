@@ -25,6 +25,54 @@ class Verdict:
     """Asking price minus estimate."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class VehicleName:
+    """A brand and a model in their usual spelling; both can be sent again as they are."""
+
+    company: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.company} {self.model}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReadCar:
+    """A car as it was understood; None for a field that is not known."""
+
+    company: str
+    model: str
+    year: int
+    fuel: str | None = None
+    transmission: str | None = None
+    km_driven: int | None = None
+    """Kilometres."""
+    edition: str | None = None
+    owner: str | None = None
+    seller_type: str | None = None
+    mileage_mpg: float | None = None
+    engine_cc: float | None = None
+    """Cubic centimetres."""
+    max_power_bhp: float | None = None
+    torque_nm: float | None = None
+    fiscal_power_cv: int | None = None
+    city: str | None = None
+    condition: str | None = None
+    origin: str | None = None
+    doors: int | None = None
+
+    @property
+    def name(self) -> VehicleName:
+        """Brand and model."""
+        return VehicleName(self.company, self.model)
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """From the service's answer; members that this client does not know are left out."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in answer.items() if name in names})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Valuation:
     """The estimated price of a car."""
@@ -38,6 +86,12 @@ class Valuation:
     model_version: str
     model_known: bool
     """False: the car's model is not in the training data, so the interval is wider."""
+    match: str
+    """How brand and model relate to known names: `exact`, `alias`, `corrected`, `ambiguous` or
+    `unknown`."""
+    read_as: ReadCar
+    suggestions: tuple[VehicleName, ...]
+    """Up to three known cars that may be meant; empty if the match is exact."""
     cached: bool
     verdict: Verdict | None
     warnings: tuple[str, ...]
@@ -53,6 +107,10 @@ class Valuation:
             "high_mad": interval["high"],
             "coverage": interval["coverage"],
             "model_version": answer["model"]["version"],
+            "read_as": ReadCar.of(answer["read_as"]),
+            "suggestions": tuple(
+                VehicleName(each["company"], each["model"]) for each in answer["suggestions"]
+            ),
             "verdict": verdict and Verdict(**_members(Verdict, verdict)),
             "warnings": tuple(
                 f"{each['pointer']}: {each['detail']}" for each in answer["warnings"]
@@ -98,6 +156,26 @@ class Job(_Stateful):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """A remark on a file or on its rows that is no error."""
+
+    code: str
+    field: str | None
+    column: str | None
+    """The file's column of the field."""
+    count: int | None
+    """Number of rows that it is about, at the end of the batch."""
+    examples: tuple[str, ...]
+    """Up to three texts of the file."""
+    detail: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """From the service's answer."""
+        return cls(**_members(cls, {**answer, "examples": tuple(answer["examples"])}))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Batch(_Stateful):
     """The processing of an uploaded file."""
 
@@ -112,6 +190,8 @@ class Batch(_Stateful):
     rows_per_second: float | None
     eta_s: float | None
     sha256: str
+    notices: tuple[Notice, ...]
+    """What was assumed of the file, and at the end what was ignored or read otherwise, counted."""
     error: str | None
     raw: Mapping[str, Any] = dataclasses.field(repr=False)
 
@@ -122,6 +202,7 @@ class Batch(_Stateful):
             **answer,
             **answer["counts"],
             "sha256": answer["input"]["sha256"],
+            "notices": tuple(map(Notice.of, answer["input"]["notices"])),
             "error": answer["error"]["detail"] if answer.get("error") else None,
             "raw": answer,
         }

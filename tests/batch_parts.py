@@ -20,14 +20,16 @@ from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
-from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
+from shared.domain.batch import Batch, BatchOptions, ResultTable
 from shared.domain.errors import BrokerUnavailable
+from shared.domain.exports import Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
 from shared.redis.batches import BatchLedger
 from shared.redis.connections import RedisClient
 from worker.batches.assemble import BatchAssembler
+from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
@@ -119,6 +121,7 @@ class Memory:
         self._data = data
         self._block = block
         self.file_name = file_name
+        self.charset: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(self._data), self._block):
@@ -164,6 +167,7 @@ class BulkPath:
             self.store,
             self.step_sender,
             self.tables,
+            CorrectionImporter(self.files, self.store),
             chunk_rows=chunk_rows,
             slice_chunks=3,
         )
@@ -187,7 +191,7 @@ class BulkPath:
             audit_folder=self.audit_folder,
             retention_s=retention_s,
         )
-        self.forms = BatchExporter(self.files, self.store)
+        self.forms = BatchExporter(self.files, self.store, spool=folder / "spool")
         self.events = JobEvents(client)
         self.results = BatchResults(
             files=self.files,
@@ -220,11 +224,27 @@ class BulkPath:
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
         assert task is TaskName.MAKE_EXPORT
-        self.forms.run(order["batch_id"], ResultTable(order["table"]), ExportFormat(order["form"]))
+        self.forms.run(
+            order["batch_id"],
+            ResultTable(order["table"]),
+            Export.from_json(order["export"]),
+            order["revision"],
+        )
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:
         """Upload a file."""
         return self.batches.accept(Memory(data), BatchOptions(**options), CALLER, key).manifest.id
+
+    def accept_correction(self, batch: Batch, data: bytes, key: str | None = None) -> BatchId:
+        """Send corrected rows of a batch."""
+        file = Memory(data, file_name="corrected.csv")
+        return self.batches.correct(batch.manifest.id, file, CALLER, key).manifest.id
+
+    def correct(self, batch: Batch, data: bytes) -> Batch:
+        """Send corrected rows of a batch and run their batch."""
+        batch_id = self.accept_correction(batch, data)
+        self.drain()
+        return self.get(batch_id)
 
     def step(self) -> TaskName:
         """Run the first task of the queue."""
@@ -283,4 +303,5 @@ class BulkPath:
 
 def rows_of(path: BulkPath, batch: Batch, name: str = "results.csv") -> list[dict[str, str]]:
     """The rows of a CSV of a batch's results."""
-    return list(csv.DictReader(io.StringIO(path.text(batch, name))))
+    text = io.StringIO(path.text(batch, name))
+    return list(csv.DictReader(text, delimiter=batch.manifest.result_delimiter))

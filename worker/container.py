@@ -18,6 +18,7 @@ from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.jobs import JobStore
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
+from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
@@ -99,7 +100,12 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             max_attempts=settings.job_max_attempts,
         ),
         split=BatchSplitter(
-            files, ledger, step_sender, tables, chunk_rows=settings.batch_chunk_rows
+            files,
+            ledger,
+            step_sender,
+            tables,
+            CorrectionImporter(files, ledger),
+            chunk_rows=settings.batch_chunk_rows,
         ),
         value=BatchValuation(
             files,
@@ -112,7 +118,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             shadow_evaluator=shadow_evaluator,
         ),
         assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
-        exports=BatchExporter(files, ledger),
+        exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         sweepers=(
             JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
             BatchSweeper(

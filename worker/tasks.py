@@ -1,10 +1,12 @@
 """Celery tasks: each takes ids and calls one service of its process."""
 
 import time
+from typing import Any
 
 from celery import Celery
 
-from shared.domain.batch import ExportFormat, ResultTable
+from shared.domain.batch import ResultTable
+from shared.domain.exports import Export
 from shared.domain.ids import BatchId, JobId
 from shared.metrics import QUEUE_WAIT
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
@@ -68,6 +70,8 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
         process.services.assemble.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)
-    def make_export(batch_id: str, table: str, form: str) -> None:
-        """Write a result table in another format."""
-        process.services.exports.run(BatchId(batch_id), ResultTable(table), ExportFormat(form))
+    def make_export(batch_id: str, table: str, export: dict[str, Any], revision: str) -> None:
+        """Write a result table in another form."""
+        process.services.exports.run(
+            BatchId(batch_id), ResultTable(table), Export.from_json(export), revision
+        )

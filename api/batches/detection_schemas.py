@@ -12,7 +12,7 @@ from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import Language
 from shared.messages.uploads import COUNTED_MESSAGES, NOTICE_MESSAGES, NOTICE_SCOPE
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 
 
 class FindingSchema(Schema):
@@ -153,6 +153,8 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     field = CAR_FIELDS.get(notice.field or "")
     detail = messages[language].format(
         column=column or (field.label(language) if field else ""),
+        label=field.label(language) if field else "",
+        unit=field.unit if field else "",
         values=", ".join(notice.values),
         count=notice.count,
     )

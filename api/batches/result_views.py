@@ -1,14 +1,21 @@
 """`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import chain
+from typing import Any
 
 from flask import Response, request
 from werkzeug.http import http_date, parse_range_header
 
 from api.batches.results import StoredFile, is_partial
-from api.batches.schemas import RejectedQuery, ResultsQuery, RowErrorSchema
+from api.batches.schemas import (
+    CSV_OPTIONS,
+    DocumentedResultsQuery,
+    RejectedQuery,
+    ResultsQuery,
+    RowErrorSchema,
+)
 from api.batches.views import current_batch
 from api.http.conditional import is_known
 from api.http.context import language, services
@@ -16,11 +23,12 @@ from api.http.file_names import attachment_header
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
 from api.http.requests import load_query
 from api.http.responses import NOT_MODIFIED, ApiBlueprint, header_parameter, query_parameters
-from api.http.uploads import CSV, NDJSON, PARQUET
+from api.http.uploads import CSV, NDJSON, PARQUET, XLSX
 from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
-from shared.domain.errors import PartialResultIsCsv
+from shared.domain.errors import FieldProblem, InvalidInput, PartialResultIsCsv
+from shared.domain.exports import STORED, Export
 
 blueprint = ApiBlueprint("results", __name__, description="Results of batches.")
 PLAIN_TEXT = "text/plain"
@@ -33,6 +41,7 @@ FILE_TYPES = {
     ExportFormat.EXCEL_FR: (CSV, "-excel.csv"),
     ExportFormat.NDJSON: (NDJSON, ".ndjson"),
     ExportFormat.PARQUET: (PARQUET, ".parquet"),
+    ExportFormat.XLSX: (XLSX, ".xlsx"),
 }
 """Media type and end of the file name by export format."""
 
@@ -74,26 +83,28 @@ RANGE = TABLE | {"description": "The requested range"}
     summary="Download the results",
     description=(
         "Every row of the file once, in its order: its own columns, then `price_mad`, `low_mad`, "
-        "`high_mad`, `row_status` and `row_error`. CSV; NDJSON or Parquet by `format` or `Accept`. "
+        "`high_mad`, what was understood, `row_status` and `row_error`. CSV; NDJSON, Parquet or an "
+        "Excel workbook by `format` or `Accept`. With the query parameter `headers=localized` the "
+        "added columns have words in the language of the batch as headers. "
         "A format that nobody asked for yet is made first: if that takes long, the answer is 409 "
         "`form-not-ready` with `Retry-After`. All formats can be read in ranges." + PARTIAL_NOTE
     ),
-    parameters=[query_parameters(ResultsQuery), *RANGE_PARAMETERS],
+    parameters=[query_parameters(DocumentedResultsQuery), *RANGE_PARAMETERS],
 )
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
 @blueprint.alt_response(304, description=NOT_MODIFIED)
-@blueprint.problems(**TABLE_PROBLEMS, status_406="None of CSV, NDJSON and Parquet is accepted")
+@blueprint.problems(**TABLE_PROBLEMS, status_406="No format of results is accepted")
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
     """Send the results of an ended batch; with `partial`, also those of a running batch."""
     query = load_query(ResultsQuery)
-    file_format = _requested_format(query.get("format"), query["dialect"])
+    export = _requested_export(query)
     batch = current_batch(batch_id)
     if query["partial"] and not batch.progress.state.is_terminal:
-        response = partial_response(batch, file_format)
+        response = partial_response(batch, export)
     else:
-        response = stored_response(batch, ResultTable.RESULTS, file_format)
+        response = stored_response(batch, ResultTable.RESULTS, export)
     response.vary.add("Accept")
     return response
 
@@ -113,8 +124,8 @@ def results(batch_id: str) -> Response:
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """Send the rejected rows of an ended batch."""
-    file_format = _requested_format("csv", load_query(RejectedQuery)["dialect"])
-    return stored_response(current_batch(batch_id), ResultTable.REJECTED, file_format)
+    export = _requested_export(load_query(RejectedQuery))
+    return stored_response(current_batch(batch_id), ResultTable.REJECTED, export)
 
 
 @blueprint.get("/batches/<batch_id>/errors")
@@ -151,28 +162,53 @@ def row_errors(batch_id: str) -> Response:
     return response
 
 
-def _requested_format(file_format: str | None, dialect: str) -> ExportFormat:
-    """The export format named by the query parameter, else negotiated by `Accept`."""
-    if file_format is None:
-        by_type = {CSV: "csv", NDJSON: "ndjson", PARQUET: "parquet"}
-        accepted: str | None = CSV
-        if "Accept" in request.headers:
-            accepted = request.accept_mimetypes.best_match(by_type)
-        if accepted is None:
-            raise NotAcceptable(available=", ".join(by_type))
-        file_format = by_type[accepted]
-    wanted = ExportFormat(file_format)
-    is_excel = wanted is ExportFormat.CSV and dialect == ExportFormat.EXCEL_FR
-    return ExportFormat.EXCEL_FR if is_excel else wanted
+def _requested_export(query: Mapping[str, Any]) -> Export:
+    """The export that the query parameters name; the format may be negotiated by `Accept`.
+
+    Raises:
+        NotAcceptable: `Accept` names none of the formats.
+        InvalidInput: a parameter of CSV comes with another format.
+    """
+    name = query.get("format") or _accepted_format()
+    file_format = ExportFormat(name)
+    if file_format is not ExportFormat.CSV:
+        problems = [
+            FieldProblem(
+                f"?{option}", "invalid-parameter", expected="format=csv", value=query[option]
+            )
+            for option in CSV_OPTIONS
+            if option in query
+        ]
+        if problems:
+            raise InvalidInput(problems)
+    elif query["dialect"] == ExportFormat.EXCEL_FR:
+        file_format = ExportFormat.EXCEL_FR
+    return Export(
+        format=file_format,
+        delimiter=query.get("delimiter"),
+        decimal=query.get("decimal", "."),
+        localized=query.get("headers") == "localized",
+    )
 
 
-def partial_response(batch: Batch, file_format: ExportFormat) -> Response:
+def _accepted_format() -> str:
+    """The format that `Accept` prefers; CSV without that header."""
+    by_type = {CSV: "csv", NDJSON: "ndjson", PARQUET: "parquet", XLSX: "xlsx"}
+    if "Accept" not in request.headers:
+        return by_type[CSV]
+    accepted = request.accept_mimetypes.best_match(by_type)
+    if accepted is None:
+        raise NotAcceptable(available=", ".join(by_type))
+    return by_type[accepted]
+
+
+def partial_response(batch: Batch, export: Export) -> Response:
     """The rows valued so far of a running batch; the file grows, so no length and no ranges.
 
     Raises:
-        PartialResultIsCsv: another format than CSV is asked for.
+        PartialResultIsCsv: another form than the stored one is asked for.
     """
-    if file_format is not ExportFormat.CSV:
+    if export.of(batch.manifest) != STORED:
         raise PartialResultIsCsv(id=batch.manifest.id)
     rows = services().batch_results.first_rows(batch)
     response = _attachment(batch, rows, CSV, "priced-partial.csv")
@@ -182,9 +218,9 @@ def partial_response(batch: Batch, file_format: ExportFormat) -> Response:
     return response
 
 
-def stored_response(batch: Batch, table: ResultTable, file_format: ExportFormat) -> Response:
+def stored_response(batch: Batch, table: ResultTable, export: Export) -> Response:
     """A result file, or the requested range of it: 200, 206, 304 or 416."""
-    file = services().batch_results.file(batch, table, file_format)
+    file = services().batch_results.file(batch, table, export)
     headers = _file_headers(batch, file)
     if is_known(headers["ETag"], headers.get("Last-Modified")):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -197,7 +233,7 @@ def stored_response(batch: Batch, table: ResultTable, file_format: ExportFormat)
         return response
     start, stop = byte_range or (0, file.size)
     stem = "priced" if table is ResultTable.RESULTS else str(table)
-    media_type, suffix = FILE_TYPES[file_format]
+    media_type, suffix = FILE_TYPES[export.format]
     response = _attachment(batch, file.blocks(start, stop), media_type, stem + suffix)
     response.headers.update(headers)
     response.headers["Content-Length"] = str(stop - start)
@@ -245,8 +281,9 @@ def _file_headers(batch: Batch, file: StoredFile) -> dict[str, str]:
     if is_partial(batch):
         total = "" if progress.total is None else f"; total={progress.total}"
         headers[RESULTS_HEADER] = f"partial; rows={progress.counts.done}{total}"
-    if progress.finished_at is not None:
-        headers["Last-Modified"] = http_date(progress.finished_at)
+    changed_at = progress.corrected_at or progress.finished_at
+    if changed_at is not None:
+        headers["Last-Modified"] = http_date(changed_at)
     return headers
 
 

@@ -4,11 +4,12 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import orjson
 
 from api.events.subscriptions import JobEvents
-from shared.blobs.batch_files import ERRORS, BatchFiles, table_name
+from shared.blobs.batch_files import BatchFiles, errors_name, table_name
 from shared.blobs.parts import partial_results, read_blocks
 from shared.domain.batch import Batch, BatchOutcome, ExportFormat, ResultTable
 from shared.domain.errors import (
@@ -16,8 +17,9 @@ from shared.domain.errors import (
     ExportNotReady,
     ResultNotReady,
     StorageUnavailable,
+    TooManyRowsForSheet,
 )
-from shared.domain.ids import BatchId
+from shared.domain.exports import STORED, Export
 from shared.logging import get_logger
 from shared.messages.texts import Language, describe_row_error
 from shared.queue.names import TaskName
@@ -65,21 +67,25 @@ class BatchResults:
     """Bounds the waiting threads; beyond it, a caller is asked to retry at once."""
 
     @storage_errors()
-    def file(self, batch: Batch, table: ResultTable, file_format: ExportFormat) -> StoredFile:
+    def file(self, batch: Batch, table: ResultTable, export: Export) -> StoredFile:
         """A result table of an ended batch; a missing export is made on the first request.
 
         Raises:
             ResultNotReady: the batch has not ended.
+            TooManyRowsForSheet: a sheet cannot hold the rows.
             ExportNotReady: the export was not finished within `EXPORT_WAIT_S`.
             BrokerUnavailable: the export cannot be queued.
             StorageUnavailable: the store does not answer.
         """
         if not batch.progress.state.is_terminal:
             raise _not_ready(batch)
-        batch_id, name = batch.manifest.id, table_name(table, file_format)
+        export = export.of(batch.manifest)
+        _check_sheet(batch, table, export)
+        batch_id = batch.manifest.id
+        name = table_name(table, export, batch.progress.revision)
         size = self.files.blobs.size(batch_id, name)
-        if size is None and file_format is not ExportFormat.CSV:
-            size = self._export(batch_id, table, file_format)
+        if size is None and export != STORED:
+            size = self._export(batch, table, export)
         if size is None:
             raise _not_ready(batch)
 
@@ -101,17 +107,23 @@ class BatchResults:
             ResultNotReady: the batch has not ended.
             StorageUnavailable: the store does not answer.
         """
-        batch_id = batch.manifest.id
-        if not batch.progress.state.is_terminal or self.files.blobs.size(batch_id, ERRORS) is None:
+        batch_id, name = batch.manifest.id, errors_name(batch.progress.revision)
+        if not batch.progress.state.is_terminal or self.files.blobs.size(batch_id, name) is None:
             raise _not_ready(batch)
-        return _with_messages(self.files, batch_id, language)
+        return _with_messages(self.files.blobs.read(batch_id, name), language)
 
-    def _export(self, batch_id: BatchId, table: ResultTable, file_format: ExportFormat) -> int:
+    def _export(self, batch: Batch, table: ResultTable, export: Export) -> int:
         """Queue the task that makes an export, unless it is in progress; the size in bytes."""
-        name = table_name(table, file_format)
+        batch_id, revision = batch.manifest.id, batch.progress.revision
+        name = table_name(table, export, revision)
         if self.ledger.claim_export(batch_id, name):
             try:
-                order = {"batch_id": batch_id, "table": str(table), "form": str(file_format)}
+                order = {
+                    "batch_id": batch_id,
+                    "table": str(table),
+                    "export": export.to_json(),
+                    "revision": revision,
+                }
                 self.send(TaskName.MAKE_EXPORT, order)
             except BrokerUnavailable:
                 self.ledger.finish_export(batch_id, name)
@@ -139,9 +151,20 @@ def _not_ready(batch: Batch) -> ResultNotReady:
     return ResultNotReady(id=batch.manifest.id, state=batch.progress.state)
 
 
-def _with_messages(files: BatchFiles, batch_id: BatchId, language: Language) -> Iterator[bytes]:
-    with files.blobs.read(batch_id, ERRORS) as blob:
-        for line in blob:
+SHEET_MAX_ROWS = 1_048_576
+"""Rows of a sheet of a workbook, with the header."""
+
+
+def _check_sheet(batch: Batch, table: ResultTable, export: Export) -> None:
+    counts = batch.progress.counts
+    rows = counts.done if table is ResultTable.RESULTS else counts.invalid
+    if export.format is ExportFormat.XLSX and rows >= SHEET_MAX_ROWS:
+        raise TooManyRowsForSheet(rows=rows, maximum=SHEET_MAX_ROWS - 1)
+
+
+def _with_messages(report: BinaryIO, language: Language) -> Iterator[bytes]:
+    with report:
+        for line in report:
             error = orjson.loads(line)
             error["message"] = describe_row_error(error, language)
             yield orjson.dumps(error) + b"\n"

@@ -1,11 +1,10 @@
 """Schemas of `/batches`: query parameters, the batch resource and the error report."""
 
-import codecs
 import dataclasses
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from api.batches.detection_schemas import BatchInputSchema, dump_input
 from api.http.context import language
@@ -16,10 +15,11 @@ from api.jobs.schemas import iso
 from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
+from shared.fields.car import CAR_FIELDS
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.dialect import DELIMITERS
-from shared.tabular.encoding import ENCODINGS
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.encoding import ENCODINGS, find_codec
 
 _DELIMITER_NAMES = {
     "comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t",
@@ -27,7 +27,10 @@ _DELIMITER_NAMES = {
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
 COLUMNS_MAX_CHARS = 4_000
 SHEET_MAX_CHARS = 100
-FORMATS = ("csv", "ndjson", "parquet")
+FORMATS = ("csv", "ndjson", "parquet", "xlsx")
+REJECTED_FORMATS = ("csv", "xlsx")
+CSV_OPTIONS = ("delimiter", "decimal")
+"""Parameters that only apply to CSV."""
 
 
 class EncodingField(fields.String):
@@ -35,13 +38,8 @@ class EncodingField(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options) or ""
-        try:
-            name = codecs.lookup(text).name
-        except (LookupError, ValueError):  # ValueError: the name contains NUL
-            name = ""
-        if name == "utf-8-sig":
-            name = "utf-8"
-        if name not in (*ENCODINGS, "utf-16"):
+        name = find_codec(text)
+        if name is None:
             raise ValidationError("one of " + ", ".join((*ENCODINGS, "utf-16")))
         return name
 
@@ -71,6 +69,24 @@ class ColumnsField(fields.Field[Any]):
         pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None:
             raise ValidationError("km_driven:Compteur,year:#5")
+        return pairs
+
+
+class ConstantsField(fields.Field[Any]):
+    """A mapping of fields to texts that hold for all rows: `company:BMW` or `company=BMW`."""
+
+    def _deserialize(
+        self, value: Any, attr: Any, data: Any, **options: Any
+    ) -> tuple[tuple[str, str], ...]:
+        text = str(super()._deserialize(value, attr, data, **options))
+        pairs = parse_columns(text, _CONSTANT) if len(text) <= COLUMNS_MAX_CHARS else None
+        if pairs is None or not all(constant for _, constant in pairs):
+            raise ValidationError("company:BMW,fuel:Diesel")
+        for field, constant in pairs:
+            try:
+                CAR_FIELDS[field].deserialize(constant)
+            except ValidationError as error:
+                raise ValidationError(f"{field}:{CAR_FIELDS[field].example}") from error
         return pairs
 
 
@@ -123,6 +139,26 @@ class UploadQuery(Schema):
             "example": "km_driven:Compteur,year:#5,engine_cc:",
         },
     )
+    header = fields.Boolean(
+        load_default=None,
+        truthy={"true", "1", "yes"},
+        falsy={"false", "0", "no"},
+        error_messages={"invalid": "yes or no"},
+        metadata={
+            "description": "Whether the first row names the columns; detected if not given. "
+            "Without a header the columns are found by their cells, or named in `columns` by their "
+            "positions."
+        },
+    )
+    constants = ConstantsField(
+        load_default=(),
+        metadata={
+            "description": "Values that hold for all rows, where no column states them: pairs of a "
+            "field and a text.",
+            "type": "string",
+            "example": "company:BMW,fuel:Diesel",
+        },
+    )
     sheet = fields.String(
         load_default=None,
         validate=validate.Length(
@@ -141,8 +177,8 @@ class BatchWaitQuery(Schema):
     wait = wait_field("batch")
 
 
-class RejectedQuery(Schema):
-    """Query parameters of reading the rejected rows."""
+class TableQuery(Schema):
+    """Query parameters of reading a result table."""
 
     dialect = fields.String(
         load_default="default",
@@ -152,17 +188,68 @@ class RejectedQuery(Schema):
             "enum": ["default", "excel-fr"],
         },
     )
+    delimiter = CharacterField(
+        _DELIMITER_NAMES,
+        metadata={
+            "description": "Of CSV, character or name; that of the uploaded CSV if not given, "
+            "comma if another kind of file was uploaded.",
+            "example": "semicolon",
+        },
+    )
+
+    @validates_schema
+    def check_dialect(self, given: dict[str, Any], **_: Any) -> None:
+        """Refuse options that contradict `excel-fr`."""
+        for name in CSV_OPTIONS:
+            if name in given and given.get("dialect") == "excel-fr":
+                raise ValidationError("none with dialect=excel-fr", name)
 
 
-class ResultsQuery(RejectedQuery):
-    """Query parameters of reading the results."""
+class RejectedQuery(TableQuery):
+    """Query parameters of reading the rejected rows."""
+
+    format = fields.String(
+        load_default="csv",
+        validate=validate.OneOf(REJECTED_FORMATS, error=f"one of {', '.join(REJECTED_FORMATS)}"),
+        metadata={"enum": list(REJECTED_FORMATS)},
+    )
+
+
+class DocumentedResultsQuery(TableQuery):
+    """Query parameters of reading the results, as parameters of the OpenAPI document."""
 
     format = fields.String(
         validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
     )
+    decimal = CharacterField(
+        _DECIMAL_NAMES,
+        metadata={
+            "description": "Decimal sign of the added columns of CSV, `.` if not given. Between "
+            "commas, a number with a decimal comma is quoted.",
+            "example": ",",
+        },
+    )
     partial = _flag(  # type: ignore[assignment] # marshmallow removes it from the class
         "Of a batch that is under way: the first rows, as CSV, up to where all rows are valued."
+    )
+
+
+class ResultsQuery(DocumentedResultsQuery):
+    """Query parameters of reading the results.
+
+    `headers` is described in the text of the operation only: generated clients use that name for
+    the headers of the request.
+    """
+
+    headers = fields.String(
+        load_default="names",
+        validate=validate.OneOf(("names", "localized"), error="names or localized"),
+        metadata={
+            "description": "Headers of the added columns; localized: words in the language of "
+            "the batch.",
+            "enum": ["names", "localized"],
+        },
     )
 
 
@@ -201,6 +288,16 @@ class BatchSchema(Schema):
     finished_at = fields.DateTime(required=True, allow_none=True)
     cancel_requested = fields.Boolean(required=True)
     model_version = fields.String(required=True)
+    corrects = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The batch whose rejected rows the file corrects."},
+    )
+    corrections = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "The batches whose corrected rows are in the results."},
+    )
     options = fields.Dict(required=True)
     input = fields.Nested(BatchInputSchema, required=True)
     error = fields.Nested(BatchErrorSchema)
@@ -245,11 +342,15 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
         "finished_at": iso(progress.finished_at),
         "cancel_requested": progress.cancel_requested,
         "model_version": manifest.model_version,
+        "corrects": manifest.corrects,
+        "corrections": list(progress.corrections),
         "options": {
             "dry_run": manifest.options.dry_run,
             "on_error": str(manifest.options.on_error),
             "key_column": manifest.options.key_column,
             "columns": dict(manifest.options.columns),
+            "header": manifest.options.header,
+            "constants": dict(manifest.options.constants),
             "sheet": manifest.options.sheet,
         },
         "input": dump_input(batch, language()),
@@ -269,13 +370,17 @@ def _links(batch: Batch) -> dict[str, str]:
     links = {"self": self_link}
     if batch.progress.state.is_terminal:
         links |= {name: f"{self_link}/{name}" for name in ("results", "errors", "rejected")}
+        if batch.progress.counts.invalid:
+            corrected = batch.manifest.corrects or batch.manifest.id
+            links["corrections"] = f"/batches/{corrected}/corrections"
     return links
 
 
-_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))}):")
+_PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})(:)")
+_CONSTANT = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)})([:=])")
 
 
-def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
+def parse_columns(text: str, pair: re.Pattern[str] = _PAIR) -> tuple[tuple[str, str], ...] | None:
     """Parse `field:header,…` into pairs; None if `text` has another form.
 
     Headers may contain commas and colons: a pair begins only at the name of a field.
@@ -285,7 +390,7 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...] | None:
     >>> parse_columns("engine_cc:")
     (('engine_cc', ''),)
     """
-    marks = list(_PAIR.finditer(text))
+    marks = list(pair.finditer(text))
     if not marks or marks[0].start() > 0:
         return None
     ends = [mark.start() for mark in marks[1:]] + [len(text)]

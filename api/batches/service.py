@@ -9,6 +9,7 @@ from typing import Protocol
 
 import orjson
 
+from api.batches.corrections import CorrectionGate, correction_options
 from api.batches.results import storage_errors
 from api.batches.uploads import Upload
 from api.events.subscriptions import JobEvents
@@ -24,8 +25,10 @@ from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
     ModelNotLoaded,
+    ResultNotReady,
     StorageUnavailable,
 )
+from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
@@ -41,6 +44,8 @@ class FileSource(Protocol):
 
     file_name: str
     """Set when the last byte has been read."""
+    charset: str | None
+    """Of its Content-Type; set when the first byte is read."""
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes, block by block."""
@@ -83,6 +88,48 @@ class Batches:
         version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
+        return self._accept(file, options, caller, version, idempotency_key)
+
+    def correct(
+        self,
+        batch_id: BatchId,
+        file: FileSource,
+        caller: CallerId,
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Receive corrected rows of an ended batch and start the correction, a batch of its own.
+
+        The rows are valued by the model version of the batch, and replace its rejected rows when
+        the correction ends. Rows that a correction rejected again are rows of the batch.
+
+        Raises:
+            BatchNotFound, BatchExpired: this caller has no such batch.
+            ResultNotReady: the batch has not ended.
+            NothingToCorrect, CorrectionInProgress: see `CorrectionGate`.
+            UnreadableUpload, UnsupportedUpload, UploadTooLarge: the file is refused.
+            IdempotencyConflict: the key came before with another file.
+            BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
+        """
+        corrected = self.get(batch_id, caller)
+        if corrected.manifest.corrects is not None:
+            corrected = self.get(corrected.manifest.corrects, caller)
+        if not corrected.progress.state.is_terminal:
+            raise ResultNotReady(id=batch_id, state=corrected.progress.state)
+        options = correction_options(corrected.manifest)
+        version = corrected.manifest.model_version
+        return self._accept(file, options, caller, version, idempotency_key, corrects=corrected)
+
+    def _accept(
+        self,
+        file: FileSource,
+        options: BatchOptions,
+        caller: CallerId,
+        version: str,
+        idempotency_key: str | None,
+        *,
+        corrects: Batch | None = None,
+    ) -> Batch:
+        """Receive a file, and start its batch unless it is a repetition."""
         self.ledger.ping()
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
@@ -99,17 +146,32 @@ class Batches:
                     sha256=upload.sha256,
                     size_bytes=upload.size,
                     file_name=file.file_name,
+                    result_delimiter=result_delimiter(dialect),
                 )
+                if corrects is not None:
+                    manifest = dataclasses.replace(
+                        manifest,
+                        corrects=corrects.manifest.id,
+                        result_delimiter=corrects.manifest.result_delimiter,
+                    )
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)
                 if batch is None:
-                    batch = self._start(manifest)
+                    with self._admitted(manifest, corrects):
+                        batch = self._start(manifest)
                     undo.pop_all()
             except OSError as error:
                 log.exception("batch_not_stored", batch_id=batch_id)
                 raise StorageUnavailable(reason=error.strerror or str(error)) from error
         return batch
+
+    def _admitted(
+        self, manifest: BatchManifest, corrects: Batch | None
+    ) -> contextlib.AbstractContextManager[None]:
+        if corrects is None:
+            return contextlib.nullcontext()
+        return CorrectionGate(self.files, self.ledger).admit(manifest, corrects)
 
     @storage_errors()
     def get(self, batch_id: BatchId, caller: CallerId) -> Batch:
@@ -170,6 +232,7 @@ class Batches:
         with self.files.blobs.write(batch_id, SOURCE) as target:
             upload = Upload(target, options, self.max_bytes)
             for block in file:
+                upload.charset = file.charset
                 upload.write(block)
             dialect = upload.close()
         if dialect.kind is not FileKind.CSV:
@@ -181,8 +244,8 @@ class Batches:
         """The batch of an earlier upload with the same key, file and options, if there is one."""
         if key is None:
             return None
-        options = orjson.dumps(dataclasses.asdict(manifest.options))
-        fingerprint = hashlib.sha256(manifest.sha256.encode() + options).hexdigest()
+        terms = orjson.dumps([dataclasses.asdict(manifest.options), manifest.corrects])
+        fingerprint = hashlib.sha256(manifest.sha256.encode() + terms).hexdigest()
         claim = self.idempotency.claim(manifest.caller, "batches", key, fingerprint, manifest.id)
         if claim.is_new:
             return None

@@ -43,6 +43,8 @@ class Upload:
         self._is_compression_detected = False
         self._decompressed_head = b""
         self._kind: FileKind | None = None
+        self.charset: str | None = None
+        """Of the file's Content-Type; set before the first block is written."""
         self.received = 0
         """Bytes received, before decompression."""
         self.size = 0
@@ -121,7 +123,7 @@ class Upload:
         first, self._decompressed_head = self._decompressed_head, b""
         self._kind = detect_kind(first)
         if self._kind is FileKind.CSV:
-            self._text = _CsvSniffer(self._options)
+            self._text = _CsvSniffer(self._options, self.charset)
         return first
 
     def _write(self, decompressed: bytes) -> None:
@@ -133,8 +135,9 @@ class Upload:
 class _CsvSniffer:
     """Detects the dialect of a CSV file while it is streamed, and checks its line lengths."""
 
-    def __init__(self, options: BatchOptions) -> None:
+    def __init__(self, options: BatchOptions, charset: str | None) -> None:
         self._options = options
+        self._charset = charset
         self._detector = EncodingDetector()
         self._line = _LineLengthLimit()
         self._head = b""
@@ -152,12 +155,17 @@ class _CsvSniffer:
             self._is_longer = self._is_longer or bool(decompressed)
             if not self._head_is_checked:
                 self._head_is_checked = True
-                detect_dialect(self._head, self._detector, self._options, whole=False)
+                self._detect(whole=False)
         self._line.feed(decompressed)
 
     def close(self) -> Dialect:
         """The dialect of the file."""
-        return detect_dialect(self._head, self._detector, self._options, whole=not self._is_longer)
+        return self._detect(whole=not self._is_longer)
+
+    def _detect(self, *, whole: bool) -> Dialect:
+        return detect_dialect(
+            self._head, self._detector, self._options, whole=whole, charset=self._charset
+        )
 
 
 class _LineLengthLimit:

@@ -23,8 +23,20 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
+    return services().batches.accept(upload_body(), options, caller_id(), idempotency_key)
+
+
+def upload_body() -> UploadBody:
+    """The file in the current request, of which nothing is read yet."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
-    return services().batches.accept(UploadBody(request), options, caller_id(), idempotency_key)
+    return UploadBody(request)
+
+
+def accept_correction(batch_id: str, idempotency_key: str | None = None) -> Batch:
+    """Read the corrected rows in the current request and start their batch."""
+    request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
+    body = UploadBody(request)
+    return services().batches.correct(BatchId(batch_id), body, caller_id(), idempotency_key)
 
 
 def current_batch(batch_id: str) -> Batch:
@@ -49,7 +61,7 @@ def current_batch(batch_id: str) -> Batch:
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
 @blueprint.problems(
     status_413="The file, or what it decompresses to, is too large",
-    status_415="Neither CSV, Excel (.xlsx) nor Parquet",
+    status_415="Neither CSV, Excel (.xlsx), Parquet nor JSON",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
     status_503="No model, queue down, or disk full",
 )
@@ -59,10 +71,39 @@ def upload() -> Response:
     query = load_query(UploadQuery)
     key = idempotency_key()
     batch = accept_upload(BatchOptions(**query, language=language()), key)
-    response = json_response(_dump(batch), 202)
-    response.headers["Location"] = f"/batches/{batch.manifest.id}"
-    response.headers["Retry-After"] = str(POLL_S)
-    return response
+    return _accepted(batch)
+
+
+@blueprint.post("/batches/<batch_id>/corrections")
+@blueprint.doc(
+    operationId="correct_batch",
+    summary="Send corrected rows back to their batch",
+    description=(
+        "The file of `/batches/{id}/rejected` with corrected cells, in any format that is read; "
+        "its column `row_line` says which row each one replaces. The correction is a batch of its "
+        "own, to be polled like any other. When it ends, its rows are in the results of the "
+        "batch, in their original place; those that are still wrong stay rejected."
+    ),
+    parameters=[
+        idempotency_parameter("Repeating a correction with the same key gives the same batch."),
+    ],
+    requestBody=UPLOAD_BODY,
+)
+@blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
+@blueprint.problems(
+    (410,),
+    status_404="No such batch",
+    status_409="Under way, nothing to correct, or another correction is under way",
+    status_413="The file, or what it decompresses to, is too large",
+    status_415="Not a file that is read",
+    status_422="Not corrections of rejected rows of this batch, invalid parameter",
+    status_503="Queue or store down, or disk full",
+)
+@require_scope(Scope.BULK)
+def correct(batch_id: str) -> Response:
+    """Value corrected rows and put them in the place of the rejected ones."""
+    load_query()
+    return _accepted(accept_correction(batch_id, idempotency_key()))
 
 
 @blueprint.get("/batches/<batch_id>")
@@ -102,6 +143,13 @@ def cancel(batch_id: str) -> Response:
     """Ask for the end of a batch; chunks that are being valued are finished first."""
     load_query()
     return json_response(_dump(services().batches.cancel(BatchId(batch_id), caller_id())), 202)
+
+
+def _accepted(batch: Batch) -> Response:
+    response = json_response(_dump(batch), 202)
+    response.headers["Location"] = f"/batches/{batch.manifest.id}"
+    response.headers["Retry-After"] = str(POLL_S)
+    return response
 
 
 def _dump(batch: Batch) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 Nothing is spooled: each block goes from the connection to the blob store.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any
 
 from flask import Request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from api.http.compression import MAGIC_BYTES, compression_of, refused_upload
@@ -18,6 +20,7 @@ from shared.domain.errors import UploadTooLarge
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
+JSON = "application/json"
 MULTIPART = "multipart/form-data"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 PARQUET = "application/vnd.apache.parquet"
@@ -25,9 +28,10 @@ RAW_TYPES = (
     CSV, "text/plain", "text/tab-separated-values", "application/octet-stream", "application/gzip",
     "application/x-gzip", "application/zstd", "application/x-zstd", XLSX, PARQUET,
     "application/vnd.ms-excel", "application/vnd.ms-excel.sheet.macroenabled.12",
-    "application/x-parquet",
+    "application/x-parquet", JSON, NDJSON, "application/ndjson", "application/jsonl",
+    "application/json-lines", "application/x-jsonlines",
 )  # fmt: skip
-"""The content decides what a file is; the type only tells it from JSON and the like."""
+"""The content decides what a file is; the type only tells it from a form and the like."""
 
 COMPRESSIONS = {"": "identity", "x-gzip": "gzip"}
 FILE_PART = "file"
@@ -35,11 +39,15 @@ BLOCK_BYTES = 1 << 18
 FORM_BUFFER_MAX_BYTES = 4 * BLOCK_BYTES
 """Far above what the decoder buffers of a file; it bounds the headers of a part."""
 
+FORM_FIELDS_MAX_BYTES = 65_536
+"""Of all text fields before the file."""
+
 _BINARY = {"type": "string", "format": "binary"}
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
-    "description": "A CSV of UTF-8, UTF-16 or Windows-1252, an Excel workbook (.xlsx) or Parquet; "
-    "plain, gzip or zstd. Its content decides what it is.",
+    "description": "A CSV of any usual encoding, an Excel workbook (.xlsx), Parquet, JSON Lines or "
+    "a JSON array; plain, gzip or zstd. Its content decides what it is; a `charset` in its "
+    "Content-Type is its encoding unless its bytes contradict it.",
     "content": {
         MULTIPART: {
             "schema": {
@@ -77,6 +85,11 @@ class UploadBody:
         disposition = request.headers.get("Content-Disposition", "").encode("latin-1", "replace")
         self.file_name = file_name_of(decode_header_bytes(disposition))
         """The caller's name of the file; in a form it is known once the bytes of the file come."""
+        self.charset: str | None = None
+        """The parameter of the file's Content-Type; in a form it is known when `file_name` is."""
+        if not self._is_form:
+            self.charset = request.mimetype_params.get("charset")
+        self._events: Iterator[multipart.Event] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         """The file's bytes as sent.
@@ -84,10 +97,10 @@ class UploadBody:
         Raises:
             UnreadableUpload: the request ends early, or its form cannot be read.
         """
-        blocks = self._body()
         if self._is_form:
-            yield from self._form_file(blocks)
+            yield from self._form_file()
             return
+        blocks = self._body()
         first = b""
         while len(first) < MAGIC_BYTES and (block := next(blocks, b"")):
             first += block
@@ -112,14 +125,44 @@ class UploadBody:
         if expected is not None and received < expected:
             raise refused_upload("truncated-upload", received=received)
 
-    def _form_file(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def read_fields(self, known: Collection[str]) -> dict[str, str]:
+        """The text fields of a form that stand before its file; empty without a form.
+
+        Args:
+            known: names of the fields; any other part is left for the iteration, which refuses it.
+
+        Raises:
+            UnreadableUpload: the form cannot be read, or its fields are too long.
+        """
+        fields: dict[str, bytes] = {}
+        name = ""
+        for event in self._form_events() if self._is_form else ():
+            if isinstance(event, multipart.Field) and event.name in known:
+                name = event.name
+                fields[name] = b""
+            elif isinstance(event, multipart.Data):
+                fields[name] += event.data
+                if sum(map(len, fields.values())) > FORM_FIELDS_MAX_BYTES:
+                    raise refused_upload("wrong-form")
+            elif isinstance(event, multipart.File | multipart.Field):
+                self._events = chain([event], self._form_events())
+                break
+        return {name: value.decode(errors="replace") for name, value in fields.items()}
+
+    def _form_events(self) -> Iterator[multipart.Event]:
+        """The parts of the form and their bytes that were not read yet."""
+        if self._events is None:
+            boundary = self._request.mimetype_params.get("boundary", "")
+            decoder = _FormDecoder(
+                boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
+            )
+            self._events = _form_events(decoder, self._body())
+        return self._events
+
+    def _form_file(self) -> Iterator[bytes]:
         """The bytes of the part `file`; any other part is refused."""
-        boundary = self._request.mimetype_params.get("boundary", "")
-        decoder = _FormDecoder(
-            boundary.encode("latin-1", "replace"), max_form_memory_size=FORM_BUFFER_MAX_BYTES
-        )
         has_file = False
-        for event in _form_events(decoder, blocks):
+        for event in self._form_events():
             if isinstance(event, multipart.File | multipart.Field):
                 if event.name != FILE_PART or has_file:
                     raise refused_upload("unknown-part", part=str(event.name)[:80])
@@ -128,6 +171,8 @@ class UploadBody:
                     raise refused_upload("file-without-name")
                 has_file = True
                 self.file_name = file_name_of(disposition)
+                _, parameters = parse_options_header(event.headers.get("Content-Type", ""))
+                self.charset = parameters.get("charset")
             elif isinstance(event, multipart.Data) and event.data:
                 yield event.data
         if not has_file:

@@ -1,7 +1,7 @@
 """The pages at `/fichiers`: upload a file of cars, follow its progress, download its results."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -10,8 +10,9 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from api.batches.detection_schemas import dump_input
 from api.batches.result_views import partial_response, stored_response
+from api.batches.results import SHEET_MAX_ROWS
 from api.batches.schemas import dump_batch
-from api.batches.views import accept_upload, current_batch
+from api.batches.views import accept_correction, current_batch, upload_body
 from api.events.views import batch_event_stream
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
@@ -19,9 +20,15 @@ from api.http.responses import json_response
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.ops.docs_views import html_response
+from api.pages.file_form import (
+    FORM_FIELDS,
+    build_file_form,
+    load_options,
+    option_values,
+)
 from api.pages.home import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from api.pages.typography import format_number
-from shared.domain.batch import Batch, BatchOptions, ExportFormat, ResultTable
+from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
@@ -29,6 +36,7 @@ from shared.domain.errors import (
     InvalidInput,
     StorageUnavailable,
 )
+from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.domain.job import JobKind, JobSummary
 from shared.fields.car import CAR_FIELDS
@@ -39,13 +47,14 @@ FILES_CSP = PAGE_CSP.replace("form-action", "connect-src 'self'; form-action")
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
 MAX_RECENT = 10
-EXPORT_FORMATS = {
-    "csv": ExportFormat.CSV,
-    "excel": ExportFormat.EXCEL_FR,
-    "json": ExportFormat.NDJSON,
-    "parquet": ExportFormat.PARQUET,
+EXPORTS = {
+    "classeur": Export(format=ExportFormat.XLSX, localized=True),
+    "csv": STORED,
+    "excel": Export(format=ExportFormat.EXCEL_FR),
+    "json": Export(format=ExportFormat.NDJSON),
+    "parquet": Export(format=ExportFormat.PARQUET),
 }
-"""Export formats by the last segment of their URL."""
+"""Exports by the last segment of their URL."""
 
 STATES = {
     "QUEUED": "En attente",
@@ -88,9 +97,20 @@ def form() -> Response:
 @blueprint.post("/fichiers")
 @require_scope(Scope.BULK)
 def hand_in() -> Response:
-    """Accept a file and redirect to its page."""
-    options = BatchOptions(dry_run="verifier" in request.args, language="fr")
-    return _redirect(accept_upload(options).manifest.id)
+    """Accept a file and redirect to its page; a refusal shows the form with its values."""
+    body = upload_body()
+    values = body.read_fields(FORM_FIELDS)
+    try:
+        options = load_options(values, dry_run="verifier" in request.args)
+        batch = services().batches.accept(body, options, caller_id())
+    except InvalidInput as error:
+        trouble = {
+            "title": describe_problem(error.code, error.params, "fr")[0],
+            "details": sentences(error.problems),
+        }
+        form = build_file_form(values, error.problems)
+        return _form_page(trouble, status=status_of(error), form=form)
+    return _redirect(batch.manifest.id)
 
 
 @blueprint.get("/fichiers/<batch_id>")
@@ -110,6 +130,13 @@ def cancel(batch_id: str) -> Response:
     return _redirect(batch_id)
 
 
+@blueprint.post("/fichiers/<batch_id>/corriger")
+@require_scope(Scope.BULK)
+def correct(batch_id: str) -> Response:
+    """Accept corrected rows and redirect to the page of their batch."""
+    return _redirect(accept_correction(batch_id).manifest.id)
+
+
 @blueprint.get("/fichiers/<batch_id>/suivi")
 @require_scope(Scope.BULK)
 def follow(batch_id: str) -> Response:
@@ -127,18 +154,21 @@ def follow(batch_id: str) -> Response:
 def results(batch_id: str, form: str) -> Response:
     """Send the results in one format; of a running batch the rows valued so far, as CSV."""
     batch = current_batch(batch_id)
-    if form not in EXPORT_FORMATS:
+    if form not in EXPORTS:
         raise NotFound
     if not batch.progress.state.is_terminal:
-        return partial_response(batch, ExportFormat.CSV)
-    return stored_response(batch, ResultTable.RESULTS, EXPORT_FORMATS[form])
+        return partial_response(batch, STORED)
+    return stored_response(batch, ResultTable.RESULTS, EXPORTS[form])
 
 
 @blueprint.get("/fichiers/<batch_id>/refusees")
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
-    """Send the rejected rows as CSV for a French Excel."""
-    return stored_response(current_batch(batch_id), ResultTable.REJECTED, ExportFormat.EXCEL_FR)
+    """Send the rejected rows as an Excel workbook, or as CSV if a sheet cannot hold them."""
+    batch = current_batch(batch_id)
+    is_small = batch.progress.counts.invalid < SHEET_MAX_ROWS
+    export = Export(format=ExportFormat.XLSX if is_small else ExportFormat.EXCEL_FR)
+    return stored_response(batch, ResultTable.REJECTED, export)
 
 
 @blueprint.errorhandler(DomainError)
@@ -169,9 +199,18 @@ def _redirect(batch_id: str) -> Response:
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address})
 
 
-def _form_page(trouble: dict[str, Any] | None = None, status: int = 200) -> Response:
+def _form_page(
+    trouble: dict[str, Any] | None = None, status: int = 200, form: dict[str, Any] | None = None
+) -> Response:
     recent = [] if status in REFUSAL_STATUSES else _recent()
-    return _html("files.html", status, trouble=trouble, recent=recent, states=STATES)
+    return _html(
+        "files.html",
+        status,
+        trouble=trouble,
+        form=form or build_file_form({}),
+        recent=recent,
+        states=STATES,
+    )
 
 
 def _recent() -> list[JobSummary]:
@@ -195,6 +234,7 @@ def _view(batch: Batch) -> dict[str, Any]:
         "name": batch.manifest.file_name or "Votre fichier",
         "title": OUTCOMES[str(progress.outcome)] if progress.outcome else state,
         "has_ended": progress.state.is_terminal,
+        "corrects": batch.manifest.corrects,
         "is_checked_only": batch.manifest.options.dry_run,
         "counts": counts,
         "shown": {name: format_number(count or 0) for name, count in counts.items()},
@@ -202,7 +242,14 @@ def _view(batch: Batch) -> dict[str, Any]:
         "unused": found["unused"],
         "notices": [notice["detail"] for notice in found["notices"]],
         "errors": _errors(batch),
+        "form": _form_of_refused(batch),
     }
+
+
+def _form_of_refused(batch: Batch) -> dict[str, Any] | None:
+    """The form that asks for the columns of a file that a worker refused."""
+    form = build_file_form(option_values(batch.manifest.options), batch.refusal)
+    return form if form["mapping"] else None
 
 
 def _errors(batch: Batch) -> list[str]:
@@ -229,21 +276,35 @@ def _html(template: str, status: int = 200, **values: Any) -> Response:
 
 def sentences(problems: Sequence[FieldProblem]) -> list[str]:
     """One sentence in French for each problem."""
-    return [
-        _missing_columns(one)
-        if one.code == "missing-column"
-        else str(dump_field_problem(one, "fr")["detail"])
-        for one in problems
-    ]
+    ambiguous = {one.params["meaning"] for one in problems if one.code == "ambiguous-column"}
+    return [sentence for one in problems if (sentence := _sentence(one, ambiguous)) is not None]
 
 
-def _missing_columns(problem: FieldProblem) -> str:
-    missing = problem.params["fields"]
+def _sentence(problem: FieldProblem, ambiguous: Collection[str]) -> str | None:
+    """The sentence of a problem; None if another problem says it.
+
+    Args:
+        problem: of the file or of an option.
+        ambiguous: fields for which there are several columns.
+    """
+    if problem.code == "missing-column":
+        missing = [name for name in problem.params["fields"] if name not in ambiguous]
+        return _missing_columns(missing, problem.params["found"]) if missing else None
+    if problem.code == "ambiguous-column":
+        label = CAR_FIELDS[problem.params["meaning"]].label_fr
+        return (
+            f"Les colonnes « {problem.params['other']} » et « {problem.params['column']} » peuvent "
+            f"toutes deux être « {label} » et ne disent pas la même chose. Choisissez la bonne "
+            "ci-dessous."
+        )
+    return str(dump_field_problem(problem, "fr")["detail"])
+
+
+def _missing_columns(missing: Sequence[str], found: str) -> str:
     names = ", ".join(CAR_FIELDS[name].label_fr for name in missing)
-    found = problem.params["found"]
     columns, advice = (
-        ("les colonnes", "Renommez celles qui conviennent.")
+        ("les colonnes", "Indiquez ci-dessous celles qui conviennent.")
         if len(missing) > 1
-        else ("la colonne", "Renommez celle qui convient.")
+        else ("la colonne", "Indiquez ci-dessous celle qui convient.")
     )
     return f"Il manque {columns} : {names}. Titres trouvés : {found}. {advice}"

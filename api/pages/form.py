@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from api.pages.reading import UNITS
 from api.pages.typography import format_name, format_number
-from shared.domain.car import CarFeatures
 from shared.domain.errors import FieldProblem
 from shared.domain.valuation import CarRequest
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category, Number
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.texts import describe
+from shared.vehicles.names import display_names
 
 CAR = ("company", "model", "year", "km_driven", "fuel", "transmission")
 ASKING_PRICE = "asking_price_mad"
@@ -25,22 +26,21 @@ PROMPTS = {
     "company": "Indiquez la marque, par exemple Toyota.",
     "model": "Indiquez le modèle, par exemple Corolla.",
     "year": "Indiquez l'année de première mise en circulation, par exemple 2020.",
-    "km_driven": "Indiquez le kilométrage affiché au compteur, par exemple 25000.",
-    "fuel": "Choisissez le carburant.",
-    "transmission": "Choisissez la boîte de vitesses.",
 }
 """Error messages of required fields that are blank."""
 
 HINTS = {
     "year": "Première mise en circulation",
+    "km_driven": "Laissez vide si vous ne le savez pas",
     "edition": "Finition ou motorisation, telle que dans l'annonce",
     "fiscal_power_cv": "Sur la carte grise",
 }
 MIN_GROUPED = 10_000
 """Smaller numbers (years, displacements) have no thousands separator."""
 
-UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
-"""Units with another name in French."""
+NO_CHOICE = {"fuel": "Je ne sais pas", "transmission": "Je ne sais pas"}
+"""The choice of no value, where it is not `NOT_STATED`."""
+NOT_STATED = "Non précisé"
 
 
 def build_form(values: Mapping[str, str], problems: Sequence[FieldProblem] = ()) -> dict[str, Any]:
@@ -79,16 +79,14 @@ def example_values() -> dict[str, str]:
 
 
 def form_values(request: CarRequest) -> dict[str, str]:
-    """The form values that yield a request."""
+    """The form values that yield a request; brand and model as they were given."""
     car = request.car.to_dict() | {ASKING_PRICE: request.asking_price_mad}
-    return {name: _format_input(name, value) for name, value in car.items() if value is not None}
-
-
-def car_name(car: CarFeatures, values: Mapping[str, str]) -> str:
-    """Brand, model and year: as typed, or else in the usual spelling."""
-    brand = values.get("company", "").strip() or format_name(car.company)
-    model = values.get("model", "").strip() or format_name(car.model)
-    return f"{brand} {model} {car.year}"
+    company, model = display_names(request.car.company, request.car.model)
+    if request.given is not None:
+        company, model = format_name(request.given.company), format_name(request.given.model)
+    names = {"company": company, "model": model}
+    shown = {name: _format_input(name, value) for name, value in car.items() if value is not None}
+    return shown | names
 
 
 def _field(name: str, value: str, error: str) -> dict[str, Any]:
@@ -107,6 +105,7 @@ def _field(name: str, value: str, error: str) -> dict[str, Any]:
         "unit": UNITS.get(name, definition.unit),
         "keyboard": keyboard,
         "described_by": " ".join(f"{name}-{kind}" for kind, text in texts.items() if text),
+        "no_choice": NO_CHOICE.get(name, NOT_STATED),
         # Without choices it is a text field.
         "choices": [
             {"value": one, "label": FRENCH_CHOICES[one], "selected": one == selected}
@@ -123,7 +122,7 @@ def _error(problem: FieldProblem) -> str:
 
 
 def _format_input(name: str, value: Any) -> str:
-    return format_name(value) if name in {"company", "model", "city"} else _format_value(value)
+    return format_name(value) if name == "city" else _format_value(value)
 
 
 def _format_value(value: Any) -> str:

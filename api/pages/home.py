@@ -1,8 +1,5 @@
 """The page at `/`: the form, the estimate and the error messages."""
 
-import dataclasses
-import json
-from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,54 +17,20 @@ from api.middleware.problems import answer_error, answer_http_error
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
 from api.pages.result import build_result
-from api.pages.typography import format_month, format_name, typographic
-from model_store.registry.manifest import CARD_DATA_FILE, ENCODER_FILE
+from api.pages.suggestions import Suggestions, suggestions
+from api.pages.typography import format_month, typographic
+from model_store.registry.manifest import CARD_DATA_FILE
+from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
-from shared.domain.names import fold
 from shared.domain.valuation import Extra
+from shared.fields.car import CAR_FIELDS
 from shared.fields.requests import load_car_request
 from shared.logging import get_logger
 from shared.messages.texts import describe_problem
 
-NOT_A_MODEL = frozenset({"", "other", "autre", "autres"})
-
-log = get_logger("suggestions")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Suggestions:
-    """Brands and models of the training data, in their usual spelling."""
-
-    brands: tuple[str, ...] = ()
-    models: tuple[tuple[str, str], ...] = ()
-    """Pairs of brand and model."""
-
-
-@lru_cache(maxsize=4)
-def suggestions(version_folder: Path) -> Suggestions:
-    """The vehicles in the training data of a model version, cached as versions never change.
-
-    They are optional: if the file cannot be read, they are empty.
-    """
-    try:
-        encoder = json.loads((version_folder / ENCODER_FILE).read_bytes())
-        pairs = [key.split("|") for key in encoder["hedonic"]["vehicle_years"]]
-        brands = sorted({format_name(brand) for brand, _ in pairs}, key=fold)
-        models = sorted(
-            (format_name(brand), format_name(model)) for brand, model in pairs if _is_name(model)
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("suggestions_unavailable", folder=str(version_folder), error=str(error))
-        return Suggestions()
-    return Suggestions(tuple(brands), tuple(models))
-
-
-def _is_name(model: str) -> bool:
-    """Whether `model` is the name of a model, not a placeholder like `(rare)`."""
-    return fold(model) == model and model not in NOT_A_MODEL
-
+log = get_logger("pages")
 
 PAGE_CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -83,13 +46,17 @@ REFUSAL_STATUSES = frozenset(
 """With these statuses the body of the request is not read."""
 BASIC_CHALLENGE = 'Basic realm="CarPricePredictor-MA"'
 """Makes browsers ask for the key, which they send as the password."""
+REQUIRED = frozenset(REQUIRED_FIELDS)
 EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """The answer of the reference API at `/`."""
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
-    {name: STATIC / name for name in ("page.css", "page.js", "file.js", "icon.svg", "chevron.svg")},
+    {
+        name: STATIC / name
+        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg")
+    },
     "/assets/",
 )
 
@@ -100,11 +67,17 @@ blueprint.before_request(accept_basic_auth)
 
 @blueprint.get("/")
 def home() -> Response:
-    """Send the page to browsers and a JSON greeting to programs."""
-    if prefers_html():
-        response = _page(example_values() if "exemple" in request.args else {})
-    else:
+    """Send the page to browsers and a JSON greeting to programs.
+
+    A car in the query is shown in the form, and valued if its required fields are there.
+    """
+    if not prefers_html():
         response = _greeting()
+    elif "exemple" in request.args:
+        response = _page(example_values())
+    else:
+        values = _given_values()
+        response = _estimate(values) if values.keys() >= REQUIRED else _page(values)
     response.vary.add("Accept")
     return response
 
@@ -113,7 +86,11 @@ def home() -> Response:
 @require_scope(Scope.PREDICT)
 def estimate() -> Response:
     """Value the car in the form; errors show the form again with its values."""
-    values = _submitted_values()
+    return _estimate(_given_values())
+
+
+@require_scope(Scope.PREDICT)
+def _estimate(values: dict[str, str]) -> Response:
     car_request = load_car_request(values, extras=EXTRAS)
     wait_s = services().settings.predict_wait_s
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
@@ -161,8 +138,8 @@ def show_domain_error(error: DomainError) -> Response:
     Refused callers get an empty form: reading a slowly sent body would hold a thread.
     """
     status = status_of(error)
-    is_readable = request.method == "POST" and status not in REFUSAL_STATUSES
-    values = _submitted_values() if is_readable else {}
+    is_refused_form = request.method == "POST" and status in REFUSAL_STATUSES
+    values = {} if is_refused_form else _given_values()
     if isinstance(error, InvalidInput):
         return _page(values, problems=error.problems, status=status)
     is_outage = status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -211,9 +188,12 @@ def prefers_html() -> bool:
     return accept.quality("text/html") > accept.quality("application/json")
 
 
-def _submitted_values() -> dict[str, str]:
-    """The values of the fields that are not blank."""
-    return {name: value.strip() for name, value in request.form.items() if value.strip()}
+def _given_values() -> dict[str, str]:
+    """The values that are not blank, of the form or of the fields in the query."""
+    given = request.form.to_dict()
+    if request.method != "POST":
+        given = {name: request.args.get(name, "") for name in CAR_FIELDS}
+    return {name: value.strip() for name, value in given.items() if value.strip()}
 
 
 def _notice(code: str, params: dict[str, Any]) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from api.pages.typography import NO_BREAK_SPACE, format_name, format_number, format_price
+from api.pages.typography import NO_BREAK_SPACE, format_number, format_price
 from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
 from shared.domain.valuation import Estimate, interval_of
 from shared.fields.spellings import FRENCH_CHOICES
+from shared.vehicles.names import display_names
 
 WIDTH, HEIGHT = 340, 150
 """Size of the SVG drawing, user units."""
@@ -28,14 +29,19 @@ LIKENESSES = {
 """Reasons of similarity that are shown; fuel and gearbox are shown in any case."""
 
 
-def build_outlook(estimate: Estimate, depreciation: Depreciation, km_driven: int) -> dict[str, Any]:
+def build_outlook(
+    estimate: Estimate, depreciation: Depreciation, km_driven: int | None
+) -> dict[str, Any]:
     """The drawing and the table of the next years; the first entry of `years` is today.
 
     Args:
         estimate: of today.
         depreciation: of the next years.
-        km_driven: odometer of today, km.
+        km_driven: odometer of today, km; None: that of usual cars.
     """
+    if km_driven is None:
+        first = depreciation.points[0]
+        km_driven = first.km_driven - first.years * depreciation.km_per_year
     numbers = [0, *(point.years for point in depreciation.points)]
     kilometres = [km_driven, *(point.km_driven for point in depreciation.points)]
     prices = [estimate.price_mad, *(point.price_mad for point in depreciation.points)]
@@ -85,7 +91,7 @@ def build_comparable(one: Comparable) -> dict[str, str]:
         years = f"{one.year_from} à {one.year_to}"
     facts = [_km(one.km_driven), FRENCH_CHOICES[one.fuel], FRENCH_CHOICES[one.transmission].lower()]
     return {
-        "name": f"{format_name(one.company)} {format_name(one.model)} {years}",
+        "name": " ".join((*display_names(one.company, one.model), years)),
         "facts": " · ".join(facts),
         "alike": ", ".join(LIKENESSES[each] for each in one.alike if each in LIKENESSES),
         "price": format_price(one.price_mad),

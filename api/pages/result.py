@@ -3,19 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.pages.form import car_name
 from api.pages.outlook import build_comparable, build_outlook
+from api.pages.reading import (
+    NAME_WARNINGS,
+    build_reading,
+    car_name,
+    format_value,
+    main_facts,
+    missing_fields,
+    other_facts,
+)
 from api.pages.typography import (
     NO_BREAK_SPACE,
     THIN_SPACE,
     format_centimes,
-    format_name,
     format_number,
     format_price,
     format_signed_price,
     round_price,
 )
-from shared.domain.car import CATEGORIES, CarFeatures
+from shared.domain.car import CarFeatures
 from shared.domain.valuation import (
     CarRequest,
     Contribution,
@@ -26,8 +33,8 @@ from shared.domain.valuation import (
     VerdictPosition,
 )
 from shared.fields.car import CAR_FIELDS
-from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.texts import describe_warning
+from shared.vehicles.names import display_names
 
 MARGIN = 0.08
 """Margin beside the interval in the drawing, as a share of its width."""
@@ -36,6 +43,8 @@ REACH = 0.6
 MAX_CONTRIBUTIONS = 6
 SUSPICIOUS_PERCENTILE = 5.0
 """Up to this percentile an asking price is marked as suspiciously low."""
+
+_SHOWN_ELSEWHERE = NAME_WARNINGS | {"missing-field"}
 
 VERDICTS = {
     VerdictPosition.BELOW: "En dessous du marché",
@@ -57,8 +66,11 @@ def build_result(
     interval, asking = estimate.interval(), request.asking_price_mad
     depreciation = estimate.depreciation
     shown = {
-        "car": car_name(request.car, values),
-        "facts": _facts(request.car),
+        "car": car_name(request, estimate, values),
+        "facts": main_facts(request.car),
+        "other_facts": other_facts(request.car),
+        "reading": build_reading(request, estimate, values),
+        "missing": missing_fields(request),
         "price_mad": round_price(estimate.price_mad),
         "price": format_number(round_price(estimate.price_mad)),
         "centimes": format_centimes(estimate.price_mad),
@@ -67,21 +79,18 @@ def build_result(
         "drawing": _drawing(estimate, interval, asking),
         "model_known": estimate.model_known,
         "verdict": None if asking is None else _verdict(estimate.verdict(asking), estimate),
-        "warnings": [_warning(dict(warning)) for warning in request.warnings],
+        "warnings": [
+            _warning(dict(warning))
+            for warning in request.warnings
+            if warning["code"] not in _SHOWN_ELSEWHERE
+        ],
         "outlook": depreciation and build_outlook(estimate, depreciation, request.car.km_driven),
         "comparables": [build_comparable(one) for one in estimate.comparables or ()],
     }
     if estimate.explanation is not None:
         shown["base"] = format_price(estimate.explanation.base_mad)
-        shown["contributions"] = _contributions(estimate.explanation)
+        shown["contributions"] = _contributions(estimate.explanation, request.car)
     return shown
-
-
-def _facts(car: CarFeatures) -> str:
-    kilometres = f"{format_number(car.km_driven)}{NO_BREAK_SPACE}km"
-    return " · ".join(
-        [FRENCH_CHOICES[car.fuel], f"Boîte {FRENCH_CHOICES[car.transmission].lower()}", kilometres]
-    )
 
 
 def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> dict[str, Any]:
@@ -153,7 +162,7 @@ def _warning(warning: dict[str, Any]) -> str:
     return f"{label}{NO_BREAK_SPACE}: {describe_warning(warning, 'fr')}"
 
 
-def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
+def _contributions(explanation: Explanation, car: CarFeatures) -> list[dict[str, Any]]:
     """The largest effects, then the sum of all others; positions of bars in percent."""
     by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
     largest, others = by_size[:MAX_CONTRIBUTIONS], by_size[MAX_CONTRIBUTIONS:]
@@ -161,14 +170,14 @@ def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
         rest = sum(one.effect_mad for one in others)
         largest.append(Contribution(feature="", value=None, effect_mad=rest))
     scale = 50 / max(1.0, *(abs(one.effect_mad) for one in largest))
-    return [_contribution(one, scale) for one in largest]
+    return [_contribution(one, car, scale) for one in largest]
 
 
-def _contribution(one: Contribution, scale: float) -> dict[str, Any]:
+def _contribution(one: Contribution, car: CarFeatures, scale: float) -> dict[str, Any]:
     width = round(abs(one.effect_mad) * scale, 2)
     return {
         "label": CAR_FIELDS[one.feature].label_fr if one.feature else "Autres éléments",
-        "value": _value(one),
+        "value": _value(one, car),
         "effect": format_signed_price(one.effect_mad),
         "is_gain": one.effect_mad >= 0,
         "start": 50.0 if one.effect_mad >= 0 else round(50 - width, 2),
@@ -176,14 +185,9 @@ def _contribution(one: Contribution, scale: float) -> dict[str, Any]:
     }
 
 
-def _value(one: Contribution) -> str:
+def _value(one: Contribution, car: CarFeatures) -> str:
     if one.value is None:
         return "sans précision" if one.feature else ""
-    if one.feature in CATEGORIES:
-        return FRENCH_CHOICES.get(str(one.value), str(one.value))
-    if isinstance(one.value, str):
-        return format_name(one.value)
-    if one.feature == "year":
-        return str(one.value)
-    unit = CAR_FIELDS[one.feature].unit
-    return f"{format_number(one.value)}{NO_BREAK_SPACE}{unit}".strip()
+    company, model = display_names(car.company, car.model)
+    names = {"company": company, "model": model}
+    return names.get(one.feature) or format_value(one.feature, one.value)

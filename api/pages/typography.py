@@ -1,6 +1,7 @@
 """French typography of the pages: numbers, amounts, months, names."""
 
 import re
+from collections.abc import Sequence
 
 THIN_SPACE = "\u202f"
 """Narrow no-break space: thousands separator, and space before `%`, `:` and similar signs."""
@@ -97,6 +98,16 @@ def format_month(month: str) -> str:
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         return month
     return f"{MONTHS[int(month[5:]) - 1]} {month[:4]}"
+
+
+def join_words(words: Sequence[str], last: str = "et") -> str:
+    """A list in words.
+
+    >>> join_words(["Clio"]), join_words(["Clio", "Captur", "Kadjar"], "ou")
+    ('Clio', 'Clio, Captur ou Kadjar')
+    """
+    *first, end = words
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def format_name(folded: str) -> str:

@@ -12,6 +12,10 @@ audit/000000      audit records of the same rows, durable before the part is
 final.json        how the batch ended
 results.csv, errors.ndjson, rejected.csv
 results.parquet, …  exports of these, made on request
+results.01m8….csv, …  the same after the correction 01m8…
+correction.json   the correction of this batch that was accepted last
+corrected         rows of a correction as text, as the batch that it corrects has them
+corrected.json    dialect of that text
 tombstone.json    owner of an expired batch, whose other blobs are deleted
 """
 
@@ -22,8 +26,9 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from shared.blobs.stores import BlobStore
-from shared.domain.batch import BatchManifest, BatchProgress, ExportFormat, ResultTable
+from shared.domain.batch import BatchManifest, BatchProgress, ResultTable
 from shared.domain.errors import FieldProblem
+from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Dialect, FileKind
 
@@ -31,6 +36,9 @@ MANIFEST = "manifest.json"
 SOURCE = "source"
 TABLE = "table"
 TABLE_RECORD = "table.json"
+CORRECTED = "corrected"
+CORRECTED_RECORD = "corrected.json"
+LAST_CORRECTION = "correction.json"
 SPLIT = "split.json"
 CHUNKS = "chunks"
 PARTS = "parts"
@@ -54,14 +62,33 @@ class SplitState(NamedTuple):
     is_whole: bool
 
 
-def table_name(table: ResultTable, file_format: ExportFormat) -> str:
-    """Blob of a result table in one format.
+def table_name(table: ResultTable, export: Export = STORED, revision: str = "") -> str:
+    """Blob of a result table.
 
-    >>> table_name(ResultTable.RESULTS, ExportFormat.EXCEL_FR)
-    'results.excel-fr.csv'
+    Args:
+        table: which one.
+        export: its form.
+        revision: `BatchProgress.revision`.
+
+    >>> table_name(ResultTable.RESULTS, Export(delimiter=";"))
+    'results.semicolon.csv'
+    >>> table_name(ResultTable.REJECTED, revision="01m8")
+    'rejected.01m8.csv'
     """
-    suffix = "excel-fr.csv" if file_format is ExportFormat.EXCEL_FR else str(file_format)
-    return f"{table}.{suffix}"
+    return f"{table}{_revision_mark(revision)}.{export.suffix}"
+
+
+def errors_name(revision: str = "") -> str:
+    """Blob of the error report.
+
+    >>> errors_name(), errors_name("01m8")
+    ('errors.ndjson', 'errors.01m8.ndjson')
+    """
+    return f"errors{_revision_mark(revision)}.ndjson"
+
+
+def _revision_mark(revision: str) -> str:
+    return f".{revision}" if revision else ""
 
 
 chunk_name = (CHUNKS + "/{:06d}").format
@@ -96,9 +123,11 @@ class BatchFiles:
         if members is None:
             return None
         manifest = BatchManifest.from_json(members)
-        if manifest.dialect.kind is FileKind.CSV:
-            return manifest
-        table = self._read(batch_id, TABLE_RECORD) or {}
+        table: dict[str, Any] = {}
+        if manifest.corrects is not None:
+            table = self._read(batch_id, CORRECTED_RECORD) or {}
+        if not table and manifest.dialect.kind is not FileKind.CSV:
+            table = self._read(batch_id, TABLE_RECORD) or {}
         if "dialect" not in table:
             return manifest
         return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
@@ -114,19 +143,27 @@ class BatchFiles:
         """Record the columns of a workbook or Parquet file."""
         self._write(batch_id, TABLE_RECORD, {"dialect": dialect.to_json()})
 
+    def write_corrected(self, batch_id: BatchId, dialect: Dialect) -> None:
+        """Record the form of the corrected rows, whose text is stored."""
+        self._write(batch_id, CORRECTED_RECORD, {"dialect": dialect.to_json()})
+
     def open_text(self, manifest: BatchManifest) -> BinaryIO:
         """The text that is cut into chunks: the file, or the table that was made of it."""
+        if manifest.dialect.is_corrected:
+            return self.blobs.read(manifest.id, CORRECTED)
         is_text = manifest.dialect.kind is FileKind.CSV
         return self.blobs.read(manifest.id, SOURCE if is_text else TABLE)
 
     def write_refusal(self, batch_id: BatchId, problems: Sequence[FieldProblem]) -> None:
-        """Record why a workbook or Parquet file cannot be read."""
+        """Record why a workbook, a Parquet file or a correction cannot be read."""
         places = [[each.pointer, each.code, each.params] for each in problems]
         self._write(batch_id, TABLE_RECORD, {"problems": places})
 
     def refusal(self, manifest: BatchManifest) -> tuple[FieldProblem, ...]:
         """Why the file of a batch cannot be read; empty if it can, or if it is not opened yet."""
-        if manifest.dialect.kind is FileKind.CSV or manifest.dialect.is_opened:
+        dialect = manifest.dialect
+        is_read = dialect.kind is FileKind.CSV or dialect.is_opened
+        if dialect.is_corrected or (is_read and manifest.corrects is None):
             return ()
         table = self._read(manifest.id, TABLE_RECORD) or {}
         return tuple(
@@ -142,6 +179,19 @@ class BatchFiles:
         """How the batch ended; None if it has not."""
         members = self._read(batch_id, FINAL)
         return BatchProgress.from_json(members) if members else None
+
+    def write_last_correction(self, batch_id: BatchId, correction: BatchId) -> None:
+        """Record the correction of a batch that was accepted last."""
+        self._write(batch_id, LAST_CORRECTION, {"id": correction})
+
+    def has_pending_correction(self, batch_id: BatchId) -> bool:
+        """Whether a correction of a batch was accepted and has not ended."""
+        members = self._read(batch_id, LAST_CORRECTION)
+        if members is None:
+            return False
+        correction = BatchId(members["id"])
+        is_known = self._read(correction, MANIFEST) is not None
+        return is_known and self.final(correction) is None
 
     def write_split_state(self, batch_id: BatchId, state: SplitState) -> None:
         """Record how far the file is cut."""
@@ -172,7 +222,7 @@ class BatchFiles:
         names = [
             name for folder in (CHUNKS, PARTS, AUDIT) for name in self.blobs.names(batch_id, folder)
         ]
-        self.blobs.remove(batch_id, [*names, SOURCE, TABLE, SPLIT])
+        self.blobs.remove(batch_id, [*names, SOURCE, TABLE, CORRECTED, SPLIT])
 
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
         with self.blobs.write(batch_id, name) as blob:

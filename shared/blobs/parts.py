@@ -132,7 +132,8 @@ def header_lines(manifest: BatchManifest) -> tuple[bytes, bytes, bytes]:
     results, rejected = (
         [[name] for name in [*source, *added]] for added in (ours, REJECTED_COLUMNS)
     )
-    return csv_lines(results), b"", csv_lines(rejected)
+    delimiter = manifest.result_delimiter
+    return csv_lines(results, delimiter), b"", csv_lines(rejected, delimiter)
 
 
 def contiguous_parts(blobs: BlobStore, batch_id: BatchId) -> list[str]:

@@ -60,11 +60,12 @@ class ExportFormat(StrEnum):
     """Format of a result table."""
 
     CSV = "csv"
-    """UTF-8, comma, line feed: the stored format."""
+    """UTF-8, line feed, and the delimiter of the file unless another is asked for."""
     EXCEL_FR = "excel-fr"
     """CSV for a French Excel: byte order mark, semicolons, decimal commas."""
     NDJSON = "ndjson"
     PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 PRICE_COLUMNS = ("price_mad", "low_mad", "high_mad")
@@ -110,6 +111,13 @@ class BatchOptions:
     """Name of the sheet of a workbook, or its number from 1; None: chosen by its columns."""
     language: str = "fr"
     """Language of the reasons in result files: `fr` or `en`."""
+    expected_header: tuple[str, ...] = ()
+    """Header of a file of corrected rows, whose columns need no other meaning; empty otherwise."""
+
+    @property
+    def given_headers(self) -> tuple[str, ...]:
+        """Column names that the file must have, or that the caller names."""
+        return self.expected_header or tuple(column for _, column in self.columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +138,10 @@ class BatchManifest:
     """Size of the stored, decompressed file."""
     file_name: str = ""
     """The caller's name of the file, without folders; empty if unknown."""
+    result_delimiter: str = ","
+    """Delimiter of the stored results: that of a CSV file, otherwise the comma."""
+    corrects: BatchId | None = None
+    """The batch whose rejected rows the file corrects; None for a file of its own."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
@@ -140,7 +152,10 @@ class BatchManifest:
         """Rebuild the manifest from `to_json`'s members."""
         given = members["options"]
         pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in ("columns", "constants")}
-        options = BatchOptions(**given | {"on_error": OnError(given["on_error"]), **pairs})
+        expected = tuple(given.get("expected_header", ()))
+        options = BatchOptions(
+            **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
+        )
         dialect = Dialect.from_json(members["dialect"])
         return cls(**members | {"options": options, "dialect": dialect})
 
@@ -189,6 +204,15 @@ class BatchProgress:
     """Of the valid rows; empty until the end."""
     asking_sides: AskingSides = NO_ASKING_PRICES
     """Zero until the end."""
+    corrections: tuple[BatchId, ...] = ()
+    """The batches whose corrected rows are in the results, oldest first."""
+    corrected_at: float | None = None
+    """Unix time of the last of them."""
+
+    @property
+    def revision(self) -> str:
+        """Identifies the content of the result files; empty before the first correction."""
+        return self.corrections[-1] if self.corrections else ""
 
     def rows_per_second(self, now: float) -> float | None:
         """Mean rows per second since the start; None before the first row."""
@@ -224,6 +248,7 @@ class BatchProgress:
                 for field, code, count, examples in members.get("notes", ())
             ),
             "asking_sides": AskingSides(*members.get("asking_sides", ())),
+            "corrections": tuple(members.get("corrections", ())),
         }
         return cls(**members | parsed)
 

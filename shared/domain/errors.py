@@ -97,6 +97,18 @@ class ExportNotReady(ResultNotReady, code="form-not-ready"):
     """The result exists; its file in the format `form` is being written."""
 
 
+class TooManyRowsForSheet(DomainError, code="too-many-rows-for-sheet"):
+    """The results have `rows` rows; a sheet of a workbook holds `maximum`."""
+
+
+class CorrectionInProgress(DomainError, code="correction-in-progress"):
+    """Another correction of the batch `id` was accepted and has not ended, or has just ended."""
+
+
+class NothingToCorrect(DomainError, code="nothing-to-correct"):
+    """The batch `id` has no rejected rows."""
+
+
 class UploadTooLarge(DomainError, code="upload-too-large"):
     """The file has more than `maximum` bytes, as sent or decompressed."""
 

@@ -116,7 +116,7 @@ _DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2}|\d+[.,]0+)(?![.,]?\d)")
 """An engine size, as "1.6" or "1,6"; a whole number as spreadsheets write it."""
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 """A whole number as spreadsheets write it: "208.0"."""
-_PLUS = re.compile(r"(?<=[^\W_])\+(?=\s|$)")
+_PLUS = re.compile(r"(?<=[^\W_])(?:\+(?=\s|$)|\s?\+(?=\s?2\b))")
 _LETTER_VARIANTS = str.maketrans(
     {
         "ى": "ي",
@@ -139,6 +139,8 @@ def fold_name(text: str) -> str:
 
     >>> fold_name("Golf 1,6 TDI"), fold_name("ID.4"), fold_name("208.0"), fold_name("CS35+")
     ('golf 1.6 tdi', 'id 4', '208', 'cs35 plus')
+    >>> fold_name("Qashqai+2")
+    'qashqai plus 2'
     >>> fold_name("رونو كليو ٤")
     'رونو كليو 4'
     """
@@ -174,15 +176,16 @@ _fold_name_short = lru_cache(maxsize=CACHED_TEXTS)(_fold_name)
 
 ARABIC_BRANDS = by_spelling(
     {
-        "toyota": "تويوتا, طويوطا",
+        "toyota": "تويوتا, طويوطا, طيوطا, تيوتا",
         "dacia": "داسيا, داتشيا",
         "renault": "رونو, رينو",
         "peugeot": "بيجو, بوجو",
         "citroen": "سيتروين, ستروين, سيتروان",
-        "volkswagen": "فولكسفاغن, فولكسفاجن, فولكس فاكن, فولكسواكن",
-        "mercedes benz": "مرسيدس, مرسديس, مرسيدس بنز",
+        "volkswagen": "فولكسفاغن, فولكسفاجن, فولكس فاكن, فولكسواكن, "
+        "فولسفاكن, فولزفاكن, فولكسفاكن, فولس فاكن",
+        "mercedes benz": "مرسيدس, مرسديس, مرسيدس بنز, ميرسيديس, مرسيديس, ميرسيدس",
         "bmw": "بي ام دبليو, بي ام",
-        "audi": "اودي",
+        "audi": "اودي, او دي",
         "ford": "فورد",
         "fiat": "فيات, فياط",
         "hyundai": "هيونداي, هيوندا, هونداي",
@@ -215,7 +218,7 @@ ARABIC_BRANDS = by_spelling(
 ARABIC_MODELS = by_spelling(
     {
         "logan": "لوغان, لوكان, لوجان",
-        "duster": "داستر, دستر",
+        "duster": "داستر, دستر, دوستر",
         "sandero": "سانديرو",
         "dokker": "دوكر",
         "lodgy": "لودجي",
@@ -231,7 +234,7 @@ ARABIC_MODELS = by_spelling(
         "corolla": "كورولا",
         "yaris": "ياريس",
         "prado": "برادو",
-        "focus": "فوكس",
+        "focus": "فوكس, فوكوس",
         "fiesta": "فيستا",
         "kuga": "كوغا",
         "partner": "بارتنر",
@@ -244,7 +247,7 @@ ARABIC_MODELS = by_spelling(
         "punto": "بونتو",
         "doblo": "دوبلو",
         "tipo": "تيبو",
-        "qashqai": "قشقاي",
+        "qashqai": "قشقاي, كشكاي, قاشقاي, كاشكاي",
         "octavia": "اوكتافيا",
         "ibiza": "ايبيزا",
         "leon": "ليون",
@@ -303,9 +306,9 @@ ARABIC_MODELS = by_spelling(
         "boxer": "بوكسر",
         "c3": "سي 3",
         "c4": "سي 4",
-        "range rover": "رنج روفر, رانج روفر",
-        "range rover evoque": "ايفوك, رانج روفر ايفوك",
-        "range rover sport": "رانج روفر سبورت",
+        "range rover": "رنج روفر, رانج روفر, رينج روفر",
+        "range rover evoque": "ايفوك, رانج روفر ايفوك, رينج روفر ايفوك",
+        "range rover sport": "رانج روفر سبورت, رينج روفر سبورت, رنج روفر سبورت",
         "discovery": "ديسكفري, ديسكوفري",
         "cherokee": "شيروكي",
         "grand cherokee": "جراند شيروكي, غراند شيروكي",
@@ -317,6 +320,8 @@ ARABIC_MODELS = by_spelling(
         "macan": "ماكان",
         "panamera": "باناميرا",
         "classe c": "كلاس سي, سي كلاس",
+        "classe e": "كلاس اي, اي كلاس",
+        "classe s": "كلاس اس, كلاس س, اس كلاس",
     }
 )
 

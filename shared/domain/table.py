@@ -101,6 +101,8 @@ class Dialect:
     """The encoding under which UTF-8 bytes were once misread and saved again; mostly empty.
 
     Each cell for which that can be undone is restored."""
+    is_corrected: bool = False
+    """Whether the text is numbered CSV of corrected rows, whatever kind of file they came in."""
     findings: Mapping[str, Detection] = dataclasses.field(default_factory=dict)
     """By property: `encoding`, `delimiter`, `decimal`, `sheet`."""
     notices: tuple[Notice, ...] = ()
@@ -124,7 +126,7 @@ class Dialect:
     def text_form(self) -> TextForm:
         """The form of the text that chunks are cut from; the header is known."""
         width = len(self.header)
-        if self.kind is FileKind.CSV:
+        if self.kind is FileKind.CSV and not self.is_corrected:
             return TextForm(self.encoding, self.delimiter, width, is_numbered=False)
         return TextForm(NUMBERED_ENCODING, NUMBERED_DELIMITER, width + 1, is_numbered=True)
 

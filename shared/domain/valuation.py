@@ -208,6 +208,14 @@ class CarRequest:
     suggestions: tuple[VehicleName, ...] = ()
     """Known names that may be meant; empty if the match is exact."""
 
+    def match_with(self, estimate: Estimate) -> Match:
+        """How the names that were given relate to known ones.
+
+        A name that only the model knows, because its training listings have it, is exact.
+        """
+        is_own_name = self.match is Match.UNKNOWN and estimate.model_known
+        return Match.EXACT if is_own_name else self.match
+
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
         members: list[Any] = [self.car.to_wire(), self.asking_price_mad, list(self.extras)]
@@ -247,12 +255,8 @@ class Valuation:
 
     @property
     def match(self) -> Match:
-        """How the names that were given relate to known ones.
-
-        A name that only the model knows, because its training listings have it, is exact.
-        """
-        is_own_name = self.request.match is Match.UNKNOWN and self.estimate.model_known
-        return Match.EXACT if is_own_name else self.request.match
+        """See `CarRequest.match_with`."""
+        return self.request.match_with(self.estimate)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,10 @@ from shared.fields.quantities import UnreadableQuantity as UnreadablePrice
 
 FOREIGN_CURRENCY, UNCLEAR_AMOUNT = "foreign-currency", "unclear-amount"
 
+DIRHAM = "MAD"
+CURRENCY_MAX_CHARS = 200
+"""A longer text is no price."""
+
 _CURRENCIES = by_spelling(
     {
         "EUR": "€, eur, euro, euros, يورو, اورو",
@@ -34,6 +38,20 @@ _CURRENCIES = by_spelling(
         "PLN": "pln, zl",
         "SEK": "sek",
         "RUB": "₽, rub",
+        "CZK": "czk, kc",
+        "NOK": "nok",
+        "DKK": "dkk",
+        "HUF": "huf",
+        "RON": "ron, lei",
+        "UAH": "uah, ₴",
+        "BYN": "byn",
+        "AUD": "aud",
+        "CNY": "cny, rmb",
+        "BRL": "brl, r$",
+        "NGN": "ngn, ₦",
+        "QAR": "qar",
+        "LYD": "lyd",
+        "PKR": "pkr",
     }
 )
 _FOREIGN = re.compile(
@@ -83,6 +101,21 @@ _BETWEEN_FIGURES = re.compile(
 _SMALL_DECIMALS = re.compile(r"\d+(?:[.,]\d{1,2})?")
 _GAP = re.compile(r"(?<=\d)\s{2,}(?=\d)")
 _DIGIT = re.compile(r"\d")
+
+
+def find_currency(text: str) -> str | None:
+    """The code of the currency that a text names, be it the dirham; None if it names none.
+
+    >>> find_currency("Preis (€)"), find_currency("price_usd"), find_currency("Prix DH")
+    ('EUR', 'USD', 'MAD')
+    """
+    if len(text) > CURRENCY_MAX_CHARS:
+        return None
+    plain = plain_text(text.replace("_", " "))
+    if _DIRHAM.search(plain):
+        return DIRHAM
+    found = _FOREIGN.search(plain)
+    return None if found is None else _CURRENCIES[found[0]]
 
 
 def currency_of(text: str) -> str | None:

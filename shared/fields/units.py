@@ -44,6 +44,10 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
             "كيلومتر كيلومترات",
         ),
         Unit("miles", KM_PER_MILE, "mi mile miles mls ميل اميال"),
+        Unit(
+            "thousand km", 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
+            "enmilliersdekm milliersdekm millierskm thousands thousandkm thousandskm",
+        ),
     ),
     "engine_cc": (
         Unit("cc", 1, "cc cm3 ccm cmc cm^3 cucm centimetrescubes سيسي سم3"),

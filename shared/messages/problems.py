@@ -173,6 +173,30 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "Batch {id} is under way: until it ends, its first rows are there as plain CSV.",
         ),
     },
+    "too-many-rows-for-sheet": {
+        "fr": (
+            "Trop de lignes pour un classeur",
+            "Une feuille contient {maximum} lignes ; il y en a {rows} : format=csv ou parquet.",
+        ),
+        "en": (
+            "Too many rows for a workbook",
+            "A sheet holds {maximum} rows; there are {rows}: ask for format=csv or parquet.",
+        ),
+    },
+    "correction-in-progress": {
+        "fr": (
+            "Correction en cours",
+            "Une correction du lot {id} est en cours ou vient de finir ; relisez ses refus.",
+        ),
+        "en": (
+            "Correction in progress",
+            "A correction of batch {id} is under way or has just ended; reread its rejected rows.",
+        ),
+    },
+    "nothing-to-correct": {
+        "fr": ("Rien à corriger", "Le lot {id} n'a aucune ligne refusée."),
+        "en": ("Nothing to correct", "Batch {id} has no rejected rows."),
+    },
     "form-not-ready": {
         "fr": ("Fichier en préparation", "Le fichier {form} est en préparation ; réessayez."),
         "en": ("File not ready", "The file {form} is being made; try again soon."),

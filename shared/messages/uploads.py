@@ -46,13 +46,61 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "en": "Both {column} and {other} could be {meaning}; choose one in the query: "
         "?columns={meaning}:{other}.",
     },
-    "foreign-unit": {
-        "fr": "La colonne « {column} » est en « {unit} » ; attendu : {wanted}. Convertissez-la et "
-        "changez son titre. Si elle est déjà en {wanted} : ?columns={meaning}:#{place} ; pour ne "
-        "pas la lire : ?columns={meaning}:.",
-        "en": "Column {column} is in {unit}; expected: {wanted}. Convert it and change its "
-        "header. If it is in {wanted} already: ?columns={meaning}:#{place}; to leave it out: "
-        "?columns={meaning}:.",
+    "suspect-encoding": {
+        "fr": "Des lettres de ces titres semblent lues dans un mauvais encodage : {values}. Dites "
+        "lequel avec encoding= (par exemple mac-roman, cp850, cp1256 ou cp1252), ou enregistrez le "
+        "fichier en UTF-8.",
+        "en": "Letters of these headers seem to be read in a wrong encoding: {values}. Name it by "
+        "encoding= (mac-roman, cp850, cp1256 or cp1252, for example), or save the file as UTF-8.",
+    },
+    "wrong-json": {
+        "fr": "Ligne {line} : ce n'est pas du JSON valable (à partir de « {seen} »).",
+        "en": "Line {line}: this is no valid JSON (from {seen!r} on).",
+    },
+    "truncated-json": {
+        "fr": "Le fichier JSON s'arrête avant sa fin, à la ligne {line}.",
+        "en": "The JSON file stops before its end, on line {line}.",
+    },
+    "json-shape": {
+        "fr": "Ligne {line} : attendu une liste d'objets, un par voiture, comme "
+        '[{{"marque": "Dacia", "modele": "Logan", "annee": 2018}}], ou un objet par ligne '
+        "(trouvé : « {seen} »).",
+        "en": "Line {line}: expected a list of objects, one a car, like "
+        '[{{"brand": "Dacia", "model": "Logan", "year": 2018}}], or one object a line (found '
+        "{seen!r}).",
+    },
+    "json-not-utf8": {
+        "fr": "Ligne {line} : le fichier JSON n'est pas en UTF-8 ; enregistrez-le ainsi.",
+        "en": "Line {line}: the JSON file is not UTF-8; save it as such.",
+    },
+    "missing-correction-columns": {
+        "fr": "Colonnes des lignes refusées qui manquent : {columns}. Titres trouvés : {found}. "
+        "Téléchargez les lignes refusées, corrigez leurs cellules et gardez leurs titres.",
+        "en": "Columns of the rejected rows that are missing: {columns}. Headers found: {found}. "
+        "Download the rejected rows, correct their cells and keep their headers.",
+    },
+    "not-a-rejected-row": {
+        "fr": "Ligne {line} : row_line vaut « {value} » ; ce lot n'a pas de ligne refusée de ce "
+        "numéro.",
+        "en": "Line {line}: row_line is {value}; the batch has no rejected row of that number.",
+    },
+    "repeated-correction": {
+        "fr": "Ligne {line} : la ligne {value} est déjà corrigée plus haut.",
+        "en": "Line {line}: row {value} is corrected above already.",
+    },
+    "unreadable-correction": {
+        "fr": "Ligne {line} : illisible ({found} cellules au lieu de {expected}, ou guillemets "
+        "ou caractères non valables).",
+        "en": "Line {line} cannot be read ({found} cells instead of {expected}, or wrong quotes "
+        "or characters).",
+    },
+    "unordered-corrections": {
+        "fr": "Dans un fichier de cette taille, les lignes doivent être triées par row_line.",
+        "en": "In a file of this size the rows have to be sorted by row_line.",
+    },
+    "corrected-batch-gone": {
+        "fr": "Le lot {batch}, dont ce sont des lignes, n'existe plus.",
+        "en": "Batch {batch}, whose rows these are, is gone.",
     },
     "unknown-key-column": {
         "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
@@ -220,10 +268,108 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
         "fr": "Le fichier ne peut pas être lu comme un tableau de voitures ; voir « errors ».",
         "en": "The file cannot be read as a table of cars; see errors.",
     },
+    "correction-refused": {
+        "fr": "Ce ne sont pas des corrections de lignes refusées de ce lot ; voir « errors ». Rien "
+        "n'a été changé.",
+        "en": "These are no corrections of rejected rows of that batch; see errors. Nothing was "
+        "changed.",
+    },
+    "correction-outdated": {
+        "fr": "Le lot corrigé n'existe plus, ou ses lignes ne sont plus refusées ; rien n'y a été "
+        "changé.",
+        "en": "The corrected batch is gone, or its rows are no longer rejected; nothing was "
+        "changed in it.",
+    },
 }
 """Why a batch ended early."""
 
 NOTICE_MESSAGES: dict[str, Texts] = {
+    "near-header": {
+        "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
+        "Sinon : ?columns=.",
+        "en": "Header {values} is not known, but nearly: it is read as {label}. If it is not, "
+        "use ?columns=.",
+    },
+    "no-header": {
+        "fr": "Pas de ligne de titres : la première ligne est une voiture. Colonnes reconnues : "
+        "{values}. Pour en désigner d'autres : ?columns=champ:#numéro ; si la première ligne porte "
+        "les titres : ?header=yes.",
+        "en": "No header row: the first row is a car. Columns recognised: {values}. To name "
+        "others: ?columns=field:#number; if the first row is the header: ?header=yes.",
+    },
+    "other-column": {
+        "fr": "Plusieurs colonnes peuvent être « {label} » : « {column} » est lue, {values} ne "
+        "l'est pas.",
+        "en": "Several columns could be {label}: {column} is read, {values} is not.",
+    },
+    "contradicting-columns": {
+        "fr": "Plusieurs colonnes peuvent être « {label} » et ne disent pas la même chose : "
+        "{values}. Aucune n'est lue ; choisissez avec ?columns=.",
+        "en": "Several columns could be {label} and contradict each other: {values}. None is read; "
+        "choose one by ?columns=.",
+    },
+    "title-column": {
+        "fr": "Marque et modèle sont lus dans la colonne « {values} ».",
+        "en": "Brand and model are read from column {values}.",
+    },
+    "unit-converted": {
+        "fr": "Colonne « {column} » : en {values} d'après son titre, convertie en {unit}.",
+        "en": "Column {column}: in {values} by its header, converted to {unit}.",
+    },
+    "mixed-units": {
+        "fr": "La colonne « {values} » mélange plusieurs unités : elle n'est pas lue.",
+        "en": "Column {values} mixes several units: it is not read.",
+    },
+    "units-below-header": {
+        "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
+        "en": "The row below the header states units ({values}); it is no car.",
+    },
+    "foreign-currency": {
+        "fr": "Les prix ne sont pas en dirhams (colonne, monnaie : {values}) : ils ne sont pas "
+        "comparés aux estimations.",
+        "en": "The prices are not in dirhams (column, currency: {values}): they are not compared "
+        "with the estimates.",
+    },
+    "price-scale": {
+        "fr": "La colonne « {values} » compte en milliers : ces prix ne sont pas comparés aux "
+        "estimations. Donnez-les en dirhams.",
+        "en": "Column {values} counts in thousands: these prices are not compared with the "
+        "estimates. State them in dirhams.",
+    },
+    "row-names": {
+        "fr": "Chaque ligne a une cellule de plus que la ligne de titres : la première est prise "
+        "pour le nom de la ligne ({values}).",
+        "en": "Each row has one cell more than the header: the first one is taken for the name of "
+        "the row ({values}).",
+    },
+    "repeated-keys": {
+        "fr": "La colonne key_column ne distingue pas toutes les lignes (répété ou vide : "
+        "{values}) ; les rapports donnent aussi le numéro de ligne.",
+        "en": "The key_column does not tell all rows apart (repeated or empty: {values}); the "
+        "reports state the line, too.",
+    },
+    "assumed-encoding": {
+        "fr": "Encodage reconnu à ses mots : {values}. Sinon : ?encoding=.",
+        "en": "Encoding recognised by its words: {values}. If it is another one, use ?encoding=.",
+    },
+    "other-charset": {
+        "fr": "L'envoi annonce un autre encodage que celui du fichier (annoncé, lu : {values}).",
+        "en": "The upload states another encoding than that of the file (stated, read: {values}).",
+    },
+    "misread-text": {
+        "fr": "Le fichier est encodé deux fois : ses lettres accentuées avaient été lues en "
+        "{values}. Elles sont rétablies.",
+        "en": "The file is encoded twice: its accented letters had been read as {values}. They are "
+        "restored.",
+    },
+    "quoted-lines": {
+        "fr": "Chaque ligne entière est entre guillemets ; ils sont retirés.",
+        "en": "Each whole line stands in quotes; these are removed.",
+    },
+    "space-before-quotes": {
+        "fr": "Des espaces précèdent les guillemets ; ils sont ignorés.",
+        "en": "Spaces before quotes are ignored.",
+    },
     "litres": {
         "fr": "Colonne {column} : lue en litres là où le nombre est inférieur à dix ({values}).",
         "en": "Column {column}: read as litres where the number is less than ten ({values}).",
@@ -314,23 +460,22 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "{column}: rows where nothing is stated, average price and wider interval: {count}.",
     },
     "name-corrected": {
-        "fr": "Modèles lus malgré une faute de frappe : {count} lignes ({values}).",
-        "en": "Models read despite a typing error: {count} rows ({values}).",
+        "fr": "Modèles lus malgré une faute de frappe : {count} ({values}).",
+        "en": "Models read despite a typing error: {count} ({values}).",
     },
     "name-ambiguous": {
-        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} lignes "
-        "({values}).",
-        "en": "Uncertain models, valued with a wider interval: {count} rows ({values}).",
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} ({values}).",
+        "en": "Uncertain models, valued with a wider interval: {count} ({values}).",
     },
     "name-unknown": {
-        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} lignes "
+        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} "
         "({values}).",
-        "en": "Unknown brands or models, valued with a wider interval: {count} rows ({values}).",
+        "en": "Unknown brands or models, valued with a wider interval: {count} ({values}).",
     },
     "model-unknown": {
-        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} lignes "
+        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} "
         "({values}).",
-        "en": "Models without statistics, valued with a wider interval: {count} rows ({values}).",
+        "en": "Models without statistics, valued with a wider interval: {count} ({values}).",
     },
     "asking-prices-low": {
         "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
@@ -353,6 +498,10 @@ NOTICE_SCOPE: Texts = {
 """Appended to a notice that is based on the first rows only."""
 
 ROW_MESSAGES: dict[str, Texts] = {
+    "repeated-header": {
+        "fr": "La ligne répète les titres de colonnes.",
+        "en": "The row repeats the header.",
+    },
     "wrong-cell-count": {
         "fr": "Nombre de cellules de la ligne : {found} au lieu de {expected}.",
         "en": "Number of cells in the row: {found} instead of {expected}.",

@@ -1,11 +1,13 @@
 """The ledger of batches in Redis: steps, leases and counters, each change one atomic script."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
+from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
 from shared.redis import batch_scripts, keys
@@ -17,6 +19,10 @@ ENDED_TTL_S = 3600
 OVERDUE_LIMIT = 64
 ROW_REJECTED = "row-rejected"
 """Error of a batch that ends at its first rejected row, as requested."""
+
+CORRECTIONS_LOCK = "corrections"
+CORRECTIONS_LOCK_TTL_S = 120
+"""Longer than the check of the rows of a correction takes."""
 
 _ASSEMBLE = -1
 
@@ -117,6 +123,17 @@ class BatchLedger:
             pipeline.delete(keys.batch_export(batch_id, name))
             pipeline.publish(keys.PROGRESS_CHANNEL, batch_id)
             pipeline.execute()
+
+    def lock_corrections(self, batch_id: BatchId) -> bool:
+        """Begin the acceptance of a correction of a batch; False if another one is accepted now."""
+        key = keys.batch_export(batch_id, CORRECTIONS_LOCK)
+        with broker_errors():
+            return bool(self._client.set(key, 1, nx=True, ex=CORRECTIONS_LOCK_TTL_S))
+
+    def unlock_corrections(self, batch_id: BatchId) -> None:
+        """End the acceptance of a correction; after a failure, the lock expires by itself."""
+        with contextlib.suppress(BrokerUnavailable), broker_errors():
+            self._client.delete(keys.batch_export(batch_id, CORRECTIONS_LOCK))
 
     def restore(
         self,

@@ -56,27 +56,39 @@ def escape_header(names: Sequence[str]) -> list[str]:
     return escaped
 
 
-def csv_cell(text: str) -> bytes:
+def csv_cell(text: str, delimiter: str = ",") -> bytes:
     r"""A cell of a result file, as `csv_lines` writes it among other cells.
 
     >>> csv_cell("a b"), csv_cell('a "b", c')
     (b'a b', b'"a ""b"", c"')
     """
-    if _QUOTED.search(text) is None:
+    if delimiter not in text and _QUOTED.search(text) is None:
         return text.encode()
     return b'"%b"' % text.replace('"', '""').encode()
 
 
-_QUOTED = re.compile('[",\\r\\n]')
+_QUOTED = re.compile('["\\r\\n]')
 
 
-def csv_lines(columns: Sequence[Sequence[Any]]) -> bytes:
-    """Lines of a result file, given by column: UTF-8, comma, line feed."""
+def csv_lines(
+    columns: Sequence[Sequence[Any]], delimiter: str = ",", line_end: str = "\n"
+) -> bytes:
+    """Lines of a result file in UTF-8.
+
+    Args:
+        columns: the cells by column.
+        delimiter: between the cells.
+        line_end: of each line.
+    """
     lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
-    if "\r" in lines.getvalue():
+    csv.writer(lines, delimiter=delimiter, lineterminator=line_end).writerows(
+        zip(*columns, strict=True)
+    )
+    if line_end == "\n" and "\r" in lines.getvalue():
         # The writer quotes its own line terminator only; a lone carriage return needs quotes too.
         lines = io.StringIO()
-        quoted = csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        quoted = csv.writer(
+            lines, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL
+        )
         quoted.writerows(zip(*columns, strict=True))
     return lines.getvalue().encode()

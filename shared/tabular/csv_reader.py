@@ -4,15 +4,17 @@ An unreadable row affects no other row: an unclosed quote costs its own line onl
 bytes cost the rows that contain them. Optional cells may be missing at the end of a row.
 """
 
+import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Dialect
+from shared.tabular.encoding import BOMS, restore
 
 FIELD_MAX_CHARS = 100_000
 LINE_MAX_BYTES = 2_000_000
@@ -20,11 +22,6 @@ COLUMNS_MAX = 500
 BLOCK_BYTES = 1 << 20
 REPLACEMENT = "\ufffd"
 
-BOMS = {
-    "utf-8": b"\xef\xbb\xbf",
-    "utf-16-le": b"\xff\xfe",
-    "utf-16-be": b"\xfe\xff",
-}
 _UTF16 = frozenset({"utf-16-le", "utf-16-be"})
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 _UNREADABLE_WIDE = re.compile("[\0\ufffd]")
@@ -54,6 +51,20 @@ class SourceRow(NamedTuple):
     """Message code if the row is unreadable."""
 
 
+class CsvStyle(NamedTuple):
+    """Unusual ways of writing cells; see the members of `Dialect` of the same names."""
+
+    quoted_lines: bool = False
+    skip_initial_space: bool = False
+    misread_as: str = ""
+
+
+PLAIN = CsvStyle()
+REPEATED_HEADER = "repeated-header"
+HEADER_MIN_NAMES = 2
+"""A row that repeats so many names of the header, and has nothing else, is the header again."""
+
+
 class CsvReader:
     """Reads the rows of a file of a known dialect; lines without any value are skipped.
 
@@ -65,6 +76,7 @@ class CsvReader:
         width: number of cells of a row; None: any.
         min_cells: a row with at least so many is filled up with empty cells, because spreadsheets
             omit them at the end of a line; None: `width`.
+        style: unusual ways of writing cells.
     """
 
     def __init__(
@@ -76,24 +88,31 @@ class CsvReader:
         start: Position = START,
         width: int | None = None,
         min_cells: int | None = None,
+        style: CsvStyle = PLAIN,
     ) -> None:
         self._min_cells = width if min_cells is None else min_cells
         self._lines = _LineBuffer(stream, encoding, start)
         self._delimiter = delimiter
         self._width = width
+        self._style = style
+        self._header: Sequence[str] = ()
 
     @classmethod
     def of(cls, stream: BinaryIO, dialect: Dialect, start: Position = START) -> "CsvReader":
         """A reader of the data rows of a file whose dialect was detected."""
         width, min_cells = len(dialect.header), _min_row_cells(dialect)
         codec, delimiter = dialect.encoding, dialect.delimiter
-        reader = cls(stream, codec, delimiter, start=start, width=width, min_cells=min_cells)
+        style = CsvStyle(dialect.quoted_lines, dialect.skip_initial_space, dialect.misread_as)
+        reader = cls(
+            stream, codec, delimiter, start=start, width=width, min_cells=min_cells, style=style
+        )
         if start == START:
             reader._width = None
             rows = iter(reader)
-            for _ in range(dialect.titles + 1):
+            for _ in range(dialect.titles + dialect.has_header + dialect.unit_rows):
                 next(rows, None)
             reader._width = width
+        reader._header = dialect.header if dialect.has_header else ()
         return reader
 
     @property
@@ -103,7 +122,7 @@ class CsvReader:
 
     def __iter__(self) -> Iterator[SourceRow]:
         lines = self._lines
-        rows = csv.reader(lines.feed(), delimiter=self._delimiter)
+        rows = self._csv_rows(lines.feed())
         before = 0
         while True:
             try:
@@ -115,12 +134,28 @@ class CsvReader:
             count, before = rows.line_num - before, rows.line_num
             if cells is None or self._has_open_quote(cells, count):
                 yield self._skip_broken_line()
-                rows, before = csv.reader(lines.feed(), delimiter=self._delimiter), 0
+                rows, before = self._csv_rows(lines.feed()), 0
                 continue
+            if self._style is not PLAIN:
+                cells = self._restyle(cells)
             row = self._row(cells, count) if any(cells) else None
             lines.index += count
             if row is not None:
                 yield row
+
+    def _csv_rows(self, lines: Iterable[str]) -> Any:
+        skip_space = self._style.skip_initial_space
+        return csv.reader(lines, delimiter=self._delimiter, skipinitialspace=skip_space)
+
+    def _restyle(self, cells: list[str]) -> list[str]:
+        """The cells without quotes around the whole line, and with their letters restored."""
+        style = self._style
+        if style.quoted_lines and self._delimiter in cells[0] and not any(cells[1:]):
+            with contextlib.suppress(csv.Error, StopIteration):
+                cells = next(self._csv_rows([cells[0]]))
+        if style.misread_as:
+            cells = [restore(cell, style.misread_as) for cell in cells]
+        return cells
 
     def _has_open_quote(self, cells: list[str], count: int) -> bool:
         """Whether the record has an unclosed quote, which includes the following lines."""
@@ -156,6 +191,8 @@ class CsvReader:
         line = lines.number + 1
         if lines.suspicious and lines.is_unreadable(count):
             return SourceRow(line, [replace_unreadable(cell) for cell in cells], "unreadable-text")
+        if self._header and repeats_header(cells, self._header):
+            return SourceRow(line, cells, REPEATED_HEADER)
         if self._width is None or len(cells) == self._width:
             return SourceRow(line, cells)
         if len(cells) > self._width and not any(cells[self._width :]):
@@ -169,6 +206,18 @@ def _min_row_cells(dialect: Dialect) -> int:
     """Minimum number of cells of a row: up to the last required field."""
     places = [dialect.columns[name].index for name in REQUIRED_FIELDS if name in dialect.columns]
     return 1 + max(places, default=len(dialect.header) - 1)
+
+
+def repeats_header(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row is the header again: files that were appended to each other have it.
+
+    >>> repeats_header(["Marque", "", "Prix"], ["Marque", "column_2", "Prix"])
+    True
+    """
+    if len(cells) != len(header) or cells[-1].strip() not in ("", header[-1]):
+        return False
+    names = [(cell.strip(), name) for cell, name in zip(cells, header, strict=True) if cell.strip()]
+    return len(names) >= HEADER_MIN_NAMES and all(cell == name for cell, name in names)
 
 
 def replace_unreadable(text: str) -> str:

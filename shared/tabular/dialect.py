@@ -1,7 +1,8 @@
 """Detects the dialect of a text file from its first bytes."""
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -9,10 +10,12 @@ from shared.domain.batch import BatchOptions
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Detection, Dialect, Notice
-from shared.tabular.csv_reader import CsvReader, SourceRow, replace_unreadable
-from shared.tabular.encoding import EncodingDetector, detect_encoding
-from shared.tabular.headers import field_for_header, find_header
-from shared.tabular.sample import Sample, complete_dialect, name_columns, title_notices
+from shared.tabular.cell_evidence import is_car
+from shared.tabular.column_names import field_for_header
+from shared.tabular.csv_reader import PLAIN, CsvReader, CsvStyle, SourceRow, replace_unreadable
+from shared.tabular.encoding import EncodingDetector, detect_encoding, find_misreading
+from shared.tabular.header_row import find_header
+from shared.tabular.sample import Sample, complete_dialect, title_notices
 
 HEAD_BYTES = 1 << 18
 """Bytes of a file that are looked at."""
@@ -20,9 +23,20 @@ HEAD_BYTES = 1 << 18
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50
 
+QUOTED_MIN_SHARE = 0.8
+"""Share of the lines below the header that stand in quotes, if all lines do."""
+
+_QUOTED_LINE = re.compile(r'\s*"([^"]*(?:""[^"]*)*)"[\s,;|]*')
+_SPACE_BEFORE_QUOTE = re.compile(r'[,;\t|] +"[^"]*"\s*(?:[,;\t|]|$)')
+
 
 def detect_dialect(
-    head: bytes, detector: EncodingDetector, options: BatchOptions, *, whole: bool
+    head: bytes,
+    detector: EncodingDetector,
+    options: BatchOptions,
+    *,
+    whole: bool,
+    charset: str | None = None,
 ) -> Dialect:
     """Detect the dialect of a file; the caller's options take precedence.
 
@@ -31,49 +45,95 @@ def detect_dialect(
         detector: fed with the file as far as it has arrived.
         options: of the caller.
         whole: whether `head` is the whole file.
+        charset: the parameter of the file's Content-Type, if it has one.
 
     Raises:
         UnreadableUpload: it is empty, is no text, has no rows, or lacks required columns.
     """
     if not head:
         raise UnreadableUpload.of("empty-file")
-    encoding = detect_encoding(head, detector, options.encoding)
+    encoding = detect_encoding(head, detector, options.encoding, charset)
     if not whole:
         head = _complete_lines(head, encoding.value)
-    given = [column for _, column in options.columns]
-    delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given)
-    titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given)
-    notices = title_notices(titles)
-    if encoding.basis == "western-letters" and detector.stray_utf8_chars:
-        notices += (Notice(code="mixed-encodings", values=(str(detector.stray_utf8_chars),)),)
+    text = head.decode(encoding.value, "replace")
+    style = _detect_style(text)
+    given = options.given_headers
+    delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given, style)
+    titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given, style)
     known = Dialect(
         encoding=encoding.value,
         delimiter=delimiter.value,
         titles=len(titles),
         findings={"encoding": encoding, "delimiter": delimiter},
-        notices=notices,
+        notices=(
+            *title_notices(titles),
+            *_encoding_notices(encoding, detector, charset),
+            *_style_notices(style),
+        ),
+        **style._asdict(),
     )
     is_whole = whole and len(titles) + 1 + len(rows) < SAMPLE_ROWS
-    dialect = complete_dialect(Sample(name_columns(header), rows, is_whole), options, known)
-    if whole and not rows:
+    dialect = complete_dialect(Sample(header, rows, is_whole), options, known)
+    if whole and len(rows) + (not dialect.has_header) <= dialect.unit_rows:
         raise UnreadableUpload.of("no-rows")
     return dialect
 
 
+def _encoding_notices(
+    encoding: Detection, detector: EncodingDetector, charset: str | None
+) -> Iterator[Notice]:
+    """Notices about an encoding that was assumed, or is not that of the request."""
+    if encoding.basis == "western-letters" and detector.stray_utf8_chars:
+        yield Notice(code="mixed-encodings", values=(str(detector.stray_utf8_chars),))
+    if encoding.basis == "words":
+        yield Notice(code="assumed-encoding", values=(encoding.value,))
+    if charset is not None and encoding.basis not in ("given", "content-type", "ascii"):
+        yield Notice(code="other-charset", values=(charset[:40], encoding.value))
+
+
+def _style_notices(style: CsvStyle) -> Iterator[Notice]:
+    """Notices about unusual ways of writing that are undone."""
+    if style.misread_as:
+        yield Notice(code="misread-text", values=(style.misread_as,))
+    if style.quoted_lines:
+        yield Notice(code="quoted-lines")
+    if style.skip_initial_space:
+        yield Notice(code="space-before-quotes")
+
+
+def _detect_style(text: str) -> CsvStyle:
+    """How a text writes its cells, by its first lines."""
+    lines = [line for line in text.splitlines()[: SAMPLE_ROWS + 1] if line.strip()]
+    quoted = list(map(_is_quoted_line, lines[1:]))
+    return CsvStyle(
+        quoted_lines=bool(quoted) and sum(quoted) > QUOTED_MIN_SHARE * len(quoted),
+        skip_initial_space=any(map(_SPACE_BEFORE_QUOTE.search, lines)),
+        misread_as=find_misreading(text),
+    )
+
+
+def _is_quoted_line(line: str) -> bool:
+    """Whether a line is a single quoted cell with delimiters inside."""
+    found = _QUOTED_LINE.fullmatch(line)
+    return found is not None and any(delimiter in found[1] for delimiter in DELIMITERS)
+
+
 def _table(
-    head: bytes, encoding: str, delimiter: str, given: Sequence[str]
+    head: bytes, encoding: str, delimiter: str, given: Sequence[str], style: CsvStyle
 ) -> tuple[list[list[str]], list[list[str]]]:
     """The title rows above the header, and the first rows from the header on."""
-    rows = [row.cells for row in sample_rows(head, encoding, delimiter)]
+    rows = [row.cells for row in sample_rows(head, encoding, delimiter, style)]
     if not rows:
         raise UnreadableUpload.of("empty-file")
     header_index = find_header(rows, given)
     return rows[:header_index], rows[header_index:]
 
 
-def sample_rows(head: bytes, encoding: str, delimiter: str) -> list[SourceRow]:
+def sample_rows(
+    head: bytes, encoding: str, delimiter: str, style: CsvStyle = PLAIN
+) -> list[SourceRow]:
     """The first rows of a text, including the header."""
-    rows = CsvReader(io.BytesIO(head), encoding, delimiter)
+    rows = CsvReader(io.BytesIO(head), encoding, delimiter, style=style)
     return [
         row._replace(cells=[replace_unreadable(cell) for cell in row.cells])
         for row in islice(rows, SAMPLE_ROWS)
@@ -106,12 +166,14 @@ class _DelimiterScore(NamedTuple):
 
 
 def _detect_delimiter(
-    head: bytes, encoding: str, wanted: str | None, given: Sequence[str] = ()
+    head: bytes, encoding: str, wanted: str | None, given: Sequence[str], style: CsvStyle
 ) -> Detection:
     """The candidate with the most known columns, then the most rows as wide as the header."""
     if wanted:
         return Detection(value=wanted, confidence=1.0, basis="given")
-    scores = {candidate: _score(head, encoding, candidate, given) for candidate in DELIMITERS}
+    scores = {
+        candidate: _score(head, encoding, candidate, given, style) for candidate in DELIMITERS
+    }
     best = max(DELIMITERS, key=scores.__getitem__)
     score = scores[best]
     if score.width <= 1:
@@ -123,9 +185,11 @@ def _detect_delimiter(
     return Detection(value=best, confidence=confidence, basis="known-headers")
 
 
-def _score(head: bytes, encoding: str, delimiter: str, given: Sequence[str]) -> _DelimiterScore:
-    _, rows = _table(head, encoding, delimiter, given)
+def _score(
+    head: bytes, encoding: str, delimiter: str, given: Sequence[str], style: CsvStyle
+) -> _DelimiterScore:
+    _, rows = _table(head, encoding, delimiter, given, style)
     header = rows[0]
-    known = sum(field_for_header(name) is not None for name in header)
+    known = sum(field_for_header(name) is not None for name in header) or int(is_car(header))
     even = sum(len(row) == len(header) for row in rows) / len(rows)
     return _DelimiterScore(known, even if len(header) > 1 else 0.0, len(header))

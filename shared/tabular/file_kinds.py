@@ -19,7 +19,7 @@ from shared.domain.errors import (
     UploadTooLarge,
 )
 from shared.domain.table import FileKind
-from shared.tabular.text_kinds import foreign_text_kind
+from shared.tabular.text_kinds import foreign_text_kind, is_json
 
 KIND_HEAD_BYTES = 8_192
 """Bytes by which the kind of a file is recognised: blank lines may precede an HTML page."""
@@ -30,7 +30,7 @@ RATIO_CHECK_MIN_BYTES = 64_000_000
 
 ZIP_ENTRIES_MAX = 2_000
 PARQUET_FOOTER_MAX_BYTES = 32_000_000
-EXPECTED = "CSV, Excel (.xlsx), Parquet"
+EXPECTED = "CSV, Excel (.xlsx), Parquet, JSON"
 
 _XLSX, _PARQUET, _OLE = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
 _FOREIGN = {
@@ -121,7 +121,7 @@ def detect_kind(first: bytes) -> FileKind:
     foreign = foreign_text_kind(first)
     if foreign is not None:
         raise UnsupportedUpload(given=foreign, expected=EXPECTED)
-    return FileKind.CSV
+    return FileKind.JSON if is_json(first) else FileKind.CSV
 
 
 def check_readable(kind: FileKind, stream: BinaryIO, max_bytes: int) -> None:

@@ -1,131 +1,36 @@
 """Matches the columns of a file to the fields of the car, with a confidence."""
 
-import difflib
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from marshmallow import ValidationError
-
-from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
-from shared.domain.table import ColumnMatch
+from shared.domain.table import ColumnMatch, Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.numbers import parse_number
-from shared.tabular.csv_reader import COLUMNS_MAX
-
-TITLE_ROWS_MAX = 20
-"""A table may have titles above its header: the header is searched in so many rows."""
-
-HEADER_MIN_FIELDS = 3
-"""A single cell may be a known name by chance ("Première main"); three in one row are a header."""
-
-HEADER_READ_MAX_CHARS = 200
-"""A longer text is not looked up as a column name."""
-
-_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
-FIELD_BY_HEADER: dict[str, str] = {
-    fold(spelling): name for name in FIELD_NAMES for spelling in (*CAR_FIELDS[name].names, name)
-}
-"""The field of every folded spelling."""
-
-
-def field_for_header(header: str) -> str | None:
-    """The field of the car for a column header; None if there is none.
-
-    >>> field_for_header("Kilométrage (km)"), field_for_header("KM"), field_for_header("colour")
-    ('km_driven', 'km_driven', None)
-    """
-    if len(header) > HEADER_READ_MAX_CHARS:
-        return None
-    return FIELD_BY_HEADER.get(fold(header)) or FIELD_BY_HEADER.get(
-        fold(_BRACKETS.sub(" ", header))
-    )
-
-
-def find_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> int:
-    """Index of the header among a table's first rows; the rows above it are titles.
-
-    Args:
-        rows: the first rows.
-        given: column names from the caller's options; they count as known.
-
-    >>> find_header([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
-    1
-    """
-    known = _known_cells(rows, given)
-    most = max(known)
-    return known.index(most) if most >= HEADER_MIN_FIELDS else 0
-
-
-def has_header(rows: Sequence[Sequence[str]], given: Collection[str] = ()) -> bool:
-    """Whether one of a table's first rows is a header with known columns."""
-    return max(_known_cells(rows, given), default=0) >= HEADER_MIN_FIELDS
-
-
-def _known_cells(rows: Sequence[Sequence[str]], given: Collection[str]) -> list[int]:
-    """Number of known column names in each of the first rows."""
-    counts = []
-    for row in rows[:TITLE_ROWS_MAX]:
-        fields = {cell: field_for_header(cell) for cell in map(str.strip, row) if cell}
-        counts.append(
-            len({field or cell for cell, field in fields.items() if field or cell in given})
-        )
-    return counts
-
-
-_THOUSANDS = ("millier", "milliers", "en milliers", "thousand", "thousands", "x1000", "x 1000", "k")
-_FOREIGN = {
-    "km_driven": ("mi", "mile", "miles", "en miles", *_THOUSANDS),
-    "mileage_mpg": ("l 100", "l 100km", "l 100 km", "km l", "kmpl", "kml"),
-    "engine_cc": ("ci", "cid", "cu in", "in3", "inch3"),
-    "max_power_bhp": ("kw", "kilowatt", "kilowatts"),
-    "torque_nm": ("lb ft", "lbft", "ft lb", "ftlb", "kgm", "mkg", "kg m"),
-    "asking_price_mad": (
-        "eur",
-        "euro",
-        "euros",
-        "usd",
-        "dollars",
-        "gbp",
-        "kdh",
-        "kmad",
-        *_THOUSANDS,
-    ),
-}
-"""Folded names of other units, by field."""
-
-_CURRENCY_SYMBOLS = re.compile("[€$£]")
-"""Symbols of other currencies than the dirham; folding removes them."""
-
-_BRACKETED = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
-
-
-def foreign_unit(field: str, header: str) -> str | None:
-    """The unit that a column's name states, in brackets or as a currency symbol, if it is foreign.
-
-    >>> foreign_unit("km_driven", "Kilométrage (miles)"), foreign_unit("km_driven", "Km (km)")
-    ('miles', None)
-    >>> foreign_unit("asking_price_mad", "Prix €")
-    '€'
-    """
-    units = _FOREIGN.get(field)
-    if units is None:
-        return None
-    if field == "asking_price_mad" and (symbol := _CURRENCY_SYMBOLS.search(header)) is not None:
-        return symbol[0]
-    inside = (found.strip() for found in _BRACKETED.findall(header))
-    return next((unit for unit in inside if fold(unit) in units), None)
-
-
-HEADER_MAX_CHARS = 80
-HEADERS_SHOWN = 40
-ALIASES_SHOWN = 2
-"""Aliases shown per column when several columns are missing."""
+from shared.fields.header_names import UNIT_WORDS
+from shared.fields.units import find_unit, own_unit
+from shared.tabular import cell_evidence
+from shared.tabular.cell_evidence import Column
+from shared.tabular.column_names import (
+    ASKING_PRICE,
+    MILEAGE_KEYS,
+    NAME_MAX_CHARS,
+    POWER_KEYS,
+    header_key,
+    near_field,
+    read_name,
+)
+from shared.tabular.missing_columns import (
+    ambiguous_column,
+    list_columns,
+    missing_columns,
+    repeated_names,
+    shorten,
+    unknown_column,
+)
+from shared.tabular.prices import find_prices
 
 CONFIDENCE = {
     "given": 1.0,
@@ -134,21 +39,26 @@ CONFIDENCE = {
     "alias-and-unit": 0.9,
     "date": 0.85,
     "cells": 0.85,
+    "title": 0.8,
+    "near": 0.7,
 }
 """Confidence by the header alone; invalid cells lower it, at worst to half."""
 
-FISCAL_POWER_MAX_CV = 30
-"""Moroccan cars have 4 to 30 fiscal horsepower; few have so little real power."""
+RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
+"""Of the columns for one field; a usual alias has 3, another synonym 2."""
 
-FUEL_ECONOMY_MAX_MPG = 400
-"""Maximum of the field `mileage_mpg`."""
+NEAR_FIELDS = (*REQUIRED_FIELDS, "fuel", "transmission", "km_driven")
+"""Fields for which a name with one wrong letter is accepted, if they are in no other column."""
 
-Column = Sequence[str]
-_DATE_HEADERS = frozenset({"date de mise en circulation", "mise en circulation"})
-"""Dates contain the year; a column with the year alone is preferred."""
+AGREEMENT = 0.9
+"""Share of equal rows from which on two columns of one field say the same."""
 
-_AMBIGUOUS_POWER = frozenset({"puissance", "power"})
-_AMBIGUOUS_MILEAGE = frozenset({"mileage"})
+GOOD_SHARE, BAD_SHARE = 0.5, 0.2
+"""Shares of valid cells that make one of two columns clearly better."""
+
+_USUAL_KEYS = frozenset(
+    header_key(name) for field in FIELD_NAMES for name in (*CAR_FIELDS[field].names, field)
+)
 
 
 class _Candidate(NamedTuple):
@@ -158,66 +68,327 @@ class _Candidate(NamedTuple):
     """Index of the column."""
     field: str
     basis: str
+    unit: str | None = None
+    """The unit that its header states."""
+    rank: int = 3
 
 
-def match_header(
+class MatchedColumns(NamedTuple):
+    """What the columns of a file mean."""
+
+    columns: dict[str, ColumnMatch]
+    """By field of the car."""
+    asking: ColumnMatch | None
+    """The column of asking prices in dirhams."""
+    units: dict[str, str]
+    """Units by field that are not the field's own."""
+    currency: str | None
+    """The foreign currency of the prices."""
+    notices: tuple[Notice, ...]
+
+
+class _Matcher:
+    """Matches the columns of one file."""
+
+    def __init__(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.header = header
+        self._rows = rows
+        self.found: dict[str, _Candidate] = {}
+        self.notices: list[Notice] = []
+        self.problems: list[FieldProblem] = repeated_names(header)
+        self._has_title = False
+
+    def cells_of(self, index: int) -> Column:
+        """The first cells of a column."""
+        return [row[index] for row in self._rows if index < len(row)]
+
+    @property
+    def taken(self) -> set[int]:
+        """Indexes of the columns that are the column of a field."""
+        return {candidate.column for candidate in self.found.values()}
+
+    def add_given(self, given: Iterable[tuple[str, str]]) -> None:
+        """The columns that the caller's options name."""
+        for field, wanted in given:
+            index = find_column(self.header, wanted) if wanted else None
+            if wanted and index is None:
+                self.problems.append(unknown_column(self.header, wanted))
+            if index is not None:
+                named = read_name(self.header[index])
+                unit = named.unit if named is not None and named.field == field else None
+                self.found[field] = _Candidate(index, field, "given", unit, RANKS["given"])
+
+    def add_named(self, settled: set[str]) -> None:
+        """The columns whose names are known, except those of settled fields."""
+        rivals: dict[str, list[_Candidate]] = {}
+        for index, name in enumerate(self.header):
+            candidate = None if index in self.taken else _candidate(index, name, self.cells_of)
+            if candidate is not None and candidate.field not in settled:
+                rivals.setdefault(candidate.field, []).append(candidate)
+        for field, candidates in rivals.items():
+            best = self._best(field, candidates)
+            if best is not None:
+                self._accept(best)
+
+    def _accept(self, candidate: _Candidate) -> None:
+        self.found[candidate.field] = candidate
+        if candidate.basis == "near":
+            name = shorten(self.header[candidate.column])
+            self.notices.append(Notice(code="near-header", field=candidate.field, values=(name,)))
+
+    def _best(self, field: str, candidates: Sequence[_Candidate]) -> _Candidate | None:
+        """The best of several columns for one field; None if they contradict each other."""
+        best = candidates[0]
+        for other in candidates[1:]:
+            if self.header[best.column] == self.header[other.column]:
+                continue  # reported as a repeated name
+            better = self._better(best, other)
+            if better is None:
+                self._report_contradiction(field, best, other)
+                return None
+            best = better
+        others = [self.header[each.column] for each in candidates if each.column != best.column]
+        if others:
+            values = tuple(shorten(name) for name in others)
+            self.notices.append(Notice(code="other-column", field=field, values=values))
+        return best
+
+    def _better(self, one: _Candidate, other: _Candidate) -> _Candidate | None:
+        cells, other_cells = self.cells_of(one.column), self.cells_of(other.column)
+        valid, other_valid = (_valid_share(one.field, each) for each in (cells, other_cells))
+        if valid >= GOOD_SHARE and other_valid < BAD_SHARE:
+            return one
+        if other_valid >= GOOD_SHARE and valid < BAD_SHARE:
+            return other
+        if one.rank != other.rank:
+            return max(one, other, key=lambda candidate: candidate.rank)
+        units = (one.unit, other.unit)
+        agrees = cell_evidence.agreement(one.field, cells, other_cells, units)
+        return one if cells and agrees >= AGREEMENT else None
+
+    def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
+        if field in REQUIRED_FIELDS:
+            self.problems.append(ambiguous_column(self.header, field, one.column, other.column))
+            return
+        names = tuple(shorten(self.header[each.column]) for each in (one, other))
+        self.notices.append(Notice(code="contradicting-columns", field=field, values=names))
+
+    def add_near(self, settled: set[str]) -> None:
+        """The columns whose names are one letter away from a known one."""
+        wanted = [name for name in NEAR_FIELDS if name not in self.found and name not in settled]
+        near: dict[str, list[int]] = {}
+        for index, name in enumerate(self.header):
+            if index not in self.taken and read_name(name) is None:
+                field = near_field(name, wanted)
+                if field is not None:
+                    near.setdefault(field, []).append(index)
+        for field, indexes in near.items():
+            if len(indexes) == 1:
+                self._accept(_Candidate(indexes[0], field, "near", rank=RANKS["near"]))
+
+    def add_title(self, settled: set[str]) -> None:
+        """A column that holds brand and model together, if there is no column of models."""
+        has_brand = "company" in self.found or "company" in settled
+        is_left_out = "model" in settled and "model" not in self.found
+        if is_left_out or ("model" in self.found and has_brand):
+            return
+        company, model = self.found.get("company"), self.found.get("model")
+        index = cell_evidence.find_title_column(
+            self.header,
+            self.taken,
+            self.cells_of,
+            company=None if company is None else company.column,
+            model=None if model is None else model.column,
+            has_brand=has_brand,
+        )
+        if index is None:
+            return
+        if company is not None and company.column == index:
+            del self.found["company"]
+        basis = model.basis if model is not None and model.basis == "given" else "title"
+        self.found["model"] = _Candidate(index, "model", basis)
+        self._has_title = True
+        notice = Notice(code="title-column", field="model", values=(shorten(self.header[index]),))
+        self.notices.append(notice)
+
+    def add_by_cells(self, settled: set[str]) -> None:
+        """The columns of a file without a header, by what their cells look like."""
+        free = [index for index in range(len(self.header)) if index not in self.taken]
+        for field in ("year", "company", "fuel", "transmission", "condition", "km_driven"):
+            if field in self.found or field in settled:
+                continue
+            fits = [at for at in free if cell_evidence.looks_like(field, self.cells_of(at))]
+            if fits:
+                self.found[field] = _Candidate(fits[0], field, "cells")
+                free.remove(fits[0])
+        self._add_model_by_cells(free, settled)
+        numbers = [at for at in free if cell_evidence.are_odometers(self.cells_of(at))]
+        if len(numbers) == 1 and "km_driven" not in self.found and "km_driven" not in settled:
+            self.found["km_driven"] = _Candidate(numbers[0], "km_driven", "cells")
+
+    def _add_model_by_cells(self, free: list[int], settled: set[str]) -> None:
+        """The models of the brands, in any column or beside them; or a column of both."""
+        if "model" in self.found or "model" in settled:
+            return
+        company = self.found.get("company")
+        if company is None:
+            titles = [at for at in free if cell_evidence.looks_like("title", self.cells_of(at))]
+            model = titles[0] if titles and "company" not in settled else None
+        else:
+            model = cell_evidence.find_models(free, self.cells_of, company.column)
+        if model is not None:
+            basis = "title" if company is None else "cells"
+            self.found["model"] = _Candidate(model, "model", basis)
+            free.remove(model)
+
+    def add_missing(self, settled: set[str]) -> None:
+        """A problem if needed columns are missing."""
+        optional = {"company"} if self._has_title else set()
+        missing = [
+            name
+            for name in REQUIRED_FIELDS
+            if name not in self.found and name not in settled and name not in optional
+        ]
+        if missing:
+            self.problems += missing_columns(self.header, missing, self.taken, self.cells_of)
+
+    def list_columns(self, asking: int | None) -> None:
+        """Let problems that a choice of columns solves list the columns.
+
+        Args:
+            asking: index of the column of asking prices.
+        """
+        matched = {field: candidate.column for field, candidate in self.found.items()}
+        if asking is not None:
+            matched.setdefault(ASKING_PRICE, asking)
+        for problem in self.problems:
+            if problem.code in {"missing-column", "ambiguous-column"}:
+                columns = {**matched, **problem.params.get("matched", {})}
+                problem.params |= list_columns(self.header, columns, self.cells_of)
+
+    def add_units(self) -> None:
+        """The units that a column of their own states; a field in several units is left out."""
+        for index, name in enumerate(self.header):
+            *base, last = header_key(name).split() or [""]
+            if last not in UNIT_WORDS or not base:
+                continue
+            for field, candidate in list(self.found.items()):
+                key = header_key(self.header[candidate.column]).split()
+                if candidate.column != index and set(base) <= set(key):
+                    self._set_unit(field, candidate, self.cells_of(index))
+
+    def _set_unit(self, field: str, candidate: _Candidate, cells: Column) -> None:
+        units = {find_unit(field, cell) for cell in cells if not is_blank(cell)}
+        if len(units) == 1:
+            self.found[field] = candidate._replace(unit=units.pop())
+        elif units:
+            del self.found[field]
+            name = shorten(self.header[candidate.column])
+            self.notices.append(Notice(code="mixed-units", field=field, values=(name,)))
+
+    def matches(self) -> dict[str, ColumnMatch]:
+        """The columns found, with the confidence of each."""
+        return {
+            field: ColumnMatch(
+                index=candidate.column,
+                confidence=confidence_of(candidate.basis, field, self.cells_of(candidate.column)),
+                basis=candidate.basis,
+            )
+            for field, candidate in self.found.items()
+            if field != ASKING_PRICE
+        }
+
+    def units(self, below: Mapping[int, str]) -> dict[str, str]:
+        """The units of whole columns that are not the fields' own.
+
+        Args:
+            below: texts of units in a row below the header, by column.
+        """
+        units = {}
+        for field, candidate in self.found.items():
+            unit = candidate.unit
+            if candidate.column in below:
+                named = read_name(f"{self.header[candidate.column]} ({below[candidate.column]})")
+                unit = unit if named is None else named.unit or unit
+            if unit is not None and unit != own_unit(field):
+                units[field] = unit
+                self.notices.append(Notice(code="unit-converted", field=field, values=(unit,)))
+        return units
+
+
+def match_columns(
     header: Sequence[str],
     given: Iterable[tuple[str, str]] = (),
     rows: Sequence[Sequence[str]] = (),
-) -> dict[str, ColumnMatch]:
+    *,
+    constants: Mapping[str, str] | None = None,
+    has_header: bool = True,
+    units_below: Mapping[int, str] | None = None,
+) -> MatchedColumns:
     """The column of each field that the file has.
-
-    Of several columns for one field, the one with the field's own name is taken.
 
     Args:
         header: the names of the file's columns.
         given: the caller's options: pairs of a field and a header, a position (`#3`), or "" for
             a field that is in no column.
-        rows: some rows of the file, for the confidence.
+        rows: some rows of the file, for the evidence of their cells.
+        constants: texts of fields that hold for all rows; these fields are in no column.
+        has_header: whether the names are the file's own.
+        units_below: texts of the units in a row below the header, by column.
 
     Raises:
-        UnreadableUpload: a required column is missing, a name occurs twice, or two columns match
-            the same field.
+        UnreadableUpload: a required column is missing, a name occurs twice, or two columns of a
+            required field contradict each other.
     """
-    if len(header) > COLUMNS_MAX:
-        raise UnreadableUpload.of(
-            "too-many-columns", "/header", maximum=COLUMNS_MAX, count=len(header)
-        )
-    problems = _repeated_names(header)
+    constant, below = set(constants or {}), units_below or {}
+    given = [(field, wanted) for field, wanted in given if field not in constant]
+    matcher = _Matcher(header, rows)
+    matcher.add_given(given)
+    settled = {field for field, _ in given} | constant
+    matcher.add_named(settled)
+    matcher.add_near(settled)
+    if not has_header:
+        matcher.add_by_cells(settled)
+    matcher.add_title(settled)
+    matcher.add_units()
+    matcher.add_missing(constant)
+    asking = matcher.found.get(ASKING_PRICE)
+    names = _with_units(header, below)
+    prices = find_prices(
+        names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
+    )
+    if matcher.problems:
+        matcher.list_columns(prices.column)
+        raise UnreadableUpload(matcher.problems)
+    if ASKING_PRICE in settled and asking is None:
+        prices = prices._replace(column=None, currency=None, notices=())
+    match = None
+    if prices.column is not None:
+        cells = matcher.cells_of(prices.column)
+        confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
+        match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
+    units = matcher.units(below)
+    notices = (*matcher.notices, *prices.notices)
+    if not has_header:
+        notices = (_no_header(matcher.matches(), match), *notices)
+    return MatchedColumns(matcher.matches(), match, units, prices.currency, notices)
 
-    def cells_of(index: int) -> Column:
-        return [row[index] for row in rows if index < len(row)]
 
-    candidates = dict(_given_candidates(header, given, problems))
-    _add_candidates(header, cells_of, candidates, problems)
-    found = {field: candidate for field, candidate in candidates.items() if candidate is not None}
-    if not any(problem.code == "foreign-unit" for problem in problems):
-        problems += _missing_columns(header, found)
-    if problems:
-        raise UnreadableUpload(problems)
-    return {
-        field: ColumnMatch(
-            index=candidate.column,
-            confidence=confidence_of(candidate.basis, field, cells_of(candidate.column)),
-            basis=candidate.basis,
-        )
-        for field, candidate in found.items()
-    }
+def _with_units(header: Sequence[str], below: Mapping[int, str]) -> list[str]:
+    """Headers together with the units below them."""
+    return [
+        f"{name} ({below[index]})" if index in below else name for index, name in enumerate(header)
+    ]
 
 
-def _given_candidates(
-    header: Sequence[str], given: Iterable[tuple[str, str]], problems: list[FieldProblem]
-) -> Iterator[tuple[str, _Candidate | None]]:
-    """The columns from the caller's options; None for a field that is in no column."""
-    for field, wanted in given:
-        index = find_column(header, wanted) if wanted else None
-        if wanted and index is None:
-            problems.append(
-                FieldProblem(
-                    "?columns", "unknown-column", column=_short(wanted), found=format_header(header)
-                )
-            )
-        yield field, None if index is None else _Candidate(index, field, "given")
+def _no_header(columns: Mapping[str, ColumnMatch], asking: ColumnMatch | None) -> Notice:
+    """The notice that a file has no header, with what its columns were taken for."""
+    fields = {match.index: field for field, match in columns.items()}
+    if asking is not None:
+        fields[asking.index] = ASKING_PRICE
+    return Notice(
+        code="no-header", values=tuple(f"#{index + 1}: {fields[index]}" for index in sorted(fields))
+    )
 
 
 def find_column(header: Sequence[str], wanted: str) -> int | None:
@@ -228,188 +399,40 @@ def find_column(header: Sequence[str], wanted: str) -> int | None:
     is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
     if wanted.startswith("#") and is_number:
         return int(position) - 1 if 1 <= int(position) <= len(header) else None
-    names = [fold(name) for name in header]
-    return names.index(fold(wanted)) if fold(wanted) in names else None
-
-
-def _add_candidates(
-    header: Sequence[str],
-    cells_of: Callable[[int], Column],
-    candidates: dict[str, _Candidate | None],
-    problems: list[FieldProblem],
-) -> None:
-    """Find the columns of the fields that the caller's options do not name."""
-    settled = set(candidates)
-    taken = {candidate.column for candidate in candidates.values() if candidate is not None}
-    for index, name in enumerate(header):
-        candidate = _candidate(index, name, cells_of)
-        if candidate is None or candidate.field in settled or index in taken:
-            continue
-        if (unit := foreign_unit(candidate.field, name)) is not None:
-            settled.add(candidate.field)
-            problems.append(
-                FieldProblem(
-                    f"/header/{index}",
-                    "foreign-unit",
-                    column=_short(name),
-                    unit=unit,
-                    wanted=CAR_FIELDS[candidate.field].unit,
-                    meaning=candidate.field,
-                    place=index + 1,
-                )
-            )
-            continue
-        before = candidates.get(candidate.field)
-        if before is None or _is_better(candidate, before):
-            candidates[candidate.field] = candidate
-        elif name != header[before.column] and not _is_better(before, candidate):
-            problems.append(
-                FieldProblem(
-                    f"/header/{index}",
-                    "ambiguous-column",
-                    column=_short(name),
-                    other=_short(header[before.column]),
-                    meaning=candidate.field,
-                )
-            )
-
-
-def _is_better(one: _Candidate, other: _Candidate) -> bool:
-    """Whether a candidate ranks higher: own name, then alias, then date or cells."""
-    ranks = {"name": 2, "date": 0, "cells": 0}
-    return ranks.get(one.basis, 1) > ranks.get(other.basis, 1)
+    for spelling in (fold, header_key):
+        names = [spelling(name) for name in header]
+        if spelling(wanted) and spelling(wanted) in names:
+            return names.index(spelling(wanted))
+    return None
 
 
 def _candidate(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
-    if fold(name) in _AMBIGUOUS_MILEAGE and _is_odometer(cells_of(index)):
-        return _Candidate(index, "km_driven", "cells")
-    field = field_for_header(name)
-    if field is None:
+    """The column as that of the field which its name means, or its cells if the name is open."""
+    key = header_key(name) if len(name) <= NAME_MAX_CHARS else ""
+    if key in MILEAGE_KEYS:
+        if cell_evidence.is_odometer(cells_of(index)):
+            return _Candidate(index, "km_driven", "cells", rank=RANKS["cells"])
         return None
-    if name == field:
-        return _Candidate(index, field, "name")
-    if fold(name) in _AMBIGUOUS_POWER and _is_fiscal_power(cells_of(index)):
-        return _Candidate(index, "fiscal_power_cv", "cells")
-    if fold(name) in _DATE_HEADERS:
-        return _Candidate(index, field, "date")
-    return _Candidate(index, field, "alias" if fold(name) in FIELD_BY_HEADER else "alias-and-unit")
-
-
-def _is_fiscal_power(cells: Column) -> bool:
-    """Whether the cells of a column named "power" are fiscal horsepower: `7`, `8 CV`."""
-    return _mostly(cells, "cv", lambda number: number <= FISCAL_POWER_MAX_CV)
-
-
-def _is_odometer(cells: Column) -> bool:
-    """Whether the cells of a column named "mileage" are too large for miles per gallon."""
-    return _mostly(cells, "km", lambda number: number > FUEL_ECONOMY_MAX_MPG)
-
-
-def _mostly(cells: Column, unit: str, holds: Callable[[float], bool]) -> bool:
-    """Whether more than half of the filled cells are numbers, with this unit or none, that hold."""
-    filled = [fold(cell) for cell in cells if not is_blank(cell)]
-    numbers = [parse_number(text.removesuffix(unit), whole=True) for text in filled]
-    return sum(number is not None and holds(number) for number in numbers) > len(filled) / 2
+    found = read_name(name)
+    if name not in CAR_FIELDS and key in POWER_KEYS:
+        if cell_evidence.is_fiscal_power(cells_of(index)):
+            return _Candidate(index, "fiscal_power_cv", "cells", rank=RANKS["cells"])
+        return _Candidate(index, "max_power_bhp", "alias", None if found is None else found.unit)
+    if found is None or found.field == ASKING_PRICE:
+        return None
+    rank = RANKS.get(found.basis, 3 if key in _USUAL_KEYS else 2)
+    return _Candidate(index, found.field, found.basis, found.unit, rank)
 
 
 def confidence_of(basis: str, field: str, cells: Column) -> float:
     """Confidence that a column with these cells is a field, given the evidence of its header."""
     filled = [cell for cell in cells if not is_blank(cell)]
-    share = sum(_is_valid(field, cell) for cell in filled) / len(filled) if filled else 1.0
-    return round(CONFIDENCE[basis] * (0.5 + 0.5 * share), 2)
+    share = cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))
+    return round(CONFIDENCE[basis] * (0.5 + 0.5 * (share if filled else 1.0)), 2)
 
 
-def _is_valid(field: str, cell: str) -> bool:
-    try:
-        CAR_FIELDS[field].deserialize(cell)
-    except ValidationError:
-        return False
-    return True
-
-
-def _repeated_names(header: Sequence[str]) -> list[FieldProblem]:
-    first: dict[str, int] = {}
-    places = [(first.setdefault(name, index), index) for index, name in enumerate(header)]
-    return [
-        FieldProblem(
-            f"/header/{index}", "duplicate-column",
-            column=_short(header[index]), position=index + 1, first=before + 1,
-        )
-        for before, index in places
-        if before < index
-    ]  # fmt: skip
-
-
-def _missing_columns(header: Sequence[str], found: Mapping[str, _Candidate]) -> list[FieldProblem]:
-    """One problem for all missing required columns."""
-    missing = [name for name in REQUIRED_FIELDS if name not in found]
-    if not missing:
-        return []
-    taken = {candidate.column for candidate in found.values()}
-    free = {fold(name): name for index, name in enumerate(header) if index not in taken}
-    near = {name: column for name in missing if (column := _closest(name, free))}
-    mapping = ",".join(f"{name}:{column}" for name, column in near.items())
-    named = ALIASES_SHOWN if len(missing) > 1 else None
-    return [
-        FieldProblem(
-            "/header",
-            "missing-column",
-            fields=missing,
-            columns=", ".join(
-                f"{name} ({', '.join(CAR_FIELDS[name].aliases[:named])})" for name in missing
-            ),
-            found=format_header(header),
-            mapping=f"columns={mapping or missing[0] + ':#3'}",
-        )
-    ]
-
-
-def _closest(field: str, free: Mapping[str, str]) -> str | None:
-    """The header that is most similar to a spelling of the field, if any is."""
-    spellings = (spelling for spelling, name in FIELD_BY_HEADER.items() if name == field)
-    for spelling in spellings:
-        near = difflib.get_close_matches(spelling, free, n=1, cutoff=0.8)
-        if near:
-            return _short(free[near[0]])
-    return None
-
-
-def format_header(header: Sequence[str]) -> str:
-    """The names of a header for a message."""
-    names = ", ".join(_short(name) for name in islice(header, HEADERS_SHOWN))
-    return names + ", …" if len(header) > HEADERS_SHOWN else names
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= HEADER_MAX_CHARS else name[: HEADER_MAX_CHARS - 1] + "…"
-
-
-ASKING_PRICE = "asking_price_mad"
-_HEADERS = frozenset(map(fold, (ASKING_PRICE, *CAR_FIELDS[ASKING_PRICE].names)))
-_OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
-"""Columns of a result that is uploaded again: its estimates are no asking prices."""
-
-
-def find_asking_column(
-    header: Sequence[str], taken: Collection[int], rows: Sequence[Sequence[str]]
-) -> ColumnMatch | None:
-    """The first column with a name of the asking price; None if there is none.
-
-    Args:
-        header: the names of the file's columns.
-        taken: indexes of the columns that are fields of the car.
-        rows: some rows of the file, for the confidence.
-
-    >>> find_asking_column(["Marque", "Prix"], {0}, [])
-    ColumnMatch(index=1, confidence=0.95, basis='alias')
-    """
-    for index, name in enumerate(header):
-        if index in taken or name in _OURS or foreign_unit(ASKING_PRICE, name) is not None:
-            continue
-        if fold(name) in _HEADERS:
-            basis = "name" if name == ASKING_PRICE else "alias"
-            cells = [row[index] for row in rows if index < len(row)]
-            return ColumnMatch(
-                index=index, confidence=confidence_of(basis, ASKING_PRICE, cells), basis=basis
-            )
-    return None
+def _valid_share(field: str, cells: Column) -> float:
+    """Share of the filled cells that have a normal form; brands must be known ones."""
+    if field == "company":
+        return cell_evidence.share(cells, cell_evidence.is_brand)
+    return cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))

@@ -11,14 +11,11 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.table import ColumnMatch, Detection, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category, Number
-from shared.tabular.headers import (
-    ASKING_PRICE,
-    field_for_header,
-    find_asking_column,
-    find_column,
-    format_header,
-    match_header,
-)
+from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.csv_reader import COLUMNS_MAX
+from shared.tabular.header_row import HeaderPlace, name_columns, place_header
+from shared.tabular.headers import find_column, match_columns
+from shared.tabular.missing_columns import format_header
 
 NOTICE_MAX_VALUES = 5
 """Maximum values that a notice quotes."""
@@ -29,7 +26,8 @@ NOTICE_MAX_CHARS = 40
 IGNORED_OPTIONS: Mapping[FileKind, Sequence[str]] = {
     FileKind.CSV: ("sheet",),
     FileKind.XLSX: ("encoding", "delimiter"),
-    FileKind.PARQUET: ("encoding", "delimiter", "sheet"),
+    FileKind.PARQUET: ("encoding", "delimiter", "sheet", "header"),
+    FileKind.JSON: ("encoding", "delimiter", "sheet", "header"),
 }
 """Options that do not apply to a kind of file."""
 
@@ -42,69 +40,85 @@ class Sample(NamedTuple):
     """The first rows of a table."""
 
     header: Sequence[str]
+    """Cells of the first row: the header, or the first car of a table without one."""
     rows: Rows
     is_whole: bool
     """Whether these are all rows of the table."""
 
 
-def name_columns(cells: Sequence[str]) -> list[str]:
-    """Header cells as names; a column without one is named by its position.
-
-    A repeated unknown name gets a number. A repeated name of a field stays as it is: the caller has
-    to say which column is meant.
-
-    >>> name_columns([" Marque ", "", "Note", "Note"])
-    ['Marque', 'column_2', 'Note', 'Note (2)']
-    """
-    names: list[str] = []
-    seen: Counter[str] = Counter()
-    taken = {cell.strip() for cell in cells}
-    for index, cell in enumerate(cells):
-        name = cell.strip() or f"column_{index + 1}"
-        seen[name] += 1
-        number, numbered = seen[name], name
-        while (
-            number > 1 and not _is_known_column(name) and (numbered in names or numbered in taken)
-        ):
-            numbered = f"{name} ({number})"
-            number += 1
-        names.append(numbered)
-    return names
-
-
-def _is_known_column(name: str) -> bool:
-    return field_for_header(name) is not None or find_asking_column([name], (), ()) is not None
-
-
 def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
-    """Add columns, decimal sign and notices to a dialect.
+    """Add columns, units, decimal sign and notices to a dialect.
 
     Args:
-        sample: header and first rows.
+        sample: header, or first car, and first rows.
         options: of the caller, which take precedence.
         known: the dialect without them.
 
     Raises:
         UnreadableUpload: required columns are missing or ambiguous.
     """
-    columns = match_header(sample.header, options.columns, sample.rows)
-    asking = columns.pop(ASKING_PRICE, None)
-    if ASKING_PRICE not in dict(options.columns):
-        taken = {match.index for match in columns.values()}
-        asking = find_asking_column(sample.header, taken, sample.rows)
-    _check_key_column(sample.header, options.key_column)
-    numbers = columns if asking is None else {**columns, ASKING_PRICE: asking}
-    decimal = find_decimal(sample.rows, numbers, options.decimal)
-    notices = (*_option_notices(known.kind, options), *_cell_notices(sample, columns))
+    if options.expected_header:
+        return dataclasses.replace(known, header=tuple(name_columns(sample.header)))
+    if len(sample.header) > COLUMNS_MAX:
+        count = len(sample.header)
+        raise UnreadableUpload.of("too-many-columns", "/header", maximum=COLUMNS_MAX, count=count)
+    place = place_header(sample.header, sample.rows, options, known.kind)
+    sample = Sample(place.header, place.rows, sample.is_whole)
+    found = match_columns(
+        place.header,
+        options.columns,
+        place.rows,
+        constants=dict(options.constants),
+        has_header=place.has_header,
+        units_below=place.units,
+    )
+    _check_key_column(place.header, options.key_column)
+    numbers = (
+        found.columns if found.asking is None else {**found.columns, ASKING_PRICE: found.asking}
+    )
+    decimal = find_decimal(place.rows, numbers, options.decimal)
+    notices = (
+        *_option_notices(known.kind, options),
+        *_place_notices(place),
+        *found.notices,
+        *_key_notices(sample, options.key_column),
+        *_cell_notices(sample, found.columns),
+    )
     return dataclasses.replace(
         known,
-        header=tuple(sample.header),
-        columns=columns,
-        asking=asking,
+        header=tuple(place.header),
+        has_header=place.has_header,
+        unit_rows=place.unit_rows,
+        columns=found.columns,
+        asking=found.asking,
+        units=found.units,
+        constants=dict(options.constants),
+        currency=found.currency,
         decimal=decimal.value,
         findings={**known.findings, "decimal": decimal},
         notices=(*known.notices, *notices),
     )
+
+
+def _place_notices(place: HeaderPlace) -> Iterator[Notice]:
+    """Notices about rows and names around the header."""
+    if place.has_row_names:
+        yield Notice(code="row-names", values=(place.header[0],))
+    if place.unit_rows:
+        yield Notice(code="units-below-header", values=tuple(place.units.values()))
+
+
+def _key_notices(sample: Sample, key_column: str | None) -> Iterator[Notice]:
+    """The notice that cells of the key column repeat or are empty."""
+    key = key_index(sample.header, key_column)
+    if key is None:
+        return
+    counts = Counter(cell.strip() for cell in _cells(sample.rows, key))
+    repeated = [cell for cell, count in counts.items() if count > 1 or not cell]
+    if repeated:
+        quoted = tuple(cell[:NOTICE_MAX_CHARS] or "«»" for cell in repeated[:NOTICE_MAX_VALUES])
+        looked_at = None if sample.is_whole else len(sample.rows)
+        yield Notice(code="repeated-keys", values=quoted, rows=looked_at)
 
 
 def key_index(header: Sequence[str], key_column: str | None) -> int | None:

@@ -25,6 +25,19 @@ _SYLK = re.compile(r"ID;P[A-Z0-9]+(?:;\w+)*\r?\n(?:P;P|B;[XY]\d|C;[XY]\d|F;[PWXY
 _DIF = re.compile(r"TABLE\r?\n0,1\r?\n\"")
 
 
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*\]\s*$|\[\s*\{\s*["}]|\[\s*\[\s*")')
+"""An object, a list of objects, or a list of lists."""
+
+
+def is_json(first: bytes) -> bool:
+    """Whether a text is JSON, by its first bytes.
+
+    >>> is_json(b'[{"make": "Kia"}]'), is_json(b"[make];[model]")
+    (True, False)
+    """
+    return _JSON.match(_decoded(first).lstrip("\ufeff")) is not None
+
+
 def foreign_text_kind(first: bytes) -> str | None:
     r"""The name of a text format other than CSV; None if the text may be a CSV.
 

@@ -39,14 +39,13 @@ def find_brand(catalogue: Catalogue, text: str) -> BrandReading | None:
     return None
 
 
-def find_brand_inside(catalogue: Catalogue, text: str) -> BrandReading | None:
-    """The known brand behind other words of a text; None if there is none."""
+def find_brand_inside(catalogue: Catalogue, text: str) -> tuple[str, BrandReading] | None:
+    """The words before a known brand within a text, and the brand; None if there is none."""
     words = text.split(" ")
     for place in range(1, len(words)):
         found = find_brand(catalogue, " ".join(words[place:]))
         if found is not None:
-            rest = " ".join([*words[:place], *found.rest.split()])
-            return found._replace(rest=rest)
+            return " ".join(words[:place]), found
     return None
 
 

@@ -22,6 +22,14 @@ def digits_of(text: str) -> str:
     return "".join(filter(str.isdigit, text))
 
 
+_SHAPES = str.maketrans("oil", "011")
+
+
+def shape_of(text: str) -> str:
+    """A compact text with letters replaced by the digits they look like: "2oo8" is "2008"."""
+    return text.translate(_SHAPES)
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model of a brand."""
@@ -52,6 +60,8 @@ class Brand:
     """Names and aliases with their spaces."""
     by_digits: dict[str, list[str]] = field(default_factory=dict)
     """The spellings by their digits: a correction never changes digits."""
+    by_shape: dict[str, list[str]] = field(default_factory=dict)
+    """The spellings by their shape (`shape_of`)."""
     by_last_word: dict[str, list[str]] = field(default_factory=dict)
     """Models of several words by the last one, if it has letters."""
     generations: set[str] = field(default_factory=set)
@@ -89,6 +99,7 @@ class Brand:
         ordered = self.ordered = sorted(self.spellings)
         for place, spelling in enumerate(ordered):
             self.by_digits.setdefault(digits_of(spelling), []).append(spelling)
+            self.by_shape.setdefault(shape_of(spelling), []).append(spelling)
             for longer in ordered[place + 1 :]:
                 if not longer.startswith(spelling):
                     break
@@ -113,6 +124,8 @@ class Catalogue:
         for name, each in content["brands"].items():
             for alias in each.get("aliases", ()):
                 self.brand_spellings.setdefault(compact(alias), name)
+        self.longest_brand = max(map(len, self.brand_spellings))
+        """Characters of the longest spelling of a brand."""
         self.rebadged = {
             (company, compact(model)): (to_company, to_model)
             for company, model, to_company, to_model in content["rebadged"]
@@ -120,8 +133,26 @@ class Catalogue:
         self.owners: dict[str, list[str]] = {}
         """Brands that have a model of each spelling."""
         for name, brand in self.brands.items():
-            for spelling in brand.spellings:
+            for spelling, model in brand.spellings.items():
+                if is_run_together(brand, spelling, model):
+                    continue
                 self.owners.setdefault(spelling, []).append(name)
+
+
+def is_run_together(brand: Brand, written: str, model: str) -> bool:
+    """Whether a text has digits of a model and of its generation in one word, as "a45".
+
+    "a4 5" is the fifth A4; "a45", or "c33", is something else.
+
+    Args:
+        brand: the brand of the model.
+        written: the text that spells the model's name.
+        model: name of the model.
+    """
+    if model not in brand.generations:
+        return False
+    base, _, number = model.rpartition(" ")
+    return base[-1].isdigit() and written.rsplit(" ", maxsplit=1)[-1] != number
 
 
 def _brand(name: str, content: Mapping[str, Any]) -> Brand:

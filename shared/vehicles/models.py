@@ -7,13 +7,14 @@ from typing import NamedTuple
 from rapidfuzz.distance import OSA
 
 from shared.domain.reading import MAX_SUGGESTIONS, Match
-from shared.vehicles.catalogue import Brand, compact, digits_of
-from shared.vehicles.designations import designated
+from shared.vehicles.catalogue import Brand, compact, digits_of, is_run_together
+from shared.vehicles.designations import MERCEDES, designated
 from shared.vehicles.similar import (
     LONG_NAME,
     completions,
     corrections,
     distant_corrections,
+    lookalike,
     similar_models,
 )
 
@@ -27,11 +28,19 @@ _GENERATION = re.compile(r"(?:mk|gen)(\d{1,2})")
 _FACELIFT = re.compile(r"([6-9])\.5")
 """A generation after its facelift, as in "golf 7.5"; smaller numbers are engine sizes."""
 _MAX_GENERATION = 99
+_ZEROS = re.compile(r"(?<=\d)o+|o+(?=\d)")
+"""Letters O among digits."""
 _COUNTED = frozenset(
     {"portes", "porte", "p", "places", "place", "pl", "cv", "ch", "hp", "vitesses", "vitesse"}
     | {"doors", "door", "seats", "seater", "cylindres"}
 )
 """A number before one of these words counts something."""
+_SUFFIXED_NUMBER = re.compile(r"(\d{3,4})([a-z]{1,6})")
+"""A number with the version attached, as "208gti"."""
+_SAME_CAR_VERSIONS = frozenset({"vogue"})
+"""Words of a version that name a model of their own, which is the same car."""
+_ATTACHED_VERSIONS = frozenset({"plus"})
+"""Words that follow a version, too: "golf 7 carat plus" is no Golf Plus."""
 _LINES = frozenset({"sport", "pack", "line", "performance"})
 """A letter before one of these words belongs to it: "M Sport" is no model."""
 VERSION_WORDS = frozenset({
@@ -63,22 +72,43 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
     Words after the name may be a slip of a longer name ("range rover evqoue"), name another model,
     or be a generation that does not exist; all others are taken for the version.
     """
-    if (name := brand.spellings.get(compact(text))) is not None:
+    if (name := _spelled(brand, text)) is not None:
         is_name = compact(text) in brand.exact
         return ModelReading(name, Match.EXACT if is_name else Match.ALIAS)
     words = text.split(" ")[:MAX_WORDS]
     for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
-        spelling = "".join(words[:length])
-        if (name := brand.spellings.get(spelling)) is None:
+        if (name := _spelled(brand, " ".join(words[:length]))) is None:
             continue
         rest = words[length:]
         if length > 1 and _is_count(words[length - 1], rest):
             continue
-        return _with_rest(brand, words[:length], rest)
+        return _with_rest(brand, name, words[:length], rest)
     name = designated(brand.name, text)
-    if name is None or name not in brand.models:
+    if name is not None and name in brand.models:
+        if (longer := _separated_name(brand, name, words[1:])) is not None:
+            return longer
+        return _with_other_models(brand, name, text, words[1:])
+    return _suffixed_number(brand, words)
+
+
+def _spelled(brand: Brand, text: str) -> str | None:
+    """The model that a whole text spells; None if it spells none."""
+    name = brand.spellings.get(compact(text))
+    return None if name is None or is_run_together(brand, text, name) else name
+
+
+def _suffixed_number(brand: Brand, words: Sequence[str]) -> ModelReading | None:
+    """The reading of a number and a version in one word, as "208gti"; None if it is none."""
+    found = _SUFFIXED_NUMBER.fullmatch(words[0])
+    if found is None or found[1] not in brand.spellings:
         return None
-    return _with_other_models(brand, name, text, words[1:])
+    attached = [longer.removeprefix(found[1]) for longer in brand.longer.get(found[1], ())]
+    if any(found[2].startswith(letters) for letters in attached):
+        return None  # "500lx" may be a 500L
+    if len(found[2]) == 1 and any(len(each) == 1 and each.isalpha() for each in attached):
+        return None  # "500g" may be a slip of "500l"
+    name = brand.spellings[found[1]]
+    return _with_rest(brand, name, [found[1]], [found[2], *words[1:]])
 
 
 def _is_count(word: str, rest: Sequence[str]) -> bool:
@@ -90,16 +120,17 @@ def _is_count(word: str, rest: Sequence[str]) -> bool:
     return len(word) == 1 and rest[0] in _LINES
 
 
-def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> ModelReading:
-    """The reading of the words of a known spelling and the words after it."""
+def _with_rest(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str]) -> ModelReading:
+    """The reading of the words that spell a known name and the words after it."""
     spelling = "".join(known)
-    name = brand.spellings[spelling]
     text = " ".join([*known, *rest])
     longer = _longer_names(brand, spelling, rest)
     if len(longer) == 1:
         return ModelReading(longer[0], Match.CORRECTED, (name,))
     if longer:
         return ModelReading(text, Match.AMBIGUOUS, _some([*longer, name]))
+    if (separated := _separated_name(brand, name, rest)) is not None:
+        return separated
     if (numbered := _with_generation(brand, name, rest)) is not None:
         return numbered
     if others := _nearer_names(brand, known, rest[0]):
@@ -107,15 +138,45 @@ def _with_rest(brand: Brand, known: Sequence[str], rest: Sequence[str]) -> Model
     return _with_other_models(brand, name, text, rest)
 
 
+def _separated_name(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
+    """The longer name whose last or first words stand behind words of the version.
+
+    "c3 1.2 aircross" is a C3 Aircross and "cherokee grand" a Grand Cherokee. A word that also
+    names versions leaves it open: "pajero 3.2 sport".
+    """
+    base = compact(_without_generation(brand, name))
+    for place in range(len(rest)):
+        for length in range(min(_MAX_NAME_WORDS - 1, len(rest) - place), 0, -1):
+            part = "".join(rest[place : place + length])
+            if len(part) < _MIN_REST_LETTERS or part.isdigit():
+                continue
+            longer = brand.spellings.get(base + part)
+            if longer is None and part not in VERSION_WORDS:
+                longer = brand.spellings.get(part + base)
+            if longer is None or _same_car(brand, longer, name):
+                continue
+            if part in _ATTACHED_VERSIONS and place > 0:
+                continue
+            if part in VERSION_WORDS and part not in _SAME_CAR_VERSIONS:
+                return ModelReading(name, Match.AMBIGUOUS, (longer, name))
+            return ModelReading(longer, Match.ALIAS)
+    return None
+
+
 def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
     """The reading of a known name, unless the words after it name another model."""
+    base = compact(_without_generation(brand, name))
+    rest = [word for word in rest if base + word not in brand.spellings]  # "dokker dci stepway"
     others = [other for other in _models_among(brand, rest) if not _same_car(brand, name, other)]
+    if rest and (number := _model_of_number(brand, rest[0])) not in {None, name}:
+        others.append(number)
     others = others or _models_ending_with(brand, rest)
     if not others:
         return ModelReading(name, Match.ALIAS)
     joined = brand.spellings.get(compact(f"{name}{others[0]}"))  # "ranger 2.0 raptor"
     is_longer = others[0].startswith(f"{name} ")  # "218i active tourer"
-    if len(set(others)) == 1 and (is_longer or joined == others[0]):
+    is_class = brand.name == MERCEDES and name.isdigit()  # "220 cdi classe c"
+    if len(set(others)) == 1 and (is_longer or is_class or joined == others[0]):
         return ModelReading(others[0], Match.ALIAS)
     near = similar_models(brand, compact(text), 1)
     return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
@@ -228,6 +289,15 @@ def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
     return None if spelling.isdigit() or name is None or name.isdigit() else name
 
 
+def _model_of_number(brand: Brand, word: str) -> str | None:
+    """The model that a number of three or more digits names; no round number, and no year."""
+    is_number = word.isdigit() and len(word) >= _MIN_REST_LETTERS and not word.endswith("0")
+    if not is_number or (word.startswith(("19", "20")) and len(word) > _MIN_REST_LETTERS):
+        return None
+    name = brand.spellings.get(word)
+    return name if name is not None and brand.popularity(name) else None
+
+
 def _same_car(brand: Brand, name: str, other: str) -> bool:
     """Whether two models are one, or one is a generation of the other."""
     return _without_generation(brand, name) == _without_generation(brand, other)
@@ -239,12 +309,27 @@ def _without_generation(brand: Brand, name: str) -> str:
 
 def read_unknown(brand: Brand, text: str) -> ModelReading:
     """Read a text that is no known name and does not begin with one; see `find_known`."""
+    if (seen := _read_lookalike(brand, text)) is not None:
+        return seen
     if (corrected := _correct(brand, text)) is not None:
         return corrected
     if (inside := _find_inside(brand, text)) is not None:
         return inside
     similar = _similar(brand, text)
     return ModelReading(text, Match.AMBIGUOUS if similar else Match.UNKNOWN, similar)
+
+
+def _read_lookalike(brand: Brand, text: str) -> ModelReading | None:
+    """The reading of a text with letters for digits of the same shape, or digits for letters."""
+    words = text.split(" ")[:MAX_WORDS]
+    for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
+        if (name := lookalike(brand, "".join(words[:length]))) is not None:
+            return _corrected(brand, name, words[length:], text)
+    digits = _ZEROS.sub(lambda found: "0" * len(found[0]), text)  # "c22o"
+    known = find_known(brand, digits) if digits != text else None
+    if known is None or known.match is Match.AMBIGUOUS:
+        return None
+    return known._replace(match=Match.CORRECTED)
 
 
 def _correct(brand: Brand, text: str) -> ModelReading | None:
@@ -283,6 +368,10 @@ def _find_inside(brand: Brand, text: str) -> ModelReading | None:
         reading = find_known(brand, " ".join(words[place:]))
         if reading is None or not _tells_model(words[place:], reading.name):
             continue
+        if reading.name in brand.models:
+            separated = _separated_name(brand, reading.name, words[:place])  # "picasso c4"
+            if separated is not None:
+                return separated
         near = [name for word in words[:place] for name in _near_names(brand, word)]
         if near or reading.match is Match.AMBIGUOUS:
             similar = similar_models(brand, compact(text), 1)
@@ -315,7 +404,8 @@ def _similar(brand: Brand, text: str) -> tuple[str, ...]:
     found = similar_models(brand, written, MAX_SUGGESTIONS)
     if len(words) > 1:
         found += similar_models(brand, words[0], MAX_SUGGESTIONS)
-    return _some([*found, *completions(brand, written)])
+    ending = _models_ending_with(brand, words)
+    return _some([*found[:1], *ending, *found[1:], *completions(brand, written)])
 
 
 def _some(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Reading of a written brand and model together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from shared.domain.reading import MAX_SUGGESTIONS, Match, NameReading, NamesMissing, VehicleName
 from shared.vehicles.arabic import to_latin
@@ -13,17 +14,39 @@ from shared.vehicles.brands import (
     near_brands,
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
-from shared.vehicles.models import ModelReading, find_known, read_unknown
+from shared.vehicles.designations import designated_brand
+from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_unknown
 from shared.vehicles.similar import within
+from shared.vehicles.titles import (
+    PLACEHOLDERS,
+    glued_brands,
+    names_no_model,
+    swap_keys,
+    without_noise,
+    without_repeats,
+    without_year,
+)
 
 _CERTAINTY = list(Match)
 _MIN_UNIQUE_NAME = 3
 """Characters that a model's name needs to tell its brand."""
-_MIN_LISTINGS_OF_NUMBER = 150
-"""Listings that a model named by a number needs to tell its brand: "208", but not "250"."""
+_MIN_LISTINGS_OF_NUMBER = 10
+_MIN_LISTINGS_OF_ROUND_NUMBER = 150
+"""Listings that a model named by a number needs to tell its brand: "107", but not "250"."""
+_MIN_LISTINGS_OF_COMMON_WORD = 100
+"""Listings that a model named as versions are needs to tell its brand: "express"."""
+_MIN_LISTINGS_OF_LETTERS = 30
+"""Listings that a model named by two letters needs to tell its brand: "xf"."""
+_MIN_LISTINGS_OF_BRAND = 200
+"""Listings that a brand needs to be told by a model of three letters without listings: "asx"."""
+_LETTERS_OF_NUMBER = 3
 _DOMINANCE = 20
 """A name that several brands have means the one with this many times the listings of the others."""
+_SUZUKI_OF_INDIA = "maruti"
+"""Its models are sold as Suzuki elsewhere."""
 _MAX_NAME_WORDS = 4
+_MIN_SWAPPED = 5
+"""Characters of a model that was typed with the keys of another keyboard."""
 
 
 class NameReader:
@@ -38,7 +61,12 @@ class NameReader:
         Raises:
             NamesMissing: neither text gives a brand, or a model.
         """
-        company, model = to_latin(company or ""), to_latin(model or "")
+        company = without_repeats(to_latin(company or ""))
+        model = without_repeats(to_latin(model or ""))
+        if company in PLACEHOLDERS and model and model not in PLACEHOLDERS:
+            # If it tells no brand, the model may still be known to the price model.
+            with suppress(NamesMissing):
+                return _demote(self._read_title(model, lacks="company"), Match.CORRECTED)
         if not company or not model:
             return self._read_title(company or model, lacks="model" if company else "company")
         found = find_brand(self._catalogue, company)
@@ -50,7 +78,15 @@ class NameReader:
             return self._read_with_unknown_brand(company, model)
         if self._is_same_brand(found.name, model):
             return self._read_title(company, lacks="model")
-        return self._read_with_brand(found, model)
+        return self._read_with_known_brand(found, company, model)
+
+    def _read_with_known_brand(self, found: BrandReading, company: str, model: str) -> NameReading:
+        """Read a model of the brand `found`, or a car whose name begins with the brand's."""
+        reading = self._read_with_brand(found, model)
+        if reading.match is not Match.UNKNOWN or found.match is Match.EXACT:
+            return reading
+        whole = self._read_unique_model(f"{company} {model}")  # "land", "cruiser"
+        return reading if whole is None or whole.match is Match.UNKNOWN else whole
 
     def read_brand(self, text: str) -> str:
         """The canonical name of a brand; the text itself if the brand is unknown."""
@@ -74,7 +110,7 @@ class NameReader:
         if not text:
             raise NamesMissing("company")
         found = find_brand(self._catalogue, text)
-        if found is not None and not found.rest:
+        if found is not None and self._names_brand_only(found):
             raise NamesMissing("model")
         if found is not None:
             reading = self._read_with_brand(found._replace(rest=""), found.rest)
@@ -83,42 +119,115 @@ class NameReader:
         named = self._read_without_brand(text)
         if named is not None:
             return named
+        if found is not None:
+            return reading
         raise NamesMissing(lacks)
+
+    def _read_around(self, before: str, found: BrandReading) -> NameReading:
+        """Read the words before and after a brand; those after it count, if they name a model.
+
+        Raises:
+            NamesMissing: they name none.
+        """
+        brand = self._catalogue.brands[found.name]
+        words = {word for name in brand.models for word in name.split(" ")} | brand.spellings.keys()
+        if found.rest and words.isdisjoint(before.split(" ")):
+            reading = self._read_with_brand(found._replace(rest=""), found.rest)
+            if reading.match in {Match.EXACT, Match.ALIAS}:
+                return _demote(reading, Match.ALIAS)
+        whole = found._replace(rest=f"{before} {found.rest}".strip())
+        if self._names_brand_only(whole):
+            raise NamesMissing("model")
+        reading = self._read_with_brand(found._replace(rest=""), whole.rest)
+        if found.rest or brand.name == _SUZUKI_OF_INDIA:
+            return reading
+        other = self._read_unique_model(f"{before} {brand.name}")
+        if other is None or (other.company, other.model) == (reading.company, reading.model):
+            return reading
+        if other.match is not Match.CORRECTED or reading.match is Match.UNKNOWN:
+            return reading
+        # The brand may be a version of another brand's car: "leon cupra".
+        cars = [VehicleName(each.company, each.model) for each in (other, reading)]
+        return NameReading(other.company, other.model, Match.AMBIGUOUS, _some(cars))
+
+    def _names_brand_only(self, found: BrandReading) -> bool:
+        """Whether a title has only words that name no model beside the brand."""
+        spellings = self._catalogue.brands[found.name].spellings
+        words = found.rest.split()
+        return names_no_model(found.rest) and not any(word in spellings for word in words)
 
     def _read_without_brand(self, text: str) -> NameReading | None:
         """Read a text that does not begin with a known brand; None if no brand is found."""
+        for name, rest in glued_brands(self._catalogue, text):
+            reading = self._read_in_brand(self._catalogue.brands[name], rest)
+            if reading.match in {Match.EXACT, Match.ALIAS}:
+                return _demote(reading, Match.ALIAS)
         for name, rest in near_beginnings(self._catalogue, text):
             reading = self._read_in_brand(self._catalogue.brands[name], rest)
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
         inside = find_brand_inside(self._catalogue, text)
-        if inside is not None and inside.rest:
-            return self._read_with_brand(inside._replace(rest=""), inside.rest)
-        return self._read_unique_model(text)
+        if inside is not None:
+            return self._read_around(*inside)
+        for part in dict.fromkeys((without_year(text), text, without_noise(text))):
+            found = self._read_unique_model(part)
+            if found is not None and found.match is not Match.UNKNOWN:
+                return found
+        return None
 
     def _read_unique_model(self, text: str) -> NameReading | None:
         """Read a text that begins with a model's name that tells its brand."""
         words = text.split(" ")
         for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
             spelling = "".join(words[:length])
+            if length > 1 and words[length - 2][-1].isdigit() and words[length - 1].isdigit():
+                continue  # "c3 1" is no C31
             owner = self._owner(spelling)
             if owner is not None and self._tells_brand(spelling, owner):
+                if self._names_other_brand(owner, words[length:]):
+                    return None
                 return _demote(self._read_in_brand(owner, text), Match.CORRECTED)
-        return None
+        if (name := designated_brand(text)) is None:
+            return None
+        return _demote(self._read_in_brand(self._catalogue.brands[name], text), Match.CORRECTED)
+
+    def _names_other_brand(self, owner: Brand, words: Sequence[str]) -> bool:
+        """Whether words after a model name a popular model of another brand: "logan clio"."""
+        for word in words[:MAX_WORDS]:
+            if len(word) <= _LETTERS_OF_NUMBER or not word.isalpha() or word in VERSION_WORDS:
+                continue
+            other = self._owner(word)
+            if other is None or word in owner.spellings:
+                continue
+            if other.popularity(other.spellings[word]) >= _MIN_LISTINGS_OF_COMMON_WORD:
+                return True
+        return False
 
     def _tells_brand(self, spelling: str, owner: Brand) -> bool:
         """Whether the only brand with a model of this name can be meant without its name."""
-        listings = owner.popularity(owner.spellings[spelling])
+        name = owner.spellings[spelling]
+        if name in owner.generations:
+            name = name.rpartition(" ")[0]
+        listings = owner.popularity(name)
         if spelling.isdigit():
-            return listings >= _MIN_LISTINGS_OF_NUMBER
-        is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()  # "a3"
-        if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
-            return False
-        return listings > 0 or not self._is_near_listed_name(spelling)
+            is_round = spelling.endswith("0") or len(spelling) < _LETTERS_OF_NUMBER
+            least = _MIN_LISTINGS_OF_ROUND_NUMBER if is_round else _MIN_LISTINGS_OF_NUMBER
+            return listings >= least
+        if spelling in VERSION_WORDS:
+            return spelling == compact(name) and listings >= _MIN_LISTINGS_OF_COMMON_WORD
+        if spelling[0].isalpha() and spelling[-1].isdigit() and owner.listings:  # "a3"
+            return True
+        if len(spelling) < _MIN_UNIQUE_NAME:
+            is_pair = len(spelling) > 1 and spelling.isalpha()
+            return is_pair and listings >= _MIN_LISTINGS_OF_LETTERS
+        is_short = len(spelling) == _MIN_UNIQUE_NAME and owner.listings >= _MIN_LISTINGS_OF_BRAND
+        return listings > 0 or is_short or not self._is_near_listed_name(spelling, owner)
 
-    def _is_near_listed_name(self, spelling: str) -> bool:
-        """Whether a listed model of some brand begins with a name or has it with one error."""
+    def _is_near_listed_name(self, spelling: str, owner: Brand) -> bool:
+        """Whether a listed model of another brand begins with a name or has it with one error."""
         for brand in self._catalogue.brands.values():
+            if brand is owner:
+                continue
             near = [each for each, _ in within(spelling, brand.spellings, 1)]
             near += [each for each in brand.spellings if each.startswith(spelling)]
             if any(brand.popularity(brand.spellings[each]) for each in near):
@@ -127,13 +236,17 @@ class NameReader:
 
     def _owner(self, spelling: str) -> Brand | None:
         """The brand that has a model of this name; None if none or several have."""
-        brands = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
+        names = self._catalogue.owners.get(spelling, ())
+        if len(names) > 1:
+            names = [name for name in names if name != _SUZUKI_OF_INDIA]
+        brands = [self._catalogue.brands[name] for name in names]
         brands.sort(key=lambda brand: -brand.popularity(brand.spellings[spelling]))
         if not brands:
             return None
         listings = [brand.popularity(brand.spellings[spelling]) for brand in brands]
         if len(brands) > 1 and listings[0] < _DOMINANCE * max(listings[1], 1):
-            return None
+            is_sold_here = listings[0] > 0 and not any(brand.listings for brand in brands[1:])
+            return brands[0] if is_sold_here else None
         return brands[0]
 
     def _read_with_unknown_brand(self, company: str, model: str) -> NameReading:
@@ -161,13 +274,27 @@ class NameReader:
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
         whole = self._read_unique_model(f"{company} {model}")
-        if whole is not None and whole.match is not Match.UNKNOWN and self._owner(compact(company)):
+        tells = designated_brand(company) is not None or self._owner(compact(company)) is not None
+        if whole is not None and whole.match is not Match.UNKNOWN and tells:
             return whole
+        if (typed := self._read_swapped(company, model)) is not None:
+            return typed
         found = [VehicleName(reading.company, reading.model) for reading in fewest]
         if (owner := self._owner(compact(model))) is not None:
             found.append(VehicleName(owner.name, owner.spellings[compact(model)]))
         match = Match.AMBIGUOUS if fewest else Match.UNKNOWN
         return NameReading(company, model, match, _some(found))
+
+    def _read_swapped(self, company: str, model: str) -> NameReading | None:
+        """Read a brand and a model that were typed with the keys of another keyboard."""
+        found = find_brand(self._catalogue, swap_keys(company))
+        if found is None or found.rest:
+            return None
+        brand = self._catalogue.brands[found.name]
+        reading = self._known(brand, swap_keys(model))
+        if reading is None or reading.match not in {Match.EXACT, Match.ALIAS}:
+            return None
+        return _demote(reading, Match.CORRECTED)
 
     def _read_with_brand(self, found: BrandReading, model: str) -> NameReading:
         """Read a model of a known brand; words after the brand may name the model, too."""
@@ -206,6 +333,11 @@ class NameReader:
     def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
         """Read a text that does not begin with a known model: a slip, or another brand's car."""
         reading = read_unknown(brand, text)
+        first = text.partition(" ")[0]
+        if reading.match is not Match.CORRECTED and first.isalpha() and len(first) >= _MIN_SWAPPED:
+            swapped = self._known(brand, swap_keys(text))
+            if swapped is not None and swapped.match is not Match.AMBIGUOUS:
+                return _demote(swapped, Match.CORRECTED)
         own = [VehicleName(brand.name, name) for name in reading.suggestions]
         if (other := self._car_of_other_brand(brand, text)) is not None:
             return NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
@@ -225,23 +357,30 @@ class NameReader:
         own = find_brand(self._catalogue, text)
         if own is not None and own.name == brand.name:
             return own.rest
-        joined = compact(brand.name)
-        return text.removeprefix(joined) if text.startswith(joined) else ""
+        glued = glued_brands(self._catalogue, text)
+        return next((rest for name, rest in glued if name == brand.name), "")
 
     def _known(self, brand: Brand, text: str) -> NameReading | None:
         """The reading of a known name, also of one that is sold under another brand."""
         if not text:
             return None
+        pair, length = self._rebadged(brand, text)
+        if pair is not None and length > 1:  # "500 abarth" is no 500
+            return NameReading(*pair, Match.ALIAS)
         known = find_known(brand, text)
         if known is not None:
             suggested = _some(VehicleName(brand.name, name) for name in known.suggestions)
             return NameReading(brand.name, known.name, known.match, suggested)
+        return None if pair is None else NameReading(*pair, Match.ALIAS)
+
+    def _rebadged(self, brand: Brand, text: str) -> tuple[tuple[str, str] | None, int]:
+        """The car of another brand that a text begins with, and the number of its words."""
         words = text.split(" ")
         for length in range(min(len(words), _MAX_NAME_WORDS), 0, -1):
             pair = self._catalogue.rebadged.get((brand.name, "".join(words[:length])))
             if pair is not None:
-                return NameReading(*pair, Match.ALIAS)
-        return None
+                return pair, length
+        return None, 0
 
     def _car_of_other_brand(self, brand: Brand, text: str) -> VehicleName | None:
         """The car of another brand whose brand and model a text names; None if it names none."""
@@ -266,14 +405,27 @@ class NameReader:
         names = sorted(brand.models, key=lambda name: -brand.popularity(name))
         return _some(VehicleName(brand.name, name) for name in names)
 
+    def _designated_car(self, text: str) -> VehicleName | None:
+        """The car of the brand that has such a designation, as "c220"; None if none has."""
+        name = designated_brand(text)
+        known = None if name is None else find_known(self._catalogue.brands[name], text)
+        if name is None or known is None or known.match is Match.AMBIGUOUS:
+            return None
+        return VehicleName(name, known.name)
+
     def _namesake(self, text: str) -> VehicleName | None:
         """The most listed car that has exactly this model's name; None if there is none."""
         spelling = compact(text)
-        if len(spelling) < _MIN_UNIQUE_NAME or spelling.isdigit():
+        is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()
+        if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
             return None
         owners = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
         best = max(owners, key=lambda each: each.popularity(each.spellings[spelling]), default=None)
-        return None if best is None else VehicleName(best.name, best.spellings[spelling])
+        if best is None:
+            return self._designated_car(text)
+        name = best.spellings[spelling]
+        is_known = not spelling.isdigit() or best.popularity(name) >= _MIN_LISTINGS_OF_NUMBER
+        return VehicleName(best.name, name) if is_known else None
 
 
 def _demote(reading: NameReading, match: Match) -> NameReading:

@@ -7,10 +7,12 @@ from itertools import groupby
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from shared.vehicles.catalogue import Brand, digits_of
+from shared.vehicles.catalogue import Brand, digits_of, shape_of
 
 MIN_LETTERS = 4
 """A name with fewer letters is not corrected: one letter is too large a part of it."""
+_SHORT_NAME = 2
+"""A name of so few letters and no digit is not told by its shape: "1x" is no "ix"."""
 LONG_NAME = 8
 """Letters from which a name may be corrected by two errors."""
 _MIN_LENGTH_OF_TWO_ERRORS = 5
@@ -31,6 +33,21 @@ def within(text: str, spellings: Iterable[str], errors: int) -> list[tuple[str, 
         text, list(spellings), scorer=OSA.distance, score_cutoff=errors, limit=None
     )
     return [(spelling, int(distance)) for spelling, distance, _ in found]
+
+
+def lookalike(brand: Brand, text: str) -> str | None:
+    """The model whose name has the same shape, as "i10" has of "i1o"; None if none or several."""
+    same = brand.by_shape.get(shape_of(text), ())
+    # Letters for letters, as "l pace", are left to `corrections`, which sees other near names.
+    digits = digits_of(text)
+    names = {brand.spellings[spelling] for spelling in same if digits_of(spelling) != digits}
+    names -= brand.generations  # "traill" is no "trail 1"
+    if len(names) != 1:
+        return None
+    (name,) = names
+    if text.isalpha() and name.isdigit():  # "oil" is not "011"
+        return None
+    return name if len(text) > _SHORT_NAME or digits_of(name) else None
 
 
 def corrections(brand: Brand, text: str) -> list[str]:

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_page import LOW_CONTRAST, UNLABELLED
+
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
 FRENCH = (
     "Marque;Modèle;Année;Carburant;Boîte;Kilométrage;Réf\n"
     "Dacia;Logan;2018;Diesel;Manuelle;120 000;A1\n"
-    "Renault;Clio;2016;Diesel;Manuelle;beaucoup;A2\n"
+    "Renault;Clio;avant-hier;Diesel;Manuelle;80 000;A2\n"
 )
 NARROW = {"width": 360, "height": 740}
+
+
+STRANGE = "Firme;Gamme zz;Circule;Tableau\nOpel;Corsa;2015;110 000\nFord;Fiesta;2017;beaucoup\n"
 
 
 def upload(page: Page, folder: Path, text: str, button: str = "Estimer le fichier") -> None:
@@ -46,7 +51,7 @@ def test_a_file_is_uploaded_followed_and_its_results_are_downloaded(
     assert "," in rows[0]["price_mad"]
     with page.expect_download() as download:
         page.get_by_role("link", name="Lignes refusées").click()
-    assert "beaucoup" in Path(download.value.path()).read_text(encoding="utf-8-sig")
+    assert "avant-hier" in Path(download.value.path()).read_text(encoding="utf-8-sig")
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= NARROW["width"], "the page fits a small phone"
     page.get_by_role("link", name="Un autre fichier").click()
@@ -63,3 +68,64 @@ def test_a_file_that_is_not_a_table_of_cars_is_refused_on_the_page(
     alert = page.get_by_role("region").filter(has_text="Il manque")
     expect(alert).to_be_visible()
     expect(page.get_by_role("button", name="Estimer le fichier")).to_be_visible()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_file_with_unknown_headers_is_completed_in_the_browser(
+    open_page: OpenPage, tmp_path: Path, *, script: bool
+) -> None:
+    page = open_page("/fichiers", java_script_enabled=script, viewport=NARROW)
+    upload(page, tmp_path, STRANGE)
+    expect(page.locator(".alert.error")).to_contain_text("Il manque")
+    expect(page.locator("#column-model")).to_contain_text("Gamme zz (Corsa, Fiesta)")
+    if script:
+        expect(page.locator(".alert.error")).to_be_focused()
+        kept = page.evaluate("document.getElementById('file').files[0].name")
+        assert kept == "mon parc.csv"
+    else:
+        page.set_input_files("#file", tmp_path / "mon parc.csv")
+    for field, column in (("company", 1), ("model", 2), ("year", 3), ("km_driven", 4)):
+        page.select_option(f"#column-{field}", f"#{column}")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= NARROW["width"], "the page fits a small phone"
+    page.get_by_role("button", name="Estimer le fichier").click()
+    expect(page.get_by_role("heading", name="mon parc.csv")).to_be_visible()
+    found = page.get_by_role("region", name="Colonnes reconnues")
+    expect(found.get_by_role("row", name="Marque Firme")).to_be_visible()
+    expect(page.get_by_role("link", name="Résultats pour Excel")).to_be_visible()
+    # What was ignored is said with its column, count and an example.
+    expect(found).to_contain_text("Tableau")
+    expect(found).to_contain_text("1 (beaucoup)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_form_of_columns_and_options_is_readable_and_labelled(
+    open_page: OpenPage, tmp_path: Path, scheme: str
+) -> None:
+    page = open_page("/fichiers", color_scheme=scheme)
+    upload(page, tmp_path, STRANGE)
+    expect(page.locator("#column-model")).to_be_visible()
+    for summary in page.locator("summary").all():
+        summary.click()
+    expect(page.locator("#constant-company")).to_be_visible()
+    assert page.evaluate(UNLABELLED) == []
+    assert page.evaluate(LOW_CONTRAST) == []
+    for landmark in ("banner", "main", "contentinfo", "form"):
+        expect(page.get_by_role(landmark)).to_have_count(1)
+
+
+def test_common_values_and_a_missing_header_are_options(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page("/fichiers")
+    page.locator("summary").filter(has_text="Options").click()
+    page.fill("#constant-company", "Toyota")
+    page.select_option("#header", label="Non, aucune")
+    upload(page, tmp_path, "Yaris;2016\nAuris;2014\n")
+    expect(page.locator(".alert.error")).to_be_visible()
+    page.select_option("#column-model", "#1")
+    page.select_option("#column-year", "#2")
+    expect(page.locator("#constant-company")).to_have_value("Toyota")
+    page.get_by_role("button", name="Vérifier seulement").click()
+    expect(page.get_by_role("heading", name="Vérifié")).to_be_visible()
+    expect(page.locator("#valid")).to_have_text("2")

@@ -145,6 +145,49 @@ def test_an_unknown_model_is_priced_with_a_warning(open_page: OpenPage) -> None:
     expect(page.locator(".result")).to_contain_text("absent de nos données")
 
 
+def test_fuel_gearbox_and_kilometres_may_be_unknown(open_page: OpenPage) -> None:
+    page = open_page()
+    for name, value in (("company", "Renault"), ("model", "Megane"), ("year", "2015")):
+        page.fill(f"#{name}", value)
+    expect(page.locator("#fuel option:checked")).to_have_text("Je ne sais pas")
+    submit(page)
+    result = page.get_by_role("region", name="Renault Mégane 2015")
+    expect(result.locator("data")).to_have_text(PRICE_FORMAT)
+    expect(result.locator(".facts").first).to_contain_text("Carburant non indiqué")
+    expect(result).to_contain_text(
+        "Sans le carburant, la boîte de vitesses et le kilométrage, le prix est une moyenne"
+    )
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_suggestion_is_a_link_to_the_estimate_of_that_car(
+    open_page: OpenPage, *, script: bool
+) -> None:
+    page = open_page(java_script_enabled=script, viewport=NARROW)
+    fill(page, company="Peugeot", model="209", asking_price_mad="95 000")
+    submit(page)
+    box = page.locator("[data-match=ambiguous]")
+    expect(box).to_contain_text("Modèle incertain")
+    box.get_by_role("link", name="208", exact=True).click()
+    expect(page.get_by_role("region", name="Peugeot 208 2020")).to_be_visible()
+    expect(page.locator("[data-match]")).to_have_count(0)
+    expect(page.locator("#model")).to_have_value("208")
+    expect(page.locator("#asking_price_mad")).to_have_value(re.compile(r"95\s000"))
+    expect(page.locator("#fuel")).to_have_value("Petrol")
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_a_typing_error_is_said_beside_the_price(open_page: OpenPage) -> None:
+    page = open_page()
+    fill(page, company="Dacia", model="Sandeero")
+    submit(page)
+    expect(page.locator("[data-match=corrected]")).to_contain_text(
+        "Lu comme Dacia Sandero au lieu de «\u202fDacia Sandeero\u202f»."
+    )
+    expect(page.locator(".result h2")).to_contain_text("Dacia Sandero 2020")
+    expect(page.locator("#model")).to_have_value("Sandeero")
+
+
 def test_everything_works_without_javascript(open_page: OpenPage) -> None:
     page = open_page(java_script_enabled=False)
     fill(page, asking_price_mad="900000", year="1890")
@@ -208,12 +251,14 @@ def test_a_busy_service_shows_a_waiting_page_that_loads_the_result(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("values", ["good", "wrong"])
+@pytest.mark.parametrize(
+    "values", [{"year": "2020"}, {"year": "1890"}, {"model": "Corola"}, {"model": "Yarisse 22"}]
+)
 def test_every_text_has_enough_contrast_and_every_input_has_a_label(
-    open_page: OpenPage, scheme: str, values: str
+    open_page: OpenPage, scheme: str, values: dict[str, str]
 ) -> None:
     page = open_page(color_scheme=scheme)
-    fill(page, year="2020" if values == "good" else "1890", asking_price_mad="900000")
+    fill(page, asking_price_mad="900000", **values)
     submit(page)
     for summary in page.locator("summary").all():
         summary.click()

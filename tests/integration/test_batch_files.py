@@ -146,13 +146,13 @@ def test_a_file_of_unknown_length_is_streamed(http: httpx.Client) -> None:
 
 
 def test_a_workbook_without_the_required_columns_fails_and_names_them(http: httpx.Client) -> None:
-    data = workbook([["ماركة", "Kilometrge"], ["داسيا", 3]])
+    data = workbook([["ماركة", "Anneeee"], ["داسيا", 3]])
     batch = ended(http, data)
     assert (batch["state"], batch["outcome"]) == ("FAILED", "aborted")
     assert batch["error"]["code"] == "unreadable-table"
     places = batch["error"]["errors"]
     assert {place["code"] for place in places} == {"missing-column"}
-    assert "columns=km_driven:Kilometrge" in places[-1]["detail"]
+    assert "columns=year:Anneeee" in places[-1]["detail"]
     assert results(http, batch) == []
     mapped = "company:#1,model:#2,year:#3,fuel:#4,transmission:#5,km_driven:#6"
     rescued = workbook([["ب", "ت", "ث", "ج", "ح", "خ"], CAR_ROW[1:]])

@@ -165,10 +165,16 @@ def test_files(call):
     assert "event: end" in call("follow_batch", str, batch.id)
     assert len(call("get_results", str, batch.id).splitlines()) == 4
     assert call("get_results", str, batch.id, status=206, range_="bytes=0-3") == "Marq"
-    assert "1890" in call("get_rejected_rows", str, batch.id)
+    rejected = call("get_rejected_rows", str, batch.id)
+    assert "1890" in rejected
     lines = [json.loads(line) for line in call("get_error_report", str, batch.id).splitlines()]
     assert 1890 in [int(line["value"]) for line in lines if line["field"] == "year"]
     call("cancel_batch", "Problem", batch.id, status=409)
+    corrected = call.file(io.BytesIO(rejected.replace("1890", "2016").encode()))
+    correction = call("correct_batch", "Batch", batch.id, status=202, body=corrected)
+    assert correction.corrects == batch.id
+    call("get_batch", "Batch", correction.id, wait=WAIT_S)
+    assert call("get_batch", "Batch", batch.id).corrections == [correction.id]
 
 
 def test_models(call):

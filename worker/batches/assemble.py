@@ -17,12 +17,14 @@ from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batches import BatchLedger, StepDecision
 from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
+from worker.batches.corrections.merger import CorrectionMerger, CorrectionOutdated
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
 
 RENEW_EVERY_PARTS = 100
 """Parts between two renewals of the lease: some seconds of copying."""
 
 ROWS_MISSING = "rows-missing"
+CORRECTION_OUTDATED = "correction-outdated"
 
 log = get_logger("batch.assemble")
 
@@ -41,6 +43,7 @@ class BatchAssembler:
         self._ledger = ledger
         self._clock = clock
         self._audit_folder = audit_folder
+        self._corrections = CorrectionMerger(files, ledger)
 
     def run(self, batch_id: BatchId) -> None:
         """Write the result files and the final record, unless that is done."""
@@ -72,11 +75,29 @@ class BatchAssembler:
         final = self._files.final(batch_id)
         if final is None:
             final = self._end(manifest, give_up=give_up)
+            if manifest.corrects is not None and final.state is JobState.SUCCEEDED:
+                final = self._return_rows(manifest, manifest.corrects, final)
             self._files.write_final(batch_id, final)
         if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
         self._files.delete_intermediates(batch_id)
+
+    def _return_rows(
+        self, manifest: BatchManifest, corrected: BatchId, final: BatchProgress
+    ) -> BatchProgress:
+        """Put the rows of a correction into the batch that it corrects; return how it ends."""
+        try:
+            self._corrections.merge(manifest, corrected, final)
+        except CorrectionOutdated as error:
+            log.warning("correction_outdated", batch_id=manifest.id, error=str(error))
+            return dataclasses.replace(
+                final,
+                state=JobState.FAILED,
+                outcome=BatchOutcome.ABORTED,
+                error=CORRECTION_OUTDATED,
+            )
+        return final
 
     def _end(self, manifest: BatchManifest, *, give_up: bool) -> BatchProgress:
         """Write the result files of the gap-free prefix of the rows; return how the batch ends."""

@@ -10,6 +10,7 @@ from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger, StepDecision
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
+from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
 from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.text import NumberedReader, open_rows
@@ -28,6 +29,7 @@ SMALL_CHUNK_BYTES = 4096
 """Packed chunks up to this size are written together at the end of the slice."""
 
 UNREADABLE_TABLE = "unreadable-table"
+CORRECTION_REFUSED = "correction-refused"
 
 log = get_logger("batch.split")
 
@@ -88,6 +90,7 @@ class BatchSplitter:
         ledger: the ledger.
         step_sender: sends the next steps.
         tables: converts workbooks and Parquet files to text.
+        corrections: brings corrected rows into the form of the batch that they correct.
         chunk_rows: maximum rows of a chunk.
         slice_chunks: maximum chunks of a slice.
     """
@@ -98,6 +101,7 @@ class BatchSplitter:
         ledger: BatchLedger,
         step_sender: BatchStepSender,
         tables: TableImporter,
+        corrections: CorrectionImporter,
         *,
         chunk_rows: int,
         slice_chunks: int = CHUNKS_PER_SLICE,
@@ -106,6 +110,7 @@ class BatchSplitter:
         self._ledger = ledger
         self._step_sender = step_sender
         self._tables = tables
+        self._corrections = corrections
         self._chunk_rows = chunk_rows
         self._slice_chunks = slice_chunks
 
@@ -127,6 +132,8 @@ class BatchSplitter:
         try:
             if manifest.dialect.kind is not FileKind.CSV and not manifest.dialect.is_opened:
                 manifest = self._tables.open(manifest)
+            if manifest.corrects is not None and not manifest.dialect.is_corrected:
+                manifest = self._corrections.open(manifest, manifest.corrects)
             state = self._cut_slice(manifest)
         except ReadCancelled:
             return
@@ -171,6 +178,8 @@ class BatchSplitter:
 
 def _abort_code(manifest: BatchManifest, error: UnreadableUpload) -> str:
     """The code of the error that ends a batch whose file cannot be read."""
+    if manifest.corrects is not None and not manifest.dialect.is_corrected:
+        return CORRECTION_REFUSED
     if manifest.dialect.kind is FileKind.CSV or manifest.dialect.is_opened:
         return error.problems[0].code
     return UNREADABLE_TABLE

@@ -100,7 +100,7 @@ class BatchSweeper:
         final = self._files.final(batch_id)
         if final is None:
             self._restore(manifest)
-        elif (final.finished_at or 0) + self._retention_s < now:
+        elif max(final.finished_at or 0, final.corrected_at or 0) + self._retention_s < now:
             self._files.reap(batch_id, manifest.caller, now)
 
     def _restore(self, manifest: BatchManifest) -> None:

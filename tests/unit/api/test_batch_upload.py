@@ -311,7 +311,7 @@ def test_other_compressions_are_refused(kind: str, headers: dict[str, str]) -> N
         UploadBody(request_of(b"x", kind, **headers))
 
 
-@pytest.mark.parametrize("kind", ["application/json", "image/png"])
+@pytest.mark.parametrize("kind", ["application/pdf", "image/png"])
 def test_other_types_are_refused(kind: str) -> None:
     with pytest.raises(UnsupportedMediaType):
         UploadBody(request_of(b"x", kind))

@@ -30,7 +30,7 @@ from client.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from client.models import Batch
+from client.models import Batch, Valuation, VehicleName
 
 CAR = {"company": "Toyota", "model": "Corolla"}
 VALUATION = {
@@ -39,14 +39,27 @@ VALUATION = {
     "warnings": [{"pointer": "/colour", "detail": "Unknown field, ignored."}],
     "verdict": {"asking_price_mad": 145e3, "position": "below_market", "percentile": 4.0,
                 "difference_mad": -42e3},
+    "match": "corrected",
+    "read_as": {"company": "Toyota", "model": "Corolla", "year": 2018, "km_driven": 80_500},
+    "suggestions": [{"company": "Toyota", "model": "Corolla Cross"}],
+}  # fmt: skip
+NOTICE = {
+    "code": "not-a-number", "field": "doors", "column": "Portes", "count": 3, "rows": None,
+    "examples": ["cinq", "deux"], "detail": "Portes: values not read: 3 (cinq, deux).",
 }  # fmt: skip
 
 
-def batch(state: str = "SUCCEEDED", batch_id: str = "b1", **counts: Any) -> dict[str, Any]:
+def batch(
+    state: str = "SUCCEEDED",
+    batch_id: str = "b1",
+    notices: tuple[dict[str, Any], ...] = (),
+    **counts: Any,
+) -> dict[str, Any]:
     return {
         "id": batch_id, "state": state, "outcome": "complete" if state == "SUCCEEDED" else None,
         "counts": {"total": 2, "done": 2, "valid": 2, "invalid": 0, "failed": 0} | counts,
-        "rows_per_second": 10.0, "eta_s": 0.0, "input": {"sha256": "0" * 64},
+        "rows_per_second": 10.0, "eta_s": 0.0,
+        "input": {"sha256": "0" * 64, "notices": list(notices)},
     }  # fmt: skip
 
 
@@ -78,6 +91,21 @@ def test_a_valuation_is_read_with_its_verdict_and_warnings() -> None:
     assert valuation.verdict is not None
     assert valuation.verdict.position == "below_market"
     assert valuation.warnings == ("/colour: Unknown field, ignored.",)
+    assert (valuation.match, str(valuation.read_as.name)) == ("corrected", "Toyota Corolla")
+    assert (valuation.read_as.km_driven, valuation.read_as.fuel) == (80_500, None)
+    assert valuation.suggestions == (VehicleName("Toyota", "Corolla Cross"),)
+
+
+def test_a_field_that_this_client_does_not_know_is_left_out() -> None:
+    read_as = {"company": "Kia", "model": "Rio", "year": 2018, "colour": "red"}
+    answer = VALUATION | {"read_as": read_as}
+    assert Valuation.of(answer).read_as.year == 2018
+
+
+def test_the_notices_of_a_batch_are_read() -> None:
+    answer = batch(notices=(NOTICE,))
+    (notice,) = client_of(lambda _: httpx.Response(200, json=answer)).batch("b1").notices
+    assert (notice.column, notice.count, notice.examples) == ("Portes", 3, ("cinq", "deux"))
 
 
 def test_predict_waits_for_the_job_of_a_202() -> None:
@@ -244,6 +272,31 @@ def test_a_later_call_resumes_an_interrupted_download(
     client_of(files).download_results("b1", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == DATA
     assert files.starts == [0, 600_000]
+
+
+def test_a_download_of_results_that_were_corrected_meanwhile_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the new file must not be appended to the beginning of the old one."""
+    monkeypatch.setattr(downloads, "MAX_STALLED_ATTEMPTS", 1)
+    asked = []
+
+    def before(request: httpx.Request) -> httpx.Response:
+        if asked:
+            raise httpx.ConnectError("refused", request=request)
+        asked.append(request)
+        return httpx.Response(200, stream=Breaking(b"old" * 99), headers={"ETag": '"1"'})
+
+    def after(request: httpx.Request) -> httpx.Response:
+        is_same = request.headers.get("If-Range") == '"2"'
+        data = DATA[int(request.headers["Range"][6:-1]) :] if is_same else DATA
+        return httpx.Response(206 if is_same else 200, content=data, headers={"ETag": '"2"'})
+
+    with pytest.raises(ServiceUnreachableError):
+        client_of(before).download_results("b1", tmp_path / "out.csv")
+    client_of(after).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == DATA
+    assert [item.name for item in tmp_path.iterdir()] == ["out.csv"]
 
 
 def test_a_download_without_missing_bytes_is_complete(tmp_path: Path) -> None:
@@ -435,12 +488,18 @@ def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
     [
         ("en", ["187,000 MAD", "90% between 150,000 and 210,000 MAD",
                 "145,000 MAD is below market: 4% of comparable cars ask less (-42,000 MAD)",
+                ("read as (corrected): Toyota Corolla, 2018, fuel not stated, "
+                "transmission not stated, km_driven 80,500"),
+                "did you mean: Toyota Corolla Cross?",
                 "       150,000 MAD  base: a car about which nothing is known",
                 "       +30,001 MAD  company: Land Rover", "        +7,000 MAD  km_driven: 25,000",
                 "            -1 MAD  owner: not stated", "       187,000 MAD  price"]),
         ("fr", ["187\u202f000 MAD", "90 % entre 150\u202f000 et 210\u202f000 MAD",
                 ("145\u202f000 MAD, c'est en dessous du marché : 4 % des voitures comparables sont "
                 "proposées moins cher (-42\u202f000 MAD)"),
+                ("lue comme (corrigé) : Toyota Corolla, 2018, carburant non précisé, "
+                "boîte de vitesses non précisé, kilométrage 80\u202f500"),
+                "vouliez-vous dire : Toyota Corolla Cross ?",
                 "       150\u202f000 MAD  base : une voiture dont on ne sait rien",
                 "       +30\u202f001 MAD  marque : Land Rover",
                 "        +7\u202f000 MAD  kilométrage : 25\u202f000",
@@ -456,7 +515,7 @@ def test_predict_prints_lines_that_add_up_in_both_languages(
     note = "note: " if language == "en" else "remarque : "
     assert done.stderr == f"{note}/colour: Unknown field, ignored.\n"
     amounts = [
-        int(line.split(" MAD")[0].replace(",", "").replace("\u202f", "")) for line in lines[3:]
+        int(line.split(" MAD")[0].replace(",", "").replace("\u202f", "")) for line in lines[5:]
     ]
     assert sum(amounts[:-1]) == amounts[-1] == 187_000
 
@@ -610,7 +669,7 @@ def test_suffix_or_option_select_the_format(
 
 def test_an_unknown_format_is_refused_before_the_upload(tmp_path: Path) -> None:
     file = cars_file(tmp_path)
-    sheet = run_batch(file, "-o", tmp_path / "out.xlsx")
+    sheet = run_batch(file, "-o", tmp_path / "out.ods")
     assert sheet.exit_code == 2
     assert ".parquet" in sheet.stderr
     excel = run_batch(file, "-o", tmp_path / "out.ndjson", "--excel-fr", "--lang", "fr")
@@ -657,6 +716,19 @@ def test_messages_are_french_on_request(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ),
         *["  ligne 3001, Année : Non."] * 5,
         "  … (--rejected FICHIER donne toutes les lignes refusées)",
+    ]
+
+
+def test_the_notices_of_a_file_are_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ended = batch(notices=(NOTICE, NOTICE | {"detail": "Encoding recognised by its words."}))
+    serve(
+        monkeypatch,
+        lambda request: httpx.Response(202 if request.method == "POST" else 200, json=ended),
+    )
+    done = run_batch(cars_file(tmp_path), "-o", tmp_path / "out.csv")
+    assert done.stderr.splitlines()[1:] == [
+        "note: Portes: values not read: 3 (cinq, deux).",
+        "note: Encoding recognised by its words.",
     ]
 
 

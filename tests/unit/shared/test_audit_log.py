@@ -1,5 +1,6 @@
 """The audit log: complete, chained, all or nothing."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ from api.ops.audit_statistics import MAX_CACHED_DAYS, AuditStats, DaySums
 from shared.audit.log import AuditLog, ChainVerifier, day_of, file_name
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, ValuationId
+from shared.domain.reading import Match, VehicleName
 from shared.domain.valuation import AuditRecord, Estimate
 from shared.fields.requests import load_car_request
 from tests.audit_segments import write_segment
@@ -56,6 +58,17 @@ def lines_of(folder: Path) -> list[bytes]:
 def chain_holds(lines):
     chain = ChainVerifier()
     return all(map(chain.follow, lines)) and chain.open == 0
+
+
+def test_a_record_says_how_names_were_read_unless_they_were_exact(car):
+    corrected = dataclasses.replace(
+        record(car), match=Match.CORRECTED, given=VehicleName("toyotta", "corolla")
+    )
+    members = corrected.to_json()
+    assert members["match"] == "corrected"
+    assert members["given"] == {"company": "toyotta", "model": "corolla"}
+    assert members["features"]["company"] == "toyota"
+    assert not record(car).to_json().keys() & {"match", "given"}
 
 
 def test_a_record_tells_what_was_asked_and_answered(tmp_path, car):

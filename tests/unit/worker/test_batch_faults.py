@@ -46,7 +46,7 @@ def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
 
 
 def plain_name(table: ResultTable) -> str:
-    return table_name(table, ExportFormat.CSV)
+    return table_name(table)
 
 
 def left_on_disk(path: BulkPath) -> list[Path]:

@@ -31,7 +31,8 @@ OTHER = CallerId("somebody else")
 
 
 def rows_of(path: BulkPath, batch: Batch, name: str = "results.csv") -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.text(batch, name))))
+    text = io.StringIO(path.text(batch, name))
+    return list(csv.DictReader(text, delimiter=batch.manifest.result_delimiter))
 
 
 def refs(path: BulkPath, batch: Batch) -> list[str]:

@@ -14,6 +14,7 @@ from api.batches import results
 from shared.blobs.batch_files import table_name
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import BatchExpired, BrokerUnavailable, ExportNotReady, ResultNotReady
+from shared.domain.exports import Export
 from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
@@ -28,8 +29,11 @@ def path(tmp_path: Path, servers: Servers) -> Iterator[BulkPath]:
     bulk.events.close()
 
 
-def whole(path: BulkPath, batch: Batch, form: ExportFormat, table: ResultTable = RESULTS) -> bytes:
-    file = path.results.file(batch, table, form)
+def whole(
+    path: BulkPath, batch: Batch, form: ExportFormat | Export, table: ResultTable = RESULTS
+) -> bytes:
+    export = form if isinstance(form, Export) else Export(format=form)
+    file = path.results.file(batch, table, export)
     data = b"".join(file.blocks(0, file.size))
     assert len(data) == file.size
     return data
@@ -95,7 +99,7 @@ def test_large_tables_are_written_in_groups(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.batches.exports.parquet.GROUP_ROWS", 30)
-    monkeypatch.setattr("worker.batches.exports.service.BLOCK_ROWS", 7)
+    monkeypatch.setattr("worker.batches.exports.text.BLOCK_ROWS", 7)
     batch = path.run(cars_csv(100))
     file = parquet.ParquetFile(io.BytesIO(whole(path, batch, ExportFormat.PARQUET)))
     assert file.num_row_groups == 4
@@ -106,7 +110,7 @@ def test_large_tables_are_written_in_groups(
 
 def test_a_form_is_made_once_and_expires_with_its_batch(path: BulkPath) -> None:
     batch = path.run(cars_csv(5))
-    batch_id, name = batch.manifest.id, table_name(RESULTS, ExportFormat.PARQUET)
+    batch_id, name = batch.manifest.id, table_name(RESULTS, Export(format=ExportFormat.PARQUET))
     first = whole(path, batch, ExportFormat.PARQUET)
     path.is_broker_down = True
     assert whole(path, batch, ExportFormat.PARQUET) == first
@@ -132,7 +136,7 @@ def test_a_form_that_takes_long_is_ordered_once_and_asked_for_again(
     batch = path.run(cars_csv(5))
     for _ in range(3):
         with pytest.raises(ExportNotReady):
-            path.results.file(batch, RESULTS, ExportFormat.NDJSON)
+            path.results.file(batch, RESULTS, Export(format=ExportFormat.NDJSON))
     ((task, order),) = orders
     assert task is TaskName.MAKE_EXPORT
     path.make_form(task, order)
@@ -148,7 +152,7 @@ def test_a_form_that_failed_is_ordered_anew(
     with monkeypatch.context() as broken:
         broken.setattr(path.blobs, "write", _full)
         with pytest.raises(ExportNotReady):
-            path.results.file(batch, RESULTS, ExportFormat.NDJSON)
+            path.results.file(batch, RESULTS, Export(format=ExportFormat.NDJSON))
     assert whole(path, batch, ExportFormat.NDJSON)
 
 
@@ -168,7 +172,7 @@ def test_the_first_rows_of_a_batch_under_way_have_no_hole(path: BulkPath) -> Non
     so_far = b"".join(path.results.first_rows(batch))
     assert so_far.count(b"\n") == 11, "chunk 1 is missing, so chunk 2 is not shown"
     with pytest.raises(ResultNotReady):
-        path.results.file(path.get(batch_id), RESULTS, ExportFormat.CSV)
+        path.results.file(path.get(batch_id), RESULTS, Export())
     path.queue.append(chunks[1])
     ended = path.sweep_until_ended(batch_id)
     assert whole(path, ended, ExportFormat.CSV).startswith(so_far)

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from shared.domain.table import ColumnMatch, Dialect
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import START, CsvReader
-from shared.tabular.headers import find_asking_column
+from shared.tabular.prices import find_prices
 from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine
@@ -115,19 +115,27 @@ def manifest(
         caller=CallerId('some"body'),
         accepted_at=AT,
         model_version="v1",
+        result_delimiter=delimiter,
         options=BatchOptions(key_column="ref", **options),
         dialect=Dialect(
             encoding=encoding,
             delimiter=delimiter,
             header=header,
             columns=columns,
-            asking=find_asking_column(header, (), ()),
+            asking=asking_column(header),
             constants=constants or {},
             units=units or {},
         ),
         sha256="0" * 64,
         size_bytes=10,
     )
+
+
+def asking_column(header: Sequence[str]) -> ColumnMatch | None:
+    found = find_prices(header, (), lambda _: (), None)
+    if found.column is None:
+        return None
+    return ColumnMatch(index=found.column, confidence=1.0, basis=found.basis)
 
 
 class Table(NamedTuple):
@@ -403,10 +411,10 @@ def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
 
 def test_an_estimate_of_ours_is_no_asking_price() -> None:
     header = result_header(ASKING_HEADER, verdicts=True)
-    found = find_asking_column(header, (), ())
+    found = asking_column(header)
     assert found is not None
     assert found.index == header.index("Prix")
-    assert find_asking_column(result_header(HEADER), (), ()) is None
+    assert asking_column(result_header(HEADER)) is None
 
 
 def test_signed_numbers_are_no_formulas() -> None:

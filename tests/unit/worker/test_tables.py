@@ -122,7 +122,7 @@ def test_all_kinds_of_cells_are_read_as_a_person_reads_them(tmp_path: Path) -> N
     file = io.BytesIO()
     book.save(file)
     assert converted(file.getvalue(), FileKind.XLSX, tmp_path) == [
-        ["row", "texts", "numbers", "dates", "booleans", "blank"],
+        ["1", "texts", "numbers", "dates", "booleans", "blank"],
         ["2", "a\nb", "1461.5", "2019-03-01", "true", ""],
         ["3", "=x", "0.3", "2019-03-01 12:30:00", "false", ""],
         ["5", ' "é" ', "25.1250", "1900-03-01", "true", "end"],

@@ -1,1 +1,1 @@
-"""Exports: result tables as Excel CSV, NDJSON or Parquet."""
+"""Exports: result tables as CSV of another dialect, NDJSON, Parquet or Excel workbooks."""

@@ -1,15 +1,13 @@
 """Writes a result table as Parquet: typed columns, row groups of bounded size."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from shared.blobs.stores import BlobWriter
-
-if TYPE_CHECKING:
-    from worker.batches.exports.service import StoredResults
+from worker.batches.exports.table import StoredResults
 
 GROUP_ROWS = 50_000
 GROUP_CHARS = 32_000_000
@@ -46,7 +44,7 @@ class CountingSink:
         """Does nothing: the caller closes the blob."""
 
 
-def write_parquet(table: "StoredResults", target: BlobWriter) -> None:
+def write_parquet(table: StoredResults, target: BlobWriter) -> None:
     """Write the table: the file's columns are texts, added numbers are doubles or null."""
     numbers = frozenset(table.numbers)
     schema = pa.schema(
@@ -74,7 +72,7 @@ def _groups(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
         yield group
 
 
-def _group(rows: list[list[str]], table: "StoredResults", schema: pa.Schema) -> pa.Table:
+def _group(rows: list[list[str]], table: StoredResults, schema: pa.Schema) -> pa.Table:
     columns: list[Any] = []
     for index, cells in enumerate(zip(*rows, strict=True)):
         values: Any = cells

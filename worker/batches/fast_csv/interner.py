@@ -17,7 +17,7 @@ from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Number
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote
 from worker.batches.fast_csv.pairs import PairTable
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoryTable, GrowingArray, distinct_codes
+from shared.domain.batch import NAME_COLUMNS
 from shared.domain.reading import Match
 from shared.tabular.cells import csv_cell
 from worker.batches.names import (
@@ -31,12 +32,16 @@ class PairMatch:
     match: Match
     model_known: bool
 
-    @cached_property
-    def cells(self) -> bytes:
+    _cells: dict[str, bytes] = dataclasses.field(default_factory=dict, init=False)
+
+    def cells(self, delimiter: str) -> bytes:
         """Cells of `NAME_COLUMNS`; blank if the pair was not read."""
-        if self.pair.reading is None:
-            return b",,"
-        return b",".join(map(csv_cell, name_cells(self.pair.reading, self.match)))
+        if (found := self._cells.get(delimiter)) is None:
+            reading = self.pair.reading
+            texts = name_cells(reading, self.match) if reading else ("",) * len(NAME_COLUMNS)
+            found = delimiter.encode().join(csv_cell(text, delimiter) for text in texts)
+            self._cells[delimiter] = found
+        return found
 
     @cached_property
     def audit_head(self) -> bytes:

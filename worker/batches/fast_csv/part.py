@@ -93,7 +93,7 @@ def make_part(
     matches = PairMatches.of(rows, model_known)
     notes = read_notes(rows, interner)
     tails = row_tails(rows, manifest, matches, notes, reasons)
-    results, own = _results(rows, manifest, cents, _verdicts(rows, quantiles), tails)
+    results, own = _results(rows, manifest, cents, _verdicts(rows, manifest, quantiles), tails)
     audit: bytes | memoryview = b""
     if prices is not None and rows.valid:
         template = _record_template(manifest, at, elapsed_ms)
@@ -105,7 +105,7 @@ def make_part(
         RowCounts(valid=rows.valid, invalid=len(rejected)),
         results,
         error_lines(errors) if errors else b"",
-        _rejected(rows, results, own, reasons),
+        _rejected(rows, manifest, results, own, reasons),
         audit,
         () if prices is None else np.sort(prices[0]).tolist(),
         count_notes(rows, matches, notes),
@@ -158,13 +158,16 @@ def _row_errors(
     return errors
 
 
-def _verdicts(rows: FastCsvRows, quantiles: NDArray[np.float64] | None) -> Texts:
+def _verdicts(
+    rows: FastCsvRows, manifest: BatchManifest, quantiles: NDArray[np.float64] | None
+) -> Texts:
     """What follows each row's prices; empty if the file has no asking prices."""
     if quantiles is None or rows.asking_mad is None:
         return np.zeros(0, np.uint8), np.zeros(len(rows.is_valid), np.int64)
-    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles)).splitlines()
-    lines = iter(cells)
-    return joined([b"," + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
+    delimiter = manifest.result_delimiter
+    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles), delimiter)
+    lines, comma = iter(cells.splitlines()), delimiter.encode()
+    return joined([comma + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
 
 
 def _results(
@@ -183,20 +186,27 @@ def _results(
     out = np.empty(own_size + longest * len(rows.is_valid), dtype=np.uint8)
     own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = write_kernels.write_results(
-        np.frombuffer(rows.text, np.uint8), rows.delimiter, rows.positions, rows.is_valid, cents,
-        *verdicts, tails.ids, *joined(tails.texts), rows.formula_starts, own, out,
+        np.frombuffer(rows.text, np.uint8), rows.delimiter, ord(manifest.result_delimiter),
+        rows.positions, rows.is_valid, cents, *verdicts, tails.ids, *joined(tails.texts),
+        rows.formula_starts, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own
 
 
 def _rejected(
-    rows: FastCsvRows, results: bytes, own: NDArray[np.int64], reasons: Mapping[int, str]
+    rows: FastCsvRows,
+    manifest: BatchManifest,
+    results: bytes,
+    own: NDArray[np.int64],
+    reasons: Mapping[int, str],
 ) -> bytes:
     """The lines of the file of rejected rows."""
+    delimiter = manifest.result_delimiter
     lines = []
     for row, reason in reasons.items():
         start, stop = own[row].tolist()
-        lines.append(b"%s,%d,%s\n" % (results[start:stop], rows.lines[row], csv_cell(reason)))
+        cells = results[start:stop], b"%d" % rows.lines[row], csv_cell(reason, delimiter)
+        lines.append(delimiter.encode().join(cells) + b"\n")
     return b"".join(lines)
 
 

@@ -13,7 +13,7 @@ from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from shared.domain.batch import source_columns
 from shared.domain.table import Dialect
 from shared.tabular.cells import escape_formula
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.interner import (
     FIELD_INDEX,

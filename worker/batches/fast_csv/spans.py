@@ -120,7 +120,7 @@ def unpack_chunk(
 def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
     form = dialect.text_form
-    return form.encoding in ENCODINGS and form.delimiter.isascii()
+    return form.encoding in ENCODINGS and form.delimiter.isascii() and dialect.is_plain_csv
 
 
 def find_byte_span(
@@ -158,6 +158,8 @@ def find_byte_span(
     text = block[: len(index.chars)]
     if not _is_fast_csv(text, index, form.width) or _as_utf8(text, form.encoding) is None:
         return None
+    if _may_repeat_header(text, dialect):
+        return None
     span = ByteSpan(
         first_row=first_row,
         first_line=at.line + 1,
@@ -166,6 +168,16 @@ def find_byte_span(
         size=min(len(text), size),
     )
     return span, Position(at.offset + len(text), at.line + len(index.lines))
+
+
+def _may_repeat_header(text: bytes, dialect: Dialect) -> bool:
+    """Whether the header may stand among the rows, which the general reader reports."""
+    if not dialect.has_header:
+        return False
+    names = [name for name in dialect.header if '"' not in name and not name.startswith("column_")]
+    names.sort(key=len, reverse=True)
+    encoding = dialect.text_form.encoding
+    return bool(names) and all(name.encode(encoding, "replace") in text for name in names)
 
 
 def _is_fast_csv(text: bytes, index: RowIndex, width: int) -> bool:

@@ -13,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers
-from shared.domain.batch import PRICE_COLUMNS, VERDICT_COLUMNS, BatchManifest, RowStatus
+from shared.domain.batch import (
+    PRICE_COLUMNS,
+    VERDICT_COLUMNS,
+    BatchManifest,
+    RowStatus,
+)
 from shared.domain.notes import NoteCount, NoteCounter
 from shared.messages.texts import Language
 from shared.tabular.cells import csv_cell
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote, batch_language, count_missing, row_notes
 from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner
 from worker.batches.fast_csv.pairs import PairMatch
@@ -143,19 +148,30 @@ def row_tails(
     blank = [b""] * len(PRICE_COLUMNS)
     if rows.asking_mad is not None:
         blank += [b""] * len(VERDICT_COLUMNS)
-    prices = b"," * len(blank)
+    delimiter = manifest.result_delimiter
+    prices = delimiter.encode() * len(blank)
     status = (RowStatus.VALID if is_dry else RowStatus.VALUED).encode()
     before = prices if is_dry else b""
-    texts = [_valid_tail(before, each, (), status, language) for each in matches.distinct]
+    texts = [
+        _valid_tail(before, each, (), status, language, delimiter=delimiter)
+        for each in matches.distinct
+    ]
     ids = matches.ids.copy()
     number_of: dict[bytes, int] = {}
     special = {
         **{
-            row: _valid_tail(before, matches.distinct[matches.ids[row]], found, status, language)
+            row: _valid_tail(
+                before,
+                matches.distinct[matches.ids[row]],
+                found,
+                status,
+                language,
+                delimiter=delimiter,
+            )
             for row, found in notes.items()
         },
         **{
-            row: prices + _rejected_tail(matches.distinct[matches.ids[row]], reason)
+            row: prices + _rejected_tail(matches.distinct[matches.ids[row]], reason, delimiter)
             for row, reason in reasons.items()
         },
     }
@@ -171,10 +187,18 @@ def _valid_tail(
     notes: Sequence[RowNote],
     status: bytes,
     language: Language,
+    *,
+    delimiter: str,
 ) -> bytes:
-    text = row_notes(notes, language, has_statistics=names.model_known)
-    return b"%s,%s,%s,%s,\n" % (before, names.cells, csv_cell(text), status)
+    note = csv_cell(row_notes(notes, language, has_statistics=names.model_known), delimiter)
+    return before + _tail(names, [note, status, b""], delimiter)
 
 
-def _rejected_tail(names: PairMatch, reason: str) -> bytes:
-    return b",%s,,%s,%s\n" % (names.cells, RowStatus.REJECTED.encode(), csv_cell(reason))
+def _rejected_tail(names: PairMatch, reason: str, delimiter: str) -> bytes:
+    status = RowStatus.REJECTED.encode()
+    return _tail(names, [b"", status, csv_cell(reason, delimiter)], delimiter)
+
+
+def _tail(names: PairMatch, status: Sequence[bytes], delimiter: str) -> bytes:
+    """The cells of `NAME_COLUMNS` and `STATUS_COLUMNS`, each after a delimiter."""
+    return delimiter.encode().join([b"", names.cells(delimiter), *status]) + b"\n"

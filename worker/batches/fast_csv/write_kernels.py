@@ -86,8 +86,8 @@ def _write_quoted(out, at, text, start, stop, is_escaped):
 
 
 @numba.njit
-def _write_input_cells(out, at, raw, start, stop, delimiter, formula_starts):
-    """Write a row's own cells with commas between them, quoted where a CSV needs it.
+def _write_input_cells(out, at, raw, start, stop, delimiter, separator, formula_starts):
+    """Write a row's own cells with `separator` between them, quoted where a CSV needs it.
 
     The cells that begin at the next of `formula_starts` get an apostrophe.
 
@@ -95,13 +95,15 @@ def _write_input_cells(out, at, raw, start, stop, delimiter, formula_starts):
         The offset after them, and the number of apostrophes.
     """
     escaped = 0
-    if delimiter == COMMA and (len(formula_starts) == 0 or formula_starts[0] >= stop):
+    if delimiter == separator and (len(formula_starts) == 0 or formula_starts[0] >= stop):
         return _copy_bytes(out, at, raw, start, stop), escaped
     cell = start
     while True:
         end, needs_quotes = cell, False
         while end < stop and raw[end] != delimiter:
-            needs_quotes |= raw[end] == COMMA or raw[end] == QUOTE or raw[end] == EMBEDDED_LINE_FEED
+            needs_quotes |= (
+                raw[end] == separator or raw[end] == QUOTE or raw[end] == EMBEDDED_LINE_FEED
+            )
             end += 1
         is_escaped = escaped < len(formula_starts) and formula_starts[escaped] == cell
         escaped += is_escaped
@@ -114,25 +116,26 @@ def _write_input_cells(out, at, raw, start, stop, delimiter, formula_starts):
             at = _copy_bytes(out, at, raw, cell, end)
         if end == stop:
             return at, escaped
-        out[at] = COMMA
+        out[at] = separator
         at += 1
         cell = end + 1
 
 
 @compiled(
     types.int64(
-        _text, types.int64, types.int64[:, ::1], _flags, types.int64[:, ::1], _text, _ints, _ints,
-        _text, _ints, _ints, types.int64[:, ::1], _out,
+        _text, types.int64, types.int64, types.int64[:, ::1], _flags, types.int64[:, ::1], _text,
+        _ints, _ints, _text, _ints, _ints, types.int64[:, ::1], _out,
     )
 )  # fmt: skip
 def write_results(
-    raw, delimiter, positions, is_valid, cents, verdicts, verdict_ends, tail_ids, tails, tail_ends,
-    formula_starts, own, out,
+    raw, delimiter, separator, positions, is_valid, cents, verdicts, verdict_ends, tail_ids, tails,
+    tail_ends, formula_starts, own, out,
 ):  # fmt: skip
     """Write the lines of a result file.
 
     Args:
         raw, delimiter, positions: as in `read_rows`, one position for each row.
+        separator: byte between the cells that are written.
         is_valid: (rows,) whether prices and a verdict follow the row's own cells.
         cents: (columns, rows) prices; no columns in a dry run.
         verdicts, verdict_ends: what follows each row's prices, concatenated, and where each ends.
@@ -149,13 +152,14 @@ def write_results(
     for row in range(len(tail_ids)):
         own[row, 0] = at
         at, count = _write_input_cells(
-            out, at, raw, positions[row, 1], positions[row, 2], delimiter, formula_starts[escaped:]
-        )
+            out, at, raw, positions[row, 1], positions[row, 2], delimiter, separator,
+            formula_starts[escaped:],
+        )  # fmt: skip
         escaped += count
         own[row, 1] = at
         if is_valid[row]:
             for column in range(len(cents)):
-                out[at] = COMMA
+                out[at] = separator
                 at = _write_cents(out, at + 1, cents[column, row])
             start = verdict_ends[row - 1] if row else 0
             at = _copy_bytes(out, at, verdicts, start, verdict_ends[row])

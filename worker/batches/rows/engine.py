@@ -27,7 +27,7 @@ from shared.domain.reading import Match, NameReading
 from shared.fields.columns import CellError
 from shared.messages.texts import Language
 from shared.tabular.cells import csv_lines, escape_column
-from shared.tabular.headers import ASKING_PRICE
+from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import encode_segment
 from worker.batches.engine import (
@@ -132,7 +132,7 @@ class GeneralEngine:
         blank = [""] * rows
         added = [*[blank] * (prices + len(NAME_COLUMNS) + 1), [str(RowStatus.FAILED)] * rows]
         added.append([reason] * rows)
-        results = csv_lines([*_source_cells(manifest, chunk), *added])
+        results = csv_lines([*_source_cells(manifest, chunk), *added], manifest.result_delimiter)
         return Part(RowCounts(failed=rows), results, error_lines(errors), b"")
 
     def _read(self, manifest: BatchManifest, chunk: CellChunk) -> ReadRows:
@@ -346,14 +346,18 @@ def _make_part(
     rejected = sorted(rows.errors)
     return Part(
         RowCounts(valid=len(rows.valid), invalid=len(rows.errors)),
-        csv_lines([*source_cells, *_added_columns(manifest, rows, names.rows, reasons, prices)]),
+        csv_lines(
+            [*source_cells, *_added_columns(manifest, rows, names.rows, reasons, prices)],
+            manifest.result_delimiter,
+        ),
         error_lines(rows.errors),
         csv_lines(
             [
                 *([column[row] for row in rejected] for column in source_cells),
                 [chunk.lines[row] for row in rejected],
                 [reasons[row] for row in rejected],
-            ]
+            ],
+            manifest.result_delimiter,
         ),
         audit,
         prices.price_mad,

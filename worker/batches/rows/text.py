@@ -8,8 +8,14 @@ import dataclasses
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Dialect, FileKind
-from shared.tabular.csv_reader import CsvReader, Position, SourceRow
+from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Dialect
+from shared.tabular.csv_reader import (
+    REPEATED_HEADER,
+    CsvReader,
+    Position,
+    SourceRow,
+    repeats_header,
+)
 
 NUMBER_COLUMN = "row"
 
@@ -25,7 +31,14 @@ class NumberedReader:
 
     def __init__(self, stream: BinaryIO, dialect: Dialect, start: Position) -> None:
         header = (NUMBER_COLUMN, *dialect.header)
-        stored = Dialect(encoding=NUMBERED_ENCODING, delimiter=NUMBERED_DELIMITER, header=header)
+        stored = Dialect(
+            encoding=NUMBERED_ENCODING,
+            delimiter=NUMBERED_DELIMITER,
+            header=header,
+            has_header=dialect.has_header,
+            unit_rows=dialect.unit_rows,
+        )
+        self._header = dialect.header if dialect.has_header else ()
         self._reader = CsvReader.of(stream, stored, start)
 
     @property
@@ -35,6 +48,8 @@ class NumberedReader:
 
     def __iter__(self) -> Iterator[SourceRow]:
         for _, (number, *cells), fault in self._reader:
+            if fault is None and repeats_header(cells, self._header):
+                fault = REPEATED_HEADER  # noqa: PLW2901
             yield SourceRow(int(number), cells, fault)
 
 
@@ -49,7 +64,7 @@ def open_rows(
         start: where to begin.
         encoding: of the stream if it is not that of the file.
     """
-    if dialect.kind is not FileKind.CSV:
+    if dialect.text_form.is_numbered:
         return NumberedReader(stream, dialect, start)
     if encoding is not None:
         dialect = dataclasses.replace(dialect, encoding=encoding)

@@ -22,6 +22,7 @@ import orjson
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
 from shared.tabular.file_kinds import ZIP_DAMAGE
+from worker.batches.tables.json_rows import convert_json
 from worker.batches.tables.rows import RowWriter
 
 MEMORY_MAX_BYTES = 450_000_000
@@ -74,6 +75,9 @@ def _convert(order: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
 
         convert_parquet(source, writer)
         return {}
+    if order["kind"] == FileKind.JSON:
+        convert_json(source, writer)
+        return {}
     try:
         return _convert_workbook(order, source, writer)
     except (*ZIP_DAMAGE, KeyError):
@@ -88,7 +92,7 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
     rows = workbook.rows(sheet)
     table = rows.table(order["headers"])
     if table is not None:
-        writer.header(table.header)
+        writer.header(table.header, table.number)
         writer.rows(table.rows, len(table.header))
     others = [each.name for each in workbook.sheets if each != sheet]
     return {

@@ -17,7 +17,6 @@ from shared.tabular.sample import (
     NOTICE_MAX_CHARS,
     Sample,
     complete_dialect,
-    name_columns,
     title_notices,
 )
 from worker.batches.steps import SPLIT
@@ -33,7 +32,7 @@ _COUNTED_NOTICES = {
 
 
 class TableImporter:
-    """Imports workbooks and Parquet files.
+    """Imports workbooks, Parquet and JSON files.
 
     Args:
         files: records and blobs of batches.
@@ -73,7 +72,7 @@ class TableImporter:
         order = TableReadRequest(
             kind=manifest.dialect.kind,
             sheet=options.sheet,
-            headers=tuple(column for _, column in options.columns),
+            headers=options.given_headers,
             max_bytes=self._max_bytes,
         )
         with (
@@ -93,7 +92,7 @@ class TableImporter:
             dialect = complete_dialect(sample, options, known)
         except UnreadableUpload as error:
             raise UnreadableUpload([*error.problems, *_other_sheets(found)]) from None
-        if not sample.rows:
+        if len(sample.rows) + (not dialect.has_header) <= dialect.unit_rows:
             raise UnreadableUpload([FieldProblem("/file", "no-rows")])
         hidden = _hidden_columns(found, dialect)
         return dataclasses.replace(dialect, notices=(*dialect.notices, *hidden))
@@ -106,7 +105,7 @@ class TableImporter:
             raise UnreadableUpload([FieldProblem("/file", "empty-file")])
         is_whole = len(rows) < SAMPLE_ROWS and len(head) < HEAD_BYTES
         cells = [row.cells[1:] for row in rows]
-        return Sample(name_columns(cells[0]), cells[1:], is_whole)
+        return Sample(cells[0], cells[1:], is_whole)
 
 
 def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:

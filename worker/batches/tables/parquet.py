@@ -11,8 +11,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, replace_unreadable
-from shared.tabular.headers import field_for_header
 from worker.batches.rows.text import NUMBER_COLUMN
 from worker.batches.tables.rows import RowWriter, truncate_cell
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS
 from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
-from shared.tabular.headers import TITLE_ROWS_MAX, find_header
+from shared.tabular.header_row import TITLE_ROWS_MAX, find_header
 from worker.batches.rows.text import NUMBER_COLUMN
 
 BLOCK_ROWS = 1_000
@@ -39,8 +39,12 @@ class RowWriter:
         self.cut_rows: list[int] = []
         """Numbers of the first rows with cells beyond the header, `CUT_ROWS_SHOWN` and one more."""
 
-    def header(self, names: Sequence[str]) -> None:
+    def header(self, names: Sequence[str], number: int | None = None) -> None:
         """Write the header line.
+
+        Args:
+            names: of the columns, or the first car of a table without a header.
+            number: of that row in its sheet, if it may be a car.
 
         Raises:
             UnreadableUpload: it has too many columns.
@@ -50,7 +54,7 @@ class RowWriter:
                 "/header", "too-many-columns", maximum=COLUMNS_MAX, count=len(names)
             )
             raise UnreadableUpload([problem])
-        self._rows.append([NUMBER_COLUMN, *names])
+        self._rows.append([NUMBER_COLUMN if number is None else number, *names])
 
     def rows(self, rows: Iterable[NumberedRow], width: int) -> None:
         """Write rows in the width of the header.
@@ -114,6 +118,8 @@ class TitledTable(NamedTuple):
     titles: Sequence[Sequence[str]]
     header: Sequence[str]
     rows: Iterator[NumberedRow]
+    number: int
+    """Of the row of the header."""
 
 
 def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTable | None:
@@ -129,5 +135,8 @@ def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTab
     cells = [row for _, row in first]
     header_index = find_header(cells, given)
     return TitledTable(
-        cells[:header_index], cells[header_index], chain(first[header_index + 1 :], rows)
+        cells[:header_index],
+        cells[header_index],
+        chain(first[header_index + 1 :], rows),
+        first[header_index][0],
     )

@@ -12,7 +12,7 @@ from typing import IO, Any, Self
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from shared.tabular.csv_reader import FIELD_MAX_CHARS
-from shared.tabular.headers import TITLE_ROWS_MAX
+from shared.tabular.header_row import TITLE_ROWS_MAX
 from worker.batches.tables.cell_repair import CellRepair
 from worker.batches.tables.cells import CellValue, cell_text
 from worker.batches.tables.merged_cells import MergedCells

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from xml.parsers import expat
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.tabular.headers import TITLE_ROWS_MAX, has_header
+from shared.tabular.header_row import TITLE_ROWS_MAX, has_header
 from worker.batches.tables.cell_repair import CellRepair
 from worker.batches.tables.merged_cells import MergedCells
 from worker.batches.tables.pieces import SheetCutter, read_tail, tail_of, workbook_error

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import time
+from urllib.parse import urlencode
 
 import pytest
 
@@ -134,10 +135,10 @@ def test_the_example_fills_the_form(page):
 
 
 def test_a_wrong_value_is_named_beside_its_field_and_the_others_are_kept(page):
-    answer = page.post("/", data=CAR | {"year": "1890", "fuel": "", "edition": '<b>"sport"'})
+    answer = page.post("/", data=CAR | {"year": "1890", "doors": "99", "edition": '<b>"sport"'})
     assert answer.status_code == 422
     assert "1990" in error_of(answer.text, "year")
-    assert error_of(answer.text, "fuel") == "Choisissez le carburant."
+    assert "9" in error_of(answer.text, "doors")
     assert '<a href="#year">' in answer.text
     assert 'value="1890"' in answer.text
     assert 'value="Logan"' in answer.text
@@ -148,7 +149,7 @@ def test_a_wrong_value_is_named_beside_its_field_and_the_others_are_kept(page):
 def test_an_empty_form_names_every_required_field(page):
     answer = page.post("/")
     assert answer.status_code == 422
-    assert "6 champs sont à corriger" in answer.text
+    assert "3 champs sont à corriger" in answer.text
 
 
 def test_an_estimate_shows_price_interval_and_verdict(page, cached):
@@ -162,9 +163,55 @@ def test_an_estimate_shows_price_interval_and_verdict(page, cached):
     assert answer.headers["Cache-Control"] == "private, no-cache"
 
 
+def link(car: dict[str, str]) -> str:
+    return f"/?{urlencode(car)}"
+
+
+def test_a_link_with_a_car_shows_form_and_estimate(page, cached):
+    cached()
+    answer = page.get(link(CAR | {"utm_source": "mail"}), headers={"Accept": BROWSER})
+    assert answer.status_code == 200
+    assert '<data value="90000">' in answer.text
+    assert 'value="Logan"' in answer.text
+    assert "utm_source" not in answer.text
+
+
+def test_a_link_without_a_required_field_fills_the_form_only(page):
+    answer = page.get(link({"company": "Škoda", "fuel": "Diesel"}), headers={"Accept": BROWSER})
+    assert answer.status_code == 200
+    assert 'value="Škoda"' in answer.text
+    assert 'aria-invalid="true"' not in answer.text
+    assert "<data " not in answer.text
+
+
+def test_a_link_with_a_wrong_value_names_it(page):
+    answer = page.get(link(CAR | {"year": "1890"}), headers={"Accept": BROWSER})
+    assert answer.status_code == 422
+    assert "1990" in error_of(answer.text, "year")
+    assert 'value="Logan"' in answer.text
+
+
+def test_a_link_of_a_busy_service_waits_too(page):
+    answer = page.get(link(CAR), headers={"Accept": BROWSER})
+    assert answer.status_code == 202
+    assert answer.headers["Location"].startswith("/estimations/")
+
+
+def test_the_page_after_waiting_says_how_the_car_was_read(page, servers, estimate):
+    waiting = page.post("/", data=CAR | {"model": "Sandeero", "fuel": "", "city": "Rabat"})
+    assert 'value="Sandeero"' in waiting.text
+    address = waiting.headers["Location"]
+    jobs = JobStore(servers.broker, time.time, retention_s=600, lease_s=30)
+    jobs.finish(JobId(address.rsplit("/", 1)[-1]), JobState.SUCCEEDED, [estimate])
+    done = page.get(address).text
+    assert "Lu comme Dacia Sandero" in done
+    assert "Sans le carburant" in done
+    assert 'value="Sandeero"' in done
+
+
 def test_an_unknown_model_and_ignored_values_are_said(page, cached):
     cached(model_known=False)
-    html = page.post("/", data=CAR | {"condition": "???"}).text
+    html = page.post("/", data=CAR | {"condition": "rutilante"}).text
     assert "absent de nos données" in html
     assert "Valeur inconnue" in html
 
@@ -269,4 +316,9 @@ def test_the_key_as_password_opens_the_page_alone(keyed, cached):
     cached()
     assert page.post("/", data=CAR, auth=("", key)).status_code == 200
     assert page.post("/", data=CAR, auth=("", key + "x")).status_code == 401
+    accept = {"Accept": BROWSER}
+    assert page.get(link(CAR), headers=accept, auth=("", key)).status_code == 200
+    asked = page.get(link(CAR), headers=accept)
+    assert asked.status_code == 401
+    assert asked.headers["WWW-Authenticate"].startswith("Basic ")
     assert page.post("/predict", json={}, auth=("", key)).status_code == 401

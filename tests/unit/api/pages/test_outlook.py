@@ -90,3 +90,8 @@ def test_a_comparable_shows_its_similarities_and_number_of_listings() -> None:
     assert view["facts"] == "120\u202f000\u00a0km · Diesel · automatique"
     assert view["alike"] == "même modèle, année proche"
     assert (view["price"], view["listings"]) == ("251\u202f000\u00a0MAD", "27\u00a0annonces")
+
+
+def test_without_kilometres_today_has_those_from_which_the_forecast_starts() -> None:
+    view = build_outlook(TODAY, years_on(), None)
+    assert view["years"][0]["kilometres"] == "50\u202f000\u00a0km"

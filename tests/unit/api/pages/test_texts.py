@@ -1,24 +1,25 @@
 """Texts and drawing of the pages, from plain values."""
 
+import dataclasses
 import doctest
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from api.pages import typography
 from api.pages.form import (
     CAR,
-    HISTORY,
     OMITTED_FIELDS,
-    VERSION,
     build_form,
     example_values,
     form_values,
 )
-from api.pages.home import Suggestions, suggestions
 from api.pages.result import MAX_CONTRIBUTIONS, build_result
+from api.pages.suggestions import suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
+from shared.domain.names import fold
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import Category
@@ -66,8 +67,15 @@ def test_every_field_of_a_car_is_on_the_form_once():
 
 def test_the_required_fields_come_first():
     required = {name for name, field in CAR_FIELDS.items() if field.required}
-    assert set(CAR) == required
-    assert not required & {*VERSION, *HISTORY}
+    assert set(CAR[: len(required)]) == required
+    fields = {field["name"]: field["required"] for field in build_form({})["car"]}
+    assert {name for name, is_required in fields.items() if is_required} == required
+
+
+def test_fuel_and_gearbox_may_be_unknown():
+    fields = {field["name"]: field for field in build_form({})["car"]}
+    assert {fields[name]["no_choice"] for name in ("fuel", "transmission")} == {"Je ne sais pas"}
+    assert "vide" in fields["km_driven"]["hint"]
 
 
 def test_the_example_is_accepted_as_it_is_written():
@@ -82,9 +90,11 @@ def test_a_stored_request_can_be_typed_again():
 
 def test_a_blank_required_field_is_asked_for_by_name():
     with pytest.raises(InvalidInput) as raised:
-        load_car_request({**example_values(), "fuel": ""})
+        load_car_request({**example_values(), "model": ""})
     (wrong,) = build_form({}, raised.value.problems)["errors"]
-    assert (wrong["name"], wrong["error"]) == ("fuel", "Choisissez le carburant.")
+    assert (wrong["name"], wrong["error"]) == (
+        "model", "Indiquez le modèle, par exemple Corolla.",
+    )  # fmt: skip
 
 
 def test_a_field_is_described_by_its_hint_and_its_error():
@@ -181,23 +191,108 @@ def test_small_contributions_are_summed_up():
 
 
 def test_ignored_values_are_named():
-    values = example_values() | {"owner": "inconnu", "couleur": "rouge"}
+    values = example_values() | {"owner": "pirate", "couleur": "rouge"}
     shown = build_result(load_car_request(values), ESTIMATE, values)
     assert [text.split("\u00a0")[0] for text in shown["warnings"]] == ["couleur", "Main"]
 
 
-def test_suggestions_are_what_the_model_has_seen(tmp_path):
+def read(company: str, model: str, *, known: bool = True, **changes: str) -> dict[str, Any]:
+    """The result for a car with these names, which the model of prices knows or not."""
+    values = example_values() | {"company": company, "model": model} | changes
+    values = {name: text for name, text in values.items() if text}
+    estimate = dataclasses.replace(ESTIMATE, model_known=known)
+    return build_result(load_car_request(values), estimate, values)
+
+
+def test_exact_names_are_shown_in_their_usual_spelling_without_a_remark():
+    shown = read("mercedes benz", "CLASSE A")
+    assert shown["car"] == "Mercedes-Benz Classe A 2020"
+    assert (shown["reading"]["text"], shown["reading"]["suggestions"]) == ("", [])
+
+
+def test_another_usual_name_is_said_without_alarm():
+    reading = read("VW", "Passat")["reading"]
+    assert reading["text"] == "Lu comme Volkswagen Passat."
+    assert reading["is_certain"]
+
+
+def test_a_corrected_name_is_said_with_what_was_typed():
+    shown = read("Hyundai", "Tucsson")
+    assert shown["car"] == "Hyundai Tucson 2020"
+    assert shown["reading"]["text"] == "Lu comme Hyundai Tucson au lieu de « Hyundai Tucsson »."
+    assert not shown["reading"]["is_certain"]
+    assert shown["warnings"] == [], "said once"
+
+
+def test_an_uncertain_model_is_said_with_links_that_keep_everything_else():
+    values = {"city": "Salé & Rabat", "km_driven": "33 000", "asking_price_mad": "99 000"}
+    shown = read("Peugeot", "209", known=False, **values)
+    reading = shown["reading"]
+    assert reading["match"] == "ambiguous"
+    assert "Modèle incertain" in reading["text"]
+    assert 1 <= len(reading["suggestions"]) <= 3
+    for one in reading["suggestions"]:
+        query = dict(parse_qsl(urlsplit(one["address"]).query))
+        assert (query["company"], query["model"]) == ("Peugeot", one["name"])
+        assert query["model"] != "209"
+        assert query.items() >= (values | {"year": "2020", "fuel": "Petrol"}).items()
+
+
+def test_a_suggestion_of_another_brand_names_it():
+    reading = read("Renault", "Dacia Sandero", known=False)["reading"]
+    assert "Dacia Sandero" in [one["name"] for one in reading["suggestions"]]
+
+
+def test_an_unknown_name_stays_as_typed():
+    shown = read("Zastava", "Yugo 45 É", known=False)
+    assert shown["car"] == "Zastava Yugo 45 É 2020"
+
+
+def test_a_name_that_only_the_model_knows_is_exact():
+    assert read("Zastava", "Yugo")["reading"]["match"] == "exact"
+
+
+def test_missing_fields_are_said_in_the_facts_and_in_one_sentence():
+    shown = read("Kia", "Rio", fuel="", transmission="", km_driven="")
+    assert shown["facts"] == "Carburant non indiqué · Boîte non indiquée · Kilométrage non indiqué"
+    assert shown["missing"].startswith(
+        "Sans le carburant, la boîte de vitesses et le kilométrage, le prix est une moyenne"
+    )
+    assert shown["warnings"] == []
+    assert read("Kia", "Rio", fuel="")["missing"].startswith("Sans le carburant, le prix")
+    assert read("Kia", "Rio")["missing"] == ""
+
+
+def test_the_other_facts_are_shown_as_they_were_read():
+    facts = read("Kia", "Rio", engine_cc="1,4", max_power_bhp="100", owner="1ère main")[
+        "other_facts"
+    ]
+    assert "Cylindrée\u00a0: 1\u202f400\u00a0cm³" in facts
+    assert "Puissance réelle\u00a0: 100\u00a0ch" in facts
+
+
+def test_a_request_with_a_corrected_name_is_shown_as_it_was_typed():
+    values = example_values() | {"company": "Hyundai", "model": "Tucsson"}
+    request = load_car_request(values)
+    assert form_values(request)["model"] == "Tucsson"
+    assert load_car_request(form_values(request)).car == request.car
+
+
+def test_names_of_the_model_and_usual_ones_are_suggested(tmp_path):
     (tmp_path / "encoder.json").write_text(
-        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "bmw|serie 3": 2014,'
+        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "nobody|thing 3": 2014,'
         ' "bmw|other": 1, "kia|(rare)": 1}}}'
     )
-    assert suggestions(tmp_path) == Suggestions(
-        ("BMW", "Dacia", "Kia"), (("BMW", "Série 3"), ("Dacia", "Logan"))
-    )
+    found = suggestions(tmp_path)
+    assert {("Dacia", "Logan"), ("Nobody", "Thing 3"), ("Renault", "Clio")} <= set(found.models)
+    assert len(found.models) == len(set(found.models)), "each once"
+    assert not {model for _, model in found.models} & {"Other", "(Rare)"}
+    assert {"BMW", "Kia", "Nobody"} <= set(found.brands)
+    assert list(found.brands) == sorted(found.brands, key=fold)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"hedonic": null}', '{"hedonic": {}}'])
-def test_without_a_readable_list_nothing_is_suggested(tmp_path, content):
+def test_without_a_readable_list_the_usual_names_are_suggested(tmp_path, content):
     if content is not None:
         (tmp_path / "encoder.json").write_text(content)
-    assert suggestions(tmp_path) == Suggestions()
+    assert ("Peugeot", "208") in suggestions(tmp_path).models

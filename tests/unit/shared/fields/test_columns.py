@@ -8,13 +8,10 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
-from shared.domain.errors import UnreadableUpload
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.columns import READ_CODES, ColumnValidator
 from shared.fields.kinds import Category
-from shared.tabular.headers import field_for_header, match_header
 
-NEEDED = ["company", "model", "year", "fuel", "transmission", "km_driven"]
 GOOD = {
     "company": "Toyota", "model": "Corolla", "year": "2020", "fuel": "Essence",
     "transmission": "Manuelle", "km_driven": "25 000 km",
@@ -123,68 +120,6 @@ def test_the_unit_of_a_column_holds_for_numbers_without_one() -> None:
     assert values["max_power_bhp"] == [134.1, 100.0, None]
     assert not notes
     assert dict(validator.units) == {"km_driven": "miles", "max_power_bhp": "kW"}
-
-
-@pytest.mark.parametrize(
-    ("header", "field"),
-    [
-        ("Marque", "company"),
-        ("MODÈLE", "model"),
-        ("Année", "year"),
-        ("Année-Modèle", "year"),
-        ("Carburant", "fuel"),
-        ("Boîte de vitesses", "transmission"),
-        ("Kilométrage", "km_driven"),
-        ("km_driven", "km_driven"),
-        ("Puissance fiscale", "fiscal_power_cv"),
-        ("Première main", "owner"),
-        ("Odometer", "km_driven"),
-        ("Prix", None),
-        ("ماركة", None),
-    ],
-)
-def test_headers_in_french_and_english_are_recognised(header: str, field: str | None) -> None:
-    assert field_for_header(header) == field
-
-
-def test_every_field_is_recognised_by_its_own_name_and_labels() -> None:
-    for name in FIELD_NAMES:
-        field = CAR_FIELDS[name]
-        assert {
-            field_for_header(name),
-            field_for_header(field.label_fr),
-            field_for_header(field.label_en),
-        } == {name}
-
-
-def test_missing_columns_are_one_problem_that_names_them_and_what_was_found() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header(["brand", "fuel", "Anne", "Mileage"])
-    (problem,) = refused.value.problems
-    assert problem.params["fields"] == ["model", "year"]
-    assert problem.params["found"] == "brand, fuel, Anne, Mileage"
-
-
-def test_the_same_header_twice_is_refused_with_both_places() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header([*NEEDED, "note", "note"])
-    (problem,) = refused.value.problems
-    assert problem.code == "duplicate-column"
-    assert (problem.params["first"], problem.params["position"]) == (7, 8)
-
-
-def test_two_headers_for_one_field_are_refused_unless_one_is_the_fields_own_name() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header(["marque", "brand", *NEEDED[1:]])
-    assert refused.value.problems[0].code == "ambiguous-column"
-    assert match_header(["marque", *NEEDED])["company"].index == 1
-    assert match_header([*NEEDED, "marque"])["company"].index == 0
-
-
-def test_more_than_500_columns_are_refused() -> None:
-    with pytest.raises(UnreadableUpload) as refused:
-        match_header([*NEEDED, *(f"c{number}" for number in range(495))])
-    assert refused.value.problems[0].code == "too-many-columns"
 
 
 def test_beside_decimal_commas_a_dot_only_groups() -> None:

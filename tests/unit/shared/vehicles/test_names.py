@@ -95,7 +95,7 @@ def test_case_accents_spaces_and_punctuation_do_not_count(company, model, car):
         ("Citroen", "DS 5", "DS Automobiles DS 5"),
         ("Citroen", "C4 Grand Picasso", "Citroën C4 Picasso"),
         ("Renault", "Lodgy Stepway", "Dacia Lodgy"),
-        ("Renault", "Grand Scenic", "Renault Scenic"),
+        ("Renault", "Grand Scenic", "Renault Scénic"),
         ("Dacia", "Sandero Stepway", "Dacia Sandero"),
         ("Dacia Duster", "Duster", "Dacia Duster"),
         ("Dacia Duster", "1.5 dci", "Dacia Duster"),
@@ -127,7 +127,7 @@ def test_arabic_names_are_read_as_latin_ones():
 @pytest.mark.parametrize(
     ("company", "model", "car"),
     [
-        ("Renault", "Meganne", "Renault Megane"),
+        ("Renault", "Meganne", "Renault Mégane"),
         ("Toyota", "Coroola GLI", "Toyota Corolla"),
         ("Land Rover", "Range Rover Vellar", "Land Rover Range Rover Velar"),
         ("Land Rover", "Range Rover Spotr HSE", "Land Rover Range Rover Sport"),

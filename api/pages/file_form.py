@@ -1,0 +1,195 @@
+"""The form of a file: options of reading it, and which column is which field."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from marshmallow import ValidationError
+
+from api.batches.schemas import UploadQuery
+from shared.domain.batch import BatchOptions
+from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS, USUALLY_STATED
+from shared.domain.errors import FieldProblem, InvalidInput
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds import Category
+from shared.fields.spellings import FRENCH_CHOICES
+from shared.tabular.column_names import ASKING_PRICE
+
+COLUMN, CONSTANT = "column-", "constant-"
+"""Prefixes of the form's fields, before the name of a field of the car."""
+NO_COLUMN = "-"
+"""The choice of no column for a field whose column would be recognised."""
+MAPPED_FIRST = (*REQUIRED_FIELDS, *USUALLY_STATED, ASKING_PRICE)
+MAPPED_LATER = tuple(name for name in FIELD_NAMES if name not in MAPPED_FIRST)
+CONSTANT_FIELDS = (*REQUIRED_FIELDS, "fuel", "transmission")
+OPTIONS = ("sheet", "encoding", "header")
+FORM_FIELDS = frozenset(
+    (
+        *OPTIONS,
+        *(COLUMN + name for name in (*MAPPED_FIRST, *MAPPED_LATER)),
+        *(CONSTANT + name for name in CONSTANT_FIELDS),
+    )
+)
+"""Names of all text fields of the form; they stand before the file."""
+
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "cp1252": "Windows-1252 (Europe de l'Ouest)",
+    "cp1256": "Windows-1256 (arabe)",
+    "iso8859-15": "ISO 8859-15 (Latin-9)",
+    "mac-roman": "Mac Roman (ancien Excel pour Mac)",
+    "cp850": "CP850 (DOS)",
+    "utf-16": "UTF-16",
+}
+"""Encodings to choose from, by their option."""
+HEADERS = {"yes": "Oui, la première", "no": "Non, aucune"}
+
+
+def load_options(values: Mapping[str, str], *, dry_run: bool) -> BatchOptions:
+    """The options that a form states.
+
+    Args:
+        values: of the form's fields.
+        dry_run: whether the file is only checked.
+
+    Raises:
+        InvalidInput: an option has a wrong value.
+    """
+    if problems := list(_wrong_constants(values)):
+        raise InvalidInput(problems)
+    given = {name: values.get(name, "").strip() for name in OPTIONS}
+    given["columns"] = _pairs(values, COLUMN)
+    given["constants"] = _pairs(values, CONSTANT)
+    try:
+        query = UploadQuery().load({name: text for name, text in given.items() if text})
+    except ValidationError as error:
+        wrong: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise InvalidInput(
+            [
+                FieldProblem(
+                    f"?{name}", "invalid-parameter", expected="; ".join(texts), value=given[name]
+                )
+                for name, texts in wrong.items()
+            ]
+        ) from None
+    return BatchOptions(**{**query, "dry_run": dry_run, "language": "fr"})
+
+
+def _wrong_constants(values: Mapping[str, str]) -> Iterator[FieldProblem]:
+    for name in CONSTANT_FIELDS:
+        text = values.get(CONSTANT + name, "").strip()
+        try:
+            if text:
+                CAR_FIELDS[name].deserialize(text)
+        except ValidationError as error:
+            yield FieldProblem(f"/{name}", str(error.messages[0]), field=name, value=text)
+
+
+def _pairs(values: Mapping[str, str], prefix: str) -> str:
+    """The pairs of field and text of an upload option."""
+    texts = {
+        name.removeprefix(prefix): text.strip()
+        for name, text in values.items()
+        if name.startswith(prefix) and text.strip()
+    }
+    if prefix == COLUMN:
+        texts = {name: "" if text == NO_COLUMN else text for name, text in texts.items()}
+    return ",".join(f"{name}:{text}" for name, text in texts.items())
+
+
+def option_values(options: BatchOptions) -> dict[str, str]:
+    """The values of the form's fields that yield the options of a batch."""
+    values = {"sheet": options.sheet or "", "encoding": options.encoding or ""}
+    if options.header is not None:
+        values["header"] = "yes" if options.header else "no"
+    values |= {COLUMN + field: column or NO_COLUMN for field, column in options.columns}
+    return values | {CONSTANT + field: text for field, text in options.constants}
+
+
+def build_file_form(
+    values: Mapping[str, str], problems: Sequence[FieldProblem] = ()
+) -> dict[str, Any]:
+    """The form with its values; with selects of columns if a problem lists the file's.
+
+    Args:
+        values: of the form's fields, as they were sent.
+        problems: why the file was refused.
+    """
+    constants = [_constant(name, values.get(CONSTANT + name, "")) for name in CONSTANT_FIELDS]
+    given = [values.get(name, "") for name in OPTIONS] + [one["value"] for one in constants]
+    listed = next((one for one in problems if "header" in one.params), None)
+    doubtful = {field for one in problems for field in _fields_of(one)}
+    mapping = None if listed is None else _build_mapping(listed, doubtful, values)
+    return {
+        "sheet": values.get("sheet", ""),
+        "encodings": _choices(ENCODINGS, values.get("encoding", "")),
+        "headers": _choices(HEADERS, values.get("header", "")),
+        "constants": constants,
+        "is_open": any(given),
+        "mapping": mapping,
+        # Columns that were chosen before and are not shown now.
+        "kept": {} if mapping else {k: v for k, v in values.items() if k.startswith(COLUMN)},
+    }
+
+
+def _fields_of(problem: FieldProblem) -> Sequence[str]:
+    """The fields whose columns a problem is about."""
+    return problem.params.get("fields") or [problem.params.get("meaning", "")]
+
+
+def _choices(labels: Mapping[str, str], value: str) -> list[dict[str, Any]]:
+    return [
+        {"value": each, "label": label, "selected": each == value} for each, label in labels.items()
+    ]
+
+
+def _constant(name: str, value: str) -> dict[str, Any]:
+    field = CAR_FIELDS[name]
+    choices: dict[str, str] = {}
+    if isinstance(field, Category):
+        choices = {str(one): FRENCH_CHOICES[one] for one in field.choices}
+    return {
+        "name": CONSTANT + name,
+        "label": field.label_fr,
+        "value": value,
+        "choices": _choices(choices, value),
+    }
+
+
+def _build_mapping(
+    problem: FieldProblem, doubtful: Collection[str], values: Mapping[str, str]
+) -> dict[str, Any]:
+    """The selects of columns.
+
+    Args:
+        problem: lists the file's columns (`header`, `samples`, `matched`).
+        doubtful: fields for which a column has to be chosen.
+        values: of the form's fields; a choice that was made before is kept.
+    """
+    params = problem.params
+    columns = [
+        {"value": f"#{number}", "label": _column_label(name, samples)}
+        for number, (name, samples) in enumerate(
+            zip(params["header"], params["samples"], strict=True), start=1
+        )
+    ]
+    matched = {field: f"#{index + 1}" for field, index in params["matched"].items()}
+
+    def select(name: str) -> dict[str, Any]:
+        chosen = values.get(COLUMN + name, "") or matched.get(name, "")
+        is_recognised = name in matched and name not in doubtful
+        return {
+            "name": COLUMN + name,
+            "label": CAR_FIELDS[name].label_fr,
+            "is_doubtful": name in doubtful,
+            "no_column": NO_COLUMN if is_recognised or chosen == NO_COLUMN else "",
+            "columns": [{**one, "selected": one["value"] == chosen} for one in columns],
+        }
+
+    return {
+        "first": [select(name) for name in MAPPED_FIRST],
+        "later": [select(name) for name in MAPPED_LATER],
+    }
+
+
+def _column_label(name: str, samples: Sequence[str]) -> str:
+    return f"{name} ({', '.join(samples)})" if samples else name

@@ -1,0 +1,253 @@
+"""What the name of a column says: the field of the car, its unit, and how it was recognised."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from shared.domain.car import FIELD_NAMES
+from shared.domain.names import fold, fold_script
+from shared.fields import header_names
+from shared.fields.car import CAR_FIELDS
+from shared.fields.prices import find_currency
+from shared.fields.units import find_unit
+
+ASKING_PRICE = "asking_price_mad"
+NAME_MAX_CHARS = 200
+"""A longer text is not looked up as a column name."""
+
+NEAR_MIN_CHARS = 5
+"""Shorter names are not matched by similarity: one letter is too large a part of them."""
+
+UNIT_FIELDS = ("mileage_mpg", "km_driven", "max_power_bhp", "torque_nm")
+"""Fields that a unit alone names, as in `kW`."""
+
+DBASE_NAME_CHARS = 10
+_NAMED_FIELDS = ("seller_type", "city")
+"""Fields of people and places: `seller.name` is no kind of seller."""
+
+_BRACKETED = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
+_CAMEL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý][a-zà-ÿ])|(?<=[a-zà-ÿ]{2})(?=[A-ZÀ-Ý])")
+_SEPARATORS = re.compile(r"[\s_,;:-]+")
+_LOST = re.compile(r"[?\ufffd]+")
+_UNIT_TOKENS = 3
+"""Words of the longest unit in a name: `l 100 km`."""
+
+
+class NamedField(NamedTuple):
+    """The field that a column's name means."""
+
+    field: str
+    basis: str
+    """One of `shared.domain.table.ColumnMatch`."""
+    unit: str | None = None
+    """The unit that the name states, if it states one."""
+
+
+def split_words(name: str) -> str:
+    """A name in `camelCase` as words."""
+    return _CAMEL.sub(" ", name)
+
+
+def header_key(name: str) -> str:
+    """The normal form of a column's name: words without accents, plurals and words like "of".
+
+    >>> header_key("fuelType"), header_key("Boîte de vitesses"), header_key("car_name")
+    ('fuel type', 'boite vitesse', 'name')
+    >>> header_key("الموديل"), header_key("Véhicule")
+    ('الموديل', 'vehicule')
+    """
+    return _header_key(name[:NAME_MAX_CHARS])
+
+
+@lru_cache(maxsize=4096)
+def _header_key(name: str) -> str:
+    spaced = split_words(name)
+    words = (fold(spaced) or fold_script(spaced)).split()
+    forms = [header_names.WORD_FORMS.get(word, word) for word in words]
+    kept = [word for word in forms[:-1] if word not in header_names.IGNORED_WORDS]
+    if forms and (len(forms[-1]) == 1 or forms[-1] not in header_names.IGNORED_WORDS or not kept):
+        kept.append(forms[-1])  # a letter at the end is a unit: `km/l`
+    return " ".join(_singular(word) for word in kept)
+
+
+def _singular(word: str) -> str:
+    is_plural = len(word) > len("kms") and word.endswith("s") and not word.endswith("ss")
+    return word[:-1] if is_plural and word.isascii() else word
+
+
+def keys_of(names: str) -> Iterator[str]:
+    """The normal forms of comma-separated names."""
+    return (header_key(name) for name in names.split(", "))
+
+
+def _fields_by_key() -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name in (*FIELD_NAMES, ASKING_PRICE):
+        own = map(header_key, (*CAR_FIELDS[name].names, name))
+        for key in (*own, *keys_of(header_names.HEADER_NAMES.get(name, name))):
+            fields.setdefault(key, name)
+    fields |= dict.fromkeys(keys_of(header_names.DATE_NAMES), "year")
+    return fields
+
+
+FIELD_BY_KEY: Mapping[str, str] = _fields_by_key()
+"""The field of every known name, by its normal form."""
+
+_LONG_KEYS = [key for key in FIELD_BY_KEY if len(key) >= NEAR_MIN_CHARS]
+DATE_KEYS = frozenset(keys_of(header_names.DATE_NAMES))
+TITLE_KEYS = frozenset(keys_of(header_names.TITLE_NAMES))
+POWER_KEYS = frozenset(keys_of(header_names.POWER_NAMES))
+MILEAGE_KEYS = frozenset(keys_of(header_names.MILEAGE_NAMES))
+CURRENCY_KEYS = frozenset(keys_of(header_names.CURRENCY_NAMES))
+_CONSUMPTION_KEYS = frozenset(keys_of(header_names.CONSUMPTION_NAMES))
+_BY_COMPACT = {
+    key.replace(" ", ""): field for key, field in reversed(list(FIELD_BY_KEY.items())) if " " in key
+}
+"""Names whose words are not separated, as in `fueltype`."""
+
+
+def read_name(name: str) -> NamedField | None:
+    """The field that a column's name means; None if it means none, or several.
+
+    >>> read_name("Kilométrage (km)")
+    NamedField(field='km_driven', basis='alias-and-unit', unit='km')
+    >>> read_name("fuel_type"), read_name("colour")
+    (NamedField(field='fuel', basis='alias', unit=None), None)
+    """
+    return _read_name(name) if 0 < len(name) <= NAME_MAX_CHARS else None
+
+
+@lru_cache(maxsize=4096)
+def _read_name(name: str) -> NamedField | None:
+    if name in CAR_FIELDS:
+        return NamedField(name, "name")
+    key = header_key(name)
+    field = _known_field(key)
+    if field is not None:
+        return NamedField(field, "date" if key in DATE_KEYS else "alias", _stated_unit(field, name))
+    bracketed = [inside.strip() for inside in _BRACKETED.findall(name)]
+    if bracketed:
+        return _read_with_brackets(_BRACKETED.sub(" ", name), bracketed)
+    return _read_with_tail(name, key) or _read_last_part(name) or _read_cut_name(name, key)
+
+
+def _known_field(key: str) -> str | None:
+    return FIELD_BY_KEY.get(key) or (_BY_COMPACT.get(key) if " " not in key else None)
+
+
+def _tails(name: str) -> Iterator[tuple[str, str]]:
+    """A name without its last words, and these, the longest tail first."""
+    words = _SEPARATORS.split(split_words(name).strip())
+    for count in range(min(_UNIT_TOKENS, len(words) - 1), 0, -1):
+        yield " ".join(words[:-count]), " ".join(words[-count:])
+
+
+def _stated_unit(field: str, name: str) -> str | None:
+    """The unit that the last words of a known name state, as in `mileage km`."""
+    texts = [name, *(tail for _, tail in _tails(name)), *_BRACKETED.findall(name)]
+    return next(filter(None, (find_unit(field, text) for text in texts)), None)
+
+
+def _read_with_brackets(outside: str, inside: list[str]) -> NamedField | None:
+    found = _read_with_unit(header_key(outside), inside)
+    if found is None and outside.strip():
+        found = read_name(outside.strip())
+    if found is None:  # a translation, as in "الماركة (Marque)"
+        found = next(filter(None, map(read_name, inside)), None)
+    return found
+
+
+def _read_with_unit(key: str, units: Sequence[str]) -> NamedField | None:
+    """The field of a name beside which a unit, or another remark, stands."""
+    if key in _CONSUMPTION_KEYS or key in MILEAGE_KEYS or key in POWER_KEYS:
+        return _read_unit_column(key, units)
+    field = _known_field(key)
+    if field is None:
+        return None
+    unit = next(filter(None, (find_unit(field, text) for text in units)), None)
+    return NamedField(field, "date" if key in DATE_KEYS else "alias-and-unit", unit)
+
+
+def _read_unit_column(key: str, units: Iterable[str]) -> NamedField | None:
+    """A column whose field depends on its unit: `Mileage (mi)`, `Puissance (kW)`."""
+    fields = ["max_power_bhp"] if key in POWER_KEYS else ["mileage_mpg"]
+    if key in MILEAGE_KEYS:
+        fields = ["km_driven", "mileage_mpg"]
+    for unit in units:
+        for field in fields:
+            found = find_unit(field, unit)
+            if found is not None and fold(unit) != "cv":
+                return NamedField(field, "alias-and-unit", found)
+    return None
+
+
+def _read_last_part(name: str) -> NamedField | None:
+    """A flattened name: `specs.fuel`, `vehicle/make`."""
+    *outer, last = [part.strip() for part in re.split(r"[./>|:]+", name) if part.strip()] or [""]
+    if not outer:
+        return None
+    found = read_name(last)
+    if found is None and header_key(last) in header_names.GENERIC_PARTS:
+        found = read_name(outer[-1])
+        if found is not None and found.field in _NAMED_FIELDS and header_key(last) != "type":
+            return None
+    return found
+
+
+def _read_cut_name(name: str, key: str) -> NamedField | None:
+    """A name of a dBase file, which is cut after ten characters: `KILOMETRAG`."""
+    if len(name) != DBASE_NAME_CHARS or not name.isupper():
+        return None
+    fields = {field for known, field in FIELD_BY_KEY.items() if known.startswith(key)}
+    return NamedField(fields.pop(), "near") if len(fields) == 1 else None
+
+
+def _read_with_tail(name: str, key: str) -> NamedField | None:
+    """A name that ends with a unit: `puissance kw`; or a unit alone."""
+    for field in UNIT_FIELDS:
+        unit = find_unit(field, name)
+        if unit is not None and key not in POWER_KEYS:
+            return NamedField(field, "alias-and-unit", unit)
+    if find_currency(split_words(name)) is not None:
+        named = " ".join(word for word in key.split() if find_currency(word) is None)
+        if _known_field(named) == ASKING_PRICE:
+            return NamedField(ASKING_PRICE, "alias-and-unit")
+    for head, tail in _tails(name):
+        found = _read_with_unit(header_key(head), [tail])
+        if found is not None and found.unit is not None:
+            return found
+    return None
+
+
+def field_for_header(header: str) -> str | None:
+    """The field of the car for a column's name; None if there is none.
+
+    >>> field_for_header("Kilométrage (km)"), field_for_header("KM"), field_for_header("colour")
+    ('km_driven', 'km_driven', None)
+    """
+    found = read_name(header)
+    return None if found is None or found.field == ASKING_PRICE else found.field
+
+
+def near_field(name: str, fields: Iterable[str]) -> str | None:
+    """The only one of `fields` whose name is one letter away from a column's name.
+
+    Signs that stand for letters which were lost count as such letters: `Mod?le`.
+
+    >>> near_field("Modelle", ["model"]), near_field("Constructuer", ["company", "model"])
+    ("model", "company")
+    """
+    wanted = set(fields)
+    key = header_key(_LOST.sub("q", name))
+    lost = len(_LOST.findall(name))
+    if len(key) < NEAR_MIN_CHARS or len(name) > NAME_MAX_CHARS:
+        return None
+    found = process.extract(
+        key, _LONG_KEYS, scorer=OSA.distance, score_cutoff=max(1, lost), limit=None
+    )
+    near = {FIELD_BY_KEY[known] for known, *_ in found}
+    return near.pop() if len(near) == 1 and near <= wanted else None

@@ -1,0 +1,175 @@
+"""Finds the header among the first rows of a table: titles above it, units below it, or none."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from shared.domain.batch import BatchOptions
+from shared.domain.names import fold
+from shared.domain.table import FileKind
+from shared.fields.blanks import is_blank
+from shared.fields.prices import find_currency
+from shared.tabular.cell_evidence import is_car, is_year
+from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
+
+TITLE_ROWS_MAX = 20
+"""A table may have titles above its header: the header is searched in so many rows."""
+
+HEADER_MIN_FIELDS = 3
+"""A single cell may be a known name by chance ("Première main"); three in one row are a header."""
+
+ROW_NAMES_MIN_SHARE = 0.9
+"""Share of the rows that have one cell more than the header, if that lacks a name for the first."""
+
+UNIT_MAX_CHARS = 40
+"""A longer cell is no unit."""
+
+Rows = Sequence[Sequence[str]]
+_SEPARATOR_LINE = re.compile(r"sep=.{0,2}", re.IGNORECASE)
+_BRACKETS = re.compile(r"^[\s(\[{]+|[\s)\]}]+$")
+_KINDS_OF_UNITS = frozenset({
+    "text", "texte", "string", "str", "int", "integer", "float", "number", "nombre", "numeric",
+    "date", "year", "annee", "an", "jahr", "unit", "unite", "units", "unites", "none",
+})  # fmt: skip
+"""Words in a row of units for columns that have no unit."""
+
+
+class HeaderPlace(NamedTuple):
+    """The names of the columns, and what stands around them."""
+
+    header: Sequence[str]
+    """Unique names."""
+    rows: Rows
+    """The data rows below."""
+    has_header: bool = True
+    unit_rows: int = 0
+    units: Mapping[int, str] = {}
+    """Texts of the units below the header, by column."""
+    has_row_names: bool = False
+    """Whether the header lacks a name for the first column, as in files of R."""
+
+
+def find_header(rows: Rows, given: Collection[str] = ()) -> int:
+    """Index of the header among a table's first rows; the rows above it are titles.
+
+    Args:
+        rows: the first rows.
+        given: column names from the caller's options; they count as known.
+
+    >>> find_header([["Stock de mars"], ["Marque", "Modèle", "Année"], ["Dacia", "Logan", "2018"]])
+    1
+    """
+    known = _known_cells(rows, given)
+    most = max(known)
+    if most >= HEADER_MIN_FIELDS:
+        return known.index(most)
+    is_directive = len(rows) > 1 and _SEPARATOR_LINE.fullmatch("".join(rows[0]).strip())
+    return 1 if is_directive else 0
+
+
+def has_header(rows: Rows, given: Collection[str] = ()) -> bool:
+    """Whether one of a table's first rows is a header with known columns."""
+    return max(_known_cells(rows, given), default=0) >= HEADER_MIN_FIELDS
+
+
+def _known_cells(rows: Rows, given: Collection[str]) -> list[int]:
+    """Number of known column names in each of the first rows."""
+    counts = []
+    for row in rows[:TITLE_ROWS_MAX]:
+        fields = {cell: field_for_header(cell) for cell in map(str.strip, row) if cell}
+        counts.append(
+            len({field or cell for cell, field in fields.items() if field or cell in given})
+        )
+    return counts
+
+
+def place_header(
+    first: Sequence[str], rows: Rows, options: BatchOptions, kind: FileKind
+) -> HeaderPlace:
+    """What the first row of a table is, and the rows below it.
+
+    Args:
+        first: its cells: a header, or the first car.
+        rows: the rows below.
+        options: of the caller; `header` decides.
+        kind: of the file; Parquet and JSON name their columns.
+    """
+    can_lack_header = kind in (FileKind.CSV, FileKind.XLSX)
+    is_headless = options.header is False or (options.header is None and _is_car(first, options))
+    if can_lack_header and is_headless:
+        return HeaderPlace(name_columns([""] * len(first)), [first, *rows], has_header=False)
+    has_row_names = kind is FileKind.CSV and _lacks_a_name(first, rows)
+    names = name_columns(["", *first] if has_row_names else first)
+    units = _units_below(names, rows[0]) if rows else {}
+    return HeaderPlace(
+        names,
+        rows[1:] if units else rows,
+        unit_rows=int(bool(units)),
+        units=units,
+        has_row_names=has_row_names,
+    )
+
+
+def _is_car(cells: Sequence[str], options: BatchOptions) -> bool:
+    named = {column for _, column in options.columns}
+    return not named.intersection(cells) and is_car(cells)
+
+
+def _lacks_a_name(first: Sequence[str], rows: Rows) -> bool:
+    """Whether nearly all rows have one cell more than the header, which is filled."""
+    if not rows or len(first) < HEADER_MIN_FIELDS or _known_cells([first], ())[0] == 0:
+        return False
+    longer = [row for row in rows if len(row) == len(first) + 1]
+    if len(longer) < ROW_NAMES_MIN_SHARE * len(rows) or not any(row[-1].strip() for row in longer):
+        return False
+    year = next((at for at, name in enumerate(first) if field_for_header(name) == "year"), None)
+    return year is None or _years(longer, year + 1) > _years(longer, year)
+
+
+def _years(rows: Rows, column: int) -> int:
+    return sum(is_year(row[column]) for row in rows)
+
+
+def _units_below(header: Sequence[str], cells: Sequence[str]) -> dict[int, str]:
+    """The units in the row below a header, by column; none if that row is something else."""
+    filled = {
+        index: _BRACKETS.sub("", cell[:UNIT_MAX_CHARS])
+        for index, cell in enumerate(cells[: len(header)])
+        if not is_blank(cell)
+    }
+    units = {index: text for index, text in filled.items() if _is_unit(header[index], text)}
+    others = (fold(text) for index, text in filled.items() if index not in units)
+    is_row_of_units = units and all(not text or text in _KINDS_OF_UNITS for text in others)
+    return units if is_row_of_units else {}
+
+
+def _is_unit(name: str, text: str) -> bool:
+    named = read_name(name)
+    combined = read_name(f"{name} ({text})")
+    if named is not None and named.field == ASKING_PRICE:
+        return find_currency(text) is not None
+    return combined is not None and combined.unit is not None
+
+
+def name_columns(cells: Sequence[str]) -> list[str]:
+    """Header cells as names; a column without one is named by its position.
+
+    A repeated unknown name gets a number. A repeated name of a field stays as it is: the caller has
+    to say which column is meant.
+
+    >>> name_columns([" Marque ", "", "Note", "Note"])
+    ['Marque', 'column_2', 'Note', 'Note (2)']
+    """
+    names: list[str] = []
+    seen: Counter[str] = Counter()
+    taken = {cell.strip() for cell in cells}
+    for index, cell in enumerate(cells):
+        name = cell.strip() or f"column_{index + 1}"
+        seen[name] += 1
+        number, numbered = seen[name], name
+        while number > 1 and read_name(name) is None and (numbered in names or numbered in taken):
+            numbered = f"{name} ({number})"
+            number += 1
+        names.append(numbered)
+    return names

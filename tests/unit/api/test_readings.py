@@ -1,0 +1,92 @@
+"""What an answer says of how the car was understood."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from api.valuations.schemas import serialize_valuation
+from shared.domain.ids import ValuationId
+from shared.domain.valuation import CarRequest, Estimate, Valuation
+from shared.fields.requests import load_car_request
+
+MODEL = {"version": "v1", "data_as_of": None, "basis": "asking_prices"}
+
+
+def answer(request: CarRequest, *, known: bool = True) -> dict[str, Any]:
+    """The answer as JSON, of a model that knows the car's model or not."""
+    estimate = Estimate(
+        price_mad=9e4,
+        quantiles_mad=tuple(8e4 + 1e3 * step for step in range(9)),
+        model_version="v1",
+        model_known=known,
+    )
+    valuation = Valuation(id=ValuationId("v"), request=request, estimate=estimate, cached=False)
+    answered: dict[str, Any] = orjson.loads(
+        orjson.dumps(serialize_valuation(valuation, 0.9, MODEL, "en"))
+    )
+    return answered
+
+
+def car(company: str, model: str, **more: Any) -> CarRequest:
+    """A request with brand, model, year and nothing else that is not given."""
+    return load_car_request({"company": company, "model": model, "year": 2017} | more)
+
+
+def codes(answered: dict[str, Any]) -> list[str]:
+    return [warning["code"] for warning in answered["warnings"]]
+
+
+def test_the_car_is_repeated_as_it_was_understood() -> None:
+    answered = answer(car("skoda", "OCTAVIA", fuel="gasoil", km_driven="61 500 km", engine_cc=1.6))
+    assert answered["read_as"] == {
+        "company": "Skoda", "model": "Octavia", "year": 2017, "fuel": "Diesel",
+        "km_driven": 61_500, "engine_cc": 1600.0,
+    }  # fmt: skip
+    assert (answered["match"], answered["suggestions"]) == ("exact", [])
+
+
+@pytest.mark.parametrize(
+    ("names", "match", "read_as", "warning"),
+    [
+        (("VW", "Polo"), "alias", ("Volkswagen", "Polo"), None),
+        (("Nissan", "Qashqia"), "corrected", ("Nissan", "Qashqai"), "name-corrected"),
+        (("Peugeot", "209"), "ambiguous", ("Peugeot", "209"), "name-ambiguous"),
+        (("Zastava", "Yugo"), "unknown", ("Zastava", "Yugo"), "model-unknown"),
+    ],
+)
+def test_names_that_are_not_exact_are_said(
+    names: tuple[str, str], match: str, read_as: tuple[str, str], warning: str | None
+) -> None:
+    known = match in {"alias", "corrected"}
+    answered = answer(car(*names), known=known)
+    assert answered["match"] == match
+    assert (answered["read_as"]["company"], answered["read_as"]["model"]) == read_as
+    assert warning is None or warning in codes(answered)
+    assert len(answered["suggestions"]) <= 3
+    if match == "ambiguous":
+        assert {"company": "Peugeot", "model": "208"} in answered["suggestions"]
+
+
+def test_suggestions_can_be_sent_as_they_are() -> None:
+    for suggestion in answer(car("Peugeot", "209"), known=False)["suggestions"]:
+        assert answer(car(**suggestion))["match"] == "exact"
+
+
+def test_a_name_that_only_the_model_of_prices_knows_is_exact() -> None:
+    answered = answer(car("Zastava", "Yugo"), known=True)
+    assert (answered["match"], answered["suggestions"]) == ("exact", [])
+
+
+def test_each_usual_field_that_is_missing_has_a_warning() -> None:
+    missing = {
+        warning["pointer"]
+        for warning in answer(car("Kia", "Rio", transmission="manuelle"))["warnings"]
+        if warning["code"] == "missing-field"
+    }
+    assert missing == {"/fuel", "/km_driven"}
+
+
+def test_how_names_were_read_survives_the_way_to_the_worker() -> None:
+    request = car("Nissan", "Qashqia")
+    assert answer(CarRequest.from_wire(request.to_wire())) == answer(request)

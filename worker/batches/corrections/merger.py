@@ -1,0 +1,280 @@
+"""Puts the rows of an ended correction into the result files of the batch that it corrects."""
+
+import bisect
+import csv
+import dataclasses
+import heapq
+import io
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from operator import itemgetter
+from typing import NamedTuple
+
+import orjson
+
+from shared.blobs.batch_files import CORRECTED, BatchFiles, errors_name, table_name
+from shared.domain.batch import (
+    BatchManifest,
+    BatchOutcome,
+    BatchProgress,
+    ResultTable,
+    RowCounts,
+    RowStatus,
+)
+from shared.domain.ids import ID_LENGTH, BatchId
+from shared.domain.job import JobState
+from shared.domain.notes import NoteCounter
+from shared.redis.batches import BatchLedger
+from shared.tabular.csv_reader import START, SourceRow
+from worker.batches.corrections.importer import read_rejected_lines
+from worker.batches.rows.text import open_rows
+from worker.batches.steps import ASSEMBLE
+
+RESULT_PREFIXES = ("results.", "rejected.", "errors.")
+"""Beginnings of the names of result files."""
+
+RENEW_EVERY_ROWS = 100_000
+"""Rows between two renewals of the lease."""
+
+
+class CorrectionOutdated(Exception):
+    """The batch has changed so that the rows cannot be put into it any more."""
+
+
+class _Row(NamedTuple):
+    """A row as it stands in the result files."""
+
+    line: int
+    result: bytes
+    """Its line of the results."""
+    rejected: bytes
+    """Its line of the rejected rows; empty if it is not rejected."""
+    is_failed: bool = False
+    """Whether it could not be valued."""
+
+
+class CorrectionMerger:
+    """Puts the rows of ended corrections into the results of the batches that they correct.
+
+    Args:
+        files: records and blobs of batches.
+        ledger: the ledger, for renewals of the lease.
+    """
+
+    def __init__(self, files: BatchFiles, ledger: BatchLedger) -> None:
+        self._files = files
+        self._ledger = ledger
+
+    def merge(self, manifest: BatchManifest, parent_id: BatchId, end: BatchProgress) -> None:
+        """Replace the rejected rows of a batch by their corrections, unless that is done.
+
+        The new result files have other names than the old ones. They become current when the final
+        record of the batch is replaced, which names them: readers see all old or all new files.
+
+        Args:
+            manifest: of the correction, whose result files are written.
+            parent_id: the batch.
+            end: how the correction ends.
+
+        Raises:
+            CorrectionOutdated: the batch is gone, or a row is not rejected any more.
+        """
+        parent, final = self._files.manifest(parent_id), self._files.final(parent_id)
+        if parent is None or final is None:
+            raise CorrectionOutdated(parent_id)
+        if manifest.id in final.corrections:
+            return
+        valued = self._write_tables(manifest, parent, final)
+        # Another worker may have done the same meanwhile, and another correction have followed.
+        current = self._files.final(parent_id)
+        if current is not None and manifest.id in current.corrections:
+            return
+        if current is None or current.revision != final.revision:
+            raise CorrectionOutdated(parent_id)
+        self._files.write_final(parent_id, corrected_progress(final, manifest.id, valued, end))
+        self._remove_older(parent_id, final)
+
+    def _write_tables(
+        self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress
+    ) -> int:
+        """Write the three result files with the corrections; return how many rows are valid now."""
+        blobs, valid, replaced = self._files.blobs, 0, array("q")
+        with ExitStack() as files:
+            results, rejected = (
+                files.enter_context(blobs.write(parent.id, table_name(table, revision=manifest.id)))
+                for table in ResultTable
+            )
+            old, old_rejected = self._records(parent, final.revision, files)
+            new, new_rejected = self._records(manifest, "", files)
+            text = files.enter_context(blobs.read(manifest.id, CORRECTED))
+            heads = next(old), next(old_rejected)
+            if heads != (next(new), next(new_rejected)):
+                raise CorrectionOutdated(f"{parent.id} has other columns")
+            results.write(heads[0])
+            rejected.write(heads[1])
+            lines = iter(read_rejected_lines(self._files, parent, final))
+            corrected = _corrected(
+                open_rows(text, manifest.dialect, START),
+                new,
+                new_rejected,
+                manifest.result_delimiter,
+            )
+            correction = next(corrected, None)
+            for number, record in enumerate(old):
+                if number % RENEW_EVERY_ROWS == 0:
+                    self._ledger.renew(manifest.id, ASSEMBLE)
+                if row_status(record, parent.result_delimiter) != RowStatus.REJECTED:
+                    results.write(record)
+                    continue
+                row = _Row(next(lines), record, next(old_rejected))
+                if correction is not None and correction.line == row.line:
+                    if not correction.is_failed:
+                        row = correction
+                        replaced.append(row.line)
+                        valid += not row.rejected
+                    correction = next(corrected, None)
+                results.write(row.result)
+                rejected.write(row.rejected)
+            if correction is not None:
+                raise CorrectionOutdated(f"line {correction.line} of {parent.id} is not rejected")
+            self._write_errors(manifest, parent, final, replaced)
+        return valid
+
+    def _records(
+        self, manifest: BatchManifest, revision: str, files: ExitStack
+    ) -> Iterator[Iterator[bytes]]:
+        """The records of the results and of the rejected rows of a batch."""
+        for table in ResultTable:
+            name = table_name(table, revision=revision)
+            yield csv_records(files.enter_context(self._files.blobs.read(manifest.id, name)))
+
+    def _write_errors(
+        self,
+        manifest: BatchManifest,
+        parent: BatchManifest,
+        final: BatchProgress,
+        replaced: "array[int]",
+    ) -> None:
+        """Write the error report: the entries of replaced rows are those of their corrections."""
+        blobs = self._files.blobs
+        with (
+            blobs.read(parent.id, errors_name(final.revision)) as old,
+            blobs.read(manifest.id, errors_name()) as new,
+            blobs.write(parent.id, errors_name(manifest.id)) as target,
+        ):
+            kept = (entry for entry in _entries(old) if not _is_in(entry[0], replaced))
+            added = (entry for entry in _entries(new) if _is_in(entry[0], replaced))
+            for _, text in heapq.merge(kept, added, key=itemgetter(0)):
+                target.write(text)
+
+    def _remove_older(self, batch_id: BatchId, former: BatchProgress) -> None:
+        """Delete the files of all revisions but the current and the former one.
+
+        The former one is kept for readers that have just learnt of it.
+        """
+        older = ("", *former.corrections)[:-1]
+        names = self._files.blobs.names(batch_id, "")
+        outdated = [
+            name
+            for name in names
+            if name.startswith(RESULT_PREFIXES) and _revision_of(name) in older
+        ]
+        self._files.blobs.remove(batch_id, outdated)
+
+
+def _revision_of(name: str) -> str:
+    """The revision of a result file.
+
+    >>> _revision_of("results.01m8fqj4f7z0kj5s71amqzvc4r.xlsx"), _revision_of("results.csv")
+    ('01m8fqj4f7z0kj5s71amqzvc4r', '')
+    """
+    mark = name.split(".")[1]
+    return mark if len(mark) == ID_LENGTH else ""
+
+
+def corrected_progress(
+    final: BatchProgress, correction: BatchId, valued: int, end: BatchProgress
+) -> BatchProgress:
+    """How a batch has ended, after a correction.
+
+    Args:
+        final: the end before.
+        correction: id of the correction.
+        valued: number of its rows that are not rejected any more.
+        end: the end of the correction.
+    """
+    counts = final.counts + RowCounts(valid=valued, invalid=-valued)
+    state, outcome = final.state, final.outcome
+    if outcome is BatchOutcome.WITH_ERRORS and not counts.invalid:
+        outcome = BatchOutcome.COMPLETE
+    if outcome is BatchOutcome.PARTIAL and counts.valid:
+        state = JobState.SUCCEEDED
+    return dataclasses.replace(
+        final,
+        state=state,
+        outcome=outcome,
+        counts=counts,
+        error=None if state is JobState.SUCCEEDED else final.error,
+        notes=NoteCounter().merge(final.notes).merge(end.notes).result(),
+        asking_sides=final.asking_sides + end.asking_sides,
+        corrections=(*final.corrections, correction),
+        corrected_at=end.finished_at,
+    )
+
+
+def csv_records(lines: Iterable[bytes]) -> Iterator[bytes]:
+    r"""The records of a stored table as bytes: a record ends at a line feed outside of quotes.
+
+    >>> list(csv_records([b"a,b\n", b'1,"x\n', b'y"\n']))
+    [b'a,b\n', b'1,"x\ny"\n']
+    """
+    record = b""
+    for line in lines:
+        record = record + line if record else line
+        if record.count(b'"') % 2 == 0:
+            yield record
+            record = b""
+
+
+def _corrected(
+    rows: Iterable[SourceRow], records: Iterator[bytes], rejected: Iterator[bytes], delimiter: str
+) -> Iterator[_Row]:
+    """The rows of a correction with their lines in the batch that they correct."""
+    for row, record in zip(rows, records, strict=True):
+        status = row_status(record, delimiter)
+        is_rejected = status == RowStatus.REJECTED
+        yield _Row(
+            row.line,
+            record,
+            next(rejected) if is_rejected else b"",
+            is_failed=status == RowStatus.FAILED,
+        )
+
+
+_UNUSUAL = re.compile(b"|".join(each.encode() for each in (RowStatus.REJECTED, RowStatus.FAILED)))
+
+
+def row_status(record: bytes, delimiter: str) -> RowStatus:
+    r"""The status of a row by its line of the results; `valued` unless `rejected` or `failed`.
+
+    >>> row_status(b'rejected,"1,5",valued,\n', ",")
+    <RowStatus.VALUED: 'valued'>
+    """
+    if _UNUSUAL.search(record) is None:  # faster than reading the cells
+        return RowStatus.VALUED
+    cells = next(csv.reader(io.StringIO(record.decode(), newline=""), delimiter=delimiter))
+    status = RowStatus(cells[-2])
+    return status if status in {RowStatus.REJECTED, RowStatus.FAILED} else RowStatus.VALUED
+
+
+def _is_in(line: int, lines: "array[int]") -> bool:
+    index = bisect.bisect_left(lines, line)
+    return index < len(lines) and lines[index] == line
+
+
+def _entries(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The entries of an error report with their lines."""
+    for text in lines:
+        yield orjson.loads(text)["line"], text

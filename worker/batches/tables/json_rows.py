@@ -1,0 +1,271 @@
+"""Converts JSON Lines, or a JSON array of objects, to numbered CSV, in bounded memory.
+
+The file is read twice: the first time for the names of all members, which are the columns. Members
+of an object within an object become columns of their own, as `vehicle.make`. A list of objects may
+also stand in an object around it: `{"data": [...]}`.
+"""
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Generator, Iterator, Mapping
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.tabular.column_names import field_for_header
+from shared.tabular.csv_reader import COLUMNS_MAX, replace_unreadable
+from worker.batches.tables.rows import RowWriter, truncate_cell
+
+BLOCK_BYTES = 1 << 18
+RECORD_MAX_CHARS = 2_000_000
+CAR_MIN_MEMBERS = 2
+"""An object with so many known names is a car, whatever lists it holds."""
+
+INNER_LIST_MAX = 10_000
+"""Objects in a list that is a member of a car."""
+
+MAX_DEPTH = 4
+"""Objects around the list of cars."""
+
+_SPACES = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+_THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
+
+Record = Mapping[str, Any]
+Walk = Generator["NumberedRecord", None, dict[str, Any] | None]
+"""Gives out the cars of a list; returns the members of an object that holds no such list."""
+
+
+class NumberedRecord(NamedTuple):
+    """An object of a file."""
+
+    number: int
+    """Its line in JSON Lines, its place in an array; from 1."""
+    record: Record
+
+
+def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
+    """Write the objects of a file as numbered CSV.
+
+    Raises:
+        UnreadableUpload: it is damaged, or is no list of objects.
+    """
+    names: dict[str, None] = {}
+    for _, record in _JsonReader(stream).records():
+        names |= dict.fromkeys(_flatten(record))
+        if len(names) > COLUMNS_MAX:
+            break
+    if not names:
+        return
+    writer.header([replace_unreadable(name) for name in names])
+    rows = (
+        (number, [_text(cells.get(name)) for name in names])
+        for number, cells in (
+            (number, _flatten(record)) for number, record in _JsonReader(stream).records()
+        )
+    )
+    writer.rows(rows, len(names))
+
+
+def _flatten(record: Record) -> dict[str, Any]:
+    """The members of an object, and those of its objects under names with a dot.
+
+    >>> _flatten({"id": 1, "vehicle": {"make": "Kia"}})
+    {'id': 1, 'vehicle.make': 'Kia'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": member for inner, member in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _text(value: Any) -> str:
+    """A value as a CSV would have it."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, str):
+        return truncate_cell(replace_unreadable(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        # "25.125" could be a grouped 25,125; with one more zero it could not.
+        text = str(value)
+        return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
+    text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return truncate_cell(replace_unreadable(text))
+
+
+def _names_fields(record: Record) -> bool:
+    return any(field_for_header(name) is not None for name in _flatten(record))
+
+
+class _JsonReader:
+    """Reads the objects of a file one by one.
+
+    Args:
+        stream: the file, binary and seekable; UTF-8.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        stream.seek(0)
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text = ""
+        self._at = 0
+        self._lines_before = 0
+        self._is_whole = False
+
+    def records(self) -> Iterator[NumberedRecord]:
+        """The objects, with their numbers.
+
+        Raises:
+            UnreadableUpload: at what is no JSON, or no list of objects.
+        """
+        if self._peek() == "[":
+            yield from self._array()
+            if self._peek():
+                raise self._error("wrong-json")
+            return
+        line = self._line()
+        members = yield from self._first_object({}, 0)
+        if members is not None:
+            yield NumberedRecord(line, members)
+        while self._peek():
+            line = self._line()
+            if self._peek() != "{" or members is None:
+                raise self._error("wrong-json")
+            yield NumberedRecord(line, self._value())
+
+    def _array(self) -> Iterator[NumberedRecord]:
+        """The objects of an array."""
+        self._expect("[")
+        if self._peek() == "]":
+            self._at += 1
+            return
+        yield NumberedRecord(1, self._element())
+        yield from self._rest_of_array()
+
+    def _rest_of_array(self) -> Iterator[NumberedRecord]:
+        """The objects of an array after the first one."""
+        number = 1
+        while self._peek() != "]":
+            self._expect(",")
+            number += 1
+            yield NumberedRecord(number, self._element())
+        self._at += 1
+
+    def _element(self) -> dict[str, Any]:
+        sign = self._peek()
+        if sign != "{":
+            raise self._error("json-shape" if sign else "truncated-json")
+        element: dict[str, Any] = self._value()
+        return element
+
+    def _first_object(self, known: dict[str, None], depth: int) -> Walk:
+        """The cars in an object around their list; or its members if it is a car itself."""
+        self._expect("{")
+        members: dict[str, Any] = {}
+        found_list = False
+        while (sign := self._peek()) != "}":
+            if members or found_list:
+                self._expect(",")
+                sign = self._peek()
+            if sign != '"':
+                raise self._error("wrong-json" if sign else "truncated-json")
+            name = self._value()
+            self._expect(":")
+            sign = self._peek()
+            is_car = len(known) >= CAR_MIN_MEMBERS
+            if sign == "[" and not is_car and self._peek(1) == "{":
+                self._expect("[")
+                first = self._element()
+                if _names_fields(first):
+                    if found_list:
+                        raise self._error("json-shape")
+                    found_list = True
+                    yield NumberedRecord(1, first)
+                    yield from self._rest_of_array()
+                else:
+                    rest = islice(self._rest_of_array(), INNER_LIST_MAX)
+                    members[name] = [first, *(record for _, record in rest)]
+            elif sign == "{" and not is_car and depth < MAX_DEPTH:
+                inner = yield from self._first_object(known, depth + 1)
+                found_list = found_list or inner is None
+                members[name] = inner
+            else:
+                members[name] = self._value()
+            field = field_for_header(name)
+            if field is not None:
+                known[field] = None
+        self._at += 1
+        return None if found_list else members
+
+    def _value(self) -> Any:
+        """The value at this place."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except (ValueError, RecursionError) as error:
+                place = getattr(error, "pos", self._at)
+                if self._is_whole or len(self._text) - self._at > RECORD_MAX_CHARS:
+                    raise self._decode_error(place) from None
+            else:
+                if end < len(self._text) or self._is_whole:  # a number may go on
+                    self._at = end
+                    return value
+            self._read()
+
+    def _decode_error(self, place: int) -> UnreadableUpload:
+        is_cut = self._is_whole and not self._text[place:].strip(' \t\r\n"')
+        is_open = self._is_whole and self._text[place : place + 1] == '"'
+        return self._error("truncated-json" if is_cut or is_open else "wrong-json", place)
+
+    def _peek(self, skip: int = 0) -> str:
+        """The sign at this place, or `skip` signs further, after white space; empty at the end."""
+        at = self._at
+        for _ in range(skip + 1):
+            while True:
+                at = _SPACES.match(self._text, at).end()  # type: ignore[union-attr]
+                if at < len(self._text) or self._is_whole:
+                    break
+                before = self._at
+                self._read()
+                at -= before - self._at
+            if not skip:
+                self._at = at
+            at += 1
+        return self._text[at - 1 : at]
+
+    def _expect(self, sign: str) -> None:
+        found = self._peek()
+        if found != sign:
+            raise self._error("wrong-json" if found else "truncated-json")
+        self._at += 1
+
+    def _read(self) -> None:
+        """Append the next block to the text that is left."""
+        self._lines_before += self._text.count("\n", 0, self._at)
+        block = self._stream.read(BLOCK_BYTES)
+        try:
+            more = self._decoder.decode(block, final=not block)
+        except UnicodeDecodeError:
+            raise self._error("json-not-utf8") from None
+        self._text, self._at = self._text[self._at :] + more, 0
+        self._is_whole = not block
+
+    def _line(self) -> int:
+        return self._lines_before + self._text.count("\n", 0, self._at) + 1
+
+    def _error(self, code: str, place: int | None = None) -> UnreadableUpload:
+        if place is not None:
+            self._at = place
+        line = self._line()
+        seen = self._text[self._at : self._at + 20].strip()
+        return UnreadableUpload([FieldProblem(f"/line/{line}", code, line=line, seen=seen)])
