@@ -205,13 +205,14 @@ def dump_reading(valuation: Valuation) -> dict[str, Any]:
     """Members that say what was understood."""
     car, match = valuation.request.car, valuation.match
     company, model = display_names(car.company, car.model)
+    read_as = car.to_dict()
+    read_as["company"], read_as["model"] = company, model
     near = () if match is Match.EXACT else valuation.request.suggestions
-    names = (display_names(each.company, each.model) for each in near)
-    return {
-        "read_as": {**car.to_dict(), "company": company, "model": model},
-        "match": match,
-        "suggestions": [{"company": company, "model": model} for company, model in names],
-    }
+    suggestions = [
+        dict(zip(("company", "model"), display_names(each.company, each.model), strict=True))
+        for each in near
+    ]
+    return {"read_as": read_as, "match": match, "suggestions": suggestions}
 
 
 def cache_status(valuation: Valuation) -> str:

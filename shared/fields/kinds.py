@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -462,14 +462,19 @@ class Number(CarField):
         Raises:
             UnreadableQuantity: it states none, or several.
         """
-        rules = QuantityRules(
+        rules = self._rules
+        return read_quantity(text, rules, lambda number, unit: convert(rules.field, number, unit))
+
+    @cached_property
+    def _rules(self) -> QuantityRules:
+        # The field's name is set when its schema is made.
+        return QuantityRules(
             field=str(self.name),
             whole=self._groups_thousands,
             is_count=self.open_ranges,
             ranges=self.ranges,
             at_speed=self.at_speed,
         )
-        return read_quantity(text, rules, lambda number, unit: convert(rules.field, number, unit))
 
 
 class Year(Number):

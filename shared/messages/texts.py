@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from shared.domain.errors import FieldProblem
@@ -231,11 +232,19 @@ def expected(field: CarField, language: Language) -> str:
 
 
 def _expected_number(field: Number, language: Language) -> str:
-    unit = f" {field.unit}" if field.unit else ""
-    low, high = f"{field.minimum:g}", _format_thousands(field.maximum, language)
+    limits = field.minimum, field.maximum
+    return _number_between(limits, field.unit, language, is_whole=field.whole)
+
+
+@lru_cache(maxsize=256)
+def _number_between(
+    limits: tuple[float, float], unit: str, language: Language, *, is_whole: bool
+) -> str:
+    unit = f" {unit}" if unit else ""
+    low, high = f"{limits[0]:g}", _format_thousands(limits[1], language)
     if language == "fr":
-        return f"un nombre {'entier ' if field.whole else ''}de {low} à {high}{unit}"
-    return f"a {'whole ' if field.whole else ''}number from {low} to {high}{unit}"
+        return f"un nombre {'entier ' if is_whole else ''}de {low} à {high}{unit}"
+    return f"a {'whole ' if is_whole else ''}number from {low} to {high}{unit}"
 
 
 def _format_thousands(number: float, language: Language) -> str:

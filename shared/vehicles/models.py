@@ -307,10 +307,8 @@ def _without_generation(brand: Brand, name: str) -> str:
     return name.rpartition(" ")[0] if name in brand.generations else name
 
 
-def read_model(brand: Brand, text: str) -> ModelReading:
-    """Read the name of a model, folded, within a brand."""
-    if (known := find_known(brand, text)) is not None:
-        return known
+def read_unknown(brand: Brand, text: str) -> ModelReading:
+    """Read a text that is no known name and does not begin with one; see `find_known`."""
     if (seen := _read_lookalike(brand, text)) is not None:
         return seen
     if (corrected := _correct(brand, text)) is not None:

@@ -15,7 +15,7 @@ from shared.vehicles.brands import (
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
 from shared.vehicles.designations import designated_brand
-from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_model
+from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_unknown
 from shared.vehicles.similar import within
 from shared.vehicles.titles import (
     PLACEHOLDERS,
@@ -332,7 +332,7 @@ class NameReader:
 
     def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
         """Read a text that does not begin with a known model: a slip, or another brand's car."""
-        reading = read_model(brand, text)
+        reading = read_unknown(brand, text)
         first = text.partition(" ")[0]
         if reading.match is not Match.CORRECTED and first.isalpha() and len(first) >= _MIN_SWAPPED:
             swapped = self._known(brand, swap_keys(text))
