@@ -32,7 +32,8 @@ FUEL_PHRASES = PhraseReader(
         Fuel.HYBRID: (
             "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, "
             "mhev, plug in, rechargeable, mild hybrid, micro hybride, micro hybrid, full hybrid, "
-            "hybride leger, self charging, هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
+            "hybride leger, self charging, non rechargeable, non plug in, "
+            "هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
         ),
         Fuel.ELECTRIC: (
             "electrique, electric, electricite, electricity, elektro, elektrisch, electrico, "
@@ -52,6 +53,7 @@ FUEL_PHRASES = PhraseReader(
         "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, carburant, fuel, "
         "bifuel, bivalent, dual, moteur, motor, motorisation, engine, a, au, avec, ou, plomb, 95, "
         "98, 91, 100, 85, 48v, 12v, b7, leger, legere, mild, full, micro, super, serie, "
+        "euro 4, euro 5, euro 6, euro 6b, euro 6c, euro 6d, euro4, euro5, euro6, euro6d, "
         "parallele, type, fuels, voiture, vehicule, car, bi carburant, و, وقود, محرك, سياره"
     ),
     joined={

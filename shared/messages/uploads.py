@@ -464,8 +464,7 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "Models read despite a typing error: {count} ({values}).",
     },
     "name-ambiguous": {
-        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} "
-        "({values}).",
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} ({values}).",
         "en": "Uncertain models, valued with a wider interval: {count} ({values}).",
     },
     "name-unknown": {
