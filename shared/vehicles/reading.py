@@ -20,6 +20,7 @@ from shared.vehicles.similar import within
 from shared.vehicles.titles import (
     PLACEHOLDERS,
     glued_brands,
+    join_names,
     names_no_model,
     swap_keys,
     without_noise,
@@ -273,7 +274,7 @@ class NameReader:
             reading = self._read_in_brand(self._catalogue.brands[swapped.name], text.strip())
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
-        whole = self._read_unique_model(f"{company} {model}")
+        whole = self._read_unique_model(join_names(company, model))
         tells = designated_brand(company) is not None or self._owner(compact(company)) is not None
         if whole is not None and whole.match is not Match.UNKNOWN and tells:
             return whole

@@ -215,6 +215,19 @@ def test_a_listed_car_of_another_brand_behind_a_name_leaves_it_open():
     assert suggested("Dacia", text) == ["dacia sandero", "peugeot 208"]
 
 
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
+        ("Yaris", "Yaris", "Toyota Yaris"),
+        ("Koleos", "Koleos 2 Intens", "Renault Koleos 2"),
+        ("Golf 6", "Golf", "Volkswagen Golf 6"),
+        ("Punto", "Punto", "Fiat Punto"),
+    ],
+)
+def test_a_model_in_both_texts_is_read_once(company, model, car):
+    assert shown(company, model) == (car, "corrected")
+
+
 def test_unknown_names_stay_as_they_are_written():
     reading = read("Nowhere", "Zeta 3 Lux")
     assert (reading.company, reading.model) == ("nowhere", "zeta 3 lux")
