@@ -47,7 +47,7 @@ _NOISE = frozenset({
 
 _TIME = re.compile(
     r"(?:[ ,]+|(?<=\d)t)(?:a |at |um )?\d{1,2}(?:[:h]\d{2}(?:[:m]\d{2}(?:[.,]\d+)?s?)?|h)"
-    r"\s*(?:[ap]\.?m\.?)?\s*(?:z|utc|gmt)?\s*(?:[+-]\d{2}:?\d{2})?(?:\[[^\]]*\]| ?\([^)]*\))?$"
+    r"\s*(?:[ap]\.?m\.?)?\s*(?:z|utc|gmt)?\s*(?:[+-]\d{2}(?::?\d{2})?)?(?:\[[^\]]*\]| ?\([^)]*\))?$"
 )
 _YEAR_FIRST = re.compile(
     r"(\d{4})(?:[-/](\d{1,2})|[. ](\d{2}))|(\d{4})(?P<sign>[-/. ])(\d{1,2})(?P=sign)(\d{1,2})"
@@ -58,7 +58,10 @@ _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\d{4}|\d{6})?")
 _COMPACT_YEAR_LAST = re.compile(r"(\d{2})(\d{2})(\d{4})")
 _QUARTER = re.compile(
     r"(?:[qt][1-4]|[1-4](?:er|e|eme|st|nd|rd|th)? (?:trimestre|quarter))[ /-]+(\d{4})"
+    r"|(\d{4})[ /-]?[qt][1-4]"
 )
+_ZONE = re.compile(r"(?<=\d{4}-\d{2}-\d{2})(?:z|[+-]\d{2}(?::\d{2})?)$")
+"""The time zone that XML writes behind a date without time: "2018-03-15+01:00"."""
 _PLATE = re.compile(r"(\d{4}) ?\(\d{2}(?: (?:reg|plate))?\)")
 _TOKENS = re.compile(r"\d+|[^\W\d_]+|[^\w\s]|_")
 _YEARS = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
@@ -84,11 +87,11 @@ def parse_year(text: str) -> int | None:
     Raises:
         UnreadableQuantity: the text names several years, or a span without an exact year.
     """
-    plain = _TIME.sub("", plain_text(text).strip("' ")).strip(" .,")
+    plain = _ZONE.sub("", _TIME.sub("", plain_text(text).strip("' "))).strip(" .,")
     if (older := _OLDER.fullmatch(plain)) is not None:
         return _bound(int(older["year"] or 0) or int(older["before"]) - 1)
     if (found := _QUARTER.fullmatch(plain) or _PLATE.fullmatch(plain)) is not None:
-        return int(found[1])
+        return int(found[1] or found[2])
     year = _numeric(_without_noise(plain))
     if year is None:
         year = _named(plain)

@@ -384,9 +384,9 @@ class Number(CarField):
         return unit is not None and unit == own_unit(str(self.name))
 
     def is_blank(self, value: Any) -> bool:
-        """Whether a value is missing: None, or a text that says so or has only a unit."""
+        """Whether a value is missing: None, or a text that says so."""
         if isinstance(value, str) and not value.isdecimal():
-            return super().is_blank(value) or find_unit(str(self.name), value) is not None
+            return super().is_blank(value)
         return value is None
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> int | float:

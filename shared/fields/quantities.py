@@ -67,15 +67,16 @@ _ENGINE_SPEED = re.compile(
 )
 _OPEN_BEFORE = {
     "above": (
-        r"plus (?:de|que)|superieure? a|au[ -]dela de|more than|over|above|greater than|mehr als"
-        r"|uber|اكثر من|فوق|>(?!=)"
+        r"(?:plus|\+) ?(?:de|que)|superieure? a|au[ -]dela de|more than|over|above"
+        r"|greater than|mehr als|uber|اكثر من|فوق|>(?!=)"
     ),
     "from": (
         r"a partir de|des|au moins|minimum|min\.?|from|at least|starting (?:at|from)|ab|mindestens"
         r"|≥|>=|من"
     ),
     "below": (
-        r"moins (?:de|que)|inferieure? a|less than|under|below|weniger als|unter|اقل من|<(?!=)"
+        r"(?:moins|-) ?(?:de|que)|inferieure? a|less than|under|below|weniger als"
+        r"|unter|اقل من|<(?!=)"
     ),
     "until": (r"jusqu'?a|au plus|maximum|max\.?|up to|at most|bis(?: zu)?|hochstens|≤|<=|حتى"),
 }

@@ -7,10 +7,11 @@ from shared.fields.phrases import PhraseReader
 FUEL_SPELLINGS = by_spelling(
     {
         # One-letter codes, and the two-letter codes of registration documents, stand alone only.
+        # "E" is none of them: petrol in French lists ("essence"), electric in others.
         Fuel.PETROL: "gas, es, fe, et, super, regular, flex, b, p",
         Fuel.DIESEL: "d, go",
-        Fuel.HYBRID: "ee, eh, gl, gh",
-        Fuel.ELECTRIC: "el, e",
+        Fuel.HYBRID: "ee, eh, gl, gh, h",
+        Fuel.ELECTRIC: "el",
         Fuel.LPG: "gp, eg",
         Fuel.CNG: "gn, en",
     }
@@ -23,38 +24,44 @@ FUEL_PHRASES = PhraseReader(
             "sans plomb, super sans plomb, unleaded, bleifrei, sp, sp95, sp98, e5, e10, e85, "
             "e 85, ethanol, bioethanol, superethanol, super ethanol, flexfuel, flex fuel, "
             "flexifuel, essence sp, super 95, super 98, super e10, super plus, regular benzine, "
+            "s p, essence s p, ess, bencina, benzyna, regular gas, gas regular, "
             "بنزين, بانزين, ليسانس, اسانس, ايسانس, بنزين بدون رصاص, بنزين خالي من الرصاص"
         ),
         Fuel.DIESEL: (
-            "diesel, gasoil, gas oil, gazole, gasoleo, gazoil, gaz oil, mazout, mazot, ديزل, "
+            "diesel, gasoil, gas oil, gazole, gasoleo, gasolio, gazoil, gaz oil, mazout, mazot, "
+            "dies, dizel, motorina, olej napedowy, tdi, hdi, bluehdi, dci, cdi, crdi, tdci, ديزل, "
             "مازوت, المازوت, ڭازوال, غازوال, كازوال, ديازيل, سولار"
         ),
         Fuel.HYBRID: (
             "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, "
-            "mhev, plug in, rechargeable, mild hybrid, micro hybride, micro hybrid, full hybrid, "
-            "hybride leger, self charging, non rechargeable, non plug in, "
-            "هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
+            "mhev, plug in, rechargeable, non rechargeable, enchufable, mild hybrid, "
+            "micro hybride, micro hybrid, full hybrid, hyb, hnr, hr, "
+            "hibrit, hibrid, hybryda, gas electric, plug in electric gas, بلاج ان, "
+            "hybride leger, self charging, هايبرد, هايبريد, هيبريد, هجين, هجينه, ايبريد"
         ),
         Fuel.ELECTRIC: (
             "electrique, electric, electricite, electricity, elektro, elektrisch, electrico, "
-            "electrica, elettrica, elettrico, ev, bev, batterie, battery, كهرباء, كهربائي, "
+            "electrica, elettrica, elettrico, elektriciteit, elektryczny, elektrik, elec, ev, bev, "
+            "batterie, battery, كهرباء, كهربائي, "
             "كهربائيه, كهربا"
         ),
         Fuel.LPG: (
             "gpl, lpg, glp, autogas, autogaz, gaz de petrole liquefie, liquefied petroleum gas, "
-            "liquid petroleum gas"
+            "liquid petroleum gas, gas licuado, gas licuado de petroleo"
         ),
         Fuel.CNG: (
-            "gnv, cng, gnc, gaz naturel, natural gas, compressed natural gas, erdgas, metano, "
-            "gaz naturel comprime, gaz naturel vehicule, غاز طبيعي"
+            "gnv, cng, gnc, gaz naturel, gas natural, natural gas, compressed natural gas, "
+            "erdgas, metano, gaz naturel comprime, gaz naturel vehicule, غاز طبيعي"
         ),
     },
     neutral=(
-        "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, carburant, fuel, "
+        "et, and, und, e, y, con, mit, with, bi, bicarburant, bicarburation, bi carburation, "
+        "carburant, fuel, "
         "bifuel, bivalent, dual, moteur, motor, motorisation, engine, a, au, avec, ou, plomb, 95, "
         "98, 91, 100, 85, 48v, 12v, b7, leger, legere, mild, full, micro, super, serie, "
-        "euro 4, euro 5, euro 6, euro 6b, euro 6c, euro 6d, euro4, euro5, euro6, euro6d, "
-        "parallele, type, fuels, voiture, vehicule, car, bi carburant, و, وقود, محرك, سياره"
+        "parallele, type, fuels, voiture, vehicule, vehicle, car, bi carburant, turbo, premium, "
+        "norme, euro 3, euro 4, euro 5, euro 6, euro 6b, euro 6c, "
+        "euro 6d, euro4, euro5, euro6, euro6d, و, وقود, محرك, سياره"
     ),
     joined={
         **{frozenset({fuel, Fuel.ELECTRIC}): Fuel.HYBRID for fuel in _COMBUSTION},
@@ -76,7 +83,8 @@ TRANSMISSION_PHRASES = PhraseReader(
         Transmission.MANUAL: (
             "manuelle, manuel, manual, manuell, manuale, handgeschaltet, handschaltung, "
             "schaltgetriebe, schaltung, mecanique, mechanical, bvm, mt, m t, imt, "
-            "intelligent manual, stick shift, stick, يدوي, يدويه, مانويل, مانيال, عادي, عاديه"
+            "intelligent manual, stick shift, stick, handgeschakeld, handbak, manualna, manuala, "
+            "يدوي, يدويه, مانويل, مانيال, مانيوال, مانوال, عادي, عاديه"
         ),
         Transmission.AUTOMATIC: (
             "automatique, automatic, automatik, automatikgetriebe, automat, automatico, "
@@ -92,15 +100,22 @@ TRANSMISSION_PHRASES = PhraseReader(
             "dual clutch, double clutch, twin clutch, doppelkupplung, doppelkupplungsgetriebe, "
             "variation continue, continuously variable, stufenlos, variateur, "
             "automatic with manual mode, automatique avec mode manuel, automatique mode manuel, "
-            "اوتوماتيك, اوتوماتيكي, اوتوماتيكيه, اتوماتيك, اتوماتيكي, اوطوماتيك, اوتو, تلقائي, "
-            "الي, اليه"
+            "auto shift, dual shift, m steptronic, cvt f, "
+            "single speed, reduction gear, reducteur, variable, automaat, halfautomaat, "
+            "half semi automaat, semi automaat, automatyczna, półautomatyczna, automata, "
+            "semiautomatico, sequenziale, secuencial, otomatik, yar\u0131 otomatik, "
+            "اوتوماتيك, اوتوماتيكي, اوتوماتيكيه, اتوماتيك, اتوماتيكي, اتوماتيكيه, اوطوماتيك, "
+            "توماتيك, تماتيك, اوتو, تلقائي, الي, اليه"
         ),
     },
     neutral=(
         "boite, bv, boites, box, single, one, fixed, de, a, avec, with, mit, the, vitesse, "
         "vitesses, vit, v, rapport, rapports, speed, speeds, spd, gear, gears, gang, gange, "
-        "gearbox, transmission, getriebe, marchas, marce, cambio, type, mode, g, ناقل, حركه, "
-        "علبه, سرعات, ترس"
+        "gearbox, transmission, getriebe, marchas, marce, cambio, type, mode, g, w, sport, "
+        "normal, drivelogic, cmdshft, manual mode, manual modes, mode manuel, with o, "
+        "fixed gear, overdrive, electronically controlled, cutie, "
+        "de viteze, skrzynia, biegow, bezstopniowa, versnellingen, vaxlad, ناقل, حركه, "
+        "علبه, سرعات, ترس, قير, جير"
     ),
     digits=True,
 )

@@ -47,8 +47,8 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "{label}: no known brand in {value}; write it before the model.",
     },
     "model-not-found": {
-        "fr": "Champ « {label} » : {value} n'est que la marque ; écrivez aussi le modèle.",
-        "en": "{label}: {value} is the brand only; write the model, too.",
+        "fr": "Champ « {label} » : aucun modèle dans {value} ; écrivez-le après la marque.",
+        "en": "{label}: no model in {value}; write it after the brand.",
     },
     "several-values": {
         "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
@@ -131,8 +131,7 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Uncertain model: valued as {read_as}, the rest of the name is not understood.",
     },
     "missing-field": {
-        "fr": "« {label} » n'est pas indiqué : le prix est une moyenne, l'intervalle est plus "
-        "large.",
+        "fr": "« {label} » manque : le prix est une moyenne, l'intervalle est plus large.",
         "en": "{label} is not stated: the price is an average, the interval is wider.",
     },
     "model-unknown": {

@@ -374,6 +374,12 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne {column} : lue en litres là où le nombre est inférieur à dix ({values}).",
         "en": "Column {column}: read as litres where the number is less than ten ({values}).",
     },
+    "unit-not-stated": {
+        "fr": "Colonne « {column} » : l'unité n'est pas indiquée, lue en km. Si ce sont des "
+        "miles, écrivez-le dans le titre : « {column} (miles) ».",
+        "en": "Column {column}: its unit is not stated, read as km. If it is in miles, write so "
+        "in its header: {column} (miles).",
+    },
     "unknown-category": {
         "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
         "en": "Column {column}: unknown words, ignored ({values}).",

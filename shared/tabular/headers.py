@@ -313,7 +313,17 @@ class _Matcher:
             if unit is not None and unit != own_unit(field):
                 units[field] = unit
                 self.notices.append(Notice(code="unit-converted", field=field, values=(unit,)))
+            elif unit is None and field == "km_driven" and self._may_be_miles(candidate):
+                self.notices.append(Notice(code="unit-not-stated", field=field))
         return units
+
+    def _may_be_miles(self, candidate: _Candidate) -> bool:
+        """Whether neither the name "mileage" nor the cells of such a column state the unit."""
+        is_named_so = header_key(self.header[candidate.column]) in MILEAGE_KEYS
+        if candidate.basis == "given" or not is_named_so:
+            return False
+        cells = self.cells_of(candidate.column)
+        return not any(character.isalpha() for cell in cells for character in cell)
 
 
 def match_columns(

@@ -129,7 +129,7 @@ def test_keys_that_repeat_are_accepted_with_a_notice_or_refused_by_line(
         return
     outcome = outcome_of(service, http, answer)
     assert len(outcome.rows) == 4
-    assert "réf" in outcome.said
+    assert "key_column" in outcome.said
     errors = http.get(outcome.batch["links"]["errors"], headers=ENGLISH).text.splitlines()
     assert [json.loads(line)["line"] for line in errors] == [
         number for number, status in enumerate(outcome.statuses, start=2) if status == "rejected"

@@ -20,7 +20,10 @@ class Outcome:
 
     batch: dict[str, Any]
     rows: list[dict[str, Any]]
-    """The results as NDJSON, in the file's order."""
+    """The results as NDJSON, in the file's order.
+
+    The service's own columns have their usual names, also if the file has a column of such a name.
+    """
     features: list[dict[str, Any] | None]
     """Per row the car that was valued, as the audit log records it; None for a rejected row."""
 
@@ -119,7 +122,17 @@ def results(http: httpx.Client, batch: Mapping[str, Any]) -> list[dict[str, Any]
 
     answer = wait_until(lines, 60.0, "the results are written as NDJSON")
     assert answer.status_code == httpx.codes.OK, answer.text
-    return [json.loads(line) for line in answer.text.split("\n") if line]
+    return [usual_names(json.loads(line)) for line in answer.text.split("\n") if line]
+
+
+def usual_names(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of results in which the service's columns replace the file's of the same name."""
+    ours = {
+        name.removeprefix("carprice_"): value
+        for name, value in row.items()
+        if name.startswith("carprice_")
+    }
+    return row | ours
 
 
 def audit_features(service: Service, batch_id: str) -> list[dict[str, Any]]:

@@ -410,4 +410,4 @@ def test_the_command_values_one_car(service: Service) -> None:
     assert orjson.loads(as_json.stdout)["price_mad"] > 0
     wrong = carprice("predict", "--company", "Toyota", "--url", service.url)
     assert wrong.returncode == 2
-    assert "--km-driven: " in wrong.stderr
+    assert "--year: " in wrong.stderr

@@ -118,10 +118,7 @@ def test_an_unknown_model_is_valued_with_a_warning(http, car):
     [
         ({"year": 1800}, {"/year": "out-of-range"}),
         ({"year": "deux mille vingt"}, {"/year": "not-a-number"}),
-        (
-            {"fuel": "banana", "km_driven": -1},
-            {"/fuel": "unknown-category", "/km_driven": "out-of-range"},
-        ),
+        ({"year": 1800, "km_driven": -1}, {"/year": "out-of-range", "/km_driven": "out-of-range"}),
         ({"company": None}, {"/company": "required"}),
         ({"max_power_bhp": True}, {"/max_power_bhp": "not-a-number"}),
     ],
@@ -137,7 +134,21 @@ def test_wrong_values_are_422_with_the_fields_pointer(http, car, change, expecte
 def test_missing_fields_are_422_as_in_the_reference_project(http):
     response = http.post("/predict", json={"company": "Toyota", "model": "Corolla"})
     assert response.status_code == 422
-    assert set(pointers(response)) == {"/year", "/fuel", "/transmission", "/km_driven"}
+    assert pointers(response) == {"/year": "required"}
+    assert set(pointers(http.post("/predict", json={}))) == {"/company", "/model", "/year"}
+
+
+def test_brand_model_and_year_are_enough_and_the_answer_names_what_is_missing(http):
+    body = {"company": "Toyota", "model": "Corolla", "year": 2020}
+    answer = http.post("/predict", json=body).json()
+    full = body | {"fuel": "Petrol", "transmission": "Manual", "km_driven": 25_000}
+    complete = http.post("/predict", json=full).json()
+    missing = [each["pointer"] for each in answer["warnings"] if each["code"] == "missing-field"]
+    assert missing == ["/fuel", "/transmission", "/km_driven"]
+    wide, narrow = answer["interval"], complete["interval"]
+    assert wide["high"] / wide["low"] > narrow["high"] / narrow["low"]
+    unknown = http.post("/predict", json=full | {"fuel": "banana"}).json()
+    assert {each["code"] for each in unknown["warnings"]} == {"unknown-category", "missing-field"}
 
 
 @pytest.mark.parametrize(

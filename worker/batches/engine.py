@@ -141,7 +141,7 @@ def pair_error(
     column = columns.get(field, columns.get("model"))
     return row_error(
         line, pair.error_code, row_key=row_key, column=None if column is None else header[column],
-        field=field, value=pair.given.model or pair.given.company,
+        field=field, value=pair.given.model,
     )  # fmt: skip
 
 

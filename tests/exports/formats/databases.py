@@ -197,7 +197,9 @@ def dealer_system() -> Export:
                 one_of(("A", "R", "V"), i),
             )
         )
-        read.append(reading(car))
+        # "E" alone is petrol in French lists ("essence"): it is not guessed.
+        changes: dict[str, object] = {"fuel": None} if car.fuel == "Electric" else {}
+        read.append(reading(car, **changes))
     header = (
         "VEHICLE_NO;BRAND_TXT;MODEL_TXT;FIRST_REG_DT;MILEAGE_KM;FUEL_TYPE_CD;"
         "TRANSM_CD;ENG_CCM;POWER_KW;SALES_PRICE;CURRENCY;STATUS"

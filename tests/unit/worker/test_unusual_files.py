@@ -303,3 +303,21 @@ def test_a_header_in_a_wrong_encoding_is_suspected(path: BulkPath) -> None:
     assert [problem.code for problem in refused.value.problems] == [
         "missing-column", "suspect-encoding",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "value"),
+    [
+        ("Seat;?;2015;5000", "model", ""),
+        ("Seat;;2015;5000", "model", ""),
+        (";Seat;2015;5000", "model", "seat"),
+        ("-;Zzyx 12;2015;5000", "company", "zzyx 12"),
+    ],
+)
+def test_the_report_on_a_missing_name_quotes_the_text_that_names_no_car(
+    path: BulkPath, row: str, field: str, value: str
+) -> None:
+    """Not the cell of another column."""
+    batch = path.run(f"Marque;Modèle;Année;km\nKia;Rio;2015;5000\n{row}\n".encode())
+    (error,) = path.errors(batch)
+    assert (error["field"], error["value"]) == (field, value)

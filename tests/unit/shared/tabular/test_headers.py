@@ -126,6 +126,26 @@ def test_only_a_unit_that_is_not_the_fields_own_is_kept_and_said() -> None:
     assert matched("company;model;year;Kilométrage (km)", "Kia;Rio;2017;50000").units == {}
 
 
+@pytest.mark.parametrize(
+    ("header", "cell", "codes"),
+    [
+        ("Mileage", "50000", ["unit-not-stated"]),
+        ("milage", "50,000", ["unit-not-stated"]),
+        ("Mileage", "50000 km", []),
+        ("Mileage (km)", "50000", []),
+        ("Mileage (mi)", "50000", ["unit-converted"]),
+        ("Kilométrage", "50000", []),
+        ("Odometer", "50000", []),
+    ],
+)
+def test_a_column_called_mileage_without_unit_is_read_as_km_and_said(
+    header: str, cell: str, codes: list[str]
+) -> None:
+    found = matched(f"company;model;year;{header}", f"Kia;Rio;2017;{cell}")
+    assert "km_driven" in found.columns
+    assert [notice.code for notice in found.notices] == codes
+
+
 def test_missing_columns_are_one_problem_that_names_them_and_what_was_found() -> None:
     rows = [["Kia", "red", "2018", " "], ["Kia", "blue", "2019", "Diesel"], ["Seat", "", "", "LPG"]]
     problem = refusal(["brand", "colour", "Anneee", "fuel"], rows)
