@@ -171,7 +171,12 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
 
 
 def serialize_valuation(
-    valuation: Valuation, coverage: float, model: Mapping[str, str | None], lang: Language
+    valuation: Valuation,
+    coverage: float,
+    model: Mapping[str, str | None],
+    lang: Language,
+    *,
+    pointer: str = "",
 ) -> dict[str, Any]:
     """The response for one valuation; orjson serialises the dataclasses in it.
 
@@ -180,6 +185,7 @@ def serialize_valuation(
         coverage: of the price interval.
         model: identity of the model that answered, see `ActiveVersionCache.identity`.
         lang: of the warnings.
+        pointer: JSON pointer of the car inside the body of the request.
     """
     estimate = valuation.estimate
     request = valuation.request
@@ -192,7 +198,7 @@ def serialize_valuation(
         "model_known": estimate.model_known,
         **dump_reading(valuation),
         "cached": valuation.cached,
-        "warnings": _serialize_warnings(valuation, lang),
+        "warnings": _serialize_warnings(valuation, lang, pointer),
     }
     if request.asking_price_mad is not None:
         answer["verdict"] = estimate.verdict(request.asking_price_mad)
@@ -222,16 +228,17 @@ def cache_status(valuation: Valuation) -> str:
     return "carprice; fwd=miss; stored"
 
 
-def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
+def _serialize_warnings(valuation: Valuation, lang: Language, pointer: str) -> list[dict[str, Any]]:
     """The texts of the warnings."""
+    model_known = valuation.estimate.model_known
     warnings = list(valuation.request.warnings)
-    if not valuation.estimate.model_known:
-        warnings.append({"pointer": "/model", "code": "model-unknown"})
+    if not model_known:
+        warnings.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
     return [
         {
             "pointer": warning["pointer"],
             "code": warning["code"],
-            "detail": describe_warning(warning, lang),
+            "detail": describe_warning(warning, lang, model_known=model_known),
         }
         for warning in warnings
     ]

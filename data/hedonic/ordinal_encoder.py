@@ -420,9 +420,15 @@ def _read_certain(company: str, model: str) -> NameReading | None:
 def _generations(
     codes: Mapping[tuple[str, str], int], years: Sequence[float]
 ) -> dict[tuple[str, str], Generations]:
-    """Codes of the models named "name 1", "name 2", by median year."""
+    """Codes of the generations "name 1", "name 2" of a model, by median year.
+
+    Numbers in the catalogue's other names are no generations: "serie 1" and "serie 3" are two cars.
+    """
     found: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for (company, model), code in codes.items():
+        reading = _read_certain(company, model)
+        if reading is not None and not is_generation(reading.company, reading.model):
+            continue
         if (match := _GENERATION.match(model)) is not None:
             found.setdefault((company, match[1]), []).append((years[code - 1], code))
     return {pair: tuple(sorted(g)) for pair, g in found.items() if len(g) > 1}

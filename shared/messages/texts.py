@@ -47,6 +47,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
         "en": "{label}: no known brand in {value}; write it before the model.",
     },
+    "model-not-found": {
+        "fr": "Champ « {label} » : aucun modèle dans {value} ; écrivez-le après la marque.",
+        "en": "{label}: no model in {value}; write it after the brand.",
+    },
     "several-values": {
         "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
         "(reçu : {value}).",
@@ -100,8 +104,8 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Converted from the unit that is stated.",
     },
     "open-range": {
-        "fr": "Tranche ouverte : lue comme sa borne.",
-        "en": "Open range: read as its bound.",
+        "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",
+        "en": "Open range: a value inside it is assumed.",
     },
     "km-high": {
         "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
@@ -123,9 +127,12 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Uncertain model: nothing is assumed, the interval is wider; "
         "did you mean {suggestions}?",
     },
+    "name-partly-read": {
+        "fr": "Modèle incertain : estimé comme {read_as}, le reste du nom n'est pas compris.",
+        "en": "Uncertain model: valued as {read_as}, the rest of the name is not understood.",
+    },
     "missing-field": {
-        "fr": "« {label} » n'est pas indiqué : le prix est une moyenne, l'intervalle est plus "
-        "large.",
+        "fr": "« {label} » manque : le prix est une moyenne, l'intervalle est plus large.",
         "en": "{label} is not stated: the price is an average, the interval is wider.",
     },
     "model-unknown": {
@@ -322,13 +329,25 @@ def describe(problem: FieldProblem, language: Language) -> str:
     return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
 
 
-def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
-    """The message of a warning: a value that was accepted but not used."""
+def describe_warning(
+    warning: Mapping[str, Any], language: Language, *, model_known: bool = False
+) -> str:
+    """The message of a warning: a value that was accepted but not used.
+
+    Args:
+        warning: a warning of `CarRequest`.
+        language: of the message.
+        model_known: whether the price is that of the model in `read_as`, although the name is
+            ambiguous.
+    """
     field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
     params = {"count": 0, **warning}
     if field is not None:
         params |= {"expected": expected(field, language), "label": field.label(language)}
-    return WARNING_MESSAGES[warning["code"]][language].format_map(_Quoted(params, language))
+    code = warning["code"]
+    if model_known and code == "name-ambiguous":
+        code = "name-partly-read"
+    return WARNING_MESSAGES[code][language].format_map(_Quoted(params, language))
 
 
 def format_more_count(count: int, language: Language) -> str:

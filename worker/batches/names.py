@@ -34,7 +34,9 @@ class ReadPair(NamedTuple):
     @property
     def error_code(self) -> str:
         """The code of the error of a pair without a reading."""
-        return "brand-not-found" if self.missing == "company" and self.given.model else "required"
+        if not self.given.model:
+            return "required"
+        return "brand-not-found" if self.missing == "company" else "model-not-found"
 
 
 @lru_cache(maxsize=20_000)
