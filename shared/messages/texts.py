@@ -132,8 +132,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Uncertain model: valued as {read_as}, the rest of the name is not understood.",
     },
     "missing-field": {
-        "fr": "« {label} » manque : le prix est une moyenne, l'intervalle est plus large.",
-        "en": "{label} is not stated: the price is an average, the interval is wider.",
+        "fr": "« {label} » manque : le prix est une moyenne de ce qui est usuel pour cette "
+        "voiture, donc moins sûr.",
+        "en": "{label} is not stated: the price is an average of what is usual for this car, and "
+        "less certain.",
     },
     "model-unknown": {
         "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "

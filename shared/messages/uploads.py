@@ -461,9 +461,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "{count} ({values}).",
     },
     "missing-field": {
-        "fr": "{column} : lignes où rien n'est indiqué, prix moyen et intervalle plus large : "
+        "fr": "{column} : lignes où rien n'est indiqué, dont le prix est une moyenne moins sûre : "
         "{count}.",
-        "en": "{column}: rows where nothing is stated, average price and wider interval: {count}.",
+        "en": "{column}: rows where nothing is stated, whose price is a less certain average: "
+        "{count}.",
     },
     "name-corrected": {
         "fr": "Modèles lus malgré une faute de frappe : {count} ({values}).",
