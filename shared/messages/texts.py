@@ -71,6 +71,12 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
         "en": "{label}: {value} was converted from the unit that it states.",
     },
+    "unpriced": {
+        "fr": "Champ « {label} » : {value} ne change pas le prix, faute d'annonces comparables ; "
+        "une telle voiture vaut moins.",
+        "en": "{label}: {value} does not change the price, for lack of comparable listings; such "
+        "a car is worth less.",
+    },
     "open-range": {
         "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
         "en": "{label}: the open range {value} was read as its bound.",
@@ -102,6 +108,12 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     "converted": {
         "fr": "Converti à partir de l'unité indiquée.",
         "en": "Converted from the unit that is stated.",
+    },
+    "unpriced": {
+        "fr": "« {label} » ne change pas le prix, faute d'annonces comparables : une voiture "
+        "endommagée vaut moins.",
+        "en": "{label} does not change the price, for lack of comparable listings: a damaged car "
+        "is worth less.",
     },
     "open-range": {
         "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",

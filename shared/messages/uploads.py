@@ -450,6 +450,12 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "Column {column}: values converted from the unit that they state: {count} "
         "({values}).",
     },
+    "unpriced": {
+        "fr": "Colonne {column} : valeurs qui ne changent pas le prix, faute d'annonces "
+        "comparables ; une voiture endommagée vaut moins : {count} ({values}).",
+        "en": "Column {column}: values that do not change the price, for lack of comparable "
+        "listings; a damaged car is worth less: {count} ({values}).",
+    },
     "open-range": {
         "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
         "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
