@@ -45,7 +45,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "above_market": "au-dessus du marché",
         "base": "base : une voiture dont on ne sait rien",
         "price": "prix",
-        "not-stated": "non précisé",
+        "not-stated": "sans précision",
         "year": "dans {years} an : {price} MAD (de {low} à {high})",
         "years": "dans {years} ans : {price} MAD (de {low} à {high})",
         "own": "les prochaines années, à son propre rythme de {km} km par an :",

@@ -134,8 +134,14 @@ def serialize_job(
     }
     if job.state is JobState.SUCCEEDED:
         valuations = [
-            serialize_valuation(each, coverage, identity(each.estimate.model_version), lang)
-            for each in valuations_of(job)
+            serialize_valuation(
+                each,
+                coverage,
+                identity(each.estimate.model_version),
+                lang,
+                pointer=f"/{index}" if job.is_list else "",
+            )
+            for index, each in enumerate(valuations_of(job))
         ]
         answer["result"] = valuations if job.is_list else valuations[0]
     if job.error is not None:

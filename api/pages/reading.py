@@ -43,7 +43,7 @@ def build_reading(
     near = () if match is Match.EXACT else request.suggestions
     return {
         "match": str(match),
-        "text": _describe_match(request, match, values),
+        "text": _describe_match(request, match, values, model_known=estimate.model_known),
         "is_certain": match in {Match.EXACT, Match.ALIAS},
         "suggestions": [_suggestion(one, request.car.company, values) for one in near],
     }
@@ -91,7 +91,7 @@ def missing_fields(request: CarRequest) -> str:
         return ""
     return (
         f"Sans {join_words(missing)}, le prix est une moyenne de ce qui est usuel pour cette "
-        "voiture, et la fourchette est plus large."
+        "voiture, et il est moins sûr."
     )
 
 
@@ -108,13 +108,20 @@ def format_value(name: str, value: str | float) -> str:
     return f"{format_number(value, decimals)}{NO_BREAK_SPACE}{unit}".strip()
 
 
-def _describe_match(request: CarRequest, match: Match, values: Mapping[str, str]) -> str:
+def _describe_match(
+    request: CarRequest, match: Match, values: Mapping[str, str], *, model_known: bool
+) -> str:
     read = " ".join(display_names(request.car.company, request.car.model))
     typed = " ".join(filter(None, (values.get(name, "").strip() for name in _NAMES)))
     if match is Match.ALIAS:
         return f"Lu comme {read}."
     if match is Match.CORRECTED:
         return f"Lu comme {read} au lieu de « {typed} »."
+    if match is Match.AMBIGUOUS and model_known:
+        return (
+            f"Modèle incertain : « {typed} » est estimé comme {read}, le reste du nom n'est pas "
+            "compris."
+        )
     if match is Match.AMBIGUOUS:
         return (
             f"Modèle incertain : « {typed} » peut désigner plusieurs voitures. Rien n'est supposé, "

@@ -171,7 +171,12 @@ def dump_valuation(valuation: Valuation, coverage: float) -> dict[str, Any]:
 
 
 def serialize_valuation(
-    valuation: Valuation, coverage: float, model: Mapping[str, str | None], lang: Language
+    valuation: Valuation,
+    coverage: float,
+    model: Mapping[str, str | None],
+    lang: Language,
+    *,
+    pointer: str = "",
 ) -> dict[str, Any]:
     """The response for one valuation; orjson serialises the dataclasses in it.
 
@@ -180,6 +185,7 @@ def serialize_valuation(
         coverage: of the price interval.
         model: identity of the model that answered, see `ActiveVersionCache.identity`.
         lang: of the warnings.
+        pointer: JSON pointer of the car inside the body of the request.
     """
     estimate = valuation.estimate
     request = valuation.request
@@ -192,7 +198,7 @@ def serialize_valuation(
         "model_known": estimate.model_known,
         **dump_reading(valuation),
         "cached": valuation.cached,
-        "warnings": _serialize_warnings(valuation, lang),
+        "warnings": _serialize_warnings(valuation, lang, pointer),
     }
     if request.asking_price_mad is not None:
         answer["verdict"] = estimate.verdict(request.asking_price_mad)
@@ -205,13 +211,14 @@ def dump_reading(valuation: Valuation) -> dict[str, Any]:
     """Members that say what was understood."""
     car, match = valuation.request.car, valuation.match
     company, model = display_names(car.company, car.model)
+    read_as = car.to_dict()
+    read_as["company"], read_as["model"] = company, model
     near = () if match is Match.EXACT else valuation.request.suggestions
-    names = (display_names(each.company, each.model) for each in near)
-    return {
-        "read_as": {**car.to_dict(), "company": company, "model": model},
-        "match": match,
-        "suggestions": [{"company": company, "model": model} for company, model in names],
-    }
+    suggestions = [
+        dict(zip(("company", "model"), display_names(each.company, each.model), strict=True))
+        for each in near
+    ]
+    return {"read_as": read_as, "match": match, "suggestions": suggestions}
 
 
 def cache_status(valuation: Valuation) -> str:
@@ -221,16 +228,17 @@ def cache_status(valuation: Valuation) -> str:
     return "carprice; fwd=miss; stored"
 
 
-def _serialize_warnings(valuation: Valuation, lang: Language) -> list[dict[str, Any]]:
+def _serialize_warnings(valuation: Valuation, lang: Language, pointer: str) -> list[dict[str, Any]]:
     """The texts of the warnings."""
+    model_known = valuation.estimate.model_known
     warnings = list(valuation.request.warnings)
-    if not valuation.estimate.model_known:
-        warnings.append({"pointer": "/model", "code": "model-unknown"})
+    if not model_known:
+        warnings.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
     return [
         {
             "pointer": warning["pointer"],
             "code": warning["code"],
-            "detail": describe_warning(warning, lang),
+            "detail": describe_warning(warning, lang, model_known=model_known),
         }
         for warning in warnings
     ]

@@ -22,7 +22,7 @@ from data.hedonic.model import (
     IntArray,
     split_vehicle,
 )
-from data.vehicles.columns import CategoricalColumn, Column, as_codes, as_numbers
+from data.vehicles.columns import CategoricalColumn, Column, as_codes, as_numbers, distinct_codes
 from data.vehicles.names import BRAND_CLASSES
 from shared.domain.reading import Match, NameReading, NamesMissing
 from shared.vehicles.names import is_generation, read_names
@@ -84,11 +84,11 @@ class CodedCars:
         """A copy with the cars in `rows`, which may repeat."""
         words = {}
         if self.words:
-            words = {
-                place: self.words[row]
-                for place, row in enumerate(rows.tolist())
-                if row in self.words
-            }
+            has_words = np.zeros(len(self.codes), dtype=np.bool_)
+            has_words[list(self.words)] = True
+            places = np.flatnonzero(has_words[rows])
+            found = map(self.words.__getitem__, rows[places].tolist())
+            words = dict(zip(places.tolist(), found, strict=True))
         return type(self)(self.codes[rows], self.numbers[rows], words)
 
 
@@ -234,9 +234,16 @@ class CarOrdinalEncoder:
         self, company: CategoricalColumn, model: CategoricalColumn, years: FloatArray
     ) -> IntArray:
         """Each pair of names is looked up once, however many cars have it."""
-        pairs = company.codes * len(model.values) + model.codes
-        _, first, pair_of_car = np.unique(pairs, return_index=True, return_inverse=True)
-        known = list(map(self._vehicles.codes, company.values_at(first), model.values_at(first)))
+        if company.codes is model.codes:
+            # Both columns code the pairs.
+            names: Iterable[tuple[str, str]]
+            pairs, pair_of_car = distinct_codes(company.codes, len(company.values))
+            names = ((company.values[pair], model.values[pair]) for pair in pairs.tolist())
+        else:
+            keys = company.codes * len(model.values) + model.codes
+            _, first, pair_of_car = np.unique(keys, return_index=True, return_inverse=True)
+            names = zip(company.values_at(first), model.values_at(first), strict=True)
+        known = [self._vehicles.codes(*pair) for pair in names]
         plain = [codes if isinstance(codes, int) else -1 for codes in known]
         found = np.array(plain, dtype=np.int64)[pair_of_car]
         for at in np.flatnonzero(found < 0).tolist():
@@ -413,9 +420,15 @@ def _read_certain(company: str, model: str) -> NameReading | None:
 def _generations(
     codes: Mapping[tuple[str, str], int], years: Sequence[float]
 ) -> dict[tuple[str, str], Generations]:
-    """Codes of the models named "name 1", "name 2", by median year."""
+    """Codes of the generations "name 1", "name 2" of a model, by median year.
+
+    Numbers in the catalogue's other names are no generations: "serie 1" and "serie 3" are two cars.
+    """
     found: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for (company, model), code in codes.items():
+        reading = _read_certain(company, model)
+        if reading is not None and not is_generation(reading.company, reading.model):
+            continue
         if (match := _GENERATION.match(model)) is not None:
             found.setdefault((company, match[1]), []).append((years[code - 1], code))
     return {pair: tuple(sorted(g)) for pair, g in found.items() if len(g) > 1}

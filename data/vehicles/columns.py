@@ -89,6 +89,25 @@ class CategoricalColumn:
         return [values[code] for code in self.codes[rows].tolist()]
 
 
+def distinct_codes(
+    codes: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct codes in increasing order, and the place (n,) of each code among them.
+
+    As `np.unique`, which sorts; takes `size` bytes.
+
+    Args:
+        codes: (n,) from 0 to `size` - 1.
+        size: number of possible codes.
+    """
+    is_used = np.zeros(size, dtype=np.bool_)
+    is_used[codes] = True
+    distinct = np.flatnonzero(is_used)
+    place = np.empty(size, dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[codes]
+
+
 Column: TypeAlias = Sequence[Any] | CategoricalColumn | NDArray[np.float64]
 """Values with None where missing; or codes of values; or numbers with NaN where missing."""
 

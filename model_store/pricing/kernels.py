@@ -9,6 +9,7 @@ This module imports no other kernels, so that `worker.kernel_cache` compiles eac
 
 import math
 
+import numpy as np
 from numba import types
 
 from data.compilation import compiled
@@ -23,40 +24,48 @@ _MAX_STEPS = 60
 
 _float = types.float64
 _table = types.Array(_float, 2, "A", readonly=True)
-_row = types.Array(_float, 1, "A", readonly=True)
 _floats = types.Array(_float, 1, "C", readonly=True)
+_parts = types.int64[::1]
 _ints = types.Array(types.int64, 1, "C", readonly=True)
 _pair = types.Tuple((_float, _float))
 
 
-@compiled(_pair(_row, _floats, _float))
-def level_and_density(quantiles, scores, price):
-    """Level and density of a log price in the distribution with these quantiles.
+@compiled(_pair(_table, _table, _parts, _floats, _float, types.int64))
+def level_and_density(quantiles, slopes, parts, scores, price, scenario):
+    """Level and density of a log price in the distribution of a scenario.
 
     The log-odds of the level are linear in the log price between two quantiles, and beyond the
     outer ones: a smooth distribution that needs one exponential.
 
     Args:
-        quantiles: (q,) log prices, not decreasing.
-        scores: (q,) log-odds of their levels.
+        quantiles: (scenarios, q) log prices, not decreasing along a row.
+        slopes: (scenarios, q - 1) log-odds per log price between two quantiles.
+        parts: (scenarios,) the quantile that the last price of each scenario was above; updated.
+        scores: (q,) log-odds of the levels of `quantiles`.
         price: log price.
+        scenario: number of the scenario.
     """
-    part, last = 0, len(quantiles) - 2
-    while part < last and price > quantiles[part + 1]:
+    # Prices of one car are asked in nearly increasing order.
+    part, last = parts[scenario], quantiles.shape[1] - 2
+    while part > 0 and price <= quantiles[scenario, part]:
+        part -= 1
+    while part < last and price > quantiles[scenario, part + 1]:
         part += 1
-    span = max(quantiles[part + 1] - quantiles[part], _MIN_SPAN)
-    slope = (scores[part + 1] - scores[part]) / span
-    score = scores[part] + (price - quantiles[part]) * slope
+    parts[scenario] = part
+    slope = slopes[scenario, part]
+    score = scores[part] + (price - quantiles[scenario, part]) * slope
     level = 1.0 / (1.0 + math.exp(-score))
     return level, level * (1.0 - level) * slope
 
 
-@compiled(_float(_table, _floats, _floats, _float, _float, _float, _float))
-def find_quantile(quantiles, weights, scores, level, price, low, high):
+@compiled(_float(_table, _table, _parts, _floats, _floats, _float, _float, _float, _float))
+def find_quantile(quantiles, slopes, parts, weights, scores, level, price, low, high):
     """The log price at a level of a mixture, by Newton's method inside a bracket.
 
     Args:
         quantiles: (scenarios, q) log prices, not decreasing along a row.
+        slopes: (scenarios, q - 1) see `level_and_density`.
+        parts: (scenarios,) see `level_and_density`.
         weights: (scenarios,) positive, with the sum 1.
         scores: (q,) log-odds of the levels of `quantiles`.
         level: between 0 and 1.
@@ -69,7 +78,7 @@ def find_quantile(quantiles, weights, scores, level, price, low, high):
         price = min(max(price, low), high)
         reached = density = 0.0
         for scenario in range(len(weights)):
-            part, dense = level_and_density(quantiles[scenario], scores, price)
+            part, dense = level_and_density(quantiles, slopes, parts, scores, price, scenario)
             reached += weights[scenario] * part
             density += weights[scenario] * dense
         if reached > level:
@@ -104,12 +113,22 @@ def mix_quantiles(quantiles, weights, starts, levels, scores, mixed):
         scores: (q,) log-odds of the levels.
         mixed: (n, q) output: log prices at `levels`, not decreasing along a row.
     """
+    most = 0
+    for car in range(len(starts) - 1):
+        most = max(most, starts[car + 1] - starts[car])
+    slopes = np.empty((most, len(scores) - 1))
+    parts = np.zeros(most, dtype=np.int64)
     for car in range(len(starts) - 1):
         first, last = starts[car], starts[car + 1]
         if last == first + 1:
             mixed[car] = quantiles[first]
             continue
         rows, shares = quantiles[first:last], weights[first:last]
+        parts[: len(shares)] = 0
+        for scenario in range(len(shares)):
+            for part in range(len(scores) - 1):
+                span = max(rows[scenario, part + 1] - rows[scenario, part], _MIN_SPAN)
+                slopes[scenario, part] = (scores[part + 1] - scores[part]) / span
         for place in range(len(levels)):
             # The mixture's quantile lies between the lowest and the highest of the scenarios'.
             column = rows[:, place]
@@ -120,4 +139,6 @@ def mix_quantiles(quantiles, weights, starts, levels, scores, mixed):
             guess = 0.0
             for scenario in range(len(shares)):
                 guess += shares[scenario] * column[scenario]
-            mixed[car, place] = find_quantile(rows, shares, scores, levels[place], guess, low, high)
+            mixed[car, place] = find_quantile(
+                rows, slopes, parts, shares, scores, levels[place], guess, low, high
+            )

@@ -155,7 +155,8 @@ class ScenarioExpander:
         incomplete = np.flatnonzero(lacks_kind | lacks_km)
         if not len(incomplete):
             return None
-        part = features.take(incomplete)
+        is_whole = len(incomplete) == len(features.lacks_details)
+        part = features if is_whole else features.take(incomplete)
         kinds, shares = self._kinds(part)
         km, km_shares = self._km(part.cars, kinds, lacks_km[incomplete])
         slots = MAX_KINDS * km.shape[2]

@@ -150,8 +150,13 @@ class UsualCars:
         return base[:, None] * self._kind_factor, self._spread[age]
 
     def _km_likelihood(self, cars: CodedCars) -> FloatArray:
-        """Likelihood of the stated kilometres by kind (n, kinds); 1 where none are stated."""
+        """Likelihood of the stated kilometres by kind (n, kinds); 1 where none are stated.
+
+        A single column if no car states any.
+        """
         stated = cars.numbers[:, _KM]
+        if not (stated > 0).any():
+            return np.ones((len(stated), 1))
         usual, spread = self.km(cars)
         width = (spread[:, 1] - spread[:, 0]) / 2.0
         known = np.where(stated > 0, stated, usual[:, 0])

@@ -14,13 +14,13 @@ from marshmallow import ValidationError
 
 from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CONVERTED, CarField, Number
+from shared.fields.kinds import CONVERTED, UNPRICED, CarField, Number
 from shared.fields.quantities import OPEN_RANGE
 
 MEMO_MAX_VALUES = 100_000
 """Distinct cells of one column that are kept; beyond that, all are dropped."""
 
-READ_CODES = frozenset({CONVERTED, OPEN_RANGE})
+READ_CODES = frozenset({CONVERTED, OPEN_RANGE, UNPRICED})
 """Codes of cells that were read, though not as they stand; cells with other codes are ignored."""
 
 NAME_FIELDS = frozenset({"company", "model"})
@@ -78,12 +78,11 @@ class _Memo(dict[str, Any]):
     def normalize(self, cell: str) -> tuple[Any, str | None]:
         """The cell's normal form and its code."""
         text = self._rewrite(cell) if self._rewrite else cell
-        if self._may_be_blank and self._field.is_blank(text):
-            return None, None
         try:
             return self._field.read_with_code(text, self._unit)
         except ValidationError as error:
-            return None, str(error.messages[0])
+            code = str(error.messages[0])
+            return None, None if self._may_be_blank and code == "required" else code
 
 
 _DOT_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+)(?![\d.eE])")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -211,6 +211,10 @@ MAX_NUMERIC_NAME = 100_000
 """Models that are numbers have at most five digits."""
 
 
+UNPRICED = "unpriced"
+"""Code of a value that is understood and does not change the price."""
+
+
 class Category(CarField):
     """One of a closed set of values, in any usual spelling or phrase.
 
@@ -221,6 +225,7 @@ class Category(CarField):
         enum: the values.
         spellings: values by folded spelling.
         phrases: reads texts of several words.
+        unpriced: values that too few listings have for the model to learn their effect.
     """
 
     def __init__(
@@ -229,10 +234,12 @@ class Category(CarField):
         enum: type[StrEnum],
         spellings: Mapping[str, StrEnum],
         phrases: PhraseReader | None = None,
+        unpriced: frozenset[StrEnum] = frozenset(),
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.enum = enum
+        self.unpriced = unpriced
         self.spellings = {
             **(phrases.spellings if phrases else {}),
             **{fold(member): member for member in enum},
@@ -264,7 +271,9 @@ class Category(CarField):
     def read_with_code(self, value: Any, unit: str | None = None) -> tuple[Any, str | None]:
         """As `CarField.read_with_code`; a usual spelling is looked up first."""
         member = self._spelled(value)
-        return super().read_with_code(value, unit) if member is None else (member, None)
+        if member is None:
+            return super().read_with_code(value, unit)
+        return member, UNPRICED if member in self.unpriced else None
 
     def _spelled(self, value: Any) -> StrEnum | None:
         """The value of a listed spelling; None for other texts and values."""
@@ -274,7 +283,9 @@ class Category(CarField):
 
     def _normalize(self, value: Any, unit: str | None) -> tuple[Any, str | None]:
         member = self._deserialize(value, None, None)
-        return member, None if member is not None else "unknown-category"
+        if member is None:
+            return None, "unknown-category"
+        return member, UNPRICED if member in self.unpriced else None
 
     def member(self, text: str) -> StrEnum | None:
         """The value that `text` spells; None if the word is unknown."""
@@ -462,14 +473,19 @@ class Number(CarField):
         Raises:
             UnreadableQuantity: it states none, or several.
         """
-        rules = QuantityRules(
+        rules = self._rules
+        return read_quantity(text, rules, lambda number, unit: convert(rules.field, number, unit))
+
+    @cached_property
+    def _rules(self) -> QuantityRules:
+        # The field's name is set when its schema is made.
+        return QuantityRules(
             field=str(self.name),
             whole=self._groups_thousands,
             is_count=self.open_ranges,
             ranges=self.ranges,
             at_speed=self.at_speed,
         )
-        return read_quantity(text, rules, lambda number, unit: convert(rules.field, number, unit))
 
 
 class Year(Number):

@@ -19,6 +19,8 @@ _GROUPED_BY_COMMA = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _GROUPED_AS_IN_INDIA = re.compile(r"[+-]?\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _NUMERIC = re.compile(r"[\d .,'+eE-]+")
+_WORD_LETTER = re.compile("[A-DF-Za-df-z]")
+"""Only the letter of an exponent may stand in a number."""
 _THREE_DECIMALS = re.compile(r"[.,]\d{3}$")
 
 _BY_SPACE, _BY_DOT = (_GROUPED_BY_SPACE, " '", ","), (_GROUPED_BY_DOT, ".", ",")
@@ -44,6 +46,8 @@ def parse_number(text: str, *, whole: bool) -> float | None:
     >>> parse_number("1,2E+05", whole=True), parse_number("3,25,000", whole=True)
     (120000.0, 325000.0)
     """
+    if _WORD_LETTER.search(text) is not None:
+        return None
     compact = _compact(text)
     if not _NUMERIC.fullmatch(compact):
         return None

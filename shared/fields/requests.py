@@ -119,10 +119,12 @@ def _read_names(written: VehicleName, pointer: str) -> NameReading:
     try:
         return read_names(written.company, written.model)
     except NamesMissing as error:
-        code = "brand-not-found" if error.field == "company" else "required"
-        problem = FieldProblem(
-            f"{pointer}/{error.field}", code, field=error.field, value=written.company
+        code, value = (
+            ("brand-not-found", written.company)
+            if error.field == "company"
+            else ("model-not-found", written.model)
         )
+        problem = FieldProblem(f"{pointer}/{error.field}", code, field=error.field, value=value)
         raise InvalidInput([problem]) from None
 
 

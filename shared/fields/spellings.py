@@ -60,7 +60,8 @@ FUEL_PHRASES = PhraseReader(
         "bifuel, bivalent, dual, moteur, motor, motorisation, engine, a, au, avec, ou, plomb, 95, "
         "98, 91, 100, 85, 48v, 12v, b7, leger, legere, mild, full, micro, super, serie, "
         "parallele, type, fuels, voiture, vehicule, vehicle, car, bi carburant, turbo, premium, "
-        "norme, euro 3, euro 4, euro 5, euro 6, و, وقود, محرك, سياره"
+        "norme, euro 3, euro 4, euro 5, euro 6, euro 6b, euro 6c, "
+        "euro 6d, euro4, euro5, euro6, euro6d, و, وقود, محرك, سياره"
     ),
     joined={
         **{frozenset({fuel, Fuel.ELECTRIC}): Fuel.HYBRID for fuel in _COMBUSTION},

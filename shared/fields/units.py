@@ -100,6 +100,8 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
 """The units of each field, its own first."""
 
 UNIT_MAX_CHARS = 40
+_IGNORED_SIGNS = " \t\n\r\f\v\x1c\x1d\x1e\x1f.()*_-"
+"""The ASCII characters of `_IGNORED`."""
 _IGNORED = re.compile(r"[\s.()\u00b7\u22c5*_-]+")
 
 
@@ -119,6 +121,10 @@ _BY_SPELLING: Mapping[str, Mapping[str, Unit]] = {
     field: {_compact(spelling): unit for unit in units for spelling in unit.spellings.split()}
     for field, units in FIELD_UNITS.items()
 }
+_FIRST_LETTERS: Mapping[str, frozenset[str]] = {
+    field: frozenset(spelling[0] for spelling in spellings)
+    for field, spellings in _BY_SPELLING.items()
+}
 _BY_NAME: Mapping[str, Mapping[str, Unit]] = {
     field: {unit.name: unit for unit in units} for field, units in FIELD_UNITS.items()
 }
@@ -132,6 +138,8 @@ def find_unit(field: str, text: str) -> str | None:
     """
     known = _BY_SPELLING.get(field)
     if known is None or len(text) > UNIT_MAX_CHARS:
+        return None
+    if text.isascii() and text.strip(_IGNORED_SIGNS)[:1].lower() not in _FIRST_LETTERS[field]:
         return None
     unit = known.get(text) or known.get(_compact(text))
     return None if unit is None else unit.name

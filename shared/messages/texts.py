@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from shared.domain.errors import FieldProblem
@@ -46,6 +47,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
         "en": "{label}: no known brand in {value}; write it before the model.",
     },
+    "model-not-found": {
+        "fr": "Champ « {label} » : aucun modèle dans {value} ; écrivez-le après la marque.",
+        "en": "{label}: no model in {value}; write it after the brand.",
+    },
     "several-values": {
         "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
         "(reçu : {value}).",
@@ -65,6 +70,12 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     "converted": {
         "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
         "en": "{label}: {value} was converted from the unit that it states.",
+    },
+    "unpriced": {
+        "fr": "Champ « {label} » : {value} ne change pas le prix, faute d'annonces comparables ; "
+        "une telle voiture vaut moins.",
+        "en": "{label}: {value} does not change the price, for lack of comparable listings; such "
+        "a car is worth less.",
     },
     "open-range": {
         "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
@@ -98,9 +109,15 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Converti à partir de l'unité indiquée.",
         "en": "Converted from the unit that is stated.",
     },
+    "unpriced": {
+        "fr": "« {label} » ne change pas le prix, faute d'annonces comparables : une voiture "
+        "endommagée vaut moins.",
+        "en": "{label} does not change the price, for lack of comparable listings: a damaged car "
+        "is worth less.",
+    },
     "open-range": {
-        "fr": "Tranche ouverte : lue comme sa borne.",
-        "en": "Open range: read as its bound.",
+        "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",
+        "en": "Open range: a value inside it is assumed.",
     },
     "km-high": {
         "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
@@ -122,10 +139,15 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Uncertain model: nothing is assumed, the interval is wider; "
         "did you mean {suggestions}?",
     },
+    "name-partly-read": {
+        "fr": "Modèle incertain : estimé comme {read_as}, le reste du nom n'est pas compris.",
+        "en": "Uncertain model: valued as {read_as}, the rest of the name is not understood.",
+    },
     "missing-field": {
-        "fr": "« {label} » n'est pas indiqué : le prix est une moyenne, l'intervalle est plus "
-        "large.",
-        "en": "{label} is not stated: the price is an average, the interval is wider.",
+        "fr": "« {label} » manque : le prix est une moyenne de ce qui est usuel pour cette "
+        "voiture, donc moins sûr.",
+        "en": "{label} is not stated: the price is an average of what is usual for this car, and "
+        "less certain.",
     },
     "model-unknown": {
         "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
@@ -231,11 +253,19 @@ def expected(field: CarField, language: Language) -> str:
 
 
 def _expected_number(field: Number, language: Language) -> str:
-    unit = f" {field.unit}" if field.unit else ""
-    low, high = f"{field.minimum:g}", _format_thousands(field.maximum, language)
+    limits = field.minimum, field.maximum
+    return _number_between(limits, field.unit, language, is_whole=field.whole)
+
+
+@lru_cache(maxsize=256)
+def _number_between(
+    limits: tuple[float, float], unit: str, language: Language, *, is_whole: bool
+) -> str:
+    unit = f" {unit}" if unit else ""
+    low, high = f"{limits[0]:g}", _format_thousands(limits[1], language)
     if language == "fr":
-        return f"un nombre {'entier ' if field.whole else ''}de {low} à {high}{unit}"
-    return f"a {'whole ' if field.whole else ''}number from {low} to {high}{unit}"
+        return f"un nombre {'entier ' if is_whole else ''}de {low} à {high}{unit}"
+    return f"a {'whole ' if is_whole else ''}number from {low} to {high}{unit}"
 
 
 def _format_thousands(number: float, language: Language) -> str:
@@ -314,13 +344,25 @@ def describe(problem: FieldProblem, language: Language) -> str:
     return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
 
 
-def describe_warning(warning: Mapping[str, Any], language: Language) -> str:
-    """The message of a warning: a value that was accepted but not used."""
+def describe_warning(
+    warning: Mapping[str, Any], language: Language, *, model_known: bool = False
+) -> str:
+    """The message of a warning: a value that was accepted but not used.
+
+    Args:
+        warning: a warning of `CarRequest`.
+        language: of the message.
+        model_known: whether the price is that of the model in `read_as`, although the name is
+            ambiguous.
+    """
     field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
     params = {"count": 0, **warning}
     if field is not None:
         params |= {"expected": expected(field, language), "label": field.label(language)}
-    return WARNING_MESSAGES[warning["code"]][language].format_map(_Quoted(params, language))
+    code = warning["code"]
+    if model_known and code == "name-ambiguous":
+        code = "name-partly-read"
+    return WARNING_MESSAGES[code][language].format_map(_Quoted(params, language))
 
 
 def format_more_count(count: int, language: Language) -> str:

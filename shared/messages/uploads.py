@@ -461,6 +461,12 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "Column {column}: values converted from the unit that they state: {count} "
         "({values}).",
     },
+    "unpriced": {
+        "fr": "Colonne {column} : valeurs qui ne changent pas le prix, faute d'annonces "
+        "comparables ; une voiture endommagée vaut moins : {count} ({values}).",
+        "en": "Column {column}: values that do not change the price, for lack of comparable "
+        "listings; a damaged car is worth less: {count} ({values}).",
+    },
     "open-range": {
         "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
         "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
@@ -472,9 +478,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "{count} ({values}).",
     },
     "missing-field": {
-        "fr": "{column} : lignes sans valeur utilisable, prix moyen et intervalle plus large : "
+        "fr": "{column} : lignes sans valeur utilisable, dont le prix est une moyenne moins sûre : "
         "{count}.",
-        "en": "{column}: rows without a usable value, average price and wider interval: {count}.",
+        "en": "{column}: rows without a usable value, whose price is a less certain average: "
+        "{count}.",
     },
     "name-corrected": {
         "fr": "Modèles lus autrement qu'ils ne sont écrits (faute de frappe, marque absente) : "

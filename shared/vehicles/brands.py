@@ -1,6 +1,7 @@
 """Reading of a brand's name."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.domain.reading import Match
@@ -11,6 +12,8 @@ MIN_CORRECTED_LETTERS = 5
 """A shorter brand is corrected only if the model confirms it."""
 _TWO_ERRORS_LETTERS = 6
 _MAX_BRAND_WORDS = 3
+_CACHED_TEXTS = 256
+"""Each step of a reading asks for the brand of the same few texts."""
 
 
 class BrandReading(NamedTuple):
@@ -22,6 +25,7 @@ class BrandReading(NamedTuple):
     """The words of the text that do not belong to the brand, or name a model, too."""
 
 
+@lru_cache(_CACHED_TEXTS)
 def find_brand(catalogue: Catalogue, text: str) -> BrandReading | None:
     """The known brand that a folded text is, or begins with; None if there is none."""
     words = text.split(" ")

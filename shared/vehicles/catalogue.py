@@ -19,7 +19,7 @@ def compact(text: str) -> str:
 
 def digits_of(text: str) -> str:
     """The digits of a text, in order."""
-    return "".join(character for character in text if character.isdigit())
+    return "".join(filter(str.isdigit, text))
 
 
 _SHAPES = str.maketrans("oil", "011")
@@ -66,6 +66,8 @@ class Brand:
     """Models of several words by the last one, if it has letters."""
     generations: set[str] = field(default_factory=set)
     """Names of models that are a generation of another."""
+    ordered: list[str] = field(default_factory=list)
+    """The spellings in alphabetical order."""
     longer: dict[str, list[str]] = field(default_factory=dict)
     """By spelling: the longer spellings of other models that begin with it."""
 
@@ -94,7 +96,7 @@ class Brand:
             last = name.rpartition(" ")[2]
             if last != name and last.isalpha():
                 self.by_last_word.setdefault(last, []).append(name)
-        ordered = sorted(self.spellings)
+        ordered = self.ordered = sorted(self.spellings)
         for place, spelling in enumerate(ordered):
             self.by_digits.setdefault(digits_of(spelling), []).append(spelling)
             self.by_shape.setdefault(shape_of(spelling), []).append(spelling)

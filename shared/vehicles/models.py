@@ -28,6 +28,7 @@ _GENERATION = re.compile(r"(?:mk|gen)(\d{1,2})")
 _FACELIFT = re.compile(r"([6-9])\.5")
 """A generation after its facelift, as in "golf 7.5"; smaller numbers are engine sizes."""
 _MAX_GENERATION = 99
+_VOWELS = re.compile(r"[aeiouy]")
 _ZEROS = re.compile(r"(?<=\d)o+|o+(?=\d)")
 """Letters O among digits."""
 _COUNTED = frozenset(
@@ -133,7 +134,8 @@ def _with_rest(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str
         return separated
     if (numbered := _with_generation(brand, name, rest)) is not None:
         return numbered
-    if others := _nearer_names(brand, known, rest[0]):
+    others = _nearer_names(brand, known, rest[0]) or _abbreviated_names(brand, spelling, rest[0])
+    if others:
         return ModelReading(text, Match.AMBIGUOUS, _some([*others, name]))
     return _with_other_models(brand, name, text, rest)
 
@@ -229,6 +231,32 @@ def _longer_names(brand: Brand, spelling: str, rest: Sequence[str]) -> list[str]
     return sorted(found, key=lambda name: -brand.popularity(name))
 
 
+def _abbreviated_names(brand: Brand, spelling: str, word: str) -> list[str]:
+    """Models with a longer name that the word after a known name may shorten.
+
+    "range rover evoq" may be an Evoque, "discovery spt" a Discovery Sport.
+    """
+    if len(word) < _MIN_REST_LETTERS or not word.isalpha() or word in VERSION_WORDS:
+        return []
+    names = {
+        brand.spellings[longer]
+        for longer in brand.longer.get(spelling, ())
+        if _abbreviates(word, longer[len(spelling) :])
+    }
+    return sorted(names, key=lambda name: -brand.popularity(name))
+
+
+def _abbreviates(word: str, part: str) -> bool:
+    """Whether a word is the beginning of another, or some of its consonants with the first two."""
+    if len(word) >= len(part):
+        return False
+    if part.startswith(word):
+        return True
+    consonants = part[0] + _VOWELS.sub("", part[1:])
+    left_out = len(consonants) - len(word)
+    return word[:2] == consonants[:2] and OSA.distance(word, consonants) == left_out
+
+
 def _generation(rest: Sequence[str]) -> int | None:
     """The number of the generation that the first words say."""
     words = [word for word in rest[:2] if word not in _GENERATION_WORDS]
@@ -307,10 +335,8 @@ def _without_generation(brand: Brand, name: str) -> str:
     return name.rpartition(" ")[0] if name in brand.generations else name
 
 
-def read_model(brand: Brand, text: str) -> ModelReading:
-    """Read the name of a model, folded, within a brand."""
-    if (known := find_known(brand, text)) is not None:
-        return known
+def read_unknown(brand: Brand, text: str) -> ModelReading:
+    """Read a text that is no known name and does not begin with one; see `find_known`."""
     if (seen := _read_lookalike(brand, text)) is not None:
         return seen
     if (corrected := _correct(brand, text)) is not None:

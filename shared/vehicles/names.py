@@ -1,5 +1,6 @@
 """Reads written names of brands and models, and shows names as their makers write them."""
 
+import re
 from functools import cache, lru_cache
 
 from shared.domain.names import fold_name
@@ -24,6 +25,11 @@ _CACHED_NAMES = 20_000
 """About 15 MB if all are distinct and unknown."""
 
 
+_UNNAMED = re.compile(r"rare \d+")
+"""Names of generated cars whose model has no name ("(rare 17)", see `data.market.generator`): each
+is unique, and a search for similar names would take most of the time of a generated file."""
+
+
 @cache
 def _reader() -> NameReader:
     """The reader of the package's catalogue, made at the first call."""
@@ -41,6 +47,8 @@ def read_names(company: str | None, model: str | None) -> NameReading:
     Raises:
         NamesMissing: neither text gives a brand, or a model.
     """
+    if company and model and _UNNAMED.fullmatch(model):
+        return NameReading(canonical_brand(company), model, Match.UNKNOWN)
     return _reader().read(company, model)
 
 

@@ -15,11 +15,12 @@ from shared.vehicles.brands import (
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
 from shared.vehicles.designations import designated_brand
-from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_model
+from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_unknown
 from shared.vehicles.similar import within
 from shared.vehicles.titles import (
     PLACEHOLDERS,
     glued_brands,
+    join_names,
     names_no_model,
     swap_keys,
     without_noise,
@@ -273,7 +274,7 @@ class NameReader:
             reading = self._read_in_brand(self._catalogue.brands[swapped.name], text.strip())
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
-        whole = self._read_unique_model(f"{company} {model}")
+        whole = self._read_unique_model(join_names(company, model))
         tells = designated_brand(company) is not None or self._owner(compact(company)) is not None
         if whole is not None and whole.match is not Match.UNKNOWN and tells:
             return whole
@@ -332,7 +333,7 @@ class NameReader:
 
     def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
         """Read a text that does not begin with a known model: a slip, or another brand's car."""
-        reading = read_model(brand, text)
+        reading = read_unknown(brand, text)
         first = text.partition(" ")[0]
         if reading.match is not Match.CORRECTED and first.isalpha() and len(first) >= _MIN_SWAPPED:
             swapped = self._known(brand, swap_keys(text))
@@ -369,6 +370,9 @@ class NameReader:
             return NameReading(*pair, Match.ALIAS)
         known = find_known(brand, text)
         if known is not None:
+            if known.match is Match.ALIAS and (other := self._second_car(brand, text)) is not None:
+                cars = (VehicleName(brand.name, known.name), other)
+                return NameReading(brand.name, text, Match.AMBIGUOUS, cars)
             suggested = _some(VehicleName(brand.name, name) for name in known.suggestions)
             return NameReading(brand.name, known.name, known.match, suggested)
         return None if pair is None else NameReading(*pair, Match.ALIAS)
@@ -392,6 +396,15 @@ class NameReader:
         if known is None or known.name not in other.models:
             return None
         return VehicleName(other.name, known.name)
+
+    def _second_car(self, brand: Brand, text: str) -> VehicleName | None:
+        """The listed car of another brand behind a model, as in "logan ou renault clio"."""
+        words = text.split(" ")
+        for place in range(1, len(words) - 1):
+            other = self._car_of_other_brand(brand, " ".join(words[place:]))
+            if other is not None and self._listings(other):
+                return other
+        return None
 
     def _listings(self, car: VehicleName) -> int:
         return self._catalogue.brands[car.company].popularity(car.model)

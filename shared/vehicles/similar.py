@@ -1,5 +1,6 @@
 """Known names that resemble a written one."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -20,7 +21,7 @@ _MIN_LENGTH_OF_COMPLETED = 3
 
 def count_letters(text: str) -> int:
     """Number of characters of a compact text that are no digits."""
-    return sum(not character.isdigit() for character in text)
+    return len(text) - len(digits_of(text))
 
 
 def within(text: str, spellings: Iterable[str], errors: int) -> list[tuple[str, int]]:
@@ -104,6 +105,9 @@ def similar_models(brand: Brand, text: str, limit: int) -> list[str]:
 def completions(brand: Brand, text: str) -> list[str]:
     """Models with a spelling that begins with `text`, the most listed first."""
     if len(text) < _MIN_LENGTH_OF_COMPLETED:
+        return []
+    place = bisect_left(brand.ordered, text)
+    if place == len(brand.ordered) or not brand.ordered[place].startswith(text):
         return []
     found = [spelling for spelling in brand.spellings if spelling.startswith(text)]
     return [name for name in _distinct_models(brand, found) if name not in brand.generations]

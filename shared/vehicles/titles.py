@@ -78,6 +78,18 @@ def without_repeats(text: str) -> str:
     return text if len(kept) == len(words) else " ".join(kept)
 
 
+def join_names(company: str, model: str) -> str:
+    """Both texts as one, without what one repeats of the other.
+
+    >>> join_names("golf 7", "golf"), join_names("golf", "golf 7"), join_names("clio", "4")
+    ('golf 7', 'golf 7', 'clio 4')
+    """
+    for longer, shorter in ((model, company), (company, model)):
+        if f"{longer} ".startswith(f"{shorter} "):
+            return longer
+    return without_repeats(f"{company} {model}")
+
+
 def glued_brands(catalogue: Catalogue, text: str) -> list[tuple[str, str]]:
     """Brands that the first word begins with, and the rest of the text, longest first.
 

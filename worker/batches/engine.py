@@ -7,7 +7,7 @@ bytes, and passes the chunks it cannot handle to the general engine.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
@@ -155,8 +155,13 @@ def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: b
     """
     sentences = [note_sentence(*note, language) for note in notes]
     if not has_statistics:
-        sentences.append(describe_warning({"pointer": "/model", "code": MODEL_UNKNOWN}, language))
+        sentences.append(_unknown_model_note(language))
     return " ".join(filter(None, sentences))
+
+
+@cache
+def _unknown_model_note(language: Language) -> str:
+    return describe_warning({"pointer": "/model", "code": MODEL_UNKNOWN}, language)
 
 
 @lru_cache(maxsize=10_000)

@@ -34,10 +34,12 @@ class ReadPair(NamedTuple):
     @property
     def error_code(self) -> str:
         """The code of the error of a pair without a reading."""
-        return "brand-not-found" if self.missing == "company" and self.given.model else "required"
+        if not self.given.model:
+            return "required"
+        return "brand-not-found" if self.missing == "company" else "model-not-found"
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def read_pair(company: str | None, model: str | None) -> ReadPair:
     """Read the normal forms of brand and model; None is a blank cell or an absent column."""
     given = VehicleName(company or "", model or "")
@@ -52,7 +54,6 @@ def final_match(reading: NameReading, *, model_known: bool) -> Match:
     return Match.EXACT if reading.match is Match.UNKNOWN and model_known else reading.match
 
 
-@lru_cache(maxsize=100_000)
 def name_cells(reading: NameReading, match: Match) -> tuple[str, str, str]:
     """Cells of `NAME_COLUMNS`.
 

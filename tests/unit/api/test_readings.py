@@ -13,7 +13,7 @@ from shared.fields.requests import load_car_request
 MODEL = {"version": "v1", "data_as_of": None, "basis": "asking_prices"}
 
 
-def answer(request: CarRequest, *, known: bool = True) -> dict[str, Any]:
+def answer(request: CarRequest, *, known: bool = True, pointer: str = "") -> dict[str, Any]:
     """The answer as JSON, of a model that knows the car's model or not."""
     estimate = Estimate(
         price_mad=9e4,
@@ -23,7 +23,7 @@ def answer(request: CarRequest, *, known: bool = True) -> dict[str, Any]:
     )
     valuation = Valuation(id=ValuationId("v"), request=request, estimate=estimate, cached=False)
     answered: dict[str, Any] = orjson.loads(
-        orjson.dumps(serialize_valuation(valuation, 0.9, MODEL, "en"))
+        orjson.dumps(serialize_valuation(valuation, 0.9, MODEL, "en", pointer=pointer))
     )
     return answered
 
@@ -66,6 +66,23 @@ def test_names_that_are_not_exact_are_said(
     assert len(answered["suggestions"]) <= 3
     if match == "ambiguous":
         assert {"company": "Peugeot", "model": "208"} in answered["suggestions"]
+
+
+def test_the_warning_of_an_ambiguous_name_says_which_model_is_priced() -> None:
+    partly = answer(car("Volkswagen", "Golf 99"), known=True)
+    assert partly["match"] == "ambiguous"
+    detail = next(each["detail"] for each in partly["warnings"] if each["code"] == "name-ambiguous")
+    assert "Volkswagen Golf" in detail
+    assert "larg" not in detail
+    assert "wider" not in detail
+    assert "model-unknown" not in codes(partly)
+
+
+def test_warnings_of_a_car_in_a_list_point_into_the_list() -> None:
+    body = {"company": "Zastava", "model": "Yugo", "year": 2017, "colour": "red"}
+    answered = answer(load_car_request(body, pointer="/4"), known=False, pointer="/4")
+    assert "model-unknown" in codes(answered)
+    assert all(each["pointer"].startswith("/4/") for each in answered["warnings"])
 
 
 def test_suggestions_can_be_sent_as_they_are() -> None:

@@ -497,13 +497,14 @@ def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
         ("fr", ["187\u202f000 MAD", "90 % entre 150\u202f000 et 210\u202f000 MAD",
                 ("145\u202f000 MAD, c'est en dessous du marché : 4 % des voitures comparables sont "
                 "proposées moins cher (-42\u202f000 MAD)"),
-                ("lue comme (corrigé) : Toyota Corolla, 2018, carburant non précisé, "
-                "boîte de vitesses non précisé, kilométrage 80\u202f500"),
+                ("lue comme (corrigé) : Toyota Corolla, 2018, carburant sans précision, "
+                "boîte de vitesses sans précision, kilométrage 80\u202f500"),
                 "vouliez-vous dire : Toyota Corolla Cross ?",
                 "       150\u202f000 MAD  base : une voiture dont on ne sait rien",
                 "       +30\u202f001 MAD  marque : Land Rover",
                 "        +7\u202f000 MAD  kilométrage : 25\u202f000",
-                "            -1 MAD  propriétaire : non précisé", "       187\u202f000 MAD  prix"]),
+                "            -1 MAD  propriétaire : sans précision",
+                "       187\u202f000 MAD  prix"]),
     ],
 )  # fmt: skip
 def test_predict_prints_lines_that_add_up_in_both_languages(

@@ -76,6 +76,14 @@ def test_what_is_not_known_has_code_zero(company: str, model: str) -> None:
     assert INDEX.code(company, model, 2015) == 0
 
 
+def test_numbered_models_are_no_generations_of_a_common_word() -> None:
+    index = VehicleIndex(
+        [("bmw", "serie 4"), ("bmw", "serie 6"), ("zil", "k 1")], [2016, 2012, 1999]
+    )
+    assert index.code("bmw", "serie", 2016) == 0
+    assert index.code("bmw", "serie 6", 2016) == 2
+
+
 def test_a_model_that_the_brand_itself_has_is_no_other_brands() -> None:
     index = VehicleIndex([("dacia", "duster"), ("renault", "duster")], [2015, 2015])
     assert index.code("renault", "duster", 2015) == 2

@@ -18,6 +18,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds import Number
 from shared.tabular.column_names import ASKING_PRICE
+from worker.batches.engine import RowNote
 from worker.batches.fast_csv.pairs import PairTable
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED
 
@@ -77,8 +78,8 @@ class StringInterner:
         """Normal forms by code; None: no value, or refused."""
         self.refusals: dict[int, str] = {}
         """Message codes of the texts that break a rule of a required field, by code."""
-        self.notes: dict[int, str] = {}
-        """Message codes of the texts of other fields that are ignored or converted, by code."""
+        self.notes: dict[int, RowNote] = {}
+        """Notes on the texts of other fields that are ignored or converted, by code."""
         self._pair_tables: dict[tuple[str | None, str | None], PairTable] = {}
         self.fragments: GrowingArray[np.uint8] = GrowingArray(np.uint8)
         """JSON members of the normal forms, concatenated; empty for no value."""
@@ -163,8 +164,10 @@ class StringInterner:
             numbers.append(np.nan if value is None or name not in NUMBERS else value)
             refused.append(message is not None and is_required)
             noted.append(message is not None and not is_required)
-            if message is not None:
-                (self.refusals if is_required else self.notes)[code] = message
+            if message is not None and is_required:
+                self.refusals[code] = message
+            elif message is not None:
+                self.notes[code] = RowNote(name, message, text)
         self.longest_fragment = max(self.longest_fragment, *lengths)
         self.fragment_ends.extend(np.cumsum(lengths) + len(self.fragments))
         self.fragments.extend(np.frombuffer(b"".join(fragments), np.uint8))

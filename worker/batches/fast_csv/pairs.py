@@ -1,16 +1,52 @@
 """The distinct pairs of brand and model of fast CSV rows, each read once."""
 
+import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.vehicles.columns import CategoryTable, GrowingArray
-from worker.batches.names import ReadPair, read_pair
+from data.vehicles.columns import CategoryTable, GrowingArray, distinct_codes
+from shared.domain.batch import NAME_COLUMNS
+from shared.domain.reading import Match
+from shared.tabular.cells import csv_cell
+from worker.batches.names import (
+    ReadPair,
+    audit_fragment,
+    final_match,
+    name_cells,
+    read_pair,
+)
 
-_FACTOR = 1 << 32
-"""More than there are codes."""
+_MAX_TABLE = 1 << 22
+"""Possible pairs up to which the distinct ones are found without sorting."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairMatch:
+    """A pair of names, its match, and whether the model has statistics of it."""
+
+    pair: ReadPair
+    match: Match
+    model_known: bool
+
+    _cells: dict[str, bytes] = dataclasses.field(default_factory=dict, init=False)
+
+    def cells(self, delimiter: str) -> bytes:
+        """Cells of `NAME_COLUMNS`; blank if the pair was not read."""
+        if (found := self._cells.get(delimiter)) is None:
+            reading = self.pair.reading
+            texts = name_cells(reading, self.match) if reading else ("",) * len(NAME_COLUMNS)
+            found = delimiter.encode().join(csv_cell(text, delimiter) for text in texts)
+            self._cells[delimiter] = found
+        return found
+
+    @cached_property
+    def audit_head(self) -> bytes:
+        """The start of `features` in an audit record; see `audit_fragment`."""
+        return audit_fragment(self.pair, self.match)
 
 
 class PairTable:
@@ -23,11 +59,12 @@ class PairTable:
 
     def __init__(self, company: str | None = None, model: str | None = None) -> None:
         self._constants = company, model
-        self._numbers: dict[int, int] = {}
+        self._numbers: dict[tuple[int, int], int] = {}
         self.pairs: list[ReadPair] = []
         self.companies = CategoryTable([])
         """Canonical brand by number; None if the pair was not read."""
         self.models = CategoryTable([])
+        self._matches: dict[tuple[int, bool | None], PairMatch] = {}
         self._is_read: GrowingArray[np.bool_] = GrowingArray(np.bool_)
 
     def numbers(
@@ -43,23 +80,54 @@ class PairTable:
             model: (n,) codes of the models, likewise.
             values: normal form by code.
         """
-        brands = np.int64(0) if company is None else company.astype(np.int64) + 1
-        models = np.int64(0) if model is None else model.astype(np.int64) + 1
-        keys = np.asarray(brands * _FACTOR + models)
-        distinct, inverse = np.unique(keys, return_inverse=True)
-        found = [self._number(key, values) for key in distinct.tolist()]
+        # 0 stands for the constant.
+        no_column = np.zeros(1, dtype=np.int64)
+        brands = no_column if company is None else company.astype(np.int64) + 1
+        models = no_column if model is None else model.astype(np.int64) + 1
+        size = len(values) + 1
+        distinct_brands, brand_places = distinct_codes(brands, size)
+        distinct_models, model_places = distinct_codes(models, size)
+        keys = brand_places * len(distinct_models) + model_places
+        possible = len(distinct_brands) * len(distinct_models)
+        if possible <= _MAX_TABLE:
+            distinct, inverse = distinct_codes(keys, possible)
+        else:
+            distinct, inverse = np.unique(keys, return_inverse=True)
+        places = divmod(distinct, len(distinct_models))
+        pairs = zip(
+            distinct_brands[places[0]].tolist(), distinct_models[places[1]].tolist(), strict=True
+        )
+        found = [self._number(pair, values) for pair in pairs]
         return np.asarray(np.array(found, dtype=np.int64)[inverse])
 
     def is_read(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the pairs with these numbers state a brand and a model."""
         return np.asarray(self._is_read.all[numbers])
 
-    def _number(self, key: int, values: Sequence[Any]) -> int:
+    def match(self, number: int, model_known: bool | None) -> PairMatch:  # noqa: FBT001
+        """The match of a pair.
+
+        Args:
+            number: of the pair.
+            model_known: whether the model has statistics of it; None: it was not valued.
+        """
+        key = number, model_known
+        if (found := self._matches.get(key)) is None:
+            pair = self.pairs[number]
+            # Without an estimate, nothing says that the model lacks statistics.
+            is_known = model_known is not False
+            match = Match.UNKNOWN
+            if pair.reading is not None:
+                match = final_match(pair.reading, model_known=bool(model_known))
+            found = self._matches[key] = PairMatch(pair, match, is_known)
+        return found
+
+    def _number(self, key: tuple[int, int], values: Sequence[Any]) -> int:
         if (known := self._numbers.get(key)) is not None:
             return known
         texts = [
             values[code - 1] if code else constant
-            for code, constant in zip(divmod(key, _FACTOR), self._constants, strict=True)
+            for code, constant in zip(key, self._constants, strict=True)
         ]
         pair = read_pair(*texts)
         number = self._numbers[key] = len(self.pairs)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, RowCounts
 from shared.domain.notes import AskingSides
-from shared.tabular.cells import csv_lines
+from shared.tabular.cells import csv_cell, csv_lines
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import seal_last_line
 from worker.batches.engine import (
@@ -41,11 +41,10 @@ from worker.batches.fast_csv.tails import (
     Texts,
     count_notes,
     joined,
-    quoted,
     read_notes,
     row_tails,
 )
-from worker.batches.names import NAME_FIELDS, audit_fragment
+from worker.batches.names import NAME_FIELDS
 
 PRICES_MAX_BYTES = 80
 """Upper bound of the prices of a row in the result file."""
@@ -206,7 +205,7 @@ def _rejected(
     lines = []
     for row, reason in reasons.items():
         start, stop = own[row].tolist()
-        cells = results[start:stop], b"%d" % rows.lines[row], quoted(reason, delimiter)
+        cells = results[start:stop], b"%d" % rows.lines[row], csv_cell(reason, delimiter)
         lines.append(delimiter.encode().join(cells) + b"\n")
     return b"".join(lines)
 
@@ -223,10 +222,7 @@ def _audit_segment(
     order = np.array(fields, dtype=np.int64)
     stated = {name: value for name, value in rows.constants.items() if value is not None}
     constants = b"," + orjson.dumps(stated)[1:-1] if stated else b""
-    heads = [
-        audit_fragment(each.pair, each.match) + constants if each.pair.reading else b""
-        for each in matches.distinct
-    ]
+    heads = [each.audit_head + constants if each.pair.reading else b"" for each in matches.distinct]
     # Pages that are never written take no memory: the bound may be generous.
     longest = max(interner.longest_fragment, NUMBER_MAX_BYTES)
     size = sum(map(len, template)) + RECORD_MAX_BYTES + len(order) * (longest + 1)

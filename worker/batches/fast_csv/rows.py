@@ -131,6 +131,8 @@ def read_rows(
     valid = int(np.count_nonzero(is_valid))
     # A slice is a view: no array is copied if all rows are valid.
     kept = slice(None) if valid == rows else is_valid
+    # The encoder looks each pair up once if both columns have the same codes.
+    pairs_of_cars = pair_numbers[kept]
     return FastCsvRows(
         first_row=chunk.first_row,
         text=text,
@@ -160,8 +162,8 @@ def read_rows(
                 for name in columns
                 if name not in NAME_FIELDS
             },
-            "company": CategoricalColumn(pairs.companies, pair_numbers[kept]),
-            "model": CategoricalColumn(pairs.models, pair_numbers[kept]),
+            "company": CategoricalColumn(pairs.companies, pairs_of_cars),
+            "model": CategoricalColumn(pairs.models, pairs_of_cars),
         },
         formula_starts=_formula_starts(text, formula_spans[: formula_count[0]]),
         asking_mad=None if asking is None else numbers[FIELD_INDEX[ASKING_PRICE]],

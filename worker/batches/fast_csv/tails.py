@@ -6,7 +6,6 @@ Rows with the same names and without notes share one text.
 import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple, Self
 
@@ -15,21 +14,20 @@ from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers
 from shared.domain.batch import (
-    NAME_COLUMNS,
     PRICE_COLUMNS,
     VERDICT_COLUMNS,
     BatchManifest,
     RowStatus,
 )
 from shared.domain.notes import NoteCount, NoteCounter
-from shared.domain.reading import Match
 from shared.messages.texts import Language
-from shared.tabular.cells import csv_lines
+from shared.tabular.cells import csv_cell
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote, batch_language, count_missing, row_notes
 from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner
+from worker.batches.fast_csv.pairs import PairMatch
 from worker.batches.fast_csv.rows import FastCsvRows
-from worker.batches.names import ReadPair, count_names, final_match, name_cells
+from worker.batches.names import count_names
 
 Texts = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Texts concatenated, and where each ends."""
@@ -39,20 +37,6 @@ def joined(texts: Sequence[bytes]) -> Texts:
     """Concatenate texts."""
     ends = np.array(list(accumulate(map(len, texts))), dtype=np.int64)
     return np.frombuffer(b"".join(texts), np.uint8), ends
-
-
-@lru_cache(maxsize=4096)
-def quoted(text: str, delimiter: str) -> bytes:
-    """A text as a cell of a CSV; nothing if it is empty."""
-    return csv_lines([[text]], delimiter)[:-1] if text else b""
-
-
-class PairMatch(NamedTuple):
-    """A pair of names, its match, and whether the model has statistics of it."""
-
-    pair: ReadPair
-    match: Match
-    model_known: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +63,7 @@ class PairMatches:
         is_used[keys] = True
         id_of_key = np.cumsum(is_used) - 1
         distinct = [
-            _pair_match(rows.pairs.pairs[key // _STATES], key % _STATES)
+            rows.pairs.match(key // _STATES, _KNOWN_OF_STATE[key % _STATES])
             for key in np.flatnonzero(is_used).tolist()
         ]
         return cls(distinct, id_of_key[keys])
@@ -87,14 +71,7 @@ class PairMatches:
 
 _NOT_VALUED, _STATES = 2, 3
 """States of a row's model: 0 without statistics, 1 with statistics, `_NOT_VALUED`."""
-
-
-def _pair_match(pair: ReadPair, state: int) -> PairMatch:
-    if pair.reading is None:
-        return PairMatch(pair, Match.UNKNOWN, model_known=True)
-    match = final_match(pair.reading, model_known=state == 1)
-    # Without an estimate, nothing says that the model lacks statistics.
-    return PairMatch(pair, match, model_known=state != 0)
+_KNOWN_OF_STATE = (False, True, None)
 
 
 Notes = Mapping[int, Sequence[RowNote]]
@@ -111,12 +88,10 @@ def read_notes(rows: FastCsvRows, interner: StringInterner) -> Notes:
         return notes
     codes = rows.codes[fields]
     is_noted = interner.noted_matrix(codes) & rows.is_valid
-    note_of: dict[int, RowNote] = {}
-    for nth, row in np.argwhere(is_noted).tolist():
-        code = int(codes[nth, row])
-        if code not in note_of:
-            note_of[code] = RowNote(names[nth], interner.notes[code], interner.text(code))
-        notes[row].append(note_of[code])
+    places = np.argwhere(is_noted)
+    found = codes[places[:, 0], places[:, 1]].tolist()
+    for row, code in zip(places[:, 1].tolist(), found, strict=True):
+        notes[row].append(interner.notes[code])
     return notes
 
 
@@ -127,11 +102,14 @@ def count_notes(rows: FastCsvRows, matches: PairMatches, notes: Notes) -> tuple[
         for note in notes[row]:
             counter.add(note.field, note.code, 1, [note.cell])
     counts = np.bincount(matches.ids[rows.is_valid], minlength=len(matches.distinct)).tolist()
-    first = {}
-    for index, row in zip(*np.unique(matches.ids, return_index=True), strict=True):
-        first[int(index)] = int(row)
-    order = sorted(range(len(counts)), key=lambda index: first[index])
-    count_names(counter, ((*matches.distinct[at], counts[at]) for at in order if counts[at]))
+    first = np.empty(len(counts), dtype=np.int64)
+    # Of several rows with the same index the last assignment counts.
+    first[matches.ids[::-1]] = np.arange(len(matches.ids))[::-1]
+    order = np.argsort(first).tolist()
+    named = ((matches.distinct[at], counts[at]) for at in order if counts[at])
+    count_names(
+        counter, ((each.pair, each.match, each.model_known, count) for each, count in named)
+    )
     count_missing(counter, lambda name: _missing(rows, name))
     return counter.result()
 
@@ -212,17 +190,15 @@ def _valid_tail(
     *,
     delimiter: str,
 ) -> bytes:
-    text = quoted(row_notes(notes, language, has_statistics=names.model_known), delimiter)
-    return before + _tail(names, [text, status, b""], delimiter)
+    note = csv_cell(row_notes(notes, language, has_statistics=names.model_known), delimiter)
+    return before + _tail(names, [note, status, b""], delimiter)
 
 
 def _rejected_tail(names: PairMatch, reason: str, delimiter: str) -> bytes:
-    return _tail(names, [b"", RowStatus.REJECTED.encode(), quoted(reason, delimiter)], delimiter)
+    status = RowStatus.REJECTED.encode()
+    return _tail(names, [b"", status, csv_cell(reason, delimiter)], delimiter)
 
 
 def _tail(names: PairMatch, status: Sequence[bytes], delimiter: str) -> bytes:
     """The cells of `NAME_COLUMNS` and `STATUS_COLUMNS`, each after a delimiter."""
-    reading = names.pair.reading
-    texts = ("",) * len(NAME_COLUMNS) if reading is None else name_cells(reading, names.match)
-    cells = [quoted(text, delimiter) for text in texts]
-    return delimiter.encode().join([b"", *cells, *status]) + b"\n"
+    return delimiter.encode().join([b"", names.cells(delimiter), *status]) + b"\n"

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from shared.domain.batch import (
 )
 from shared.domain.clock import Clock
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
-from shared.domain.reading import Match
+from shared.domain.reading import Match, NameReading
 from shared.fields.columns import CellError
+from shared.messages.texts import Language
 from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.asking_prices import verdict_cells
@@ -67,8 +68,10 @@ class ReadRows(NamedTuple):
     """Indexes of the valid rows in the chunk."""
     values: Mapping[str, Sequence[Any]]
     """Their normal forms by field; a field that the file lacks has no entry."""
-    names: Sequence[ReadPair]
-    """(n,) brand and model of all rows."""
+    pairs: Sequence[ReadPair]
+    """The distinct pairs of brand and model."""
+    pair_numbers: Sequence[int]
+    """(n,) index in `pairs` of all rows."""
     errors: RowErrors
     """The errors of the other rows."""
     notes: Mapping[int, Sequence[RowNote]]
@@ -89,6 +92,8 @@ class PricedRows(NamedTuple):
 
 
 NO_PRICES = PricedRows((), (), ())
+_NOT_READ = NameReading("", "", Match.UNKNOWN)
+_Value = TypeVar("_Value")
 
 
 class GeneralEngine:
@@ -104,12 +109,14 @@ class GeneralEngine:
         started = time.perf_counter()
         rows = self._read(manifest, chunk)
         if manifest.options.dry_run:
-            return _make_part(manifest, chunk, rows, NO_PRICES)
+            names = ChunkNames.of(manifest, rows, NO_PRICES)
+            return _make_part(manifest, chunk, rows, NO_PRICES, names)
         prices = self._price(manifest, rows) if rows.valid else NO_PRICES
         elapsed_ms = (time.perf_counter() - started) * 1000
         shared = audit_members(manifest, self._clock(), elapsed_ms)
-        audit = encode_segment(_audit_records(shared, chunk, rows, prices))
-        return _make_part(manifest, chunk, rows, prices, audit=audit)
+        names = ChunkNames.of(manifest, rows, prices)
+        audit = encode_segment(_audit_records(shared, chunk, rows, prices, names.rows))
+        return _make_part(manifest, chunk, rows, prices, names, audit=audit)
 
     def fail(self, manifest: BatchManifest, chunk: CellChunk) -> Part:
         """The part of a chunk that is given up: none of its rows has a price or an error."""
@@ -142,11 +149,13 @@ class GeneralEngine:
         constants = constant_values(manifest.dialect, validator)
         values = {field: [value] * len(chunk) for field, value in constants.items()} | values
         absent = [None] * len(chunk)
-        names = [
-            read_pair(*pair)
+        number_of: dict[tuple[str | None, str | None], int] = {}
+        pair_numbers = [
+            number_of.setdefault(pair, len(number_of))
             for pair in zip(values.pop("company", absent), values.pop("model", absent), strict=True)
         ]
-        errors = _row_errors(manifest, chunk, cell_errors, names)
+        pairs = [read_pair(*pair) for pair in number_of]
+        errors = _row_errors(manifest, chunk, cell_errors, pairs, pair_numbers)
         if errors:
             is_valid = [row not in errors for row in range(len(chunk))]
             values = {field: list(compress(column, is_valid)) for field, column in values.items()}
@@ -155,14 +164,18 @@ class GeneralEngine:
             if row not in errors:
                 notes[row].append(RowNote(field, code, cells[field][row]))
         valid = [row for row in range(len(chunk)) if row not in errors]
-        return ReadRows(valid, values, names, errors, notes)
+        return ReadRows(valid, values, pairs, pair_numbers, errors, notes)
 
     def _price(self, manifest: BatchManifest, rows: ReadRows) -> PricedRows:
         values = dict(rows.values)
         asking = values.pop(ASKING_PRICE, None)
-        readings = [reading for row in rows.valid if (reading := rows.names[row].reading)]
-        values["company"] = [reading.company for reading in readings]
-        values["model"] = [reading.model for reading in readings]
+        numbers = _of_valid(rows, rows.pair_numbers)
+        readings = [pair.reading or _NOT_READ for pair in rows.pairs]
+        for name, names in (
+            ("company", [reading.company for reading in readings]),
+            ("model", [reading.model for reading in readings]),
+        ):
+            values[name] = list(map(names.__getitem__, numbers))
         estimates = self._estimate(manifest.model_version, values, len(rows.valid))
         quantiles = estimates.quantiles_mad
         prices = PricedRows(*quantiles[:, PRICE_INDEXES].T.tolist())
@@ -180,7 +193,8 @@ def _row_errors(
     manifest: BatchManifest,
     chunk: CellChunk,
     cell_errors: Sequence[CellError],
-    names: Sequence[ReadPair],
+    pairs: Sequence[ReadPair],
+    pair_numbers: Sequence[int],
 ) -> RowErrors:
     """The errors of the rows that are rejected."""
     header, columns = manifest.dialect.header, manifest.dialect.column_indexes
@@ -200,9 +214,10 @@ def _row_errors(
             errors[row].append(error)
             if field in NAME_FIELDS:
                 judged.add(row)
-    for row, pair in enumerate(names):
-        if pair.reading is None and row not in judged:
-            errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
+    if any(pair.reading is None for pair in pairs):
+        for row, number in enumerate(pair_numbers):
+            if (pair := pairs[number]).reading is None and row not in judged:
+                errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
     return errors
 
 
@@ -218,33 +233,98 @@ def _source_cells(manifest: BatchManifest, chunk: CellChunk) -> list[Sequence[st
     return [escape_column(chunk.columns[index]) for index in kept]
 
 
+class NamedRow(NamedTuple):
+    """What rows with the same names and the same statistics of their model share."""
+
+    pair: ReadPair
+    match: Match
+    model_known: bool
+    cells: tuple[str, str, str]
+    """Of `NAME_COLUMNS`."""
+    note: str
+    """`row_notes` of a row without notes on its cells."""
+    audit: Mapping[str, Any]
+    """Members of the audit record that say how the names were read."""
+    features: Mapping[str, str]
+    """Members of the record's features; empty if the names were not read."""
+
+    @classmethod
+    def of(cls, pair: ReadPair, language: Language, *, model_known: bool | None) -> Self:
+        """Read the names.
+
+        Args:
+            pair: brand and model.
+            language: of the note.
+            model_known: whether the model has statistics; None: the row was not valued.
+        """
+        # Without an estimate, nothing says that the model lacks statistics.
+        is_known = model_known is not False
+        note = row_notes((), language, has_statistics=is_known)
+        if (reading := pair.reading) is None:
+            return cls(pair, Match.UNKNOWN, is_known, ("", "", ""), note, {}, {})
+        match = final_match(reading, model_known=bool(model_known))
+        features = {"company": reading.company, "model": reading.model}
+        audit = audit_name_members(pair, match)
+        return cls(pair, match, is_known, name_cells(reading, match), note, audit, features)
+
+
+class ChunkNames(NamedTuple):
+    """The names of the rows of a chunk."""
+
+    rows: Sequence[NamedRow]
+    """(n,) of all rows."""
+    counts: Sequence[tuple[NamedRow, int]]
+    """Numbers of valid rows, in the order of their first rows."""
+
+    @classmethod
+    def of(cls, manifest: BatchManifest, rows: ReadRows, prices: PricedRows) -> Self:
+        """Read each distinct pair of names once."""
+        known: Sequence[bool | None] = prices.model_known or [None] * len(rows.valid)
+        if len(known) < len(rows.pair_numbers):
+            spread: list[bool | None] = [None] * len(rows.pair_numbers)
+            for row, model_known in zip(rows.valid, known, strict=True):
+                spread[row] = model_known
+            known = spread
+        keys = list(zip(rows.pair_numbers, known, strict=True))
+        language = batch_language(manifest)
+        named = {
+            key: NamedRow.of(rows.pairs[key[0]], language, model_known=key[1]) for key in set(keys)
+        }
+        counts = Counter(_of_valid(rows, keys))
+        return cls(
+            list(map(named.__getitem__, keys)), [(named[key], n) for key, n in counts.items()]
+        )
+
+
+def _of_valid(rows: ReadRows, column: Sequence[_Value]) -> Sequence[_Value]:
+    """The values of the valid rows in a column of all rows."""
+    return column if len(rows.valid) == len(column) else [column[row] for row in rows.valid]
+
+
 def _audit_records(
-    shared: Mapping[str, Any], chunk: CellChunk, rows: ReadRows, prices: PricedRows
+    shared: Mapping[str, Any],
+    chunk: CellChunk,
+    rows: ReadRows,
+    prices: PricedRows,
+    names: Sequence[NamedRow],
 ) -> Iterator[dict[str, Any]]:
     """Records with the fields of `shared.domain.valuation.AuditRecord`, and the row."""
     fields = [name for name in rows.values if name != ASKING_PRICE]
     cars = zip(*(rows.values[name] for name in fields), strict=True)
-    known = prices.model_known or ()
-    valued = zip(rows.valid, cars, known, *prices[:3], strict=True)
-    for index, car, model_known, price, low, high in valued:
-        row, pair = chunk.first_row + index, rows.names[index]
-        if pair.reading is None:
-            raise ValueError(f"row {row} is valid without names")
-        match = final_match(pair.reading, model_known=model_known)
+    before = f"{shared['batch_id']}-"
+    valued = zip(rows.valid, _of_valid(rows, names), cars, *prices[:3], strict=True)
+    for index, named, car, price, low, high in valued:
+        features = dict(named.features)
+        for name, value in zip(fields, car, strict=True):
+            if value is not None:
+                features[name] = value  # noqa: PERF403 - a loop makes no second dictionary
+        row = chunk.first_row + index
         yield {
-            "id": f"{shared['batch_id']}-{row}",
+            "id": f"{before}{row}",
             **shared,
             "row": row,
-            **audit_name_members(pair, match),
-            "features": {
-                "company": pair.reading.company,
-                "model": pair.reading.model,
-                **{
-                    name: value
-                    for name, value in zip(fields, car, strict=True)
-                    if value is not None
-                },
-            },
+            **named.audit,
+            "features": features,
             "price_mad": price,
             "low_mad": low,
             "high_mad": high,
@@ -256,6 +336,7 @@ def _make_part(
     chunk: CellChunk,
     rows: ReadRows,
     prices: PricedRows,
+    names: ChunkNames,
     *,
     audit: bytes = b"",
 ) -> Part:
@@ -263,11 +344,10 @@ def _make_part(
     reasons = rejection_reasons(rows.errors, manifest)
     source_cells = _source_cells(manifest, chunk)
     rejected = sorted(rows.errors)
-    matches = _matches(rows, prices)
     return Part(
         RowCounts(valid=len(rows.valid), invalid=len(rows.errors)),
         csv_lines(
-            [*source_cells, *_added_columns(manifest, rows, matches, reasons, prices)],
+            [*source_cells, *_added_columns(manifest, rows, names.rows, reasons, prices)],
             manifest.result_delimiter,
         ),
         error_lines(rows.errors),
@@ -281,41 +361,18 @@ def _make_part(
         ),
         audit,
         prices.price_mad,
-        _count_notes(rows, matches),
+        _count_notes(rows, names.counts),
         prices.asking_sides,
     )
 
 
-class _RowMatch(NamedTuple):
-    """The match of a row's names, and whether the model has statistics of its model."""
-
-    match: Match
-    model_known: bool
-
-
-def _matches(rows: ReadRows, prices: PricedRows) -> list[_RowMatch | None]:
-    """The matches of all rows; None for a row without names."""
-    known = dict(zip(rows.valid, prices.model_known or (), strict=False))
-    matches: list[_RowMatch | None] = []
-    for row, pair in enumerate(rows.names):
-        if pair.reading is None:
-            matches.append(None)
-        else:
-            # Without an estimate, nothing says that the model lacks statistics.
-            match = final_match(pair.reading, model_known=known.get(row, False))
-            matches.append(_RowMatch(match, known.get(row, True)))
-    return matches
-
-
-def _count_notes(rows: ReadRows, matches: Sequence[_RowMatch | None]) -> tuple[NoteCount, ...]:
+def _count_notes(rows: ReadRows, counts: Sequence[tuple[NamedRow, int]]) -> tuple[NoteCount, ...]:
     """Counts of the notes on the valid rows."""
     counter = NoteCounter()
     for row in sorted(rows.notes):
         for note in rows.notes[row]:
             counter.add(note.field, note.code, 1, [note.cell])
-    pairs: Counter[tuple[ReadPair, _RowMatch]] = Counter()
-    pairs.update((rows.names[row], match) for row in rows.valid if (match := matches[row]))
-    count_names(counter, ((pair, *match, count) for (pair, match), count in pairs.items()))
+    count_names(counter, ((*named[:3], count) for named, count in counts))
     values, valid = rows.values, len(rows.valid)
     count_missing(counter, lambda name: values[name].count(None) if name in values else valid)
     return counter.result()
@@ -324,34 +381,30 @@ def _count_notes(rows: ReadRows, matches: Sequence[_RowMatch | None]) -> tuple[N
 def _added_columns(
     manifest: BatchManifest,
     rows: ReadRows,
-    matches: Sequence[_RowMatch | None],
+    names: Sequence[NamedRow],
     reasons: Mapping[int, str],
     prices: PricedRows,
 ) -> list[Sequence[Any]]:
     """The columns that the result file has after the file's own."""
     language = batch_language(manifest)
     valid = RowStatus.VALID if manifest.options.dry_run else RowStatus.VALUED
-    count = len(rows.names)
-    status = [str(RowStatus.REJECTED if row in reasons else valid) for row in range(count)]
+    count = len(names)
+    status = [str(valid)] * count
+    for row in reasons:
+        status[row] = str(RowStatus.REJECTED)
     columns = [*prices[:3], *prices.verdicts]
     if manifest.dialect.asking_index is not None and not prices.verdicts:
         columns += [()] * len(VERDICT_COLUMNS)
     if reasons or not prices.price_mad:
         columns = [_spread(column, count, rows.valid) for column in columns]
-    names = [
-        name_cells(pair.reading, match.match) if pair.reading and match else ("", "", "")
-        for pair, match in zip(rows.names, matches, strict=True)
-    ]
-    notes = [
-        ""
-        if row in reasons
-        else row_notes(
-            rows.notes.get(row, ()), language, has_statistics=match is None or match.model_known
-        )
-        for row, match in enumerate(matches)
-    ]
-    texts = [reasons.get(row, "") for row in range(count)]
-    return [*columns, *zip(*names, strict=True), notes, status, texts]
+    notes = [named.note for named in names]
+    for row, found in rows.notes.items():
+        notes[row] = row_notes(found, language, has_statistics=names[row].model_known)
+    texts = [""] * count
+    for row, reason in reasons.items():
+        notes[row], texts[row] = "", reason
+    cells = ([named.cells[at] for named in names] for at in range(len(NAME_COLUMNS)))
+    return [*columns, *cells, notes, status, texts]
 
 
 def _spread(values: Sequence[Any], count: int, valid: Sequence[int]) -> list[Any]:

@@ -238,6 +238,13 @@ def test_an_uncertain_model_is_said_with_links_that_keep_everything_else():
         assert query.items() >= (values | {"year": "2020", "fuel": "Petrol"}).items()
 
 
+def test_a_name_of_which_a_part_is_priced_is_not_called_unpriced():
+    reading = read("Skoda", "Octavia 8")["reading"]
+    assert reading["match"] == "ambiguous"
+    assert "« Skoda Octavia 8 » est estimé comme Skoda Octavia," in reading["text"]
+    assert "plus large" not in reading["text"]
+
+
 def test_a_suggestion_of_another_brand_names_it():
     reading = read("Renault", "Dacia Sandero", known=False)["reading"]
     assert "Dacia Sandero" in [one["name"] for one in reading["suggestions"]]

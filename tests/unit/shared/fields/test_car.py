@@ -181,6 +181,16 @@ def test_every_problem_of_a_car_is_reported_at_once(car):
     }
 
 
+@pytest.mark.parametrize(("company", "model"), [("Skoda", "SKODA"), ("VW", "Volkswagen")])
+def test_a_model_that_names_only_the_brand_is_refused_with_this_reason(car, company, model):
+    with pytest.raises(InvalidInput) as caught:
+        load_car_request(car | {"company": company, "model": model})
+    (problem,) = caught.value.problems
+    assert (problem.pointer, problem.code) == ("/model", "model-not-found")
+    for language in LANGUAGES:
+        assert model.lower() in describe(problem, language)
+
+
 def test_next_years_models_are_accepted(car):
     assert load_car_request(car | {"year": datetime.now(UTC).year + 1}).car.year
 

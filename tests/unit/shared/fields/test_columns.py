@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
+from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS, Condition
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.columns import READ_CODES, ColumnValidator
 from shared.fields.kinds import Category
@@ -141,3 +141,9 @@ def test_what_is_remembered_of_a_column_is_bounded(monkeypatch: pytest.MonkeyPat
         values, _, notes = validator.validate({"km_driven": [*cells, "many"]})
         assert values["km_driven"] == [*range(start, start + 20), None]
         assert [(note.row, note.code) for note in notes] == [(20, "not-a-number")]
+
+
+def test_a_condition_without_statistics_is_kept_and_noted() -> None:
+    values, errors, notes = ColumnValidator().validate({"condition": ["Bon", "Accidenté"]})
+    assert values == {"condition": [Condition.GOOD, Condition.DAMAGED]}
+    assert (errors, [(note.row, note.code) for note in notes]) == ([], [(1, "unpriced")])

@@ -228,7 +228,9 @@ def test_the_currency_of_a_price_is_found() -> None:
             ("Hybride diesel/électrique", "Hybrid"), ("Électricité + essence", "Hybrid"),
             ("Hybride rechargeable (essence)", "Hybrid"), ("Essence micro-hybride", "Hybrid"),
             ("Diesel mild hybrid", "Hybrid"), ("Benzin/Elektro", "Hybrid"),
-            ("Electric/Gasoline", "Hybrid"),
+            ("Electric/Gasoline", "Hybrid"), ("Hybride essence non rechargeable", "Hybrid"),
+            ("Essence (Euro 5)", "Petrol"), ("Gazole, EURO6d", "Diesel"),
+            ("Non rechargeable diesel", "Hybrid"), ("Euro 6", "unknown-category"),
             ("GPL/Essence", "LPG"), ("Bicarburation essence / GPL", "LPG"), ("Petrol + CNG", "CNG"),
             ("Gaz-oil", "Diesel"), ("Gasoil 50", "unknown-category"),
             ("Super sans plomb 98", "Petrol"),
@@ -375,4 +377,5 @@ def test_every_spelling_and_every_value_of_a_category_is_its_value() -> None:
     for name, field in CAR_FIELDS.items():
         if isinstance(field, Category):
             for spelling, member in field.spellings.items():
-                assert VALIDATOR.normalize(name, spelling) == (member, None)
+                code = "unpriced" if member in field.unpriced else None
+                assert VALIDATOR.normalize(name, spelling) == (member, code)

@@ -186,6 +186,48 @@ def test_the_name_of_another_brands_model_is_suggested_and_the_brand_is_kept():
     assert suggested("Toyota", "Porsche")[0].startswith("porsche ")
 
 
+@pytest.mark.parametrize(
+    ("company", "model", "longer", "shorter"),
+    [
+        ("Mitsubishi", "Pajero Sprt", "mitsubishi pajero sport", "mitsubishi pajero"),
+        ("Land Rover", "Range Rover Vela P250", "land rover range rover velar", None),
+        ("Citroën", "Xsara Pica", "citroen xsara picasso", "citroen xsara"),
+        ("Toyota", "Yaris Crs 1.5", "toyota yaris cross", "toyota yaris"),
+        ("Volkswagen", "Golf Sports Van", "volkswagen golf sportsvan", None),
+    ],
+)
+def test_an_abbreviated_longer_name_is_not_taken_for_a_version(company, model, longer, shorter):
+    reading = read(company, model)
+    known = f"{reading.company} {reading.model}"
+    assert known == longer or (
+        reading.match is Match.AMBIGUOUS and {longer, shorter} <= set(suggested(company, model))
+    )
+
+
+@pytest.mark.parametrize("version", ["GTD", "SRT", "Carat", "TDI", "Sport", "Spirit"])
+def test_short_words_of_versions_are_no_abbreviations(version):
+    assert shown("Volkswagen", f"Golf {version}") == ("Volkswagen Golf", "alias")
+
+
+def test_a_listed_car_of_another_brand_behind_a_name_leaves_it_open():
+    text = "Sandero ou Peugeot 208"
+    assert shown("Dacia", text)[1] == "ambiguous"
+    assert suggested("Dacia", text) == ["dacia sandero", "peugeot 208"]
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
+        ("Yaris", "Yaris", "Toyota Yaris"),
+        ("Koleos", "Koleos 2 Intens", "Renault Koleos 2"),
+        ("Golf 6", "Golf", "Volkswagen Golf 6"),
+        ("Punto", "Punto", "Fiat Punto"),
+    ],
+)
+def test_a_model_in_both_texts_is_read_once(company, model, car):
+    assert shown(company, model) == (car, "corrected")
+
+
 def test_unknown_names_stay_as_they_are_written():
     reading = read("Nowhere", "Zeta 3 Lux")
     assert (reading.company, reading.model) == ("nowhere", "zeta 3 lux")
