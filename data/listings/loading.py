@@ -19,10 +19,9 @@ from data.listings.suspicion import suspicious_prices
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
 from data.market.reference import ReferenceMarket
 from shared.domain.names import fold
-from shared.domain.reading import Match, NamesMissing
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.vehicles.names import canonical_brand, read_names
+from shared.vehicles.names import canonical_brand
 
 _REQUIRED_COLUMNS = ("company", "model", "year")
 _MIN_PRICE_MAD = 1_000
@@ -51,7 +50,7 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     columns, unused = _columns(raw, layout)
     _check_columns(raw, columns)
     values = {name: _parse_column(name, cells, layout) for name, cells in columns.items()}
-    values["company"], values["model"] = _canonical_names(values["company"], values["model"])
+    values["company"] = [name and canonical_brand(name) for name in values["company"]]
     values.setdefault(SOURCE, [layout.name] * len(raw.rows))
     kept, dropped = _select_usable(values, _find_duplicates(columns))
     if not kept:
@@ -136,31 +135,13 @@ def _deserialized(name: str, text: str) -> Any:
         value = CAR_FIELDS[name].deserialize(text)
     except ValidationError:
         return None
+    if name == "model" and value is not None:
+        # The committed statistics are by names without signs ("206+" is the 206).
+        return fold(text) or value
     if name != "company" or value is None:
         return value
     # Without a letter, the cells of this row are shifted by a column: no brand is a number.
     return None if value.isdigit() else value
-
-
-def _canonical_names(
-    companies: Sequence[str | None], models: Sequence[str | None]
-) -> tuple[list[str | None], list[str | None]]:
-    """The names that requests for the same cars get; unknown and missing names stay."""
-    pairs = list(zip(companies, models, strict=True))
-    known = {pair: _canonical_pair(*pair) for pair in dict.fromkeys(pairs)}
-    return [known[pair][0] for pair in pairs], [known[pair][1] for pair in pairs]
-
-
-def _canonical_pair(company: str | None, model: str | None) -> tuple[str | None, str | None]:
-    if company is None or model is None:
-        return company, model
-    try:
-        reading = read_names(company, model)
-    except NamesMissing:
-        return company, model
-    if reading.match in {Match.AMBIGUOUS, Match.UNKNOWN}:
-        return canonical_brand(company), model
-    return reading.company, reading.model
 
 
 def _find_duplicates(columns: Columns) -> list[bool]:

@@ -77,6 +77,9 @@ def _body(answer: httpx.Response, names: Placeholders) -> Any:  # noqa: PLR0911 
     if answer.content and kind in {"application/json", "application/problem+json"}:
         value = names.value(answer.json())
         return value if len(json.dumps(value)) < 4 * TEXT_MAX else f"<{digest(json.dumps(value))}>"
+    if kind.endswith("spreadsheetml.sheet"):
+        # It contains the time of its making; the tests of exports read its cells.
+        return "<workbook>"
     if kind.startswith("image/") or not answer.content:
         return f"<{len(answer.content)} bytes, {digest(answer.content)}>"
     if kind == "text/event-stream":
