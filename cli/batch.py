@@ -56,6 +56,14 @@ class BatchCommand(click.Command):
         return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
 
+excel_fr_option = click.option(
+    "--excel-fr",
+    is_flag=True,
+    help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
+)
+"""The results as a French Excel opens them."""
+
+
 @click.command(
     cls=BatchCommand,
     epilog="carprice batch correct ID FILE sends corrected rows back to a batch.",
@@ -77,11 +85,7 @@ class BatchCommand(click.Command):
     type=click.Choice(FORMATS),
     help="Format of the results; overrides the suffix.",
 )
-@click.option(
-    "--excel-fr",
-    is_flag=True,
-    help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
-)
+@excel_fr_option
 @click.option(
     "--rejected",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -287,11 +291,7 @@ class Bar:
     "the format.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Overrides the suffix.")
-@click.option(
-    "--excel-fr",
-    is_flag=True,
-    help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
-)
+@excel_fr_option
 @click.option(
     "--rejected",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -65,11 +65,6 @@ def name_cells(reading: NameReading, match: Match) -> tuple[str, str, str]:
     return " ".join(display_names(reading.company, reading.model)), str(match), " | ".join(texts)
 
 
-def audit_name_members(pair: ReadPair, match: Match) -> dict[str, Any]:
-    """Members of the audit record that say how the names were read."""
-    return audit_names(match, pair.given)
-
-
 def audit_fragment(pair: ReadPair, match: Match) -> bytes:
     """The start of `features` in an audit record, and what precedes it: JSON without braces.
 
@@ -78,7 +73,7 @@ def audit_fragment(pair: ReadPair, match: Match) -> bytes:
     """
     if pair.reading is None:
         raise ValueError(f"{pair.given} were not read")
-    before = orjson.dumps(audit_name_members(pair, match))[1:-1]
+    before = orjson.dumps(audit_names(match, pair.given))[1:-1]
     names = orjson.dumps({"company": pair.reading.company, "model": pair.reading.model})[1:-1]
     return b'%s%s"features":{%s' % (before, b"," if before else b"", names)
 

@@ -24,6 +24,7 @@ from shared.domain.batch import (
 from shared.domain.clock import Clock
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.reading import Match, NameReading
+from shared.domain.valuation import audit_names
 from shared.fields.columns import CellError
 from shared.messages.texts import Language
 from shared.tabular.cells import csv_lines, escape_column
@@ -51,7 +52,6 @@ from worker.batches.engine import (
 from worker.batches.names import (
     NAME_FIELDS,
     ReadPair,
-    audit_name_members,
     count_names,
     final_match,
     name_cells,
@@ -264,7 +264,7 @@ class NamedRow(NamedTuple):
             return cls(pair, Match.UNKNOWN, is_known, ("", "", ""), note, {}, {})
         match = final_match(reading, model_known=bool(model_known))
         features = {"company": reading.company, "model": reading.model}
-        audit = audit_name_members(pair, match)
+        audit = audit_names(match, pair.given)
         return cls(pair, match, is_known, name_cells(reading, match), note, audit, features)
 
 
