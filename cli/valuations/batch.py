@@ -13,10 +13,10 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from cli.batch_run import BatchRun
-from cli.predict import connection_options, exit_on_error, fail
-from cli.printing import TEXTS
-from cli.texts import outcome, state, translate
+from cli.valuations.batch_run import BatchRun
+from cli.valuations.predict import connection_options, exit_on_error, fail
+from cli.valuations.printing import TEXTS
+from cli.valuations.texts import outcome, state, translate
 from client.carprice import CarPriceClient
 from client.models import Batch
 
