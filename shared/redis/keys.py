@@ -89,3 +89,10 @@ audit_claim = (PREFIX + "audit-claim:{}").format
 
 completions = (PREFIX + "completions:{}").format
 """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""
+
+
+rate_bucket = (PREFIX + "rate:{}").format
+"""Hash of the token buckets of one API key."""
+
+batch_quota = (PREFIX + "batch-quota:{}").format
+"""Hash of the cars of a batch that its key pays: the key, its cars per day, the cars paid so far."""
