@@ -69,6 +69,11 @@ INFERENCE = Histogram(
 )
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
+RECORDS_UNREADABLE = Counter(
+    "records_unreadable_total",
+    "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
+    ["record"],
+)
 BATCH_ROWS = Counter(
     "batch_rows_total",
     "Rows of batches, by outcome: valued, validated, rejected, failed.",

@@ -75,6 +75,8 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.TooManyTransfers: 503,
     errors.AuditUnavailable: 503,
     errors.StorageUnavailable: 503,
+    errors.UnreadableRecord: 503,
+    errors.NewerRecord: 503,
     errors.ValuationFailed: 500,
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 403,

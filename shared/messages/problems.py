@@ -89,6 +89,30 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
         "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),
     },
+    "unreadable-record": {
+        "fr": (
+            "Enregistrement illisible",
+            "Cette version du service ne peut pas lire cet enregistrement : une version plus "
+            "récente l'a écrit, ou il est endommagé ; réessayez après la mise à jour.",
+        ),
+        "en": (
+            "Unreadable record",
+            "This version of the service cannot read this record: a newer version wrote it, or it "
+            "is damaged; try again after the update.",
+        ),
+    },
+    "newer-record": {
+        "fr": (
+            "Enregistrement d'une version plus récente",
+            "Une version plus récente du service a écrit cet enregistrement, que celle-ci ne peut "
+            "pas lire ; réessayez quand la mise à jour est terminée.",
+        ),
+        "en": (
+            "Record of a newer version",
+            "A newer version of the service wrote this record, which this one cannot read; try "
+            "again when the update is complete.",
+        ),
+    },
     "valuation-failed": {
         "fr": ("Estimation impossible", "L'estimation a échoué ; l'incident est consigné."),
         "en": ("Valuation failed", "The valuation failed; the incident is on record."),
