@@ -112,7 +112,7 @@ class CarFeatures:
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the car from `to_wire`'s list; plain strings become the enums again.
 
-        Fields that a newer version has appended are ignored; those that an older one lacks are None.
+        Fields that a newer version has appended are ignored; an older one may have fewer.
 
         Raises:
             ValueError: a category has a value that this version does not know.

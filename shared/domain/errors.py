@@ -75,6 +75,14 @@ class JobExpired(DomainError, code="job-expired"):
     """The job existed; its retention time is over."""
 
 
+class JobDeleted(DomainError, code="job-deleted"):
+    """The job existed; its caller has deleted it."""
+
+
+class JobStorageFull(DomainError, code="job-storage-full"):
+    """Memory is scarce, and most of it is held by this caller's jobs: delete ended ones."""
+
+
 class JobAlreadyEnded(DomainError, code="job-already-ended"):
     """The job has ended: there is nothing left to cancel."""
 
@@ -157,6 +165,10 @@ class NoEarlierModel(DomainError, code="no-earlier-model"):
 
 class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
+
+
+class BrokerFull(BrokerUnavailable, code="broker-full"):
+    """The broker has only the memory left that ending the accepted work takes."""
 
 
 class QueueFull(DomainError, code="queue-full"):

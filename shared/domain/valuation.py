@@ -161,14 +161,17 @@ class Estimate:
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the estimate from `to_wire`'s list; further values of a newer one are ignored."""
         price_mad, quantiles_mad, model_version, model_known, *extras = values
-        explanation, depreciation, comparables, *_ = (*extras, None, None, None)
+        missing: list[Any] = [None, None, None]
+        explanation, depreciation, comparables, *_ = extras + missing
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
             model_version=model_version,
             model_known=model_known,
             explanation=explanation
-            and Explanation(explanation[0], tuple(Contribution(*each[:3]) for each in explanation[1])),
+            and Explanation(
+                explanation[0], tuple(Contribution(*each[:3]) for each in explanation[1])
+            ),
             depreciation=depreciation and Depreciation.from_wire(depreciation),
             comparables=None
             if comparables is None

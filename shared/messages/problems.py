@@ -89,28 +89,48 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
         "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),
     },
+    "broker-full": {
+        "fr": (
+            "Mémoire pleine",
+            "Le reste de la mémoire est réservé au travail déjà accepté ; réessayez bientôt.",
+        ),
+        "en": (
+            "Memory full",
+            "The rest of the memory is reserved for work already accepted; try again soon.",
+        ),
+    },
+    "job-storage-full": {
+        "fr": (
+            "Trop de tâches conservées",
+            "Vos tâches occupent presque toute la mémoire : supprimez celles qui sont terminées.",
+        ),
+        "en": (
+            "Too many jobs kept",
+            "Your jobs hold most of the memory, which is scarce: delete those that have ended.",
+        ),
+    },
+    "job-deleted": {
+        "fr": ("Tâche supprimée", "La tâche {id} a été supprimée à la demande de son auteur."),
+        "en": ("Job deleted", "The job {id} was deleted on its caller's request."),
+    },
     "unreadable-record": {
         "fr": (
             "Enregistrement illisible",
-            "Cette version du service ne peut pas lire cet enregistrement : une version plus "
-            "récente l'a écrit, ou il est endommagé ; réessayez après la mise à jour.",
+            "Une version plus récente du service l'a écrit, ou il est endommagé.",
         ),
         "en": (
             "Unreadable record",
-            "This version of the service cannot read this record: a newer version wrote it, or it "
-            "is damaged; try again after the update.",
+            "A newer version of the service wrote it, or it is damaged.",
         ),
     },
     "newer-record": {
         "fr": (
             "Enregistrement d'une version plus récente",
-            "Une version plus récente du service a écrit cet enregistrement, que celle-ci ne peut "
-            "pas lire ; réessayez quand la mise à jour est terminée.",
+            "Cette version du service ne peut pas le lire ; réessayez après la mise à jour.",
         ),
         "en": (
             "Record of a newer version",
-            "A newer version of the service wrote this record, which this one cannot read; try "
-            "again when the update is complete.",
+            "This version of the service cannot read it; try again after the update.",
         ),
     },
     "valuation-failed": {

@@ -12,6 +12,7 @@ from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
 from shared.redis import batch_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.job_scripts import ALLOW_OOM
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
@@ -79,7 +80,7 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(batch_scripts.HEAD + source)
+            name: client.register_script(ALLOW_OOM + batch_scripts.HEAD + source)
             for name, source in vars(batch_scripts).items()
             if name.isupper() and name != "HEAD"
         }
