@@ -80,7 +80,7 @@ class JobDeleted(DomainError, code="job-deleted"):
 
 
 class JobStorageFull(DomainError, code="job-storage-full"):
-    """Memory is scarce, and most of it is held by this caller's jobs: delete ended ones."""
+    """Memory is nearly full, and this caller's jobs hold most of it."""
 
 
 class JobAlreadyEnded(DomainError, code="job-already-ended"):

@@ -41,7 +41,7 @@ class BrokerMemory:
         self._read_at = float("-inf")
         self._limit = 0
         self._used = 0
-        self._reserve = 0
+        self._need = 0
         self._accepted = 0
         self._after_read: list[Callable[[], None]] = []
 
@@ -65,8 +65,8 @@ class BrokerMemory:
                 self._read()
             finally:
                 self._lock.release()
-        use = self._used + self._accepted + cost_bytes
-        if self._limit and use > self._limit - self._reserve:
+        base = min(max(self._limit // BASE_RESERVE_SHARE, BASE_RESERVE_MIN_BYTES), self._limit // 4)
+        if self._limit and self._committed + cost_bytes > self._limit - base:
             BROKER_REFUSALS.inc()
             raise BrokerFull(reason="the rest of its memory is reserved for accepted work")
         self._accepted += cost_bytes
@@ -74,8 +74,13 @@ class BrokerMemory:
     @property
     def caller_limit(self) -> int:
         """Bytes that the jobs of one caller may hold in Redis now; 0: no limit."""
-        is_scarce = self._used + self._accepted > SCARCE_SHARE * self._limit
+        is_scarce = self._committed > SCARCE_SHARE * self._limit
         return int(CALLER_SHARE * self._limit) if self._limit and is_scarce else 0
+
+    @property
+    def _committed(self) -> int:
+        """Bytes that are used, or needed to end what is accepted."""
+        return self._used + self._need + self._accepted
 
     def _read(self) -> None:
         with broker_errors():
@@ -85,8 +90,7 @@ class BrokerMemory:
             info, need = pipeline.execute()
         self._limit = int(info.get("maxmemory", 0))
         self._used, self._accepted = int(info["used_memory"]), 0
-        base = max(self._limit // BASE_RESERVE_SHARE, BASE_RESERVE_MIN_BYTES)
-        self._reserve = int(need or 0) + min(base, self._limit // 4)
+        self._need = int(need or 0)
         self._read_at = self._clock()
         for call in self._after_read:
             call()

@@ -40,7 +40,7 @@ class JobUsage(NamedTuple):
     open_jobs: int
     """Jobs that have not ended."""
     memory_bytes: int
-    """In Redis, of open and ended jobs."""
+    """In Redis, of open and ended jobs; of open ones, with the room reserved for their results."""
     blob_bytes: int
     """In the blob store."""
 

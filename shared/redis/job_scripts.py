@@ -26,7 +26,7 @@ CREATE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local limit = tonumber(ARGV[8])
 if limit > 0 then
-  local held = tonumber(redis.call('HGET', KEYS[6], 'm:' .. ARGV[4]) or 0) + ARGV[9]
+  local held = tonumber(redis.call('HGET', KEYS[6], 'm:' .. ARGV[4]) or 0) + ARGV[9] + ARGV[11]
   local kept = redis.call('HGETALL', KEYS[7])
   for i = 1, #kept, 2 do
     local kind, until_ = kept[i]:match('^(%a):(%d+)$')
@@ -37,7 +37,7 @@ end
 redis.call('HSET', KEYS[1], 'memory', ARGV[9], 'disk', ARGV[10], 'need', ARGV[11],
            unpack(ARGV, 12))
 redis.call('HINCRBY', KEYS[6], 'n:' .. ARGV[4], 1)
-redis.call('HINCRBY', KEYS[6], 'm:' .. ARGV[4], ARGV[9])
+redis.call('HINCRBY', KEYS[6], 'm:' .. ARGV[4], ARGV[9] + ARGV[11])
 redis.call('HINCRBY', KEYS[6], 'd:' .. ARGV[4], ARGV[10])
 redis.call('HINCRBY', KEYS[6], 'need', ARGV[11])
 for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, 1)) do
@@ -78,7 +78,7 @@ local function move_usage(results_memory, results_disk)
   local caller, memory, disk = found[1], tonumber(found[2]), tonumber(found[3])
   if not caller or not memory then return end
   add('n:' .. caller, -1)
-  add('m:' .. caller, -memory)
+  add('m:' .. caller, -memory - found[4])
   add('d:' .. caller, -disk)
   add('need', -found[4])
   memory, disk = memory + results_memory, disk + results_disk
@@ -169,9 +169,10 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   local found = redis.call('HMGET', ARGV[1] .. id, 'caller', 'memory', 'disk', 'need', 'total')
   if found[1] then
     add('n:' .. found[1], 1)
-    add('m:' .. found[1], found[2] or ARGV[2])
+    local need = found[4] or ARGV[3] * (found[5] or 1)
+    add('m:' .. found[1], (found[2] or ARGV[2]) + need)
     add('d:' .. found[1], found[3] or 0)
-    add('need', found[4] or ARGV[3] * (found[5] or 1))
+    add('need', need)
   end
 end
 redis.call('DEL', KEYS[1])

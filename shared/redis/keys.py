@@ -30,7 +30,7 @@ JOB_ORDER = f"{PREFIX}jobs:order"
 
 OPEN_USAGE = f"{PREFIX}jobs:open-usage"
 """Hash of what the open jobs take up: `need`, bytes that ending all of them may take; by caller
-`n:`, `m:` and `d:`, their number, bytes in Redis and bytes in the blob store."""
+`n:`, `m:` and `d:`, their number, bytes in Redis with those needed, and bytes in the blob store."""
 
 ended_usage = (PREFIX + "jobs-kept-of:{}").format
 """Hash of what a caller's ended jobs take up: `m:` and `d:` as in `OPEN_USAGE`, by the Unix time

@@ -1,7 +1,7 @@
 """What other versions of the service stored: the last release's records, and those of a newer one.
 
-The records of releases are fixtures (`tests/stored_records`). A newer version is imitated by further
-values, members and fields in them, or by a schema version that is not known yet.
+The records of releases are fixtures (`tests/stored_records`). Those of a newer version have further
+values, members and fields, or a schema version that is not known yet.
 """
 
 import base64
