@@ -102,13 +102,11 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "job-storage-full": {
         "fr": (
             "Trop de tâches conservées",
-            "Vos tâches occupent l'essentiel de la mémoire, qui est presque pleine : attendez, ou "
-            "supprimez celles qui sont terminées.",
+            "Vos tâches occupent l'essentiel de la mémoire : attendez, ou supprimez des tâches.",
         ),
         "en": (
             "Too many jobs kept",
-            "Your jobs hold most of the memory, which is nearly full: wait, or delete those that "
-            "have ended.",
+            "Your jobs hold most of the memory: wait, or delete some that have ended.",
         ),
     },
     "job-deleted": {
