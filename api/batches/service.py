@@ -34,7 +34,11 @@ from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
+from shared.redis.broker_memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
+
+LEDGER_BYTES = 65_536
+"""What the ledger and the messages of a batch of a million rows take in Redis."""
 
 log = get_logger("batches")
 
@@ -69,6 +73,8 @@ class Batches:
     """How long an ended batch can be read."""
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
+    memory: BrokerMemory | None = None
+    """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
 
     def accept(
         self,
@@ -131,6 +137,8 @@ class Batches:
     ) -> Batch:
         """Receive a file, and start its batch unless it is a repetition."""
         self.ledger.ping()
+        if self.memory is not None:
+            self.memory.check(LEDGER_BYTES)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)

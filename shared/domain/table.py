@@ -30,6 +30,12 @@ class Detection:
     """The evidence: `given`, `byte-order-mark`, `valid-utf-8`, …"""
 
 
+def known_members(kind: type[Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a stored record that a dataclass or named tuple has; others are newer."""
+    names = getattr(kind, "_fields", None) or [each.name for each in dataclasses.fields(kind)]
+    return {name: members[name] for name in names if name in members}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnMatch:
     """The column of a file that is one of the car's fields."""
@@ -141,15 +147,26 @@ class Dialect:
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
-        """Rebuild the dialect from `to_json`'s members."""
+        """Rebuild the dialect from `to_json`'s members; those of a newer version are ignored."""
         columns, findings = members["columns"], members["findings"]
-        notices = [each | {"values": tuple(each["values"])} for each in members["notices"]]
+        notices = [
+            known_members(Notice, each) | {"values": tuple(each["values"])}
+            for each in members["notices"]
+        ]
+        asking = members.get("asking")
         parsed = {
             "header": tuple(members["header"]),
             "kind": FileKind(members["kind"]),
-            "columns": {name: ColumnMatch(**match) for name, match in columns.items()},
-            "asking": ColumnMatch(**members["asking"]) if members.get("asking") else None,
-            "findings": {name: Detection(**found) for name, found in findings.items()},
+            "columns": {name: _column(match) for name, match in columns.items()},
+            "asking": _column(asking) if asking else None,
+            "findings": {
+                name: Detection(**known_members(Detection, found))
+                for name, found in findings.items()
+            },
             "notices": tuple(Notice(**each) for each in notices),
         }
-        return cls(**{**members, **parsed})
+        return cls(**known_members(cls, members) | parsed)
+
+
+def _column(members: Mapping[str, Any]) -> ColumnMatch:
+    return ColumnMatch(**known_members(ColumnMatch, members))

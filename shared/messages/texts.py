@@ -237,6 +237,13 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
 }
 
 
+UNKNOWN_CODE: dict[Language, str] = {
+    "fr": "Remarque « {code} » d'une version plus récente du service.",
+    "en": "Remark '{code}' of a newer version of the service.",
+}
+"""Text of a stored code that this version does not know."""
+
+
 def expected(field: CarField, language: Language) -> str:
     """The allowed values of a field as text."""
     if isinstance(field, Category):
@@ -325,7 +332,8 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
     if error["field"] is not None:
         field = CAR_FIELDS[error["field"]]
         return describe_field_error(field, error["code"], error["value"], language)
-    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error, language))
+    texts = ROW_MESSAGES.get(error["code"], UNKNOWN_CODE)
+    return texts[language].format_map(_Quoted(error, language))
 
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
@@ -341,7 +349,9 @@ def describe(problem: FieldProblem, language: Language) -> str:
     field = CAR_FIELDS.get(problem.params.get("field", ""))
     if field is not None:
         return describe_field_error(field, problem.code, problem.params.get("value"), language)
-    return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
+    texts = INPUT_MESSAGES.get(problem.code, UNKNOWN_CODE)
+    params = {"code": problem.code, **problem.params}
+    return texts[language].format_map(_Quoted(params, language))
 
 
 def describe_warning(
@@ -362,7 +372,9 @@ def describe_warning(
     code = warning["code"]
     if model_known and code == "name-ambiguous":
         code = "name-partly-read"
-    return WARNING_MESSAGES[code][language].format_map(_Quoted(params, language))
+    # A stored warning may have a code of a newer version.
+    texts = WARNING_MESSAGES.get(code, UNKNOWN_CODE)
+    return texts[language].format_map(_Quoted(params, language))
 
 
 def format_more_count(count: int, language: Language) -> str:
