@@ -8,11 +8,13 @@ from functools import partial
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
+from api.batches.storage import CallerBatches
 from api.events.subscriptions import JobEvents, StateStreams
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
+from api.middleware.key_limits import SubmissionLimits
 from api.models.self_test import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
@@ -33,6 +35,7 @@ from shared.redis.broker_memory import BrokerMemory
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.jobs import JobStore
+from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 
@@ -55,6 +58,7 @@ class ApiServices:
     cache: EstimateCache
     audit_stats: AuditStats
     sale_reports: SaleReports
+    submission_limits: SubmissionLimits
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -104,6 +108,7 @@ def build_services(settings: Settings) -> ApiServices:
         window=settings.batch_window,
         max_attempts=settings.job_max_attempts,
     )
+    batches_of = CallerBatches(broker, batch_files)
     batches = Batches(
         files=batch_files,
         ledger=ledger,
@@ -166,5 +171,12 @@ def build_services(settings: Settings) -> ApiServices:
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,
+        ),
+        submission_limits=SubmissionLimits(
+            RateLimits(broker),
+            job_usage=store.usage,
+            open_batches=batches_of.count_open,
+            stored_bytes=batches_of.stored_bytes,
+            quota_ttl_s=settings.batch_retention_s,
         ),
     )

@@ -17,6 +17,7 @@ from shared.redis.batches import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.jobs import JobStore
+from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
@@ -113,6 +114,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             tables,
             CorrectionImporter(files, ledger),
             chunk_rows=settings.batch_chunk_rows,
+            pay_rows=RateLimits(broker).pay_rows,
         ),
         value=BatchValuation(
             files,

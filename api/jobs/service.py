@@ -3,10 +3,12 @@
 import dataclasses
 import hashlib
 import threading
+from contextlib import nullcontext
 
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
+from api.middleware.key_limits import Admission
 from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
@@ -29,6 +31,10 @@ class Submission:
     idempotency_key: str | None = None
 
 
+class _AlreadyStoredError(Exception):
+    """Another request has stored the same job."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Jobs:
     """Accepts jobs, reads their state, waits for their end and cancels them."""
@@ -44,13 +50,16 @@ class Jobs:
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
-    def submit(self, submission: Submission, caller: CallerId) -> Job:
+    def submit(
+        self, submission: Submission, caller: CallerId, admission: Admission | None = None
+    ) -> Job:
         """Accept a job; it is stored and queued when this returns.
 
         Raises:
             ModelNotLoaded: no version is active.
             IdempotencyConflict: the key was used before with another body.
             JobDeleted: the job of the key was deleted.
+            RateLimited: `admission` does not allow it; a repeated submission is always allowed.
             BrokerUnavailable, BrokerFull, QueueFull, JobStorageFull: it cannot be accepted now.
         """
         if self.active_model.version_id() is None:
@@ -67,7 +76,7 @@ class Jobs:
                     job_id = JobId(claim.id)
                 except JobExpired:  # a new id, because the audit log has records of the old one
                     self.idempotency.rebind(caller, "jobs", key, fingerprint, job_id)
-        return self._accept(job_id, submission, caller)
+        return self._accept(job_id, submission, caller, admission)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller; raises `JobNotFound` or `JobExpired`."""
@@ -110,7 +119,13 @@ class Jobs:
             return None
         return self.store.request_cancel(job_id, caller)
 
-    def _accept(self, job_id: JobId, submission: Submission, caller: CallerId) -> Job:
+    def _accept(
+        self,
+        job_id: JobId,
+        submission: Submission,
+        caller: CallerId,
+        admission: Admission | None,
+    ) -> Job:
         job = Job(
             id=job_id,
             caller=caller,
@@ -120,8 +135,16 @@ class Jobs:
             is_list=submission.is_list,
         )
         self.queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
-        if self.store.create(job):
-            self.dispatcher.submit_job(job_id, is_long=job.is_long)
-            return job
-        # A concurrent request with the same Idempotency-Key has stored the job.
-        return self.store.get(job_id, caller)
+        cars = len(job.requests)
+        try:
+            with nullcontext() if admission is None else admission.job(cars):
+                self._store(job)
+        except _AlreadyStoredError:
+            # A concurrent request with the same Idempotency-Key has stored the job.
+            return self.store.get(job_id, caller)
+        self.dispatcher.submit_job(job_id, is_long=job.is_long)
+        return job
+
+    def _store(self, job: Job) -> None:
+        if not self.store.create(job):
+            raise _AlreadyStoredError

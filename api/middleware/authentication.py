@@ -6,18 +6,27 @@ from ipaddress import ip_address
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from api.middleware.key_directory import Caller, KeyDirectory, KeyUpkeep
-from shared.domain.errors import DomainError, NotPermitted
-from shared.keys.entries import Scope as Scope
+from api.middleware.key_limits import RequestLimits, rate_headers
+from shared.domain.errors import DomainError, NotPermitted, RateLimited
+from shared.keys.entries import Scope
 from shared.keys.store import FileKeyStore
+from shared.redis.connections import CACHE_TIMEOUT_S, connect
+from shared.redis.rate_limits import RateLimits
+from shared.redis.weights import WeightPublisher
 from shared.settings import Settings, SettingsError
+
+__all__ = ["Authenticator", "Scope", "accept_basic_auth", "require_scope", "scope_rechecker"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 CACHED_HOST_MAX_CHARS = 64
 EXTENSION = "carprice-authenticator"
+
+NO_SERVER = "unix:///nonexistent/broker.sock"
+"""Address while the settings name no broker: no request gets as far as to ask it."""
 
 LOCAL_CALLER = Caller(id="local", scopes=frozenset(Scope))
 """Every caller on a loopback address without keys."""
@@ -37,7 +46,10 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         store = FileKeyStore.of(settings)
         self._keys = KeyDirectory(store)
-        self._upkeep = KeyUpkeep(store, self._publish_weights)
+        broker = connect(settings.redis_url or NO_SERVER, reply_timeout_s=CACHE_TIMEOUT_S)
+        self.limits = RequestLimits(RateLimits(broker))
+        weights = WeightPublisher(broker)
+        self._upkeep = KeyUpkeep(store, lambda: weights.publish(self._keys.weights))
         self._is_loopback = settings.is_loopback
         if not self._keys.exist and not self._is_loopback:
             raise SettingsError(
@@ -52,6 +64,12 @@ class Authenticator:
         @app.before_request
         def set_caller() -> None:
             _set_caller(self, request.headers.get("Authorization", ""))
+
+        @app.after_request
+        def add_rate_headers(response: Response) -> Response:
+            if g.get("rate_state") is not None:
+                response.headers.extend(rate_headers(g.caller.limits, g.rate_state))
+            return response
 
     @property
     def allows_anonymous(self) -> bool:
@@ -131,19 +149,48 @@ def _authenticator() -> Authenticator:
     return found
 
 
-def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A view decorator that requires a key with one of `scopes`."""
+def require_scope(*scopes: Scope, cars: int = 0) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A view decorator that requires a key with one of `scopes`, within its limits.
+
+    Args:
+        scopes: any of them is enough.
+        cars: how many the view values; they do not count if it raises.
+    """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            _check(g.caller, scopes)
-            return view(*args, **kwargs)
+            authenticator = _authenticator()
+            caller = _permitted(g.caller, scopes, authenticator, g.authorization)
+            if not caller.key_id:
+                return view(*args, **kwargs)
+            _count(authenticator, caller, cars)
+            try:
+                return view(*args, **kwargs)
+            except BaseException:
+                if cars:
+                    authenticator.limits.refund(caller, cars)
+                raise
 
         checked.required_scopes = scopes  # type: ignore[attr-defined] # read by `ApiBlueprint.problems`
         return checked
 
     return decorate
+
+
+def _count(authenticator: Authenticator, caller: Caller, cars: int) -> None:
+    """Count the current request once, though a view may call another one, and its cars."""
+    is_first = "is_counted" not in g
+    if is_first:
+        g.is_counted = True
+        authenticator.count_use(caller)
+    if is_first or cars:
+        try:
+            state = authenticator.limits.admit(caller, requests=int(is_first), cars=cars)
+        except RateLimited as error:
+            g.rate_state = error.params.get("state")
+            raise
+        g.rate_state = state or g.get("rate_state")
 
 
 def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
@@ -152,17 +199,27 @@ def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
     A key can be revoked while a long response is sent. The function raises as `require_scope`.
     """
     authenticator, authorization = _authenticator(), g.authorization
-    return lambda: _check(authenticator.caller(authorization), scopes)
+
+    def recheck() -> None:
+        _permitted(authenticator.caller(authorization), scopes, authenticator, authorization)
+
+    return recheck
 
 
-def _check(caller: Caller | None, scopes: Sequence[Scope]) -> None:
-    """Check that a caller's key has one of `scopes`.
+def _permitted(
+    caller: Caller | None,
+    scopes: tuple[Scope, ...],
+    authenticator: Authenticator,
+    authorization: str,
+) -> Caller:
+    """The caller, if its key has one of `scopes`.
 
     Raises:
-        NotAuthenticated: there is no valid key.
+        NotAuthenticated, KeysUnavailable: there is no valid key.
         NotPermitted: it has none of them.
     """
     if caller is None:
-        raise NotAuthenticated
+        raise authenticator.refusal(authorization)
     if caller.scopes.isdisjoint(scopes):
         raise NotPermitted(scope=str(scopes[0]))
+    return caller

@@ -96,7 +96,8 @@ class KeyDirectory:
         found = self._lookup(key)
         if found is not None and found.expires_at is not None:
             return KeyExpired(id=found.caller.key_id)
-        if self._trouble is not None and found is None:
+        # With a damaged file the key may be one that could not be read.
+        if self._trouble is not None and (key or not self._keys):
             return KeysUnavailable(reason=str(self._trouble))
         return NotAuthenticated()
 
@@ -115,9 +116,7 @@ class KeyDirectory:
     def _reload(self) -> None:
         stamp = self._store.stamp()
         try:
-            entries = self._store.load()
-            if entries is None and self._exist:
-                raise KeysMissingError("all API keys were removed; restart without keys")
+            entries = self._load()
         except KeysMissingError as error:
             self._set((), error)
         except KeyStoreError as error:
@@ -129,6 +128,12 @@ class KeyDirectory:
             self._set(entries or (), None)
             self._mark()
         self._stamp = stamp
+
+    def _load(self) -> Sequence[KeyEntry] | None:
+        entries = self._store.load()
+        if entries is None and self._exist:
+            raise KeysMissingError("all API keys were removed; restart to run without keys")
+        return entries
 
     def _set(self, entries: Sequence[KeyEntry], trouble: KeyStoreError | None) -> None:
         self._keys = {entry.id: _Key(entry) for entry in entries}

@@ -1,11 +1,11 @@
 """The limits of API keys: which request, job or batch is one too many."""
 
 import contextlib
+import dataclasses
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from api.middleware.key_directory import Caller
 from shared.domain.errors import (
@@ -14,10 +14,12 @@ from shared.domain.errors import (
     OpenJobsLimitReached,
     RateLimited,
     StorageLimitReached,
+    StorageUnavailable,
 )
 from shared.domain.ids import BatchId, CallerId
 from shared.keys.entries import KeyLimits
 from shared.metrics import count_key_refusal
+from shared.redis.job_records import JobUsage
 from shared.redis.rate_limits import DAY_S, RateLimits, RateState
 
 BUSY_RETRY_S = 5
@@ -26,15 +28,6 @@ STORAGE_RETRY_S = 60
 LOCK_TIMEOUT_S = 2.0
 STORED_MAX_AGE_S = 5.0
 """How long the size of a caller's files is not measured again."""
-
-
-class OpenWork(NamedTuple):
-    """What the jobs of a caller take up."""
-
-    jobs: int
-    """Jobs that have not ended."""
-    bytes: int
-    """Bytes of all jobs that are kept."""
 
 
 class RequestLimits:
@@ -57,6 +50,15 @@ class RequestLimits:
             return None
         with counted_refusals(caller):
             return self._rates.spend(caller.key_id, caller.limits, requests=requests, cars=cars)
+
+    def check(self, caller: Caller) -> None:
+        """Return unless the last request of a caller's key was refused and it is too early.
+
+        Raises:
+            RateLimited: see `admit`; nobody is asked, so an event loop may call this.
+        """
+        with counted_refusals(caller):
+            self._rates.check(caller.key_id, caller.limits)
 
     def refund(self, caller: Caller, cars: int) -> None:
         """Give the cars of a request back that was not answered."""
@@ -104,7 +106,7 @@ class SubmissionLimits:
 
     Args:
         rates: the token buckets.
-        open_work: what the jobs of a caller take up.
+        job_usage: what the jobs of a caller take up.
         open_batches: how many batches of a caller have not ended.
         stored_bytes: size of the files of a caller that are kept.
         quota_ttl_s: how long the rows of a batch may be counted.
@@ -114,18 +116,22 @@ class SubmissionLimits:
         self,
         rates: RateLimits,
         *,
-        open_work: Callable[[CallerId], OpenWork],
+        job_usage: Callable[[CallerId], JobUsage],
         open_batches: Callable[[CallerId], int],
         stored_bytes: Callable[[CallerId], int],
         quota_ttl_s: int,
     ) -> None:
         self._rates = rates
-        self._open_work = open_work
+        self._job_usage = job_usage
         self._open_batches = open_batches
         self._measure_files = stored_bytes
         self._quota_ttl_s = quota_ttl_s
         self._locks: dict[str, threading.Lock] = {}
         self._file_bytes: dict[str, tuple[float, int]] = {}
+
+    def of(self, caller: Caller) -> "Admission":
+        """The limits of one caller."""
+        return Admission(self, caller)
 
     @contextlib.contextmanager
     def job(self, caller: Caller, cars: int) -> Iterator[None]:
@@ -150,12 +156,12 @@ class SubmissionLimits:
 
         Raises:
             RateLimited: a limit allows no other batch.
-            BrokerUnavailable: it cannot be found out.
+            BrokerUnavailable, StorageUnavailable: it cannot be found out.
         """
         limits = caller.limits
         with counted_refusals(caller):
             if limits.cars_per_day is not None:
-                # Any row is one more: refused before the file is read.
+                # A file has one row at least; its rows are counted when they are read.
                 self._rates.spend(caller.key_id, limits, requests=0, cars=1)
                 self._rates.refund(caller.key_id, limits, 1)
             self._check_open_batches(caller)
@@ -164,17 +170,20 @@ class SubmissionLimits:
             return limits.stored_bytes - self._check_bytes(caller)
 
     @contextlib.contextmanager
-    def batch(self, caller: Caller, batch_id: BatchId, rows: int) -> Iterator[None]:
+    def batch(
+        self, caller: Caller, batch_id: BatchId, size: int, *, is_valued: bool
+    ) -> Iterator[None]:
         """Admit a batch, which is started within the context.
 
         Args:
             caller: whose it is.
             batch_id: its id.
-            rows: those that the file has for certain; 0: not known, or not to be valued.
+            size: bytes of its file.
+            is_valued: whether its rows count as cars; workers count them when they read the file.
 
         Raises:
             RateLimited: a limit does not allow it.
-            BrokerUnavailable: it cannot be found out.
+            BrokerUnavailable, StorageUnavailable: it cannot be found out.
         """
         limits = caller.limits
         with counted_refusals(caller), contextlib.ExitStack() as stack:
@@ -182,15 +191,16 @@ class SubmissionLimits:
                 stack.enter_context(self._one_at_a_time(caller))
                 self._check_open_batches(caller)
                 self._file_bytes.pop(caller.id, None)
-            if limits.cars_per_day is not None:
-                self._rates.spend(caller.key_id, limits, requests=0, cars=rows)
-                stack.enter_context(self._refunded(caller, rows))
-                self._rates.open_quota(caller.key_id, limits, batch_id, rows, self._quota_ttl_s)
+                if limits.stored_bytes is not None:
+                    self._check_bytes(caller, size)
+                    self._file_bytes.pop(caller.id, None)
+            if limits.cars_per_day is not None and is_valued:
+                self._rates.open_quota(caller.key_id, limits, batch_id, self._quota_ttl_s)
             yield
 
     def _check_jobs(self, caller: Caller) -> None:
         limit = caller.limits.open_jobs
-        if limit is not None and self._open_work(CallerId(caller.id)).jobs >= limit:
+        if limit is not None and self._job_usage(CallerId(caller.id)).open_jobs >= limit:
             raise OpenJobsLimitReached(limit=limit, retry_after_s=BUSY_RETRY_S)
         if caller.limits.stored_bytes is not None:
             self._check_bytes(caller)
@@ -200,18 +210,21 @@ class SubmissionLimits:
         if limit is not None and self._open_batches(CallerId(caller.id)) >= limit:
             raise OpenBatchesLimitReached(limit=limit, retry_after_s=BUSY_RETRY_S)
 
-    def _check_bytes(self, caller: Caller) -> int:
-        """The bytes that a caller holds, if they are below its limit."""
+    def _check_bytes(self, caller: Caller, size: int = 1) -> int:
+        """The bytes that a caller holds, if its limit allows `size` more."""
         limit = caller.limits.stored_bytes or 0
-        used = self._open_work(CallerId(caller.id)).bytes + self._file_size(caller)
-        if used >= limit:
-            raise StorageLimitReached(used=used, limit=limit, retry_after_s=STORAGE_RETRY_S)
+        used = self._job_usage(CallerId(caller.id)).stored_bytes + self._file_size(caller)
+        if used + size > limit:
+            raise _storage_full(limit, used, size)
         return used
 
     def _file_size(self, caller: Caller) -> int:
         measured_at, size = self._file_bytes.get(caller.id, (float("-inf"), 0))
         if time.monotonic() - measured_at >= STORED_MAX_AGE_S:
-            size = self._measure_files(CallerId(caller.id))
+            try:
+                size = self._measure_files(CallerId(caller.id))
+            except OSError as error:
+                raise StorageUnavailable(reason=error.strerror or str(error)) from error
             self._file_bytes[caller.id] = time.monotonic(), size
         return size
 
@@ -233,3 +246,39 @@ class SubmissionLimits:
             yield
         finally:
             lock.release()
+
+
+def _storage_full(limit: int, used: int, size: int) -> StorageLimitReached:
+    return StorageLimitReached(limit=limit, used=used, size=size, retry_after_s=STORAGE_RETRY_S)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Admission:
+    """The limits that apply to the submissions of one caller."""
+
+    limits: SubmissionLimits
+    caller: Caller
+
+    def job(self, cars: int) -> contextlib.AbstractContextManager[None]:
+        """See `SubmissionLimits.job`."""
+        return self.limits.job(self.caller, cars)
+
+    def check_batch(self) -> int | None:
+        """See `SubmissionLimits.check_batch`."""
+        return self.limits.check_batch(self.caller)
+
+    def batch(
+        self, batch_id: BatchId, size: int, *, is_valued: bool
+    ) -> contextlib.AbstractContextManager[None]:
+        """See `SubmissionLimits.batch`."""
+        return self.limits.batch(self.caller, batch_id, size, is_valued=is_valued)
+
+    def refuse_size(self, free: int) -> None:
+        """Refuse a file with more than the `free` bytes that `check_batch` has allowed.
+
+        Raises:
+            StorageLimitReached: always.
+        """
+        limit = self.caller.limits.stored_bytes or 0
+        with counted_refusals(self.caller):
+            raise _storage_full(limit, limit - free, free + 1)

@@ -14,8 +14,8 @@ from api.batches.results import SHEET_MAX_ROWS
 from api.batches.schemas import dump_batch
 from api.batches.views import accept_correction, current_batch, upload_body
 from api.events.views import batch_event_stream
-from api.http.context import caller_id, services
-from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
+from api.http.context import admission, caller_id, services
+from api.http.problems import dump_field_problem, is_retryable, retry_after_s, status_of
 from api.http.responses import json_response
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
@@ -105,7 +105,7 @@ def hand_in() -> Response:
     values = body.read_fields(FORM_FIELDS)
     try:
         options = load_options(values, dry_run="verifier" in request.args)
-        batch = services().batches.accept(body, options, caller_id())
+        batch = services().batches.accept(body, options, caller_id(), admission=admission())
     except InvalidInput as error:
         trouble = {
             "title": describe_problem(error.code, error.params, "fr")[0],
@@ -190,7 +190,7 @@ def show_domain_error(error: DomainError) -> Response:
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     if is_retryable(error):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(retry_after_s(error))
     return response
 
 

@@ -266,5 +266,3 @@ def write_private(path: Path, text: str, *, is_durable: bool = True) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-

@@ -194,12 +194,11 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "storage-limit-reached": {
         "fr": (
             "Espace épuisé",
-            "Vos tâches et vos fichiers occupent {used} des {limit} octets de votre clé ; "
-            "supprimez-en.",
+            "Votre clé permet {limit} octets : vous en occupez {used}, il en faudrait {size}.",
         ),
         "en": (
             "Storage limit reached",
-            "Your jobs and files hold {used} of the {limit} bytes of your key; delete some.",
+            "Your key allows {limit} bytes: you hold {used}, and {size} more are needed.",
         ),
     },
     "cross-site-refused": {

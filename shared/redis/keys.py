@@ -112,4 +112,7 @@ rate_bucket = (PREFIX + "rate:{}").format
 """Hash of the token buckets of one API key."""
 
 batch_quota = (PREFIX + "batch-quota:{}").format
-"""Hash of the cars of a batch that its key pays: the key, its cars per day, the cars paid so far."""
+"""Hash of a batch whose rows its key pays: `key`, its cars `per_day`, the cars `paid` so far."""
+
+CALLER_WEIGHTS = f"{PREFIX}fair:weights"
+"""Hash of the weights of callers in fair queues; a caller that is missing has weight 1."""

@@ -60,23 +60,20 @@ return {is_allowed and 1 or 0, tostring(left), tostring(cars_left)}
 """
 )
 
-# KEYS: bucket, quota of a batch.  ARGV: rows so far, 1 if that is all.  Rows beyond those that were
-# paid are taken from the bucket of the quota; at the end, what was paid too much goes back.
-# Returns 1: paid, 0: the bucket does not hold them.
+# KEYS: bucket, quota of a batch.  ARGV: rows so far.  Rows beyond those that were paid are taken
+# from the bucket.  Returns 1: paid, 0: the bucket does not hold them.
 _PAY_ROWS = (
     _HEAD
     + """
 local quota = redis.call('HMGET', KEYS[2], 'paid', 'per_day')
 if not quota[1] then return 1 end
-local paid, per_day, rows = tonumber(quota[1]), tonumber(quota[2]), tonumber(ARGV[1])
-local due = rows - paid
-if due > 0 or ARGV[2] == '1' then
-  local left = tokens('cars', per_day, per_day / 86400)
-  if due > left then return 0 end
-  keep('cars', math.min(per_day, left - due))
-  redis.call('EXPIRE', KEYS[1], 90000)
-  redis.call('HSET', KEYS[2], 'paid', rows)
-end
+local due, per_day = tonumber(ARGV[1]) - tonumber(quota[1]), tonumber(quota[2])
+if due <= 0 then return 1 end
+local left = tokens('cars', per_day, per_day / 86400)
+if due > left then return 0 end
+keep('cars', left - due)
+redis.call('EXPIRE', KEYS[1], 90000)
+redis.call('HSET', KEYS[2], 'paid', ARGV[1])
 return 1
 """
 )
@@ -114,16 +111,16 @@ class RateLimits:
         """Take a request and its cars from the buckets of a key; None if they cannot be counted.
 
         Raises:
-            RateLimited: too many requests.
+            RateLimited: too many requests; its parameter `state` says what is left.
             CarLimitReached: not so many cars are left.
         """
         cars = cars if limits.cars_per_day is not None else 0
-        now = self._clock()
-        if requests and limits.requests_per_s is not None:
-            self._check_refusal((key_id, limits), limits, now)
-        if not (requests and limits.requests_per_s is not None) and not limits.cars_per_day:
+        if requests:
+            self.check(key_id, limits)
+        counts_requests = requests > 0 and limits.requests_per_s is not None
+        if not counts_requests and limits.cars_per_day is None:
             return None
-        if now < self._circuit_open_until:
+        if self._clock() < self._circuit_open_until:
             return None
         try:
             is_allowed, *left = self._call(key_id, limits, requests, cars)
@@ -139,6 +136,20 @@ class RateLimits:
             self._refuse(key_id, limits, state, requests, cars)
         return state
 
+    def check(self, key_id: str, limits: KeyLimits) -> None:
+        """Return unless the bucket of a key was found empty and has no new token yet.
+
+        Raises:
+            RateLimited: see `spend`; the broker is not asked.
+        """
+        until = self._refused_until.get((key_id, limits))
+        if until is None:
+            return
+        wait_s = until - self._clock()
+        if wait_s > 0:
+            raise _too_many_requests(limits, wait_s, RateState(requests=0.0, cars=None))
+        self._refused_until.pop((key_id, limits), None)
+
     def refund(self, key_id: str, limits: KeyLimits, cars: int) -> None:
         """Give cars back that were not valued."""
         if limits.cars_per_day is not None and cars:
@@ -147,29 +158,26 @@ class RateLimits:
             except BrokerUnavailable as error:
                 log.warning("cars_not_refunded", key=key_id, cars=cars, error=str(error))
 
-    def open_quota(
-        self, key_id: str, limits: KeyLimits, batch_id: str, paid: int, keep_s: int
-    ) -> None:
-        """Let the workers count the rows of a batch, of which `paid` have been spent.
+    def open_quota(self, key_id: str, limits: KeyLimits, batch_id: str, keep_s: int) -> None:
+        """Let the workers count the rows of a batch against the cars of a key.
 
         Raises:
             BrokerUnavailable: the broker does not answer.
         """
         name = keys.batch_quota(batch_id)
-        quota = {"key": key_id, "per_day": limits.cars_per_day, "paid": paid}
+        quota = {"key": key_id, "per_day": limits.cars_per_day, "paid": 0}
         with broker_errors():
             pipeline = self._client.pipeline(transaction=True)
             pipeline.hset(name, mapping=quota)
             pipeline.expire(name, keep_s)
             pipeline.execute()
 
-    def pay_rows(self, batch_id: str, rows: int, *, is_whole: bool) -> bool:
+    def pay_rows(self, batch_id: str, rows: int) -> bool:
         """Count the rows of a batch; False if its key may not have so many cars valued.
 
         Args:
             batch_id: of a batch; one without quota is not limited.
-            rows: those that have been found so far, from the first one on.
-            is_whole: whether that is all.
+            rows: those that have been read so far, from the first one on.
 
         Raises:
             BrokerUnavailable: the broker does not answer.
@@ -179,10 +187,8 @@ class RateLimits:
             key_id = self._client.hget(name, "key")
             if key_id is None:
                 return True
-            paid = self._pay_rows(
-                keys=[keys.rate_bucket(key_id.decode()), name], args=[rows, int(is_whole)]
-            )
-        return bool(paid)
+            bucket = keys.rate_bucket(key_id.decode())
+            return bool(self._pay_rows(keys=[bucket, name], args=[rows]))
 
     def _call(self, key_id: str, limits: KeyLimits, requests: int, cars: int) -> Any:
         per_day, rate = limits.cars_per_day or 0, limits.requests_per_s or 0
@@ -204,23 +210,17 @@ class RateLimits:
             if len(self._refused_until) >= MAX_KEPT_REFUSALS:
                 self._refused_until.clear()
             self._refused_until[key_id, limits] = self._clock() + wait_s
-            raise _too_many_requests(limits, wait_s)
+            raise _too_many_requests(limits, wait_s, state)
         per_day, left = limits.cars_per_day or 1, state.cars or 0.0
         wait_s = (min(cars, per_day) - left) * DAY_S / per_day
         raise CarLimitReached(
-            limit=per_day, left=max(0, int(left)), cars=cars, retry_after_s=max(1, wait_s)
+            limit=per_day,
+            left=max(0, int(left)),
+            cars=cars,
+            retry_after_s=max(1, wait_s),
+            state=state,
         )
 
-    def _check_refusal(
-        self, name: tuple[str, KeyLimits], limits: KeyLimits, now: float
-    ) -> None:
-        until = self._refused_until.get(name)
-        if until is None:
-            return
-        if now < until:
-            raise _too_many_requests(limits, until - now)
-        self._refused_until.pop(name, None)
 
-
-def _too_many_requests(limits: KeyLimits, wait_s: float) -> RateLimited:
-    return RateLimited(limit=f"{limits.requests_per_s:g}", retry_after_s=wait_s)
+def _too_many_requests(limits: KeyLimits, wait_s: float, state: RateState) -> RateLimited:
+    return RateLimited(limit=f"{limits.requests_per_s:g}", retry_after_s=wait_s, state=state)

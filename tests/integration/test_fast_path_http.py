@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.middleware.authentication import Scope, new_key
-from cli.keys import _write
 from launcher.environment import child_environment
 from launcher.procfile import read_procfile
 from scripts.ports import reserve_port
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import write_keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
@@ -194,7 +194,7 @@ def test_the_fast_path_answers_any_request_as_flask_does(api, body, headers):
 @pytest.mark.parametrize("scopes", [{Scope.PREDICT}, {Scope.BULK}])
 def test_api_keys_and_scopes_apply_as_in_flask(api, scopes):
     secret, entry = new_key("shop", frozenset(scopes))
-    _write(api.settings.keys_file, [entry])
+    write_keys(api.settings.keys_file, [entry])
     try:
         wait_until(lambda: api.ask(json.dumps(CAR))[0] == 401)
         for headers in ({"Authorization": f"Bearer {secret}"}, {"Authorization": "Bearer no"}, {}):

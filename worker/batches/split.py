@@ -1,5 +1,6 @@
 """Cuts an uploaded file into chunks, a slice of the file per task, and chooses their engines."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from shared.blobs.batch_files import BatchFiles, SplitState, chunk_name
@@ -30,6 +31,7 @@ SMALL_CHUNK_BYTES = 4096
 
 UNREADABLE_TABLE = "unreadable-table"
 CORRECTION_REFUSED = "correction-refused"
+CAR_LIMIT_REACHED = "car-limit-reached"
 
 log = get_logger("batch.split")
 
@@ -93,6 +95,8 @@ class BatchSplitter:
         corrections: brings corrected rows into the form of the batch that they correct.
         chunk_rows: maximum rows of a chunk.
         slice_chunks: maximum chunks of a slice.
+        pay_rows: counts the rows read so far against the limit of the caller's key; False: they
+            are more than it allows.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class BatchSplitter:
         *,
         chunk_rows: int,
         slice_chunks: int = CHUNKS_PER_SLICE,
+        pay_rows: Callable[[BatchId, int], bool] = lambda _batch, _rows: True,
     ) -> None:
         self._files = files
         self._ledger = ledger
@@ -113,6 +118,7 @@ class BatchSplitter:
         self._corrections = corrections
         self._chunk_rows = chunk_rows
         self._slice_chunks = slice_chunks
+        self._pay_rows = pay_rows
 
     def run(self, batch_id: BatchId) -> None:
         """Cut the next slice of a batch's file, and send the task that cuts the one after it."""
@@ -140,6 +146,9 @@ class BatchSplitter:
         except UnreadableUpload as error:
             log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
             self._ledger.abort(batch_id, _abort_code(manifest, error))
+            return
+        if not self._pay_rows(batch_id, state.rows):
+            self._ledger.abort(batch_id, CAR_LIMIT_REACHED)
             return
         self._ledger.record_split(batch_id, state.chunks, state.rows if state.is_whole else None)
         if not state.is_whole:

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from api.app import create_app
-from api.middleware.authentication import Scope, new_key
 from api.middleware.cross_site import SAFE_METHODS
-from cli.keys import _write
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import write_keys
 from shared.metrics import HTTP_REQUESTS
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings, SettingsError
@@ -46,7 +46,7 @@ def client(app):
 def key(settings):
     """The key of an administrator."""
     secret, entry = new_key("boss", frozenset(Scope))
-    _write(settings.keys_file, [entry])
+    write_keys(settings.keys_file, [entry])
     return secret
 
 

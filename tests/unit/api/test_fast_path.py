@@ -18,11 +18,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from api.app import create_app, create_asgi_app
-from api.middleware.authentication import Scope, new_key
-from cli.keys import _write
 from shared.domain.errors import ModelNotLoaded, ValuationFailed
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import write_keys
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import push_reply
 from shared.redis.cache import EstimateCache
@@ -279,7 +279,7 @@ def test_keys_are_checked_alike(both_ways, scope):
     key, entry = new_key("shop", frozenset({scope}))
 
     def prepare(app):
-        _write(app.extensions["carprice"].settings.keys_file, [entry])
+        write_keys(app.extensions["carprice"].settings.keys_file, [entry])
         app.extensions["carprice-authenticator"]._key_file._refreshed_at = 0.0
 
     given = [{"authorization": f"Bearer {each}"} for each in (key, "no")]
