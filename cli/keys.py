@@ -72,8 +72,8 @@ LIMITS = {
 def _with_limits(command: Command) -> Command:
     """Add the options of expiry and limits."""
     for name, (kind, meaning) in reversed(LIMITS.items()):
-        option = click.option(f"--{name.replace('_', '-')}", type=_Limit(kind), help=meaning)
-        command = option(command)
+        words = "requests-per-second" if name == "requests_per_s" else name.replace("_", "-")
+        command = click.option(f"--{words}", name, type=_Limit(kind), help=meaning)(command)
     expires = click.option(
         "--expires", type=_Expiry(), help="Last day (UTC), like 2027-01-31, or 90d, or never."
     )
