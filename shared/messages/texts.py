@@ -330,7 +330,20 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    message = describe_field_error(CAR_FIELDS[field], code, value, language)
+    return _note_template(field, code, language).replace(_VALUE, quote(value, language))
+
+
+_VALUE = "\0"
+"""Stands for the cell in `_note_template`."""
+
+
+@lru_cache(maxsize=1024)
+def _note_template(field: str, code: str, language: Language) -> str:
+    """The note on a cell of an optional field, whose bounds never change."""
+    car_field = CAR_FIELDS[field]
+    message = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
+        label=car_field.label(language), expected=expected(car_field, language), value=_VALUE
+    )
     if code in READ_CODES:
         return message
     return f"Valeur ignorée : {message}" if language == "fr" else f"Value ignored: {message}"
