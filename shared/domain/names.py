@@ -18,7 +18,6 @@ _MARKS = str.maketrans({
     "\N{TRADE MARK SIGN}": "", "\N{SERVICE MARK}": "", "\N{REGISTERED SIGN}": "",
 })  # fmt: skip
 _EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
-_SPACES = re.compile(r"\s+")
 _GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"
 Meaning = TypeVar("Meaning")
 
@@ -45,7 +44,9 @@ def clean_text(text: str) -> str:
     """
     if text.isascii():
         return text
-    return text.translate(_CLEAN_LATIN) if _LATIN.fullmatch(text) is not None else _clean_any(text)
+    if _LATIN.fullmatch(text) is None:
+        return _clean_any(text)
+    return _NOT_ASCII.sub(lambda found: _CLEAN_LATIN[found[0]], text)
 
 
 # The rules of a field clean and fold a text several times, one after the other.
@@ -112,7 +113,7 @@ def plain_text(text: str) -> str:
     >>> plain_text(" Prix à  débattre ")
     'prix a debattre'
     """
-    return _SPACES.sub(" ", _lower_plain(text)).strip()
+    return " ".join(_lower_plain(text).split())
 
 
 def fold(text: str) -> str:
@@ -197,9 +198,9 @@ def _lower_plain(text: str) -> str:
     """As `clean_text`, in lower case and without accents."""
     if text.isascii():
         return text.lower()
-    if _LATIN.fullmatch(text) is not None:
-        return text.translate(_FOLDED_LATIN)
-    return _lower_any(text)
+    if _LATIN.fullmatch(text) is None:
+        return _lower_any(text)
+    return _NOT_ASCII.sub(lambda found: _FOLDED_LATIN[found[0]], text).lower()
 
 
 @lru_cache(maxsize=64)
@@ -216,15 +217,15 @@ def _without_accents(text: str) -> str:
     return unicodedata.normalize("NFKD", plain.casefold()).translate(_WITHOUT_MARKS)
 
 
-_LATIN_CODES = (
-    *range(0x80), 0xA0, 0xAB, 0xB0, 0xBB, *range(0xC0, 0x180), *range(0x2010, 0x2020), 0x2026,
-    0x202F, 0x20AC,
-)  # fmt: skip
-"""Letters and signs of European languages: those that do not depend on their neighbours, so that
-each can be replaced by itself."""
-_LATIN = re.compile(f"[{re.escape(''.join(map(chr, _LATIN_CODES)))}]*")
-_CLEAN_LATIN = {code: _clean_any(chr(code)) for code in _LATIN_CODES}
-_FOLDED_LATIN = {code: _without_accents(text) for code, text in _CLEAN_LATIN.items()}
+_LATIN_LETTERS = "".join(map(chr, (
+    0xA0, 0xAB, 0xB0, 0xBB, *range(0xC0, 0x180), *range(0x2010, 0x2020), 0x2026, 0x202F, 0x20AC,
+)))  # fmt: skip
+"""Letters and signs of European languages beyond ASCII: those that do not depend on their
+neighbours, so that each can be replaced by itself."""
+_LATIN = re.compile(f"[\0-\x7f{_LATIN_LETTERS}]*")
+_NOT_ASCII = re.compile(r"[^\0-\x7f]")
+_CLEAN_LATIN = {letter: _clean_any(letter) for letter in _LATIN_LETTERS}
+_FOLDED_LATIN = {letter: _without_accents(text) for letter, text in _CLEAN_LATIN.items()}
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)

@@ -23,11 +23,12 @@ class Quantity(NamedTuple):
 
 
 class UnreadableQuantity(ValueError):
-    """A text states no single number; `code` says why."""
+    """A text states no single number; its only argument is the code that says why."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    @property
+    def code(self) -> str:
+        """Why the text cannot be read."""
+        return str(self.args[0])
 
 
 class QuantityRules(NamedTuple):
