@@ -19,6 +19,10 @@ _MERCEDES_ALONE = re.compile(
     r"(?:[abcegsv] ?(?:1[4-9]0|2[0-9]0|[3-6][0-9]0|43|45|53|55|63|65)(?:[a-z]{1,3})?(?! ?\d{3})"
     r"|(?:sl|gls?) ?\d{3}|cl[acks]|gl[abcek]|sl[ck]|ml)(?: ?\d{2,3}[a-z]{0,3})?\b"
 )
+_SPACED_CLASS = re.compile(
+    r"(?:(?:classe|class|klasse) )?(?:(c) ?l ?([aks])|(g) ?l ?([abceks])|(s) ?l ?([ck]))\b"
+)
+"""A class of three letters with spaces between them, as "c l a" or "gl e"."""
 _CLASS = re.compile(
     r"(?:(?P<word>classe|class|klasse) )?(?:amg )?(?P<letters>[a-z]{1,3})(?![a-z]) ?"
     r"(?:(?P<after>classe|class|klasse)\b ?)?(?P<number>\d{2,3}(?:\.\d)?(?! ?\d))?"
@@ -57,6 +61,9 @@ def designated_brand(text: str) -> str | None:
 
 
 def _mercedes_class(model: str) -> str | None:
+    if (spaced := _SPACED_CLASS.match(model)) is not None:
+        first, last = (letter for letter in spaced.groups() if letter)
+        return f"classe {first}l{last}"
     found = _CLASS.match(model)
     if found is None:
         return None
