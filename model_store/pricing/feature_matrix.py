@@ -38,8 +38,7 @@ _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     for name, enum in CATEGORIES.items()
 }
 """Ordinal code of each category, in the order of its definition."""
-_KIND = frozenset({"fuel", "transmission"})
-"""Categories that are completed if missing, see `model_store.pricing.scenarios`."""
+_CONDITION = "condition"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class CarEncoder:
     _width: int = dataclasses.field(init=False)
     """Number of these columns."""
     _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
-    """As `_CATEGORY_CODES`; `MISSING` for values that training has not seen."""
+    """As `_CATEGORY_CODES`; `MISSING` for conditions that training has not seen."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
     """(2, len(NUMBERS)) training ranges."""
     _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -255,22 +254,19 @@ class CarEncoder:
 def _seen_codes(
     vocabularies: Mapping[str, Mapping[Any, int]],
 ) -> Mapping[str, Mapping[str | None, float]]:
-    """The codes of the categories, `MISSING` for values without statistics.
+    """The codes of the categories, `MISSING` for conditions without statistics.
 
-    The trees would take the code of an unseen value for the one beside it: a damaged car must not
-    be worth more than one whose condition is not stated.
+    The trees would take the code of an unseen condition for the one beside it: a damaged car must
+    not be worth more than one whose condition is not stated.
 
     Args:
         vocabularies: of the baseline; a field without values has no statistics at all.
     """
-    return {
-        name: {
-            value: MISSING if seen and name not in _KIND and value not in seen else code
-            for value, code in codes.items()
-        }
-        for name, codes in _CATEGORY_CODES.items()
-        for seen in (vocabularies.get(name, {}),)
-    }
+    codes = _CATEGORY_CODES[_CONDITION]
+    if not (seen := vocabularies.get(_CONDITION)):
+        return _CATEGORY_CODES
+    known = {value: code if value in seen else MISSING for value, code in codes.items()}
+    return {**_CATEGORY_CODES, _CONDITION: known}
 
 
 def _code_categories(
