@@ -7,6 +7,7 @@ _SERIES = re.compile(r"(?:serie |series )?(\d)(?: ?series| ?serie| ?er)\b")
 _SERIES_DIGITS = re.compile(
     r"(?:series? |m)?([1-8])(?:14|15|16|18|20|23|24|25|28|30|33|35|38|40|44|45|50|60)(?!\d)"
 )
+_SERIES_CLASS = re.compile(r"(?:classe|class|klasse) ([1-8])\b")
 _SERIES_LETTER = re.compile(r"series? ([imxz]\d)\b")
 _LEXUS = re.compile(r"([a-z]{2}) ?\d{3}[a-z]{0,2}\b")
 _BMW_ALONE = re.compile(
@@ -40,7 +41,8 @@ def designated(company: str, model: str) -> str | None:
     if company == BMW:
         if (letter := _SERIES_LETTER.match(model)) is not None:
             return letter[1]
-        found = _SERIES.match(model) or _SERIES_DIGITS.match(model)
+        patterns = (_SERIES, _SERIES_CLASS, _SERIES_DIGITS)
+        found = next(filter(None, (each.match(model) for each in patterns)), None)
         return f"serie {found[1]}" if found else None
     if company == MERCEDES:
         return _mercedes_class(model)

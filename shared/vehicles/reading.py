@@ -45,6 +45,8 @@ _DOMINANCE = 20
 """A name that several brands have means the one with this many times the listings of the others."""
 _SUZUKI_OF_INDIA = "maruti"
 """Its models are sold as Suzuki elsewhere."""
+_OR = frozenset({"ou", "or", "vs", "contre"})
+"""Words between two cars."""
 _MAX_NAME_WORDS = 4
 _MIN_SWAPPED = 5
 """Characters of a model that was typed with the keys of another keyboard."""
@@ -407,8 +409,12 @@ class NameReader:
     def _second_car(self, brand: Brand, model: str, text: str) -> VehicleName | None:
         """The listed car with another brand behind a model, as in "logan ou renault clio"."""
         words = text.split(" ")
-        for place in range(1, len(words) - 1):
-            other = self._car_of_other_brand(brand, " ".join(words[place:]))
+        for place in range(1, len(words)):
+            rest = " ".join(words[place:])
+            other = self._car_of_other_brand(brand, rest)
+            if other is None and words[place - 1] in _OR:  # "leon ou golf 7"
+                named = self._read_unique_model(rest)
+                other = None if named is None else VehicleName(named.company, named.model)
             if other is None or other == VehicleName(brand.name, model):
                 continue
             if self._listings(other):
@@ -416,7 +422,10 @@ class NameReader:
         return None
 
     def _listings(self, car: VehicleName) -> int:
-        return self._catalogue.brands[car.company].popularity(car.model)
+        """Number of listings of a model; of all its generations, if it is one of them."""
+        brand = self._catalogue.brands[car.company]
+        is_generation = car.model in brand.generations
+        return brand.popularity(car.model.rpartition(" ")[0] if is_generation else car.model)
 
     def _popular_models(self, text: str) -> tuple[VehicleName, ...]:
         """The most listed models of a brand whose name is the whole text; none if it is none."""

@@ -178,6 +178,23 @@ def test_letters_of_a_class_may_stand_apart(model, car):
     assert shown("Mercedes", model) == (car, "alias")
 
 
+def test_a_series_may_be_called_a_class():
+    assert shown("BMW", "Klasse 5") == ("BMW Série 5", "alias")
+    assert shown("بي ام دبليو", "الفئة 3") == ("BMW Série 3", "alias")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "other"),
+    [
+        ("Opel", "Corsa ou Clio 4", "renault clio 4"),
+        ("Toyota", "Yaris vs Polo", "volkswagen polo"),
+    ],
+)
+def test_another_brands_model_behind_or_leaves_the_car_ambiguous(company, model, other):
+    assert shown(company, model)[1] == "ambiguous"
+    assert other in suggested(company, model)
+
+
 def test_a_plural_is_a_slip_of_the_longer_name():
     assert shown("Mitsubishi", "Pajero Sports") == ("Mitsubishi Pajero Sport", "corrected")
     assert shown("Range Rover", "Sports HSE")[0] == "Land Rover Range Rover Sport"
