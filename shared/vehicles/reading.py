@@ -411,7 +411,8 @@ class NameReader:
         words = text.split(" ")
         for place in range(1, len(words)):
             rest = " ".join(words[place:])
-            other = self._car_of_other_brand(brand, rest)
+            is_last = place == len(words) - 1  # "model 3 long range" names no Range Rover
+            other = None if is_last else self._car_of_other_brand(brand, rest)
             if other is None and words[place - 1] in _OR:  # "leon ou golf 7"
                 named = self._read_unique_model(rest)
                 other = None if named is None else VehicleName(named.company, named.model)

@@ -195,6 +195,10 @@ def test_another_brands_model_behind_or_leaves_the_car_ambiguous(company, model,
     assert other in suggested(company, model)
 
 
+def test_a_last_word_that_begins_a_brands_name_names_no_other_car():
+    assert shown("Tesla", "Model 3 Standard Range") == ("Tesla Model 3", "alias")
+
+
 def test_a_plural_is_a_slip_of_the_longer_name():
     assert shown("Mitsubishi", "Pajero Sports") == ("Mitsubishi Pajero Sport", "corrected")
     assert shown("Range Rover", "Sports HSE")[0] == "Land Rover Range Rover Sport"
