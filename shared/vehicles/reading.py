@@ -327,11 +327,11 @@ class NameReader:
 
     def _read_in_brand(self, brand: Brand, text: str) -> NameReading:
         """Read the model of a known brand, with the brand or another brand before it."""
-        if compact(text) not in brand.exact:
-            inner = self._known(brand, self._without_brand(brand, text))
-            if inner is not None:
-                return _demote(inner, Match.ALIAS)
-        return self._known(brand, text) or self._read_unknown_model(brand, text)
+        rest = "" if compact(text) in brand.exact else self._without_brand(brand, text)
+        inner = self._known(brand, rest)
+        if inner is not None:
+            return _demote(inner, Match.ALIAS)
+        return self._known(brand, text) or self._read_unknown_model(brand, rest or text)
 
     def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
         """Read a text that does not begin with a known model: a slip, or another brand's car."""

@@ -314,6 +314,20 @@ def test_a_model_in_both_texts_is_read_once(company, model, car):
     assert shown(company, model) == (car, "corrected")
 
 
+@pytest.mark.parametrize(
+    ("company", "model"),
+    [
+        ("Kia", "Picantto"),
+        ("Peugeot", "409"),
+        ("VW", "Pasat"),
+        ("Land Rover", "Discvery"),
+        ("Seat", "Zzyx"),
+    ],
+)
+def test_a_brand_before_the_model_does_not_hide_its_slip(company, model):
+    assert read(company, f"{company} {model}") == read(company, model)
+
+
 def test_unknown_names_stay_as_they_are_written():
     reading = read("Nowhere", "Zeta 3 Lux")
     assert (reading.company, reading.model) == ("nowhere", "zeta 3 lux")
