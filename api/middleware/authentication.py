@@ -45,13 +45,14 @@ class Authenticator:
 
     def __init__(self, settings: Settings) -> None:
         store = FileKeyStore.of(settings)
-        self._keys = KeyDirectory(store)
         broker = connect(settings.redis_url or NO_SERVER, reply_timeout_s=CACHE_TIMEOUT_S)
         self.limits = RequestLimits(RateLimits(broker))
         weights = WeightPublisher(broker)
-        self._upkeep = KeyUpkeep(store, lambda: weights.publish(self._keys.weights))
+        upkeep = KeyUpkeep(store, lambda: weights.publish(self._keys.weights))
+        self._keys = KeyDirectory(store, on_refresh=upkeep.start)
+        self._note_use = upkeep.note
         self._is_loopback = settings.is_loopback
-        if not self._keys.exist and not self._is_loopback:
+        if not self._keys.exist() and not self._is_loopback:
             raise SettingsError(
                 f"HOST={settings.host} can be reached from other machines and there are no API "
                 "keys: run `make key` first, or listen on 127.0.0.1"
@@ -74,7 +75,7 @@ class Authenticator:
     @property
     def allows_anonymous(self) -> bool:
         """Whether requests need no key."""
-        return self._is_loopback and not self._keys.exist
+        return self._is_loopback and not self._keys.exist()
 
     def accepts_host(self, host: str) -> bool:
         """Whether a `Host` header may be answered: without keys only this machine's names are.
@@ -97,8 +98,7 @@ class Authenticator:
     def count_use(self, caller: Caller) -> None:
         """Count a request of a caller by its key."""
         if caller.key_id:
-            self._upkeep.start()
-            self._upkeep.note(caller.key_id)
+            self._note_use(caller.key_id)
 
 
 def _bearer(authorization: str) -> str:

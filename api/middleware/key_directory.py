@@ -54,11 +54,18 @@ class KeyDirectory:
     Args:
         store: keeps the keys.
         clock: monotonic time in seconds.
+        on_refresh: called at most once a second while there are keys.
     """
 
-    def __init__(self, store: FileKeyStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: FileKeyStore,
+        clock: Callable[[], float] = time.monotonic,
+        on_refresh: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._on_refresh = on_refresh
         self._refreshed_at = clock()
         self._stamp: object = None
         self._keys: Mapping[str, _Key] = {}
@@ -67,10 +74,11 @@ class KeyDirectory:
         self._exist = False
         self._reload()
 
-    @property
     def exist(self) -> bool:
         """Whether keys are needed. If all have been revoked, nobody may call."""
-        self._refresh()
+        now = self._clock()
+        if now - self._refreshed_at >= REFRESH_INTERVAL_S:
+            self._refresh(now)
         return self._exist
 
     @property
@@ -84,8 +92,7 @@ class KeyDirectory:
         return self._weights
 
     def find(self, key: str) -> Caller | None:
-        """The caller of a key; None if the key is unknown or has expired."""
-        self._refresh()
+        """The caller of a key, by the keys as of the last `exist`; None: unknown or expired."""
         found = self._lookup(key)
         if found is None or (found.expires_at is not None and found.expires_at <= time.time()):
             return None
@@ -106,12 +113,12 @@ class KeyDirectory:
         found = self._keys.get(digest[:ID_LENGTH])
         return found if found is not None and hmac.compare_digest(found.hash, digest) else None
 
-    def _refresh(self) -> None:
-        now = self._clock()
-        if now - self._refreshed_at >= REFRESH_INTERVAL_S:
-            self._refreshed_at = now
-            if self._trouble is not None or self._store.stamp() != self._stamp:
-                self._reload()
+    def _refresh(self, now: float) -> None:
+        self._refreshed_at = now
+        if self._exist:
+            self._on_refresh()
+        if self._trouble is not None or self._store.stamp() != self._stamp:
+            self._reload()
 
     def _reload(self) -> None:
         stamp = self._store.stamp()
