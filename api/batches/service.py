@@ -148,7 +148,7 @@ class Batches:
         self.ledger.ping()
         if self.memory is not None:
             self.memory.check(LEDGER_BYTES)
-        max_bytes = self._max_bytes(admission, idempotency_key)
+        max_bytes = self._max_bytes(options, admission, idempotency_key)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
@@ -192,12 +192,16 @@ class Batches:
             return contextlib.nullcontext()
         return CorrectionGate(self.files, self.ledger).admit(manifest, corrects)
 
-    def _max_bytes(self, admission: Admission | None, idempotency_key: str | None) -> int:
+    def _max_bytes(
+        self, options: BatchOptions, admission: Admission | None, idempotency_key: str | None
+    ) -> int:
         """The largest file that the caller may send now.
 
         Whether an upload with a key is a repetition is known only when it has been read.
         """
-        free = None if admission is None or idempotency_key else admission.check_batch()
+        if admission is None or idempotency_key is not None:
+            return self.max_bytes
+        free = admission.check_batch(is_valued=not options.dry_run)
         return self.max_bytes if free is None else min(self.max_bytes, free)
 
     @contextlib.contextmanager

@@ -179,6 +179,7 @@ class KeyUpkeep:
         self._uses: deque[str] = deque(maxlen=MAX_UNCOUNTED_USES)
         self._used_at: dict[str, float] = {}
         self._pid = 0
+        self._reported = ""
         self.note = self._uses.append
         """Count a use by the id of its key."""
 
@@ -201,8 +202,11 @@ class KeyUpkeep:
             try:
                 self._store.record_use(self._used_at)
                 self._used_at = {}
+                self._reported = ""
             except (OSError, KeyStoreError) as error:
-                log.warning("api_key_use_not_kept", error=str(error))
+                if str(error) != self._reported:
+                    log.warning("api_key_use_not_kept", error=str(error))
+                self._reported = str(error)
         self._publish_weights()
 
     def _run(self) -> None:

@@ -151,8 +151,12 @@ class SubmissionLimits:
                 stack.enter_context(self._refunded(caller, cars))
             yield
 
-    def check_batch(self, caller: Caller) -> int | None:
+    def check_batch(self, caller: Caller, *, is_valued: bool) -> int | None:
         """Return how many bytes another file of a caller may have; None: any number.
+
+        Args:
+            caller: whose it is.
+            is_valued: whether its rows count as cars.
 
         Raises:
             RateLimited: a limit allows no other batch.
@@ -160,10 +164,8 @@ class SubmissionLimits:
         """
         limits = caller.limits
         with counted_refusals(caller):
-            if limits.cars_per_day is not None:
-                # A file has one row at least; its rows are counted when they are read.
-                self._rates.spend(caller.key_id, limits, requests=0, cars=1)
-                self._rates.refund(caller.key_id, limits, 1)
+            if limits.cars_per_day is not None and is_valued:
+                self._check_cars(caller)
             self._check_open_batches(caller)
             if limits.stored_bytes is None:
                 return None
@@ -195,8 +197,14 @@ class SubmissionLimits:
                     self._check_bytes(caller, size)
                     self._file_bytes.pop(caller.id, None)
             if limits.cars_per_day is not None and is_valued:
+                self._check_cars(caller)
                 self._rates.open_quota(caller.key_id, limits, batch_id, self._quota_ttl_s)
             yield
+
+    def _check_cars(self, caller: Caller) -> None:
+        """Check that a car is left: a file has one row at least, and the workers count them."""
+        self._rates.spend(caller.key_id, caller.limits, requests=0, cars=1)
+        self._rates.refund(caller.key_id, caller.limits, 1)
 
     def _check_jobs(self, caller: Caller) -> None:
         limit = caller.limits.open_jobs
@@ -263,9 +271,9 @@ class Admission:
         """See `SubmissionLimits.job`."""
         return self.limits.job(self.caller, cars)
 
-    def check_batch(self) -> int | None:
+    def check_batch(self, *, is_valued: bool) -> int | None:
         """See `SubmissionLimits.check_batch`."""
-        return self.limits.check_batch(self.caller)
+        return self.limits.check_batch(self.caller, is_valued=is_valued)
 
     def batch(
         self, batch_id: BatchId, size: int, *, is_valued: bool
