@@ -5,16 +5,19 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
-from shared.domain.names import fold
-from shared.domain.table import Notice
+from shared.domain.table import Notice, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
+from shared.fields.header_names import CURRENCY_WORDS
+from shared.fields.kinds import Number
 from shared.fields.prices import DIRHAM, find_currency
-from shared.tabular.cell_evidence import MIN_SHARE, Column
+from shared.fields.units import UNSTATED
+from shared.tabular.cell_evidence import MIN_SHARE, Column, states_numbers, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
     CURRENCY_KEYS,
     header_key,
+    key_of_measured,
     read_name,
     split_words,
 )
@@ -42,6 +45,10 @@ class PriceColumn(NamedTuple):
     currency: str | None = None
     """The foreign currency of the prices."""
     notices: tuple[Notice, ...] = ()
+    unit_column: UnitColumn | None = None
+    """The column that states the currency of each price."""
+    unit: str | None = None
+    """`UNSTATED` if a price without a currency may be in dirhams or not."""
 
 
 def find_prices(
@@ -87,33 +94,91 @@ def _read_column(
     header: Sequence[str], index: int, cells_of: Callable[[int], Column], basis: str
 ) -> PriceColumn:
     """What a column of prices says of its currency and scale."""
-    name = header[index]
-    currency = (
-        find_currency(split_words(name))
-        or _stated_currency(cells_of(index))
-        or _beside(header, cells_of)
-    )
-    if currency not in (None, DIRHAM):
-        notice = Notice(code="foreign-currency", values=(shorten(name), str(currency)))
-        return PriceColumn(currency=currency, notices=(notice,))
+    name, cells = header[index], cells_of(index)
+    stated = find_currency(split_words(name))
+    if stated not in (None, DIRHAM):
+        return _foreign(name, str(stated))
     if _THOUSANDS.search(name):
         return PriceColumn(notices=(Notice(code="price-scale", values=(shorten(name),)),))
-    return PriceColumn(index, basis)
+    beside = _currency_column(header, index, cells_of)
+    if beside is None:
+        return _read_cells(name, index, basis, cells, stated)
+    currencies = {find_currency(cell) for cell in cells_of(beside)} - {None, DIRHAM}
+    found = unit_column(ASKING_PRICE, beside, stated, cells_of)
+    if found.usual not in (None, DIRHAM):
+        return _foreign(name, str(found.usual))
+    if currencies and not any(
+        find_currency(cell) == DIRHAM for cell in (*cells_of(beside), *cells)
+    ):
+        return _foreign(name, min(map(str, currencies)))
+    notices = () if found.usual else (units_by_row(header, ASKING_PRICE, found),)
+    return PriceColumn(index, basis, None, notices, found)
 
 
-def _stated_currency(cells: Column) -> str | None:
-    """The currency that most of the cells state."""
+def _foreign(name: str, currency: str) -> PriceColumn:
+    notice = Notice(code="foreign-currency", values=(shorten(name), currency))
+    return PriceColumn(currency=currency, notices=(notice,))
+
+
+def _read_cells(
+    name: str, index: int, basis: str, cells: Column, stated: str | None
+) -> PriceColumn:
+    """What the cells of a column of prices say, beside which no column states a currency."""
     filled = [find_currency(cell) for cell in cells if not is_blank(cell)]
     named = [currency for currency in filled if currency is not None]
-    most = max(set(named), key=named.count, default=None)
-    return most if most is not None and named.count(most) > MIN_SHARE * len(filled) else None
+    most = max(sorted(set(named)), key=named.count, default=None)
+    if stated is not None or set(named) <= {DIRHAM}:
+        return PriceColumn(index, basis)
+    if DIRHAM in named:
+        # Where most prices state a currency, one that does not may be in any of them.
+        is_usually_stated = len(named) > MIN_SHARE * len(filled)
+        return PriceColumn(index, basis, unit=UNSTATED if is_usually_stated else None)
+    is_foreign = named.count(str(most)) > MIN_SHARE * len(filled)
+    return _foreign(name, str(most)) if is_foreign else PriceColumn(index, basis)
 
 
-def _beside(header: Sequence[str], cells_of: Callable[[int], Column]) -> str | None:
-    """The currency in a column of its own; a foreign one if only some of the rows have it."""
+def _currency_column(
+    header: Sequence[str], price: int, cells_of: Callable[[int], Column]
+) -> int | None:
+    """Index of the column with the currencies of a column of prices; the one named after it."""
+    words = set(header_key(header[price]).split())
+    plain = []
     for index, name in enumerate(header):
-        if header_key(name) in CURRENCY_KEYS:
-            named = {find_currency(cell) or fold(cell).upper() for cell in cells_of(index)} - {""}
-            foreign = sorted(named - {DIRHAM})
-            return foreign[0] if foreign else DIRHAM
-    return None
+        key = key_of_measured(name, CURRENCY_WORDS)
+        if header_key(name) in CURRENCY_KEYS and not key:
+            key = ""
+        if key is None and unit_share(ASKING_PRICE, cells_of(index)) > MIN_SHARE:
+            key = key_of_measured(name)
+            if not key and index != price + 1:
+                key = None
+        if key is None or index == price or states_numbers(cells_of(index)):
+            continue
+        if key and words.issuperset(key.split()):
+            return index
+        if not key or _is_price(key):
+            plain.append(index)
+    return next(iter(plain), None)
+
+
+def unit_column(
+    field: str, index: int, stated: str | None, cells_of: Callable[[int], Column]
+) -> UnitColumn:
+    """The column that states the unit of each value of a field, or its currency.
+
+    Args:
+        field: the field.
+        index: of the column.
+        stated: the unit that the header of the values states.
+        cells_of: the first cells of a column.
+    """
+    kind = CAR_FIELDS[field]
+    if not isinstance(kind, Number):
+        raise TypeError(f"{field} has no units")
+    seen = {kind.find_unit(cell) or stated for cell in cells_of(index)}
+    return UnitColumn(index=index, stated=stated, usual=seen.pop() if len(seen) == 1 else None)
+
+
+def units_by_row(header: Sequence[str], field: str, column: UnitColumn) -> Notice:
+    """The notice that each row is read in the unit that it states itself."""
+    values = (shorten(header[column.index]),)
+    return Notice(code="units-by-row", field=field, values=values)

@@ -333,7 +333,10 @@ def test_the_currency_stands_in_cells_or_in_a_column_of_its_own() -> None:
     assert matched(beside, "Kia;Rio;2017;9500;EUR").currency == "EUR"
     assert matched(beside, "Kia;Rio;2017;95000;MAD").asking is not None
     mixed = matched(beside, "Kia;Rio;2017;95000;MAD", "Kia;Rio;2017;9500;EUR")
-    assert mixed.asking is None, "rows in euros would get a wrong verdict"
+    assert mixed.asking is not None
+    column = mixed.unit_columns[ASKING_PRICE]
+    assert (column.index, column.stated, column.usual) == (4, None, None)
+    assert codes(mixed)["units-by-row"] == ("currency",)
 
 
 def test_of_prices_in_several_currencies_those_in_dirhams_are_read() -> None:
