@@ -9,7 +9,7 @@ from shared.domain.names import fold
 from shared.domain.table import ColumnMatch, Notice, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.units import FIELD_UNITS, UNSTATED, own_unit
+from shared.fields.units import UNSTATED, own_unit
 from shared.tabular import cell_evidence
 from shared.tabular.cell_evidence import MIN_SHARE, Column, unit_share
 from shared.tabular.column_names import (
@@ -18,7 +18,6 @@ from shared.tabular.column_names import (
     NAME_MAX_CHARS,
     POWER_KEYS,
     header_key,
-    key_of_measured,
     near_field,
     read_name,
     unit_among_words,
@@ -31,7 +30,13 @@ from shared.tabular.missing_columns import (
     shorten,
     unknown_column,
 )
-from shared.tabular.prices import find_prices, unit_column, units_by_row
+from shared.tabular.units import (
+    find_prices,
+    measured_field,
+    unit_column,
+    units_beside,
+    units_by_row,
+)
 
 CONFIDENCE = {
     "given": 1.0,
@@ -56,14 +61,6 @@ AGREEMENT = 0.9
 
 GOOD_SHARE, BAD_SHARE = 0.5, 0.2
 """Shares of valid cells that make one of two columns clearly better."""
-
-BARE_UNITS = ("km_driven", "max_power_bhp")
-"""Fields whose units a column may state under a name that does not say so."""
-
-ALMOST_ALL = 0.99
-
-DISTANCE_KEYS = MILEAGE_KEYS | {"distance", "odometer", "odo", "kilometrage", "compteur"}
-"""Words for the odometer in the names of columns with its unit."""
 
 _USUAL_KEYS = frozenset(
     header_key(name) for field in FIELD_NAMES for name in (*CAR_FIELDS[field].names, field)
@@ -143,18 +140,8 @@ class _Matcher:
                 self._accept(best)
 
     def _candidate(self, index: int, name: str) -> _Candidate | None:
-        return _candidate(index, name, self.cells_of(index), self._units_of(index))
-
-    def _units_of(self, index: int) -> Column:
-        """The cells of the column that states the units of another one, by its name and place."""
-        words = set(header_key(self.header[index]).split())
-        for other, name in enumerate(self.header):
-            measured = key_of_measured(name)
-            if measured is None or other == index:
-                continue
-            if words.issuperset(measured.split()) and (measured or other == index + 1):
-                return self.cells_of(other)
-        return ()
+        units = units_beside(self.header, index, self.cells_of)
+        return _candidate(index, name, self.cells_of(index), units)
 
     def _accept(self, candidate: _Candidate) -> None:
         self.found[candidate.field] = candidate
@@ -310,39 +297,12 @@ class _Matcher:
 
     def add_units(self) -> None:
         """The columns that state the unit of each row of another column."""
+        columns = {field: candidate.column for field, candidate in self.found.items()}
         for index in range(len(self.header)):
-            field = None if index in self.taken else self._measured_field(index)
-            if field is not None:
-                self._unit_columns.setdefault(field, index)
-
-    def _measured_field(self, index: int) -> str | None:
-        """The field whose units a column states, by its name, or else by its cells and place."""
-        cells, key = self.cells_of(index), key_of_measured(self.header[index])
-        columns = {
-            field: candidate.column
-            for field, candidate in self.found.items()
-            if field in FIELD_UNITS and field != ASKING_PRICE
-        }
-        if key:
-            named = [field for field in columns if self._is_named(field, key)]
-            best = max(named, key=lambda field: unit_share(field, cells), default=None)
-            if best is not None and not cell_evidence.states_numbers(cells):
-                return best
-        if key is None and read_name(self.header[index]) is not None:
-            return None
-        fields = columns if key is not None else [each for each in BARE_UNITS if each in columns]
-        needed = MIN_SHARE if key is not None else ALMOST_ALL
-        fits = [field for field in fields if unit_share(field, cells) > needed]
-        beside = [field for field in fits if columns[field] == index - 1]
-        return next(iter(beside or (fits if len(fits) == 1 else ())), None)
-
-    def _is_named(self, field: str, key: str) -> bool:
-        """Whether the name of a column of units says that it belongs to a field's column."""
-        name = header_key(self.header[self.found[field].column])
-        meant = read_name(key)
-        is_meant = meant is not None and meant.field == field
-        is_distance = field == "km_driven" and key in DISTANCE_KEYS
-        return set(key.split()) <= set(name.split()) or is_meant or is_distance
+            if index not in self.taken:
+                field = measured_field(self.header, index, self.cells_of(index), columns)
+                if field is not None:
+                    self._unit_columns.setdefault(field, index)
 
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""

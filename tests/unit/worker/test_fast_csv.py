@@ -16,17 +16,17 @@ from data.vehicles.columns import values_at
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
-from shared.domain.table import ColumnMatch, Dialect
+from shared.domain.table import ColumnMatch, Dialect, UnitColumn
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import START, CsvReader
-from shared.tabular.prices import find_prices
+from shared.tabular.units import find_prices
 from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine
 from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.rows import read_rows
-from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
+from worker.batches.fast_csv.spans import FastCsvChunk, supports_fast_csv, unpack_chunk
 from worker.batches.rows import engine as general_engine
 from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.engine import GeneralEngine
@@ -571,3 +571,39 @@ def test_more_risky_cells_than_there_is_room_for_are_left_to_the_general_engine(
     row = "=1,Toyota,=C3,=2020,=Petrol,=Manual,=1,=,=x"
     data = "\n".join([",".join(HEADER), *[row] * 3]).encode()
     assert check(data, manifest(), rows=3) == [False]
+
+
+@pytest.mark.parametrize(
+    ("units", "taken"),
+    [
+        (["mi", "mi", "mi"], True),
+        (['"mi"', '"mi"', '"mi"'], True),
+        (["mi", "mi", "miles"], False),
+        (["mi", "mi", "km"], False),
+        (["mi", "mi", ""], False),
+        (["km", "km", "km"], False),
+        (["", "", ""], False),
+        (["mi", "mi", "mil"], False),
+        (["mi", "mi", "m"], False),
+    ],
+)
+def test_rows_in_other_units_than_the_usual_one_are_left_to_the_general_engine(
+    units: list[str], *, taken: bool
+) -> None:
+    batch = manifest(units={"km_driven": "miles"})
+    for index in (HEADER.index("engine_cc"), len(HEADER) - 1, 0):
+        column = UnitColumn(index=index, stated=None, usual="miles")
+        dialect = dataclasses.replace(batch.dialect, unit_columns={"km_driven": column})
+        one = dataclasses.replace(batch, dialect=dialect)
+        lines = [",".join(HEADER)]
+        for unit in units:
+            cells = {"company": "Kia", "model": "Rio", "year": "2017", "km_driven": "50000"}
+            lines.append(",".join(cells.get(name, "") if at != index else unit
+                                  for at, name in enumerate(HEADER)))  # fmt: skip
+        assert check("\n".join(lines).encode(), one) == [taken]
+
+
+def test_files_that_mix_units_from_the_start_are_cut_for_the_general_engine() -> None:
+    column = UnitColumn(index=0, stated=None, usual=None)
+    dialect = dataclasses.replace(manifest().dialect, unit_columns={"km_driven": column})
+    assert not supports_fast_csv(dialect)

@@ -1,7 +1,7 @@
-"""Finds the column of asking prices, and the currency that it states."""
+"""Finds the columns that state the units and currencies of others, and that of asking prices."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
@@ -11,11 +11,12 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.header_names import CURRENCY_WORDS
 from shared.fields.kinds import Number
 from shared.fields.prices import DIRHAM, find_currency
-from shared.fields.units import UNSTATED
+from shared.fields.units import FIELD_UNITS, UNSTATED
 from shared.tabular.cell_evidence import MIN_SHARE, Column, states_numbers, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
     CURRENCY_KEYS,
+    MILEAGE_KEYS,
     header_key,
     key_of_measured,
     read_name,
@@ -32,6 +33,13 @@ _OURS_MIN = frozenset({"price_mad", "low_mad", "high_mad"})
 _THOUSANDS = re.compile(
     r"\b(?:k ?(?:dhs?|mad|eur|usd|\W)|k$|milliers?|mille|thousands?|x ?1 ?000|tsd)", re.IGNORECASE
 )
+BARE_UNITS = ("km_driven", "max_power_bhp")
+"""Fields whose units a column may state under a name that does not say so."""
+
+ALMOST_ALL = 0.99
+DISTANCE_KEYS = MILEAGE_KEYS | {"distance", "odometer", "odo", "kilometrage", "compteur"}
+"""Words for the odometer in the names of columns with its unit."""
+
 _PLAIN_NAMES = frozenset(map(header_key, (ASKING_PRICE, *CAR_FIELDS[ASKING_PRICE].names)))
 """Names that are preferred to others: "price" rather than "amount"."""
 
@@ -158,6 +166,61 @@ def _currency_column(
         if not key or _is_price(key):
             plain.append(index)
     return next(iter(plain), None)
+
+
+def measured_field(
+    header: Sequence[str], index: int, cells: Column, columns: Mapping[str, int]
+) -> str | None:
+    """The field whose units a column states, by its name, or else by its cells and its place.
+
+    Args:
+        header: the names of the file's columns.
+        index: of the column.
+        cells: its first cells.
+        columns: index of the column of each field.
+    """
+    key = key_of_measured(header[index])
+    fields = [name for name in columns if name in FIELD_UNITS and name != ASKING_PRICE]
+    if key:
+        named = [name for name in fields if _is_measured(name, key, header[columns[name]])]
+        best = max(named, key=lambda name: unit_share(name, cells), default=None)
+        if best is not None and not states_numbers(cells):
+            return best
+    if key is None:
+        if read_name(header[index]) is not None:
+            return None
+        fields = [name for name in BARE_UNITS if name in columns]
+    needed = ALMOST_ALL if key is None else MIN_SHARE
+    fits = [name for name in fields if unit_share(name, cells) > needed]
+    beside = [name for name in fits if columns[name] == index - 1]
+    return next(iter(beside or (fits if len(fits) == 1 else ())), None)
+
+
+def _is_measured(field: str, key: str, name: str) -> bool:
+    """Whether the name of a column of units says that it belongs to a field's column.
+
+    Args:
+        field: the field.
+        key: what `key_of_measured` gives of the name of the column of units.
+        name: of the field's column.
+    """
+    meant = read_name(key)
+    if meant is not None and meant.field == field:
+        return True
+    is_distance = field == "km_driven" and key in DISTANCE_KEYS
+    return is_distance or set(key.split()) <= set(header_key(name).split())
+
+
+def units_beside(header: Sequence[str], index: int, cells_of: Callable[[int], Column]) -> Column:
+    """The cells of the column that states the units of another one, by its name; perhaps none."""
+    words = set(header_key(header[index]).split())
+    for other, name in enumerate(header):
+        measured = key_of_measured(name)
+        if measured is None or other == index or not words.issuperset(measured.split()):
+            continue
+        if measured or other == index + 1:
+            return cells_of(other)
+    return ()
 
 
 def unit_column(
