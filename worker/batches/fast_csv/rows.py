@@ -177,10 +177,10 @@ def _have_usual_units(
     text: bytes, delimiter: int, positions: NDArray[np.int64], dialect: Dialect
 ) -> bool:
     """Whether all rows state the units for which the validator reads the cells."""
+    chars, form = np.frombuffer(text, np.uint8), dialect.text_form
     for field, column in dialect.unit_columns.items():
-        at = column.index + dialect.text_form.is_numbered
-        size = read_kernels.uniform_size(np.frombuffer(text, np.uint8), delimiter, positions, at)
-        if size < 0:
+        at = column.index + form.is_numbered
+        if read_kernels.uniform_size(chars, delimiter, positions, at, form.width) < 0:
             return False
         _, start, stop = positions[0].tolist()
         cell = decode_cell(text[start:stop].split(bytes([delimiter]))[at])
