@@ -138,9 +138,10 @@ def _read_cells(
     if stated is not None or set(named) <= {DIRHAM}:
         return PriceColumn(index, basis)
     if DIRHAM in named:
-        # Where most prices state a currency, one that does not may be in any of them.
+        # Where most prices state a currency, as often a foreign one, a bare one may be either.
         is_usually_stated = len(named) > MIN_SHARE * len(filled)
-        return PriceColumn(index, basis, unit=UNSTATED if is_usually_stated else None)
+        is_unclear = is_usually_stated and len(named) >= 2 * named.count(DIRHAM)
+        return PriceColumn(index, basis, unit=UNSTATED if is_unclear else None)
     is_foreign = named.count(str(most)) > MIN_SHARE * len(filled)
     return _foreign(name, str(most)) if is_foreign else PriceColumn(index, basis)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -607,3 +608,22 @@ def test_files_that_mix_units_from_the_start_are_cut_for_the_general_engine() ->
     column = UnitColumn(index=0, stated=None, usual=None)
     dialect = dataclasses.replace(manifest().dialect, unit_columns={"km_driven": column})
     assert not supports_fast_csv(dialect)
+
+
+def test_rows_of_totals_have_one_reason_in_both_engines() -> None:
+    cells = (
+        "1,Kia,Rio,2017,,,9,,",
+        "2,Total,,,,,9,,",
+        "3,Kia Total,,1066,,,9,,",
+        "4,Kia,,1066,,,9,,",
+    )
+    data = "\n".join([",".join(HEADER), *cells]).encode()
+    batch = manifest()
+    assert check(data, batch, rows=4) == [True]
+    (chunk,) = general_chunks(data, batch, 4)
+    part = general().value(batch, chunk)
+    errors = [orjson.loads(line) for line in part.errors.splitlines()]
+    found = [(error["line"], error["code"]) for error in errors]
+    assert found == [
+        (3, "summary-row"), (4, "summary-row"), (5, "out-of-range"), (5, "required"),
+    ]  # fmt: skip
