@@ -111,6 +111,7 @@ def build_services(settings: Settings) -> ApiServices:
         events=events,
         send_split=sender.send_split,
         memory=memory,
+        protocol=workers.protocol,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,

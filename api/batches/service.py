@@ -16,7 +16,13 @@ from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.batch_files import SOURCE, BatchFiles
-from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress
+from shared.domain.batch import (
+    MANIFEST_SCHEMA,
+    Batch,
+    BatchManifest,
+    BatchOptions,
+    BatchProgress,
+)
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     BatchAlreadyEnded,
@@ -27,6 +33,7 @@ from shared.domain.errors import (
     ModelNotLoaded,
     ResultNotReady,
     StorageUnavailable,
+    check_schema,
 )
 from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
@@ -75,6 +82,8 @@ class Batches:
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
     memory: BrokerMemory | None = None
     """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
+    protocol: Callable[[], int] = lambda: MANIFEST_SCHEMA
+    """`WorkerRegistry.protocol`: a file that a live worker cannot read is refused for now."""
 
     def accept(
         self,
@@ -162,6 +171,7 @@ class Batches:
                         corrects=corrects.manifest.id,
                         result_delimiter=corrects.manifest.result_delimiter,
                     )
+                check_schema(manifest.schema, self.protocol())
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)
