@@ -31,7 +31,7 @@ from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
 from shared.queue.sender import TaskSender
 from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory
+from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.jobs import JobStore
@@ -72,7 +72,7 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         near_entries=settings.cache_near_entries,
     )
-    memory = BrokerMemory(broker)
+    memory = BrokerMemory(broker, JobUsageCounts(broker, clock))
     workers = WorkerRegistry(broker, clock)
     store = JobStore(
         broker,
@@ -83,7 +83,6 @@ def build_services(settings: Settings) -> ApiServices:
         protocol=workers.protocol,
         memory=memory,
     )
-    memory.after_read(store.recount)
     sender = TaskSender(broker)
     dispatcher = MicroBatchDispatcher(
         sender,
@@ -117,6 +116,7 @@ def build_services(settings: Settings) -> ApiServices:
         events=events,
         send_split=sender.send_split,
         memory=memory,
+        protocol=workers.protocol,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,

@@ -138,7 +138,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
-            JobPayloadSweeper(payloads, jobs, clock),
+            JobPayloadSweeper(payloads, broker, clock),
         ),
     )
 

@@ -17,7 +17,13 @@ from api.jobs.idempotency import RedisIdempotency
 from api.middleware.key_limits import Admission
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.batch_files import SOURCE, BatchFiles
-from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress
+from shared.domain.batch import (
+    MANIFEST_SCHEMA,
+    Batch,
+    BatchManifest,
+    BatchOptions,
+    BatchProgress,
+)
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     BatchAlreadyEnded,
@@ -29,6 +35,7 @@ from shared.domain.errors import (
     ResultNotReady,
     StorageUnavailable,
     UploadTooLarge,
+    check_schema,
 )
 from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
@@ -77,6 +84,8 @@ class Batches:
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
     memory: BrokerMemory | None = None
     """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
+    protocol: Callable[[], int] = lambda: MANIFEST_SCHEMA
+    """`WorkerRegistry.protocol`: a file that a live worker cannot read is refused for now."""
 
     def accept(
         self,
@@ -173,6 +182,7 @@ class Batches:
                         corrects=corrects.manifest.id,
                         result_delimiter=corrects.manifest.result_delimiter,
                     )
+                check_schema(manifest.schema, self.protocol())
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)

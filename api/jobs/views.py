@@ -212,7 +212,9 @@ def cancel(job_id: str) -> Response:
     load_query()
     job = services().jobs.cancel_or_delete(JobId(job_id), caller_id())
     if job is None:
-        return Response(status=HTTPStatus.NO_CONTENT)
+        response = Response(status=HTTPStatus.NO_CONTENT)
+        del response.headers["Content-Type"]
+        return response
     return json_response(dump_job(job, services().jobs.queue_position(job), 0.9), 202)
 
 

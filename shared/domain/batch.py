@@ -120,9 +120,9 @@ class BatchOptions:
         return self.expected_header or tuple(column for _, column in self.columns)
 
 
-MANIFEST_SCHEMA = 1
-"""Version that a reader of the manifest must know. Manifests of version 1 do not state it, because
-workers of the first release accept no further members; later ones state it as `schema`."""
+MANIFEST_SCHEMA = 2
+"""Version that a reader of the manifest must know: 1, which is not stated because workers of the
+first release accept no further members, or 2 for files with columns of units."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,9 +148,15 @@ class BatchManifest:
     corrects: BatchId | None = None
     """The batch whose rejected rows the file corrects; None for a file of its own."""
 
+    @property
+    def schema(self) -> int:
+        """Version that a reader must know; also the `WorkerRegistry.protocol` that it takes."""
+        return MANIFEST_SCHEMA if self.dialect.unit_columns else 1
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        return members if self.schema == 1 else members | {"schema": self.schema}
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:

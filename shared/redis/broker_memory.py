@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerFull
+from shared.domain.ids import CallerId
 from shared.metrics import BROKER_REFUSALS
-from shared.redis import keys
+from shared.redis import job_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.job_records import ESTIMATE_MAX_BYTES, MESSAGE_BYTES, RECORD_BYTES, JobUsage
 
 MAX_AGE_S = 0.5
 """Maximum age of the measured use; what this process has accepted since is added."""
@@ -23,6 +24,55 @@ SCARCE_SHARE, CALLER_SHARE = 0.75, 0.5
 """From the first share of the limit on, callers whose jobs hold the second one get no new job."""
 
 
+RECOUNT_INTERVAL_S = 60
+
+
+class JobUsageCounts:
+    """Reads and corrects what the scripts of jobs count.
+
+    While the broker is down, every method raises `BrokerUnavailable`.
+
+    Args:
+        client: connection to the broker instance.
+        clock: Unix time, seconds.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._recount = client.register_script(job_scripts.RECOUNT)
+
+    def usage(self, caller: CallerId) -> JobUsage:
+        """What the jobs of a caller take up; jobs that workers of version 1 ended are missing."""
+        names = [f"{kind}:{caller}" for kind in "nmd"]
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hmget(keys.OPEN_USAGE, names)
+            pipeline.hgetall(keys.ended_usage(caller))
+            opened, kept = pipeline.execute()
+        number, memory, blobs = (int(each or 0) for each in opened)
+        for name, count in kept.items():
+            kind, _, until = name.decode().partition(":")
+            if float(until) > self._clock():
+                memory += int(count) if kind == "m" else 0
+                blobs += int(count) if kind == "d" else 0
+        return JobUsage(number, memory, blobs)
+
+    def recount(self) -> None:
+        """Count the usage of the open jobs again, at most once per `RECOUNT_INTERVAL_S`.
+
+        Jobs that workers of version 1 ended, and jobs whose hash is lost, are still in it.
+        """
+        with broker_errors():
+            marker = keys.USAGE_RECOUNT_MARKER
+            if not self._client.set(marker, 1, nx=True, ex=RECOUNT_INTERVAL_S):
+                return
+            self._recount(
+                keys=[keys.OPEN_USAGE, keys.OPEN_JOBS],
+                args=[keys.job(""), RECORD_BYTES, MESSAGE_BYTES + ESTIMATE_MAX_BYTES],
+            )
+
+
 class BrokerMemory:
     """Refuses new work while the memory of the broker is needed to end accepted work.
 
@@ -31,11 +81,18 @@ class BrokerMemory:
 
     Args:
         client: connection to the broker instance.
+        usage: is asked to count again now and then; None: others do.
         clock: monotonic seconds.
     """
 
-    def __init__(self, client: RedisClient, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        usage: JobUsageCounts | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._client = client
+        self._usage = usage
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = float("-inf")
@@ -43,11 +100,6 @@ class BrokerMemory:
         self._used = 0
         self._need = 0
         self._accepted = 0
-        self._after_read: list[Callable[[], None]] = []
-
-    def after_read(self, call: Callable[[], None]) -> None:
-        """Have a function called whenever the use has been measured."""
-        self._after_read.append(call)
 
     def check(self, cost_bytes: int = 0) -> None:
         """Return if there is room for new work, and count it as accepted.
@@ -92,5 +144,5 @@ class BrokerMemory:
         self._used, self._accepted = int(info["used_memory"]), 0
         self._need = int(need or 0)
         self._read_at = self._clock()
-        for call in self._after_read:
-            call()
+        if self._usage is not None:
+            self._usage.recount()

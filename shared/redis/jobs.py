@@ -36,11 +36,9 @@ from shared.redis.broker_memory import BrokerMemory
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.job_records import (
     BLOB_PROTOCOL,
-    ESTIMATE_MAX_BYTES,
     INLINE_MAX_BYTES,
     MESSAGE_BYTES,
     RECORD_BYTES,
-    JobUsage,
     from_hash,
     max_result_bytes,
     pack_estimates,
@@ -66,8 +64,6 @@ UNREADABLE_RETRY_S = 10.0
 
 USAGE_PERIODS = 24
 """The usage of ended jobs is counted in this many periods per retention time."""
-
-RECOUNT_INTERVAL_S = 60
 
 log = get_logger("jobs")
 
@@ -113,7 +109,6 @@ class JobStore:
         self._finish = client.register_script(job_scripts.FINISH)
         self._cancel = client.register_script(job_scripts.CANCEL)
         self._delete = client.register_script(job_scripts.DELETE)
-        self._recount = client.register_script(job_scripts.RECOUNT)
 
     def create(self, job: Job) -> bool:
         """Store a job as open, with a lease, in one step; False if it exists already.
@@ -361,51 +356,6 @@ class JobStore:
             owner = self._client.hget(keys.job(job_id), "caller")
         if owner is None or owner.decode() != caller:
             raise JobNotFound(id=job_id)
-
-    def usage(self, caller: CallerId) -> JobUsage:
-        """What the jobs of a caller take up; jobs that workers of version 1 ended are missing."""
-        names = [f"{kind}:{caller}" for kind in "nmd"]
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.hmget(keys.OPEN_USAGE, names)
-            pipeline.hgetall(keys.ended_usage(caller))
-            opened, kept = pipeline.execute()
-        number, memory, blobs = (int(each or 0) for each in opened)
-        for name, count in kept.items():
-            kind, _, until = name.decode().partition(":")
-            if float(until) > self._clock():
-                memory += int(count) if kind == "m" else 0
-                blobs += int(count) if kind == "d" else 0
-        return JobUsage(number, memory, blobs)
-
-    def recount(self) -> None:
-        """Count the usage of the open jobs again, at most once per `RECOUNT_INTERVAL_S`.
-
-        Jobs that workers of version 1 ended, and jobs whose hash is lost, are still in it.
-        """
-        with broker_errors():
-            marker = keys.USAGE_RECOUNT_MARKER
-            if not self._client.set(marker, 1, nx=True, ex=RECOUNT_INTERVAL_S):
-                return
-            self._recount(
-                keys=[keys.OPEN_USAGE, keys.OPEN_JOBS],
-                args=[keys.job(""), RECORD_BYTES, MESSAGE_BYTES + ESTIMATE_MAX_BYTES],
-            )
-
-    def missing(self, job_ids: Sequence[JobId]) -> list[JobId]:
-        """Those of the jobs that are not stored."""
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for job_id in job_ids:
-                pipeline.exists(keys.job(job_id))
-            found = pipeline.execute()
-        return [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
-
-    def claim_payload_scan(self, interval_s: int) -> bool:
-        """Claim the scan of the payloads; False if the last one is recent."""
-        with broker_errors():
-            marker = keys.PAYLOAD_SCAN_MARKER
-            return bool(self._client.set(marker, 1, nx=True, ex=interval_s))
 
     def queue_position(self, job_id: JobId) -> QueuePosition | None:
         """Number of open jobs before this one and the estimated time; None if it has ended."""

@@ -5,6 +5,7 @@ values, members and fields, or a schema version that is not known yet.
 """
 
 import base64
+import dataclasses
 import json
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import ListFilter, Listing, SubmissionIndex
 from api.jobs.schemas import serialize_job
 from shared.audit.log import AuditLog
+from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     IdempotencyConflict,
     JobNotFound,
@@ -34,9 +36,9 @@ from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache
 from shared.redis.jobs import UNREADABLE_RETRY_S, JobStore
 from tests.batch_parts import CALLER as BATCH_CALLER
-from tests.batch_parts import BulkPath
+from tests.batch_parts import BulkPath, Memory
 from tests.stored_records.restore import RELEASES, read_release, restore_blobs, restore_keys
-from tests.stored_records.write import CARS, EXTRAS, estimate
+from tests.stored_records.write import CARS, EXTRAS, TABLE, estimate
 from worker.model import Estimation
 from worker.valuations.claims import RedisClaims
 from worker.valuations.service import ValuationService
@@ -409,3 +411,25 @@ def test_a_new_job_of_one_car_has_the_form_of_the_first_release(stored):
     assert set(old) - {b"started_at", b"attempts"} <= set(new)
     assert b"schema" not in new
     assert new[b"requests"] == old[b"requests"]
+
+
+def test_a_new_batch_has_the_members_of_the_first_release(stored):
+    """Workers of the first release refuse further members, so that others have a version."""
+    manifests = []
+    for batch_id in (stored.release["ids"]["batch_ended"], stored.path.accept(TABLE)):
+        path = stored.path.folder / "batches" / batch_id / "manifest.json"
+        manifests.append(orjson.loads(path.read_bytes()))
+    old, new = manifests
+    assert set(new) == set(old)
+    for part in ("dialect", "options"):
+        assert set(new[part]) == set(old[part])
+
+
+def test_a_file_that_a_live_worker_cannot_read_waits_for_the_update(stored):
+    table = b"company,model,year,mileage,mileage unit\nDacia,Logan,2018,120000,km\n"
+    table += b"Dacia,Logan,2017,80000,mi\n"
+    batches = dataclasses.replace(stored.path.batches, protocol=lambda: 1)
+    with pytest.raises(NewerRecord):
+        batches.accept(Memory(table), BatchOptions(), BATCH_CALLER)
+    assert batches.accept(Memory(TABLE), BatchOptions(), BATCH_CALLER)
+    assert stored.path.accept(table)

@@ -24,9 +24,13 @@ from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys
-from shared.redis.broker_memory import BrokerMemory
+from shared.redis.broker_memory import (
+    RECOUNT_INTERVAL_S,
+    BrokerMemory,
+    JobUsageCounts,
+)
 from shared.redis.job_records import JobUsage
-from shared.redis.jobs import RECOUNT_INTERVAL_S, JobStore
+from shared.redis.jobs import JobStore
 from worker.valuations.payload_sweep import GRACE_S, JobPayloadSweeper
 
 ME, OTHER = CallerId("me"), CallerId("other")
@@ -48,7 +52,8 @@ class Storage:
         self.folder = folder
         self.request = load_car_request(car)
         self.payloads = JobPayloads(LocalBlobStore(folder))
-        self.memory = BrokerMemory(broker, lambda: self.now)
+        self.memory = BrokerMemory(broker, clock=lambda: self.now)
+        self.counts = JobUsageCounts(broker, lambda: self.now)
         self.jobs = self.store(self.memory)
 
     def store(self, memory=None):
@@ -168,7 +173,7 @@ def test_a_lost_payload_is_named(storage):
 
 def test_payloads_go_when_their_job_has_expired(storage):
     expired, kept = storage.add(1000), storage.add(1000)
-    sweeper = JobPayloadSweeper(storage.payloads, storage.jobs, lambda: storage.now)
+    sweeper = JobPayloadSweeper(storage.payloads, storage.broker, lambda: storage.now)
     storage.broker.delete(keys.job(expired.id))
     assert sweeper.sweep() == 0, "it may just be being stored"
     storage.now += GRACE_S + 1
@@ -186,7 +191,7 @@ def test_a_deleted_job_is_gone_with_its_payloads_and_its_usage(storage):
     storage.end(job)
     assert storage.jobs.delete(job.id, ME)
     assert storage.blobs() == []
-    assert storage.jobs.usage(ME) == JobUsage(0, 0, 0)
+    assert storage.counts.usage(ME) == JobUsage(0, 0, 0)
     assert storage.broker.zscore(keys.jobs_by_caller(ME), job.id) is None
     for call in (storage.jobs.get, storage.jobs.delete, storage.jobs.request_cancel):
         with pytest.raises(JobDeleted):
@@ -222,19 +227,19 @@ def test_an_expired_job_still_counts_as_expired(storage):
 def test_usage_counts_open_and_ended_jobs_by_caller(storage):
     short, long, cancelled = storage.add(1), storage.add(1000), storage.add(1)
     storage.add(1, OTHER)
-    opened = storage.jobs.usage(ME)
+    opened = storage.counts.usage(ME)
     assert opened.open_jobs == 3
     assert opened.blob_bytes > 50_000
     storage.end(short)
     storage.end(long)
     storage.jobs.request_cancel(cancelled.id, ME)
-    ended = storage.jobs.usage(ME)
+    ended = storage.counts.usage(ME)
     assert ended.open_jobs == 0
     assert ended.blob_bytes > opened.blob_bytes
     assert 0 < ended.memory_bytes < opened.memory_bytes, "no room is reserved any more"
-    assert storage.jobs.usage(OTHER).open_jobs == 1
+    assert storage.counts.usage(OTHER).open_jobs == 1
     storage.now += 2 * 3600
-    assert storage.jobs.usage(ME) == JobUsage(0, 0, 0), "they have expired"
+    assert storage.counts.usage(ME) == JobUsage(0, 0, 0), "they have expired"
 
 
 def test_usage_is_no_less_than_what_redis_holds(storage):
@@ -242,7 +247,8 @@ def test_usage_is_no_less_than_what_redis_holds(storage):
     for _ in range(400):
         storage.end(storage.add(1))
     held = storage.broker.info("memory")["used_memory"] - before
-    assert 0.4 * storage.jobs.usage(ME).memory_bytes < held < storage.jobs.usage(ME).memory_bytes
+    counted = storage.counts.usage(ME).memory_bytes
+    assert 0.4 * counted < held < counted
 
 
 def test_periods_that_are_over_leave_the_record_of_usage(storage):
@@ -258,21 +264,21 @@ def test_a_recount_takes_out_what_older_workers_ended_and_lost_jobs(storage):
     storage.broker.hset(keys.job(ended.id), mapping={"state": "SUCCEEDED"})
     storage.broker.zrem(keys.OPEN_JOBS, ended.id)  # as the script of the first release
     storage.broker.delete(keys.job(lost.id))
-    assert storage.jobs.usage(ME).open_jobs == 3
-    storage.jobs.recount()
-    assert storage.jobs.usage(ME).open_jobs == 1
+    assert storage.counts.usage(ME).open_jobs == 3
+    storage.counts.recount()
+    assert storage.counts.usage(ME).open_jobs == 1
     need = int(storage.broker.hget(keys.OPEN_USAGE, "need"))
     assert need == int(storage.broker.hget(keys.job(open_job.id), "need"))
     storage.add(5)
     storage.broker.hincrby(keys.OPEN_USAGE, f"n:{ME}", 7)
-    storage.jobs.recount()
-    assert storage.jobs.usage(ME).open_jobs == 9, f"not again within {RECOUNT_INTERVAL_S} s"
+    storage.counts.recount()
+    assert storage.counts.usage(ME).open_jobs == 9, f"not again within {RECOUNT_INTERVAL_S} s"
 
 
 def test_a_job_of_the_first_release_needs_memory_too(storage):
     job = storage.add(5)
     storage.broker.hdel(keys.job(job.id), "memory", "disk", "need")
-    storage.jobs.recount()
+    storage.counts.recount()
     assert int(storage.broker.hget(keys.OPEN_USAGE, "need")) > 5 * 200
     assert storage.end(job)
 
