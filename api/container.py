@@ -72,7 +72,8 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         near_entries=settings.cache_near_entries,
     )
-    memory = BrokerMemory(broker, JobUsageCounts(broker, clock))
+    job_usage = JobUsageCounts(broker, clock)
+    memory = BrokerMemory(broker, job_usage)
     workers = WorkerRegistry(broker, clock)
     store = JobStore(
         broker,
@@ -174,7 +175,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         submission_limits=SubmissionLimits(
             RateLimits(broker),
-            job_usage=store.usage,
+            job_usage=job_usage.usage,
             open_batches=batches_of.count_open,
             stored_bytes=batches_of.stored_bytes,
             quota_ttl_s=settings.batch_retention_s,

@@ -236,8 +236,9 @@ def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
     assert code(frugal.post("/predict", json=car)) == (429, "car-limit-reached")
     csv = {"content": cars_csv(1), "headers": {"Content-Type": "text/csv"}}
     assert code(frugal.post("/batches", **csv)) == (429, "car-limit-reached")
-    csv["headers"]["Idempotency-Key"] = "late"
-    assert code(frugal.post("/batches", **csv)) == (429, "car-limit-reached")
+    late = {"Content-Type": "text/csv", "Idempotency-Key": "late"}
+    answer = frugal.post("/batches", content=cars_csv(1), headers=late)
+    assert code(answer) == (429, "car-limit-reached")
     assert upload(cars_csv(10), "?dry_run=true")["state"] == "SUCCEEDED"
     assert keyed["shop"].post("/predict", json=car).status_code == 200
 
