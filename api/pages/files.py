@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, g, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.batches.detection_schemas import dump_input
@@ -217,7 +217,7 @@ def _redirect(batch_id: str) -> Response:
 def _form_page(
     trouble: dict[str, Any] | None = None, status: int = 200, form: dict[str, Any] | None = None
 ) -> Response:
-    recent = [] if status in REFUSAL_STATUSES else _recent()
+    recent = [] if status in REFUSAL_STATUSES or g.caller is None else _recent()
     return _html(
         "files.html",
         status,

@@ -82,28 +82,26 @@ class FileKeyStore:
 
     Args:
         path: the file.
-        marker: exists once there have been keys.
-        is_required: whether a missing file without marker is an error too.
+        marker: exists once there have been keys; None: the file must always exist.
     """
 
-    def __init__(self, path: Path, marker: Path, *, is_required: bool = False) -> None:
+    def __init__(self, path: Path, marker: Path | None) -> None:
         self.path = path
         self._marker = marker
-        self._is_required = is_required
         self._used_path = path.with_name(f"{path.name}.used")
 
     @classmethod
     def of(cls, settings: Settings) -> "FileKeyStore":
         """The store of a service. A file that the operator names must exist."""
-        is_required = settings.api_keys_file is not None
-        return cls(settings.keys_file, settings.home / MARKER, is_required=is_required)
+        is_named = settings.api_keys_file is not None
+        return cls(settings.keys_file, None if is_named else settings.home / MARKER)
 
     def stamp(self) -> object:
         """Identity and time of the file; None while there is none."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
-            return None, self._marker.exists()
+            return None, self._have_existed()
         except OSError as error:
             return error.errno
         return found.st_mtime_ns, found.st_size, found.st_ino
@@ -114,7 +112,7 @@ class FileKeyStore:
             text = self.path.read_text("utf-8")
             entries = [KeyEntry.from_json(members) for members in json.loads(text)]
         except FileNotFoundError:
-            if self._marker.exists() or self._is_required:
+            if self._have_existed():
                 raise KeysMissingError(
                     f"{self.path}: the file of API keys is missing; restore it, or create a key "
                     "with `make key`"
@@ -147,7 +145,7 @@ class FileKeyStore:
         Raises:
             OSError: the marker cannot be written.
         """
-        if not self._marker.exists():
+        if self._marker is not None and not self._marker.exists():
             make_private_folder(self._marker.parent)
             write_private(self._marker, MARKER_TEXT)
 
@@ -161,7 +159,8 @@ class FileKeyStore:
             if self.path.parent.is_dir():
                 with self._locked():
                     for path in (self._used_path, self._marker, self.path):
-                        path.unlink(missing_ok=True)
+                        if path is not None:
+                            path.unlink(missing_ok=True)
         except OSError as error:
             raise KeyStoreError(f"{self.path}: cannot be removed ({error.strerror})") from error
 
@@ -180,6 +179,9 @@ class FileKeyStore:
             return {str(key_id): float(at) for key_id, at in known.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+    def _have_existed(self) -> bool:
+        return self._marker is None or self._marker.exists()
 
     def _existing(self) -> Sequence[KeyEntry]:
         try:

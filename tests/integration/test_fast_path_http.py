@@ -222,8 +222,9 @@ def test_a_deleted_key_file_refuses_everybody_with_the_reason(keyed_api):
         for kind in (FAST_PATH, FLASK):
             status, _, shown, _ = keyed_api.ask(json.dumps(CAR), kind, sent)
             assert (status, shown["type"]) == (503, "/docs/problems#keys-unavailable")
-        answer = keyed_api.client.post("/models/rollback", headers=sent)
-        assert answer.status_code == 503
+        for method, path in (("POST", "/models/rollback"), ("GET", "/fichiers"), ("POST", "/")):
+            page = {"Accept": "text/html", **sent}
+            assert keyed_api.client.request(method, path, headers=page).status_code == 503, path
     assert keyed_api.client.get("/health").status_code == 200
 
 

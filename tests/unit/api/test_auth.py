@@ -221,6 +221,7 @@ def test_a_home_that_is_deleted_opens_no_running_service(settings, run):
 def test_a_key_file_that_the_operator_names_must_exist(settings, tmp_path):
     named = Settings(home=settings.home, api_keys_file=tmp_path / "keys.json")
     assert not Authenticator(named).allows_anonymous
+    assert Authenticator(settings).allows_anonymous, "another service has no keys"
     write_keys(tmp_path / "keys.json", [])
     assert not Authenticator(named).allows_anonymous
 
