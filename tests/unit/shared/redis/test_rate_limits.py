@@ -127,7 +127,7 @@ def test_without_the_broker_limits_are_not_enforced_but_quotas_cannot_be_opened(
 
 def test_rows_of_a_batch_are_paid_once_as_they_are_read(rates):
     rates.open_quota("a", TEN_CARS, "batch", 60)
-    assert [rates.pay_rows("batch", rows) for rows in (4, 4, 9)] == [True, True, True]
+    assert all(rates.pay_rows("batch", rows) for rows in (4, 4, 9, 2))
     assert not rates.pay_rows("batch", 11)
     assert rates.pay_rows("batch", 9), "what was paid stays paid"
     assert [spent(rates, "a", TEN_CARS, cars=1) for _ in range(2)] == [True, False]
