@@ -11,7 +11,7 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import CarField
+from shared.fields.kinds import MISSPELT, CarField
 from shared.fields.shapes import CORE_FIELDS, member_pointer, named_field, shape_problems
 from shared.vehicles.names import display_names, read_names
 
@@ -172,7 +172,10 @@ def _warnings(loaded: LoadedFields, body: Mapping[str, Any], pointer: str) -> li
     ]
     # In the order of the fields, whatever the order of the members.
     for name, code in sorted(loaded.remarks, key=lambda remark: _FIELD_ORDER[remark[0]]):
-        warnings.append({"pointer": f"{pointer}/{name}", "code": code})
+        warning = {"pointer": f"{pointer}/{name}", "code": code}
+        warnings.append(
+            warning | {"read_as": str(loaded.given[name])} if code == MISSPELT else warning
+        )
     if more := len(loaded.unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings

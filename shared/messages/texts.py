@@ -9,7 +9,7 @@ from typing import Any, Literal
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import READ_CODES
-from shared.fields.kinds import CarField, Category, FoldedText, Number
+from shared.fields.kinds import MISSPELT, CarField, Category, FoldedText, Number
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
@@ -89,6 +89,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "{label}: {value} does not change the price, for lack of comparable listings; such "
         "a car is worth less.",
     },
+    "misspelt": {
+        "fr": "Champ « {label} » : {value} lu comme {read_as}, faute de frappe supposée.",
+        "en": "{label}: {value} was read as {read_as}; taken for a typing error.",
+    },
     "open-range": {
         "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
         "en": "{label}: the open range {value} was read as its bound.",
@@ -126,6 +130,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "moins.",
         "en": "No effect on the price, for lack of comparable listings: a damaged car is worth "
         "less.",
+    },
+    "misspelt": {
+        "fr": "Faute de frappe supposée : lu comme {read_as}.",
+        "en": "Taken for a typing error: read as {read_as}.",
     },
     "open-range": {
         "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",
@@ -335,6 +343,7 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
         expected=expected(field, language),
         value=quote(value, language),
         example=quote(f"{field.example} {field.unit}", language),
+        read_as="…",
     )
 
 
@@ -348,11 +357,25 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    return _note_template(field, code, language).replace(_VALUE, quote(value, language))
+    note = _note_template(field, code, language)
+    if code == MISSPELT:
+        note = note.replace(_READ_AS, _corrected_word(CAR_FIELDS[field], value, language))
+    return note.replace(_VALUE, quote(value, language))
 
 
-_VALUE = "\0"
-"""Stands for the cell in `_note_template`."""
+def _corrected_word(field: CarField, value: str, language: Language) -> str:
+    """What a misspelt word was read as."""
+    member = field.member_of_slip(value) if isinstance(field, Category) else None
+    return "…" if member is None else choice_name(str(member), language)
+
+
+def choice_name(choice: str, language: Language) -> str:
+    """A value of a category for people."""
+    return FRENCH_CHOICES[choice] if language == "fr" else choice
+
+
+_VALUE, _READ_AS = "\0", "\1"
+"""Stand for the cell, and what it was read as, in `_note_template`."""
 
 
 @lru_cache(maxsize=1024)
@@ -360,7 +383,10 @@ def _note_template(field: str, code: str, language: Language) -> str:
     """The note on a cell of an optional field, whose bounds never change."""
     car_field = CAR_FIELDS[field]
     message = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
-        label=car_field.label(language), expected=expected(car_field, language), value=_VALUE
+        label=car_field.label(language),
+        expected=expected(car_field, language),
+        value=_VALUE,
+        read_as=_READ_AS,
     )
     if code in READ_CODES:
         return message
@@ -391,6 +417,8 @@ def describe_warning(
     if field is not None:
         params |= {"expected": expected(field, language), "label": field.label(language)}
     code = warning["code"]
+    if code == MISSPELT:
+        params["read_as"] = choice_name(str(warning["read_as"]), language)
     if model_known and code == "name-ambiguous":
         code = "name-partly-read"
     return WARNING_MESSAGES[code][language].format_map(_Quoted(params, language))
