@@ -44,6 +44,12 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "out-of-range": _EXPECTED,
     "unknown-category": _EXPECTED,
+    "names-in-one": {
+        "fr": "Champ « {label} » obligatoire : {value} semble contenir la marque et le modèle ; "
+        "mettez-les dans « Marque » (company) et « Modèle » (model).",
+        "en": "{label} is required: {value} seems to hold brand and model; write the brand in "
+        "company and the model in model.",
+    },
     "brand-not-found": {
         "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
         "en": "{label}: no known brand in {value}; write it before the model.",
@@ -226,6 +232,10 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "fr": "Au plus {maximum} voitures par tâche (reçu : {count}) ; utilisez /batches.",
         "en": "At most {maximum} cars a job (got {count}); use /batches.",
     },
+    "repeated-member": {
+        "fr": "Membre donné deux fois : laquelle de ses valeurs compte ? Gardez-en une.",
+        "en": "Member given twice: which of its values counts? Keep one.",
+    },
     "empty-body": {
         "fr": "Le corps de la requête est vide ; un objet JSON est attendu.",
         "en": "The body is empty; a JSON object is expected.",
@@ -317,6 +327,8 @@ def _translated(name: str, text: Any, language: Language) -> Any:
         return text
     if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
         return f"ligne {place[1]}, colonne {place[2]}"
+    if name == "known" and text == "none":
+        return "aucun"
     if name == "expected":
         for rule, french in FRENCH_RULES:
             text = rule.sub(french, text)
