@@ -69,6 +69,12 @@ INFERENCE = Histogram(
 )
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
+JOBS_POSTPONED = Counter(
+    "jobs_postponed_total", "Attempts of jobs that wait for the audit log, a disk or a model."
+)
+OWNERS_LOST = Counter(
+    "owners_lost_total", "Worker processes that died or hung, found by their missing heartbeat."
+)
 BATCH_ROWS = Counter(
     "batch_rows_total",
     "Rows of batches, by outcome: valued, validated, rejected, failed.",

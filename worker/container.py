@@ -16,6 +16,7 @@ from shared.redis.batches import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.jobs import JobStore
+from shared.redis.owners import Owner
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
@@ -59,17 +60,22 @@ class WorkerProcess:
         self._settings = settings
         self._runtime = runtime
 
-    def start(self) -> None:
-        """Build the services: after the fork, so that no connection or file is shared."""
-        self.services = build_services(self._settings, self._runtime)
+    def start(self, owner: Owner) -> None:
+        """Build the services: after the fork, so that no connection or file is shared.
+
+        Args:
+            owner: this process.
+        """
+        self.services = build_services(self._settings, self._runtime, owner)
 
 
-def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
+def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> WorkerServices:
     """Build the services of this process; connections open at their first use.
 
     Args:
         settings: with `redis_url` and `cache_url` filled in.
         runtime: the model, loaded by the parent before it forked.
+        owner: this process.
     """
     clock = time.time
     broker = connect(settings.redis_url)
@@ -92,7 +98,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
         valuation=ValuationService(
             estimation=Estimation(runtime, shadow_evaluator),
             audit=audit,
-            claims=RedisClaims(broker, clock),
+            claims=RedisClaims(broker, clock, owner),
             cache=cache,
             jobs=jobs,
             client=broker,

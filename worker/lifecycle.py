@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from celery import signals
@@ -27,10 +27,13 @@ from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.queue.names import QueueName
 from shared.redis.connections import connect
+from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from worker.delivery import OwnedChannel
 from worker.kernel_cache import fill_kernel_cache
 from worker.model import ModelRuntime
+from worker.owners import WorkerOwners
 
 PUSH_INTERVAL_S = 15.0
 EVENT_FLUSH_INTERVAL_S = 0.5
@@ -48,7 +51,7 @@ log = get_logger("lifecycle")
 def connect_signals(
     settings: Settings,
     runtime: ModelRuntime,
-    start_process: Callable[[], None],
+    start_process: Callable[[Owner], None],
     resume_batches: Callable[[], None],
 ) -> None:
     """Connect to Celery's signals.
@@ -56,12 +59,15 @@ def connect_signals(
     Args:
         settings: the worker's settings.
         runtime: loaded here, before the pool forks, so that the children share its memory.
-        start_process: builds the services of a process; called in each pool process, and in a
-            solo worker itself.
+        start_process: builds the services of a process, given its owner; called in each pool
+            process, and in a solo worker itself.
         resume_batches: sends the steps of batches again, called if no other worker serves the bulk
             queue: the work of a killed predecessor then need not wait for its leases.
     """
+    owners = WorkerOwners(settings, start_process)
+    owners.connect()
     HeartbeatReporter(settings, runtime, resume_batches).connect()
+    EventBatchingConsumer.owners = owners
 
     @signals.setup_logging.connect(weak=False)
     def keep_logging(**_: Any) -> None:
@@ -80,10 +86,6 @@ def connect_signals(
         gc.collect()
         gc.freeze()
 
-    @signals.worker_process_init.connect(weak=False)
-    def process_started(**_: Any) -> None:
-        _start_or_exit(start_process)
-
     @signals.worker_ready.connect(weak=False)
     def serve_metrics(**_: Any) -> None:
         # These threads only read files: a forked child inherits no lock that they hold.
@@ -101,19 +103,6 @@ def connect_signals(
     @signals.task_postrun.connect(weak=False)
     def unbind_context(**_: Any) -> None:
         structlog.contextvars.unbind_contextvars("task", "task_id")
-
-
-def _start_or_exit(start_process: Callable[[], None]) -> None:
-    """Start a process, or exit.
-
-    Celery only logs what a signal's receiver raises: the process would take tasks and fail them
-    all. A process that exits is started again until the cause is gone.
-    """
-    try:
-        start_process()
-    except Exception as error:
-        log.critical("process_not_started", error=repr(error), exc_info=True)
-        raise SystemExit(1) from error
 
 
 class HeartbeatReporter:
@@ -199,6 +188,9 @@ class EventBatchingConsumer(Consumer):
     app: Any
     hub: Any
     connection_errors: tuple[type[Exception], ...]
+    owners: ClassVar[WorkerOwners | None] = None
+    """Called twice a second by the event loop of the main process."""
+
     _flush_events: Callable[[], None]
     _is_flush_due = False
 
@@ -208,6 +200,7 @@ class EventBatchingConsumer(Consumer):
         queues = self.app.amqp.queues
 
         def receive(message: Any) -> None:
+            OwnedChannel.deliveries.received += 1
             # Another publisher may name a queue that is not ours: Celery handles that.
             queue = queues.get(message.delivery_info.get("routing_key"))
             if queue is not None and queue.no_ack:
@@ -219,6 +212,8 @@ class EventBatchingConsumer(Consumer):
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start the timers of a new connection: those of the last one are gone."""
         self._is_flush_due = False
+        if self.owners is not None:
+            hub.call_repeatedly(BEAT_INTERVAL_S, self.owners.tick)
         hub.call_repeatedly(TIMER_PURGE_INTERVAL_S, purge_canceled_timers, hub.timer)
         super().register_with_event_loop(hub)
 

@@ -183,3 +183,9 @@ class NotAuthenticated(DomainError, code="not-authenticated"):
 
 class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
+
+
+TEMPORARY_ERRORS = (ModelNotLoaded, BrokerUnavailable, AuditUnavailable, StorageUnavailable)
+"""Errors of the service's surroundings. Work that was accepted waits for their end."""
+
+TEMPORARY_CODES = frozenset(error.code for error in TEMPORARY_ERRORS)

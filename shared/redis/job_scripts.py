@@ -37,6 +37,19 @@ return 'RUNNING'
 """
 )
 
+# KEYS: job, open jobs.  ARGV: id, end of the lease, 1 if the attempt does not count, its failure
+# or "".  Returns 1 if the job is open.
+RETRY = (
+    _TERMINAL_CHECK
+    + """
+if ARGV[3] == '1' and redis.call('HINCRBY', KEYS[1], 'attempts', -1) < 0 then
+  redis.call('HSET', KEYS[1], 'attempts', 0)
+end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'last_failure', ARGV[4]) end
+return redis.call('ZADD', KEYS[2], 'XX', 'CH', ARGV[2], ARGV[1])
+"""
+)
+
 _END = """
 local function finish(state, now, retention, id, channel)
   redis.call('HSET', KEYS[1], 'state', state, 'finished_at', now)

@@ -59,6 +59,7 @@ class JobStore:
         self._circuit_open_until = 0.0
         self._create = client.register_script(job_scripts.CREATE)
         self._start = client.register_script(job_scripts.START)
+        self._retry = client.register_script(job_scripts.RETRY)
         self._finish = client.register_script(job_scripts.FINISH)
         self._cancel = client.register_script(job_scripts.CANCEL)
 
@@ -216,6 +217,21 @@ class JobStore:
         """Set the end of the lease of an open job, without counting an attempt or a renewal."""
         with broker_errors():
             self._client.zadd(keys.OPEN_JOBS, {job_id: until}, xx=True)
+
+    def retry_at(
+        self, job_id: JobId, at: float, *, failure: str = "", counts_attempt: bool = True
+    ) -> None:
+        """Have a started job sent again after a time.
+
+        Args:
+            job_id: the job.
+            at: Unix time.
+            failure: why the attempt failed, without personal data; for the operator.
+            counts_attempt: False after a failure of the service's surroundings.
+        """
+        arguments = [job_id, at, int(not counts_attempt), failure]
+        with broker_errors():
+            self._retry(keys=[keys.job(job_id), keys.OPEN_JOBS], args=arguments)
 
     def is_cancel_requested(self, job_id: JobId) -> bool:
         """Whether the cancellation of a job has been requested."""

@@ -47,7 +47,7 @@ class BatchStepSender:
 
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
-OUTAGE_RETRY_DELAY_S = 5.0
+OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
 
 

@@ -18,6 +18,7 @@ from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.jobs import JobStore
+from shared.redis.owners import Owner
 from worker.model import Estimation
 from worker.valuations import service
 from worker.valuations.claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
@@ -77,7 +78,7 @@ class Bench:
         self.folder = folder
         self.models = TinyModels()
         self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
-        self.claims = RedisClaims(servers.broker, clock)
+        self.claims = RedisClaims(servers.broker, clock, Owner("interactive.1@here"))
         self.cache = EstimateCache(servers.cache, 60, clock)
         self.audit = AuditLog(folder, "w", clock)
         self.service = ValuationService(
