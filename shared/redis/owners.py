@@ -199,7 +199,7 @@ class OwnerRegistry:
         connection = self._client.connection_pool.make_connection()
         connection.connect()
         connection.send_command("SUBSCRIBE", keys.owner_channel(self.owner.name))
-        connection.read_response()
+        connection.read_response(push_request=True)
         self._subscription = connection
 
     def _unsubscribe(self) -> None:
