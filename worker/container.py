@@ -12,9 +12,11 @@ from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender
+from shared.queue.waiting import read_waiting
 from shared.redis.batches import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
+from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
 from shared.redis.owners import Owner
 from shared.settings import Settings
@@ -79,10 +81,9 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     """
     clock = time.time
     broker = connect(settings.redis_url)
-    jobs = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
-    )
+    jobs = _job_store(settings, broker, clock)
     sender = TaskSender(broker)
+    dead_letters = DeadLetters(broker, clock)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
@@ -103,6 +104,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             jobs=jobs,
             client=broker,
             clock=clock,
+            dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
         ),
         split=BatchSplitter(
@@ -111,6 +113,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             step_sender,
             tables,
             CorrectionImporter(files, ledger),
+            dead_letters=dead_letters,
             chunk_rows=settings.batch_chunk_rows,
         ),
         value=BatchValuation(
@@ -120,13 +123,16 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             models=runtime,
             audit_folder=settings.audit_folder,
             clock=clock,
+            dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
             shadow_evaluator=shadow_evaluator,
         ),
-        assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
+        assemble=BatchAssembler(
+            files, ledger, clock, dead_letters, audit_folder=settings.audit_folder
+        ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         sweepers=(
-            JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
+            JobSweeper(jobs, sender.send_job, dead_letters, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
                 ledger,
@@ -139,16 +145,27 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     )
 
 
-def resume_batches(settings: Settings) -> None:
-    """Have all running steps of batches sent again, for the only worker of batches.
+def resume_bulk_work(settings: Settings) -> None:
+    """Have the steps of batches and the long jobs sent again whose messages are lost.
+
+    To be called by the only bulk worker before it takes messages: those that its predecessor held
+    are on the queues again. What a suspended process had been sent without reading it is lost.
 
     Raises:
-        BrokerUnavailable: the steps are sent again later, when their leases expire.
+        BrokerUnavailable: the work is sent again later, when its leases expire.
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):
-        if _ledger(settings, broker, time.time).expire_all_leases():
+        steps, jobs = read_waiting(broker)
+        lost = _ledger(settings, broker, time.time).expire_leases(steps)
+        if lost + _job_store(settings, broker, time.time).expire_leases(jobs):
             TaskSender(broker).send(TaskName.SWEEP, {})
+
+
+def _job_store(settings: Settings, broker: RedisClient, clock: Clock) -> JobStore:
+    return JobStore(
+        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+    )
 
 
 def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> BatchLedger:

@@ -52,7 +52,7 @@ def connect_signals(
     settings: Settings,
     runtime: ModelRuntime,
     start_process: Callable[[Owner], None],
-    resume_batches: Callable[[], None],
+    resume_bulk_work: Callable[[], None],
 ) -> None:
     """Connect to Celery's signals.
 
@@ -61,12 +61,12 @@ def connect_signals(
         runtime: loaded here, before the pool forks, so that the children share its memory.
         start_process: builds the services of a process, given its owner; called in each pool
             process, and in a solo worker itself.
-        resume_batches: sends the steps of batches again, called if no other worker serves the bulk
-            queue: the work of a killed predecessor then need not wait for its leases.
+        resume_bulk_work: sends lost steps and long jobs again; called if no other worker serves the
+            bulk queue.
     """
     owners = WorkerOwners(settings, start_process)
     owners.connect()
-    HeartbeatReporter(settings, runtime, resume_batches).connect()
+    HeartbeatReporter(settings, runtime, resume_bulk_work).connect()
     EventBatchingConsumer.owners = owners
 
     @signals.setup_logging.connect(weak=False)
@@ -112,14 +112,14 @@ class HeartbeatReporter:
         settings: with the URL of the broker.
         runtime: a solo worker is able to answer while it has a model. The parent of a pool does not
             check this, because asking would start a thread before a fork.
-        resume_batches: see `connect_signals`.
+        resume_bulk_work: see `connect_signals`.
     """
 
     def __init__(
-        self, settings: Settings, runtime: ModelRuntime, resume_batches: Callable[[], None]
+        self, settings: Settings, runtime: ModelRuntime, resume_bulk_work: Callable[[], None]
     ) -> None:
         self._runtime = runtime
-        self._resume_batches = resume_batches
+        self._resume_bulk_work = resume_bulk_work
         self._is_solo = False
         self._workers = WorkerRegistry(connect(settings.redis_url))
         self._queues: list[str] = []
@@ -138,7 +138,7 @@ class HeartbeatReporter:
         with contextlib.suppress(BrokerUnavailable):
             others = self._workers.remove_predecessors(sender.hostname)
             if QueueName.BULK in self._queues and not others[QueueName.BULK]:
-                self._resume_batches()
+                self._resume_bulk_work()
         self._report()
         log.info("worker_ready", name=self._name, queues=self._queues)
 

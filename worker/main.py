@@ -12,7 +12,7 @@ from shared.metrics import MODEL_RELOADS
 from shared.queue.celery_app import make_celery
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
-from worker.container import WorkerProcess, resume_batches
+from worker.container import WorkerProcess, resume_bulk_work
 from worker.delivery import use_owned_transport
 from worker.lifecycle import connect_signals
 from worker.model import ModelRuntime
@@ -36,7 +36,7 @@ def make_app() -> Celery:
     )
     process = WorkerProcess(settings, runtime)
     register_tasks(celery, process)
-    connect_signals(settings, runtime, process.start, lambda: resume_batches(settings))
+    connect_signals(settings, runtime, process.start, lambda: resume_bulk_work(settings))
     return celery
 
 

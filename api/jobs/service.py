@@ -10,7 +10,7 @@ from api.jobs.listing import SubmissionIndex
 from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
-from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
+from shared.domain.errors import TEMPORARY_CODES, JobExpired, JobNotFound, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
@@ -65,7 +65,17 @@ class Jobs:
             )
             job_id = JobId(claim.id)
             if not claim.is_new and (job := self._find(job_id, caller)) is not None:
-                return job
+                if job.error not in TEMPORARY_CODES:
+                    return job
+                # A failure that is over must not be repeated for as long as the key is kept.
+                fingerprint = hashlib.sha256(submission.body).hexdigest()
+                job_id = JobId(
+                    self.idempotency.replace(
+                        caller, "jobs", submission.idempotency_key, fingerprint, job_id, new_id()
+                    )
+                )
+                if (job := self._find(job_id, caller)) is not None:
+                    return job
         return self._accept(job_id, submission, caller)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:

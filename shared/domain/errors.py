@@ -153,6 +153,14 @@ class NoEarlierModel(DomainError, code="no-earlier-model"):
     """No other version was active before `version`: a rollback is not possible."""
 
 
+class DeadLetterNotFound(DomainError, code="dead-letter-not-found"):
+    """No job or step that was given up has this id."""
+
+
+class DeadLetterNotReplayable(DomainError, code="dead-letter-not-replayable"):
+    """What the work needs is gone, or the batch still runs or was corrected since."""
+
+
 class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 

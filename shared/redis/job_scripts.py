@@ -50,6 +50,19 @@ return redis.call('ZADD', KEYS[2], 'XX', 'CH', ARGV[2], ARGV[1])
 """
 )
 
+# A job that failed is open again, with all its attempts.
+# KEYS: job, open jobs, job order.  ARGV: id, end of the lease.  Returns 1 if it is open now.
+REOPEN = """
+local known = redis.call('HMGET', KEYS[1], 'state', 'created_at')
+if known[1] ~= 'FAILED' then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'QUEUED', 'attempts', 0)
+redis.call('HDEL', KEYS[1], 'started_at', 'finished_at', 'error', 'estimates', 'resent')
+redis.call('PERSIST', KEYS[1])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], known[2], ARGV[1])
+return 1
+"""
+
 _END = """
 local function finish(state, now, retention, id, channel)
   redis.call('HSET', KEYS[1], 'state', state, 'finished_at', now)

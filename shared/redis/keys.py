@@ -102,6 +102,15 @@ unacked = (PREFIX + "unacked:{}").format
 unacked_index = (PREFIX + "unacked-index:{}").format
 """Kombu's sorted set of the tags in `unacked`, by the time at which they were taken."""
 
+DEAD_LETTERS = f"{PREFIX}dead-letters"
+"""Sorted set of the dead letters by the time at which the work was given up."""
+
+dead_letter = (PREFIX + "dead-letter:{}").format
+"""Hash of one dead letter."""
+
+batch_failures = (PREFIX + "batch-failures:{}").format
+"""Hash of the kind of the last failure of each step of a batch."""
+
 audit_claim = (PREFIX + "audit-claim:{}").format
 """Hash of a message: when a worker first and last claimed its audit records, who, and `done`."""
 

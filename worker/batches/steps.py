@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable
+from shared.domain.errors import AuditUnavailable, BrokerUnavailable, DomainError
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.queue.names import TaskName
@@ -51,6 +51,11 @@ OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
 
 
+def failure_kind(error: Exception) -> str:
+    """What a dead letter says of a failure: an error's code, or the class of an exception."""
+    return error.code if isinstance(error, DomainError) else type(error).__name__
+
+
 @contextmanager
 def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
     """Begin an attempt of a step, and postpone the step if the body fails.
@@ -74,10 +79,13 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
+        ledger.record_failure(batch_id, step, "blob-missing")
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
         ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
-    except Exception:
+    except Exception as error:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
+        # The text of an exception may contain cells of the file: only its kind is kept.
+        ledger.record_failure(batch_id, step, failure_kind(error))
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)

@@ -23,6 +23,7 @@ from shared.queue.names import QueueName
 from shared.queue.sender import EstimateResult, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import Command, ConnectionCache, RedisClient
+from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
 from worker.model import Estimation
 from worker.valuations.claims import (
@@ -37,6 +38,8 @@ from worker.valuations.claims import (
 OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a failure of the service's surroundings, like an audit log on a full disk. It counts
 as no attempt: an accepted job waits for the end of the outage."""
+
+ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 
 log = get_logger("valuation")
 
@@ -76,6 +79,7 @@ class ValuationService:
         jobs: the stored jobs.
         client: connection to the broker instance, for the replies.
         clock: the time of day.
+        dead_letters: list of the jobs that have used all their attempts.
         max_attempts: a job fails after this many attempts.
     """
 
@@ -89,6 +93,7 @@ class ValuationService:
         jobs: JobStore,
         client: RedisClient,
         clock: Clock,
+        dead_letters: DeadLetters,
         max_attempts: int,
     ) -> None:
         self._estimation = estimation
@@ -98,6 +103,7 @@ class ValuationService:
         self._jobs = jobs
         self._connections = ConnectionCache(client)
         self._clock = clock
+        self._dead_letters = dead_letters
         self._max_attempts = max_attempts
 
     def value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
@@ -190,12 +196,16 @@ class ValuationService:
         if job.cancel_requested:
             self._jobs.finish(job_id, JobState.CANCELLED)
         elif job.attempts >= self._max_attempts:
-            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            self._give_up(job)
         elif (claim := self._claim(job)).state is ClaimState.BUSY:
             # Its worker is alive and ends it; this is not counted as an attempt.
             self._jobs.postpone(job_id, self._clock() + BUSY_RETRY_S)
         elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
+
+    def _give_up(self, job: Job) -> None:
+        self._dead_letters.add_job(job)
+        self._jobs.finish(job.id, JobState.FAILED, error=ATTEMPTS_EXHAUSTED)
 
     def _claim(self, job: Job) -> Claim:
         """Claim a job, or use the claim of the micro-batch that has valued its car."""

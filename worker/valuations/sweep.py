@@ -7,7 +7,9 @@ from shared.domain.ids import JobId
 from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
+from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
+from worker.valuations.service import ATTEMPTS_EXHAUSTED
 
 SWEEP_LIMIT = 1000
 """Most jobs of one sweep."""
@@ -27,12 +29,16 @@ class JobSweeper:
     Args:
         jobs: the stored jobs.
         send_job: puts one on the queue again, given whether it is long.
+        dead_letters: list of the jobs that have used all their attempts.
         max_attempts: a job that was started this often is not sent again.
     """
 
-    def __init__(self, jobs: JobStore, send_job: SendJob, *, max_attempts: int) -> None:
+    def __init__(
+        self, jobs: JobStore, send_job: SendJob, dead_letters: DeadLetters, *, max_attempts: int
+    ) -> None:
         self._jobs = jobs
         self._send_job = send_job
+        self._dead_letters = dead_letters
         self._max_attempts = max_attempts
 
     def sweep(self) -> int:
@@ -54,7 +60,8 @@ class JobSweeper:
             self._jobs.forget(job_id)
             return 0
         if job.attempts >= self._max_attempts:
-            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            self._dead_letters.add_job(job)
+            self._jobs.finish(job_id, JobState.FAILED, error=ATTEMPTS_EXHAUSTED)
             return 0
         try:
             self._send_job(job_id, is_long=job.is_long)

@@ -18,6 +18,7 @@ from shared.fields.requests import load_car_request
 from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
+from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
 from shared.redis.owners import Owner, OwnerRegistry
 from worker.model import Estimation
@@ -87,6 +88,7 @@ class Bench:
         self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
         self.owner = Owner("interactive.1@here")
         self.claims = RedisClaims(servers.broker, clock, self.owner)
+        self.dead_letters = DeadLetters(servers.broker, clock)
         self.cache = EstimateCache(servers.cache, 60, clock)
         self.audit = AuditLog(folder, "w", clock)
         self.service = ValuationService(
@@ -97,6 +99,7 @@ class Bench:
             jobs=self.jobs,
             client=servers.broker,
             clock=clock,
+            dead_letters=self.dead_letters,
             max_attempts=3,
         )
 
@@ -389,7 +392,7 @@ def test_to_find_a_job_taken_is_no_attempt_and_it_is_sent_again_when_the_taker_i
     for _ in range(10):
         bench.work_on(job.id)
     sent = []
-    sweep = JobSweeper(bench.jobs, keeping(sent), max_attempts=3)
+    sweep = JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3)
     assert sweep.sweep() == 0
     bench.now += BUSY_RETRY_S + 1
     assert sweep.sweep() == 1
@@ -438,7 +441,7 @@ def test_an_accepted_job_waits_for_the_end_of_an_outage(
             assert (waiting.state, waiting.attempts) == (JobState.RUNNING, 0)
     sent = []
     bench.now += OUTAGE_RETRY_DELAY_S
-    assert JobSweeper(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1
+    assert JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3).sweep() == 1
     ended = bench.work_on(job.id)
     assert (ended.state, ended.attempts) == (JobState.SUCCEEDED, 1)
     assert bench.recorded() == [job.id]
@@ -470,7 +473,7 @@ def test_an_attempt_that_raises_counts_and_the_job_is_sent_again_soon(bench, req
 
 def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
     sent = []
-    sweep = JobSweeper(bench.jobs, keeping(sent), max_attempts=3)
+    sweep = JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3)
     job = bench.stored(request_)
     for _ in range(360):
         bench.now += 10
@@ -492,7 +495,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
             bench.broker.hset(keys.job(job.id), "state", "NONSENSE")
             sent.append("first")
     bench.now += 31
-    assert JobSweeper(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1
+    assert JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3).sweep() == 1
     assert sent == ["first", job.id]
 
 
@@ -517,7 +520,10 @@ def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(ben
     bench.now += 31
     sent = {}
     JobSweeper(
-        bench.jobs, lambda each, *, is_long: sent.update({each: is_long}), max_attempts=3
+        bench.jobs,
+        lambda each, *, is_long: sent.update({each: is_long}),
+        bench.dead_letters,
+        max_attempts=3,
     ).sweep()
     assert sorted(sent.values()) == [False, True]
     assert sent[job.id]
