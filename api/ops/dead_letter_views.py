@@ -18,20 +18,17 @@ blueprint = ApiBlueprint(
 class DeadLetterSchema(Schema):
     """A job, or a step of a batch, that was given up."""
 
-    id = described(fields.String, "Of the dead letter", required=True)
+    id = described(fields.String, "Of the dead letter")
     kind = fields.String(required=True, metadata={"enum": ["job", "step"]})
-    work_id = described(fields.String, "Id of the job or batch", required=True)
-    step = described(
-        fields.String, "A chunk's number, `split` or `assemble`; empty for a job", required=True
-    )
+    work_id = described(fields.String, "Id of the job or batch")
+    step = described(fields.String, "A chunk's number, `split` or `assemble`; empty for a job")
     caller = fields.String(required=True)
     reason = described(
         fields.String,
         "Kind of the last failure; `worker-lost` if its worker was killed each time",
-        required=True,
     )
     attempts = fields.Integer(required=True)
-    failed_at = described(fields.Float, "Unix time, seconds", required=True)
+    failed_at = described(fields.Float, "Unix time, seconds")
 
 
 class DeadLetterListSchema(Schema):
@@ -55,7 +52,7 @@ def list_dead_letters() -> Response:
 @blueprint.doc(operationId="replay_dead_letter", summary="Carry the work out again")
 @blueprint.response(200, DeadLetterSchema)
 @blueprint.problems(
-    (404,),
+    status_404="There is none with this id",
     status_409="Its data are gone, or its batch runs or was corrected since",
     status_503="The broker or the storage is down",
 )
@@ -68,7 +65,9 @@ def replay(letter_id: str) -> Response:
 @blueprint.delete("/dead-letters/<letter_id>")
 @blueprint.doc(operationId="drop_dead_letter", summary="Forget the work")
 @blueprint.response(200, DeadLetterSchema)
-@blueprint.problems((404,), status_503="The broker or the storage is down")
+@blueprint.problems(
+    status_404="There is none with this id", status_503="The broker or the storage is down"
+)
 @require_scope(Scope.ADMIN)
 def drop(letter_id: str) -> Response:
     """Remove a dead letter; the job stays failed, the rows stay without a price."""
