@@ -12,14 +12,18 @@ from typing import Any
 from shared.domain.clock import Clock
 from shared.domain.errors import DeadLetterNotFound
 from shared.domain.ids import BatchId, CallerId, is_id
-from shared.domain.job import Job
+from shared.domain.job import Job, JobState
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.jobs import JobStore
 
 DEAD_LETTER_TTL_S = 7 * 86_400
 """How long a dead letter is kept, and with it what is needed to replay it."""
 
 LIST_LIMIT = 1000
+
+ATTEMPTS_EXHAUSTED = "attempts-exhausted"
+"""Error of a job that has used all its attempts."""
 
 WORKER_LOST = "worker-lost"
 """Reason of work whose attempts never ended: its workers were killed or hung."""
@@ -84,12 +88,21 @@ class DeadLetters:
             pipeline.expire(name, DEAD_LETTER_TTL_S)
             pipeline.zadd(keys.DEAD_LETTERS, {letter.id: letter.failed_at})
             pipeline.zremrangebyscore(keys.DEAD_LETTERS, "-inf", expired)
-            if letter.kind is DeadKind.JOB:
-                pipeline.expire(keys.job(letter.work_id), DEAD_LETTER_TTL_S, gt=True)
             pipeline.execute()
 
-    def add_job(self, job: Job) -> None:
-        """List a job that has used all its attempts."""
+    def give_up(self, job: Job, jobs: JobStore) -> None:
+        """List a job that has used all its attempts, and end it; it is kept as long as its entry.
+
+        Args:
+            job: an open job.
+            jobs: where it is stored.
+        """
+        self._add_job(job)  # first: what is interrupted here is given up again
+        jobs.finish(job.id, JobState.FAILED, error=ATTEMPTS_EXHAUSTED)
+        with broker_errors():
+            self._client.expire(keys.job(job.id), DEAD_LETTER_TTL_S, gt=True)
+
+    def _add_job(self, job: Job) -> None:
         with broker_errors():
             reason = self._client.hget(keys.job(job.id), "last_failure")
         letter = DeadLetter(

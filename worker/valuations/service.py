@@ -39,8 +39,6 @@ OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a failure of the service's surroundings, like an audit log on a full disk. It counts
 as no attempt: an accepted job waits for the end of the outage."""
 
-ATTEMPTS_EXHAUSTED = "attempts-exhausted"
-
 log = get_logger("valuation")
 
 
@@ -196,16 +194,12 @@ class ValuationService:
         if job.cancel_requested:
             self._jobs.finish(job_id, JobState.CANCELLED)
         elif job.attempts >= self._max_attempts:
-            self._give_up(job)
+            self._dead_letters.give_up(job, self._jobs)
         elif (claim := self._claim(job)).state is ClaimState.BUSY:
             # Its worker is alive and ends it; this is not counted as an attempt.
             self._jobs.postpone(job_id, self._clock() + BUSY_RETRY_S)
         elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
-
-    def _give_up(self, job: Job) -> None:
-        self._dead_letters.add_job(job)
-        self._jobs.finish(job.id, JobState.FAILED, error=ATTEMPTS_EXHAUSTED)
 
     def _claim(self, job: Job) -> Claim:
         """Claim a job, or use the claim of the micro-batch that has valued its car."""

@@ -4,12 +4,10 @@ from collections.abc import Callable
 
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId
-from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
-from worker.valuations.service import ATTEMPTS_EXHAUSTED
 
 SWEEP_LIMIT = 1000
 """Most jobs of one sweep."""
@@ -60,8 +58,7 @@ class JobSweeper:
             self._jobs.forget(job_id)
             return 0
         if job.attempts >= self._max_attempts:
-            self._dead_letters.add_job(job)
-            self._jobs.finish(job_id, JobState.FAILED, error=ATTEMPTS_EXHAUSTED)
+            self._dead_letters.give_up(job, self._jobs)
             return 0
         try:
             self._send_job(job_id, is_long=job.is_long)
