@@ -14,7 +14,7 @@ import orjson
 
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest
-from shared.domain.car import USUALLY_STATED
+from shared.domain.car import REQUIRED_FIELDS, USUALLY_STATED
 from shared.domain.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
@@ -128,8 +128,18 @@ def batch_language(manifest: BatchManifest) -> Language:
 
 
 def constant_values(dialect: Dialect, validator: ColumnValidator) -> dict[str, Any]:
-    """Normal forms of the fields that the caller stated for all rows."""
-    return {field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()}
+    """Normal forms of the fields that the caller stated for all rows.
+
+    The API refuses a text that states no value, but manifests of older versions may have one.
+    """
+    values = {
+        field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()
+    }
+    return {
+        field: value
+        for field, value in values.items()
+        if value is not None or field in REQUIRED_FIELDS
+    }
 
 
 def pair_error(

@@ -56,7 +56,18 @@ CELLS = {
     "year": ["2020", "2018.0", "1890", "", "2,020", "02019", "12/2019", "20200", "année"],
     "fuel": ["Essence", "Diesel", "vapeur", "", "Electric"],
     "transmission": ["Manuelle", "auto", "", "?"],
-    "km_driven": ["0", "120000", "120 000", "120.000", "beaucoup", "", "2000001", "1e5", "99.0"],
+    "km_driven": [
+        "0",
+        "120000",
+        "120 000",
+        "120.000",
+        "beaucoup",
+        "",
+        "2000001",
+        "1e5",
+        "99.0",
+        '="7"',
+    ],
     "engine_cc": ["1500", "1598,5", "1.6", "", "10001", "1500.0", "1500.00", "-"],
     "Prix": [
         "150000",
@@ -89,6 +100,7 @@ CONSTANTS = (
     {},
     {"company": "Dacia"},
     {"fuel": "Essence", "km_driven": "15000"},
+    {"fuel": "charbon"},
     {"company": "Toyota", "model": "Corolla", "transmission": "Manuelle"},
 )
 """What a caller states for all rows of a file."""
