@@ -72,6 +72,9 @@ JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ra
 JOBS_POSTPONED = Counter(
     "jobs_postponed_total", "Attempts of jobs that wait for the audit log, a disk or a model."
 )
+DEAD_LETTERS = Counter(
+    "dead_letters_total", "Work that failed the maximum number of times.", ["kind"]
+)
 OWNERS_LOST = Counter(
     "owners_lost_total", "Worker processes that died or hung, found by their missing heartbeat."
 )

@@ -13,6 +13,7 @@ from shared.domain.clock import Clock
 from shared.domain.errors import DeadLetterNotFound
 from shared.domain.ids import BatchId, CallerId, is_id
 from shared.domain.job import Job, JobState
+from shared.metrics import DEAD_LETTERS
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.jobs import JobStore
@@ -89,6 +90,7 @@ class DeadLetters:
             pipeline.zadd(keys.DEAD_LETTERS, {letter.id: letter.failed_at})
             pipeline.zremrangebyscore(keys.DEAD_LETTERS, "-inf", expired)
             pipeline.execute()
+        DEAD_LETTERS.labels(kind=str(letter.kind)).inc()
 
     def give_up(self, job: Job, jobs: JobStore) -> None:
         """List a job that has used all its attempts, and end it; it is kept as long as its entry.
