@@ -17,6 +17,7 @@ from shared.domain.errors import BrokerUnavailable
 from shared.queue.celery_app import make_celery
 from shared.redis import keys
 from shared.redis.connections import connect
+from shared.redis.owners import BEAT_INTERVAL_S
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers, wait_until
 from worker import owners
@@ -64,13 +65,13 @@ def test_a_pool_process_without_heartbeat_is_killed(
     with monkeypatch.context() as inside:
         inside.setattr(os, "getpid", lambda: sleeper.pid)
         pool.write(1)
-    for _ in range(int(HUNG_AFTER_S / owners.BEAT_INTERVAL_S)):
+    for _ in range(int(HUNG_AFTER_S / BEAT_INTERVAL_S)):
         pool.kill_hung([process])
-        clock.now += owners.BEAT_INTERVAL_S
+        clock.now += BEAT_INTERVAL_S
         assert sleeper.poll() is None
     for _ in range(3):
         pool.kill_hung([process])
-        clock.now += owners.BEAT_INTERVAL_S
+        clock.now += BEAT_INTERVAL_S
     assert sleeper.wait(10) == -signal.SIGKILL
 
 
