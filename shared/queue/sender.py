@@ -87,7 +87,7 @@ def _from_wire(
 
 def error_from_code(code: str) -> DomainError:
     """The domain error that a worker reported by its code."""
-    for kind in (errors.ModelNotLoaded, errors.AuditUnavailable, errors.BrokerUnavailable):
+    for kind in errors.TEMPORARY_ERRORS:
         if kind.code == code:
             return kind()
     return ValuationFailed(reason=code)
