@@ -100,6 +100,7 @@ class OwnerThread:
         owner: this process.
         finished: returns how many messages of its list the process has finished so far.
         write_locally: called at each heartbeat, also while the broker is down.
+        restores: whether it looks for dead owners; one process of each worker is enough.
     """
 
     def __init__(
@@ -109,10 +110,12 @@ class OwnerThread:
         *,
         finished: Callable[[], int] = lambda: 0,
         write_locally: Callable[[], None] = lambda: None,
+        restores: bool = True,
     ) -> None:
         self._registry = OwnerRegistry(client, owner)
         self._finished = finished
         self._write_locally = write_locally
+        self._restores = restores
         self._reported = 0
         self._stop = threading.Event()
 
@@ -142,7 +145,7 @@ class OwnerThread:
         self._write_locally()
         finished = self._finished()
         try:
-            _, dead = self._registry.beat(finished - self._reported)
+            _, dead = self._registry.beat(finished - self._reported, restores=self._restores)
         except BrokerUnavailable:
             return  # others report the outage
         except Exception as error:
@@ -263,7 +266,10 @@ class WorkerOwners:
             self._registry = None  # that of the parent
             index = getattr(current_process(), "index", 0)
             self._thread = OwnerThread(
-                client, owner, write_locally=lambda: self._pool_heartbeats.write(index)
+                client,
+                owner,
+                write_locally=lambda: self._pool_heartbeats.write(index),
+                restores=False,
             )
         else:
             deliveries = OwnedChannel.deliveries
