@@ -21,6 +21,7 @@ from shared.redis.connections import connect
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
 from shared.redis.owners import Owner, OwnerRegistry
+from tests.conftest import wait_until
 from worker.model import Estimation
 from worker.valuations import claims as claims_module
 from worker.valuations import service
@@ -245,13 +246,16 @@ def test_a_suspended_worker_whose_message_was_taken_over_writes_no_record(
     other, _ = bench.other_worker()
 
     def suspended(cars):
+        wait_until(lambda: bench.broker.exists(keys.audit_claim("group")), what="its claim")
         bench.broker.zrem(keys.OWNERS, bench.owner.name)
-        other.begin("group")
+        taken_over.append(other.begin("group").state)
         return real(cars)
 
+    taken_over = []
     monkeypatch.setattr(claims_module, "VERIFY_AFTER_S", 0.0)
     monkeypatch.setattr(bench.models.model, "estimate", suspended)
     assert bench.group(bench.item(request_)) is None
+    assert taken_over == [ClaimState.DOUBTFUL]
     assert bench.recorded() == []
 
 
