@@ -78,6 +78,15 @@ DEAD_LETTERS = Counter(
 OWNERS_LOST = Counter(
     "owners_lost_total", "Worker processes that died or hung, found by their missing heartbeat."
 )
+RECORDS_UNREADABLE = Counter(
+    "records_unreadable_total",
+    "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
+    ["record"],
+)
+BROKER_REFUSALS = Counter(
+    "broker_full_total",
+    "Requests refused because the rest of the broker's memory is reserved for accepted work.",
+)
 BATCH_ROWS = Counter(
     "batch_rows_total",
     "Rows of batches, by outcome: valued, validated, rejected, failed.",

@@ -7,7 +7,8 @@ import time
 
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.names import TaskName
@@ -31,6 +32,7 @@ from worker.batches.value import BatchValuation
 from worker.model import Estimation, ModelRuntime
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
+from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
 from worker.valuations.sweep import JobSweeper
 
@@ -44,7 +46,7 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper]
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper]
 
 
 class WorkerProcess:
@@ -81,7 +83,8 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     """
     clock = time.time
     broker = connect(settings.redis_url)
-    jobs = _job_store(settings, broker, clock)
+    payloads = JobPayloads(open_job_store(settings))
+    jobs = _job_store(settings, broker, clock, payloads)
     sender = TaskSender(broker)
     dead_letters = DeadLetters(broker, clock)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
@@ -141,6 +144,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
+            JobPayloadSweeper(payloads, broker, clock),
         ),
     )
 
@@ -158,13 +162,20 @@ def resume_bulk_work(settings: Settings) -> None:
     with contextlib.closing(broker):
         steps, jobs = read_waiting(broker)
         lost = _ledger(settings, broker, time.time).expire_leases(steps)
-        if lost + _job_store(settings, broker, time.time).expire_leases(jobs):
+        store = _job_store(settings, broker, time.time, JobPayloads(open_job_store(settings)))
+        if lost + store.expire_leases(jobs):
             TaskSender(broker).send(TaskName.SWEEP, {})
 
 
-def _job_store(settings: Settings, broker: RedisClient, clock: Clock) -> JobStore:
+def _job_store(
+    settings: Settings, broker: RedisClient, clock: Clock, payloads: JobPayloads
+) -> JobStore:
     return JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=payloads,
     )
 
 

@@ -1,6 +1,8 @@
 """Replays and drops dead letters: work that failed the maximum number of times."""
 
 from shared.blobs.batch_files import BatchFiles, part_name
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_job_store
 from shared.domain.clock import Clock
 from shared.domain.errors import DeadLetterNotReplayable
 from shared.domain.ids import BatchId, JobId
@@ -22,7 +24,13 @@ def open_dead_letters(
     """The service of a process that has these connections."""
     return DeadLetterService(
         DeadLetters(broker, clock),
-        JobStore(broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s),
+        JobStore(
+            broker,
+            clock,
+            retention_s=settings.job_retention_s,
+            lease_s=settings.job_lease_s,
+            payloads=JobPayloads(open_job_store(settings)),
+        ),
         files,
         BatchLedger(
             broker,

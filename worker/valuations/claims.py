@@ -18,6 +18,7 @@ from shared.redis.connections import (
     RedisClient,
     broker_errors,
 )
+from shared.redis.job_scripts import ALLOW_OOM
 from shared.redis.jobs import MAX_LEASE_S
 from shared.redis.owners import LIVENESS, WORKING, Owner
 
@@ -140,8 +141,8 @@ class RedisClaims:
         self._clock = clock
         self._owner = owner
         self._client = client
-        self._claim_script = client.register_script(_CLAIM_SCRIPT)
-        self._release_script = client.register_script(_RELEASE_SCRIPT)
+        self._claim_script = client.register_script(ALLOW_OOM + _CLAIM_SCRIPT)
+        self._release_script = client.register_script(ALLOW_OOM + _RELEASE_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
         """Claim a message; if it was FRESH or DOUBTFUL, the caller has to write its records."""
