@@ -67,6 +67,17 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
         "en": "{label}: a foreign currency; expected {expected} (got {value}).",
     },
+    "unknown-unit": {
+        "fr": "Champ « {label} » : l'unité est absente ou inconnue ; attendu {expected} (reçu : "
+        "{value}).",
+        "en": "{label}: its unit is missing or not known; expected {expected} (got {value}).",
+    },
+    "object": {
+        "fr": "Champ « {label} » : attendu {expected}, ou un texte avec son unité, comme "
+        "{example} ; pas un objet (reçu : {value}).",
+        "en": "{label}: expected {expected}, or a text with its unit, such as {example}; not an "
+        "object (got {value}).",
+    },
     "converted": {
         "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
         "en": "{label}: {value} was converted from the unit that it states.",
@@ -317,6 +328,7 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
         label=field.label(language),
         expected=expected(field, language),
         value=quote(value, language),
+        example=quote(f"{field.example} {field.unit}", language),
     )
 
 
