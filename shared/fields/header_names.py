@@ -179,6 +179,12 @@ POWER_NAMES = (
 )
 """Names of columns of real or of fiscal power: the cells decide."""
 
+KW_WORDS = frozenset({
+    "leistung", "motorleistung", "nennleistung", "vermogen", "motorvermogen", "effekt",
+    "motoreffekt", "teho", "vykon", "moc", "power kilowatt",
+})  # fmt: skip
+"""Words for real power where kW and horsepower are both usual: without a unit it is not read."""
+
 MILEAGE_NAMES = "mileage, milage, vehicle mileage"
 """Names of columns of the odometer or of the fuel economy: the cells decide."""
 

@@ -356,6 +356,35 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
         "en": "The row below the header states units ({values}); it is no car.",
     },
+    "units-above-header": {
+        "fr": "La ligne au-dessus des titres indique des unités : {values}.",
+        "en": "The row above the header states units: {values}.",
+    },
+    "unclear-unit": {
+        "fr": "Colonne « {column} » : son unité n'est pas claire ({values}) ; seules ses valeurs "
+        "qui indiquent leur unité sont lues. Écrivez-la dans le titre : « {label} ({unit}) », "
+        "par exemple.",
+        "en": "Column {column}: its unit is not clear ({values}); only those of its values are "
+        "read that state their unit. Write it in the header: {label} ({unit}), for example.",
+    },
+    "read-where-blank": {
+        "fr": "Colonne « {column} » : là où elle est vide, la valeur est lue dans une autre "
+        "colonne (colonne, unité : {values}).",
+        "en": "Column {column}: where it is blank, the value is read from another column (column, "
+        "unit: {values}).",
+    },
+    "unpriced-constant": {
+        "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) ne change pas le prix, "
+        "faute d'annonces comparables ; une voiture endommagée vaut moins.",
+        "en": "{label}: the constant stated with the upload ({values}) does not change the price, "
+        "for lack of comparable listings; a damaged car is worth less.",
+    },
+    "open-range-constant": {
+        "fr": "« {label} » : la valeur commune donnée à l'envoi est une tranche ouverte, lue comme "
+        "sa borne ({values}).",
+        "en": "{label}: the constant stated with the upload is an open range, read as its bound "
+        "({values}).",
+    },
     "foreign-currency": {
         "fr": "Les prix ne sont pas en dirhams (colonne, monnaie : {values}) : ils ne sont pas "
         "comparés aux estimations.",

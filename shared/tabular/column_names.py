@@ -274,3 +274,18 @@ def near_field(name: str, fields: Iterable[str]) -> str | None:
     )
     near = {FIELD_BY_KEY[known] for known, *_ in found}
     return near.pop() if len(near) == 1 and near <= wanted else None
+
+
+def find_column(header: Sequence[str], wanted: str) -> int | None:
+    """Index of a column by its position (`#3`), its name, or another spelling of its name."""
+    if wanted in header:
+        return list(header).index(wanted)
+    position = wanted.removeprefix("#")
+    is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
+    if wanted.startswith("#") and is_number:
+        return int(position) - 1 if 1 <= int(position) <= len(header) else None
+    for spelling in (fold, header_key):
+        names = [spelling(name) for name in header]
+        if spelling(wanted) and spelling(wanted) in names:
+            return names.index(spelling(wanted))
+    return None

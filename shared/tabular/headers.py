@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.names import fold
-from shared.domain.table import ColumnMatch, Notice, UnitColumn
+from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.units import UNSTATED, own_unit
+from shared.fields.header_names import KW_WORDS
+from shared.fields.units import UNSTATED, find_unit, own_unit
 from shared.tabular import cell_evidence
 from shared.tabular.cell_evidence import MIN_SHARE, Column, unit_share
 from shared.tabular.column_names import (
@@ -17,6 +17,7 @@ from shared.tabular.column_names import (
     MILEAGE_KEYS,
     NAME_MAX_CHARS,
     POWER_KEYS,
+    find_column,
     header_key,
     near_field,
     read_name,
@@ -32,23 +33,12 @@ from shared.tabular.missing_columns import (
 )
 from shared.tabular.units import (
     find_prices,
+    in_currency_of_titles,
     measured_field,
     unit_column,
     units_beside,
     units_by_row,
 )
-
-CONFIDENCE = {
-    "given": 1.0,
-    "name": 1.0,
-    "alias": 0.95,
-    "alias-and-unit": 0.9,
-    "date": 0.85,
-    "cells": 0.85,
-    "title": 0.8,
-    "near": 0.7,
-}
-"""Confidence by the header alone; invalid cells lower it, at worst to half."""
 
 RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
 """Of the columns for one field; a usual alias has 3, another synonym 2."""
@@ -90,6 +80,8 @@ class MatchedColumns(NamedTuple):
     """Units by field that are not the field's own."""
     unit_columns: dict[str, UnitColumn]
     """By field: the column that states the unit of each row."""
+    other_columns: dict[str, OtherColumn]
+    """Columns with values in other units, read where the field's own column is blank."""
     currency: str | None
     """The foreign currency of the prices."""
     notices: tuple[Notice, ...]
@@ -103,6 +95,7 @@ class _Matcher:
         self._rows = rows
         self.found: dict[str, _Candidate] = {}
         self._unit_columns: dict[str, int] = {}
+        self.other_columns: dict[str, OtherColumn] = {}
         self.notices: list[Notice] = []
         self.problems: list[FieldProblem] = repeated_names(header)
         self._has_title = False
@@ -160,15 +153,53 @@ class _Matcher:
                 self._report_contradiction(field, best, other)
                 return None
             best = better
-        others = [self.header[each.column] for each in candidates if each.column != best.column]
+        others = [
+            self.header[each.column]
+            for each in candidates
+            if each.column != best.column and not self._add_other_unit(best, each)
+        ]
         if others:
             values = tuple(shorten(name) for name in others)
             self.notices.append(Notice(code="other-column", field=field, values=values))
         return best
 
+    def _add_other_unit(self, best: _Candidate, other: _Candidate) -> bool:
+        """Whether a column holds the values of another one in another unit; it is kept then."""
+        field, units = best.field, (best.unit, other.unit)
+        if None in units or best.unit == other.unit or field in self.other_columns:
+            return False
+        cells, other_cells = self.cells_of(best.column), self.cells_of(other.column)
+        if cell_evidence.agreement(field, cells, other_cells, units) < AGREEMENT:
+            return False
+        self._read_where_blank(field, other.column, str(other.unit))
+        return True
+
+    def _read_where_blank(self, field: str, index: int, unit: str) -> None:
+        self.other_columns[field] = OtherColumn(index=index, unit=unit)
+        values = (shorten(self.header[index]), unit)
+        self.notices.append(Notice(code="read-where-blank", field=field, values=values))
+
+    def add_merged(self, stated: Mapping[int, str]) -> None:
+        """Columns without a name that share the name before them, and have another unit.
+
+        Args:
+            stated: texts of the units in a row above or below the header, by column.
+        """
+        fields = {candidate.column: field for field, candidate in self.found.items()}
+        for index, text in stated.items():
+            field = fields.get(index - 1)
+            is_unnamed = index not in fields and self.header[index] == f"column_{index + 1}"
+            if field is None or not is_unnamed or field in self.other_columns:
+                continue
+            unit = find_unit(field, text)
+            if unit is not None:
+                self._read_where_blank(field, index, unit)
+
     def _better(self, one: _Candidate, other: _Candidate) -> _Candidate | None:
         cells, other_cells = self.cells_of(one.column), self.cells_of(other.column)
-        valid, other_valid = (_valid_share(one.field, each) for each in (cells, other_cells))
+        valid, other_valid = (
+            cell_evidence.valid_share(one.field, each) for each in (cells, other_cells)
+        )
         if valid >= GOOD_SHARE and other_valid < BAD_SHARE:
             return one
         if other_valid >= GOOD_SHARE and valid < BAD_SHARE:
@@ -202,7 +233,7 @@ class _Matcher:
     def _can_be(self, field: str, index: int) -> bool:
         """Whether a column has a cell that the field accepts, or no filled cells."""
         cells = self.cells_of(index)
-        return all(map(is_blank, cells)) or _valid_share(field, cells) > 0
+        return all(map(is_blank, cells)) or cell_evidence.valid_share(field, cells) > 0
 
     def add_replaced(self, constant: set[str]) -> None:
         """Notices of columns that are not read because their field has one value for all rows."""
@@ -309,25 +340,31 @@ class _Matcher:
         return {
             field: ColumnMatch(
                 index=candidate.column,
-                confidence=confidence_of(candidate.basis, field, self.cells_of(candidate.column)),
+                confidence=cell_evidence.confidence_of(
+                    candidate.basis, field, self.cells_of(candidate.column)
+                ),
                 basis=candidate.basis,
             )
             for field, candidate in self.found.items()
             if field != ASKING_PRICE
         }
 
-    def units(self, below: Mapping[int, str]) -> tuple[dict[str, str], dict[str, UnitColumn]]:
+    def units(
+        self, below: Mapping[int, str], titles: Sequence[str] = ()
+    ) -> tuple[dict[str, str], dict[str, UnitColumn]]:
         """The units of whole columns that are not the fields' own; the columns with units.
 
         Args:
-            below: texts of units in a row below the header, by column.
+            below: texts of units in a row below or above the header, by column.
+            titles: other texts above the header that may be units.
         """
         units, unit_columns = {}, {}
         for field, candidate in self.found.items():
-            unit = candidate.unit
-            if candidate.column in below:
-                named = read_name(f"{self.header[candidate.column]} ({below[candidate.column]})")
-                unit = unit if named is None else named.unit or unit
+            unit, unclear = self._stated_unit(field, candidate, below, titles)
+            if unclear:
+                units[field] = UNSTATED
+                self.notices.append(Notice(code="unclear-unit", field=field, values=unclear))
+                continue
             if field in self._unit_columns:
                 stated = unit or unit_among_words(field, self.header[candidate.column])
                 found = unit_column(field, self._unit_columns[field], stated, self.cells_of)
@@ -347,13 +384,37 @@ class _Matcher:
                 self.notices.append(Notice(code="unit-not-stated", field=field))
         return units, unit_columns
 
+    def _stated_unit(
+        self,
+        field: str,
+        candidate: _Candidate,
+        stated: Mapping[int, str],
+        titles: Sequence[str],
+    ) -> tuple[str | None, tuple[str, ...]]:
+        """The unit of a column by its name and the rows around it; the texts that contradict."""
+        name, text = self.header[candidate.column], stated.get(candidate.column)
+        own = candidate.unit or unit_among_words(field, name)
+        if text is not None:
+            unit = find_unit(field, text)
+            if unit is not None and own is not None and unit != own:
+                return None, (own, unit)
+            named = read_name(f"{name} ({text})")
+            return unit or (named.unit if named is not None else None) or candidate.unit, ()
+        if own is not None or field in self._unit_columns:
+            return candidate.unit, ()
+        if field == "max_power_bhp" and not KW_WORDS.isdisjoint(header_key(name).split()):
+            cells = self.cells_of(candidate.column)
+            if not cell_evidence.have_letters(cells):
+                return None, ("kW", "PS")
+        others = (find_unit(field, each) for each in titles)
+        return None, tuple(each for each in others if each not in (None, own_unit(field)))
+
     def _may_be_miles(self, candidate: _Candidate) -> bool:
         """Whether neither the name "mileage" nor the cells of such a column state the unit."""
         is_named_so = header_key(self.header[candidate.column]) in MILEAGE_KEYS
         if candidate.basis == "given" or not is_named_so:
             return False
-        cells = self.cells_of(candidate.column)
-        return not any(character.isalpha() for cell in cells for character in cell)
+        return not cell_evidence.have_letters(self.cells_of(candidate.column))
 
 
 def match_columns(
@@ -363,7 +424,8 @@ def match_columns(
     *,
     constants: Mapping[str, str] | None = None,
     has_header: bool = True,
-    units_below: Mapping[int, str] | None = None,
+    units_around: Mapping[int, str] | None = None,
+    titles: Sequence[str] = (),
 ) -> MatchedColumns:
     """The column of each field that the file has.
 
@@ -374,13 +436,14 @@ def match_columns(
         rows: some rows of the file, for the evidence of their cells.
         constants: texts of fields that hold for all rows; these fields are in no column.
         has_header: whether the names are the file's own.
-        units_below: texts of the units in a row below the header, by column.
+        units_around: texts of the units in a row below or above the header, by column.
+        titles: other texts above the header that may be units.
 
     Raises:
         UnreadableUpload: a required column is missing, a name occurs twice, or two columns of a
             required field contradict each other.
     """
-    constant, below = set(constants or {}), units_below or {}
+    constant, below = set(constants or {}), units_around or {}
     given = [(field, wanted) for field, wanted in given if field not in constant]
     matcher = _Matcher(header, rows)
     matcher.add_given(given)
@@ -390,6 +453,7 @@ def match_columns(
     if not has_header:
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
+    matcher.add_merged(below)
     matcher.add_units()
     matcher.add_replaced(constant)
     matcher.add_missing(constant)
@@ -398,6 +462,7 @@ def match_columns(
     prices = find_prices(
         names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
     )
+    prices = in_currency_of_titles(prices, names, matcher.cells_of, titles)
     if matcher.problems:
         matcher.list_columns(prices.column)
         raise UnreadableUpload(matcher.problems)
@@ -406,9 +471,9 @@ def match_columns(
     match = None
     if prices.column is not None:
         cells = matcher.cells_of(prices.column)
-        confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
+        confidence = cell_evidence.confidence_of(prices.basis, ASKING_PRICE, cells)
         match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
-    units, unit_columns = matcher.units(below)
+    units, unit_columns = matcher.units(below, titles)
     if prices.column is not None and prices.unit_column is not None:
         unit_columns[ASKING_PRICE] = prices.unit_column
     if prices.column is not None and prices.unit is not None:
@@ -416,7 +481,15 @@ def match_columns(
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
         notices = (_no_header(matcher.matches(), match), *notices)
-    return MatchedColumns(matcher.matches(), match, units, unit_columns, prices.currency, notices)
+    return MatchedColumns(
+        columns=matcher.matches(),
+        asking=match,
+        units=units,
+        unit_columns=unit_columns,
+        other_columns=matcher.other_columns,
+        currency=prices.currency,
+        notices=notices,
+    )
 
 
 def _with_units(header: Sequence[str], below: Mapping[int, str]) -> list[str]:
@@ -434,21 +507,6 @@ def _no_header(columns: Mapping[str, ColumnMatch], asking: ColumnMatch | None) -
     return Notice(
         code="no-header", values=tuple(f"#{index + 1}: {fields[index]}" for index in sorted(fields))
     )
-
-
-def find_column(header: Sequence[str], wanted: str) -> int | None:
-    """Index of a column by its position (`#3`), its name, or another spelling of its name."""
-    if wanted in header:
-        return list(header).index(wanted)
-    position = wanted.removeprefix("#")
-    is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
-    if wanted.startswith("#") and is_number:
-        return int(position) - 1 if 1 <= int(position) <= len(header) else None
-    for spelling in (fold, header_key):
-        names = [spelling(name) for name in header]
-        if spelling(wanted) and spelling(wanted) in names:
-            return names.index(spelling(wanted))
-    return None
 
 
 def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:
@@ -482,17 +540,3 @@ def _field_of_mileage(cells: Column, units: Column) -> str | None:
         if unit_share(field, units) > MIN_SHARE:
             return field
     return "km_driven" if cell_evidence.is_odometer(cells) else None
-
-
-def confidence_of(basis: str, field: str, cells: Column) -> float:
-    """Confidence that a column with these cells is a field, given the evidence of its header."""
-    filled = [cell for cell in cells if not is_blank(cell)]
-    share = cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))
-    return round(CONFIDENCE[basis] * (0.5 + 0.5 * (share if filled else 1.0)), 2)
-
-
-def _valid_share(field: str, cells: Column) -> float:
-    """Share of the filled cells that have a normal form; brands must be known ones."""
-    if field == "company":
-        return cell_evidence.share(cells, cell_evidence.is_brand)
-    return cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))

@@ -123,6 +123,31 @@ def _read_column(
     return PriceColumn(index, basis, None, notices, found)
 
 
+def in_currency_of_titles(
+    prices: PriceColumn,
+    header: Sequence[str],
+    cells_of: Callable[[int], Column],
+    titles: Sequence[str],
+) -> PriceColumn:
+    """A column of prices in the currency that the rows above the header state, if it states none.
+
+    Args:
+        prices: the column.
+        header: the names of the file's columns.
+        cells_of: the first cells of a column.
+        titles: texts above the header that may be currencies.
+    """
+    index = prices.column
+    if index is None or prices.unit_column is not None:
+        return prices
+    own = (split_words(header[index]), *cells_of(index))
+    words = (find_currency(text) for text in titles if " " not in text)
+    foreign = next((code for code in words if code not in (None, DIRHAM)), None)
+    if foreign is None or any(find_currency(text) == DIRHAM for text in own):
+        return prices
+    return _foreign(header[index], foreign)
+
+
 def _foreign(name: str, currency: str) -> PriceColumn:
     notice = Notice(code="foreign-currency", values=(shorten(name), currency))
     return PriceColumn(currency=currency, notices=(notice,))
