@@ -103,10 +103,11 @@ def place_header(
         first: its cells: a header, or the first car.
         rows: the rows below.
         options: of the caller; `header` decides.
-        kind: of the file; Parquet and JSON name their columns.
+        kind: of the file; Parquet and JSON objects name their columns.
         titles: the rows above the first one.
     """
-    can_lack_header = kind in (FileKind.CSV, FileKind.XLSX)
+    is_row = kind is FileKind.JSON and is_car(first)  # a list of lists; names are no car
+    can_lack_header = kind in (FileKind.CSV, FileKind.XLSX) or is_row
     is_headless = options.header is False or (options.header is None and _is_car(first, options))
     if can_lack_header and is_headless:
         return HeaderPlace(
