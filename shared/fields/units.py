@@ -59,8 +59,8 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "max_power_bhp": (
         Unit("bhp", 1, "bhp hp whp"),
         Unit(
-            "PS", BHP_PER_METRIC_HP, "ps ch chdin din pk cheval chevaux chevauxdin pferdestarken "
-            "حصان",
+            "PS", BHP_PER_METRIC_HP, "ps ch chdin din pk cp hk km bg cheval chevaux "
+            "chevauxdin pferdestarken حصان",
         ),
         Unit(
             "CV", BHP_PER_METRIC_HP, "cv cvdin cavalli caballos",

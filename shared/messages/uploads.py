@@ -367,6 +367,12 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "en": "Column {column}: its unit is not clear ({values}); only those of its values are "
         "read that state their unit. Write it in the header: {label} ({unit}), for example.",
     },
+    "shared-affix": {
+        "fr": "Les titres sont lus sans ce que plusieurs ont en commun : « {values} ». Sinon : "
+        "?columns=.",
+        "en": "Headers are read without what several have in common: {values}. If that is wrong, "
+        "use ?columns=.",
+    },
     "read-where-blank": {
         "fr": "Colonne « {column} » : là où elle est vide, la valeur est lue dans une autre "
         "colonne (colonne, unité : {values}).",

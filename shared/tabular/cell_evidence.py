@@ -249,6 +249,16 @@ def unit_share(field: str, cells: Column) -> float:
     return share(cells, lambda cell: kind.find_unit(cell) is not None)
 
 
+def may_count_thousands(cells: Column) -> bool:
+    """Whether the cells of a column of distances are small numbers, some of them with decimals."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    numbers = [parse_number(cell, whole=False) for cell in filled]
+    known = [number for number in numbers if number is not None]
+    decimals = sum(not is_valid("km_driven", cell) for cell in filled)
+    is_small = bool(known) and max(known) < ODOMETER_MIN_KM
+    return is_small and len(known) == len(filled) and decimals > MIN_SHARE * len(known) / 2
+
+
 def have_letters(cells: Column) -> bool:
     """Whether a cell of a column has a letter, so that it may state a unit."""
     return any(character.isalpha() for cell in cells for character in cell)

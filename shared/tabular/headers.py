@@ -8,10 +8,9 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.header_names import KW_WORDS
 from shared.fields.units import UNSTATED, find_unit, own_unit
 from shared.tabular import cell_evidence
-from shared.tabular.cell_evidence import MIN_SHARE, Column, unit_share
+from shared.tabular.cell_evidence import Column, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
     MILEAGE_KEYS,
@@ -20,6 +19,7 @@ from shared.tabular.column_names import (
     find_column,
     header_key,
     near_field,
+    plain_names,
     read_name,
     unit_among_words,
 )
@@ -27,17 +27,23 @@ from shared.tabular.missing_columns import (
     ambiguous_column,
     list_columns,
     missing_columns,
+    no_header,
     repeated_names,
     shorten,
     unknown_column,
 )
 from shared.tabular.units import (
+    field_of_mileage,
     find_prices,
     in_currency_of_titles,
+    may_be_miles,
     measured_field,
+    unclear_units,
+    unit_around,
     unit_column,
     units_beside,
     units_by_row,
+    with_units,
 )
 
 RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
@@ -92,11 +98,15 @@ class _Matcher:
 
     def __init__(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self.header = header
+        self.names, left_out = plain_names(header)
+        """The names of the columns as they are read."""
         self._rows = rows
         self.found: dict[str, _Candidate] = {}
         self._unit_columns: dict[str, int] = {}
         self.other_columns: dict[str, OtherColumn] = {}
         self.notices: list[Notice] = []
+        if left_out:
+            self.notices.append(Notice(code="shared-affix", values=(left_out.strip(),)))
         self.problems: list[FieldProblem] = repeated_names(header)
         self._has_title = False
 
@@ -116,14 +126,14 @@ class _Matcher:
             if wanted and index is None:
                 self.problems.append(unknown_column(self.header, wanted))
             if index is not None:
-                named = read_name(self.header[index])
+                named = read_name(self.names[index])
                 unit = named.unit if named is not None and named.field == field else None
                 self.found[field] = _Candidate(index, field, "given", unit, RANKS["given"])
 
     def add_named(self, settled: set[str]) -> None:
         """The columns whose names are known, except those of settled fields."""
         rivals: dict[str, list[_Candidate]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field not in settled:
                 rivals.setdefault(candidate.field, []).append(candidate)
@@ -133,7 +143,7 @@ class _Matcher:
                 self._accept(best)
 
     def _candidate(self, index: int, name: str) -> _Candidate | None:
-        units = units_beside(self.header, index, self.cells_of)
+        units = units_beside(self.names, index, self.cells_of)
         return _candidate(index, name, self.cells_of(index), units)
 
     def _accept(self, candidate: _Candidate) -> None:
@@ -221,7 +231,7 @@ class _Matcher:
         """The columns whose names are one letter away from a known one."""
         wanted = [name for name in NEAR_FIELDS if name not in self.found and name not in settled]
         near: dict[str, list[int]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             if index not in self.taken and read_name(name) is None:
                 field = near_field(name, wanted)
                 if field is not None:
@@ -238,10 +248,10 @@ class _Matcher:
     def add_replaced(self, constant: set[str]) -> None:
         """Notices of columns that are not read because their field has one value for all rows."""
         replaced: dict[str, list[str]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field in constant:
-                replaced.setdefault(candidate.field, []).append(shorten(name))
+                replaced.setdefault(candidate.field, []).append(shorten(self.header[index]))
         for field, names in replaced.items():
             notice = Notice(code="constant-over-column", field=field, values=tuple(names))
             self.notices.append(notice)
@@ -254,7 +264,7 @@ class _Matcher:
             return
         company, model = self.found.get("company"), self.found.get("model")
         index = cell_evidence.find_title_column(
-            self.header,
+            self.names,
             self.taken,
             self.cells_of,
             company=None if company is None else company.column,
@@ -331,7 +341,7 @@ class _Matcher:
         columns = {field: candidate.column for field, candidate in self.found.items()}
         for index in range(len(self.header)):
             if index not in self.taken:
-                field = measured_field(self.header, index, self.cells_of(index), columns)
+                field = measured_field(self.names, index, self.cells_of(index), columns)
                 if field is not None:
                     self._unit_columns.setdefault(field, index)
 
@@ -360,14 +370,20 @@ class _Matcher:
         """
         units, unit_columns = {}, {}
         for field, candidate in self.found.items():
-            unit, unclear = self._stated_unit(field, candidate, below, titles)
+            name, cells = self.names[candidate.column], self.cells_of(candidate.column)
+            named = candidate.unit or unit_among_words(field, name)
+            has_column = field in self._unit_columns
+            around = below.get(candidate.column)
+            above = () if has_column else titles
+            unclear = unclear_units(field, name, named, cells, around=around, titles=above)
             if unclear:
                 units[field] = UNSTATED
                 self.notices.append(Notice(code="unclear-unit", field=field, values=unclear))
                 continue
-            if field in self._unit_columns:
-                stated = unit or unit_among_words(field, self.header[candidate.column])
-                found = unit_column(field, self._unit_columns[field], stated, self.cells_of)
+            unit = unit_around(field, name, around) or candidate.unit
+            if has_column:
+                column = self._unit_columns[field]
+                found = unit_column(field, column, unit or named, self.cells_of)
                 unit_columns[field] = found
                 if found.usual is None:
                     self.notices.append(units_by_row(self.header, field, found))
@@ -376,45 +392,11 @@ class _Matcher:
             if unit is not None and unit != own_unit(field):
                 units[field] = unit
                 self.notices.append(Notice(code="unit-converted", field=field, values=(unit,)))
-            elif unit is None and cell_evidence.state_other_units(
-                field, self.cells_of(candidate.column)
-            ):
+            elif unit is None and cell_evidence.state_other_units(field, cells):
                 units[field] = UNSTATED
-            elif unit is None and field == "km_driven" and self._may_be_miles(candidate):
+            elif candidate.basis != "given" and unit is None and may_be_miles(field, name, cells):
                 self.notices.append(Notice(code="unit-not-stated", field=field))
         return units, unit_columns
-
-    def _stated_unit(
-        self,
-        field: str,
-        candidate: _Candidate,
-        stated: Mapping[int, str],
-        titles: Sequence[str],
-    ) -> tuple[str | None, tuple[str, ...]]:
-        """The unit of a column by its name and the rows around it; the texts that contradict."""
-        name, text = self.header[candidate.column], stated.get(candidate.column)
-        own = candidate.unit or unit_among_words(field, name)
-        if text is not None:
-            unit = find_unit(field, text)
-            if unit is not None and own is not None and unit != own:
-                return None, (own, unit)
-            named = read_name(f"{name} ({text})")
-            return unit or (named.unit if named is not None else None) or candidate.unit, ()
-        if own is not None or field in self._unit_columns:
-            return candidate.unit, ()
-        if field == "max_power_bhp" and not KW_WORDS.isdisjoint(header_key(name).split()):
-            cells = self.cells_of(candidate.column)
-            if not cell_evidence.have_letters(cells):
-                return None, ("kW", "PS")
-        others = (find_unit(field, each) for each in titles)
-        return None, tuple(each for each in others if each not in (None, own_unit(field)))
-
-    def _may_be_miles(self, candidate: _Candidate) -> bool:
-        """Whether neither the name "mileage" nor the cells of such a column state the unit."""
-        is_named_so = header_key(self.header[candidate.column]) in MILEAGE_KEYS
-        if candidate.basis == "given" or not is_named_so:
-            return False
-        return not cell_evidence.have_letters(self.cells_of(candidate.column))
 
 
 def match_columns(
@@ -458,7 +440,7 @@ def match_columns(
     matcher.add_replaced(constant)
     matcher.add_missing(constant)
     asking = matcher.found.get(ASKING_PRICE)
-    names = _with_units(header, below)
+    names = with_units(matcher.names, below)
     prices = find_prices(
         names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
     )
@@ -480,7 +462,7 @@ def match_columns(
         units[ASKING_PRICE] = prices.unit
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
-        notices = (_no_header(matcher.matches(), match), *notices)
+        notices = (no_header(matcher.matches(), match), *notices)
     return MatchedColumns(
         columns=matcher.matches(),
         asking=match,
@@ -489,23 +471,6 @@ def match_columns(
         other_columns=matcher.other_columns,
         currency=prices.currency,
         notices=notices,
-    )
-
-
-def _with_units(header: Sequence[str], below: Mapping[int, str]) -> list[str]:
-    """Headers together with the units below them."""
-    return [
-        f"{name} ({below[index]})" if index in below else name for index, name in enumerate(header)
-    ]
-
-
-def _no_header(columns: Mapping[str, ColumnMatch], asking: ColumnMatch | None) -> Notice:
-    """The notice that a file has no header, with what its columns were taken for."""
-    fields = {match.index: field for field, match in columns.items()}
-    if asking is not None:
-        fields[asking.index] = ASKING_PRICE
-    return Notice(
-        code="no-header", values=tuple(f"#{index + 1}: {fields[index]}" for index in sorted(fields))
     )
 
 
@@ -520,7 +485,7 @@ def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidat
     """
     key = header_key(name).removesuffix(" amount") if len(name) <= NAME_MAX_CHARS else ""
     if key in MILEAGE_KEYS:
-        field = _field_of_mileage(cells, units)
+        field = field_of_mileage(cells, units)
         return _Candidate(index, field, "cells", rank=RANKS["cells"]) if field else None
     found = read_name(name)
     if name not in CAR_FIELDS and key in POWER_KEYS:
@@ -532,11 +497,3 @@ def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidat
         return None
     rank = RANKS.get(found.basis, 3 if key in _USUAL_KEYS else 2)
     return _Candidate(index, found.field, found.basis, found.unit, rank)
-
-
-def _field_of_mileage(cells: Column, units: Column) -> str | None:
-    """The field of a column named "mileage": the odometer, or the fuel economy."""
-    for field in ("km_driven", "mileage_mpg"):
-        if unit_share(field, units) > MIN_SHARE:
-            return field
-    return "km_driven" if cell_evidence.is_odometer(cells) else None

@@ -63,7 +63,9 @@ def named_rows(rows: Iterator[Sequence[Any]]) -> Iterator[Record]:
         names = [f"column_{place}" for place in range(1, len(first) + 1)]
         yield _named(names, first)
     else:
-        names = [str(name) for name in first]
+        # A repeated name stays apart from the first one; it is refused as in any other file.
+        texts = [str(name).strip() for name in first]
+        names = [text + " " * texts[:at].count(text) for at, text in enumerate(texts)]
     for row in rows:
         yield _named(names, row)
 
