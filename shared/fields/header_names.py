@@ -24,7 +24,7 @@ HEADER_NAMES: dict[str, str] = {
         "fahrzeugmodell, automodell, baureihe, modellreihe, modelo, modello, الموديل, موديل, "
         "الطراز, طراز, موديل السيارة, اسم الموديل, طراز السيارة, modellbezeichnung, "
         "handelsname, handelsbezeichnung, verkaufsbezeichnung, modelbezeichnung, type modele, "
-        "modele auto, model vehicle, typemodele, mod, model pojazdu, model samochodu, arac "
+        "modele auto, model vehicle, typemodele, model pojazdu, model samochodu, arac "
         "modeli, modello auto, modello veicolo, modelo coche, modelo carro, modelo vehiculo, "
         "modelo veiculo"
     ),
