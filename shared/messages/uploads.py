@@ -233,15 +233,17 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
         "fr": (
             "Format refusé",
             (
-                "Attendu : {expected} (reçu : {given}). Ouvrez le fichier dans Excel ou le "
-                "logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
+                "Attendu : {expected} (reçu : {given}). Une archive (ZIP, 7-Zip, RAR) doit être "
+                "décompressée : envoyez le fichier qu'elle contient. Sinon, ouvrez le fichier dans "
+                "Excel ou le logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
             ),
         ),
         "en": (
             "Unsupported format",
             (
-                "Expected {expected} (got {given}). Open the file in Excel or the program that "
-                "wrote it, and save it as .xlsx or CSV."
+                "Expected {expected} (got {given}). Unpack an archive (ZIP, 7-Zip, RAR) and send "
+                "the file in it. Otherwise open the file in Excel or the program that wrote it, "
+                "and save it as .xlsx or CSV."
             ),
         ),
     },

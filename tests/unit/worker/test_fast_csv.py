@@ -333,6 +333,21 @@ def simple_file(delimiter: str = ",", rows: int = 10) -> bytes:
     return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
 
 
+@pytest.mark.parametrize(
+    "options", [{"language": "fr"}, {"language": "en"}, {"language": "fr", "dry_run": True}]
+)
+def test_texts_that_occur_once_get_the_notes_of_the_general_engine(options: dict[str, Any]) -> None:
+    unreadable = [
+        f"R1,Toyota,Corolla,2020,vapeur n° {n},boîte {n % 3},à peu près {n} lieues,gros {n % 2},Fès"
+        for n in range(40)
+    ]
+    readable = ["R2,Toyota,Corolla,2020,Diesel,auto,90000,1500,Fès"] * 5
+    rejected = [f"R3,Toyota,Corolla,an {n},Diesel,auto,compteur {n},1500,Fès" for n in range(5)]
+    lines = [",".join(HEADER), *unreadable, *readable, *rejected, *unreadable[:7]]
+    batch = manifest(**options)
+    assert check("\n".join(lines).encode(), batch, rows=30) == [True, True]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_usual_file_is_handled_by_the_compiled_loops(delimiter: str) -> None:
     assert check(simple_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]

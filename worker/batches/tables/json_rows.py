@@ -105,7 +105,7 @@ def _flatten(record: Record) -> dict[str, Any]:
             continue
         for inner, member in zip(value, map(_plain, value.values()), strict=True):
             if isinstance(member, dict) and _has_columns(member):
-                flat |= {f"{name}.{inner}.{last}": part for last, part in member.items()}
+                flat |= {f"{name}.{inner}.{last}": _plain(part) for last, part in member.items()}
             else:
                 flat[f"{name}.{inner}"] = member
     return flat
