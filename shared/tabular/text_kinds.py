@@ -27,9 +27,10 @@ _DIF = re.compile(r"TABLE\r?\n0,1\r?\n\"")
 
 
 _SQL = re.compile(
-    r"(?:--.*\r?\n|#.*\r?\n|/\*.*?\*/;?|\s|(?:SET|USE|DROP|LOCK|BEGIN|START|PRAGMA)\b[^;]*;)*"
-    r"(?:INSERT\s+(?:IGNORE\s+)?INTO|REPLACE\s+INTO|CREATE\s+(?:TEMPORARY\s+)?(?:TABLE|DATABASE|SCHEMA)"
-    r"|COPY\s+\S+\s*\([^)]*\)\s+FROM\s+stdin)\s*[\s;]",
+    r"(?:--.*\r?\n|#.*\r?\n|/\*(?:[^*]|\*(?!/))*\*/;?|\s"
+    r"|(?:SET|USE|DROP|LOCK|BEGIN|START|PRAGMA)\b[^;]*;)*"
+    r"(?:INSERT\s+(?:IGNORE\s+)?INTO|REPLACE\s+INTO"
+    r"|CREATE\s+(?:TEMPORARY\s+)?(?:TABLE|DATABASE|SCHEMA)|COPY\s+\S+\s*\([^)]*\)\s+FROM\s+stdin)\s*[\s;]",
     re.IGNORECASE,
 )
 """A dump of a database: statements, after comments and settings."""
