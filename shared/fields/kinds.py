@@ -478,7 +478,7 @@ class Number(CarField):
 
     def _may_be_thousands(self, value: Any, number: float) -> bool:
         """Whether a number in a text is too small for the decimals that it has."""
-        has_decimals = number < self.decimals_from and number != int(number)
+        has_decimals = 0 <= number < self.decimals_from and number != int(number)
         return has_decimals and isinstance(value, str) and _DECIMALS.fullmatch(value) is not None
 
     def _bounded(self, number: float) -> int | float:
