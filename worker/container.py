@@ -7,7 +7,8 @@ import time
 
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.names import TaskName
@@ -28,6 +29,7 @@ from worker.batches.value import BatchValuation
 from worker.model import Estimation, ModelRuntime
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
+from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
 from worker.valuations.sweep import JobSweeper
 
@@ -41,7 +43,7 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper]
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper]
 
 
 class WorkerProcess:
@@ -73,8 +75,13 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     """
     clock = time.time
     broker = connect(settings.redis_url)
+    payloads = JobPayloads(open_job_store(settings))
     jobs = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=payloads,
     )
     sender = TaskSender(broker)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
@@ -129,6 +136,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
+            JobPayloadSweeper(payloads, broker, clock),
         ),
     )
 

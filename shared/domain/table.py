@@ -30,6 +30,12 @@ class Detection:
     """The evidence: `given`, `byte-order-mark`, `valid-utf-8`, …"""
 
 
+def known_members(kind: type[Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a stored record that a dataclass or named tuple has; others are newer."""
+    names = getattr(kind, "_fields", None) or [each.name for each in dataclasses.fields(kind)]
+    return {name: members[name] for name in names if name in members}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnMatch:
     """The column of a file that is one of the car's fields."""
@@ -167,26 +173,46 @@ class Dialect:
         return bool(self.header)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        """JSON-ready members; the inverse of `from_json`.
+
+        Members that the first release does not know are left out if they say nothing: its workers
+        accept no further ones.
+        """
+        members = dataclasses.asdict(self)
+        if not self.unit_columns:
+            del members["unit_columns"]
+        return members
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
-        """Rebuild the dialect from `to_json`'s members."""
+        """Rebuild the dialect from `to_json`'s members; those of a newer version are ignored."""
         columns, findings = members["columns"], members["findings"]
-        notices = [each | {"values": tuple(each["values"])} for each in members["notices"]]
+        notices = [
+            known_members(Notice, each) | {"values": tuple(each["values"])}
+            for each in members["notices"]
+        ]
+        asking = members.get("asking")
         parsed = {
             "header": tuple(members["header"]),
             "kind": FileKind(members["kind"]),
-            "columns": {name: ColumnMatch(**match) for name, match in columns.items()},
-            "asking": ColumnMatch(**members["asking"]) if members.get("asking") else None,
+            "columns": {name: _column(match) for name, match in columns.items()},
+            "asking": _column(asking) if asking else None,
             "unit_columns": {
-                name: UnitColumn(**each) for name, each in members.get("unit_columns", {}).items()
+                name: UnitColumn(**known_members(UnitColumn, each))
+                for name, each in members.get("unit_columns", {}).items()
+            },
+            "findings": {
+                name: Detection(**known_members(Detection, found))
+                for name, found in findings.items()
             },
             "other_columns": {
-                name: OtherColumn(**each) for name, each in members.get("other_columns", {}).items()
+                name: OtherColumn(**known_members(OtherColumn, each))
+                for name, each in members.get("other_columns", {}).items()
             },
-            "findings": {name: Detection(**found) for name, found in findings.items()},
             "notices": tuple(Notice(**each) for each in notices),
         }
-        return cls(**{**members, **parsed})
+        return cls(**known_members(cls, members) | parsed)
+
+
+def _column(members: Mapping[str, Any]) -> ColumnMatch:
+    return ColumnMatch(**known_members(ColumnMatch, members))

@@ -229,6 +229,8 @@ MAX_NUMERIC_NAME = 100_000
 
 UNPRICED = "unpriced"
 """Code of a value that is understood and does not change the price."""
+MISSPELT = "misspelt"
+"""Code of a value that is understood although a letter of its word is wrong."""
 
 
 class Category(CarField):
@@ -242,6 +244,7 @@ class Category(CarField):
         spellings: values by folded spelling.
         phrases: reads texts of several words.
         unpriced: values that too few listings have for the model to learn their effect.
+        corrects: a wrong letter in a long word is corrected; needs `phrases`.
     """
 
     def __init__(
@@ -251,11 +254,13 @@ class Category(CarField):
         spellings: Mapping[str, StrEnum],
         phrases: PhraseReader | None = None,
         unpriced: frozenset[StrEnum] = frozenset(),
+        corrects: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.enum = enum
         self.unpriced = unpriced
+        self.corrects = corrects
         self.spellings = {
             **(phrases.spellings if phrases else {}),
             **{fold(member): member for member in enum},
@@ -279,7 +284,7 @@ class Category(CarField):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> StrEnum | None:
         if not isinstance(value, str):
             raise self.make_error("not-text")
-        member = self.member(value)
+        member = self.member(value) or self.member_of_slip(value)
         if member is None and self.required:
             raise self.make_error("unknown-category")
         return member
@@ -301,6 +306,8 @@ class Category(CarField):
         member = self._deserialize(value, None, None)
         if member is None:
             return None, "unknown-category"
+        if self.member(value) is None:
+            return member, MISSPELT
         return member, UNPRICED if member in self.unpriced else None
 
     def member(self, text: str) -> StrEnum | None:
@@ -311,11 +318,19 @@ class Category(CarField):
         member = self.spellings.get(folded)
         return member if member is not None or self.phrases is None else self.phrases.read(folded)
 
+    def member_of_slip(self, text: str) -> StrEnum | None:
+        """The value that `text` spells with a wrong letter; None if it is not certain."""
+        if not self.corrects or self.phrases is None or len(text) > CATEGORY_MAX_CHARS:
+            return None
+        return self.phrases.read_slip(fold_phrase(text))
+
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is an unknown word that counts as missing."""
         if not isinstance(value, str) or self._spelled(value) is not None:
             return False
-        return not self.is_blank(value) and self.member(value) is None
+        return (
+            not self.is_blank(value) and (self.member(value) or self.member_of_slip(value)) is None
+        )
 
 
 class Number(CarField):

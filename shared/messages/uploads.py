@@ -525,6 +525,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "Column {column}: values that do not change the price, for lack of comparable "
         "listings; a damaged car is worth less: {count} ({values}).",
     },
+    "misspelt": {
+        "fr": "Colonne {column} : mots lus avec une faute de frappe supposée : {count} ({values}).",
+        "en": "Column {column}: words read in spite of a typing error: {count} ({values}).",
+    },
     "open-range": {
         "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
         "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
