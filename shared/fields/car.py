@@ -104,6 +104,7 @@ class CarSchema(Schema):
         minimum=0,
         maximum=2_000_000,
         ranges=True,
+        decimals_from=1_000,
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
     edition = FoldedText(

@@ -22,7 +22,7 @@ from shared.fields.prices import (
     states_no_price,
 )
 from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
-from shared.fields.units import CM3_PER_LITRE, UNSTATED, convert, find_unit, own_unit
+from shared.fields.units import CM3_PER_LITRE, THOUSAND_KM, UNSTATED, convert, find_unit, own_unit
 
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
@@ -46,6 +46,8 @@ _USUAL_NUMBER = re.compile(
     r"([0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]{1,12})(\.[0-9]+)?[ \u00a0]?([A-Za-z]{1,4})?"
 )
 """A whole number, decimals and a unit."""
+_DECIMALS = re.compile("\\D*\\d+[.,\u066b]\\d+\\D*")
+"""A text with one number, which has decimals."""
 _GROUP_SPACES = re.compile(r"[ \u00a0\u202f]")
 CATEGORY_MAX_CHARS = 80
 """A longer text is not looked up."""
@@ -346,6 +348,8 @@ class Number(CarField):
         ranges: a range counts as its midpoint ("120 000 - 129 999"), and "120k" as thousands.
         open_ranges: an open range counts as its bound ("5 et plus").
         at_speed: the engine speed may follow ("221Nm@ 1750rpm").
+        decimals_from: a smaller number with decimals, and without a unit, is an error in a text:
+            "120,5" may count thousands of kilometres.
     """
 
     def __init__(
@@ -360,6 +364,7 @@ class Number(CarField):
         ranges: bool = False,
         open_ranges: bool = False,
         at_speed: bool = False,
+        decimals_from: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -372,6 +377,7 @@ class Number(CarField):
         self.ranges = ranges
         self.open_ranges = open_ranges
         self.at_speed = at_speed
+        self.decimals_from = decimals_from
         self._groups_thousands = thousands or decimals == 0
         lower_bound = LITRES_MIN if litres else minimum
         self.document("integer" if whole else "number", minimum=lower_bound, maximum=self.maximum)
@@ -414,6 +420,8 @@ class Number(CarField):
                 if self._groups_thousands and len(decimals) == len(".000"):
                     return None
                 number = float(f"{number}{decimals}")
+                if not unit and self._may_be_thousands(value, number):
+                    return None
         else:
             return None
         is_plain = number >= LITRES_LIMIT if self.litres else number == number  # noqa: PLR0124 - NaN
@@ -468,6 +476,8 @@ class Number(CarField):
         given = self._quantity(value)
         number, code = given.number, given.code
         stated = given.unit or unit
+        if given.unit is None and unit != THOUSAND_KM and self._may_be_thousands(value, number):
+            raise self.make_error("not-whole")
         if stated == UNSTATED:
             raise self.make_error(UNKNOWN_UNIT)
         if stated is not None and stated != own_unit(str(self.name)):
@@ -480,6 +490,11 @@ class Number(CarField):
         elif self.litres and given.unit is None and LITRES_MIN <= number < LITRES_LIMIT:
             number, code = number * CM3_PER_LITRE, LITRES
         return self._bounded(number), code
+
+    def _may_be_thousands(self, value: Any, number: float) -> bool:
+        """Whether a number in a text is too small for the decimals that it has."""
+        has_decimals = 0 <= number < self.decimals_from and number != int(number)
+        return has_decimals and isinstance(value, str) and _DECIMALS.fullmatch(value) is not None
 
     def _bounded(self, number: float) -> int | float:
         """The number within the bounds, rounded."""
