@@ -189,7 +189,7 @@ def test_batches_of_the_last_release_are_read_and_end(stored):
     ended = path.batches.get(BatchId(ids["batch_ended"]), BATCH_CALLER)
     assert (ended.progress.counts.valid, ended.progress.counts.invalid) == (1, 1)
     for name in ("batch_valued", "batch_split", "batch_accepted"):
-        path.store.expire_all_leases()
+        path.store.expire_leases(())
         path.sweep.sweep()
         path.drain()
         batch = path.batches.get(BatchId(ids[name]), BATCH_CALLER)
