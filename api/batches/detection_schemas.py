@@ -10,13 +10,13 @@ from shared.domain.batch import Batch
 from shared.domain.notes import AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import UNKNOWN_CODE, Language
-from shared.messages.uploads import (
+from shared.messages.notices import (
     COUNTED_MESSAGES,
     FRENCH_UNITS,
     NOTICE_MESSAGES,
     NOTICE_SCOPE,
 )
+from shared.messages.texts import UNKNOWN_CODE, Language
 from shared.tabular.column_names import ASKING_PRICE
 
 

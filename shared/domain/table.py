@@ -82,6 +82,10 @@ class OtherColumn:
     """The unit of its numbers."""
 
 
+LATER_MEMBERS = ("unit_columns", "other_columns")
+"""Members of a dialect that the first release does not know, and does not accept."""
+
+
 class TextForm(NamedTuple):
     """How the text that chunks are cut from represents its table."""
 
@@ -155,6 +159,11 @@ class Dialect:
         return all(column.usual is not None for column in self.unit_columns.values())
 
     @property
+    def has_later_members(self) -> bool:
+        """Whether the first release cannot read it."""
+        return any(getattr(self, name) for name in LATER_MEMBERS)
+
+    @property
     def is_plain_csv(self) -> bool:
         """Whether the bytes between two delimiters are a cell, as the fast CSV engine expects."""
         return not (self.quoted_lines or self.skip_initial_space or self.misread_as)
@@ -179,9 +188,8 @@ class Dialect:
         accept no further ones.
         """
         members = dataclasses.asdict(self)
-        if not self.unit_columns:
-            del members["unit_columns"]
-        return members
+        unused = [name for name in LATER_MEMBERS if not members[name]]
+        return {name: value for name, value in members.items() if name not in unused}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:

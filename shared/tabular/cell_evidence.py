@@ -10,7 +10,8 @@ from shared.domain.names import fold, fold_name
 from shared.domain.reading import Match, NamesMissing
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CONVERTED, Category, Number
+from shared.fields.kinds.category import Category
+from shared.fields.kinds.number import CONVERTED, Number
 from shared.fields.numbers import parse_number
 from shared.fields.prices import find_currency
 from shared.tabular.column_names import ASKING_PRICE, TITLE_KEYS, header_key, read_name

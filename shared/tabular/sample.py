@@ -10,7 +10,8 @@ from shared.domain.batch import BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import ColumnMatch, Detection, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import UNPRICED, Category, Number
+from shared.fields.kinds.category import UNPRICED, Category
+from shared.fields.kinds.number import Number
 from shared.fields.quantities import OPEN_RANGE
 from shared.tabular.column_names import ASKING_PRICE, find_column
 from shared.tabular.csv_reader import COLUMNS_MAX

@@ -9,7 +9,7 @@ from shared.domain.table import Notice, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.header_names import CURRENCY_WORDS, KW_WORDS
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.fields.prices import DIRHAM, find_currency
 from shared.fields.units import FIELD_UNITS, THOUSAND_KM, UNSTATED, find_unit, own_unit
 from shared.tabular.cell_evidence import (

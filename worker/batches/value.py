@@ -12,7 +12,7 @@ from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import next_year
+from shared.fields.kinds.number import next_year
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_histogram
 from shared.queue.names import QueueName

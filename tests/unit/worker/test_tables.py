@@ -27,7 +27,7 @@ from shared.domain.job import JobState
 from shared.domain.table import FileKind
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.fields.requests import load_car_request
 from tests.batch_parts import CALLER, BulkPath, rows_of
 from tests.conftest import Servers, wait_until

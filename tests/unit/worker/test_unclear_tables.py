@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.batch import Batch
 from shared.domain.table import FileKind
-from shared.messages.uploads import NOTICE_MESSAGES
+from shared.messages.notices import NOTICE_MESSAGES
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers
 from worker.batches.exports.xlsx import field_reader

@@ -14,7 +14,7 @@ import xlsxwriter
 from shared.blobs.stores import BlobWriter
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.exports.table import StoredResults

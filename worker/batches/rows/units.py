@@ -6,7 +6,7 @@ from shared.domain.table import Dialect, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import READ_CODES
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.fields.numbers import parse_number
 from shared.fields.units import UNSTATED
 
