@@ -29,6 +29,7 @@ from shared.blobs.batch_files import BatchFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
+from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.redis.batches import BatchLedger
 from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
@@ -48,6 +49,7 @@ class ApiServices:
     valuations: Valuations
     jobs: Jobs
     batches: Batches
+    dead_letters: DeadLetterService
     batch_results: BatchResults
     downloads: ConcurrencyLimiter
     listing: Listing
@@ -155,6 +157,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        dead_letters=open_dead_letters(settings, broker, batch_files, sender, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits

@@ -73,6 +73,8 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.ModelVersionNotFound: 404,
     errors.ModelCardNotFound: 404,
     errors.ModelRefused: 409,
+    errors.DeadLetterNotFound: 404,
+    errors.DeadLetterNotReplayable: 409,
     errors.BrokerUnavailable: 503,
     errors.BrokerFull: 503,
     errors.QueueFull: 503,

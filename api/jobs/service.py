@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
@@ -12,7 +12,13 @@ from api.middleware.key_limits import Admission
 from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
-from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded, UnreadableRecord
+from shared.domain.errors import (
+    TEMPORARY_CODES,
+    JobExpired,
+    JobNotFound,
+    ModelNotLoaded,
+    UnreadableRecord,
+)
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
@@ -66,16 +72,10 @@ class Jobs:
             raise ModelNotLoaded
         job_id = JobId(new_id())
         if submission.idempotency_key is not None:
-            key = submission.idempotency_key
-            fingerprint = hashlib.sha256(submission.body).hexdigest()
-            claim = self.idempotency.claim(caller, "jobs", key, fingerprint, job_id)
-            if not claim.is_new:
-                try:
-                    return self.store.get(JobId(claim.id), caller)
-                except JobNotFound:  # the first request failed before it was stored
-                    job_id = JobId(claim.id)
-                except JobExpired:  # a new id, because the audit log has records of the old one
-                    self.idempotency.rebind(caller, "jobs", key, fingerprint, job_id)
+            found = self._find_repeated(submission, job_id, caller)
+            if isinstance(found, Job):
+                return found
+            job_id = found
         return self._accept(job_id, submission, caller, admission)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
@@ -118,6 +118,32 @@ class Jobs:
         if self.store.delete(job_id, caller):
             return None
         return self.store.request_cancel(job_id, caller)
+
+    def _find_repeated(
+        self, submission: Submission, new_job_id: JobId, caller: CallerId
+    ) -> Job | JobId:
+        """The job of an earlier request with the same Idempotency-Key, or the id of a new job."""
+        key = submission.idempotency_key or ""
+        fingerprint = hashlib.sha256(submission.body).hexdigest()
+        claim = self.idempotency.claim(caller, "jobs", key, fingerprint, new_job_id)
+        if claim.is_new:
+            return new_job_id
+        first_id = JobId(claim.id)
+        try:
+            job = self.store.get(first_id, caller)
+            if job.error not in TEMPORARY_CODES:
+                return job
+            # A failure that is over must not be repeated for as long as the key is kept.
+        except JobNotFound:  # the first request failed before it was stored
+            return first_id
+        except JobExpired:  # a new id, because the audit log has records of the old one
+            pass
+        job_id = JobId(
+            self.idempotency.replace(caller, "jobs", key, fingerprint, first_id, new_job_id)
+        )
+        with suppress(JobNotFound, JobExpired):
+            return self.store.get(job_id, caller)
+        return job_id
 
     def _accept(
         self,

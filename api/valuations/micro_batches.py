@@ -13,7 +13,13 @@ import msgpack
 import redis
 
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
+from shared.domain.errors import (
+    TEMPORARY_ERRORS,
+    BrokerUnavailable,
+    DomainError,
+    QueueFull,
+    ValuationFailed,
+)
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import JobEnd
 from shared.domain.valuation import CarRequest, Estimate
@@ -411,8 +417,15 @@ class MicroBatchDispatcher:
             self._complete_jobs(late)
 
     def _complete_jobs(self, late: Sequence[tuple[str, EstimateResult]]) -> None:
-        """Complete the jobs that requests became when their callers stopped waiting."""
-        ends = [JobEnd.of(JobId(job_id), result) for job_id, result in late]
+        """Complete the jobs that requests became when their callers stopped waiting.
+
+        A temporary failure ends no job: its own message values it after the outage.
+        """
+        ends = [
+            JobEnd.of(JobId(job_id), result)
+            for job_id, result in late
+            if not isinstance(result, TEMPORARY_ERRORS)
+        ]
         for has_ended in self._jobs.finish_all(ends):
             DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
 

@@ -163,6 +163,14 @@ class NoEarlierModel(DomainError, code="no-earlier-model"):
     """No other version was active before `version`: a rollback is not possible."""
 
 
+class DeadLetterNotFound(DomainError, code="dead-letter-not-found"):
+    """No job or step that was given up has this id."""
+
+
+class DeadLetterNotReplayable(DomainError, code="dead-letter-not-replayable"):
+    """What the work needs is gone, or the batch still runs or was corrected since."""
+
+
 class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 
@@ -248,3 +256,9 @@ class OpenBatchesLimitReached(RateLimited, code="open-batches-limit-reached"):
 
 class StorageLimitReached(RateLimited, code="storage-limit-reached"):
     """The caller's jobs and files hold `used` of `limit` bytes."""
+
+
+TEMPORARY_ERRORS = (ModelNotLoaded, BrokerUnavailable, AuditUnavailable, StorageUnavailable)
+"""Errors of the service's surroundings. Work that was accepted waits for their end."""
+
+TEMPORARY_CODES = frozenset(error.code for error in TEMPORARY_ERRORS)

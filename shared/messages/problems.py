@@ -30,6 +30,20 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Tâche déjà terminée", "La tâche {id} est terminée : rien à annuler."),
         "en": ("Job already ended", "Job {id} has ended: there is nothing to cancel."),
     },
+    "dead-letter-not-found": {
+        "fr": ("Travail introuvable", "Aucun travail abandonné n'a l'identifiant {id}."),
+        "en": ("Dead letter not found", "No work that was given up has the id {id}."),
+    },
+    "dead-letter-not-replayable": {
+        "fr": (
+            "Reprise impossible",
+            "Les données de {id} ne sont plus là, ou son fichier est en cours ou corrigé depuis.",
+        ),
+        "en": (
+            "Cannot be replayed",
+            "The data of {id} are gone, or its batch is running or was corrected since.",
+        ),
+    },
     "idempotency-conflict": {
         "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
         "en": ("Idempotency-Key already used", "This key came before with another body."),

@@ -102,9 +102,7 @@ def error_from_code(code: str) -> DomainError:
 
 
 _REPORTED_ERRORS: tuple[type[DomainError], ...] = (
-    errors.ModelNotLoaded,
-    errors.AuditUnavailable,
-    errors.BrokerUnavailable,
+    *errors.TEMPORARY_ERRORS,
     errors.UnreadableRecord,
     errors.NewerRecord,
 )

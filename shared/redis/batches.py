@@ -1,7 +1,7 @@
 """The ledger of batches in Redis: steps, leases and counters, each change one atomic script."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
 
 OVERDUE_LIMIT = 64
+FAILURES_TTL_S = 86_400
 ROW_REJECTED = "row-rejected"
 """Error of a batch that ends at its first rejected row, as requested."""
 
@@ -181,6 +182,27 @@ class BatchLedger:
         """Have the step sent again after a delay."""
         self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
 
+    def record_failure(self, batch_id: BatchId, step: str, reason: str) -> None:
+        """Keep the kind of the last failure of a step, for its dead letter."""
+        name = keys.batch_failures(batch_id)
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hset(name, step, reason)
+            pipeline.expire(name, FAILURES_TTL_S)
+            pipeline.execute()
+
+    def last_failure(self, batch_id: BatchId, step: str) -> str:
+        """The kind of the last failure of a step; empty if no attempt ended."""
+        with broker_errors():
+            reason = self._client.hget(keys.batch_failures(batch_id), step)
+        return reason.decode() if reason else ""
+
+    def forget(self, batch_id: BatchId) -> None:
+        """Remove the ledger of a batch; the next sweep restores it from the blobs."""
+        own = (keys.batch, keys.batch_chunks, keys.batch_leases, keys.batch_attempts)
+        with broker_errors():
+            self._client.delete(*(key(batch_id) for key in own), keys.BATCH_SCAN_MARKER)
+
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Renew the lease of a running step."""
         with broker_errors():
@@ -197,13 +219,21 @@ class BatchLedger:
         steps = self._run("OVERDUE", batch_id, self._clock(), *limits, batch_id)
         return [step.decode() for step in steps]
 
-    def expire_all_leases(self) -> int:
-        """Make all leased steps overdue, for when no worker is left; return their number."""
+    def expire_leases(self, waiting: Collection[tuple[str, str]]) -> int:
+        """Make the leased steps overdue that no message stands for; return their number.
+
+        Args:
+            waiting: batch and step of the messages on the queues; no worker holds any.
+        """
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():
                 leases = keys.batch_leases(batch_id)
-                steps = self._client.zrange(leases, 0, -1)
+                steps = [
+                    step
+                    for step in self._client.zrange(leases, 0, -1)
+                    if (batch_id, step.decode()) not in waiting
+                ]
                 if steps:
                     self._client.zadd(leases, dict.fromkeys(steps, self._clock()), xx=True)
                 released += len(steps)

@@ -98,7 +98,7 @@ class ConnectionCache:
             connection = self._idle.pop()
         except IndexError:
             return self._pool.get_connection()
-        if _has_unread_data(connection):
+        if has_unread_data(connection):
             connection.disconnect()
         return connection
 
@@ -112,7 +112,7 @@ class ConnectionCache:
         self._pool.release(connection)
 
 
-def _has_unread_data(connection: Any) -> bool:
+def has_unread_data(connection: Any) -> bool:
     """Whether the server has closed a connection or sent data without a request."""
     socket = connection._sock  # noqa: SLF001 - the connection's own check takes five times as long
     if socket is None:  # it connects as it sends
