@@ -27,9 +27,11 @@ from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.ids import new_id
 from shared.queue.sender import TaskSender
+from shared.queue.work import WorkSender
 from shared.redis.batches import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
+from shared.redis.fair_queue import FairQueues
 from shared.redis.jobs import JobStore
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
@@ -69,7 +71,10 @@ def build_services(settings: Settings) -> ApiServices:
     store = JobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
+    workers = WorkerRegistry(broker, clock)
     sender = TaskSender(broker)
+    fair_queues = FairQueues(broker, clock)
+    work = WorkSender(sender, fair_queues, workers)
     dispatcher = MicroBatchDispatcher(
         sender,
         broker,
@@ -77,7 +82,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, clock, settings.queue_max_length)
+    queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length)
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
@@ -99,7 +104,7 @@ def build_services(settings: Settings) -> ApiServices:
         active_model=active_model,
         idempotency=idempotency,
         events=events,
-        send_split=sender.send_split,
+        send=work.send,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,
@@ -112,6 +117,7 @@ def build_services(settings: Settings) -> ApiServices:
             cache=cache,
             dispatcher=dispatcher,
             jobs=store,
+            send_job=work.send_job,
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
@@ -122,7 +128,7 @@ def build_services(settings: Settings) -> ApiServices:
             store=store,
             lists=lists,
             events=events,
-            dispatcher=dispatcher,
+            send_job=work.send_job,
             idempotency=idempotency,
             clock=clock,
             queue_guard=queue_guard,
@@ -132,7 +138,7 @@ def build_services(settings: Settings) -> ApiServices:
             files=batch_files,
             ledger=ledger,
             events=events,
-            send=sender.send,
+            send=work.send,
             long_waits=long_waits,
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
@@ -145,9 +151,7 @@ def build_services(settings: Settings) -> ApiServices:
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
         ),
         active_model=active_model,
-        health=Health(
-            active_model=active_model, workers=WorkerRegistry(broker, clock), cache=cache
-        ),
+        health=Health(active_model=active_model, workers=workers, cache=cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
         sale_reports=SaleReports(

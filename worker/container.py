@@ -12,10 +12,13 @@ from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender
+from shared.queue.work import WorkSender
 from shared.redis.batches import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
+from shared.redis.fair_queue import FairQueues
 from shared.redis.jobs import JobStore
+from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
@@ -41,7 +44,8 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper]
+    work: WorkSender
+    sweepers: tuple[JobSweeper, BatchSweeper, WorkSender]
 
 
 class WorkerProcess:
@@ -76,7 +80,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     jobs = JobStore(
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
-    sender = TaskSender(broker)
+    work = _work_sender(broker, clock)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
@@ -84,7 +88,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     files = BatchFiles(open_blob_store(settings))
     ledger = _ledger(settings, broker, clock)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
-    step_sender = BatchStepSender(ledger, sender.send)
+    step_sender = BatchStepSender(ledger, work.send)
     tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
@@ -119,8 +123,9 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
         ),
         assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
+        work=work,
         sweepers=(
-            JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
+            JobSweeper(jobs, work.send_job, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
                 ledger,
@@ -129,6 +134,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
+            work,
         ),
     )
 
@@ -141,8 +147,14 @@ def resume_batches(settings: Settings) -> None:
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):
+        _work_sender(broker, time.time).forget_bulk_in_flight()
         if _ledger(settings, broker, time.time).expire_all_leases():
             TaskSender(broker).send(TaskName.SWEEP, {})
+
+
+def _work_sender(broker: RedisClient, clock: Clock) -> WorkSender:
+    fair_queues = FairQueues(broker, clock)
+    return WorkSender(TaskSender(broker), fair_queues, WorkerRegistry(broker, clock))
 
 
 def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> BatchLedger:

@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Callable
 
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
-from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
+from api.valuations.micro_batches import QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
 from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
@@ -37,7 +38,8 @@ class Jobs:
     store: JobStore
     lists: SubmissionIndex
     events: JobEvents
-    dispatcher: MicroBatchDispatcher
+    send_job: Callable[[Job], None]
+    """Queues a stored job; raises `BrokerUnavailable`."""
     idempotency: RedisIdempotency
     clock: Clock
     queue_guard: QueueGuard
@@ -108,9 +110,9 @@ class Jobs:
             requests=submission.requests,
             is_list=submission.is_list,
         )
-        self.queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
+        self.queue_guard.check_job(QueueName.BULK if job.is_long else QueueName.INTERACTIVE, caller)
         if self.store.create(job):
-            self.dispatcher.submit_job(job_id, is_long=job.is_long)
+            self.send_job(job)
             return job
         # A concurrent request with the same Idempotency-Key has stored the job.
         return self.store.get(job_id, caller)

@@ -89,3 +89,9 @@ audit_claim = (PREFIX + "audit-claim:{}").format
 
 completions = (PREFIX + "completions:{}").format
 """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""
+
+fair_queue = (PREFIX + "fair:{}:").format
+"""Prefix of the keys of a fair queue; `fair_queue_scripts` names them."""
+
+CALLER_WEIGHTS = f"{PREFIX}fair:weights"
+"""Hash of the weights of callers in fair queues; a caller that is missing has weight 1."""

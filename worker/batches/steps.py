@@ -1,4 +1,4 @@
-"""Sends the steps of a batch under leases of the ledger, and retries failed ones."""
+"""Queues the steps of a batch under leases of the ledger, and retries failed ones."""
 
 import time
 from collections.abc import Iterator
@@ -9,20 +9,23 @@ from shared.domain.errors import AuditUnavailable, BrokerUnavailable
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.queue.names import TaskName
-from shared.queue.sender import Send
+from shared.queue.work import SendWork
 from shared.redis.batches import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"
 _TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 
+LONG_BATCH_CHUNKS = 25
+"""Chunks of a batch whose results take more than half a second to assemble."""
+
 log = get_logger("batch")
 
 
 class BatchStepSender:
-    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once."""
+    """Queues the steps of batches; a bounded window of chunks of a batch is in work at once."""
 
-    def __init__(self, ledger: BatchLedger, send: Send) -> None:
+    def __init__(self, ledger: BatchLedger, send: SendWork) -> None:
         self._ledger = ledger
         self._send = send
 
@@ -35,13 +38,17 @@ class BatchStepSender:
             self.send_step(batch_id, ASSEMBLE)
 
     def send_step(self, batch_id: BatchId, step: str) -> None:
-        """Send one step; if that fails, the sweep sends it when its lease has expired."""
+        """Queue one step; if that fails, the sweep sends it when its lease has expired."""
         arguments: dict[str, Any] = {"batch_id": batch_id}
         task = _TASKS.get(step, TaskName.VALUE_CHUNK)
         if task is TaskName.VALUE_CHUNK:
             arguments |= {"chunk": int(step), "enqueued_at": time.time()}
         try:
-            self._send(task, arguments)
+            owner = self._ledger.owner(batch_id)
+            # Each task to split cuts a part of the file, from the last chunk on.
+            part = owner.chunks if task is TaskName.SPLIT_BATCH else 0
+            is_slow = task is TaskName.ASSEMBLE_BATCH and owner.chunks > LONG_BATCH_CHUNKS
+            self._send(task, arguments, owner.caller, part=part, is_slow=is_slow)
         except BrokerUnavailable as error:
             log.warning("batch_step_not_sent", batch_id=batch_id, step=step, error=str(error))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId
-from shared.domain.job import JobState
+from shared.domain.job import Job, JobState
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
 from shared.redis.jobs import JobStore
@@ -14,8 +14,8 @@ SWEEP_LIMIT = 1000
 
 log = get_logger("sweep")
 
-SendJob = Callable[..., None]
-"""`send_job(job_id, is_long=...)`: puts a job on the queue; raises `BrokerUnavailable`."""
+SendJob = Callable[[Job], None]
+"""Puts a job on the queue; raises `BrokerUnavailable`."""
 
 
 class JobSweeper:
@@ -26,7 +26,7 @@ class JobSweeper:
 
     Args:
         jobs: the stored jobs.
-        send_job: puts one on the queue again, given whether it is long.
+        send_job: puts one on the queue again.
         max_attempts: a job that was started this often is not sent again.
     """
 
@@ -57,7 +57,7 @@ class JobSweeper:
             self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
             return 0
         try:
-            self._send_job(job_id, is_long=job.is_long)
+            self._send_job(job)
         except BrokerUnavailable as error:
             log.warning("job_not_resent", job_id=job_id, error=str(error))
             return 0
