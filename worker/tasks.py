@@ -50,8 +50,8 @@ def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
     @app.task(name=str(TaskName.VALUE_JOB))
     def value_job(job_id: str, enqueued_at: float) -> None:
         """Value the cars of a stored job."""
-        process.services.work.taken(_message_id(app))
-        process.services.valuation.value_job(JobId(job_id), enqueued_at)
+        with process.services.work.taken(_message_id(app)):
+            process.services.valuation.value_job(JobId(job_id), enqueued_at)
 
     @app.task(name=str(TaskName.VALUE_LIST))
     def value_list(job_id: str, enqueued_at: float) -> None:

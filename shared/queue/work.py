@@ -139,10 +139,18 @@ class WorkSender:
         """Count no bulk work as in flight: its workers have died."""
         self._fair.bulk.forget_in_flight()
 
-    def taken(self, message_id: str) -> None:
-        """Record that a worker has taken the message of a short job, and send the next one."""
-        with contextlib.suppress(BrokerUnavailable):  # its lease expires
-            self._fair.interactive.release(message_id)
+    @contextlib.contextmanager
+    def taken(self, message_id: str) -> Iterator[None]:
+        """Record on entry that a worker has taken a short job, so that the next one is sent.
+
+        Args:
+            message_id: of the task that runs in this context.
+
+        Raises:
+            BrokerUnavailable: the lease of the message expires by itself.
+        """
+        with self._fair.interactive.release_concurrently(message_id):
+            yield
 
     @contextlib.contextmanager
     def carried_out(self, message_id: str) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """Fair queue in Redis: work waits per caller, and a bounded number of messages is in flight."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgpack
@@ -63,13 +64,19 @@ class FairQueue:
         client: connection to the broker instance.
         clock: Unix time, seconds.
         name: of the queue.
+        knows_callers: whether the rules about slow items and active callers apply. Without them the
+            queue costs less, which is for items of milliseconds.
     """
 
-    def __init__(self, client: RedisClient, clock: Clock, name: str) -> None:
+    def __init__(
+        self, client: RedisClient, clock: Clock, name: str, *, knows_callers: bool = True
+    ) -> None:
         self._client = client
         self._connections = ConnectionCache(client)
         self._clock = clock
         self._prefix = keys.fair_queue(name)
+        self._waiting = keys.fair_waiting(name)
+        self._knows_callers = int(knows_callers)
         self._enter, self._release, self._dispatch, self._forget = (
             client.register_script(scripts.HEAD + source)
             for source in (
@@ -131,38 +138,43 @@ class FairQueue:
     def load(self, caller: CallerId) -> QueueLoad:
         """The items that wait, and those of one caller among them."""
         commands: list[Command] = [
-            ("ZCARD", f"{self._prefix}waiting"),
+            ("ZCARD", self._waiting),
             ("HGET", f"{self._prefix}counts", caller),
         ]
         with broker_errors(), PipelinedCommands(self._connections, *commands) as asked:
             total, own = asked.responses()
         return QueueLoad(total, int(own or 0))
 
-    def oldest_entered_at(self) -> float | None:
-        """Unix time at which the item that waits longest was entered; None if none waits."""
-        with broker_errors():
-            oldest = self._client.zrange(f"{self._prefix}waiting", 0, 0, withscores=True)
-        return float(oldest[0][1]) if oldest else None
+    @contextlib.contextmanager
+    def release_concurrently(self, token: str) -> Iterator[None]:
+        """Release an item on entry; the response is read on exit, so nobody waits for it."""
+        with contextlib.ExitStack() as stack:
+            with broker_errors():
+                sent = stack.enter_context(
+                    PipelinedCommands(self._connections, self._command(self._release, token, ""))
+                )
+            yield
+            with broker_errors():
+                try:
+                    sent.responses()
+                except redis.exceptions.NoScriptError:
+                    self.release(token)
 
     def _run(self, script: Any, *arguments: Any) -> int:
-        command: Command = (
-            "EVALSHA",
-            script.sha,
-            2,
-            self._prefix,
-            keys.CALLER_WEIGHTS,
-            self._clock(),
-            *arguments,
-        )
+        command = self._command(script, *arguments)
         with broker_errors():
             try:
                 with PipelinedCommands(self._connections, command) as sent:
                     (found,) = sent.responses()
             except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
-                found = script(
-                    keys=[self._prefix, keys.CALLER_WEIGHTS], args=[self._clock(), *arguments]
-                )
+                keys_, arguments = command[3:5], command[5:]
+                found = script(keys=keys_, args=arguments)
         return int(found)
+
+    def _command(self, script: Any, *arguments: Any) -> Command:
+        names = (self._prefix, keys.CALLER_WEIGHTS)
+        common = (self._clock(), self._knows_callers)
+        return ("EVALSHA", script.sha, len(names), *names, *common, *arguments)
 
 
 class FairQueues:
@@ -174,8 +186,8 @@ class FairQueues:
     """
 
     def __init__(self, client: RedisClient, clock: Clock) -> None:
-        self.interactive = FairQueue(client, clock, "interactive")
-        self.bulk = FairQueue(client, clock, "bulk")
+        self.interactive = FairQueue(client, clock, str(QueueName.INTERACTIVE), knows_callers=False)
+        self.bulk = FairQueue(client, clock, str(QueueName.BULK))
 
     def of(self, queue: QueueName) -> FairQueue:
         """The fair queue in front of a Celery queue; the bulk workers serve two of these."""

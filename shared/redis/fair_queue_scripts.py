@@ -6,11 +6,14 @@ tag grows by the item's cost divided by the caller's weight. A caller without wo
 `idle` until the virtual time has passed it, or nothing waits or runs any more.
 
 `HEAD` precedes every script. KEYS of all scripts: prefix of the queue's keys, weights of callers.
-The other names are built from the prefix: the queue lives on one server. ARGV[1] is the Unix time.
+The other names are built from the prefix: the queue lives on one server. ARGV of all scripts: Unix
+time, 1 if the items in flight are known by caller. Without that, only their number is limited, and
+an item that need not wait costs three more commands than sending it.
 """
 
 HEAD = """
 local prefix, weights, now = KEYS[1], KEYS[2], tonumber(ARGV[1])
+local knows_callers = ARGV[2] == '1'
 local items, waiting, counts = prefix .. 'items', prefix .. 'waiting', prefix .. 'counts'
 local flight, running, tokens = prefix .. 'flight', prefix .. 'running', prefix .. 'tokens'
 local idle, clock, recent = prefix .. 'idle', prefix .. 'clock', prefix .. 'recent'
@@ -40,6 +43,7 @@ local function set_tag(caller, tag)
 end
 local function forget(token)
   redis.call('ZREM', flight, token)
+  if not knows_callers then return nil end
   local packed = redis.call('HGET', running, token)
   if not packed then return nil end
   redis.call('HDEL', running, token)
@@ -73,12 +77,21 @@ local function take(class, caller)
   local weight = tonumber(redis.call('HGET', weights, caller) or '1')
   redis.call('SET', clock, start)
   set_tag(caller, start + item.cost / weight)
-  local entry = {id = id, caller = caller, class = class, cost = item.cost, weight = weight}
-  redis.call('HSET', running, item.token, cmsgpack.pack(entry))
-  redis.call('HSET', tokens, id, item.token)
+  if knows_callers then
+    local entry = {id = id, caller = caller, class = class, cost = item.cost, weight = weight}
+    redis.call('HSET', running, item.token, cmsgpack.pack(entry))
+    redis.call('HSET', tokens, id, item.token)
+  end
   redis.call('ZADD', flight, now + item.lease, item.token)
   redis.call('ZADD', recent, now, caller)
   redis.call('LPUSH', item.queue, item.message)
+end
+local function expire_leases()
+  for _, token in ipairs(redis.call('ZRANGEBYSCORE', flight, '-inf', now)) do forget(token) end
+  -- A lease that ends later than any valid one was given before the clock was set back.
+  for _, token in ipairs(redis.call('ZRANGEBYSCORE', flight, now + LONGEST_LEASE_S, '+inf')) do
+    forget(token)
+  end
 end
 local function end_busy_period()
   local latest = redis.call('ZRANGE', idle, -1, -1, 'WITHSCORES')[2]
@@ -86,22 +99,19 @@ local function end_busy_period()
   redis.call('DEL', idle)
 end
 local function dispatch()
-  for _, token in ipairs(redis.call('ZRANGEBYSCORE', flight, '-inf', now)) do forget(token) end
-  -- A lease that ends later than any valid one was given before the clock was set back.
-  for _, token in ipairs(redis.call('ZRANGEBYSCORE', flight, now + LONGEST_LEASE_S, '+inf')) do
-    forget(token)
-  end
   if redis.call('ZCARD', waiting) == 0 then
-    if redis.call('ZCARD', flight) == 0 then end_busy_period() end
+    if redis.call('EXISTS', idle) == 1 and redis.call('EXISTS', flight) == 0 then
+      end_busy_period()
+    end
     return 0
   end
+  expire_leases()
   redis.call('ZREMRANGEBYSCORE', recent, '-inf', now - RECENT_S)
   redis.call('ZREMRANGEBYSCORE', recent, now + RECENT_S, '+inf')
   redis.call('ZREMRANGEBYSCORE', idle, '-inf', virtual_time())
-  local places, total, slow, held, sent = count_places(), 0, 0, {}, 0
+  local places, total, slow, held, sent = count_places(), redis.call('ZCARD', flight), 0, {}, 0
   for _, packed in ipairs(redis.call('HVALS', running)) do
     local entry = cmsgpack.unpack(packed)
-    total = total + 1
     held[entry.caller] = (held[entry.caller] or 0) + 1
     if entry.class == 'slow' then slow = slow + 1 end
   end
@@ -139,16 +149,22 @@ local function dispatch()
 end
 """
 
-# ARGV: now, the item.  1: entered, 0: it waits already.  An item that is in flight was lost, or is
+# ARGV[3]: the item.  1: entered, 0: it waits already.  An item that is in flight was lost, or is
 # to run again: it takes the place of the one before, at the front of its group.
 ENTER = """
-local item = cmsgpack.unpack(ARGV[2])
+local item = cmsgpack.unpack(ARGV[3])
+if not knows_callers and redis.call('ZCARD', waiting) == 0
+    and redis.call('ZCARD', flight) < count_places() then
+  redis.call('ZADD', flight, now + item.lease, item.token)
+  redis.call('LPUSH', item.queue, item.message)
+  return 1
+end
 if redis.call('HEXISTS', items, item.id) == 1 then return 0 end
 local lost = redis.call('HGET', tokens, item.id)
 if lost then forget(lost) end
 local caller, class = item.caller, item.class
 local tag = math.max(tag_of(caller) or 0, virtual_time())
-redis.call('HSET', items, item.id, ARGV[2])
+redis.call('HSET', items, item.id, ARGV[3])
 redis.call('ZADD', waiting, now, item.id)
 redis.call('HINCRBY', counts, caller, 1)
 redis.call('ZADD', recent, now, caller)
@@ -161,15 +177,15 @@ dispatch()
 return 1
 """
 
-# ARGV: now, token, seconds that the item took or "".  The caller is charged what its item took
+# ARGV[3], ARGV[4]: token, seconds that the item took or "".  The caller is charged what it took
 # instead of what was expected.  The first command needs no memory, and a script that has written
 # is not refused for the lack of it: work can be finished while the server is full.
 RELEASE = """
-local entry = forget(ARGV[2])
+local entry = forget(ARGV[3])
 if entry then
   redis.call('ZADD', recent, now, entry.caller)
   local tag = tag_of(entry.caller)
-  local difference = (tonumber(ARGV[3]) or entry.cost) - entry.cost
+  local difference = (tonumber(ARGV[4]) or entry.cost) - entry.cost
   if tag then set_tag(entry.caller, tag + difference / entry.weight)
   elseif difference > 0 then
     redis.call('ZADD', idle, virtual_time() + difference / entry.weight, entry.caller)
@@ -178,10 +194,10 @@ end
 return dispatch()
 """
 
-# ARGV: now.  The number of items that were sent.
+# The number of items that were sent.
 DISPATCH = "return dispatch()"
 
-# ARGV: now.  Nothing counts as in flight any more; the number of items that were sent.
+# Nothing counts as in flight any more; the number of items that were sent.
 FORGET_IN_FLIGHT = """
 redis.call('DEL', flight, running, tokens)
 return dispatch()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared.domain.errors import AuditUnavailable, BrokerUnavailable
-from shared.domain.ids import BatchId
+from shared.domain.ids import BatchId, CallerId
 from shared.logging import get_logger
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
@@ -19,6 +19,9 @@ _TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 LONG_BATCH_CHUNKS = 25
 """Chunks of a batch whose results take more than half a second to assemble."""
 
+MAX_KEPT_CALLERS = 1000
+"""Batches whose caller is kept in memory."""
+
 log = get_logger("batch")
 
 
@@ -28,6 +31,7 @@ class BatchStepSender:
     def __init__(self, ledger: BatchLedger, send: SendWork) -> None:
         self._ledger = ledger
         self._send = send
+        self._callers: dict[BatchId, CallerId] = {}
 
     def advance(self, batch_id: BatchId) -> None:
         """Send the steps that are due."""
@@ -44,6 +48,9 @@ class BatchStepSender:
         if task is TaskName.VALUE_CHUNK:
             arguments |= {"chunk": int(step), "enqueued_at": time.time()}
         try:
+            if task is TaskName.VALUE_CHUNK:
+                self._send(task, arguments, self._caller(batch_id))
+                return
             owner = self._ledger.owner(batch_id)
             # Each task to split cuts a part of the file, from the last chunk on.
             part = owner.chunks if task is TaskName.SPLIT_BATCH else 0
@@ -51,6 +58,15 @@ class BatchStepSender:
             self._send(task, arguments, owner.caller, part=part, is_slow=is_slow)
         except BrokerUnavailable as error:
             log.warning("batch_step_not_sent", batch_id=batch_id, step=step, error=str(error))
+
+    def _caller(self, batch_id: BatchId) -> CallerId:
+        """The caller of a batch, which never changes."""
+        caller = self._callers.get(batch_id)
+        if caller is None:
+            if len(self._callers) >= MAX_KEPT_CALLERS:
+                self._callers.clear()
+            caller = self._callers[batch_id] = self._ledger.owner(batch_id).caller
+        return caller
 
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"

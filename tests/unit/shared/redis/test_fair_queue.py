@@ -326,7 +326,6 @@ def test_without_a_broker_every_call_says_so(clock: Clock) -> None:
         away.dispatch,
         lambda: away.load(CallerId("a")),
         lambda: away.announce("w", 1),
-        away.oldest_entered_at,
     ):
         with pytest.raises(BrokerUnavailable):
             call()
