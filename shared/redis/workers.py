@@ -145,8 +145,8 @@ def _member(name: str, queues: Iterable[str]) -> str:
 
 
 def _protocol_of(member: bytes) -> int:
-    parts = member.decode().split("|")
-    return int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else OLDEST_PROTOCOL
+    _, _, number = member.decode().split("|", 1)[1].partition("|")
+    return int(number) if number.isdigit() else OLDEST_PROTOCOL
 
 
 def _node_of(member: bytes) -> str:
