@@ -7,8 +7,6 @@ share of their rows by match is printed too; without files, those of the catalog
 """
 
 import argparse
-import csv
-import gzip
 import random
 import string
 import time
@@ -17,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared.domain.names import fold_name
+from scripts.build_vehicle_catalogue import listed_names
 from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.vehicles.catalogue import catalogue, compact
 from shared.vehicles.names import read_names
@@ -117,17 +115,6 @@ def catalogue_names() -> Names:
         for brand in catalogue().brands.values()
         for model in brand.models.values()
     }
-
-
-def listed_names(paths: list[Path]) -> Counter[tuple[str, str]]:
-    """The folded names of listings files with their numbers of rows."""
-    found: Counter[tuple[str, str]] = Counter()
-    for path in paths:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                found[fold_name(row["company"]), fold_name(row["model"])] += 1
-    return found
 
 
 def main() -> None:

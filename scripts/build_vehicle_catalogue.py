@@ -112,19 +112,24 @@ def check_rebadged(content: Content) -> None:
             raise ValueError(f"{company} {model}: there is no {to_company} {to_model}")
 
 
+def listed_names(paths: Iterable[Path]) -> Counter[tuple[str, str]]:
+    """The folded names of brands and models in listings files, with their numbers of rows."""
+    found: Counter[tuple[str, str]] = Counter()
+    for path in paths:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                found[fold_name(row["company"]), fold_name(row["model"])] += 1
+    return found
+
+
 def count_listings(known: Catalogue, paths: Iterable[Path]) -> Counter[tuple[str, str]]:
     """Number of listings by canonical name."""
     from shared.vehicles.reading import NameReader  # noqa: PLC0415 - needs no catalogue file
 
     reader = NameReader(known)
-    written: Counter[tuple[str, str]] = Counter()
-    for path in paths:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                written[fold_name(row["company"]), fold_name(row["model"])] += 1
     counts: Counter[tuple[str, str]] = Counter()
-    for (company, model), listings in written.items():
+    for (company, model), listings in listed_names(paths).items():
         try:
             reading = reader.read(company, model)
         except NamesMissing:

@@ -83,11 +83,17 @@ class ConstantsField(fields.Field[Any]):
         if pairs is None or any(not text or _NO_CONSTANT.search(text) for _, text in pairs):
             raise ValidationError("company:BMW,fuel:Diesel")
         for field, constant in pairs:
-            try:
-                CAR_FIELDS[field].deserialize(constant)
-            except ValidationError as error:
-                raise ValidationError(f"{field}:{CAR_FIELDS[field].example}") from error
+            if not _is_constant(field, constant):
+                raise ValidationError(f"{field}:{CAR_FIELDS[field].example}")
         return pairs
+
+
+def _is_constant(field: str, text: str) -> bool:
+    """Whether a text states a value of a field."""
+    try:
+        return CAR_FIELDS[field].deserialize(text) is not None
+    except ValidationError:
+        return False
 
 
 def _flag(description: str) -> fields.Boolean:

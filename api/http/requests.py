@@ -1,5 +1,6 @@
 """Reads bodies, query parameters and headers of requests; the car itself: `shared.fields`."""
 
+import codecs
 import re
 from functools import lru_cache
 from typing import Any
@@ -183,9 +184,17 @@ def parse_json(raw: bytes, content_length: int | None) -> Any:
     if not raw.strip():
         raise InvalidInput([FieldProblem("", "empty-body")])
     try:
-        return orjson.loads(raw)
+        return orjson.loads(raw.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
-        raise InvalidInput([FieldProblem("", "not-json", reason=str(error))]) from None
+        raise InvalidInput([_wrong_json(raw, error)]) from None
+
+
+def _wrong_json(raw: bytes, error: orjson.JSONDecodeError) -> FieldProblem:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return FieldProblem("", "not-utf-8")
+    return FieldProblem("", "not-json", reason=str(error))
 
 
 def preferred_wait_s(prefer: str) -> float | None:

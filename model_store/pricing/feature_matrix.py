@@ -38,6 +38,7 @@ _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     for name, enum in CATEGORIES.items()
 }
 """Ordinal code of each category, in the order of its definition."""
+_CONDITION = "condition"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class CarEncoder:
     """(k,) places of the features among all columns that `_matrix` builds."""
     _width: int = dataclasses.field(init=False)
     """Number of these columns."""
+    _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
+    """As `_CATEGORY_CODES`; `MISSING` for conditions that training has not seen."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
     """(2, len(NUMBERS)) training ranges."""
     _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -121,6 +124,8 @@ class CarEncoder:
         object.__setattr__(self, "_max_km_by_year", furthest)
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
+        codes = _seen_codes(predictor.ordinal_encoder.vocabularies)
+        object.__setattr__(self, "_category_codes", codes)
         object.__setattr__(self, "_feature_columns", np.array(picked))
 
     @property
@@ -153,7 +158,7 @@ class CarEncoder:
             lacks_details |= _is_missing(columns.get(name), n)
         return CodedFeatures(
             self._predictor.ordinal_encoder.code(columns, n),
-            _category_codes(columns, n),
+            _code_categories(columns, n, self._category_codes),
             lacks_details,
         )
 
@@ -246,11 +251,31 @@ class CarEncoder:
         return np.asarray(outside)
 
 
-def _category_codes(columns: Mapping[str, Column], n: int) -> npt.NDArray[np.float64]:
+def _seen_codes(
+    vocabularies: Mapping[str, Mapping[Any, int]],
+) -> Mapping[str, Mapping[str | None, float]]:
+    """The codes of the categories, `MISSING` for conditions without statistics.
+
+    The trees would take the code of an unseen condition for the one beside it: a damaged car must
+    not be worth more than one whose condition is not stated.
+
+    Args:
+        vocabularies: of the baseline; a field without values has no statistics at all.
+    """
+    codes = _CATEGORY_CODES[_CONDITION]
+    if not (seen := vocabularies.get(_CONDITION)):
+        return _CATEGORY_CODES
+    known = {value: code if value in seen else MISSING for value, code in codes.items()}
+    return {**_CATEGORY_CODES, _CONDITION: known}
+
+
+def _code_categories(
+    columns: Mapping[str, Column], n: int, codes_by_name: Mapping[str, Mapping[str | None, float]]
+) -> npt.NDArray[np.float64]:
     """Ordinal codes of the categories, (n, categories)."""
     absent = (None,) * n
     found: list[Sequence[float] | npt.NDArray[np.float64]] = []
-    for name, codes in _CATEGORY_CODES.items():
+    for name, codes in codes_by_name.items():
         column = columns.get(name, absent)
         if isinstance(column, CategoricalColumn):
             found.append(as_codes(column, codes, missing=MISSING))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 MAX_EXAMPLES = 3
-EXAMPLE_MAX_CHARS = 60
+EXAMPLE_MAX_CHARS = 80
 
 
 class NoteCount(NamedTuple):
@@ -47,7 +47,7 @@ class NoteCounter:
         for example in examples:
             if len(kept) == MAX_EXAMPLES:
                 break
-            if (text := example[:EXAMPLE_MAX_CHARS]) not in kept:
+            if (text := _shortened(example)) not in kept:
                 kept.append(text)
         self._counts[field, code] = before + count, kept
 
@@ -64,3 +64,10 @@ class NoteCounter:
             for (field, code), (count, examples) in sorted(self._counts.items())
             if count
         )
+
+
+def _shortened(example: str) -> str:
+    """An example of at most `EXAMPLE_MAX_CHARS`; an ellipsis stands for what is left out."""
+    if len(example) <= EXAMPLE_MAX_CHARS:
+        return example
+    return f"{example[: EXAMPLE_MAX_CHARS - 1]}…"

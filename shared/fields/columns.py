@@ -77,7 +77,10 @@ class _Memo(dict[str, Any]):
 
     def normalize(self, cell: str) -> tuple[Any, str | None]:
         """The cell's normal form and its code."""
-        text = self._rewrite(cell) if self._rewrite else cell
+        text = cell
+        if cell.startswith('="') and cell.endswith('"'):
+            text = cell[2:-1]  # a formula that keeps a spreadsheet from changing the text
+        text = self._rewrite(text) if self._rewrite else text
         try:
             return self._field.read_with_code(text, self._unit)
         except ValidationError as error:

@@ -12,7 +12,8 @@ HEADER_NAMES: dict[str, str] = {
         "manufacturer, manufacturer name, company, company name, car make, oem, mark, marke, "
         "hersteller, herstellername, automarke, fabrikat, fahrzeugmarke, marca, fabricante, "
         "الماركة, ماركة, العلامة, العلامة التجارية, ماركة السيارة, الشركة, الشركة المصنعة, "
-        "الصانع, المصنع, النوع والماركة, merk, automerk, marka, marque vhl, fabricante vehiculo"
+        "الصانع, المصنع, النوع والماركة, marque auto, merk, automerk, marka, marque vhl, "
+        "fabricante vehiculo"
     ),
     "model": (
         "modele, nom modele, libelle modele, lib modele, gamme, gamme modele, modele "
@@ -21,7 +22,7 @@ HEADER_NAMES: dict[str, str] = {
         "fahrzeugmodell, automodell, baureihe, modellreihe, modelo, modello, الموديل, موديل, "
         "الطراز, طراز, موديل السيارة, اسم الموديل, طراز السيارة, modellbezeichnung, "
         "handelsname, handelsbezeichnung, verkaufsbezeichnung, "
-        "modelbezeichnung, type modele, model vehicle, typemodele"
+        "modelbezeichnung, type modele, modele auto, model vehicle, typemodele"
     ),
     "year": (
         "annee, an, annee modele, modele annee, annee fabrication, annee construction, annee "
@@ -36,7 +37,8 @@ HEADER_NAMES: dict[str, str] = {
         "baujahr, modelljahr, zulassungsjahr, erstzulassungsjahr, herstellungsjahr, ano, anno, "
         "anio, السنة, سنة, سنة الصنع, سنة الموديل, سنة الإنتاج, سنة التصنيع, عام الصنع, العام, "
         "سنة أول تسجيل, موديل السنة, bouwjaar, ano modelo, ano fabricacao, ano fabricacion, "
-        "anno immatricolazione, rok produkcji, rok, yil, model yili, an fabricatie"
+        "mfg year, year mfg, anno immatricolazione, rok produkcji, rok, yil, model yili, "
+        "an fabricatie"
     ),
     "fuel": (
         "carburant, type carburant, energie, type energie, motorisation, source energie, "
@@ -70,7 +72,7 @@ HEADER_NAMES: dict[str, str] = {
         "الكيلومترات, المسافة, المسافة المقطوعة, العداد, عداد, كيلومترات, كم, المسافة المقطوعة "
         "كم, قراءة العداد, كيلومتر, ممشى, الممشى, الكيلومتراج, kilometros, quilometros, "
         "przebieg, last odometer, current odometer, odometer km, km totaux, km actuel, dernier "
-        "releve"
+        "releve, kilometrage au compteur, km au compteur"
     ),
     "edition": (
         "version, finition, libelle version, niveau finition, serie, trim, trim level, variant, "
@@ -147,7 +149,8 @@ DATE_NAMES = (
     "date mise en circulation, mise en circulation, mise circulation, mise circ, date circulation, "
     "date mise circulation, date premiere mise circulation, date 1ere mise circulation, "
     "1ere mise circulation, premiere mise circulation, date premiere circulation, mec, date mec, "
-    "d mec, date 1ere circulation, 1ere circulation, date premiere immatriculation, "
+    "1ere mec, date 1ere mec, premiere mec, dmc, d mec, date 1ere immat, vehicle model date, "
+    "date 1ere circulation, 1ere circulation, date premiere immatriculation, "
     "date 1ere immatriculation, premiere immatriculation, 1ere immatriculation, "
     "date immatriculation, immatriculation date, dpi, date mise service, "
     "first registration, first registration date, date first registration, registration date, "

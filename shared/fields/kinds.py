@@ -88,6 +88,11 @@ class CarField(fields.Field[Any]):
         """The field's name in `fr` or `en`."""
         return self.label_fr if language == "fr" else self.label_en
 
+    def make_error(self, key: str, **options: Any) -> ValidationError:
+        """As marshmallow's, without filling in a text: the message of an error is its code."""
+        del options
+        return ValidationError(ERROR_CODES[key])
+
     def document(self, json_type: str, **constraints: Any) -> None:
         """Set what OpenAPI says about the field."""
         self.metadata = {**self.metadata, "type": json_type, **constraints}

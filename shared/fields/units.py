@@ -6,6 +6,7 @@ A unit is used only where it is stated: in a cell, or in the header of its colum
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.domain.names import clean_text
@@ -102,6 +103,7 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
 UNIT_MAX_CHARS = 40
 _IGNORED_SIGNS = " \t\n\r\f\v\x1c\x1d\x1e\x1f.()*_-"
 """The ASCII characters of `_IGNORED`."""
+_WITHOUT_IGNORED = str.maketrans("", "", _IGNORED_SIGNS)
 _IGNORED = re.compile(r"[\s.()\u00b7\u22c5*_-]+")
 
 
@@ -112,7 +114,7 @@ def _compact(text: str) -> str:
     ('lbft', 'nm', 'cm3', 'mi')
     """
     if text.isascii():
-        return _IGNORED.sub("", text.lower())
+        return text.lower().translate(_WITHOUT_IGNORED)
     decomposed = unicodedata.normalize("NFKD", clean_text(text).casefold())
     return _IGNORED.sub("", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
@@ -130,6 +132,8 @@ _BY_NAME: Mapping[str, Mapping[str, Unit]] = {
 }
 
 
+# Cells of a column repeat the words around their numbers, whether these are a unit or not.
+@lru_cache(maxsize=4096)
 def find_unit(field: str, text: str) -> str | None:
     """The name of the unit of a field that a text states; None if it states none.
 

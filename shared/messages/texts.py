@@ -1,5 +1,6 @@
 """Messages about fields, inputs and warnings, in French and English, by code."""
 
+import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -110,10 +111,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Converted from the unit that is stated.",
     },
     "unpriced": {
-        "fr": "« {label} » ne change pas le prix, faute d'annonces comparables : une voiture "
-        "endommagée vaut moins.",
-        "en": "{label} does not change the price, for lack of comparable listings: a damaged car "
-        "is worth less.",
+        "fr": "Sans effet sur le prix, faute d'annonces comparables : une voiture endommagée vaut "
+        "moins.",
+        "en": "No effect on the price, for lack of comparable listings: a damaged car is worth "
+        "less.",
     },
     "open-range": {
         "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",
@@ -214,6 +215,10 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "fr": "Le corps est plus court que Content-Length ne l'annonce ; renvoyez-le.",
         "en": "The body is shorter than Content-Length says; send it again.",
     },
+    "not-utf-8": {
+        "fr": "Le corps n'est pas en UTF-8 ; enregistrez ou envoyez le JSON dans cet encodage.",
+        "en": "The body is not in UTF-8; save or send the JSON in this encoding.",
+    },
     "not-json": {
         "fr": "Le corps n'est pas du JSON valable : {reason}.",
         "en": "The body is not valid JSON: {reason}.",
@@ -303,7 +308,8 @@ def quote(value: Any, language: Language) -> str:
     """An invalid value, quoted and shortened for a message."""
     if value is None:
         return "rien" if language == "fr" else "nothing"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    is_json = isinstance(value, bool | list | dict)
+    text = json.dumps(value, ensure_ascii=False) if is_json else str(value)
     if len(text) > QUOTED_MAX_CHARS:
         text = text[: QUOTED_MAX_CHARS - 1] + "…"
     if not isinstance(value, str):
@@ -330,7 +336,20 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    message = describe_field_error(CAR_FIELDS[field], code, value, language)
+    return _note_template(field, code, language).replace(_VALUE, quote(value, language))
+
+
+_VALUE = "\0"
+"""Stands for the cell in `_note_template`."""
+
+
+@lru_cache(maxsize=1024)
+def _note_template(field: str, code: str, language: Language) -> str:
+    """The note on a cell of an optional field, whose bounds never change."""
+    car_field = CAR_FIELDS[field]
+    message = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
+        label=car_field.label(language), expected=expected(car_field, language), value=_VALUE
+    )
     if code in READ_CODES:
         return message
     return f"Valeur ignorée : {message}" if language == "fr" else f"Value ignored: {message}"

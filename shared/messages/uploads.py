@@ -36,6 +36,21 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "Headers found: {found}. If one of these means such a column, say so: {mapping} "
         "(field:header, or field:#3 for the third column; several separated by commas).",
     },
+    "other-delimiter": {
+        "fr": "Les titres ne sont pas séparés (une seule colonne : « {found} »). Séparateurs lus : "
+        "virgule, point-virgule, tabulation, barre verticale ; enregistrez le fichier avec l'un "
+        "d'eux, ou corrigez delimiter=.",
+        "en": "The headers are not separated (a single column: '{found}'). Delimiters that are "
+        "read: comma, semicolon, tab, vertical bar; save the file with one of them, or correct "
+        "delimiter=.",
+    },
+    "car-as-header": {
+        "fr": "La première ligne semble être une voiture et non des titres de colonnes : {found}. "
+        "Si le fichier n'a pas de titres, dites-le : ?header=no, et si besoin "
+        "?columns=company:#1,model:#2,year:#3.",
+        "en": "The first row seems to be a car and not the names of columns: {found}. If the file "
+        "has no header, say so: ?header=no, and if needed ?columns=company:#1,model:#2,year:#3.",
+    },
     "duplicate-column": {
         "fr": "Le titre « {column} » (colonne {position}) est déjà celui de la colonne {first} ; "
         "choisissez dans l'URL : ?columns={meaning}:#{first} ou ?columns={meaning}:#{position}.",

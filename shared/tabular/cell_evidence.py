@@ -142,6 +142,16 @@ def is_car(cells: Sequence[str]) -> bool:
     )
 
 
+def may_describe_car(cell: str) -> bool:
+    """Whether a cell is a number, a year, or the name of a brand or model."""
+    return (
+        parse_number(cell, whole=True) is not None
+        or is_year(cell)
+        or is_brand(cell)
+        or _names_vehicle(cell)
+    )
+
+
 def share(cells: Column, holds: Callable[[str], bool]) -> float:
     """Share of the filled cells for which something holds; 0 if none is filled."""
     filled = [cell for cell in cells if not is_blank(cell)]

@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
-from shared.domain.names import fold
 from shared.domain.table import FileKind
 from shared.fields.blanks import is_blank
 from shared.fields.prices import find_currency
-from shared.tabular.cell_evidence import is_car, is_year
+from shared.tabular.cell_evidence import is_car, is_year, may_describe_car
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
 
 TITLE_ROWS_MAX = 20
@@ -27,12 +26,11 @@ UNIT_MAX_CHARS = 40
 
 Rows = Sequence[Sequence[str]]
 _SEPARATOR_LINE = re.compile(r"sep=.{0,2}", re.IGNORECASE)
-_BRACKETS = re.compile(r"^[\s(\[{]+|[\s)\]}]+$")
-_KINDS_OF_UNITS = frozenset({
-    "text", "texte", "string", "str", "int", "integer", "float", "number", "nombre", "numeric",
-    "date", "year", "annee", "an", "jahr", "unit", "unite", "units", "unites", "none",
-})  # fmt: skip
-"""Words in a row of units for columns that have no unit."""
+_BRACKETED = re.compile(r"\s*(?:\((.*)\)|\[(.*)\]|\{(.*)\})\s*")
+_BEHIND_WORDS = re.compile(
+    r"(?:.*\s)?(?:in|en)\s+([^()\[\]]+)|.*[^\W\d_]\s*[(\[]([^()\[\]]+)[)\]]?", re.IGNORECASE
+)
+"""A description that ends with its unit: "Distance in miles", "int (miles)"."""
 
 
 class HeaderPlace(NamedTuple):
@@ -133,16 +131,29 @@ def _years(rows: Rows, column: int) -> int:
 
 
 def _units_below(header: Sequence[str], cells: Sequence[str]) -> dict[int, str]:
-    """The units in the row below a header, by column; none if that row is something else."""
-    filled = {
-        index: _BRACKETS.sub("", cell[:UNIT_MAX_CHARS])
-        for index, cell in enumerate(cells[: len(header)])
-        if not is_blank(cell)
-    }
-    units = {index: text for index, text in filled.items() if _is_unit(header[index], text)}
-    others = (fold(text) for index, text in filled.items() if index not in units)
-    is_row_of_units = units and all(not text or text in _KINDS_OF_UNITS for text in others)
-    return units if is_row_of_units else {}
+    """The units in the row below a header, by column; none if that row may be a car.
+
+    Columns without a unit may have descriptions there, types ("text", "YYYY") or signs ("[-]").
+    """
+    units: dict[int, str] = {}
+    for index, cell in enumerate(cells[: len(header)]):
+        if is_blank(cell):
+            continue
+        unit = _stated_unit(header[index], cell[:UNIT_MAX_CHARS])
+        if unit is not None:
+            units[index] = unit
+        elif may_describe_car(cell):
+            return {}
+    return units
+
+
+def _stated_unit(name: str, cell: str) -> str | None:
+    """The unit that a cell below a column's name states, alone or behind a description."""
+    inside = _BRACKETED.fullmatch(cell)
+    text = next(filter(None, inside.groups()), "") if inside else cell
+    described = _BEHIND_WORDS.fullmatch(text)
+    texts = [text, *filter(None, described.groups())] if described else [text]
+    return next((each.strip() for each in texts if _is_unit(name, each.strip())), None)
 
 
 def _is_unit(name: str, text: str) -> bool:

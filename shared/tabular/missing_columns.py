@@ -8,8 +8,9 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from shared.domain.errors import FieldProblem
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.tabular.cell_evidence import Column, looks_like
+from shared.tabular.cell_evidence import Column, is_brand, is_valid, is_year, looks_like
 from shared.tabular.column_names import FIELD_BY_KEY, NAME_MAX_CHARS, header_key, read_name
 
 HEADER_MAX_CHARS = 80
@@ -23,6 +24,10 @@ ALIASES_SHOWN = 2
 
 COLUMNS_LOOKED_AT = 30
 """Columns whose cells are looked at for a suggestion."""
+
+SEPARATED_MIN_NAMES = 3
+"""So many names of fields in one column's name are a header that was not separated."""
+_OTHER_SEPARATORS = re.compile(r"""[\s,;|^~:#/\\"'\x1f\xa6\xa7]+""")
 
 SIMILAR_RATIO = 75.0
 WORD_MIN_CHARS = 4
@@ -64,10 +69,25 @@ def missing_columns(
         mapping=f"columns={mapping or missing[0] + ':…'}",
         matched=plausible,
     )
+    if _holds_several_names(header):
+        return [FieldProblem("/header", "other-delimiter", found=format_header(header))]
+    problems = [problem]
+    if any(is_year(name) or is_brand(name) for name in header):
+        cells = format_header(header)
+        problems.insert(0, FieldProblem("/header", "car-as-header", found=cells))
     lost = [name for name in header if _LOST_LETTERS.search(name)]
-    if not lost:
-        return [problem]
-    return [problem, FieldProblem("/header", "suspect-encoding", values=format_header(lost))]
+    if lost:
+        problems.append(FieldProblem("/header", "suspect-encoding", values=format_header(lost)))
+    return problems
+
+
+def _holds_several_names(header: Sequence[str]) -> bool:
+    """Whether a single column's name is a header that was not separated: `make^model^year`."""
+    if len(header) != 1:
+        return False
+    words = _OTHER_SEPARATORS.split(header[0][:NAME_MAX_CHARS])
+    named = {found.field for word in words if word and (found := read_name(word)) is not None}
+    return len(named) >= SEPARATED_MIN_NAMES
 
 
 def _plausible(
@@ -79,7 +99,7 @@ def _plausible(
     """For each missing field the column that may be meant, by its name or else by its cells."""
     left = list(free) if len(header) > 1 else []  # a single column holds no single field
     for field in missing:
-        found = _most_similar(field, header, left)
+        found = _most_similar(field, header, left, cells_of)
         if found is None:
             looked_at = left[:COLUMNS_LOOKED_AT]
             found = next((at for at in looked_at if looks_like(field, cells_of(at))), None)
@@ -88,12 +108,20 @@ def _plausible(
             yield field, found
 
 
-def _most_similar(field: str, header: Sequence[str], free: Sequence[int]) -> int | None:
+def _may_hold(field: str, cells: Column) -> bool:
+    """Whether a field accepts a cell of a column, or all its cells are blank."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    return not filled or any(is_valid(field, cell) for cell in filled)
+
+
+def _most_similar(
+    field: str, header: Sequence[str], free: Sequence[int], cells_of: Callable[[int], Column]
+) -> int | None:
     known = [key for key, name in FIELD_BY_KEY.items() if name == field]
     best, place = SIMILAR_RATIO, None
     for index in free:
         ratio = _similarity(header_key(header[index][:NAME_MAX_CHARS]), known)
-        if ratio > best:
+        if ratio > best and _may_hold(field, cells_of(index)):
             best, place = ratio, index
     return place
 

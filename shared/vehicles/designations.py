@@ -7,6 +7,7 @@ _SERIES = re.compile(r"(?:serie |series )?(\d)(?: ?series| ?serie| ?er)\b")
 _SERIES_DIGITS = re.compile(
     r"(?:series? |m)?([1-8])(?:14|15|16|18|20|23|24|25|28|30|33|35|38|40|44|45|50|60)(?!\d)"
 )
+_SERIES_CLASS = re.compile(r"(?:classe|class|klasse) ([1-8])\b")
 _SERIES_LETTER = re.compile(r"series? ([imxz]\d)\b")
 _LEXUS = re.compile(r"([a-z]{2}) ?\d{3}[a-z]{0,2}\b")
 _BMW_ALONE = re.compile(
@@ -19,6 +20,10 @@ _MERCEDES_ALONE = re.compile(
     r"(?:[abcegsv] ?(?:1[4-9]0|2[0-9]0|[3-6][0-9]0|43|45|53|55|63|65)(?:[a-z]{1,3})?(?! ?\d{3})"
     r"|(?:sl|gls?) ?\d{3}|cl[acks]|gl[abcek]|sl[ck]|ml)(?: ?\d{2,3}[a-z]{0,3})?\b"
 )
+_SPACED_CLASS = re.compile(
+    r"(?:(?:classe|class|klasse) )?(?:(c) ?l ?([aks])|(g) ?l ?([abceks])|(s) ?l ?([ck]))\b"
+)
+"""A class of three letters with spaces between them, as "c l a" or "gl e"."""
 _CLASS = re.compile(
     r"(?:(?P<word>classe|class|klasse) )?(?:amg )?(?P<letters>[a-z]{1,3})(?![a-z]) ?"
     r"(?:(?P<after>classe|class|klasse)\b ?)?(?P<number>\d{2,3}(?:\.\d)?(?! ?\d))?"
@@ -36,7 +41,8 @@ def designated(company: str, model: str) -> str | None:
     if company == BMW:
         if (letter := _SERIES_LETTER.match(model)) is not None:
             return letter[1]
-        found = _SERIES.match(model) or _SERIES_DIGITS.match(model)
+        patterns = (_SERIES, _SERIES_CLASS, _SERIES_DIGITS)
+        found = next(filter(None, (each.match(model) for each in patterns)), None)
         return f"serie {found[1]}" if found else None
     if company == MERCEDES:
         return _mercedes_class(model)
@@ -57,6 +63,9 @@ def designated_brand(text: str) -> str | None:
 
 
 def _mercedes_class(model: str) -> str | None:
+    if (spaced := _SPACED_CLASS.match(model)) is not None:
+        first, last = (letter for letter in spaced.groups() if letter)
+        return f"classe {first}l{last}"
     found = _CLASS.match(model)
     if found is None:
         return None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rapidfuzz.distance import OSA
 
 from shared.domain.reading import MAX_SUGGESTIONS, Match
+from shared.vehicles.arabic import may_name
 from shared.vehicles.catalogue import Brand, compact, digits_of, is_run_together
 from shared.vehicles.designations import MERCEDES, designated
 from shared.vehicles.similar import (
@@ -130,14 +131,33 @@ def _with_rest(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str
         return ModelReading(longer[0], Match.CORRECTED, (name,))
     if longer:
         return ModelReading(text, Match.AMBIGUOUS, _some([*longer, name]))
-    if (separated := _separated_name(brand, name, rest)) is not None:
-        return separated
-    if (numbered := _with_generation(brand, name, rest)) is not None:
-        return numbered
+    found = (
+        _separated_name(brand, name, rest)
+        or _with_unread_words(brand, name, rest)
+        or _with_generation(brand, name, rest)
+    )
+    if found is not None:
+        return found
     others = _nearer_names(brand, known, rest[0]) or _abbreviated_names(brand, spelling, rest[0])
     if others:
         return ModelReading(text, Match.AMBIGUOUS, _some([*others, name]))
     return _with_other_models(brand, name, text, rest)
+
+
+def _with_unread_words(brand: Brand, name: str, words: Iterable[str]) -> ModelReading | None:
+    """The reading of a name beside Arabic words that may be the rest of a longer name."""
+    if not any(may_name(word) for word in words):
+        return None
+    base = _without_generation(brand, name)
+    longer = [
+        each
+        for each in brand.models
+        if each not in brand.generations and f" {base} " in f" {each} " and each != base
+    ]
+    if not longer:
+        return None
+    longer.sort(key=lambda each: -brand.popularity(each))
+    return ModelReading(name, Match.AMBIGUOUS, _some([name, *longer]))
 
 
 def _separated_name(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
@@ -172,6 +192,8 @@ def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) 
     others = [other for other in _models_among(brand, rest) if not _same_car(brand, name, other)]
     if rest and (number := _model_of_number(brand, rest[0])) not in {None, name}:
         others.append(number)
+    mixed = [_model_of_letter_and_number(brand, word) for word in rest]
+    others += [other for other in mixed if other and not _same_car(brand, name, other)]
     others = others or _models_ending_with(brand, rest)
     if not others:
         return ModelReading(name, Match.ALIAS)
@@ -217,7 +239,8 @@ def _longer_names(brand: Brand, spelling: str, rest: Sequence[str]) -> list[str]
         part = longer[len(spelling) :]
         for length in range(1, min(len(rest), _MAX_NAME_WORDS) + 1):
             written = "".join(rest[:length])
-            if written in VERSION_WORDS or len(part) == 1:
+            is_plural = written == f"{part}s"  # "range rover sports"
+            if (written in VERSION_WORDS and not is_plural) or len(part) == 1:
                 continue
             if digits_of(part) != digits_of(written) or part.isdigit():
                 continue
@@ -326,6 +349,16 @@ def _model_of_number(brand: Brand, word: str) -> str | None:
     return name if name is not None and brand.popularity(name) else None
 
 
+def _model_of_letter_and_number(brand: Brand, word: str) -> str | None:
+    """The listed model that is called as one word, a letter or more and a number: "x5", "i20"."""
+    if not word[0].isalpha() or not word[-1].isdigit():
+        return None
+    name = brand.spellings.get(word)
+    if name is None or name in brand.generations or compact(name) != word:
+        return None
+    return name if brand.popularity(name) else None
+
+
 def _same_car(brand: Brand, name: str, other: str) -> bool:
     """Whether two models are one, or one is a generation of the other."""
     return _without_generation(brand, name) == _without_generation(brand, other)
@@ -400,6 +433,9 @@ def _find_inside(brand: Brand, text: str) -> ModelReading | None:
             separated = _separated_name(brand, reading.name, words[:place])  # "picasso c4"
             if separated is not None:
                 return separated
+            unread = _with_unread_words(brand, reading.name, words[:place])
+            if unread is not None:
+                return unread
         near = [name for word in words[:place] for name in _near_names(brand, word)]
         if near or reading.match is Match.AMBIGUOUS:
             similar = similar_models(brand, compact(text), 1)

@@ -45,6 +45,8 @@ _DOMINANCE = 20
 """A name that several brands have means the one with this many times the listings of the others."""
 _SUZUKI_OF_INDIA = "maruti"
 """Its models are sold as Suzuki elsewhere."""
+_OR = frozenset({"ou", "or", "vs", "contre"})
+"""Words between two cars."""
 _MAX_NAME_WORDS = 4
 _MIN_SWAPPED = 5
 """Characters of a model that was typed with the keys of another keyboard."""
@@ -325,11 +327,11 @@ class NameReader:
 
     def _read_in_brand(self, brand: Brand, text: str) -> NameReading:
         """Read the model of a known brand, with the brand or another brand before it."""
-        if compact(text) not in brand.exact:
-            inner = self._known(brand, self._without_brand(brand, text))
-            if inner is not None:
-                return _demote(inner, Match.ALIAS)
-        return self._known(brand, text) or self._read_unknown_model(brand, text)
+        rest = "" if compact(text) in brand.exact else self._without_brand(brand, text)
+        inner = self._known(brand, rest)
+        if inner is not None:
+            return _demote(inner, Match.ALIAS)
+        return self._known(brand, text) or self._read_unknown_model(brand, rest or text)
 
     def _read_unknown_model(self, brand: Brand, text: str) -> NameReading:
         """Read a text that does not begin with a known model: a slip, or another brand's car."""
@@ -341,7 +343,9 @@ class NameReader:
                 return _demote(swapped, Match.CORRECTED)
         own = [VehicleName(brand.name, name) for name in reading.suggestions]
         if (other := self._car_of_other_brand(brand, text)) is not None:
-            return NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
+            is_own = other.company == brand.name  # "dacia", "renault logan"
+            doubtful = NameReading(brand.name, text, Match.AMBIGUOUS, _some([other, *own]))
+            return NameReading(brand.name, other.model, Match.ALIAS) if is_own else doubtful
         if others := self._popular_models(text):
             likely = [*others[:1], *own[:1], *others[1:], *own[1:]]
             return NameReading(brand.name, text, Match.UNKNOWN, _some(likely))
@@ -370,7 +374,10 @@ class NameReader:
             return NameReading(*pair, Match.ALIAS)
         known = find_known(brand, text)
         if known is not None:
-            if known.match is Match.ALIAS and (other := self._second_car(brand, text)) is not None:
+            if (
+                known.match is Match.ALIAS
+                and (other := self._second_car(brand, known.name, text)) is not None
+            ):
                 cars = (VehicleName(brand.name, known.name), other)
                 return NameReading(brand.name, text, Match.AMBIGUOUS, cars)
             suggested = _some(VehicleName(brand.name, name) for name in known.suggestions)
@@ -392,22 +399,34 @@ class NameReader:
         if found is None or found.name == brand.name or not found.rest:
             return None
         other = self._catalogue.brands[found.name]
+        if (rebadged := self._rebadged(other, found.rest)[0]) is not None:
+            return VehicleName(*rebadged)  # "renault logan"
         known = find_known(other, found.rest)
         if known is None or known.name not in other.models:
             return None
         return VehicleName(other.name, known.name)
 
-    def _second_car(self, brand: Brand, text: str) -> VehicleName | None:
-        """The listed car of another brand behind a model, as in "logan ou renault clio"."""
+    def _second_car(self, brand: Brand, model: str, text: str) -> VehicleName | None:
+        """The listed car with another brand behind a model, as in "logan ou renault clio"."""
         words = text.split(" ")
-        for place in range(1, len(words) - 1):
-            other = self._car_of_other_brand(brand, " ".join(words[place:]))
-            if other is not None and self._listings(other):
+        for place in range(1, len(words)):
+            rest = " ".join(words[place:])
+            is_last = place == len(words) - 1  # "model 3 long range" names no Range Rover
+            other = None if is_last else self._car_of_other_brand(brand, rest)
+            if other is None and words[place - 1] in _OR:  # "leon ou golf 7"
+                named = self._read_unique_model(rest)
+                other = None if named is None else VehicleName(named.company, named.model)
+            if other is None or other == VehicleName(brand.name, model):
+                continue
+            if self._listings(other):
                 return other
         return None
 
     def _listings(self, car: VehicleName) -> int:
-        return self._catalogue.brands[car.company].popularity(car.model)
+        """Number of listings of a model; of all its generations, if it is one of them."""
+        brand = self._catalogue.brands[car.company]
+        is_generation = car.model in brand.generations
+        return brand.popularity(car.model.rpartition(" ")[0] if is_generation else car.model)
 
     def _popular_models(self, text: str) -> tuple[VehicleName, ...]:
         """The most listed models of a brand whose name is the whole text; none if it is none."""

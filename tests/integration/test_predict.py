@@ -151,6 +151,12 @@ def test_brand_model_and_year_are_enough_and_the_answer_names_what_is_missing(ht
     assert {each["code"] for each in unknown["warnings"]} == {"unknown-category", "missing-field"}
 
 
+def test_a_byte_order_mark_before_the_body_does_not_count(http):
+    body = b'\xef\xbb\xbf{"company": "Skoda", "model": "Fabia", "year": 2017}'
+    response = http.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -158,7 +164,9 @@ def test_brand_model_and_year_are_enough_and_the_answer_names_what_is_missing(ht
         (b"  \n", "empty-body"),
         (b"{", "not-json"),
         (b'{"year": NaN}', "not-json"),
-        (b"\xff\xfe\x00", "not-json"),
+        (b"\xff\xfe\x00", "not-utf-8"),
+        ('{"company": "Citroën"}'.encode("latin-1"), "not-utf-8"),
+        ('{"company": "Kia"}'.encode("utf-16"), "not-utf-8"),
         (b"[" * 5000, "not-json"),
         (b"[]", "list-of-cars"),
         (b"null", "not-an-object"),

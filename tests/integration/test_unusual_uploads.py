@@ -69,6 +69,8 @@ def test_a_workbook_without_a_header_loses_no_car(http: httpx.Client) -> None:
         {"constants": "company:"},
         {"constants": "company:Seat,fule:Diesel"},
         {"constants": "company:Seat;fuel:Diesel"},
+        {"constants": "fuel:Coal"},
+        {"constants": "transmission:-"},
         {"header": "perhaps"},
     ],
 )

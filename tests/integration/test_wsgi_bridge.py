@@ -221,6 +221,15 @@ def test_requests_beyond_the_number_of_threads_wait(probe):
     assert statuses == [200] * 9
 
 
+def test_a_client_that_closes_its_sending_half_gets_no_answer(tmp_path):
+    """A limit of granian, described in ADR 33: revise it and the runbook when this test fails."""
+    with serving(tmp_path, "asginl", "bridged") as probe, probe.connect() as client:
+        client.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n" + CLOSE)
+        wait_until(lambda: probe.noted("waiting"))
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000) == b""
+
+
 def test_a_stopping_server_completes_requests_in_progress(tmp_path):
     with serving(tmp_path, "asginl", "bridged") as probe, probe.connect() as client:
         client.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n" + CLOSE)

@@ -7,14 +7,14 @@ bytes, and passes the chunks it cannot handle to the general engine.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest
-from shared.domain.car import USUALLY_STATED
+from shared.domain.car import REQUIRED_FIELDS, USUALLY_STATED
 from shared.domain.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
@@ -128,8 +128,18 @@ def batch_language(manifest: BatchManifest) -> Language:
 
 
 def constant_values(dialect: Dialect, validator: ColumnValidator) -> dict[str, Any]:
-    """Normal forms of the fields that the caller stated for all rows."""
-    return {field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()}
+    """Normal forms of the fields that the caller stated for all rows.
+
+    The API refuses a text that states no value, but manifests of older versions may have one.
+    """
+    values = {
+        field: validator.normalize(field, text)[0] for field, text in dialect.constants.items()
+    }
+    return {
+        field: value
+        for field, value in values.items()
+        if value is not None or field in REQUIRED_FIELDS
+    }
 
 
 def pair_error(
@@ -153,7 +163,7 @@ def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: b
         language: of the sentences.
         has_statistics: whether the model has statistics of the row's model.
     """
-    sentences = [note_sentence(*note, language) for note in notes]
+    sentences = [_note_sentence(*note, language) for note in notes]
     if not has_statistics:
         sentences.append(_unknown_model_note(language))
     return " ".join(filter(None, sentences))
@@ -164,8 +174,7 @@ def _unknown_model_note(language: Language) -> str:
     return describe_warning({"pointer": "/model", "code": MODEL_UNKNOWN}, language)
 
 
-@lru_cache(maxsize=10_000)
-def note_sentence(field: str, code: str, value: str, language: Language) -> str:
+def _note_sentence(field: str, code: str, value: str, language: Language) -> str:
     """The sentence of `row_notes` about an ignored cell; empty for one that is only counted."""
     if code == CONVERTED:
         return ""

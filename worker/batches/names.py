@@ -86,11 +86,18 @@ def count_names(counter: NoteCounter, pairs: Iterable[tuple[ReadPair, Match, boo
         pairs: pair, its match, whether the model has statistics, number of rows.
     """
     for pair, match, model_known, rows in pairs:
-        written = f"{pair.given.company} {pair.given.model}".strip()
+        written = _as_written(pair.given)
         if (code := NAME_NOTES.get(match)) is not None:
             counter.add("model", code, rows, [_example(pair, written, match)])
         elif not model_known:
             counter.add("model", MODEL_UNKNOWN, rows, [written])
+
+
+def _as_written(given: VehicleName) -> str:
+    """Brand and model as one text; a brand that the model repeats only once."""
+    if given.model == given.company or given.model.startswith(f"{given.company} "):
+        return given.model
+    return f"{given.company} {given.model}".strip()
 
 
 def _example(pair: ReadPair, written: str, match: Match) -> str:

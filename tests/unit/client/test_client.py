@@ -12,10 +12,10 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from cli import batch as batch_cli
-from cli import predict, texts
-from cli.batch_run import BatchRun
 from cli.main import main
+from cli.valuations import batch as batch_cli
+from cli.valuations import predict, texts
+from cli.valuations.batch_run import BatchRun
 from client import downloads, transport
 from client.carprice import CarPriceClient
 from client.errors import (
@@ -430,7 +430,7 @@ def test_an_expired_batch_is_uploaded_again(tmp_path: Path) -> None:
 def test_a_run_waits_for_a_service_that_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.batch_run.POLL_S", 0.0)
+    monkeypatch.setattr("cli.valuations.batch_run.POLL_S", 0.0)
     bulk = Bulk()
 
     def go_down() -> None:
@@ -606,7 +606,7 @@ def test_a_run_that_was_killed_after_its_upload_does_not_upload_again(tmp_path: 
 def test_an_interrupted_upload_is_sent_again_with_the_same_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.batch_run.POLL_S", 0.0)
+    monkeypatch.setattr("cli.valuations.batch_run.POLL_S", 0.0)
     bulk, keys = Bulk(), []
 
     def breaking(request: httpx.Request) -> httpx.Response:

@@ -17,7 +17,15 @@ from model_store.pricing.feature_matrix import (
     UNKNOWN_MODEL,
     CarEncoder,
 )
-from shared.domain.car import FIELD_NAMES, CarFeatures, Fuel, Owner, SellerType, Transmission
+from shared.domain.car import (
+    FIELD_NAMES,
+    CarFeatures,
+    Condition,
+    Fuel,
+    Owner,
+    SellerType,
+    Transmission,
+)
 
 MARKET = ReferenceMarket.load()
 FEATURES = (
@@ -119,6 +127,17 @@ def test_values_that_training_never_saw_count_as_missing() -> None:
     assert np.isfinite(ENCODER.encode([odd]).matrix).all()
     nobody = CarFeatures(**{**COROLLA.to_dict(), "company": "nobody", "model": "nothing"})
     assert np.isfinite(ENCODER.encode([nobody]).baseline_log).all()
+
+
+def test_a_condition_that_training_never_saw_is_coded_as_one_that_is_not_stated() -> None:
+    encoder = CarEncoder(MARKET.hedonic, ("condition", "effect_condition", BASELINE))
+    conditions = (None, Condition.DAMAGED, Condition.FOR_PARTS, Condition.FAIR)
+    cars = [CarFeatures(**{**COROLLA.to_dict(), "condition": each}) for each in conditions]
+    unstated, damaged, for_parts, fair = encoder.encode(cars).matrix.tolist()
+    assert damaged == for_parts == unstated
+    assert fair != unstated
+    columns = {name: [getattr(car, name) for car in cars] for name in FIELD_NAMES}
+    assert encoder.encode_columns(columns, 4).matrix.tolist()[1] == unstated
 
 
 def test_an_encoder_survives_json(cars: list[CarFeatures]) -> None:

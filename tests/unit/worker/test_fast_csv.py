@@ -56,7 +56,18 @@ CELLS = {
     "year": ["2020", "2018.0", "1890", "", "2,020", "02019", "12/2019", "20200", "année"],
     "fuel": ["Essence", "Diesel", "vapeur", "", "Electric"],
     "transmission": ["Manuelle", "auto", "", "?"],
-    "km_driven": ["0", "120000", "120 000", "120.000", "beaucoup", "", "2000001", "1e5", "99.0"],
+    "km_driven": [
+        "0",
+        "120000",
+        "120 000",
+        "120.000",
+        "beaucoup",
+        "",
+        "2000001",
+        "1e5",
+        "99.0",
+        '="7"',
+    ],
     "engine_cc": ["1500", "1598,5", "1.6", "", "10001", "1500.0", "1500.00", "-"],
     "Prix": [
         "150000",
@@ -89,6 +100,7 @@ CONSTANTS = (
     {},
     {"company": "Dacia"},
     {"fuel": "Essence", "km_driven": "15000"},
+    {"fuel": "charbon"},
     {"company": "Toyota", "model": "Corolla", "transmission": "Manuelle"},
 )
 """What a caller states for all rows of a file."""
@@ -318,6 +330,21 @@ def test_both_engines_write_the_same_bytes(file: tuple[bytes, BatchManifest, int
 def simple_file(delimiter: str = ",", rows: int = 10) -> bytes:
     row = delimiter.join(["R1", "Toyota", "Corolla", "2020", "Petrol", "Manual", "25000", "", ""])
     return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
+
+
+@pytest.mark.parametrize(
+    "options", [{"language": "fr"}, {"language": "en"}, {"language": "fr", "dry_run": True}]
+)
+def test_texts_that_occur_once_get_the_notes_of_the_general_engine(options: dict[str, Any]) -> None:
+    unreadable = [
+        f"R1,Toyota,Corolla,2020,vapeur n° {n},boîte {n % 3},à peu près {n} lieues,gros {n % 2},Fès"
+        for n in range(40)
+    ]
+    readable = ["R2,Toyota,Corolla,2020,Diesel,auto,90000,1500,Fès"] * 5
+    rejected = [f"R3,Toyota,Corolla,an {n},Diesel,auto,compteur {n},1500,Fès" for n in range(5)]
+    lines = [",".join(HEADER), *unreadable, *readable, *rejected, *unreadable[:7]]
+    batch = manifest(**options)
+    assert check("\n".join(lines).encode(), batch, rows=30) == [True, True]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

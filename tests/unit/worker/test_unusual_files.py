@@ -7,9 +7,11 @@ import pytest
 
 from shared.domain.batch import Batch, BatchOptions, RowCounts
 from shared.domain.errors import UnreadableUpload
-from shared.domain.table import FileKind
+from shared.domain.table import Dialect, FileKind
+from shared.fields.columns import ColumnValidator
 from tests.batch_parts import CALLER, BulkPath, Memory, rows_of
 from tests.conftest import Servers
+from worker.batches.engine import constant_values
 
 CAR = {"make": "Seat", "model": "Ibiza", "year": 2015, "fuel": "Diesel", "km": 98000}
 HEADER = "Marque;Modèle;Année;Carburant;Boîte;Kilométrage;Ville"
@@ -158,6 +160,28 @@ def test_a_header_within_the_file_is_rejected_as_such(path: BulkPath, delimiter:
     assert (error["line"], error["code"]) == (3, "repeated-header")
 
 
+def test_values_with_their_types_are_read_as_values(path: BulkPath) -> None:
+    car = {
+        "_id": {"$oid": "65a1"},
+        "make": "Seat",
+        "model": "Ibiza",
+        "year": {"$numberInt": "2015"},
+        "odometer": {"km": {"$numberLong": "98000"}},
+    }
+    batch = path.run("\n".join(map(json.dumps, [car, car | {"year": 2016}])).encode())
+    assert batch.progress.counts == RowCounts(valid=2)
+    features = json.loads(path.audit_lines()[0])["features"]
+    assert (features["year"], features["km_driven"]) == (2015, 98000)
+
+
+def test_an_open_object_among_json_lines_is_refused_with_its_own_line(path: BulkPath) -> None:
+    lines = [json.dumps(CAR), json.dumps(CAR)[:-3], json.dumps(CAR)]
+    code, params = refusal(path, "\n".join(lines).encode())
+    assert (code, params["line"]) == ("wrong-json", 2)
+    code, params = refusal(path, json.dumps([CAR, CAR], indent=1)[:-20].encode())
+    assert code == "truncated-json"
+
+
 # --- headers ------------------------------------------------------------------------------------
 
 
@@ -193,6 +217,54 @@ def test_units_below_the_header_are_no_car_and_convert_their_columns(path: BulkP
     assert notices(batch)["units-below-header"] == ("miles", "kW")
     features = json.loads(path.audit_lines()[0])["features"]
     assert features["km_driven"] == round(50000 * 1.609344)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "[-];[-];[yyyy];[mi];[kW]",
+        "(Text);(Text);(JJJJ);(Miles);(KW)",
+        "name of the brand;name of the model;first registered;driven distance in miles;in kW",
+        "texte;texte;AAAA;réel (miles);kW",
+    ],
+)
+def test_units_below_the_header_count_whatever_stands_below_the_other_columns(
+    path: BulkPath, below: str
+) -> None:
+    text = f"make;model;year;odometer;power\n{below}\nSeat;Ibiza;2014;40000;77\n"
+    batch = path.run(text.encode())
+    assert batch.progress.counts == RowCounts(valid=1)
+    assert batch.manifest.dialect.units == {"km_driven": "miles", "max_power_bhp": "kW"}
+
+
+@pytest.mark.parametrize("row", ["Kia;Picanto;;km;", "Zastava;Koral;;km;55", ";Rio;soon;km;kW"])
+def test_a_row_that_may_be_a_car_is_no_row_of_units(path: BulkPath, row: str) -> None:
+    text = f"make;model;year;odometer;power\n{row}\nSeat;Ibiza;2014;40000;77\n"
+    batch = path.run(text.encode())
+    assert batch.progress.counts == RowCounts(valid=1, invalid=1)
+    assert "units-below-header" not in notices(batch)
+
+
+def test_texts_that_are_formulas_for_a_spreadsheet_are_read(path: BulkPath) -> None:
+    text = (
+        'Marque;Modèle;Année;Carburant;km;Prix\n="Seat";="Ibiza";="2014";="Diesel";="98 000";=""\n'
+    )
+    batch = path.run(text.encode())
+    assert batch.progress.counts == RowCounts(valid=1)
+    assert cells(path, batch, "row_notes") == [[""]]
+    features = json.loads(path.audit_lines()[0])["features"]
+    assert (features["km_driven"], features["fuel"]) == (98000, "Diesel")
+
+
+def test_a_constant_that_states_no_value_is_as_if_it_were_not_given() -> None:
+    dialect = Dialect(constants={"fuel": "charbon", "doors": "-", "city": "Fès"})
+    assert constant_values(dialect, ColumnValidator()) == {"city": "fes"}
+
+
+def test_a_brand_that_stands_in_both_columns_is_quoted_once(path: BulkPath) -> None:
+    batch = path.run("Marque;Modèle;Année;km\nRenault;Renault Clioo;2015;70000\n".encode())
+    (note,) = [note for note in batch.progress.notes if note.code == "name-corrected"]
+    assert list(note.examples) == ["renault clioo → Renault Clio"]
 
 
 def test_a_brand_for_the_whole_file_counts_for_each_row(path: BulkPath) -> None:

@@ -226,6 +226,20 @@ def test_hidden_rows_are_read_and_counted(path: BulkPath) -> None:
     assert notices(batch) == {"titles-left-out": ("Stock",), "hidden-rows": ("3",)}
 
 
+def test_rows_without_height_and_columns_without_width_count_as_hidden(path: BulkPath) -> None:
+    columns = (
+        '<cols><col min="6" max="6" width="0" customWidth="1"/>'
+        '<col min="7" max="7" width="0.5"/></cols>'
+    )
+    sheet = sheet_xml([CAR_HEADER, CAR_ROW, CAR_ROW, CAR_ROW])
+    for number, tag in {2: 'ht="0.75"', 3: 'ht="0" customHeight="1"', 4: 'ht="10"'}.items():
+        sheet = sheet.replace(f'<row r="{number}">', f'<row r="{number}" {tag}>')
+    batch = path.run(
+        zipped(parts_of({"Stock": sheet.replace("<sheetData>", f"{columns}<sheetData>")}))
+    )
+    assert notices(batch) == {"hidden-rows": ("1",), "hidden-columns": (CAR_HEADER[5],)}
+
+
 def test_hidden_columns_are_read_and_named_where_they_are_used(path: BulkPath) -> None:
     columns = (
         '<cols><col min="1" max="1" width="9" hidden="1"/><col min="4" max="4"/>'

@@ -33,6 +33,8 @@ MAX_DEPTH = 4
 
 _SPACES = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
+_NEXT_LINE = re.compile(r"\n\{")
+"""The next object of JSON Lines."""
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
 
 Record = Mapping[str, Any]
@@ -78,12 +80,26 @@ def _flatten(record: Record) -> dict[str, Any]:
     {'id': 1, 'vehicle.make': 'Kia'}
     """
     flat: dict[str, Any] = {}
-    for name, value in record.items():
+    for name, value in zip(record, map(_plain, record.values()), strict=True):
         if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": member for inner, member in value.items()}
+            flat |= {f"{name}.{inner}": _plain(member) for inner, member in value.items()}
         else:
             flat[name] = value
     return flat
+
+
+def _plain(value: Any) -> Any:
+    """The value in an object that only states its type, as MongoDB exports it.
+
+    >>> _plain({"$numberInt": "2018"}), _plain({"$date": {"$numberLong": "0"}}), _plain({"a": 1})
+    ('2018', '0', {'a': 1})
+    """
+    while isinstance(value, dict) and len(value) == 1:
+        name, inner = next(iter(value.items()))
+        if not name.startswith("$"):
+            break
+        value = inner
+    return value
 
 
 def _text(value: Any) -> str:
@@ -225,6 +241,10 @@ class _JsonReader:
     def _decode_error(self, place: int) -> UnreadableUpload:
         is_cut = self._is_whole and not self._text[place:].strip(' \t\r\n"')
         is_open = self._is_whole and self._text[place : place + 1] == '"'
+        if _NEXT_LINE.search(
+            self._text, self._at, place + 1
+        ):  # not the file is cut, but this object
+            return self._error("wrong-json")
         return self._error("truncated-json" if is_cut or is_open else "wrong-json", place)
 
     def _peek(self, skip: int = 0) -> str:

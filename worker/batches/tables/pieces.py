@@ -36,7 +36,8 @@ _SHEET_DATA = re.compile(rb"<((?:\w+:)?)sheetData(?:\s[^<>]*)?>")
 _SHEET_DATA_END = re.compile(rb"</(?:\w+:)?sheetData\s*>")
 _COLUMNS = re.compile(rb"<(?:\w+:)?col\s[^<>]*>")
 _BOUND = re.compile(rb"""\s(min|max)\s*=\s*["'](\d{1,5})["']""")
-_IS_HIDDEN = re.compile(rb"""\shidden\s*=\s*["'](?:1|true)["']""")
+_IS_HIDDEN = re.compile(rb"""\s(?:hidden\s*=\s*["'](?:1|true)|width\s*=\s*["']0(?:\.0*)?)["']""")
+"""A column without width is as invisible as a hidden one."""
 _TWO_LETTERS = re.compile(rb' r="([A-Z]{2,})\d')
 
 
@@ -210,7 +211,9 @@ class RowTags:
         self._padded = re.compile(rb"(<%bv>)\s+([-+.\dEe]+)\s*(?=<)" % prefix)
         self._tag = re.compile(rb"%b(?=[\s/>])[^<>]*>" % row)
         self._number = re.compile(rb"""\sr\s*=\s*["']\s*(\d*)[^"']*["']""")
-        self._hidden = re.compile(rb'%b r="(\d+)"(?=\s)(?:[^<>]*?\s)hidden=.(?:1|true)\b' % row)
+        self._hidden = re.compile(
+            rb'%b r="(\d+)"(?=\s)(?:[^<>]*?\s)(?:hidden=.(?:1|true)|ht=.0(?:\.0*)?)["\']' % row
+        )
         place = rb"""%b\s(?:[^<>]*?\s)?r\s*=\s*["']""" % cell
         self._column = re.compile(place + rb"([A-Z]+)\d")
         self._place_row = re.compile(rb"(%b[A-Za-z]+)\d+" % place)
@@ -266,8 +269,8 @@ class RowTags:
         return [found.start() for found in self._tag.finditer(rows)]
 
     def hidden_rows(self, rows: bytes) -> frozenset[int]:
-        """Numbers of the rows that are hidden; the rows are numbered."""
-        if b"hidden=" not in rows:
+        """Numbers of the rows that are hidden or have no height; the rows are numbered."""
+        if b"hidden=" not in rows and b"ht=" not in rows:
             return frozenset()
         return frozenset(map(int, self._hidden.findall(rows)))
 

@@ -226,6 +226,12 @@ def test_a_long_wrong_value_is_quoted_shortened(car):
     assert len(describe(caught.value.problems[0], "en")) < 200
 
 
+def test_a_wrong_value_that_is_no_text_is_quoted_as_json(car):
+    with pytest.raises(InvalidInput) as caught:
+        load_car_request(car | {"year": {"an": [2019, None]}})
+    assert '{"an": [2019, null]}' in describe(caught.value.problems[0], "fr")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_field_can_say_what_it_accepts(language):
     assert all(expected(field, language) for field in CAR_FIELDS.values())

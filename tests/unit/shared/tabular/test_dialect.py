@@ -177,6 +177,35 @@ def test_an_unknown_header_is_refused_with_what_was_found_and_how_to_map_it() ->
     assert str(params["columns"]).startswith("company (marque, brand), model (modele, car model)")
 
 
+@pytest.mark.parametrize("delimiter", ["^", ":", " ", "~", "¦"])
+def test_a_header_that_is_not_separated_is_refused_as_such(delimiter: str) -> None:
+    lines = delimiter.join(["make", "model", "year"]), delimiter.join(["Seat", "Ibiza", "2015"])
+    code, params = refusal("\n".join(lines))
+    assert (code, params["found"]) == ("other-delimiter", lines[0])
+
+
+def test_a_delimiter_of_the_caller_that_separates_nothing_is_refused_as_such() -> None:
+    code, _ = refusal("make;model;year\nSeat;Ibiza;2015\n", delimiter=",")
+    assert code == "other-delimiter"
+
+
+@pytest.mark.parametrize("first", ["Seat;Ibiza;1915;98000", "Koral;Zastava;2015;98000"])
+def test_a_first_row_that_may_be_a_car_is_refused_as_such(first: str) -> None:
+    code, params = refusal(f"{first}\nKia;Rio;2015;70000\n")
+    assert (code, params["found"]) == ("car-as-header", first.replace(";", ", "))
+    assert dialect_of(f"{first}\nKia;Rio;2015;70000\nKia;Rio;2016;60000", header=False).columns
+
+
+def test_a_column_whose_cells_the_field_refuses_is_not_suggested() -> None:
+    _, params = refusal("Marque;Modèle;Immatriculation;Entrée parc\nKia;Rio;12345-A-6;03/2015\n")
+    assert params["mapping"] == "columns=year:Entrée parc"
+
+
+@pytest.mark.parametrize("name", ["1ère MEC", "Date 1ère MEC", "DMC", "Mfg Year", "Year Mfg"])
+def test_usual_names_of_the_year_are_known(name: str) -> None:
+    assert dialect_of(f"Marque;Modèle;{name}\nKia;Rio;03/2015\n").columns["year"].index == 2
+
+
 def test_a_header_in_arabic_can_be_mapped() -> None:
     pairs = parse_columns(
         "company:ماركة,model:#2,year:سنة,fuel:#4,transmission:#5,km_driven:كيلومتر"

@@ -209,7 +209,7 @@ def test_a_near_header_whose_cells_the_field_refuses_is_not_accepted() -> None:
 
 
 def test_a_single_column_is_suggested_for_no_field() -> None:
-    problem = refusal(["marque^model^annee"], [["Seat^Ibiza^2016"]])
+    problem = refusal(["marque^trim^colour"], [["Seat^Ibiza^red"]])
     assert problem.params["mapping"] == "columns=company:…"
 
 

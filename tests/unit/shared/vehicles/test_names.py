@@ -127,6 +127,92 @@ def test_arabic_names_are_read_as_latin_ones():
 @pytest.mark.parametrize(
     ("company", "model", "car"),
     [
+        ("هيونداي", "غراند اي 10", "Hyundai Grand i10"),
+        ("تويوتا", "كورولا فيرسو", "Toyota Corolla Verso"),
+        ("سيتروين", "سي 5 ايركروس", "Citroën C5 Aircross"),
+        ("لاند روفر", "ديسكوفري سبورت", "Land Rover Discovery Sport"),
+        ("سوزوكي", "كراند فيتارا", "Suzuki Grand Vitara"),
+        ("فولكس واجن", "جولف بلس", "Volkswagen Golf Plus"),
+        ("بي ام دبليو", "اكس 6", "BMW X6"),
+        ("أودي", "كيو 7", "Audi Q7"),
+        ("مرسيدس", "الفئة E", "Mercedes-Benz Classe E"),
+    ],
+)
+def test_a_longer_name_in_arabic_is_not_dropped(company, model, car):
+    assert shown(company, model) == (car, "exact")
+
+
+def test_arabic_words_that_may_belong_to_a_longer_name_leave_it_ambiguous():
+    assert shown("تويوتا", "ياريس كذا") == ("Toyota Yaris", "ambiguous")
+    assert {"toyota yaris", "toyota yaris cross"} <= set(suggested("تويوتا", "ياريس كذا"))
+    assert shown("هيونداي", "كذا i10") == ("Hyundai i10", "ambiguous")
+    assert shown("تويوتا", "ياريس ديزل للبيع") == ("Toyota Yaris", "alias")
+    assert shown("داسيا", "دوكر كذا") == ("Dacia Dokker", "alias")  # no name is longer
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "suggestions"),
+    [
+        ("Audi", "Q3/Q5", ["audi q3", "audi q5"]),
+        ("BMW", "X1 ou X3", ["bmw x1", "bmw x3"]),
+        ("Hyundai", "Accent i20", ["hyundai accent", "hyundai i20"]),
+        ("Citroën", "Berlingo, C1", ["citroen berlingo", "citroen c1"]),
+    ],
+)
+def test_two_models_are_ambiguous_also_if_called_by_letter_and_number(company, model, suggestions):
+    assert shown(company, model)[1] == "ambiguous"
+    assert set(suggestions) <= set(suggested(company, model))
+
+
+@pytest.mark.parametrize(
+    ("model", "car"),
+    [
+        ("GL A 200", "Mercedes-Benz Classe GLA"),
+        ("C L S 350", "Mercedes-Benz Classe CLS"),
+        ("SL K", "Mercedes-Benz Classe SLK"),
+        ("GL 320", "Mercedes-Benz Classe GL"),
+        ("CL 500", "Mercedes-Benz Classe CL"),
+    ],
+)
+def test_letters_of_a_class_may_stand_apart(model, car):
+    assert shown("Mercedes", model) == (car, "alias")
+
+
+def test_a_series_may_be_called_a_class():
+    assert shown("BMW", "Klasse 5") == ("BMW Série 5", "alias")
+    assert shown("بي ام دبليو", "الفئة 3") == ("BMW Série 3", "alias")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "other"),
+    [
+        ("Opel", "Corsa ou Clio 4", "renault clio 4"),
+        ("Toyota", "Yaris vs Polo", "volkswagen polo"),
+    ],
+)
+def test_another_brands_model_behind_or_leaves_the_car_ambiguous(company, model, other):
+    assert shown(company, model)[1] == "ambiguous"
+    assert other in suggested(company, model)
+
+
+def test_a_last_word_that_begins_a_brands_name_names_no_other_car():
+    assert shown("Tesla", "Model 3 Standard Range") == ("Tesla Model 3", "alias")
+
+
+def test_a_plural_is_a_slip_of_the_longer_name():
+    assert shown("Mitsubishi", "Pajero Sports") == ("Mitsubishi Pajero Sport", "corrected")
+    assert shown("Range Rover", "Sports HSE")[0] == "Land Rover Range Rover Sport"
+
+
+def test_a_brand_under_which_others_list_the_car_may_stand_before_the_model():
+    assert shown("Dacia", "Renault Sandero") == ("Dacia Sandero", "alias")
+    assert shown(None, "Dacia Renault Logan") == ("Dacia Logan", "alias")
+    assert shown("Dacia", "Logan ou Renault Duster")[1] == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
         ("Renault", "Meganne", "Renault Mégane"),
         ("Toyota", "Coroola GLI", "Toyota Corolla"),
         ("Land Rover", "Range Rover Vellar", "Land Rover Range Rover Velar"),
@@ -226,6 +312,20 @@ def test_a_listed_car_of_another_brand_behind_a_name_leaves_it_open():
 )
 def test_a_model_in_both_texts_is_read_once(company, model, car):
     assert shown(company, model) == (car, "corrected")
+
+
+@pytest.mark.parametrize(
+    ("company", "model"),
+    [
+        ("Kia", "Picantto"),
+        ("Peugeot", "409"),
+        ("VW", "Pasat"),
+        ("Land Rover", "Discvery"),
+        ("Seat", "Zzyx"),
+    ],
+)
+def test_a_brand_before_the_model_does_not_hide_its_slip(company, model):
+    assert read(company, f"{company} {model}") == read(company, model)
 
 
 def test_unknown_names_stay_as_they_are_written():

@@ -10,9 +10,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from cli.printing import valuation_lines, warning_lines
 from cli.streams import echo_json
-from cli.texts import reason, translate
+from cli.valuations.printing import valuation_lines, warning_lines
+from cli.valuations.texts import reason, translate
 from client.carprice import CarPriceClient
 from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
 

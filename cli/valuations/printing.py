@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cli.texts import number
+from cli.valuations.texts import number
 from client.models import Valuation, Verdict
 
 ACRONYMS = frozenset({"bmw", "byd", "ds", "gmc", "mg", "vw", "gt", "gti", "gtd", "tt", "rs"})

@@ -13,10 +13,10 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from cli.batch_run import BatchRun
-from cli.predict import connection_options, exit_on_error, fail
-from cli.printing import TEXTS
-from cli.texts import outcome, state, translate
+from cli.valuations.batch_run import BatchRun
+from cli.valuations.predict import connection_options, exit_on_error, fail
+from cli.valuations.printing import TEXTS
+from cli.valuations.texts import outcome, state, translate
 from client.carprice import CarPriceClient
 from client.models import Batch
 
@@ -169,8 +169,13 @@ def batch(
             click.echo(f"\n{translate('interrupted', lang)}", err=True)
             sys.exit(EXIT_INTERRUPTED)
         _summarise(client, ended, output, lang)
+    sys.exit(exit_code(ended))
+
+
+def exit_code(ended: Batch) -> int:
+    """Exit code of a command whose batch has ended."""
     is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
-    sys.exit(0 if is_clean else EXIT_ROWS)
+    return 0 if is_clean else EXIT_ROWS
 
 
 def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
@@ -336,8 +341,7 @@ def correct(
             form = rejected_format(rejected, wanted)
             client.download_rejected(corrected, rejected, form=form)
         _summarise(client, ended, output or corrected, lang)
-    is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
-    sys.exit(0 if is_clean else EXIT_ROWS)
+    sys.exit(exit_code(ended))
 
 
 def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, language: str) -> None:
