@@ -163,7 +163,7 @@ if redis.call('HEXISTS', items, item.id) == 1 then return 0 end
 local lost = redis.call('HGET', tokens, item.id)
 if lost then forget(lost) end
 local caller, class = item.caller, item.class
-local tag = math.max(tag_of(caller) or 0, virtual_time())
+local tag = tag_of(caller) or virtual_time()
 redis.call('HSET', items, item.id, ARGV[3])
 redis.call('ZADD', waiting, now, item.id)
 redis.call('HINCRBY', counts, caller, 1)

@@ -131,7 +131,7 @@ def test_steps_of_a_batch_pass_the_lists_of_another_caller(
 
 
 def test_the_slices_of_a_file_are_sent_one_after_the_other(bench: Bench) -> None:
-    """A task that cuts a slice queues the next one while it still runs."""
+    """A task that cuts a slice queues the next one while it still runs, in a place of its own."""
     bench.start_workers()
     order = {"batch_id": new_id()}
     bench.work.send(TaskName.SPLIT_BATCH, order, ME)
@@ -139,10 +139,12 @@ def test_the_slices_of_a_file_are_sent_one_after_the_other(bench: Bench) -> None
     assert first is not None
     with bench.work.carried_out(first[0]):
         bench.work.send(TaskName.SPLIT_BATCH, order, ME, part=5)
+        bench.work.send(TaskName.ASSEMBLE_BATCH, {"batch_id": "third"}, ME)
+        assert bench.broker.llen("control") == 1, "two processes are occupied"
     second = bench.take(QueueName.CONTROL)
     assert second is not None
     assert second[0] != first[0]
-    assert bench.take(QueueName.CONTROL) is None
+    assert second[1] is TaskName.SPLIT_BATCH
 
 
 def test_while_an_older_worker_lives_everything_is_sent_at_once(

@@ -227,7 +227,9 @@ def test_no_caller_holds_all_places_while_another_is_active(
     queue.enter(item("split", "b"))
     queue.release(sent[0], 1.0)
     (split,) = worker.take_all()
-    queue.release(split, 0.1)
+    clock.now += 3
+    queue.announce("host", PLACES)
+    queue.release(split, 3.0)
     assert worker.take_all() == [], "the next step of the other caller is expected"
     queue.enter(item("chunk", "b"))
     assert names(worker.take_all()) == ["chunk"]
