@@ -18,25 +18,30 @@ LISTS, CARS, BATCHES, ROWS = 8, 100, 10, 5_000
 
 
 @pytest.fixture(scope="module")
-def faults(models_path):
-    """A service with keys and short leases."""
+def running(models_path):
+    """A service with short leases, and the keys of two callers."""
     with short_folder() as home:
         secrets = {
             name: carprice_key(home, name, "--scope", "predict", "--scope", "bulk")
             for name in ("large", "small")
         }
         with running_service(home, models_path, JOB_LEASE_S="3") as service:
-            injector = FaultInjector(service)
-            injector.secrets = secrets
-            yield injector
+            yield FaultInjector(service), secrets
 
 
 @pytest.fixture
-def callers(faults):
+def faults(running):
+    """The processes of the service."""
+    return running[0]
+
+
+@pytest.fixture
+def callers(running):
     """A client of each caller."""
+    faults, secrets = running
     with (
-        faults.service.client(headers=_key(faults.secrets["large"])) as large,
-        faults.service.client(headers=_key(faults.secrets["small"])) as small,
+        faults.service.client(headers=_key(secrets["large"])) as large,
+        faults.service.client(headers=_key(secrets["small"])) as small,
     ):
         yield large, small
 
