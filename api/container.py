@@ -24,11 +24,13 @@ from api.valuations.service import Valuations
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
 from shared.queue.sender import TaskSender
 from shared.queue.work import WorkSender
 from shared.redis.batches import BatchLedger
+from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queue import FairQueues
@@ -68,10 +70,17 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         near_entries=settings.cache_near_entries,
     )
-    store = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
-    )
+    memory = BrokerMemory(broker, JobUsageCounts(broker, clock))
     workers = WorkerRegistry(broker, clock)
+    store = JobStore(
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=JobPayloads(open_job_store(settings)),
+        protocol=workers.protocol,
+        memory=memory,
+    )
     sender = TaskSender(broker)
     fair_queues = FairQueues(broker, clock)
     work = WorkSender(sender, fair_queues, workers)
@@ -82,7 +91,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length)
+    queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
@@ -105,6 +114,8 @@ def build_services(settings: Settings) -> ApiServices:
         idempotency=idempotency,
         events=events,
         send=work.send,
+        memory=memory,
+        protocol=workers.protocol,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,

@@ -7,7 +7,8 @@ import time
 
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.names import TaskName
@@ -31,6 +32,7 @@ from worker.batches.value import BatchValuation
 from worker.model import Estimation, ModelRuntime
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
+from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
 from worker.valuations.sweep import JobSweeper
 
@@ -45,7 +47,7 @@ class WorkerServices:
     assemble: BatchAssembler
     exports: BatchExporter
     work: WorkSender
-    sweepers: tuple[JobSweeper, BatchSweeper, WorkSender]
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender]
 
 
 class WorkerProcess:
@@ -77,8 +79,13 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     """
     clock = time.time
     broker = connect(settings.redis_url)
+    payloads = JobPayloads(open_job_store(settings))
     jobs = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=payloads,
     )
     work = _work_sender(broker, clock)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
@@ -134,6 +141,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
+            JobPayloadSweeper(payloads, broker, clock),
             work,
         ),
     )

@@ -10,7 +10,7 @@ from shared.domain.batch import Batch
 from shared.domain.notes import AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import Language
+from shared.messages.texts import UNKNOWN_CODE, Language
 from shared.messages.uploads import (
     COUNTED_MESSAGES,
     FRENCH_UNITS,
@@ -152,7 +152,7 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     """A notice with its sentence, which states whether only the first rows were examined."""
     column = columns.get(notice.field or "")
     if notice.count is None:
-        messages = NOTICE_MESSAGES[notice.code]
+        messages = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
         messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES["unreadable-cells"])
     field = CAR_FIELDS.get(notice.field or "")
@@ -162,6 +162,7 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
         unit=field.unit if field else "",
         values=", ".join(_in_words(notice.values, language)),
         count=notice.count,
+        code=notice.code,
     )
     if notice.rows is not None:
         detail += NOTICE_SCOPE[language].format(rows=notice.rows)

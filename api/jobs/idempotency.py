@@ -54,7 +54,7 @@ class RedisIdempotency:
             )
         if stored is None:
             return KeyClaim(new_id, is_new=True)
-        first_fingerprint, first_id = json.loads(stored)
+        first_fingerprint, first_id, *_ = json.loads(stored)
         if first_fingerprint != fingerprint:
             raise IdempotencyConflict(key=key)
         return KeyClaim(first_id, is_new=False)

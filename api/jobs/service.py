@@ -11,7 +11,7 @@ from api.jobs.listing import SubmissionIndex
 from api.valuations.micro_batches import QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
-from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
+from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded, UnreadableRecord
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
@@ -52,22 +52,23 @@ class Jobs:
         Raises:
             ModelNotLoaded: no version is active.
             IdempotencyConflict: the key was used before with another body.
-            BrokerUnavailable, QueueFull: the job cannot be accepted now.
+            JobDeleted: the job of the key was deleted.
+            BrokerUnavailable, BrokerFull, QueueFull, JobStorageFull: it cannot be accepted now.
         """
         if self.active_model.version_id() is None:
             raise ModelNotLoaded
         job_id = JobId(new_id())
         if submission.idempotency_key is not None:
-            claim = self.idempotency.claim(
-                caller,
-                "jobs",
-                submission.idempotency_key,
-                hashlib.sha256(submission.body).hexdigest(),
-                job_id,
-            )
-            job_id = JobId(claim.id)
-            if not claim.is_new and (job := self._find(job_id, caller)) is not None:
-                return job
+            key = submission.idempotency_key
+            fingerprint = hashlib.sha256(submission.body).hexdigest()
+            claim = self.idempotency.claim(caller, "jobs", key, fingerprint, job_id)
+            if not claim.is_new:
+                try:
+                    return self.store.get(JobId(claim.id), caller)
+                except JobNotFound:  # the first request failed before it was stored
+                    job_id = JobId(claim.id)
+                except JobExpired:  # a new id, because the audit log has records of the old one
+                    self.idempotency.rebind(caller, "jobs", key, fingerprint, job_id)
         return self._accept(job_id, submission, caller)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
@@ -82,6 +83,9 @@ class Jobs:
         """The state of a job without its cars; raises as `get`."""
         if is_id(job_id):
             (summary,) = self.lists.summaries([job_id])
+            if isinstance(summary, UnreadableRecord):
+                self.store.get(job_id, caller)  # raises the error that applies to this caller
+                raise summary
             if summary is not None and summary.caller == caller:
                 return summary
         self.store.get(job_id, caller)  # raises the error that applies
@@ -97,8 +101,15 @@ class Jobs:
             waiters=self.long_waits,
         )
 
-    def cancel(self, job_id: JobId, caller: CallerId) -> Job:
-        """Request the cancellation of a job; raises `JobAlreadyEnded` if it has ended."""
+    def cancel_or_delete(self, job_id: JobId, caller: CallerId) -> Job | None:
+        """Request the cancellation of an open job and return it, or delete an ended one.
+
+        Raises:
+            JobNotFound, JobExpired, JobDeleted: there is none, or no more.
+            JobAlreadyEnded: it has ended during the call, and is kept.
+        """
+        if self.store.delete(job_id, caller):
+            return None
         return self.store.request_cancel(job_id, caller)
 
     def _accept(self, job_id: JobId, submission: Submission, caller: CallerId) -> Job:
@@ -116,10 +127,3 @@ class Jobs:
             return job
         # A concurrent request with the same Idempotency-Key has stored the job.
         return self.store.get(job_id, caller)
-
-    def _find(self, job_id: JobId, caller: CallerId) -> Job | None:
-        """The job of a repeated submission; None if the first request failed before storing it."""
-        try:
-            return self.store.get(job_id, caller)
-        except (JobNotFound, JobExpired):
-            return None

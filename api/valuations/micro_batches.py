@@ -23,6 +23,7 @@ from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
+from shared.redis.broker_memory import BrokerMemory
 from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
 from shared.redis.fair_queue import FairQueues, QueueLoad
 from shared.redis.jobs import JobStore
@@ -169,18 +170,25 @@ log = get_logger("dispatch")
 
 
 class QueueGuard:
-    """Backpressure: refuses new work while too many messages wait in its queue.
+    """Backpressure: refuses new work while too many messages wait, or memory is scarce.
 
     Args:
         client: connection to the broker instance.
         fair_queues: where jobs wait.
         clock: the time of day.
         max_messages: from this length of the queue on, work is refused.
+        memory: refuses work while the broker lacks memory; None: the broker alone refuses.
     """
 
     def __init__(
-        self, client: RedisClient, fair_queues: FairQueues, clock: Clock, max_messages: int
+        self,
+        client: RedisClient,
+        fair_queues: FairQueues,
+        clock: Clock,
+        max_messages: int,
+        memory: BrokerMemory | None = None,
     ) -> None:
+        self._memory = memory
         self._client = client
         self._fair_queues = fair_queues
         self._clock = clock
@@ -193,22 +201,28 @@ class QueueGuard:
 
         Raises:
             QueueFull: too many messages wait.
+            BrokerFull: the broker has no memory for more work.
             BrokerUnavailable: the broker does not answer.
         """
         waiting = self._load(QueueName.INTERACTIVE, None).total
         if waiting >= self._max_messages:
             raise QueueFull(waiting=waiting)
+        if self._memory is not None:
+            self._memory.check()
 
     def check_job(self, queue: QueueName, caller: CallerId) -> None:
         """Return if a queue takes another job of a caller.
 
         Raises:
             QueueFull: too many jobs wait, or too many of this caller.
+            BrokerFull: the broker has no memory for more work.
             BrokerUnavailable: the broker does not answer.
         """
         load = self._load(queue, caller)
         if not has_space(own=load.own, total=load.total, maximum=self._max_messages):
             raise QueueFull(waiting=load.total)
+        if self._memory is not None:
+            self._memory.check()
 
     def _load(self, queue: QueueName, caller: CallerId | None) -> QueueLoad:
         """The messages that wait; the jobs of a caller too, if one is given."""

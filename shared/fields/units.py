@@ -41,17 +41,17 @@ MIN_METRIC_HP_AS_CV = 50
 FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "km_driven": (
         Unit(
-            "km", 1, "km kms kilometre kilometres kilometer kilometers kilometro kilometros كم كلم "
-            "كيلومتر كيلومترات",
+            "km", 1, "km kms kmt kilometre kilometres kilometer kilometers kilometro kilometros كم "
+            "كلم كيلومتر كيلومترات",
         ),
-        Unit("miles", KM_PER_MILE, "mi mile miles mls ميل اميال"),
+        Unit("miles", KM_PER_MILE, "mi mile miles mls smi ميل اميال"),
         Unit(
             "thousand km", 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
             "enmilliersdekm milliersdekm millierskm thousands thousandkm thousandskm",
         ),
     ),
     "engine_cc": (
-        Unit("cc", 1, "cc cm3 ccm cmc cm^3 cucm centimetrescubes سيسي سم3"),
+        Unit("cc", 1, "cc cm3 ccm cmc cmq cm^3 cucm centimetrescubes سيسي سم3"),
         Unit(
             "litres", CM3_PER_LITRE, "l litre litres liter liters ltr ltrs lt litro litros لتر",
         ),
@@ -66,7 +66,7 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
             "CV", BHP_PER_METRIC_HP, "cv cvdin cavalli caballos",
             minimum=MIN_METRIC_HP_AS_CV,
         ),
-        Unit("kW", BHP_PER_KW, "kw kws kilowatt kilowatts كيلوواط"),
+        Unit("kW", BHP_PER_KW, "kw kws kwt kilowatt kilowatts كيلوواط"),
     ),
     "mileage_mpg": (
         Unit("mpg", 1, "mpg mpgus usmpg mi/gal miles/gallon milespergallon"),
@@ -99,6 +99,9 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     ),
 }  # fmt: skip
 """The units of each field, its own first."""
+
+UNSTATED = ""
+"""In place of a unit's name: a number is read only if it states its unit itself."""
 
 UNIT_MAX_CHARS = 40
 _IGNORED_SIGNS = " \t\n\r\f\v\x1c\x1d\x1e\x1f.()*_-"

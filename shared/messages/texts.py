@@ -68,6 +68,17 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
         "en": "{label}: a foreign currency; expected {expected} (got {value}).",
     },
+    "unknown-unit": {
+        "fr": "Champ « {label} » : l'unité est absente ou inconnue ; attendu {expected} (reçu : "
+        "{value}).",
+        "en": "{label}: its unit is missing or not known; expected {expected} (got {value}).",
+    },
+    "object": {
+        "fr": "Champ « {label} » : attendu {expected}, ou un texte avec son unité, comme "
+        "{example} ; pas un objet (reçu : {value}).",
+        "en": "{label}: expected {expected}, or a text with its unit, such as {example}; not an "
+        "object (got {value}).",
+    },
     "converted": {
         "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
         "en": "{label}: {value} was converted from the unit that it states.",
@@ -242,6 +253,13 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
 }
 
 
+UNKNOWN_CODE: dict[Language, str] = {
+    "fr": "Remarque « {code} » d'une version plus récente du service.",
+    "en": "Remark '{code}' of a newer version of the service.",
+}
+"""Text of a stored code that this version does not know."""
+
+
 def expected(field: CarField, language: Language) -> str:
     """The allowed values of a field as text."""
     if isinstance(field, Category):
@@ -323,6 +341,7 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
         label=field.label(language),
         expected=expected(field, language),
         value=quote(value, language),
+        example=quote(f"{field.example} {field.unit}", language),
     )
 
 
@@ -331,7 +350,8 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
     if error["field"] is not None:
         field = CAR_FIELDS[error["field"]]
         return describe_field_error(field, error["code"], error["value"], language)
-    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error, language))
+    texts = ROW_MESSAGES.get(error["code"], UNKNOWN_CODE)
+    return texts[language].format_map(_Quoted(error, language))
 
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
@@ -360,7 +380,9 @@ def describe(problem: FieldProblem, language: Language) -> str:
     field = CAR_FIELDS.get(problem.params.get("field", ""))
     if field is not None:
         return describe_field_error(field, problem.code, problem.params.get("value"), language)
-    return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
+    texts = INPUT_MESSAGES.get(problem.code, UNKNOWN_CODE)
+    params = {"code": problem.code, **problem.params}
+    return texts[language].format_map(_Quoted(params, language))
 
 
 def describe_warning(
@@ -381,7 +403,9 @@ def describe_warning(
     code = warning["code"]
     if model_known and code == "name-ambiguous":
         code = "name-partly-read"
-    return WARNING_MESSAGES[code][language].format_map(_Quoted(params, language))
+    # A stored warning may have a code of a newer version.
+    texts = WARNING_MESSAGES.get(code, UNKNOWN_CODE)
+    return texts[language].format_map(_Quoted(params, language))
 
 
 def format_more_count(count: int, language: Language) -> str:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
 from shared.redis import batch_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.job_scripts import ALLOW_OOM
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
@@ -86,7 +87,7 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(batch_scripts.HEAD + source)
+            name: client.register_script(ALLOW_OOM + batch_scripts.HEAD + source)
             for name, source in vars(batch_scripts).items()
             if name.isupper() and name != "HEAD"
         }
@@ -268,13 +269,14 @@ def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
         return float(stored[name]) if name in stored else None
 
     outcome = stored.get(b"outcome", b"").decode()
-    return BatchProgress(
-        state=JobState(stored[b"state"].decode()),
-        outcome=BatchOutcome(outcome) if outcome else None,
-        counts=RowCounts(number(b"valid"), number(b"invalid"), number(b"failed")),
-        total=number(b"total") if b"total" in stored else None,
-        started_at=seconds(b"started_at"),
-        finished_at=seconds(b"finished_at"),
-        cancel_requested=stored.get(b"cancel_requested") == b"1",
-        error=stored.get(b"error", b"").decode() or None,
-    )
+    with record_errors():
+        return BatchProgress(
+            state=JobState(stored[b"state"].decode()),
+            outcome=BatchOutcome(outcome) if outcome else None,
+            counts=RowCounts(number(b"valid"), number(b"invalid"), number(b"failed")),
+            total=number(b"total") if b"total" in stored else None,
+            started_at=seconds(b"started_at"),
+            finished_at=seconds(b"finished_at"),
+            cancel_requested=stored.get(b"cancel_requested") == b"1",
+            error=stored.get(b"error", b"").decode() or None,
+        )

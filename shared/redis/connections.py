@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerFull, BrokerUnavailable
 
 RedisClient: TypeAlias = Any
 """A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
@@ -55,11 +55,13 @@ def broker_errors() -> Iterator[None]:
     except REDIS_ERRORS as error:
         raise BrokerUnavailable(reason=str(error)) from error
     except redis.OutOfMemoryError as error:
-        raise BrokerUnavailable(reason="the broker is out of memory") from error
+        raise BrokerFull(reason="the broker is out of memory") from error
     except redis.ReadOnlyError as error:
         raise BrokerUnavailable(reason="the broker may only be read") from error
     except redis.ResponseError as error:
-        if "OOM" in str(error) or "MISCONF" in str(error):
+        if "OOM" in str(error):
+            raise BrokerFull(reason=str(error)) from error
+        if "MISCONF" in str(error):
             raise BrokerUnavailable(reason=str(error)) from error
         raise
 

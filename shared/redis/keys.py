@@ -16,7 +16,10 @@ job = (PREFIX + "job:{}").format
 """Hash of one job."""
 
 job_tombstone = (PREFIX + "job-seen:{}").format
-"""The job's caller; kept longer than the job, so that "expired" and "never existed" differ."""
+"""The job's caller; kept longer than the job, so that "expired" and "never existed" differ. After
+the caller has deleted the job, `DELETED_MARK` follows."""
+
+DELETED_MARK = "\0deleted"
 
 
 OPEN_JOBS = f"{PREFIX}jobs:open"
@@ -24,6 +27,20 @@ OPEN_JOBS = f"{PREFIX}jobs:open"
 
 JOB_ORDER = f"{PREFIX}jobs:order"
 """Sorted set of the jobs that have not ended, by the time they were accepted."""
+
+OPEN_USAGE = f"{PREFIX}jobs:open-usage"
+"""Hash of what the open jobs take up: `need`, bytes that ending all of them may take; by caller
+`n:`, `m:` and `d:`, their number, bytes in Redis with those needed, and bytes in the blob store."""
+
+ended_usage = (PREFIX + "jobs-kept-of:{}").format
+"""Hash of what a caller's ended jobs take up: `m:` and `d:` as in `OPEN_USAGE`, by the Unix time
+until which they count."""
+
+USAGE_RECOUNT_MARKER = f"{PREFIX}jobs:recounted"
+"""Exists for a while after the usage of the open jobs was counted again."""
+
+PAYLOAD_SCAN_MARKER = f"{PREFIX}jobs:payloads-scanned"
+"""Exists for a while after the payloads of jobs in the blob store were scanned."""
 
 ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended jobs and batches are published."""

@@ -146,7 +146,13 @@ def pair_error(
     line: int, pair: ReadPair, columns: Mapping[str, int], header: Sequence[str],
     row_key: str | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The entry of the error report for a row that states no brand, or no model."""
+    """The entry of the error report for a row that states no brand or no model, or is no car."""
+    if pair.is_summary:
+        index = columns.get("company" if pair.given.company else "model")
+        return row_error(
+            line, pair.error_code, row_key=row_key, value=pair.given.company or pair.given.model,
+            column=None if index is None else header[index],
+        )  # fmt: skip
     field = pair.missing or ""
     column = columns.get(field, columns.get("model"))
     return row_error(

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable
+from shared.domain.errors import AuditUnavailable, BrokerUnavailable, UnreadableRecord
 from shared.domain.ids import BatchId, CallerId
 from shared.logging import get_logger
+from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
 from shared.redis.batches import BatchLedger, StepAttempt
@@ -73,6 +74,9 @@ ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 OUTAGE_RETRY_DELAY_S = 5.0
 """Delay after a full disk or the like, which counts as no attempt."""
 
+NEWER_RETRY_DELAY_S = 10.0
+"""Delay of a step whose records this version cannot read, which counts as no attempt."""
+
 
 @contextmanager
 def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
@@ -98,6 +102,11 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
+    except UnreadableRecord as error:
+        # A worker of a newer version can carry the step out; this one waits for it.
+        log.warning("batch_record_unreadable", batch_id=batch_id, step=step, error=str(error))
+        RECORDS_UNREADABLE.labels(record="batch").inc()
+        ledger.postpone(batch_id, step, NEWER_RETRY_DELAY_S, count_attempt=False)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
         ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)

@@ -16,6 +16,7 @@ from shared.redis.connections import (
     RedisClient,
     broker_errors,
 )
+from shared.redis.job_scripts import ALLOW_OOM
 from shared.redis.jobs import MAX_LEASE_S
 
 DONE_TTL_S = 2 * MAX_LEASE_S
@@ -91,7 +92,7 @@ class RedisClaims:
     def __init__(self, client: RedisClient, clock: Clock) -> None:
         self._connections = ConnectionCache(client)
         self._clock = clock
-        self._claim_script = client.register_script(_CLAIM_SCRIPT)
+        self._claim_script = client.register_script(ALLOW_OOM + _CLAIM_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
         """Claim a message; if it was FRESH or DOUBTFUL, the caller has to write its records."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgpack
@@ -9,13 +10,18 @@ import msgpack
 from shared.audit.log import AuditLog
 from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
-from shared.domain.errors import AuditUnavailable, DomainError
+from shared.domain.errors import (
+    AuditUnavailable,
+    DomainError,
+    UnreadableRecord,
+    record_errors,
+)
 from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
-from shared.metrics import QUEUE_WAIT
+from shared.metrics import QUEUE_WAIT, RECORDS_UNREADABLE
 from shared.queue.names import QueueName
-from shared.queue.sender import EstimateResult, push_reply
+from shared.queue.sender import EstimateResult, RequestResult, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.jobs import JobStore
@@ -35,9 +41,14 @@ class WaitingRequest:
 
     @classmethod
     def from_wire(cls, packed: bytes) -> "WaitingRequest":
-        """Rebuild the request from what `MicroBatchDispatcher` sent."""
-        valuation_id, request, caller, deadline, enqueued_at = msgpack.unpackb(packed)
-        return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
+        """Rebuild the request from what `MicroBatchDispatcher` sent.
+
+        Raises:
+            UnreadableRecord: a newer version sent it.
+        """
+        with record_errors():
+            valuation_id, request, caller, deadline, enqueued_at, *_ = msgpack.unpackb(packed)
+            return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
 
 
 AnsweredRequest: TypeAlias = tuple[WaitingRequest, EstimateResult]
@@ -96,7 +107,7 @@ class ValuationService:
         """
         now = self._clock()
         with self._claims.begin_concurrently(group_id, now) as claimed:
-            waiting = [WaitingRequest.from_wire(item) for item in items]
+            waiting, unreadable = _read_items(items)
             _observe_wait(now, [item.enqueued_at for item in waiting])
             # The forest runs while the claim is sent.
             answered = self._answer(waiting, now)
@@ -115,7 +126,7 @@ class ValuationService:
         with self._cache.put_concurrently(
             _cacheable((item.request, result) for item, result in answered)
         ):
-            replies = [(item.id, result) for item, result in answered]
+            replies = [*unreadable, *((item.id, result) for item, result in answered)]
             push_reply(self._connections, reply_to, group_id, replies, commands)
 
     def _answer(
@@ -136,7 +147,11 @@ class ValuationService:
             enqueued_at: Unix time at which the message was sent.
             queue: the queue of the message.
         """
-        job = self._jobs.load(job_id)
+        try:
+            job = self._jobs.load(job_id)
+        except UnreadableRecord as error:
+            self._jobs.defer_unreadable(job_id, error)
+            return
         if job is None or job.state.is_terminal:
             return
         _observe_wait(self._clock(), [enqueued_at], queue)
@@ -212,6 +227,20 @@ class ValuationService:
             )
             for number, (request, result) in pairs
         ]  # fmt: skip
+
+
+def _read_items(items: Sequence[bytes]) -> tuple[list[WaitingRequest], list[RequestResult]]:
+    """The requests of a micro-batch, and the error for those that this version cannot read."""
+    waiting: list[WaitingRequest] = []
+    unreadable: list[RequestResult] = []
+    for item in items:
+        try:
+            waiting.append(WaitingRequest.from_wire(item))
+        except UnreadableRecord as error:
+            RECORDS_UNREADABLE.labels(record="request").inc()
+            with suppress(UnreadableRecord), record_errors():
+                unreadable.append((ValuationId(msgpack.unpackb(item)[0]), error))
+    return waiting, unreadable
 
 
 def _as_doubtful_after_attempts(job: Job, claim: Claim) -> Claim:

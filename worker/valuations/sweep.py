@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerUnavailable, UnreadableRecord
 from shared.domain.ids import JobId
 from shared.domain.job import Job, JobState
 from shared.logging import get_logger
@@ -43,6 +43,9 @@ class JobSweeper:
         """Sweep one job; a record that cannot be read must not stop the others."""
         try:
             return self._sweep_job(job_id)
+        except UnreadableRecord as error:
+            self._jobs.defer_unreadable(job_id, error)
+            return 0
         except (ValueError, KeyError, TypeError) as error:
             log.exception("job_not_swept", job_id=job_id, error=str(error))
             self._jobs.renew(job_id)

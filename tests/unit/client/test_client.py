@@ -190,6 +190,7 @@ def test_a_list_is_submitted_with_a_generated_key_and_waited_for() -> None:
     assert len(set(keys)) == 2
     assert client.wait_job("j1").has_ended
     assert client.cancel_job("j1").id == "j1"
+    assert client_of(lambda _: httpx.Response(204)).cancel_job("j1") is None
 
 
 def test_waiting_ends_after_its_time() -> None:
