@@ -99,6 +99,7 @@ def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
     matches = _matches(dialect)
     columns = {field: dialect.header[match.index] for field, match in matches.items()}
     used = {match.index for match in matches.values()}
+    used |= {other.index for other in dialect.other_columns.values()}
     return {
         "file_name": manifest.file_name,
         "format": str(dialect.kind),

@@ -93,7 +93,8 @@ def _field(name: str, value: str, error: str) -> dict[str, Any]:
     definition = CAR_FIELDS[name]
     choices, selected, keyboard = [], None, ""
     if isinstance(definition, Category):
-        choices, selected = definition.choices, definition.member(value)
+        choices = definition.choices
+        selected = definition.member(value) or definition.member_of_slip(value)
     elif isinstance(definition, Number):
         keyboard = "decimal" if definition.decimals else "numeric"
     texts = {"hint": HINTS.get(name, ""), "error": error}

@@ -72,6 +72,16 @@ class UnitColumn:
     """The unit of all first rows; None if they differ, or one of them states none."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OtherColumn:
+    """The column that holds a field's value in another unit, where its own column is blank."""
+
+    index: int
+    """Its index in the header, from 0."""
+    unit: str
+    """The unit of its numbers."""
+
+
 class TextForm(NamedTuple):
     """How the text that chunks are cut from represents its table."""
 
@@ -109,6 +119,8 @@ class Dialect:
     """Units by field that are stated for a whole column and are not the field's own."""
     unit_columns: Mapping[str, UnitColumn] = dataclasses.field(default_factory=dict)
     """By field: the column with the units of its values. The usual one is in `units`, too."""
+    other_columns: Mapping[str, OtherColumn] = dataclasses.field(default_factory=dict)
+    """By field, the column that is read in the rows in which the field's own is blank."""
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Text of the fields that the caller states for all rows; such a field is in no column."""
     currency: str | None = None
@@ -192,6 +204,10 @@ class Dialect:
             "findings": {
                 name: Detection(**known_members(Detection, found))
                 for name, found in findings.items()
+            },
+            "other_columns": {
+                name: OtherColumn(**known_members(OtherColumn, each))
+                for name, each in members.get("other_columns", {}).items()
             },
             "notices": tuple(Notice(**each) for each in notices),
         }

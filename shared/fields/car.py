@@ -76,6 +76,7 @@ class CarSchema(Schema):
         enum=Fuel,
         spellings=FUEL_SPELLINGS,
         phrases=FUEL_PHRASES,
+        corrects=True,
         aliases=("carburant", "energie", "type de carburant", "fuel type", "motorisation"),
     )
     transmission = Category(
@@ -85,6 +86,7 @@ class CarSchema(Schema):
         enum=Transmission,
         spellings=TRANSMISSION_SPELLINGS,
         phrases=TRANSMISSION_PHRASES,
+        corrects=True,
         aliases=(
             "boite",
             "boite de vitesses",
@@ -102,6 +104,7 @@ class CarSchema(Schema):
         minimum=0,
         maximum=2_000_000,
         ranges=True,
+        decimals_from=1_000,
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
     edition = FoldedText(

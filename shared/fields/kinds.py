@@ -22,7 +22,7 @@ from shared.fields.prices import (
     states_no_price,
 )
 from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
-from shared.fields.units import CM3_PER_LITRE, UNSTATED, convert, find_unit, own_unit
+from shared.fields.units import CM3_PER_LITRE, THOUSAND_KM, UNSTATED, convert, find_unit, own_unit
 
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
@@ -46,6 +46,8 @@ _USUAL_NUMBER = re.compile(
     r"([0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]{1,12})(\.[0-9]+)?[ \u00a0]?([A-Za-z]{1,4})?"
 )
 """A whole number, decimals and a unit."""
+_DECIMALS = re.compile("\\D*\\d+[.,\u066b]\\d+\\D*")
+"""A text with one number, which has decimals."""
 _GROUP_SPACES = re.compile(r"[ \u00a0\u202f]")
 CATEGORY_MAX_CHARS = 80
 """A longer text is not looked up."""
@@ -227,6 +229,8 @@ MAX_NUMERIC_NAME = 100_000
 
 UNPRICED = "unpriced"
 """Code of a value that is understood and does not change the price."""
+MISSPELT = "misspelt"
+"""Code of a value that is understood although a letter of its word is wrong."""
 
 
 class Category(CarField):
@@ -240,6 +244,7 @@ class Category(CarField):
         spellings: values by folded spelling.
         phrases: reads texts of several words.
         unpriced: values that too few listings have for the model to learn their effect.
+        corrects: a wrong letter in a long word is corrected; needs `phrases`.
     """
 
     def __init__(
@@ -249,11 +254,13 @@ class Category(CarField):
         spellings: Mapping[str, StrEnum],
         phrases: PhraseReader | None = None,
         unpriced: frozenset[StrEnum] = frozenset(),
+        corrects: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.enum = enum
         self.unpriced = unpriced
+        self.corrects = corrects
         self.spellings = {
             **(phrases.spellings if phrases else {}),
             **{fold(member): member for member in enum},
@@ -277,7 +284,7 @@ class Category(CarField):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> StrEnum | None:
         if not isinstance(value, str):
             raise self.make_error("not-text")
-        member = self.member(value)
+        member = self.member(value) or self.member_of_slip(value)
         if member is None and self.required:
             raise self.make_error("unknown-category")
         return member
@@ -299,6 +306,8 @@ class Category(CarField):
         member = self._deserialize(value, None, None)
         if member is None:
             return None, "unknown-category"
+        if self.member(value) is None:
+            return member, MISSPELT
         return member, UNPRICED if member in self.unpriced else None
 
     def member(self, text: str) -> StrEnum | None:
@@ -309,11 +318,19 @@ class Category(CarField):
         member = self.spellings.get(folded)
         return member if member is not None or self.phrases is None else self.phrases.read(folded)
 
+    def member_of_slip(self, text: str) -> StrEnum | None:
+        """The value that `text` spells with a wrong letter; None if it is not certain."""
+        if not self.corrects or self.phrases is None or len(text) > CATEGORY_MAX_CHARS:
+            return None
+        return self.phrases.read_slip(fold_phrase(text))
+
     def is_unknown(self, value: Any) -> bool:
         """Whether `value` is an unknown word that counts as missing."""
         if not isinstance(value, str) or self._spelled(value) is not None:
             return False
-        return not self.is_blank(value) and self.member(value) is None
+        return (
+            not self.is_blank(value) and (self.member(value) or self.member_of_slip(value)) is None
+        )
 
 
 class Number(CarField):
@@ -331,6 +348,8 @@ class Number(CarField):
         ranges: a range counts as its midpoint ("120 000 - 129 999"), and "120k" as thousands.
         open_ranges: an open range counts as its bound ("5 et plus").
         at_speed: the engine speed may follow ("221Nm@ 1750rpm").
+        decimals_from: a smaller number with decimals, and without a unit, is an error in a text:
+            "120,5" may count thousands of kilometres.
     """
 
     def __init__(
@@ -345,6 +364,7 @@ class Number(CarField):
         ranges: bool = False,
         open_ranges: bool = False,
         at_speed: bool = False,
+        decimals_from: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -357,6 +377,7 @@ class Number(CarField):
         self.ranges = ranges
         self.open_ranges = open_ranges
         self.at_speed = at_speed
+        self.decimals_from = decimals_from
         self._groups_thousands = thousands or decimals == 0
         lower_bound = LITRES_MIN if litres else minimum
         self.document("integer" if whole else "number", minimum=lower_bound, maximum=self.maximum)
@@ -399,6 +420,8 @@ class Number(CarField):
                 if self._groups_thousands and len(decimals) == len(".000"):
                     return None
                 number = float(f"{number}{decimals}")
+                if not unit and self._may_be_thousands(value, number):
+                    return None
         else:
             return None
         is_plain = number >= LITRES_LIMIT if self.litres else number == number  # noqa: PLR0124 - NaN
@@ -453,6 +476,8 @@ class Number(CarField):
         given = self._quantity(value)
         number, code = given.number, given.code
         stated = given.unit or unit
+        if given.unit is None and unit != THOUSAND_KM and self._may_be_thousands(value, number):
+            raise self.make_error("not-whole")
         if stated == UNSTATED:
             raise self.make_error(UNKNOWN_UNIT)
         if stated is not None and stated != own_unit(str(self.name)):
@@ -465,6 +490,11 @@ class Number(CarField):
         elif self.litres and given.unit is None and LITRES_MIN <= number < LITRES_LIMIT:
             number, code = number * CM3_PER_LITRE, LITRES
         return self._bounded(number), code
+
+    def _may_be_thousands(self, value: Any, number: float) -> bool:
+        """Whether a number in a text is too small for the decimals that it has."""
+        has_decimals = 0 <= number < self.decimals_from and number != int(number)
+        return has_decimals and isinstance(value, str) and _DECIMALS.fullmatch(value) is not None
 
     def _bounded(self, number: float) -> int | float:
         """The number within the bounds, rounded."""

@@ -233,15 +233,17 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
         "fr": (
             "Format refusé",
             (
-                "Attendu : {expected} (reçu : {given}). Ouvrez le fichier dans Excel ou le "
-                "logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
+                "Attendu : {expected} (reçu : {given}). Une archive (ZIP, 7-Zip, RAR) doit être "
+                "décompressée : envoyez le fichier qu'elle contient. Sinon, ouvrez le fichier dans "
+                "Excel ou le logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
             ),
         ),
         "en": (
             "Unsupported format",
             (
-                "Expected {expected} (got {given}). Open the file in Excel or the program that "
-                "wrote it, and save it as .xlsx or CSV."
+                "Expected {expected} (got {given}). Unpack an archive (ZIP, 7-Zip, RAR) and send "
+                "the file in it. Otherwise open the file in Excel or the program that wrote it, "
+                "and save it as .xlsx or CSV."
             ),
         ),
     },
@@ -355,6 +357,41 @@ NOTICE_MESSAGES: dict[str, Texts] = {
     "units-below-header": {
         "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
         "en": "The row below the header states units ({values}); it is no car.",
+    },
+    "units-above-header": {
+        "fr": "La ligne au-dessus des titres indique des unités : {values}.",
+        "en": "The row above the header states units: {values}.",
+    },
+    "unclear-unit": {
+        "fr": "Colonne « {column} » : son unité n'est pas claire ({values}) ; seules ses valeurs "
+        "qui indiquent leur unité sont lues. Écrivez-la dans le titre : « {label} ({unit}) », "
+        "par exemple.",
+        "en": "Column {column}: its unit is not clear ({values}); only those of its values are "
+        "read that state their unit. Write it in the header: {label} ({unit}), for example.",
+    },
+    "shared-affix": {
+        "fr": "Les titres sont lus sans ce que plusieurs ont en commun : « {values} ». Sinon : "
+        "?columns=.",
+        "en": "Headers are read without what several have in common: {values}. If that is wrong, "
+        "use ?columns=.",
+    },
+    "read-where-blank": {
+        "fr": "Colonne « {column} » : là où elle est vide, la valeur est lue dans une autre "
+        "colonne (colonne, unité : {values}).",
+        "en": "Column {column}: where it is blank, the value is read from another column (column, "
+        "unit: {values}).",
+    },
+    "unpriced-constant": {
+        "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) ne change pas le prix, "
+        "faute d'annonces comparables ; une voiture endommagée vaut moins.",
+        "en": "{label}: the constant stated with the upload ({values}) does not change the price, "
+        "for lack of comparable listings; a damaged car is worth less.",
+    },
+    "open-range-constant": {
+        "fr": "« {label} » : la valeur commune donnée à l'envoi est une tranche ouverte, lue comme "
+        "sa borne ({values}).",
+        "en": "{label}: the constant stated with the upload is an open range, read as its bound "
+        "({values}).",
     },
     "foreign-currency": {
         "fr": "Les prix ne sont pas en dirhams (colonne, monnaie : {values}) : ils ne sont pas "
@@ -487,6 +524,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "comparables ; une voiture endommagée vaut moins : {count} ({values}).",
         "en": "Column {column}: values that do not change the price, for lack of comparable "
         "listings; a damaged car is worth less: {count} ({values}).",
+    },
+    "misspelt": {
+        "fr": "Colonne {column} : mots lus avec une faute de frappe supposée : {count} ({values}).",
+        "en": "Column {column}: words read in spite of a typing error: {count} ({values}).",
     },
     "open-range": {
         "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
