@@ -31,10 +31,12 @@ from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
+from shared.queue.work import WorkSender
 from shared.redis.batches import BatchLedger
 from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
+from shared.redis.fair_queue import FairQueues
 from shared.redis.jobs import JobStore
 from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
@@ -87,6 +89,8 @@ def build_services(settings: Settings) -> ApiServices:
         memory=memory,
     )
     sender = TaskSender(broker)
+    fair_queues = FairQueues(broker, clock)
+    work = WorkSender(sender, fair_queues, workers)
     dispatcher = MicroBatchDispatcher(
         sender,
         broker,
@@ -94,7 +98,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, clock, settings.queue_max_length, memory)
+    queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
@@ -117,7 +121,7 @@ def build_services(settings: Settings) -> ApiServices:
         active_model=active_model,
         idempotency=idempotency,
         events=events,
-        send_split=sender.send_split,
+        send=work.send,
         memory=memory,
         protocol=workers.protocol,
         clock=clock,
@@ -132,6 +136,7 @@ def build_services(settings: Settings) -> ApiServices:
             cache=cache,
             dispatcher=dispatcher,
             jobs=store,
+            send_job=work.send_job,
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
@@ -142,7 +147,7 @@ def build_services(settings: Settings) -> ApiServices:
             store=store,
             lists=lists,
             events=events,
-            dispatcher=dispatcher,
+            send_job=work.send_job,
             idempotency=idempotency,
             clock=clock,
             queue_guard=queue_guard,
@@ -152,12 +157,12 @@ def build_services(settings: Settings) -> ApiServices:
             files=batch_files,
             ledger=ledger,
             events=events,
-            send=sender.send,
+            send=work.send,
             long_waits=long_waits,
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
-        dead_letters=open_dead_letters(settings, broker, batch_files, sender, clock),
+        dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
