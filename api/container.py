@@ -32,12 +32,12 @@ from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.queue.work import WorkSender
-from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
-from shared.redis.fair_queue import FairQueues
-from shared.redis.jobs import JobStore
+from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
+from shared.redis.job_store.store import JobStore
 from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings

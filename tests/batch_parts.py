@@ -26,7 +26,7 @@ from shared.domain.exports import Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.connections import RedisClient
 from shared.redis.dead_letters import DeadLetters
 from worker.batches.assemble import BatchAssembler

@@ -13,11 +13,11 @@ from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.waiting import read_waiting
 from shared.queue.work import WorkSender, make_work_sender
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner
 from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings

@@ -28,7 +28,7 @@ from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.queue.names import QueueName
 from shared.redis.connections import connect
-from shared.redis.fair_queue import FairQueues
+from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings

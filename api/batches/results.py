@@ -24,7 +24,7 @@ from shared.logging import get_logger
 from shared.messages.texts import Language, describe_row_error
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 
 log = get_logger("storage")
 

@@ -44,8 +44,8 @@ from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
-from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory
+from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.job_store.memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
 
 LEDGER_BYTES = 65_536

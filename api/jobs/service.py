@@ -24,7 +24,7 @@ from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.queue.names import QueueName
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

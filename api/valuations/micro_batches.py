@@ -29,10 +29,10 @@ from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
-from shared.redis.broker_memory import BrokerMemory
 from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
-from shared.redis.fair_queue import FairQueues, QueueLoad
-from shared.redis.jobs import JobStore
+from shared.redis.fair_queues.queues import FairQueues, QueueLoad
+from shared.redis.job_store.memory import BrokerMemory
+from shared.redis.job_store.store import JobStore
 
 DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
 

@@ -34,7 +34,7 @@ from shared.domain.valuation import AuditRecord, CachedEstimate, CarRequest, Est
 from shared.logging import get_logger
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 from shared.redis.cache import EstimateCache
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 T = TypeVar("T")
 

@@ -32,8 +32,8 @@ def has_space(*, own: int, total: int, maximum: int, more: int = 1) -> bool:
 class WaitingRequests:
     """Requests by caller; the next one is that of the caller who was served least of late.
 
-    Start-time fair queueing, as in `shared.redis.fair_queue`; the cost of a request is its effort.
-    Not thread-safe.
+    Start-time fair queueing, as in `shared.redis.fair_queues`; the cost of a request is its
+    effort. Not thread-safe.
 
     Args:
         maximum: returns how many requests may wait.

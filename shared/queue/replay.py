@@ -8,10 +8,10 @@ from shared.domain.errors import DeadLetterNotReplayable
 from shared.domain.ids import BatchId, JobId
 from shared.logging import get_logger
 from shared.queue.work import WorkSender
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.connections import RedisClient
 from shared.redis.dead_letters import DeadKind, DeadLetter, DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.settings import Settings
 
 log = get_logger("dead_letters")

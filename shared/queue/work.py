@@ -13,7 +13,7 @@ from shared.logging import get_logger
 from shared.queue.names import TASK_QUEUES, TaskName
 from shared.queue.sender import TaskSender
 from shared.redis.connections import RedisClient
-from shared.redis.fair_queue import FairQueues, WorkItem
+from shared.redis.fair_queues.queues import FairQueues, WorkItem
 from shared.redis.workers import WorkerRegistry
 
 FAIR_PROTOCOL = 2

@@ -36,7 +36,7 @@ from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, RedisClient, connect
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.batch_parts import BulkPath

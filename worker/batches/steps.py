@@ -16,7 +16,7 @@ from shared.logging import get_logger
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
-from shared.redis.batches import BatchLedger, StepAttempt
+from shared.redis.batch_ledger.ledger import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"

@@ -12,7 +12,7 @@ from shared.domain.ids import BatchId, id_timestamp
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, RECORDS_UNREADABLE
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from worker.batches.audit_segments import remove_stale
 from worker.batches.steps import BatchStepSender
 

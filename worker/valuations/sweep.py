@@ -8,7 +8,7 @@ from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 SWEEP_LIMIT = 1000
 """Most jobs of one sweep."""

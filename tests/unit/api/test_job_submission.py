@@ -12,7 +12,7 @@ from shared.domain.errors import TEMPORARY_CODES
 from shared.domain.ids import CallerId
 from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
 from tests.conftest import REFERENCE_CAR, Servers
 

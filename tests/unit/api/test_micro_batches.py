@@ -30,7 +30,7 @@ from shared.queue import sender
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import TaskSender, error_from_code, push_reply
 from shared.redis.connections import ConnectionCache, connect
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import answers, running_server, short_folder, wait_until

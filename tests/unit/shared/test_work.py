@@ -19,7 +19,7 @@ from shared.queue.sender import TaskSender
 from shared.queue.work import WorkSender
 from shared.redis import keys
 from shared.redis.connections import connect
-from shared.redis.fair_queue import FairQueues
+from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers
 

@@ -17,7 +17,7 @@ from shared.fields.requests import load_car_request
 from shared.queue.replay import DeadLetterService
 from shared.redis import keys
 from shared.redis.dead_letters import DEAD_LETTER_TTL_S, DeadLetter
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
 from worker.batches import steps

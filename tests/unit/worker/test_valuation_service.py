@@ -19,7 +19,7 @@ from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner, OwnerRegistry
 from tests.conftest import wait_until
 from worker.model import Estimation

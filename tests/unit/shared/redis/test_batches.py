@@ -11,7 +11,7 @@ from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobKind, JobState
 from shared.redis import keys as redis_keys
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.connections import connect
 from tests.conftest import Servers
 

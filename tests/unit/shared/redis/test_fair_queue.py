@@ -21,7 +21,7 @@ from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import CallerId
 from shared.redis import keys
 from shared.redis.connections import RedisClient, connect
-from shared.redis.fair_queue import FairQueue, WorkItem
+from shared.redis.fair_queues.queues import FairQueue, WorkItem
 from tests.conftest import Servers
 
 QUEUE = "celery-queue"

@@ -25,14 +25,14 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.queue.names import QueueName
 from shared.redis import keys
-from shared.redis.broker_memory import (
+from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.memory import (
     RECOUNT_INTERVAL_S,
     BrokerMemory,
     JobUsageCounts,
 )
-from shared.redis.fair_queue import FairQueues
-from shared.redis.job_records import JobUsage
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.records import JobUsage
+from shared.redis.job_store.store import JobStore
 from worker.valuations.payload_sweep import GRACE_S, JobPayloadSweeper
 
 ME, OTHER = CallerId("me"), CallerId("other")

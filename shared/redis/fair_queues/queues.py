@@ -11,7 +11,6 @@ import redis
 from shared.domain.clock import Clock
 from shared.domain.ids import CallerId
 from shared.queue.names import QueueName
-from shared.redis import fair_queue_scripts as scripts
 from shared.redis import keys
 from shared.redis.connections import (
     Command,
@@ -20,6 +19,7 @@ from shared.redis.connections import (
     RedisClient,
     broker_errors,
 )
+from shared.redis.fair_queues import scripts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,9 @@ from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
-from shared.redis import batch_scripts, keys
-from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_scripts import ALLOW_OOM
+from shared.redis import keys
+from shared.redis.batch_ledger import scripts
+from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
@@ -88,8 +88,8 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(ALLOW_OOM + batch_scripts.HEAD + source)
-            for name, source in vars(batch_scripts).items()
+            name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
+            for name, source in vars(scripts).items()
             if name.isupper() and name != "HEAD"
         }
 
