@@ -44,10 +44,11 @@ check: $(DEV) ## Lint, types, import contracts and unit tests: under two minutes
 test: $(DEV) ## Everything: `make check`, real processes, faults, browser, coverage
 	@scripts/test.sh
 
-lint: $(DEV) ## ruff: rules and format; bandit: insecure calls
+lint: $(DEV) ## ruff: rules and format; bandit: insecure calls; known vulnerabilities
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(PRODUCT) scripts
+	@$(BIN)/python -m scripts.check_vulnerabilities
 
 types: $(DEV) ## mypy, strict
 	@$(BIN)/mypy --no-error-summary

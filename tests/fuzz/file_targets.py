@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from shared.domain.batch import BatchOptions
-from shared.domain.errors import UnreadableUpload
+from shared.domain.errors import DomainError
 from shared.domain.table import FileKind
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import CsvReader
@@ -74,7 +74,7 @@ def csv_file(data: bytes) -> None:
         for whole in (True, False):
             dialect = detect_dialect(data, detector, BatchOptions(), whole=whole)
         rows = list(CsvReader.of(io.BytesIO(data), dialect))
-    except UnreadableUpload:
+    except DomainError:
         return
     validator = ColumnValidator(dialect.decimal, dialect.units)
     width = len(dialect.header)
@@ -122,7 +122,7 @@ def zipped(parts: dict[str, bytes]) -> bytes:
 @target(_workbooks() | altered_bytes([workbook_file()]))
 def workbook(data: bytes) -> None:
     """A workbook: its package and its first sheet."""
-    with contextlib.suppress(UnreadableUpload):
+    with contextlib.suppress(DomainError):
         check_readable(FileKind.XLSX, io.BytesIO(data), MAX_BYTES)
         read_table(data, FileKind.XLSX)
 
@@ -154,7 +154,7 @@ def _parquet(columns: list[tuple[str, tuple[Any, list[Any]]]]) -> bytes:
 @target(_parquet_files() | altered_bytes([parquet_file()]))
 def parquet(data: bytes) -> None:
     """A Parquet file."""
-    with contextlib.suppress(UnreadableUpload):
+    with contextlib.suppress(DomainError):
         check_readable(FileKind.PARQUET, io.BytesIO(data), MAX_BYTES)
         read_table(data, FileKind.PARQUET)
 
@@ -172,7 +172,7 @@ def parquet(data: bytes) -> None:
 )
 def json_table(data: bytes) -> None:
     """A JSON array of records, or JSON Lines."""
-    with contextlib.suppress(UnreadableUpload):
+    with contextlib.suppress(DomainError):
         check_readable(FileKind.JSON, io.BytesIO(data), MAX_BYTES)
         read_table(data, FileKind.JSON)
 
@@ -188,5 +188,7 @@ def read_table(data: bytes, kind: FileKind) -> None:
         convert_json(source, writer)
     else:
         convert_workbook({"sheet": None, "headers": ()}, source, writer)
-    rows = list(csv.reader(io.StringIO(target_file.getvalue().decode(), newline="")))
+    rows = list(
+        csv.reader(io.StringIO(target_file.getvalue().decode("utf-8", "replace"), newline=""))
+    )
     assert len({len(row) for row in rows}) <= 1

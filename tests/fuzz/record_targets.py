@@ -104,8 +104,8 @@ LETTER = {
 }  # fmt: skip
 KEYS = [
     {
-        "hash": "a" * 64, "caller": "shop", "scopes": ["predict"], "created_at": "2026-11-22T00:00:00Z",
-        "expires_at": None, "limits": {"requests_per_second": 5},
+        "hash": "a" * 64, "caller": "shop", "scopes": ["predict"], "expires_at": None,
+        "created_at": "2026-11-22T00:00:00Z", "limits": {"requests_per_second": 5},
     }
 ]  # fmt: skip
 MODEL = {
@@ -118,7 +118,8 @@ AUDIT = {
 }  # fmt: skip
 SALE = {
     "id": "01m8", "at": 1.0, "caller": "me", "sale_price_mad": 5.0, "sold_at": "2026-11-20",
-    "price_mad": 5.0, "low_mad": 4.0, "high_mad": 6.0, "model_version": "v1", "is_correction": False,
+    "price_mad": 5.0, "low_mad": 4.0, "high_mad": 6.0, "model_version": "v1",
+    "is_correction": False,
 }  # fmt: skip
 ACTIVATION = {"at": "2026-11-22T00:00:00Z", "action": "activate", "version": "b", "previous": "a"}
 

@@ -183,7 +183,7 @@ def headers(data: bytes) -> None:
     environ |= {
         name.upper().replace("-", "_"): value
         for name, value in given
-        if name.lower() in {"content-type"}
+        if name.lower() == "content-type"
     }
     context = application().request_context(_environ(environ))
     with context:

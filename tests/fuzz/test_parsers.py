@@ -5,6 +5,7 @@
 """
 
 import os
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +16,10 @@ import tests.fuzz.record_targets
 import tests.fuzz.request_targets  # noqa: F401 - each registers its targets
 from tests.fuzz.target import TARGETS
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-"""Examples of each target in a long run; 0: the short run of `make test`."""
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
+"""Time for new examples of all targets together; 0: the short, repeatable run of `make test`."""
 
-SHORT_EXAMPLES = 40
+SHORT_EXAMPLES, ROUND_EXAMPLES = 40, 300
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -30,12 +31,13 @@ def test_inputs_that_once_were_faults_are_none(name):
 @pytest.mark.parametrize("name", TARGETS)
 def test_whatever_is_read_ends_by_a_documented_error(name):
     target, failed = TARGETS[name], []
+    until = time.monotonic() + SECONDS / len(TARGETS)
 
     @settings(
-        max_examples=EXAMPLES or SHORT_EXAMPLES,
+        max_examples=ROUND_EXAMPLES if SECONDS else SHORT_EXAMPLES,
         deadline=None,
         database=None,
-        derandomize=not EXAMPLES,
+        derandomize=not SECONDS,
         suppress_health_check=list(HealthCheck),
     )
     @given(data=target.inputs)
@@ -48,6 +50,8 @@ def test_whatever_is_read_ends_by_a_documented_error(name):
 
     try:
         search()
+        while time.monotonic() < until:
+            search()
     finally:
-        if failed and EXAMPLES:
+        if failed and SECONDS:
             target.keep(failed[0])
