@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.audit.log import FILE_PATTERN
+from shared.audit.chain import FILE_PATTERN
 from shared.logging import get_logger
 
 READ_BYTES = 1 << 20

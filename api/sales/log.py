@@ -14,7 +14,8 @@ from pathlib import Path
 
 import orjson
 
-from shared.audit.log import OUTCOMES_PREFIX, AuditLog
+from shared.audit.chain import OUTCOMES_PREFIX
+from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from shared.audit.log import GENESIS_HASH, chain, day_of, file_name, link
+from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name, link
 from shared.blobs.batch_files import audit_name
 from shared.blobs.local import fsync, fsync_folder, temporary_file
 from shared.blobs.parts import PartHead

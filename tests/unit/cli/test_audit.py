@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.audit import audit
-from shared.audit.log import GENESIS_HASH, chain, file_name
+from shared.audit.chain import GENESIS_HASH, chain, file_name
 from worker.batches.audit_segments import encode_segment
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from api.ops.audit_statistics import MAX_CACHED_DAYS, AuditStats, DaySums
-from shared.audit.log import AuditLog, ChainVerifier, day_of, file_name
+from shared.audit.chain import ChainVerifier, day_of, file_name
+from shared.audit.log import AuditLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.reading import Match, VehicleName
