@@ -5,7 +5,9 @@ import dataclasses
 import os
 import time
 
-from shared.audit.log import AuditLog
+from shared.audit.checkpoints import Checkpoints
+from shared.audit.log import AuditLog, Fsync
+from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.clock import Clock
@@ -41,7 +43,7 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper]
+    sweepers: tuple[JobSweeper, BatchSweeper, AuditRetention]
 
 
 class WorkerProcess:
@@ -77,7 +79,16 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
         broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
     )
     sender = TaskSender(broker)
-    audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
+    checkpoints = Checkpoints(
+        settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
+    )
+    audit = AuditLog(
+        settings.audit_folder,
+        f"worker-{os.getpid()}-{new_id()}",
+        clock,
+        fsync=Fsync(settings.audit_fsync),
+        checkpoints=checkpoints,
+    )
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
@@ -117,7 +128,13 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             max_attempts=settings.job_max_attempts,
             shadow_evaluator=shadow_evaluator,
         ),
-        assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
+        assemble=BatchAssembler(
+            files,
+            ledger,
+            clock,
+            audit_folder=settings.audit_folder,
+            checkpoints=checkpoints,
+        ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         sweepers=(
             JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
@@ -128,6 +145,9 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 clock,
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
+            ),
+            AuditRetention(
+                settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
             ),
         ),
     )

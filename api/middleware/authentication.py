@@ -262,6 +262,11 @@ def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def is_admin() -> bool:
+    """Whether the caller of the current request may see what others did."""
+    return g.caller is not None and Scope.ADMIN in g.caller.scopes
+
+
 def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
     """Return a function that checks the key of the current request again.
 

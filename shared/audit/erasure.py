@@ -63,8 +63,8 @@ def _erase(path: Path, caller: str, checkpoints: Checkpoints) -> int:
         fsync(file)
         entry = dataclasses.replace(complete_entry(temporary), name=path.name)
         inventory.append([Entry(Kind.ERASED, time.time(), entry)])
+        checkpoints.forget(path.name)
         temporary.replace(path)
-    checkpoints.forget(path.name)
     return len(lines) - len(kept)
 
 

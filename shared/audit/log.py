@@ -160,9 +160,13 @@ class AuditLog:
         with self._lock:
             self._is_flush_due = False
             state = self._file.copy()
-        if self._fsync is not Fsync.NO:
-            self.sync()
-        self._write_checkpoint(state)
+        try:
+            if self._fsync is not Fsync.NO:
+                self.sync()
+            self._write_checkpoint(state)
+        except (AuditUnavailable, CheckpointError):
+            self._is_flush_due = True
+            raise
 
     def recorded(self, ids: Collection[str]) -> set[str]:
         """Which of the ids have a record of today or yesterday, by any writer."""
@@ -227,7 +231,8 @@ class AuditLog:
         try:
             if self._fsync is not Fsync.NO:
                 os.fdatasync(self._descriptor)
-            self._write_checkpoint(self._file)
+            if self._is_flush_due:
+                self._write_checkpoint(self._file)
         except (OSError, CheckpointError) as error:
             AUDIT_FAILURES.inc()
             log.warning("audit_file_not_finished", file=self._file.name, error=str(error))

@@ -164,23 +164,26 @@ class _Expected:
         self._checkpoints = checkpoints
         self._key = key
         self._files: dict[str, FileEntry | None] = {}
+        self._adopted: set[str] = set()
         self._removed_before = ""
         self.open_segments = 0
         report.since = entries[0].at if entries else None
         for entry in entries:
             self._take(entry)
-            report.adopted += entry.kind is Kind.ADOPTED
             if entry.kind is Kind.RESTARTED:
                 at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")
                 report.add(f"{INVENTORY_FILE}: an earlier inventory was removed before {at}")
+        report.adopted = len(self._adopted)
 
     def _take(self, entry: Entry) -> None:
         if entry.kind is Kind.REMOVED_BEFORE:
             self._removed_before = max(self._removed_before, entry.day)
-        elif entry.kind is Kind.OPENED and entry.file:
-            self._files.setdefault(entry.file.name, None)  # its checkpoint says how far
         elif entry.file:
-            self._files[entry.file.name] = entry.file
+            # The checkpoint of an open file says how far it was written.
+            self._files[entry.file.name] = None if entry.kind is Kind.OPENED else entry.file
+            (self._adopted.add if entry.kind is Kind.ADOPTED else self._adopted.discard)(
+                entry.file.name
+            )
 
     def anchor(self, path: Path) -> FileEntry | None:
         """The line that a file must contain; None if it may have no record yet.

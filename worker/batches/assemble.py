@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from shared.blobs.batch_files import ERRORS, REJECTED, RESULTS, BatchFiles, chunk_of
+from shared.audit.checkpoints import Checkpoints
+from shared.blobs.batch_files import ERRORS, PARTS, REJECTED, RESULTS, BatchFiles, chunk_of
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines, read_section
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
@@ -16,7 +17,11 @@ from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batches import BatchLedger, StepDecision
-from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
+from worker.batches.audit_segments import (
+    fsync_segment_names,
+    list_batch_segments,
+    publish_part_segment,
+)
 from worker.batches.corrections.merger import CorrectionMerger, CorrectionOutdated
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
 
@@ -37,12 +42,19 @@ class BatchAssembler:
     """Ends batches."""
 
     def __init__(
-        self, files: BatchFiles, ledger: BatchLedger, clock: Clock, *, audit_folder: Path
+        self,
+        files: BatchFiles,
+        ledger: BatchLedger,
+        clock: Clock,
+        *,
+        audit_folder: Path,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._files = files
         self._ledger = ledger
         self._clock = clock
         self._audit_folder = audit_folder
+        self._checkpoints = checkpoints
         self._corrections = CorrectionMerger(files, ledger)
 
     def run(self, batch_id: BatchId) -> None:
@@ -144,6 +156,8 @@ class BatchAssembler:
                 sides += head_of_part.asking_sides
             # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
+            chunks = map(chunk_of, blobs.names(batch_id, PARTS))
+            list_batch_segments(self._audit_folder, self._checkpoints, manifest, chunks)
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
         return counts, notes.result(), sides

@@ -17,7 +17,7 @@ from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_histogram
 from shared.queue.names import QueueName
 from shared.redis.batches import BatchLedger, StepDecision
-from worker.batches.audit_segments import publish_part_segment
+from worker.batches.audit_segments import publish_part_segment, segment_name, store_segment_sums
 from worker.batches.engine import ChunkEngine, EngineName, Estimates
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
 from worker.batches.rows.chunk import CellChunk
@@ -89,7 +89,7 @@ class BatchValuation:
 
     def _value(self, batch_id: BatchId, number: int) -> None:
         manifest = self._files.existing_manifest(batch_id)
-        head = read_part_head(self._files.blobs, batch_id, number)
+        head, part = read_part_head(self._files.blobs, batch_id, number), None
         if head is None:
             self._estimates.clear()
             engine, chunk = self._load(manifest, number)
@@ -101,6 +101,9 @@ class BatchValuation:
             self._shadow_sampler.submit_sample()
             self._estimates.clear()
         self._finish(manifest, number, head, "done")
+        if part is not None:
+            name = segment_name(batch_id, number)
+            store_segment_sums(self._audit_folder, name, manifest.accepted_at, part)
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Write the failed part of a chunk; abort the batch if that fails repeatedly."""
