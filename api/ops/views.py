@@ -163,7 +163,7 @@ def cache_stats() -> Response:
     parameters=[query_parameters(DayQuery)],
 )
 @blueprint.response(200, PredictionStatsSchema)
-@blueprint.problems((503,), status_422="Not a day")
+@blueprint.problems(status_422="Not a day", status_503="The log is being read; try again")
 @require_scope(Scope.PREDICT, Scope.ADMIN)
 def prediction_stats() -> Response:
     """Return counts, prices and latency of a day, from the audit log.

@@ -77,7 +77,9 @@ class World:
     def submit_job(self, job_id, *, is_long):
         """Sent."""
 
-    def append(self, records):
+    syncs_before_answer = False
+
+    def write(self, records):
         if self.audit_error:
             raise self.audit_error
         self.recorded.append(len(records))
