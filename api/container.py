@@ -8,11 +8,13 @@ from functools import partial
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
+from api.batches.storage import CallerBatches
 from api.events.subscriptions import JobEvents, StateStreams
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
+from api.middleware.key_limits import SubmissionLimits
 from api.models.self_test import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
@@ -25,13 +27,17 @@ from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
+from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.redis.batches import BatchLedger
+from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.jobs import JobStore
+from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 
@@ -44,6 +50,7 @@ class ApiServices:
     valuations: Valuations
     jobs: Jobs
     batches: Batches
+    dead_letters: DeadLetterService
     batch_results: BatchResults
     downloads: ConcurrencyLimiter
     listing: Listing
@@ -54,6 +61,7 @@ class ApiServices:
     cache: EstimateCache
     audit_stats: AuditStats
     sale_reports: SaleReports
+    submission_limits: SubmissionLimits
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -67,8 +75,17 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         near_entries=settings.cache_near_entries,
     )
+    job_usage = JobUsageCounts(broker, clock)
+    memory = BrokerMemory(broker, job_usage)
+    workers = WorkerRegistry(broker, clock)
     store = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=JobPayloads(open_job_store(settings)),
+        protocol=workers.protocol,
+        memory=memory,
     )
     sender = TaskSender(broker)
     dispatcher = MicroBatchDispatcher(
@@ -78,7 +95,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, clock, settings.queue_max_length)
+    queue_guard = QueueGuard(broker, clock, settings.queue_max_length, memory)
     checkpoints = Checkpoints(
         settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
     )
@@ -103,6 +120,7 @@ def build_services(settings: Settings) -> ApiServices:
         window=settings.batch_window,
         max_attempts=settings.job_max_attempts,
     )
+    batches_of = CallerBatches(broker, batch_files)
     batches = Batches(
         files=batch_files,
         ledger=ledger,
@@ -110,6 +128,8 @@ def build_services(settings: Settings) -> ApiServices:
         idempotency=idempotency,
         events=events,
         send_split=sender.send_split,
+        memory=memory,
+        protocol=workers.protocol,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,
@@ -147,6 +167,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        dead_letters=open_dead_letters(settings, broker, batch_files, sender, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
@@ -155,9 +176,7 @@ def build_services(settings: Settings) -> ApiServices:
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
         ),
         active_model=active_model,
-        health=Health(
-            active_model=active_model, workers=WorkerRegistry(broker, clock), cache=cache
-        ),
+        health=Health(active_model=active_model, workers=workers, cache=cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
         sale_reports=SaleReports(
@@ -172,5 +191,12 @@ def build_services(settings: Settings) -> ApiServices:
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,
+        ),
+        submission_limits=SubmissionLimits(
+            RateLimits(broker),
+            job_usage=job_usage.usage,
+            open_batches=batches_of.count_open,
+            stored_bytes=batches_of.stored_bytes,
+            quota_ttl_s=settings.batch_retention_s,
         ),
     )

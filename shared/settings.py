@@ -23,6 +23,8 @@ class TextRule:
     """Messages do not show the value, as it may contain a password."""
 
 
+ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
+
 SERVER_URL = TextRule(
     pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S)\S*"),
     expected="an address that starts with redis://, rediss:// or unix://",
@@ -38,6 +40,10 @@ HTTP_URL = TextRule(
 )
 MEMORY = TextRule(
     pattern=re.compile(r"[1-9]\d*([kmg]b?)?", re.IGNORECASE), expected="a size, like 128mb"
+)
+ORIGINS = TextRule(
+    pattern=re.compile(rf"({ORIGIN})(\s*,\s*({ORIGIN}))*"),
+    expected="`*` and origins like https://shop.example, separated by commas",
 )
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
 AUDIT_FSYNC = TextRule(pattern=re.compile("always|everysec|no"), expected="always, everysec or no")
@@ -160,6 +166,12 @@ class Settings:
         "Memory limit of the embedded cache, which then evicts (LRU).",
         rule=MEMORY,
     )
+    broker_max_memory: str = setting(
+        "BROKER_MAX_MEMORY",
+        "1gb",
+        "Memory limit of the embedded broker, which never evicts: new work is refused before it.",
+        rule=MEMORY,
+    )
     predict_wait_s: float = setting(
         "PREDICT_WAIT_S", 5.0, "How long `/predict` waits before it answers 202.", "s"
     )
@@ -221,7 +233,10 @@ class Settings:
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
     )
     cors_origins: str = setting(
-        "CORS_ORIGINS", "*", "Origins whose pages may request prices, comma-separated; or `*`."
+        "CORS_ORIGINS",
+        "*",
+        "Origins whose pages may read all responses, comma-separated; `*`: all may read prices.",
+        rule=ORIGINS,
     )
     log_level: str = setting("LOG_LEVEL", "info", "debug, info, warning or error.", rule=LOG_LEVEL)
 

@@ -14,9 +14,16 @@ from api.batches.results import storage_errors
 from api.batches.uploads import Upload
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
+from api.middleware.key_limits import Admission
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.batch_files import SOURCE, BatchFiles
-from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress
+from shared.domain.batch import (
+    MANIFEST_SCHEMA,
+    Batch,
+    BatchManifest,
+    BatchOptions,
+    BatchProgress,
+)
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     BatchAlreadyEnded,
@@ -27,6 +34,8 @@ from shared.domain.errors import (
     ModelNotLoaded,
     ResultNotReady,
     StorageUnavailable,
+    UploadTooLarge,
+    check_schema,
 )
 from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
@@ -34,7 +43,11 @@ from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
+from shared.redis.broker_memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
+
+LEDGER_BYTES = 65_536
+"""What the ledger and the messages of a batch of a million rows take in Redis."""
 
 log = get_logger("batches")
 
@@ -69,6 +82,10 @@ class Batches:
     """How long an ended batch can be read."""
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
+    memory: BrokerMemory | None = None
+    """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
+    protocol: Callable[[], int] = lambda: MANIFEST_SCHEMA
+    """`WorkerRegistry.protocol`: a file that a live worker cannot read is refused for now."""
 
     def accept(
         self,
@@ -76,6 +93,7 @@ class Batches:
         options: BatchOptions,
         caller: CallerId,
         idempotency_key: str | None = None,
+        admission: Admission | None = None,
     ) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.
 
@@ -83,12 +101,13 @@ class Batches:
             ModelNotLoaded: no version is active.
             UnreadableUpload, UnsupportedUpload, UploadTooLarge: the file is refused.
             IdempotencyConflict: the key came before with another file.
+            RateLimited: `admission` does not allow it.
             BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
         """
         version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
-        return self._accept(file, options, caller, version, idempotency_key)
+        return self._accept(file, options, caller, version, idempotency_key, admission=admission)
 
     def correct(
         self,
@@ -96,6 +115,7 @@ class Batches:
         file: FileSource,
         caller: CallerId,
         idempotency_key: str | None = None,
+        admission: Admission | None = None,
     ) -> Batch:
         """Receive corrected rows of an ended batch and start the correction, a batch of its own.
 
@@ -108,6 +128,7 @@ class Batches:
             NothingToCorrect, CorrectionInProgress: see `CorrectionGate`.
             UnreadableUpload, UnsupportedUpload, UploadTooLarge: the file is refused.
             IdempotencyConflict: the key came before with another file.
+            RateLimited: `admission` does not allow it.
             BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
         """
         corrected = self.get(batch_id, caller)
@@ -117,7 +138,9 @@ class Batches:
             raise ResultNotReady(id=batch_id, state=corrected.progress.state)
         options = correction_options(corrected.manifest)
         version = corrected.manifest.model_version
-        return self._accept(file, options, caller, version, idempotency_key, corrects=corrected)
+        return self._accept(
+            file, options, caller, version, idempotency_key, admission=admission, corrects=corrected
+        )
 
     def _accept(
         self,
@@ -127,15 +150,20 @@ class Batches:
         version: str,
         idempotency_key: str | None,
         *,
+        admission: Admission | None,
         corrects: Batch | None = None,
     ) -> Batch:
         """Receive a file, and start its batch unless it is a repetition."""
         self.ledger.ping()
+        if self.memory is not None:
+            self.memory.check(LEDGER_BYTES)
+        max_bytes = self._max_bytes(options, admission, idempotency_key)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
             try:
-                upload, dialect = self._receive(batch_id, file, options)
+                with self._named_limit(admission, max_bytes):
+                    upload, dialect = self._receive(batch_id, file, options, max_bytes)
                 manifest = BatchManifest(
                     id=batch_id,
                     caller=caller,
@@ -154,11 +182,12 @@ class Batches:
                         corrects=corrects.manifest.id,
                         result_delimiter=corrects.manifest.result_delimiter,
                     )
+                check_schema(manifest.schema, self.protocol())
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)
                 if batch is None:
-                    with self._admitted(manifest, corrects):
+                    with self._admitted(manifest, corrects), self._limited(manifest, admission):
                         batch = self._start(manifest)
                     undo.pop_all()
             except OSError as error:
@@ -172,6 +201,36 @@ class Batches:
         if corrects is None:
             return contextlib.nullcontext()
         return CorrectionGate(self.files, self.ledger).admit(manifest, corrects)
+
+    def _max_bytes(
+        self, options: BatchOptions, admission: Admission | None, idempotency_key: str | None
+    ) -> int:
+        """The largest file that the caller may send now.
+
+        Whether an upload with a key is a repetition is known only when it has been read.
+        """
+        if admission is None or idempotency_key is not None:
+            return self.max_bytes
+        free = admission.check_batch(is_valued=not options.dry_run)
+        return self.max_bytes if free is None else min(self.max_bytes, free)
+
+    @contextlib.contextmanager
+    def _named_limit(self, admission: Admission | None, max_bytes: int) -> Iterator[None]:
+        """Name the limit of the key if it is what makes a file too large."""
+        try:
+            yield
+        except UploadTooLarge:
+            if admission is not None and max_bytes < self.max_bytes:
+                admission.refuse_size(max_bytes)
+            raise
+
+    def _limited(
+        self, manifest: BatchManifest, admission: Admission | None
+    ) -> contextlib.AbstractContextManager[None]:
+        if admission is None:
+            return contextlib.nullcontext()
+        is_valued = not manifest.options.dry_run
+        return admission.batch(manifest.id, manifest.size_bytes, is_valued=is_valued)
 
     @storage_errors()
     def get(self, batch_id: BatchId, caller: CallerId) -> Batch:
@@ -226,11 +285,11 @@ class Batches:
         return self.get(batch_id, caller)
 
     def _receive(
-        self, batch_id: BatchId, file: FileSource, options: BatchOptions
+        self, batch_id: BatchId, file: FileSource, options: BatchOptions, max_bytes: int
     ) -> tuple[Upload, Dialect]:
         """Stream the file into the blob store."""
         with self.files.blobs.write(batch_id, SOURCE) as target:
-            upload = Upload(target, options, self.max_bytes)
+            upload = Upload(target, options, max_bytes)
             for block in file:
                 upload.charset = file.charset
                 upload.write(block)

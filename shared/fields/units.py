@@ -27,6 +27,7 @@ class Unit(NamedTuple):
     """Smaller numbers with this unit are of something else: "8 CV" is no engine power."""
 
 
+THOUSAND_KM = "thousand km"
 KM_PER_MILE = 1.609344
 BHP_PER_METRIC_HP = 0.98632
 BHP_PER_KW = 1.34102
@@ -41,17 +42,17 @@ MIN_METRIC_HP_AS_CV = 50
 FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "km_driven": (
         Unit(
-            "km", 1, "km kms kilometre kilometres kilometer kilometers kilometro kilometros كم كلم "
-            "كيلومتر كيلومترات",
+            "km", 1, "km kms kmt kilometre kilometres kilometer kilometers kilometro kilometros كم "
+            "كلم كيلومتر كيلومترات",
         ),
-        Unit("miles", KM_PER_MILE, "mi mile miles mls ميل اميال"),
+        Unit("miles", KM_PER_MILE, "mi mile miles mls smi ميل اميال"),
         Unit(
-            "thousand km", 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
+            THOUSAND_KM, 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
             "enmilliersdekm milliersdekm millierskm thousands thousandkm thousandskm",
         ),
     ),
     "engine_cc": (
-        Unit("cc", 1, "cc cm3 ccm cmc cm^3 cucm centimetrescubes سيسي سم3"),
+        Unit("cc", 1, "cc cm3 ccm cmc cmq cm^3 cucm centimetrescubes سيسي سم3"),
         Unit(
             "litres", CM3_PER_LITRE, "l litre litres liter liters ltr ltrs lt litro litros لتر",
         ),
@@ -59,14 +60,14 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "max_power_bhp": (
         Unit("bhp", 1, "bhp hp whp"),
         Unit(
-            "PS", BHP_PER_METRIC_HP, "ps ch chdin din pk cheval chevaux chevauxdin pferdestarken "
-            "حصان",
+            "PS", BHP_PER_METRIC_HP, "ps ch chdin din pk cp hk km bg cheval chevaux "
+            "chevauxdin pferdestarken حصان",
         ),
         Unit(
             "CV", BHP_PER_METRIC_HP, "cv cvdin cavalli caballos",
             minimum=MIN_METRIC_HP_AS_CV,
         ),
-        Unit("kW", BHP_PER_KW, "kw kws kilowatt kilowatts كيلوواط"),
+        Unit("kW", BHP_PER_KW, "kw kws kwt kilowatt kilowatts كيلوواط"),
     ),
     "mileage_mpg": (
         Unit("mpg", 1, "mpg mpgus usmpg mi/gal miles/gallon milespergallon"),
@@ -99,6 +100,9 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     ),
 }  # fmt: skip
 """The units of each field, its own first."""
+
+UNSTATED = ""
+"""In place of a unit's name: a number is read only if it states its unit itself."""
 
 UNIT_MAX_CHARS = 40
 _IGNORED_SIGNS = " \t\n\r\f\v\x1c\x1d\x1e\x1f.()*_-"

@@ -1,48 +1,50 @@
 """Matches the columns of a file to the fields of the car, with a confidence."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.names import fold
-from shared.domain.table import ColumnMatch, Notice
+from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.header_names import UNIT_WORDS
-from shared.fields.units import find_unit, own_unit
+from shared.fields.units import UNSTATED, find_unit, own_unit
 from shared.tabular import cell_evidence
-from shared.tabular.cell_evidence import Column
+from shared.tabular.cell_evidence import Column, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
     MILEAGE_KEYS,
     NAME_MAX_CHARS,
     POWER_KEYS,
+    find_column,
     header_key,
     near_field,
+    plain_names,
     read_name,
+    unit_among_words,
 )
 from shared.tabular.missing_columns import (
     ambiguous_column,
     list_columns,
     missing_columns,
+    no_header,
     repeated_names,
     shorten,
     unknown_column,
 )
-from shared.tabular.prices import find_prices
-
-CONFIDENCE = {
-    "given": 1.0,
-    "name": 1.0,
-    "alias": 0.95,
-    "alias-and-unit": 0.9,
-    "date": 0.85,
-    "cells": 0.85,
-    "title": 0.8,
-    "near": 0.7,
-}
-"""Confidence by the header alone; invalid cells lower it, at worst to half."""
+from shared.tabular.units import (
+    field_of_mileage,
+    find_prices,
+    in_currency_of_titles,
+    may_be_miles,
+    measured_field,
+    unclear_units,
+    unit_around,
+    unit_column,
+    units_beside,
+    units_by_row,
+    with_units,
+)
 
 RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
 """Of the columns for one field; a usual alias has 3, another synonym 2."""
@@ -82,6 +84,10 @@ class MatchedColumns(NamedTuple):
     """The column of asking prices in dirhams."""
     units: dict[str, str]
     """Units by field that are not the field's own."""
+    unit_columns: dict[str, UnitColumn]
+    """By field: the column that states the unit of each row."""
+    other_columns: dict[str, OtherColumn]
+    """Columns with values in other units, read where the field's own column is blank."""
     currency: str | None
     """The foreign currency of the prices."""
     notices: tuple[Notice, ...]
@@ -92,9 +98,15 @@ class _Matcher:
 
     def __init__(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self.header = header
+        self.names, left_out = plain_names(header)
+        """The names of the columns as they are read."""
         self._rows = rows
         self.found: dict[str, _Candidate] = {}
+        self._unit_columns: dict[str, int] = {}
+        self.other_columns: dict[str, OtherColumn] = {}
         self.notices: list[Notice] = []
+        if left_out:
+            self.notices.append(Notice(code="shared-affix", values=(left_out.strip(),)))
         self.problems: list[FieldProblem] = repeated_names(header)
         self._has_title = False
 
@@ -114,21 +126,25 @@ class _Matcher:
             if wanted and index is None:
                 self.problems.append(unknown_column(self.header, wanted))
             if index is not None:
-                named = read_name(self.header[index])
+                named = read_name(self.names[index])
                 unit = named.unit if named is not None and named.field == field else None
                 self.found[field] = _Candidate(index, field, "given", unit, RANKS["given"])
 
     def add_named(self, settled: set[str]) -> None:
         """The columns whose names are known, except those of settled fields."""
         rivals: dict[str, list[_Candidate]] = {}
-        for index, name in enumerate(self.header):
-            candidate = None if index in self.taken else _candidate(index, name, self.cells_of)
+        for index, name in enumerate(self.names):
+            candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field not in settled:
                 rivals.setdefault(candidate.field, []).append(candidate)
         for field, candidates in rivals.items():
             best = self._best(field, candidates)
             if best is not None:
                 self._accept(best)
+
+    def _candidate(self, index: int, name: str) -> _Candidate | None:
+        units = units_beside(self.names, index, self.cells_of)
+        return _candidate(index, name, self.cells_of(index), units)
 
     def _accept(self, candidate: _Candidate) -> None:
         self.found[candidate.field] = candidate
@@ -147,15 +163,53 @@ class _Matcher:
                 self._report_contradiction(field, best, other)
                 return None
             best = better
-        others = [self.header[each.column] for each in candidates if each.column != best.column]
+        others = [
+            self.header[each.column]
+            for each in candidates
+            if each.column != best.column and not self._add_other_unit(best, each)
+        ]
         if others:
             values = tuple(shorten(name) for name in others)
             self.notices.append(Notice(code="other-column", field=field, values=values))
         return best
 
+    def _add_other_unit(self, best: _Candidate, other: _Candidate) -> bool:
+        """Whether a column holds the values of another one in another unit; it is kept then."""
+        field, units = best.field, (best.unit, other.unit)
+        if None in units or best.unit == other.unit or field in self.other_columns:
+            return False
+        cells, other_cells = self.cells_of(best.column), self.cells_of(other.column)
+        if cell_evidence.agreement(field, cells, other_cells, units) < AGREEMENT:
+            return False
+        self._read_where_blank(field, other.column, str(other.unit))
+        return True
+
+    def _read_where_blank(self, field: str, index: int, unit: str) -> None:
+        self.other_columns[field] = OtherColumn(index=index, unit=unit)
+        values = (shorten(self.header[index]), unit)
+        self.notices.append(Notice(code="read-where-blank", field=field, values=values))
+
+    def add_merged(self, stated: Mapping[int, str]) -> None:
+        """Columns without a name that share the name before them, and have another unit.
+
+        Args:
+            stated: texts of the units in a row above or below the header, by column.
+        """
+        fields = {candidate.column: field for field, candidate in self.found.items()}
+        for index, text in stated.items():
+            field = fields.get(index - 1)
+            is_unnamed = index not in fields and self.header[index] == f"column_{index + 1}"
+            if field is None or not is_unnamed or field in self.other_columns:
+                continue
+            unit = find_unit(field, text)
+            if unit is not None:
+                self._read_where_blank(field, index, unit)
+
     def _better(self, one: _Candidate, other: _Candidate) -> _Candidate | None:
         cells, other_cells = self.cells_of(one.column), self.cells_of(other.column)
-        valid, other_valid = (_valid_share(one.field, each) for each in (cells, other_cells))
+        valid, other_valid = (
+            cell_evidence.valid_share(one.field, each) for each in (cells, other_cells)
+        )
         if valid >= GOOD_SHARE and other_valid < BAD_SHARE:
             return one
         if other_valid >= GOOD_SHARE and valid < BAD_SHARE:
@@ -177,7 +231,7 @@ class _Matcher:
         """The columns whose names are one letter away from a known one."""
         wanted = [name for name in NEAR_FIELDS if name not in self.found and name not in settled]
         near: dict[str, list[int]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             if index not in self.taken and read_name(name) is None:
                 field = near_field(name, wanted)
                 if field is not None:
@@ -189,15 +243,15 @@ class _Matcher:
     def _can_be(self, field: str, index: int) -> bool:
         """Whether a column has a cell that the field accepts, or no filled cells."""
         cells = self.cells_of(index)
-        return all(map(is_blank, cells)) or _valid_share(field, cells) > 0
+        return all(map(is_blank, cells)) or cell_evidence.valid_share(field, cells) > 0
 
     def add_replaced(self, constant: set[str]) -> None:
         """Notices of columns that are not read because their field has one value for all rows."""
         replaced: dict[str, list[str]] = {}
-        for index, name in enumerate(self.header):
-            candidate = None if index in self.taken else _candidate(index, name, self.cells_of)
+        for index, name in enumerate(self.names):
+            candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field in constant:
-                replaced.setdefault(candidate.field, []).append(shorten(name))
+                replaced.setdefault(candidate.field, []).append(shorten(self.header[index]))
         for field, names in replaced.items():
             notice = Notice(code="constant-over-column", field=field, values=tuple(names))
             self.notices.append(notice)
@@ -210,7 +264,7 @@ class _Matcher:
             return
         company, model = self.found.get("company"), self.found.get("model")
         index = cell_evidence.find_title_column(
-            self.header,
+            self.names,
             self.taken,
             self.cells_of,
             company=None if company is None else company.column,
@@ -283,63 +337,66 @@ class _Matcher:
                 problem.params |= list_columns(self.header, columns, self.cells_of)
 
     def add_units(self) -> None:
-        """The units that a column of their own states; a field in several units is left out."""
-        for index, name in enumerate(self.header):
-            *base, last = header_key(name).split() or [""]
-            if last not in UNIT_WORDS or not base:
-                continue
-            for field, candidate in list(self.found.items()):
-                key = header_key(self.header[candidate.column]).split()
-                if candidate.column != index and set(base) <= set(key):
-                    self._set_unit(field, candidate, self.cells_of(index))
-
-    def _set_unit(self, field: str, candidate: _Candidate, cells: Column) -> None:
-        units = {find_unit(field, cell) for cell in cells if not is_blank(cell)}
-        if len(units) == 1:
-            self.found[field] = candidate._replace(unit=units.pop())
-        elif units:
-            del self.found[field]
-            name = shorten(self.header[candidate.column])
-            self.notices.append(Notice(code="mixed-units", field=field, values=(name,)))
+        """The columns that state the unit of each row of another column."""
+        columns = {field: candidate.column for field, candidate in self.found.items()}
+        for index in range(len(self.header)):
+            if index not in self.taken:
+                field = measured_field(self.names, index, self.cells_of(index), columns)
+                if field is not None:
+                    self._unit_columns.setdefault(field, index)
 
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""
         return {
             field: ColumnMatch(
                 index=candidate.column,
-                confidence=confidence_of(candidate.basis, field, self.cells_of(candidate.column)),
+                confidence=cell_evidence.confidence_of(
+                    candidate.basis, field, self.cells_of(candidate.column)
+                ),
                 basis=candidate.basis,
             )
             for field, candidate in self.found.items()
             if field != ASKING_PRICE
         }
 
-    def units(self, below: Mapping[int, str]) -> dict[str, str]:
-        """The units of whole columns that are not the fields' own.
+    def units(
+        self, below: Mapping[int, str], titles: Sequence[str] = ()
+    ) -> tuple[dict[str, str], dict[str, UnitColumn]]:
+        """The units of whole columns that are not the fields' own; the columns with units.
 
         Args:
-            below: texts of units in a row below the header, by column.
+            below: texts of units in a row below or above the header, by column.
+            titles: other texts above the header that may be units.
         """
-        units = {}
+        units, unit_columns = {}, {}
         for field, candidate in self.found.items():
-            unit = candidate.unit
-            if candidate.column in below:
-                named = read_name(f"{self.header[candidate.column]} ({below[candidate.column]})")
-                unit = unit if named is None else named.unit or unit
+            name, cells = self.names[candidate.column], self.cells_of(candidate.column)
+            named = candidate.unit or unit_among_words(field, name)
+            has_column = field in self._unit_columns
+            around = below.get(candidate.column)
+            above = () if has_column else titles
+            unclear = unclear_units(field, name, named, cells, around=around, titles=above)
+            if unclear:
+                units[field] = UNSTATED
+                self.notices.append(Notice(code="unclear-unit", field=field, values=unclear))
+                continue
+            unit = unit_around(field, name, around) or candidate.unit
+            if has_column:
+                column = self._unit_columns[field]
+                found = unit_column(field, column, unit or named, self.cells_of)
+                unit_columns[field] = found
+                if found.usual is None:
+                    self.notices.append(units_by_row(self.header, field, found))
+                    continue
+                unit = found.usual
             if unit is not None and unit != own_unit(field):
                 units[field] = unit
                 self.notices.append(Notice(code="unit-converted", field=field, values=(unit,)))
-            elif unit is None and field == "km_driven" and self._may_be_miles(candidate):
+            elif unit is None and cell_evidence.state_other_units(field, cells):
+                units[field] = UNSTATED
+            elif candidate.basis != "given" and unit is None and may_be_miles(field, name, cells):
                 self.notices.append(Notice(code="unit-not-stated", field=field))
-        return units
-
-    def _may_be_miles(self, candidate: _Candidate) -> bool:
-        """Whether neither the name "mileage" nor the cells of such a column state the unit."""
-        is_named_so = header_key(self.header[candidate.column]) in MILEAGE_KEYS
-        if candidate.basis == "given" or not is_named_so:
-            return False
-        cells = self.cells_of(candidate.column)
-        return not any(character.isalpha() for cell in cells for character in cell)
+        return units, unit_columns
 
 
 def match_columns(
@@ -349,7 +406,8 @@ def match_columns(
     *,
     constants: Mapping[str, str] | None = None,
     has_header: bool = True,
-    units_below: Mapping[int, str] | None = None,
+    units_around: Mapping[int, str] | None = None,
+    titles: Sequence[str] = (),
 ) -> MatchedColumns:
     """The column of each field that the file has.
 
@@ -360,13 +418,14 @@ def match_columns(
         rows: some rows of the file, for the evidence of their cells.
         constants: texts of fields that hold for all rows; these fields are in no column.
         has_header: whether the names are the file's own.
-        units_below: texts of the units in a row below the header, by column.
+        units_around: texts of the units in a row below or above the header, by column.
+        titles: other texts above the header that may be units.
 
     Raises:
         UnreadableUpload: a required column is missing, a name occurs twice, or two columns of a
             required field contradict each other.
     """
-    constant, below = set(constants or {}), units_below or {}
+    constant, below = set(constants or {}), units_around or {}
     given = [(field, wanted) for field, wanted in given if field not in constant]
     matcher = _Matcher(header, rows)
     matcher.add_given(given)
@@ -376,14 +435,16 @@ def match_columns(
     if not has_header:
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
+    matcher.add_merged(below)
     matcher.add_units()
     matcher.add_replaced(constant)
     matcher.add_missing(constant)
     asking = matcher.found.get(ASKING_PRICE)
-    names = _with_units(header, below)
+    names = with_units(matcher.names, below)
     prices = find_prices(
         names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
     )
+    prices = in_currency_of_titles(prices, names, matcher.cells_of, titles)
     if matcher.problems:
         matcher.list_columns(prices.column)
         raise UnreadableUpload(matcher.problems)
@@ -392,74 +453,47 @@ def match_columns(
     match = None
     if prices.column is not None:
         cells = matcher.cells_of(prices.column)
-        confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
+        confidence = cell_evidence.confidence_of(prices.basis, ASKING_PRICE, cells)
         match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
-    units = matcher.units(below)
+    units, unit_columns = matcher.units(below, titles)
+    if prices.column is not None and prices.unit_column is not None:
+        unit_columns[ASKING_PRICE] = prices.unit_column
+    if prices.column is not None and prices.unit is not None:
+        units[ASKING_PRICE] = prices.unit
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
-        notices = (_no_header(matcher.matches(), match), *notices)
-    return MatchedColumns(matcher.matches(), match, units, prices.currency, notices)
-
-
-def _with_units(header: Sequence[str], below: Mapping[int, str]) -> list[str]:
-    """Headers together with the units below them."""
-    return [
-        f"{name} ({below[index]})" if index in below else name for index, name in enumerate(header)
-    ]
-
-
-def _no_header(columns: Mapping[str, ColumnMatch], asking: ColumnMatch | None) -> Notice:
-    """The notice that a file has no header, with what its columns were taken for."""
-    fields = {match.index: field for field, match in columns.items()}
-    if asking is not None:
-        fields[asking.index] = ASKING_PRICE
-    return Notice(
-        code="no-header", values=tuple(f"#{index + 1}: {fields[index]}" for index in sorted(fields))
+        notices = (no_header(matcher.matches(), match), *notices)
+    return MatchedColumns(
+        columns=matcher.matches(),
+        asking=match,
+        units=units,
+        unit_columns=unit_columns,
+        other_columns=matcher.other_columns,
+        currency=prices.currency,
+        notices=notices,
     )
 
 
-def find_column(header: Sequence[str], wanted: str) -> int | None:
-    """Index of a column by its position (`#3`), its name, or another spelling of its name."""
-    if wanted in header:
-        return list(header).index(wanted)
-    position = wanted.removeprefix("#")
-    is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
-    if wanted.startswith("#") and is_number:
-        return int(position) - 1 if 1 <= int(position) <= len(header) else None
-    for spelling in (fold, header_key):
-        names = [spelling(name) for name in header]
-        if spelling(wanted) and spelling(wanted) in names:
-            return names.index(spelling(wanted))
-    return None
+def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:
+    """The column as that of the field which its name means, or its cells if the name is open.
 
-
-def _candidate(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
-    """The column as that of the field which its name means, or its cells if the name is open."""
-    key = header_key(name) if len(name) <= NAME_MAX_CHARS else ""
+    Args:
+        index: of the column.
+        name: of the column.
+        cells: its first cells.
+        units: the first cells of the column that states their units, if there is one.
+    """
+    key = header_key(name).removesuffix(" amount") if len(name) <= NAME_MAX_CHARS else ""
     if key in MILEAGE_KEYS:
-        if cell_evidence.is_odometer(cells_of(index)):
-            return _Candidate(index, "km_driven", "cells", rank=RANKS["cells"])
-        return None
+        field = field_of_mileage(cells, units)
+        return _Candidate(index, field, "cells", rank=RANKS["cells"]) if field else None
     found = read_name(name)
     if name not in CAR_FIELDS and key in POWER_KEYS:
-        if cell_evidence.is_fiscal_power(cells_of(index)):
+        is_real = unit_share("max_power_bhp", units) > unit_share("fiscal_power_cv", units)
+        if not is_real and cell_evidence.is_fiscal_power(cells):
             return _Candidate(index, "fiscal_power_cv", "cells", rank=RANKS["cells"])
         return _Candidate(index, "max_power_bhp", "alias", None if found is None else found.unit)
     if found is None or found.field == ASKING_PRICE:
         return None
     rank = RANKS.get(found.basis, 3 if key in _USUAL_KEYS else 2)
     return _Candidate(index, found.field, found.basis, found.unit, rank)
-
-
-def confidence_of(basis: str, field: str, cells: Column) -> float:
-    """Confidence that a column with these cells is a field, given the evidence of its header."""
-    filled = [cell for cell in cells if not is_blank(cell)]
-    share = cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))
-    return round(CONFIDENCE[basis] * (0.5 + 0.5 * (share if filled else 1.0)), 2)
-
-
-def _valid_share(field: str, cells: Column) -> float:
-    """Share of the filled cells that have a normal form; brands must be known ones."""
-    if field == "company":
-        return cell_evidence.share(cells, cell_evidence.is_brand)
-    return cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))

@@ -19,7 +19,7 @@ from shared.domain.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import CONVERTED
+from shared.fields.kinds.number import CONVERTED
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.names import MODEL_UNKNOWN, ReadPair
@@ -146,7 +146,13 @@ def pair_error(
     line: int, pair: ReadPair, columns: Mapping[str, int], header: Sequence[str],
     row_key: str | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The entry of the error report for a row that states no brand, or no model."""
+    """The entry of the error report for a row that states no brand or no model, or is no car."""
+    if pair.is_summary:
+        index = columns.get("company" if pair.given.company else "model")
+        return row_error(
+            line, pair.error_code, row_key=row_key, value=pair.given.company or pair.given.model,
+            column=None if index is None else header[index],
+        )  # fmt: skip
     field = pair.missing or ""
     column = columns.get(field, columns.get("model"))
     return row_error(

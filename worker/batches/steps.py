@@ -5,9 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable
+from shared.domain.errors import (
+    AuditUnavailable,
+    BrokerUnavailable,
+    DomainError,
+    UnreadableRecord,
+)
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
+from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.names import TaskName
 from shared.queue.sender import Send
 from shared.redis.batches import BatchLedger, StepAttempt
@@ -47,8 +53,16 @@ class BatchStepSender:
 
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
-OUTAGE_RETRY_DELAY_S = 5.0
+OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
+
+NEWER_RETRY_DELAY_S = 10.0
+"""Delay of a step whose records this version cannot read, which counts as no attempt."""
+
+
+def failure_kind(error: Exception) -> str:
+    """What a dead letter says of a failure: an error's code, or the class of an exception."""
+    return error.code if isinstance(error, DomainError) else type(error).__name__
 
 
 @contextmanager
@@ -74,10 +88,18 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
+        ledger.record_failure(batch_id, step, "blob-missing")
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
+    except UnreadableRecord as error:
+        # A worker of a newer version can carry the step out; this one waits for it.
+        log.warning("batch_record_unreadable", batch_id=batch_id, step=step, error=str(error))
+        RECORDS_UNREADABLE.labels(record="batch").inc()
+        ledger.postpone(batch_id, step, NEWER_RETRY_DELAY_S, count_attempt=False)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
         ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
-    except Exception:
+    except Exception as error:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
+        # The text of an exception may contain cells of the file: only its kind is kept.
+        ledger.record_failure(batch_id, step, failure_kind(error))
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)

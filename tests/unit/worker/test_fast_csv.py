@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,17 +17,17 @@ from data.vehicles.columns import values_at
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
-from shared.domain.table import ColumnMatch, Dialect
+from shared.domain.table import ColumnMatch, Dialect, UnitColumn
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import START, CsvReader
-from shared.tabular.prices import find_prices
+from shared.tabular.units import find_prices
 from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine
 from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.rows import read_rows
-from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
+from worker.batches.fast_csv.spans import FastCsvChunk, supports_fast_csv, unpack_chunk
 from worker.batches.rows import engine as general_engine
 from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.engine import GeneralEngine
@@ -598,3 +599,58 @@ def test_more_risky_cells_than_there_is_room_for_are_left_to_the_general_engine(
     row = "=1,Toyota,=C3,=2020,=Petrol,=Manual,=1,=,=x"
     data = "\n".join([",".join(HEADER), *[row] * 3]).encode()
     assert check(data, manifest(), rows=3) == [False]
+
+
+@pytest.mark.parametrize(
+    ("units", "taken"),
+    [
+        (["mi", "mi", "mi"], True),
+        (['"mi"', '"mi"', '"mi"'], True),
+        (["mi", "mi", "miles"], False),
+        (["mi", "mi", "km"], False),
+        (["mi", "mi", ""], False),
+        (["km", "km", "km"], False),
+        (["", "", ""], False),
+        (["mi", "mi", "mil"], False),
+        (["mi", "mi", "m"], False),
+    ],
+)
+def test_rows_in_other_units_than_the_usual_one_are_left_to_the_general_engine(
+    units: list[str], *, taken: bool
+) -> None:
+    batch = manifest(units={"km_driven": "miles"})
+    for index in (HEADER.index("engine_cc"), len(HEADER) - 1, 0):
+        column = UnitColumn(index=index, stated=None, usual="miles")
+        dialect = dataclasses.replace(batch.dialect, unit_columns={"km_driven": column})
+        one = dataclasses.replace(batch, dialect=dialect)
+        lines = [",".join(HEADER)]
+        for unit in units:
+            cells = {"company": "Kia", "model": "Rio", "year": "2017", "km_driven": "50000"}
+            lines.append(",".join(cells.get(name, "") if at != index else unit
+                                  for at, name in enumerate(HEADER)))  # fmt: skip
+        assert check("\n".join(lines).encode(), one) == [taken]
+
+
+def test_files_that_mix_units_from_the_start_are_cut_for_the_general_engine() -> None:
+    column = UnitColumn(index=0, stated=None, usual=None)
+    dialect = dataclasses.replace(manifest().dialect, unit_columns={"km_driven": column})
+    assert not supports_fast_csv(dialect)
+
+
+def test_rows_of_totals_have_one_reason_in_both_engines() -> None:
+    cells = (
+        "1,Kia,Rio,2017,,,9,,",
+        "2,Total,,,,,9,,",
+        "3,Kia Total,,1066,,,9,,",
+        "4,Kia,,1066,,,9,,",
+    )
+    data = "\n".join([",".join(HEADER), *cells]).encode()
+    batch = manifest()
+    assert check(data, batch, rows=4) == [True]
+    (chunk,) = general_chunks(data, batch, 4)
+    part = general().value(batch, chunk)
+    errors = [orjson.loads(line) for line in part.errors.splitlines()]
+    found = [(error["line"], error["code"]) for error in errors]
+    assert found == [
+        (3, "summary-row"), (4, "summary-row"), (5, "out-of-range"), (5, "required"),
+    ]  # fmt: skip

@@ -160,8 +160,10 @@ def _row_errors(
         )  # fmt: skip
     for nth in np.flatnonzero(~rows.pairs.is_read(rows.pair_numbers[rejected])).tolist():
         found = errors[numbers[nth]]
+        pair = rows.pairs.pairs[rows.pair_numbers[numbers[nth]]]
+        if pair.is_summary:
+            found.clear()
         if not any(error["field"] in NAME_FIELDS for error in found):
-            pair = rows.pairs.pairs[rows.pair_numbers[numbers[nth]]]
             found.append(pair_error(lines[nth], pair, rows.columns, header, keys[nth]))
     return errors
 
