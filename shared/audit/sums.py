@@ -82,16 +82,24 @@ class FileSums(dict[str, CallerSums]):
         return found
 
     def add_records(self, records: Sequence[AuditRecord | SaleReport]) -> None:
-        """Add records; sale reports are not counted."""
+        """Add records; sale reports are not counted. Every answer passes here: no further calls."""
         for record in records:
-            if isinstance(record, AuditRecord):
-                estimate = record.estimate
-                self.of(record.caller).add(
-                    estimate.price_mad if estimate else None,
-                    estimate.model_version if estimate else "",
-                    record.response_time_ms,
-                    hit=record.cached,
-                )
+            if not isinstance(record, AuditRecord):
+                continue
+            sums = self.get(record.caller) or self.of(record.caller)
+            estimate = record.estimate
+            if estimate is None:
+                sums.failures += 1
+            else:
+                price_mad, versions = estimate.price_mad, sums.versions
+                version = estimate.model_version
+                sums.successes += 1
+                sums.price_sum += price_mad
+                sums.price_min = min(sums.price_min, price_mad)
+                sums.price_max = max(sums.price_max, price_mad)
+                versions[version] = versions.get(version, 0) + 1
+            sums.response_ms_sum += record.response_time_ms
+            sums.cache_hits += record.cached
 
     def add_line(self, line: bytes) -> None:
         """Add the record of a line; on an error nothing is added.
