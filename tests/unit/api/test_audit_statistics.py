@@ -256,7 +256,7 @@ def test_while_a_child_reads_few_threads_wait_and_others_are_refused(tmp_path, m
     threads = [threading.Thread(target=ask) for _ in range(12)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(refused) == 12 - audit_statistics.MAX_WAITING)
+    wait_until(lambda: len(refused) == 12 - audit_statistics.MAX_WAITING, 6)
     assert answered == []
     go_on.set()
     for thread in threads:
