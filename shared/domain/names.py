@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -18,7 +18,6 @@ _MARKS = str.maketrans({
     "\N{TRADE MARK SIGN}": "", "\N{SERVICE MARK}": "", "\N{REGISTERED SIGN}": "",
 })  # fmt: skip
 _EXPONENT = re.compile(r"(?<=\d)[\u00b2\u00b3\u00b9\u2070-\u2079]")
-_SPACES = re.compile(r"\s+")
 _GROUP_SIGN = "\N{ARABIC THOUSANDS SEPARATOR}"
 Meaning = TypeVar("Meaning")
 
@@ -45,8 +44,17 @@ def clean_text(text: str) -> str:
     """
     if text.isascii():
         return text
+    if _LATIN.fullmatch(text) is None:
+        return _clean_any(text)
+    return _NOT_ASCII.sub(lambda found: _CLEAN_LATIN[found[0]], text)
+
+
+# The rules of a field clean and fold a text several times, one after the other.
+@lru_cache(maxsize=64)
+def _clean_any(text: str) -> str:
+    """As `clean_text`, for all characters."""
     text = _EXPONENT.sub(r"^\g<0>", text).translate(_MARKS)
-    plain = "".join(map(_plain_character, unicodedata.normalize("NFKC", text)))
+    plain = unicodedata.normalize("NFKC", text).translate(_PLAIN_CHARACTERS)
     if _GROUP_SIGN in plain:
         plain = plain.replace(_GROUP_SIGN, "'")
     return _DECIMAL_SIGN.sub(_write_decimals, plain)
@@ -57,7 +65,6 @@ def _write_decimals(found: re.Match[str]) -> str:
     return f".{found[1]}0" if len(found[1]) == 3 else f".{found[1]}"  # noqa: PLR2004
 
 
-@lru_cache(maxsize=4096)
 def _plain_character(character: str) -> str:
     """The ASCII digit or space of a digit or space; nothing for an invisible character."""
     if character.isascii():
@@ -75,6 +82,30 @@ _INVISIBLE_LETTERS = frozenset(
 )
 """Characters without a shape that Unicode does not class as format characters."""
 
+MAX_MAPPED_CHARACTERS = 4096
+
+
+class _CharacterMap(dict[int, str]):
+    """A table for `str.translate` that is filled as characters occur.
+
+    Args:
+        replace: gives what stands for a character.
+    """
+
+    def __init__(self, replace: Callable[[str], str]) -> None:
+        super().__init__()
+        self._replace = replace
+
+    def __missing__(self, code: int) -> str:
+        text = self._replace(chr(code))
+        if len(self) < MAX_MAPPED_CHARACTERS:
+            self[code] = text
+        return text
+
+
+_PLAIN_CHARACTERS = _CharacterMap(_plain_character)
+_WITHOUT_MARKS = _CharacterMap(lambda one: "" if unicodedata.combining(one) else one)
+
 
 def plain_text(text: str) -> str:
     """As `clean_text`, in lower case, without accents and with single spaces.
@@ -82,9 +113,7 @@ def plain_text(text: str) -> str:
     >>> plain_text(" Prix à  débattre ")
     'prix a debattre'
     """
-    plain = clean_text(text)
-    lowered = plain.lower() if plain.isascii() else _without_accents(plain)
-    return _SPACES.sub(" ", lowered).strip()
+    return " ".join(_lower_plain(text).split())
 
 
 def fold(text: str) -> str:
@@ -99,7 +128,7 @@ def fold(text: str) -> str:
 def _fold(text: str) -> str:
     if text.isascii():  # no accents to remove: takes a third of the time
         return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
-    return _NOT_ALPHANUMERIC.sub(" ", _without_accents(clean_text(text))).strip()
+    return _NOT_ALPHANUMERIC.sub(" ", _lower_plain(text)).strip()
 
 
 def fold_script(text: str) -> str:
@@ -111,8 +140,7 @@ def fold_script(text: str) -> str:
     >>> fold_script("دَاسِيـا"), fold_script("أودي")
     ('داسيا', 'اودي')
     """
-    plain = _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
-    return _NOT_A_LETTER.sub(" ", plain).strip()
+    return _NOT_A_LETTER.sub(" ", _plain_letters(text)).strip()
 
 
 _DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2}|\d+[.,]0+)(?![.,]?\d)")
@@ -162,15 +190,42 @@ def _fold_name(text: str) -> str:
 
 def _plain_letters(text: str) -> str:
     """Lower case without accents and invisible characters, with digits 0 to 9."""
-    return _without_accents(clean_text(text)).translate(_LETTER_VARIANTS)
+    plain = _lower_plain(text)
+    return plain if plain.isascii() else plain.translate(_LETTER_VARIANTS)
+
+
+def _lower_plain(text: str) -> str:
+    """As `clean_text`, in lower case and without accents."""
+    if text.isascii():
+        return text.lower()
+    if _LATIN.fullmatch(text) is None:
+        return _lower_any(text)
+    return _NOT_ASCII.sub(lambda found: _FOLDED_LATIN[found[0]], text).lower()
+
+
+@lru_cache(maxsize=64)
+def _lower_any(text: str) -> str:
+    return _without_accents(_clean_any(text))
 
 
 def _without_accents(text: str) -> str:
     """Convert to lower case, decompose (NFKD) and remove the combining marks."""
-    # Twice: the decomposition may be a capital ("\N{MATHEMATICAL BOLD CAPITAL A}" becomes "A").
-    for _ in range(2):
-        text = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in text if not unicodedata.combining(character))
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    if plain.isascii():
+        return plain
+    # Again: the decomposition may be a capital ("\N{MATHEMATICAL BOLD CAPITAL A}" becomes "A").
+    return unicodedata.normalize("NFKD", plain.casefold()).translate(_WITHOUT_MARKS)
+
+
+_LATIN_LETTERS = "".join(map(chr, (
+    0xA0, 0xAB, 0xB0, 0xBB, *range(0xC0, 0x180), *range(0x2010, 0x2020), 0x2026, 0x202F, 0x20AC,
+)))  # fmt: skip
+"""Letters and signs of European languages beyond ASCII: those that do not depend on their
+neighbours, so that each can be replaced by itself."""
+_LATIN = re.compile(f"[\0-\x7f{_LATIN_LETTERS}]*")
+_NOT_ASCII = re.compile(r"[^\0-\x7f]")
+_CLEAN_LATIN = {letter: _clean_any(letter) for letter in _LATIN_LETTERS}
+_FOLDED_LATIN = {letter: _without_accents(text) for letter, text in _CLEAN_LATIN.items()}
 
 
 _fold_short = lru_cache(maxsize=CACHED_TEXTS)(_fold)

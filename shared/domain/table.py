@@ -54,6 +54,18 @@ class Notice:
     """Number of valued rows that it is about; None while it is not counted."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class UnitColumn:
+    """The column that states the unit of each row's value of a field, or its currency."""
+
+    index: int
+    """Its index in the header, from 0."""
+    stated: str | None
+    """The unit that the header of the values states, for rows that state none."""
+    usual: str | None
+    """The unit of all first rows; None if they differ, or one of them states none."""
+
+
 class TextForm(NamedTuple):
     """How the text that chunks are cut from represents its table."""
 
@@ -89,6 +101,8 @@ class Dialect:
     """The column of asking prices in dirhams, if there is one."""
     units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Units by field that are stated for a whole column and are not the field's own."""
+    unit_columns: Mapping[str, UnitColumn] = dataclasses.field(default_factory=dict)
+    """By field: the column with the units of its values. The usual one is in `units`, too."""
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Text of the fields that the caller states for all rows; such a field is in no column."""
     currency: str | None = None
@@ -116,6 +130,11 @@ class Dialect:
     def asking_index(self) -> int | None:
         """Index of the column of asking prices; None if the file has none."""
         return None if self.asking is None else self.asking.index
+
+    @property
+    def has_usual_units(self) -> bool:
+        """Whether the first rows of each column of units agree."""
+        return all(column.usual is not None for column in self.unit_columns.values())
 
     @property
     def is_plain_csv(self) -> bool:
@@ -149,6 +168,9 @@ class Dialect:
             "kind": FileKind(members["kind"]),
             "columns": {name: ColumnMatch(**match) for name, match in columns.items()},
             "asking": ColumnMatch(**members["asking"]) if members.get("asking") else None,
+            "unit_columns": {
+                name: UnitColumn(**each) for name, each in members.get("unit_columns", {}).items()
+            },
             "findings": {name: Detection(**found) for name, found in findings.items()},
             "notices": tuple(Notice(**each) for each in notices),
         }

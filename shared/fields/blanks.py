@@ -74,6 +74,8 @@ _WORDS = frozenset({
 })  # fmt: skip
 """Words that mean no value in a number or category, but may be part of a name; folded."""
 
+_DIGIT = re.compile("[0-9]")
+
 BLANK_MAX_CHARS = 60
 """Longer texts say something."""
 
@@ -89,22 +91,37 @@ def is_blank(value: Any) -> bool:
     if len(value) > BLANK_MAX_CHARS:
         return False
     written = value.strip().lower()
-    if written in _NULLS or (written[:1] == "#" and _SHEET_ERROR.fullmatch(written)):
+    if _is_null(written):
         return True
+    if not value.isascii() and _is_null(written := clean_text(value).strip().lower()):
+        return True
+    # No phrase holds a digit. Folding takes longest, and most cells that are no number hold one.
+    if _DIGIT.search(written) is not None and "err" not in written:
+        return False
+    return _is_phrase(value, written)
+
+
+def _is_null(written: str) -> bool:
+    """Whether a text, in lower case, is what a program writes for no value."""
+    if written in _NULLS:
+        return True
+    return written[:1] == "#" and _SHEET_ERROR.fullmatch(written) is not None
+
+
+def _is_phrase(value: str, written: str) -> bool:
+    """Whether a text says in words or marks that there is no value.
+
+    Args:
+        value: the text.
+        written: cleaned, in lower case.
+    """
     folded = fold(value)
-    if folded and value.isascii():
-        if folded in _PHRASES:
-            return True
+    if not folded:
+        return _MARKS.fullmatch(written) is not None or fold_script(written) in _ARABIC_PHRASES
+    if folded in _PHRASES:
+        return True
+    if value.isascii():
         return folded.startswith("err") and _OFFICE_ERROR.fullmatch(folded) is not None
-    return _is_blank_text(clean_text(value).strip().lower(), folded)
-
-
-def _is_blank_text(written: str, folded: str) -> bool:
-    """As `is_blank`, of a text with marks only, or with characters that are not ASCII."""
-    if folded in _PHRASES or written in _NULLS or _SHEET_ERROR.fullmatch(written):
-        return True
-    if not folded and fold_script(written) in _ARABIC_PHRASES:
-        return True
     return _MARKS.fullmatch(written) is not None
 
 
@@ -114,6 +131,6 @@ def is_blank_word(value: str) -> bool:
     >>> is_blank_word("NC"), is_blank_word("Autre"), is_blank_word("Diesel")
     (True, True, False)
     """
-    if len(value) > BLANK_MAX_CHARS:
+    if len(value) > BLANK_MAX_CHARS or _DIGIT.search(value) is not None:
         return False
     return (fold(value) or fold_script(value)) in _WORDS

@@ -16,6 +16,7 @@ from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds import CONVERTED, UNPRICED, CarField, Number
 from shared.fields.quantities import OPEN_RANGE
+from shared.fields.units import own_unit
 
 MEMO_MAX_VALUES = 100_000
 """Distinct cells of one column that are kept; beyond that, all are dropped."""
@@ -26,6 +27,7 @@ READ_CODES = frozenset({CONVERTED, OPEN_RANGE, UNPRICED})
 NAME_FIELDS = frozenset({"company", "model"})
 """A blank cell of one of these is no error: the other one may hold both names."""
 _NO_UNITS: Mapping[str, str] = MappingProxyType({})
+_NO_ROW_UNITS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class CellError(NamedTuple):
@@ -109,12 +111,16 @@ class ColumnValidator:
 
     def __init__(self, decimal: str = "auto", units: Mapping[str, str] = _NO_UNITS) -> None:
         self.units = units
+        self._decimal = decimal
         self._memos = {
             name: _Memo(field, decimal, units.get(name)) for name, field in CAR_FIELDS.items()
         }
+        self._memos_by_unit: dict[tuple[str, str], _Memo] = {}
 
     def validate(
-        self, columns: Mapping[str, Sequence[str]]
+        self,
+        columns: Mapping[str, Sequence[str]],
+        row_units: Mapping[str, Sequence[str]] = _NO_ROW_UNITS,
     ) -> tuple[dict[str, list[Any]], list[CellError], list[CellNote]]:
         """Normalise columns: the values by field, the errors, and the notes.
 
@@ -123,17 +129,15 @@ class ColumnValidator:
 
         Args:
             columns: cells by field name, all of one length; a missing column has no entry.
+            row_units: by field, the unit of each cell, where a column of its own states it; one of
+                `shared.fields.units`, a currency, or `UNSTATED`.
         """
         values: dict[str, list[Any]] = {}
         errors: list[CellError] = []
         notes: list[CellNote] = []
         for name, cells in columns.items():
-            memo = self._memos[name]
-            if len(memo) > MEMO_MAX_VALUES:
-                memo.clear()
-                memo.has_remarks = False
-            column = list(map(memo.__getitem__, cells))
-            if memo.has_remarks:
+            column, has_remarks = self._column(name, cells, row_units.get(name))
+            if has_remarks:
                 remarks = _extract_remarks(column)
                 if name in REQUIRED_FIELDS:
                     errors += [CellError(row, name, code) for row, code in remarks]
@@ -142,12 +146,40 @@ class ColumnValidator:
             values[name] = column
         return values, errors, notes
 
+    def _column(
+        self, name: str, cells: Sequence[str], units: Sequence[str] | None
+    ) -> tuple[list[Any], bool]:
+        """The normal forms of a column, and whether some of them may be remarks."""
+        if units is None:
+            memo = _bounded(self._memos[name])
+            return list(map(memo.__getitem__, cells)), memo.has_remarks
+        memos = {unit: _bounded(self._memo(name, unit)) for unit in set(units)}
+        column = [memos[unit][cell] for unit, cell in zip(units, cells, strict=True)]
+        return column, any(memo.has_remarks for memo in memos.values())
+
+    def _memo(self, name: str, unit: str) -> _Memo:
+        """The normal forms of cells in a unit."""
+        if unit == (self.units.get(name) or own_unit(name)):
+            return self._memos[name]
+        key = (name, unit)
+        if key not in self._memos_by_unit:
+            self._memos_by_unit[key] = _Memo(CAR_FIELDS[name], self._decimal, unit)
+        return self._memos_by_unit[key]
+
     def normalize(self, name: str, cell: str) -> tuple[Any, str | None]:
         """Normal form of one cell of a field's column, and the code of its error or note.
 
         The form is None if the cell is blank or cannot be read.
         """
         return self._memos[name].normalize(cell)
+
+
+def _bounded(memo: _Memo) -> _Memo:
+    """A memo, emptied if it is too long."""
+    if len(memo) > MEMO_MAX_VALUES:
+        memo.clear()
+        memo.has_remarks = False
+    return memo
 
 
 def _extract_remarks(column: list[Any]) -> list[tuple[int, str]]:

@@ -188,8 +188,18 @@ CONSUMPTION_NAMES = (
 )
 """Names of columns of the fuel economy if the header states the unit."""
 
-UNIT_WORDS = frozenset({"unit", "unite", "einheit", "uom"})
-"""Last words of the names of columns that hold the unit of another column."""
+UNIT_WORDS = frozenset({"unit", "unite", "einheit", "uom", "unidad", "unita", "وحده", "الوحده"})
+"""Words in the names of columns that hold the unit of another column."""
+
+CURRENCY_WORDS = frozenset(
+    {"devise", "monnaie", "currency", "waehrung", "wahrung", "moneda", "valuta"}
+)
+"""Words in the names of columns that hold the currency of a column of prices."""
+
+UNIT_REMARKS = frozenset(
+    {"code", "text", "symbol", "symbole", "label", "name", "type", "measure", "mesure", "iso"}
+)
+"""Words beside them that say nothing of the other column."""
 
 GENERIC_PARTS = frozenset({
     "name", "label", "text", "title", "type", "amount", "code", "raw", "display", "formatted",

@@ -14,13 +14,19 @@ from shared.fields.blanks import is_blank, is_blank_word
 from shared.fields.dates import parse_year
 from shared.fields.numbers import parse_number
 from shared.fields.phrases import PhraseReader, fold_phrase
-from shared.fields.prices import read_price, states_no_price
+from shared.fields.prices import (
+    DIRHAM,
+    FOREIGN_CURRENCY,
+    find_currency,
+    read_price,
+    states_no_price,
+)
 from shared.fields.quantities import Quantity, QuantityRules, UnreadableQuantity, read_quantity
-from shared.fields.units import CM3_PER_LITRE, convert, find_unit, own_unit
+from shared.fields.units import CM3_PER_LITRE, UNSTATED, convert, find_unit, own_unit
 
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
-    "unclear-amount foreign-currency"
+    "unclear-amount foreign-currency unknown-unit object"
 )
 ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     "required": "required",
@@ -33,6 +39,8 @@ LITRES_MIN, LITRES_LIMIT = 0.4, 10.0
 """A displacement below ten is in litres: no engine has so few cm3."""
 LITRES, CONVERTED = "litres", "converted"
 """Codes of numbers that were read in litres, or in another unit that was stated."""
+UNKNOWN_UNIT, OBJECT = "unknown-unit", "object"
+"""Codes of a number beside which no known unit stands, and of a JSON object in its place."""
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _USUAL_NUMBER = re.compile(
     r"([0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9]{1,12})(\.[0-9]+)?[ \u00a0]?([A-Za-z]{1,4})?"
@@ -88,6 +96,11 @@ class CarField(fields.Field[Any]):
         """The field's name in `fr` or `en`."""
         return self.label_fr if language == "fr" else self.label_en
 
+    def make_error(self, key: str, **options: Any) -> ValidationError:
+        """As marshmallow's, without filling in a text: the message of an error is its code."""
+        del options
+        return ValidationError(ERROR_CODES[key])
+
     def document(self, json_type: str, **constraints: Any) -> None:
         """Set what OpenAPI says about the field."""
         self.metadata = {**self.metadata, "type": json_type, **constraints}
@@ -117,7 +130,8 @@ class CarField(fields.Field[Any]):
 
         Args:
             value: what the caller gave.
-            unit: the unit that is stated for the value elsewhere, one of `shared.fields.units`.
+            unit: the unit that is stated for the value elsewhere, one of `shared.fields.units`;
+                `UNSTATED` if only the value itself can state it.
 
         Raises:
             ValidationError: the value breaks a rule.
@@ -390,6 +404,10 @@ class Number(CarField):
         is_plain = number >= LITRES_LIMIT if self.litres else number == number  # noqa: PLR0124 - NaN
         return number if is_plain else None
 
+    def find_unit(self, text: str) -> str | None:
+        """The unit that a text states without a number; None if it states none."""
+        return find_unit(str(self.name), text)
+
     def _is_own_unit(self, text: str) -> bool:
         unit = find_unit(str(self.name), text)
         return unit is not None and unit == own_unit(str(self.name))
@@ -430,11 +448,13 @@ class Number(CarField):
 
         Args:
             value: not blank.
-            unit: stated for the whole column; a unit in the value takes precedence.
+            unit: stated for the column or row; a unit in the value takes precedence.
         """
         given = self._quantity(value)
         number, code = given.number, given.code
         stated = given.unit or unit
+        if stated == UNSTATED:
+            raise self.make_error(UNKNOWN_UNIT)
         if stated is not None and stated != own_unit(str(self.name)):
             converted = convert(str(self.name), number, stated)
             if converted is None:
@@ -460,6 +480,8 @@ class Number(CarField):
         """The number of a value, as it was stated."""
         if type(value) in {int, float} and value == value:  # noqa: PLR0124 - NaN
             return Quantity(value)
+        if isinstance(value, dict) and self.unit:
+            raise self.make_error(OBJECT)
         if not isinstance(value, str) or len(value) > NUMBER_MAX_CHARS:
             raise self.make_error("not-a-number")
         try:
@@ -512,6 +534,16 @@ class Price(Number):
         return super().is_blank(value) or (
             isinstance(value, str) and len(value) <= NUMBER_MAX_CHARS and states_no_price(value)
         )
+
+    def find_unit(self, text: str) -> str | None:
+        """The code of the currency that a text names; None if it names none."""
+        return find_currency(text)
+
+    def _interpret(self, value: Any, unit: str | None) -> tuple[int | float, str | None]:
+        is_stated = isinstance(value, str) and find_currency(value) is not None
+        if unit is not None and unit != DIRHAM and not is_stated:
+            raise self.make_error(UNKNOWN_UNIT if unit == UNSTATED else FOREIGN_CURRENCY)
+        return super()._interpret(value, None)
 
     def _read_text(self, text: str) -> Quantity:
         return Quantity(read_price(text))

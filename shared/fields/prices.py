@@ -54,12 +54,15 @@ _CURRENCIES = by_spelling(
         "PKR": "pkr",
     }
 )
-_FOREIGN = re.compile(
+_FOREIGN_SIGNS = re.compile(
     "|".join(
-        re.escape(spelling) if not spelling.isalpha() else rf"(?<![^\W\d]){spelling}(?![^\W\d])"
+        re.escape(spelling)
         for spelling in sorted(_CURRENCIES, key=len, reverse=True)
+        if not spelling.isalpha()
     )
 )
+"""Spellings of foreign currencies that may touch a letter."""
+_LETTERS = re.compile(r"[^\W\d]+")
 _DIRHAM = re.compile(
     r"(?<![^\W\d])(?:(?P<thousand>k) ?)?(?:mad|dhs?|drhs?|dirhams?|dirhem|درهما?|دراهم|د ?\. ?م\.?)"
     r"(?![^\W\d])\.?"
@@ -114,8 +117,17 @@ def find_currency(text: str) -> str | None:
     plain = plain_text(text.replace("_", " "))
     if _DIRHAM.search(plain):
         return DIRHAM
-    found = _FOREIGN.search(plain)
-    return None if found is None else _CURRENCIES[found[0]]
+    return _foreign_currency(plain)
+
+
+def _foreign_currency(plain: str) -> str | None:
+    """The code of the first foreign currency that a text, as `plain_text` writes it, names."""
+    words = (found for found in _LETTERS.finditer(plain) if found[0] in _CURRENCIES)
+    found = [each for each in (next(words, None), _FOREIGN_SIGNS.search(plain)) if each]
+    if not found:
+        return None
+    first = min(found, key=lambda each: (each.start(), -each.end()))
+    return _CURRENCIES[first[0]]
 
 
 def currency_of(text: str) -> str | None:
@@ -125,9 +137,7 @@ def currency_of(text: str) -> str | None:
     ('EUR', None, None)
     """
     plain = plain_text(text)
-    if (found := _FOREIGN.search(plain)) is None or _DIRHAM.search(plain):
-        return None
-    return _CURRENCIES[found[0]]
+    return None if _DIRHAM.search(plain) else _foreign_currency(plain)
 
 
 def states_no_price(text: str) -> bool:

@@ -23,11 +23,12 @@ class Quantity(NamedTuple):
 
 
 class UnreadableQuantity(ValueError):
-    """A text states no single number; `code` says why."""
+    """A text states no single number; its only argument is the code that says why."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    @property
+    def code(self) -> str:
+        """Why the text cannot be read."""
+        return str(self.args[0])
 
 
 class QuantityRules(NamedTuple):
@@ -56,9 +57,10 @@ _SINGLE = re.compile(
 )
 _SMALL_DECIMALS = re.compile(r"\d+(?:[.,]\d{1,2})?")
 _ABOUT = re.compile(
-    r"^(?:(?:a peu pres|environ|env\.?|approximativement|approx\.?|about|around|circa|ca\.?|etwa"
-    r"|ungefahr|حوالي|تقريبا|~|≈|±)\s*)|\s*(?:environ|env\.?|approx\.?|تقريبا)$"
+    r"(?:a peu pres|environ|env\.?|approximativement|approx\.?|about|around|circa|ca\.?|etwa"
+    r"|ungefahr|حوالي|تقريبا|~|≈|±)\s*"
 )
+_ABOUT_BEHIND = ("environ", "env.", "env", "approx.", "approx", "تقريبا")
 _ENGINE_SPEED = re.compile(
     r"\s*(?:@|\bat\b|\ba\b|\bbei\b|/)\s*[~+]?\d[\d.,]*"
     r"(?:\s*(?:-|\u2013|to|~|\+/-)\s*\d[\d.,]*)?\s*"
@@ -87,6 +89,7 @@ _OPEN_BEHIND = {
     ),
     "until": (r"(?:et|ou|and|or|und|oder) (?:moins|less|below|under|weniger)|او اقل|فما تحت"),
 }
+_BOUND_WORDS = re.compile("|".join(_OPEN_BEFORE.values()))
 _BOUND_LAST = [
     (kind, re.compile(rf"(?:{words})\s*(?P<bound>\d.*)")) for kind, words in _OPEN_BEFORE.items()
 ]
@@ -112,6 +115,7 @@ _EQUIVALENT = re.compile(
 )
 _TWO_NUMBERS = re.compile(r"\d[^\d]*[^\d .,'][^\d]*\d")
 _DIGIT = re.compile(r"\d")
+_LETTER = re.compile(r"[^\W\d_]")
 _TOLERANCE = 0.03
 _BARE_MAX, _FULL_MIN = 1_000, 10_000
 """A band from below the first to above the second left out its thousands: "120 - 130 000"."""
@@ -133,7 +137,7 @@ def read_quantity(
     number = parse_number(text, whole=rules.whole)
     if number is not None:
         return Quantity(number)
-    plain = _ABOUT.sub("", plain_text(text))
+    plain = _without_about(plain_text(text))
     if not _DIGIT.search(plain):
         raise UnreadableQuantity(NOT_A_NUMBER)
     unit_of_speed = None
@@ -146,6 +150,16 @@ def read_quantity(
     if found is None:
         raise UnreadableQuantity(NOT_A_NUMBER)
     return found if found.unit else found._replace(unit=unit_of_speed)
+
+
+def _without_about(text: str) -> str:
+    """A text without the words that say that its number is not exact."""
+    if (found := _ABOUT.match(text)) is not None:
+        text = text[found.end() :]
+    if text.endswith(_ABOUT_BEHIND):
+        word = next(word for word in _ABOUT_BEHIND if text.endswith(word))
+        text = text.removesuffix(word).rstrip()
+    return text
 
 
 def _states_speed(speed: re.Match[str]) -> bool:
@@ -177,9 +191,10 @@ def _single(text: str, rules: QuantityRules) -> Quantity | None:
 
 def _open(text: str, rules: QuantityRules) -> Quantity | None:
     """The bound of an open band."""
-    if text[:1].isdigit() and not text.endswith(_LAST_WORDS):
+    is_first = text[:1].isdigit()
+    if not (text.endswith(_LAST_WORDS) if is_first else _BOUND_WORDS.match(text)):
         return None
-    for kind, pattern in _BOUND_FIRST if text[:1].isdigit() else _BOUND_LAST:
+    for kind, pattern in _BOUND_FIRST if is_first else _BOUND_LAST:
         found = pattern.fullmatch(text)
         bound = _single(found["bound"], rules) if found else None
         if bound is None:
@@ -229,7 +244,8 @@ def _equivalent(
     text: str, rules: QuantityRules, convert: Callable[[float, str], float | None]
 ) -> Quantity | None:
     """The first of two statements of one quantity: "66 kW (90 PS)"."""
-    found = _EQUIVALENT.fullmatch(text)
+    # Each states a unit, and every unit has a letter.
+    found = _EQUIVALENT.fullmatch(text) if _LETTER.search(text) else None
     if found is None:
         return None
     first, second = (

@@ -6,6 +6,7 @@ A unit is used only where it is stated: in a cell, or in the header of its colum
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.domain.names import clean_text
@@ -40,17 +41,17 @@ MIN_METRIC_HP_AS_CV = 50
 FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "km_driven": (
         Unit(
-            "km", 1, "km kms kilometre kilometres kilometer kilometers kilometro kilometros كم كلم "
-            "كيلومتر كيلومترات",
+            "km", 1, "km kms kmt kilometre kilometres kilometer kilometers kilometro kilometros كم "
+            "كلم كيلومتر كيلومترات",
         ),
-        Unit("miles", KM_PER_MILE, "mi mile miles mls ميل اميال"),
+        Unit("miles", KM_PER_MILE, "mi mile miles mls smi ميل اميال"),
         Unit(
             "thousand km", 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
             "enmilliersdekm milliersdekm millierskm thousands thousandkm thousandskm",
         ),
     ),
     "engine_cc": (
-        Unit("cc", 1, "cc cm3 ccm cmc cm^3 cucm centimetrescubes سيسي سم3"),
+        Unit("cc", 1, "cc cm3 ccm cmc cmq cm^3 cucm centimetrescubes سيسي سم3"),
         Unit(
             "litres", CM3_PER_LITRE, "l litre litres liter liters ltr ltrs lt litro litros لتر",
         ),
@@ -65,7 +66,7 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
             "CV", BHP_PER_METRIC_HP, "cv cvdin cavalli caballos",
             minimum=MIN_METRIC_HP_AS_CV,
         ),
-        Unit("kW", BHP_PER_KW, "kw kws kilowatt kilowatts كيلوواط"),
+        Unit("kW", BHP_PER_KW, "kw kws kwt kilowatt kilowatts كيلوواط"),
     ),
     "mileage_mpg": (
         Unit("mpg", 1, "mpg mpgus usmpg mi/gal miles/gallon milespergallon"),
@@ -99,9 +100,13 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
 }  # fmt: skip
 """The units of each field, its own first."""
 
+UNSTATED = ""
+"""In place of a unit's name: a number is read only if it states its unit itself."""
+
 UNIT_MAX_CHARS = 40
 _IGNORED_SIGNS = " \t\n\r\f\v\x1c\x1d\x1e\x1f.()*_-"
 """The ASCII characters of `_IGNORED`."""
+_WITHOUT_IGNORED = str.maketrans("", "", _IGNORED_SIGNS)
 _IGNORED = re.compile(r"[\s.()\u00b7\u22c5*_-]+")
 
 
@@ -112,7 +117,7 @@ def _compact(text: str) -> str:
     ('lbft', 'nm', 'cm3', 'mi')
     """
     if text.isascii():
-        return _IGNORED.sub("", text.lower())
+        return text.lower().translate(_WITHOUT_IGNORED)
     decomposed = unicodedata.normalize("NFKD", clean_text(text).casefold())
     return _IGNORED.sub("", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
@@ -130,6 +135,8 @@ _BY_NAME: Mapping[str, Mapping[str, Unit]] = {
 }
 
 
+# Cells of a column repeat the words around their numbers, whether these are a unit or not.
+@lru_cache(maxsize=4096)
 def find_unit(field: str, text: str) -> str | None:
     """The name of the unit of a field that a text states; None if it states none.
 

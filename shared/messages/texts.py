@@ -68,6 +68,17 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
         "en": "{label}: a foreign currency; expected {expected} (got {value}).",
     },
+    "unknown-unit": {
+        "fr": "Champ « {label} » : l'unité est absente ou inconnue ; attendu {expected} (reçu : "
+        "{value}).",
+        "en": "{label}: its unit is missing or not known; expected {expected} (got {value}).",
+    },
+    "object": {
+        "fr": "Champ « {label} » : attendu {expected}, ou un texte avec son unité, comme "
+        "{example} ; pas un objet (reçu : {value}).",
+        "en": "{label}: expected {expected}, or a text with its unit, such as {example}; not an "
+        "object (got {value}).",
+    },
     "converted": {
         "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
         "en": "{label}: {value} was converted from the unit that it states.",
@@ -323,6 +334,7 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
         label=field.label(language),
         expected=expected(field, language),
         value=quote(value, language),
+        example=quote(f"{field.example} {field.unit}", language),
     )
 
 
@@ -336,7 +348,20 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    message = describe_field_error(CAR_FIELDS[field], code, value, language)
+    return _note_template(field, code, language).replace(_VALUE, quote(value, language))
+
+
+_VALUE = "\0"
+"""Stands for the cell in `_note_template`."""
+
+
+@lru_cache(maxsize=1024)
+def _note_template(field: str, code: str, language: Language) -> str:
+    """The note on a cell of an optional field, whose bounds never change."""
+    car_field = CAR_FIELDS[field]
+    message = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
+        label=car_field.label(language), expected=expected(car_field, language), value=_VALUE
+    )
     if code in READ_CODES:
         return message
     return f"Valeur ignorée : {message}" if language == "fr" else f"Value ignored: {message}"

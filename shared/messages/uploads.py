@@ -346,6 +346,12 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "fr": "La colonne « {values} » mélange plusieurs unités : elle n'est pas lue.",
         "en": "Column {values} mixes several units: it is not read.",
     },
+    "units-by-row": {
+        "fr": "Colonne « {column} » : chaque ligne est lue dans l'unité ou la monnaie de sa "
+        "colonne « {values} » ; sans unité connue, la valeur est ignorée.",
+        "en": "Column {column}: each row is read in the unit or currency that its column {values} "
+        "states; a value without a known unit is ignored.",
+    },
     "units-below-header": {
         "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
         "en": "The row below the header states units ({values}); it is no car.",
@@ -486,6 +492,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
         "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
     },
+    "unknown-unit": {
+        "fr": "Colonne {column} : valeurs ignorées, faute d'unité connue : {count} ({values}).",
+        "en": "Column {column}: values ignored, for lack of a known unit: {count} ({values}).",
+    },
     "foreign-currency": {
         "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
         "({values}).",
@@ -542,6 +552,10 @@ ROW_MESSAGES: dict[str, Texts] = {
     "repeated-header": {
         "fr": "La ligne répète les titres de colonnes.",
         "en": "The row repeats the header.",
+    },
+    "summary-row": {
+        "fr": "Ligne de total ou de moyenne ({value}), pas une voiture.",
+        "en": "A row of totals or averages ({value}), not a car.",
     },
     "wrong-cell-count": {
         "fr": "Nombre de cellules de la ligne : {found} au lieu de {expected}.",

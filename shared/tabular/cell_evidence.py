@@ -10,7 +10,7 @@ from shared.domain.names import fold, fold_name
 from shared.domain.reading import Match, NamesMissing
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Category, Number
+from shared.fields.kinds import CONVERTED, Category, Number
 from shared.fields.numbers import parse_number
 from shared.fields.prices import find_currency
 from shared.tabular.column_names import ASKING_PRICE, TITLE_KEYS, header_key, read_name
@@ -190,8 +190,10 @@ def is_fiscal_power(cells: Column) -> bool:
 
 
 def is_odometer(cells: Column) -> bool:
-    """Whether the cells of a column named "mileage" are too large for a fuel economy."""
+    """Whether the cells of a column named "mileage" are distances or too large for an economy."""
     units = ("km", "kms", "mi", "miles")
+    if share(cells, lambda cell: fold(cell).strip("0123456789 ") in units) > MIN_SHARE:
+        return True
     return _mostly(cells, units, lambda number: number > FUEL_ECONOMY_MAX_MPG)
 
 
@@ -206,6 +208,27 @@ def _mostly(cells: Column, units: Sequence[str], holds: Callable[[float], bool])
         return number is not None and holds(number)
 
     return share(cells, is_such) > MIN_SHARE
+
+
+def states_numbers(cells: Column) -> bool:
+    """Whether a cell of a column is a number alone."""
+    return any(parse_number(cell, whole=True) is not None for cell in cells)
+
+
+def unit_share(field: str, cells: Column) -> float:
+    """Share of the filled cells that are a unit of a field, or a currency, without a number."""
+    kind = CAR_FIELDS[field]
+    if not isinstance(kind, Number) or states_numbers(cells):
+        return 0.0
+    return share(cells, lambda cell: kind.find_unit(cell) is not None)
+
+
+def state_other_units(field: str, cells: Column) -> bool:
+    """Whether most cells state another unit than the field's, so that a bare number is unclear."""
+    kind = CAR_FIELDS[field]
+    if not isinstance(kind, Number) or kind.litres:
+        return False
+    return share(cells, lambda cell: kind.remark(cell) == CONVERTED) > MIN_SHARE
 
 
 def agreement(

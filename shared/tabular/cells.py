@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,12 +61,10 @@ def csv_cell(text: str, delimiter: str = ",") -> bytes:
     >>> csv_cell("a b"), csv_cell('a "b", c')
     (b'a b', b'"a ""b"", c"')
     """
-    if delimiter not in text and _QUOTED.search(text) is None:
-        return text.encode()
-    return b'"%b"' % text.replace('"', '""').encode()
-
-
-_QUOTED = re.compile('["\\r\\n]')
+    # Four searches for one character are faster than a regular expression.
+    if delimiter in text or '"' in text or "\n" in text or "\r" in text:
+        return b'"%b"' % text.replace('"', '""').encode()
+    return text.encode()
 
 
 def csv_lines(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -191,6 +192,8 @@ def _read_last_part(name: str) -> NamedField | None:
     if not outer:
         return None
     found = read_name(last)
+    if header_key(last) == "amount" and header_key(outer[-1]) in MILEAGE_KEYS | FIELD_BY_KEY.keys():
+        return read_name(outer[-1])
     if found is None and header_key(last) in header_names.GENERIC_PARTS:
         found = read_name(outer[-1])
         if found is not None and found.field in _NAMED_FIELDS and header_key(last) != "type":
@@ -221,6 +224,26 @@ def _read_with_tail(name: str, key: str) -> NamedField | None:
         if found is not None and found.unit is not None:
             return found
     return None
+
+
+def key_of_measured(name: str, words: AbstractSet[str] = header_names.UNIT_WORDS) -> str | None:
+    """The normal form of the name of the column whose unit a column states, by its own name.
+
+    Empty if the name does not say which column; None if it is no name of a column of units.
+
+    >>> key_of_measured("mileageUnitCode"), key_of_measured("Unité"), key_of_measured("km")
+    ('mileage', '', None)
+    """
+    found = header_key(name).split()
+    if words.isdisjoint(found):
+        return None
+    rest = (word for word in found if word not in words)
+    return " ".join(word for word in rest if word not in header_names.UNIT_REMARKS)
+
+
+def unit_among_words(field: str, name: str) -> str | None:
+    """The unit of a field that a word of a column's name states: `km_driven`."""
+    return next(filter(None, (find_unit(field, word) for word in header_key(name).split())), None)
 
 
 def field_for_header(header: str) -> str | None:

@@ -1,18 +1,17 @@
 """Matches the columns of a file to the fields of the car, with a confidence."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
-from shared.domain.table import ColumnMatch, Notice
+from shared.domain.table import ColumnMatch, Notice, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.header_names import UNIT_WORDS
-from shared.fields.units import find_unit, own_unit
+from shared.fields.units import UNSTATED, own_unit
 from shared.tabular import cell_evidence
-from shared.tabular.cell_evidence import Column
+from shared.tabular.cell_evidence import MIN_SHARE, Column, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
     MILEAGE_KEYS,
@@ -21,6 +20,7 @@ from shared.tabular.column_names import (
     header_key,
     near_field,
     read_name,
+    unit_among_words,
 )
 from shared.tabular.missing_columns import (
     ambiguous_column,
@@ -30,7 +30,13 @@ from shared.tabular.missing_columns import (
     shorten,
     unknown_column,
 )
-from shared.tabular.prices import find_prices
+from shared.tabular.units import (
+    find_prices,
+    measured_field,
+    unit_column,
+    units_beside,
+    units_by_row,
+)
 
 CONFIDENCE = {
     "given": 1.0,
@@ -82,6 +88,8 @@ class MatchedColumns(NamedTuple):
     """The column of asking prices in dirhams."""
     units: dict[str, str]
     """Units by field that are not the field's own."""
+    unit_columns: dict[str, UnitColumn]
+    """By field: the column that states the unit of each row."""
     currency: str | None
     """The foreign currency of the prices."""
     notices: tuple[Notice, ...]
@@ -94,6 +102,7 @@ class _Matcher:
         self.header = header
         self._rows = rows
         self.found: dict[str, _Candidate] = {}
+        self._unit_columns: dict[str, int] = {}
         self.notices: list[Notice] = []
         self.problems: list[FieldProblem] = repeated_names(header)
         self._has_title = False
@@ -122,13 +131,17 @@ class _Matcher:
         """The columns whose names are known, except those of settled fields."""
         rivals: dict[str, list[_Candidate]] = {}
         for index, name in enumerate(self.header):
-            candidate = None if index in self.taken else _candidate(index, name, self.cells_of)
+            candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field not in settled:
                 rivals.setdefault(candidate.field, []).append(candidate)
         for field, candidates in rivals.items():
             best = self._best(field, candidates)
             if best is not None:
                 self._accept(best)
+
+    def _candidate(self, index: int, name: str) -> _Candidate | None:
+        units = units_beside(self.header, index, self.cells_of)
+        return _candidate(index, name, self.cells_of(index), units)
 
     def _accept(self, candidate: _Candidate) -> None:
         self.found[candidate.field] = candidate
@@ -195,7 +208,7 @@ class _Matcher:
         """Notices of columns that are not read because their field has one value for all rows."""
         replaced: dict[str, list[str]] = {}
         for index, name in enumerate(self.header):
-            candidate = None if index in self.taken else _candidate(index, name, self.cells_of)
+            candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field in constant:
                 replaced.setdefault(candidate.field, []).append(shorten(name))
         for field, names in replaced.items():
@@ -283,24 +296,13 @@ class _Matcher:
                 problem.params |= list_columns(self.header, columns, self.cells_of)
 
     def add_units(self) -> None:
-        """The units that a column of their own states; a field in several units is left out."""
-        for index, name in enumerate(self.header):
-            *base, last = header_key(name).split() or [""]
-            if last not in UNIT_WORDS or not base:
-                continue
-            for field, candidate in list(self.found.items()):
-                key = header_key(self.header[candidate.column]).split()
-                if candidate.column != index and set(base) <= set(key):
-                    self._set_unit(field, candidate, self.cells_of(index))
-
-    def _set_unit(self, field: str, candidate: _Candidate, cells: Column) -> None:
-        units = {find_unit(field, cell) for cell in cells if not is_blank(cell)}
-        if len(units) == 1:
-            self.found[field] = candidate._replace(unit=units.pop())
-        elif units:
-            del self.found[field]
-            name = shorten(self.header[candidate.column])
-            self.notices.append(Notice(code="mixed-units", field=field, values=(name,)))
+        """The columns that state the unit of each row of another column."""
+        columns = {field: candidate.column for field, candidate in self.found.items()}
+        for index in range(len(self.header)):
+            if index not in self.taken:
+                field = measured_field(self.header, index, self.cells_of(index), columns)
+                if field is not None:
+                    self._unit_columns.setdefault(field, index)
 
     def matches(self) -> dict[str, ColumnMatch]:
         """The columns found, with the confidence of each."""
@@ -314,24 +316,36 @@ class _Matcher:
             if field != ASKING_PRICE
         }
 
-    def units(self, below: Mapping[int, str]) -> dict[str, str]:
-        """The units of whole columns that are not the fields' own.
+    def units(self, below: Mapping[int, str]) -> tuple[dict[str, str], dict[str, UnitColumn]]:
+        """The units of whole columns that are not the fields' own; the columns with units.
 
         Args:
             below: texts of units in a row below the header, by column.
         """
-        units = {}
+        units, unit_columns = {}, {}
         for field, candidate in self.found.items():
             unit = candidate.unit
             if candidate.column in below:
                 named = read_name(f"{self.header[candidate.column]} ({below[candidate.column]})")
                 unit = unit if named is None else named.unit or unit
+            if field in self._unit_columns:
+                stated = unit or unit_among_words(field, self.header[candidate.column])
+                found = unit_column(field, self._unit_columns[field], stated, self.cells_of)
+                unit_columns[field] = found
+                if found.usual is None:
+                    self.notices.append(units_by_row(self.header, field, found))
+                    continue
+                unit = found.usual
             if unit is not None and unit != own_unit(field):
                 units[field] = unit
                 self.notices.append(Notice(code="unit-converted", field=field, values=(unit,)))
+            elif unit is None and cell_evidence.state_other_units(
+                field, self.cells_of(candidate.column)
+            ):
+                units[field] = UNSTATED
             elif unit is None and field == "km_driven" and self._may_be_miles(candidate):
                 self.notices.append(Notice(code="unit-not-stated", field=field))
-        return units
+        return units, unit_columns
 
     def _may_be_miles(self, candidate: _Candidate) -> bool:
         """Whether neither the name "mileage" nor the cells of such a column state the unit."""
@@ -394,11 +408,15 @@ def match_columns(
         cells = matcher.cells_of(prices.column)
         confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
         match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
-    units = matcher.units(below)
+    units, unit_columns = matcher.units(below)
+    if prices.column is not None and prices.unit_column is not None:
+        unit_columns[ASKING_PRICE] = prices.unit_column
+    if prices.column is not None and prices.unit is not None:
+        units[ASKING_PRICE] = prices.unit
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
         notices = (_no_header(matcher.matches(), match), *notices)
-    return MatchedColumns(matcher.matches(), match, units, prices.currency, notices)
+    return MatchedColumns(matcher.matches(), match, units, unit_columns, prices.currency, notices)
 
 
 def _with_units(header: Sequence[str], below: Mapping[int, str]) -> list[str]:
@@ -433,22 +451,37 @@ def find_column(header: Sequence[str], wanted: str) -> int | None:
     return None
 
 
-def _candidate(index: int, name: str, cells_of: Callable[[int], Column]) -> _Candidate | None:
-    """The column as that of the field which its name means, or its cells if the name is open."""
-    key = header_key(name) if len(name) <= NAME_MAX_CHARS else ""
+def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:
+    """The column as that of the field which its name means, or its cells if the name is open.
+
+    Args:
+        index: of the column.
+        name: of the column.
+        cells: its first cells.
+        units: the first cells of the column that states their units, if there is one.
+    """
+    key = header_key(name).removesuffix(" amount") if len(name) <= NAME_MAX_CHARS else ""
     if key in MILEAGE_KEYS:
-        if cell_evidence.is_odometer(cells_of(index)):
-            return _Candidate(index, "km_driven", "cells", rank=RANKS["cells"])
-        return None
+        field = _field_of_mileage(cells, units)
+        return _Candidate(index, field, "cells", rank=RANKS["cells"]) if field else None
     found = read_name(name)
     if name not in CAR_FIELDS and key in POWER_KEYS:
-        if cell_evidence.is_fiscal_power(cells_of(index)):
+        is_real = unit_share("max_power_bhp", units) > unit_share("fiscal_power_cv", units)
+        if not is_real and cell_evidence.is_fiscal_power(cells):
             return _Candidate(index, "fiscal_power_cv", "cells", rank=RANKS["cells"])
         return _Candidate(index, "max_power_bhp", "alias", None if found is None else found.unit)
     if found is None or found.field == ASKING_PRICE:
         return None
     rank = RANKS.get(found.basis, 3 if key in _USUAL_KEYS else 2)
     return _Candidate(index, found.field, found.basis, found.unit, rank)
+
+
+def _field_of_mileage(cells: Column, units: Column) -> str | None:
+    """The field of a column named "mileage": the odometer, or the fuel economy."""
+    for field in ("km_driven", "mileage_mpg"):
+        if unit_share(field, units) > MIN_SHARE:
+            return field
+    return "km_driven" if cell_evidence.is_odometer(cells) else None
 
 
 def confidence_of(basis: str, field: str, cells: Column) -> float:

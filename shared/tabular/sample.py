@@ -98,6 +98,7 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         columns=found.columns,
         asking=found.asking,
         units=found.units,
+        unit_columns=found.unit_columns,
         constants=dict(options.constants),
         currency=found.currency,
         decimal=decimal.value,

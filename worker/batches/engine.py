@@ -7,7 +7,7 @@ bytes, and passes the chunks it cannot handle to the general engine.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
@@ -146,7 +146,13 @@ def pair_error(
     line: int, pair: ReadPair, columns: Mapping[str, int], header: Sequence[str],
     row_key: str | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The entry of the error report for a row that states no brand, or no model."""
+    """The entry of the error report for a row that states no brand or no model, or is no car."""
+    if pair.is_summary:
+        index = columns.get("company" if pair.given.company else "model")
+        return row_error(
+            line, pair.error_code, row_key=row_key, value=pair.given.company or pair.given.model,
+            column=None if index is None else header[index],
+        )  # fmt: skip
     field = pair.missing or ""
     column = columns.get(field, columns.get("model"))
     return row_error(
@@ -163,7 +169,7 @@ def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: b
         language: of the sentences.
         has_statistics: whether the model has statistics of the row's model.
     """
-    sentences = [note_sentence(*note, language) for note in notes]
+    sentences = [_note_sentence(*note, language) for note in notes]
     if not has_statistics:
         sentences.append(_unknown_model_note(language))
     return " ".join(filter(None, sentences))
@@ -174,8 +180,7 @@ def _unknown_model_note(language: Language) -> str:
     return describe_warning({"pointer": "/model", "code": MODEL_UNKNOWN}, language)
 
 
-@lru_cache(maxsize=10_000)
-def note_sentence(field: str, code: str, value: str, language: Language) -> str:
+def _note_sentence(field: str, code: str, value: str, language: Language) -> str:
     """The sentence of `row_notes` about an ignored cell; empty for one that is only counted."""
     if code == CONVERTED:
         return ""

@@ -1,5 +1,6 @@
 """Brand and model of the rows of a batch: read once for each distinct pair of texts."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +22,18 @@ NAME_NOTES = {
 }
 
 
+SUMMARY_ROW = "summary-row"
+_SUMMARY_MAX_WORDS = 3
+_SUMMARY = (
+    r"(?:(?:grand|sub|sous) ?)?(?:totals?|totaux|totales?)(?: general| generaux)?"
+    r"|somme|sum|moyenne|average|summe|gesamt(?:summe|ergebnis)?|zwischensumme|mittelwert|suma"
+    r"|(?:ال)?مجموع(?: الكلي| العام)?|(?:ال)?اجمالي|(?:ال)?معدل"
+)
+_IS_SUMMARY = re.compile(_SUMMARY)
+_BEGINS_AS_SUMMARY = re.compile(rf"(?:{_SUMMARY}) .*")
+_ENDS_AS_SUMMARY = re.compile(rf".* (?:{_SUMMARY})")
+
+
 class ReadPair(NamedTuple):
     """What a pair of texts, brand and model, was read as."""
 
@@ -30,19 +43,44 @@ class ReadPair(NamedTuple):
     """None: no brand or no model is stated."""
     missing: str | None = None
     """The field that is not stated: `company` or `model`."""
+    is_summary: bool = False
+    """Whether the texts say that the row adds up others; it has no reading then."""
 
     @property
     def error_code(self) -> str:
         """The code of the error of a pair without a reading."""
+        if self.is_summary:
+            return SUMMARY_ROW
         if not self.given.model:
             return "required"
         return "brand-not-found" if self.missing == "company" else "model-not-found"
+
+
+def is_summary(name: VehicleName) -> bool:
+    """Whether brand and model are the words of a row that adds up others.
+
+    >>> is_summary(VehicleName("sous total", "")), is_summary(VehicleName("dacia total", ""))
+    (True, True)
+    >>> is_summary(VehicleName("", "total 12 cars")), is_summary(VehicleName("dacia", "sandero"))
+    (True, False)
+    """
+    if _IS_SUMMARY.fullmatch(name.company) or _IS_SUMMARY.fullmatch(name.model):
+        return True
+    if name.company and name.model:
+        return False
+    text = name.company or name.model
+    if _BEGINS_AS_SUMMARY.fullmatch(text):
+        return True
+    is_short = len(text.split()) <= _SUMMARY_MAX_WORDS
+    return is_short and _ENDS_AS_SUMMARY.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=20_000)
 def read_pair(company: str | None, model: str | None) -> ReadPair:
     """Read the normal forms of brand and model; None is a blank cell or an absent column."""
     given = VehicleName(company or "", model or "")
+    if is_summary(given):
+        return ReadPair(given, None, is_summary=True)
     try:
         return ReadPair(given, read_names(company, model))
     except NamesMissing as error:

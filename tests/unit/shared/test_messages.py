@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.errors import FieldProblem
-from shared.messages.texts import describe
+from shared.messages.texts import describe, describe_note
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,20 @@ def test_a_refusal_is_one_language_with_grouped_numbers(
     assert describe(problem, "fr").startswith(french)
     assert describe(problem, "en").startswith(english)
     assert "True" not in describe(problem, "fr")
+
+
+def test_a_note_quotes_the_cell_whatever_it_holds() -> None:
+    cell = "{value} {label} \0 %s"
+    french = describe_note("doors", "not-a-number", cell, "fr")
+    assert french.startswith(
+        "Valeur ignorée : Champ « Portes » : attendu un nombre entier de 1 à 9"
+    )
+    assert french.endswith(f"(reçu : « {cell} »).")
+    assert describe_note("doors", "not-a-number", "deux", "fr").endswith("(reçu : « deux »).")
+    english = describe_note("doors", "open-range", "3 or more", "en")
+    assert "'3 or more'" in english
+    assert "ignored" not in english
+
+
+def test_a_note_that_quotes_no_cell_is_whole() -> None:
+    assert "\0" not in describe_note("edition", "too-long", "x" * 200, "en")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,17 +17,17 @@ from data.vehicles.columns import values_at
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.ids import BatchId, CallerId, new_id
-from shared.domain.table import ColumnMatch, Dialect
+from shared.domain.table import ColumnMatch, Dialect, UnitColumn
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import START, CsvReader
-from shared.tabular.prices import find_prices
+from shared.tabular.units import find_prices
 from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine
 from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.rows import read_rows
-from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
+from worker.batches.fast_csv.spans import FastCsvChunk, supports_fast_csv, unpack_chunk
 from worker.batches.rows import engine as general_engine
 from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.engine import GeneralEngine
@@ -332,6 +333,21 @@ def simple_file(delimiter: str = ",", rows: int = 10) -> bytes:
     return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
 
 
+@pytest.mark.parametrize(
+    "options", [{"language": "fr"}, {"language": "en"}, {"language": "fr", "dry_run": True}]
+)
+def test_texts_that_occur_once_get_the_notes_of_the_general_engine(options: dict[str, Any]) -> None:
+    unreadable = [
+        f"R1,Toyota,Corolla,2020,vapeur n° {n},boîte {n % 3},à peu près {n} lieues,gros {n % 2},Fès"
+        for n in range(40)
+    ]
+    readable = ["R2,Toyota,Corolla,2020,Diesel,auto,90000,1500,Fès"] * 5
+    rejected = [f"R3,Toyota,Corolla,an {n},Diesel,auto,compteur {n},1500,Fès" for n in range(5)]
+    lines = [",".join(HEADER), *unreadable, *readable, *rejected, *unreadable[:7]]
+    batch = manifest(**options)
+    assert check("\n".join(lines).encode(), batch, rows=30) == [True, True]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_usual_file_is_handled_by_the_compiled_loops(delimiter: str) -> None:
     assert check(simple_file(delimiter), manifest(delimiter), rows=4) == [True, True, True]
@@ -583,3 +599,58 @@ def test_more_risky_cells_than_there_is_room_for_are_left_to_the_general_engine(
     row = "=1,Toyota,=C3,=2020,=Petrol,=Manual,=1,=,=x"
     data = "\n".join([",".join(HEADER), *[row] * 3]).encode()
     assert check(data, manifest(), rows=3) == [False]
+
+
+@pytest.mark.parametrize(
+    ("units", "taken"),
+    [
+        (["mi", "mi", "mi"], True),
+        (['"mi"', '"mi"', '"mi"'], True),
+        (["mi", "mi", "miles"], False),
+        (["mi", "mi", "km"], False),
+        (["mi", "mi", ""], False),
+        (["km", "km", "km"], False),
+        (["", "", ""], False),
+        (["mi", "mi", "mil"], False),
+        (["mi", "mi", "m"], False),
+    ],
+)
+def test_rows_in_other_units_than_the_usual_one_are_left_to_the_general_engine(
+    units: list[str], *, taken: bool
+) -> None:
+    batch = manifest(units={"km_driven": "miles"})
+    for index in (HEADER.index("engine_cc"), len(HEADER) - 1, 0):
+        column = UnitColumn(index=index, stated=None, usual="miles")
+        dialect = dataclasses.replace(batch.dialect, unit_columns={"km_driven": column})
+        one = dataclasses.replace(batch, dialect=dialect)
+        lines = [",".join(HEADER)]
+        for unit in units:
+            cells = {"company": "Kia", "model": "Rio", "year": "2017", "km_driven": "50000"}
+            lines.append(",".join(cells.get(name, "") if at != index else unit
+                                  for at, name in enumerate(HEADER)))  # fmt: skip
+        assert check("\n".join(lines).encode(), one) == [taken]
+
+
+def test_files_that_mix_units_from_the_start_are_cut_for_the_general_engine() -> None:
+    column = UnitColumn(index=0, stated=None, usual=None)
+    dialect = dataclasses.replace(manifest().dialect, unit_columns={"km_driven": column})
+    assert not supports_fast_csv(dialect)
+
+
+def test_rows_of_totals_have_one_reason_in_both_engines() -> None:
+    cells = (
+        "1,Kia,Rio,2017,,,9,,",
+        "2,Total,,,,,9,,",
+        "3,Kia Total,,1066,,,9,,",
+        "4,Kia,,1066,,,9,,",
+    )
+    data = "\n".join([",".join(HEADER), *cells]).encode()
+    batch = manifest()
+    assert check(data, batch, rows=4) == [True]
+    (chunk,) = general_chunks(data, batch, 4)
+    part = general().value(batch, chunk)
+    errors = [orjson.loads(line) for line in part.errors.splitlines()]
+    found = [(error["line"], error["code"]) for error in errors]
+    assert found == [
+        (3, "summary-row"), (4, "summary-row"), (5, "out-of-range"), (5, "required"),
+    ]  # fmt: skip

@@ -276,7 +276,7 @@ def test_a_brand_for_the_whole_file_counts_for_each_row(path: BulkPath) -> None:
 
 
 def test_a_missing_model_is_not_reported_with_the_text_of_the_brand(path: BulkPath) -> None:
-    text = "Marque;Modèle;Année;km\nSeat;Ibiza;2015;9000\nSomme;;2016;9000\n"
+    text = "Marque;Modèle;Année;km\nSeat;Ibiza;2015;9000\nDupont;;2016;9000\n"
     (error,) = path.errors(path.run(text.encode()))
     assert (error["column"], error["code"], error["value"]) == ("Modèle", "required", "")
 

@@ -85,6 +85,7 @@ class CorrectionImporter:
             asking=parent.dialect.asking,
             decimal=parent.dialect.decimal,
             units=parent.dialect.units,
+            unit_columns=parent.dialect.unit_columns,
             constants=parent.dialect.constants,
             currency=parent.dialect.currency,
             is_corrected=True,

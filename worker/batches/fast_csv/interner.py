@@ -47,7 +47,10 @@ def decode_cell(cell: bytes) -> str:
     >>> decode_cell(b"deux\x1elignes")
     'deux\nlignes'
     """
-    return cell.decode().replace(chr(EMBEDDED_LINE_FEED), "\n")
+    return cell.decode().replace(_EMBEDDED_LINE_FEED, "\n")
+
+
+_EMBEDDED_LINE_FEED = chr(EMBEDDED_LINE_FEED)
 
 
 class StringInterner:
@@ -153,22 +156,27 @@ class StringInterner:
         known, texts = len(self.values.values), int(self.filled[0])
         if known == texts:
             return
-        fragments, lengths, numbers, refused, noted = [], [], [], [], []
-        for code, (name, text) in enumerate(self._texts(known, texts), start=known):
+        values, fragments = [], []
+        count = texts - known
+        numbers = np.full(count, np.nan)
+        refused, noted = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+        for index, (name, text) in enumerate(self._texts(known, texts)):
             value, message = self.validator.normalize(name, text)
-            is_required = name in REQUIRED_FIELDS
-            fragment = b"" if value is None else orjson.dumps({name: value})[1:-1]
-            fragments.append(fragment)
-            lengths.append(len(fragment))
-            self.values.values.append(value)
-            numbers.append(np.nan if value is None or name not in NUMBERS else value)
-            refused.append(message is not None and is_required)
-            noted.append(message is not None and not is_required)
-            if message is not None and is_required:
-                self.refusals[code] = message
-            elif message is not None:
-                self.notes[code] = RowNote(name, message, text)
+            values.append(value)
+            fragments.append(b"" if value is None else orjson.dumps({name: value})[1:-1])
+            if value is not None and name in NUMBERS:
+                numbers[index] = value
+            if message is None:
+                continue
+            if name in REQUIRED_FIELDS:
+                refused[index] = True
+                self.refusals[known + index] = message
+            else:
+                noted[index] = True
+                self.notes[known + index] = RowNote(name, message, text)
+        lengths = list(map(len, fragments))
         self.longest_fragment = max(self.longest_fragment, *lengths)
+        self.values.values.extend(values)
         self.fragment_ends.extend(np.cumsum(lengths) + len(self.fragments))
         self.fragments.extend(np.frombuffer(b"".join(fragments), np.uint8))
         self._numbers.extend(numbers)

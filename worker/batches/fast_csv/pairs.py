@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,3 +136,46 @@ class PairTable:
         self.models.values.append(pair.reading and pair.reading.model)
         self._is_read.extend([pair.reading is not None])
         return number
+
+
+_NOT_VALUED, _STATES = 2, 3
+"""States of a row's model: 0 without statistics, 1 with statistics, `_NOT_VALUED`."""
+_KNOWN_OF_STATE = (False, True, None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class PairMatches:
+    """The distinct pairs of n rows with what the model knows of them."""
+
+    distinct: Sequence[PairMatch]
+    ids: NDArray[np.int64]
+    """(n,) index of each row in `distinct`."""
+
+    @classmethod
+    def of(
+        cls,
+        pairs: PairTable,
+        numbers: NDArray[np.int64],
+        is_valid: NDArray[np.bool_],
+        model_known: NDArray[np.bool_] | None,
+    ) -> Self:
+        """Find them.
+
+        Args:
+            pairs: the pairs of the file.
+            numbers: (n,) the number of each row's pair.
+            is_valid: (n,) whether the row is valid.
+            model_known: (valid rows,); None: nothing was valued.
+        """
+        states = np.full(len(is_valid), _NOT_VALUED)
+        if model_known is not None:
+            states[is_valid] = model_known
+        keys = _STATES * numbers + states
+        is_used = np.zeros(_STATES * len(pairs.pairs), dtype=np.bool_)
+        is_used[keys] = True
+        id_of_key = np.cumsum(is_used) - 1
+        distinct = [
+            pairs.match(key // _STATES, _KNOWN_OF_STATE[key % _STATES])
+            for key in np.flatnonzero(is_used).tolist()
+        ]
+        return cls(distinct, id_of_key[keys])

@@ -4,6 +4,7 @@ The bytes are those of the general engine (`worker.batches.rows.engine`).
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 import orjson
@@ -34,16 +35,10 @@ from worker.batches.fast_csv.interner import (
     StringInterner,
     decode_cell,
 )
+from worker.batches.fast_csv.notes import count_notes, find_noted
+from worker.batches.fast_csv.pairs import PairMatches
 from worker.batches.fast_csv.rows import FastCsvRows
-from worker.batches.fast_csv.tails import (
-    PairMatches,
-    RowTails,
-    Texts,
-    count_notes,
-    joined,
-    read_notes,
-    row_tails,
-)
+from worker.batches.fast_csv.text_columns import TextColumns, write_text_columns
 from worker.batches.names import NAME_FIELDS
 
 PRICES_MAX_BYTES = 80
@@ -58,7 +53,16 @@ NUMBER_MAX_BYTES = 40
 SEAL_MAX_BYTES = 400
 """Upper bound of the two hashes and their names in the last record."""
 
+Texts = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Texts concatenated, and where each ends."""
+
 _MEMBER_STARTS = [orjson.dumps({name: 0})[1:-2] for name in NAMES]
+
+
+def joined(texts: Sequence[bytes]) -> Texts:
+    """Concatenate texts."""
+    ends = np.array(list(accumulate(map(len, texts))), dtype=np.int64)
+    return np.frombuffer(b"".join(texts), np.uint8), ends
 
 
 def make_part(
@@ -90,10 +94,14 @@ def make_part(
     if rejected.size:
         errors = _row_errors(rows, manifest, interner, rejected)
         reasons = rejection_reasons(errors, manifest)
-    matches = PairMatches.of(rows, model_known)
-    notes = read_notes(rows, interner)
-    tails = row_tails(rows, manifest, matches, notes, reasons)
-    results, own = _results(rows, manifest, cents, _verdicts(rows, manifest, quantiles), tails)
+    matches = PairMatches.of(rows.pairs, rows.pair_numbers, rows.is_valid, model_known)
+    noted = find_noted(rows, interner)
+    text_columns = write_text_columns(
+        manifest, matches, noted, reasons,
+        has_verdicts=rows.asking_mad is not None, notes=interner.notes,
+    )  # fmt: skip
+    verdicts = _verdicts(rows, manifest, quantiles)
+    results, own = _results(rows, manifest, cents, verdicts, text_columns)
     audit: bytes | memoryview = b""
     if prices is not None and rows.valid:
         template = _record_template(manifest, at, elapsed_ms)
@@ -108,7 +116,7 @@ def make_part(
         _rejected(rows, manifest, results, own, reasons),
         audit,
         () if prices is None else np.sort(prices[0]).tolist(),
-        count_notes(rows, matches, notes),
+        count_notes(rows, matches, noted, interner),
         sides,
     )
 
@@ -152,8 +160,10 @@ def _row_errors(
         )  # fmt: skip
     for nth in np.flatnonzero(~rows.pairs.is_read(rows.pair_numbers[rejected])).tolist():
         found = errors[numbers[nth]]
+        pair = rows.pairs.pairs[rows.pair_numbers[numbers[nth]]]
+        if pair.is_summary:
+            found.clear()
         if not any(error["field"] in NAME_FIELDS for error in found):
-            pair = rows.pairs.pairs[rows.pair_numbers[numbers[nth]]]
             found.append(pair_error(lines[nth], pair, rows.columns, header, keys[nth]))
     return errors
 
@@ -175,11 +185,11 @@ def _results(
     manifest: BatchManifest,
     cents: NDArray[np.int64],
     verdicts: Texts,
-    tails: RowTails,
+    text_columns: TextColumns,
 ) -> tuple[bytes, NDArray[np.int64]]:
     """The lines of the result file, and (n, 2) where each row's own cells stand in them."""
     longest = int(np.diff(verdicts[1], prepend=0).max(initial=0))
-    longest += PRICES_MAX_BYTES + max(map(len, tails.texts), default=0)
+    longest += PRICES_MAX_BYTES + max(map(len, text_columns.texts), default=0)
     # A cell takes at most two quotes besides its own bytes, and its own quotes are written twice.
     own_size = len(rows.text) + 2 * len(manifest.dialect.header) * len(rows.is_valid)
     own_size += rows.text.count(b'"') + len(rows.formula_starts)
@@ -187,7 +197,8 @@ def _results(
     own = np.empty((len(rows.is_valid), 2), dtype=np.int64)
     written = write_kernels.write_results(
         np.frombuffer(rows.text, np.uint8), rows.delimiter, ord(manifest.result_delimiter),
-        rows.positions, rows.is_valid, cents, *verdicts, tails.ids, *joined(tails.texts),
+        rows.positions, rows.is_valid, cents, *verdicts, text_columns.ids,
+        *joined(text_columns.texts),
         rows.formula_starts, own, out,
     )  # fmt: skip
     return out[:written].tobytes(), own

@@ -235,3 +235,48 @@ def read_rows(
             row += 1
     formula_count[0] = found
     return row
+
+
+@numba.njit
+def _cell_start(raw, delimiter, start, stop, column, width):
+    """The first byte of a cell of a row, counted from the nearer end of the row."""
+    if column < width // 2:
+        at = start
+        for _ in range(column):
+            while raw[at] != delimiter:
+                at += 1
+            at += 1
+        return at
+    at = stop
+    for _ in range(width - column):
+        at -= 1
+        while at >= start and raw[at] != delimiter:
+            at -= 1
+    return at + 1
+
+
+@compiled(types.int64(_text, types.int64, types.int64[:, ::1], types.int64, types.int64))
+def uniform_size(raw, delimiter, positions, column, width):
+    """The bytes of a column's cells if they are the same in all rows; else -1.
+
+    Args:
+        raw: rows without quotes around cells.
+        delimiter: the byte between cells.
+        positions: (n, 3) of `read_rows`, at least one.
+        column: index of the column.
+        width: number of columns.
+    """
+    stop = positions[0, 2]
+    first = _cell_start(raw, delimiter, positions[0, 1], stop, column, width)
+    size = 0
+    while first + size < stop and raw[first + size] != delimiter:
+        size += 1
+    for row in range(1, len(positions)):
+        stop = positions[row, 2]
+        at = _cell_start(raw, delimiter, positions[row, 1], stop, column, width)
+        if at + size > stop or (at + size < stop and raw[at + size] != delimiter):
+            return -1
+        for offset in range(size):
+            if raw[at + offset] != raw[first + offset]:
+                return -1
+    return size

@@ -26,6 +26,7 @@ from worker.batches.fast_csv.pairs import PairTable
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
 from worker.batches.names import NAME_FIELDS
+from worker.batches.rows.units import stated_unit
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""
@@ -121,6 +122,8 @@ def read_rows(
     if rows != chunk.rows:
         return None
     positions = positions[:rows]
+    if not _have_usual_units(text, delimiter, positions, dialect):
+        return None
     pairs = interner.pair_table(constants.get("company"), constants.get("model"))
     company, model = (
         codes[FIELD_INDEX[name]] if name in columns else None for name in ("company", "model")
@@ -168,6 +171,22 @@ def read_rows(
         formula_starts=_formula_starts(text, formula_spans[: formula_count[0]]),
         asking_mad=None if asking is None else numbers[FIELD_INDEX[ASKING_PRICE]],
     )
+
+
+def _have_usual_units(
+    text: bytes, delimiter: int, positions: NDArray[np.int64], dialect: Dialect
+) -> bool:
+    """Whether all rows state the units for which the validator reads the cells."""
+    chars, form = np.frombuffer(text, np.uint8), dialect.text_form
+    for field, column in dialect.unit_columns.items():
+        at = column.index + form.is_numbered
+        if read_kernels.uniform_size(chars, delimiter, positions, at, form.width) < 0:
+            return False
+        _, start, stop = positions[0].tolist()
+        cell = decode_cell(text[start:stop].split(bytes([delimiter]))[at])
+        if stated_unit(field, column, cell) != column.usual:
+            return False
+    return True
 
 
 def _constant_column(value: Any, n: int) -> Column:

@@ -120,7 +120,8 @@ def unpack_chunk(
 def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
     form = dialect.text_form
-    return form.encoding in ENCODINGS and form.delimiter.isascii() and dialect.is_plain_csv
+    is_cuttable = form.encoding in ENCODINGS and form.delimiter.isascii()
+    return is_cuttable and dialect.is_plain_csv and dialect.has_usual_units
 
 
 def find_byte_span(

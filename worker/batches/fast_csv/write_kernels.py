@@ -128,8 +128,8 @@ def _write_input_cells(out, at, raw, start, stop, delimiter, separator, formula_
     )
 )  # fmt: skip
 def write_results(
-    raw, delimiter, separator, positions, is_valid, cents, verdicts, verdict_ends, tail_ids, tails,
-    tail_ends, formula_starts, own, out,
+    raw, delimiter, separator, positions, is_valid, cents, verdicts, verdict_ends, text_ids, texts,
+    text_ends, formula_starts, own, out,
 ):  # fmt: skip
     """Write the lines of a result file.
 
@@ -139,8 +139,8 @@ def write_results(
         is_valid: (rows,) whether prices and a verdict follow the row's own cells.
         cents: (columns, rows) prices; no columns in a dry run.
         verdicts, verdict_ends: what follows each row's prices, concatenated, and where each ends.
-        tail_ids: (rows,) which of `tails` ends the row.
-        tails, tail_ends: ends of rows, concatenated, and where each ends.
+        text_ids: (rows,) which of `texts` ends the row.
+        texts, text_ends: last cells of rows, concatenated, and where each ends.
         formula_starts: offsets of the cells that get an apostrophe, in order.
         own: (rows, 2) filled with where each row's own cells begin and end in `out`.
         out: filled.
@@ -149,7 +149,7 @@ def write_results(
         Bytes written.
     """
     at = escaped = 0
-    for row in range(len(tail_ids)):
+    for row in range(len(text_ids)):
         own[row, 0] = at
         at, count = _write_input_cells(
             out, at, raw, positions[row, 1], positions[row, 2], delimiter, separator,
@@ -163,8 +163,8 @@ def write_results(
                 at = _write_cents(out, at + 1, cents[column, row])
             start = verdict_ends[row - 1] if row else 0
             at = _copy_bytes(out, at, verdicts, start, verdict_ends[row])
-        tail = tail_ids[row]
-        at = _copy_bytes(out, at, tails, tail_ends[tail - 1] if tail else 0, tail_ends[tail])
+        text = text_ids[row]
+        at = _copy_bytes(out, at, texts, text_ends[text - 1] if text else 0, text_ends[text])
     return at
 
 

@@ -58,6 +58,7 @@ from worker.batches.names import (
     read_pair,
 )
 from worker.batches.rows.chunk import CellChunk
+from worker.batches.rows.units import RowUnits
 from worker.batches.steps import ATTEMPTS_EXHAUSTED
 
 
@@ -145,7 +146,8 @@ class GeneralEngine:
         cells = {field: chunk.columns[index] for field, index in columns.items()}
         if (asking := manifest.dialect.asking_index) is not None:
             cells[ASKING_PRICE] = chunk.columns[asking]
-        values, cell_errors, cell_notes = validator.validate(cells)
+        units = RowUnits(manifest.dialect, chunk.columns)
+        values, cell_errors, cell_notes = validator.validate(cells, units.by_field)
         constants = constant_values(manifest.dialect, validator)
         values = {field: [value] * len(chunk) for field, value in constants.items()} | values
         absent = [None] * len(chunk)
@@ -162,7 +164,8 @@ class GeneralEngine:
         notes: dict[int, list[RowNote]] = defaultdict(list)
         for row, field, code in cell_notes:
             if row not in errors:
-                notes[row].append(RowNote(field, code, cells[field][row]))
+                quoted = units.quote(field, code, row, cells[field][row])
+                notes[row].append(RowNote(field, code, quoted))
         valid = [row for row in range(len(chunk)) if row not in errors]
         return ReadRows(valid, values, pairs, pair_numbers, errors, notes)
 
@@ -204,8 +207,9 @@ def _row_errors(
         error = row_error(chunk.lines[row], code, row_key=keys[row])
         errors[row].append(error | {"found": count, "expected": len(header)})
     judged = set(chunk.faults)
+    summaries = _summary_rows(pairs, pair_numbers)
     for row, field, code in cell_errors:
-        if row not in chunk.faults:
+        if row not in chunk.faults and row not in summaries:
             index = columns[field]
             error = row_error(
                 chunk.lines[row], code, row_key=keys[row], column=header[index], field=field,
@@ -219,6 +223,14 @@ def _row_errors(
             if (pair := pairs[number]).reading is None and row not in judged:
                 errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
     return errors
+
+
+def _summary_rows(pairs: Sequence[ReadPair], pair_numbers: Sequence[int]) -> set[int]:
+    """Rows that add up others: the errors of their cells say nothing."""
+    summaries = {number for number, pair in enumerate(pairs) if pair.is_summary}
+    if not summaries:
+        return set()
+    return {row for row, number in enumerate(pair_numbers) if number in summaries}
 
 
 def _row_keys(manifest: BatchManifest, chunk: CellChunk) -> Sequence[str | None]:

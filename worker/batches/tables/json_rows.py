@@ -9,7 +9,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,6 +24,9 @@ BLOCK_BYTES = 1 << 18
 RECORD_MAX_CHARS = 2_000_000
 CAR_MIN_MEMBERS = 2
 """An object with so many known names is a car, whatever lists it holds."""
+
+AMOUNT_NAMES = frozenset({"value", "amount"})
+"""Members of an object that are a number, whose unit or currency is another member."""
 
 INNER_LIST_MAX = 10_000
 """Objects in a list that is a member of a car."""
@@ -61,13 +64,17 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
         names |= dict.fromkeys(_flatten(record))
         if len(names) > COLUMNS_MAX:
             break
+    amounts = _amounts(names)
+    for name in amounts:
+        del names[name]
     if not names:
         return
     writer.header([replace_unreadable(name) for name in names])
     rows = (
         (number, [_text(cells.get(name)) for name in names])
         for number, cells in (
-            (number, _flatten(record)) for number, record in _JsonReader(stream).records()
+            (number, _rename(_flatten(record), amounts))
+            for number, record in _JsonReader(stream).records()
         )
     )
     writer.rows(rows, len(names))
@@ -81,10 +88,14 @@ def _flatten(record: Record) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in zip(record, map(_plain, record.values()), strict=True):
-        if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": _plain(member) for inner, member in value.items()}
-        else:
+        if not isinstance(value, dict):
             flat[name] = value
+            continue
+        for inner, member in zip(value, map(_plain, value.values()), strict=True):
+            if isinstance(member, dict) and not AMOUNT_NAMES.isdisjoint(member):
+                flat |= {f"{name}.{inner}.{last}": _plain(part) for last, part in member.items()}
+            else:
+                flat[f"{name}.{inner}"] = member
     return flat
 
 
@@ -100,6 +111,28 @@ def _plain(value: Any) -> Any:
             break
         value = inner
     return value
+
+
+def _amounts(names: Collection[str]) -> dict[str, str]:
+    """Columns of plain values by name, with the column of the values that have a unit beside them.
+
+    >>> _amounts(["km", "km.value", "km.unit", "year"])
+    {'km': 'km.value'}
+    """
+    return {
+        name: f"{name}.{amount}"
+        for name in names
+        for amount in sorted(AMOUNT_NAMES)
+        if f"{name}.{amount}" in names
+    }
+
+
+def _rename(cells: dict[str, Any], amounts: Mapping[str, str]) -> Mapping[str, Any]:
+    """The cells of an object with its plain values in the column of those with a unit."""
+    for name in amounts.keys() & cells.keys():
+        if cells[name] is not None:
+            cells[amounts[name]] = cells[name]
+    return cells
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,10 @@
 """Ids and folded text."""
 
+import re
+import unicodedata
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain.ids import ID_LENGTH, is_id, new_id
@@ -33,6 +36,25 @@ def test_what_is_no_id_is_recognised():
 @given(st.text())
 def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)
+
+
+LATIN_LETTERS = [chr(code) for code in range(0x80, 0x2100) if chr(code).isalpha()]
+
+
+@given(st.text(st.sampled_from([*LATIN_LETTERS, *"aZ1 ²\u2019…€«\u0301\u0345\u00a0"])))
+def test_letters_lose_their_accents_as_unicode_decomposes_them(text):
+    plain = clean_text(text)
+    for _ in range(2):
+        plain = unicodedata.normalize("NFKD", plain.casefold())
+    expected = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    assert fold(text) == " ".join(re.findall("[a-z0-9]+", expected))
+
+
+@given(st.text(st.sampled_from([chr(code) for code in range(0x20, 0x180)])))
+@example("10²")
+def test_only_what_cannot_be_seen_is_removed_from_latin_text(text):
+    """A soft hyphen anywhere changes nothing, although other code cleans such a text."""
+    assert clean_text(text + "\N{SOFT HYPHEN}") == clean_text(text)
 
 
 def test_capitals_of_other_shapes_are_letters_too():

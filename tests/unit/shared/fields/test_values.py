@@ -42,7 +42,8 @@ def values(field: str, *pairs: tuple[str, Any]) -> list[Any]:
         r"\N", "null", "<NULL>", "<na>", "NaT", "??", "n.c", "N.D.", "nr", "Non communiqué",
         "pas précisée", "Not specified", "unknown", "―", "−", "//", "..", "…", "(vides)", "(blank)",
         "Inconnue", "#REF!", "#NOM?", "#WERT!", "#BEZUG!", "#NV", "#SPILL!", "########", "Err:502",
-        "#¡VALOR!", "#RIF!", "keine Angabe", "k. A.", "غير متوفرة", "مجهول", "autres",
+        "#¡VALOR!", "#RIF!", "(Err:508)", "1.#QNAN",
+        "-1.#IND", "#DIV/0!", "\uff03N/D", "keine Angabe", "k. A.", "غير متوفرة", "مجهول", "autres",
         "Sonstige", "\u200b", "n/a\u200f", "أخرى", " '' ",
     ],
 )  # fmt: skip
@@ -58,7 +59,9 @@ def test_a_word_that_may_be_a_name_is_one_in_brand_and_model(cell: str) -> None:
     assert read("model", cell) == read("company", cell) == cell.lower()
 
 
-@pytest.mark.parametrize("cell", ["0", "Non", "Oui", "1", "Golf", "A"])
+@pytest.mark.parametrize(
+    "cell", ["0", "Non", "Oui", "1", "Golf", "A", "NC 12", "err 5", "inconnu 3"]
+)
 def test_values_are_not_taken_for_nothing(cell: str) -> None:
     assert not is_blank(cell)
 
@@ -218,6 +221,19 @@ def test_a_price_is_read_among_words_or_left_out(cell: str, expected: Any) -> No
 def test_the_currency_of_a_price_is_found() -> None:
     stated = [currency_of(text) for text in ("€", "eur", "12 000 USD", "£", "DH", "MAD", "12000")]
     assert stated == ["EUR", "EUR", "USD", "GBP", None, None, None]
+    # The first of several counts; letters inside a word are none.
+    texts = ("9 000 $ ou 8 000 euros", "8 000 € / 9 000 $", "US$ 9000", "R$5", "livre sterling 7")
+    assert [currency_of(text) for text in texts] == ["USD", "EUR", "USD", "BRL", "GBP"]
+    assert [currency_of(text) for text in ("tryptique 9", "leinen", "prs 4", "_eur_")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("environ 61 000", 61_000), ("61 000 km env.", 61_000), ("ca. 61 000 approx", 61_000),
+     ("≈61 000", 61_000), ("env", "not-a-number"), ("61 000 enviro", "not-a-number")],
+)  # fmt: skip
+def test_a_number_may_be_said_to_be_about_right(cell: str, expected: Any) -> None:
+    assert read("km_driven", cell) == expected
 
 
 @pytest.mark.parametrize(

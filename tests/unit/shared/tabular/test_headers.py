@@ -333,7 +333,10 @@ def test_the_currency_stands_in_cells_or_in_a_column_of_its_own() -> None:
     assert matched(beside, "Kia;Rio;2017;9500;EUR").currency == "EUR"
     assert matched(beside, "Kia;Rio;2017;95000;MAD").asking is not None
     mixed = matched(beside, "Kia;Rio;2017;95000;MAD", "Kia;Rio;2017;9500;EUR")
-    assert mixed.asking is None, "rows in euros would get a wrong verdict"
+    assert mixed.asking is not None
+    column = mixed.unit_columns[ASKING_PRICE]
+    assert (column.index, column.stated, column.usual) == (4, None, None)
+    assert codes(mixed)["units-by-row"] == ("currency",)
 
 
 def test_of_prices_in_several_currencies_those_in_dirhams_are_read() -> None:
@@ -363,3 +366,25 @@ def test_the_asking_price_has_many_names() -> None:
         named = read_name(header)
         assert named is not None
         assert named.field == ASKING_PRICE
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("company;model;year;km;unit_price;unit", "Kia;Rio;2017;9;88000;4"),
+        ("company;model;year;km;Sales unit", "Kia;Rio;2017;9;North"),
+        ("company;model;year;km;Colour", "Kia;Rio;2017;9;Grey"),
+        ("company;model;year;km;Business unit", "Kia;Rio;2017;9;B2"),
+    ],
+)
+def test_other_columns_called_units_state_no_units(header: str, row: str) -> None:
+    assert matched(header, row, row).unit_columns == {}
+
+
+def test_a_column_of_units_decides_what_mileage_means() -> None:
+    header = "company;model;year;mileage;mileage unit"
+    assert indexes(matched(header, "Kia;Rio;2017;5;mi"))["km_driven"] == 3
+    assert indexes(matched(header, "Kia;Rio;2017;18;km/l"))["mileage_mpg"] == 3
+    power = "company;model;year;puissance;unité puissance"
+    assert indexes(matched(power, "Kia;Rio;2017;29;kW"))["max_power_bhp"] == 3
+    assert indexes(matched(power, "Kia;Rio;2017;7;CV"))["fiscal_power_cv"] == 3

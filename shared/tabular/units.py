@@ -1,0 +1,248 @@
+"""Finds the columns that state the units and currencies of others, and that of asking prices."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
+from shared.domain.table import Notice, UnitColumn
+from shared.fields.blanks import is_blank
+from shared.fields.car import CAR_FIELDS
+from shared.fields.header_names import CURRENCY_WORDS
+from shared.fields.kinds import Number
+from shared.fields.prices import DIRHAM, find_currency
+from shared.fields.units import FIELD_UNITS, UNSTATED
+from shared.tabular.cell_evidence import MIN_SHARE, Column, states_numbers, unit_share
+from shared.tabular.column_names import (
+    ASKING_PRICE,
+    CURRENCY_KEYS,
+    MILEAGE_KEYS,
+    header_key,
+    key_of_measured,
+    read_name,
+    split_words,
+)
+from shared.tabular.missing_columns import shorten
+
+_OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
+"""Columns of a result that is uploaded again: its estimates are no asking prices."""
+
+_OURS_MIN = frozenset({"price_mad", "low_mad", "high_mad"})
+"""A file with all of these is a result."""
+
+_THOUSANDS = re.compile(
+    r"\b(?:k ?(?:dhs?|mad|eur|usd|\W)|k$|milliers?|mille|thousands?|x ?1 ?000|tsd)", re.IGNORECASE
+)
+BARE_UNITS = ("km_driven", "max_power_bhp")
+"""Fields whose units a column may state under a name that does not say so."""
+
+ALMOST_ALL = 0.99
+DISTANCE_KEYS = MILEAGE_KEYS | {"distance", "odometer", "odo", "kilometrage", "compteur"}
+"""Words for the odometer in the names of columns with its unit."""
+
+_PLAIN_NAMES = frozenset(map(header_key, (ASKING_PRICE, *CAR_FIELDS[ASKING_PRICE].names)))
+"""Names that are preferred to others: "price" rather than "amount"."""
+
+
+class PriceColumn(NamedTuple):
+    """The column of asking prices."""
+
+    column: int | None = None
+    """None if no column is one, or none can be compared with our prices."""
+    basis: str = "alias"
+    currency: str | None = None
+    """The foreign currency of the prices."""
+    notices: tuple[Notice, ...] = ()
+    unit_column: UnitColumn | None = None
+    """The column that states the currency of each price."""
+    unit: str | None = None
+    """`UNSTATED` if a price without a currency may be in dirhams or not."""
+
+
+def find_prices(
+    header: Sequence[str],
+    taken: Collection[int],
+    cells_of: Callable[[int], Column],
+    given: int | None,
+) -> PriceColumn:
+    """The column of asking prices in dirhams.
+
+    Args:
+        header: the names of the file's columns.
+        taken: indexes of the columns that are fields of the car.
+        cells_of: the first cells of a column.
+        given: the index of the column that the caller's options name.
+    """
+    if given is not None:
+        return _read_column(header, given, cells_of, "given")
+    ours = _OURS if _OURS_MIN.issubset(header) else frozenset()
+    found = [
+        index
+        for index, name in enumerate(header)
+        if index not in taken and name not in ours and _is_price(name)
+    ]
+    found.sort(key=lambda index: header_key(header[index]) not in _PLAIN_NAMES)
+    read = [_read_column(header, index, cells_of, _basis(header[index])) for index in found]
+    usable = next((each for each in read if each.column is not None), None)
+    if usable is not None:
+        return usable
+    return read[0] if read else PriceColumn()
+
+
+def _is_price(name: str) -> bool:
+    found = read_name(name)
+    return found is not None and found.field == ASKING_PRICE
+
+
+def _basis(name: str) -> str:
+    return "name" if name == ASKING_PRICE else "alias"
+
+
+def _read_column(
+    header: Sequence[str], index: int, cells_of: Callable[[int], Column], basis: str
+) -> PriceColumn:
+    """What a column of prices says of its currency and scale."""
+    name, cells = header[index], cells_of(index)
+    stated = find_currency(split_words(name))
+    if stated not in (None, DIRHAM):
+        return _foreign(name, str(stated))
+    if _THOUSANDS.search(name):
+        return PriceColumn(notices=(Notice(code="price-scale", values=(shorten(name),)),))
+    beside = _currency_column(header, index, cells_of)
+    if beside is None:
+        return _read_cells(name, index, basis, cells, stated)
+    currencies = {find_currency(cell) for cell in cells_of(beside)} - {None, DIRHAM}
+    found = unit_column(ASKING_PRICE, beside, stated, cells_of)
+    if found.usual not in (None, DIRHAM):
+        return _foreign(name, str(found.usual))
+    if currencies and not any(
+        find_currency(cell) == DIRHAM for cell in (*cells_of(beside), *cells)
+    ):
+        return _foreign(name, min(map(str, currencies)))
+    notices = () if found.usual else (units_by_row(header, ASKING_PRICE, found),)
+    return PriceColumn(index, basis, None, notices, found)
+
+
+def _foreign(name: str, currency: str) -> PriceColumn:
+    notice = Notice(code="foreign-currency", values=(shorten(name), currency))
+    return PriceColumn(currency=currency, notices=(notice,))
+
+
+def _read_cells(
+    name: str, index: int, basis: str, cells: Column, stated: str | None
+) -> PriceColumn:
+    """What the cells of a column of prices say, beside which no column states a currency."""
+    filled = [find_currency(cell) for cell in cells if not is_blank(cell)]
+    named = [currency for currency in filled if currency is not None]
+    most = max(sorted(set(named)), key=named.count, default=None)
+    if stated is not None or set(named) <= {DIRHAM}:
+        return PriceColumn(index, basis)
+    if DIRHAM in named:
+        # Where most prices state a currency, as often a foreign one, a bare one may be either.
+        is_usually_stated = len(named) > MIN_SHARE * len(filled)
+        is_unclear = is_usually_stated and len(named) >= 2 * named.count(DIRHAM)
+        return PriceColumn(index, basis, unit=UNSTATED if is_unclear else None)
+    is_foreign = named.count(str(most)) > MIN_SHARE * len(filled)
+    return _foreign(name, str(most)) if is_foreign else PriceColumn(index, basis)
+
+
+def _currency_column(
+    header: Sequence[str], price: int, cells_of: Callable[[int], Column]
+) -> int | None:
+    """Index of the column with the currencies of a column of prices; the one named after it."""
+    words = set(header_key(header[price]).split())
+    plain = []
+    for index, name in enumerate(header):
+        key = key_of_measured(name, CURRENCY_WORDS)
+        if header_key(name) in CURRENCY_KEYS and not key:
+            key = ""
+        if key is None and unit_share(ASKING_PRICE, cells_of(index)) > MIN_SHARE:
+            key = key_of_measured(name)
+            if not key and index != price + 1:
+                key = None
+        if key is None or index == price or states_numbers(cells_of(index)):
+            continue
+        if key and words.issuperset(key.split()):
+            return index
+        if not key or _is_price(key):
+            plain.append(index)
+    return next(iter(plain), None)
+
+
+def measured_field(
+    header: Sequence[str], index: int, cells: Column, columns: Mapping[str, int]
+) -> str | None:
+    """The field whose units a column states, by its name, or else by its cells and its place.
+
+    Args:
+        header: the names of the file's columns.
+        index: of the column.
+        cells: its first cells.
+        columns: index of the column of each field.
+    """
+    key = key_of_measured(header[index])
+    fields = [name for name in columns if name in FIELD_UNITS and name != ASKING_PRICE]
+    if key:
+        named = [name for name in fields if _is_measured(name, key, header[columns[name]])]
+        best = max(named, key=lambda name: unit_share(name, cells), default=None)
+        if best is not None and not states_numbers(cells):
+            return best
+    if key is None:
+        if read_name(header[index]) is not None:
+            return None
+        fields = [name for name in BARE_UNITS if name in columns]
+    needed = ALMOST_ALL if key is None else MIN_SHARE
+    fits = [name for name in fields if unit_share(name, cells) > needed]
+    beside = [name for name in fits if columns[name] == index - 1]
+    return next(iter(beside or (fits if len(fits) == 1 else ())), None)
+
+
+def _is_measured(field: str, key: str, name: str) -> bool:
+    """Whether the name of a column of units says that it belongs to a field's column.
+
+    Args:
+        field: the field.
+        key: what `key_of_measured` gives of the name of the column of units.
+        name: of the field's column.
+    """
+    meant = read_name(key)
+    if meant is not None and meant.field == field:
+        return True
+    is_distance = field == "km_driven" and key in DISTANCE_KEYS
+    return is_distance or set(key.split()) <= set(header_key(name).split())
+
+
+def units_beside(header: Sequence[str], index: int, cells_of: Callable[[int], Column]) -> Column:
+    """The cells of the column that states the units of another one, by its name; perhaps none."""
+    words = set(header_key(header[index]).split())
+    for other, name in enumerate(header):
+        measured = key_of_measured(name)
+        if measured is None or other == index or not words.issuperset(measured.split()):
+            continue
+        if measured or other == index + 1:
+            return cells_of(other)
+    return ()
+
+
+def unit_column(
+    field: str, index: int, stated: str | None, cells_of: Callable[[int], Column]
+) -> UnitColumn:
+    """The column that states the unit of each value of a field, or its currency.
+
+    Args:
+        field: the field.
+        index: of the column.
+        stated: the unit that the header of the values states.
+        cells_of: the first cells of a column.
+    """
+    kind = CAR_FIELDS[field]
+    if not isinstance(kind, Number):
+        raise TypeError(f"{field} has no units")
+    seen = {kind.find_unit(cell) or stated for cell in cells_of(index)}
+    return UnitColumn(index=index, stated=stated, usual=seen.pop() if len(seen) == 1 else None)
+
+
+def units_by_row(header: Sequence[str], field: str, column: UnitColumn) -> Notice:
+    """The notice that each row is read in the unit that it states itself."""
+    values = (shorten(header[column.index]),)
+    return Notice(code="units-by-row", field=field, values=values)

@@ -1,0 +1,46 @@
+"""The unit of each row's value, where a column of its own states it."""
+
+from collections.abc import Mapping, Sequence
+
+from shared.domain.table import Dialect, UnitColumn
+from shared.fields.car import CAR_FIELDS
+from shared.fields.columns import READ_CODES
+from shared.fields.kinds import Number
+from shared.fields.units import UNSTATED
+
+
+def stated_unit(field: str, column: UnitColumn, text: str) -> str:
+    """The unit that the cell of a column of units states; `UNSTATED` if it states none."""
+    kind = CAR_FIELDS[field]
+    found = kind.find_unit(text) if isinstance(kind, Number) else None
+    return found or column.stated or UNSTATED
+
+
+class RowUnits:
+    """The units of the rows of a chunk.
+
+    Args:
+        dialect: of the file.
+        columns: the cells of the chunk by column.
+    """
+
+    def __init__(self, dialect: Dialect, columns: Sequence[Sequence[str]]) -> None:
+        self._cells = {name: columns[unit.index] for name, unit in dialect.unit_columns.items()}
+        self._columns = dialect.unit_columns
+        self.by_field: Mapping[str, Sequence[str]] = {
+            name: self._read(name, cells) for name, cells in self._cells.items()
+        }
+
+    def _read(self, field: str, cells: Sequence[str]) -> Sequence[str]:
+        known = {cell: stated_unit(field, self._columns[field], cell) for cell in set(cells)}
+        return list(map(known.__getitem__, cells))
+
+    def quote(self, field: str, code: str, row: int, cell: str) -> str:
+        """A cell as a note quotes it: an ignored one with its unit, unless that is the usual one.
+
+        Rows with the usual unit have the same notes in the fast CSV engine, which quotes no units.
+        """
+        if code in READ_CODES or field not in self._cells:
+            return cell
+        is_usual = self.by_field[field][row] == self._columns[field].usual
+        return cell if is_usual else f"{cell} {self._cells[field][row]}".strip()
