@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -25,12 +26,7 @@ def repair_broker(*, check: bool, drop_base: bool) -> None:
     repaired ones.
     """
     try:
-        settings = Settings.from_env()
-        if settings.redis_url:
-            raise RepairError("REDIS_URL names a server of yours: repair its files there")
-        folder = settings.home.resolve() / "broker"
-        if not folder.is_dir():
-            raise RepairError(f"{folder} does not exist")
+        folder = _data_folder(Settings.from_env())
         lock = lock_data(folder)
         try:
             damaged = find_damage(folder)
@@ -48,6 +44,15 @@ def repair_broker(*, check: bool, drop_base: bool) -> None:
         click.echo(f"carprice: the files are as they were: {error}", err=True)
         sys.exit(2)
     click.echo(f"repaired; the damaged files are in {backup}. Start the service again.")
+
+
+def _data_folder(settings: Settings) -> Path:
+    if settings.redis_url:
+        raise RepairError("REDIS_URL names a server of yours: repair its files there")
+    folder = settings.home.resolve() / "broker"
+    if not folder.is_dir():
+        raise RepairError(f"{folder} does not exist")
+    return folder
 
 
 def _report(damaged: list[Damage]) -> None:

@@ -1,6 +1,7 @@
 """`carprice up`: runs the whole service. `carprice run KIND`: one process, for containers."""
 
 import os
+import shutil
 import sys
 import time
 
@@ -8,6 +9,7 @@ import click
 
 from launcher.environment import (
     CODE_ROOT,
+    SHARED_MEMORY,
     child_environment,
     embedded_urls,
     metrics_folder,
@@ -93,7 +95,8 @@ def up(*, with_parent: bool) -> None:
     metrics = metrics_folder(settings, os.environ)
     wipe_metrics(metrics)
     code = ServiceRun(settings, lock).run_until_stopped()
-    wipe_metrics(metrics)  # they may be in memory
+    if metrics.parent == SHARED_MEMORY:
+        shutil.rmtree(metrics, ignore_errors=True)
     sys.exit(code)
 
 

@@ -53,7 +53,7 @@ def analyse(data: Data, trusted_bytes: int = TRUSTED_BYTES) -> Analysis:
     while True:
         if run.end > run.start:
             kept.append((run.start, run.end))
-        found = _next_run(data, run.stopped_at, trusted_bytes)
+        found = _next_run(data, run.stopped_at + 1, trusted_bytes)
         if found is None:
             return Analysis(size=size, kept=tuple(kept))
         run = found
@@ -132,12 +132,13 @@ def _is_cut_off(data: Data, offset: int) -> bool:
     """Whether the file ends within a command that is valid up to there."""
     count = _COUNT.match(data, offset)
     if count is None:
-        return len(data) - offset < 10 and data[offset : offset + 1] == b"*"
+        return b"\r\n" not in data[offset : offset + 20] and data[offset : offset + 1] == b"*"
     position = count.end()
     for _ in range(int(count[1])):
         length = _LENGTH.match(data, position)
         if length is None:
-            return len(data) - position < 14 and data[position : position + 1] in {b"$", b""}
+            rest = data[position : position + 20]
+            return b"\n" not in rest and rest[:1] in {b"$", b""}
         position = length.end() + int(length[1]) + 2
         if position > len(data):
             return True

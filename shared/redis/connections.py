@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerNotWritable, BrokerUnavailable
 
 RedisClient: TypeAlias = Any
 """A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
@@ -49,7 +49,10 @@ def connect(
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis."""
+    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis.
+
+    It is a `BrokerNotWritable` if the disk of the server is full.
+    """
     try:
         yield
     except REDIS_ERRORS as error:
@@ -59,7 +62,9 @@ def broker_errors() -> Iterator[None]:
     except redis.ReadOnlyError as error:
         raise BrokerUnavailable(reason="the broker may only be read") from error
     except redis.ResponseError as error:
-        if "OOM" in str(error) or "MISCONF" in str(error):
+        if "MISCONF" in str(error):
+            raise BrokerNotWritable(reason=str(error)) from error
+        if "OOM" in str(error):
             raise BrokerUnavailable(reason=str(error)) from error
         raise
 
