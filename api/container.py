@@ -24,10 +24,13 @@ from api.valuations.service import Valuations
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
+from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.redis.batches import BatchLedger
+from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.jobs import JobStore
@@ -43,6 +46,7 @@ class ApiServices:
     valuations: Valuations
     jobs: Jobs
     batches: Batches
+    dead_letters: DeadLetterService
     batch_results: BatchResults
     downloads: ConcurrencyLimiter
     listing: Listing
@@ -66,8 +70,16 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         near_entries=settings.cache_near_entries,
     )
+    memory = BrokerMemory(broker, JobUsageCounts(broker, clock))
+    workers = WorkerRegistry(broker, clock)
     store = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=JobPayloads(open_job_store(settings)),
+        protocol=workers.protocol,
+        memory=memory,
     )
     sender = TaskSender(broker)
     dispatcher = MicroBatchDispatcher(
@@ -77,7 +89,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, clock, settings.queue_max_length)
+    queue_guard = QueueGuard(broker, clock, settings.queue_max_length, memory)
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
@@ -100,6 +112,8 @@ def build_services(settings: Settings) -> ApiServices:
         idempotency=idempotency,
         events=events,
         send_split=sender.send_split,
+        memory=memory,
+        protocol=workers.protocol,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,
@@ -137,6 +151,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        dead_letters=open_dead_letters(settings, broker, batch_files, sender, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
@@ -145,9 +160,7 @@ def build_services(settings: Settings) -> ApiServices:
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
         ),
         active_model=active_model,
-        health=Health(
-            active_model=active_model, workers=WorkerRegistry(broker, clock), cache=cache
-        ),
+        health=Health(active_model=active_model, workers=workers, cache=cache),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder),
         sale_reports=SaleReports(

@@ -31,6 +31,7 @@ COMMANDS: dict[str, CommandTarget] = {
     ),
     "key": CommandTarget("cli.keys:key", "Create, list and revoke API keys."),
     "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
+    "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),
     "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),

@@ -144,9 +144,16 @@ class CarPriceClient:
             if remaining_s == 0:
                 raise WaitTimeoutError(f"job {job_id} is {job.state} after {timeout_s:g} s")
 
-    def cancel_job(self, job_id: str) -> Job:
-        """Cancel a job; raises `ConflictError` if it has ended."""
-        return read_answer(Job.of, self._transport.call("DELETE", f"/jobs/{job_id}"))
+    def cancel_job(self, job_id: str) -> Job | None:
+        """Cancel an open job and return it; delete one that has ended and return None.
+
+        Raises:
+            ConflictError: the job has ended during the call.
+        """
+        response = self._transport.call("DELETE", f"/jobs/{job_id}")
+        if response.status_code == HTTPStatus.NO_CONTENT:
+            return None
+        return read_answer(Job.of, response)
 
     # Files
 

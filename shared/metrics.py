@@ -73,6 +73,24 @@ INFERENCE = Histogram(
 )
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
+JOBS_POSTPONED = Counter(
+    "jobs_postponed_total", "Attempts of jobs that wait for the audit log, a disk or a model."
+)
+DEAD_LETTERS = Counter(
+    "dead_letters_total", "Work that failed the maximum number of times.", ["kind"]
+)
+OWNERS_LOST = Counter(
+    "owners_lost_total", "Worker processes that died or hung, found by their missing heartbeat."
+)
+RECORDS_UNREADABLE = Counter(
+    "records_unreadable_total",
+    "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
+    ["record"],
+)
+BROKER_REFUSALS = Counter(
+    "broker_full_total",
+    "Requests refused because the rest of the broker's memory is reserved for accepted work.",
+)
 BATCH_ROWS = Counter(
     "batch_rows_total",
     "Rows of batches, by outcome: valued, validated, rejected, failed.",

@@ -140,6 +140,12 @@ class Settings:
         "Memory limit of the embedded cache, which then evicts (LRU).",
         rule=MEMORY,
     )
+    broker_max_memory: str = setting(
+        "BROKER_MAX_MEMORY",
+        "1gb",
+        "Memory limit of the embedded broker, which never evicts: new work is refused before it.",
+        rule=MEMORY,
+    )
     predict_wait_s: float = setting(
         "PREDICT_WAIT_S", 5.0, "How long `/predict` waits before it answers 202.", "s"
     )

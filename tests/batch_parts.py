@@ -28,6 +28,7 @@ from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
 from shared.redis.batches import BatchLedger
 from shared.redis.connections import RedisClient
+from shared.redis.dead_letters import DeadLetters
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.exports.service import BatchExporter
@@ -158,6 +159,7 @@ class BulkPath:
         self.store = BatchLedger(
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
+        self.dead_letters = DeadLetters(client, self.clock)
         self.step_sender = BatchStepSender(self.store, self.send)
         self.tables = TableImporter(
             self.files, self.store, spool=folder / "spool", max_bytes=max_bytes
@@ -168,6 +170,7 @@ class BulkPath:
             self.step_sender,
             self.tables,
             CorrectionImporter(self.files, self.store),
+            dead_letters=self.dead_letters,
             chunk_rows=chunk_rows,
             slice_chunks=3,
         )
@@ -178,10 +181,15 @@ class BulkPath:
             models=cast("Any", self.model),
             audit_folder=self.audit_folder,
             clock=self.clock,
+            dead_letters=self.dead_letters,
             max_attempts=max_attempts,
         )
         self.assemble = BatchAssembler(
-            self.files, self.store, self.clock, audit_folder=self.audit_folder
+            self.files,
+            self.store,
+            self.clock,
+            self.dead_letters,
+            audit_folder=self.audit_folder,
         )
         self.sweep = BatchSweeper(
             self.files,

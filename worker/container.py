@@ -7,15 +7,19 @@ import time
 
 from shared.audit.log import AuditLog
 from shared.blobs.batch_files import BatchFiles
-from shared.blobs.stores import open_blob_store
+from shared.blobs.job_payloads import JobPayloads
+from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender
+from shared.queue.waiting import read_waiting
 from shared.redis.batches import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
+from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
+from shared.redis.owners import Owner
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
@@ -28,6 +32,7 @@ from worker.batches.value import BatchValuation
 from worker.model import Estimation, ModelRuntime
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
+from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
 from worker.valuations.sweep import JobSweeper
 
@@ -41,7 +46,7 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper]
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper]
 
 
 class WorkerProcess:
@@ -59,24 +64,29 @@ class WorkerProcess:
         self._settings = settings
         self._runtime = runtime
 
-    def start(self) -> None:
-        """Build the services: after the fork, so that no connection or file is shared."""
-        self.services = build_services(self._settings, self._runtime)
+    def start(self, owner: Owner) -> None:
+        """Build the services: after the fork, so that no connection or file is shared.
+
+        Args:
+            owner: this process.
+        """
+        self.services = build_services(self._settings, self._runtime, owner)
 
 
-def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
+def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> WorkerServices:
     """Build the services of this process; connections open at their first use.
 
     Args:
         settings: with `redis_url` and `cache_url` filled in.
         runtime: the model, loaded by the parent before it forked.
+        owner: this process.
     """
     clock = time.time
     broker = connect(settings.redis_url)
-    jobs = JobStore(
-        broker, clock, retention_s=settings.job_retention_s, lease_s=settings.job_lease_s
-    )
+    payloads = JobPayloads(open_job_store(settings))
+    jobs = _job_store(settings, broker, clock, payloads)
     sender = TaskSender(broker)
+    dead_letters = DeadLetters(broker, clock)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
@@ -92,11 +102,12 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
         valuation=ValuationService(
             estimation=Estimation(runtime, shadow_evaluator),
             audit=audit,
-            claims=RedisClaims(broker, clock),
+            claims=RedisClaims(broker, clock, owner),
             cache=cache,
             jobs=jobs,
             client=broker,
             clock=clock,
+            dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
         ),
         split=BatchSplitter(
@@ -105,6 +116,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             step_sender,
             tables,
             CorrectionImporter(files, ledger),
+            dead_letters=dead_letters,
             chunk_rows=settings.batch_chunk_rows,
         ),
         value=BatchValuation(
@@ -114,13 +126,16 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             models=runtime,
             audit_folder=settings.audit_folder,
             clock=clock,
+            dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
             shadow_evaluator=shadow_evaluator,
         ),
-        assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
+        assemble=BatchAssembler(
+            files, ledger, clock, dead_letters, audit_folder=settings.audit_folder
+        ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         sweepers=(
-            JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
+            JobSweeper(jobs, sender.send_job, dead_letters, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
                 ledger,
@@ -129,20 +144,39 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
+            JobPayloadSweeper(payloads, broker, clock),
         ),
     )
 
 
-def resume_batches(settings: Settings) -> None:
-    """Have all running steps of batches sent again, for the only worker of batches.
+def resume_bulk_work(settings: Settings) -> None:
+    """Have the steps of batches and the long jobs sent again whose messages are lost.
+
+    To be called by the only bulk worker before it takes messages: those that its predecessor held
+    are on the queues again. What a suspended process had been sent without reading it is lost.
 
     Raises:
-        BrokerUnavailable: the steps are sent again later, when their leases expire.
+        BrokerUnavailable: the work is sent again later, when its leases expire.
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):
-        if _ledger(settings, broker, time.time).expire_all_leases():
+        steps, jobs = read_waiting(broker)
+        lost = _ledger(settings, broker, time.time).expire_leases(steps)
+        store = _job_store(settings, broker, time.time, JobPayloads(open_job_store(settings)))
+        if lost + store.expire_leases(jobs):
             TaskSender(broker).send(TaskName.SWEEP, {})
+
+
+def _job_store(
+    settings: Settings, broker: RedisClient, clock: Clock, payloads: JobPayloads
+) -> JobStore:
+    return JobStore(
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=payloads,
+    )
 
 
 def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> BatchLedger:

@@ -10,13 +10,13 @@ from shared.domain.batch import Batch
 from shared.domain.notes import AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import Language
-from shared.messages.uploads import (
+from shared.messages.notices import (
     COUNTED_MESSAGES,
     FRENCH_UNITS,
     NOTICE_MESSAGES,
     NOTICE_SCOPE,
 )
+from shared.messages.texts import UNKNOWN_CODE, Language
 from shared.tabular.column_names import ASKING_PRICE
 
 
@@ -99,6 +99,7 @@ def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
     matches = _matches(dialect)
     columns = {field: dialect.header[match.index] for field, match in matches.items()}
     used = {match.index for match in matches.values()}
+    used |= {other.index for other in dialect.other_columns.values()}
     return {
         "file_name": manifest.file_name,
         "format": str(dialect.kind),
@@ -152,7 +153,7 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     """A notice with its sentence, which states whether only the first rows were examined."""
     column = columns.get(notice.field or "")
     if notice.count is None:
-        messages = NOTICE_MESSAGES[notice.code]
+        messages = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
         messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES["unreadable-cells"])
     field = CAR_FIELDS.get(notice.field or "")
@@ -162,6 +163,7 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
         unit=field.unit if field else "",
         values=", ".join(_in_words(notice.values, language)),
         count=notice.count,
+        code=notice.code,
     )
     if notice.rows is not None:
         detail += NOTICE_SCOPE[language].format(rows=notice.rows)

@@ -16,7 +16,13 @@ from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.batch_files import SOURCE, BatchFiles
-from shared.domain.batch import Batch, BatchManifest, BatchOptions, BatchProgress
+from shared.domain.batch import (
+    MANIFEST_SCHEMA,
+    Batch,
+    BatchManifest,
+    BatchOptions,
+    BatchProgress,
+)
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     BatchAlreadyEnded,
@@ -27,6 +33,7 @@ from shared.domain.errors import (
     ModelNotLoaded,
     ResultNotReady,
     StorageUnavailable,
+    check_schema,
 )
 from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
@@ -34,7 +41,11 @@ from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger
+from shared.redis.broker_memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
+
+LEDGER_BYTES = 65_536
+"""What the ledger and the messages of a batch of a million rows take in Redis."""
 
 log = get_logger("batches")
 
@@ -69,6 +80,10 @@ class Batches:
     """How long an ended batch can be read."""
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
+    memory: BrokerMemory | None = None
+    """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
+    protocol: Callable[[], int] = lambda: MANIFEST_SCHEMA
+    """`WorkerRegistry.protocol`: a file that a live worker cannot read is refused for now."""
 
     def accept(
         self,
@@ -131,6 +146,8 @@ class Batches:
     ) -> Batch:
         """Receive a file, and start its batch unless it is a repetition."""
         self.ledger.ping()
+        if self.memory is not None:
+            self.memory.check(LEDGER_BYTES)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
@@ -154,6 +171,7 @@ class Batches:
                         corrects=corrects.manifest.id,
                         result_delimiter=corrects.manifest.result_delimiter,
                     )
+                check_schema(manifest.schema, self.protocol())
                 # Before the key is claimed: another upload that finds the key reads the manifest.
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)

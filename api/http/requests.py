@@ -12,6 +12,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
 
+from api.http.members import refuse_repeated_members
 from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
@@ -99,7 +100,7 @@ def load_query(kind: type[Schema] = NoQuery) -> dict[str, Any]:
         return dict(_defaults(kind))
     args, schema = request.args, _schema(kind)
     problems = [
-        FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "-")
+        FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "none")
         for name in args
         if name not in schema.fields
     ]
@@ -140,7 +141,7 @@ def load_json() -> Any:
 
     Raises:
         UnsupportedMediaType, UnsupportedEncoding, BodyTooLarge: see `read_json`.
-        InvalidInput: it is cut off, empty or not JSON.
+        InvalidInput: it is cut off, empty or not JSON, or an object has a member twice.
     """
     return parse_json(read_json(), request.content_length)
 
@@ -177,16 +178,19 @@ def parse_json(raw: bytes, content_length: int | None) -> Any:
         content_length: its `Content-Length`, if it had one.
 
     Raises:
-        InvalidInput: it is cut off, empty or not JSON.
+        InvalidInput: it is cut off, empty or not JSON, or an object has a member twice.
     """
     if content_length is not None and len(raw) < content_length:
         raise InvalidInput([FieldProblem("", "truncated-body")])
     if not raw.strip():
         raise InvalidInput([FieldProblem("", "empty-body")])
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        return orjson.loads(raw.removeprefix(codecs.BOM_UTF8))
+        body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidInput([_wrong_json(raw, error)]) from None
+    refuse_repeated_members(raw, body)
+    return body
 
 
 def _wrong_json(raw: bytes, error: orjson.JSONDecodeError) -> FieldProblem:

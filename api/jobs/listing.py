@@ -10,7 +10,7 @@ from typing import NamedTuple
 from api.batches.service import Batches
 from api.jobs.idempotency import RedisIdempotency
 from shared.domain.batch import Batch
-from shared.domain.errors import BatchExpired, BatchNotFound
+from shared.domain.errors import BatchExpired, BatchNotFound, UnreadableRecord, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobKind, JobState, JobSummary
 from shared.redis import keys
@@ -56,20 +56,33 @@ class SubmissionIndex:
             )
         return [one.decode() for one in found]
 
-    def summaries(self, job_ids: Sequence[str]) -> list[JobSummary | None]:
-        """The summaries of jobs, in one round trip and without their cars."""
+    def summaries(self, job_ids: Sequence[str]) -> list[JobSummary | UnreadableRecord | None]:
+        """The summaries of jobs without their cars, in one round trip; None for missing ones."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids:
                 pipeline.hmget(keys.job(job_id), _FIELDS)
             found = pipeline.execute()
-        return [_job_summary(job_id, values) for job_id, values in zip(job_ids, found, strict=True)]
+        return [
+            _job_summary_or_error(job_id, values)
+            for job_id, values in zip(job_ids, found, strict=True)
+        ]
 
     def remove(self, kind: JobKind, caller: CallerId, ids: Sequence[str]) -> None:
         """Remove ids from the index."""
         if ids:
             with broker_errors():
                 self._client.zrem(_KEYS[kind](caller), *ids)
+
+
+def _job_summary_or_error(
+    job_id: str, values: Sequence[bytes | None]
+) -> JobSummary | UnreadableRecord | None:
+    try:
+        with record_errors():
+            return _job_summary(job_id, values)
+    except UnreadableRecord as error:
+        return error
 
 
 def _job_summary(job_id: str, values: Sequence[bytes | None]) -> JobSummary | None:
@@ -206,17 +219,24 @@ class Listing:
     def _summaries(
         self, kind: JobKind, caller: CallerId, ids: list[str]
     ) -> list[JobSummary | None]:
-        """The summaries of these ids; expired ids are removed from the index."""
+        """The summaries of these ids; expired ids are removed from the index.
+
+        Entries that a newer version wrote are left out, and stay in the index.
+        """
         if kind is JobKind.JOB:
             found = self.lists.summaries(ids)
         else:
             found = [self._read_batch(caller, each) for each in ids]
         gone = [each for each, summary in zip(ids, found, strict=True) if summary is None]
         self.lists.remove(kind, caller, gone)
-        return [one if one is not None and one.caller == caller else None for one in found]
+        return [
+            one if isinstance(one, JobSummary) and one.caller == caller else None for one in found
+        ]
 
-    def _read_batch(self, caller: CallerId, batch_id: str) -> JobSummary | None:
+    def _read_batch(self, caller: CallerId, batch_id: str) -> JobSummary | UnreadableRecord | None:
         try:
             return _batch_summary(self.batches.get(BatchId(batch_id), caller))
         except (BatchNotFound, BatchExpired):
             return None
+        except UnreadableRecord as error:
+            return error

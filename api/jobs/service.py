@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import threading
+from contextlib import suppress
 
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
@@ -10,7 +11,13 @@ from api.jobs.listing import SubmissionIndex
 from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
-from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded
+from shared.domain.errors import (
+    TEMPORARY_CODES,
+    JobExpired,
+    JobNotFound,
+    ModelNotLoaded,
+    UnreadableRecord,
+)
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
@@ -50,22 +57,17 @@ class Jobs:
         Raises:
             ModelNotLoaded: no version is active.
             IdempotencyConflict: the key was used before with another body.
-            BrokerUnavailable, QueueFull: the job cannot be accepted now.
+            JobDeleted: the job of the key was deleted.
+            BrokerUnavailable, BrokerFull, QueueFull, JobStorageFull: it cannot be accepted now.
         """
         if self.active_model.version_id() is None:
             raise ModelNotLoaded
         job_id = JobId(new_id())
         if submission.idempotency_key is not None:
-            claim = self.idempotency.claim(
-                caller,
-                "jobs",
-                submission.idempotency_key,
-                hashlib.sha256(submission.body).hexdigest(),
-                job_id,
-            )
-            job_id = JobId(claim.id)
-            if not claim.is_new and (job := self._find(job_id, caller)) is not None:
-                return job
+            found = self._find_repeated(submission, job_id, caller)
+            if isinstance(found, Job):
+                return found
+            job_id = found
         return self._accept(job_id, submission, caller)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
@@ -80,6 +82,9 @@ class Jobs:
         """The state of a job without its cars; raises as `get`."""
         if is_id(job_id):
             (summary,) = self.lists.summaries([job_id])
+            if isinstance(summary, UnreadableRecord):
+                self.store.get(job_id, caller)  # raises the error that applies to this caller
+                raise summary
             if summary is not None and summary.caller == caller:
                 return summary
         self.store.get(job_id, caller)  # raises the error that applies
@@ -95,9 +100,42 @@ class Jobs:
             waiters=self.long_waits,
         )
 
-    def cancel(self, job_id: JobId, caller: CallerId) -> Job:
-        """Request the cancellation of a job; raises `JobAlreadyEnded` if it has ended."""
+    def cancel_or_delete(self, job_id: JobId, caller: CallerId) -> Job | None:
+        """Request the cancellation of an open job and return it, or delete an ended one.
+
+        Raises:
+            JobNotFound, JobExpired, JobDeleted: there is none, or no more.
+            JobAlreadyEnded: it has ended during the call, and is kept.
+        """
+        if self.store.delete(job_id, caller):
+            return None
         return self.store.request_cancel(job_id, caller)
+
+    def _find_repeated(
+        self, submission: Submission, new_job_id: JobId, caller: CallerId
+    ) -> Job | JobId:
+        """The job of an earlier request with the same Idempotency-Key, or the id of a new job."""
+        key = submission.idempotency_key or ""
+        fingerprint = hashlib.sha256(submission.body).hexdigest()
+        claim = self.idempotency.claim(caller, "jobs", key, fingerprint, new_job_id)
+        if claim.is_new:
+            return new_job_id
+        first_id = JobId(claim.id)
+        try:
+            job = self.store.get(first_id, caller)
+            if job.error not in TEMPORARY_CODES:
+                return job
+            # A failure that is over must not be repeated for as long as the key is kept.
+        except JobNotFound:  # the first request failed before it was stored
+            return first_id
+        except JobExpired:  # a new id, because the audit log has records of the old one
+            pass
+        job_id = JobId(
+            self.idempotency.replace(caller, "jobs", key, fingerprint, first_id, new_job_id)
+        )
+        with suppress(JobNotFound, JobExpired):
+            return self.store.get(job_id, caller)
+        return job_id
 
     def _accept(self, job_id: JobId, submission: Submission, caller: CallerId) -> Job:
         job = Job(
@@ -114,10 +152,3 @@ class Jobs:
             return job
         # A concurrent request with the same Idempotency-Key has stored the job.
         return self.store.get(job_id, caller)
-
-    def _find(self, job_id: JobId, caller: CallerId) -> Job | None:
-        """The job of a repeated submission; None if the first request failed before storing it."""
-        try:
-            return self.store.get(job_id, caller)
-        except (JobNotFound, JobExpired):
-            return None

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from contextlib import nullcontext
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -88,8 +89,9 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
 @blueprint.alt_response(200, schema=JobSchema, description="Ended within `Prefer: wait`")
 @blueprint.problems(
     (413, 415),
+    status_410="The job of the Idempotency-Key was deleted",
     status_422="Invalid car or parameter, or the Idempotency-Key came with another body",
-    status_503="No model, or queue down",
+    status_503="No model, queue down, or memory full",
 )
 @require_scope(Scope.PREDICT)
 def submit() -> Response:
@@ -188,19 +190,31 @@ def _digest(content: bytes) -> str:
 
 
 @blueprint.delete("/jobs/<job_id>")
-@blueprint.doc(operationId="cancel_job", summary="Cancel a job")
+@blueprint.doc(
+    operationId="cancel_job",
+    summary="Cancel a job, or delete one that has ended",
+    description=(
+        "A job that has ended is deleted with its cars and prices; its id answers 410 from then "
+        "on. The audit log keeps its records."
+    ),
+)
 @blueprint.response(202, JobSchema, description="Cancelled, or asked to end")
+@blueprint.alt_response(204, description="Deleted")
 @blueprint.problems(
     (410, 422),
     status_404="No such job",
-    status_409="It has ended",
+    status_409="It has ended during the call: repeat it to delete the job",
     status_503="Queue down",
 )
 @require_scope(Scope.PREDICT)
 def cancel(job_id: str) -> Response:
-    """Cancel a job: a queued one ends at once, a running one at its next step."""
+    """Cancel an open job (a running one ends at its next step), or delete an ended one."""
     load_query()
-    job = services().jobs.cancel(JobId(job_id), caller_id())
+    job = services().jobs.cancel_or_delete(JobId(job_id), caller_id())
+    if job is None:
+        response = Response(status=HTTPStatus.NO_CONTENT)
+        del response.headers["Content-Type"]
+        return response
     return json_response(dump_job(job, services().jobs.queue_position(job), 0.9), 202)
 
 

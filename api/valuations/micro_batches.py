@@ -13,7 +13,13 @@ import msgpack
 import redis
 
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
+from shared.domain.errors import (
+    TEMPORARY_ERRORS,
+    BrokerUnavailable,
+    DomainError,
+    QueueFull,
+    ValuationFailed,
+)
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import JobEnd
 from shared.domain.valuation import CarRequest, Estimate
@@ -22,6 +28,7 @@ from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
+from shared.redis.broker_memory import BrokerMemory
 from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
 from shared.redis.jobs import JobStore
 
@@ -151,15 +158,23 @@ log = get_logger("dispatch")
 
 
 class QueueGuard:
-    """Backpressure: refuses new work while too many messages wait in its queue.
+    """Backpressure: refuses new work while too many messages wait, or memory is scarce.
 
     Args:
         client: connection to the broker instance.
         clock: the time of day.
         max_messages: from this length of the queue on, work is refused.
+        memory: refuses work while the broker lacks memory; None: the broker alone refuses.
     """
 
-    def __init__(self, client: RedisClient, clock: Clock, max_messages: int) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        clock: Clock,
+        max_messages: int,
+        memory: BrokerMemory | None = None,
+    ) -> None:
+        self._memory = memory
         self._client = client
         self._clock = clock
         self._max_messages = max_messages
@@ -171,6 +186,7 @@ class QueueGuard:
 
         Raises:
             QueueFull: too many messages wait.
+            BrokerFull: the broker has no memory for more work.
             BrokerUnavailable: the broker does not answer.
         """
         now = self._clock()
@@ -181,6 +197,8 @@ class QueueGuard:
             self._lengths[queue] = now, waiting
         if waiting >= self._max_messages:
             raise QueueFull(waiting=waiting)
+        if self._memory is not None:
+            self._memory.check()
 
 
 class MicroBatchDispatcher:
@@ -399,8 +417,15 @@ class MicroBatchDispatcher:
             self._complete_jobs(late)
 
     def _complete_jobs(self, late: Sequence[tuple[str, EstimateResult]]) -> None:
-        """Complete the jobs that requests became when their callers stopped waiting."""
-        ends = [JobEnd.of(JobId(job_id), result) for job_id, result in late]
+        """Complete the jobs that requests became when their callers stopped waiting.
+
+        A temporary failure ends no job: its own message values it after the outage.
+        """
+        ends = [
+            JobEnd.of(JobId(job_id), result)
+            for job_id, result in late
+            if not isinstance(result, TEMPORARY_ERRORS)
+        ]
         for has_ended in self._jobs.finish_all(ends):
             DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from cli.valuations.batch_run import BatchRun
 from cli.valuations.predict import connection_options, exit_on_error, fail
 from cli.valuations.printing import TEXTS
-from cli.valuations.texts import outcome, state, translate
+from cli.valuations.texts import form_of, outcome, state, translate
 from client.carprice import CarPriceClient
 from client.models import Batch
 
@@ -347,15 +347,18 @@ def correct(
 def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, language: str) -> None:
     """Print the summary of the batch, its notices and its first errors."""
     verb = "valid" if ended.outcome == "dry_run" else "valued"
+    total = ended.total or ended.done
     summary = translate(
         "summary",
         language,
         outcome=outcome(ended.outcome, language),
         done=ended.done,
-        total=ended.total or ended.done,
+        total=total,
+        rows=form_of("rows", language, ended.done if language == "fr" else total),
         valid=ended.valid,
-        verb=translate(verb, language),
+        verb=form_of(verb, language, ended.valid),
         invalid=ended.invalid,
+        rejected=form_of("rejected", language, ended.invalid),
         failed=ended.failed,
         output=output,
     )

@@ -21,10 +21,12 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "goes-on": "The same command goes on from here.",
         "sending": "sending",
         "row": "row",
-        "summary": "{outcome}: {done} of {total} rows: {valid} {verb}, {invalid} rejected, "
+        "summary": "{outcome}: {done} of {total} {rows}: {valid} {verb}, {invalid} {rejected}, "
         "{failed} failed -> {output}",
-        "valued": "valued",
-        "valid": "valid",
+        "rows": "row|rows",
+        "valued": "valued|valued",
+        "valid": "valid|valid",
+        "rejected": "rejected|rejected",
         "line": "line {line}",
         "cell": "line {line}, {column}",
         "entry": "  {place}: {message}",
@@ -46,10 +48,12 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "goes-on": "La même commande reprendra où elle en est.",
         "sending": "envoi",
         "row": "ligne",
-        "summary": "{outcome} : {done} lignes sur {total} : {valid} {verb}, {invalid} refusées, "
+        "summary": "{outcome} : {done} {rows} sur {total} : {valid} {verb}, {invalid} {rejected}, "
         "{failed} en échec -> {output}",
-        "valued": "estimées",
-        "valid": "valables",
+        "rows": "ligne|lignes",
+        "valued": "estimée|estimées",
+        "valid": "valable|valables",
+        "rejected": "refusée|refusées",
         "line": "ligne {line}",
         "cell": "ligne {line}, {column}",
         "entry": "  {place} : {message}",
@@ -88,6 +92,17 @@ def translate(code: str, language: str, **params: object) -> str:
         for name, value in params.items()
     }
     return TEXTS[language][code].format(**shown)
+
+
+def form_of(code: str, language: str, count: int) -> str:
+    """The singular or plural of a word for a count; in French none is singular, too.
+
+    >>> form_of("rejected", "fr", 1), form_of("rows", "en", 0)
+    ('refusée', 'rows')
+    """
+    singular, plural = TEXTS[language][code].split("|")
+    is_single = count in {0, 1} if language == "fr" else count == 1
+    return singular if is_single else plural
 
 
 def number(value: float, language: str, sign: str = "-") -> str:

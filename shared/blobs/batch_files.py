@@ -27,10 +27,10 @@ import orjson
 
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import BatchManifest, BatchProgress, ResultTable
-from shared.domain.errors import FieldProblem
+from shared.domain.errors import FieldProblem, record_errors
 from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId, CallerId
-from shared.domain.table import Dialect, FileKind
+from shared.domain.table import Dialect, FileKind, known_members
 
 MANIFEST = "manifest.json"
 SOURCE = "source"
@@ -118,11 +118,15 @@ class BatchFiles:
         """The manifest; None for an unknown batch.
 
         That of a workbook or Parquet file has columns only after the file was opened.
+
+        Raises:
+            UnreadableRecord: a newer version wrote it.
         """
         members = self._read(batch_id, MANIFEST)
         if members is None:
             return None
-        manifest = BatchManifest.from_json(members)
+        with record_errors():
+            manifest = BatchManifest.from_json(members)
         table: dict[str, Any] = {}
         if manifest.corrects is not None:
             table = self._read(batch_id, CORRECTED_RECORD) or {}
@@ -130,7 +134,8 @@ class BatchFiles:
             table = self._read(batch_id, TABLE_RECORD) or {}
         if "dialect" not in table:
             return manifest
-        return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
+        with record_errors():
+            return dataclasses.replace(manifest, dialect=Dialect.from_json(table["dialect"]))
 
     def existing_manifest(self, batch_id: BatchId) -> BatchManifest:
         """The manifest; raises `FileNotFoundError` for an unknown batch."""
@@ -168,7 +173,7 @@ class BatchFiles:
         table = self._read(manifest.id, TABLE_RECORD) or {}
         return tuple(
             FieldProblem(pointer, code, **params)
-            for pointer, code, params in table.get("problems", ())
+            for pointer, code, params, *_ in table.get("problems", ())
         )
 
     def write_final(self, batch_id: BatchId, progress: BatchProgress) -> None:
@@ -178,7 +183,8 @@ class BatchFiles:
     def final(self, batch_id: BatchId) -> BatchProgress | None:
         """How the batch ended; None if it has not."""
         members = self._read(batch_id, FINAL)
-        return BatchProgress.from_json(members) if members else None
+        with record_errors():
+            return BatchProgress.from_json(members) if members else None
 
     def write_last_correction(self, batch_id: BatchId, correction: BatchId) -> None:
         """Record the correction of a batch that was accepted last."""
@@ -200,7 +206,10 @@ class BatchFiles:
     def split_state(self, batch_id: BatchId) -> SplitState:
         """How far the file is cut."""
         members = self._read(batch_id, SPLIT)
-        return SplitState(**members) if members else SplitState(0, 0, 0, 0, is_whole=False)
+        if not members:
+            return SplitState(0, 0, 0, 0, is_whole=False)
+        with record_errors():
+            return SplitState(**known_members(SplitState, members))
 
     def reap(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
         """Delete an expired batch; only a tombstone stays."""
@@ -224,13 +233,21 @@ class BatchFiles:
         ]
         self.blobs.remove(batch_id, [*names, SOURCE, TABLE, CORRECTED, SPLIT])
 
+    def has_intermediates(self, batch_id: BatchId) -> bool:
+        """Whether the chunks of an ended batch are kept, so that it can be run again."""
+        return self.blobs.size(batch_id, SPLIT) is not None
+
+    def reopen(self, batch_id: BatchId) -> None:
+        """Make an ended batch an unfinished one."""
+        self.blobs.remove(batch_id, [FINAL])
+
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
         with self.blobs.write(batch_id, name) as blob:
             blob.write(orjson.dumps(members))
 
     def _read(self, batch_id: BatchId, name: str) -> dict[str, Any] | None:
         try:
-            with self.blobs.read(batch_id, name) as blob:
+            with record_errors(), self.blobs.read(batch_id, name) as blob:
                 members: dict[str, Any] = orjson.loads(blob.read())
         except FileNotFoundError:
             return None

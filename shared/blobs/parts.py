@@ -9,7 +9,7 @@ blob is durable before the part is: no part lacks its records.
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgpack
 
@@ -22,6 +22,7 @@ from shared.domain.batch import (
     result_header,
     source_columns,
 )
+from shared.domain.errors import record_errors
 from shared.domain.ids import BatchId
 from shared.domain.notes import AskingSides, NoteCount
 from shared.metrics import PriceHistogram
@@ -99,16 +100,21 @@ def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead 
 def decode_part_head(blob: BinaryIO) -> PartHead:
     """Read the head from an open part; its first section comes next."""
     (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
-    # A part that was written before an update has no notes.
-    counts, lengths, recorded, histogram, *later = msgpack.unpackb(blob.read(length))
-    notes, sides = later or ((), ())
+    with record_errors():
+        return _part_head(msgpack.unpackb(blob.read(length)))
+
+
+def _part_head(values: Sequence[Any]) -> PartHead:
+    # A part of an older version has no notes; further values of a newer one are ignored.
+    counts, lengths, recorded, histogram, *later = values
+    notes, sides, *_ = (*later, (), ())
     return PartHead(
-        RowCounts(*counts),
+        RowCounts(*counts[:3]),
         tuple(lengths),
         recorded,
-        PriceHistogram(*histogram),
-        [NoteCount(field, code, count, tuple(texts)) for field, code, count, texts in notes],
-        AskingSides(*sides),
+        PriceHistogram(*histogram[: len(PriceHistogram._fields)]),
+        [NoteCount.from_list(each) for each in notes],
+        AskingSides(*sides[:3]),
     )
 
 

@@ -79,11 +79,25 @@ class BlobStore(Protocol):
         ...
 
 
+JOBS_FOLDER = "jobs"
+"""Folder of the payloads of jobs beside the batches, whose names are ids."""
+
+
 def open_blob_store(settings: Settings) -> BlobStore:
-    """The store of the settings: a folder, or a bucket if `BLOB_URL` names one."""
+    """The store of the batches: a folder, or a bucket if `BLOB_URL` names one."""
+    return _open_store(settings, "")
+
+
+def open_job_store(settings: Settings) -> BlobStore:
+    """The store of the payloads of jobs, inside that of the batches."""
+    return _open_store(settings, JOBS_FOLDER)
+
+
+def _open_store(settings: Settings, folder: str) -> BlobStore:
     if not settings.blob_url:
-        return LocalBlobStore(settings.batches_path)
+        return LocalBlobStore(settings.batches_path / folder)
     # Imported here: its libraries would slow the start of every process.
     from shared.blobs.s3 import S3BlobStore  # noqa: PLC0415
 
-    return S3BlobStore(settings.blob_url, settings.blob_endpoint_url)
+    url = "/".join(filter(None, [settings.blob_url.rstrip("/"), folder]))
+    return S3BlobStore(url, settings.blob_endpoint_url)

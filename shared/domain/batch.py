@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
-from shared.domain.errors import FieldProblem
+from shared.domain.errors import FieldProblem, check_schema
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import JobState
 from shared.domain.notes import NO_ASKING_PRICES, AskingSides, NoteCount
-from shared.domain.table import Dialect
+from shared.domain.table import Dialect, known_members
 
 
 class BatchOutcome(StrEnum):
@@ -120,6 +120,11 @@ class BatchOptions:
         return self.expected_header or tuple(column for _, column in self.columns)
 
 
+MANIFEST_SCHEMA = 2
+"""Version that a reader of the manifest must know: 1, which is not stated because workers of the
+first release accept no further members, or 2 for files with columns of units."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchManifest:
     """The accepted batch: durable before the caller learns its id, and never changed."""
@@ -143,21 +148,32 @@ class BatchManifest:
     corrects: BatchId | None = None
     """The batch whose rejected rows the file corrects; None for a file of its own."""
 
+    @property
+    def schema(self) -> int:
+        """Version that a reader must know; also the `WorkerRegistry.protocol` that it takes."""
+        return MANIFEST_SCHEMA if self.dialect.has_later_members else 1
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        return members if self.schema == 1 else members | {"schema": self.schema}
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
-        """Rebuild the manifest from `to_json`'s members."""
-        given = members["options"]
+        """Rebuild the manifest from `to_json`'s members; those of a newer version are ignored.
+
+        Raises:
+            NewerRecord: it can only be read by a newer version.
+        """
+        check_schema(members.get("schema", 1), MANIFEST_SCHEMA)
+        given = known_members(BatchOptions, members["options"])
         pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in ("columns", "constants")}
         expected = tuple(given.get("expected_header", ()))
         options = BatchOptions(
             **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
         )
         dialect = Dialect.from_json(members["dialect"])
-        return cls(**members | {"options": options, "dialect": dialect})
+        return cls(**known_members(cls, members) | {"options": options, "dialect": dialect})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -237,20 +253,17 @@ class BatchProgress:
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:
-        """Rebuild the progress from `to_json`'s members."""
+        """Rebuild the progress from `to_json`'s members; those of a newer version are ignored."""
         outcome = BatchOutcome(members["outcome"]) if members["outcome"] else None
         parsed = {
             "state": JobState(members["state"]),
             "outcome": outcome,
-            "counts": RowCounts(**members["counts"]),
-            "notes": tuple(
-                NoteCount(field, code, count, tuple(examples))
-                for field, code, count, examples in members.get("notes", ())
-            ),
-            "asking_sides": AskingSides(*members.get("asking_sides", ())),
+            "counts": RowCounts(**known_members(RowCounts, members["counts"])),
+            "notes": tuple(map(NoteCount.from_list, members.get("notes", ()))),
+            "asking_sides": AskingSides(*members.get("asking_sides", ())[:3]),
             "corrections": tuple(members.get("corrections", ())),
         }
-        return cls(**members | parsed)
+        return cls(**known_members(cls, members) | parsed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

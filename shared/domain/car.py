@@ -110,10 +110,16 @@ class CarFeatures:
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
-        """Rebuild the car from `to_wire`'s list; plain strings become the enums again."""
-        given = dict(zip(FIELD_NAMES, values, strict=True))
+        """Rebuild the car from `to_wire`'s list; plain strings become the enums again.
+
+        Fields that a newer version has appended are ignored; an older one may have fewer.
+
+        Raises:
+            ValueError: a category has a value that this version does not know.
+        """
+        given = dict(zip(FIELD_NAMES, values, strict=False))
         for name, enum in CATEGORIES.items():
-            if given[name] is not None:
+            if given.get(name) is not None:
                 given[name] = enum(given[name])
         return cls(**given)
 

@@ -4,6 +4,8 @@ Every class has a problem `code`; `shared.messages` has its French and English t
 code, with gaps for the error's `params`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 
@@ -71,6 +73,14 @@ class JobNotFound(DomainError, code="job-not-found"):
 
 class JobExpired(DomainError, code="job-expired"):
     """The job existed; its retention time is over."""
+
+
+class JobDeleted(DomainError, code="job-deleted"):
+    """The job existed; its caller has deleted it."""
+
+
+class JobStorageFull(DomainError, code="job-storage-full"):
+    """Memory is nearly full, and this caller's jobs hold most of it."""
 
 
 class JobAlreadyEnded(DomainError, code="job-already-ended"):
@@ -153,12 +163,24 @@ class NoEarlierModel(DomainError, code="no-earlier-model"):
     """No other version was active before `version`: a rollback is not possible."""
 
 
+class DeadLetterNotFound(DomainError, code="dead-letter-not-found"):
+    """No job or step that was given up has this id."""
+
+
+class DeadLetterNotReplayable(DomainError, code="dead-letter-not-replayable"):
+    """What the work needs is gone, or the batch still runs or was corrected since."""
+
+
 class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 
 
 class BrokerNotWritable(BrokerUnavailable, code="broker-not-writable"):
     """The broker answers but cannot store anything: its disk is full or failing."""
+
+
+class BrokerFull(BrokerUnavailable, code="broker-full"):
+    """The broker has only the memory left that ending the accepted work takes."""
 
 
 class QueueFull(DomainError, code="queue-full"):
@@ -181,9 +203,38 @@ class ValuationFailed(DomainError, code="valuation-failed"):
     """A worker reported a failure for this valuation, or it was lost on the way to or from one."""
 
 
+class UnreadableRecord(DomainError, code="unreadable-record"):
+    """A stored record cannot be read by this version: a newer one wrote it, or it is damaged."""
+
+
+class NewerRecord(UnreadableRecord, code="newer-record"):
+    """A stored record says that only a newer version can read it."""
+
+
+def check_schema(written: Any, known: int) -> None:
+    """Raise `NewerRecord` if a record needs a reader of a later version than `known`."""
+    if int(written) > known:
+        raise NewerRecord(written=int(written), known=known)
+
+
+@contextmanager
+def record_errors() -> Iterator[None]:
+    """Raise `UnreadableRecord` where the content of a stored record cannot be understood."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UnreadableRecord(reason=repr(error)) from error
+
+
 class NotAuthenticated(DomainError, code="not-authenticated"):
     """The call carries no valid API key."""
 
 
 class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
+
+
+TEMPORARY_ERRORS = (ModelNotLoaded, BrokerUnavailable, AuditUnavailable, StorageUnavailable)
+"""Errors of the service's surroundings. Work that was accepted waits for their end."""
+
+TEMPORARY_CODES = frozenset(error.code for error in TEMPORARY_ERRORS)

@@ -63,7 +63,12 @@ class Export:
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
-        """Rebuild the export from `to_json`'s members; only the format is required."""
+        """Rebuild the export from `to_json`'s members; only the format is required.
+
+        Raises:
+            TypeError: it has an option that this version does not know, which must not be ignored.
+            ValueError: its format is unknown.
+        """
         return cls(**{**members, "format": ExportFormat(members["format"])})
 
 

@@ -147,7 +147,10 @@ _DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])(\d[.,]\d{1,2}|\d+[.,]0+)(?![.,]?\d)")
 """An engine size, as "1.6" or "1,6"; a whole number as spreadsheets write it."""
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 """A whole number as spreadsheets write it: "208.0"."""
-_PLUS = re.compile(r"(?<=[^\W_])(?:\+(?=\s|$)|\s?\+(?=\s?2\b))")
+_PLUS = re.compile(
+    r"(?<=[^\W_])(?:\+(?=\s|$)|\s?\+(?=\s*$|\s?2\b|\s\d[.,]\d|\s[a-z]?[dt][cds]?i\b))"
+)
+"""A plus that belongs to a name: behind the word, or before the end, a number or an engine."""
 _LETTER_VARIANTS = str.maketrans(
     {
         "ى": "ي",

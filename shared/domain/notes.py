@@ -1,7 +1,7 @@
 """Notes on the rows of a batch: what was ignored or assumed, counted over the file."""
 
-from collections.abc import Iterable
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
 
 MAX_EXAMPLES = 3
 EXAMPLE_MAX_CHARS = 80
@@ -16,6 +16,12 @@ class NoteCount(NamedTuple):
     rows: int
     examples: tuple[str, ...] = ()
     """Up to `MAX_EXAMPLES` different texts of the file."""
+
+    @classmethod
+    def from_list(cls, values: Sequence[Any]) -> Self:
+        """Rebuild a stored count; further values of a newer version are ignored."""
+        field, code, rows, examples, *_ = values
+        return cls(field, code, rows, tuple(examples))
 
 
 class AskingSides(NamedTuple):

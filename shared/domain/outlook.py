@@ -40,9 +40,9 @@ class Depreciation:
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
-        """Rebuild from `to_wire`'s list."""
-        km_per_year, pace, given = values
-        points = tuple(DepreciationPoint(y, km, price, tuple(q)) for y, km, price, q in given)
+        """Rebuild from `to_wire`'s list; further values of a newer version are ignored."""
+        km_per_year, pace, given, *_ = values
+        points = tuple(DepreciationPoint(y, km, price, tuple(q)) for y, km, price, q, *_ in given)
         return cls(km_per_year=km_per_year, pace=Pace(pace), points=points)
 
 
@@ -82,14 +82,16 @@ class Comparable:
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        *values, alike = (getattr(self, name) for name in _COMPARABLE_FIELDS)
-        return [*values, list(map(str, alike))]
+        alike = list(map(str, self.alike))
+        return [alike if name == "alike" else getattr(self, name) for name in _COMPARABLE_FIELDS]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
-        """Rebuild from `to_wire`'s list."""
-        given = dict(zip(_COMPARABLE_FIELDS, values, strict=True))
-        return cls(**given | {"alike": tuple(SimilarityReason(one) for one in given["alike"])})
+        """Rebuild from `to_wire`'s list; further values and reasons of a newer one are ignored."""
+        given = dict(zip(_COMPARABLE_FIELDS, values, strict=False))
+        known = (_REASONS.get(one) for one in given["alike"])
+        return cls(**given | {"alike": tuple(one for one in known if one is not None)})
 
 
+_REASONS = {str(reason): reason for reason in SimilarityReason}
 _COMPARABLE_FIELDS = tuple(field.name for field in dataclasses.fields(Comparable))

@@ -30,6 +30,12 @@ class Detection:
     """The evidence: `given`, `byte-order-mark`, `valid-utf-8`, …"""
 
 
+def known_members(kind: type[Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a stored record that a dataclass or named tuple has; others are newer."""
+    names = getattr(kind, "_fields", None) or [each.name for each in dataclasses.fields(kind)]
+    return {name: members[name] for name in names if name in members}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnMatch:
     """The column of a file that is one of the car's fields."""
@@ -64,6 +70,20 @@ class UnitColumn:
     """The unit that the header of the values states, for rows that state none."""
     usual: str | None
     """The unit of all first rows; None if they differ, or one of them states none."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OtherColumn:
+    """The column that holds a field's value in another unit, where its own column is blank."""
+
+    index: int
+    """Its index in the header, from 0."""
+    unit: str
+    """The unit of its numbers."""
+
+
+LATER_MEMBERS = ("unit_columns", "other_columns")
+"""Members of a dialect that the first release does not know, and does not accept."""
 
 
 class TextForm(NamedTuple):
@@ -103,6 +123,8 @@ class Dialect:
     """Units by field that are stated for a whole column and are not the field's own."""
     unit_columns: Mapping[str, UnitColumn] = dataclasses.field(default_factory=dict)
     """By field: the column with the units of its values. The usual one is in `units`, too."""
+    other_columns: Mapping[str, OtherColumn] = dataclasses.field(default_factory=dict)
+    """By field, the column that is read in the rows in which the field's own is blank."""
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Text of the fields that the caller states for all rows; such a field is in no column."""
     currency: str | None = None
@@ -137,6 +159,11 @@ class Dialect:
         return all(column.usual is not None for column in self.unit_columns.values())
 
     @property
+    def has_later_members(self) -> bool:
+        """Whether the first release cannot read it."""
+        return any(getattr(self, name) for name in LATER_MEMBERS)
+
+    @property
     def is_plain_csv(self) -> bool:
         """Whether the bytes between two delimiters are a cell, as the fast CSV engine expects."""
         return not (self.quoted_lines or self.skip_initial_space or self.misread_as)
@@ -155,23 +182,45 @@ class Dialect:
         return bool(self.header)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready members; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        """JSON-ready members; the inverse of `from_json`.
+
+        Members that the first release does not know are left out if they say nothing: its workers
+        accept no further ones.
+        """
+        members = dataclasses.asdict(self)
+        unused = [name for name in LATER_MEMBERS if not members[name]]
+        return {name: value for name, value in members.items() if name not in unused}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
-        """Rebuild the dialect from `to_json`'s members."""
+        """Rebuild the dialect from `to_json`'s members; those of a newer version are ignored."""
         columns, findings = members["columns"], members["findings"]
-        notices = [each | {"values": tuple(each["values"])} for each in members["notices"]]
+        notices = [
+            known_members(Notice, each) | {"values": tuple(each["values"])}
+            for each in members["notices"]
+        ]
+        asking = members.get("asking")
         parsed = {
             "header": tuple(members["header"]),
             "kind": FileKind(members["kind"]),
-            "columns": {name: ColumnMatch(**match) for name, match in columns.items()},
-            "asking": ColumnMatch(**members["asking"]) if members.get("asking") else None,
+            "columns": {name: _column(match) for name, match in columns.items()},
+            "asking": _column(asking) if asking else None,
             "unit_columns": {
-                name: UnitColumn(**each) for name, each in members.get("unit_columns", {}).items()
+                name: UnitColumn(**known_members(UnitColumn, each))
+                for name, each in members.get("unit_columns", {}).items()
             },
-            "findings": {name: Detection(**found) for name, found in findings.items()},
+            "findings": {
+                name: Detection(**known_members(Detection, found))
+                for name, found in findings.items()
+            },
+            "other_columns": {
+                name: OtherColumn(**known_members(OtherColumn, each))
+                for name, each in members.get("other_columns", {}).items()
+            },
             "notices": tuple(Notice(**each) for each in notices),
         }
-        return cls(**{**members, **parsed})
+        return cls(**known_members(cls, members) | parsed)
+
+
+def _column(members: Mapping[str, Any]) -> ColumnMatch:
+    return ColumnMatch(**known_members(ColumnMatch, members))

@@ -159,16 +159,19 @@ class Estimate:
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
-        """Rebuild the estimate from `to_wire`'s list."""
+        """Rebuild the estimate from `to_wire`'s list; further values of a newer one are ignored."""
         price_mad, quantiles_mad, model_version, model_known, *extras = values
-        explanation, depreciation, comparables = extras
+        missing: list[Any] = [None, None, None]
+        explanation, depreciation, comparables, *_ = extras + missing
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
             model_version=model_version,
             model_known=model_known,
             explanation=explanation
-            and Explanation(explanation[0], tuple(Contribution(*each) for each in explanation[1])),
+            and Explanation(
+                explanation[0], tuple(Contribution(*each[:3]) for each in explanation[1])
+            ),
             depreciation=depreciation and Depreciation.from_wire(depreciation),
             comparables=None
             if comparables is None
@@ -228,17 +231,21 @@ class CarRequest:
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
-        """Rebuild the request from `to_wire`'s list."""
+        """Rebuild the request from `to_wire`'s list; further values of a newer one are ignored.
+
+        Raises:
+            ValueError: it has an extra or a category that this version does not know.
+        """
         car, asking_price_mad, extras, warnings, *names = values
-        match, given, near = names or (Match.EXACT, None, ())
+        match, given, near, *_ = names or (Match.EXACT, None, ())
         return cls(
             car=CarFeatures.from_wire(car),
             asking_price_mad=asking_price_mad,
             extras=tuple(Extra(extra) for extra in extras),
             warnings=tuple(warnings),
             match=Match(match),
-            given=VehicleName(*given) if given else None,
-            suggestions=tuple(VehicleName(*each) for each in near),
+            given=VehicleName(*given[:2]) if given else None,
+            suggestions=tuple(VehicleName(*each[:2]) for each in near),
         )
 
 

@@ -14,14 +14,16 @@ from marshmallow import ValidationError
 
 from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CONVERTED, UNPRICED, CarField, Number
+from shared.fields.kinds.category import MISSPELT, UNPRICED
+from shared.fields.kinds.number import CONVERTED, Number
+from shared.fields.kinds.text import CarField
 from shared.fields.quantities import OPEN_RANGE
 from shared.fields.units import own_unit
 
 MEMO_MAX_VALUES = 100_000
 """Distinct cells of one column that are kept; beyond that, all are dropped."""
 
-READ_CODES = frozenset({CONVERTED, OPEN_RANGE, UNPRICED})
+READ_CODES = frozenset({CONVERTED, MISSPELT, OPEN_RANGE, UNPRICED})
 """Codes of cells that were read, though not as they stand; cells with other codes are ignored."""
 
 NAME_FIELDS = frozenset({"company", "model"})

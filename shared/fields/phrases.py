@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
+
+from rapidfuzz.distance import OSA
 
 from shared.domain.names import fold, fold_script
 
@@ -13,6 +15,8 @@ _ARTICLE = "ال"
 _MIN_LETTERS_AFTER_ARTICLE = 2
 _TRAILING_DIGITS = re.compile(r"(?<=[a-z])\d{1,2}$")
 _LEADING_DIGITS = re.compile(r"\b(\d{1,2})(?=[a-z])")
+_MIN_LETTERS_OF_SLIP = 5
+"""A shorter word is not corrected: one letter is too large a part of it."""
 _MAX_WORDS = 5
 """Words of the longest phrase that is looked up as a whole."""
 
@@ -105,6 +109,43 @@ class PhraseReader:
             at += length
         members = frozenset(member for member in found if member is not None)
         return next(iter(members)) if len(members) == 1 else self._joined.get(members)
+
+    def read_slip(self, folded: str) -> StrEnum | None:
+        """As `read`, with one wrong letter in long words; None if a word may mean several values.
+
+        >>> from shared.fields.spellings import FUEL_PHRASES
+        >>> str(FUEL_PHRASES.read_slip("essance")), FUEL_PHRASES.read_slip("absence")
+        ('Petrol', None)
+        """
+        words = []
+        for word in folded.split(" "):
+            corrected = word if self._is_known(word) else self._near_word(word)
+            if corrected is None:
+                return None
+            words.append(corrected)
+        return self.read(" ".join(words))
+
+    def _is_known(self, word: str) -> bool:
+        return word in self._meanings or word in self._parts or self._is_number(word)
+
+    @cached_property
+    def _parts(self) -> frozenset[str]:
+        """The words of all phrases."""
+        return frozenset(word for phrase in self._meanings for word in phrase.split(" "))
+
+    def _near_word(self, word: str) -> str | None:
+        """The long known word within one error; None if there is none, or they differ in value."""
+        if len(word) < _MIN_LETTERS_OF_SLIP or not word.isalpha():
+            return None
+        near = [
+            known
+            for known in self._meanings
+            if len(known) >= _MIN_LETTERS_OF_SLIP
+            and known.isalpha()
+            and OSA.distance(word, known, score_cutoff=1) <= 1
+        ]
+        is_certain = len({self._meanings[known] for known in near}) == 1
+        return near[0] if is_certain else None
 
     def _is_number(self, word: str) -> bool:
         return self._digits and word.isdecimal() and len(word) <= len("10")

@@ -61,6 +61,18 @@ _ABOUT = re.compile(
     r"|ungefahr|حوالي|تقريبا|~|≈|±)\s*"
 )
 _ABOUT_BEHIND = ("environ", "env.", "env", "approx.", "approx", "تقريبا")
+_ODOMETER_WORDS = re.compile(
+    r"(?<![^\W\d])(?:(?:kilometrage|kms?|mileage|odometer) )?"
+    r"(?:(?:au |du )?compteur|certifie[es]{0,2}"
+    r"|reel[les]{0,3}|verifie[es]{0,2}|garanti[es]{0,2}|exacts?|parcourus?|d'origine|origine"
+    r"|seulement|only|genuine|certified|verified|guaranteed|actual|odometer|kilometrage|mileage"
+    r"|au total|حقيقي[هة]?|مضمون[هة]?|[اأ]صلي[هة]?|فقط|العداد|عداد)(?![^\W\d])"
+)
+"""Words around a distance that do not change it."""
+_DENIAL = re.compile(r"(?<![^\W\d])(?:non|pas|not|sans|change|remplace|neuf|غير)(?![^\W\d])")
+"""Words with which the figure may not be the distance: "non certifié", "compteur changé"."""
+_ODOMETER = "km_driven"
+_EMPTY_BRACKETS = re.compile(r"[(\[]\s*[)\]]|[,;!]+\s*$")
 _ENGINE_SPEED = re.compile(
     r"\s*(?:@|\bat\b|\ba\b|\bbei\b|/)\s*[~+]?\d[\d.,]*"
     r"(?:\s*(?:-|\u2013|to|~|\+/-)\s*\d[\d.,]*)?\s*"
@@ -140,6 +152,8 @@ def read_quantity(
     plain = _without_about(plain_text(text))
     if not _DIGIT.search(plain):
         raise UnreadableQuantity(NOT_A_NUMBER)
+    if rules.field == _ODOMETER:
+        plain = _without_odometer_words(plain)
     unit_of_speed = None
     if rules.at_speed and (speed := _ENGINE_SPEED.search(plain)) and _states_speed(speed):
         plain = plain[: speed.start()].strip()
@@ -160,6 +174,14 @@ def _without_about(text: str) -> str:
         word = next(word for word in _ABOUT_BEHIND if text.endswith(word))
         text = text.removesuffix(word).rstrip()
     return text
+
+
+def _without_odometer_words(text: str) -> str:
+    """The text without words like "au compteur" and "(certifié)"; as it is if it denies them."""
+    if _DENIAL.search(text):
+        return text
+    bare = _EMPTY_BRACKETS.sub("", _ODOMETER_WORDS.sub(" ", text))
+    return text if bare == text else " ".join(bare.split()).strip(" :-,")
 
 
 def _states_speed(speed: re.Match[str]) -> bool:

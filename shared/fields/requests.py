@@ -8,11 +8,19 @@ from marshmallow import ValidationError
 
 from shared.domain.car import USUALLY_STATED, CarFeatures, mileage_warning_code
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.names import fold_name
 from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import CarField
-from shared.fields.shapes import CORE_FIELDS, member_pointer, named_field, shape_problems
+from shared.fields.kinds.category import MISSPELT
+from shared.fields.kinds.text import CarField
+from shared.fields.shapes import (
+    CORE_FIELDS,
+    NAME_MAX_CHARS,
+    member_pointer,
+    named_field,
+    shape_problems,
+)
 from shared.vehicles.names import display_names, read_names
 
 
@@ -153,12 +161,31 @@ def _find_problems(body: Mapping[str, Any], pointer: str) -> list[FieldProblem]:
         CAR_REQUEST_SCHEMA.load(body)
     except ValidationError as error:
         broken: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-        return [
+        problems = [
             FieldProblem(f"{pointer}/{name}", code, field=name, value=body.get(name))
             for name, codes in broken.items()
             for code in codes
         ]
+        return [_names_in_one(problem, body) for problem in problems]
     raise AssertionError("the schema accepts what the quick loader refuses")
+
+
+_OTHER_NAME = {"company": "model", "model": "company"}
+
+
+def _names_in_one(problem: FieldProblem, body: Mapping[str, Any]) -> FieldProblem:
+    """The problem of a missing brand or model, if the other one holds both: "Dacia Logan"."""
+    name = problem.params["field"]
+    text = body.get(_OTHER_NAME.get(name, ""))
+    if problem.code != "required" or not isinstance(text, str) or len(text) > NAME_MAX_CHARS:
+        return problem
+    try:
+        reading = read_names(None, fold_name(text))
+    except NamesMissing:
+        return problem
+    if reading.match not in {Match.EXACT, Match.ALIAS}:  # "Logan" holds no brand
+        return problem
+    return FieldProblem(problem.pointer, "names-in-one", field=name, value=text)
 
 
 def _warnings(loaded: LoadedFields, body: Mapping[str, Any], pointer: str) -> list[dict[str, Any]]:
@@ -172,7 +199,10 @@ def _warnings(loaded: LoadedFields, body: Mapping[str, Any], pointer: str) -> li
     ]
     # In the order of the fields, whatever the order of the members.
     for name, code in sorted(loaded.remarks, key=lambda remark: _FIELD_ORDER[remark[0]]):
-        warnings.append({"pointer": f"{pointer}/{name}", "code": code})
+        warning = {"pointer": f"{pointer}/{name}", "code": code}
+        warnings.append(
+            warning | {"read_as": str(loaded.given[name])} if code == MISSPELT else warning
+        )
     if more := len(loaded.unknown) - len(named):
         warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
     return warnings

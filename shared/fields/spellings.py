@@ -30,7 +30,7 @@ FUEL_PHRASES = PhraseReader(
         Fuel.DIESEL: (
             "diesel, gasoil, gas oil, gazole, gasoleo, gasolio, gazoil, gaz oil, mazout, mazot, "
             "dies, dizel, motorina, olej napedowy, tdi, hdi, bluehdi, dci, cdi, crdi, tdci, ديزل, "
-            "مازوت, المازوت, ڭازوال, غازوال, كازوال, ديازيل, سولار"
+            "مازوت, المازوت, مازوط, المازوط, مازووت, كازوايل, ڭازوال, غازوال, كازوال, ديازيل, سولار"
         ),
         Fuel.HYBRID: (
             "hybride, hybrid, hybrids, hybrida, hibrido, hibrida, ibrida, ibrido, hev, phev, "

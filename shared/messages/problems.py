@@ -30,6 +30,20 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Tâche déjà terminée", "La tâche {id} est terminée : rien à annuler."),
         "en": ("Job already ended", "Job {id} has ended: there is nothing to cancel."),
     },
+    "dead-letter-not-found": {
+        "fr": ("Travail introuvable", "Aucun travail abandonné n'a l'identifiant {id}."),
+        "en": ("Dead letter not found", "No work that was given up has the id {id}."),
+    },
+    "dead-letter-not-replayable": {
+        "fr": (
+            "Reprise impossible",
+            "Les données de {id} ne sont plus là, ou son fichier est en cours ou corrigé depuis.",
+        ),
+        "en": (
+            "Cannot be replayed",
+            "The data of {id} are gone, or its batch is running or was corrected since.",
+        ),
+    },
     "idempotency-conflict": {
         "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
         "en": ("Idempotency-Key already used", "This key came before with another body."),
@@ -98,6 +112,50 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "audit-unavailable": {
         "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
         "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),
+    },
+    "broker-full": {
+        "fr": (
+            "Mémoire pleine",
+            "Le reste de la mémoire est réservé au travail déjà accepté ; réessayez bientôt.",
+        ),
+        "en": (
+            "Memory full",
+            "The rest of the memory is reserved for work already accepted; try again soon.",
+        ),
+    },
+    "job-storage-full": {
+        "fr": (
+            "Trop de tâches conservées",
+            "Vos tâches occupent l'essentiel de la mémoire : attendez, ou supprimez des tâches.",
+        ),
+        "en": (
+            "Too many jobs kept",
+            "Your jobs hold most of the memory: wait, or delete some that have ended.",
+        ),
+    },
+    "job-deleted": {
+        "fr": ("Tâche supprimée", "La tâche {id} a été supprimée à la demande de son auteur."),
+        "en": ("Job deleted", "The job {id} was deleted on its caller's request."),
+    },
+    "unreadable-record": {
+        "fr": (
+            "Enregistrement illisible",
+            "Une version plus récente du service l'a écrit, ou il est endommagé.",
+        ),
+        "en": (
+            "Unreadable record",
+            "A newer version of the service wrote it, or it is damaged.",
+        ),
+    },
+    "newer-record": {
+        "fr": (
+            "Enregistrement d'une version plus récente",
+            "Cette version du service ne peut pas le lire ; réessayez après la mise à jour.",
+        ),
+        "en": (
+            "Record of a newer version",
+            "This version of the service cannot read it; try again after the update.",
+        ),
     },
     "valuation-failed": {
         "fr": ("Estimation impossible", "L'estimation a échoué ; l'incident est consigné."),

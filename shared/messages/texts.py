@@ -9,7 +9,9 @@ from typing import Any, Literal
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import READ_CODES
-from shared.fields.kinds import CarField, Category, FoldedText, Number
+from shared.fields.kinds.category import MISSPELT, Category
+from shared.fields.kinds.number import Number
+from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
@@ -44,6 +46,12 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "out-of-range": _EXPECTED,
     "unknown-category": _EXPECTED,
+    "names-in-one": {
+        "fr": "Champ « {label} » obligatoire : {value} semble contenir la marque et le modèle ; "
+        "mettez-les dans « Marque » (company) et « Modèle » (model).",
+        "en": "{label} is required: {value} seems to hold brand and model; write the brand in "
+        "company and the model in model.",
+    },
     "brand-not-found": {
         "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
         "en": "{label}: no known brand in {value}; write it before the model.",
@@ -89,6 +97,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "{label}: {value} does not change the price, for lack of comparable listings; such "
         "a car is worth less.",
     },
+    "misspelt": {
+        "fr": "Champ « {label} » : {value} lu comme {read_as}, faute de frappe supposée.",
+        "en": "{label}: {value} was read as {read_as}; taken for a typing error.",
+    },
     "open-range": {
         "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
         "en": "{label}: the open range {value} was read as its bound.",
@@ -126,6 +138,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "moins.",
         "en": "No effect on the price, for lack of comparable listings: a damaged car is worth "
         "less.",
+    },
+    "misspelt": {
+        "fr": "Faute de frappe supposée : lu comme {read_as}.",
+        "en": "Taken for a typing error: read as {read_as}.",
     },
     "open-range": {
         "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",
@@ -218,6 +234,10 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "fr": "Au plus {maximum} voitures par tâche (reçu : {count}) ; utilisez /batches.",
         "en": "At most {maximum} cars a job (got {count}); use /batches.",
     },
+    "repeated-member": {
+        "fr": "Membre donné deux fois : laquelle de ses valeurs compte ? Gardez-en une.",
+        "en": "Member given twice: which of its values counts? Keep one.",
+    },
     "empty-body": {
         "fr": "Le corps de la requête est vide ; un objet JSON est attendu.",
         "en": "The body is empty; a JSON object is expected.",
@@ -251,6 +271,13 @@ INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
         "en": "Refused header; expected {expected}.",
     },
 }
+
+
+UNKNOWN_CODE: dict[Language, str] = {
+    "fr": "Remarque « {code} » d'une version plus récente du service.",
+    "en": "Remark '{code}' of a newer version of the service.",
+}
+"""Text of a stored code that this version does not know."""
 
 
 def expected(field: CarField, language: Language) -> str:
@@ -309,6 +336,8 @@ def _translated(name: str, text: Any, language: Language) -> Any:
         return text
     if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
         return f"ligne {place[1]}, colonne {place[2]}"
+    if name == "known" and text == "none":
+        return "aucun"
     if name == "expected":
         for rule, french in FRENCH_RULES:
             text = rule.sub(french, text)
@@ -335,6 +364,7 @@ def describe_field_error(field: CarField, code: str, value: Any, language: Langu
         expected=expected(field, language),
         value=quote(value, language),
         example=quote(f"{field.example} {field.unit}", language),
+        read_as="…",
     )
 
 
@@ -343,16 +373,31 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
     if error["field"] is not None:
         field = CAR_FIELDS[error["field"]]
         return describe_field_error(field, error["code"], error["value"], language)
-    return ROW_MESSAGES[error["code"]][language].format_map(_Quoted(error, language))
+    texts = ROW_MESSAGES.get(error["code"], UNKNOWN_CODE)
+    return texts[language].format_map(_Quoted(error, language))
 
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    return _note_template(field, code, language).replace(_VALUE, quote(value, language))
+    note = _note_template(field, code, language)
+    if code == MISSPELT:
+        note = note.replace(_READ_AS, _corrected_word(CAR_FIELDS[field], value, language))
+    return note.replace(_VALUE, quote(value, language))
 
 
-_VALUE = "\0"
-"""Stands for the cell in `_note_template`."""
+def _corrected_word(field: CarField, value: str, language: Language) -> str:
+    """What a misspelt word was read as."""
+    member = field.member_of_slip(value) if isinstance(field, Category) else None
+    return "…" if member is None else choice_name(str(member), language)
+
+
+def choice_name(choice: str, language: Language) -> str:
+    """A value of a category for people."""
+    return FRENCH_CHOICES[choice] if language == "fr" else choice
+
+
+_VALUE, _READ_AS = "\0", "\1"
+"""Stand for the cell, and what it was read as, in `_note_template`."""
 
 
 @lru_cache(maxsize=1024)
@@ -360,7 +405,10 @@ def _note_template(field: str, code: str, language: Language) -> str:
     """The note on a cell of an optional field, whose bounds never change."""
     car_field = CAR_FIELDS[field]
     message = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
-        label=car_field.label(language), expected=expected(car_field, language), value=_VALUE
+        label=car_field.label(language),
+        expected=expected(car_field, language),
+        value=_VALUE,
+        read_as=_READ_AS,
     )
     if code in READ_CODES:
         return message
@@ -372,7 +420,9 @@ def describe(problem: FieldProblem, language: Language) -> str:
     field = CAR_FIELDS.get(problem.params.get("field", ""))
     if field is not None:
         return describe_field_error(field, problem.code, problem.params.get("value"), language)
-    return INPUT_MESSAGES[problem.code][language].format_map(_Quoted(problem.params, language))
+    texts = INPUT_MESSAGES.get(problem.code, UNKNOWN_CODE)
+    params = {"code": problem.code, **problem.params}
+    return texts[language].format_map(_Quoted(params, language))
 
 
 def describe_warning(
@@ -391,9 +441,13 @@ def describe_warning(
     if field is not None:
         params |= {"expected": expected(field, language), "label": field.label(language)}
     code = warning["code"]
+    if code == MISSPELT:
+        params["read_as"] = choice_name(str(warning["read_as"]), language)
     if model_known and code == "name-ambiguous":
         code = "name-partly-read"
-    return WARNING_MESSAGES[code][language].format_map(_Quoted(params, language))
+    # A stored warning may have a code of a newer version.
+    texts = WARNING_MESSAGES.get(code, UNKNOWN_CODE)
+    return texts[language].format_map(_Quoted(params, language))
 
 
 def format_more_count(count: int, language: Language) -> str:

@@ -9,9 +9,10 @@ import msgpack
 import orjson
 
 from shared.domain import errors
-from shared.domain.errors import DomainError, ValuationFailed
+from shared.domain.errors import DomainError, UnreadableRecord, ValuationFailed, record_errors
 from shared.domain.ids import BatchId, JobId, ValuationId, new_id
 from shared.domain.valuation import Estimate
+from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, TaskName
 from shared.redis.connections import (
@@ -69,8 +70,8 @@ def push_reply(
 
 def unpack_reply(packed: bytes) -> tuple[str, list[RequestResult]]:
     """Id of the micro-batch, and id and result of its requests."""
-    group_id, answered = msgpack.unpackb(packed)
-    return group_id, [_from_wire(*each) for each in answered]
+    group_id, answered, *_ = msgpack.unpackb(packed)
+    return group_id, [_from_wire(*each[:3]) for each in answered]
 
 
 def _to_wire(valuation_id: ValuationId, result: EstimateResult) -> list[Any]:
@@ -82,16 +83,29 @@ def _to_wire(valuation_id: ValuationId, result: EstimateResult) -> list[Any]:
 def _from_wire(
     valuation_id: ValuationId, estimate: list[Any] | None, code: str | None
 ) -> RequestResult:
-    return valuation_id, Estimate.from_wire(estimate) if estimate else error_from_code(code or "")
+    if not estimate:
+        return valuation_id, error_from_code(code or "")
+    try:
+        with record_errors():
+            return valuation_id, Estimate.from_wire(estimate)
+    except UnreadableRecord as error:
+        RECORDS_UNREADABLE.labels(record="reply").inc()
+        return valuation_id, error
 
 
 def error_from_code(code: str) -> DomainError:
     """The domain error that a worker reported by its code."""
-    for kind in (errors.ModelNotLoaded, errors.AuditUnavailable, errors.BrokerUnavailable):
+    for kind in _REPORTED_ERRORS:
         if kind.code == code:
             return kind()
     return ValuationFailed(reason=code)
 
+
+_REPORTED_ERRORS: tuple[type[DomainError], ...] = (
+    *errors.TEMPORARY_ERRORS,
+    errors.UnreadableRecord,
+    errors.NewerRecord,
+)
 
 _NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 """Last part of the body of every task message: no further tasks."""

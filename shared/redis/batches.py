@@ -1,22 +1,24 @@
 """The ledger of batches in Redis: steps, leases and counters, each change one atomic script."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
 from shared.redis import batch_scripts, keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.job_scripts import ALLOW_OOM
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
 
 OVERDUE_LIMIT = 64
+FAILURES_TTL_S = 86_400
 ROW_REJECTED = "row-rejected"
 """Error of a batch that ends at its first rejected row, as requested."""
 
@@ -79,7 +81,7 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(batch_scripts.HEAD + source)
+            name: client.register_script(ALLOW_OOM + batch_scripts.HEAD + source)
             for name, source in vars(batch_scripts).items()
             if name.isupper() and name != "HEAD"
         }
@@ -180,6 +182,27 @@ class BatchLedger:
         """Have the step sent again after a delay."""
         self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
 
+    def record_failure(self, batch_id: BatchId, step: str, reason: str) -> None:
+        """Keep the kind of the last failure of a step, for its dead letter."""
+        name = keys.batch_failures(batch_id)
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hset(name, step, reason)
+            pipeline.expire(name, FAILURES_TTL_S)
+            pipeline.execute()
+
+    def last_failure(self, batch_id: BatchId, step: str) -> str:
+        """The kind of the last failure of a step; empty if no attempt ended."""
+        with broker_errors():
+            reason = self._client.hget(keys.batch_failures(batch_id), step)
+        return reason.decode() if reason else ""
+
+    def forget(self, batch_id: BatchId) -> None:
+        """Remove the ledger of a batch; the next sweep restores it from the blobs."""
+        own = (keys.batch, keys.batch_chunks, keys.batch_leases, keys.batch_attempts)
+        with broker_errors():
+            self._client.delete(*(key(batch_id) for key in own), keys.BATCH_SCAN_MARKER)
+
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Renew the lease of a running step."""
         with broker_errors():
@@ -196,13 +219,21 @@ class BatchLedger:
         steps = self._run("OVERDUE", batch_id, self._clock(), *limits, batch_id)
         return [step.decode() for step in steps]
 
-    def expire_all_leases(self) -> int:
-        """Make all leased steps overdue, for when no worker is left; return their number."""
+    def expire_leases(self, waiting: Collection[tuple[str, str]]) -> int:
+        """Make the leased steps overdue that no message stands for; return their number.
+
+        Args:
+            waiting: batch and step of the messages on the queues; no worker holds any.
+        """
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():
                 leases = keys.batch_leases(batch_id)
-                steps = self._client.zrange(leases, 0, -1)
+                steps = [
+                    step
+                    for step in self._client.zrange(leases, 0, -1)
+                    if (batch_id, step.decode()) not in waiting
+                ]
                 if steps:
                     self._client.zadd(leases, dict.fromkeys(steps, self._clock()), xx=True)
                 released += len(steps)
@@ -252,13 +283,14 @@ def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
         return float(stored[name]) if name in stored else None
 
     outcome = stored.get(b"outcome", b"").decode()
-    return BatchProgress(
-        state=JobState(stored[b"state"].decode()),
-        outcome=BatchOutcome(outcome) if outcome else None,
-        counts=RowCounts(number(b"valid"), number(b"invalid"), number(b"failed")),
-        total=number(b"total") if b"total" in stored else None,
-        started_at=seconds(b"started_at"),
-        finished_at=seconds(b"finished_at"),
-        cancel_requested=stored.get(b"cancel_requested") == b"1",
-        error=stored.get(b"error", b"").decode() or None,
-    )
+    with record_errors():
+        return BatchProgress(
+            state=JobState(stored[b"state"].decode()),
+            outcome=BatchOutcome(outcome) if outcome else None,
+            counts=RowCounts(number(b"valid"), number(b"invalid"), number(b"failed")),
+            total=number(b"total") if b"total" in stored else None,
+            started_at=seconds(b"started_at"),
+            finished_at=seconds(b"finished_at"),
+            cancel_requested=stored.get(b"cancel_requested") == b"1",
+            error=stored.get(b"error", b"").decode() or None,
+        )

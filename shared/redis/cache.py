@@ -140,7 +140,7 @@ class EstimateCache:
         """Read an entry; one that cannot be read counts as absent and will be overwritten."""
         model_version, car, extras = wanted
         try:
-            expires_at, wire = msgpack.unpackb(packed)
+            expires_at, wire, *_ = msgpack.unpackb(packed)
             estimate = Estimate.from_wire(wire)
         except Exception as error:  # noqa: BLE001 - whatever the bytes are
             CACHE_FAILURES.labels(operation="read").inc()

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.domain.errors import BrokerNotWritable, BrokerUnavailable
+from shared.domain.errors import BrokerFull, BrokerNotWritable, BrokerUnavailable
 
 RedisClient: TypeAlias = Any
 """A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
@@ -58,14 +58,14 @@ def broker_errors() -> Iterator[None]:
     except REDIS_ERRORS as error:
         raise BrokerUnavailable(reason=str(error)) from error
     except redis.OutOfMemoryError as error:
-        raise BrokerUnavailable(reason="the broker is out of memory") from error
+        raise BrokerFull(reason="the broker is out of memory") from error
     except redis.ReadOnlyError as error:
         raise BrokerUnavailable(reason="the broker may only be read") from error
     except redis.ResponseError as error:
+        if "OOM" in str(error):
+            raise BrokerFull(reason=str(error)) from error
         if "MISCONF" in str(error):
             raise BrokerNotWritable(reason=str(error)) from error
-        if "OOM" in str(error):
-            raise BrokerUnavailable(reason=str(error)) from error
         raise
 
 
@@ -101,7 +101,7 @@ class ConnectionCache:
             connection = self._idle.pop()
         except IndexError:
             return self._pool.get_connection()
-        if _has_unread_data(connection):
+        if has_unread_data(connection):
             connection.disconnect()
         return connection
 
@@ -115,7 +115,7 @@ class ConnectionCache:
         self._pool.release(connection)
 
 
-def _has_unread_data(connection: Any) -> bool:
+def has_unread_data(connection: Any) -> bool:
     """Whether the server has closed a connection or sent data without a request."""
     socket = connection._sock  # noqa: SLF001 - the connection's own check takes five times as long
     if socket is None:  # it connects as it sends

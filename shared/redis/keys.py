@@ -16,7 +16,10 @@ job = (PREFIX + "job:{}").format
 """Hash of one job."""
 
 job_tombstone = (PREFIX + "job-seen:{}").format
-"""The job's caller; kept longer than the job, so that "expired" and "never existed" differ."""
+"""The job's caller; kept longer than the job, so that "expired" and "never existed" differ. After
+the caller has deleted the job, `DELETED_MARK` follows."""
+
+DELETED_MARK = "\0deleted"
 
 
 OPEN_JOBS = f"{PREFIX}jobs:open"
@@ -24,6 +27,20 @@ OPEN_JOBS = f"{PREFIX}jobs:open"
 
 JOB_ORDER = f"{PREFIX}jobs:order"
 """Sorted set of the jobs that have not ended, by the time they were accepted."""
+
+OPEN_USAGE = f"{PREFIX}jobs:open-usage"
+"""Hash of what the open jobs take up: `need`, bytes that ending all of them may take; by caller
+`n:`, `m:` and `d:`, their number, bytes in Redis with those needed, and bytes in the blob store."""
+
+ended_usage = (PREFIX + "jobs-kept-of:{}").format
+"""Hash of what a caller's ended jobs take up: `m:` and `d:` as in `OPEN_USAGE`, by the Unix time
+until which they count."""
+
+USAGE_RECOUNT_MARKER = f"{PREFIX}jobs:recounted"
+"""Exists for a while after the usage of the open jobs was counted again."""
+
+PAYLOAD_SCAN_MARKER = f"{PREFIX}jobs:payloads-scanned"
+"""Exists for a while after the payloads of jobs in the blob store were scanned."""
 
 ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended jobs and batches are published."""
@@ -84,8 +101,35 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 
+OWNERS = f"{PREFIX}owners"
+"""Sorted set of the processes that hold work, by the broker's time of their last heartbeat."""
+
+OWNER_WORK = f"{PREFIX}owner-work"
+"""Hash of what each owner carries out under a claim: the message and the time of the claim."""
+
+owner_channel = (PREFIX + "owner:{}").format
+"""Channel to which an owner is subscribed while it lives; nothing is published on it."""
+
+popped = (PREFIX + "popped:{}").format
+"""List of the last messages that an owner took from its queue, newest first."""
+
+unacked = (PREFIX + "unacked:{}").format
+"""Kombu's hash of the messages that an owner has taken and not acknowledged."""
+
+unacked_index = (PREFIX + "unacked-index:{}").format
+"""Kombu's sorted set of the tags in `unacked`, by the time at which they were taken."""
+
+DEAD_LETTERS = f"{PREFIX}dead-letters"
+"""Sorted set of the dead letters by the time at which the work was given up."""
+
+dead_letter = (PREFIX + "dead-letter:{}").format
+"""Hash of one dead letter."""
+
+batch_failures = (PREFIX + "batch-failures:{}").format
+"""Hash of the kind of the last failure of each step of a batch."""
+
 audit_claim = (PREFIX + "audit-claim:{}").format
-"""Hash of a message: when a worker first and last claimed its audit records, and `done`."""
+"""Hash of a message: when a worker first and last claimed its audit records, who, and `done`."""
 
 completions = (PREFIX + "completions:{}").format
 """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""

@@ -15,6 +15,15 @@ HEARTBEAT_TIMEOUT_S = 15.0
 
 HEARTBEAT_RETENTION_S = 3600.0
 
+PROTOCOL = 2
+"""Number of the formats that this release reads: 2 since job payloads may lie in the blob store and
+stored records carry a schema version. Workers that announce none read the formats of number 1."""
+
+OLDEST_PROTOCOL = 1
+
+PROTOCOL_CACHE_S = 2.0
+"""How long `WorkerRegistry.protocol` returns the same number without asking the broker."""
+
 ENQUEUED_AT_HEADER = "enqueued_at"
 """Message header with the Unix time at which the message was sent."""
 
@@ -25,6 +34,8 @@ class WorkerRegistry:
     def __init__(self, client: RedisClient, clock: Clock = time.time) -> None:
         self._client = client
         self._clock = clock
+        self._protocol = OLDEST_PROTOCOL
+        self._protocol_read_at = float("-inf")
 
     def heartbeat(self, name: str, queues: Iterable[str]) -> None:
         """Record a heartbeat of the worker `name`, which serves `queues`.
@@ -34,7 +45,7 @@ class WorkerRegistry:
         now = self._clock()
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.zadd(keys.WORKERS, {f"{','.join(sorted(queues))}|{name}": now})
+            pipeline.zadd(keys.WORKERS, {_member(name, queues): now})
             pipeline.zremrangebyscore(keys.WORKERS, "-inf", now - HEARTBEAT_RETENTION_S)
             pipeline.execute()
 
@@ -57,7 +68,7 @@ class WorkerRegistry:
     def unregister(self, name: str, queues: Iterable[str]) -> None:
         """Remove the heartbeat of a worker that stops."""
         with broker_errors():
-            self._client.zrem(keys.WORKERS, f"{','.join(sorted(queues))}|{name}")
+            self._client.zrem(keys.WORKERS, _member(name, queues))
 
     def live_counts(self) -> Mapping[str, int]:
         """Number of live workers by queue."""
@@ -69,6 +80,26 @@ class WorkerRegistry:
             queue for member in members for queue in member.decode().split("|")[0].split(",")
         )
         return {str(queue): counts[str(queue)] for queue in QueueName}
+
+    def protocol(self) -> int:
+        """The newest formats that every live worker reads; `PROTOCOL` says what the numbers mean.
+
+        A writer uses a format only if this is at least the format's number. If no worker is alive,
+        the workers of the last hour decide; without any it is the oldest number, which every
+        worker reads.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
+        now = self._clock()
+        if not 0 <= now - self._protocol_read_at < PROTOCOL_CACHE_S:
+            with broker_errors():
+                found = self._client.zrange(keys.WORKERS, 0, -1, withscores=True)
+            live = [member for member, at in found if at >= now - HEARTBEAT_TIMEOUT_S]
+            announced = map(_protocol_of, live or [member for member, _ in found])
+            self._protocol = min(announced, default=OLDEST_PROTOCOL)
+            self._protocol_read_at = now
+        return self._protocol
 
     def waiting(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
         """Messages by queue, and age of the oldest message by queue, seconds."""
@@ -95,6 +126,20 @@ class WorkerRegistry:
             return 0.0
         sent_at = json.loads(message)["headers"].get(ENQUEUED_AT_HEADER)
         return max(0.0, self._clock() - sent_at) if sent_at else 0.0
+
+
+def _member(name: str, queues: Iterable[str]) -> str:
+    """The member of the sorted set of heartbeats that stands for a worker.
+
+    Its queues, its name and its protocol, separated by `|`. Workers of the first protocol write no
+    third part, and read the node name up to the last colon of the rest.
+    """
+    return f"{','.join(sorted(queues))}|{name}|{PROTOCOL}"
+
+
+def _protocol_of(member: bytes) -> int:
+    _, _, number = member.decode().split("|", 1)[1].partition("|")
+    return int(number) if number.isdigit() else OLDEST_PROTOCOL
 
 
 def _node_of(member: bytes) -> str:

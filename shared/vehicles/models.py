@@ -10,6 +10,8 @@ from shared.domain.reading import MAX_SUGGESTIONS, Match
 from shared.vehicles.arabic import may_name
 from shared.vehicles.catalogue import Brand, compact, digits_of, is_run_together
 from shared.vehicles.designations import MERCEDES, designated
+from shared.vehicles.electric import other_motor
+from shared.vehicles.several import is_year, other_models, two_classes
 from shared.vehicles.similar import (
     LONG_NAME,
     completions,
@@ -18,13 +20,13 @@ from shared.vehicles.similar import (
     lookalike,
     similar_models,
 )
+from shared.vehicles.versions import COUNTED, GENERATION_WORDS, ROMAN, VERSION_WORDS
 
 MAX_WORDS = 10
 """Further words of a text are not looked at."""
 _MAX_NAME_WORDS = 4
 _MIN_REST_LETTERS = 3
-_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
-_GENERATION_WORDS = frozenset({"mk", "gen", "generation"})
+_TWO_LETTERS = 2
 _GENERATION = re.compile(r"(?:mk|gen)(\d{1,2})")
 _FACELIFT = re.compile(r"([6-9])\.5")
 """A generation after its facelift, as in "golf 7.5"; smaller numbers are engine sizes."""
@@ -32,11 +34,6 @@ _MAX_GENERATION = 99
 _VOWELS = re.compile(r"[aeiouy]")
 _ZEROS = re.compile(r"(?<=\d)o+|o+(?=\d)")
 """Letters O among digits."""
-_COUNTED = frozenset(
-    {"portes", "porte", "p", "places", "place", "pl", "cv", "ch", "hp", "vitesses", "vitesse"}
-    | {"doors", "door", "seats", "seater", "cylindres"}
-)
-"""A number before one of these words counts something."""
 _SUFFIXED_NUMBER = re.compile(r"(\d{3,4})([a-z]{1,6})")
 """A number with the version attached, as "208gti"."""
 _SAME_CAR_VERSIONS = frozenset({"vogue"})
@@ -45,18 +42,6 @@ _ATTACHED_VERSIONS = frozenset({"plus"})
 """Words that follow a version, too: "golf 7 carat plus" is no Golf Plus."""
 _LINES = frozenset({"sport", "pack", "line", "performance"})
 """A letter before one of these words belongs to it: "M Sport" is no model."""
-VERSION_WORDS = frozenset({
-    "active", "adventure", "allure", "ambiente", "ambition", "automatique", "avantgarde", "brabus",
-    "business", "cc", "city", "classic", "comfort", "confort", "cool", "cosmo", "coupe",
-    "cross", "cup", "dynamic", "edition", "elegance", "elite", "essence", "exclusive",
-    "executive", "express", "family", "feel", "flair", "gl", "gls", "glx", "gt", "gtd", "gte",
-    "gti", "gtl", "high", "hybrid", "intens", "life", "line", "lounge", "luxe", "luxury",
-    "max", "maxi", "mini", "nav", "note", "one", "pack", "plus", "pop", "premium", "prestige",
-    "privilege", "pro", "pulse", "rs", "sedan", "shine", "signature", "spirit", "sport",
-    "sports", "star", "street", "style", "sw", "tech", "techno", "titanium", "trend", "up",
-    "urban", "van", "vogue", "wind", "zen",
-})  # fmt: skip
-"""Words that name versions, even if a model has the same name."""
 
 
 class ModelReading(NamedTuple):
@@ -72,8 +57,34 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
     """The reading of a text that is, or begins with, a known name; None if it does neither.
 
     Words after the name may be a slip of a longer name ("range rover evqoue"), name another model,
-    or be a generation that does not exist; all others are taken for the version.
+    tell an electric car, or be a generation that does not exist; all others are taken for the
+    version.
     """
+    if classes := two_classes(brand, text):
+        return ModelReading(text, Match.AMBIGUOUS, _some(classes))
+    reading = _begin_known(brand, text)
+    if reading is None or reading.match is not Match.ALIAS:
+        return reading
+    words = text.split(" ")[:MAX_WORDS]
+    if others := other_models(brand, reading.name, words):
+        name = _certain_name(brand, reading.name, others) or text
+        return ModelReading(name, Match.AMBIGUOUS, _some([reading.name, *others]))
+    meant = other_motor(brand, reading.name, words[1:])
+    if meant == reading.name:
+        return ModelReading(meant, Match.AMBIGUOUS, (meant,))
+    return reading if meant is None else ModelReading(meant, Match.ALIAS)
+
+
+def _certain_name(brand: Brand, name: str, others: Sequence[str]) -> str | None:
+    """The model that is certain although other models are named; None if none is."""
+    base = _without_generation(brand, name)
+    if all(_without_generation(brand, other) == base for other in others):
+        return base  # "golf 6 7"
+    return name if all(is_year(brand, other) for other in others) else None  # "308 2008"
+
+
+def _begin_known(brand: Brand, text: str) -> ModelReading | None:
+    """As `find_known`, without a look at other cars and motors behind the name."""
     if (name := _spelled(brand, text)) is not None:
         is_name = compact(text) in brand.exact
         return ModelReading(name, Match.EXACT if is_name else Match.ALIAS)
@@ -113,12 +124,20 @@ def _suffixed_number(brand: Brand, words: Sequence[str]) -> ModelReading | None:
     return _with_rest(brand, name, [found[1]], [found[2], *words[1:]])
 
 
+def _lettered_names(brand: Brand, spelling: str, word: str) -> list[str]:
+    """Models whose name is a number and one letter that two letters may mean: "500 lx"."""
+    if not spelling.isdigit() or len(word) != _TWO_LETTERS or word in VERSION_WORDS:
+        return []
+    longer = {each[-1]: each for each in brand.longer.get(spelling, ()) if each[:-1] == spelling}
+    return [brand.spellings[longer[letter]] for letter in word if letter in longer]
+
+
 def _is_count(word: str, rest: Sequence[str]) -> bool:
     """Whether a number or letter belongs to the next word: "3 portes" is no generation."""
     if not rest:
         return False
     if word.isdigit():
-        return rest[0] in _COUNTED
+        return rest[0] in COUNTED
     return len(word) == 1 and rest[0] in _LINES
 
 
@@ -129,6 +148,7 @@ def _with_rest(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str
     longer = _longer_names(brand, spelling, rest)
     if len(longer) == 1:
         return ModelReading(longer[0], Match.CORRECTED, (name,))
+    longer = longer or _lettered_names(brand, spelling, rest[0])
     if longer:
         return ModelReading(text, Match.AMBIGUOUS, _some([*longer, name]))
     found = (
@@ -282,11 +302,11 @@ def _abbreviates(word: str, part: str) -> bool:
 
 def _generation(rest: Sequence[str]) -> int | None:
     """The number of the generation that the first words say."""
-    words = [word for word in rest[:2] if word not in _GENERATION_WORDS]
+    words = [word for word in rest[:2] if word not in GENERATION_WORDS]
     if not words:
         return None
     marked = _GENERATION.fullmatch(words[0]) or _FACELIFT.fullmatch(words[0])
-    number = marked[1] if marked else _ROMAN.get(words[0], words[0])
+    number = marked[1] if marked else ROMAN.get(words[0], words[0])
     following = rest[list(rest).index(words[0]) + 1 :]
     if not number.isdecimal() or int(number) > _MAX_GENERATION or _is_count(number, following):
         return None

@@ -15,8 +15,13 @@ from shared.vehicles.brands import (
 )
 from shared.vehicles.catalogue import Brand, Catalogue, compact
 from shared.vehicles.designations import designated_brand
-from shared.vehicles.models import MAX_WORDS, VERSION_WORDS, ModelReading, find_known, read_unknown
-from shared.vehicles.similar import within
+from shared.vehicles.models import ModelReading, find_known, read_unknown
+from shared.vehicles.owners import (
+    MIN_LISTINGS_OF_NUMBER,
+    MIN_UNIQUE_NAME,
+    SUZUKI_OF_INDIA,
+    NameOwners,
+)
 from shared.vehicles.titles import (
     PLACEHOLDERS,
     glued_brands,
@@ -29,22 +34,6 @@ from shared.vehicles.titles import (
 )
 
 _CERTAINTY = list(Match)
-_MIN_UNIQUE_NAME = 3
-"""Characters that a model's name needs to tell its brand."""
-_MIN_LISTINGS_OF_NUMBER = 10
-_MIN_LISTINGS_OF_ROUND_NUMBER = 150
-"""Listings that a model named by a number needs to tell its brand: "107", but not "250"."""
-_MIN_LISTINGS_OF_COMMON_WORD = 100
-"""Listings that a model named as versions are needs to tell its brand: "express"."""
-_MIN_LISTINGS_OF_LETTERS = 30
-"""Listings that a model named by two letters needs to tell its brand: "xf"."""
-_MIN_LISTINGS_OF_BRAND = 200
-"""Listings that a brand needs to be told by a model of three letters without listings: "asx"."""
-_LETTERS_OF_NUMBER = 3
-_DOMINANCE = 20
-"""A name that several brands have means the one with this many times the listings of the others."""
-_SUZUKI_OF_INDIA = "maruti"
-"""Its models are sold as Suzuki elsewhere."""
 _OR = frozenset({"ou", "or", "vs", "contre"})
 """Words between two cars."""
 _MAX_NAME_WORDS = 4
@@ -57,6 +46,7 @@ class NameReader:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+        self._owners = NameOwners(catalogue)
 
     def read(self, company: str | None, model: str | None) -> NameReading:
         """Read the folded texts (`shared.domain.names.fold_name`) of a brand and a model.
@@ -142,7 +132,7 @@ class NameReader:
         if self._names_brand_only(whole):
             raise NamesMissing("model")
         reading = self._read_with_brand(found._replace(rest=""), whole.rest)
-        if found.rest or brand.name == _SUZUKI_OF_INDIA:
+        if found.rest or brand.name == SUZUKI_OF_INDIA:
             return reading
         other = self._read_unique_model(f"{before} {brand.name}")
         if other is None or (other.company, other.model) == (reading.company, reading.model):
@@ -185,72 +175,14 @@ class NameReader:
             spelling = "".join(words[:length])
             if length > 1 and words[length - 2][-1].isdigit() and words[length - 1].isdigit():
                 continue  # "c3 1" is no C31
-            owner = self._owner(spelling)
-            if owner is not None and self._tells_brand(spelling, owner):
-                if self._names_other_brand(owner, words[length:]):
+            owner = self._owners.owner(spelling)
+            if owner is not None and self._owners.tells_brand(spelling, owner):
+                if self._owners.other_brands_model(owner, words[length:]) is not None:
                     return None
                 return _demote(self._read_in_brand(owner, text), Match.CORRECTED)
         if (name := designated_brand(text)) is None:
             return None
         return _demote(self._read_in_brand(self._catalogue.brands[name], text), Match.CORRECTED)
-
-    def _names_other_brand(self, owner: Brand, words: Sequence[str]) -> bool:
-        """Whether words after a model name a popular model of another brand: "logan clio"."""
-        for word in words[:MAX_WORDS]:
-            if len(word) <= _LETTERS_OF_NUMBER or not word.isalpha() or word in VERSION_WORDS:
-                continue
-            other = self._owner(word)
-            if other is None or word in owner.spellings:
-                continue
-            if other.popularity(other.spellings[word]) >= _MIN_LISTINGS_OF_COMMON_WORD:
-                return True
-        return False
-
-    def _tells_brand(self, spelling: str, owner: Brand) -> bool:
-        """Whether the only brand with a model of this name can be meant without its name."""
-        name = owner.spellings[spelling]
-        if name in owner.generations:
-            name = name.rpartition(" ")[0]
-        listings = owner.popularity(name)
-        if spelling.isdigit():
-            is_round = spelling.endswith("0") or len(spelling) < _LETTERS_OF_NUMBER
-            least = _MIN_LISTINGS_OF_ROUND_NUMBER if is_round else _MIN_LISTINGS_OF_NUMBER
-            return listings >= least
-        if spelling in VERSION_WORDS:
-            return spelling == compact(name) and listings >= _MIN_LISTINGS_OF_COMMON_WORD
-        if spelling[0].isalpha() and spelling[-1].isdigit() and owner.listings:  # "a3"
-            return True
-        if len(spelling) < _MIN_UNIQUE_NAME:
-            is_pair = len(spelling) > 1 and spelling.isalpha()
-            return is_pair and listings >= _MIN_LISTINGS_OF_LETTERS
-        is_short = len(spelling) == _MIN_UNIQUE_NAME and owner.listings >= _MIN_LISTINGS_OF_BRAND
-        return listings > 0 or is_short or not self._is_near_listed_name(spelling, owner)
-
-    def _is_near_listed_name(self, spelling: str, owner: Brand) -> bool:
-        """Whether a listed model of another brand begins with a name or has it with one error."""
-        for brand in self._catalogue.brands.values():
-            if brand is owner:
-                continue
-            near = [each for each, _ in within(spelling, brand.spellings, 1)]
-            near += [each for each in brand.spellings if each.startswith(spelling)]
-            if any(brand.popularity(brand.spellings[each]) for each in near):
-                return True
-        return False
-
-    def _owner(self, spelling: str) -> Brand | None:
-        """The brand that has a model of this name; None if none or several have."""
-        names = self._catalogue.owners.get(spelling, ())
-        if len(names) > 1:
-            names = [name for name in names if name != _SUZUKI_OF_INDIA]
-        brands = [self._catalogue.brands[name] for name in names]
-        brands.sort(key=lambda brand: -brand.popularity(brand.spellings[spelling]))
-        if not brands:
-            return None
-        listings = [brand.popularity(brand.spellings[spelling]) for brand in brands]
-        if len(brands) > 1 and listings[0] < _DOMINANCE * max(listings[1], 1):
-            is_sold_here = listings[0] > 0 and not any(brand.listings for brand in brands[1:])
-            return brands[0] if is_sold_here else None
-        return brands[0]
 
     def _read_with_unknown_brand(self, company: str, model: str) -> NameReading:
         """Read a model and a text that begins with no known brand."""
@@ -277,13 +209,16 @@ class NameReader:
             if reading.match in {Match.EXACT, Match.ALIAS}:
                 return _demote(reading, Match.CORRECTED)
         whole = self._read_unique_model(join_names(company, model))
-        tells = designated_brand(company) is not None or self._owner(compact(company)) is not None
+        tells = (
+            designated_brand(company) is not None
+            or self._owners.owner(compact(company)) is not None
+        )
         if whole is not None and whole.match is not Match.UNKNOWN and tells:
             return whole
         if (typed := self._read_swapped(company, model)) is not None:
             return typed
         found = [VehicleName(reading.company, reading.model) for reading in fewest]
-        if (owner := self._owner(compact(model))) is not None:
+        if (owner := self._owners.owner(compact(model))) is not None:
             found.append(VehicleName(owner.name, owner.spellings[compact(model)]))
         match = Match.AMBIGUOUS if fewest else Match.UNKNOWN
         return NameReading(company, model, match, _some(found))
@@ -371,7 +306,7 @@ class NameReader:
             return None
         pair, length = self._rebadged(brand, text)
         if pair is not None and length > 1:  # "500 abarth" is no 500
-            return NameReading(*pair, Match.ALIAS)
+            return self._rebadged_reading(brand, pair, text.split(" ")[length:])
         known = find_known(brand, text)
         if known is not None:
             if (
@@ -382,7 +317,25 @@ class NameReader:
                 return NameReading(brand.name, text, Match.AMBIGUOUS, cars)
             suggested = _some(VehicleName(brand.name, name) for name in known.suggestions)
             return NameReading(brand.name, known.name, known.match, suggested)
-        return None if pair is None else NameReading(*pair, Match.ALIAS)
+        if pair is None:
+            return None
+        return self._rebadged_reading(brand, pair, text.split(" ")[length:])
+
+    def _rebadged_reading(
+        self, brand: Brand, pair: tuple[str, str], rest: Sequence[str]
+    ) -> NameReading:
+        """The reading of a car that is sold under another brand and the words behind it."""
+        owner = self._catalogue.brands[pair[0]]
+        car = VehicleName(*pair)
+        other = self._owners.other_brands_model(owner, rest)  # "duster clio"
+        if other is not None and other != car:
+            text = " ".join([car.model, *rest])
+            return NameReading(brand.name, text, Match.AMBIGUOUS, (car, other))
+        read = find_known(owner, " ".join([car.model, *rest]))
+        if read is None or read.match is not Match.AMBIGUOUS:
+            return NameReading(*pair, Match.ALIAS)
+        cars = _some(VehicleName(owner.name, name) for name in read.suggestions)
+        return NameReading(owner.name, read.name, Match.AMBIGUOUS, cars)
 
     def _rebadged(self, brand: Brand, text: str) -> tuple[tuple[str, str] | None, int]:
         """The car of another brand that a text begins with, and the number of its words."""
@@ -407,7 +360,7 @@ class NameReader:
         return VehicleName(other.name, known.name)
 
     def _second_car(self, brand: Brand, model: str, text: str) -> VehicleName | None:
-        """The listed car with another brand behind a model, as in "logan ou renault clio"."""
+        """The listed car of another brand behind a model, as in "logan ou renault clio"."""
         words = text.split(" ")
         for place in range(1, len(words)):
             rest = " ".join(words[place:])
@@ -420,7 +373,8 @@ class NameReader:
                 continue
             if self._listings(other):
                 return other
-        return None
+        is_listed = model in brand.models and self._listings(VehicleName(brand.name, model))
+        return self._owners.other_brands_model(brand, words[1:]) if is_listed else None
 
     def _listings(self, car: VehicleName) -> int:
         """Number of listings of a model; of all its generations, if it is one of them."""
@@ -449,14 +403,14 @@ class NameReader:
         """The most listed car that has exactly this model's name; None if there is none."""
         spelling = compact(text)
         is_mixed = spelling[0].isalpha() and spelling[-1].isdigit()
-        if len(spelling) < _MIN_UNIQUE_NAME and not is_mixed:
+        if len(spelling) < MIN_UNIQUE_NAME and not is_mixed:
             return None
         owners = [self._catalogue.brands[name] for name in self._catalogue.owners.get(spelling, ())]
         best = max(owners, key=lambda each: each.popularity(each.spellings[spelling]), default=None)
         if best is None:
             return self._designated_car(text)
         name = best.spellings[spelling]
-        is_known = not spelling.isdigit() or best.popularity(name) >= _MIN_LISTINGS_OF_NUMBER
+        is_known = not spelling.isdigit() or best.popularity(name) >= MIN_LISTINGS_OF_NUMBER
         return VehicleName(best.name, name) if is_known else None
 
 

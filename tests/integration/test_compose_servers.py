@@ -37,6 +37,7 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
         .replace("port 6379", f"port 0\nunixsocket {socket}")
         .replace("/data", str(tmp_path))
         .replace("${CACHE_MAX_MEMORY:-128mb}", "128mb")
+        .replace("${BROKER_MAX_MEMORY:-1gb}", "1gb")
     )
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "valkey-server").symlink_to(server_binary())

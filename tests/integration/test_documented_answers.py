@@ -58,11 +58,13 @@ def test_valuations_are_as_documented(http, car, check):
     check(http.post("/predict", content=b"x"), "/predict")
 
 
-def test_jobs_are_as_documented(http, car, check):
+def test_jobs_are_as_documented(http, car, check, document):
     accepted = check(http.post("/jobs", json=[car, car]), "/jobs")
     location = accepted.headers["Location"]
     ended = check(http.get(f"{location}?wait=20"), "/jobs/{job_id}")
     assert ended.json()["state"] == "SUCCEEDED"
+    assert "204" in document["paths"]["/jobs/{job_id}"]["delete"]["responses"]
+    assert http.delete(location).status_code == 204
     check(http.delete(location), "/jobs/{job_id}")
     check(http.get("/jobs/nothing"), "/jobs/{job_id}")
 

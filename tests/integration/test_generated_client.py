@@ -150,7 +150,8 @@ def test_jobs(call, seat):
     page = call("list_jobs", "JobList", kind=call.models.ListJobsKind.JOB, from_="2020-01-01")
     assert {one.id, job.id} <= {item.id for item in page.items}
     assert "event: end" in call("follow_job", str, job.id)
-    call("cancel_job", "Problem", job.id, status=409)
+    call("cancel_job", type(None), job.id, status=204)
+    call("get_job", "Problem", job.id, status=410)
 
 
 def test_files(call):

@@ -79,9 +79,21 @@ def test_an_expired_job_is_410(http, car, service):
     assert (response.status_code, response.json()["type"]) == (410, "/docs/problems#job-expired")
 
 
-def test_an_ended_job_cannot_be_cancelled(http, car):
-    job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"}).json()
-    assert http.delete(f"/jobs/{job['id']}").status_code == 409
+def test_an_ended_job_is_deleted_and_its_id_and_key_say_so(http, car):
+    key = {"Idempotency-Key": f"key-{time.time_ns()}"}
+    job = http.post("/jobs", json=car, headers={"Prefer": "wait=20"} | key).json()
+    deleted = http.delete(f"/jobs/{job['id']}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for response in (
+        http.get(f"/jobs/{job['id']}"),
+        http.delete(f"/jobs/{job['id']}"),
+        http.post("/jobs", json=car, headers=key),
+    ):
+        assert (response.status_code, response.json()["type"]) == (
+            410,
+            "/docs/problems#job-deleted",
+        )
+    assert job["id"] not in {each["id"] for each in http.get("/jobs").json()["items"]}
 
 
 def test_a_repeated_key_gives_the_same_job_and_another_body_is_refused(http, car):

@@ -9,6 +9,7 @@ from shared.domain.ids import BatchId
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.dead_letters import DeadLetters
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
@@ -91,6 +92,7 @@ class BatchSplitter:
         step_sender: sends the next steps.
         tables: converts workbooks and Parquet files to text.
         corrections: brings corrected rows into the form of the batch that they correct.
+        dead_letters: list of the batches that could not be cut.
         chunk_rows: maximum rows of a chunk.
         slice_chunks: maximum chunks of a slice.
     """
@@ -103,6 +105,7 @@ class BatchSplitter:
         tables: TableImporter,
         corrections: CorrectionImporter,
         *,
+        dead_letters: DeadLetters,
         chunk_rows: int,
         slice_chunks: int = CHUNKS_PER_SLICE,
     ) -> None:
@@ -111,6 +114,7 @@ class BatchSplitter:
         self._step_sender = step_sender
         self._tables = tables
         self._corrections = corrections
+        self._dead_letters = dead_letters
         self._chunk_rows = chunk_rows
         self._slice_chunks = slice_chunks
 
@@ -120,9 +124,16 @@ class BatchSplitter:
             if start.decision is StepDecision.RUN:
                 self._run(batch_id)
         if start.decision is StepDecision.EXHAUSTED:
+            self._list_dead(batch_id, start.attempt)
             self._ledger.abort(batch_id, ATTEMPTS_EXHAUSTED)
         if start.decision is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)
+
+    def _list_dead(self, batch_id: BatchId, attempt: int) -> None:
+        manifest = self._files.manifest(batch_id)
+        if manifest is not None:
+            reason = self._ledger.last_failure(batch_id, SPLIT)
+            self._dead_letters.add_step(batch_id, manifest.caller, SPLIT, reason, attempt - 1)
 
     def _run(self, batch_id: BatchId) -> None:
         manifest = self._files.manifest(batch_id)

@@ -7,11 +7,11 @@ from shared.blobs.batch_files import PARTS, BatchFiles, chunk_of
 from shared.blobs.parts import read_part_head
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerUnavailable, UnreadableRecord
 from shared.domain.ids import BatchId, id_timestamp
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.logging import get_logger
-from shared.metrics import BATCH_CHUNKS
+from shared.metrics import BATCH_CHUNKS, RECORDS_UNREADABLE
 from shared.redis.batches import BatchLedger
 from worker.batches.audit_segments import remove_stale
 from worker.batches.steps import BatchStepSender
@@ -79,6 +79,9 @@ class BatchSweeper:
             self._process_batch(batch_id)
         except BrokerUnavailable:
             raise
+        except UnreadableRecord as error:
+            RECORDS_UNREADABLE.labels(record="batch").inc()
+            log.warning("batch_record_unreadable", batch_id=batch_id, error=str(error))
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("batch_not_swept", batch_id=batch_id, error=repr(error))
 

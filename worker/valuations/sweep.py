@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import BrokerUnavailable, UnreadableRecord
 from shared.domain.ids import JobId
-from shared.domain.job import JobState
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
+from shared.redis.dead_letters import DeadLetters
 from shared.redis.jobs import JobStore
 
 SWEEP_LIMIT = 1000
@@ -27,12 +27,16 @@ class JobSweeper:
     Args:
         jobs: the stored jobs.
         send_job: puts one on the queue again, given whether it is long.
+        dead_letters: list of the jobs that have used all their attempts.
         max_attempts: a job that was started this often is not sent again.
     """
 
-    def __init__(self, jobs: JobStore, send_job: SendJob, *, max_attempts: int) -> None:
+    def __init__(
+        self, jobs: JobStore, send_job: SendJob, dead_letters: DeadLetters, *, max_attempts: int
+    ) -> None:
         self._jobs = jobs
         self._send_job = send_job
+        self._dead_letters = dead_letters
         self._max_attempts = max_attempts
 
     def sweep(self) -> int:
@@ -43,6 +47,9 @@ class JobSweeper:
         """Sweep one job; a record that cannot be read must not stop the others."""
         try:
             return self._sweep_job(job_id)
+        except UnreadableRecord as error:
+            self._jobs.defer_unreadable(job_id, error)
+            return 0
         except (ValueError, KeyError, TypeError) as error:
             log.exception("job_not_swept", job_id=job_id, error=str(error))
             self._jobs.renew(job_id)
@@ -54,7 +61,7 @@ class JobSweeper:
             self._jobs.forget(job_id)
             return 0
         if job.attempts >= self._max_attempts:
-            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            self._dead_letters.give_up(job, self._jobs)
             return 0
         try:
             self._send_job(job_id, is_long=job.is_long)

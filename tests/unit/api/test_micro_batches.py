@@ -15,7 +15,13 @@ import pytest
 
 from api.valuations import micro_batches
 from api.valuations.micro_batches import MICRO_BATCH_MAX_BYTES, MicroBatchDispatcher
-from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, QueueFull, ValuationFailed
+from shared.domain.errors import (
+    TEMPORARY_ERRORS,
+    BrokerUnavailable,
+    ModelNotLoaded,
+    QueueFull,
+    ValuationFailed,
+)
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Estimate
@@ -185,6 +191,30 @@ def test_a_reply_after_the_caller_left_completes_the_job(dispatcher, worker, sto
         )
     )
     assert (ended.state, ended.estimates) == (JobState.SUCCEEDED, (ESTIMATE,))
+
+
+@pytest.mark.parametrize("error", TEMPORARY_ERRORS)
+def test_a_temporary_failure_after_the_caller_left_does_not_end_the_job(
+    dispatcher, worker, store, request_, error
+):
+    pending, later = submit(dispatcher, request_, wait_s=0.05), submit(dispatcher, request_)
+    _, group = worker.take()
+    assert result(pending, 0.05) is None
+    job = Job(
+        id=JobId(pending.id),
+        caller=ME,
+        state=JobState.QUEUED,
+        created_at=time.time(),
+        requests=(request_,),
+        is_list=False,
+    )
+    store.create(job)
+    assert pending.abandon() is None
+    worker.answer(group, error.code)
+    _, group = worker.take()
+    worker.answer(group)
+    assert result(later, 10) == ESTIMATE, "the replies have been read"
+    assert store.get(JobId(pending.id), ME).state is JobState.QUEUED
 
 
 def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, servers, request_):

@@ -190,6 +190,7 @@ def test_a_list_is_submitted_with_a_generated_key_and_waited_for() -> None:
     assert len(set(keys)) == 2
     assert client.wait_job("j1").has_ended
     assert client.cancel_job("j1").id == "j1"
+    assert client_of(lambda _: httpx.Response(204)).cancel_job("j1") is None
 
 
 def test_waiting_ends_after_its_time() -> None:
@@ -718,6 +719,28 @@ def test_messages_are_french_on_request(monkeypatch: pytest.MonkeyPatch, tmp_pat
         *["  ligne 3001, Année : Non."] * 5,
         "  … (--rejected FICHIER donne toutes les lignes refusées)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "summary"),
+    [
+        ("fr", "2 lignes sur 2 : 1 estimée, 1 refusée, 0 en échec"),
+        ("en", "2 of 2 rows: 1 valued, 1 rejected, 0 failed"),
+    ],
+)
+def test_counts_of_one_are_singular(
+    language: str, summary: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counts = {"total": 2, "done": 2, "valid": 1, "invalid": 1}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(202, json=batch(**counts) | {"outcome": "with_errors"})
+        return httpx.Response(200, content=b"")
+
+    serve(monkeypatch, answer)
+    done = run_batch(cars_file(tmp_path), "-o", tmp_path / "out.csv", "--lang", language)
+    assert summary in done.stderr
 
 
 def test_the_notices_of_a_file_are_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

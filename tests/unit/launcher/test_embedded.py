@@ -63,8 +63,9 @@ def wait_until_it_answers(client: "redis.Redis", process: "subprocess.Popen[byte
 
 
 def test_the_broker_never_evicts_and_keeps_an_append_only_file(start: StartServer) -> None:
-    _, client = start("broker")
+    _, client = start("broker", BROKER_MAX_MEMORY="50mb")
     options = client.config_get("*")
+    assert options["maxmemory"] == str(50 * 1024 * 1024)
     assert options["appendonly"] == "yes"
     assert options["appendfsync"] == "no"
     assert options["maxmemory-policy"] == "noeviction"

@@ -46,3 +46,9 @@ def test_a_note_quotes_the_cell_whatever_it_holds() -> None:
 
 def test_a_note_that_quotes_no_cell_is_whole() -> None:
     assert "\0" not in describe_note("edition", "too-long", "x" * 200, "en")
+
+
+def test_a_resource_without_parameters_says_so():
+    problem = FieldProblem("?page", "unknown-parameter", known="none")
+    assert describe(problem, "fr") == "Paramètre inconnu ; connus : aucun."
+    assert describe(problem, "en") == "Unknown query parameter; known are none."

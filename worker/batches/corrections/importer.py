@@ -86,6 +86,7 @@ class CorrectionImporter:
             decimal=parent.dialect.decimal,
             units=parent.dialect.units,
             unit_columns=parent.dialect.unit_columns,
+            other_columns=parent.dialect.other_columns,
             constants=parent.dialect.constants,
             currency=parent.dialect.currency,
             is_corrected=True,

@@ -14,6 +14,7 @@ import msgpack
 
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.domain.batch import BatchManifest
+from shared.domain.errors import record_errors
 from shared.domain.table import Dialect
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, Position
 from worker.batches.engine import EngineName
@@ -105,11 +106,13 @@ def unpack_chunk(
 
     Raises:
         EOFError: the file has shrunk.
+        UnreadableRecord: a newer version cut the chunk.
     """
-    members = msgpack.unpackb(packed)
-    if members[0] != _SPAN_MARK:
-        return CellChunk.from_packed(members)
-    _, first_row, first_line, rows, offset, size = members
+    with record_errors():
+        members = msgpack.unpackb(packed)
+        if members[0] != _SPAN_MARK:
+            return CellChunk.from_packed(members)
+        _, first_row, first_line, rows, offset, size, *_ = members
     span = ByteSpan(first_row=first_row, first_line=first_line, rows=rows, offset=offset, size=size)
     with open_source() as source:
         chunk = span.read(source, manifest.dialect.text_form.encoding)
@@ -121,7 +124,8 @@ def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
     form = dialect.text_form
     is_cuttable = form.encoding in ENCODINGS and form.delimiter.isascii()
-    return is_cuttable and dialect.is_plain_csv and dialect.has_usual_units
+    has_one_unit = dialect.has_usual_units and not dialect.other_columns
+    return is_cuttable and dialect.is_plain_csv and has_one_unit
 
 
 def find_byte_span(

@@ -41,12 +41,12 @@ class CellChunk:
     @classmethod
     def from_packed(cls, members: Sequence[Any]) -> "CellChunk":
         """Rebuild the chunk from the members that `pack` encodes."""
-        first_row, lines, columns, faults = members
+        first_row, lines, columns, faults, *_ = members
         return cls(
             first_row=first_row,
             lines=lines,
             columns=columns,
-            faults={index: (code, cells) for index, code, cells in faults},
+            faults={index: (code, cells) for index, code, cells, *_ in faults},
         )
 
 

@@ -5,9 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError, validate
 
+from shared.domain.errors import InvalidInput
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import Category, FoldedText
-from shared.fields.requests import QuickLoader
+from shared.fields.kinds.category import Category
+from shared.fields.kinds.text import FoldedText
+from shared.fields.requests import QuickLoader, load_car_request
+from shared.messages.texts import describe
 
 LOADER = QuickLoader(CAR_FIELDS)
 EXAMPLES = {name: field.example for name, field in CAR_FIELDS.items()}
@@ -71,3 +74,27 @@ def test_a_field_with_more_than_its_own_rules_is_refused_at_once(option):
     field = FoldedText(label_fr="x", label_en="x", example="x", **option)
     with pytest.raises(ValueError, match="not known here"):
         QuickLoader({"name": field})
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        ({"company": "Seat Ibiza"}, "model"),
+        ({"model": "Kia Picanto GT"}, "company"),
+        ({"company": "Land Rover Evoque", "model": " "}, "model"),
+    ],
+)
+def test_a_missing_name_is_told_that_the_other_one_holds_both(names, missing):
+    with pytest.raises(InvalidInput) as refused:
+        load_car_request({**names, "year": 2016})
+    (problem,) = refused.value.problems
+    assert (problem.pointer, problem.code) == (f"/{missing}", "names-in-one")
+    given = names["company" if missing == "model" else "model"]
+    assert f"« {given} »" in describe(problem, "fr")
+
+
+@pytest.mark.parametrize("names", [{"company": "Seat"}, {"model": "Ibiza"}, {"company": "Qwerty"}])
+def test_a_missing_name_is_only_required_if_the_other_one_holds_one(names):
+    with pytest.raises(InvalidInput) as refused:
+        load_car_request({**names, "year": 2016})
+    assert [problem.code for problem in refused.value.problems] == ["required"]

@@ -1,0 +1,119 @@
+"""The stored form of a job: a hash in Redis, and for long jobs payloads in the blob store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgpack
+
+from shared.domain.errors import check_schema, record_errors
+from shared.domain.ids import CallerId, JobId
+from shared.domain.job import DispatchOrigin, Job, JobState
+from shared.domain.valuation import CarRequest, Estimate
+
+JOB_SCHEMA = 2
+"""Version that a reader of a job must know: 1, which is not stated, has everything in the hash; 2
+may have payloads in the blob store. Fields and values that a reader may ignore do not raise it."""
+
+BLOB_PROTOCOL = 2
+"""`WorkerRegistry.protocol` from which workers read payloads in the blob store."""
+
+INLINE_MAX_BYTES = 16_384
+"""Largest payload that stays in Redis if the workers read the blob store."""
+
+RECORD_BYTES = 2_048
+"""Upper limit of what a job takes in Redis besides its payloads: hash, tombstone, list entries."""
+
+MESSAGE_BYTES = 2_048
+"""Upper limit of what an open job takes besides: its message, once more while it is unacknowledged,
+and its claim."""
+
+ESTIMATE_MAX_BYTES, EXTRA_MAX_BYTES = 256, 4_096
+"""Upper limits of a packed estimate without extras, and of one extra."""
+
+PayloadReader = Callable[[str], bytes]
+"""Reads a payload by its name in the blob store."""
+
+
+class JobUsage(NamedTuple):
+    """What the jobs of one caller take up."""
+
+    open_jobs: int
+    """Jobs that have not ended."""
+    memory_bytes: int
+    """In Redis, of open and ended jobs; of open ones, with the room reserved for their results."""
+    blob_bytes: int
+    """In the blob store."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """In Redis and in the blob store."""
+        return self.memory_bytes + self.blob_bytes
+
+
+def pack_requests(requests: Sequence[CarRequest]) -> bytes:
+    """The requests of a job, packed."""
+    packed: bytes = msgpack.packb([request.to_wire() for request in requests])
+    return packed
+
+
+def pack_estimates(estimates: Sequence[Estimate]) -> bytes:
+    """The estimates of a job, packed."""
+    packed: bytes = msgpack.packb([estimate.to_wire() for estimate in estimates])
+    return packed
+
+
+def max_result_bytes(requests: Sequence[CarRequest]) -> int:
+    """Upper limit of the packed estimates of these requests."""
+    extras = sum(len(request.extras) for request in requests)
+    return ESTIMATE_MAX_BYTES * len(requests) + EXTRA_MAX_BYTES * extras
+
+
+def to_hash(job: Job) -> dict[str, Any]:
+    """The fields of a new job, without its requests."""
+    return {
+        "caller": job.caller,
+        "state": str(job.state),
+        "created_at": job.created_at,
+        "is_list": int(job.is_list),
+        "total": len(job.requests),
+        "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
+    }
+
+
+def from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader) -> Job:
+    """Rebuild a job of this or another version.
+
+    Raises:
+        NewerRecord: only a newer version can read it.
+        UnreadableRecord: its content cannot be understood.
+        StorageUnavailable: a payload cannot be read now.
+    """
+    with record_errors():
+        check_schema(stored.get(b"schema", 1), JOB_SCHEMA)
+        return _from_hash(job_id, stored, read)
+
+
+def _from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader) -> Job:
+    def seconds(name: bytes) -> float | None:
+        return float(stored[name]) if name in stored else None
+
+    def payload(name: bytes) -> Any:
+        blob = stored.get(name + b"_blob")
+        return msgpack.unpackb(stored.get(name, b"\x90") if blob is None else read(blob.decode()))
+
+    origin = msgpack.unpackb(stored[b"origin"]) if b"origin" in stored else None
+    return Job(
+        id=job_id,
+        caller=CallerId(stored[b"caller"].decode()),
+        state=JobState(stored[b"state"].decode()),
+        created_at=float(stored[b"created_at"]),
+        requests=tuple(map(CarRequest.from_wire, payload(b"requests"))),
+        is_list=stored.get(b"is_list") == b"1",
+        started_at=seconds(b"started_at"),
+        finished_at=seconds(b"finished_at"),
+        attempts=int(stored.get(b"attempts", 0)),
+        cancel_requested=stored.get(b"cancel_requested") == b"1",
+        estimates=tuple(map(Estimate.from_wire, payload(b"estimates"))),
+        error=stored.get(b"error", b"").decode() or None,
+        origin=DispatchOrigin(*origin[:2]) if origin else None,
+    )

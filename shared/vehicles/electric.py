@@ -1,0 +1,127 @@
+"""Words of a name that tell an electric or a plug-in hybrid car."""
+
+import re
+from collections.abc import Sequence
+
+from shared.vehicles.catalogue import Brand, compact
+
+_ELECTRIC_WORDS = frozenset(
+    {"electrique", "electric", "elektrisch", "elektro", "electrica", "electrico", "elettrica"}
+    | {"ev", "bev", "ze"}
+)
+_PLUG_IN_WORDS = frozenset({"phev", "plugin", "plug", "rechargeable", "recharge"})
+_HYBRID_WORDS = frozenset({"hybrid", "hybride", "hybrides", "hev", "mhev", "ibrida"})
+_EQUIPMENT = frozenset(
+    {"antenne", "capote", "coffre", "direction", "fermeture", "frein", "hayon", "main", "ouvrant"}
+    | {"pack", "panoramique", "porte", "retros", "retro", "retroviseur", "rideau", "siege"}
+    | {"sieges", "store", "toit", "trottinette", "velo", "vitre", "vitres", "volet"}
+)
+"""What may be electric in any car: "toit ouvrant électrique"."""
+_AFTER_E = frozenset(
+    {"boost", "cdi", "dci", "drive", "four", "hdi", "hybrid", "hybride", "max", "power"}
+    | {"tech", "tense", "turbo", "vgt", "vtec"}
+)
+"""Words that an E belongs to, and that tell no electric car."""
+_ADDING_E = frozenset({"citroen", "fiat", "mini", "opel", "peugeot", "volkswagen"})
+"""Brands that call an electric car as its model and an E: "corsa e"."""
+_MIN_NAME_BEFORE_E = 4
+_COMBUSTION_WORDS = frozenset(
+    {"diesel", "essence", "petrol", "gasoil", "gasoline", "tdi", "hdi", "dci", "tsi", "crdi"}
+)
+_ENGINE_SIZE = re.compile(r"\d\.\d")
+_ELECTRIC_BRANDS = frozenset(
+    {"lucid", "nio", "polestar", "rivian", "tesla", "vinfast", "xpeng", "zeekr"}
+)
+_ELECTRIC_MODELS = {
+    brand: frozenset(names.split(", "))
+    for brand, names in {
+        "abarth": "600e",
+        "aiways": "u5, u6",
+        "alpine": "a290, a390",
+        "audi": "e tron, e tron gt, a6 e tron, q4 e tron, q6 e tron, q8 e tron",
+        "bmw": "i3, i4, i5, i7, ix, ix1, ix2, ix3",
+        "byd": "atto 2, atto 3, dolphin, dolphin mini, dolphin surf, seagull, seal, sealion 7, "
+        "yuan plus",
+        "citroen": "ami, c zero, e c3, e c4",
+        "cupra": "born, tavascan",
+        "dacia": "spring",
+        "fiat": "500e, 600e, topolino",
+        "ford": "mustang mach e",
+        "gac": "aion v, aion y",
+        "geely": "ex2, ex5, geometry c",
+        "gmc": "hummer ev",
+        "gwm": "ora 03",
+        "honda": "e ny1",
+        "hongqi": "e hs9, ehs7",
+        "hyundai": "inster, ioniq 5, ioniq 6, ioniq 9",
+        "jac": "e30x, e j7",
+        "jaguar": "i pace",
+        "kia": "ev2, ev3, ev4, ev5, ev6, ev9",
+        "leapmotor": "b10, t03",
+        "lexus": "rz",
+        "lotus": "eletre, emeya, evija",
+        "mahindra": "be 6, xev 9e, xuv400",
+        "maxus": "edeliver 3, euniq 5, mifa 9",
+        "mercedes benz": "eqa, eqb, eqc, eqe, eqs, eqt, eqv, esprinter, evito",
+        "mg": "comet, cyberster, marvel r, mg4, s5, windsor",
+        "mini": "aceman",
+        "mitsubishi": "i miev",
+        "nissan": "ariya, leaf",
+        "opel": "rocks e",
+        "peugeot": "e 2008, e 208, e 3008, e 308, e 5008, ion",
+        "porsche": "taycan",
+        "renault": "5 e tech, megane e tech, scenic e tech, twizy, zoe",
+        "rolls royce": "spectre",
+        "skoda": "elroq, enyaq",
+        "smart": "1, 3, 5",
+        "ssangyong": "torres evx",
+        "subaru": "solterra",
+        "toyota": "bz4x",
+        "volkswagen": "e golf, e up, id 3, id 4, id 5, id 6, id 7, id buzz, i d crozz, id unyx",
+        "volvo": "c40, ec40, em90, es90, ex30, ex40, ex60, ex90",
+        "wuling": "air ev, bingo",
+    }.items()
+}
+"""Models that are sold as electric cars only."""
+
+
+def other_motor(brand: Brand, name: str, rest: Sequence[str]) -> str | None:
+    """The model that is meant if the words tell a motor that the model `name` need not have.
+
+    Args:
+        brand: the brand.
+        name: the known model, or generation, that the text begins with.
+        rest: the words behind it.
+
+    Returns:
+        The electric or plug-in model of the catalogue; `name` if there is none, so that the words
+        are not read; None if no word tells such a motor or the model always has it.
+    """
+    is_plug_in = not _PLUG_IN_WORDS.isdisjoint(rest)
+    if not is_plug_in and not _tells_electric(brand, name, rest):
+        return None
+    if brand.name in _ELECTRIC_BRANDS or name in _ELECTRIC_MODELS.get(brand.name, ()):
+        return None
+    base = compact(name.rpartition(" ")[0] if name in brand.generations else name)
+    if is_plug_in:
+        return None if name.endswith(" phev") else brand.spellings.get(f"{base}phev", name)
+    spellings = [f"e{base}", f"{base}e", f"{base}etech", f"{base}etron", f"{base}ev", f"i{base}"]
+    names = (brand.spellings.get(spelling) for spelling in spellings)
+    electric = _ELECTRIC_MODELS.get(brand.name, frozenset())
+    return next((each for each in names if each in electric), name)
+
+
+def _tells_electric(brand: Brand, name: str, rest: Sequence[str]) -> bool:
+    """Whether the words behind a model's name say that the car is electric."""
+    others = _HYBRID_WORDS | _COMBUSTION_WORDS
+    if not others.isdisjoint(rest) or any(map(_ENGINE_SIZE.fullmatch, rest)):
+        return False
+    for before, word in zip((name, *rest), rest, strict=False):
+        if word in _ELECTRIC_WORDS and before not in _EQUIPMENT:
+            return True
+    if tuple(rest[:2]) == ("z", "e"):
+        return True
+    if not rest or rest[0] != "e" or brand.name not in _ADDING_E:
+        return False
+    is_word = name.isalpha() and len(name) >= _MIN_NAME_BEFORE_E
+    return is_word and (len(rest) == 1 or rest[1] not in _AFTER_E)

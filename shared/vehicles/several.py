@@ -1,0 +1,167 @@
+"""Other cars of a brand that a text names beside its first one: "golf 6 7", "a180 b180"."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from shared.vehicles.catalogue import Brand, compact, is_run_together
+from shared.vehicles.designations import BMW, MERCEDES, designated
+from shared.vehicles.versions import COUNTED, GENERATION_WORDS, ROMAN, VERSION_WORDS
+
+_OR = frozenset({"ou", "or", "vs"})
+_AND = frozenset({"et", "and"})
+_VALVES = frozenset({"s", "v"})
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_LAST_MEMBER = re.compile(r"(?P<family>.*?) ?(?P<member>\d+|(?<=[ \d])[a-z])")
+_MAX_ENGINE_LITRES = 3
+_MIN_FAMILY = 2
+"""Letters of a name whose last letter tells models apart, as "model s" and "model x"."""
+_MAX_SHORT_NAME = 3
+_MIN_LISTINGS_OF_ROUND_NUMBER = 100
+_TWO_CLASSES = re.compile(r"(?:classe )?([abcegsvx]) (?:ou |or )?([abcegsvx])(?: ?\d{2,3}\b.*)?")
+_MERCEDES_WORD = re.compile(
+    r"(?:[abcegsv](?:1[4-9]0|2[0-9]0|[3-6][05]0|43|45|53|55|63|65)[a-z]{0,3}"
+    r"|(?:cl[acks]?|gl[abceks]?|sl[cks]?|ml)(?:\d{2,3}[a-z]{0,3})?)"
+)
+_BMW_WORD = re.compile(r"m?[1-8](?:1[4-8]|2[0358]|3[058]|4[05]|50)(?P<fuel>[a-z]{0,2})")
+_BMW_FUELS = frozenset({"d", "i", "e", "xd", "xi", "da", "ia"})
+
+
+def two_classes(brand: Brand, text: str) -> list[str]:
+    """The two classes that a text begins with, as "c e 220"; empty if it does not."""
+    found = _TWO_CLASSES.fullmatch(text) if brand.name == MERCEDES else None
+    names = [f"classe {letter}" for letter in found.groups()] if found else []
+    return names if len(set(names)) > 1 and all(name in brand.models for name in names) else []
+
+
+def other_models(brand: Brand, name: str, words: Sequence[str]) -> list[str]:
+    """Models or generations of a brand that the words name beside the model `name`.
+
+    Args:
+        brand: the brand.
+        name: the model, or generation, that the words begin with.
+        words: all words of the text.
+    """
+    rest = rest_of(brand, name, words)
+    found = [*_numbered(brand, name, words[: len(words) - len(rest)], rest)]
+    found += _designated(brand, name, words)
+    found += _short_names(brand, name, rest)
+    return [other for other in dict.fromkeys(found) if other != name and not _is_part(other, name)]
+
+
+def rest_of(brand: Brand, name: str, words: Sequence[str]) -> Sequence[str]:
+    """The words behind those that spell a model; those behind the first one if none do."""
+    for length in range(len(words), 0, -1):
+        text = " ".join(words[:length])
+        if brand.spellings.get(compact(text)) == name and not is_run_together(brand, text, name):
+            return words[length:]
+    base = _family(brand, name)[0]
+    known = base if brand.spellings.get(compact(base)) else name
+    for length in range(1, len(words)):
+        if brand.spellings.get("".join(words[:length])) == known:
+            return words[length:]
+    return words[1:]
+
+
+def is_year(brand: Brand, name: str) -> bool:
+    """Whether a model's name may also be a year, as "2008"."""
+    return name in brand.models and _YEAR.fullmatch(name) is not None
+
+
+def _family(brand: Brand, name: str) -> tuple[str, bool]:
+    """What the names of similar models begin with, and whether they are generations."""
+    if name in brand.generations:
+        return name.rpartition(" ")[0], True
+    found = _LAST_MEMBER.fullmatch(name)
+    return (name, False) if found is None else (found["family"], False)
+
+
+def _numbered(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str]) -> Iterator[str]:
+    """Models that differ from `name` by a number or letter that follows, or stands behind "ou"."""
+    family, are_generations = _family(brand, name)
+    if family == name or (not family and brand.name == MERCEDES):
+        return
+    if family and not are_generations and brand.models[name].generations:
+        return  # "x3 5"
+    again = {*GENERATION_WORDS, *family.split(" "), *known[:1]}
+    is_next = brand.spellings.get("".join(known)) in {name, family}
+    for place, word in enumerate(rest):
+        following = rest[place + 1 :]
+        if word in _OR or word in again or (word in _AND and len(following) == 1):
+            is_next = True
+            continue
+        member = ROMAN.get(word, word) if are_generations else word
+        other = _member(brand, family, member, are_generations=are_generations)
+        if other is None or not is_next or counts(word, following):
+            is_next = False
+            continue
+        yield other
+
+
+def _member(brand: Brand, family: str, member: str, *, are_generations: bool) -> str | None:
+    """The model of a family that a number or a letter tells; None if there is none."""
+    if are_generations:
+        name = f"{family} {member}"
+        return name if name in brand.generations else None
+    if not member.isdigit() and (len(member) > 1 or len(family) < _MIN_FAMILY):
+        return None  # "x4 m" is no XM
+    name = brand.spellings.get(compact(f"{family}{member}"), "")
+    return name if name and name not in brand.generations else None
+
+
+def counts(word: str, following: Sequence[str]) -> bool:
+    """Whether a number counts what the next word says, or is the size of an engine: "2 0 tdi"."""
+    if not word.isdigit() or not following:
+        return False
+    after = following[0]
+    if after in COUNTED or (after in _VALVES and len(word) > 1):
+        return True
+    is_litres = len(word) == 1 and int(word) <= _MAX_ENGINE_LITRES
+    return is_litres and after[0].isdigit() and len(after) <= len("5t")
+
+
+def _designated(brand: Brand, name: str, words: Sequence[str]) -> Iterator[str]:
+    """Classes or series of the designations behind the first word."""
+    for place in range(1, len(words)):
+        word, following = words[place], words[place + 1 :]
+        if brand.name == MERCEDES:
+            if _is_class_and_number(name, words, place):
+                word, following = f"{word}{following[0]}", following[1:]
+            is_other = _MERCEDES_WORD.fullmatch(word) is not None
+        elif brand.name == BMW and (found := _BMW_WORD.fullmatch(word)) is not None:
+            fuel = found["fuel"] or (following[0] if following else "")
+            is_other = fuel in _BMW_FUELS or (place == 1 and not counts(word, following))
+        else:
+            continue
+        other = designated(brand.name, word) if is_other else None
+        if other in brand.models and not (following and following[0] in COUNTED):
+            yield other
+
+
+def _is_class_and_number(name: str, words: Sequence[str], place: int) -> bool:
+    """Whether a letter and the number behind it are a class of their own, as "b 180"."""
+    if len(words[place]) > 1 or place + 1 == len(words) or not words[place + 1].isdigit():
+        return False
+    is_part = name.endswith("".join(words[: place + 1]))  # "gl a 200"
+    return len(words[place - 1]) > 1 and not is_part
+
+
+def _short_names(brand: Brand, name: str, rest: Sequence[str]) -> Iterator[str]:
+    """Models with a short name, or a round number, that begin the rest: "xe xf", "panda 500"."""
+    for place, word in enumerate(rest[:2]):
+        other = brand.spellings.get(word)
+        if other is None or compact(other) != word or len(word) > _MAX_SHORT_NAME:
+            continue
+        if word.isdigit():
+            is_round = len(word) == _MAX_SHORT_NAME and brand.name != MERCEDES
+            is_other = is_round and brand.popularity(other) >= _MIN_LISTINGS_OF_ROUND_NUMBER
+            if place == 0 and is_other and not counts(word, rest[1:]):
+                yield other
+        elif word.isalpha() and word not in VERSION_WORDS:
+            is_like = place == 0 and len(word) == len(compact(name))
+            if is_like or len(word) == _MAX_SHORT_NAME:
+                yield other
+
+
+def _is_part(other: str, name: str) -> bool:
+    """Whether a model's name begins another's: "serie 2" and "serie 2 active tourer"."""
+    return name.startswith(f"{other} ")
