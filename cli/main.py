@@ -29,7 +29,7 @@ COMMANDS: dict[str, CommandTarget] = {
     "repair-broker": CommandTarget(
         "cli.broker:repair_broker", "Repair damaged files of the embedded broker."
     ),
-    "key": CommandTarget("cli.keys:key", "Create, list and revoke API keys."),
+    "key": CommandTarget("cli.keys:key", "Create, list, change and revoke API keys."),
     "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
     "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),
     "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),

@@ -107,6 +107,17 @@ AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
 
 
+KEY_REQUESTS = Counter("key_requests_total", "Requests by the id of their API key.", ["key"])
+KEY_REFUSALS = Counter(
+    "key_limited_requests_total",
+    "Requests refused by a limit of their API key, by key and limit.",
+    ["key", "limit"],
+)
+MAX_KEY_LABELS = 1000
+OTHER_KEYS = "other"
+_labelled_keys: set[str] = set()
+
+
 OUTCOMES = Counter(
     "outcomes_total",
     "Sales reported for a valuation, by what they changed: new, repeated, correction.",
@@ -180,6 +191,24 @@ def observe_http(method: str, endpoint: str, status: int, *took_s: float) -> Non
 def _http_series(method: str, endpoint: str, status: int) -> tuple[Counter, Histogram]:
     """The series of one kind of response; a look-up by labels costs as much as the count."""
     return HTTP_REQUESTS.labels(method, endpoint, status), HTTP_DURATION.labels(method, endpoint)
+
+
+def count_key_requests(key_id: str, count: int) -> None:
+    """Count requests of a key; from `MAX_KEY_LABELS` keys on, further ones are counted together."""
+    KEY_REQUESTS.labels(_key_label(key_id)).inc(count)
+
+
+def count_key_refusal(key_id: str, limit: str) -> None:
+    """Count a request that a limit of its key refused."""
+    KEY_REFUSALS.labels(_key_label(key_id), limit).inc()
+
+
+def _key_label(key_id: str) -> str:
+    if key_id not in _labelled_keys:
+        if len(_labelled_keys) >= MAX_KEY_LABELS:
+            return OTHER_KEYS
+        _labelled_keys.add(key_id)
+    return key_id
 
 
 def observe_valuations(prices_mad: Sequence[float]) -> None:

@@ -234,6 +234,34 @@ class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
 
 
+class KeyExpired(NotAuthenticated, code="key-expired"):
+    """The API key was valid and has expired."""
+
+
+class KeysUnavailable(DomainError, code="keys-unavailable"):
+    """The API keys cannot be read: nobody can be recognised by a key."""
+
+
+class RateLimited(DomainError, code="rate-limited"):
+    """The key sends more than `limit` requests per second; see `retry_after_s`."""
+
+
+class CarLimitReached(RateLimited, code="car-limit-reached"):
+    """The key may have `limit` cars valued per day; `left` are left and `cars` are asked for."""
+
+
+class OpenJobsLimitReached(RateLimited, code="open-jobs-limit-reached"):
+    """The caller has `limit` jobs that have not ended."""
+
+
+class OpenBatchesLimitReached(RateLimited, code="open-batches-limit-reached"):
+    """The caller has `limit` batches that have not ended."""
+
+
+class StorageLimitReached(RateLimited, code="storage-limit-reached"):
+    """The caller's jobs and files hold `used` of `limit` bytes."""
+
+
 TEMPORARY_ERRORS = (ModelNotLoaded, BrokerUnavailable, AuditUnavailable, StorageUnavailable)
 """Errors of the service's surroundings. Work that was accepted waits for their end."""
 

@@ -275,6 +275,10 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
         "fr": "Abandonné après plusieurs essais ; l'incident est consigné.",
         "en": "Given up after several attempts; the incident is on record.",
     },
+    "car-limit-reached": {
+        "fr": "Arrêté : le fichier compte plus de voitures que votre clé n'en permet aujourd'hui.",
+        "en": "Stopped: the file has more cars than your key allows today.",
+    },
     "rows-missing": {
         "fr": "Des lignes manquent dans les résultats ; l'incident est consigné.",
         "en": "Rows are missing in the results; the incident is on record.",

@@ -21,6 +21,9 @@ CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.5
 """How long a command may take, so that a silent broker is reported within two seconds."""
 
+ALLOW_OOM = "#!lua flags=allow-oom\n"
+"""First line of a script that may write although the memory limit is reached."""
+
 CACHE_TIMEOUT_S = 0.25
 """A cache that takes longer than the forest is of no use."""
 

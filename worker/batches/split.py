@@ -1,5 +1,6 @@
 """Cuts an uploaded file into chunks, a slice of the file per task, and chooses their engines."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from shared.blobs.batch_files import BatchFiles, SplitState, chunk_name
@@ -8,7 +9,7 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.corrections.importer import CorrectionImporter
@@ -31,6 +32,7 @@ SMALL_CHUNK_BYTES = 4096
 
 UNREADABLE_TABLE = "unreadable-table"
 CORRECTION_REFUSED = "correction-refused"
+CAR_LIMIT_REACHED = "car-limit-reached"
 
 log = get_logger("batch.split")
 
@@ -95,6 +97,8 @@ class BatchSplitter:
         dead_letters: list of the batches that could not be cut.
         chunk_rows: maximum rows of a chunk.
         slice_chunks: maximum chunks of a slice.
+        pay_rows: counts the rows read so far against the limit of the caller's key; False: they
+            are more than it allows.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class BatchSplitter:
         dead_letters: DeadLetters,
         chunk_rows: int,
         slice_chunks: int = CHUNKS_PER_SLICE,
+        pay_rows: Callable[[BatchId, int], bool] = lambda _batch, _rows: True,
     ) -> None:
         self._files = files
         self._ledger = ledger
@@ -117,6 +122,7 @@ class BatchSplitter:
         self._dead_letters = dead_letters
         self._chunk_rows = chunk_rows
         self._slice_chunks = slice_chunks
+        self._pay_rows = pay_rows
 
     def run(self, batch_id: BatchId) -> None:
         """Cut the next slice of a batch's file, and send the task that cuts the one after it."""
@@ -151,6 +157,9 @@ class BatchSplitter:
         except UnreadableUpload as error:
             log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
             self._ledger.abort(batch_id, _abort_code(manifest, error))
+            return
+        if not self._pay_rows(batch_id, state.rows):
+            self._ledger.abort(batch_id, CAR_LIMIT_REACHED)
             return
         self._ledger.record_split(batch_id, state.chunks, state.rows if state.is_whole else None)
         if not state.is_whole:

@@ -29,6 +29,10 @@ class FullLedger:
         self.postponed.append(count_attempt)
 
 
+def write_on_full_disk() -> None:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "FULL_DISK_POLL_S", 0.0)
@@ -37,7 +41,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_disk_postpones_the_step_when_there_is_space_without_an_attempt() -> None:
     ledger: Any = FullLedger(3)
     with step_attempt(ledger, BATCH, "split"):
-        raise OSError(28, "No space left on device")
+        write_on_full_disk()
     assert ledger.postponed == [False]
 
 
