@@ -19,7 +19,7 @@ CRASH_WINDOW_S = 30.0
 """This many crashes within this time are a crash loop."""
 
 FULL_DISK_DELAY_S = 1.0
-"""Longest delay while the disk is full, so that the service is back soon after space is."""
+"""Delay while the disk is full, so that the service is back soon after space is."""
 
 EXTERNAL_STOP_CODES = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 """Exit codes after signals from outside; they do not count as crashes."""
@@ -155,13 +155,14 @@ class Child:
         now = time.monotonic()
         if is_disk_full:
             self._crashes.clear()
-        elif code not in EXTERNAL_STOP_CODES:
+            self._restarts_in_a_row = 0
+            self.restart_at = now + FULL_DISK_DELAY_S
+            return FULL_DISK_DELAY_S
+        if code not in EXTERNAL_STOP_CODES:
             self._crashes.append(now)
         if now - self._started_at > STABLE_AFTER_S:
             self._restarts_in_a_row = 0
         delay_s = RESTART_DELAYS_S[min(self._restarts_in_a_row, len(RESTART_DELAYS_S) - 1)]
-        if is_disk_full:
-            delay_s = min(delay_s, FULL_DISK_DELAY_S)
         self._restarts_in_a_row += 1
         self.restart_at = now + delay_s
         return delay_s

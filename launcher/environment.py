@@ -52,12 +52,13 @@ def metrics_folder(settings: Settings, inherited: Mapping[str, str]) -> Path:
 
 
 def _is_private_memory(folder: Path) -> bool:
-    """Make a folder, and return whether it is in memory and only this user can write to it."""
+    """Whether a folder is in memory and only this user can write to it, or it can be made so."""
     if not is_in_memory(folder.parent):
         return False
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
         owner = folder.lstat()
+    except FileNotFoundError:
+        return os.access(folder.parent, os.W_OK | os.X_OK)
     except OSError:
         return False
     return stat.S_ISDIR(owner.st_mode) and owner.st_uid == os.getuid() and not owner.st_mode & 0o022

@@ -16,6 +16,7 @@ from launcher.environment import (
     single_host_environment,
     with_absolute_paths,
 )
+from launcher.preflight import wipe_metrics
 from launcher.procfile import TIERS, make_tiers
 from launcher.readiness import api_state, local_address, server_error
 from shared.settings import Settings
@@ -34,9 +35,7 @@ def test_processes_get_every_setting_and_the_embedded_servers(tmp_path: Path) ->
     assert env["PORT"] == "9000"
     assert env["REDIS_URL"] == f"unix://{tmp_path}/run/broker.sock"
     assert env["CACHE_URL"] == f"unix://{tmp_path}/run/cache.sock"
-    metrics = Path(env["PROMETHEUS_MULTIPROC_DIR"])
-    assert metrics.parent == SHARED_MEMORY
-    metrics.rmdir()
+    assert Path(env["PROMETHEUS_MULTIPROC_DIR"]).parent == SHARED_MEMORY
     assert env["OMP_NUM_THREADS"] == "1"
     assert env["LANG"] == "C"
     assert env["PATH"].endswith(f"{os.pathsep}/bin")
@@ -50,7 +49,10 @@ def test_metrics_are_in_a_private_folder_in_memory_or_else_in_the_home(
     folder = metrics_folder(settings, {})
     assert metrics_folder(settings, {}) == folder
     assert metrics_folder(Settings(home=tmp_path / "other"), {}) != folder
+    assert folder.parent == SHARED_MEMORY
+    wipe_metrics(folder)
     assert folder.stat().st_mode & 0o077 == 0
+    assert metrics_folder(settings, {}) == folder
     folder.chmod(0o777)
     assert metrics_folder(settings, {}) == tmp_path / "metrics"
     folder.rmdir()
