@@ -32,11 +32,13 @@ from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
-from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
+from shared.queue.work import WorkSender
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
-from shared.redis.jobs import JobStore
+from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
+from shared.redis.job_store.store import JobStore
 from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
@@ -88,6 +90,8 @@ def build_services(settings: Settings) -> ApiServices:
         memory=memory,
     )
     sender = TaskSender(broker)
+    fair_queues = FairQueues(broker, clock)
+    work = WorkSender(sender, fair_queues, workers)
     dispatcher = MicroBatchDispatcher(
         sender,
         broker,
@@ -95,7 +99,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, clock, settings.queue_max_length, memory)
+    queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
     checkpoints = Checkpoints(
         settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
     )
@@ -127,7 +131,7 @@ def build_services(settings: Settings) -> ApiServices:
         active_model=active_model,
         idempotency=idempotency,
         events=events,
-        send_split=sender.send_split,
+        send=work.send,
         memory=memory,
         protocol=workers.protocol,
         clock=clock,
@@ -142,6 +146,7 @@ def build_services(settings: Settings) -> ApiServices:
             cache=cache,
             dispatcher=dispatcher,
             jobs=store,
+            send_job=work.send_job,
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
@@ -152,7 +157,7 @@ def build_services(settings: Settings) -> ApiServices:
             store=store,
             lists=lists,
             events=events,
-            dispatcher=dispatcher,
+            send_job=work.send_job,
             idempotency=idempotency,
             clock=clock,
             queue_guard=queue_guard,
@@ -162,12 +167,12 @@ def build_services(settings: Settings) -> ApiServices:
             files=batch_files,
             ledger=ledger,
             events=events,
-            send=sender.send,
+            send=work.send,
             long_waits=long_waits,
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
-        dead_letters=open_dead_letters(settings, broker, batch_files, sender, clock),
+        dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits

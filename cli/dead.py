@@ -11,7 +11,7 @@ from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import DeadLetterNotFound, DeadLetterNotReplayable, DomainError
 from shared.queue.replay import DeadLetterService, open_dead_letters
-from shared.queue.sender import TaskSender
+from shared.queue.work import make_work_sender
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -80,7 +80,9 @@ def _service() -> Iterator[DeadLetterService]:
     broker = connect(settings.redis_url)
     files = BatchFiles(open_blob_store(settings))
     try:
-        yield open_dead_letters(settings, broker, files, TaskSender(broker), time.time)
+        yield open_dead_letters(
+            settings, broker, files, make_work_sender(broker, time.time), time.time
+        )
     except (DomainError, OSError) as error:
         click.echo(f"carprice: {error}; is the service running?", err=True)
         raise SystemExit(2) from None

@@ -225,7 +225,7 @@ class Settings:
     queue_max_length: int = setting(
         "QUEUE_MAX_LENGTH",
         10_000,
-        "Length of the interactive queue from which new work is refused.",
+        "Length of a queue from which work is refused; one caller gets eight ninths of it.",
         minimum=1,
     )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")

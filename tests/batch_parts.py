@@ -26,7 +26,7 @@ from shared.domain.exports import Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.connections import RedisClient
 from shared.redis.dead_letters import DeadLetters
 from worker.batches.assemble import BatchAssembler
@@ -214,29 +214,32 @@ class BulkPath:
             active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
             events=self.events,
-            send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
+            send=self.send,
             clock=self.clock,
             max_bytes=max_bytes,
             retention_s=retention_s,
             long_waits=threading.BoundedSemaphore(4),
         )
 
-    def send(self, task: TaskName, arguments: dict[str, Any]) -> None:
+    def send(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:
         """Put a task on the queue."""
+        # Ledgers that the release before opened name no caller.
+        assert caller in {CALLER, ""}
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
-        self.queue.append((task, arguments))
+        self.queue.append((task, kwargs))
 
-    def make_form(self, task: TaskName, order: dict[str, Any]) -> None:
+    def make_form(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:
         """Write an export at once, as a worker does."""
+        assert caller == CALLER
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
         assert task is TaskName.MAKE_EXPORT
         self.forms.run(
-            order["batch_id"],
-            ResultTable(order["table"]),
-            Export.from_json(order["export"]),
-            order["revision"],
+            kwargs["batch_id"],
+            ResultTable(kwargs["table"]),
+            Export.from_json(kwargs["export"]),
+            kwargs["revision"],
         )
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:

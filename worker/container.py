@@ -13,14 +13,13 @@ from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
-from shared.queue.names import TaskName
-from shared.queue.sender import TaskSender
 from shared.queue.waiting import read_waiting
-from shared.redis.batches import BatchLedger
+from shared.queue.work import WorkSender, make_work_sender
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner
 from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings
@@ -49,7 +48,8 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, AuditRetention]
+    work: WorkSender
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention]
 
 
 class WorkerProcess:
@@ -88,7 +88,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     broker = connect(settings.redis_url)
     payloads = JobPayloads(open_job_store(settings))
     jobs = _job_store(settings, broker, clock, payloads)
-    sender = TaskSender(broker)
+    work = make_work_sender(broker, clock)
     dead_letters = DeadLetters(broker, clock)
     checkpoints = Checkpoints(
         settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
@@ -106,7 +106,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     files = BatchFiles(open_blob_store(settings))
     ledger = _ledger(settings, broker, clock)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
-    step_sender = BatchStepSender(ledger, sender.send)
+    step_sender = BatchStepSender(ledger, work.send)
     tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
@@ -152,8 +152,9 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             checkpoints=checkpoints,
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
+        work=work,
         sweepers=(
-            JobSweeper(jobs, sender.send_job, dead_letters, max_attempts=settings.job_max_attempts),
+            JobSweeper(jobs, work.send_job, dead_letters, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
                 ledger,
@@ -163,6 +164,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
                 retention_s=settings.batch_retention_s,
             ),
             JobPayloadSweeper(payloads, broker, clock),
+            work,
             AuditRetention(
                 settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
             ),
@@ -181,11 +183,13 @@ def resume_bulk_work(settings: Settings) -> None:
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):
-        steps, jobs = read_waiting(broker)
-        lost = _ledger(settings, broker, time.time).expire_leases(steps)
+        waiting = read_waiting(broker)
+        work = make_work_sender(broker, time.time)
+        work.forget_bulk_in_flight(except_for=waiting.messages)
+        lost = _ledger(settings, broker, time.time).expire_leases(waiting.steps)
         store = _job_store(settings, broker, time.time, JobPayloads(open_job_store(settings)))
-        if lost + store.expire_leases(jobs):
-            TaskSender(broker).send(TaskName.SWEEP, {})
+        if lost + store.expire_leases(waiting.jobs):
+            work.request_sweep()
 
 
 def _job_store(

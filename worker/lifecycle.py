@@ -6,6 +6,7 @@ import heapq
 import os
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -27,6 +28,7 @@ from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.queue.names import QueueName
 from shared.redis.connections import connect
+from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
@@ -121,9 +123,13 @@ class HeartbeatReporter:
         self._runtime = runtime
         self._resume_bulk_work = resume_bulk_work
         self._is_solo = False
-        self._workers = WorkerRegistry(connect(settings.redis_url))
+        broker = connect(settings.redis_url)
+        self._workers = WorkerRegistry(broker)
+        self._fair_queues = FairQueues(broker, time.time)
+        self._processes = 1
         self._queues: list[str] = []
         self._name = ""
+        self._node = ""
 
     def connect(self) -> None:
         """Connect to the signals of a worker's main process."""
@@ -135,6 +141,8 @@ class HeartbeatReporter:
         self._queues = [queue.name for queue in sender.task_consumer.queues]
         self._name = f"{sender.hostname}:{os.getpid()}"
         self._is_solo = isinstance(sender.pool, solo.TaskPool)
+        self._processes = 1 if self._is_solo else sender.pool.num_processes
+        self._node = sender.hostname
         with contextlib.suppress(BrokerUnavailable):
             others = self._workers.remove_predecessors(sender.hostname)
             if QueueName.BULK in self._queues and not others[QueueName.BULK]:
@@ -150,10 +158,12 @@ class HeartbeatReporter:
             if self._is_solo:
                 self._runtime.current()
             self._workers.heartbeat(self._name, self._queues)
+            self._fair_queues.announce(self._node, self._queues, self._processes)
 
     def _leave(self, **_: Any) -> None:
         with contextlib.suppress(BrokerUnavailable):
             self._workers.unregister(self._name, self._queues)
+            self._fair_queues.withdraw(self._node)
         self._name = ""
 
 

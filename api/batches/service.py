@@ -42,8 +42,10 @@ from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory
+from shared.queue.names import TaskName
+from shared.queue.work import SendWork
+from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.job_store.memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
 
 LEDGER_BYTES = 65_536
@@ -74,7 +76,7 @@ class Batches:
     active_model: ActiveVersionCache
     idempotency: RedisIdempotency
     events: JobEvents
-    send_split: Callable[[BatchId], None]
+    send: SendWork
     clock: Clock
     max_bytes: int
     """Limit of an upload, compressed and decompressed."""
@@ -319,9 +321,12 @@ class Batches:
         self.ledger.index_by_caller(
             manifest.id, manifest.caller, self.retention_s * TOMBSTONE_TTL_FACTOR
         )
-        self.ledger.create(manifest.id, manifest.accepted_at)
+        self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller)
+        # Other files than CSV are converted by the first step, and corrections are merged.
+        is_slow = manifest.dialect.kind is not FileKind.CSV or manifest.corrects is not None
+        order = {"batch_id": manifest.id}
         try:
-            self.send_split(manifest.id)
+            self.send(TaskName.SPLIT_BATCH, order, manifest.caller, is_slow=is_slow)
         except BrokerUnavailable as error:
             # The batch is in the ledger already, so the sweep will send the task.
             log.warning("batch_split_not_sent", batch_id=manifest.id, error=str(error))

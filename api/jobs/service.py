@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
 from api.middleware.key_limits import Admission
-from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
+from api.valuations.micro_batches import QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
 from shared.domain.errors import (
@@ -23,7 +24,7 @@ from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.queue.names import QueueName
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +50,8 @@ class Jobs:
     store: JobStore
     lists: SubmissionIndex
     events: JobEvents
-    dispatcher: MicroBatchDispatcher
+    send_job: Callable[[Job], None]
+    """Queues a stored job; raises `BrokerUnavailable`."""
     idempotency: RedisIdempotency
     clock: Clock
     queue_guard: QueueGuard
@@ -160,7 +162,7 @@ class Jobs:
             requests=submission.requests,
             is_list=submission.is_list,
         )
-        self.queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
+        self.queue_guard.check_job(QueueName.BULK if job.is_long else QueueName.INTERACTIVE, caller)
         cars = len(job.requests)
         try:
             with nullcontext() if admission is None else admission.job(cars):
@@ -168,7 +170,7 @@ class Jobs:
         except _AlreadyStoredError:
             # A concurrent request with the same Idempotency-Key has stored the job.
             return self.store.get(job_id, caller)
-        self.dispatcher.submit_job(job_id, is_long=job.is_long)
+        self.send_job(job)
         return job
 
     def _store(self, job: Job) -> None:

@@ -14,8 +14,8 @@ from shared.domain.errors import DomainError, NotPermitted, RateLimited
 from shared.keys.entries import Scope
 from shared.keys.store import FileKeyStore
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
+from shared.redis.fair_queues.weights import WeightPublisher
 from shared.redis.rate_limits import RateLimits
-from shared.redis.weights import WeightPublisher
 from shared.settings import Settings, SettingsError
 
 __all__ = ["Authenticator", "Scope", "accept_basic_auth", "require_scope", "scope_rechecker"]

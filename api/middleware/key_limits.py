@@ -19,7 +19,7 @@ from shared.domain.errors import (
 from shared.domain.ids import BatchId, CallerId
 from shared.keys.entries import KeyLimits
 from shared.metrics import count_key_refusal
-from shared.redis.job_records import JobUsage
+from shared.redis.job_store.records import JobUsage
 from shared.redis.rate_limits import DAY_S, RateLimits, RateState
 
 BUSY_RETRY_S = 5

@@ -7,19 +7,18 @@ from shared.domain.clock import Clock
 from shared.domain.errors import DeadLetterNotReplayable
 from shared.domain.ids import BatchId, JobId
 from shared.logging import get_logger
-from shared.queue.names import TaskName
-from shared.queue.sender import TaskSender
-from shared.redis.batches import BatchLedger
+from shared.queue.work import WorkSender
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.connections import RedisClient
 from shared.redis.dead_letters import DeadKind, DeadLetter, DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.settings import Settings
 
 log = get_logger("dead_letters")
 
 
 def open_dead_letters(
-    settings: Settings, broker: RedisClient, files: BatchFiles, sender: TaskSender, clock: Clock
+    settings: Settings, broker: RedisClient, files: BatchFiles, work: WorkSender, clock: Clock
 ) -> "DeadLetterService":
     """The service of a process that has these connections."""
     return DeadLetterService(
@@ -39,7 +38,7 @@ def open_dead_letters(
             window=settings.batch_window,
             max_attempts=settings.job_max_attempts,
         ),
-        sender,
+        work,
     )
 
 
@@ -51,7 +50,7 @@ class DeadLetterService:
         jobs: the stored jobs.
         files: records and blobs of batches.
         ledger: the ledger of batches.
-        sender: publishes messages.
+        work: queues work.
     """
 
     def __init__(
@@ -60,13 +59,13 @@ class DeadLetterService:
         jobs: JobStore,
         files: BatchFiles,
         ledger: BatchLedger,
-        sender: TaskSender,
+        work: WorkSender,
     ) -> None:
         self._letters = letters
         self._jobs = jobs
         self._files = files
         self._ledger = ledger
-        self._sender = sender
+        self._work = work
 
     def list(self) -> list[DeadLetter]:
         """All dead letters, newest first."""
@@ -112,7 +111,7 @@ class DeadLetterService:
         job = self._jobs.load(job_id)
         if job is None:
             raise DeadLetterNotReplayable(id=letter.id)
-        self._sender.send_job(job_id, is_long=job.is_long)
+        self._work.send_job(job)
 
     def _replay_step(self, letter: DeadLetter) -> None:
         batch_id = BatchId(letter.work_id)
@@ -131,4 +130,4 @@ class DeadLetterService:
         # sweep restores it from its parts and sends what is missing.
         self._files.reopen(batch_id)
         self._ledger.forget(batch_id)
-        self._sender.send(TaskName.SWEEP, {})
+        self._work.request_sweep()

@@ -1,7 +1,7 @@
 """Reads what the messages on the bulk and control queues stand for."""
 
 import base64
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 import orjson
@@ -13,8 +13,19 @@ _STEPS = {str(TaskName.SPLIT_BATCH): "split", str(TaskName.ASSEMBLE_BATCH): "ass
 """The steps that are not a chunk, by task."""
 
 
-def read_waiting(client: RedisClient) -> tuple[set[tuple[str, str]], set[str]]:
-    """Batch and step of each waiting step of a batch, and the ids of the waiting jobs.
+class WaitingWork(NamedTuple):
+    """The messages on the bulk and control queues, and what they stand for."""
+
+    messages: set[str]
+    """Ids of the messages."""
+    steps: set[tuple[str, str]]
+    """Batch and step of each step of a batch."""
+    jobs: set[str]
+    """Ids of the jobs."""
+
+
+def read_waiting(client: RedisClient) -> WaitingWork:
+    """Read the queues.
 
     Args:
         client: connection to the broker instance.
@@ -22,25 +33,25 @@ def read_waiting(client: RedisClient) -> tuple[set[tuple[str, str]], set[str]]:
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
-    steps: set[tuple[str, str]] = set()
-    jobs: set[str] = set()
+    found = WaitingWork(set(), set(), set())
     for queue in (QueueName.BULK, QueueName.CONTROL):
         with broker_errors():
             messages = client.lrange(str(queue), 0, -1)
         for message in messages:
-            task, kwargs = _task_of(message)
+            message_id, task, kwargs = _parse(message)
+            found.messages.add(message_id)
             if "job_id" in kwargs:
-                jobs.add(kwargs["job_id"])
+                found.jobs.add(kwargs["job_id"])
             elif "batch_id" in kwargs:
-                steps.add((kwargs["batch_id"], _STEPS.get(task) or str(kwargs.get("chunk"))))
-    return steps, jobs
+                found.steps.add((kwargs["batch_id"], _STEPS.get(task) or str(kwargs.get("chunk"))))
+    return found
 
 
-def _task_of(message: bytes) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of a task; empty if the message is not one of this service."""
+def _parse(message: bytes) -> tuple[str, str, dict[str, Any]]:
+    """Id, task and arguments of a message; empty if it is not one of this service."""
     try:
         document = orjson.loads(message)
         _, kwargs, _ = msgpack.unpackb(base64.b64decode(document["body"]))
-        return document["headers"]["task"], dict(kwargs)
+        return document["headers"]["id"], document["headers"]["task"], dict(kwargs)
     except (ValueError, KeyError, TypeError, msgpack.UnpackException):
-        return "", {}
+        return "", "", {}

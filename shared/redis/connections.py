@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.domain.errors import BrokerFull, BrokerUnavailable
+from shared.domain.errors import BrokerFull, BrokerNotWritable, BrokerUnavailable
 
 RedisClient: TypeAlias = Any
 """A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
@@ -20,6 +20,9 @@ RedisClient: TypeAlias = Any
 CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.5
 """How long a command may take, so that a silent broker is reported within two seconds."""
+
+ALLOW_OOM = "#!lua flags=allow-oom\n"
+"""First line of a script that may write although the memory limit is reached."""
 
 CACHE_TIMEOUT_S = 0.25
 """A cache that takes longer than the forest is of no use."""
@@ -49,7 +52,10 @@ def connect(
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis."""
+    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis.
+
+    It is a `BrokerNotWritable` if the disk of the server is full.
+    """
     try:
         yield
     except REDIS_ERRORS as error:
@@ -62,7 +68,7 @@ def broker_errors() -> Iterator[None]:
         if "OOM" in str(error):
             raise BrokerFull(reason=str(error)) from error
         if "MISCONF" in str(error):
-            raise BrokerUnavailable(reason=str(error)) from error
+            raise BrokerNotWritable(reason=str(error)) from error
         raise
 
 

@@ -16,7 +16,7 @@ from shared.domain.job import Job, JobState
 from shared.metrics import DEAD_LETTERS
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 DEAD_LETTER_TTL_S = 7 * 86_400
 """How long a dead letter is kept, and with it what is needed to replay it."""

@@ -141,5 +141,14 @@ rate_bucket = (PREFIX + "rate:{}").format
 batch_quota = (PREFIX + "batch-quota:{}").format
 """Hash of a batch whose rows its key pays: `key`, its cars `per_day`, the cars `paid` so far."""
 
+fair_queue = (PREFIX + "fair:{}:").format
+"""Prefix of the keys of a fair queue; `fair_queue_scripts` names them."""
+
+
+def fair_waiting(name: str) -> str:
+    """Sorted set of the items that wait in a fair queue, by the time they were entered."""
+    return f"{fair_queue(name)}waiting"
+
+
 CALLER_WEIGHTS = f"{PREFIX}fair:weights"
 """Hash of the weights of callers in fair queues; a caller that is missing has weight 1."""

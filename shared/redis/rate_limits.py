@@ -9,8 +9,7 @@ from shared.domain.errors import BrokerUnavailable, CarLimitReached, RateLimited
 from shared.keys.entries import KeyLimits
 from shared.logging import get_logger
 from shared.redis import keys
-from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_scripts import ALLOW_OOM
+from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
 
 DAY_S = 86_400
 CIRCUIT_OPEN_S = 1.0

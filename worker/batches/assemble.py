@@ -16,7 +16,7 @@ from shared.domain.job import JobState
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.logging import get_logger
 from shared.metrics import BATCHES
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
 from worker.batches.audit_segments import (
     fsync_segment_names,

@@ -9,7 +9,7 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.corrections.importer import CorrectionImporter

@@ -1,4 +1,4 @@
-"""Sends the steps of a batch under leases of the ledger, and retries failed ones."""
+"""Queues the steps of a batch under leases of the ledger, and retries failed ones."""
 
 import time
 from collections.abc import Iterator
@@ -7,30 +7,38 @@ from typing import Any
 
 from shared.domain.errors import (
     AuditUnavailable,
+    BrokerNotWritable,
     BrokerUnavailable,
     DomainError,
     UnreadableRecord,
 )
-from shared.domain.ids import BatchId
+from shared.domain.ids import BatchId, CallerId
 from shared.logging import get_logger
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.names import TaskName
-from shared.queue.sender import Send
-from shared.redis.batches import BatchLedger, StepAttempt
+from shared.queue.work import SendWork
+from shared.redis.batch_ledger.ledger import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"
 _TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 
+LONG_BATCH_CHUNKS = 25
+"""Chunks of a batch whose results take more than half a second to assemble."""
+
+MAX_KEPT_CALLERS = 1000
+"""Batches whose caller is kept in memory."""
+
 log = get_logger("batch")
 
 
 class BatchStepSender:
-    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once."""
+    """Queues the steps of batches; a bounded window of chunks of a batch is in work at once."""
 
-    def __init__(self, ledger: BatchLedger, send: Send) -> None:
+    def __init__(self, ledger: BatchLedger, send: SendWork) -> None:
         self._ledger = ledger
         self._send = send
+        self._callers: dict[BatchId, CallerId] = {}
 
     def advance(self, batch_id: BatchId) -> None:
         """Send the steps that are due."""
@@ -41,20 +49,41 @@ class BatchStepSender:
             self.send_step(batch_id, ASSEMBLE)
 
     def send_step(self, batch_id: BatchId, step: str) -> None:
-        """Send one step; if that fails, the sweep sends it when its lease has expired."""
+        """Queue one step; if that fails, the sweep sends it when its lease has expired."""
         arguments: dict[str, Any] = {"batch_id": batch_id}
         task = _TASKS.get(step, TaskName.VALUE_CHUNK)
         if task is TaskName.VALUE_CHUNK:
             arguments |= {"chunk": int(step), "enqueued_at": time.time()}
         try:
-            self._send(task, arguments)
+            if task is TaskName.VALUE_CHUNK:
+                self._send(task, arguments, self._caller(batch_id))
+                return
+            owner = self._ledger.owner(batch_id)
+            # Each task to split cuts a part of the file, from the last chunk on.
+            part = owner.chunks if task is TaskName.SPLIT_BATCH else 0
+            is_slow = task is TaskName.ASSEMBLE_BATCH and owner.chunks > LONG_BATCH_CHUNKS
+            self._send(task, arguments, owner.caller, part=part, is_slow=is_slow)
         except BrokerUnavailable as error:
             log.warning("batch_step_not_sent", batch_id=batch_id, step=step, error=str(error))
+
+    def _caller(self, batch_id: BatchId) -> CallerId:
+        """The caller of a batch, which never changes."""
+        caller = self._callers.get(batch_id)
+        if caller is None:
+            if len(self._callers) >= MAX_KEPT_CALLERS:
+                self._callers.clear()
+            caller = self._callers[batch_id] = self._ledger.owner(batch_id).caller
+        return caller
 
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
+
+FULL_DISK_WAIT_S = 30.0
+"""About the lease of a step, after which the sweep sends it again anyway."""
+
+FULL_DISK_POLL_S = 0.5
 
 NEWER_RETRY_DELAY_S = 10.0
 """Delay of a step whose records this version cannot read, which counts as no attempt."""
@@ -69,7 +98,8 @@ def failure_kind(error: Exception) -> str:
 def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
     """Begin an attempt of a step, and postpone the step if the body fails.
 
-    A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context.
+    A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context. If
+    the disk of the ledger is full as well, the step is postponed once there is space.
 
     Args:
         ledger: the ledger.
@@ -83,8 +113,10 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
     try:
         yield start
     except BrokerUnavailable as error:
-        # The ledger is unreachable: the lease expires by itself.
         log.warning("batch_step_interrupted", batch_id=batch_id, step=step, error=str(error))
+        if isinstance(error, BrokerNotWritable):
+            _postpone_after_outage(ledger, batch_id, step)
+        # Otherwise the ledger is unreachable: the lease expires by itself.
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
@@ -97,9 +129,28 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
         ledger.postpone(batch_id, step, NEWER_RETRY_DELAY_S, count_attempt=False)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
-        ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
+        _postpone_after_outage(ledger, batch_id, step)
     except Exception as error:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
         # The text of an exception may contain cells of the file: only its kind is kept.
         ledger.record_failure(batch_id, step, failure_kind(error))
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
+
+
+def _postpone_after_outage(ledger: BatchLedger, batch_id: BatchId, step: str) -> None:
+    """Postpone a step without counting an attempt, as soon as the ledger's disk has space.
+
+    A step that is not postponed would be repeated only when its lease ends.
+
+    Raises:
+        BrokerUnavailable: the ledger does not answer, or its disk is full for longer than
+            `FULL_DISK_WAIT_S`.
+    """
+    until = time.monotonic() + FULL_DISK_WAIT_S
+    while True:
+        try:
+            return ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
+        except BrokerNotWritable:
+            if time.monotonic() > until:
+                raise
+        time.sleep(FULL_DISK_POLL_S)

@@ -16,7 +16,7 @@ from shared.fields.kinds.number import next_year
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_histogram
 from shared.queue.names import QueueName
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
 from worker.batches.audit_segments import publish_part_segment, segment_name, store_segment_sums
 from worker.batches.engine import ChunkEngine, EngineName, Estimates

@@ -12,14 +12,14 @@ import redis
 from shared.domain.clock import Clock
 from shared.redis import keys
 from shared.redis.connections import (
+    ALLOW_OOM,
     Command,
     ConnectionCache,
     PipelinedCommands,
     RedisClient,
     broker_errors,
 )
-from shared.redis.job_scripts import ALLOW_OOM
-from shared.redis.jobs import MAX_LEASE_S
+from shared.redis.job_store.store import MAX_LEASE_S
 from shared.redis.owners import LIVENESS, WORKING, Owner
 
 DONE_TTL_S = 2 * MAX_LEASE_S

@@ -28,7 +28,7 @@ from shared.queue.sender import EstimateResult, RequestResult, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import Command, ConnectionCache, RedisClient
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from worker.model import Estimation
 from worker.valuations.claims import (
     BUSY_RETRY_S,

@@ -10,9 +10,9 @@ from api.jobs.idempotency import RedisIdempotency
 from api.jobs.service import Jobs, Submission
 from shared.domain.errors import TEMPORARY_CODES
 from shared.domain.ids import CallerId
-from shared.domain.job import JobState
+from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
 from tests.conftest import REFERENCE_CAR, Servers
 
@@ -25,15 +25,15 @@ class Dispatcher:
     def __init__(self) -> None:
         self.sent: list[str] = []
 
-    def submit_job(self, job_id: str, *, is_long: bool) -> None:
-        assert not is_long
-        self.sent.append(job_id)
+    def send_job(self, job: Job) -> None:
+        assert not job.is_long
+        self.sent.append(job.id)
 
 
 class OpenQueue:
     """A queue that takes everything."""
 
-    def check(self, *_: Any) -> None:
+    def check_job(self, *_: Any) -> None:
         """Return: it is not full."""
 
 
@@ -50,7 +50,7 @@ def jobs(servers: Servers, dispatcher: Dispatcher) -> Jobs:
         store=JobStore(servers.broker, time.time, retention_s=100, lease_s=30),
         lists=unused,
         events=unused,
-        dispatcher=cast("Any", dispatcher),
+        send_job=dispatcher.send_job,
         idempotency=RedisIdempotency(servers.broker),
         clock=time.time,
         queue_guard=cast("Any", OpenQueue()),

@@ -30,7 +30,7 @@ from shared.queue import sender
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import TaskSender, error_from_code, push_reply
 from shared.redis.connections import ConnectionCache, connect
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import answers, running_server, short_folder, wait_until
@@ -322,8 +322,6 @@ def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
         )
         with pytest.raises(BrokerUnavailable):
             result(submit(dispatcher, request_), 10)
-        with pytest.raises(BrokerUnavailable):
-            dispatcher.submit_job(JobId("x"), is_long=False)
         dispatcher.close()
 
 
@@ -400,34 +398,10 @@ def test_what_cannot_be_read_delays_nobody(dispatcher, worker, servers, request_
     assert result(pending, 10) == ESTIMATE
 
 
-def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
-    dispatcher.submit_job(JobId("some-job"), is_long=False)
-    headers, kwargs = worker.take()
-    assert headers["task"] == TaskName.VALUE_JOB
-    assert kwargs["job_id"] == "some-job"
-    assert headers["kwargsrepr"] == headers["argsrepr"] == ""
-    assert headers["enqueued_at"] <= time.time()
-
-
 def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
     url = f"unix://{tmp_path}/nobody.sock"
     client = connect(url)
     dispatcher = MicroBatchDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
     with pytest.raises(BrokerUnavailable):
         result(submit(dispatcher, request_), 10)
-    with pytest.raises(BrokerUnavailable):
-        dispatcher.submit_job(JobId("x"), is_long=False)
     dispatcher.close()
-
-
-@pytest.mark.parametrize(
-    ("is_long", "task", "wanted"),
-    [(False, TaskName.VALUE_JOB, "interactive"), (True, TaskName.VALUE_LIST, "bulk")],
-)
-def test_a_long_job_travels_where_it_keeps_no_single_car_waiting(
-    dispatcher, servers, is_long, task, wanted
-):
-    dispatcher.submit_job(JobId("some-job"), is_long=is_long)
-    popped = servers.broker.rpop(wanted)
-    assert popped is not None
-    assert json.loads(popped)["headers"]["task"] == task

@@ -35,7 +35,7 @@ from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import UNREADABLE_RETRY_S, JobStore
+from shared.redis.job_store.store import UNREADABLE_RETRY_S, JobStore
 from shared.redis.owners import Owner
 from tests.batch_parts import CALLER as BATCH_CALLER
 from tests.batch_parts import BulkPath, Memory

@@ -14,11 +14,10 @@ from shared.domain.errors import DeadLetterNotFound, DeadLetterNotReplayable
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
-from shared.queue.names import TaskName
 from shared.queue.replay import DeadLetterService
 from shared.redis import keys
 from shared.redis.dead_letters import DEAD_LETTER_TTL_S, DeadLetter
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
 from worker.batches import steps
@@ -32,14 +31,13 @@ class Sender:
         self._path = path
         self.jobs: list[str] = []
 
-    def send(self, task: TaskName, _: dict[str, Any]) -> None:
-        """A sweep is all that is sent for a batch."""
-        assert task is TaskName.SWEEP
+    def request_sweep(self) -> None:
+        """A sweep is all that is requested for a batch."""
         self._path.sweep.sweep()
 
-    def send_job(self, job_id: JobId, *, is_long: bool) -> None:
-        assert not is_long
-        self.jobs.append(job_id)
+    def send_job(self, job: Job) -> None:
+        assert not job.is_long
+        self.jobs.append(job.id)
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from shared.redis.connections import connect
 from shared.redis.owners import BEAT_INTERVAL_S
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers, wait_until
-from worker import owners
+from worker import hung_processes
 from worker.delivery import Deliveries, OwnedChannel, use_owned_transport
-from worker.owners import HUNG_AFTER_S, ConsumerWatch, PoolHeartbeats
+from worker.hung_processes import HUNG_AFTER_S, ConsumerWatch, PoolHeartbeats
 
 
 class PoolProcess:
@@ -54,7 +54,7 @@ class FakeTime:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     fake = FakeTime()
-    monkeypatch.setattr(owners, "time", fake)
+    monkeypatch.setattr(hung_processes, "time", fake)
     return fake
 
 
@@ -109,7 +109,7 @@ def test_a_worker_that_takes_no_messages_although_it_is_idle_ends(
     registry: Any = Lengths(bulk=0 if situation == "no messages" else 3, control=0)
     watch = ConsumerWatch(registry, lambda: deliveries.received)
     for _ in range(6):
-        clock.now += owners.STALL_CHECK_INTERVAL_S
+        clock.now += hung_processes.STALL_CHECK_INTERVAL_S
         deliveries.received += situation == "receives"
         watch.check(["bulk", "control"])
     assert bool(killed) is (situation == "stalled")
@@ -183,6 +183,6 @@ def test_a_consumer_of_two_queues_keeps_its_messages_under_its_name(
 
 def test_the_stall_check_needs_the_broker(clock: FakeTime) -> None:
     watch = ConsumerWatch(WorkerRegistry(connect("unix:///nowhere.sock")), lambda: 0)
-    clock.now += owners.STALL_CHECK_INTERVAL_S
+    clock.now += hung_processes.STALL_CHECK_INTERVAL_S
     with pytest.raises(BrokerUnavailable):
         watch.check(["bulk"])

@@ -19,7 +19,7 @@ from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.dead_letters import DeadLetters
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner, OwnerRegistry
 from tests.conftest import wait_until
 from worker.model import Estimation
@@ -161,8 +161,8 @@ class Bench:
 def keeping(sent):
     """Notes the ids of jobs that are sent."""
 
-    def send_job(job_id, **_):
-        sent.append(job_id)
+    def send_job(job):
+        sent.append(job.id)
 
     return send_job
 
@@ -526,7 +526,7 @@ def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(ben
     sent = {}
     JobSweeper(
         bench.jobs,
-        lambda each, *, is_long: sent.update({each: is_long}),
+        lambda each: sent.update({each.id: each.is_long}),
         bench.dead_letters,
         max_attempts=3,
     ).sweep()

@@ -11,7 +11,7 @@ from shared.domain.batch import BatchManifest
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Detection, Dialect, Notice
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
 from shared.tabular.sample import (
     NOTICE_MAX_CHARS,

@@ -19,7 +19,7 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.keys.entries import Scope, new_key
 from shared.redis.cache import EstimateCache
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import wait_until

@@ -89,7 +89,7 @@ def test_a_process_whose_connections_were_closed_subscribes_again(
     alive = other_owner(broker)
     take(broker, alive, 1)
     for client in broker.client_list(_type="pubsub"):
-        broker.client_kill(client["addr"])
+        broker.client_kill_filter(_id=client["id"])
     alive.beat()
     silence(broker, alive, 3)
     assert me.beat()[1] == {}

@@ -9,8 +9,8 @@ from shared.domain.errors import BrokerUnavailable, CarLimitReached, RateLimited
 from shared.keys.entries import KeyLimits
 from shared.redis import keys
 from shared.redis.connections import connect
+from shared.redis.fair_queues.weights import REPEAT_S, WeightPublisher
 from shared.redis.rate_limits import RateLimits
-from shared.redis.weights import REPEAT_S, WeightPublisher
 
 SLOW = KeyLimits(requests_per_s=0.001, burst=3)
 TEN_CARS = KeyLimits(cars_per_day=10)

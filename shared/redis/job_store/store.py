@@ -31,10 +31,11 @@ from shared.domain.job import (
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import JOBS, PREDICTIONS, RECORDS_UNREADABLE, observe_valuations
-from shared.redis import job_scripts, keys
-from shared.redis.broker_memory import BrokerMemory
+from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_records import (
+from shared.redis.job_store import scripts
+from shared.redis.job_store.memory import BrokerMemory
+from shared.redis.job_store.records import (
     BLOB_PROTOCOL,
     INLINE_MAX_BYTES,
     MESSAGE_BYTES,
@@ -107,13 +108,13 @@ class JobStore:
         self._protocol = protocol
         self._memory = memory
         self._circuit_open_until = 0.0
-        self._create = client.register_script(job_scripts.CREATE)
-        self._start = client.register_script(job_scripts.START)
-        self._retry = client.register_script(job_scripts.RETRY)
-        self._reopen = client.register_script(job_scripts.REOPEN)
-        self._finish = client.register_script(job_scripts.FINISH)
-        self._cancel = client.register_script(job_scripts.CANCEL)
-        self._delete = client.register_script(job_scripts.DELETE)
+        self._create = client.register_script(scripts.CREATE)
+        self._start = client.register_script(scripts.START)
+        self._retry = client.register_script(scripts.RETRY)
+        self._reopen = client.register_script(scripts.REOPEN)
+        self._finish = client.register_script(scripts.FINISH)
+        self._cancel = client.register_script(scripts.CANCEL)
+        self._delete = client.register_script(scripts.DELETE)
 
     def create(self, job: Job) -> bool:
         """Store a job as open, with a lease, in one step; False if it exists already.

@@ -6,8 +6,7 @@ Scripts that let an accepted job go on or end run even if Redis has reached its 
 caller, under the time at which the job expires.
 """
 
-ALLOW_OOM = "#!lua flags=allow-oom\n"
-"""First line of a script that may write although the memory limit is reached."""
+from shared.redis.connections import ALLOW_OOM
 
 _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')

@@ -10,9 +10,9 @@ from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
-from shared.redis import batch_scripts, keys
-from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_scripts import ALLOW_OOM
+from shared.redis import keys
+from shared.redis.batch_ledger import scripts
+from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
@@ -57,6 +57,13 @@ class DueSteps(NamedTuple):
     assemble: bool
 
 
+class BatchOwner(NamedTuple):
+    """Whose work the steps of a batch are, and the number of its chunks that are cut."""
+
+    caller: CallerId
+    chunks: int
+
+
 class BatchLedger:
     """The ledger of batches: steps that are done, leases of those under way, and counters.
 
@@ -81,8 +88,8 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(ALLOW_OOM + batch_scripts.HEAD + source)
-            for name, source in vars(batch_scripts).items()
+            name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
+            for name, source in vars(scripts).items()
             if name.isupper() and name != "HEAD"
         }
 
@@ -91,9 +98,16 @@ class BatchLedger:
         with broker_errors():
             self._client.ping()
 
-    def create(self, batch_id: BatchId, accepted_at: float) -> None:
+    def create(self, batch_id: BatchId, accepted_at: float, caller: CallerId) -> None:
         """Open the ledger of a batch."""
-        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
+        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end(), caller)
+
+    def owner(self, batch_id: BatchId) -> BatchOwner:
+        """Whose work the steps of a batch are."""
+        with broker_errors():
+            caller, chunks = self._client.hmget(keys.batch(batch_id), "caller", "chunks_cut")
+        # A ledger that an older release opened names no caller.
+        return BatchOwner(CallerId((caller or b"").decode()), int(chunks or 0))
 
     def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
         """Add a batch to its caller's list, from which those older than `keep_s` are removed."""
@@ -141,6 +155,7 @@ class BatchLedger:
         self,
         batch_id: BatchId,
         accepted_at: float,
+        caller: CallerId,
         *,
         chunks_cut: int,
         total: int | None,
@@ -148,7 +163,8 @@ class BatchLedger:
     ) -> bool:
         """Open a lost ledger again; False if it exists."""
         chunks = [number for chunk, counts in done.items() for number in (chunk, *counts)]
-        arguments = (accepted_at, self._clock(), chunks_cut, "" if total is None else total)
+        rows = "" if total is None else total
+        arguments = (accepted_at, self._clock(), chunks_cut, rows, caller)
         return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
 
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
