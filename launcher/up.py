@@ -164,7 +164,7 @@ class ServiceRun:
             supervisor.run_once()
 
     def _await_readiness(self, supervisor: Supervisor) -> None:
-        """Run the supervisor until `/readyz` answers 200."""
+        """Run the supervisor until the API accepts work and workers carry it out."""
         address = local_address(self._settings.host, self._settings.port)
         warn_at = time.monotonic() + READY_WARNING_S
         ready, state = False, ""

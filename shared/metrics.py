@@ -204,6 +204,8 @@ class ServiceSnapshot:
     queue_messages: Mapping[str, int]
     queue_oldest_age_s: Mapping[str, float]
     workers: Mapping[str, int]
+    checks: Mapping[tuple[str, bool], bool]
+    """Whether each readiness check succeeds, by its name and whether it is required."""
 
 
 class SnapshotCollector(Collector):
@@ -240,6 +242,14 @@ class SnapshotCollector(Collector):
             for queue, value in values.items():
                 family.add_metric([queue], value)
             yield family
+        checks = GaugeMetricFamily(
+            "readiness_check_ok",
+            "1 if a check of /readyz succeeds, 0 otherwise.",
+            labels=["check", "required"],
+        )
+        for (name, is_required), is_ok in state.checks.items():
+            checks.add_metric([name, "yes" if is_required else "no"], float(is_ok))
+        yield checks
 
 
 def host_registry() -> CollectorRegistry:

@@ -101,6 +101,9 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 
+WRITE_PROBE = f"{PREFIX}write-probe"
+"""Written by the readiness checks; nothing reads it."""
+
 audit_claim = (PREFIX + "audit-claim:{}").format
 """Hash of a message: when a worker first and last claimed its audit records, and `done`."""
 

@@ -337,6 +337,8 @@ def test_health_answers_as_in_the_reference_project(http):
         "broker": True,
         "workers": True,
         "cache": True,
+        "audit": True,
+        "storage": True,
     }
 
 
