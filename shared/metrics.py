@@ -67,6 +67,10 @@ INFERENCE = Histogram(
     ["queue"],
     buckets=LATENCY_BUCKETS_S,
 )
+CONNECTIONS_CLOSED = Counter(
+    "idle_connections_closed_total",
+    "Idle connections that were closed to make room for new ones.",
+)
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
 RECORDS_UNREADABLE = Counter(

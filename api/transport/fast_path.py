@@ -22,6 +22,7 @@ from api.http.responses import JSON, HttpResponse
 from api.jobs.schemas import accepted_response
 from api.middleware.authentication import Authenticator, Scope
 from api.middleware.security_headers import DATA_HEADERS
+from api.transport.connections import Peer
 from api.transport.wsgi_bridge import HTTP_DISCONNECT, Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
@@ -116,6 +117,7 @@ class FastPathRequest:
     language: Language
     prefer: str
     """The `Prefer` header, empty if there is none."""
+    peer: Peer
 
 
 class FastPathMiddleware:
@@ -138,6 +140,8 @@ class FastPathMiddleware:
         self._body_reader = BodyReader()
         self._path = PATH if services.settings.fast_path == "on" else None
         self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
+        self.active_peers: set[Peer] = set()
+        """Peers whose requests are being answered; on the fast path, once the body is complete."""
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -146,7 +150,11 @@ class FastPathMiddleware:
         if fast_request is None:
             self._services.valuations.use_loop(asyncio.get_running_loop())
             bridge = self._probes if path in PROBES else self._flask
-            await bridge(scope, receive, send)
+            self.active_peers.add(scope["client"])
+            try:
+                await bridge(scope, receive, send)
+            finally:
+                self.active_peers.discard(scope["client"])
             return
         try:
             result = await self._value(fast_request, receive)
@@ -199,13 +207,18 @@ class FastPathMiddleware:
             length=int(length),
             language=preferred_language(None if language is None else _text(language)),
             prefer=_text(headers.get(b"prefer", b"")),
+            peer=scope["client"],
         )
 
     async def _value(self, fast_request: FastPathRequest, receive: Receive) -> Valuation | Job:
         body = await self._body_reader.read(receive, fast_request.length)
         request = load_car_request(parse_json(body, fast_request.length))
         wait_s = resolve_wait_s(fast_request.prefer, self._services.settings)
-        return await self._services.valuations.value(request, fast_request.caller, wait_s)
+        self.active_peers.add(fast_request.peer)
+        try:
+            return await self._services.valuations.value(request, fast_request.caller, wait_s)
+        finally:
+            self.active_peers.discard(fast_request.peer)
 
     def _serialize(self, valuation: Valuation, language: Language) -> bytes:
         model = self._services.active_model.identity(valuation.estimate.model_version)
